@@ -42,7 +42,8 @@ class KernelCall:
     symbol: the C function, "tvmgen_default_esp_main_N"
     operator: key in `operators.OPERATORS`; also the name of the rule in `esp_tvm.arithmetic`
     attributes: the keyword arguments of the rule; constants are NumPy arrays in the canonical layout of the rule
-    nodes: names of the ONNX nodes it computes, in graph order
+    nodes: the ONNX nodes it computes as people read them, in graph order; node_indices: their places in the graph
+    output_node: index of the ONNX node that makes its output, None where the compiler inserted the call
     """
 
     symbol: str
@@ -51,3 +52,5 @@ class KernelCall:
     output: Tensor
     attributes: Dict[str, Any] = field(default_factory=dict)
     nodes: List[str] = field(default_factory=list)
+    node_indices: List[int] = field(default_factory=list)
+    output_node: Optional[int] = None

@@ -1,0 +1,230 @@
+"""TVM's AOT compiler: the order of the calls, and C for the operators that have no kernel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Dict, List, Tuple
+
+import numpy as np
+import tvm
+from tvm import relay, tir
+
+from ..errors import UserError
+from .import_onnx import Imported
+from .partition import COMPILER, Partitioned
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value that main computes or is given.
+
+    kind: "input" and "output" (`index` counts the model's), "value" (`index` counts what calls compute),
+    "constant" (`index` counts `Lowered.constants`)
+    """
+
+    kind: str
+    index: int
+
+
+@dataclass
+class Step:
+    """One call in main: `symbol(*arguments, *results)`."""
+
+    symbol: str
+    arguments: List[Value]
+    results: List[Value]
+
+
+@dataclass
+class Lowered:
+    """What main does, and the C functions of TVM that it calls besides kernels.
+
+    bytes: size of every value
+    fallback_source: C of TVM's functions, without includes; scratch_bytes: what they allocate at most at a time
+    """
+
+    steps: List[Step]
+    bytes: Dict[Value, int]
+    constants: List[np.ndarray] = field(default_factory=list)
+    fallback_source: str = ""
+    scratch_bytes: int = 0
+
+
+def _kernel_module(function: relay.Function):
+    """`relay.ext.esp`: the C of kernels is written with the rest of the program, TVM only needs the symbol."""
+    symbol = str(function.attrs["global_symbol"])
+    return tvm.runtime._ffi_api.CSourceModuleCreate(f"/* {symbol}: see default_lib1.c */\n", "c", [symbol], None)
+
+
+def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
+    """Run TVM's AOT compiler (C target, unpacked interface) and read the plan of main out of its TIR."""
+    tvm._ffi.register_func(f"relay.ext.{COMPILER}", _kernel_module, override=True)
+    executor = relay.backend.Executor(
+        "aot",
+        {
+            "workspace-byte-alignment": 16,
+            "constant-byte-alignment": 16,
+            "interface-api": "c",
+            "unpacked-api": True,
+        },
+    )
+    config = {"tir.disable_vectorize": True, "tir.disable_storage_rewrite": True, "tir.usmp.enable": False}
+    # AlterOpLayout would turn fallback operators to layouts blocked for x86 caches.
+    with tvm.transform.PassContext(opt_level=3, config=config, disabled_pass=["AlterOpLayout"]):
+        try:
+            library = relay.build(
+                partitioned.mod,
+                target=tvm.target.Target("c"),
+                runtime=relay.backend.Runtime("crt"),
+                executor=executor,
+                mod_name="default",
+            )
+        except tvm.error.TVMError as error:
+            raise UserError(f"TVM cannot compile what has no kernel in this model: {str(error).strip().splitlines()[-1]}")
+    functions = {
+        var.name_hint: function
+        for mod in library.lowered_ir_mods.values()
+        for var, function in mod.functions.items()
+    }
+    lowered = _read_main(functions, partitioned, imported)
+    lowered.fallback_source = _fallback_source(library.lib)
+    lowered.scratch_bytes = max([_scratch(f) for name, f in functions.items() if name != "__tvm_main__"], default=0)
+    return lowered
+
+
+def _read_main(functions: Dict[str, tir.PrimFunc], partitioned: Partitioned, imported: Imported) -> Lowered:
+    main = functions["__tvm_main__"]
+    inputs, outputs = len(imported.inputs), len(imported.outputs)
+    current: Dict[object, Value] = {}
+    sizes: Dict[Value, int] = {}
+    constants: List[np.ndarray] = []
+    for position, param in enumerate(main.params[: inputs + outputs]):
+        kind, index = ("input", position) if position < inputs else ("output", position - inputs)
+        port = imported.inputs[index] if kind == "input" else imported.outputs[index]
+        value = Value(kind, index)
+        sizes[value] = int(np.prod(port.shape, dtype=np.int64)) * np.dtype(port.dtype).itemsize
+        current[main.buffer_map[param].data] = current[param] = value
+    steps: List[Step] = []
+    made = 0
+
+    def visit(node) -> None:
+        nonlocal made
+        if isinstance(node, tir.AllocateConst):
+            value = Value("constant", len(constants))
+            constants.append(node.data.numpy())
+            sizes[value] = constants[-1].nbytes
+            current[node.buffer_var] = value
+            return
+        if not (isinstance(node, tir.Call) and node.op.name in ("tir.call_extern", "tir.call_unpacked")):
+            return
+        symbol = node.args[0].value
+        arguments = [argument for argument in node.args[1:] if not _is_null(argument)]
+        results = _result_count(symbol, functions, partitioned)
+        split = len(arguments) - results
+        read = [current[_variable(a)] for a in arguments[:split]]
+        written = []
+        for argument, size in zip(arguments[split:], _result_bytes(symbol, functions, partitioned)):
+            variable = _variable(argument)
+            value = current.get(variable)
+            if value is None or value.kind != "output":
+                value, made = Value("value", made), made + 1
+                current[variable] = value
+                sizes[value] = size
+            written.append(value)
+        steps.append(Step(symbol, read, written))
+
+    _walk(main.body, visit)
+    return Lowered(steps, sizes, constants)
+
+
+def _walk(body: tir.Stmt, visit) -> None:
+    """Visit statements and calls in the order in which they are executed."""
+    if isinstance(body, tir.SeqStmt):
+        for statement in body.seq:
+            _walk(statement, visit)
+    elif isinstance(body, (tir.Allocate, tir.AttrStmt, tir.DeclBuffer, tir.LetStmt)):
+        _walk(body.body, visit)
+    elif isinstance(body, tir.AllocateConst):
+        visit(body)
+        _walk(body.body, visit)
+    elif isinstance(body, tir.Evaluate):
+        _calls(body.value, visit)
+    else:
+        raise AssertionError(f"main has a statement this reader does not know: {type(body).__name__}")
+
+
+def _calls(value, visit) -> None:
+    if isinstance(value, tir.Call):
+        if value.op.name == "tir.tvm_check_return":
+            _calls(value.args[2], visit)
+        else:
+            visit(value)
+
+
+def _variable(argument):
+    """The buffer a call's argument stands for."""
+    if isinstance(argument, tir.Call) and argument.op.name == "tir.address_of":
+        return argument.args[0].buffer.data
+    return argument
+
+
+def _is_null(argument) -> bool:
+    return isinstance(argument, tir.Call) and argument.op.name in ("tir.reinterpret", "tir.tvm_stack_make_array")
+
+
+def _buffers(function: tir.PrimFunc) -> List[tir.Buffer]:
+    return [function.buffer_map[p] for p in function.params if p in function.buffer_map]
+
+
+
+def _result_count(symbol: str, functions, partitioned: Partitioned) -> int:
+    return len(_result_bytes(symbol, functions, partitioned))
+
+
+def _result_bytes(symbol: str, functions, partitioned: Partitioned) -> List[int]:
+    if symbol in partitioned.calls:
+        return [partitioned.calls[symbol].output.bytes]
+    buffers = _buffers(functions[symbol])
+    written = _written(functions[symbol])
+    sizes = []
+    for buffer in buffers:
+        if buffer.data in written:
+            elements = int(np.prod([int(d) for d in buffer.shape], dtype=np.int64))
+            sizes.append(elements * np.dtype(buffer.dtype).itemsize)
+    return sizes
+
+
+def _written(function: tir.PrimFunc) -> set:
+    variables = set()
+
+    def visit(node):
+        if isinstance(node, tir.BufferStore):
+            variables.add(node.buffer.data)
+
+    tir.stmt_functor.post_order_visit(function.body, visit)
+    return variables
+
+
+def _scratch(function: tir.PrimFunc) -> int:
+    """Bytes that a fallback function allocates for itself (all of its allocations, each aligned to 16)."""
+    total = 0
+
+    def visit(node):
+        nonlocal total
+        if isinstance(node, tir.Allocate):
+            elements = int(np.prod([int(e) for e in node.extents], dtype=np.int64))
+            total += (elements * np.dtype(node.dtype).itemsize + 15) // 16 * 16
+
+    tir.stmt_functor.post_order_visit(function.body, visit)
+    return total
+
+
+def _fallback_source(library) -> str:
+    """The C functions that TVM generated, without its includes and without its own main."""
+    source = ""
+    for module in [library, *library.imported_modules]:
+        if module.type_key == "c" and "tvmgen_default_fused" in module.get_source():
+            source += module.get_source()
+    blocks = re.findall(r"(?m)^TVM_DLL int32_t (tvmgen_default_(?!__)\w+)\(([^)]*)\) \{\n(.*?)^\}\n", source, re.S)
+    return "\n".join(f"static int32_t {name}({params}) {{\n{body}}}\n" for name, params, body in blocks)

@@ -1,0 +1,55 @@
+"""The result of compiling a model: everything that the project, the run and the report are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional
+
+from .aot import Lowered
+from .import_onnx import Imported
+from .kernel_call import KernelCall
+from .memory_plan import MemoryPlan
+from .partition import Partitioned
+
+
+@dataclass
+class ModelPort:
+    """A model input or output as the generated C has it.
+
+    shape, dtype: as in the ONNX file; exponent: of an int8 tensor, or of the int8 tensor that a float input is
+    quantized to (an output: dequantized from), None where there is none
+    """
+
+    name: str
+    c_name: str
+    shape: tuple
+    dtype: str
+    exponent: Optional[int]
+
+    @property
+    def macro(self) -> str:
+        return self.c_name.upper()
+
+
+@dataclass
+class CompiledModel:
+    """lib0, lib1, header: the text of default_lib0.c, default_lib1.c and tvmgen_default.h.
+
+    calls: the kernel calls in the order of execution; fallbacks: symbol -> what TVM's own C computes
+    model_hash: SHA-256 of the quantized ONNX file's content
+    """
+
+    lib0: str
+    lib1: str
+    header: str
+    inputs: List[ModelPort]
+    outputs: List[ModelPort]
+    calls: List[KernelCall]
+    fallbacks: Dict[str, str]
+    arena_bytes: int
+    weight_bytes: int
+    model_hash: str
+    imported: Imported
+    partitioned: Partitioned
+    lowered: Lowered
+    plan: MemoryPlan

@@ -1,0 +1,164 @@
+"""The quantized ONNX model as a Relay module, and the way back from Relay to the model's own names."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+import onnx
+
+
+# TVM asks the network for tuning logs at the first build unless it is told not to.
+os.environ.setdefault("TOPHUB_LOCATION", "NONE")
+
+import tvm  # noqa: E402
+from tvm import relay  # noqa: E402
+
+from ..errors import UserError  # noqa: E402
+from ..naming import c_identifier, shown  # noqa: E402
+
+
+@dataclass
+class Node:
+    """What the report and the comments say of an ONNX node."""
+
+    index: int
+    name: str
+    op_type: str
+    inputs: List[str]
+    outputs: List[str]
+
+    def __str__(self) -> str:
+        return f'{self.op_type} "{self.name}"' if self.name else f"{self.op_type} number {self.index}"
+
+
+@dataclass
+class Port:
+    """A model input or output: `name` as in the ONNX file, `c_name` as in the generated C."""
+
+    name: str
+    c_name: str
+    shape: Tuple[int, ...]
+    dtype: str
+
+
+@dataclass
+class Imported:
+    """A Relay module made from an ONNX model.
+
+    nodes: every ONNX node; Relay expressions know theirs by index, see `node_indices`
+    """
+
+    mod: tvm.IRModule
+    params: Dict[str, tvm.nd.NDArray]
+    inputs: List[Port]
+    outputs: List[Port]
+    nodes: List[Node] = field(default_factory=list)
+
+    def tensor_of(self, index: int) -> str:
+        """The ONNX tensor that node `index` computes; a QuantizeLinear stands for the tensor it quantizes."""
+        node = self.nodes[index]
+        return node.inputs[0] if node.op_type == "QuantizeLinear" else node.outputs[0]
+
+
+def _port(value: onnx.ValueInfoProto, taken: set) -> Port:
+    tensor = value.type.tensor_type
+    shape = []
+    for axis, dim in enumerate(tensor.shape.dim):
+        if dim.dim_value < 1:
+            raise UserError(
+                f"tensor '{shown(value.name)}': axis {axis} has no fixed size; run the preprocess step first"
+            )
+        shape.append(int(dim.dim_value))
+    dtype = onnx.mapping.TENSOR_TYPE_TO_NP_TYPE[tensor.elem_type]
+    return Port(value.name, c_identifier(value.name, taken), tuple(shape), np.dtype(dtype).name)
+
+
+def _with_safe_names(model: onnx.ModelProto, ports: Dict[str, str]) -> onnx.ModelProto:
+    """A copy in which node i is called `n<i>` and every tensor but inputs and outputs `t<k>`.
+
+    TVM carries node names along as source spans: this is how a kernel finds its ONNX nodes again, and how
+    names that are hostile, empty or used twice do no harm.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    renamed = dict(ports)
+
+    def safe(name: str) -> str:
+        if name and name not in renamed:
+            renamed[name] = f"t{len(renamed)}"
+        return renamed.get(name, "")
+
+    for tensor in graph.initializer:
+        tensor.name = safe(tensor.name)
+    for tensor in graph.sparse_initializer:
+        tensor.values.name = safe(tensor.values.name)
+    for value in list(graph.input) + list(graph.output):
+        value.name = safe(value.name)
+    for index, node in enumerate(graph.node):
+        node.name = f"n{index}"
+        node.input[:] = [safe(name) for name in node.input]
+        node.output[:] = [safe(name) for name in node.output]
+    del graph.value_info[:]
+    return copy
+
+
+def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
+    """Import `model` (opset >= 13, fixed shapes) through TVM's ONNX frontend."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    taken: set = set()
+    inputs = [_port(value, taken) for value in model.graph.input if value.name not in constants]
+    outputs = [_port(value, taken) for value in model.graph.output]
+    nodes = []
+    for index, node in enumerate(model.graph.node):
+        if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
+            raise UserError(
+                f"node '{shown(node.name)}' ({node.op_type}) has a body of its own; "
+                "control flow cannot run on the chip: export the model without it"
+            )
+        nodes.append(Node(index, node.name, node.op_type, list(node.input), list(node.output)))
+    safe = _with_safe_names(model, {port.name: port.c_name for port in inputs + outputs})
+    shapes = {port.c_name: port.shape for port in inputs}
+    try:
+        mod, params = relay.frontend.from_onnx(safe, shape=shapes, freeze_params=freeze_params)
+    except tvm.error.OpNotImplemented as error:
+        raise UserError(_unsupported(str(error), nodes))
+    except Exception as error:  # TVM's importer raises anything: the user's model is what it stumbled on.
+        message = str(error).strip().splitlines()
+        raise UserError(f"TVM cannot import this model: {message[-1] if message else type(error).__name__}")
+    return Imported(mod, params, inputs, outputs, nodes)
+
+
+def _unsupported(message: str, nodes: List[Node]) -> str:
+    found = re.search(r"not supported for frontend ONNX:\s*(.*)", message)
+    kinds = [kind.strip() for kind in found.group(1).split(",")] if found else []
+    for node in nodes:
+        if node.op_type in kinds:
+            return f"node '{shown(node.name)}': operator {node.op_type} is supported neither by a kernel nor by TVM"
+    return f"TVM cannot import this model: {message.strip().splitlines()[-1]}"
+
+
+def node_indices(expr: relay.Expr) -> List[int]:
+    """Indices of the ONNX nodes that the call `expr` itself comes from (not those of its arguments)."""
+    span = getattr(expr, "span", None)
+    if span is None:
+        return []
+    spans = getattr(span, "spans", None) or [span]
+    indices = []
+    for one in spans:
+        found = re.match(r"n(\d+)(\b|$)", str(one.source_name.name))
+        if found:
+            indices.append(int(found.group(1)))
+    return indices
+
+
+def first_node(expr: relay.Expr) -> Optional[int]:
+    """Index of the ONNX node that `expr` comes from, or None when the compiler made it."""
+    indices = node_indices(expr)
+    return indices[0] if indices else None
+
+

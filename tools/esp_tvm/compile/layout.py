@@ -1,0 +1,250 @@
+"""NHWC everywhere, and as few transposes left as possible.
+
+TVM's ConvertLayout does the conversion; it only has to be told that a quantize or dequantize with one scale
+lets any layout pass. What remains are transposes at the borders of regions; the passes here let them meet and
+cancel, move the rest onto int8 values (a quarter of the bytes), and apply those on constants at once.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tvm
+from tvm import relay
+from tvm.relay.transform.infer_layout_utils import InferCorrectLayoutOutput
+
+DESIRED_LAYOUTS = {
+    # The documented two first; "default" is HWIO (HWOI when depthwise), which TVM's own code can also lower.
+    "qnn.conv2d": ["NHWC", "default"],
+    "nn.avg_pool2d": ["NHWC"],
+    "nn.conv2d": ["NHWC", "default"],
+    "nn.conv2d_transpose": ["NHWC", "default"],
+    "nn.max_pool2d": ["NHWC"],
+    "nn.global_avg_pool2d": ["NHWC"],
+    "nn.global_max_pool2d": ["NHWC"],
+    "image.resize2d": ["NHWC"],
+}
+
+_QUANTIZE, _DEQUANTIZE = "qnn.quantize", "qnn.dequantize"
+# Above the level of TVM's own registrations, which some versions have and which stop at per-axis scales.
+_OUR_LEVEL = 20
+
+
+def _pass_any_layout(attrs, new_layouts, old_layouts, _old_types):
+    # An undefined layout arrives as None.
+    layout = old_layouts[0] if not new_layouts or new_layouts[0] is None else new_layouts[0]
+    scalar = tvm.tir.layout("C")
+    return InferCorrectLayoutOutput([layout, scalar, scalar], [layout], attrs)
+
+
+@functools.lru_cache(maxsize=None)
+def _let_layouts_pass() -> None:
+    for name in (_QUANTIZE, _DEQUANTIZE):
+        tvm.ir.register_op_attr(name, "FInferCorrectLayout", _pass_any_layout, _OUR_LEVEL)
+
+
+def convert_layout(mod: tvm.IRModule) -> tvm.IRModule:
+    """Convert images from ONNX's NCHW to NHWC."""
+    _let_layouts_pass()
+    passes = [relay.transform.RemoveUnusedFunctions(), relay.transform.ConvertLayout(DESIRED_LAYOUTS)]
+    with tvm.transform.PassContext(opt_level=3):
+        return tvm.transform.Sequential(passes)(mod)
+
+
+def is_call(expr: relay.Expr, *names: str) -> bool:
+    """Whether `expr` calls one of the operators `names`."""
+    return isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) and expr.op.name in names
+
+
+def permutation(call: relay.Expr) -> Optional[Tuple[int, ...]]:
+    """The axes of a transpose, or of a layout_transform that is one; None for anything else."""
+    if is_call(call, "transpose"):
+        rank = len(call.checked_type.shape)
+        if call.attrs.axes is None:
+            return tuple(reversed(range(rank)))
+        return tuple(int(axis) % rank for axis in call.attrs.axes)
+    if is_call(call, "layout_transform"):
+        source, target = str(call.attrs.src_layout), str(call.attrs.dst_layout)
+        if len(source) == len(target) and sorted(source) == sorted(target) and len(set(source)) == len(source):
+            return tuple(source.index(axis) for axis in target)
+    return None
+
+
+def _shape(expr: relay.Expr) -> Tuple[int, ...]:
+    return tuple(int(dim) for dim in expr.checked_type.shape)
+
+
+
+def _with_span(call: relay.Call, span) -> relay.Call:
+    return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
+
+
+def transpose(x: relay.Expr, axes: Sequence[int], shape: Sequence[int], span=None) -> relay.Expr:
+    """`x` of `shape` with its axes permuted: nothing, a reshape (only axes of size 1 move), or a transpose."""
+    if list(axes) == list(range(len(axes))):
+        return x
+    moved = [axis for axis in axes if shape[axis] != 1]
+    if moved == sorted(moved):
+        return _with_span(relay.reshape(x, [int(shape[axis]) for axis in axes]), span)
+    return _with_span(relay.transpose(x, list(axes)), span)
+
+
+_RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten", "contrib_reverse_reshape")
+
+
+def _is_scalar_constant(expr: relay.Expr) -> bool:
+    return isinstance(expr, relay.Constant) and expr.data.numpy().ndim == 0
+
+
+def has_one_scale(call: relay.Call) -> bool:
+    """Whether a quantize or dequantize has one scale for the whole tensor."""
+    return _is_scalar_constant(call.args[1]) and _is_scalar_constant(call.args[2])
+
+
+class _SinkTransposes(relay.ExprMutator):
+    """Let transposes fall through quantize and dequantize, so that they meet and merge."""
+
+    def __init__(self):
+        super().__init__()
+        # Relay does not type new calls by itself: their shapes are kept here.
+        self._pending: Dict[relay.Expr, Tuple[relay.Expr, Tuple[int, ...], Tuple[int, ...], object]] = {}
+
+    def _split(self, expr: relay.Expr):
+        """(x, axes, shape of x, span) when `expr` is a transpose that this pass still holds in its hand."""
+        return self._pending.get(expr)
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        axes = permutation(call)
+        if axes is not None:
+            source, shape, span = args[0], _shape(call.args[0]), call.span
+            held = self._split(source)
+            if held is not None:
+                source, first, shape, span = held[0], held[1], held[2], held[3] or span
+                axes = tuple(first[axis] for axis in axes)
+            return self._hold(source, axes, shape, span)
+        if is_call(call, _QUANTIZE, _DEQUANTIZE) and has_one_scale(call):
+            held = self._split(args[0])
+            if held is not None:
+                inner = relay.Call(call.op, [held[0], *args[1:]], call.attrs, call.type_args, call.span)
+                return self._hold(inner, held[1], held[2], held[3])
+        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+
+    def _hold(self, x, axes, shape, span) -> relay.Expr:
+        expr = transpose(x, axes, shape, span)
+        if is_call(expr, "transpose"):
+            self._pending[expr] = (x, tuple(axes), tuple(shape), span)
+        return expr
+
+
+class _RaiseDequantize(relay.ExprMutator):
+    """dequantize, then move -> move, then dequantize: what only moves values moves int8."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        if is_call(call, "transpose", *_RESHAPES):
+            inner = args[0]
+            if is_call(inner, _DEQUANTIZE) and has_one_scale(inner):
+                moved = relay.Call(call.op, [inner.args[0], *args[1:]], call.attrs, call.type_args, call.span)
+                return relay.Call(inner.op, [moved, *inner.args[1:]], inner.attrs, inner.type_args, inner.span)
+        if is_call(call, _QUANTIZE) and has_one_scale(call):
+            return self._quantize(call, args[0])
+        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+
+    def _quantize(self, call: relay.Call, x: relay.Expr) -> relay.Expr:
+        if is_call(x, _DEQUANTIZE) and has_one_scale(x) and _same_scale(call, x):
+            return x.args[0]
+        if is_call(x, "transpose", *_RESHAPES):
+            # Quantize first: the move is then one of bytes.
+            quantized = self._quantize(call, x.args[0])
+            return relay.Call(x.op, [quantized, *x.args[1:]], x.attrs, x.type_args, x.span)
+        return relay.Call(call.op, [x, *call.args[1:]], call.attrs, call.type_args, call.span)
+
+
+def _same_scale(quantize: relay.Call, dequantize: relay.Call) -> bool:
+    same = all(
+        np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(quantize.args[1:], dequantize.args[1:])
+    )
+    return same and _dtype(dequantize.args[0]) == str(quantize.attrs.out_dtype)
+
+
+def _dtype(expr: relay.Expr) -> str:
+    """The dtype of a quantized value; calls made by this pass are not typed yet."""
+    if expr._checked_type_ is not None:
+        return expr.checked_type.dtype
+    if is_call(expr, _QUANTIZE):
+        return str(expr.attrs.out_dtype)
+    return _dtype(expr.args[0])
+
+
+class _FoldIntoConstants(relay.ExprMutator):
+    """Apply moves of a quantized constant at once: dequantize(constant) is all that kernels then see."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        if args and is_call(args[0], _DEQUANTIZE) and isinstance(args[0].args[0], relay.Constant):
+            folded = _moved_constant(call, args[0])
+            if folded is not None:
+                return folded
+        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+
+
+def _moved_constant(move: relay.Call, dequantize: relay.Call) -> Optional[relay.Expr]:
+    values = dequantize.args[0].data.numpy()
+    per_axis = not has_one_scale(dequantize)
+    axis = int(dequantize.attrs.axis) % max(values.ndim, 1)
+    shape = _shape(move)
+    axes = permutation(move)
+    if axes is not None:
+        values, axis = np.transpose(values, axes), list(axes).index(axis)
+    elif is_call(move, *_RESHAPES):
+        if per_axis:
+            axis = _axis_after_reshape(values.shape, axis, shape)
+            if axis is None:
+                return None
+        values = values.reshape(shape)
+    else:
+        return None
+    constant = relay.const(np.ascontiguousarray(values), dtype=str(values.dtype))
+    call = relay.qnn.op.dequantize(constant, dequantize.args[1], dequantize.args[2], axis=axis)
+    return _with_span(call, dequantize.span)
+
+
+def _axis_after_reshape(old: Sequence[int], axis: int, new: Sequence[int]) -> Optional[int]:
+    """Where `axis` went: the axis of the same size with as many elements before it; None if it was split."""
+    before = int(np.prod(old[:axis], dtype=np.int64))
+    for candidate, size in enumerate(new):
+        if size == old[axis] and int(np.prod(new[:candidate], dtype=np.int64)) == before:
+            return candidate
+    return None
+
+
+def simplify_layout(mod: tvm.IRModule) -> tvm.IRModule:
+    """Cancel transposes that meet, fold those of constants, and leave the others on int8 values."""
+    for mutator in (_FoldIntoConstants, _SinkTransposes, _RaiseDequantize, _FoldIntoConstants):
+        mod = rewrite_main(mod, mutator())
+    # The sinking copies a transpose to each consumer of a tensor.
+    return relay.transform.EliminateCommonSubexpr()(mod)
+
+
+def rewrite_main(mod: tvm.IRModule, mutator: relay.ExprMutator) -> tvm.IRModule:
+    """`mod` with `mutator` applied to its main function and types inferred."""
+    main = mod["main"]
+    body = mutator.visit(main.body)
+    new = relay.Function(main.params, body, None, main.type_params, main.attrs)
+    mod = tvm.IRModule(dict(mod.functions), mod.type_definitions)
+    mod["main"] = new
+    return relay.transform.InferType()(mod)
+
+
+__all__: List[str] = [
+    "convert_layout",
+    "has_one_scale",
+    "is_call",
+    "permutation",
+    "rewrite_main",
+    "simplify_layout",
+    "transpose",
+]

@@ -1,0 +1,319 @@
+"""What an operator entry is, and the tools its parts share.
+
+An entry holds, side by side: the pattern of Relay expressions it takes, the check that refuses (with a reason)
+what its kernel cannot do, the reference in Relay's integer operators, and the C that calls its kernel. The
+NumPy rule of the same name in `esp_tvm.arithmetic` is written apart from all this: it is the judge.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tvm
+from tvm import relay
+from tvm.relay.dataflow_pattern import DFPattern, is_constant, is_op, wildcard
+
+from ..kernel_call import KernelCall
+from ..layout import has_one_scale, is_call
+
+INT8 = (-128, 127)
+INT32_MAX = 2**31 - 1
+
+
+class Refusal(Exception):
+    """Why a kernel does not take an expression; shown to the user in the report."""
+
+
+@dataclass
+class Operand:
+    """A tensor at the border of a match: the expression, its dtype, and its exponent (None when float)."""
+
+    expr: relay.Expr
+    dtype: str
+    exponent: Optional[int] = None
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        return tuple(int(dim) for dim in self.expr.checked_type.shape)
+
+
+@dataclass
+class Parsed:
+    """What `Operator.parse` reads from a matched expression."""
+
+    inputs: List[Operand]
+    output: Operand
+    attributes: Dict[str, Any] = field(default_factory=dict)
+
+
+class Operator:
+    """One entry of the table of operators. Subclasses set `name` and write the four methods.
+
+    name: the kernel (`esp_dl_<name>_s8`), the NumPy rule (`arithmetic.<name>`) and the composite (`esp.<name>`)
+    in_place: the kernel allows its output to be the memory of its first input (or of any input of equal size)
+    """
+
+    name = ""
+    in_place = False
+
+    def patterns(self) -> List[DFPattern]:
+        """The expressions this operator takes, larger ones first."""
+        raise NotImplementedError
+
+    def parse(self, root: relay.Expr) -> Parsed:
+        """Read a matched expression, or raise `Refusal`. Types are inferred."""
+        raise NotImplementedError
+
+    def reference(self, call: KernelCall, *inputs: relay.Expr) -> relay.Expr:
+        """The same computation in Relay's integer operators."""
+        raise NotImplementedError
+
+    def emit(self, call: KernelCall, c: "Emitter", inputs: Sequence[str], output: str) -> None:
+        """Write the C: constants and parameters, then a call of the kernel from `inputs` to `output`."""
+        raise NotImplementedError
+
+    def macs(self, call: KernelCall) -> int:
+        """Multiply-accumulates of one call."""
+        return 0
+
+
+class Emitter:
+    """Collects the C of one kernel function.
+
+    constants: (C type, name, array, comment) of the data it needs, for default_lib0.c
+    lines: the parameters and the body of the function, for default_lib1.c
+    """
+
+    def __init__(self, symbol: str):
+        self.symbol = symbol
+        self.constants: List[Tuple[str, str, np.ndarray, str]] = []
+        self.parameters: List[str] = []
+        self.lines: List[str] = []
+
+    def constant(self, name: str, array: np.ndarray, comment: str) -> str:
+        """Declare constant data; returns its C name."""
+        array = np.ascontiguousarray(array)
+        c_type = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}[array.dtype.name]
+        full = f"{self.symbol}_{name}"
+        self.constants.append((c_type, full, array, comment))
+        return full
+
+    def struct(self, c_type: str, **fields: Any) -> str:
+        """Declare the kernel's parameters, filled by field name; returns an expression for their address."""
+        lines = [f"    static const {c_type} parameters = {{"]
+        lines += [f"        .{key} = {_initializer(value)}," for key, value in fields.items()]
+        self.parameters = lines + ["    };"]
+        return "&parameters"
+
+    def line(self, text: str) -> None:
+        """Append a statement to the function."""
+        self.lines.append(f"    {text}")
+
+
+def _initializer(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f".{key} = {_initializer(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "{" + ", ".join(_initializer(item) for item in value) + "}"
+    return str(value)
+
+
+# --- patterns ---------------------------------------------------------------------------------------------
+
+
+def quantized(x: DFPattern) -> DFPattern:
+    """x, quantized."""
+    return is_op("qnn.quantize")(x, is_constant(), is_constant())
+
+
+def dequantized(x: Optional[DFPattern] = None) -> DFPattern:
+    """A quantized tensor as the float operator sees it."""
+    return is_op("qnn.dequantize")(x or wildcard(), is_constant(), is_constant())
+
+
+def constant_weights() -> DFPattern:
+    """Quantized constants."""
+    return dequantized(is_constant())
+
+
+def activated(x: DFPattern) -> DFPattern:
+    """x, or x followed by a relu or clip that is fused into its kernel."""
+    return x.optional(is_op("nn.relu")).optional(is_op("clip"))
+
+
+# --- reading matches --------------------------------------------------------------------------------------
+
+
+def exponent_of(scale: relay.Expr) -> np.ndarray:
+    """Exponents of a constant scale, which must be powers of two (any shape)."""
+    values = np.asarray(scale.data.numpy(), dtype=np.float64)
+    if not np.all(values > 0):
+        raise Refusal("a scale is not positive")
+    mantissas, exponents = np.frexp(values)
+    if not np.all(mantissas == 0.5):
+        odd = values[mantissas != 0.5].flat[0]
+        raise Refusal(f"the scale {odd:.6g} is not a power of two")
+    return exponents.astype(np.int64) - 1
+
+
+def _zero_point_is_zero(call: relay.Call) -> None:
+    if np.any(call.args[2].data.numpy() != 0):
+        raise Refusal("the zero point is not 0")
+
+
+def read_quantize(call: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
+    """The operand that a quantize makes."""
+    if not is_call(call, "qnn.quantize"):
+        raise Refusal("its output is not quantized")
+    _zero_point_is_zero(call)
+    dtype = str(call.attrs.out_dtype)
+    if dtype not in dtypes:
+        raise Refusal(f"its output is {dtype}; kernels exist for {', '.join(dtypes)}")
+    if not has_one_scale(call):
+        raise Refusal("an activation has one scale per channel")
+    return Operand(call, dtype, int(exponent_of(call.args[1])))
+
+
+def read_dequantize(call: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
+    """The operand that a dequantize reads: an activation, not a constant."""
+    if isinstance(call.args[0], relay.Constant):
+        raise Refusal("an operand is a constant")
+    _zero_point_is_zero(call)
+    dtype = call.args[0].checked_type.dtype
+    if dtype not in dtypes:
+        raise Refusal(f"an input is {dtype}; kernels exist for {', '.join(dtypes)}")
+    if not has_one_scale(call):
+        raise Refusal("an activation has one scale per channel")
+    return Operand(call.args[0], dtype, int(exponent_of(call.args[1])))
+
+
+@dataclass
+class Constant:
+    """Quantized constants: values * 2^exponents, the exponents broadcast along `axis` (scalar: one for all)."""
+
+    values: np.ndarray
+    exponents: np.ndarray
+    axis: int
+
+    def per_channel(self, axis: int) -> np.ndarray:
+        """One exponent per index of `axis`."""
+        size = self.values.shape[axis]
+        if self.exponents.ndim == 0 or self.exponents.size == 1:
+            return np.full(size, int(self.exponents.reshape(())), dtype=np.int64)
+        if self.axis != axis:
+            raise Refusal(f"its weights have one scale per index of axis {self.axis}, not per output channel")
+        return self.exponents
+
+
+def read_constant(call: relay.Expr) -> Constant:
+    """The constants below a dequantize."""
+    _zero_point_is_zero(call)
+    values = call.args[0].data.numpy()
+    axis = int(call.attrs.axis)
+    return Constant(values, exponent_of(call.args[1]), axis % values.ndim if values.ndim else 0)
+
+
+def strip_activation(expr: relay.Expr, exponent: int, bounds: Tuple[int, int] = INT8) -> Tuple[relay.Expr, tuple]:
+    """(expression under fused relu and clip, (min, max) of the int8 result at `exponent`)."""
+    low, high = bounds
+    while is_call(expr, "nn.relu", "clip"):
+        if expr.op.name == "nn.relu":
+            low = max(low, 0)
+        else:
+            low = max(low, quantize_value(expr.attrs.a_min, exponent, bounds))
+            high = min(high, quantize_value(expr.attrs.a_max, exponent, bounds))
+        expr = expr.args[0]
+    if low > high:
+        raise Refusal("its activation has no value between its bounds")
+    return expr, (int(low), int(high))
+
+
+def quantize_value(value: float, exponent: int, bounds: Tuple[int, int] = INT8) -> int:
+    """sat(floor(value / 2^exponent + 1/2)) of one real number."""
+    scaled = float(value) * 2.0**-exponent
+    if math.isnan(scaled):
+        raise Refusal("an activation bound is not a number")
+    return int(min(max(math.floor(min(max(scaled, -1e9), 1e9) + 0.5), bounds[0]), bounds[1]))
+
+
+def read_bias(call: Optional[relay.Expr], channels: int, exponents: np.ndarray) -> np.ndarray:
+    """int32 bias at `exponents` ([channels]: e_x + e_w[c]); zeros where there is none."""
+    if call is None:
+        return np.zeros(channels, dtype=np.int32)
+    constant = read_constant(call)
+    values = constant.values.astype(np.int64).reshape(-1)
+    own = np.broadcast_to(constant.exponents.reshape(-1), values.shape)
+    if values.size == 1:
+        values, own = np.repeat(values, channels), np.repeat(own, channels)
+    if values.size != channels:
+        raise Refusal(f"its bias has {values.size} values for {channels} channels")
+    shift = own - exponents
+    if np.any(shift < 0) and np.any(values[shift < 0] % (1 << np.minimum(-shift[shift < 0], 62))):
+        raise Refusal("its bias is finer than the product of input and weight scales")
+    values = np.where(shift >= 0, values << np.clip(shift, 0, 31), values >> np.clip(-shift, 0, 62))
+    if np.any(np.abs(values) > INT32_MAX) or np.any(shift > 31):
+        raise Refusal("its bias does not fit 32 bits")
+    return values.astype(np.int32)
+
+
+def requantize_shift(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, magnitude: int = 128):
+    """(weights, bias, shift) with the guarantee that no sum leaves int32.
+
+    weights [O, ...], bias [O], shift [O]; magnitude: the largest |x|.
+    A channel shifted by 32 bits or more is 0 for every input: it is written so.
+    """
+    shift = np.asarray(shift, dtype=np.int64).copy()
+    weights, bias = weights.copy(), bias.copy()
+    vanished = shift > 31
+    weights[vanished], bias[vanished], shift[vanished] = 0, 0, 0
+    # Beyond 8 bits to the left every value but 0 saturates.
+    shift = np.maximum(shift, -8)
+    total = np.abs(weights.astype(np.int64)).reshape(len(shift), -1).sum(axis=1) * magnitude
+    half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
+    worst = total + np.abs(bias.astype(np.int64)) + half
+    if np.any(worst > INT32_MAX):
+        channel = int(np.argmax(worst))
+        raise Refusal(f"the sum of output channel {channel} can reach {int(worst[channel])}, more than 32 bits hold")
+    return weights, bias, shift.astype(np.int32)
+
+
+def rounding_bias(bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The bias with the half that rounding adds: sat8((acc + b') >> s) needs no other addition."""
+    shift = np.asarray(shift, dtype=np.int64)
+    return (bias + np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)).astype(np.int32)
+
+
+# --- Relay references -------------------------------------------------------------------------------------
+
+
+def widen(x: relay.Expr) -> relay.Expr:
+    """x as int32."""
+    return relay.cast(x, "int32")
+
+
+def requantize_expr(acc: relay.Expr, shift: Any, clamp: Sequence[int], dtype: str = "int8") -> relay.Expr:
+    """sat8(rshift(acc, shift)) within `clamp`, of an int32 expression; `shift` is a number or one per last axis."""
+    low, high = INT8 if dtype == "int8" else (-32768, 32767)
+    shift = np.asarray(shift, dtype=np.int64)
+    right, left = np.maximum(shift, 0), np.minimum(np.maximum(-shift, 0), 16)
+    if np.any(right > 0):
+        half = np.where(right > 0, 1 << np.maximum(right - 1, 0), 0)
+        acc = relay.right_shift(relay.add(acc, _int32(half)), _int32(right))
+    acc = relay.clip(acc, low, high)
+    if np.any(left > 0):
+        acc = relay.clip(relay.left_shift(acc, _int32(left)), low, high)
+    if tuple(clamp) != (low, high):
+        acc = relay.clip(acc, int(clamp[0]), int(clamp[1]))
+    return relay.cast(acc, dtype)
+
+
+def _int32(value: Any) -> relay.Expr:
+    return relay.const(np.asarray(value, dtype=np.int32))
+
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)] + ["tvm"]

@@ -1,0 +1,172 @@
+"""Convolutions with constant weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op
+
+from ..kernel_call import KernelCall
+from . import base
+from .base import Operator, Parsed, Refusal
+
+
+def _window(call: KernelCall, kernel) -> dict:
+    a = call.attributes
+    return {
+        "kernel_h": kernel[0],
+        "kernel_w": kernel[1],
+        "stride_h": a["strides"][0],
+        "stride_w": a["strides"][1],
+        "dilation_h": a["dilation"][0],
+        "dilation_w": a["dilation"][1],
+        "pad_top": a["padding"][0],
+        "pad_left": a["padding"][1],
+    }
+
+
+def window_fields(call: KernelCall, kernel) -> dict:
+    """The fields of esp_dl_shape_t input and output and of esp_dl_window_t."""
+    return {
+        "input": dict(zip("nhwc", call.inputs[0].shape)),
+        "output": dict(zip("nhwc", call.output.shape)),
+        "window": _window(call, kernel),
+    }
+
+
+def emit_weighted(call: KernelCall, c, weights: np.ndarray, layout: str) -> dict:
+    """The fields that all kernels with weights share, their data declared."""
+    a = call.attributes
+    shift = np.asarray(a["shift"])
+    return {
+        "weights": c.constant("weights", weights, f"{layout} {list(weights.shape)}"),
+        "bias": c.constant("bias", base.rounding_bias(a["bias"], shift), "with the half that rounding adds"),
+        "shift": c.constant("shift", shift.astype(np.int8), "right shift per output channel"),
+        "min": a["clamp"][0],
+        "max": a["clamp"][1],
+    }
+
+
+class _Convolution(Operator):
+    """q(act(conv2d(dq(x), dq(w)) + dq(b))), NHWC."""
+
+    def patterns(self):
+        conv = is_op("nn.conv2d")(base.dequantized(), base.constant_weights())
+        with_bias = is_op("add")(conv, base.constant_weights())
+        return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        bias = None
+        if body.op.name == "add":
+            body, bias = body.args
+        x = base.read_dequantize(body.args[0])
+        constant = base.read_constant(body.args[1])
+        attrs = body.attrs
+        if str(attrs.data_layout) != "NHWC":
+            raise Refusal(f"its layout is {attrs.data_layout}; kernels exist for NHWC")
+        if constant.values.dtype != np.int8:
+            raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
+        channels = x.shape[3]
+        outputs = int(output.shape[3])
+        groups = int(attrs.groups)
+        depthwise = groups == channels and groups > 1
+        if depthwise != (self.name == "depthwise_conv2d"):
+            raise Refusal("")
+        weights, axis = _as_ohwi(constant.values, str(attrs.kernel_layout), outputs, constant.axis)
+        if constant.exponents.size > 1 and axis != 0:
+            raise Refusal("its weights have one scale per input channel")
+        exponents = np.broadcast_to(constant.exponents.reshape(-1), (outputs,))
+        bias = base.read_bias(bias, outputs, exponents + x.exponent)
+        weights, bias, shift = base.requantize_shift(weights, bias, output.exponent - x.exponent - exponents)
+        attributes = {
+            "weights": weights,
+            "bias": bias,
+            "shift": shift,
+            "strides": tuple(int(v) for v in attrs.strides),
+            "padding": tuple(int(v) for v in attrs.padding),
+            "dilation": tuple(int(v) for v in attrs.dilation),
+            "clamp": clamp,
+        }
+        if depthwise:
+            # OHWI with I = 1 -> HWO
+            attributes["weights"] = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
+        else:
+            attributes["groups"] = groups
+        return Parsed([x], output, attributes)
+
+    def _reference(self, call, x, weights, groups):
+        # NCHW and OIHW: the one form that TVM lowers for any number of groups.
+        a = call.attributes
+        acc = relay.nn.conv2d(
+            relay.transpose(base.widen(x), [0, 3, 1, 2]),
+            relay.const(np.ascontiguousarray(weights.transpose(0, 3, 1, 2)).astype(np.int32)),
+            strides=a["strides"],
+            padding=a["padding"],
+            dilation=a["dilation"],
+            groups=groups,
+            channels=weights.shape[0],
+            kernel_size=weights.shape[1:3],
+            out_dtype="int32",
+        )
+        acc = relay.add(relay.transpose(acc, [0, 2, 3, 1]), relay.const(a["bias"]))
+        return base.requantize_expr(acc, a["shift"], a["clamp"])
+
+
+def _as_ohwi(values: np.ndarray, layout: str, outputs: int, axis: int):
+    """(weights OHWI, where the scale's axis went): HWIO, HWOI (depthwise, O*I outputs) or OIHW."""
+    order = [layout.index(letter) for letter in "OHWI"]
+    weights = values.transpose(order)
+    moved = order.index(axis)
+    if weights.shape[0] != outputs:
+        # Depthwise HWOI [kh, kw, channels, multiplier]: output channel = channel * multiplier + index.
+        if moved == 3 and weights.shape[0] == 1:
+            moved = 0
+        o, h, w, i = weights.shape
+        weights = weights.transpose(0, 3, 1, 2).reshape(o * i, h, w, 1)
+    return np.ascontiguousarray(weights), moved
+
+
+class Conv2d(_Convolution):
+    """Convolution, any number of groups but depthwise."""
+
+    name = "conv2d"
+
+    def reference(self, call, x):
+        return self._reference(call, x, call.attributes["weights"], call.attributes["groups"])
+
+    def emit(self, call, c, inputs, output):
+        weights = call.attributes["weights"]
+        parameters = c.struct(
+            "esp_dl_conv2d_t",
+            **window_fields(call, weights.shape[1:3]),
+            groups=call.attributes["groups"],
+            **emit_weighted(call, c, weights, "OHWI"),
+        )
+        c.line(f"esp_dl_conv2d_s8({inputs[0]}, {parameters}, {output});")
+
+    def macs(self, call):
+        return call.output.elements * int(np.prod(call.attributes["weights"].shape[1:]))
+
+
+class DepthwiseConv2d(_Convolution):
+    """One filter, or `multiplier` filters, per input channel."""
+
+    name = "depthwise_conv2d"
+
+    def reference(self, call, x):
+        weights = call.attributes["weights"].transpose(2, 0, 1)[..., None]
+        return self._reference(call, x, weights, call.inputs[0].shape[3])
+
+    def emit(self, call, c, inputs, output):
+        weights = call.attributes["weights"]
+        parameters = c.struct(
+            "esp_dl_depthwise_conv2d_t",
+            **window_fields(call, weights.shape[:2]),
+            **emit_weighted(call, c, weights, "HWO"),
+        )
+        c.line(f"esp_dl_depthwise_conv2d_s8({inputs[0]}, {parameters}, {output});")
+
+    def macs(self, call):
+        return call.output.elements * int(np.prod(call.attributes["weights"].shape[:2]))

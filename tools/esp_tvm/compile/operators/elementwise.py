@@ -1,0 +1,124 @@
+"""Sums and products of two activations, and relu or clip that stand alone."""
+
+from __future__ import annotations
+
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op
+
+from . import base
+from .base import Operator, Parsed, Refusal
+
+
+class _Binary(Operator):
+    """q(act(op(dq(a), dq(b)))), a and b of the same shape."""
+
+    in_place = True
+    relay_op = ""
+
+    def patterns(self):
+        op = is_op(self.relay_op)(base.dequantized(), base.dequantized())
+        return [base.quantized(base.activated(op))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        a, b = (base.read_dequantize(arg) for arg in body.args)
+        if a.shape != b.shape:
+            raise Refusal(f"its inputs have different shapes, {list(a.shape)} and {list(b.shape)}")
+        return Parsed([a, b], output, {**self.shifts(a, b, output), "clamp": clamp})
+
+    def shifts(self, a, b, output) -> dict:
+        raise NotImplementedError
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        parameters = c.struct(
+            "esp_dl_binary_t",
+            count=call.output.elements,
+            shift_a=a.get("shift_a", 0),
+            shift_b=a.get("shift_b", 0),
+            shift=a["shift"],
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+        )
+        c.line(f"esp_dl_{self.name}_s8({inputs[0]}, {inputs[1]}, {parameters}, {output});")
+
+
+class Add(_Binary):
+    """Both inputs shifted to the finer exponent, added, requantized."""
+
+    name = relay_op = "add"
+    # |x| <= 128 shifted by this much, twice, still fits int32.
+    MAX_SHIFT = 22
+
+    def shifts(self, a, b, output):
+        finer = min(a.exponent, b.exponent)
+        shifts = {
+            "shift_a": a.exponent - finer,
+            "shift_b": b.exponent - finer,
+            "shift": max(output.exponent - finer, -8),
+        }
+        if max(shifts["shift_a"], shifts["shift_b"]) > self.MAX_SHIFT or shifts["shift"] > 30:
+            raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
+        return shifts
+
+    def _operands(self, call, a, b):
+        shift = call.attributes
+        a = relay.left_shift(base.widen(a), relay.const(shift["shift_a"]))
+        return a, relay.left_shift(base.widen(b), relay.const(shift["shift_b"]))
+
+    def reference(self, call, a, b):
+        total = relay.add(*self._operands(call, a, b))
+        return base.requantize_expr(total, call.attributes["shift"], call.attributes["clamp"])
+
+
+class Sub(Add):
+    """Both inputs shifted to the finer exponent, subtracted, requantized."""
+
+    name = "sub"
+    relay_op = "subtract"
+
+    def reference(self, call, a, b):
+        difference = relay.subtract(*self._operands(call, a, b))
+        return base.requantize_expr(difference, call.attributes["shift"], call.attributes["clamp"])
+
+
+class Mul(_Binary):
+    """The product, requantized."""
+
+    name = "mul"
+    relay_op = "multiply"
+
+    def shifts(self, a, b, output):
+        # A product has at most 15 bits: shifted by more than 16 it is 0, by 8 to the left it saturates.
+        return {"shift": min(max(output.exponent - a.exponent - b.exponent, -8), 16)}
+
+    def reference(self, call, a, b):
+        product = relay.multiply(base.widen(a), base.widen(b))
+        return base.requantize_expr(product, call.attributes["shift"], call.attributes["clamp"])
+
+
+class Requantize(Operator):
+    """q(act(dq(x))): relu or clip that stands alone, or a change of exponent."""
+
+    name = "requantize"
+    in_place = True
+
+    def patterns(self):
+        return [base.quantized(base.activated(base.dequantized()))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        x = base.read_dequantize(body)
+        # An int8 value shifted by more than 8 is 0, by 8 to the left it saturates.
+        shift = min(max(output.exponent - x.exponent, -8), 9)
+        return Parsed([x], output, {"shift": shift, "clamp": clamp})
+
+    def reference(self, call, x):
+        return base.requantize_expr(base.widen(x), call.attributes["shift"], call.attributes["clamp"])
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        parameters = c.struct("esp_dl_requantize_t", shift=a["shift"], min=a["clamp"][0], max=a["clamp"][1])
+        c.line(f"esp_dl_requantize_s8({inputs[0]}, {call.output.elements}, {parameters}, {output});")

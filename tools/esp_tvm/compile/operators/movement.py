@@ -1,0 +1,70 @@
+"""Operators that move int8 values and compute nothing."""
+
+from __future__ import annotations
+
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op, wildcard
+
+from ..layout import permutation
+from . import base
+from .base import Operand, Operator, Parsed, Refusal
+
+
+def _int8(expr: relay.Expr) -> Operand:
+    dtype = expr.checked_type.dtype
+    if dtype != "int8" or isinstance(expr, relay.Constant):
+        raise Refusal(f"it moves {dtype} values; kernels exist for int8 activations")
+    return Operand(expr, dtype)
+
+
+class Transpose(Operator):
+    """Axes permuted."""
+
+    name = "transpose"
+    MAX_RANK = 6
+
+    def patterns(self):
+        return [is_op("transpose")(wildcard())]
+
+    def parse(self, root):
+        x = _int8(root.args[0])
+        axes = permutation(root)
+        if len(axes) > self.MAX_RANK:
+            raise Refusal(f"it has {len(axes)} axes, the kernel takes {self.MAX_RANK}")
+        return Parsed([x], Operand(root, x.dtype), {"axes": axes})
+
+    def reference(self, call, x):
+        return relay.transpose(x, call.attributes["axes"])
+
+    def emit(self, call, c, inputs, output):
+        shape = call.inputs[0].shape
+        parameters = c.struct(
+            "esp_dl_transpose_t",
+            rank=len(shape),
+            shape=shape,
+            axes=call.attributes["axes"],
+            element_size=1,
+        )
+        c.line(f"esp_dl_transpose({inputs[0]}, {parameters}, {output});")
+
+
+class Reshape(Operator):
+    """Another shape over the same bytes: no code where input and output share their memory."""
+
+    name = "reshape"
+    in_place = True
+
+    def patterns(self):
+        names = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
+        return [is_op(name)(wildcard()) for name in names]
+
+    def parse(self, root):
+        x = _int8(root.args[0])
+        output = Operand(root, x.dtype)
+        return Parsed([x], output, {"shape": output.shape})
+
+    def reference(self, call, x):
+        return relay.reshape(x, call.attributes["shape"])
+
+    def emit(self, call, c, inputs, output):
+        c.line(f"memmove({output}, {inputs[0]}, {call.output.bytes});")

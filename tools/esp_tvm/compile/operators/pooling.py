@@ -1,0 +1,163 @@
+"""Pooling over windows, and over whole planes."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op
+
+from . import base
+from .base import INT8, Operator, Parsed, Refusal
+from .conv import window_fields
+
+
+class _Pool2d(Operator):
+    """q(act(pool(dq(x)))), NHWC; windowed and global."""
+
+    relay_ops = ()
+
+    def patterns(self):
+        return [base.quantized(base.activated(is_op(name)(base.dequantized()))) for name in self.relay_ops]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        x = base.read_dequantize(body.args[0])
+        attrs = body.attrs
+        if str(attrs.layout) != "NHWC":
+            raise Refusal(f"its layout is {attrs.layout}; kernels exist for NHWC")
+        if body.op.name.startswith("nn.global"):
+            attributes = {
+                "kernel": x.shape[1:3],
+                "strides": (1, 1),
+                "padding": (0, 0, 0, 0),
+                "dilation": (1, 1),
+            }
+        else:
+            attributes = {
+                "kernel": tuple(int(v) for v in attrs.pool_size),
+                "strides": tuple(int(v) for v in attrs.strides),
+                "padding": _declared_padding(attrs),
+                "dilation": tuple(int(v) for v in attrs.dilation),
+            }
+        attributes["clamp"] = clamp
+        attributes.update(self.more(attrs, x, output, attributes))
+        return Parsed([x], output, attributes)
+
+    def more(self, attrs, x, output, attributes) -> dict:
+        raise NotImplementedError
+
+    def fields(self, call) -> dict:
+        a = call.attributes
+        return {
+            **window_fields(call, a["kernel"]),
+            "count_include_pad": bool(a.get("count_include_pad", False)),
+            "shift": a.get("shift", 0),
+            "min": a["clamp"][0],
+            "max": a["clamp"][1],
+        }
+
+    def emit(self, call, c, inputs, output):
+        parameters = c.struct("esp_dl_pool2d_t", **self.fields(call))
+        c.line(f"esp_dl_{self.name}_s8({inputs[0]}, {parameters}, {output});")
+
+
+def _declared_padding(attrs) -> tuple:
+    """(top, left, bottom, right) as declared; ceil_mode shows in the shape of the output."""
+    padding = [int(v) for v in attrs.padding]
+    return tuple(padding if len(padding) == 4 else padding * (4 // len(padding)))
+
+
+class MaxPool2d(_Pool2d):
+    """The largest value of each window; the exponent stays."""
+
+    name = "max_pool2d"
+    relay_ops = ("nn.max_pool2d", "nn.global_max_pool2d")
+
+    def more(self, attrs, x, output, attributes):
+        if output.exponent != x.exponent:
+            raise Refusal(f"its exponents differ ({x.exponent} and {output.exponent}); a maximum keeps them")
+        return {}
+
+    def reference(self, call, x):
+        a = call.attributes
+        y = relay.nn.max_pool2d(
+            base.widen(x),
+            pool_size=a["kernel"],
+            strides=a["strides"],
+            dilation=a["dilation"],
+            padding=_reaching_padding(call),
+            layout="NHWC",
+        )
+        return relay.cast(relay.clip(y, a["clamp"][0], a["clamp"][1]), "int8")
+
+
+def _reaching_padding(call) -> list:
+    """Padding enlarged at the end so far that the windows of all outputs fit (ceil_mode)."""
+    a = call.attributes
+    padding = list(a["padding"])
+    for axis in (0, 1):
+        span = (a["kernel"][axis] - 1) * a["dilation"][axis] + 1
+        reach = (call.output.shape[1 + axis] - 1) * a["strides"][axis] + span
+        # Less than declared where the last window ends before the padding does.
+        padding[2 + axis] = max(reach - call.inputs[0].shape[1 + axis] - padding[axis], 0)
+    return padding
+
+
+class AveragePool2d(_Pool2d):
+    """floor(sum * 2^(e_x - e_y) / n + 1/2), n as ONNX counts."""
+
+    name = "average_pool2d"
+    relay_ops = ("nn.avg_pool2d", "nn.global_avg_pool2d")
+
+    def more(self, attrs, x, output, attributes):
+        shift = output.exponent - x.exponent
+        count = int(np.prod(attributes["kernel"]))
+        if abs(shift) > 20 or (count * 128 << abs(shift)) * 2 > base.INT32_MAX:
+            raise Refusal(f"the sum of {count} values, scaled by 2^{-shift}, does not fit 32 bits")
+        return {"count_include_pad": bool(getattr(attrs, "count_include_pad", False)), "shift": shift}
+
+    def reference(self, call, x):
+        a = call.attributes
+        low, high = a["clamp"]
+        x = base.widen(x)
+        total = self._sum(call, x)
+        count = self._counts(call)
+        scaled = total if a["shift"] >= 0 else relay.left_shift(total, relay.const(-a["shift"]))
+        divisor = count << max(a["shift"], 0)
+        # floor(s/d + 1/2) = floor((2 s + d) / (2 d))
+        numerator = relay.add(relay.left_shift(scaled, relay.const(1)), relay.const(divisor.astype(np.int32)))
+        y = relay.floor_divide(numerator, relay.const((2 * divisor).astype(np.int32)))
+        y = relay.clip(y, *INT8)
+        return relay.cast(relay.clip(y, low, high), "int8")
+
+    def _sum(self, call, x):
+        """Window sums as a depthwise convolution with ones."""
+        a = call.attributes
+        channels = call.inputs[0].shape[3]
+        ones = np.ones((channels, 1, *a["kernel"]), np.int32)
+        y = relay.nn.conv2d(
+            relay.transpose(x, [0, 3, 1, 2]),
+            relay.const(ones),
+            strides=a["strides"],
+            padding=_reaching_padding(call),
+            dilation=a["dilation"],
+            groups=channels,
+            channels=channels,
+            kernel_size=a["kernel"],
+            out_dtype="int32",
+        )
+        return relay.transpose(y, [0, 2, 3, 1])
+
+    def _counts(self, call) -> np.ndarray:
+        """n of every output position, [1, h, w, 1]."""
+        a = call.attributes
+        counts = []
+        for axis in (0, 1):
+            size, before, after = call.inputs[0].shape[1 + axis], a["padding"][axis], a["padding"][2 + axis]
+            first, last = (-before, size + after) if a["count_include_pad"] else (0, size)
+            starts = np.arange(call.output.shape[1 + axis]) * a["strides"][axis] - before
+            taps = starts[:, None] + np.arange(a["kernel"][axis]) * a["dilation"][axis]
+            counts.append(((taps >= first) & (taps < last)).sum(axis=1))
+        # A window that lies in the padding alone (ceil_mode) has sum 0: any count gives 0.
+        return np.maximum(counts[0][:, None] * counts[1][None, :], 1)[None, :, :, None]

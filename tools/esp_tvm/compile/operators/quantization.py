@@ -1,0 +1,65 @@
+"""Between float and int8 at the borders of the graph and of float islands."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import wildcard
+
+from . import base
+from .base import INT8, Operand, Operator, Parsed, Refusal
+
+
+class Quantize(Operator):
+    """sat8(floor(x / 2^e + 1/2))."""
+
+    name = "quantize"
+
+    def patterns(self):
+        return [base.quantized(wildcard())]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        x = root.args[0]
+        dtype = x.checked_type.dtype
+        if dtype != "float32" or isinstance(x, relay.Constant):
+            raise Refusal(f"it quantizes {dtype}")
+        return Parsed([Operand(x, dtype)], output, {"exponent": output.exponent})
+
+    def reference(self, call, x):
+        # Clipped first: a float beyond int32 has no integer to round to. NaN compares false and becomes 0.
+        x = relay.where(relay.equal(x, x), x, relay.zeros_like(x))
+        scaled = relay.multiply(x, relay.const(np.float32(2.0 ** -call.attributes["exponent"])))
+        scaled = relay.clip(scaled, -1024.0, 1024.0)
+        # float32 cannot hold x + 1/2 exactly for all x: floor(x) + (x - floor(x) >= 1/2) can.
+        floor = relay.floor(scaled)
+        up = relay.cast(relay.greater_equal(relay.subtract(scaled, floor), relay.const(np.float32(0.5))), "int32")
+        y = relay.add(relay.cast(floor, "int32"), up)
+        return relay.cast(relay.clip(y, *INT8), "int8")
+
+    def emit(self, call, c, inputs, output):
+        exponent = call.attributes["exponent"]
+        c.line(f"esp_dl_quantize_s8({inputs[0]}, {call.output.elements}, {exponent}, {output});")
+
+
+class Dequantize(Operator):
+    """x * 2^e, exact."""
+
+    name = "dequantize"
+
+    def patterns(self):
+        return [base.dequantized()]
+
+    def parse(self, root):
+        x = base.read_dequantize(root)
+        output = Operand(root, root.checked_type.dtype)
+        if output.dtype != "float32":
+            raise Refusal(f"it dequantizes to {output.dtype}")
+        return Parsed([x], output, {"exponent": x.exponent})
+
+    def reference(self, call, x):
+        return relay.multiply(relay.cast(x, "float32"), relay.const(np.float32(2.0 ** call.attributes["exponent"])))
+
+    def emit(self, call, c, inputs, output):
+        exponent = call.attributes["exponent"]
+        c.line(f"esp_dl_dequantize_s8({inputs[0]}, {call.output.elements}, {exponent}, {output});")

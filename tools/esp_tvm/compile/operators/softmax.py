@@ -1,0 +1,68 @@
+"""Softmax over the last axis."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op
+
+from . import base
+from .base import Operand, Operator, Parsed, Refusal
+from .quantization import Quantize
+
+
+def exp_table(exponent: int) -> np.ndarray:
+    """float32[256]: exp(-d * 2^exponent) for d = max - x."""
+    with np.errstate(under="ignore"):
+        return np.exp(-np.arange(256, dtype=np.float64) * 2.0**exponent).astype(np.float32)
+
+
+class Softmax(Operator):
+    """softmax(dq(x)), float where the graph ends, int8 where it goes on."""
+
+    name = "softmax"
+
+    def patterns(self):
+        softmax = is_op("nn.softmax")(base.dequantized())
+        return [base.quantized(softmax), softmax]
+
+    def parse(self, root):
+        if root.op.name == "qnn.quantize":
+            output, body = base.read_quantize(root), root.args[0]
+        else:
+            output, body = Operand(root, root.checked_type.dtype), root
+        x = base.read_dequantize(body.args[0])
+        rank = len(x.shape)
+        if int(body.attrs.axis) % rank != rank - 1:
+            raise Refusal(f"its axis is {body.attrs.axis}; the kernel takes the last one")
+        return Parsed([x], output, {"exponent": x.exponent, "output_exponent": output.exponent})
+
+    def reference(self, call, x):
+        a = call.attributes
+        rank, columns = len(call.output.shape), call.output.shape[-1]
+        x = base.widen(x)
+        distance = relay.subtract(relay.max(x, axis=rank - 1, keepdims=True), x)
+        powers = relay.take(relay.const(exp_table(a["exponent"])), distance)
+        # A sum in index order: TVM's own reduction may be vectorised and add in another order.
+        total = None
+        for column in range(columns):
+            one = relay.take(powers, relay.const(column), axis=rank - 1)
+            total = one if total is None else relay.add(total, one)
+        y = relay.divide(powers, relay.expand_dims(total, axis=rank - 1))
+        if a["output_exponent"] is None:
+            return y
+        quantize = base.KernelCall("", "quantize", [], call.output, {"exponent": a["output_exponent"]})
+        return Quantize().reference(quantize, y)
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        columns = call.output.shape[-1]
+        parameters = c.struct(
+            "esp_dl_softmax_t",
+            rows=call.output.elements // columns,
+            columns=columns,
+            table=c.constant("table", exp_table(a["exponent"]), "exp(-d * 2^e), d = max - x"),
+            exponent=a["output_exponent"] or 0,
+        )
+        kernel = "esp_dl_softmax_s8_f32" if a["output_exponent"] is None else "esp_dl_softmax_s8"
+        c.line(f"{kernel}({inputs[0]}, {parameters}, {output});")

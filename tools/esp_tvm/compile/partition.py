@@ -1,0 +1,221 @@
+"""Which kernel computes what: MergeComposite patterns with checks, then one function per kernel call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Tuple
+
+import tvm
+from tvm import relay
+
+from .import_onnx import Imported, node_indices
+from .kernel_call import KernelCall, Tensor
+from .layout import convert_layout, is_call, rewrite_main, simplify_layout
+from .operators import OPERATORS, Operator, Refusal
+from .operators.base import Operand
+
+COMPILER = "esp"
+
+
+@dataclass
+class Partitioned:
+    """The module after partitioning.
+
+    mod: main calls one global function per kernel; what is left in main itself falls back to TVM's C code
+    calls: global symbol -> its kernel call
+    parameters: global symbol -> for each input of the kernel call the index of the function's parameter
+    refusals: ONNX node index -> why a kernel that its pattern fits does not take it
+    """
+
+    mod: tvm.IRModule
+    calls: Dict[str, KernelCall] = field(default_factory=dict)
+    parameters: Dict[str, List[int]] = field(default_factory=dict)
+    refusals: Dict[int, str] = field(default_factory=dict)
+
+
+class _OwnDequantize(relay.ExprMutator):
+    """A dequantize of its own for every consumer: a shared one would belong to no pattern."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self._own(self.visit(arg)) for arg in call.args]
+        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+
+    def visit_tuple(self, tuple_: relay.Tuple) -> relay.Expr:
+        return relay.Tuple([self._own(self.visit(item)) for item in tuple_.fields], tuple_.span)
+
+    @staticmethod
+    def _own(expr: relay.Expr) -> relay.Expr:
+        if is_call(expr, "qnn.dequantize"):
+            return relay.Call(expr.op, expr.args, expr.attrs, expr.type_args, expr.span)
+        return expr
+
+
+def _calls_in(expr: relay.Expr) -> List[relay.Call]:
+    found: List[relay.Call] = []
+    relay.analysis.post_order_visit(expr, lambda e: found.append(e) if isinstance(e, relay.Call) else None)
+    return found
+
+
+def _pattern_table(refusals: Dict[int, str]) -> List[Tuple[str, object, Callable]]:
+    """(composite name, pattern, check) of every operator, in order."""
+
+    def check_of(operator: Operator) -> Callable:
+        def check(root: relay.Expr) -> bool:
+            try:
+                operator.parse(root)
+            except Refusal as refusal:
+                if str(refusal):
+                    refusals.setdefault(_main_node(root), str(refusal))
+                return False
+            return True
+
+        return check
+
+    return [
+        (f"{COMPILER}.{operator.name}", pattern, check_of(operator))
+        for operator in OPERATORS.values()
+        for pattern in operator.patterns()
+    ]
+
+
+_MINOR = ("qnn.quantize", "qnn.dequantize", "nn.relu", "clip", "add", "nn.bias_add")
+
+
+def _main_node(root: relay.Expr) -> int:
+    """The ONNX node a match is about: the first operator in it that is not quantization or fused into another."""
+    calls = [root]
+    while calls:
+        call = calls.pop(0)
+        if not isinstance(call, relay.Call):
+            continue
+        if not is_call(call, *_MINOR) or not any(isinstance(arg, relay.Call) for arg in call.args):
+            return next(iter(node_indices(call)), -1)
+        calls.extend(call.args)
+    return next(iter(node_indices(root)), -1)
+
+
+def prepare(mod: tvm.IRModule) -> tvm.IRModule:
+    """Layout NHWC and a normal form in which the patterns match."""
+    mod = relay.transform.InferType()(mod)
+    mod = convert_layout(mod)
+    mod = simplify_layout(mod)
+    return rewrite_main(mod, _OwnDequantize())
+
+
+def partition(imported: Imported) -> Partitioned:
+    """Give every expression that a kernel computes to that kernel."""
+    refusals: Dict[int, str] = {}
+    mod = prepare(imported.mod)
+    passes = [
+        relay.transform.MergeComposite(_pattern_table(refusals)),
+        relay.transform.AnnotateTarget(COMPILER),
+        relay.transform.PartitionGraph(mod_name="default"),
+        relay.transform.InferType(),
+    ]
+    mod = _number_by_call_order(tvm.transform.Sequential(passes)(mod))
+    result = Partitioned(mod, refusals=refusals)
+    for symbol, function in kernel_functions(mod).items():
+        call, parameters = read_kernel_call(symbol, function, imported)
+        result.calls[symbol], result.parameters[symbol] = call, parameters
+    _name_tensors(result, imported)
+    taken = {index for call in result.calls.values() for index in call.node_indices}
+    result.refusals = {index: why for index, why in refusals.items() if index not in taken}
+    return result
+
+
+def kernel_functions(mod: tvm.IRModule) -> Dict[str, relay.Function]:
+    """The functions of `mod` that kernels compute, by symbol."""
+    return {
+        var.name_hint: function
+        for var, function in mod.functions.items()
+        if function.attrs and function.attrs.get("Compiler") == COMPILER
+    }
+
+
+def _number_by_call_order(mod: tvm.IRModule) -> tvm.IRModule:
+    """Rename the kernel functions so that N of `esp_main_N` counts up in the order of the calls."""
+    order: List[str] = []
+    for call in _calls_in(mod["main"].body):
+        if isinstance(call.op, relay.GlobalVar) and call.op.name_hint not in order:
+            order.append(call.op.name_hint)
+    new_names = {old: f"tvmgen_default_{COMPILER}_main_{number}" for number, old in enumerate(order)}
+    variables = {old: relay.GlobalVar(new) for old, new in new_names.items()}
+
+    class Rename(relay.ExprMutator):
+        def visit_global_var(self, gvar):
+            return variables.get(gvar.name_hint, gvar)
+
+    functions = {}
+    for var, function in mod.functions.items():
+        if var.name_hint == "main":
+            body = Rename().visit(function.body)
+            functions[var] = relay.Function(function.params, body, None, function.type_params, function.attrs)
+        elif var.name_hint in variables:
+            functions[variables[var.name_hint]] = function.with_attr("global_symbol", new_names[var.name_hint])
+        else:
+            functions[var] = function
+    return relay.transform.InferType()(tvm.IRModule(functions, mod.type_definitions))
+
+
+def read_kernel_call(symbol: str, function: relay.Function, imported: Imported) -> Tuple[KernelCall, List[int]]:
+    """(kernel call, parameter index of each of its inputs) of a partitioned function."""
+    outer = function.body
+    composite = outer.op
+    operator = OPERATORS[composite.attrs["Composite"].split(".", 1)[1]]
+    parsed = operator.parse(composite.body)
+    parameters = []
+    for operand in parsed.inputs:
+        inner = next(i for i, p in enumerate(composite.params) if p.same_as(operand.expr))
+        parameters.append(next(i for i, p in enumerate(function.params) if p.same_as(outer.args[inner])))
+
+    def tensor(operand: Operand) -> Tensor:
+        return Tensor("", operand.shape, operand.dtype, operand.exponent)
+
+    indices: List[int] = []
+    for call in _calls_in(composite.body):
+        indices += [index for index in node_indices(call) if index not in indices]
+    call = KernelCall(
+        symbol,
+        operator.name,
+        [tensor(operand) for operand in parsed.inputs],
+        tensor(parsed.output),
+        parsed.attributes,
+    )
+    call.node_indices = _essential(sorted(indices), imported)
+    call.nodes = [str(imported.nodes[index]) for index in call.node_indices]
+    last = node_indices(composite.body)
+    call.output_node = last[0] if last else None
+    return call, parameters
+
+
+def _essential(indices: List[int], imported: Imported) -> List[int]:
+    """Without the QuantizeLinear and DequantizeLinear around the operators, unless there is nothing else."""
+    real = [i for i in indices if imported.nodes[i].op_type not in ("QuantizeLinear", "DequantizeLinear")]
+    return real or indices
+
+
+def _name_tensors(result: Partitioned, imported: Imported) -> None:
+    """Give the kernels' tensors their ONNX names and the exponents that moves inherit."""
+    known: Dict[object, Tensor] = {}
+    ports = {port.c_name: port for port in imported.inputs}
+    for param in result.mod["main"].params:
+        port = ports[param.name_hint]
+        known[param] = Tensor(port.name, port.shape, port.dtype)
+    for expr in _calls_in(result.mod["main"].body):
+        if not isinstance(expr.op, relay.GlobalVar):
+            continue
+        call = result.calls[expr.op.name_hint]
+        arguments = [expr.args[index] for index in result.parameters[call.symbol]]
+        for position, argument in enumerate(arguments):
+            source = known.get(argument)
+            own = call.inputs[position]
+            if source is not None:
+                exponent = own.exponent if own.exponent is not None else source.exponent
+                call.inputs[position] = Tensor(source.name, own.shape, own.dtype, exponent)
+        output = call.output
+        exponent = output.exponent
+        if exponent is None and output.dtype.startswith("int"):
+            exponent = call.inputs[0].exponent
+        name = imported.tensor_of(call.output_node) if call.output_node is not None else ""
+        call.output = Tensor(name, output.shape, output.dtype, exponent)
+        known[expr] = call.output
