@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Writes the two lock files from the two requirements files: every package that is pulled in, with the hashes of
+# all its published files, so that pip may choose the right one for Linux on x86-64 or aarch64. Needs uv.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+command -v uv >/dev/null || { echo "error: uv is not on PATH; install it with 'pip install uv'" >&2; exit 2; }
+
+lock() { # requirements lock [more options]
+    local requirements=$1 lock=$2
+    shift 2
+    uv pip compile --quiet --python-version 3.8 --python-platform x86_64-unknown-linux-gnu --generate-hashes \
+        --no-annotate --no-header --no-emit-index-url "$@" "$requirements" --output-file "$lock.new"
+    { echo "# Made by scripts/lock.sh; do not edit."; cat "$lock.new"; } >"$lock.whole"
+    rm "$lock.new"
+    mv "$lock.whole" "$lock"
+}
+
+lock tools/tvm/requirements.txt tools/tvm/requirements.lock --upgrade
+lock scripts/requirements-dev.txt scripts/requirements-dev.lock --upgrade --constraint tools/tvm/requirements.lock
+lock - scripts/pip.lock <<<'pip==24.0'

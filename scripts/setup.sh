@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Makes .venv (Python 3.8, the packages of tools/tvm/requirements.lock) and brings TVM to tvm/python/tvm.
+#   scripts/setup.sh         what the tools need
+#   scripts/setup.sh --dev   also what tests and lint need (scripts/requirements-dev.lock)
+# Does nothing when all is there, starts over what was interrupted, and renews .venv when the lock changed.
+# PYTHON names the Python 3.8 to use, CC the host's C compiler.
+set -euo pipefail
+repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+cd "$repo"
+
+venv=.venv
+lock=tools/tvm/requirements.lock
+dev_lock=scripts/requirements-dev.lock
+log=build/logs/setup.log
+
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+is_python38() {
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 8))' >/dev/null 2>&1
+}
+
+candidates() {
+    local name
+    for name in python3.8 python3 python; do
+        command -v "$name" || true
+    done
+    printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.8*/bin/python
+    if command -v pyenv >/dev/null; then
+        printf '%s\n' "$(pyenv root 2>/dev/null)"/versions/3.8*/bin/python
+    fi
+    if command -v uv >/dev/null; then
+        uv python find --no-project 3.8 2>/dev/null || {
+            uv python install --quiet 3.8 2>/dev/null && uv python find --no-project 3.8 2>/dev/null
+        } || true
+    fi
+}
+
+find_python38() {
+    local python
+    if [ -n "${PYTHON:-}" ]; then
+        is_python38 "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.8 with its venv and ensurepip modules"
+        echo "$PYTHON"
+        return
+    fi
+    while IFS= read -r python; do
+        if is_python38 "$python"; then
+            echo "$python"
+            return
+        fi
+    done < <(candidates)
+    fail "no Python 3.8 on PATH, under pyenv or through uv; get one with 'pyenv install 3.8' or" \
+        "'uv python install 3.8' (or a system package, with its venv module), or name it: make setup PYTHON=/path/to/python3.8"
+}
+
+check_compiler() {
+    local compiler=${CC:-} name
+    for name in cc gcc clang; do
+        [ -n "$compiler" ] || compiler=$(command -v "$name" || true)
+    done
+    [ -n "$compiler" ] || fail "no C compiler (cc, gcc or clang) on PATH; type: apt-get install gcc libc6-dev"
+    # CC may hold options too, as in 'ccache gcc': it is split into words on purpose.
+    # shellcheck disable=SC2086
+    printf '#include <stdint.h>\n#include <string.h>\nint main(void) { return 0; }\n' |
+        $compiler -x c - -o /dev/null >/dev/null 2>&1 ||
+        fail "the C compiler '$compiler' cannot build an empty program; type: apt-get install gcc libc6-dev"
+}
+
+# The state of a set-up is what its stamp says: which lock was installed completely, by which Python.
+stamp_of() {
+    { cat "$1" && "$venv/bin/python" -VV; } 2>/dev/null | sha256sum
+}
+
+is_installed() { # lock stamp
+    [ -f "$2" ] && [ "$(stamp_of "$1")" = "$(cat "$2")" ]
+}
+
+install() { # lock stamp
+    local count
+    count=$(grep -c '^[a-z].*==' "$1")
+    echo "installing $count packages ($1)" >&2
+    mkdir -p "${log%/*}"
+    if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --prefer-binary \
+        --require-hashes --requirement "$1" >"$log" 2>&1; then
+        grep -i '^ *error' "$log" | head -n 3 >&2 || true
+        fail "pip could not install $1 (all it said: $log); check the network and type 'make setup' again"
+    fi
+    stamp_of "$1" >"$2"
+}
+
+make_venv() {
+    local python
+    if [ -e "$venv" ] && [ ! -f "$venv/made-by-setup" ]; then
+        fail "$repo/$venv was not made by 'make setup'; move it away and try again"
+    fi
+    python=$(find_python38)
+    echo "making $venv with $python" >&2
+    rm -rf "$venv"
+    mkdir "$venv"
+    touch "$venv/made-by-setup"
+    "$python" -m venv "$venv" || fail "$python could not make $venv; see above"
+    # Python 3.8's own pip may be too old to know today's wheels.
+    if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (20, 3))'; then
+        "$venv/bin/python" -m pip install --quiet --require-hashes --requirement scripts/pip.lock ||
+            fail "pip could not renew itself; check the network and type 'make setup' again"
+    fi
+}
+
+[ -w "$repo" ] || fail "$repo is not writable; clone the project to a folder of your own"
+
+# Two set-ups at once would spoil each other.
+mkdir -p build || fail "cannot make the folder $repo/build"
+exec 9>build/.setup-lock
+if command -v flock >/dev/null && ! flock --nonblock 9; then
+    echo "waiting for another set-up in this folder to end" >&2
+    flock 9
+fi
+
+if ! is_installed "$lock" "$venv/installed"; then
+    check_compiler
+    make_venv
+    install "$lock" "$venv/installed"
+fi
+if [ "${1:-}" = --dev ] && ! is_installed "$dev_lock" "$venv/installed-dev"; then
+    install "$dev_lock" "$venv/installed-dev"
+fi
+"$venv/bin/python" scripts/setup_tvm.py >/dev/null
