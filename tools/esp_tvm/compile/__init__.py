@@ -1,1 +1,70 @@
 """From the quantized ONNX model to C: import, layout, rewrites, partition, code generation, memory plan."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import List
+
+import onnx
+
+from .aot import Lowered, lower
+from .compiled import CompiledModel, ModelPort
+from .emit_c import Program
+from .import_onnx import Imported, Port, import_onnx
+from .memory_plan import plan_memory
+from .partition import Partitioned, partition
+
+
+def compile_model(model: onnx.ModelProto) -> CompiledModel:
+    """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C."""
+    imported = import_onnx(model)
+    partitioned = partition(imported)
+    lowered = lower(partitioned, imported)
+    plan = plan_memory(lowered, partitioned)
+    inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]
+    outputs = [_model_port(port, "output", i, lowered, partitioned) for i, port in enumerate(imported.outputs)]
+    model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    program = Program(lowered, partitioned, plan, inputs, outputs, model_hash)
+    return CompiledModel(
+        lib0=program.lib0(),
+        lib1=program.lib1(),
+        header=program.header(),
+        inputs=inputs,
+        outputs=outputs,
+        calls=_calls_in_order(lowered, partitioned),
+        fallbacks={s.symbol: s.symbol for s in lowered.steps if s.symbol not in partitioned.calls},
+        arena_bytes=plan.arena_bytes,
+        weight_bytes=sum(array.nbytes for _, _, array, _ in program.constants),
+        constant_bytes={
+            symbol: sum(array.nbytes for _, _, array, _ in emitter.constants)
+            for symbol, emitter in program.emitters.items()
+        },
+        model_hash=model_hash,
+        imported=imported,
+        partitioned=partitioned,
+        lowered=lowered,
+        plan=plan,
+    )
+
+
+def _calls_in_order(lowered: Lowered, partitioned: Partitioned) -> List:
+    return [partitioned.calls[step.symbol] for step in lowered.steps if step.symbol in partitioned.calls]
+
+
+def _model_port(port: Port, kind: str, index: int, lowered: Lowered, partitioned: Partitioned) -> ModelPort:
+    """With the exponent of the quantize that reads the input, or of the dequantize that writes the output."""
+    exponent = None
+    for step in lowered.steps:
+        call = partitioned.calls.get(step.symbol)
+        if call is None:
+            continue
+        for value in step.arguments:
+            if kind == "input" and (value.kind, value.index) == (kind, index):
+                exponent = call.inputs[0].exponent if call.operator != "quantize" else call.output.exponent
+        for value in step.results:
+            if kind == "output" and (value.kind, value.index) == (kind, index):
+                exponent = call.output.exponent if call.operator != "dequantize" else call.inputs[0].exponent
+    return ModelPort(port.name, port.c_name, port.shape, port.dtype, exponent)
+
+
+__all__ = ["CompiledModel", "Imported", "ModelPort", "Partitioned", "compile_model"]

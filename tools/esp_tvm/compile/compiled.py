@@ -36,6 +36,7 @@ class CompiledModel:
     """lib0, lib1, header: the text of default_lib0.c, default_lib1.c and tvmgen_default.h.
 
     calls: the kernel calls in the order of execution; fallbacks: symbol -> what TVM's own C computes
+    weight_bytes: all constant data; constant_bytes: that of each kernel, by symbol
     model_hash: SHA-256 of the quantized ONNX file's content
     """
 
@@ -48,6 +49,7 @@ class CompiledModel:
     fallbacks: Dict[str, str]
     arena_bytes: int
     weight_bytes: int
+    constant_bytes: Dict[str, int]
     model_hash: str
     imported: Imported
     partitioned: Partitioned

@@ -91,7 +91,7 @@ def transpose(x: relay.Expr, axes: Sequence[int], shape: Sequence[int], span=Non
     return _with_span(relay.transpose(x, list(axes)), span)
 
 
-_RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten", "contrib_reverse_reshape")
+_RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
 
 
 def _is_scalar_constant(expr: relay.Expr) -> bool:
@@ -179,6 +179,21 @@ def _dtype(expr: relay.Expr) -> str:
     return _dtype(expr.args[0])
 
 
+class _MergeReshapes(relay.ExprMutator):
+    """Two reshapes are one, and one that changes nothing is none."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        if is_call(call, *_RESHAPES):
+            x, span = args[0], call.span
+            while is_call(x, *_RESHAPES):
+                x, span = x.args[0], span or x.span
+            if x._checked_type_ is not None and _shape(x) == _shape(call):
+                return x
+            return _with_span(relay.reshape(x, _shape(call)), span)
+        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+
+
 class _FoldIntoConstants(relay.ExprMutator):
     """Apply moves of a quantized constant at once: dequantize(constant) is all that kernels then see."""
 
@@ -223,7 +238,7 @@ def _axis_after_reshape(old: Sequence[int], axis: int, new: Sequence[int]) -> Op
 
 def simplify_layout(mod: tvm.IRModule) -> tvm.IRModule:
     """Cancel transposes that meet, fold those of constants, and leave the others on int8 values."""
-    for mutator in (_FoldIntoConstants, _SinkTransposes, _RaiseDequantize, _FoldIntoConstants):
+    for mutator in (_FoldIntoConstants, _SinkTransposes, _RaiseDequantize, _FoldIntoConstants, _MergeReshapes):
         mod = rewrite_main(mod, mutator())
     # The sinking copies a transpose to each consumer of a tensor.
     return relay.transform.EliminateCommonSubexpr()(mod)

@@ -1,0 +1,72 @@
+"""metadata.json: what a generated project says of itself to the tools that run it and report on it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from .aot import Value
+from .compiled import CompiledModel, ModelPort
+from .kernel_call import Tensor
+from .operators import OPERATORS
+
+VERSION = 1
+
+
+def _tensor(tensor: Tensor) -> Dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "exponent": tensor.exponent,
+    }
+
+
+def _port(port: ModelPort) -> Dict[str, Any]:
+    return {
+        "name": port.name,
+        "c_name": port.c_name,
+        "dtype": port.dtype,
+        "shape": list(port.shape),
+        "exponent": port.exponent,
+    }
+
+
+def describe(compiled: CompiledModel) -> Dict[str, Any]:
+    """The metadata of a compiled model; `calls` are the steps of main in order, fallbacks among them.
+
+    A call that is not `traced` needs no code: its output is its input's memory.
+    """
+    calls: List[Dict[str, Any]] = []
+    for index, step in enumerate(compiled.lowered.steps):
+        call = compiled.partitioned.calls.get(step.symbol)
+        entry: Dict[str, Any] = {"index": index, "symbol": step.symbol, "traced": True}
+        if call is not None:
+            entry.update(
+                traced=index not in compiled.plan.skipped,
+                operator=call.operator,
+                nodes=call.nodes,
+                inputs=[_tensor(tensor) for tensor in call.inputs],
+                output=_tensor(call.output),
+                macs=OPERATORS[call.operator].macs(call),
+                constant_bytes=compiled.constant_bytes.get(step.symbol, 0),
+            )
+        entry["memory"] = [_place(compiled, value) for value in step.results]
+        calls.append(entry)
+    return {
+        "version": VERSION,
+        "model_hash": compiled.model_hash,
+        "inputs": [_port(port) for port in compiled.inputs],
+        "outputs": [_port(port) for port in compiled.outputs],
+        "arena_bytes": compiled.arena_bytes,
+        "constant_bytes": compiled.weight_bytes,
+        "calls": calls,
+    }
+
+
+def _place(compiled: CompiledModel, value: Value) -> Dict[str, Any]:
+    """Where a result lies: in the arena (offset), or in a model input or output."""
+    size = compiled.lowered.bytes[value]
+    block = compiled.plan.where.get(value)
+    if block is not None:
+        return {"offset": block.offset, "bytes": size, "first": block.first, "last": block.last}
+    return {"offset": None, "bytes": size}

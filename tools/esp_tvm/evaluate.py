@@ -1,0 +1,227 @@
+"""What the program must compute: two references that know nothing of each other's rules.
+
+- `evaluate_onnx_for_esp` rewrites the Relay module so that TVM on the host computes exactly what the chip does;
+  `debug_onnx_model` runs it through TVM's GraphModuleDebug.
+- `evaluate_numpy` walks the same calls with the NumPy rules of `esp_tvm.arithmetic`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from . import arithmetic
+from .compile import Imported, Partitioned
+from .compile.import_onnx import Port, import_onnx, relay, tvm
+from .compile.operators import OPERATORS
+from .compile.partition import partition
+from .data import load_sample
+from .errors import UserError
+from .model import load_model
+
+
+def _imported_module(mod: tvm.IRModule, params: Optional[Dict]) -> Imported:
+    """A module that the caller imported: its ports are the parameters and results of main."""
+    if params:
+        mod["main"] = relay.build_module.bind_params_by_name(mod["main"], params)
+    mod = relay.transform.InferType()(mod)
+    main = mod["main"]
+
+    def port(name: str, type_) -> Port:
+        return Port(name, name, tuple(int(dim) for dim in type_.shape), type_.dtype)
+
+    inputs = [port(param.name_hint, param.checked_type) for param in main.params]
+    result = main.ret_type
+    results = list(result.fields) if isinstance(result, tvm.ir.TupleType) else [result]
+    outputs = [port("output" if len(results) == 1 else f"output{i}", t) for i, t in enumerate(results)]
+    return Imported(mod, {}, inputs, outputs)
+
+
+def preprocess_onnx_for_esp(mod: tvm.IRModule, params: Optional[Dict] = None) -> tvm.IRModule:
+    """`mod` (from `relay.frontend.from_onnx`) with one global function per kernel call, ready for AOT compilation."""
+    return partition(_imported_module(mod, params)).mod
+
+
+def evaluate_onnx_for_esp(mod: tvm.IRModule, params: Optional[Dict] = None) -> tvm.IRModule:
+    """`mod` (from `relay.frontend.from_onnx`) rewritten to the integer arithmetic that the chip computes with.
+
+    The result is plain Relay for the host: build it for "llvm" and run it in any executor.
+    """
+    return reference_module(partition(_imported_module(mod, params)))[0]
+
+
+def reference_module(
+    partitioned: Partitioned, all_tensors: bool = False
+) -> Tuple[tvm.IRModule, List[str]]:
+    """(module of Relay integer operators, symbols of the kernel calls it returns besides its own results).
+
+    With `all_tensors` the module returns a tuple: its own results, then the output of every kernel call.
+    """
+    outputs: Dict[str, relay.Expr] = {}
+
+    class Replace(relay.ExprMutator):
+        def visit_call(self, call: relay.Call) -> relay.Expr:
+            args = [self.visit(arg) for arg in call.args]
+            if not isinstance(call.op, relay.GlobalVar):
+                return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+            symbol = call.op.name_hint
+            kernel = partitioned.calls[symbol]
+            inputs = [args[index] for index in partitioned.parameters[symbol]]
+            outputs[symbol] = OPERATORS[kernel.operator].reference(kernel, *inputs)
+            return outputs[symbol]
+
+    main = partitioned.mod["main"]
+    body = Replace().visit(main.body)
+    symbols = list(outputs)
+    if all_tensors:
+        own = list(body.fields) if isinstance(body, relay.Tuple) else [body]
+        body = relay.Tuple(own + [outputs[symbol] for symbol in symbols])
+    mod = tvm.IRModule.from_expr(relay.Function(main.params, body))
+    return relay.transform.InferType()(mod), symbols
+
+
+# --- NumPy ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Evaluation:
+    """outputs: ONNX output name -> array; tensors: symbol of a kernel call -> its output (as in memory)."""
+
+    outputs: Dict[str, np.ndarray]
+    tensors: Dict[str, np.ndarray]
+
+
+class NumpyEvaluator:
+    """Evaluates a partitioned model with the NumPy rules; what has no kernel, with TVM on the host."""
+
+    def __init__(self, imported: Imported, partitioned: Partitioned):
+        self.imported, self.partitioned = imported, partitioned
+        self._fallbacks: Dict[object, object] = {}
+
+    def run(self, sample: Dict[str, np.ndarray]) -> Evaluation:
+        """`sample`: ONNX input name -> array of the input's shape."""
+        main = self.partitioned.mod["main"]
+        values: Dict[object, object] = {}
+        for param, port in zip(main.params, self.imported.inputs):
+            values[param] = np.asarray(sample[port.name], dtype=port.dtype).reshape(port.shape)
+        tensors: Dict[str, np.ndarray] = {}
+
+        def visit(expr) -> None:
+            if isinstance(expr, relay.Constant):
+                values[expr] = expr.data.numpy()
+            elif isinstance(expr, relay.Tuple):
+                values[expr] = [values[item] for item in expr.fields]
+            elif isinstance(expr, relay.TupleGetItem):
+                values[expr] = values[expr.tuple_value][expr.index]
+            elif isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar):
+                symbol = expr.op.name_hint
+                kernel = self.partitioned.calls[symbol]
+                arguments = [values[expr.args[i]] for i in self.partitioned.parameters[symbol]]
+                rule = getattr(arithmetic, kernel.operator)
+                values[expr] = tensors[symbol] = rule(*arguments, **kernel.attributes)
+            elif isinstance(expr, relay.Call):
+                values[expr] = self._fallback(expr, [values[arg] for arg in expr.args])
+
+        relay.analysis.post_order_visit(main.body, visit)
+        result = values[main.body]
+        results = result if isinstance(result, list) else [result]
+        return Evaluation({port.name: r for port, r in zip(self.imported.outputs, results)}, tensors)
+
+    def _fallback(self, call: relay.Call, arguments: List):
+        if call not in self._fallbacks:
+            variables = [_variable_like(arg, i) for i, arg in enumerate(call.args)]
+            function = relay.Function(variables, relay.Call(call.op, variables, call.attrs, call.type_args))
+            mod = tvm.IRModule.from_expr(function)
+            with tvm.transform.PassContext(opt_level=0):
+                executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
+                self._fallbacks[call] = executor.evaluate()
+        flat = [item for arg in arguments for item in (arg if isinstance(arg, list) else [arg])]
+        result = self._fallbacks[call](*flat)
+        return [r.numpy() for r in result] if isinstance(result, (list, tuple)) else result.numpy()
+
+
+def _variable_like(expr: relay.Expr, index: int) -> relay.Var:
+    return relay.var(f"x{index}", type_annotation=expr.checked_type)
+
+
+# --- TVM on the host --------------------------------------------------------------------------------------
+
+
+class TvmEvaluator:
+    """The reference module, built once for the host."""
+
+    def __init__(self, imported: Imported, partitioned: Partitioned):
+        from tvm.contrib import graph_executor
+
+        self.imported = imported
+        mod, self.symbols = reference_module(partitioned, all_tensors=True)
+        self._module = graph_executor.GraphModule(build_for_host(mod)["default"](tvm.cpu()))
+
+    def run(self, sample: Dict[str, np.ndarray]) -> Evaluation:
+        """`sample`: ONNX input name -> array of the input's shape."""
+        for port in self.imported.inputs:
+            self._module.set_input(port.c_name, np.asarray(sample[port.name], dtype=port.dtype).reshape(port.shape))
+        self._module.run()
+        results = [self._module.get_output(i).numpy() for i in range(self._module.get_num_outputs())]
+        own = len(self.imported.outputs)
+        outputs = {port.name: result for port, result in zip(self.imported.outputs, results)}
+        return Evaluation(outputs, dict(zip(self.symbols, results[own:])))
+
+
+def build_for_host(mod: tvm.IRModule):
+    """Build for this machine, without rewrites that could change float results."""
+    with tvm.transform.PassContext(opt_level=0):
+        return relay.build(mod, "llvm")
+
+
+def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None):
+    """Run the quantized model's reference on one sample through TVM's GraphModuleDebug.
+
+    The dump (tvmdbg_graph_dump.json, the tensors of every node, execution times) lies in `tvmdbg/` beside the
+    model, or in `dump_root`. Returns the debug module: `get_output(i)`, `debug_get_output(node_name)`.
+    """
+    from tvm.contrib.debugger.debug_executor import GraphModuleDebug
+
+    from .project.chips import check_chip
+
+    check_chip(target_chip)
+    model = load_model(model_path)
+    imported = import_onnx(model)
+    sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
+    mod, _ = reference_module(partition(imported))
+    library = build_for_host(mod)
+    root = Path(dump_root) if dump_root else Path(model_path).resolve().parent / "tvmdbg"
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root}: is a file; TVM's debug dump needs this place for a folder")
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(root / "_tvmdbg_device_CPU_0")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        module = GraphModuleDebug(
+            library["debug_create"]("default", tvm.cpu()), [tvm.cpu()], library.graph_json, dump_root=str(root)
+        )
+    except OSError as error:
+        raise UserError(f"{root}: cannot write TVM's debug dump here ({error.strerror})")
+    for port in imported.inputs:
+        module.set_input(port.c_name, tvm.nd.array(np.ascontiguousarray(sample[port.name])))
+    # TVM prints its table of times for every run; the dump has it.
+    with contextlib.redirect_stdout(io.StringIO()):
+        module.run()
+    return module
+
+
+__all__ = [
+    "Evaluation",
+    "NumpyEvaluator",
+    "TvmEvaluator",
+    "debug_onnx_model",
+    "evaluate_onnx_for_esp",
+    "preprocess_onnx_for_esp",
+    "reference_module",
+]

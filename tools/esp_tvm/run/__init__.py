@@ -1,0 +1,1 @@
+"""Running the generated program: on the host, in an emulator, on a board."""

@@ -1,0 +1,188 @@
+"""The generated C and the kernels, compiled for this machine and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+
+MODEL = Path("components/tvm_model/model")
+KERNELS = Path("components/esp-dl")
+CFLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off")
+STRICT = ("-Werror",)
+SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+_DRIVER = """\
+/* Reads samples from stdin, runs the model on each, writes all traced tensors and the outputs to stdout. */
+#include "tvmgen_default.h"
+
+#include <stdio.h>
+
+static FILE *trace_file;
+
+void host_trace(int index, const void *data, size_t size)
+{{
+    (void)index;
+    if (trace_file != NULL) {{
+        fwrite(data, 1, size, trace_file);
+    }}
+}}
+
+{buffers}
+
+int main(int argc, char **argv)
+{{
+    (void)argv;
+    trace_file = argc > 1 ? stdout : NULL;
+    struct tvmgen_default_inputs inputs = {{{inputs}}};
+    struct tvmgen_default_outputs outputs = {{{outputs}}};
+    while ({read}) {{
+        if (tvmgen_default_run(&inputs, &outputs) != 0) {{
+            return 1;
+        }}
+        {write}
+    }}
+    return 0;
+}}
+"""
+
+
+def host_compiler() -> str:
+    """The C compiler of this machine: $CC, or cc, gcc, clang."""
+    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
+        if name and shutil.which(name):
+            return name
+    raise UserError("no C compiler found for the host run; install one (apt-get install gcc) or set CC")
+
+
+@dataclass(frozen=True)
+class TracedTensor:
+    """A tensor that the program shows while it runs: the output of step `index`."""
+
+    index: int
+    symbol: str
+    dtype: str
+    shape: tuple
+
+
+def _traced(call: dict) -> TracedTensor:
+    if "output" in call:
+        output = call["output"]
+        return TracedTensor(call["index"], call["symbol"], output["dtype"], tuple(output["shape"]))
+    # TVM's own C: its results as plain bytes.
+    size = sum(place["bytes"] for place in call["memory"])
+    return TracedTensor(call["index"], f"{call['symbol']}#{call['index']}", "uint8", (size,))
+
+
+class HostProgram:
+    """A generated project, compiled for the host.
+
+    project: the folder `new_project`. sanitize: with the address and undefined behaviour sanitizers, and with
+    warnings as errors (for tests: a user's newer compiler may know warnings that ours does not)
+    """
+
+    def __init__(self, project: os.PathLike, sanitize: bool = False):
+        self.project = Path(project)
+        metadata = self.project / MODEL / "metadata.json"
+        try:
+            self.metadata = json.loads(metadata.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{self.project}: is not a project that the export step wrote; run export first")
+        self.inputs = self.metadata["inputs"]
+        self.outputs = self.metadata["outputs"]
+        self.tensors = [_traced(call) for call in self.metadata["calls"] if call["traced"]]
+        self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
+        self._binary = self._build(sanitize)
+
+    def sources(self) -> List[Path]:
+        """The project's own C files: the generated ones and the kernels."""
+        generated = sorted((self.project / MODEL / "codegen/host/src").glob("*.c"))
+        return generated + sorted((self.project / KERNELS / "src").rglob("*.c"))
+
+    def include_folders(self) -> List[Path]:
+        return [
+            self.project / MODEL / "codegen/host/include",
+            self.project / "components/tvm_model/crt_config",
+            self.project / KERNELS / "include",
+            self.project / KERNELS / "src",
+        ]
+
+    def _build(self, sanitize: bool) -> Path:
+        folder = Path(self._folder.name)
+        driver = folder / "driver.c"
+        driver.write_text(_driver(self.inputs, self.outputs), encoding="utf-8")
+        trace = folder / "trace.h"
+        trace.write_text(
+            "#include <stddef.h>\nvoid host_trace(int index, const void *data, size_t size);\n"
+            "#define TVMGEN_DEFAULT_TRACE(index, data, size) host_trace(index, data, size)\n"
+        )
+        binary = folder / "program"
+        command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), "-include", str(trace)]
+        for include in self.include_folders():
+            command += ["-I", str(include)]
+        command += [str(driver), *map(str, self.sources()), "-o", str(binary), "-lm"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            first = next((line for line in done.stdout.splitlines() if "error" in line), done.stdout.strip()[:300])
+            raise UserError(f"{self.project}: its C does not compile on this machine: {first}")
+        return binary
+
+    def run(self, samples: Dict[str, np.ndarray], traced: bool = False) -> Dict[str, np.ndarray]:
+        """Outputs by ONNX name, [N, ...], for `samples`: ONNX input name -> array [N, ...] of the input's dtype."""
+        outputs = [outputs for outputs, _ in self.run_each(samples, traced)]
+        return {port["name"]: np.stack([output[port["name"]] for output in outputs]) for port in self.outputs}
+
+    def run_each(self, samples: Dict[str, np.ndarray], traced: bool = True) -> Iterator[tuple]:
+        """(outputs by ONNX name, tensors by kernel symbol) for every sample in turn."""
+        count = len(next(iter(samples.values())))
+        blob = bytearray()
+        for index in range(count):
+            for port in self.inputs:
+                array = np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"])
+                blob += array.tobytes()
+        command = [str(self._binary)] + (["trace"] if traced else [])
+        done = subprocess.run(command, input=bytes(blob), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode != 0:
+            why = done.stderr.decode(errors="replace").strip().splitlines()
+            raise UserError(f"{self.project}: the host program failed: {why[0] if why else done.returncode}")
+        view = memoryview(done.stdout)
+        position = 0
+
+        def take(dtype: str, shape: Sequence[int]) -> np.ndarray:
+            nonlocal position
+            size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+            array = np.frombuffer(view[position : position + size], dtype=dtype).reshape(shape)
+            position += size
+            return array
+
+        for _ in range(count):
+            tensors = {t.symbol: take(t.dtype, t.shape) for t in self.tensors} if traced else {}
+            yield {p["name"]: take(p["dtype"], p["shape"]) for p in self.outputs}, tensors
+
+
+def _driver(inputs: List[dict], outputs: List[dict]) -> str:
+    buffers, read, write = [], [], []
+    for kind, ports in (("INPUT", inputs), ("OUTPUT", outputs)):
+        for port in ports:
+            name, size = port["c_name"], f"TVMGEN_DEFAULT_{kind}_{port['c_name'].upper()}_SIZE"
+            buffers.append(f"static _Alignas(16) unsigned char {kind.lower()}_{name}[{size}];")
+            if kind == "INPUT":
+                read.append(f"fread(input_{name}, 1, {size}, stdin) == {size}")
+            else:
+                write.append(f"fwrite(output_{name}, 1, {size}, stdout);")
+    return _DRIVER.format(
+        buffers="\n".join(buffers),
+        inputs=", ".join(f".{p['c_name']} = input_{p['c_name']}" for p in inputs),
+        outputs=", ".join(f".{p['c_name']} = output_{p['c_name']}" for p in outputs),
+        read=" && ".join(read),
+        write="\n        ".join(write),
+    )
