@@ -83,7 +83,12 @@ def reference_module(
         own = list(body.fields) if isinstance(body, relay.Tuple) else [body]
         body = relay.Tuple(own + [outputs[symbol] for symbol in symbols])
     mod = tvm.IRModule.from_expr(relay.Function(main.params, body))
-    return relay.transform.InferType()(mod), symbols
+    return _canonical(mod), symbols
+
+
+def _canonical(mod: tvm.IRModule) -> tvm.IRModule:
+    """Quantize and dequantize that no kernel took, in plain Relay."""
+    return relay.transform.InferType()(relay.qnn.transform.CanonicalizeOps()(relay.transform.InferType()(mod)))
 
 
 # --- NumPy ------------------------------------------------------------------------------------------------
@@ -137,7 +142,7 @@ class NumpyEvaluator:
         if call not in self._fallbacks:
             variables = [_variable_like(arg, i) for i, arg in enumerate(call.args)]
             function = relay.Function(variables, relay.Call(call.op, variables, call.attrs, call.type_args))
-            mod = tvm.IRModule.from_expr(function)
+            mod = _canonical(tvm.IRModule.from_expr(function))
             with tvm.transform.PassContext(opt_level=0):
                 executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
                 self._fallbacks[call] = executor.evaluate()

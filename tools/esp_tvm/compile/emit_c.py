@@ -276,7 +276,6 @@ def kernel_function(call: KernelCall, parameter_order: Sequence[int], emitter: E
     signature.append(f"{C_TYPES[call.output.dtype]} *output")
     lines = [
         f"/* {_title(call)} */",
-        f"int32_t {call.symbol}({', '.join(signature)});",
         f"int32_t {call.symbol}({', '.join(signature)})",
         "{",
         *emitter.parameters,

@@ -1,0 +1,57 @@
+"""The export step: a quantized ONNX model becomes a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..compile import compile_model
+from ..compile.compiled import CompiledModel
+from ..data import load_sample
+from ..evaluate import NumpyEvaluator
+from ..model import load_model
+from ..naming import shown
+from .chips import check_chip
+from .write import write_project
+
+
+def export_onnx_model(target_chip: str, model_path: str, img_path: str, template_path: str, out_path: str) -> Path:
+    """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output."""
+    check_chip(target_chip)
+    model = load_model(model_path)
+    compiled = compile_model(model)
+    sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in compiled.inputs])
+    expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
+    project = write_project(compiled, sample, expected, template_path, out_path, target_chip)
+    print_export(compiled, project)
+    return project
+
+
+def print_export(compiled: CompiledModel, project: Path) -> None:
+    """What went to a kernel, what did not and why, and what it takes."""
+    print(f"{'kernel':<20} {'ONNX nodes':<62} {'output':<28} MAC")
+    from ..compile.emit_c import tensor_text
+    from ..compile.operators import OPERATORS
+
+    for call in compiled.calls:
+        macs = OPERATORS[call.operator].macs(call)
+        nodes = shown(", ".join(call.nodes), 60) if call.nodes else "(layout change)"
+        print(f"{call.operator:<20} {nodes:<62} {tensor_text(call.output):<28} {macs or ''}")
+    nodes = compiled.imported.nodes
+    for index, why in sorted(compiled.partitioned.refusals.items()):
+        if index >= 0:
+            print(f"no kernel for {shown(str(nodes[index]), 80)}: {why}")
+    for symbol in compiled.fallbacks:
+        print(f"falls back to TVM's C, in float, slow: {symbol}")
+    total = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
+    ram = compiled.arena_bytes + sum(_port_bytes(port) for port in [*compiled.inputs, *compiled.outputs])
+    print(
+        f"{len(compiled.calls)} kernels, {len(compiled.fallbacks)} fallbacks, {total} MAC; "
+        f"arena {compiled.arena_bytes} bytes ({ram} with inputs and outputs), constants {compiled.weight_bytes} bytes"
+    )
+    print(f"wrote {project}")
+
+
+def _port_bytes(port) -> int:
+    return int(np.prod(port.shape, dtype=np.int64)) * np.dtype(port.dtype).itemsize

@@ -1,0 +1,35 @@
+"""What `make run` and `make debug` do."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..compile.import_onnx import import_onnx
+from ..data import load_samples
+from ..evaluate import debug_onnx_model
+from ..model import load_model
+from ..naming import shown
+from .compare import compare_with_references, print_comparison
+from .host import HostProgram
+
+
+def run_project(project: str, model_path: str, input_path: str, sanitize: bool = False, summary: bool = False) -> int:
+    """Build the project for the host, run all samples, compare; 0 when every byte is equal, else 1."""
+    model = load_model(model_path)
+    imported = import_onnx(model)
+    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
+    program = HostProgram(project, sanitize)
+    comparison = compare_with_references(program, model, samples)
+    print_comparison(comparison, summary)
+    return 0 if comparison.equal else 1
+
+
+def debug(target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None) -> int:
+    """Run the reference in TVM's debug executor, print the outputs and where the dump lies."""
+    module = debug_onnx_model(target_chip, model_path, img_path, dump_root)
+    for index in range(module.get_num_outputs()):
+        values = module.get_output(index).numpy().reshape(-1)
+        text = " ".join(f"{value:.6g}" for value in values[:16]) + (" ..." if values.size > 16 else "")
+        print(f"output {index}: {text}")
+    print(f"TVM's debug dump: {shown(module._dump_path, 400)}")
+    return 0
