@@ -8,8 +8,11 @@ _C_KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
     "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
     "bool true false class delete new this template typename namespace operator private protected public "
-    "try catch throw using virtual friend explicit export and or not xor asm".split()
+    "try catch throw using virtual friend explicit export and or not xor asm "
+    # Macros and names of the generated program that a model's tensor must not hide.
+    "NULL NAN INFINITY EOF errno stdin stdout stderr linux unix workspace scratch inputs outputs".split()
 )
+_OURS = re.compile(r"(?i)(sid_|tvm|esp_|global_|_)|.*_t$")
 
 
 def one_line(text: str, limit: int = 400) -> str:
@@ -37,7 +40,7 @@ def c_comment(text: str, limit: int = 120) -> str:
 def c_identifier(name: str, taken: set[str] | None = None, fallback: str = "tensor") -> str:
     """A C identifier made of `name`, at most 48 characters, different from all in `taken` (and added to it)."""
     base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:48] or fallback
-    if base[0].isdigit() or base in _C_KEYWORDS:
+    if base[0].isdigit() or base in _C_KEYWORDS or _OURS.match(base):
         base = f"{fallback}_{base}"
     candidate, suffix = base, 1
     while taken is not None and candidate in taken:

@@ -13,6 +13,7 @@ from .kernel_call import KernelCall, Tensor
 from .layout import convert_layout, is_call, rewrite_main, simplify_layout
 from .operators import OPERATORS, Operator, Refusal
 from .operators.base import Operand
+from .operators.lookup import collapse_unary
 
 COMPILER = "esp"
 
@@ -105,7 +106,7 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
 def partition(imported: Imported) -> Partitioned:
     """Give every expression that a kernel computes to that kernel."""
     refusals: Dict[int, str] = {}
-    mod = prepare(imported.mod)
+    mod = collapse_unary(prepare(imported.mod))
     passes = [
         relay.transform.MergeComposite(_pattern_table(refusals)),
         relay.transform.AnnotateTarget(COMPILER),

@@ -1,53 +1,198 @@
-"""Unary functions: a table with one entry per int8 value."""
+"""Unary functions of any kind: a table with one entry per int8 value.
+
+An activation function may be one Relay operator or a whole expression (hard-swish, gelu, x * sigmoid(x), a
+polynomial): all that matters is that every value of the result depends on one value of one int8 tensor.
+"""
 
 from __future__ import annotations
 
+from typing import Dict, List, Optional
+
 import numpy as np
 import scipy.special
+import tvm
 from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
+from ..layout import has_one_scale, is_call, rewrite_main
 from . import base
-from .base import Operator, Parsed
+from .base import Operator, Parsed, Refusal
 
-# The function itself, in float64; `call` gives the attributes.
-FUNCTIONS = {
-    "sigmoid": lambda x, call: scipy.special.expit(x),
-    "tanh": lambda x, call: np.tanh(x),
-    "exp": lambda x, call: np.exp(x),
-    "log": lambda x, call: np.log(x),
-    "sqrt": lambda x, call: np.sqrt(x),
-    "abs": lambda x, call: np.abs(x),
-    "negative": lambda x, call: -x,
-    "erf": lambda x, call: scipy.special.erf(x),
-    "nn.leaky_relu": lambda x, call: np.where(x >= 0, x, x * float(call.attrs.alpha)),
+# Relay operators on float64 arrays; `attrs` are the call's.
+ELEMENTWISE = {
+    "abs": lambda attrs, x: np.abs(x),
+    "acos": lambda attrs, x: np.arccos(x),
+    "acosh": lambda attrs, x: np.arccosh(x),
+    "add": lambda attrs, a, b: a + b,
+    "asin": lambda attrs, x: np.arcsin(x),
+    "asinh": lambda attrs, x: np.arcsinh(x),
+    "atan": lambda attrs, x: np.arctan(x),
+    "atanh": lambda attrs, x: np.arctanh(x),
+    "ceil": lambda attrs, x: np.ceil(x),
+    "clip": lambda attrs, x: np.clip(x, attrs.a_min, attrs.a_max),
+    "cos": lambda attrs, x: np.cos(x),
+    "cosh": lambda attrs, x: np.cosh(x),
+    "divide": lambda attrs, a, b: a / b,
+    "equal": lambda attrs, a, b: a == b,
+    "erf": lambda attrs, x: scipy.special.erf(x),
+    "exp": lambda attrs, x: np.exp(x),
+    "fast_erf": lambda attrs, x: scipy.special.erf(x),
+    "fast_exp": lambda attrs, x: np.exp(x),
+    "fast_tanh": lambda attrs, x: np.tanh(x),
+    "floor": lambda attrs, x: np.floor(x),
+    "greater": lambda attrs, a, b: a > b,
+    "greater_equal": lambda attrs, a, b: a >= b,
+    "less": lambda attrs, a, b: a < b,
+    "less_equal": lambda attrs, a, b: a <= b,
+    "log": lambda attrs, x: np.log(x),
+    "log10": lambda attrs, x: np.log10(x),
+    "log2": lambda attrs, x: np.log2(x),
+    "maximum": lambda attrs, a, b: np.maximum(a, b),
+    "minimum": lambda attrs, a, b: np.minimum(a, b),
+    "multiply": lambda attrs, a, b: a * b,
+    "negative": lambda attrs, x: -x,
+    "nn.leaky_relu": lambda attrs, x: np.where(x >= 0, x, x * float(attrs.alpha)),
+    "nn.relu": lambda attrs, x: np.maximum(x, 0),
+    "ones_like": lambda attrs, x: np.ones_like(x),
+    "power": lambda attrs, a, b: np.power(a, b),
+    "round": lambda attrs, x: np.round(x),
+    "rsqrt": lambda attrs, x: 1 / np.sqrt(x),
+    "sigmoid": lambda attrs, x: scipy.special.expit(x),
+    "sign": lambda attrs, x: np.sign(x),
+    "sin": lambda attrs, x: np.sin(x),
+    "sinh": lambda attrs, x: np.sinh(x),
+    "sqrt": lambda attrs, x: np.sqrt(x),
+    "subtract": lambda attrs, a, b: a - b,
+    "tan": lambda attrs, x: np.tan(x),
+    "tanh": lambda attrs, x: np.tanh(x),
+    "where": lambda attrs, c, a, b: np.where(c, a, b),
+    "zeros_like": lambda attrs, x: np.zeros_like(x),
 }
 
 
-def table_of(function, exponent: int, output_exponent: int, clamp=base.INT8) -> np.ndarray:
+def table_of(function, exponent: int, output_exponent: int) -> np.ndarray:
     """int8[256], indexed by x + 128: sat8(floor(f(x * 2^e_x) / 2^e_y + 1/2)) in float64; NaN gives 0."""
     x = np.arange(-128, 128, dtype=np.float64) * 2.0**exponent
     with np.errstate(all="ignore"):
         y = np.asarray(function(x), dtype=np.float64) * 2.0**-output_exponent
         y = np.floor(np.where(np.isnan(y), 0.0, np.clip(y, -1e6, 1e6)) + 0.5)
-    return np.clip(np.clip(y, *base.INT8), *clamp).astype(np.int8)
+    return np.clip(np.broadcast_to(y, x.shape), *base.INT8).astype(np.int8)
+
+
+def evaluate(expr: relay.Expr, x: np.ndarray) -> np.ndarray:
+    """The value of an elementwise expression in float64 where every dequantize in it has the values `x`."""
+    known: Dict[relay.Expr, np.ndarray] = {}
+
+    def value(e: relay.Expr) -> np.ndarray:
+        if e not in known:
+            if isinstance(e, relay.Constant):
+                known[e] = e.data.numpy().reshape(()).astype(np.float64)
+            elif is_call(e, "qnn.dequantize"):
+                constant = e.args[0]
+                if isinstance(constant, relay.Constant):
+                    known[e] = constant.data.numpy().reshape(()) * 2.0 ** base.exponent_of(e.args[1]).reshape(())
+                else:
+                    known[e] = x
+            else:
+                known[e] = ELEMENTWISE[e.op.name](e.attrs, *[value(arg) for arg in e.args])
+        return known[e]
+
+    return value(expr)
+
+
+def _source(root: relay.Expr) -> Optional[relay.Expr]:
+    """The one dequantize that the elementwise expression `root` depends on; None when there is no such one."""
+    sources: List[relay.Call] = []
+    stack, seen = [root], set()
+    while stack:
+        e = stack.pop()
+        if e in seen:
+            continue
+        seen.add(e)
+        if isinstance(e, relay.Constant):
+            if e.data.numpy().size != 1:
+                return None
+        elif is_call(e, "qnn.dequantize"):
+            if isinstance(e.args[0], relay.Constant):
+                if e.args[0].data.numpy().size != 1:
+                    return None
+            else:
+                sources.append(e)
+        elif isinstance(e, relay.Call) and isinstance(e.op, tvm.ir.Op) and e.op.name in ELEMENTWISE:
+            stack.extend(e.args)
+        else:
+            return None
+    first = sources[0] if sources else None
+    for other in sources:
+        same = other.args[0].same_as(first.args[0]) and np.array_equal(
+            other.args[1].data.numpy(), first.args[1].data.numpy()
+        )
+        if not same or not has_one_scale(other):
+            return None
+    return first
+
+
+# These alone need no table: a shift and a clamp do.
+_NO_TABLE = ("nn.relu", "clip", "qnn.dequantize")
+
+
+class _Collapse(relay.ExprMutator):
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        if is_call(call, "qnn.quantize") and has_one_scale(call):
+            source = _source(call.args[0])
+            if source is not None and not self._is_plain(call.args[0]) and self._fits(call, source):
+                return self._composite(call, source)
+        args = [self.visit(arg) for arg in call.args]
+        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+
+    @staticmethod
+    def _is_plain(expr: relay.Expr) -> bool:
+        while is_call(expr, *_NO_TABLE):
+            if is_call(expr, "qnn.dequantize"):
+                return True
+            expr = expr.args[0]
+        return False
+
+    @staticmethod
+    def _fits(call: relay.Call, source: relay.Expr) -> bool:
+        if [int(d) for d in call.checked_type.shape] != [int(d) for d in source.checked_type.shape]:
+            return False
+        try:
+            base.read_quantize(call)
+            base.read_dequantize(source)
+        except Refusal:
+            return False
+        return True
+
+    def _composite(self, call: relay.Call, source: relay.Expr) -> relay.Expr:
+        x = source.args[0]
+        parameter = relay.var("FunctionVar_0_0", type_annotation=x.checked_type)
+
+        class Bind(relay.ExprMutator):
+            def visit_call(self, inner):
+                if is_call(inner, "qnn.dequantize") and inner.args[0].same_as(x):
+                    return relay.Call(inner.op, [parameter, *inner.args[1:]], inner.attrs, None, inner.span)
+                return super().visit_call(inner)
+
+        body = Bind().visit(call)
+        function = relay.Function([parameter], body).with_attr("Composite", "esp.lookup")
+        function = function.with_attr("PartitionedFromPattern", "elementwise_")
+        return relay.Call(function, [self.visit(x)], span=call.span)
 
 
 class Lookup(Operator):
-    """q(act(f(dq(x)))) for any unary f."""
+    """q(f(dq(x))) for any elementwise f of one tensor; matched by `collapse_unary`, not by a pattern."""
 
     name = "lookup"
     in_place = True
 
     def patterns(self):
-        return [base.quantized(base.activated(is_op(name)(base.dequantized()))) for name in FUNCTIONS]
+        return []
 
     def parse(self, root):
         output = base.read_quantize(root)
-        body, clamp = base.strip_activation(root.args[0], output.exponent)
-        x = base.read_dequantize(body.args[0])
-        function = FUNCTIONS[body.op.name]
-        table = table_of(lambda v: function(v, body), x.exponent, output.exponent, clamp)
+        source = _source(root.args[0])
+        x = base.read_dequantize(source)
+        table = table_of(lambda v: evaluate(root.args[0], v), x.exponent, output.exponent)
         return Parsed([x], output, {"table": table})
 
     def reference(self, call, x):
@@ -57,3 +202,8 @@ class Lookup(Operator):
     def emit(self, call, c, inputs, output):
         table = c.constant("table", call.attributes["table"], "f(x), indexed by x + 128")
         c.line(f"esp_dl_lookup_s8({inputs[0]}, {call.output.elements}, {table}, {output});")
+
+
+def collapse_unary(mod: tvm.IRModule) -> tvm.IRModule:
+    """Give every elementwise expression of one int8 tensor to the lookup kernel."""
+    return rewrite_main(mod, _Collapse())
