@@ -3,7 +3,7 @@
 #   scripts/setup.sh         what the tools need
 #   scripts/setup.sh --dev   also what tests and lint need (scripts/requirements-dev.lock)
 # Does nothing when all is there, starts over what was interrupted, and renews .venv when the lock changed.
-# PYTHON names the Python 3.8 to use, CC the host's C compiler.
+# Prints the folder that belongs on PYTHONPATH; all messages go to stderr. PYTHON names the Python 3.8 to use, CC the host's C compiler.
 set -euo pipefail
 repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$repo"
@@ -126,4 +126,4 @@ fi
 if [ "${1:-}" = --dev ] && ! is_installed "$dev_lock" "$venv/installed-dev"; then
     install "$dev_lock" "$venv/installed-dev"
 fi
-"$venv/bin/python" scripts/setup_tvm.py >/dev/null
+exec "$venv/bin/python" scripts/setup_tvm.py

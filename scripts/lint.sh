@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Checks the style of Python (ruff), C (clang-format) and shell files (shellcheck), or puts it right.
+#   scripts/lint.sh check|format
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+scripts/setup.sh --dev >/dev/null
+bin=.venv/bin
+
+# Only files of this project: tracked, or new and not ignored. A file that was deleted but is still tracked is left out.
+files() { # pattern...
+    local file
+    git ls-files -z --cached --others --exclude-standard -- "$@" | sort -zu |
+        while IFS= read -r -d '' file; do
+            if [ -f "$file" ]; then printf '%s\0' "$file"; fi
+        done
+}
+
+status=0
+case ${1:-} in
+    check)
+        "$bin/ruff" check --quiet --output-format concise . || status=1
+        "$bin/ruff" format --check --quiet --output-format concise . || {
+            echo "run: make format" >&2
+            status=1
+        }
+        files '*.c' '*.h' | xargs -0 -r "$bin/clang-format" --dry-run -Werror || status=1
+        files '*.sh' .ci/run | xargs -0 -r "$bin/shellcheck" || status=1
+        ;;
+    format)
+        "$bin/ruff" check --quiet --fix . || status=1
+        "$bin/ruff" format --quiet .
+        files '*.c' '*.h' | xargs -0 -r "$bin/clang-format" -i
+        ;;
+    *)
+        echo "error: say 'check' or 'format'" >&2
+        exit 2
+        ;;
+esac
+[ "$status" -eq 0 ] || {
+    echo "error: lint found something; see above" >&2
+    exit 1
+}
