@@ -24,7 +24,7 @@ def compile_model(model: onnx.ModelProto) -> CompiledModel:
     inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]
     outputs = [_model_port(port, "output", i, lowered, partitioned) for i, port in enumerate(imported.outputs)]
     model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    program = Program(lowered, partitioned, plan, inputs, outputs, model_hash)
+    program = Program(lowered, partitioned, plan, inputs, outputs, model_hash, imported.nodes)
     return CompiledModel(
         lib0=program.lib0(),
         lib1=program.lib1(),
@@ -32,7 +32,7 @@ def compile_model(model: onnx.ModelProto) -> CompiledModel:
         inputs=inputs,
         outputs=outputs,
         calls=_calls_in_order(lowered, partitioned),
-        fallbacks={s.symbol: s.symbol for s in lowered.steps if s.symbol not in partitioned.calls},
+        fallbacks=lowered.fallbacks,
         arena_bytes=plan.arena_bytes,
         weight_bytes=sum(array.nbytes for _, _, array, _ in program.constants),
         constant_bytes={

@@ -11,7 +11,7 @@ import tvm
 from tvm import relay, tir
 
 from ..errors import UserError
-from .import_onnx import Imported
+from .import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
 
 
@@ -42,6 +42,7 @@ class Lowered:
 
     bytes: size of every value
     fallback_source: C of TVM's functions, without includes; scratch_bytes: what they allocate at most at a time
+    fallbacks: step index -> what a step without a kernel computes
     """
 
     steps: List[Step]
@@ -49,6 +50,16 @@ class Lowered:
     constants: List[np.ndarray] = field(default_factory=list)
     fallback_source: str = ""
     scratch_bytes: int = 0
+    fallbacks: Dict[int, "Fallback"] = field(default_factory=dict)
+
+
+@dataclass
+class Fallback:
+    """A step without a kernel: the Relay operators in it and the ONNX nodes they come from."""
+
+    symbol: str
+    operators: List[str]
+    node_indices: List[int]
 
 
 def _kernel_module(function: relay.Function):
@@ -69,13 +80,15 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
             "unpacked-api": True,
         },
     )
+    target = tvm.target.Target("c")
     config = {"tir.disable_vectorize": True, "tir.disable_storage_rewrite": True, "tir.usmp.enable": False}
     # AlterOpLayout would turn fallback operators to layouts blocked for x86 caches.
-    with tvm.transform.PassContext(opt_level=3, config=config, disabled_pass=["AlterOpLayout"]):
+    context = {"opt_level": 3, "config": config, "disabled_pass": ["AlterOpLayout"]}
+    with tvm.transform.PassContext(**context):
         try:
             library = relay.build(
                 partitioned.mod,
-                target=tvm.target.Target("c"),
+                target=target,
                 runtime=relay.backend.Runtime("crt"),
                 executor=executor,
                 mod_name="default",
@@ -88,6 +101,7 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
         for var, function in mod.functions.items()
     }
     lowered = _read_main(functions, partitioned, imported)
+    lowered.fallbacks = _fallbacks(lowered, partitioned, target, context)
     lowered.fallback_source = _fallback_source(library.lib)
     lowered.scratch_bytes = max([_scratch(f) for name, f in functions.items() if name != "__tvm_main__"], default=0)
     return lowered
@@ -218,6 +232,47 @@ def _scratch(function: tir.PrimFunc) -> int:
 
     tir.stmt_functor.post_order_visit(function.body, visit)
     return total
+
+
+class _MainCalls(relay.ExprVisitor):
+    """The calls of main in order, without those inside the functions it calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls: List[relay.Call] = []
+
+    def visit_function(self, function):
+        pass
+
+    def visit_call(self, call):
+        for argument in call.args:
+            self.visit(argument)
+        self.calls.append(call)
+
+
+def _fallbacks(lowered: Lowered, partitioned: Partitioned, target, context: dict) -> Dict[int, Fallback]:
+    """What each step without a kernel computes: TVM's optimizer is run once more and its calls laid beside the steps."""
+    steps = [(index, step) for index, step in enumerate(lowered.steps)]
+    if all(step.symbol in partitioned.calls for _, step in steps):
+        return {}
+    with tvm.transform.PassContext(**context):
+        optimized, _ = relay.optimize(partitioned.mod, target=target)
+    visitor = _MainCalls()
+    visitor.visit(optimized["main"].body)
+    calls = [call for call in visitor.calls if isinstance(call.op, relay.Function)]
+    found: Dict[int, Fallback] = {}
+    for (index, step), call in zip(steps, calls if len(calls) == len(steps) else [None] * len(steps)):
+        if step.symbol in partitioned.calls:
+            continue
+        operators, nodes = [], []
+        if call is not None and "Compiler" not in call.op.attrs.keys():
+            inner = _MainCalls()
+            inner.visit(call.op.body)
+            for one in inner.calls:
+                operators.append(one.op.name)
+                nodes += [n for n in node_indices(one) if n not in nodes]
+        found[index] = Fallback(step.symbol, operators or [step.symbol], sorted(nodes))
+    return found
 
 
 def _fallback_source(library) -> str:

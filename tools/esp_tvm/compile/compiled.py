@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional
 
-from .aot import Lowered
+from .aot import Fallback, Lowered
 from .import_onnx import Imported
 from .kernel_call import KernelCall
 from .memory_plan import MemoryPlan
@@ -35,7 +35,7 @@ class ModelPort:
 class CompiledModel:
     """lib0, lib1, header: the text of default_lib0.c, default_lib1.c and tvmgen_default.h.
 
-    calls: the kernel calls in the order of execution; fallbacks: symbol -> what TVM's own C computes
+    calls: the kernel calls in the order of execution; fallbacks: step index -> what TVM's own C computes
     weight_bytes: all constant data; constant_bytes: that of each kernel, by symbol
     model_hash: SHA-256 of the quantized ONNX file's content
     """
@@ -46,7 +46,7 @@ class CompiledModel:
     inputs: List[ModelPort]
     outputs: List[ModelPort]
     calls: List[KernelCall]
-    fallbacks: Dict[str, str]
+    fallbacks: Dict[int, Fallback]
     arena_bytes: int
     weight_bytes: int
     constant_bytes: Dict[str, int]

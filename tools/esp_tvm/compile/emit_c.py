@@ -8,8 +8,9 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 
 from ..naming import c_comment
-from .aot import Lowered, Step, Value
+from .aot import Fallback, Lowered, Step, Value
 from .compiled import ModelPort
+from .import_onnx import Node
 from .kernel_call import KernelCall, Tensor
 from .memory_plan import MemoryPlan
 from .operators import OPERATORS, Emitter
@@ -71,9 +72,10 @@ class Program:
         inputs: Sequence[ModelPort],
         outputs: Sequence[ModelPort],
         model_hash: str,
+        nodes: Sequence[Node],
     ):
         self.lowered, self.partitioned, self.plan = lowered, partitioned, plan
-        self.inputs, self.outputs = inputs, outputs
+        self.inputs, self.outputs, self.nodes = inputs, outputs, nodes
         self.banner = _BANNER.format(hash=f"sha256:{model_hash[:16]}")
         self.emitters: Dict[str, Emitter] = {}
         self.kernels: List[str] = []
@@ -199,7 +201,7 @@ class Program:
             lines.append(f"    /* {_title(call)}")
             lines.append(f"     * {call.operator}: {inputs} -> {tensor_text(call.output)} */")
         else:
-            lines.append("    /* No kernel: TVM's C, in float where the operator is. */")
+            lines.append(f"    /* {fallback_title(self.lowered.fallbacks[index], self.nodes)}: no kernel, TVM's C */")
         if index in self.plan.skipped:
             lines[-1] = lines[-1].replace(" */", ": the same bytes, nothing to do */")
             argument = step.arguments[0]
@@ -261,6 +263,12 @@ def _title(call: KernelCall) -> str:
     number = call.symbol.rsplit("_", 1)[1]
     nodes = ", ".join(c_comment(node) for node in call.nodes)
     return f"{number}. {nodes}" if nodes else f"{number}. (layout change)"
+
+
+def fallback_title(fallback: Fallback, nodes: Sequence[Node]) -> str:
+    """The ONNX nodes of a step without a kernel, or its Relay operators where TVM lost track of them."""
+    names = [c_comment(str(nodes[index])) for index in fallback.node_indices]
+    return ", ".join(names) or "Relay " + ", ".join(fallback.operators)
 
 
 def kernel_function(call: KernelCall, parameter_order: Sequence[int], emitter: Emitter) -> str:

@@ -50,6 +50,10 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
                 macs=OPERATORS[call.operator].macs(call),
                 constant_bytes=compiled.constant_bytes.get(step.symbol, 0),
             )
+        else:
+            fallback = compiled.fallbacks[index]
+            entry["nodes"] = [str(compiled.imported.nodes[i]) for i in fallback.node_indices]
+            entry["relay"] = fallback.operators
         entry["memory"] = [_place(compiled, value) for value in step.results]
         calls.append(entry)
     return {

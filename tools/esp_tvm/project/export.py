@@ -8,6 +8,8 @@ import numpy as np
 
 from ..compile import compile_model
 from ..compile.compiled import CompiledModel
+from ..compile.emit_c import fallback_title, tensor_text
+from ..compile.operators import OPERATORS
 from ..data import load_sample
 from ..evaluate import NumpyEvaluator
 from ..model import load_model
@@ -31,9 +33,6 @@ def export_onnx_model(target_chip: str, model_path: str, img_path: str, template
 def print_export(compiled: CompiledModel, project: Path) -> None:
     """What went to a kernel, what did not and why, and what it takes."""
     print(f"{'kernel':<20} {'ONNX nodes':<62} {'output':<28} MAC")
-    from ..compile.emit_c import tensor_text
-    from ..compile.operators import OPERATORS
-
     for call in compiled.calls:
         macs = OPERATORS[call.operator].macs(call)
         nodes = shown(", ".join(call.nodes), 60) if call.nodes else "(layout change)"
@@ -42,8 +41,8 @@ def print_export(compiled: CompiledModel, project: Path) -> None:
     for index, why in sorted(compiled.partitioned.refusals.items()):
         if index >= 0:
             print(f"no kernel for {shown(str(nodes[index]), 80)}: {why}")
-    for symbol in compiled.fallbacks:
-        print(f"falls back to TVM's C, in float, slow: {symbol}")
+    for fallback in compiled.fallbacks.values():
+        print(f"falls back to TVM's C, slow: {shown(fallback_title(fallback, nodes), 100)}")
     total = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
     ram = compiled.arena_bytes + sum(_port_bytes(port) for port in [*compiled.inputs, *compiled.outputs])
     print(
