@@ -18,6 +18,8 @@ fail() {
     exit 2
 }
 
+trap 'echo interrupted >&2; exit 130' INT
+
 is_python38() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 8))' >/dev/null 2>&1
 }

@@ -23,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Iterator
@@ -120,13 +121,16 @@ def join(version: tuple[int, int]) -> str:
 
 def check_import(python_path: Path, name: str) -> None:
     """Import TVM's Relay in a process of its own; `SetupError` with its last line when that fails."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import tvm.relay.frontend, tvm.relay.qnn; assert tvm.cpu(0).exist"],
-        env=environment(python_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # In a folder of its own: TVM makes a folder for a cache wherever it is imported.
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [sys.executable, "-c", "import tvm.relay.frontend, tvm.relay.qnn; assert tvm.cpu(0).exist"],
+            cwd=scratch,
+            env=environment(python_path),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise SetupError(f"{name} at {python_path} cannot be imported by {sys.executable}: {why}")
