@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 
 
 # TVM asks the network for tuning logs at the first build unless it is told not to.
@@ -93,6 +94,8 @@ def _with_safe_names(model: onnx.ModelProto, ports: Dict[str, str]) -> onnx.Mode
             renamed[name] = f"t{len(renamed)}"
         return renamed.get(name, "")
 
+    _make_single_scales_scalar(graph)
+    _write_zero_points(graph)
     for tensor in graph.initializer:
         tensor.name = safe(tensor.name)
     for tensor in graph.sparse_initializer:
@@ -105,6 +108,47 @@ def _with_safe_names(model: onnx.ModelProto, ports: Dict[str, str]) -> onnx.Mode
         node.output[:] = [safe(name) for name in node.output]
     del graph.value_info[:]
     return copy
+
+
+def _make_single_scales_scalar(graph: onnx.GraphProto) -> None:
+    """One scale for a whole tensor may be written as a tensor of shape [1]; TVM takes that for one per channel."""
+    single = {}
+    for tensor in graph.initializer:
+        if list(tensor.dims) == [1]:
+            single[tensor.name] = tensor
+    scales = {
+        name
+        for node in graph.node
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        for name in node.input[1:]
+        if name in single
+    }
+    for node in graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            scales -= set(node.input)
+    for name in scales:
+        del single[name].dims[:]
+
+
+def _write_zero_points(graph: onnx.GraphProto) -> None:
+    """A missing zero point means 0; TVM wants it written. Of a QuantizeLinear it also means uint8."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    types = {name: tensor.data_type for name, tensor in constants.items()}
+    types.update({value.name: value.type.tensor_type.elem_type for value in graph.input})
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear":
+            given = node.input[2] if len(node.input) > 2 else ""
+            types[node.output[0]] = types.get(given, onnx.TensorProto.UINT8)
+    for index, node in enumerate(graph.node):
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or (len(node.input) > 2 and node.input[2]):
+            continue
+        made = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
+        kind = types.get(made, onnx.TensorProto.INT8)
+        shape = list(constants[node.input[1]].dims) if node.input[1] in constants else []
+        zeros = np.zeros(shape, onnx.mapping.TENSOR_TYPE_TO_NP_TYPE[kind])
+        name = f"zero point {index}"  # never a name of ours
+        graph.initializer.append(onnx.numpy_helper.from_array(zeros, name))
+        node.input[:] = [node.input[0], node.input[1], name]
 
 
 def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:

@@ -109,7 +109,8 @@ def partition(imported: Imported) -> Partitioned:
     mod = collapse_unary(prepare(imported.mod))
     passes = [
         relay.transform.MergeComposite(_pattern_table(refusals)),
-        relay.transform.AnnotateTarget(COMPILER),
+        # Tuples are no operators: a region of their own would only copy.
+        relay.transform.AnnotateTarget(COMPILER, include_non_call_ops=False),
         relay.transform.PartitionGraph(mod_name="default"),
         relay.transform.InferType(),
     ]
