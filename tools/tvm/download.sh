@@ -20,9 +20,9 @@ fi
 if _esp_tvm_path=$(
     # A subshell: cd, set and exit stay in here.
     set +eu
-    unalias -a
-    tvm_tools=$(dirname "$(readlink -f -- "$_esp_tvm_file")")
-    repo=$(readlink -f -- "$tvm_tools/../..")
+    # 'command' goes past aliases.
+    tvm_tools=$(command dirname "$(command readlink -f -- "$_esp_tvm_file")")
+    repo=$(command readlink -f -- "$tvm_tools/../..")
     setup=$repo/scripts/setup_tvm.py
     if [ ! -f "$setup" ]; then
         echo "error: $setup is missing; source download.sh from its own folder, tools/tvm of the project" >&2

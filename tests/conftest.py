@@ -1,0 +1,37 @@
+"""What all tests share: the places of things, and `esp_tvm` and TVM on the path."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+SHARED_MODELS = REPO.parent / "shared" / "models"
+
+# Before TVM is imported: it would look for tuning logs on the network. For the processes that tests start too.
+os.environ["TOPHUB_LOCATION"] = "NONE"
+
+sys.path.insert(0, str(REPO / "tools"))
+if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if entry):
+    # Started without scripts/in-env.sh (make test uses it).
+    sys.path.insert(1, str(REPO / "tvm" / "python"))
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The project's folder."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """The folder of the two networks that lie beside the project; skips where they do not.
+
+    `resnet8/` and `kws/`, each with model.onnx, calib.npy, eval.npy, eval_float_output.npy, input_sample.npy.
+    """
+    if not SHARED_MODELS.is_dir():
+        pytest.skip("the shared models are not beside the project (../shared/models)")
+    return SHARED_MODELS
