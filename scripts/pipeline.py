@@ -51,7 +51,15 @@ WHAT_IT_IS = {
 }
 
 # Everything that a step writes into OUT, for `make clean`.
-PRODUCTS = ("model_opt.onnx", "model_quant.onnx", "new_project", "tvmdbg", "logs", ".made")
+PRODUCTS = (
+    "model_opt.onnx",
+    "model_quant.onnx",
+    "input_sample.npz",
+    "new_project",
+    "tvmdbg",
+    "logs",
+    ".made",
+)
 PROJECT_FILES = (
     "main/app_main.c",
     "main/input_data.h",
@@ -110,6 +118,7 @@ class Pipeline:
         self.out = Path(self.variables.get("OUT") or Path("build", stem or "model"))
         self.python_path = ""
         self.tools = ""
+        self.done: set[str] = set()
 
     # --- variables ---
 
@@ -124,7 +133,8 @@ class Pipeline:
             fail(f"{name}={value} does not exist")
         if not os.access(value, os.R_OK):
             fail(f"{name}={value} cannot be read")
-        return value
+        # Not to be taken for an option by the scripts.
+        return f"./{value}" if value.startswith("-") else value
 
     def recorded(self, step: str) -> dict:
         """The recipe with which `step` was last done, unless that was for another MODEL."""
@@ -149,12 +159,23 @@ class Pipeline:
                 return before
         return self.path(name)
 
-    def project_sample(self) -> str:
-        """INPUT of the export: what `run` and `debug` are given does not make another project of a finished one."""
+    def project_sample(self, model: str) -> str:
+        """INPUT of the export: one sample. `run` may be given many, and does not change a finished project."""
         before = self.recorded("export").get("INPUT")
         if "export" not in self.asked and before and os.path.exists(before):
             return before
-        return self.sample("export", "INPUT")
+        given = self.sample("export", "INPUT")
+        if self.goal == "export":
+            return given
+        recipe = {"MODEL": self.model, "reads": [identity(given), identity(model)], "tools": self.tools}
+        known = self.recorded("sample")
+        chosen = known.pop("chosen", None)
+        if known != recipe or not os.path.exists(chosen):
+            output = str(self.out / "input_sample.npz")
+            command = ["scripts/first_sample.py", "--model", model, "--input", given, "--output", output]
+            chosen = self.tool("sample", command, show=False).rstrip("\n")
+            self.record("sample", {**recipe, "chosen": chosen})
+        return chosen
 
     def chip(self) -> str:
         chip = self.setting("export", "TARGET", DEFAULT_CHIP)
@@ -197,27 +218,38 @@ class Pipeline:
         self.python_path = done.stdout.strip()
         self.tools = hash_of_tools()
 
-    def tool(self, step: str, command: list[str]) -> None:
-        """Run a script in the environment; what it prints also goes to OUT/logs, its progress bars do not."""
-        say(f"== {step}")
+    def tool(self, step: str, command: list[str], show: bool = True) -> str:
+        """Run a script in the environment; what it prints also goes to OUT/logs and is returned."""
+        if show:
+            say(f"== {step}")
         environment = {
             **os.environ,
             "PYTHONPATH": self.python_path,
             "TOPHUB_LOCATION": "NONE",
             "PYTHONUNBUFFERED": "1",
         }
-        with open(self.out / "logs" / f"{step}.log", "wb") as log:
+        path = self.out / "logs" / f"{step}.log"
+        with open(path, "wb") as log:
             process = subprocess.Popen([".venv/bin/python", *command], stdout=subprocess.PIPE, env=environment)
             try:
                 for block in iter(lambda: process.stdout.read1(1 << 16), b""):
                     log.write(block)
-                    sys.stdout.buffer.write(block)
-                    sys.stdout.buffer.flush()
+                    if show:
+                        sys.stdout.buffer.write(block)
+                        sys.stdout.buffer.flush()
             finally:
                 # After Ctrl-C the script got it too and tidies up.
                 status = process.wait()
         if status != 0:
             raise PipelineError(status=status if status > 0 else 128 - status)
+        return path.read_text("utf-8", "replace")
+
+    def record(self, step: str, recipe: dict) -> None:
+        """Note that `step` was done by `recipe`."""
+        path = self.out / ".made" / f"{step}.json"
+        half = path.with_suffix(".new")
+        half.write_text(json.dumps(recipe, indent=1), "utf-8")
+        os.replace(half, path)
 
     def make(
         self,
@@ -229,6 +261,9 @@ class Pipeline:
         **variables,
     ) -> None:
         """Do `step` unless `product`, with all its `parts`, is there and was made by the same recipe."""
+        if step in self.done:
+            return
+        self.done.add(step)
         recipe = {
             "MODEL": self.model,
             **variables,
@@ -236,16 +271,13 @@ class Pipeline:
             "reads": [identity(path) for path in reads],
             "tools": self.tools,
         }
-        record = self.out / ".made" / f"{step}.json"
         if self.recorded(step) == recipe and all((product / part).exists() for part in parts):
             say(f"== {step}: {product} is up to date")
             return
         # Whatever stops the step from here on, it counts as not done.
-        record.unlink(missing_ok=True)
+        self.record(step, {})
         self.tool(step, command)
-        half = record.with_suffix(".new")
-        half.write_text(json.dumps(recipe, indent=1), "utf-8")
-        os.replace(half, record)
+        self.record(step, recipe)
 
     # --- steps ---
 
@@ -284,8 +316,9 @@ class Pipeline:
         return str(product)
 
     def export(self) -> tuple[str, str]:
-        sample, chip = self.project_sample(), self.chip()
+        chip = self.chip()
         text, options = self.options("export")
+        sample = self.project_sample(self.preprocess())
         model = self.quantize()
         product = self.out / "new_project"
         command = ["tools/tvm/export_onnx_model.py", "--target_chip", chip, "--model_path", model]

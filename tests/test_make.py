@@ -1,0 +1,359 @@
+"""The Makefile and scripts/pipeline.py: what is done, what is not done twice, what people are told.
+
+The steps' own scripts are replaced by small ones that write their arguments into their product; a set-up that only
+prints a path stands in for the real one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEPS = ["preprocess", "quantize", "export", "run"]
+
+# Writes the file or the project that the real script would, and counts its calls.
+SCRIPT = """
+import pathlib, sys
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+with open("calls.txt", "a") as calls:
+    calls.write(STEP + "\\n")
+if "--fail" in arguments:
+    sys.exit("error: told to fail")
+text = STEP + repr(sorted(arguments.items()))
+print("done by", STEP)
+if STEP == "export":
+    project = pathlib.Path(arguments["--out_path"]) / "new_project"
+    for name in PROJECT_FILES:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+elif "--output" in arguments or "--output_model" in arguments:
+    pathlib.Path(arguments.get("--output") or arguments["--output_model"]).write_text(text)
+else:
+    pathlib.Path("last-" + STEP).write_text(text)
+"""
+
+# As the real one, but "many" in a file's name is what makes it many samples.
+FIRST_SAMPLE = """
+import pathlib, sys
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+if "many" in arguments["--input"]:
+    pathlib.Path(arguments["--output"]).write_text("one of many")
+    print(arguments["--output"])
+else:
+    print(arguments["--input"])
+"""
+
+
+class Project:
+    """A copy of the front door with stand-ins behind it."""
+
+    def __init__(self, repo: Path, folder: Path):
+        self.folder = folder
+        for name in ("scripts", "tools/tvm", ".venv/bin", "examples/digits", "template_project_for_model"):
+            (folder / name).mkdir(parents=True)
+        shutil.copy(repo / "Makefile", folder)
+        for name in ("pipeline.sh", "pipeline.py"):
+            shutil.copy(repo / "scripts" / name, folder / "scripts")
+        self.write("scripts/setup.sh", '#!/bin/sh\necho "$PWD/tvm/python"\n').chmod(0o755)
+        self.write("scripts/first_sample.py", FIRST_SAMPLE)
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+        shutil.copytree(repo / "tools" / "esp_tvm", folder / "tools" / "esp_tvm", ignore=ignored)
+        os.symlink(sys.executable, folder / ".venv" / "bin" / "python")
+        files = (folder / "scripts" / "pipeline.py").read_text()
+        files = files[files.index("PROJECT_FILES = (") :]
+        files = files[: files.index("\n)\n") + 3]
+        for step, script in {
+            "preprocess": "tools/tvm/preprocess_onnx.py",
+            "quantize": "tools/tvm/esp_quantize_onnx.py",
+            "export": "tools/tvm/export_onnx_model.py",
+            "run": "tools/tvm/run_project.py",
+            "debug": "tools/tvm/debug_onnx_model.py",
+            "evaluate": "examples/digits/evaluate.py",
+        }.items():
+            self.write(script, f"STEP = {step!r}\n{files}{SCRIPT}")
+        for name in ("a.onnx", "calib.npy", "sample.npy", "many.npy"):
+            self.write(name, name)
+        for name in ("model.onnx", "calib.npy", "input_sample.npy"):
+            self.write(f"examples/digits/{name}", name)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def make(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess:
+        variables = ("MODEL", "CALIB", "INPUT", "TARGET", "OUT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS")
+        environment = {key: value for key, value in os.environ.items() if key not in variables}
+        done = subprocess.run(
+            ["make", *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == status, done.stderr
+        return done
+
+    def calls(self, *arguments: str) -> list:
+        """The steps that `make arguments` does."""
+        calls = self.folder / "calls.txt"
+        calls.write_text("")
+        self.make(*arguments)
+        return calls.read_text().split()
+
+    def error(self, *arguments: str) -> str:
+        """The error line of a `make` that must fail; nothing but it and make's own line is printed."""
+        done = self.make(*arguments, status=2)
+        error, own = done.stderr.splitlines()
+        assert error.startswith("error: ") and own.startswith("make: ***")
+        assert done.stdout == ""
+        return error
+
+
+@pytest.fixture
+def project(repo: Path, tmp_path: Path) -> Project:
+    return Project(repo, tmp_path / "a project")
+
+
+ALL = ("MODEL=a.onnx", "CALIB=calib.npy", "INPUT=sample.npy")
+
+
+def test_deploy_does_all_steps_once(project):
+    assert project.calls("deploy", *ALL) == STEPS
+    out = project.folder / "build" / "a"
+    for name in ("model_opt.onnx", "model_quant.onnx", "new_project/main/app_main.c", "logs/quantize.log"):
+        assert (out / name).is_file()
+    assert project.calls("deploy", *ALL) == ["run"]
+    for step in STEPS[:3]:
+        assert project.calls(step, *ALL) == []
+
+
+def test_scripts_get_the_documented_arguments(project):
+    project.make("deploy", *ALL, "TARGET=esp32c3")
+    text = {
+        step: (project.folder / "build/a" / name).read_text()
+        for step, name in (
+            ("preprocess", "model_opt.onnx"),
+            ("quantize", "model_quant.onnx"),
+            ("export", "new_project/main/app_main.c"),
+        )
+    }
+    assert text["preprocess"] == "preprocess[('--input', 'a.onnx'), ('--output', 'build/a/model_opt.onnx')]"
+    assert text["quantize"] == (
+        "quantize[('--calibrate_dataset', 'calib.npy'), ('--input_model', 'build/a/model_opt.onnx'), "
+        "('--output_model', 'build/a/model_quant.onnx')]"
+    )
+    assert text["export"] == (
+        "export[('--img_path', 'sample.npy'), ('--model_path', 'build/a/model_quant.onnx'), ('--out_path', 'build/a'), "
+        "('--target_chip', 'esp32c3'), ('--template_path', 'template_project_for_model')]"
+    )
+    assert (project.folder / "last-run").read_text() == (
+        "run[('--input', 'sample.npy'), ('--model', 'build/a/model_quant.onnx'), ('--project', 'build/a/new_project')]"
+    )
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        ("a.onnx", STEPS),
+        ("build/a/model_opt.onnx", STEPS[1:]),
+        ("calib.npy", STEPS[1:]),
+        ("sample.npy", STEPS[2:]),
+        ("build/a/model_quant.onnx", STEPS[2:]),
+        ("tools/esp_tvm/files.py", STEPS),
+        ("template_project_for_model/new.c", STEPS),
+    ],
+)
+def test_what_changed_is_made_again(project, change, expected):
+    project.make("deploy", *ALL)
+    with open(project.folder / change, "a") as file:
+        file.write("# changed\n")
+    assert project.calls("deploy", *ALL) == expected
+    assert project.calls("deploy", *ALL) == ["run"]
+
+
+def test_newer_file_with_the_same_bytes_counts_as_changed(project):
+    project.make("quantize", *ALL)
+    os.utime(project.folder / "calib.npy", (2_000_000_000, 2_000_000_000))
+    assert project.calls("quantize", *ALL) == ["quantize"]
+    # Its time lies in the future, which must not mean 'newer' for ever.
+    assert project.calls("quantize", *ALL) == []
+
+
+def test_changed_folder_of_samples(project):
+    (project.folder / "samples").mkdir()
+    project.write("samples/x.npy", "x")
+    arguments = ("MODEL=a.onnx", "CALIB=samples")
+    project.make("quantize", *arguments)
+    assert project.calls("quantize", *arguments) == []
+    project.write("samples/y.npy", "y")
+    assert project.calls("quantize", *arguments) == ["quantize"]
+
+
+@pytest.mark.parametrize("missing", ["model_opt.onnx", "model_quant.onnx", "new_project/main/input_data.h"])
+def test_what_is_missing_is_made_again(project, missing):
+    project.make("export", *ALL)
+    (project.folder / "build/a" / missing).unlink()
+    calls = project.calls("export", *ALL)
+    assert calls == STEPS[["model_opt.onnx", "model_quant.onnx", "new_project/main/input_data.h"].index(missing) : 3]
+
+
+@pytest.mark.parametrize(
+    "variable, expected",
+    [
+        ("TARGET=esp32", ["export"]),
+        ("QUANTIZE_OPTIONS=--x 1", ["quantize", "export"]),
+        ("EXPORT_OPTIONS=--x 1", ["export"]),
+    ],
+)
+def test_changed_variable(project, variable, expected):
+    project.make("deploy", *ALL)
+    assert project.calls("deploy", *ALL, variable) == [*expected, "run"]
+    assert project.calls("deploy", *ALL, variable) == ["run"]
+    assert project.calls("deploy", *ALL) == [*expected, "run"]
+
+
+def test_what_is_not_set_stays_as_it_was_for_steps_that_are_only_needed(project):
+    project.make("quantize", "MODEL=a.onnx", "CALIB=calib.npy", "QUANTIZE_OPTIONS=--x 1")
+    assert project.calls("export", "MODEL=a.onnx", "INPUT=sample.npy", "TARGET=esp32p4") == ["export"]
+    assert project.calls("run", "MODEL=a.onnx") == ["run"]
+    assert project.calls("debug", "MODEL=a.onnx") == ["debug"]
+    assert "('--target_chip', 'esp32p4')" in (project.folder / "last-debug").read_text()
+    # Asked for itself, the step has its defaults again.
+    assert project.calls("quantize", "MODEL=a.onnx") == ["quantize"]
+    assert project.calls("export", "MODEL=a.onnx") == ["export"]
+
+
+def test_other_model_in_the_same_folder_has_no_past(project):
+    project.make("deploy", *ALL, "OUT=out")
+    project.write("b.onnx", "b")
+    assert "CALIB is not set" in project.error("quantize", "MODEL=b.onnx", "OUT=out")
+    assert project.calls("quantize", "MODEL=b.onnx", "CALIB=calib.npy", "OUT=out") == STEPS[:2]
+
+
+def test_run_takes_many_samples_and_the_project_one(project):
+    many = (*ALL[:2], "INPUT=many.npy")
+    assert project.calls("run", *many) == STEPS
+    assert (
+        "('--img_path', 'build/a/input_sample.npz')"
+        in (project.folder / "build/a/new_project/main/app_main.c").read_text()
+    )
+    assert "('--input', 'many.npy')" in (project.folder / "last-run").read_text()
+    # Other samples do not change a finished project.
+    assert project.calls("run", *ALL) == ["run"]
+    assert project.calls("run", *many) == ["run"]
+    # Asked for itself, the export gets what INPUT says.
+    assert project.calls("export", *ALL) == ["export"]
+
+
+def test_failed_step_is_not_taken_for_done(project):
+    project.make("quantize", *ALL)
+    done = project.make("quantize", *ALL, "QUANTIZE_OPTIONS=--fail yes", status=2)
+    assert "error: told to fail" in done.stderr and "Traceback" not in done.stderr
+    assert (project.folder / "build/a/model_quant.onnx").exists()
+    assert project.calls("quantize", *ALL) == ["quantize"]
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["preprocess"], "MODEL is not set"),
+        (["deploy"], "MODEL is not set"),
+        (["quantize", "MODEL=a.onnx"], "CALIB is not set"),
+        (["export", "MODEL=a.onnx", "CALIB=calib.npy"], "INPUT is not set"),
+        (["run", "MODEL=a.onnx", "CALIB=calib.npy"], "INPUT is not set"),
+        (["debug", "MODEL=a.onnx", "CALIB=calib.npy"], "INPUT is not set"),
+        (["quantize", "MODEL=none.onnx", "CALIB=calib.npy"], "MODEL=none.onnx does not exist"),
+        (["quantize", "MODEL=a.onnx", "CALIB=none.npy"], "CALIB=none.npy does not exist"),
+        (["export", *ALL, "TARGET=esp8266"], "TARGET=esp8266 is not a chip"),
+        (["export", *ALL, "EXPORT_OPTIONS=--x '"], "EXPORT_OPTIONS=--x '"),
+        (["preprocess", "MODEL=a.onnx", "OUT=calib.npy"], "OUT=calib.npy is a file"),
+        (["preprocess", "MODEL=a.onnx", "OUT=/proc/nothing"], "OUT=/proc/nothing cannot be made"),
+    ],
+)
+def test_one_line_for_what_is_wrong(project, arguments, text):
+    assert text in project.error(*arguments)
+    assert not (project.folder / "calls.txt").exists()
+    assert not list(project.folder.glob("build/*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["my model.onnx", "it's.onnx", "-x.onnx", "$$(touch hacked).onnx", 'a"; touch hacked; ".onnx']
+)
+def test_any_file_name(project, name):
+    project.write(name.replace("$$", "$"), "model")
+    arguments = (f"MODEL={name}", *ALL[1:])
+    assert project.calls("deploy", *arguments) == STEPS
+    assert project.calls("deploy", *arguments) == ["run"]
+    assert not (project.folder / "hacked").exists()
+
+
+def test_demo_ignores_the_variables(project):
+    assert project.calls("demo", "MODEL=a.onnx", "OUT=x", "INPUT=none") == [*STEPS, "evaluate"]
+    assert (project.folder / "last-evaluate").read_text() == "evaluate[('--project', 'build/digits/new_project')]"
+    assert not (project.folder / "x").exists()
+    assert project.calls("demo") == ["run", "evaluate"]
+
+
+def test_clean_removes_only_what_was_made(project):
+    project.make("deploy", *ALL, "OUT=mine")
+    project.write("mine/notes.txt", "keep")
+    project.make("deploy", *ALL)
+    project.make("clean", "OUT=mine")
+    assert [path.name for path in (project.folder / "mine").iterdir()] == ["notes.txt"]
+    project.make("clean", "MODEL=a.onnx")
+    assert not (project.folder / "build" / "a").exists()
+    project.make("deploy", *ALL)
+    project.make("clean")
+    assert not (project.folder / "build").exists()
+    assert (project.folder / ".venv").exists()
+
+
+def test_help_lists_every_target_and_variable(project, repo):
+    text = project.make("help").stdout
+    for target in "setup preprocess quantize export run debug deploy demo test clean help".split():
+        assert f"\n  {target} " in text
+    for variable in "MODEL CALIB INPUT TARGET OUT".split():
+        assert f"\n  {variable} " in text
+    assert project.make().stdout == text
+
+
+def test_first_sample(repo, tmp_path):
+    numpy = pytest.importorskip("numpy")
+    onnx = pytest.importorskip("onnx")
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in ("x", "file", "y")]
+    node = onnx.helper.make_node("Add", ["x", "file"], ["y"])
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", ports[:2], ports[2:]),
+        opset_imports=[onnx.helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    x = numpy.arange(12, dtype="float32").reshape(4, 1, 3)
+    (tmp_path / "many").mkdir()
+    (tmp_path / "one").mkdir()
+    for name, array in (("x", x), ("file", -x)):
+        numpy.save(tmp_path / "many" / f"{name}.npy", array)
+        numpy.save(tmp_path / "one" / f"{name}.npy", array[0])
+
+    def run(folder: str) -> str:
+        return subprocess.run(
+            [sys.executable, repo / "scripts/first_sample.py", "--model", tmp_path / "m.onnx"]
+            + ["--input", tmp_path / folder, "--output", tmp_path / "out.npz"],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    assert run("one") == f"{tmp_path / 'one'}\n"
+    assert not (tmp_path / "out.npz").exists()
+    assert run("many") == f"{tmp_path / 'out.npz'}\n"
+    with numpy.load(tmp_path / "out.npz") as arrays:
+        assert numpy.array_equal(arrays["x"], x[0]) and numpy.array_equal(arrays["file"], -x[0])
