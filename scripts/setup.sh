@@ -24,35 +24,45 @@ is_python38() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 8))' >/dev/null 2>&1
 }
 
-candidates() {
-    local name
-    for name in python3.8 python3 python; do
-        command -v "$name" || true
-    done
-    printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.8*/bin/python
-    if command -v pyenv >/dev/null; then
-        printf '%s\n' "$(pyenv root 2>/dev/null)"/versions/3.8*/bin/python
-    fi
-    if command -v uv >/dev/null; then
-        uv python find --no-project 3.8 2>/dev/null || {
-            uv python install --quiet 3.8 2>/dev/null && uv python find --no-project 3.8 2>/dev/null
-        } || true
-    fi
-}
-
-find_python38() {
+first_python38() { # the first usable one of those named on stdin, a line each
     local python
-    if [ -n "${PYTHON:-}" ]; then
-        is_python38 "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.8 with its venv and ensurepip modules"
-        echo "$PYTHON"
-        return
-    fi
     while IFS= read -r python; do
         if is_python38 "$python"; then
             echo "$python"
             return
         fi
-    done < <(candidates)
+    done
+    return 1
+}
+
+on_path_or_in_pyenv() {
+    local name
+    for name in python3.8 python3 python; do
+        command -v "$name" || true
+    done
+    printf '%s\n' "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.8*/bin/python
+    if command -v pyenv >/dev/null; then
+        printf '%s\n' "$(pyenv root 2>/dev/null)"/versions/3.8*/bin/python
+    fi
+}
+
+from_uv() {
+    command -v uv >/dev/null || return 0
+    uv python find --no-project 3.8 2>/dev/null && return
+    echo "no Python 3.8 found so far; trying 'uv python install 3.8'" >&2
+    if uv python install --quiet 3.8 >&2; then
+        uv python find --no-project 3.8
+    fi
+}
+
+find_python38() {
+    if [ -n "${PYTHON:-}" ]; then
+        is_python38 "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.8 with its venv and ensurepip modules"
+        echo "$PYTHON"
+        return
+    fi
+    first_python38 <<<"$(on_path_or_in_pyenv)" && return
+    first_python38 <<<"$(from_uv)" && return
     fail "no Python 3.8 on PATH, under pyenv or through uv; get one with 'pyenv install 3.8' or" \
         "'uv python install 3.8' (or a system package, with its venv module), or name it: make setup PYTHON=/path/to/python3.8"
 }
