@@ -1,0 +1,213 @@
+"""Samples of a model's inputs from files; every complaint about a user's array is made here.
+
+One `.npy` for a model with one input; for several inputs an `.npz`, or a folder of `.npy` files, keyed by input
+name. Arrays hold N samples of the input's shape, without or with its batch axis.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .errors import UserError
+from .naming import file_stem, shown
+
+Inputs = Sequence[Tuple[str, Sequence[int], str]]
+# How much of a file is looked at (checked, converted) at a time.
+_BLOCK_BYTES = 16 << 20
+
+
+class Samples:
+    """N samples [N, *shape] of an array that may lie on disk; what is indexed is converted then, not before."""
+
+    def __init__(self, source: np.ndarray, shape: Sequence[int], dtype: str):
+        self._source = source
+        self.shape = (source.shape[0], *shape)
+        self.dtype = np.dtype(dtype)
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index) -> np.ndarray:
+        if isinstance(index, (int, np.integer)):
+            return np.array(self._source[index], dtype=self.dtype).reshape(self.shape[1:])
+        block = np.array(self._source[index], dtype=self.dtype)
+        return block.reshape(block.shape[0], *self.shape[1:])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def load_samples(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Samples]:
+    """{input name: [N, *shape]} of all samples in `path`; `inputs`: (name, shape, dtype) of each model input.
+
+    Raises `UserError` for a missing file or key, a wrong shape or dtype, NaN or infinity, an empty set.
+    """
+    path = Path(path)
+    samples = {}
+    for (name, shape, dtype), (array, label) in zip(inputs, _open(path, inputs)):
+        rows = _rows(array, tuple(int(d) for d in shape), label, name)
+        _check_dtype(rows, dtype, label)
+        _check_values(rows, dtype, label)
+        samples[name] = Samples(rows, shape, dtype)
+    counts = {name: len(array) for name, array in samples.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"'{shown(name)}' {count}" for name, count in counts.items())
+        raise UserError(f"{path}: the inputs have different numbers of samples ({listed})")
+    return samples
+
+
+def load_sample(path: str | os.PathLike, inputs: Inputs) -> Dict[str, np.ndarray]:
+    """{input name: array of its shape} of the one sample in `path` (of more than one: refused)."""
+    samples = load_samples(path, inputs)
+    for name, array in samples.items():
+        if len(array) != 1:
+            raise UserError(
+                f"{path}: has {len(array)} samples of input '{shown(name)}', one is needed; "
+                "save one of them, e.g. np.save('sample.npy', samples[:1])"
+            )
+    return {name: array[0] for name, array in samples.items()}
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def _open(path: Path, inputs: Inputs) -> List[Tuple[np.ndarray, str]]:
+    """(array, how messages name it) for each input."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; give the samples as a .npy file (.npz or folder for several inputs)")
+    names = [name for name, _, _ in inputs]
+    if path.is_dir():
+        return _open_folder(path, names)
+    array = _load(path)
+    if isinstance(array, np.ndarray):
+        if len(names) > 1:
+            listed = ", ".join(f"'{shown(name, 30)}'" for name in names)
+            raise UserError(
+                f"{path}: is one array, the model has {len(names)} inputs ({listed}); give an .npz, or a folder of "
+                ".npy files, keyed by input name"
+            )
+        return [(array, str(path))]
+    with array:
+        return [(_member(array, path, name, only=len(names) == 1), f"{path}[{shown(name, 30)}]") for name in names]
+
+
+def _load(path: Path):
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(6)
+        if magic[:2] == b"PK":
+            return np.load(path, allow_pickle=False)
+        if magic != b"\x93NUMPY":
+            raise UserError(f"{path}: is not a .npy or .npz file; write it with numpy.save")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile, SyntaxError) as error:
+        if "allow_pickle" in str(error) or "Python object" in str(error):
+            raise UserError(f"{path}: holds Python objects, not numbers; save it as an array of float32")
+        raise UserError(f"{path}: is damaged or cut off ({error}); write it again with numpy.save")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})")
+
+
+def _open_folder(path: Path, names: List[str]) -> List[Tuple[np.ndarray, str]]:
+    found = []
+    for name in names:
+        file = _file_for(path, name)
+        if file is None and len(names) == 1:
+            files = sorted(path.glob("*.npy"))
+            file = files[0] if len(files) == 1 else None
+        if file is None:
+            raise UserError(
+                f"{path}: has no file '{file_stem(name, 'input')}.npy' for the model's input '{shown(name)}'"
+            )
+        array = _load(file)
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{file}: is an .npz; a folder of samples holds .npy files")
+        found.append((array, str(file)))
+    return found
+
+
+def _file_for(folder: Path, name: str) -> Optional[Path]:
+    """`<name>.npy`, or the name made fit for a file; the name is data and never leads out of the folder."""
+    stems = [name] if name and not set(name) & set("/\\\0") and len(name.encode()) < 240 else []
+    for stem in [*stems, file_stem(name, "input")]:
+        file = folder / f"{stem}.npy"
+        if file.is_file():
+            return file
+    return None
+
+
+def _member(archive, path: Path, name: str, only: bool) -> np.ndarray:
+    key = name if name in archive.files else archive.files[0] if only and len(archive.files) == 1 else None
+    if key is None:
+        keys = ", ".join(f"'{shown(k, 30)}'" for k in archive.files[:8]) or "nothing"
+        raise UserError(f"{path}: has no array for the model's input '{shown(name)}' (it has {keys})")
+    try:
+        return archive[key]
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise UserError(f"{path}: '{shown(key)}' holds Python objects, not numbers; save it as float32")
+        raise UserError(f"{path}: '{shown(key)}' is damaged ({error}); write it again with numpy.savez")
+    except (OSError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{path}: '{shown(key)}' is damaged ({error}); write it again with numpy.savez")
+
+
+# --- checks -----------------------------------------------------------------------------------------------
+
+
+def _rows(array: np.ndarray, shape: Tuple[int, ...], label: str, name: str) -> np.ndarray:
+    """`array` with a first axis that counts samples."""
+    if array.size == 0:
+        raise UserError(f"{label}: is empty (shape {list(array.shape)}); at least one sample is needed")
+    with_batch = array.shape[1:] == shape
+    # [N, C, H, W] for an input [1, C, H, W]: N samples without the batch axis.
+    without_batch = len(shape) > 0 and shape[0] == 1 and array.shape[1:] == shape[1:] and array.ndim == len(shape)
+    if with_batch or without_batch:
+        return array
+    if array.shape == shape or (shape[:1] == (1,) and array.shape == shape[1:]):
+        return array.reshape(1, *array.shape)
+    wanted = ["N", *(shape[1:] if shape[:1] == (1,) else shape)]
+    raise UserError(
+        f"{label}: has shape {list(array.shape)}, input '{shown(name)}' of shape {list(shape)} "
+        f"needs [{', '.join(map(str, wanted))}] for N samples"
+    )
+
+
+def _check_dtype(array: np.ndarray, dtype: str, label: str) -> None:
+    kind, wanted = array.dtype.kind, np.dtype(dtype)
+    if kind not in "fiu" and not (kind == "b" and wanted.kind == "b"):
+        raise UserError(f"{label}: holds {array.dtype}, the model's input is {dtype}; save it as {dtype}")
+    if kind == "f" and wanted.kind != "f":
+        raise UserError(f"{label}: holds {array.dtype}, the model's input is {dtype}; save it as {dtype}")
+
+
+def _check_values(array: np.ndarray, dtype: str, label: str) -> None:
+    """No NaN, no infinity, nothing the model's dtype cannot hold; a block at a time."""
+    wanted = np.dtype(dtype)
+    if wanted.kind == "b":
+        return
+    if wanted.kind == "f":
+        low, high = -float(np.finfo(wanted).max), float(np.finfo(wanted).max)
+        if array.dtype.kind in "iu":
+            # Larger whole numbers would silently be rounded.
+            low, high = -(2**24), 2**24
+    else:
+        low, high = np.iinfo(wanted).min, np.iinfo(wanted).max
+    rows = max(1, _BLOCK_BYTES // max(1, array[0].nbytes))
+    for start in range(0, len(array), rows):
+        block = np.asarray(array[start : start + rows])
+        if block.dtype.kind == "f" and not np.isfinite(block).all():
+            bad = np.argwhere(~np.isfinite(block.reshape(len(block), -1)))[0]
+            value = block.reshape(len(block), -1)[tuple(bad)]
+            raise UserError(f"{label}: sample {start + int(bad[0])} has a value that is {value}; remove or repair it")
+        if block.min() < low or block.max() > high:
+            worst = block.min() if block.min() < low else block.max()
+            raise UserError(f"{label}: the value {worst} does not fit the model's {dtype}; save it as {dtype}")

@@ -1,0 +1,344 @@
+"""Load, check and describe ONNX models; every complaint about a user's model is made here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, TensorProto, numpy_helper
+
+from .errors import UserError
+from .naming import one_line, shown
+
+# What the pinned onnx 1.12 and onnxruntime 1.14 read.
+MAX_OPSET, MAX_IR = 17, 8
+# Below 13 QuantizeLinear has no axis, Softmax another meaning, and Squeeze its axes as an attribute.
+MIN_OPSET = 13
+_STANDARD_DOMAINS = ("", "ai.onnx")
+_ELEMENTS = {
+    TensorProto.FLOAT16: "float16",
+    TensorProto.BFLOAT16: "bfloat16",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.COMPLEX64: "complex64",
+    TensorProto.COMPLEX128: "complex128",
+    TensorProto.STRING: "string",
+}
+
+
+def load_model(path: str | os.PathLike) -> onnx.ModelProto:
+    """The model in `path`, checked, opset 13 to 17, all inputs and outputs of fixed shape, node names unique.
+
+    A free batch axis (the first one) becomes 1. Raises `UserError` for everything else that is wrong with it.
+    """
+    path = Path(path)
+    model = _read(path)
+    _check_versions(model, path)
+    _load_external_data(model, path)
+    _check_operators(model, path)
+    _drop_initializers_from_inputs(model.graph)
+    model = _at_least_opset_13(model, path)
+    _check(model, path)
+    _check_elements(model, path)
+    fix_shapes(model, path)
+    make_node_names_unique(model.graph)
+    return model
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give the .onnx file in it")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; give the path of an ONNX model")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})")
+    if not data:
+        raise UserError(f"{path}: is empty; export the model again")
+    try:
+        model = onnx.load_model_from_string(data)
+    except (DecodeError, ValueError, UnicodeDecodeError):
+        raise UserError(f"{path}: is not an ONNX model, or is cut off; export it again as .onnx")
+    if not model.ir_version or not model.HasField("graph") or not model.opset_import:
+        raise UserError(f"{path}: is not an ONNX model; export it as .onnx")
+    if not model.graph.output or not model.graph.node:
+        raise UserError(f"{path}: the model has no operators or no outputs; export it again")
+    return model
+
+
+def _check_versions(model: onnx.ModelProto, path: Path) -> None:
+    opset = opset_of(model)
+    if opset > MAX_OPSET:
+        raise UserError(
+            f"{path}: opset {opset} is too new, {MIN_OPSET} to {MAX_OPSET} are read; "
+            f"export again with opset {MAX_OPSET}, e.g. torch.onnx.export(..., opset_version={MAX_OPSET}), "
+            f"or use onnx.version_converter.convert_version(model, {MAX_OPSET})"
+        )
+    if model.ir_version > MAX_IR:
+        raise UserError(
+            f"{path}: ONNX IR version {model.ir_version} is too new, up to {MAX_IR} is read; "
+            f"export again with onnx 1.12 (opset {MAX_OPSET} at most), or save it with model.ir_version = {MAX_IR}"
+        )
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of the standard operators that the model uses; 0 where it declares none."""
+    return max((o.version for o in model.opset_import if o.domain in _STANDARD_DOMAINS), default=0)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield sparse.values
+        yield sparse.indices
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+
+
+def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
+    folder = path.resolve().parent
+    for tensor in _tensors(model.graph):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        # The name comes from the model: it must not lead out of the model's own folder.
+        file = Path(os.path.normpath(folder / location))
+        if not location or "\0" in location or folder not in file.parents:
+            raise UserError(
+                f"{path}: the data of tensor '{shown(tensor.name)}' lie outside the model's folder "
+                f"('{shown(location)}'); save the model in one file"
+            )
+        if not file.is_file():
+            raise UserError(
+                f"{path}: the data of tensor '{shown(tensor.name)}' are in '{shown(location)}', which is not "
+                "there; put that file beside the model, or save the model in one file"
+            )
+        try:
+            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+            numpy_helper.to_array(tensor)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: the data file '{shown(location)}' does not fit the model: {error}")
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def node_label(node: onnx.NodeProto, index: int) -> str:
+    """How messages name a node."""
+    return f"node '{shown(node.name)}' ({shown(node.op_type)})" if node.name else f"node {index} ({node.op_type})"
+
+
+def _check_operators(model: onnx.ModelProto, path: Path) -> None:
+    for index, node in enumerate(model.graph.node):
+        label = node_label(node, index)
+        if node.domain not in _STANDARD_DOMAINS:
+            raise UserError(
+                f"{path}: {label} is of the custom domain '{shown(node.domain)}', which nothing here computes; "
+                "export the model with standard ONNX operators only"
+            )
+        if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
+            raise UserError(
+                f"{path}: {label} has a body of its own; control flow cannot run on the chip: "
+                "export the model without it"
+            )
+        if not onnx.defs.has(node.op_type):
+            raise UserError(f"{path}: {label}: ONNX has no operator of this name; export with standard operators")
+
+
+def _drop_initializers_from_inputs(graph: onnx.GraphProto) -> None:
+    """Before IR 4 every initializer was also declared as an input."""
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    if not inputs:
+        raise UserError("the model has no inputs; export it with its input as a graph input")
+
+
+def _at_least_opset_13(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    opset = opset_of(model)
+    if opset >= MIN_OPSET:
+        return model
+    try:
+        # The converter wants constants declared as inputs while the IR is old.
+        model.ir_version = max(model.ir_version, 4)
+        return onnx.version_converter.convert_version(model, MIN_OPSET)
+    except Exception as error:  # The converter is C++: it raises RuntimeError and its own kinds.
+        raise UserError(
+            f"{path}: opset {opset} is too old and cannot be converted to {MIN_OPSET} ({_first_line(error)}); "
+            f"export again with opset {MIN_OPSET} to {MAX_OPSET}"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return one_line(lines[0] if lines else type(error).__name__, 200)
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except ValueError as error:
+        raise UserError(f"{path}: the model is larger than ONNX allows in one file: {_first_line(error)}")
+    except Exception as error:
+        raise UserError(f"{path}: not a valid ONNX model: {_first_line(error)}")
+
+
+def _check_elements(model: onnx.ModelProto, path: Path) -> None:
+    def refuse(what: str, name: str, element: int) -> None:
+        if element in _ELEMENTS:
+            raise UserError(
+                f"{path}: {what} '{shown(name)}' is {_ELEMENTS[element]}; export the model in float32 "
+                "(e.g. model.float() in PyTorch)"
+            )
+
+    for what, values in (("input", model.graph.input), ("output", model.graph.output)):
+        for value in values:
+            if not value.type.HasField("tensor_type"):
+                raise UserError(f"{path}: {what} '{shown(value.name)}' is not a tensor; only tensors can be passed")
+            refuse(what, value.name, value.type.tensor_type.elem_type)
+    for tensor in model.graph.initializer:
+        refuse("constant", tensor.name, tensor.data_type)
+
+
+# --- shapes -----------------------------------------------------------------------------------------------
+
+
+def shape_of(value: onnx.ValueInfoProto) -> List[int]:
+    """The declared shape; 0 for an axis without a fixed size."""
+    return [dim.dim_value if dim.HasField("dim_value") else 0 for dim in value.type.tensor_type.shape.dim]
+
+
+def fix_shapes(model: onnx.ModelProto, path: str | os.PathLike = "model") -> None:
+    """Make all shapes fixed in place: a free first axis becomes 1, any other free axis is refused by name."""
+    graph = model.graph
+    symbols = set()
+    changed = False
+    for value in graph.input:
+        tensor = value.type.tensor_type
+        if not tensor.HasField("shape"):
+            raise UserError(f"{path}: input '{shown(value.name)}' has no shape; export the model with a fixed one")
+        for axis, dim in enumerate(tensor.shape.dim):
+            if dim.dim_value > 0:
+                continue
+            if axis > 0 and dim.dim_param not in symbols:
+                name = f" ('{shown(dim.dim_param)}')" if dim.dim_param else ""
+                raise UserError(
+                    f"{path}: input '{shown(value.name)}': axis {axis}{name} has no fixed size; "
+                    "export the model with fixed shapes (only a free batch axis becomes 1 by itself)"
+                )
+            if dim.dim_param:
+                symbols.add(dim.dim_param)
+            dim.Clear()
+            dim.dim_value = 1
+            changed = True
+    if changed:
+        # Shapes further down were declared for the free axis.
+        del graph.value_info[:]
+    if changed or any(0 in shape_of(v) or not v.type.tensor_type.HasField("shape") for v in graph.output):
+        _fix_output_shapes(model, path)
+
+
+def _fix_output_shapes(model: onnx.ModelProto, path: str | os.PathLike) -> None:
+    """Declare the shapes that the outputs really have: by inference, else by running the model once."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for value in bare.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
+        shapes = {v.name: shape_of(v) for v in inferred.graph.output if v.type.tensor_type.HasField("shape")}
+    except Exception:
+        shapes = {}
+    if any(v.name not in shapes or 0 in shapes[v.name] for v in model.graph.output):
+        run = session(bare, path)
+        feeds = {name: np.zeros(shape, dtype) for name, shape, dtype in inputs_of(model)}
+        names = [value.name for value in model.graph.output]
+        shapes = dict(zip(names, (np.shape(r) for r in run_session(run, names, feeds, path))))
+    for value in model.graph.output:
+        shape = value.type.tensor_type.shape
+        del shape.dim[:]
+        for size in shapes[value.name]:
+            shape.dim.add().dim_value = int(size)
+
+
+def make_node_names_unique(graph: onnx.GraphProto) -> None:
+    """Give every node a name of its own, in place; names that are already unique stay."""
+    taken = set()
+    for index, node in enumerate(graph.node):
+        base = node.name or f"{node.op_type}_{index}"
+        name, suffix = base, 1
+        while name in taken:
+            name, suffix = f"{base}_{suffix}", suffix + 1
+        taken.add(name)
+        node.name = name
+
+
+# --- description ------------------------------------------------------------------------------------------
+
+
+def _ports(values: Sequence[onnx.ValueInfoProto]) -> List[Tuple[str, Tuple[int, ...], str]]:
+    types = onnx.mapping.TENSOR_TYPE_TO_NP_TYPE
+    return [(v.name, tuple(shape_of(v)), np.dtype(types[v.type.tensor_type.elem_type]).name) for v in values]
+
+
+def inputs_of(model: onnx.ModelProto) -> List[Tuple[str, Tuple[int, ...], str]]:
+    """(name, shape, NumPy dtype name) of every input, constants not counted."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [port for port in _ports(model.graph.input) if port[0] not in constants]
+
+
+def outputs_of(model: onnx.ModelProto) -> List[Tuple[str, Tuple[int, ...], str]]:
+    """(name, shape, NumPy dtype name) of every output."""
+    return _ports(model.graph.output)
+
+
+def describe(model: onnx.ModelProto) -> Dict:
+    """What people want to know of a model: opset, inputs, outputs, count of each operator, parameters."""
+    operators: Dict[str, int] = {}
+    for node in model.graph.node:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    return {
+        "opset": opset_of(model),
+        "ir_version": model.ir_version,
+        "inputs": inputs_of(model),
+        "outputs": outputs_of(model),
+        "operators": dict(sorted(operators.items())),
+        "parameters": sum(int(np.prod(t.dims, dtype=np.int64)) for t in model.graph.initializer),
+    }
+
+
+def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize: bool = False):
+    """An onnxruntime session of `model` on the CPU, quiet; `UserError` when it cannot be made."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has its own exception classes without a common base.
+        raise UserError(f"{path}: ONNX Runtime cannot run this model: {_first_line(error)}")
+
+
+def run_session(run, names: Sequence[str], feeds: Dict[str, np.ndarray], path: str | os.PathLike = "model"):
+    """The outputs `names` of an onnxruntime session; `UserError` when it fails."""
+    try:
+        return run.run(list(names), feeds)
+    except Exception as error:
+        raise UserError(f"{path}: ONNX Runtime fails to run this model: {_first_line(error)}")
+
+
+def save_model(model: onnx.ModelProto, path: str | os.PathLike) -> None:
+    """Write `model` to `path`, whole or not at all, the same bytes for the same model."""
+    from .files import whole_file
+
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,400 @@
+"""A float model as quantization sees it: layers, the tensors between them, and what runs in integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Set, Tuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ..errors import UserError
+from ..model import inputs_of, node_label, outputs_of
+from ..naming import shown
+from .rules import ELEMENTWISE, INPUT, RULES, Facts, Rule, attribute
+
+
+@dataclass
+class Layer:
+    """One operator with what its kernel does along with it.
+
+    nodes: indices of its nodes in the graph: the operator, then an added bias, then fused relu and clip
+    inputs, output: tensors at its border (activations only)
+    weights: float [O, ...] with the output channel first (Gemm, MatMul: [O, I]); bias: float [O]
+    low, high: bounds of its output (fused relu and clip)
+    rule: None where it stays in float, for the reason `why`
+    """
+
+    nodes: List[int]
+    op_type: str
+    inputs: List[str]
+    output: str
+    rule: Optional[Rule] = None
+    why: str = ""
+    weights: Optional[np.ndarray] = None
+    bias: Optional[np.ndarray] = None
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def kind(self) -> str:
+        return self.rule.kind if self.rule else "float"
+
+
+@dataclass
+class Network:
+    """model: the float model in normal form; layers in order of computation.
+
+    integers: tensors that are int8 in the result; ties: tensor -> the tensor whose exponent it shares
+    """
+
+    model: onnx.ModelProto
+    layers: List[Layer]
+    constants: Dict[str, np.ndarray]
+    shapes: Dict[str, Tuple[int, ...]]
+    inputs: List[str]
+    outputs: List[str]
+    integers: List[str] = field(default_factory=list)
+    ties: Dict[str, str] = field(default_factory=dict)
+
+    def consumers(self, tensor: str) -> List[Layer]:
+        return [layer for layer in self.layers if tensor in layer.inputs]
+
+    def producer(self, tensor: str) -> Optional[Layer]:
+        return next((layer for layer in self.layers if layer.output == tensor), None)
+
+    def root(self, tensor: str) -> str:
+        """The tensor that decides the exponent of `tensor`."""
+        while tensor in self.ties:
+            tensor = self.ties[tensor]
+        return tensor
+
+    def is_integer(self, layer: Layer) -> bool:
+        return layer.rule is not None
+
+
+def read_network(model: onnx.ModelProto) -> Network:
+    """The layers of a float model (from `load_model`); the model is not changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    _constants_to_initializers(graph)
+    shapes = _shapes(copy)
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    _normalize_products(copy, constants, shapes)
+    del graph.value_info[:]
+    floats = _float_tensors(copy)
+    facts = Facts(constants, shapes)
+    network = Network(
+        copy,
+        _group(graph, facts, floats),
+        constants,
+        shapes,
+        [name for name, _, dtype in inputs_of(copy) if dtype == "float32"],
+        [name for name, _, _ in outputs_of(copy)],
+    )
+    _choose_integers(network)
+    return network
+
+
+# --- normal form ------------------------------------------------------------------------------------------
+
+
+def _constants_to_initializers(graph: onnx.GraphProto) -> None:
+    kept = []
+    for node in graph.node:
+        value = attribute(node, "value")
+        if node.op_type == "Constant" and value is not None:
+            tensor = onnx.TensorProto()
+            tensor.CopyFrom(value)
+            tensor.name = node.output[0]
+            graph.initializer.append(tensor)
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:
+        raise UserError(f"the shapes of this model's tensors cannot be inferred: {error}")
+
+
+def _values(model: onnx.ModelProto):
+    graph = model.graph
+    return list(graph.input) + list(graph.value_info) + list(graph.output)
+
+
+def _shapes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
+    shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
+    for value in _values(_inferred(model)):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            shapes[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
+    return shapes
+
+
+def _float_tensors(model: onnx.ModelProto) -> Set[str]:
+    float32 = onnx.TensorProto.FLOAT
+    names = {t.name for t in model.graph.initializer if t.data_type == float32}
+    return names | {v.name for v in _values(_inferred(model)) if v.type.tensor_type.elem_type == float32}
+
+
+def _normalize_products(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict) -> None:
+    """Every product of a matrix and constant weights as Gemm with weights [O, I] and one bias."""
+    graph = model.graph
+    uses: Dict[str, int] = {}
+    for name in [n for node in graph.node for n in node.input] + [v.name for v in graph.output]:
+        uses[name] = uses.get(name, 0) + 1
+    consumer = {name: index for index, node in enumerate(graph.node) for name in node.input}
+    outputs = {v.name for v in graph.output}
+    dropped: Set[int] = set()
+    facts = Facts(constants, shapes)
+
+    def add_constant(base: str, array: np.ndarray) -> str:
+        name = fresh_name(base, set(constants) | set(uses) | {o for n in graph.node for o in n.output})
+        constants[name] = np.ascontiguousarray(array)
+        shapes[name] = array.shape
+        graph.initializer.append(numpy_helper.from_array(constants[name], name))
+        return name
+
+    for node in graph.node:
+        if node.op_type not in ("Gemm", "MatMul") or RULES[node.op_type].check(facts, node):
+            continue
+        weights, bias = constants[node.input[1]], None
+        if weights.dtype != np.float32 or len(shapes.get(node.input[0], ())) != 2:
+            continue
+        if node.op_type == "Gemm":
+            if not attribute(node, "transB", 0):
+                weights = weights.T
+            weights = weights * np.float32(attribute(node, "alpha", 1.0))
+            if len(node.input) > 2 and node.input[2]:
+                bias = constants[node.input[2]] * np.float32(attribute(node, "beta", 1.0))
+        else:
+            weights = weights.T
+            add = graph.node[consumer[node.output[0]]] if node.output[0] in consumer else None
+            if add is not None and add.op_type == "Add" and uses[node.output[0]] == 1 and node.output[0] not in outputs:
+                other = next((name for name in add.input if name in constants), None)
+                if other and constants[other].size in (1, len(weights)) and constants[other].shape[-1:] != (0,):
+                    if shapes.get(add.output[0]) == shapes.get(node.output[0]):
+                        bias = constants[other]
+                        dropped.add(consumer[node.output[0]])
+                        node.output[0] = add.output[0]
+        outputs_count = len(weights)
+        inputs = [node.input[0], add_constant(f"{node.input[1]}_transposed", weights)]
+        if bias is not None:
+            flat = np.broadcast_to(bias.reshape(-1), (outputs_count,)).astype(np.float32)
+            inputs.append(add_constant(f"{node.output[0]}_bias", flat))
+        replacement = helper.make_node("Gemm", inputs, list(node.output), node.name, transB=1)
+        node.CopyFrom(replacement)
+    kept = [node for index, node in enumerate(graph.node) if index not in dropped]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def fresh_name(base: str, taken: Set[str]) -> str:
+    """`base`, with a number behind it where `taken` has it already."""
+    name, number = base, 1
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
+# --- layers -----------------------------------------------------------------------------------------------
+
+
+class _Grouper:
+    def __init__(self, graph: onnx.GraphProto, facts: Facts, floats: Set[str]):
+        self.graph, self.facts, self.floats = graph, facts, floats
+        self.outputs = {value.name for value in graph.output}
+        self.users: Dict[str, List[int]] = {}
+        for index, node in enumerate(graph.node):
+            for name in set(node.input):
+                self.users.setdefault(name, []).append(index)
+        self.taken: Set[int] = set()
+
+    def only_user(self, tensor: str) -> Optional[int]:
+        """The one node that reads `tensor`, when nothing else needs it."""
+        users = self.users.get(tensor, [])
+        free = len(users) == 1 and tensor not in self.outputs and users[0] not in self.taken
+        return users[0] if free else None
+
+    def activations(self, node: onnx.NodeProto) -> List[str]:
+        return [name for name in node.input if name and name not in self.facts.constants]
+
+    def layer(self, index: int) -> Layer:
+        node = self.graph.node[index]
+        layer = Layer([index], node.op_type, self.activations(node), node.output[0])
+        rule = RULES.get(node.op_type)
+        if rule is None:
+            layer.why = "no integer rule for this operator"
+            return layer
+        names = layer.inputs + [layer.output]
+        if (
+            any(name not in self.floats or name not in self.facts.shapes for name in names)
+            or len([o for o in node.output if o]) != 1
+        ):
+            layer.why = "not all its tensors are float32 of known shape"
+            return layer
+        why = rule.check(self.facts, node) if rule.check else None
+        if why:
+            layer.why = why
+            return layer
+        layer.rule = rule
+        if rule.kind in ("conv", "dense"):
+            self._read_weights(layer, node)
+        if rule.kind == "clamp":
+            layer.low, layer.high = self._bounds(node)
+        elif rule.kind not in ("move", "softmax", "lookup"):
+            self._fuse_activations(layer)
+        return layer
+
+    def _read_weights(self, layer: Layer, node: onnx.NodeProto) -> None:
+        constants = self.facts.constants
+        weights = constants[node.input[1]].astype(np.float32)
+        layer.weights = weights.T if node.op_type == "MatMul" else weights
+        layer.inputs = [node.input[0]]
+        layer.bias = np.zeros(len(layer.weights), np.float32)
+        if len(node.input) > 2 and node.input[2]:
+            layer.bias = constants[node.input[2]].astype(np.float32).reshape(-1)
+        elif node.op_type == "MatMul":
+            index = self.only_user(node.output[0])
+            add = self.graph.node[index] if index is not None else None
+            if add is not None and add.op_type == "Add":
+                bias = next((constants[name] for name in add.input if name in constants), None)
+                if bias is not None and bias.size == len(layer.weights) == bias.shape[-1]:
+                    layer.bias = bias.astype(np.float32).reshape(-1)
+                    self._append(layer, index)
+
+    def _append(self, layer: Layer, index: int) -> None:
+        layer.nodes.append(index)
+        layer.output = self.graph.node[index].output[0]
+        self.taken.add(index)
+
+    def _bounds(self, node: onnx.NodeProto) -> Tuple[float, float]:
+        if node.op_type == "Relu":
+            return 0.0, np.inf
+        bounds = [-np.inf, np.inf]
+        for position in (1, 2):
+            if len(node.input) > position and node.input[position]:
+                bounds[position - 1] = float(self.facts.constants[node.input[position]].reshape(-1)[0])
+        return bounds[0], bounds[1]
+
+    def _fuse_activations(self, layer: Layer) -> None:
+        # The order in which a kernel and its pattern take them: relu, then clip.
+        for kind in ("Relu", "Clip"):
+            index = self.only_user(layer.output)
+            if index is None or self.graph.node[index].op_type != kind:
+                continue
+            node = self.graph.node[index]
+            if RULES[kind].check and RULES[kind].check(self.facts, node):
+                continue
+            low, high = self._bounds(node)
+            if max(layer.low, low) > min(layer.high, high):
+                continue
+            layer.low, layer.high = max(layer.low, low), min(layer.high, high)
+            self._append(layer, index)
+
+    # --- functions of one tensor, spelled out in several nodes ---
+
+    def is_elementwise(self, index: int) -> bool:
+        node = self.graph.node[index]
+        if node.op_type not in ELEMENTWISE or index in self.taken or len(node.output) != 1:
+            return False
+        constants = [self.facts.constants[name] for name in node.input if name in self.facts.constants]
+        return node.output[0] in self.floats and all(c.size == 1 and c.dtype == np.float32 for c in constants)
+
+    def unary_cluster(self, index: int) -> Optional[Layer]:
+        """The largest function of one tensor that ends in the node `index`, as a lookup layer."""
+        best: Optional[Tuple[Set[int], str]] = None
+        producers = {o: i for i, node in enumerate(self.graph.node) for o in node.output}
+        cluster: Set[int] = {index}
+        while True:
+            border = {name for i in cluster for name in self.activations(self.graph.node[i])}
+            border -= {self.graph.node[i].output[0] for i in cluster}
+            if len(border) == 1:
+                source = next(iter(border))
+                inner = {self.graph.node[i].output[0] for i in cluster} - {self.graph.node[index].output[0]}
+                closed = all(name not in self.outputs and set(self.users.get(name, ())) <= cluster for name in inner)
+                same = self.facts.shapes.get(source) == self.facts.shapes.get(self.graph.node[index].output[0])
+                if closed and same and source in self.floats:
+                    best = (set(cluster), source)
+            grown = [producers[n] for n in border if n in producers and self.is_elementwise(producers[n])]
+            # The latest first: what lies before it may be needed for another path.
+            if not grown or len(cluster) > 64:
+                break
+            cluster.add(max(grown))
+        if best is None:
+            return None
+        nodes, source = best
+        if len(nodes) == 1 and self.graph.node[index].op_type not in ("Div", "Pow", "Min", "Max", "Add", "Sub", "Mul"):
+            return None
+        layer = Layer(sorted(nodes), self.graph.node[index].op_type, [source], self.graph.node[index].output[0])
+        layer.rule = RULES["LeakyRelu"]
+        self.taken |= nodes
+        return layer
+
+
+def _group(graph: onnx.GraphProto, facts: Facts, floats: Set[str]) -> List[Layer]:
+    grouper = _Grouper(graph, facts, floats)
+    layers: List[Layer] = []
+    # What kernels fuse comes first; then whole functions of one tensor, from their ends; then single nodes.
+    for index, node in enumerate(graph.node):
+        if index not in grouper.taken and node.op_type in ("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool"):
+            layers.append(grouper.layer(index))
+            grouper.taken.add(index)
+    for index in reversed(range(len(graph.node))):
+        if index not in grouper.taken and grouper.is_elementwise(index):
+            layer = grouper.unary_cluster(index)
+            if layer is not None:
+                layers.append(layer)
+    for index in range(len(graph.node)):
+        if index not in grouper.taken:
+            layers.append(grouper.layer(index))
+            grouper.taken.add(index)
+    return sorted(layers, key=lambda layer: layer.nodes[-1])
+
+
+# --- what becomes int8 ------------------------------------------------------------------------------------
+
+
+def _choose_integers(network: Network) -> None:
+    """Take the rule from layers that gain nothing by it; find the int8 tensors and whose exponent they share."""
+    layers = network.layers
+    producer = {layer.output: layer for layer in layers}
+    # Moving layers are integer where int8 arrives anyway, or where it is needed behind them.
+    wanted = {id(layer): layer.kind not in ("move", "float") for layer in layers}
+    for layer in layers:
+        source = producer.get(layer.inputs[0]) if layer.inputs else None
+        if layer.kind == "move" and source is not None and wanted[id(source)] and source.kind != "softmax":
+            wanted[id(layer)] = True
+    for layer in reversed(layers):
+        if layer.kind == "move" and any(wanted[id(user)] for user in network.consumers(layer.output)):
+            wanted[id(layer)] = True
+    for layer in layers:
+        if layer.rule is not None and not wanted[id(layer)]:
+            layer.rule, layer.why = None, "only moves float values"
+    integers: List[str] = []
+    for layer in layers:
+        if layer.rule is None:
+            continue
+        for name in layer.inputs:
+            if name not in integers:
+                integers.append(name)
+        ends = not any(user.rule for user in network.consumers(layer.output))
+        if layer.kind == "softmax" and ends:
+            continue
+        if layer.output not in integers:
+            integers.append(layer.output)
+        if layer.rule.exponent == INPUT:
+            network.ties[layer.output] = layer.inputs[0]
+    network.integers = integers
+
+
+def describe_layer(network: Network, layer: Layer) -> str:
+    """How tables name a layer: after its first node."""
+    node = network.model.graph.node[layer.nodes[0]]
+    return shown(node.name, 40) if node.name else node_label(node, layer.nodes[0])

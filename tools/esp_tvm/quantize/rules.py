@@ -1,0 +1,148 @@
+"""Which ONNX operators have an integer rule, and where the exponent of their result comes from.
+
+This table is all that quantization knows of operators: a new kernel means a new row. A row's check says why a
+node cannot take the integer rule; such a node stays in float.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional, Tuple
+
+import numpy as np
+import onnx
+
+# Where the exponent of an operator's output comes from.
+OWN = "own"  # from what the tensor holds
+INPUT = "input"  # values only move or are chosen: that of the input
+
+
+@dataclass(frozen=True)
+class Rule:
+    """kind: how the operator computes (see `simulate`); exponent: OWN, INPUT or a fixed exponent.
+
+    check(facts, node) -> why this node has no integer rule, or None.
+    """
+
+    kind: str
+    exponent: object = OWN
+    check: Optional[Callable] = None
+
+
+class Facts:
+    """What checks may ask about a graph: constants and shapes by tensor name."""
+
+    def __init__(self, constants: Dict[str, np.ndarray], shapes: Dict[str, Tuple[int, ...]]):
+        self.constants, self.shapes = constants, shapes
+
+    def rank(self, name: str) -> int:
+        return len(self.shapes.get(name, ()))
+
+
+def attribute(node: onnx.NodeProto, name: str, default=None):
+    """The value of a node's attribute."""
+    for entry in node.attribute:
+        if entry.name == name:
+            return onnx.helper.get_attribute_value(entry)
+    return default
+
+
+def _conv(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if node.input[1] not in facts.constants:
+        return "its weights are not constant"
+    if facts.constants[node.input[1]].ndim != 4:
+        return "it is not 2-D"
+    if len(node.input) > 2 and node.input[2] and node.input[2] not in facts.constants:
+        return "its bias is not constant"
+    return None
+
+
+def _gemm(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if node.input[1] not in facts.constants:
+        return "its weights are not constant"
+    if attribute(node, "transA", 0):
+        return "its input is transposed"
+    if len(node.input) > 2 and node.input[2]:
+        bias = facts.constants.get(node.input[2])
+        if bias is None:
+            return "its bias is not constant"
+        if bias.size > 1 and (bias.ndim > 1 and bias.shape[:-1] != (1,) * (bias.ndim - 1)):
+            return "its bias differs per row"
+    return None
+
+
+def _matmul(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    weights = facts.constants.get(node.input[1])
+    if weights is None:
+        return "neither operand or not the second is constant"
+    if weights.ndim != 2 or facts.rank(node.input[0]) < 2:
+        return "its weights are not a matrix"
+    return None
+
+
+def _same_shapes(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if any(name in facts.constants for name in node.input):
+        return "one operand is a constant with more than one value"
+    shapes = [facts.shapes.get(name) for name in node.input]
+    if len(shapes) != 2 or shapes[0] is None or shapes[0] != shapes[1]:
+        return "its operands have different shapes"
+    return None
+
+
+def _pool(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if facts.rank(node.input[0]) != 4:
+        return "it is not 2-D"
+    if len(node.output) > 1 and node.output[1]:
+        return "its second output is used"
+    return None
+
+
+def _constant_parameters(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if any(name and name not in facts.constants for name in node.input[1:]):
+        return "a parameter of it is not constant"
+    return None
+
+
+def _softmax(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    rank = facts.rank(node.input[0])
+    return None if attribute(node, "axis", -1) % rank == rank - 1 else "its axis is not the last one"
+
+
+# Every function of one value is a table of 256 entries.
+_LOOKUP = Rule("lookup", OWN, _constant_parameters)
+_UNARY = (
+    "Abs Atan Ceil Cos Elu Erf Exp Floor HardSwish LeakyRelu Log Neg Reciprocal Round Selu Sign Sin Softplus "
+    "Softsign Sqrt ThresholdedRelu"
+).split()
+
+RULES: Dict[str, Rule] = {
+    "Conv": Rule("conv", OWN, _conv),
+    "Gemm": Rule("dense", OWN, _gemm),
+    "MatMul": Rule("dense", OWN, _matmul),
+    "Add": Rule("binary", OWN, _same_shapes),
+    "Sub": Rule("binary", OWN, _same_shapes),
+    "Mul": Rule("binary", OWN, _same_shapes),
+    "MaxPool": Rule("max_pool", INPUT, _pool),
+    "GlobalMaxPool": Rule("max_pool", INPUT, _pool),
+    "AveragePool": Rule("average_pool", OWN, _pool),
+    "GlobalAveragePool": Rule("average_pool", OWN, _pool),
+    "Relu": Rule("clamp", OWN),
+    "Clip": Rule("clamp", OWN, _constant_parameters),
+    "Identity": Rule("move", INPUT),
+    "Reshape": Rule("move", INPUT, _constant_parameters),
+    "Flatten": Rule("move", INPUT),
+    "Squeeze": Rule("move", INPUT, _constant_parameters),
+    "Unsqueeze": Rule("move", INPUT, _constant_parameters),
+    "Transpose": Rule("move", INPUT),
+    # Values lie in [0, 1]: nothing finer than 2^-7 holds them.
+    "Softmax": Rule("softmax", -7, _softmax),
+    "Sigmoid": Rule("lookup", -7),
+    "HardSigmoid": Rule("lookup", -7),
+    "Tanh": Rule("lookup", -7),
+    **dict.fromkeys(_UNARY, _LOOKUP),
+}
+
+# Operators that a lookup table may hold together: each value of the result depends on one value of one tensor.
+ELEMENTWISE = frozenset(
+    [name for name, rule in RULES.items() if rule.kind in ("lookup", "clamp")] + "Add Sub Mul Div Pow Min Max".split()
+)

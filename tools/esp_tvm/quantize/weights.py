@@ -1,0 +1,99 @@
+"""Weights as int8 and biases as int32, with power-of-two scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from ..errors import UserError
+
+INT32_MAX = 2**31 - 1
+
+
+@dataclass
+class Weights:
+    """values int8 [O, ...]; exponents int [O]; bias int32 [O] at input exponent + exponents."""
+
+    values: np.ndarray
+    exponents: np.ndarray
+    bias: np.ndarray
+
+
+def round_half_up(x: np.ndarray) -> np.ndarray:
+    """floor(x + 1/2): how all rules round."""
+    return np.floor(x + 0.5)
+
+
+def weight_exponents(weights: np.ndarray, per_channel: bool) -> np.ndarray:
+    """[O]: for each output channel (or for all together) the exponent of least mean square error."""
+    rows = weights.reshape(len(weights), -1).astype(np.float64)
+    if not per_channel:
+        rows = rows.reshape(1, -1)
+    top = np.abs(rows).max(axis=1, initial=0.0)
+    # Smallest e with every weight within half a step of +-127; rows of zeros take part in nothing.
+    ceiling = np.ceil(np.log2(np.maximum(top, 1e-30) / 127.5)).astype(np.int64)
+    candidates = ceiling[None, :] - np.arange(3)[:, None]
+    errors = np.stack([np.square(rows - dequantized(rows, e)).sum(axis=1) for e in candidates])
+    best = candidates[np.argmin(errors, axis=0), np.arange(len(rows))]
+    used = top > 0
+    best = np.where(used, best, best[used].min() if used.any() else 0)
+    return np.broadcast_to(best, (len(weights),)).copy()
+
+
+def quantized(rows: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    """int8 values (as float64) of `rows` [O, n] at `exponents` [O]."""
+    scaled = rows * np.exp2(-exponents.astype(np.float64))[:, None]
+    return np.clip(round_half_up(scaled), -128, 127)
+
+
+def dequantized(rows: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    """`rows` [O, n] after quantization at `exponents` [O]."""
+    return quantized(rows, exponents) * np.exp2(exponents.astype(np.float64))[:, None]
+
+
+def quantize_weights(
+    weights: np.ndarray, bias: np.ndarray, input_exponent: int, per_channel: bool, name: str = "weights"
+) -> Weights:
+    """int8 weights and int32 bias of one layer; weights [O, ...] and bias [O] float."""
+    if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
+        raise UserError(f"node '{name}': its weights or bias hold NaN or infinity; train or export the model again")
+    exponents = weight_exponents(weights, per_channel)
+    return with_bias(weights, exponents, bias, input_exponent, per_channel)
+
+
+def with_bias(
+    weights: np.ndarray, exponents: np.ndarray, bias: np.ndarray, input_exponent: int, per_channel: bool
+) -> Weights:
+    """Round weights at `exponents`, made coarser where otherwise the sum would leave int32."""
+    rows = weights.reshape(len(weights), -1).astype(np.float64)
+    exponents = exponents.copy()
+    while True:
+        values = quantized(rows, exponents)
+        whole, fits = integer_bias(values, exponents, bias, input_exponent)
+        if fits.all():
+            break
+        # The bias is large beside the weights: a coarser exponent leaves it room.
+        exponents = exponents + (~fits if per_channel else 1)
+    return Weights(values.astype(np.int8).reshape(weights.shape), exponents, whole.astype(np.int32))
+
+
+def integer_bias(
+    values: np.ndarray, exponents: np.ndarray, bias: np.ndarray, input_exponent: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(bias at input exponent + exponents, whether no sum of its channel can leave int32).
+
+    The worst sum: every input -128, the bias, and the half that rounding adds (at most as large as what it rounds
+    away, so a factor of two is kept free).
+    """
+    whole = round_half_up(bias.astype(np.float64) * np.exp2(-(exponents + input_exponent).astype(np.float64)))
+    worst = np.abs(values).reshape(len(values), -1).sum(axis=1) * 128 + np.abs(whole)
+    return whole, worst * 2 <= INT32_MAX
+
+
+def real_weights(weights: Weights, input_exponent: int) -> Tuple[np.ndarray, np.ndarray]:
+    """(weights, bias) as real numbers, float64."""
+    scale = np.exp2(weights.exponents.astype(np.float64))
+    shape = (-1,) + (1,) * (weights.values.ndim - 1)
+    return weights.values * scale.reshape(shape), weights.bias * scale * 2.0**input_exponent

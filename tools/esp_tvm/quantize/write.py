@@ -1,0 +1,154 @@
+"""The quantized model as standard ONNX: float operators between DequantizeLinear and QuantizeLinear."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Set
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from .graph import Layer, Network, fresh_name
+from .weights import Weights
+
+
+def write_qdq(network: Network, exponents: Dict[str, int], weights: Dict[str, Weights]) -> onnx.ModelProto:
+    """`network` quantized: exponents by tensor, weights by the output tensor of their layer."""
+    return _Writer(network, exponents, weights).write()
+
+
+class _Writer:
+    def __init__(self, network: Network, exponents: Dict[str, int], weights: Dict[str, Weights]):
+        self.network, self.exponents, self.weights = network, exponents, weights
+        graph = network.model.graph
+        self.names: Set[str] = {o for node in graph.node for o in node.output}
+        self.names |= {t.name for t in graph.initializer} | {v.name for v in graph.input}
+        self.node_names: Set[str] = {node.name for node in graph.node}
+        self.nodes: List[onnx.NodeProto] = []
+        self.constants: List[onnx.TensorProto] = []
+        self.scales: Dict[int, str] = {}
+        self.zero = ""
+        # Tensor of the float model -> what integer layers read, and what float layers read.
+        self.dequantized: Dict[str, str] = {}
+        self.renamed: Dict[str, str] = {}
+        self.produced_int = {layer.output for layer in network.layers if layer.rule is not None}
+        self.integers = set(network.integers)
+
+    def fresh(self, base: str) -> str:
+        name = fresh_name(base, self.names)
+        self.names.add(name)
+        return name
+
+    def node(self, op_type: str, inputs: List[str], output: str, base: str, **attributes) -> None:
+        name = fresh_name(base, self.node_names)
+        self.node_names.add(name)
+        self.nodes.append(helper.make_node(op_type, inputs, [output], name, **attributes))
+
+    def constant(self, base: str, array: np.ndarray) -> str:
+        name = self.fresh(base)
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def scale(self, exponent: int) -> str:
+        if exponent not in self.scales:
+            self.scales[exponent] = self.constant(f"scale_2^{exponent}", np.float32(2.0**exponent).reshape(()))
+        return self.scales[exponent]
+
+    def zero_point(self) -> str:
+        if not self.zero:
+            self.zero = self.constant("zero_point", np.zeros((), np.int8))
+        return self.zero
+
+    def write(self) -> onnx.ModelProto:
+        source = self.network.model
+        graph = source.graph
+        for name in self.network.inputs:
+            if name in self.integers:
+                self.quantize(name, name)
+        for layer in self.network.layers:
+            self.layer(layer)
+        used = {name for node in self.nodes for name in node.input} | {v.name for v in graph.output}
+        kept = [t for t in graph.initializer if t.name in used]
+        model = helper.make_model(
+            helper.make_graph(self.nodes, graph.name, graph.input, graph.output, [*kept, *self.constants]),
+            opset_imports=[helper.make_opsetid("", _opset(source))],
+            producer_name="esp_quantize_onnx",
+        )
+        model.ir_version = max(source.ir_version, 7)
+        onnx.checker.check_model(model)
+        return model
+
+    def quantize(self, name: str, raw: str) -> None:
+        """QuantizeLinear and DequantizeLinear behind the float value `raw` of tensor `name`."""
+        scale, zero = self.scale(self.exponents[name]), self.zero_point()
+        whole = self.fresh(f"{name}_quantized")
+        ends = name in self.network.outputs and name in self.produced_int
+        real = name if ends else self.fresh(f"{name}_dequantized")
+        self.node("QuantizeLinear", [raw, scale, zero], whole, f"{name}_QuantizeLinear")
+        self.node("DequantizeLinear", [whole, scale, zero], real, f"{name}_DequantizeLinear")
+        self.dequantized[name] = real
+
+    def layer(self, layer: Layer) -> None:
+        copies = []
+        for index in layer.nodes:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(self.network.model.graph.node[index])
+            copies.append(copy)
+        integer = layer.rule is not None
+        if layer.output in self.weights:
+            self.constants_of(layer, copies)
+        raw = layer.output
+        if integer and layer.output in self.integers and layer.output in self.network.outputs:
+            raw = self.fresh(f"{layer.output}_float")
+        inner = {name for copy in copies for name in copy.output}
+        for copy in copies:
+            copy.input[:] = [name if name in inner else self.reads(name, integer) for name in copy.input]
+            copy.output[:] = [raw if name == layer.output else name for name in copy.output]
+        self.nodes.extend(copies)
+        if layer.output in self.integers:
+            self.quantize(layer.output, raw)
+
+    def reads(self, name: str, integer: bool) -> str:
+        """What a layer reads for tensor `name`: float layers read float where there is a float value."""
+        if name in self.dequantized and (integer or name in self.produced_int):
+            return self.dequantized[name]
+        return name
+
+    def constants_of(self, layer: Layer, copies: List[onnx.NodeProto]) -> None:
+        weights, main = self.weights[layer.output], copies[0]
+        transposed = main.op_type == "MatMul"
+        values = weights.values.T if transposed else weights.values
+        one = bool(np.all(weights.exponents == weights.exponents[0]))
+        scale = np.exp2(weights.exponents.astype(np.float64)).astype(np.float32)
+        axis = values.ndim - 1 if transposed else 0
+        base = main.input[1]
+        main.input[1] = self.dequantized_constant(base, values, scale[0] if one else scale, axis)
+        if len(copies) > 1 and copies[1].op_type == "Add":
+            position = next(i for i, name in enumerate(copies[1].input) if name in self.network.constants)
+            holder = copies[1]
+        elif len(main.input) > 2 and main.input[2]:
+            holder, position = main, 2
+        elif np.any(weights.bias):
+            holder, position = main, 2
+            main.input[2:] = [self.fresh(f"{base}_bias")]
+        else:
+            return
+        step = np.exp2((weights.exponents + self.exponents[layer.inputs[0]]).astype(np.float64)).astype(np.float32)
+        real = self.dequantized_constant(holder.input[position], weights.bias, step[0] if one else step, 0)
+        holder.input[position] = real
+
+    def dequantized_constant(self, base: str, values: np.ndarray, scale: np.ndarray, axis: int) -> str:
+        scale = np.asarray(scale, np.float32)
+        inputs = [
+            self.constant(f"{base}_quantized", values),
+            self.constant(f"{base}_scale", scale),
+            self.constant(f"{base}_zero_point", np.zeros(scale.shape, values.dtype)),
+        ]
+        real = self.fresh(f"{base}_dequantized")
+        attributes = {"axis": axis} if scale.ndim else {}
+        self.node("DequantizeLinear", inputs, real, f"{base}_DequantizeLinear", **attributes)
+        return real
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
