@@ -43,7 +43,9 @@ class QdqBuilder:
     def output(self, name: str, shape: Sequence[int], dtype=TensorProto.FLOAT) -> None:
         self.outputs.append(helper.make_tensor_value_info(name, dtype, shape))
 
-    def node(self, op_type: str, inputs: Sequence[str], outputs: Optional[Sequence[str]] = None, name=None, **attributes):
+    def node(
+        self, op_type: str, inputs: Sequence[str], outputs: Optional[Sequence[str]] = None, name=None, **attributes
+    ):
         outputs = list(outputs) if outputs else [self.fresh(op_type.lower())]
         name = self.fresh(op_type) if name is None else name
         self.nodes.append(helper.make_node(op_type, list(inputs), outputs, name, **attributes))

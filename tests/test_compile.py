@@ -89,7 +89,17 @@ def test_sum_that_could_leave_int32_is_refused():
     assert any("32 bits" in why for why in compiled.partitioned.refusals.values())
 
 
-HOSTILE = ['x"; */ int main(){', "../../etc/passwd", "a" * 10000, "new\nline\\", "int", "workspace", "sid_0", "%s%n", "名"]
+HOSTILE = [
+    'x"; */ int main(){',
+    "../../etc/passwd",
+    "a" * 10000,
+    "new\nline\\",
+    "int",
+    "workspace",
+    "sid_0",
+    "%s%n",
+    "名",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
@@ -129,11 +139,15 @@ def test_several_inputs_and_outputs():
     compiled = compile_model(b.model())
     assert [port.c_name for port in compiled.inputs] == ["p", "q"]
     assert [port.exponent for port in compiled.inputs + compiled.outputs] == [-4, -5, -3, -5]
-    assert "tvmgen_default___tvm_main__(void *p, void *q, void *sum, void *product, uint8_t *workspace)" in compiled.header
+    assert (
+        "tvmgen_default___tvm_main__(void *p, void *q, void *sum, void *product, uint8_t *workspace)" in compiled.header
+    )
 
 
 def test_control_flow_is_refused():
-    body = helper.make_graph([helper.make_node("Neg", ["x"], ["t"])], "b", [], [helper.make_tensor_value_info("t", 1, [2])])
+    body = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["t"])], "b", [], [helper.make_tensor_value_info("t", 1, [2])]
+    )
     b = QdqBuilder()
     b.inputs.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
     b.input("x", [2])

@@ -41,6 +41,7 @@ class _Pool2d(Operator):
                 "dilation": tuple(int(v) for v in attrs.dilation),
             }
         attributes["clamp"] = clamp
+        attributes["output_size"] = output.shape[1:3]
         attributes.update(self.more(attrs, x, output, attributes))
         return Parsed([x], output, attributes)
 
@@ -51,6 +52,8 @@ class _Pool2d(Operator):
         a = call.attributes
         return {
             **window_fields(call, a["kernel"]),
+            "pad_bottom": a["padding"][2],
+            "pad_right": a["padding"][3],
             "count_include_pad": bool(a.get("count_include_pad", False)),
             "shift": a.get("shift", 0),
             "min": a["clamp"][0],

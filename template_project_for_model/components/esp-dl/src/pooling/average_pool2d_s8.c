@@ -1,0 +1,46 @@
+#include "common/requantize.h"
+#include "esp_dl.h"
+
+#include <stddef.h>
+
+/* floor(a / b) for b > 0; C rounds towards zero. */
+static int32_t floor_divide(int32_t a, int32_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output)
+{
+    const esp_dl_window_t *window = &p->window;
+    const int32_t bottom = p->count_include_pad ? p->pad_bottom : 0;
+    const int32_t right = p->count_include_pad ? p->pad_right : 0;
+    const int32_t top = p->count_include_pad ? window->pad_top : 0;
+    const int32_t left = p->count_include_pad ? window->pad_left : 0;
+    /* The factor of the sum and of n: 2^-shift, whichever is whole. */
+    const int32_t factor = p->shift < 0 ? (int32_t)1 << -p->shift : 1;
+    const int32_t divisor = p->shift > 0 ? (int32_t)1 << p->shift : 1;
+    for (int32_t n = 0; n < p->output.n; n++) {
+        for (int32_t oh = 0; oh < p->output.h; oh++) {
+            for (int32_t ow = 0; ow < p->output.w; ow++) {
+                for (int32_t c = 0; c < p->output.c; c++) {
+                    int32_t sum = 0, count = 0;
+                    for (int32_t kh = 0; kh < window->kernel_h; kh++) {
+                        int32_t h = oh * window->stride_h - window->pad_top + kh * window->dilation_h;
+                        for (int32_t kw = 0; kw < window->kernel_w; kw++) {
+                            int32_t w = ow * window->stride_w - window->pad_left + kw * window->dilation_w;
+                            count += h >= -top && h < p->input.h + bottom && w >= -left && w < p->input.w + right;
+                            if (h >= 0 && h < p->input.h && w >= 0 && w < p->input.w) {
+                                sum += input[((ptrdiff_t)h * p->input.w + w) * p->input.c + c];
+                            }
+                        }
+                    }
+                    int32_t d = (count > 0 ? count : 1) * divisor;
+                    /* floor(s / d + 1/2) = floor((2 s + d) / (2 d)) */
+                    int32_t average = floor_divide(2 * sum * factor + d, 2 * d);
+                    *output++ = esp_dl_requantize(average, 0, p->min, p->max);
+                }
+            }
+        }
+        input += (ptrdiff_t)p->input.h * p->input.w * p->input.c;
+    }
+}

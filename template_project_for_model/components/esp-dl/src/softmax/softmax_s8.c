@@ -1,0 +1,46 @@
+#include "esp_dl.h"
+
+static int32_t largest_of(const int8_t *row, int32_t columns)
+{
+    int32_t largest = row[0];
+    for (int32_t i = 1; i < columns; i++) {
+        largest = row[i] > largest ? row[i] : largest;
+    }
+    return largest;
+}
+
+static float sum_of(const int8_t *row, int32_t columns, int32_t largest, const float *table)
+{
+    float sum = 0.0f;
+    for (int32_t i = 0; i < columns; i++) {
+        sum += table[largest - row[i]];
+    }
+    return sum;
+}
+
+void esp_dl_softmax_s8_f32(const int8_t *input, const esp_dl_softmax_t *p, float *output)
+{
+    for (int32_t row = 0; row < p->rows; row++) {
+        const int32_t largest = largest_of(input, p->columns);
+        const float sum = sum_of(input, p->columns, largest, p->table);
+        for (int32_t i = 0; i < p->columns; i++) {
+            output[i] = p->table[largest - input[i]] / sum;
+        }
+        input += p->columns;
+        output += p->columns;
+    }
+}
+
+void esp_dl_softmax_s8(const int8_t *input, const esp_dl_softmax_t *p, int8_t *output)
+{
+    for (int32_t row = 0; row < p->rows; row++) {
+        const int32_t largest = largest_of(input, p->columns);
+        const float sum = sum_of(input, p->columns, largest, p->table);
+        for (int32_t i = 0; i < p->columns; i++) {
+            const float y = p->table[largest - input[i]] / sum;
+            esp_dl_quantize_s8(&y, 1, p->exponent, &output[i]);
+        }
+        input += p->columns;
+        output += p->columns;
+    }
+}

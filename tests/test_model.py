@@ -1,0 +1,316 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from small_models import HOSTILE_NAMES, model_of, random, small_cnn
+
+from esp_tvm.data import load_sample, load_samples
+from esp_tvm.errors import UserError
+from esp_tvm.model import describe, inputs_of, load_model, opset_of, outputs_of
+
+
+def save(model, path):
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def relu(shape=(1, 4), **options):
+    return model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": shape}, {"y": shape}, **options)
+
+
+def complaint(path):
+    with pytest.raises(UserError) as error:
+        load_model(path)
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 500
+    return text
+
+
+# --- files ---
+
+
+def test_missing_folder_empty_and_not_onnx(tmp_path):
+    assert "no such file" in complaint(tmp_path / "nothing.onnx")
+    assert "folder" in complaint(tmp_path)
+    empty = tmp_path / "empty.onnx"
+    empty.write_bytes(b"")
+    assert "empty" in complaint(empty)
+    for junk in (b"hello world", b"\x00" * 100, bytes(range(256)), b"\x93NUMPY", b"PK\x03\x04"):
+        file = tmp_path / "junk.onnx"
+        file.write_bytes(junk)
+        assert "ONNX" in complaint(file)
+
+
+def test_every_cut_off_model_is_refused(tmp_path):
+    whole = small_cnn().SerializeToString()
+    file = tmp_path / "cut.onnx"
+    for length in range(1, len(whole) - 1, 97):
+        file.write_bytes(whole[:length])
+        with pytest.raises(UserError):
+            load_model(file)
+
+
+def test_external_data(tmp_path):
+    model = small_cnn()
+    path = tmp_path / "model.onnx"
+    onnx.save_model(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    loaded = load_model(path)
+    assert not any(t.data_location for t in loaded.graph.initializer)
+    (tmp_path / "weights.bin").write_bytes(b"short")
+    assert "weights.bin" in complaint(path)
+    (tmp_path / "weights.bin").unlink()
+    assert "'weights.bin'" in complaint(path)
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "a/../../secret.bin", ""])
+def test_external_data_stay_in_their_folder(tmp_path, location):
+    (tmp_path / "secret.bin").write_bytes(b"\0" * 400)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    model = model_of([helper.make_node("Add", ["x", "w"], ["y"])], {"x": [100]}, {"y": [100]}, {"w": random(100)})
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    assert "outside" in complaint(save(model, folder / "model.onnx"))
+
+
+# --- versions, operators, types ---
+
+
+def test_versions(tmp_path):
+    file = tmp_path / "m.onnx"
+    text = complaint(save(relu(opset=18, check=False), file))
+    assert "opset 18" in text and "opset_version=17" in text
+    text = complaint(save(relu(ir_version=9, check=False), file))
+    assert "IR version 9" in text
+    assert opset_of(load_model(save(relu(opset=17), file))) == 17
+
+
+@pytest.mark.parametrize("opset", [7, 9, 11, 12])
+def test_old_opsets_become_13(tmp_path, opset):
+    nodes = [helper.make_node("Softmax", ["x"], ["y"])]
+    old = model_of(nodes, {"x": [2, 3, 4]}, {"y": [2, 3, 4]}, opset=opset, ir_version=3)
+    model = load_model(save(old, tmp_path / "m.onnx"))
+    assert opset_of(model) == 13
+    import onnxruntime
+
+    x = random(2, 3, 4)
+    y = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+    # Before opset 13 Softmax is over all axes from 1 on.
+    flat = np.exp(x.reshape(2, -1))
+    np.testing.assert_allclose(y.reshape(2, -1), flat / flat.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_operators_that_nothing_computes(tmp_path):
+    file = tmp_path / "m.onnx"
+    node = helper.make_node("FusedThing", ["x"], ["y"], "thing", domain="com.acme")
+    text = complaint(save(model_of([node], {"x": [1]}, {"y": [1]}, check=False), file))
+    assert "'thing'" in text and "com.acme" in text
+    node = helper.make_node("Rellu", ["x"], ["y"], "typo")
+    assert "'typo'" in complaint(save(model_of([node], {"x": [1]}, {"y": [1]}, check=False), file))
+    body = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["z"])], "b", [], [helper.make_tensor_value_info("z", 1, [1])]
+    )
+    node = helper.make_node("If", ["c"], ["y"], "branch", then_branch=body, else_branch=body)
+    model = model_of([node], {"x": [1]}, {"y": [1]}, {"c": np.array(True)}, check=False)
+    assert "'branch'" in complaint(save(model, file))
+
+
+@pytest.mark.parametrize("element, name", [(TensorProto.FLOAT16, "float16"), (TensorProto.DOUBLE, "float64")])
+def test_other_float_types_are_refused(tmp_path, element, name):
+    text = complaint(save(relu(element=element), tmp_path / "m.onnx"))
+    assert name in text and "float32" in text
+
+
+def test_broken_graphs(tmp_path):
+    file = tmp_path / "m.onnx"
+    node = helper.make_node("Relu", ["nowhere"], ["y"])
+    assert "not a valid" in complaint(save(model_of([node], {"x": [1]}, {"y": [1]}, check=False), file))
+    constant = helper.make_node("Relu", ["w"], ["y"])
+    assert "no inputs" in complaint(save(model_of([constant], {}, {"y": [2]}, {"w": random(2)}, check=False), file))
+
+
+# --- shapes ---
+
+
+def test_free_batch_becomes_1(tmp_path):
+    model = load_model(save(small_cnn(batch="N"), tmp_path / "m.onnx"))
+    assert inputs_of(model) == [("x", (1, 3, 8, 8), "float32")]
+    assert outputs_of(model) == [("y", (1, 5), "float32")]
+
+
+def test_other_free_axes_are_refused_by_name(tmp_path):
+    text = complaint(save(relu(("N", 3, "height")), tmp_path / "m.onnx"))
+    assert "'x'" in text and "axis 2" in text and "height" in text
+
+
+def test_output_shapes_that_only_a_run_can_tell(tmp_path):
+    nodes = [helper.make_node("NonZero", ["s"], ["i"]), helper.make_node("Gather", ["x", "i"], ["y"], axis=0)]
+    model = model_of(nodes, {"x": [3]}, {"y": [None, None]}, {"s": np.array([1, 0, 1], np.float32)})
+    assert outputs_of(load_model(save(model, tmp_path / "m.onnx"))) == [("y", (1, 2), "float32")]
+
+
+def test_initializers_declared_as_inputs(tmp_path):
+    model = small_cnn()
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    assert [name for name, _, _ in inputs_of(load_model(save(model, tmp_path / "m.onnx")))] == ["x"]
+
+
+# --- names ---
+
+
+def test_node_names_become_unique(tmp_path):
+    model = small_cnn()
+    for node in model.graph.node:
+        node.name = "same" if node.op_type == "Relu" else ""
+    names = [node.name for node in load_model(save(model, tmp_path / "m.onnx")).graph.node]
+    assert len(set(names)) == len(names) and all(names) and "same" in names
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
+def test_hostile_names_are_data(tmp_path, name):
+    model = small_cnn(lambda plain: name + plain)
+    loaded = load_model(save(model, tmp_path / "m.onnx"))
+    assert inputs_of(loaded)[0][0] == name + "x"
+    model.graph.node[0].op_type = "Nope" + name
+    assert complaint(save(model, tmp_path / "m.onnx"))
+
+
+def test_describe():
+    text = describe(small_cnn())
+    assert text["inputs"] == [("x", (1, 3, 8, 8), "float32")] and text["operators"]["Conv"] == 2
+    assert text["opset"] == 13 and text["parameters"] == 8 * 27 + 8 * 5 + 72 + 40 + 5 + 2
+
+
+# --- samples ---
+
+INPUT = [("x", (1, 2, 3), "float32")]
+
+
+def array_complaint(path, inputs=INPUT):
+    with pytest.raises(UserError) as error:
+        load_samples(path, inputs)
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 500
+    return text
+
+
+def npy(tmp_path, array, name="x.npy"):
+    np.save(tmp_path / name, array)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    "shape, count", [((5, 2, 3), 5), ((5, 1, 2, 3), 5), ((1, 2, 3), 1), ((2, 3), 1), ((1, 1, 2, 3), 1)]
+)
+def test_with_and_without_batch_axis(tmp_path, shape, count):
+    array = random(*shape)
+    samples = load_samples(npy(tmp_path, array), INPUT)["x"]
+    assert samples.shape == (count, 1, 2, 3) and len(samples) == count
+    np.testing.assert_array_equal(np.asarray(samples).reshape(-1), array.reshape(-1))
+    np.testing.assert_array_equal(samples[count - 1], array.reshape(count, 1, 2, 3)[-1])
+    np.testing.assert_array_equal(samples[0:2], array.reshape(count, 1, 2, 3)[:2])
+    assert samples[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 2), (5, 6), (6,), (5, 2, 2, 3), (1, 1, 1, 2, 3)])
+def test_wrong_shapes(tmp_path, shape):
+    text = array_complaint(npy(tmp_path, random(*shape)))
+    assert str(list(shape)) in text and "[1, 2, 3]" in text
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "uint8", "int64", "int8", ">f4"])
+def test_numbers_become_the_inputs_dtype(tmp_path, dtype):
+    array = (random(4, 2, 3) * 10).astype(dtype)
+    samples = load_samples(npy(tmp_path, array), INPUT)["x"]
+    assert samples[0].dtype == np.dtype("float32") and samples[0].dtype.isnative
+    np.testing.assert_array_equal(samples[3], array[3].astype(np.float32)[None])
+
+
+@pytest.mark.parametrize(
+    "array, word",
+    [
+        (np.full((2, 2, 3), np.nan, np.float32), "nan"),
+        (np.full((2, 2, 3), -np.inf, np.float32), "inf"),
+        (np.full((2, 2, 3), 1e300), "fit"),
+        (np.full((2, 2, 3), 2**30), "fit"),
+        (np.zeros((0, 2, 3), np.float32), "empty"),
+        (np.zeros((2, 2, 3), np.complex64), "complex"),
+        (np.zeros((2, 2, 3), bool), "bool"),
+        (np.full((2, 2, 3), "a"), "U1"),
+        (np.array(3.0), "shape"),
+    ],
+)
+def test_values_that_no_model_takes(tmp_path, array, word):
+    assert word in array_complaint(npy(tmp_path, array))
+
+
+def test_pickles_are_not_opened(tmp_path):
+    np.save(tmp_path / "o.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    assert "Python objects" in array_complaint(tmp_path / "o.npy")
+    np.savez(tmp_path / "o.npz", x=np.array([{"a": 1}], object))
+    assert "Python objects" in array_complaint(tmp_path / "o.npz")
+
+
+def test_files_that_are_no_arrays(tmp_path):
+    assert "no such file" in array_complaint(tmp_path / "nothing.npy")
+    for name, data in (("a.npy", b""), ("b.npy", b"hello"), ("c.npz", b"PK\x03\x04junk"), ("d.npy", b"\x93NUMPY\x01")):
+        (tmp_path / name).write_bytes(data)
+        assert name in array_complaint(tmp_path / name)
+    whole = npy(tmp_path, random(50, 2, 3)).read_bytes()
+    (tmp_path / "cut.npy").write_bytes(whole[:-100])
+    assert "cut" in array_complaint(tmp_path / "cut.npy")
+
+
+TWO = [("a/b", (1, 2), "float32"), ("ids", (1, 3), "int64")]
+
+
+def test_several_inputs(tmp_path):
+    arrays = {"a/b": random(4, 2), "ids": np.arange(12).reshape(4, 3)}
+    np.savez(tmp_path / "s.npz", **arrays)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    np.save(folder / "a_b.npy", arrays["a/b"])
+    np.save(folder / "ids.npy", arrays["ids"])
+    for path in (tmp_path / "s.npz", folder):
+        samples = load_samples(path, TWO)
+        assert [samples[n].shape for n in samples] == [(4, 1, 2), (4, 1, 3)]
+        np.testing.assert_array_equal(samples["ids"][2], [[6, 7, 8]])
+        assert samples["ids"][0].dtype == np.int64
+    np.save(folder / "ids.npy", arrays["ids"][:3])
+    assert "different numbers" in array_complaint(folder, TWO)
+    (folder / "a_b.npy").unlink()
+    assert "'a/b'" in array_complaint(folder, TWO)
+    np.savez(tmp_path / "s.npz", ids=arrays["ids"])
+    assert "'a/b'" in array_complaint(tmp_path / "s.npz", TWO)
+    assert "2 inputs" in array_complaint(npy(tmp_path, random(4, 2)), TWO)
+    np.savez(tmp_path / "s.npz", **{"a/b": random(4, 2), "ids": random(4, 3)})
+    assert "int64" in array_complaint(tmp_path / "s.npz", TWO)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
+def test_folder_of_samples_with_hostile_input_names(tmp_path, name):
+    np.save(tmp_path / "1.npy", random(2, 2))
+    np.save(tmp_path / "2.npy", random(2, 2))
+    array_complaint(tmp_path, [(name, (1, 2), "float32")])
+
+
+def test_one_sample(tmp_path):
+    assert load_sample(npy(tmp_path, random(2, 3)), INPUT)["x"].shape == (1, 2, 3)
+    with pytest.raises(UserError, match="has 2 samples"):
+        load_sample(npy(tmp_path, random(2, 2, 3)), INPUT)
+
+
+def test_samples_stay_on_disk(tmp_path):
+    big = np.lib.format.open_memmap(tmp_path / "big.npy", mode="w+", dtype=np.uint8, shape=(300, 1000, 1000))
+    big[-1] = 7
+    big.flush()
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    samples = load_samples(tmp_path / "big.npy", [("x", (1, 1000, 1000), "float32")])["x"]
+    assert samples[299].max() == 7.0
+    # As float32 in memory it would be 1.2 GB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10

@@ -1,0 +1,139 @@
+"""Rules of the operators that move values: each by the NumPy function of the same meaning."""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+import numpy as np
+
+
+def strided_slice(x: np.ndarray, begin: Sequence[int], steps: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """`shape` values along each axis, from `begin` in `steps` (negative: backwards)."""
+    indices = [b + s * np.arange(n) for b, s, n in zip(begin, steps, shape)]
+    return x[np.ix_(*indices)]
+
+
+def concat(*inputs: np.ndarray, axis: int) -> np.ndarray:
+    """The inputs, which share their exponent, one behind another along `axis`."""
+    return np.concatenate(inputs, axis=axis)
+
+
+def tile(x: np.ndarray, repeats: Sequence[int]) -> np.ndarray:
+    """x repeated as a whole, `repeats` times along each axis of the result."""
+    return np.tile(x, repeats)
+
+
+def broadcast(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """x repeated along its axes of size 1 (and new leading ones) up to `shape`."""
+    return np.ascontiguousarray(np.broadcast_to(x, shape))
+
+
+def depth_to_space(x: np.ndarray, block: int, mode: str) -> np.ndarray:
+    """NCHW; mode DCR or CRD as in ONNX."""
+    n, c, h, w = x.shape
+    if mode == "DCR":
+        parts = x.reshape(n, block, block, c // block**2, h, w).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        parts = x.reshape(n, c // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return np.ascontiguousarray(parts.reshape(n, c // block**2, h * block, w * block))
+
+
+def space_to_depth(x: np.ndarray, block: int) -> np.ndarray:
+    """NCHW, as in ONNX: the places within a block come before the channels."""
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c, h // block, block, w // block, block).transpose(0, 3, 5, 1, 2, 4)
+    return np.ascontiguousarray(parts.reshape(n, c * block**2, h // block, w // block))
+
+
+def pad(x: np.ndarray, before: Sequence[int], after: Sequence[int], mode: str, value: int) -> np.ndarray:
+    """mode: constant (`value` at the exponent of x), edge or reflect; negative amounts crop."""
+    if min(*before, *after, 0) < 0:
+        ends = [n + min(a, 0) for n, a in zip(x.shape, after)]
+        x = x[tuple(np.s_[-min(b, 0) : e] for b, e in zip(before, ends))]
+        before, after = [max(b, 0) for b in before], [max(a, 0) for a in after]
+    widths = list(zip(before, after))
+    return np.pad(x, widths, mode, constant_values=value) if mode == "constant" else np.pad(x, widths, mode)
+
+
+def gather(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    """The slices `indices` (constant, any shape) of x along `axis`; negative ones count from the end."""
+    return np.take(x, np.where(indices < 0, indices + x.shape[axis], indices), axis=axis)
+
+
+def gather_rows(x: np.ndarray, rows: np.ndarray, inner: int, shape: Sequence[int]) -> np.ndarray:
+    """x as rows of `inner` values; those numbered `rows`, as `shape`."""
+    return x.reshape(-1, inner)[rows].reshape(shape)
+
+
+def scatter_rows(x: np.ndarray, updates: np.ndarray, rows: np.ndarray, inner: int) -> np.ndarray:
+    """x as rows of `inner` values, those numbered `rows` replaced by `updates` in order."""
+    y = x.reshape(-1, inner).copy()
+    for row, update in zip(rows, updates.reshape(-1, inner)):
+        y[row] = update
+    return y.reshape(x.shape)
+
+
+def resize_nearest(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """NHWC: row r of the result is row rows[r] of x, likewise columns (see `nearest_indices`)."""
+    return x[:, rows][:, :, columns]
+
+
+def resize_linear(
+    x: np.ndarray,
+    rows: Tuple[np.ndarray, np.ndarray, np.ndarray],
+    columns: Tuple[np.ndarray, np.ndarray, np.ndarray],
+    shift: int,
+    clamp: Tuple[int, int] = (-128, 127),
+) -> np.ndarray:
+    """NHWC; rows and columns: (lower index, upper index, weight of the upper in units of 2^-10) per output place.
+
+    sat8(rshift(sum of the four values * their weights, 20 + e_y - e_x)); shift: e_y - e_x
+    """
+    wide = x.astype(np.int64)
+    low, high, t = (np.asarray(v, np.int64) for v in rows)
+    t = t[None, :, None, None]
+    wide = wide[:, low] * (1024 - t) + wide[:, high] * t
+    low, high, t = (np.asarray(v, np.int64) for v in columns)
+    t = t[None, None, :, None]
+    acc = wide[:, :, low] * (1024 - t) + wide[:, :, high] * t
+    total = 20 + shift
+    acc = (acc + (1 << (total - 1))) >> total if total > 0 else acc << -total
+    return np.clip(np.clip(acc, -128, 127), *clamp).astype(np.int8)
+
+
+def argmax(x: np.ndarray, axis: int, keepdims: bool, last: bool, smallest: bool = False) -> np.ndarray:
+    """int64: where the largest (smallest) value lies along `axis`; the first such place, or the last."""
+    wide = -x.astype(np.int64) if smallest else x.astype(np.int64)
+    if last:
+        y = x.shape[axis] - 1 - np.argmax(np.flip(wide, axis), axis=axis)
+    else:
+        y = np.argmax(wide, axis=axis)
+    return np.expand_dims(y, axis).astype(np.int64) if keepdims else np.asarray(y).astype(np.int64)
+
+
+def cast(x: np.ndarray, exponent: int, dtype: str) -> np.ndarray:
+    """x * 2^exponent, cut off towards zero (bool: whether it is not 0)."""
+    wide = x.astype(np.int64)
+    if dtype == "bool":
+        return wide != 0
+    if exponent >= 0:
+        return (wide << exponent).astype(dtype)
+    return (np.sign(wide) * (np.abs(wide) >> min(-exponent, 62))).astype(dtype)
+
+
+__all__ = [
+    "argmax",
+    "broadcast",
+    "cast",
+    "concat",
+    "depth_to_space",
+    "gather",
+    "gather_rows",
+    "pad",
+    "resize_linear",
+    "resize_nearest",
+    "scatter_rows",
+    "strided_slice",
+    "space_to_depth",
+    "tile",
+]
