@@ -52,13 +52,20 @@ class _Pool2d(Operator):
         a = call.attributes
         return {
             **window_fields(call, a["kernel"]),
-            "pad_bottom": a["padding"][2],
-            "pad_right": a["padding"][3],
             "count_include_pad": bool(a.get("count_include_pad", False)),
             "shift": a.get("shift", 0),
             "min": a["clamp"][0],
             "max": a["clamp"][1],
+            "overhang_h": self._overhang(call, 0),
+            "overhang_w": self._overhang(call, 1),
         }
+
+    @staticmethod
+    def _overhang(call, axis) -> int:
+        """How far the last window reaches beyond the declared padding (ceil_mode), where padding counts."""
+        if not call.attributes.get("count_include_pad"):
+            return 0
+        return max(_reaching_padding(call)[2 + axis] - call.attributes["padding"][2 + axis], 0)
 
     def emit(self, call, c, inputs, output):
         parameters = c.struct("esp_dl_pool2d_t", **self.fields(call))
