@@ -1,14 +1,19 @@
-"""The integer rules of docs/arithmetic.md in NumPy: one function per operator, the judge of everything else.
+"""The integer rules of docs/arithmetic.md in NumPy, one function per operator: the judge of everything else.
 
-Written straight from the rules, independently of the C kernels and of the Relay reference. A function takes the
-inputs and the attributes of a `KernelCall` of its name.
+`arithmetic.<operator>(*inputs, **attributes)`: int8 arrays in, an int8 array out (float32 where the rule says so).
+A quantized value q is worth q * 2^e. Images are NHWC. Everything is exact: integers are int64 or float64 below
+2^53. Written from the rules alone; the kernels in C and the reference in Relay share no code with this package.
+
+Arguments of the wrong dtype or shape raise ValueError: they are mistakes of the program, never of its user.
 """
 
+from .common import rshift, sat8
 from .convolution import conv2d, dense, depthwise_conv2d
 from .elementwise import add, lookup, mul, requantize, sub
 from .movement import reshape, transpose
 from .pooling import average_pool2d, max_pool2d
-from .quantization import dequantize, quantize, softmax
+from .quantization import dequantize, quantize
+from .softmax import softmax
 
 __all__ = [
     "add",
@@ -23,6 +28,8 @@ __all__ = [
     "quantize",
     "requantize",
     "reshape",
+    "rshift",
+    "sat8",
     "softmax",
     "sub",
     "transpose",

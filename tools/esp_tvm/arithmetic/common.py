@@ -1,77 +1,97 @@
-"""Rounding, shifting and saturating, as docs/arithmetic.md has them."""
+"""Saturation, shifts, clamps, and the checks of arguments that all rules share."""
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-INT8_RANGE = (-128, 127)
+INT8_MIN, INT8_MAX = -128, 127
+INT8_RANGE = (INT8_MIN, INT8_MAX)
+
+# Integers of the rules stay below this in magnitude, so that a rounding half can be added in int64.
+_LIMIT = 2**61
+
+IntOrArray = Union[int, np.ndarray]
 
 
-def sat8(values: np.ndarray) -> np.ndarray:
-    """Clamp to [-128, 127], as int8."""
-    return np.clip(values, *INT8_RANGE).astype(np.int8)
+def sat8(v: IntOrArray) -> np.ndarray:
+    """v limited to [-128, 127], as int8. v: integers of any shape."""
+    v = _integers(v, "v")
+    return np.clip(v, INT8_MIN, INT8_MAX).astype(np.int8)
 
 
-def rshift(values: np.ndarray, shift) -> np.ndarray:
-    """(v + 2^(s-1)) >> s for s > 0 (round half up), v << -s for s <= 0; in int64, |v| < 2^40, s >= -20.
+def rshift(v: IntOrArray, s: IntOrArray) -> np.ndarray:
+    """v * 2^-s as int64, rounded half up: (v + 2^(s-1)) >> s for s > 0, v << -s for s <= 0.
 
-    `shift` is a number or broadcasts against `values`.
+    v: integers, |v| < 2^61. s: integers of any size, broadcast with v. A result beyond +-2^61 is given as +-2^61.
     """
-    values = np.asarray(values, dtype=np.int64)
-    shift = np.asarray(shift, dtype=np.int64)
-    right = np.clip(shift, 0, 62)
-    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
-    return ((values + half) >> right) << np.clip(-shift, 0, 20)
+    v, s = _integers(v, "v"), _integers(s, "s")
+    if np.any(v >= _LIMIT) or np.any(v <= -_LIMIT):
+        raise ValueError("rshift: a value has more than 61 bits")
+    # From 62 bits on the result is 0 for every v in range.
+    right = np.clip(s, 0, 62)
+    half = np.where(right > 0, np.left_shift(np.int64(1), np.maximum(right - 1, 0)), 0)
+    result = (v + half) >> right
+    left = np.clip(-s, 0, 61)
+    if np.any(left > 0):
+        bound = np.right_shift(np.int64(_LIMIT), left)
+        result = np.clip(result, -bound, bound) << left
+    return result
 
 
-def requantize_sum(acc: np.ndarray, shift, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
-    """sat8(rshift(acc, shift)), then within the bounds of a fused activation."""
-    return np.clip(sat8(rshift(acc, shift)), clamp[0], clamp[1]).astype(np.int8)
+def requantize_sum(acc: np.ndarray, shift: IntOrArray, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
+    """sat8(rshift(acc, shift)), then the fused activation: limited to clamp = (min, max)."""
+    return apply_clamp(sat8(rshift(acc, shift)), clamp)
 
 
-def round_half_up(values: np.ndarray) -> np.ndarray:
-    """floor(v + 1/2) of floats, without the rounding error that adding 1/2 can make."""
-    values = np.asarray(values, dtype=np.float64)
-    floor = np.floor(values)
-    return floor + (values - floor >= 0.5)
+def apply_clamp(y: np.ndarray, clamp: Sequence[int]) -> np.ndarray:
+    """int8 y limited to clamp = (min, max), -128 <= min <= max <= 127."""
+    low, high = (int(v) for v in clamp)
+    if not INT8_MIN <= low <= high <= INT8_MAX:
+        raise ValueError(f"clamp is {clamp}; it must be (min, max) within int8")
+    return np.clip(y, np.int8(low), np.int8(high))
 
 
-def expect(array: np.ndarray, dtype: str, rank: int = None) -> np.ndarray:
-    """`array`, if it has this dtype and rank; `ValueError` otherwise: a mistake in a program, not in a model."""
-    array = np.asarray(array)
+# --- checks of arguments ----------------------------------------------------------------------------------
+
+
+def check_array(name: str, array: np.ndarray, dtype: str, rank: Optional[int] = None) -> None:
+    """Raise ValueError unless `array` is a NumPy array of that dtype and, when given, rank, with no axis of size 0."""
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is a {type(array).__name__}, not a NumPy array")
     if array.dtype != np.dtype(dtype):
-        raise ValueError(f"expected {dtype}, got {array.dtype}")
+        raise ValueError(f"{name} is {array.dtype}; it must be {dtype}")
     if rank is not None and array.ndim != rank:
-        raise ValueError(f"expected {rank} axes, got shape {array.shape}")
-    return array
+        raise ValueError(f"{name} has {array.ndim} axes; it must have {rank}")
+    if array.size == 0:
+        raise ValueError(f"{name} has the shape {list(array.shape)}, without an element")
 
 
-def output_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
-    """Positions of a window along one axis."""
-    return (size + before + after - (kernel - 1) * dilation - 1) // stride + 1
+def check_pair(name: str, values: Sequence[int], minimum: int) -> Tuple[int, int]:
+    """(h, w) as int, both >= minimum."""
+    return check_ints(name, values, 2, minimum)  # type: ignore[return-value]
 
 
-def windows(
-    x: np.ndarray,
-    kernel: Sequence[int],
-    strides: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    fill: int,
-) -> np.ndarray:
-    """x NHWC -> [N, out_h, out_w, kernel_h, kernel_w, C]; what lies outside has the value `fill`.
-
-    padding: (top, left, bottom, right)
-    """
-    top, left, bottom, right = padding
-    rows = output_size(x.shape[1], kernel[0], strides[0], top, bottom, dilation[0])
-    columns = output_size(x.shape[2], kernel[1], strides[1], left, right, dilation[1])
-    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
-    h = np.arange(rows)[:, None] * strides[0] + np.arange(kernel[0]) * dilation[0]
-    w = np.arange(columns)[:, None] * strides[1] + np.arange(kernel[1]) * dilation[1]
-    return padded[:, h[:, None, :, None], w[None, :, None, :], :]
+def check_ints(name: str, values: Sequence[int], length: int, minimum: int) -> Tuple[int, ...]:
+    """`length` integers, all >= minimum."""
+    result = tuple(check_int(name, value) for value in values)
+    if len(result) != length or min(result) < minimum:
+        raise ValueError(f"{name} is {values}; it must be {length} integers, at least {minimum}")
+    return result
 
 
-Clamp = Tuple[int, int]
+def check_int(name: str, value: int) -> int:
+    """`value` as int; anything else than an integer is an error."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise ValueError(f"{name} is {value!r}; it must be an integer")
+    return int(value)
+
+
+def _integers(value: IntOrArray, name: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} is {array.dtype}; it must be integers")
+    if array.dtype == np.uint64:
+        raise ValueError(f"{name} is uint64, which int64 cannot hold")
+    return array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Convolutions and matrix products with constant weights."""
+"""Operators with constant weights: acc = sum(x * w) + b, y = clamp(sat8(rshift(acc, e_y - e_x - e_w)))."""
 
 from __future__ import annotations
 
@@ -6,62 +6,102 @@ from typing import Sequence
 
 import numpy as np
 
-from .common import INT8_RANGE, expect, requantize_sum, windows
+from .common import INT8_RANGE, check_array, check_int, requantize_sum
+from .windows import make_window
 
 
 def conv2d(
     x: np.ndarray,
+    *,
     weights: np.ndarray,
     bias: np.ndarray,
     shift: np.ndarray,
-    strides: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
+    strides: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0, 0, 0),
+    dilation: Sequence[int] = (1, 1),
     groups: int = 1,
     clamp: Sequence[int] = INT8_RANGE,
 ) -> np.ndarray:
-    """int8 [N,H,W,C], weights int8 OHWI [O,kh,kw,C/groups], bias int32 [O], shift [O] -> int8 [N,h,w,O].
+    """Convolution: int8 [n, h, w, c] -> int8 [n, oh, ow, O].
 
-    padding: (top, left, bottom, right); it adds nothing to the sum.
+    weights: int8 [O, kh, kw, c / groups]; bias: int32 [O] at e_x + e_w; shift: integers [O], e_y - e_x - e_w.
+    strides, dilation: (h, w); padding: (top, left, bottom, right); clamp: (min, max) at e_y.
     """
-    expect(x, "int8", 4), expect(weights, "int8", 4), expect(bias, "int32", 1)
-    taps = windows(x, weights.shape[1:3], strides, padding, dilation, 0)
-    n, h, w = taps.shape[:3]
-    outputs, channels = weights.shape[0] // groups, x.shape[3] // groups
-    acc = np.empty((n, h, w, weights.shape[0]), dtype=np.int64)
-    for group in range(groups):
-        columns = taps[..., group * channels : (group + 1) * channels].reshape(n * h * w, -1)
-        filters = weights[group * outputs : (group + 1) * outputs].reshape(outputs, -1)
-        acc[..., group * outputs : (group + 1) * outputs] = product(columns, filters.T).reshape(n, h, w, outputs)
-    return requantize_sum(acc + bias, shift, clamp)
+    check_array("x", x, "int8", 4)
+    check_array("weights", weights, "int8", 4)
+    outputs, kernel, groups = weights.shape[0], weights.shape[1:3], check_int("groups", groups)
+    inputs = weights.shape[3]
+    if groups < 1 or x.shape[3] != inputs * groups or outputs % groups:
+        raise ValueError(f"weights {list(weights.shape)} in {groups} groups do not fit {x.shape[3]} channels")
+    _check_channels(bias, shift, outputs)
+    window = make_window(x, kernel, strides, padding, dilation)
+    acc = np.zeros((x.shape[0], *window.output_size, outputs), dtype=np.float64)
+    # One matrix product per tap and group, in float64 for its speed: exact, a sum of 2^39 products fits in 2^53.
+    per_group = outputs // groups
+    for i, j, values in window.taps(x, fill=0):
+        values = values.astype(np.float64)
+        for g in range(groups):
+            o = slice(g * per_group, (g + 1) * per_group)
+            tap_weights = weights[o, i, j, :].astype(np.float64)
+            acc[..., o] += values[..., g * inputs : (g + 1) * inputs] @ tap_weights.T
+    return requantize_sum(acc.astype(np.int64) + bias, shift, clamp)
 
 
 def depthwise_conv2d(
     x: np.ndarray,
+    *,
     weights: np.ndarray,
     bias: np.ndarray,
     shift: np.ndarray,
-    strides: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
+    strides: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0, 0, 0),
+    dilation: Sequence[int] = (1, 1),
     clamp: Sequence[int] = INT8_RANGE,
 ) -> np.ndarray:
-    """int8 [N,H,W,C], weights int8 [kh,kw,O]: output channel o reads input channel o // (O / C)."""
-    expect(x, "int8", 4), expect(weights, "int8", 3), expect(bias, "int32", 1)
-    multiplier = weights.shape[2] // x.shape[3]
-    taps = windows(np.repeat(x, multiplier, axis=3), weights.shape[:2], strides, padding, dilation, 0)
-    acc = np.einsum("nhwklo,klo->nhwo", taps.astype(np.int64), weights.astype(np.int64))
+    """Depthwise convolution: int8 [n, h, w, c] -> int8 [n, oh, ow, O], O = c * multiplier.
+
+    weights: int8 [kh, kw, O]; output channel o reads input channel o // multiplier. The rest as for conv2d.
+    """
+    check_array("x", x, "int8", 4)
+    check_array("weights", weights, "int8", 3)
+    outputs = weights.shape[2]
+    if outputs % x.shape[3]:
+        raise ValueError(f"{outputs} output channels are no multiple of {x.shape[3]} input channels")
+    _check_channels(bias, shift, outputs)
+    window = make_window(x, weights.shape[:2], strides, padding, dilation)
+    source = np.arange(outputs) // (outputs // x.shape[3])
+    acc = np.zeros((x.shape[0], *window.output_size, outputs), dtype=np.int64)
+    for i, j, values in window.taps(x, fill=0):
+        acc += values[..., source].astype(np.int64) * weights[i, j]
     return requantize_sum(acc + bias, shift, clamp)
 
 
 def dense(
-    x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, clamp: Sequence[int] = INT8_RANGE
+    x: np.ndarray,
+    *,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    shift: np.ndarray,
+    clamp: Sequence[int] = INT8_RANGE,
 ) -> np.ndarray:
-    """int8 [..., I], weights int8 [O,I], bias int32 [O], shift [O] -> int8 [..., O]."""
-    expect(x, "int8"), expect(weights, "int8", 2), expect(bias, "int32", 1)
-    return requantize_sum(product(x, weights.T) + bias, shift, clamp)
+    """Fully connected layer, or a product with a constant matrix: int8 [..., I] -> int8 [..., O].
+
+    weights: int8 [O, I]; bias: int32 [O] at e_x + e_w; shift: integers [O], e_y - e_x - e_w.
+    """
+    check_array("x", x, "int8")
+    check_array("weights", weights, "int8", 2)
+    outputs, inputs = weights.shape
+    if x.ndim == 0 or x.shape[-1] != inputs:
+        raise ValueError(f"weights {list(weights.shape)} do not fit x {list(x.shape)}")
+    _check_channels(bias, shift, outputs)
+    acc = x.astype(np.float64) @ weights.astype(np.float64).T
+    return requantize_sum(acc.astype(np.int64) + bias, shift, clamp)
 
 
-def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Matrix product of integers, exact: float64 holds every sum of products of 8 bits (below 2^53)."""
-    return np.rint(a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+def _check_channels(bias: np.ndarray, shift: np.ndarray, outputs: int) -> None:
+    check_array("bias", bias, "int32", 1)
+    shift = np.asarray(shift)
+    if bias.shape != (outputs,) or shift.shape != (outputs,):
+        raise ValueError(f"bias {list(bias.shape)} and shift {list(shift.shape)} must have {outputs} values")
+    if shift.dtype.kind != "i":
+        raise ValueError(f"shift is {shift.dtype}; it must be integers")

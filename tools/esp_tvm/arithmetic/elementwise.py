@@ -1,4 +1,4 @@
-"""Operators that compute every value from the values at its own place."""
+"""Sums, products, changes of exponent, and tables. Two inputs broadcast as in NumPy (and ONNX)."""
 
 from __future__ import annotations
 
@@ -6,46 +6,67 @@ from typing import Sequence
 
 import numpy as np
 
-from .common import INT8_RANGE, expect, requantize_sum
+from .common import INT8_RANGE, check_array, check_int, requantize_sum, rshift
 
 
 def add(
     a: np.ndarray,
     b: np.ndarray,
+    *,
     shift_a: int,
     shift_b: int,
     shift: int,
     clamp: Sequence[int] = INT8_RANGE,
 ) -> np.ndarray:
-    """Both inputs shifted left to the finer exponent f, then sat8(rshift(a + b, e_y - f))."""
-    expect(a, "int8"), expect(b, "int8")
-    return requantize_sum((a.astype(np.int64) << shift_a) + (b.astype(np.int64) << shift_b), shift, clamp)
+    """int8 a + b: clamp(sat8(rshift(a * 2^shift_a + b * 2^shift_b, shift))).
+
+    shift_a = e_a - f and shift_b = e_b - f bring both to the finer exponent f = min(e_a, e_b); shift = e_y - f.
+    """
+    a, b = _aligned(a, b, shift_a, shift_b)
+    return requantize_sum(a + b, check_int("shift", shift), clamp)
 
 
 def sub(
     a: np.ndarray,
     b: np.ndarray,
+    *,
     shift_a: int,
     shift_b: int,
     shift: int,
     clamp: Sequence[int] = INT8_RANGE,
 ) -> np.ndarray:
-    """Both inputs shifted left to the finer exponent f, then sat8(rshift(a - b, e_y - f))."""
-    expect(a, "int8"), expect(b, "int8")
-    return requantize_sum((a.astype(np.int64) << shift_a) - (b.astype(np.int64) << shift_b), shift, clamp)
+    """int8 a - b; everything else as for `add`."""
+    a, b = _aligned(a, b, shift_a, shift_b)
+    return requantize_sum(a - b, check_int("shift", shift), clamp)
 
 
-def mul(a: np.ndarray, b: np.ndarray, shift: int, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
-    """sat8(rshift(a * b, e_y - e_a - e_b))."""
-    expect(a, "int8"), expect(b, "int8")
-    return requantize_sum(a.astype(np.int64) * b.astype(np.int64), shift, clamp)
+def mul(a: np.ndarray, b: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
+    """int8 a * b: clamp(sat8(rshift(a * b, shift))), shift = e_y - e_a - e_b."""
+    check_array("a", a, "int8")
+    check_array("b", b, "int8")
+    return requantize_sum(a.astype(np.int64) * b, check_int("shift", shift), clamp)
 
 
-def requantize(x: np.ndarray, shift: int, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
-    """sat8(rshift(x, e_y - e_x)) within the bounds of a relu or clip."""
-    return requantize_sum(expect(x, "int8"), shift, clamp)
+def requantize(x: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
+    """Another exponent, or a relu or clip that stands alone: clamp(sat8(rshift(x, shift))), shift = e_y - e_x."""
+    check_array("x", x, "int8")
+    return requantize_sum(x, check_int("shift", shift), clamp)
 
 
-def lookup(x: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """table[x + 128]; table int8 [256]."""
-    return expect(table, "int8", 1)[expect(x, "int8").astype(np.int64) + 128]
+def lookup(x: np.ndarray, *, table: np.ndarray) -> np.ndarray:
+    """Any function of one value: table[x + 128]. x: int8 of any shape; table: int8 [256]."""
+    check_array("x", x, "int8")
+    check_array("table", table, "int8", 1)
+    if table.shape != (256,):
+        raise ValueError(f"table has {table.size} entries; it must have 256")
+    return table[x.astype(np.int64) + 128]
+
+
+def _aligned(a: np.ndarray, b: np.ndarray, shift_a: int, shift_b: int):
+    """Both inputs as int64 at the finer exponent."""
+    check_array("a", a, "int8")
+    check_array("b", b, "int8")
+    for name, shift in (("shift_a", shift_a), ("shift_b", shift_b)):
+        if not 0 <= check_int(name, shift) <= 48:
+            raise ValueError(f"{name} is {shift}; it must be a left shift of at most 48 bits")
+    return rshift(a, -shift_a), rshift(b, -shift_b)

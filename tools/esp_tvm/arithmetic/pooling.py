@@ -1,71 +1,69 @@
-"""Pooling over windows."""
+"""Pooling over windows; a global pool is one window over the whole plane."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
-from .common import INT8_RANGE, expect, sat8, windows
+from .common import INT8_MIN, INT8_RANGE, apply_clamp, check_array, check_int, sat8
+from .windows import make_window
 
 
 def max_pool2d(
     x: np.ndarray,
+    *,
     kernel: Sequence[int],
-    strides: Sequence[int],
-    padding: Sequence[int],
+    strides: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0, 0, 0),
     dilation: Sequence[int] = (1, 1),
     clamp: Sequence[int] = INT8_RANGE,
-    output_size: Sequence[int] = None,
+    output_size: Optional[Sequence[int]] = None,
 ) -> np.ndarray:
-    """int8 [N,H,W,C] -> int8 [N,h,w,C]: the maximum over the window; e_y = e_x.
+    """The largest value of each window: int8 [n, h, w, c] -> int8 [n, oh, ow, c], e_y = e_x.
 
-    output_size: (h, w) where it is more than padding (top, left, bottom, right) says, as ceil_mode makes it
+    kernel, strides, dilation: (h, w); padding: (top, left, bottom, right). Padding is never the maximum; a window
+    without a tap in the image gives -128 (before the clamp).
+    output_size: (oh, ow) where it is more than image and padding have room for (ceil_mode).
     """
-    taps = windows(expect(x, "int8", 4), kernel, strides, _reaching(x, locals()), dilation, -128)
-    return np.clip(taps.max(axis=(3, 4)), clamp[0], clamp[1]).astype(np.int8)
+    check_array("x", x, "int8", 4)
+    window = make_window(x, kernel, strides, padding, dilation, output_size)
+    y = np.full((x.shape[0], *window.output_size, x.shape[3]), INT8_MIN, dtype=np.int8)
+    for _, _, values in window.taps(x, fill=INT8_MIN):
+        y = np.maximum(y, values)
+    return apply_clamp(y, clamp)
 
 
 def average_pool2d(
     x: np.ndarray,
+    *,
     kernel: Sequence[int],
-    strides: Sequence[int],
-    padding: Sequence[int],
+    shift: int,
+    strides: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0, 0, 0),
     dilation: Sequence[int] = (1, 1),
     count_include_pad: bool = False,
-    shift: int = 0,
     clamp: Sequence[int] = INT8_RANGE,
-    output_size: Sequence[int] = None,
+    output_size: Optional[Sequence[int]] = None,
 ) -> np.ndarray:
-    """int8 [N,H,W,C] -> int8 [N,h,w,C]: sat8(floor(sum * 2^-shift / n + 1/2)), shift = e_y - e_x.
+    """The mean of each window: clamp(sat8(floor(sum * 2^-shift / n + 1/2))), shift = e_y - e_x.
 
-    n counts the elements of the window that lie in the image, or in the declared padding too.
+    int8 [n, h, w, c] -> int8 [n, oh, ow, c]. n counts the taps in the image, or with count_include_pad those in the
+    image and its padding; taps beyond the padding (ceil_mode) never count, a window without a counted tap gives 0.
+    shift: -30..30. The other attributes are those of max_pool2d.
     """
-    expect(x, "int8", 4)
-    reach = _reaching(x, locals())
-    total = windows(x, kernel, strides, reach, dilation, 0).sum(axis=(3, 4), dtype=np.int64)
-    counted = np.ones((1, *x.shape[1:3], 1), dtype=np.int64)
-    if count_include_pad:
-        top, left, bottom, right = padding
-        counted = np.pad(counted, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=1)
-        rest = [0, 0, reach[2] - bottom, reach[3] - right]
-    else:
-        rest = list(reach)
-    if rest[2] < 0 or rest[3] < 0:
-        counted = counted[:, : counted.shape[1] + min(rest[2], 0), : counted.shape[2] + min(rest[3], 0)]
-    n = windows(counted, kernel, strides, np.maximum(rest, 0), dilation, 0).sum(axis=(3, 4))
-    n = np.maximum(n, 1)
-    # floor(s / d + 1/2) = floor((2 s + d) / (2 d)), with the power of two on whichever side it is whole
-    scaled, divisor = total << max(-shift, 0), n << max(shift, 0)
-    return np.clip(sat8((2 * scaled + divisor) // (2 * divisor)), clamp[0], clamp[1]).astype(np.int8)
-
-
-def _reaching(x: np.ndarray, call: dict) -> list:
-    """The padding with which windows fit exactly `output_size` times."""
-    padding, size = list(call["padding"]), call["output_size"]
-    if size is not None:
-        for axis in (0, 1):
-            span = (call["kernel"][axis] - 1) * call["dilation"][axis] + 1
-            reach = (size[axis] - 1) * call["strides"][axis] + span
-            padding[2 + axis] = max(reach - x.shape[1 + axis] - padding[axis], 0)
-    return padding
+    check_array("x", x, "int8", 4)
+    if not -30 <= check_int("shift", shift) <= 30:
+        raise ValueError(f"shift is {shift}; it must be in -30..30")
+    window = make_window(x, kernel, strides, padding, dilation, output_size)
+    total = np.zeros((x.shape[0], *window.output_size, x.shape[3]), dtype=np.int64)
+    for _, _, values in window.taps(x, fill=0):
+        total += values
+    n = np.maximum(window.counts(bool(count_include_pad)), 1)
+    # sum * 2^-shift / n as a fraction of integers; |numerator| < 2^24 * 2^7 * 2^30.
+    if n.max() > 2**24:
+        raise ValueError(f"a window of {n.max()} values is too large")
+    numerator = total << max(-shift, 0)
+    denominator = n << max(shift, 0)
+    # floor(p / q + 1/2) = floor((2 p + q) / (2 q))
+    return apply_clamp(sat8((2 * numerator + denominator) // (2 * denominator)), clamp)

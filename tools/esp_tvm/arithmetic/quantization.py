@@ -1,37 +1,34 @@
-"""Between float and int8, and softmax, which computes in float inside."""
+"""Between real numbers and int8."""
 
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 
-from .common import expect, round_half_up, sat8
+from .common import INT8_MAX, INT8_MIN, check_array, check_int
 
 
-def quantize(x: np.ndarray, exponent: int) -> np.ndarray:
-    """float32 -> int8: sat8(floor(x / 2^exponent + 1/2)); NaN gives 0."""
-    scaled = expect(x, "float32").astype(np.float64) * 2.0**-exponent
-    with np.errstate(invalid="ignore"):
-        return sat8(round_half_up(np.where(np.isnan(scaled), 0.0, np.clip(scaled, -1e6, 1e6))))
+def quantize(x: np.ndarray, *, exponent: int) -> np.ndarray:
+    """sat8(floor(x / 2^exponent + 1/2)), exact for every float32: infinities saturate, NaN gives 0.
 
-
-def dequantize(x: np.ndarray, exponent: int) -> np.ndarray:
-    """int8 -> float32: x * 2^exponent, exact."""
-    return expect(x, "int8").astype(np.float32) * np.float32(2.0**exponent)
-
-
-def softmax(x: np.ndarray, exponent: int, output_exponent: Optional[int] = None) -> np.ndarray:
-    """int8 at `exponent` -> float32, or int8 at `output_exponent`; over the last axis.
-
-    exp from a table of float32 values at max - x; summed in float32 in index order, divided in float32.
+    x: float32 of any shape -> int8.
     """
-    expect(x, "int8")
-    with np.errstate(under="ignore"):
-        table = np.exp(-np.arange(256, dtype=np.float64) * 2.0**exponent).astype(np.float32)
-    powers = table[x.max(axis=-1, keepdims=True).astype(np.int64) - x]
-    total = np.zeros(x.shape[:-1], dtype=np.float32)
-    for column in range(x.shape[-1]):
-        total = total + powers[..., column]
-    y = powers / total[..., None]
-    return y if output_exponent is None else quantize(y, output_exponent)
+    check_array("x", x, "float32")
+    # A power of two scales float64 without rounding. A half is added without rounding where it matters: values of
+    # less than 2^-29, whose last bits it may drop, give 0 with either sign.
+    scaled = np.ldexp(x.astype(np.float64), -_check_exponent(exponent))
+    rounded = np.floor(np.clip(scaled, INT8_MIN - 1, INT8_MAX + 1) + 0.5)
+    return np.where(np.isnan(x), 0, np.clip(rounded, INT8_MIN, INT8_MAX)).astype(np.int8)
+
+
+def dequantize(x: np.ndarray, *, exponent: int) -> np.ndarray:
+    """x * 2^exponent as float32, exact (infinite where it leaves the range of float32). x: int8 of any shape."""
+    check_array("x", x, "int8")
+    with np.errstate(over="ignore"):
+        return np.ldexp(x.astype(np.float64), _check_exponent(exponent)).astype(np.float32)
+
+
+def _check_exponent(exponent: int) -> int:
+    exponent = check_int("exponent", exponent)
+    if not -149 <= exponent <= 127:
+        raise ValueError(f"exponent is {exponent}; 2^{exponent} is no float32")
+    return exponent
