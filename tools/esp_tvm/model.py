@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
@@ -59,9 +61,15 @@ def _read(path: Path) -> onnx.ModelProto:
         raise UserError(f"{path}: cannot be read ({error.strerror})")
     if not data:
         raise UserError(f"{path}: is empty; export the model again")
+    model = onnx.ModelProto()
     try:
-        model = onnx.load_model_from_string(data)
-    except (DecodeError, ValueError, UnicodeDecodeError):
+        # Some protobuf versions warn of what they could not read, others raise.
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            whole = model.ParseFromString(data) in (None, len(data)) and not caught
+    except (DecodeError, ValueError):
+        whole = False
+    if not whole:
         raise UserError(f"{path}: is not an ONNX model, or is cut off; export it again as .onnx")
     if not model.ir_version or not model.HasField("graph") or not model.opset_import:
         raise UserError(f"{path}: is not an ONNX model; export it as .onnx")
@@ -122,10 +130,10 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
             )
         try:
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+            tensor.data_location = TensorProto.DEFAULT
             numpy_helper.to_array(tensor)
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: the data file '{shown(location)}' does not fit the model: {error}")
-        tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
 
 

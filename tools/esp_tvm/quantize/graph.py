@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..errors import UserError
-from ..model import inputs_of, node_label, outputs_of
+from ..model import inputs_of, make_node_names_unique, outputs_of
 from ..naming import shown
 from .rules import ELEMENTWISE, INPUT, RULES, Facts, Rule, attribute
 
@@ -79,6 +79,7 @@ def read_network(model: onnx.ModelProto) -> Network:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
+    make_node_names_unique(graph)
     _constants_to_initializers(graph)
     shapes = _shapes(copy)
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -396,5 +397,4 @@ def _choose_integers(network: Network) -> None:
 
 def describe_layer(network: Network, layer: Layer) -> str:
     """How tables name a layer: after its first node."""
-    node = network.model.graph.node[layer.nodes[0]]
-    return shown(node.name, 40) if node.name else node_label(node, layer.nodes[0])
+    return shown(network.model.graph.node[layer.nodes[0]].name, 40)

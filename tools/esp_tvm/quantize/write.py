@@ -46,7 +46,7 @@ class _Writer:
 
     def constant(self, base: str, array: np.ndarray) -> str:
         name = self.fresh(base)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.append(numpy_helper.from_array(np.array(array, order="C"), name))
         return name
 
     def scale(self, exponent: int) -> str:

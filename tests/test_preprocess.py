@@ -1,0 +1,169 @@
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from small_models import HOSTILE_NAMES, model_of, random, small_cnn
+
+from esp_tvm import preprocess
+from esp_tvm.errors import UserError
+from esp_tvm.model import inputs_of, load_model, opset_of, outputs_of
+from esp_tvm.preprocess import preprocess_model, preprocess_onnx
+
+
+def save(model, path):
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def kinds(model):
+    return [node.op_type for node in model.graph.node]
+
+
+def run(model, feeds):
+    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
+
+
+def test_folds_and_keeps_the_result(tmp_path):
+    source = save(small_cnn(batch="N"), tmp_path / "in.onnx")
+    result = preprocess_onnx(source, tmp_path / "out.onnx")
+    model = load_model(tmp_path / "out.onnx")
+    assert kinds(model) == ["Conv", "Relu", "Conv", "Relu", "Add", "MaxPool", "GlobalAveragePool"] + [
+        "Reshape",
+        "Gemm",
+        "Softmax",
+    ]
+    assert [i[:2] for i in inputs_of(model)] == [("x", (1, 3, 8, 8))]
+    assert [o[:2] for o in outputs_of(model)] == [("y", (1, 5))]
+    assert {o.domain for o in model.opset_import} == {""} and result.error <= 1e-5 and not result.skipped
+    x = random(1, 3, 8, 8, seed=9)
+    np.testing.assert_allclose(run(model, {"x": x})[0], run(small_cnn(), {"x": x})[0], atol=1e-6)
+
+
+def test_pad_goes_into_conv_and_identities_go():
+    nodes = [
+        helper.make_node("Identity", ["x"], ["i"]),
+        helper.make_node("Dropout", ["i"], ["j"]),
+        helper.make_node("Pad", ["j", "pads"], ["p"]),
+        helper.make_node("Conv", ["p", "w"], ["c"]),
+        helper.make_node("Add", ["c", "b"], ["y"]),
+    ]
+    constants = {
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64),
+        "w": random(4, 3, 3, 3),
+        "b": random(1, 4, 1, 1),
+    }
+    result = preprocess_model(model_of(nodes, {"x": [1, 3, 6, 6]}, {"y": [1, 4, 6, 6]}, constants))
+    assert kinds(result.model) == ["Conv"] and len(result.model.graph.node[0].input) == 3
+
+
+def test_constant_subgraphs_are_folded():
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Slice", ["s", "zero", "one"], ["n"]),
+        helper.make_node("Concat", ["n", "minus"], ["to"], axis=0),
+        helper.make_node("Reshape", ["x", "to"], ["y"]),
+    ]
+    constants = {"zero": np.array([0]), "one": np.array([1]), "minus": np.array([-1])}
+    result = preprocess_model(model_of(nodes, {"x": [1, 3, 4]}, {"y": [1, 12]}, constants))
+    assert kinds(result.model) == ["Reshape"]
+
+
+def test_old_opset_and_unused_input(tmp_path):
+    old = model_of(
+        [helper.make_node("Softmax", ["x"], ["y"])],
+        {"x": [2, 3], "unused": [4]},
+        {"y": [2, 3]},
+        opset=10,
+        ir_version=5,
+    )
+    result = preprocess_onnx(save(old, tmp_path / "in.onnx"), tmp_path / "out.onnx")
+    assert opset_of(result.model) == 13
+    assert [name for name, _, _ in inputs_of(load_model(tmp_path / "out.onnx"))] == ["x", "unused"]
+
+
+def test_outputs_keep_names_and_order():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Sigmoid", ["a"], ["b"]),
+        helper.make_node("Identity", ["b"], ["c"]),
+    ]
+    model = model_of(nodes, {"x": [1, 4]}, {"c": [1, 4], "a": [1, 4], "b": [1, 4]})
+    result = preprocess_model(model)
+    assert [name for name, _, _ in outputs_of(result.model)] == ["c", "a", "b"]
+    x = random(1, 4)
+    for ours, theirs in zip(run(result.model, {"x": x}), run(model, {"x": x})):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
+def test_hostile_names(tmp_path, name):
+    source = save(small_cnn(lambda plain: name + plain), tmp_path / "in.onnx")
+    preprocess_onnx(source, tmp_path / "out.onnx")
+    model = load_model(tmp_path / "out.onnx")
+    assert inputs_of(model)[0][0] == name + "x" and outputs_of(model)[0][0] == name + "y"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.onnx", "out.onnx"]
+
+
+def test_a_tool_that_errs_is_not_believed(monkeypatch):
+    def wrong(model):
+        broken = onnx.ModelProto()
+        broken.CopyFrom(model)
+        weights = next(t for t in broken.graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) == 4)
+        array = onnx.numpy_helper.to_array(weights) * np.float32(2)
+        weights.CopyFrom(onnx.numpy_helper.from_array(array, weights.name))
+        return broken
+
+    def fails(model):
+        raise RuntimeError("no\nidea")
+
+    monkeypatch.setattr(preprocess, "_onnxruntime", wrong)
+    monkeypatch.setattr(preprocess, "_onnxsim", fails)
+    result = preprocess_model(small_cnn())
+    assert len(result.skipped) == 2 and "differs" in result.skipped[0] and "no idea" in result.skipped[1]
+    assert result.error <= preprocess.TOLERANCE
+
+
+def test_quantized_models_are_refused(tmp_path):
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s"], ["y"]),
+    ]
+    model = model_of(nodes, {"x": [4]}, {"y": [4]}, {"s": np.float32(0.5)})
+    with pytest.raises(UserError, match="quantized already"):
+        preprocess_onnx(save(model, tmp_path / "q.onnx"), tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_same_bytes_each_time(tmp_path):
+    source = save(small_cnn(), tmp_path / "in.onnx")
+    for name in ("a.onnx", "b.onnx"):
+        preprocess_onnx(source, tmp_path / name)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["resnet8", "kws"])
+def test_shared_models(shared_models, tmp_path, name):
+    result = preprocess_onnx(shared_models / name / "model.onnx", tmp_path / "out.onnx")
+    assert result.error <= 1e-5 and not result.skipped
+    samples = np.load(shared_models / name / "eval.npy")
+    expected = np.load(shared_models / name / "eval_float_output.npy")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"))
+    feed = session.get_inputs()[0].name
+    for x, y in zip(samples, expected):
+        np.testing.assert_allclose(session.run(None, {feed: x[None]})[0][0], y, atol=1e-5)
+
+
+def test_script(tmp_path, repo):
+    script = [sys.executable, str(repo / "tools/tvm/preprocess_onnx.py")]
+    source = save(small_cnn(), tmp_path / "in.onnx")
+    done = subprocess.run([*script, "--input", source, "--output", tmp_path / "o.onnx"], capture_output=True, text=True)
+    assert done.returncode == 0 and "BatchNormalization 1 -> 0" in done.stdout and not done.stderr
+    for arguments in (["--input", tmp_path / "no.onnx", "--output", tmp_path / "p.onnx"], []):
+        done = subprocess.run([*script, *arguments], capture_output=True, text=True)
+        assert done.returncode == 2 and "error" in done.stderr and not done.stdout
+    done = subprocess.run([*script, "--input", source, "--output", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
