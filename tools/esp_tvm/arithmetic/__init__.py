@@ -10,21 +10,31 @@ Arguments of the wrong dtype or shape raise ValueError: they are mistakes of the
 from .common import rshift, sat8
 from .convolution import conv2d, dense, depthwise_conv2d
 from .elementwise import add, lookup, mul, requantize, sub
+from .matrix import channelwise, conv_transpose2d, matmul
 from .movement import reshape, transpose
+from .normalization import log_softmax, normalize
 from .pooling import average_pool2d, max_pool2d
 from .quantization import dequantize, quantize
+from .recurrent import gru, lstm
 from .softmax import softmax
 
 __all__ = [
     "add",
     "average_pool2d",
+    "channelwise",
     "conv2d",
+    "conv_transpose2d",
     "dense",
     "depthwise_conv2d",
     "dequantize",
+    "gru",
+    "log_softmax",
     "lookup",
+    "lstm",
+    "matmul",
     "max_pool2d",
     "mul",
+    "normalize",
     "quantize",
     "requantize",
     "reshape",

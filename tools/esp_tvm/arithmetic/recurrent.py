@@ -1,0 +1,131 @@
+"""GRU and LSTM: int8 weights and input, int16 state, sigmoid and tanh from tables with interpolation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .common import requantize_sum as requantize
+from .common import rshift
+
+# Gates before their function, and the cell of an LSTM, are int16 at 2^-11; what sigmoid and tanh give, and the
+# hidden state, are int16 at 2^-15.
+_ONE = 32768
+
+
+def _sat16(values: np.ndarray) -> np.ndarray:
+    return np.clip(values, -32768, 32767)
+
+
+def interpolate(table: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """f(v) for v >= 0 (v = min(|v|, 32767)): table int16 [513] at steps of 2^-5, linear between them."""
+    v = np.minimum(np.abs(v), 32767)
+    index, part = v >> 6, v & 63
+    table = table.astype(np.int64)
+    return (table[index] * (64 - part) + table[index + 1] * part + 32) >> 6
+
+
+def sigmoid(table: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """sigmoid(v * 2^-11) at 2^-15; sigmoid(-v) = 1 - sigmoid(v)."""
+    positive = interpolate(table, v)
+    return np.where(v >= 0, positive, _ONE - positive)
+
+
+def tanh(table: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """tanh(v * 2^-11) at 2^-15; tanh(-v) = -tanh(v)."""
+    positive = interpolate(table, v)
+    return np.where(v >= 0, positive, -positive)
+
+
+def _product(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    acc = x.astype(np.int64) @ weights.astype(np.int64).T + bias
+    return _sat16(rshift(acc, shift))
+
+
+def _output(states, shift: int, output: str) -> np.ndarray:
+    if output == "sequence":
+        return np.stack([requantize(state, shift) for state in states])[:, None]
+    return requantize(states[-1], shift)[None]
+
+
+def gru(
+    x: np.ndarray,
+    weights: np.ndarray,
+    recurrence: np.ndarray,
+    weights_bias: np.ndarray,
+    recurrence_bias: np.ndarray,
+    weights_shift: np.ndarray,
+    recurrence_shift: np.ndarray,
+    sigmoid_table: np.ndarray,
+    tanh_table: np.ndarray,
+    linear_before_reset: bool,
+    reverse: bool,
+    output: str,
+    shift: int,
+) -> np.ndarray:
+    """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden] ("hidden").
+
+    weights int8 [3 hidden, inputs], recurrence int8 [3 hidden, hidden]: gates z, r, n as in ONNX;
+    biases int32 [3 hidden] at e_x + e_w and e_r - 15; shifts [3 hidden]: -11 - e_x - e_w and 4 - e_r;
+    shift = e_y + 15
+    """
+    steps, batch, _ = x.shape
+    hidden = recurrence.shape[1]
+    z_rows, r_rows, n_rows = (slice(i * hidden, (i + 1) * hidden) for i in range(3))
+    h = np.zeros((batch, hidden), np.int64)
+    states = []
+
+    def recurrent(rows, state):
+        return _product(state, recurrence[rows], recurrence_bias[rows], recurrence_shift[rows])
+
+    for step in range(steps)[:: -1 if reverse else 1]:
+        gates = _product(x[step], weights, weights_bias, weights_shift)
+        z = sigmoid(sigmoid_table, _sat16(gates[:, z_rows] + recurrent(z_rows, h)))
+        r = sigmoid(sigmoid_table, _sat16(gates[:, r_rows] + recurrent(r_rows, h)))
+        if linear_before_reset:
+            remembered = rshift(r * recurrent(n_rows, h), 15)
+        else:
+            remembered = recurrent(n_rows, rshift(r * h, 15))
+        n = tanh(tanh_table, _sat16(gates[:, n_rows] + remembered))
+        h = _sat16(n + rshift(z * (h - n), 15))
+        states.append(h)
+    return _output(_in_time(states, reverse, output), shift, output)
+
+
+def _in_time(states, reverse: bool, output: str):
+    return states[::-1] if reverse and output == "sequence" else states
+
+
+def lstm(
+    x: np.ndarray,
+    weights: np.ndarray,
+    recurrence: np.ndarray,
+    weights_bias: np.ndarray,
+    recurrence_bias: np.ndarray,
+    weights_shift: np.ndarray,
+    recurrence_shift: np.ndarray,
+    sigmoid_table: np.ndarray,
+    tanh_table: np.ndarray,
+    reverse: bool,
+    output: str,
+    shift: int,
+) -> np.ndarray:
+    """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden].
+
+    output: "sequence", "hidden" or "cell"; gates i, o, f, c as in ONNX; parameters as of `gru`, with 4 gates;
+    shift = e_y + 15, of a cell e_y + 11
+    """
+    steps, batch, _ = x.shape
+    hidden = recurrence.shape[1]
+    h = np.zeros((batch, hidden), np.int64)
+    c = np.zeros((batch, hidden), np.int64)
+    states = []
+    for step in range(steps)[:: -1 if reverse else 1]:
+        gates = _product(x[step], weights, weights_bias, weights_shift)
+        gates = _sat16(gates + _product(h, recurrence, recurrence_bias, recurrence_shift))
+        i, o, f, g = (gates[:, k * hidden : (k + 1) * hidden] for k in range(4))
+        i, o, f = (sigmoid(sigmoid_table, gate) for gate in (i, o, f))
+        g = tanh(tanh_table, g)
+        c = _sat16(rshift(f * c, 15) + rshift(i * g, 19))
+        h = rshift(o * tanh(tanh_table, c), 15)
+        states.append(c if output == "cell" else h)
+    return _output(_in_time(states, reverse, output), shift, output)
