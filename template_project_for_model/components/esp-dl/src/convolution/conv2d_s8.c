@@ -29,17 +29,16 @@ static int32_t window_sum(const int8_t *image, const int8_t *weights, const esp_
 void esp_dl_conv2d_s8(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output)
 {
     const esp_dl_window_t *window = &p->window;
-    const int32_t channels = p->input.c / p->groups;         /* that a filter reads */
-    const int32_t group_outputs = p->output.c / p->groups;   /* filters of a group */
+    const int32_t channels = p->input.c / p->groups;       /* that a filter reads */
+    const int32_t group_outputs = p->output.c / p->groups; /* filters of a group */
     const int32_t filter_size = window->kernel_h * window->kernel_w * channels;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t h = 0; h < p->output.h; h++) {
             for (int32_t w = 0; w < p->output.w; w++) {
                 for (int32_t o = 0; o < p->output.c; o++) {
-                    int32_t sum = window_sum(input + (o / group_outputs) * channels,
-                                             p->weights + (ptrdiff_t)o * filter_size, p,
-                                             h * window->stride_h - window->pad_top,
-                                             w * window->stride_w - window->pad_left, channels);
+                    int32_t sum = window_sum(
+                        input + (o / group_outputs) * channels, p->weights + (ptrdiff_t)o * filter_size, p,
+                        h * window->stride_h - window->pad_top, w * window->stride_w - window->pad_left, channels);
                     *output++ = esp_dl_requantize(sum + p->bias[o], p->shift[o], p->min, p->max);
                 }
             }

@@ -3,17 +3,26 @@
 
 #include <stddef.h>
 
-/* floor(a / b) for b > 0; C rounds towards zero. */
-static int32_t floor_divide(int32_t a, int32_t b)
+/* floor(a / b + 1/2) for b > 0, without the overflow that adding b / 2 could bring. */
+static int32_t divide(int32_t a, int32_t b)
 {
-    return a / b - (a % b < 0);
+    int32_t quotient = a / b;
+    int32_t rest = a % b;
+    if (rest < 0) { /* C rounds towards zero */
+        quotient--;
+        rest += b;
+    }
+    return quotient + (2 * rest >= b);
 }
 
 void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output)
 {
     const esp_dl_window_t *window = &p->window;
-    const int32_t bottom = p->count_include_pad ? p->pad_bottom : 0;
-    const int32_t right = p->count_include_pad ? p->pad_right : 0;
+    /* Where counting ends, seen from the end of the image: the last window's end less what hangs over the padding. */
+    const int32_t reach_h = (p->output.h - 1) * window->stride_h + (window->kernel_h - 1) * window->dilation_h + 1;
+    const int32_t reach_w = (p->output.w - 1) * window->stride_w + (window->kernel_w - 1) * window->dilation_w + 1;
+    const int32_t bottom = p->count_include_pad ? reach_h - window->pad_top - p->input.h - p->overhang_h : 0;
+    const int32_t right = p->count_include_pad ? reach_w - window->pad_left - p->input.w - p->overhang_w : 0;
     const int32_t top = p->count_include_pad ? window->pad_top : 0;
     const int32_t left = p->count_include_pad ? window->pad_left : 0;
     /* The factor of the sum and of n: 2^-shift, whichever is whole. */
@@ -34,9 +43,7 @@ void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int
                             }
                         }
                     }
-                    int32_t d = (count > 0 ? count : 1) * divisor;
-                    /* floor(s / d + 1/2) = floor((2 s + d) / (2 d)) */
-                    int32_t average = floor_divide(2 * sum * factor + d, 2 * d);
+                    const int32_t average = divide(sum * factor, (count > 0 ? count : 1) * divisor);
                     *output++ = esp_dl_requantize(average, 0, p->min, p->max);
                 }
             }

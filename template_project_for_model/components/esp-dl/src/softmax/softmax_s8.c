@@ -1,4 +1,10 @@
+#include "common/float_bits.h"
 #include "esp_dl.h"
+
+#include <float.h>
+
+/* The bytes of the result hang on every intermediate: float must be computed as float. */
+_Static_assert(FLT_EVAL_METHOD == 0, "compile for a target that evaluates float as float (32-bit x86: -mfpmath=sse)");
 
 static int32_t largest_of(const int8_t *row, int32_t columns)
 {
@@ -38,7 +44,7 @@ void esp_dl_softmax_s8(const int8_t *input, const esp_dl_softmax_t *p, int8_t *o
         const float sum = sum_of(input, p->columns, largest, p->table);
         for (int32_t i = 0; i < p->columns; i++) {
             const float y = p->table[largest - input[i]] / sum;
-            esp_dl_quantize_s8(&y, 1, p->exponent, &output[i]);
+            output[i] = esp_dl_quantize_value(y, p->exponent);
         }
         input += p->columns;
         output += p->columns;
