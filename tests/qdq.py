@@ -22,6 +22,8 @@ class QdqBuilder:
         self.inputs: List[onnx.ValueInfoProto] = []
         self.outputs: List[onnx.ValueInfoProto] = []
         self.exponents: Dict[str, int] = {}
+        # Optional in ONNX; TVM's importer by itself wants them.
+        self.bias_zero_points = False
         self._count = 0
 
     def fresh(self, stem: str) -> str:
@@ -70,7 +72,10 @@ class QdqBuilder:
     def bias(self, size: int, exponents) -> str:
         values = self.random.randint(-3000, 3000, size).astype(np.int32)
         exponents = np.broadcast_to(exponents, (size,))
-        return self.node("DequantizeLinear", [self.initializer(values, "b"), self.scale(exponents)], axis=0)
+        inputs = [self.initializer(values, "b"), self.scale(exponents)]
+        if self.bias_zero_points:
+            inputs.append(self.initializer(np.zeros(size, np.int32), "zero"))
+        return self.node("DequantizeLinear", inputs, axis=0)
 
     def conv(self, x: str, w_shape: Sequence[int], e_y: int, e_w=-8, relu=False, output=None, name=None, **attributes):
         """Conv (weights OIHW), relu if asked for, quantized at 2^e_y."""

@@ -1,0 +1,199 @@
+"""Whole networks, by the documented commands: preprocess, quantize, export, run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("tvm")
+
+REPO = Path(__file__).resolve().parents[1]
+TOOLS = REPO / "tools" / "tvm"
+DIGITS = REPO / "examples" / "digits"
+WORKSPACE_LIMIT = {"digits": 20_000, "kws": 20_000, "resnet8": 60_000}
+
+
+def call(*command, ok=True):
+    """Run a script in this Python; returns its standard output."""
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    if ok:
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
+    return done
+
+
+@pytest.fixture(scope="module", params=["digits", "kws", "resnet8"])
+def network(request, shared_models, tmp_path_factory):
+    """(name, folder with model_quant.onnx and new_project, the evaluation samples)."""
+    name = request.param
+    if name == "digits":
+        source, evaluation = DIGITS, DIGITS / "test.npy"
+    else:
+        source = shared_models / name
+        evaluation = source / "eval.npy"
+    out = tmp_path_factory.mktemp(name)
+    call(TOOLS / "preprocess_onnx.py", "--input", source / "model.onnx", "--output", out / "model_opt.onnx")
+    call(
+        TOOLS / "esp_quantize_onnx.py",
+        *("--input_model", out / "model_opt.onnx"),
+        *("--output_model", out / "model_quant.onnx"),
+        *("--calibrate_dataset", source / "calib.npy"),
+    )
+    printed = call(
+        TOOLS / "export_onnx_model.py",
+        *("--target_chip", "esp32s3"),
+        *("--model_path", out / "model_quant.onnx"),
+        *("--img_path", source / "input_sample.npy"),
+        *("--template_path", REPO / "template_project_for_model"),
+        *("--out_path", out),
+    )
+    (out / "export.txt").write_text(printed)
+    return name, out, evaluation
+
+
+def test_every_byte_of_every_sample_is_equal(network):
+    name, out, evaluation = network
+    samples = np.load(evaluation)
+    count = min(len(samples), 100)
+    np.save(out / "some.npy", samples[:count])
+    printed = call(
+        TOOLS / "run_project.py",
+        *("--project", out / "new_project"),
+        *("--model", out / "model_quant.onnx"),
+        *("--input", out / "some.npy"),
+        "--sanitize",
+    )
+    assert f"PASS: {count} of {count} samples equal in every layer, 0 differing bytes" in printed
+
+
+def test_no_operator_falls_back(network):
+    _, out, _ = network
+    printed = (out / "export.txt").read_text()
+    assert "falls back" not in printed and "no kernel for" not in printed
+    assert " 0 fallbacks" in printed
+
+
+def test_each_call_names_its_onnx_node(network):
+    _, out, _ = network
+    model = onnx.load(str(out / "model_quant.onnx"))
+    lib1 = (out / "new_project/components/tvm_model/model/codegen/host/src/default_lib1.c").read_text()
+    main = lib1[lib1.index("int32_t tvmgen_default___tvm_main__") :]
+    described = re.findall(r"/\* \d+\. (.*?)\n", main)
+    kinds = {node.op_type for node in model.graph.node} - {"QuantizeLinear", "DequantizeLinear"}
+    for kind in kinds:
+        assert any(kind in text for text in described), f"no call of main names a {kind}"
+    calls = [int(number) for number in re.findall(r"if \(tvmgen_default_esp_main_(\d+)\(", main)]
+    assert calls == sorted(calls) and len(calls) == len(set(calls))
+
+
+def test_documented_tree(network):
+    _, out, _ = network
+    project = out / "new_project"
+    host = "components/tvm_model/model/codegen/host"
+    for path in (
+        "components/esp-dl",
+        "components/tvm_model/crt_config",
+        f"{host}/src/default_lib0.c",
+        f"{host}/src/default_lib1.c",
+        f"{host}/include/tvmgen_default.h",
+        "main/app_main.c",
+        "main/input_data.h",
+        "main/output_data.h",
+        "main/CMakeLists.txt",
+        "partitions.csv",
+        "sdkconfig.defaults",
+    ):
+        assert (project / path).exists(), path
+    for chip in ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6", "esp32p4"):
+        assert (project / f"sdkconfig.defaults.{chip}").exists()
+
+
+def test_arena_is_small(network):
+    name, out, _ = network
+    metadata = json.loads((out / "new_project/components/tvm_model/model/metadata.json").read_text())
+    assert 0 < metadata["arena_bytes"] <= WORKSPACE_LIMIT[name]
+
+
+def test_one_changed_weight_is_found(network, tmp_path):
+    """The comparison can fail: it does with one weight changed in the generated C."""
+    _, out, evaluation = network
+    project = tmp_path / "new_project"
+    subprocess.run(["cp", "-r", str(out / "new_project"), str(project)], check=True)
+    lib0 = project / "components/tvm_model/model/codegen/host/src/default_lib0.c"
+    text = lib0.read_text()
+    start = re.search(r"const int8_t \w+_weights\[\d+\][^{]*\{\n\s*", text).end()
+    value = re.match(r"-?\d+", text[start:]).group()
+    changed = str(int(value) - 64 if int(value) > 0 else int(value) + 64)
+    lib0.write_text(text[:start] + changed + text[start + len(value) :])
+    np.save(tmp_path / "one.npy", np.load(evaluation)[:1])
+    done = call(
+        TOOLS / "run_project.py",
+        *("--project", project),
+        *("--model", out / "model_quant.onnx"),
+        *("--input", tmp_path / "one.npy"),
+        ok=False,
+    )
+    assert done.returncode == 1 and "FAIL: 0 of 1 samples" in done.stdout
+
+
+def test_debug_dump_is_complete(network, tmp_path):
+    name, out, evaluation = network
+    one = np.load(evaluation)[:1]
+    np.save(tmp_path / "one.npy", one)
+    call(
+        TOOLS / "debug_onnx_model.py",
+        *("--target_chip", "esp32s3"),
+        *("--model_path", out / "model_quant.onnx"),
+        *("--img_path", tmp_path / "one.npy"),
+        *("--dump_root", tmp_path / "tvmdbg"),
+    )
+    (dump,) = (tmp_path / "tvmdbg").rglob("_tvmdbg_graph_dump.json")
+    graph = json.loads(dump.read_text())
+    assert all(node["shape"] for node in graph["nodes"])
+    assert list((tmp_path / "tvmdbg").rglob("output_tensors.params"))
+
+
+def test_wrong_input_is_one_line(network, tmp_path):
+    _, out, _ = network
+    np.save(tmp_path / "wrong.npy", np.zeros((1, 2, 3), np.float32))
+    for arguments in (
+        ["--img_path", tmp_path / "wrong.npy"],
+        ["--img_path", tmp_path / "missing.npy"],
+        ["--img_path", out / "some.npy", "--target_chip", "esp8266"],
+        ["--img_path", REPO / "README.md"],
+    ):
+        if "--target_chip" not in arguments:
+            arguments = [*arguments, "--target_chip", "esp32s3"]
+        done = call(
+            TOOLS / "export_onnx_model.py",
+            *("--model_path", out / "model_quant.onnx", "--out_path", tmp_path / "out", *arguments),
+            ok=False,
+        )
+        assert done.returncode == 2, arguments
+        assert len(done.stderr.strip().splitlines()) == 1 and done.stderr.startswith("error: "), done.stderr
+        assert not (tmp_path / "out" / "new_project").exists()
+
+
+def test_a_foreign_folder_is_never_replaced(network, tmp_path):
+    _, out, _ = network
+    mine = tmp_path / "new_project"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    done = call(
+        TOOLS / "export_onnx_model.py",
+        *("--target_chip", "esp32c3", "--model_path", out / "model_quant.onnx"),
+        *("--img_path", out / "some.npy", "--out_path", tmp_path),
+        ok=False,
+    )
+    assert done.returncode == 2
+    assert os.listdir(mine) == ["thesis.txt"]
