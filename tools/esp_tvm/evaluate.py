@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
@@ -56,9 +56,7 @@ def evaluate_onnx_for_esp(mod: tvm.IRModule, params: Optional[Dict] = None) -> t
     return reference_module(partition(_imported_module(mod, params)))[0]
 
 
-def reference_module(
-    partitioned: Partitioned, all_tensors: bool = False
-) -> Tuple[tvm.IRModule, List[str]]:
+def reference_module(partitioned: Partitioned, all_tensors: bool = False) -> Tuple[tvm.IRModule, List[str]]:
     """(module of Relay integer operators, symbols of the kernel calls it returns besides its own results).
 
     With `all_tensors` the module returns a tuple: its own results, then the output of every kernel call.
@@ -96,10 +94,14 @@ def _canonical(mod: tvm.IRModule) -> tvm.IRModule:
 
 @dataclass
 class Evaluation:
-    """outputs: ONNX output name -> array; tensors: symbol of a kernel call -> its output (as in memory)."""
+    """outputs: ONNX output name -> array; tensors: symbol of a kernel call -> its output (as in memory).
+
+    arguments: symbol -> the inputs of the kernel call, where the evaluator knows them
+    """
 
     outputs: Dict[str, np.ndarray]
     tensors: Dict[str, np.ndarray]
+    arguments: Dict[str, List[np.ndarray]] = field(default_factory=dict)
 
 
 class NumpyEvaluator:
@@ -116,6 +118,7 @@ class NumpyEvaluator:
         for param, port in zip(main.params, self.imported.inputs):
             values[param] = np.asarray(sample[port.name], dtype=port.dtype).reshape(port.shape)
         tensors: Dict[str, np.ndarray] = {}
+        inputs: Dict[str, List[np.ndarray]] = {}
 
         def visit(expr) -> None:
             if isinstance(expr, relay.Constant):
@@ -128,6 +131,7 @@ class NumpyEvaluator:
                 symbol = expr.op.name_hint
                 kernel = self.partitioned.calls[symbol]
                 arguments = [values[expr.args[i]] for i in self.partitioned.parameters[symbol]]
+                inputs[symbol] = arguments
                 rule = getattr(arithmetic, kernel.operator)
                 values[expr] = tensors[symbol] = rule(*arguments, **kernel.attributes)
             elif isinstance(expr, relay.Call):
@@ -136,7 +140,7 @@ class NumpyEvaluator:
         relay.analysis.post_order_visit(main.body, visit)
         result = values[main.body]
         results = result if isinstance(result, list) else [result]
-        return Evaluation({port.name: r for port, r in zip(self.imported.outputs, results)}, tensors)
+        return Evaluation({port.name: r for port, r in zip(self.imported.outputs, results)}, tensors, inputs)
 
     def _fallback(self, call: relay.Call, arguments: List):
         if call not in self._fallbacks:

@@ -1,0 +1,373 @@
+"""A log of a board, an emulator or the host against the reference: which layer differs first, how, and why."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+
+import numpy as np
+import onnx
+
+from ..compile import CompiledModel, compile_model
+from ..compile.kernel_call import KernelCall
+from ..errors import UserError
+from ..evaluate import Evaluation, NumpyEvaluator
+from ..naming import shown
+from .diagnose import Evidence, layout_that_gives, likely_cause
+from .log import LoggedTensor, LogReader, Run
+
+EQUAL, DIFFERS, MISSING, UNKNOWN = "equal", "differs", "missing", "not compared"
+
+
+@dataclass
+class Expected:
+    """One line that a run must have: result `part` of step `step`. call: None for what TVM's own C computes."""
+
+    step: int
+    part: int
+    title: str
+    call: Optional[KernelCall] = None
+    output: Optional[str] = None
+
+
+@dataclass
+class Layer:
+    """A line that a run must have, and what became of it. lines: of the difference, for people."""
+
+    expected: Expected
+    status: str
+    lines: List[str] = field(default_factory=list)
+    time: Optional[int] = None
+    bytes: int = 0
+    differing: Optional[int] = None
+
+
+@dataclass
+class RunComparison:
+    """One run of a log. problem: why it cannot be compared at all; sample: index of the sample it was run on."""
+
+    run: Run
+    sample: Optional[int] = None
+    problem: List[str] = field(default_factory=list)
+    layers: List[Layer] = field(default_factory=list)
+
+    def first(self, status: str) -> Optional[Layer]:
+        return next((layer for layer in self.layers if layer.status == status), None)
+
+    @property
+    def broken_off(self) -> bool:
+        """The log ends, or the chip starts anew, in the middle: the missing lines are the last ones."""
+        missing = [i for i, layer in enumerate(self.layers) if layer.status == MISSING]
+        return not self.run.ended and missing == list(range(len(self.layers) - len(missing), len(self.layers)))
+
+    @property
+    def equal(self) -> bool:
+        """Every layer was there and equal."""
+        return not self.problem and all(layer.status in (EQUAL, UNKNOWN) for layer in self.layers) and bool(self.layers)
+
+
+class LogComparer:
+    """Compares the runs of logs with what `model` computes for `samples` (ONNX input name -> array [N, ...])."""
+
+    def __init__(
+        self, model: onnx.ModelProto, samples: Dict[str, np.ndarray], compiled: Optional[CompiledModel] = None
+    ):
+        self.compiled = compiled or compile_model(model)
+        self.samples = samples
+        self.count = len(next(iter(samples.values())))
+        self._evaluator = NumpyEvaluator(self.compiled.imported, self.compiled.partitioned)
+        self._evaluations: Dict[int, Evaluation] = {}
+        self.expected = list(self._expected())
+
+    def _expected(self) -> Iterator[Expected]:
+        compiled = self.compiled
+        for index, step in enumerate(compiled.lowered.steps):
+            if index in compiled.plan.skipped:
+                continue
+            call = compiled.partitioned.calls.get(step.symbol)
+            for part, value in enumerate(step.results):
+                output = compiled.outputs[value.index].name if value.kind == "output" else None
+                yield Expected(index, part, self._title(index, call), call, output)
+
+    def _title(self, index: int, call: Optional[KernelCall]) -> str:
+        if call is not None:
+            nodes = shown(", ".join(call.nodes), 90) or "(layout change)"
+            return f"{call.operator} {nodes}"
+        nodes = [str(self.compiled.imported.nodes[i]) for i in self.compiled.fallbacks[index].node_indices]
+        return f"fallback {shown(', '.join(nodes), 90)}"
+
+    def evaluation(self, sample: int) -> Evaluation:
+        """The reference of one sample."""
+        if sample not in self._evaluations:
+            self._evaluations.clear()
+            self._evaluations[sample] = self._evaluator.run({n: a[sample] for n, a in self.samples.items()})
+        return self._evaluations[sample]
+
+    def runs(self, lines: Iterable[str], reader: Optional[LogReader] = None) -> Iterator[RunComparison]:
+        """The runs of a log as they come, each compared."""
+        for run in (reader or LogReader()).runs(lines):
+            yield self.compare(run)
+
+    def compare(self, run: Run) -> RunComparison:
+        """One run against the reference of its own sample."""
+        result = RunComparison(run)
+        own = self.compiled.model_hash[:8]
+        if run.model_hash != own:
+            result.problem = [
+                f"stale: the program in the log was made from another model ({run.model_hash}) than this one ({own})",
+                "export this model again, build and flash the project, and log anew",
+            ]
+            return result
+        result.sample, result.problem = self._find_sample(run)
+        if result.sample is None:
+            return result
+        evaluation = self.evaluation(result.sample)
+        previous: List[Tuple[str, bytes]] = []
+        for expected in self.expected:
+            layer = self._layer(run, expected, evaluation, previous, result.first(DIFFERS) is None)
+            result.layers.append(layer)
+        return result
+
+    # --- inputs ---
+
+    def _find_sample(self, run: Run) -> Tuple[Optional[int], List[str]]:
+        """(the sample the run had as input, or why there is none); without its lines, the first is assumed."""
+        ports = self.compiled.imported.inputs
+        logged = {index: crc for index, crc in run.inputs.items() if index < len(ports)}
+        for sample in range(self.count):
+            if all(self._input_crc(index, sample) == crc for index, crc in logged.items()):
+                return sample, []
+        wrong = next(index for index, crc in sorted(logged.items()) if self._input_crc(index, 0) != crc)
+        port = ports[wrong]
+        which = "the sample" if self.count == 1 else f"any of the {self.count} samples"
+        lines = [f"input: the program's input '{shown(port.name)}' has other bytes than {which}"]
+        for sample in range(self.count):
+            array = self._input(wrong, sample)
+            order = layout_that_gives(array, logged[wrong])
+            if order is not None:
+                lines.append(
+                    f"likely cause: layout: it is sample {sample} with its axes in the order {order}; "
+                    f"the model wants {list(port.shape)}"
+                )
+                return None, lines
+        lines.append("likely cause: stale input_data.h, or other preprocessing (scale, mean, order of colours)")
+        return None, lines
+
+    def _input(self, index: int, sample: int) -> np.ndarray:
+        port = self.compiled.imported.inputs[index]
+        return np.ascontiguousarray(self.samples[port.name][sample], dtype=port.dtype)
+
+    def _input_crc(self, index: int, sample: int) -> int:
+        return zlib.crc32(self._input(index, sample).tobytes())
+
+    # --- layers ---
+
+    def _layer(
+        self, run: Run, expected: Expected, evaluation: Evaluation, previous: List[Tuple[str, bytes]], explain: bool
+    ) -> Layer:
+        logged = run.tensors.get((expected.step, expected.part))
+        reference = None
+        if expected.call is not None:
+            reference = evaluation.tensors[expected.call.symbol]
+        elif expected.output is not None:
+            reference = evaluation.outputs[expected.output]
+        if logged is None or (logged.crc is None and not logged.data):
+            layer = Layer(expected, MISSING)
+        elif reference is None:
+            layer = Layer(expected, UNKNOWN, time=logged.time, bytes=logged.size)
+        else:
+            layer = self._compared(logged, expected, np.ascontiguousarray(reference), evaluation, previous, explain)
+        if reference is not None:
+            previous.insert(0, (f"step {expected.step} ({expected.title})", reference.tobytes()))
+        return layer
+
+    def _compared(
+        self,
+        logged: LoggedTensor,
+        expected: Expected,
+        reference: np.ndarray,
+        evaluation: Evaluation,
+        previous: List[Tuple[str, bytes]],
+        explain: bool,
+    ) -> Layer:
+        layer = Layer(expected, EQUAL, time=logged.time, bytes=reference.nbytes, differing=0)
+        if logged.crc is None:
+            return self._only_data(logged, layer, reference)
+        if logged.size == reference.nbytes and logged.crc == zlib.crc32(reference.tobytes()):
+            return layer
+        layer.status, layer.differing = DIFFERS, None
+        if logged.size != reference.nbytes:
+            layer.lines.append(f"it has {logged.size} bytes in the log, {reference.nbytes} in the reference")
+            layer.lines.append("likely cause: stale generated code; export, build and flash again")
+            return layer
+        got = None
+        if logged.complete:
+            got = np.frombuffer(bytes(logged.data), dtype=reference.dtype).reshape(reference.shape)
+            layer.differing = int(np.count_nonzero(_bytes(got) != _bytes(reference)))
+            layer.lines += differences(got, reference)
+        elif logged.data:
+            layer.lines.append("its checksum differs, and lines with its bytes were lost")
+        else:
+            layer.lines.append("its checksum differs; the log has no bytes to say where")
+        if not explain:
+            return layer
+        if expected.call is None:
+            cause = "float arithmetic of TVM's own C: the chip's math functions may round otherwise"
+        else:
+            arguments = evaluation.arguments[expected.call.symbol]
+            cause = likely_cause(Evidence(expected.call, arguments, reference, logged.crc, got, previous))
+        layer.lines.append(f"likely cause: {cause}")
+        return layer
+
+    @staticmethod
+    def _only_data(logged: LoggedTensor, layer: Layer, reference: np.ndarray) -> Layer:
+        """The line with the checksum is lost; bytes were logged."""
+        right = reference.tobytes()
+        wrong = sum(a != b for s, e in logged.seen for a, b in zip(logged.data[s:e], right[s:e]))
+        if wrong:
+            layer.status, layer.differing = DIFFERS, None
+            layer.lines.append(f"at least {wrong} of the bytes that were logged differ")
+        elif bytes(logged.data) != right:
+            layer.status, layer.differing = MISSING, None
+        return layer
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+
+
+def differences(got: np.ndarray, reference: np.ndarray) -> List[str]:
+    """How much two arrays differ and where: lines for people."""
+    wrong = got != reference
+    if reference.dtype.kind == "f":
+        wrong &= ~(np.isnan(got) & np.isnan(reference))
+    if not wrong.any():
+        return ["only the bits of NaN or of zero's sign differ"]
+    count = int(np.count_nonzero(_bytes(got) != _bytes(reference)))
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(got.astype(np.float64) - reference.astype(np.float64))
+    most = np.nanmax(np.where(wrong, distance, 0))
+    lines = [f"{count} of {reference.nbytes} bytes differ, values by at most {most:g}"]
+    places = np.argwhere(wrong)
+    first = tuple(places[0])
+    lines.append(f"first at {place(reference.ndim, first)}: log {got[first]:g}, reference {reference[first]:g}")
+    if reference.ndim > 1:
+        spread = []
+        for axis, name in _axis_names(reference.ndim):
+            values = np.unique(places[:, axis])
+            if reference.shape[axis] > 1:
+                spread.append(f"{name} {_some(values, reference.shape[axis])}")
+        lines.append("where: " + ", ".join(spread))
+    return lines
+
+
+def _axis_names(rank: int) -> List[Tuple[int, str]]:
+    if rank == 4:
+        return [(3, "channel"), (1, "row"), (2, "column")]
+    return [(rank - 1, "channel" if rank > 1 else "element")] + [(i, f"axis {i}") for i in range(rank - 1)]
+
+
+def place(rank: int, index: Tuple[int, ...]) -> str:
+    """`channel 3, row 0, column 7` of an index in NHWC."""
+    return ", ".join(f"{name} {index[axis]}" for axis, name in _axis_names(rank) if rank != 1 or name)
+
+
+def _some(values: np.ndarray, size: int) -> str:
+    if len(values) == size:
+        return f"all {size}"
+    if len(values) <= 8:
+        return " ".join(map(str, values))
+    return f"{len(values)} of {size}, {values[0]} to {values[-1]}"
+
+
+# --- for people -------------------------------------------------------------------------------------------
+
+
+def describe_run(comparison: RunComparison, ordinal: int) -> List[str]:
+    """What the command prints of one run."""
+    run = comparison.run
+    head = f"run {ordinal} of the log (model {run.model_hash}"
+    head += f", {run.mode})" if run.mode else ", its first line is lost)"
+    if comparison.problem:
+        return [f"{head}: cannot be compared", *[f"  {line}" for line in comparison.problem]]
+    layers = comparison.layers
+    counts = {s: sum(layer.status == s for layer in layers) for s in (EQUAL, DIFFERS, MISSING, UNKNOWN)}
+    head += f", sample {comparison.sample}: {counts[EQUAL]} of {len(layers) - counts[UNKNOWN]} layers equal"
+    lines = [head]
+    first = comparison.first(DIFFERS)
+    if first is not None:
+        lines.append(f"  FIRST DIFFERENCE in step {first.expected.step}: {first.expected.title}")
+        lines += _tensor_line(first) + [f"    {line}" for line in first.lines]
+        later = [layer for layer in layers if layer.status == DIFFERS][1:]
+        if later:
+            lines.append(f"  {len(later)} later layers differ as well, as they must")
+    missing = [layer for layer in layers if layer.status == MISSING]
+    if missing and comparison.broken_off:
+        before = layers[-len(missing) - 1] if len(missing) < len(layers) else None
+        after = f"after step {before.expected.step} ({before.expected.title})" if before else "before the first layer"
+        lines.append(f"  BROKEN OFF {after}: the log ends or the chip starts anew there")
+    elif missing:
+        damaged = f"; {run.damaged} damaged lines were seen" if run.damaged else ""
+        for layer in missing[:10]:
+            lines.append(f"  LOST LINE of step {layer.expected.step}: {layer.expected.title}{damaged}")
+            damaged = ""
+        if len(missing) > 10:
+            lines.append(f"  ... and of {len(missing) - 10} more")
+        lines.append("    the serial line lost characters, or something else printed in between: log once more")
+    if counts[UNKNOWN]:
+        lines.append(f"  {counts[UNKNOWN]} results inside of what TVM's own C computes have no reference")
+    return lines
+
+
+def _tensor_line(layer: Layer) -> List[str]:
+    call = layer.expected.call
+    if call is None:
+        return []
+    output = call.output
+    exponent = "" if output.exponent is None else f", exponent {output.exponent}"
+    return [f"    tensor '{shown(output.name)}' {output.dtype}{list(output.shape)}{exponent}, in C: {call.symbol}"]
+
+
+def judge(comparisons: List[RunComparison], reader: LogReader) -> Tuple[bool, str]:
+    """(whether all that the log has is equal and at least one run is whole, the verdict in one line).
+
+    A run that broke off is no fault by itself: boards are reset, logs are cut.
+    """
+    if not comparisons:
+        if reader.trace_lines or reader.damaged:
+            return False, "FAIL: the log has no line of a trace that could be read whole"
+        return False, "FAIL: the log has no trace; export with --debug checksums or --debug tensors, build and flash"
+    whole = [c for c in comparisons if c.equal]
+    cut = [c for c in comparisons if not c.problem and c.broken_off and c.first(DIFFERS) is None and not c.equal]
+    bad = [c for c in comparisons if not c.equal and c not in cut]
+    if bad:
+        return False, f"FAIL: {len(bad)} of {len(comparisons)} runs differ or miss lines"
+    if not whole:
+        return False, "FAIL: no run of the log is whole"
+    note = f", {len(cut)} broke off" if cut else ""
+    return True, f"PASS: {len(whole)} of {len(comparisons)} runs equal in every layer{note}"
+
+
+def run_comparison(model_path: str, input_path: str, lines: Iterable[str], show=print) -> bool:
+    """What compare_log.py does: True when all is equal."""
+    from ..data import load_samples
+    from ..model import load_model
+
+    model = load_model(model_path)
+    compiled = compile_model(model)
+    ports = [(p.name, p.shape, p.dtype) for p in compiled.imported.inputs]
+    comparer = LogComparer(model, load_samples(input_path, ports), compiled)
+    reader, done = LogReader(), []
+    interrupted = False
+    try:
+        for comparison in comparer.runs(lines, reader):
+            done.append(comparison)
+            show("\n".join(describe_run(comparison, len(done))), flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
+    equal, verdict = judge(done, reader)
+    if interrupted and not done:
+        raise UserError("stopped before the log had a whole run")
+    show(f"{verdict} ({reader.lines} lines read, {reader.trace_lines} of the trace, {reader.damaged} damaged)")
+    return equal

@@ -1,0 +1,81 @@
+"""The log of a board, written on this machine: the same generated C and kernels, with the trace compiled in."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Dict, List, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from ..run.host import CFLAGS, HostProgram, host_compiler
+from .trace import HEADER_NAME, trace_header
+
+_DRIVER = """\
+/* Reads samples from stdin and runs the model on each; the trace prints. */
+#include "tvmgen_default.h"
+
+#include <stdio.h>
+
+{buffers}
+
+int main(void)
+{{
+    struct tvmgen_default_inputs inputs = {{{inputs}}};
+    struct tvmgen_default_outputs outputs = {{{outputs}}};
+    while ({read}) {{
+        if (tvmgen_default_run(&inputs, &outputs) != 0) {{
+            return 1;
+        }}
+    }}
+    return 0;
+}}
+"""
+
+
+def _driver(inputs: Sequence[dict], outputs: Sequence[dict]) -> str:
+    def size(kind: str, port: dict) -> str:
+        return f"TVMGEN_DEFAULT_{kind}_{port['c_name'].upper()}_SIZE"
+
+    ports = [("INPUT", port) for port in inputs] + [("OUTPUT", port) for port in outputs]
+    return _DRIVER.format(
+        buffers="\n".join(
+            f"static _Alignas(16) unsigned char {kind.lower()}_{port['c_name']}[{size(kind, port)}];"
+            for kind, port in ports
+        ),
+        inputs=", ".join(f".{p['c_name']} = input_{p['c_name']}" for p in inputs),
+        outputs=", ".join(f".{p['c_name']} = output_{p['c_name']}" for p in outputs),
+        read=" && ".join(
+            f"fread(input_{p['c_name']}, 1, {size('INPUT', p)}, stdin) == {size('INPUT', p)}" for p in inputs
+        ),
+    )
+
+
+def host_log(program: HostProgram, samples: Dict[str, np.ndarray], mode: str = "tensors") -> str:
+    """What a board with this project prints for `samples` (ONNX input name -> array [N, ...]), run on this machine.
+
+    mode: checksums or tensors
+    """
+    with tempfile.TemporaryDirectory(prefix="esp_tvm_log_") as name:
+        folder = Path(name)
+        (folder / HEADER_NAME).write_text(trace_header(program.metadata, mode), encoding="utf-8")
+        (folder / "driver.c").write_text(_driver(program.inputs, program.outputs), encoding="utf-8")
+        binary = folder / "program"
+        command: List[str] = [host_compiler(), *CFLAGS, f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"']
+        for include in [folder, *program.include_folders()]:
+            command += ["-I", str(include)]
+        command += [str(folder / "driver.c"), *map(str, program.sources()), "-o", str(binary), "-lm"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            first = next((line for line in done.stdout.splitlines() if "error" in line), done.stdout.strip()[:300])
+            raise UserError(f"{program.project}: its C does not compile with the trace: {first}")
+        blob = bytearray()
+        for index in range(len(next(iter(samples.values())))):
+            for port in program.inputs:
+                blob += np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"]).tobytes()
+        run = subprocess.run([str(binary)], input=bytes(blob), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if run.returncode != 0:
+        raise UserError(f"{program.project}: the host program failed with the trace: exit code {run.returncode}")
+    return run.stdout.decode("ascii", "replace")

@@ -1,0 +1,106 @@
+"""Which single constant of a layer, were it another, would give what the chip computed."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..compile.kernel_call import KernelCall
+
+_PIXELS = 24
+
+
+def find_parameter(call: KernelCall, x: np.ndarray, got: np.ndarray, channel: int) -> Optional[str]:
+    """Name the weight or bias of output `channel` whose change alone explains `got`, or None.
+
+    call: conv2d, depthwise_conv2d or dense; x: its input; got: its output on the chip, wrong in `channel` only
+    """
+    patches, weights, places = _patches(call, x, channel)
+    attributes = call.attributes
+    shift, clamp = int(attributes["shift"][channel]), attributes["clamp"]
+    wanted = got[..., channel].reshape(-1)
+    bias = int(attributes["bias"][channel])
+    acc = patches @ weights + bias
+    right = _requantize(acc, shift, clamp)
+    differing, equal = np.flatnonzero(right != wanted), np.flatnonzero(right == wanted)
+    some = np.concatenate([_spread(differing), _spread(equal)])
+
+    explanations = []
+    for j, weight in enumerate(weights):
+        values = np.arange(-128, 128)
+        tried = acc[some, None] + patches[some, j, None] * (values - weight)
+        fits = np.flatnonzero(np.all(_requantize(tried, shift, clamp) == wanted[some, None], axis=0))
+        for value in values[fits]:
+            if np.array_equal(_requantize(acc + patches[:, j] * (value - weight), shift, clamp), wanted):
+                explanations.append((j, int(weight), int(value)))
+    if explanations:
+        j, weight, value = _most_likely(explanations)
+        many = "" if len(explanations) == 1 else f" (or another of {len(explanations)} values that explain it as well)"
+        return f"weights: {places(j)} is {value} in place of {weight}{many}; a flipped byte or a stale default_lib0.c"
+    for change in _single_byte_changes(bias + (1 << (shift - 1) if shift > 0 else 0)):
+        if np.array_equal(_requantize(acc + change, shift, clamp), wanted):
+            return f"bias of output channel {channel}: off by {change}; a flipped byte or a stale default_lib0.c"
+    return None
+
+
+def _most_likely(explanations: Sequence[Tuple[int, int, int]]) -> Tuple[int, int, int]:
+    """The fewest flipped bits."""
+    return min(explanations, key=lambda e: bin((e[1] ^ e[2]) & 0xFF).count("1"))
+
+
+def _spread(indices: np.ndarray) -> np.ndarray:
+    """At most _PIXELS of them, evenly."""
+    return indices[:: max(1, -(-len(indices) // _PIXELS))]
+
+
+def _requantize(acc: np.ndarray, shift: int, clamp: Sequence[int]) -> np.ndarray:
+    acc = (acc + (1 << (shift - 1))) >> shift if shift > 0 else acc << -shift
+    return np.clip(np.clip(acc, -128, 127), int(clamp[0]), int(clamp[1]))
+
+
+def _single_byte_changes(value: int):
+    """What one changed byte of the stored int32 can add."""
+    stored = value & 0xFFFFFFFF
+    for position in range(4):
+        old = (stored >> (8 * position)) & 0xFF
+        for new in range(256):
+            if new != old:
+                change = (new - old) << (8 * position)
+                # The top byte carries the sign.
+                changed = (stored + change) & 0xFFFFFFFF
+                yield (changed - (1 << 32) if changed >> 31 else changed) - value
+
+
+def _patches(call: KernelCall, x: np.ndarray, channel: int):
+    """(inputs of every output value [pixels, taps], the channel's weights [taps], tap -> what it is called)."""
+    attributes = call.attributes
+    weights = attributes["weights"].astype(np.int64)
+    if call.operator == "dense":
+        rows = x.reshape(-1, x.shape[-1]).astype(np.int64)
+        return rows, weights[channel], lambda j: f"weight [{channel}, {j}] of [{weights.shape[0]}, {weights.shape[1]}]"
+    if call.operator == "conv2d":
+        own = weights[channel]
+        group = channel // (weights.shape[0] // attributes["groups"])
+        x = x[..., group * own.shape[-1] : (group + 1) * own.shape[-1]]
+    else:
+        own = weights[:, :, channel, None]
+        source = channel // (weights.shape[2] // x.shape[3])
+        x = x[..., source : source + 1]
+    kernel = own.shape[:2]
+    top, left, bottom, right = attributes["padding"]
+    padded = np.pad(x.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)))
+    height, width = call.output.shape[1:3]
+    (down, across), (dy, dx) = attributes["strides"], attributes["dilation"]
+    taps = [
+        padded[:, i * dy : i * dy + (height - 1) * down + 1 : down, j * dx : j * dx + (width - 1) * across + 1 : across]
+        for i in range(kernel[0])
+        for j in range(kernel[1])
+    ]
+    patches = np.stack(taps, axis=3).reshape(-1, own.size)
+
+    def name(tap: int) -> str:
+        i, j, c = np.unravel_index(tap, own.shape)
+        return f"of output channel {channel} the weight at row {i}, column {j}, input channel {c}"
+
+    return patches, own.reshape(-1), name
