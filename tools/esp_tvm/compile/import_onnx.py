@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from tvm import relay  # noqa: E402
 
 from ..errors import UserError  # noqa: E402
 from ..naming import c_identifier, shown  # noqa: E402
+
+# It would recommend tuning, which the references and the few operators without a kernel do not need.
+for _logger in ("te_compiler", "autotvm"):
+    logging.getLogger(_logger).setLevel(logging.ERROR)
 
 
 @dataclass
