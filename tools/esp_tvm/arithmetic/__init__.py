@@ -7,40 +7,104 @@ A quantized value q is worth q * 2^e. Images are NHWC. Everything is exact: inte
 Arguments of the wrong dtype or shape raise ValueError: they are mistakes of the program, never of its user.
 """
 
+from .broadcasting import (
+    add_broadcast,
+    compare,
+    div,
+    maximum,
+    minimum,
+    mul_broadcast,
+    prelu,
+    sub_broadcast,
+)
 from .common import rshift, sat8
 from .convolution import conv2d, dense, depthwise_conv2d
 from .elementwise import add, lookup, mul, requantize, sub
 from .matrix import channelwise, conv_transpose2d, matmul
 from .movement import reshape, transpose
+from .moves import (
+    argmax,
+    broadcast,
+    cast,
+    concat,
+    depth_to_space,
+    gather,
+    gather_rows,
+    pad,
+    resize_linear,
+    resize_nearest,
+    scatter_rows,
+    space_to_depth,
+    strided_slice,
+    tile,
+)
 from .normalization import log_softmax, normalize
 from .pooling import average_pool2d, max_pool2d
 from .quantization import dequantize, quantize
 from .recurrent import gru, lstm
+from .reduction import (
+    reduce_l1,
+    reduce_l2,
+    reduce_max,
+    reduce_mean,
+    reduce_min,
+    reduce_sum,
+    reduce_sum_square,
+)
 from .softmax import softmax
 
 __all__ = [
     "add",
+    "add_broadcast",
+    "argmax",
     "average_pool2d",
+    "broadcast",
+    "cast",
     "channelwise",
+    "compare",
+    "concat",
     "conv2d",
     "conv_transpose2d",
     "dense",
+    "depth_to_space",
     "depthwise_conv2d",
     "dequantize",
+    "div",
+    "gather",
+    "gather_rows",
     "gru",
     "log_softmax",
     "lookup",
     "lstm",
     "matmul",
     "max_pool2d",
+    "maximum",
+    "minimum",
     "mul",
+    "mul_broadcast",
     "normalize",
+    "pad",
+    "prelu",
     "quantize",
+    "reduce_l1",
+    "reduce_l2",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_min",
+    "reduce_sum",
+    "reduce_sum_square",
     "requantize",
     "reshape",
+    "resize_linear",
+    "resize_nearest",
     "rshift",
     "sat8",
+    "scatter_rows",
     "softmax",
+    "space_to_depth",
+    "strided_slice",
     "sub",
+    "sub_broadcast",
+    "tile",
     "transpose",
 ]

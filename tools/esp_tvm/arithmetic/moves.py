@@ -29,20 +29,23 @@ def broadcast(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def depth_to_space(x: np.ndarray, block: int, mode: str) -> np.ndarray:
-    """NCHW; mode DCR or CRD as in ONNX."""
-    n, c, h, w = x.shape
-    if mode == "DCR":
-        parts = x.reshape(n, block, block, c // block**2, h, w).transpose(0, 3, 4, 1, 5, 2)
-    else:
-        parts = x.reshape(n, c // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return np.ascontiguousarray(parts.reshape(n, c // block**2, h * block, w * block))
+    """NHWC; mode DCR or CRD as in ONNX: whether the place in a block or the channel comes first in the channels."""
+    n, h, w, c = x.shape
+    y = np.empty((n, h * block, w * block, c // block**2), x.dtype)
+    for row in range(block):
+        for column in range(block):
+            place = row * block + column
+            channels = (
+                np.s_[place :: block**2] if mode == "CRD" else np.s_[place * y.shape[3] : (place + 1) * y.shape[3]]
+            )
+            y[:, row::block, column::block] = x[..., channels]
+    return y
 
 
 def space_to_depth(x: np.ndarray, block: int) -> np.ndarray:
-    """NCHW, as in ONNX: the places within a block come before the channels."""
-    n, c, h, w = x.shape
-    parts = x.reshape(n, c, h // block, block, w // block, block).transpose(0, 3, 5, 1, 2, 4)
-    return np.ascontiguousarray(parts.reshape(n, c * block**2, h // block, w // block))
+    """NHWC, as in ONNX: the place in a block comes before the channel."""
+    parts = [x[:, row::block, column::block] for row in range(block) for column in range(block)]
+    return np.concatenate(parts, axis=3)
 
 
 def pad(x: np.ndarray, before: Sequence[int], after: Sequence[int], mode: str, value: int) -> np.ndarray:

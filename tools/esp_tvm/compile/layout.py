@@ -15,6 +15,8 @@ import tvm
 from tvm import relay
 from tvm.relay.transform.infer_layout_utils import InferCorrectLayoutOutput
 
+from .moves import fills_exactly, moved_data, with_data
+
 DESIRED_LAYOUTS = {
     # The documented two first; "default" is HWIO (HWOI when depthwise), which TVM's own code can also lower.
     "qnn.conv2d": ["NHWC", "default"],
@@ -74,7 +76,6 @@ def permutation(call: relay.Expr) -> Optional[Tuple[int, ...]]:
 
 def _shape(expr: relay.Expr) -> Tuple[int, ...]:
     return tuple(int(dim) for dim in expr.checked_type.shape)
-
 
 
 def _with_span(call: relay.Call, span) -> relay.Call:
@@ -143,31 +144,59 @@ class _RaiseDequantize(relay.ExprMutator):
     """dequantize, then move -> move, then dequantize: what only moves values moves int8."""
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
-        if is_call(call, "transpose", *_RESHAPES):
-            inner = args[0]
-            if is_call(inner, _DEQUANTIZE) and has_one_scale(inner):
-                moved = relay.Call(call.op, [inner.args[0], *args[1:]], call.attrs, call.type_args, call.span)
-                return relay.Call(inner.op, [moved, *inner.args[1:]], inner.attrs, inner.type_args, inner.span)
+        call = relay.Call(call.op, [self.visit(arg) for arg in call.args], call.attrs, call.type_args, call.span)
+        data = moved_data(call)
+        if data is not None and all(is_call(x, _DEQUANTIZE) and has_one_scale(x) for x in data):
+            first = data[0]
+            if all(_same_scale(first, x) for x in data) and fills_exactly(call, _exponent(first)):
+                moved = with_data(call, [x.args[0] for x in data], lambda v: _quantized_value(v, first))
+                return relay.Call(first.op, [moved, *first.args[1:]], first.attrs, first.type_args, first.span)
         if is_call(call, _QUANTIZE) and has_one_scale(call):
-            return self._quantize(call, args[0])
-        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+            return self._quantize(call, call.args[0])
+        return call
 
     def _quantize(self, call: relay.Call, x: relay.Expr) -> relay.Expr:
-        if is_call(x, _DEQUANTIZE) and has_one_scale(x) and _same_scale(call, x):
-            return x.args[0]
-        if is_call(x, "transpose", *_RESHAPES):
+        if is_call(x, _DEQUANTIZE) and has_one_scale(x):
+            if isinstance(x.args[0], relay.Constant):
+                return _quantized_constant(call, x)
+            if _same_scale(call, x):
+                return x.args[0]
+        data = moved_data(x)
+        if data is not None and str(call.attrs.out_dtype) == "int8":
             # Quantize first: the move is then one of bytes.
-            quantized = self._quantize(call, x.args[0])
-            return relay.Call(x.op, [quantized, *x.args[1:]], x.attrs, x.type_args, x.span)
+            moved = with_data(x, [self._quantize(call, one) for one in data], lambda v: _quantized_value(v, call))
+            return moved
         return relay.Call(call.op, [x, *call.args[1:]], call.attrs, call.type_args, call.span)
 
 
-def _same_scale(quantize: relay.Call, dequantize: relay.Call) -> bool:
-    same = all(
-        np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(quantize.args[1:], dequantize.args[1:])
-    )
-    return same and _dtype(dequantize.args[0]) == str(quantize.attrs.out_dtype)
+def _exponent(call: relay.Call) -> float:
+    """log2 of the scale of a quantize or dequantize (whole where the scale is a power of two)."""
+    return float(np.log2(np.float64(call.args[1].data.numpy())))
+
+
+def _quantized_value(value: float, call: relay.Call) -> int:
+    """One real number as int8 at the scale of `call`: sat8(floor(x / scale + 1/2))."""
+    scaled = value / float(call.args[1].data.numpy()) + float(call.args[2].data.numpy())
+    return int(np.clip(np.floor(np.clip(np.nan_to_num(scaled), -1e6, 1e6) + 0.5), -128, 127))
+
+
+def _quantized_constant(quantize: relay.Call, dequantize: relay.Call) -> relay.Expr:
+    scale, zero = (float(a.data.numpy()) for a in dequantize.args[1:])
+    values = (dequantize.args[0].data.numpy().astype(np.float64) - zero) * scale
+    scale, zero = (float(a.data.numpy()) for a in quantize.args[1:])
+    info = np.iinfo(str(quantize.attrs.out_dtype))
+    values = np.clip(np.floor(values / scale + 0.5) + zero, info.min, info.max)
+    return relay.const(values.astype(info.dtype))
+
+
+def _same_scale(one: relay.Call, other: relay.Call) -> bool:
+    """Whether two of quantize and dequantize have the same int8 values stand for the same real ones."""
+    same = all(np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(one.args[1:], other.args[1:]))
+    return same and _quantized_dtype(one) == _quantized_dtype(other)
+
+
+def _quantized_dtype(call: relay.Call) -> str:
+    return str(call.attrs.out_dtype) if is_call(call, _QUANTIZE) else _dtype(call.args[0])
 
 
 def _dtype(expr: relay.Expr) -> str:
@@ -176,7 +205,10 @@ def _dtype(expr: relay.Expr) -> str:
         return expr.checked_type.dtype
     if is_call(expr, _QUANTIZE):
         return str(expr.attrs.out_dtype)
-    return _dtype(expr.args[0])
+    data = moved_data(expr)
+    if data is None:
+        raise AssertionError("only quantizations and moves lie behind a dequantize")
+    return _dtype(data[0])
 
 
 class _MergeReshapes(relay.ExprMutator):
@@ -238,7 +270,8 @@ def _axis_after_reshape(old: Sequence[int], axis: int, new: Sequence[int]) -> Op
 
 def simplify_layout(mod: tvm.IRModule) -> tvm.IRModule:
     """Cancel transposes that meet, fold those of constants, and leave the others on int8 values."""
-    for mutator in (_FoldIntoConstants, _SinkTransposes, _RaiseDequantize, _FoldIntoConstants, _MergeReshapes):
+    steps = (_FoldIntoConstants, _RaiseDequantize, _MergeReshapes)
+    for mutator in (*steps, _SinkTransposes, *steps):
         mod = rewrite_main(mod, mutator())
     # The sinking copies a transpose to each consumer of a tensor.
     return relay.transform.EliminateCommonSubexpr()(mod)

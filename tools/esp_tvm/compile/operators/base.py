@@ -101,12 +101,12 @@ class Emitter:
         self.constants.append((c_type, full, array, comment))
         return full
 
-    def struct(self, c_type: str, **fields: Any) -> str:
+    def struct(self, c_type: str, struct_name: str = "parameters", **fields: Any) -> str:
         """Declare the kernel's parameters, filled by field name; returns an expression for their address."""
-        lines = [f"    static const {c_type} parameters = {{"]
+        lines = [f"    static const {c_type} {struct_name} = {{"]
         lines += [f"        .{key} = {_initializer(value)}," for key, value in fields.items()]
-        self.parameters = lines + ["    };"]
-        return "&parameters"
+        self.parameters += lines + ["    };"]
+        return f"&{struct_name}"
 
     def line(self, text: str) -> None:
         """Append a statement to the function."""

@@ -1,0 +1,71 @@
+"""Which Relay operators only move values: what is true of them for float values is true of int8 values too.
+
+A quantize may be done before a move, a dequantize after it: rounding and saturating one value does not depend on
+where it lies. So every move is brought down to one of bytes, whether a kernel or TVM's own C then does it.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, List, Optional
+
+import numpy as np
+import tvm
+from tvm import relay
+
+_ALWAYS = frozenset(
+    "broadcast_to copy expand_dims layout_transform nn.batch_flatten nn.depth_to_space nn.mirror_pad "
+    "nn.space_to_depth repeat reshape reverse squeeze strided_slice tile transpose".split()
+)
+
+
+def _is(expr: relay.Expr, *names: str) -> bool:
+    return isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) and expr.op.name in names
+
+
+def _constant(expr: relay.Expr) -> bool:
+    return isinstance(expr, relay.Constant)
+
+
+def moved_data(call: relay.Expr) -> Optional[List[relay.Expr]]:
+    """The expressions whose values `call` moves, or None when it computes something."""
+    if not isinstance(call, relay.Call) or not isinstance(call.op, tvm.ir.Op):
+        return None
+    name = call.op.name
+    if name in _ALWAYS:
+        return [call.args[0]]
+    if name == "concatenate":
+        return list(call.args[0].fields) if isinstance(call.args[0], relay.Tuple) else None
+    if name in ("image.resize1d", "image.resize2d", "image.resize3d"):
+        inside = str(call.attrs.coordinate_transformation_mode) != "tf_crop_and_resize"
+        return [call.args[0]] if str(call.attrs.method) == "nearest_neighbor" and inside else None
+    # Indices that are values themselves have a meaning of their own: only where they are given beforehand.
+    if name in ("take", "gather_nd", "gather", "reverse_sequence"):
+        return [call.args[0]] if _constant(call.args[1]) else None
+    if name == "nn.pad":
+        return [call.args[0]] if _constant(call.args[1]) else None
+    if name == "scatter_nd":
+        return [call.args[0], call.args[2]] if _constant(call.args[1]) and str(call.attrs.mode) == "update" else None
+    return None
+
+
+def with_data(call: relay.Call, data: List[relay.Expr], pad_value: Optional[Callable] = None) -> relay.Call:
+    """The move `call` on other values; pad_value(float) gives the int8 value that a padding is filled with."""
+    name = call.op.name
+    args = list(call.args)
+    if name == "concatenate":
+        args = [relay.Tuple(data, call.args[0].span)]
+    elif name == "scatter_nd":
+        args = [data[0], call.args[1], data[1]]
+    else:
+        args[0] = data[0]
+        if name == "nn.pad":
+            args[1] = relay.const(np.int8(pad_value(float(call.args[1].data.numpy()))))
+    return relay.Call(call.op, args, call.attrs, None, call.span)
+
+
+def fills_exactly(call: relay.Call, exponent: int) -> bool:
+    """Whether what the move adds of its own (the value of a padding) is an int8 value at `exponent`."""
+    if not _is(call, "nn.pad") or str(call.attrs.pad_mode) != "constant":
+        return True
+    scaled = float(call.args[1].data.numpy()) * 2.0**-exponent
+    return scaled == np.floor(scaled) and -128 <= scaled <= 127

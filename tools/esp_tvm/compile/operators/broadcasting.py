@@ -1,0 +1,335 @@
+"""Operators on two tensors of any shapes that broadcast; one of them may be constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_constant, is_op
+
+from . import base
+from .base import Operand, Operator, Parsed, Refusal
+from .moves import steps_of
+
+MAX_AXES = 6
+
+
+@dataclass
+class _Side:
+    """An operand: an activation (`operand`) or a constant (`values`), with its exponent."""
+
+    operand: Optional[Operand]
+    values: Optional[np.ndarray]
+    exponent: int
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        return self.operand.shape if self.values is None else self.values.shape
+
+
+def read_side(call: relay.Expr) -> _Side:
+    """The operand behind a dequantize."""
+    if not isinstance(call.args[0], relay.Constant):
+        operand = base.read_dequantize(call)
+        return _Side(operand, None, operand.exponent)
+    constant = base.read_constant(call)
+    if constant.values.dtype != np.int8:
+        raise Refusal(f"its constant is {constant.values.dtype}; kernels exist for int8")
+    if constant.exponents.size != 1:
+        raise Refusal("its constant has more than one scale")
+    return _Side(None, constant.values, int(constant.exponents.reshape(())))
+
+
+def broadcast_steps(shape: Sequence[int], sides: Sequence[Sequence[int]]) -> Tuple[List[int], List[List[int]]]:
+    """(merged shape, steps of each side along it): the axes of `shape`, merged where all sides allow it."""
+    steps = []
+    for side in sides:
+        padded = [1] * (len(shape) - len(side)) + list(side)
+        steps.append([0 if size == 1 else step for size, step in zip(padded, steps_of(padded))])
+    merged: List[List[int]] = []
+    for size, *axis in zip(shape, *steps):
+        if size == 1:
+            continue
+        if merged and all(outer == inner * size for outer, inner in zip(merged[-1][1:], axis)):
+            merged[-1] = [merged[-1][0] * size, *axis]
+        else:
+            merged.append([size, *axis])
+    merged = merged or [[1] + [0] * len(sides)]
+    if len(merged) > MAX_AXES:
+        raise Refusal(f"its shapes broadcast along {len(merged)} groups of axes, the kernel takes {MAX_AXES}")
+    return [axis[0] for axis in merged], [[axis[1 + i] for axis in merged] for i in range(len(sides))]
+
+
+class _Broadcast(Operator):
+    """q(act(op(dq(a), dq(b)))); in no operator both are constant."""
+
+    relay_op = ""
+
+    def patterns(self):
+        op = is_op(self.relay_op)(base.dequantized(), base.dequantized())
+        return [base.quantized(base.activated(op))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        a, b = (read_side(arg) for arg in body.args)
+        attributes = {**self.shifts(a, b, output), "clamp": clamp}
+        return self.parsed(a, b, output, attributes)
+
+    @staticmethod
+    def parsed(a: _Side, b: _Side, output: Operand, attributes: dict) -> Parsed:
+        if a.values is not None and b.values is not None:
+            raise Refusal("both its inputs are constant")
+        broadcast_steps(output.shape, [a.shape, b.shape])
+        for side, first in ((a, True), (b, False)):
+            if side.values is not None:
+                attributes.update(constant=side.values, constant_first=first)
+        return Parsed([side.operand for side in (a, b) if side.operand is not None], output, attributes)
+
+    def shifts(self, a: _Side, b: _Side, output: Operand) -> dict:
+        raise NotImplementedError
+
+    def value(self, call, a: relay.Expr, b: relay.Expr) -> relay.Expr:
+        """The int32 value before requantization."""
+        raise NotImplementedError
+
+    def reference(self, call, *inputs):
+        attributes = call.attributes
+        value = self.value(call, *both_wide(call, inputs))
+        return base.requantize_expr(value, attributes["shift"], attributes["clamp"])
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        parameters = c.struct("esp_dl_broadcast_t", **places(call, c, inputs), min=a["clamp"][0], max=a["clamp"][1])
+        first, second = operand_names(call, c, inputs)
+        c.line(f"esp_dl_{self.name}_s8({first}, {second}, {parameters}, {output});")
+
+
+def both_wide(call, inputs: Sequence[relay.Expr]) -> List[relay.Expr]:
+    """Both operands as int32."""
+    operands = [base.widen(x) for x in inputs]
+    constant = call.attributes.get("constant")
+    if constant is not None:
+        position = 0 if call.attributes["constant_first"] else 1
+        operands.insert(position, relay.const(constant.astype(np.int32)))
+    return operands
+
+
+def shifted(call, operands: Sequence[relay.Expr]) -> List[relay.Expr]:
+    """Both operands at the finer exponent."""
+    shifts = (call.attributes["shift_a"], call.attributes["shift_b"])
+    return [relay.left_shift(x, relay.const(shift)) for x, shift in zip(operands, shifts)]
+
+
+def operand_names(call, c, inputs: Sequence[str]) -> List[str]:
+    """The C names of both operands, the constant declared."""
+    names = list(inputs)
+    constant = call.attributes.get("constant")
+    if constant is not None:
+        name = c.constant("constant", constant, f"the constant operand {list(constant.shape)}")
+        names.insert(0 if call.attributes["constant_first"] else 1, name)
+    return names
+
+
+def places(call, c, inputs) -> dict:
+    """The fields of esp_dl_broadcast_t but for the bounds."""
+    a = call.attributes
+    shapes = [tensor.shape for tensor in call.inputs]
+    if a.get("constant") is not None:
+        shapes.insert(0 if a["constant_first"] else 1, a["constant"].shape)
+    shape, (step_a, step_b) = broadcast_steps(call.output.shape, shapes)
+    return {
+        "rank": len(shape),
+        "shape": shape,
+        "step_a": step_a,
+        "step_b": step_b,
+        "shift_a": a.get("shift_a", 0),
+        "shift_b": a.get("shift_b", 0),
+        "shift": a.get("shift", 0),
+    }
+
+
+def _common_shifts(a: _Side, b: _Side) -> dict:
+    finer = min(a.exponent, b.exponent)
+    shifts = {"shift_a": a.exponent - finer, "shift_b": b.exponent - finer}
+    # |x| <= 128 shifted by 22 bits, twice, still fits int32.
+    if max(shifts.values()) > 22:
+        raise Refusal(f"the exponents {a.exponent} and {b.exponent} of its inputs lie too far apart")
+    return shifts
+
+
+class AddBroadcast(_Broadcast):
+    """Both inputs shifted to the finer exponent, added, requantized."""
+
+    name = "add_broadcast"
+    relay_op = "add"
+
+    def shifts(self, a, b, output):
+        shift = max(output.exponent - min(a.exponent, b.exponent), -8)
+        if shift > 30:
+            raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
+        return {**_common_shifts(a, b), "shift": shift}
+
+    def value(self, call, a, b):
+        return relay.add(*shifted(call, (a, b)))
+
+
+class SubBroadcast(AddBroadcast):
+    """Both inputs shifted to the finer exponent, subtracted, requantized."""
+
+    name = "sub_broadcast"
+    relay_op = "subtract"
+
+    def value(self, call, a, b):
+        return relay.subtract(*shifted(call, (a, b)))
+
+
+class Maximum(AddBroadcast):
+    """Both inputs shifted to the finer exponent, the larger one requantized."""
+
+    name = relay_op = "maximum"
+
+    def value(self, call, a, b):
+        return relay.maximum(*shifted(call, (a, b)))
+
+
+class Minimum(AddBroadcast):
+    """Both inputs shifted to the finer exponent, the smaller one requantized."""
+
+    name = relay_op = "minimum"
+
+    def value(self, call, a, b):
+        return relay.minimum(*shifted(call, (a, b)))
+
+
+class MulBroadcast(_Broadcast):
+    """The product, requantized."""
+
+    name = "mul_broadcast"
+    relay_op = "multiply"
+
+    def shifts(self, a, b, output):
+        return {"shift": min(max(output.exponent - a.exponent - b.exponent, -8), 16)}
+
+    def value(self, call, a, b):
+        return relay.multiply(a, b)
+
+
+class Div(_Broadcast):
+    """The quotient of the integers, scaled and rounded once."""
+
+    name = "div"
+    relay_op = "divide"
+
+    def shifts(self, a, b, output):
+        shift = output.exponent - a.exponent + b.exponent
+        if abs(shift) > 20:
+            raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
+        return {"shift": shift}
+
+    def reference(self, call, *inputs):
+        a, b = both_wide(call, inputs)
+        shift, zero = call.attributes["shift"], relay.const(0)
+        negative = relay.less(b, zero)
+        # Both operands broadcast first: `where` wants one shape.
+        a = relay.add(a, relay.multiply(b, zero))
+        b = relay.add(relay.abs(b), relay.multiply(a, zero))
+        a = relay.where(negative, relay.negative(a), a)
+        divisor = relay.left_shift(b, relay.const(max(shift, 0)))
+        numerator = relay.left_shift(a, relay.const(max(-shift, 0)))
+        numerator = relay.add(relay.multiply(numerator, relay.const(2)), divisor)
+        safe = relay.maximum(relay.multiply(divisor, relay.const(2)), relay.const(1))
+        y = relay.clip(relay.floor_divide(numerator, safe), *base.INT8)
+        by_zero = relay.where(
+            relay.greater(a, zero), relay.full_like(a, relay.const(127)), relay.full_like(a, relay.const(-128))
+        )
+        by_zero = relay.where(relay.equal(a, zero), a, by_zero)
+        y = relay.where(relay.equal(b, zero), by_zero, y)
+        return relay.cast(relay.clip(y, *call.attributes["clamp"]), "int8")
+
+
+class PRelu(Operator):
+    """q(relu(dq(x)) + min(dq(x), 0) * dq(slope)), the form `normalize` gives PRelu; slope is constant."""
+
+    name = "prelu"
+
+    def patterns(self):
+        negative = is_op("minimum")(base.dequantized(), is_constant())
+        scaled = is_op("multiply")(negative, base.constant_weights())
+        return [base.quantized(is_op("add")(is_op("nn.relu")(base.dequantized()), scaled))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        relu, scaled = root.args[0].args
+        minimum = scaled.args[0]
+        if not relu.args[0].args[0].same_as(minimum.args[0].args[0]) or minimum.args[1].data.numpy().any():
+            raise Refusal("it is not a PRelu")
+        x, slope = base.read_dequantize(relu.args[0]), read_side(scaled.args[1])
+        broadcast_steps(output.shape, [x.shape, slope.shape])
+        if x.shape != output.shape:
+            raise Refusal("its slope is larger than its input")
+        attributes = {
+            "slope": slope.values,
+            "shift": min(max(output.exponent - x.exponent, -8), 9),
+            "shift_negative": min(max(output.exponent - x.exponent - slope.exponent, -8), 16),
+            "clamp": base.INT8,
+        }
+        return Parsed([x], output, attributes)
+
+    def reference(self, call, x):
+        a = call.attributes
+        wide = base.widen(x)
+        positive = base.requantize_expr(wide, a["shift"], a["clamp"])
+        product = relay.multiply(wide, relay.const(a["slope"].astype(np.int32)))
+        negative = base.requantize_expr(product, a["shift_negative"], a["clamp"])
+        return relay.where(relay.less(wide, relay.const(0)), negative, positive)
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        shape, (step_x, step_slope) = broadcast_steps(call.output.shape, [call.inputs[0].shape, a["slope"].shape])
+        where = {
+            "rank": len(shape),
+            "shape": shape,
+            "step_a": step_x,
+            "step_b": step_slope,
+            "shift": a["shift"],
+            "min": a["clamp"][0],
+            "max": a["clamp"][1],
+        }
+        parameters = c.struct("esp_dl_prelu_t", places=where, shift_negative=a["shift_negative"])
+        slope = c.constant("slope", a["slope"], f"slope {list(a['slope'].shape)}")
+        c.line(f"esp_dl_prelu_s8({inputs[0]}, {slope}, {parameters}, {output});")
+
+
+class Compare(Operator):
+    """dq(a) compared with dq(b): a tensor of bool, not quantized."""
+
+    name = "compare"
+    RELATIONS = ("equal", "greater", "greater_equal", "less", "less_equal")
+
+    def patterns(self):
+        return [is_op(relation)(base.dequantized(), base.dequantized()) for relation in self.RELATIONS]
+
+    def parse(self, root):
+        a, b = (read_side(arg) for arg in root.args)
+        output = Operand(root, root.checked_type.dtype)
+        attributes = {"relation": root.op.name, **_common_shifts(a, b)}
+        return _Broadcast.parsed(a, b, output, attributes)
+
+    def reference(self, call, *inputs):
+        relation = getattr(relay, call.attributes["relation"])
+        return relation(*shifted(call, both_wide(call, inputs)))
+
+    def emit(self, call, c, inputs, output):
+        fields = places(call, c, inputs)
+        names = operand_names(call, c, inputs)
+        relation = call.attributes["relation"]
+        if relation.startswith("less"):
+            # a < b is b > a.
+            relation, names = relation.replace("less", "greater"), names[::-1]
+            for one, other in (("step_a", "step_b"), ("shift_a", "shift_b")):
+                fields[one], fields[other] = fields[other], fields[one]
+        parameters = c.struct("esp_dl_broadcast_t", **fields)
+        c.line(f"esp_dl_{relation}_s8({names[0]}, {names[1]}, {parameters}, {output});")

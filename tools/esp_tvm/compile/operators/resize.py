@@ -1,0 +1,153 @@
+"""Resizing of images."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op, wildcard
+
+from . import base
+from .base import Operand, Operator, Parsed, Refusal
+from .movement import _int8
+from .moves import emit_gather
+
+WEIGHT_BITS = 10
+
+
+def source_places(size: int, output: int, mode: str) -> np.ndarray:
+    """Where each output place lies on the axis of the input, in float64 (ONNX's coordinate_transformation_mode)."""
+    places = np.arange(output, dtype=np.float64)
+    scale = output / size
+    if mode == "half_pixel":
+        return (places + 0.5) / scale - 0.5
+    if mode == "pytorch_half_pixel":
+        return (places + 0.5) / scale - 0.5 if output > 1 else np.zeros(output)
+    if mode == "tf_half_pixel_for_nn":
+        return (places + 0.5) / scale
+    if mode == "align_corners":
+        return places * (size - 1) / (output - 1) if output > 1 else np.zeros(output)
+    if mode == "asymmetric":
+        return places / scale
+    raise Refusal(f"its coordinate transformation is {mode}")
+
+
+def nearest_indices(size: int, output: int, mode: str, rounding: str) -> np.ndarray:
+    """The input place of each output place (ONNX's nearest_mode)."""
+    places = source_places(size, output, mode)
+    # A place meant to lie on a border must not fall to the other side by the last bit of a division.
+    places = np.round(places, 9)
+    if rounding == "round_prefer_floor":
+        index = np.ceil(places - 0.5)
+    elif rounding in ("round_prefer_ceil", "round"):
+        index = np.floor(places + 0.5)
+    elif rounding == "floor":
+        index = np.floor(places)
+    elif rounding == "ceil":
+        index = np.ceil(places)
+    else:
+        raise Refusal(f"its rounding is {rounding}")
+    return np.clip(index, 0, size - 1).astype(np.int64)
+
+
+def interpolation(size: int, output: int, mode: str) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(lower place, upper place, weight of the upper one in units of 2^-10) of each output place."""
+    places = np.clip(source_places(size, output, mode), 0, size - 1)
+    low = np.floor(places).astype(np.int64)
+    weight = np.floor((places - low) * (1 << WEIGHT_BITS) + 0.5).astype(np.int64)
+    return low, np.minimum(low + 1, size - 1), weight
+
+
+def _check_layout(attrs) -> None:
+    if str(attrs.layout) != "NHWC":
+        raise Refusal(f"its layout is {attrs.layout}; the kernel takes NHWC")
+
+
+class ResizeNearest(Operator):
+    """Each place of the result holds one place of the input."""
+
+    name = "resize_nearest"
+
+    def patterns(self):
+        return [is_op("image.resize2d")(wildcard())]
+
+    def parse(self, root):
+        attrs = root.attrs
+        if str(attrs.method) != "nearest_neighbor":
+            raise Refusal(f"its method is {attrs.method}")
+        x = _int8(root.args[0])
+        _check_layout(attrs)
+        output = Operand(root, x.dtype)
+        mode, rounding = str(attrs.coordinate_transformation_mode), str(attrs.rounding_method) or "round"
+        rows, columns = (nearest_indices(x.shape[axis], output.shape[axis], mode, rounding) for axis in (1, 2))
+        return Parsed([x], output, {"rows": rows, "columns": columns})
+
+    def reference(self, call, x):
+        x = relay.take(x, relay.const(call.attributes["rows"]), axis=1)
+        return relay.take(x, relay.const(call.attributes["columns"]), axis=2)
+
+    def emit(self, call, c, inputs, output):
+        n, _, _, channels = shape = call.inputs[0].shape
+        indices = [np.arange(n), call.attributes["rows"], call.attributes["columns"], np.arange(channels)]
+        emit_gather(call, c, inputs[0], output, shape, indices)
+
+
+class ResizeLinear(Operator):
+    """Weighted sum of four values, the weights rounded to 2^-10."""
+
+    name = "resize_linear"
+
+    def patterns(self):
+        return [base.quantized(base.activated(is_op("image.resize2d")(base.dequantized())))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        attrs = body.attrs
+        if str(attrs.method) != "linear":
+            raise Refusal(f"its method is {attrs.method}")
+        x = base.read_dequantize(body.args[0])
+        _check_layout(attrs)
+        mode = str(attrs.coordinate_transformation_mode)
+        rows, columns = (interpolation(x.shape[axis], output.shape[axis], mode) for axis in (1, 2))
+        shift = output.exponent - x.exponent
+        if not 1 <= shift + 2 * WEIGHT_BITS <= 28:
+            raise Refusal(f"its exponents {x.exponent} and {output.exponent} lie too far apart")
+        return Parsed([x], output, {"rows": rows, "columns": columns, "shift": shift, "clamp": clamp})
+
+    def reference(self, call, x):
+        a = call.attributes
+        wide = base.widen(x)
+        for axis, (low, high, weight) in ((1, a["rows"]), (2, a["columns"])):
+            shape = [-1 if i == axis else 1 for i in range(4)]
+            upper = weight.reshape(shape).astype(np.int32)
+            lower = ((1 << WEIGHT_BITS) - upper).astype(np.int32)
+            wide = relay.add(
+                relay.multiply(relay.take(wide, relay.const(low), axis=axis), relay.const(lower)),
+                relay.multiply(relay.take(wide, relay.const(high), axis=axis), relay.const(upper)),
+            )
+        return base.requantize_expr(wide, a["shift"] + 2 * WEIGHT_BITS, a["clamp"])
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        tables = {}
+        for name, (low, high, weight) in (("row", a["rows"]), ("column", a["columns"])):
+            tables[name] = {
+                "low": c.constant(f"{name}_low", low.astype(np.int32), f"the lower {name} of each"),
+                "high": c.constant(f"{name}_high", high.astype(np.int32), f"the upper {name} of each"),
+                "weight": c.constant(f"{name}_weight", weight.astype(np.int16), "of the upper one, * 2^10"),
+            }
+        parameters = c.struct(
+            "esp_dl_resize_linear_t",
+            input=dict(zip("nhwc", call.inputs[0].shape)),
+            output=dict(zip("nhwc", call.output.shape)),
+            **tables,
+            shift=a["shift"] + 2 * WEIGHT_BITS,
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+        )
+        c.line(f"esp_dl_resize_linear_s8({inputs[0]}, {parameters}, {output});")
+
+    def macs(self, call):
+        return 4 * call.output.elements
