@@ -5,13 +5,50 @@ from __future__ import annotations
 from typing import Dict
 
 from .base import Emitter, Operand, Operator, Parsed, Refusal
+from .broadcasting import (
+    AddBroadcast,
+    Compare,
+    Div,
+    Maximum,
+    Minimum,
+    MulBroadcast,
+    PRelu,
+    SubBroadcast,
+)
+from .channelwise import Channelwise
 from .conv import Conv2d, DepthwiseConv2d
+from .conv_transpose import ConvTranspose2d
 from .dense import Dense
 from .elementwise import Add, Mul, Requantize, Sub
+from .log_softmax import LogSoftmax
 from .lookup import Lookup
+from .matmul import MatMul
 from .movement import Reshape, Transpose
+from .moves import (
+    Broadcast,
+    Concat,
+    DepthToSpace,
+    Gather,
+    GatherRows,
+    Pad,
+    ScatterRows,
+    SpaceToDepth,
+    StridedSlice,
+    Tile,
+)
 from .pooling import AveragePool2d, MaxPool2d
 from .quantization import Dequantize, Quantize
+from .reduction import (
+    ArgMax,
+    ReduceL1,
+    ReduceL2,
+    ReduceMax,
+    ReduceMean,
+    ReduceMin,
+    ReduceSum,
+    ReduceSumSquare,
+)
+from .resize import ResizeLinear, ResizeNearest
 from .softmax import Softmax
 
 # Larger patterns first: what they take, a smaller one (a lone requantize, quantize, ...) must not take apart.
@@ -20,15 +57,47 @@ OPERATORS: Dict[str, Operator] = {
     for operator in (
         Conv2d(),
         DepthwiseConv2d(),
+        ConvTranspose2d(),
         Dense(),
+        MatMul(),
+        Channelwise(),
+        PRelu(),
         Add(),
         Sub(),
         Mul(),
+        AddBroadcast(),
+        SubBroadcast(),
+        MulBroadcast(),
+        Div(),
+        Maximum(),
+        Minimum(),
+        Compare(),
+        ReduceL2(),
+        ReduceSumSquare(),
+        ReduceL1(),
+        ReduceSum(),
+        ReduceMean(),
+        ReduceMax(),
+        ReduceMin(),
+        ArgMax(),
+        ResizeLinear(),
         AveragePool2d(),
         MaxPool2d(),
         Lookup(),
+        LogSoftmax(),
         Softmax(),
         Requantize(),
+        ResizeNearest(),
+        StridedSlice(),
+        Concat(),
+        Pad(),
+        Gather(),
+        GatherRows(),
+        ScatterRows(),
+        Tile(),
+        Broadcast(),
+        DepthToSpace(),
+        SpaceToDepth(),
         Transpose(),
         Reshape(),
         Quantize(),

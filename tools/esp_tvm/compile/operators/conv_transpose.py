@@ -1,0 +1,104 @@
+"""Transposed convolutions with constant weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op
+
+from . import base
+from .base import Operator, Parsed, Refusal
+from .conv import emit_weighted, window_fields
+
+
+class ConvTranspose2d(Operator):
+    """q(act(conv2d_transpose(dq(x), dq(w)) + dq(b))), NHWC."""
+
+    name = "conv_transpose2d"
+
+    def patterns(self):
+        conv = is_op("nn.conv2d_transpose")(base.dequantized(), base.constant_weights())
+        with_bias = is_op("add")(conv, base.constant_weights())
+        return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        bias = None
+        if body.op.name == "add":
+            body, bias = body.args
+        x = base.read_dequantize(body.args[0])
+        constant = base.read_constant(body.args[1])
+        attrs = body.attrs
+        if str(attrs.data_layout) != "NHWC":
+            raise Refusal(f"its layout is {attrs.data_layout}; kernels exist for NHWC")
+        if constant.values.dtype != np.int8:
+            raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
+        groups, outputs = int(attrs.groups), int(output.shape[3])
+        layout = str(attrs.kernel_layout)
+        if constant.exponents.size > 1 and layout[constant.axis] != "O":
+            raise Refusal("its weights have one scale per input channel")
+        weights = _as_ohwi(constant.values, layout, groups)
+        exponents = np.tile(constant.exponents.reshape(-1), outputs // constant.exponents.size)
+        bias = base.read_bias(bias, outputs, exponents + x.exponent)
+        weights, bias, shift = base.requantize_shift(weights, bias, output.exponent - x.exponent - exponents)
+        return Parsed(
+            [x],
+            output,
+            {
+                "weights": weights,
+                "bias": bias,
+                "shift": shift,
+                "strides": tuple(int(v) for v in attrs.strides),
+                "padding": tuple(int(v) for v in attrs.padding),
+                "dilation": tuple(int(v) for v in attrs.dilation),
+                "output_padding": tuple(int(v) for v in attrs.output_padding),
+                "groups": groups,
+                "clamp": clamp,
+            },
+        )
+
+    def reference(self, call, x):
+        # Zeros between the pixels, then a convolution with the filter turned around, then the padding cut off.
+        a = call.attributes
+        weights = a["weights"][:, ::-1, ::-1].transpose(0, 3, 1, 2)
+        reach = [(k - 1) * d for k, d in zip(weights.shape[2:], a["dilation"])]
+        spread = relay.nn.dilate(
+            relay.transpose(base.widen(x), [0, 3, 1, 2]), strides=[1, 1, *a["strides"]], dilation_value=0.0
+        )
+        acc = relay.nn.conv2d(
+            spread,
+            relay.const(np.ascontiguousarray(weights).astype(np.int32)),
+            padding=(*reach, reach[0] + a["output_padding"][0], reach[1] + a["output_padding"][1]),
+            dilation=a["dilation"],
+            groups=a["groups"],
+            channels=weights.shape[0],
+            kernel_size=weights.shape[2:],
+            out_dtype="int32",
+        )
+        begin = list(a["padding"][:2])
+        end = [begin[0] + call.output.shape[1], begin[1] + call.output.shape[2]]
+        acc = relay.strided_slice(acc, begin=begin, end=end, axes=[2, 3])
+        acc = relay.add(relay.transpose(acc, [0, 2, 3, 1]), relay.const(a["bias"]))
+        return base.requantize_expr(acc, a["shift"], a["clamp"])
+
+    def emit(self, call, c, inputs, output):
+        weights = call.attributes["weights"]
+        parameters = c.struct(
+            "esp_dl_conv2d_t",
+            **window_fields(call, weights.shape[1:3]),
+            groups=call.attributes["groups"],
+            **emit_weighted(call, c, weights, "OHWI"),
+        )
+        c.line(f"esp_dl_conv_transpose2d_s8({inputs[0]}, {parameters}, {output});")
+
+    def macs(self, call):
+        return call.inputs[0].elements * int(np.prod(call.attributes["weights"].shape[:3])) // call.attributes["groups"]
+
+
+def _as_ohwi(values: np.ndarray, layout: str, groups: int) -> np.ndarray:
+    """Filters in `layout`, I all input channels and O the output channels of one group, as [O, kh, kw, I/groups]."""
+    i, o, h, w = values.transpose([layout.index(letter) for letter in "IOHW"]).shape
+    weights = values.transpose([layout.index(letter) for letter in "IOHW"])
+    weights = weights.reshape(groups, i // groups, o, h, w).transpose(0, 2, 3, 4, 1)
+    return np.ascontiguousarray(weights.reshape(groups * o, h, w, i // groups))

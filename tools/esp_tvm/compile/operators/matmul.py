@@ -1,0 +1,135 @@
+"""Products of two activations, or of an activation and a stack of constant matrices."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import numpy as np
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_op
+
+from ..kernel_call import KernelCall
+from ..layout import is_call, permutation
+from . import base
+from .base import Operand, Operator, Parsed, Refusal
+
+
+class MatMul(Operator):
+    """q(act(matmul(dq(a), dq(b)))): a [batch, rows, inner], b [batch, inner, columns] or that transposed."""
+
+    name = "matmul"
+
+    def patterns(self):
+        any_operand = base.dequantized()
+        transposed = base.dequantized(is_op("transpose")(base.wildcard()))
+        found = []
+        # A transpose of b alone needs no code: the kernel reads b by columns.
+        for right in (transposed, any_operand):
+            for name in ("nn.batch_matmul", "nn.dense", "nn.matmul"):
+                found.append(base.quantized(base.activated(is_op(name)(any_operand, right))))
+        return found
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        transpose_b = _reads_by_rows(body)
+        (a, left), (b, right) = (_operand(arg) for arg in body.args)
+        if a is None and b is None:
+            raise Refusal("both its operands are constants")
+        exponents = [x.exponent if x is not None else constant[1] for x, constant in ((a, left), (b, right))]
+        inputs = [x for x in (a, b) if x is not None]
+        if b is not None and _swaps_last(b.expr):
+            # The expression below the transpose is at the border of the match.
+            inputs[-1] = Operand(b.expr.args[0], b.dtype, b.exponent)
+            transpose_b = not transpose_b
+        if inputs[0].shape[-1:] == () or any(len(x.shape) < 2 for x in inputs):
+            raise Refusal("an operand is a vector")
+        inner = body.args[0].checked_type.shape[-1]
+        if int(inner) * 2**14 + 2**15 > base.INT32_MAX:
+            raise Refusal(f"its sums of {int(inner)} products do not fit 32 bits")
+        shift = output.exponent - sum(exponents)
+        if shift > 30:
+            raise Refusal(f"its exponents {exponents[0]}, {exponents[1]} and {output.exponent} lie too far apart")
+        attributes = {"shift": max(shift, -8), "transpose_b": transpose_b, "clamp": clamp}
+        if left is not None:
+            attributes["left"] = left[0]
+        if right is not None:
+            attributes["right"] = right[0]
+        return Parsed(inputs, output, attributes)
+
+    def reference(self, call, *inputs):
+        a = call.attributes
+        given = iter(inputs)
+        left = _wide(a.get("left"), given)
+        right = _wide(a.get("right"), given)
+        batch, rows, inner, columns = _sizes(call)
+        left = relay.reshape(left, (batch, rows, inner))
+        right = relay.reshape(right, (batch, columns, inner) if a["transpose_b"] else (batch, inner, columns))
+        if not a["transpose_b"]:
+            right = relay.transpose(right, [0, 2, 1])
+        acc = relay.nn.batch_matmul(left, right, out_dtype="int32")
+        return relay.reshape(base.requantize_expr(acc, a["shift"], a["clamp"]), call.output.shape)
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        batch, rows, inner, columns = _sizes(call)
+        parameters = c.struct(
+            "esp_dl_matmul_t",
+            batch=batch,
+            rows=rows,
+            inner=inner,
+            columns=columns,
+            transpose_b=bool(a["transpose_b"]),
+            shift=a["shift"],
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+        )
+        names = list(inputs)
+        for position, side in enumerate(("left", "right")):
+            if side in a:
+                names.insert(position, c.constant("weights", a[side], f"{side} operand {list(a[side].shape)}"))
+        c.line(f"esp_dl_matmul_s8({names[0]}, {names[1]}, {parameters}, {output});")
+
+    def macs(self, call):
+        return call.output.elements * _sizes(call)[2]
+
+
+def _reads_by_rows(body: relay.Call) -> bool:
+    """Whether b comes as [columns, inner]."""
+    if is_call(body, "nn.dense"):
+        return True
+    if body.attrs.transpose_a:
+        raise Refusal("its first operand is transposed")
+    return bool(body.attrs.transpose_b)
+
+
+def _operand(expr: relay.Call) -> Tuple[Optional[Operand], Optional[tuple]]:
+    """(activation, None) or (None, (values, exponent)) of constants."""
+    if not isinstance(expr.args[0], relay.Constant):
+        return base.read_dequantize(expr), None
+    constant = base.read_constant(expr)
+    if constant.values.dtype != np.int8:
+        raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
+    if constant.exponents.size != 1:
+        raise Refusal("its weights have more than one scale")
+    return None, (constant.values, int(constant.exponents.reshape(())))
+
+
+def _swaps_last(expr: relay.Expr) -> bool:
+    if not is_call(expr, "transpose"):
+        return False
+    axes = permutation(expr)
+    rank = len(axes)
+    return rank >= 2 and tuple(axes) == (*range(rank - 2), rank - 1, rank - 2)
+
+
+def _wide(constant: Optional[np.ndarray], given) -> relay.Expr:
+    return base.widen(next(given)) if constant is None else relay.const(constant.astype(np.int32))
+
+
+def _sizes(call: KernelCall) -> Tuple[int, int, int, int]:
+    """(batch, rows, inner, columns)"""
+    shape = call.output.shape
+    left = call.attributes.get("left")
+    inner = (left.shape if left is not None else call.inputs[0].shape)[-1]
+    return int(np.prod(shape[:-2], dtype=np.int64)), shape[-2], int(inner), shape[-1]

@@ -1,0 +1,350 @@
+"""Other words for the same thing: what exporters write, in the form that kernels know.
+
+Every rewrite leaves the float computation as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tvm
+from tvm import relay
+
+from .layout import has_one_scale, is_call, permutation, rewrite_main
+
+_RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
+_QUANTIZATION = ("qnn.quantize", "qnn.dequantize")
+_UNARY = ("nn.relu", "clip", "sigmoid", "tanh", "nn.leaky_relu", "exp", "log", "sqrt", "abs", "negative", "erf")
+_BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+
+
+def before_layout(mod: tvm.IRModule) -> tvm.IRModule:
+    """Rewrites on ONNX's own layouts: one-dimensional operators become two-dimensional, padding joins convolutions."""
+    for mutator in (_OneToTwoDimensions, _SinkSqueezes, _PadIntoConvolution):
+        mod = rewrite_main(mod, mutator())
+    return mod
+
+
+def after_layout(mod: tvm.IRModule) -> tvm.IRModule:
+    """Rewrites on the final layouts, before transposes are settled."""
+    for mutator in (_SoftmaxOverLastAxis, _SinkReshapes):
+        mod = rewrite_main(mod, mutator())
+    return mod
+
+
+def settle(mod: tvm.IRModule) -> tvm.IRModule:
+    """Rewrites once transposes are settled: those in front of a flattened dense layer join its weights."""
+    return rewrite_main(mod, _TransposeIntoDense())
+
+
+def _shape(expr: relay.Expr) -> Tuple[int, ...]:
+    return tuple(int(dim) for dim in expr.checked_type.shape)
+
+
+def _call(like: relay.Call, args: Sequence[relay.Expr]) -> relay.Call:
+    """`like` with other arguments."""
+    return relay.Call(like.op, list(args), like.attrs, like.type_args, like.span)
+
+
+def _from(call: relay.Call, span) -> relay.Call:
+    return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
+
+
+def _is_constant(expr: relay.Expr) -> bool:
+    """A constant, or one behind a dequantize."""
+    if is_call(expr, "qnn.dequantize"):
+        expr = expr.args[0]
+    return isinstance(expr, relay.Constant)
+
+
+def _constant_shape(expr: relay.Expr) -> Tuple[int, ...]:
+    return tuple((expr.args[0] if is_call(expr, "qnn.dequantize") else expr).data.shape)
+
+
+def _padding(values: Sequence[int]) -> Tuple[int, int]:
+    values = [int(v) for v in values]
+    return (values[0], values[-1])
+
+
+class _OneToTwoDimensions(relay.ExprMutator):
+    """conv1d, conv1d_transpose and pooling over [N, C, L] as two-dimensional operators over [N, C, 1, L]."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        made = self._two_dimensional(call, args)
+        if made is None:
+            return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+        return _from(relay.squeeze(_from(made, call.span), axis=[2]), call.span)
+
+    def _two_dimensional(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Call]:
+        attrs = call.attrs
+        if is_call(call, "nn.conv1d", "nn.conv1d_transpose") and str(attrs.data_layout) == "NCW":
+            before, after = _padding(attrs.padding)
+            common = {
+                "strides": (1, int(attrs.strides[0])),
+                "padding": (0, before, 0, after),
+                "dilation": (1, int(attrs.dilation[0])),
+                "groups": int(attrs.groups),
+                "channels": int(attrs.channels),
+                "kernel_size": (1, int(attrs.kernel_size[0])),
+            }
+            x, weights = _widened(args[0], call.span), _widened(args[1], call.span)
+            if is_call(call, "nn.conv1d"):
+                return relay.nn.conv2d(x, weights, **common)
+            return relay.nn.conv2d_transpose(x, weights, output_padding=(0, int(attrs.output_padding[0])), **common)
+        if is_call(call, "nn.max_pool1d", "nn.avg_pool1d") and str(attrs.layout) == "NCW":
+            before, after = _padding(attrs.padding)
+            common = {
+                "pool_size": (1, int(attrs.pool_size[0])),
+                "strides": (1, int(attrs.strides[0])),
+                "dilation": (1, int(attrs.dilation[0])),
+                "padding": (0, before, 0, after),
+                "ceil_mode": bool(attrs.ceil_mode),
+            }
+            x = _widened(args[0], call.span)
+            if is_call(call, "nn.max_pool1d"):
+                return relay.nn.max_pool2d(x, **common)
+            return relay.nn.avg_pool2d(x, count_include_pad=bool(attrs.count_include_pad), **common)
+        if is_call(call, "nn.adaptive_avg_pool1d", "nn.adaptive_max_pool1d") and _shape(call)[-1] == 1:
+            pool = relay.nn.global_avg_pool2d if "avg" in call.op.name else relay.nn.global_max_pool2d
+            return pool(_widened(args[0], call.span))
+        return None
+
+
+def _widened(x: relay.Expr, span) -> relay.Expr:
+    return _from(relay.expand_dims(x, axis=2), span)
+
+
+def _axis_of_size_one(call: relay.Call, removed: bool) -> Optional[int]:
+    """The one axis that a reshape removes (of its input) or adds (to its output), None for another reshape."""
+    old, new = _shape(call.args[0]), _shape(call)
+    long, short = (old, new) if removed else (new, old)
+    if len(long) != len(short) + 1:
+        return None
+    for axis in range(len(long)):
+        if long[axis] == 1 and long[:axis] + long[axis + 1 :] == short:
+            return axis
+    return None
+
+
+class _SinkSqueezes(relay.ExprMutator):
+    """Let a squeeze of one axis fall through what does not care, until an expand_dims cancels it."""
+
+    def __init__(self):
+        super().__init__()
+        self._held: Dict[relay.Expr, Tuple[relay.Expr, int]] = {}
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        if is_call(call, *_RESHAPES):
+            removed = _axis_of_size_one(call, True)
+            if removed is not None and len(_shape(call)) == 3:
+                return self._hold(args[0], removed, call.span)
+            added = _axis_of_size_one(call, False)
+            if added is not None and args[0] in self._held:
+                inner, axis = self._held[args[0]]
+                # Which of several axes of size 1 it was makes no difference to the values.
+                if _same_axis(_shape(call), axis, added):
+                    return inner
+        sunk = self._through(call, args)
+        return sunk if sunk is not None else relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+
+    def _hold(self, inner: relay.Expr, axis: int, span) -> relay.Expr:
+        expr = _from(relay.squeeze(inner, axis=[axis]), span)
+        self._held[expr] = (inner, axis)
+        return expr
+
+    def _through(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        if not args or not any(arg in self._held for arg in args):
+            return None
+        first, axis = next(self._held[arg] for arg in args if arg in self._held)
+        if is_call(call, *_UNARY) or (is_call(call, *_QUANTIZATION) and has_one_scale(call)):
+            return self._hold(_call(call, [first, *args[1:]]), axis, call.span)
+        if is_call(call, "nn.bias_add") and args[0] in self._held and int(call.attrs.axis) == 1 and axis >= 2:
+            return self._hold(_call(call, [first, args[1]]), axis, call.span)
+        if is_call(call, *_BINARY):
+            rank = len(_shape(call))
+            wide = [self._wide(old, new, axis, rank) for old, new in zip(call.args, args)]
+            if all(expr is not None for expr in wide):
+                return self._hold(_call(call, wide), axis, call.span)
+        return None
+
+    def _wide(self, old: relay.Expr, new: relay.Expr, axis: int, rank: int) -> Optional[relay.Expr]:
+        """An operand with the axis put back."""
+        if new in self._held:
+            return self._held[new][0] if self._held[new][1] == axis else None
+        if _is_constant(old):
+            # Axes are counted from the end: constants may have fewer.
+            shape = _constant_shape(old)
+            position = axis - (rank - len(shape))
+            return new if position <= 0 else _reshaped(old, new, shape[:position] + (1,) + shape[position:])
+        shape = _shape(old)
+        if len(shape) != rank:
+            return None
+        return relay.reshape(new, shape[:axis] + (1,) + shape[axis:])
+
+
+def _reshaped(old: relay.Expr, new: relay.Expr, shape: Sequence[int]) -> Optional[relay.Expr]:
+    """Constants in another shape, moved below their dequantize."""
+    if isinstance(old, relay.Constant):
+        return relay.const(old.data.numpy().reshape(shape))
+    values = old.args[0].data.numpy().reshape(shape)
+    axis = int(old.attrs.axis)
+    if not has_one_scale(old):
+        size = old.args[0].data.shape[axis % max(len(old.args[0].data.shape), 1)]
+        places = [i for i, dim in enumerate(shape) if dim == size]
+        if len(places) != 1:
+            return None
+        axis = places[0]
+    made = relay.qnn.op.dequantize(relay.const(values), old.args[1], old.args[2], axis=axis)
+    return _from(made, old.span)
+
+
+def _same_axis(shape: Sequence[int], one: int, other: int) -> bool:
+    low, high = sorted((one, other))
+    return all(size == 1 for size in shape[low : high + 1])
+
+
+class _PadIntoConvolution(relay.ExprMutator):
+    """Zeros around the image become the convolution's own padding, also where they are quantized in between."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        if is_call(call, "nn.conv2d") and str(call.attrs.data_layout) == "NCHW":
+            found = self._padded(args[0])
+            if found is not None:
+                x, (top, left, bottom, right) = found
+                own = [int(v) for v in call.attrs.padding]
+                own = own * (4 // len(own)) if len(own) < 4 else own
+                padding = (own[0] + top, own[1] + left, own[2] + bottom, own[3] + right)
+                attrs = {name: call.attrs[name] for name in ("strides", "dilation", "groups", "channels")}
+                made = relay.nn.conv2d(
+                    x, args[1], padding=padding, kernel_size=_shape(call.args[1])[2:], **attrs
+                )
+                return _from(made, call.span)
+        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+
+    def _padded(self, x: relay.Expr) -> Optional[Tuple[relay.Expr, Tuple[int, ...]]]:
+        """(what was padded, how much) of an image padded with zeros."""
+        if is_call(x, "nn.pad"):
+            widths = [tuple(int(v) for v in pair) for pair in x.attrs.pad_width]
+            value = x.args[1]
+            zero = isinstance(value, relay.Constant) and not np.any(value.data.numpy())
+            plain = str(x.attrs.pad_mode) == "constant" and len(widths) == 4 and widths[:2] == [(0, 0), (0, 0)]
+            if zero and plain and min(min(pair) for pair in widths) >= 0:
+                return x.args[0], (widths[2][0], widths[3][0], widths[2][1], widths[3][1])
+        if is_call(x, "qnn.dequantize") and is_call(x.args[0], "qnn.quantize"):
+            dequantize, quantize = x, x.args[0]
+            found = self._padded(quantize.args[0])
+            if found is None or not has_one_scale(quantize) or not _same_quantization(quantize, dequantize):
+                return None
+            return _call(dequantize, [_call(quantize, [found[0], *quantize.args[1:]]), *dequantize.args[1:]]), found[1]
+        return None
+
+
+def _same_quantization(quantize: relay.Call, dequantize: relay.Call) -> bool:
+    return all(
+        np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(quantize.args[1:], dequantize.args[1:])
+    )
+
+
+class _SoftmaxOverLastAxis(relay.ExprMutator):
+    """softmax (and its logarithm) over another axis, between two transposes."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        inner = call.args[0] if is_call(call, "log") else call
+        if is_call(inner, "nn.softmax", "nn.log_softmax"):
+            rank = len(_shape(inner))
+            axis = int(inner.attrs.axis) % rank
+            if axis != rank - 1:
+                order = [i for i in range(rank) if i != axis] + [axis]
+                back = [order.index(i) for i in range(rank)]
+                x = _from(relay.transpose(self.visit(inner.args[0]), order), inner.span)
+                function = relay.nn.softmax if is_call(inner, "nn.softmax") else relay.nn.log_softmax
+                y = _from(function(x, axis=-1), inner.span)
+                if inner is not call:
+                    y = _call(call, [y])
+                return _from(relay.transpose(y, back), call.span)
+        return super().visit_call(call)
+
+
+class _SinkReshapes(relay.ExprMutator):
+    """The reshape behind a product moves behind functions of one value and constants along the last axis.
+
+    MatMul of more than two axes is imported as reshape, product, reshape: its bias and its relu meet it again here.
+    """
+
+    def __init__(self):
+        super().__init__()
+        # What new reshapes hold, and its shape: Relay does not type new calls by itself.
+        self._held: Dict[relay.Expr, Tuple[relay.Expr, Tuple[int, ...]]] = {}
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        plain = relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+        if is_call(call, "reshape") and is_call(call.args[0], "nn.dense", "nn.batch_matmul"):
+            if _shape(call.args[0])[-1:] == _shape(call)[-1:]:
+                self._held[plain] = (args[0], _shape(call.args[0]))
+        elif is_call(call, *_UNARY, *_BINARY):
+            return self._behind(call, args) or plain
+        return plain
+
+    def _behind(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        moving = [i for i, arg in enumerate(call.args) if not _is_constant(arg)]
+        if len(moving) != 1 or args[moving[0]] not in self._held:
+            return None
+        inner, shape = self._held[args[moving[0]]]
+        if _shape(call.args[moving[0]]) != _shape(call):
+            return None
+        operands = list(args)
+        operands[moving[0]] = inner
+        for i, arg in enumerate(call.args):
+            if i == moving[0]:
+                continue
+            size = _constant_shape(arg)
+            if int(np.prod(size)) != 1 and int(np.prod(size)) != int((size or (1,))[-1]):
+                return None
+            operands[i] = _reshaped(arg, args[i], size[-1:])
+            if operands[i] is None:
+                return None
+        made = _from(relay.reshape(_call(call, operands), _shape(call)), call.span)
+        self._held[made] = (made.args[0], shape)
+        return made
+
+
+class _TransposeIntoDense(relay.ExprMutator):
+    """dense(flatten(transpose(x))): the columns of the weights take the transpose's place."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        if is_call(call, "nn.dense"):
+            found = _flattened_transpose(call.args[0], args[0])
+            weights = call.args[1]
+            if found is not None and is_call(weights, "qnn.dequantize") and _is_constant(weights):
+                return _call(call, [found[0], _with_columns(weights, found[1], found[2])])
+        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+
+
+def _flattened_transpose(old: relay.Expr, new: relay.Expr):
+    """(dequantized flattened source, its shape, axes) of dequantize(reshape(transpose(q))), None for anything else."""
+    if not (is_call(old, "qnn.dequantize") and is_call(old.args[0], *_RESHAPES)):
+        return None
+    move = old.args[0].args[0]
+    axes = permutation(move)
+    if axes is None or axes[0] != 0 or len(axes) < 3 or len(_shape(old)) != 2:
+        return None
+    shape = _shape(move.args[0])
+    if _shape(old)[0] != shape[0]:
+        return None
+    source = new.args[0].args[0].args[0]
+    flat = _from(relay.reshape(source, _shape(old)), old.args[0].span)
+    return _call(new, [flat, *new.args[1:]]), shape, axes
+
+
+def _with_columns(weights: relay.Call, shape: Sequence[int], axes: Sequence[int]) -> relay.Call:
+    values = weights.args[0].data.numpy()
+    moved = [shape[axis] for axis in axes[1:]]
+    back = [axes.index(axis) for axis in range(1, len(axes))]
+    ordered = values.reshape(len(values), *moved).transpose(0, *back).reshape(values.shape)
+    return _call(weights, [relay.const(np.ascontiguousarray(ordered)), *weights.args[1:]])
