@@ -15,7 +15,8 @@ def quantize(x: np.ndarray, *, exponent: int) -> np.ndarray:
     check_array("x", x, "float32")
     # A power of two scales float64 without rounding. A half is added without rounding where it matters: values of
     # less than 2^-29, whose last bits it may drop, give 0 with either sign.
-    scaled = np.ldexp(x.astype(np.float64), -_check_exponent(exponent))
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        scaled = np.ldexp(x.astype(np.float64), -_check_exponent(exponent))
     rounded = np.floor(np.clip(scaled, INT8_MIN - 1, INT8_MAX + 1) + 0.5)
     return np.where(np.isnan(x), 0, np.clip(rounded, INT8_MIN, INT8_MAX)).astype(np.int8)
 
