@@ -26,11 +26,17 @@ def main():
     parser.add_argument("--img_path", required=True, help=".npy file with one sample of the model's input")
     parser.add_argument("--template_path", default=str(TEMPLATE), help="template project")
     parser.add_argument("--out_path", required=True, help="folder in which new_project is made")
+    parser.add_argument(
+        "--debug",
+        default="off",
+        help="off (default, costs nothing), checksums or tensors: what the program prints of every layer; "
+        "tools/tvm/compare_log.py compares it with the reference",
+    )
     args = parser.parse_args()
 
     from esp_tvm.project.export import export_onnx_model
 
-    export_onnx_model(args.target_chip, args.model_path, args.img_path, args.template_path, args.out_path)
+    export_onnx_model(args.target_chip, args.model_path, args.img_path, args.template_path, args.out_path, args.debug)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ def main():
     parser.add_argument("--input", required=True, help=".npy file with one sample or many")
     parser.add_argument("--sanitize", action="store_true", help="with the address and undefined behaviour sanitizers")
     parser.add_argument("--summary", action="store_true", help="without the table of layers")
+    parser.add_argument("--log", help="also write what a board prints when exported with --debug, for compare_log.py")
+    parser.add_argument("--log_mode", choices=("checksums", "tensors"), default="tensors", help="default tensors")
     args = parser.parse_args()
 
     from esp_tvm.run.command import run_project
 
-    return run_project(args.project, args.model, args.input, args.sanitize, args.summary)
+    return run_project(args.project, args.model, args.input, args.sanitize, args.summary, args.log, args.log_mode)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class CompiledModel:
     calls: the kernel calls in the order of execution; fallbacks: step index -> what TVM's own C computes
     weight_bytes: all constant data; constant_bytes: that of each kernel, by symbol
     model_hash: SHA-256 of the quantized ONNX file's content
+    trace: the text of tvmgen_default_trace.h, which prints what every kernel computed; "" for a program without
     """
 
     lib0: str
@@ -55,3 +56,4 @@ class CompiledModel:
     partitioned: Partitioned
     lowered: Lowered
     plan: MemoryPlan
+    trace: str = ""

@@ -14,15 +14,22 @@ from ..data import load_sample
 from ..evaluate import NumpyEvaluator
 from ..model import load_model
 from ..naming import shown
+from ..report.trace import check_mode, with_trace
 from .chips import check_chip
 from .write import write_project
 
 
-def export_onnx_model(target_chip: str, model_path: str, img_path: str, template_path: str, out_path: str) -> Path:
-    """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output."""
+def export_onnx_model(
+    target_chip: str, model_path: str, img_path: str, template_path: str, out_path: str, debug: str = "off"
+) -> Path:
+    """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
+
+    debug: off, checksums or tensors: what the program prints of every kernel's output
+    """
     check_chip(target_chip)
+    check_mode(debug)
     model = load_model(model_path)
-    compiled = compile_model(model)
+    compiled = with_trace(compile_model(model), debug)
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in compiled.inputs])
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     project = write_project(compiled, sample, expected, template_path, out_path, target_chip)

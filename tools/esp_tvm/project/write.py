@@ -47,7 +47,10 @@ def write_project(
             ("src/default_lib0.c", compiled.lib0),
             ("src/default_lib1.c", compiled.lib1),
             ("include/tvmgen_default.h", compiled.header),
+            ("include/tvmgen_default_trace.h", compiled.trace),
         ):
+            if not text:
+                continue
             (host / name).parent.mkdir(parents=True, exist_ok=True)
             (host / name).write_text(text, encoding="utf-8")
         metadata = {**describe(compiled), "target_chip": target_chip}
@@ -72,7 +75,12 @@ def _definition(qualifiers: str, name: str, port: ModelPort, array: np.ndarray) 
 
 def _header(guard: str, parts: Sequence[str]) -> str:
     return "\n".join(
-        [f"#ifndef {guard}\n#define {guard}\n", '#include <math.h>\n\n#include "tvmgen_default.h"\n', *parts, "#endif\n"]
+        [
+            f"#ifndef {guard}\n#define {guard}\n",
+            '#include <math.h>\n\n#include "tvmgen_default.h"\n',
+            *parts,
+            "#endif\n",
+        ]
     )
 
 

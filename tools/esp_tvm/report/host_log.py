@@ -75,7 +75,7 @@ def host_log(program: HostProgram, samples: Dict[str, np.ndarray], mode: str = "
         for index in range(len(next(iter(samples.values())))):
             for port in program.inputs:
                 blob += np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"]).tobytes()
-        run = subprocess.run([str(binary)], input=bytes(blob), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        run = subprocess.run([str(binary)], input=bytes(blob), capture_output=True)
     if run.returncode != 0:
         raise UserError(f"{program.project}: the host program failed with the trace: exit code {run.returncode}")
     return run.stdout.decode("ascii", "replace")

@@ -6,9 +6,12 @@ it prints; docs/trace.md describes the lines.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List
 
+from ..compile.compiled import CompiledModel
+from ..compile.metadata import describe
 from ..errors import UserError
 from ..naming import c_comment
 
@@ -37,7 +40,7 @@ def _tensor(dtype: str, shape: List[int], exponent: Any) -> str:
 
 
 def layer_text(call: Dict[str, Any]) -> str:
-    """What a line of the log says of a step (an entry of the metadata's `calls`): operator, dtype, shape, exponent, nodes."""
+    """What a log line says of a step (one of the metadata's `calls`): operator, dtype, shape, exponent, nodes."""
     nodes = plain(", ".join(call["nodes"])) or _NO_NODES
     if "output" in call:
         output = call["output"]
@@ -70,8 +73,15 @@ def trace_header(metadata: Dict[str, Any], mode: str) -> str:
     return "\n".join(lines) + "\n" + _BODY.read_text(encoding="utf-8")
 
 
-def traced_lib1(lib1: str) -> str:
-    """`lib1` (the text of default_lib1.c) with the trace switched on."""
+def with_trace(compiled: CompiledModel, mode: str) -> CompiledModel:
+    """`compiled` as a program that prints its trace; unchanged when mode is off."""
+    if mode == "off":
+        return compiled
+    trace = trace_header(describe(compiled), mode)
+    return dataclasses.replace(compiled, lib1=_traced_lib1(compiled.lib1), trace=trace)
+
+
+def _traced_lib1(lib1: str) -> str:
     include = '#include "crt_config.h"\n'
     define = f'#ifndef TVMGEN_DEFAULT_TRACE_HEADER\n#define TVMGEN_DEFAULT_TRACE_HEADER "{HEADER_NAME}"\n#endif\n'
     head, found, tail = lib1.partition(include)

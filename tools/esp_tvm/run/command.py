@@ -7,18 +7,33 @@ from typing import Optional
 from ..compile.import_onnx import import_onnx
 from ..data import load_samples
 from ..evaluate import debug_onnx_model
+from ..files import write_text
 from ..model import load_model
 from ..naming import shown
+from ..report.host_log import host_log
 from .compare import compare_with_references, print_comparison
 from .host import HostProgram
 
 
-def run_project(project: str, model_path: str, input_path: str, sanitize: bool = False, summary: bool = False) -> int:
-    """Build the project for the host, run all samples, compare; 0 when every byte is equal, else 1."""
+def run_project(
+    project: str,
+    model_path: str,
+    input_path: str,
+    sanitize: bool = False,
+    summary: bool = False,
+    log_path: Optional[str] = None,
+    log_mode: str = "tensors",
+) -> int:
+    """Build the project for the host, run all samples, compare; 0 when every byte is equal, else 1.
+
+    log_path: where to write what a board with this project would print, in mode `log_mode`: checksums or tensors
+    """
     model = load_model(model_path)
     imported = import_onnx(model)
     samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
     program = HostProgram(project, sanitize)
+    if log_path is not None:
+        write_text(log_path, host_log(program, samples, log_mode))
     comparison = compare_with_references(program, model, samples)
     print_comparison(comparison, summary)
     return 0 if comparison.equal else 1
