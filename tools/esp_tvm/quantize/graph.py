@@ -46,6 +46,7 @@ class Layer:
 class Network:
     """model: the float model in normal form; layers in order of computation.
 
+    types: what is known of each tensor
     integers: tensors that are int8 in the result; ties: tensor -> the tensor whose exponent it shares
     """
 
@@ -55,6 +56,7 @@ class Network:
     shapes: Dict[str, Tuple[int, ...]]
     inputs: List[str]
     outputs: List[str]
+    types: List[onnx.ValueInfoProto] = field(default_factory=list)
     integers: List[str] = field(default_factory=list)
     ties: Dict[str, str] = field(default_factory=dict)
 
@@ -70,9 +72,6 @@ class Network:
             tensor = self.ties[tensor]
         return tensor
 
-    def is_integer(self, layer: Layer) -> bool:
-        return layer.rule is not None
-
 
 def read_network(model: onnx.ModelProto) -> Network:
     """The layers of a float model (from `load_model`); the model is not changed."""
@@ -82,6 +81,7 @@ def read_network(model: onnx.ModelProto) -> Network:
     make_node_names_unique(graph)
     _constants_to_initializers(graph)
     shapes = _shapes(copy)
+    _pairs_and_slices(copy, shapes)
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     _normalize_products(copy, constants, shapes)
     del graph.value_info[:]
@@ -94,6 +94,7 @@ def read_network(model: onnx.ModelProto) -> Network:
         shapes,
         [name for name, _, dtype in inputs_of(copy) if dtype == "float32"],
         [name for name, _, _ in outputs_of(copy)],
+        _values(_inferred(copy)),
     )
     _choose_integers(network)
     return network
@@ -115,6 +116,53 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _pairs_and_slices(model: onnx.ModelProto, shapes: Dict) -> None:
+    """Sum, Max and Min of many as operators on two; Split as slices, each with one output."""
+    graph = model.graph
+    names = {o for node in graph.node for o in node.output} | {t.name for t in graph.initializer} | set(shapes)
+    node_names = {node.name for node in graph.node}
+    nodes: List[onnx.NodeProto] = []
+
+    def fresh(base: str, taken: Set[str]) -> str:
+        name = fresh_name(base, taken)
+        taken.add(name)
+        return name
+
+    def constant(base: str, values) -> str:
+        name = fresh(base, names)
+        graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
+        shapes[name] = np.shape(values)
+        return name
+
+    for node in graph.node:
+        kind = {"Sum": "Add"}.get(node.op_type, node.op_type)
+        if node.op_type in ("Sum", "Max", "Min") and len(node.input) == 1:
+            nodes.append(helper.make_node("Identity", node.input, node.output, node.name))
+        elif node.op_type in ("Sum", "Max", "Min"):
+            left = node.input[0]
+            for position, right in enumerate(node.input[1:]):
+                last = position == len(node.input) - 2
+                made = node.output[0] if last else fresh(f"{node.output[0]}_part", names)
+                shapes[made] = tuple(np.broadcast_shapes(shapes.get(left, ()), shapes.get(right, ())))
+                name = node.name if last else fresh(f"{node.name}_part", node_names)
+                nodes.append(helper.make_node(kind, [left, right], [made], name))
+                left = made
+        elif node.op_type == "Split" and all(o in shapes for o in node.output if o) and node.input[0] in shapes:
+            axis = attribute(node, "axis", 0) % len(shapes[node.input[0]])
+            start = 0
+            for position, output in enumerate(node.output):
+                size = shapes[output][axis]
+                name = node.name if position == 0 else fresh(f"{node.name}_{position}", node_names)
+                bounds = [[start], [start + size], [axis]]
+                inputs = [constant(f"{output}_{what}", v) for what, v in zip(("start", "end", "axis"), bounds)]
+                nodes.append(helper.make_node("Slice", [node.input[0], *inputs], [output], name))
+                start += size
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -233,7 +281,7 @@ class _Grouper:
         if rule is None:
             layer.why = "no integer rule for this operator"
             return layer
-        names = layer.inputs + [layer.output]
+        names = layer.inputs + [layer.output] * (rule.kind != "compare")
         if (
             any(name not in self.floats or name not in self.facts.shapes for name in names)
             or len([o for o in node.output if o]) != 1
@@ -244,14 +292,21 @@ class _Grouper:
         if why:
             layer.why = why
             return layer
+        if rule.kind == "binary" and not self._is_plain_pair(layer):
+            rule = Rule("real", rule.exponent, rule.check)
         layer.rule = rule
         if rule.kind in ("conv", "dense"):
             self._read_weights(layer, node)
         if rule.kind == "clamp":
             layer.low, layer.high = self._bounds(node)
-        elif rule.kind not in ("move", "softmax", "lookup"):
+        elif rule.kind not in ("move", "softmax", "lookup", "shape", "compare"):
             self._fuse_activations(layer)
         return layer
+
+    def _is_plain_pair(self, layer: Layer) -> bool:
+        """Whether a sum or product has two activations of one shape."""
+        shapes = [self.facts.shapes[name] for name in layer.inputs]
+        return layer.op_type in ("Add", "Sub", "Mul") and len(shapes) == 2 and shapes[0] == shapes[1]
 
     def _read_weights(self, layer: Layer, node: onnx.NodeProto) -> None:
         constants = self.facts.constants
@@ -376,6 +431,11 @@ def _choose_integers(network: Network) -> None:
         if layer.kind == "move" and any(wanted[id(user)] for user in network.consumers(layer.output)):
             wanted[id(layer)] = True
     for layer in layers:
+        source = producer.get(layer.inputs[0]) if layer.inputs else None
+        if layer.kind == "compare" and source is not None and source.kind == "softmax":
+            # In int8 the small values of a softmax become equal.
+            layer.rule, layer.why = None, "it compares the float values of a softmax"
+    for layer in layers:
         if layer.rule is not None and not wanted[id(layer)]:
             layer.rule, layer.why = None, "only moves float values"
     integers: List[str] = []
@@ -386,7 +446,7 @@ def _choose_integers(network: Network) -> None:
             if name not in integers:
                 integers.append(name)
         ends = not any(user.rule for user in network.consumers(layer.output))
-        if layer.kind == "softmax" and ends:
+        if layer.kind == "compare" or (layer.kind == "softmax" and ends):
             continue
         if layer.output not in integers:
             integers.append(layer.output)

@@ -21,6 +21,9 @@ INPUT = "input"  # values only move or are chosen: that of the input
 class Rule:
     """kind: how the operator computes (see `simulate`); exponent: OWN, INPUT or a fixed exponent.
 
+    Kinds that are nothing special: real (computed, a relu behind it is fused), shape (values only move, nothing is
+    fused), compare (int8 in, not quantized out).
+
     check(facts, node) -> why this node has no integer rule, or None.
     """
 
@@ -80,13 +83,51 @@ def _matmul(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     return None
 
 
-def _same_shapes(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
-    if any(name in facts.constants for name in node.input):
-        return "one operand is a constant with more than one value"
-    shapes = [facts.shapes.get(name) for name in node.input]
-    if len(shapes) != 2 or shapes[0] is None or shapes[0] != shapes[1]:
-        return "its operands have different shapes"
+def _broadcast(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if len(node.input) != 2:
+        return f"it has {len(node.input)} operands"
+    if any(name in facts.constants and facts.constants[name].dtype != np.float32 for name in node.input):
+        return "an operand is not float32"
+    if all(name in facts.constants for name in node.input):
+        return "both its operands are constant"
     return None
+
+
+def _prelu(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    return None if node.input[1] in facts.constants else "its slope is not constant"
+
+
+def _reduce(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if not facts.rank(node.input[0]) or 0 in facts.shapes[node.input[0]]:
+        return "there is nothing to reduce"
+    return _constant_parameters(facts, node)
+
+
+def _resize(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    mode = attribute(node, "mode", b"nearest").decode()
+    linear = mode in ("linear", "bilinear")
+    if not linear and mode != "nearest":
+        return f"its mode is {mode}"
+    if attribute(node, "coordinate_transformation_mode", b"").decode() == "tf_crop_and_resize":
+        return "it crops"
+    shapes = [facts.shapes.get(name, ()) for name in (node.input[0], node.output[0])]
+    if len(shapes[0]) not in (3, 4) or shapes[0][:2] != shapes[1][:2]:
+        return "it is neither 1-D nor 2-D"
+    return _constant_parameters(facts, node)
+
+
+def _pad(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if facts.rank(node.input[0]) > 6:
+        return "it has more than 6 axes"
+    return _constant_parameters(facts, node)
+
+
+def _scatter(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if node.input[1] not in facts.constants:
+        return "its indices are not constant"
+    if any(name in facts.constants for name in (node.input[0], node.input[2])):
+        return "its data or its updates are constant"
+    return None if attribute(node, "reduction", b"none") == b"none" else "it reduces"
 
 
 def _pool(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
@@ -115,13 +156,31 @@ _UNARY = (
     "Softsign Sqrt ThresholdedRelu"
 ).split()
 
+# What takes values to other places and says where by constants.
+_MOVE = Rule("shape", INPUT, _constant_parameters)
+
 RULES: Dict[str, Rule] = {
     "Conv": Rule("conv", OWN, _conv),
     "Gemm": Rule("dense", OWN, _gemm),
     "MatMul": Rule("dense", OWN, _matmul),
-    "Add": Rule("binary", OWN, _same_shapes),
-    "Sub": Rule("binary", OWN, _same_shapes),
-    "Mul": Rule("binary", OWN, _same_shapes),
+    "Add": Rule("binary", OWN, _broadcast),
+    "Sub": Rule("binary", OWN, _broadcast),
+    "Mul": Rule("binary", OWN, _broadcast),
+    "Div": Rule("binary", OWN, _broadcast),
+    "Max": Rule("binary", OWN, _broadcast),
+    "Min": Rule("binary", OWN, _broadcast),
+    "PRelu": Rule("shape", OWN, _prelu),
+    **dict.fromkeys("Equal Greater GreaterOrEqual Less LessOrEqual".split(), Rule("compare", OWN, _broadcast)),
+    **dict.fromkeys("ArgMax ArgMin".split(), Rule("compare", OWN)),
+    **dict.fromkeys("ReduceMean ReduceSum ReduceL1 ReduceL2 ReduceSumSquare".split(), Rule("real", OWN, _reduce)),
+    **dict.fromkeys("ReduceMax ReduceMin".split(), Rule("real", INPUT, _reduce)),
+    "Concat": Rule("shape", OWN),
+    "ScatterND": Rule("shape", OWN, _scatter),
+    "Resize": Rule("shape", INPUT, _resize),
+    "Upsample": Rule("shape", INPUT, _resize),
+    "Pad": Rule("shape", INPUT, _pad),
+    **dict.fromkeys("Slice Gather GatherND ReverseSequence Expand Tile".split(), _MOVE),
+    **dict.fromkeys("DepthToSpace SpaceToDepth".split(), Rule("shape", INPUT)),
     "MaxPool": Rule("max_pool", INPUT, _pool),
     "GlobalMaxPool": Rule("max_pool", INPUT, _pool),
     "AveragePool": Rule("average_pool", OWN, _pool),
@@ -146,3 +205,8 @@ RULES: Dict[str, Rule] = {
 ELEMENTWISE = frozenset(
     [name for name, rule in RULES.items() if rule.kind in ("lookup", "clamp")] + "Add Sub Mul Div Pow Min Max".split()
 )
+
+# Operators whose constant operands are int8 tensors with an exponent of their own.
+WITH_CONSTANTS = frozenset("Add Sub Mul Div Max Min PRelu Equal Greater GreaterOrEqual Less LessOrEqual".split())
+# Of these, the ones whose constant may be a single value: a function of one tensor that is no table.
+WITH_SINGLE_CONSTANTS = WITH_CONSTANTS - frozenset("Add Sub Mul Div Max Min".split())

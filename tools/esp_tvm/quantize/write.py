@@ -8,7 +8,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .calibrate import covering_exponent
 from .graph import Layer, Network, fresh_name
+from .rules import WITH_CONSTANTS, WITH_SINGLE_CONSTANTS
 from .weights import Weights
 
 
@@ -97,6 +99,9 @@ class _Writer:
         integer = layer.rule is not None
         if layer.output in self.weights:
             self.constants_of(layer, copies)
+        if integer:
+            for copy in copies:
+                self.operands_of(copy)
         raw = layer.output
         if integer and layer.output in self.integers and layer.output in self.network.outputs:
             raw = self.fresh(f"{layer.output}_float")
@@ -113,6 +118,18 @@ class _Writer:
         if name in self.dequantized and (integer or name in self.produced_int):
             return self.dequantized[name]
         return name
+
+    def operands_of(self, node: onnx.NodeProto) -> None:
+        """Constant operands of several values as int8 with the finest exponent that covers them."""
+        for position, name in enumerate(node.input):
+            values = self.network.constants.get(name)
+            if node.op_type not in WITH_CONSTANTS or values is None or values.dtype != np.float32:
+                continue
+            if values.size == 1 and node.op_type not in WITH_SINGLE_CONSTANTS:
+                continue
+            scale = np.float32(2.0 ** covering_exponent(float(values.min()), float(values.max())))
+            whole = np.clip(np.floor(values / scale + np.float32(0.5)), -128, 127).astype(np.int8)
+            node.input[position] = self.dequantized_constant(name, whole, scale, 0)
 
     def constants_of(self, layer: Layer, copies: List[onnx.NodeProto]) -> None:
         weights, main = self.weights[layer.output], copies[0]
