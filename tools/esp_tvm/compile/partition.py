@@ -11,9 +11,12 @@ from tvm import relay
 from .import_onnx import Imported, node_indices
 from .kernel_call import KernelCall, Tensor
 from .layout import convert_layout, is_call, rewrite_main, simplify_layout
+from .normalize import Normalize
 from .operators import OPERATORS, Operator, Refusal
 from .operators.base import Operand
 from .operators.lookup import collapse_unary
+from .operators.moves import wrap_concatenations
+from .rewrites import after_layout, before_layout, settle
 
 COMPILER = "esp"
 
@@ -98,15 +101,16 @@ def _main_node(root: relay.Expr) -> int:
 def prepare(mod: tvm.IRModule) -> tvm.IRModule:
     """Layout NHWC and a normal form in which the patterns match."""
     mod = relay.transform.InferType()(mod)
-    mod = convert_layout(mod)
-    mod = simplify_layout(mod)
+    mod = rewrite_main(mod, Normalize())
+    mod = convert_layout(before_layout(mod))
+    mod = settle(simplify_layout(after_layout(mod)))
     return rewrite_main(mod, _OwnDequantize())
 
 
 def partition(imported: Imported) -> Partitioned:
     """Give every expression that a kernel computes to that kernel."""
     refusals: Dict[int, str] = {}
-    mod = collapse_unary(prepare(imported.mod))
+    mod = wrap_concatenations(collapse_unary(prepare(imported.mod)))
     passes = [
         relay.transform.MergeComposite(_pattern_table(refusals)),
         # Tuples are no operators: a region of their own would only copy.
