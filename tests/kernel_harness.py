@@ -134,7 +134,8 @@ class KernelProgram:
                     wanted = [twice] if way == "all the same" else [rule]
                     if way == "apart":
                         wanted += sets[r]
-                    for what, array in zip(("output", "input 0 after", "input 1 after"), wanted):
+                    for number, array in enumerate(wanted):
+                        what = f"input {number - 1} afterwards" if number else "output"
                         got = done.stdout[position : position + array.nbytes]
                         position += array.nbytes
                         if got != np.ascontiguousarray(array).tobytes():

@@ -6,6 +6,7 @@ rows here; `CASES` holds all of them.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -260,7 +261,210 @@ def _moves() -> List[Case]:
     return cases
 
 
-CASES: List[Case] = [*_convolutions(), *_products(), *_elementwise(), *_pools(), *_floats(), *_moves()]
+# --- broadcasting, reductions, values per channel ---------------------------------------------------------
+
+
+def _broadcasts() -> List[Case]:
+    cases = []
+    shapes = (
+        ((2, 3, 4, 5), (5,)),
+        ((2, 3, 4, 5), (1, 3, 1, 5)),
+        ((3, 1, 5), (1, 4, 1)),
+        ((1,), (2, 2, 3)),
+        ((6, 7), (6, 7)),
+        ((2, 1, 3, 1, 2, 1), (1, 2, 1, 3, 1, 2)),
+    )
+    by_shift = {
+        "add_broadcast": [{"shift_a": 0, "shift_b": 3, "shift": 4}, {"shift_a": 22, "shift_b": 0, "shift": 20}],
+        "sub_broadcast": [{"shift_a": 0, "shift_b": 1, "shift": -1}, {"shift_a": 2, "shift_b": 0, "shift": 1}],
+        "maximum": [{"shift_a": 0, "shift_b": 1, "shift": 1}, {"shift_a": 0, "shift_b": 0, "shift": 0}],
+        "minimum": [{"shift_a": 3, "shift_b": 0, "shift": 2}, {"shift_a": 0, "shift_b": 0, "shift": -2}],
+        "mul_broadcast": [{"shift": 7}, {"shift": -8}],
+        "div": [{"shift": -6}, {"shift": 0}, {"shift": 5}, {"shift": -20}, {"shift": 20}],
+    }
+    for operator, shifts in by_shift.items():
+        for (a, b), clamp, attributes in zip(shapes, itertools.cycle([INT8, (0, 127)]), itertools.cycle(shifts)):
+            attributes = {"clamp": clamp, **attributes}
+            cases.append(Case(f"{a} and {b}", operator, ((a, "int8"), (b, "int8")), attributes))
+            for first in (False, True):
+                constant = {"constant": _constant(f"{operator} {b}", b), "constant_first": first}
+                name = f"{a} and constant {b}, {'first' if first else 'second'}"
+                cases.append(Case(name, operator, ((a, "int8"),), {**attributes, **constant}))
+        a, b = shapes[4]
+        for attributes in shifts:
+            name = f"{a}, {attributes}"
+            cases.append(Case(name, operator, ((a, "int8"), (b, "int8")), {"clamp": INT8, **attributes}))
+    for relation in ("equal", "greater", "greater_equal", "less", "less_equal"):
+        attributes = {"relation": relation, "shift_a": 0, "shift_b": 2}
+        cases.append(Case(relation, "compare", (((4, 40, 9), "int8"), ((40, 1), "int8")), attributes))
+        attributes = {**attributes, "constant": _constant(relation, (9,)), "constant_first": True}
+        cases.append(Case(f"{relation}, constant", "compare", (((40, 9), "int8"),), attributes))
+    for slope, shift, negative in (((5,), 0, 7), ((1,), -2, 6), ((3, 1, 1), 2, 9), ((3, 4, 5), 9, 16), ((5,), -8, -8)):
+        attributes = {"slope": _constant(f"slope {slope}", slope), "shift": shift, "shift_negative": negative}
+        name = f"slope {slope}, >> {shift}, >> {negative}"
+        cases.append(Case(name, "prelu", (((2, 3, 4, 5), "int8"),), {**attributes, "clamp": INT8}))
+    for shape, axis, clamp in (((2, 3, 4, 5), 3, INT8), ((2, 3, 4), 1, (0, 127)), ((12,), 0, INT8), ((3, 4), 0, INT8)):
+        parts = _weighted(f"channelwise {shape}", (shape[axis],), shape[axis], clamp=clamp)
+        parts["multiplier"] = parts.pop("weights")
+        cases.append(Case(f"{shape}, axis {axis}", "channelwise", ((shape, "int8"),), {**parts, "axis": axis}))
+    return cases
+
+
+def _constant(text: str, shape: Sequence[int]) -> np.ndarray:
+    return _uniform(_random(text), shape, "int8")
+
+
+def _reductions() -> List[Case]:
+    cases = []
+    shape = (2, 3, 4, 5)
+    for operator, shifts in {
+        "reduce_sum": (0, 3, -2),
+        "reduce_mean": (0, -3, 2),
+        "reduce_l1": (1, 4),
+        "reduce_sum_square": (5, 10),
+        "reduce_l2": (0, 3, -3),
+        "reduce_max": (None,),
+        "reduce_min": (None,),
+    }.items():
+        for i, axes in enumerate([(1, 2), (3,), (0,), (0, 2), (1, 3), (0, 1, 2, 3), (2,)]):
+            shift = shifts[i % len(shifts)]
+            attributes = {"axes": axes, "keepdims": i % 2 == 0, "clamp": (-90, 100) if i == 2 else INT8}
+            if shift is not None:
+                attributes["shift"] = shift
+            cases.append(Case(f"axes {axes}, >> {shift}", operator, ((shape, "int8"),), attributes))
+    for axis, last, smallest in ((0, False, False), (1, True, False), (3, False, True), (2, True, True)):
+        attributes = {"axis": axis, "keepdims": axis % 2 == 0, "last": last, "smallest": smallest}
+        cases.append(Case(f"axis {axis}, last {last}, smallest {smallest}", "argmax", ((shape, "int8"),), attributes))
+    return cases
+
+
+# --- matrices and transposed convolutions -----------------------------------------------------------------
+
+
+def _matrices() -> List[Case]:
+    cases = []
+    for batch, rows, inner, columns, shift in ((1, 1, 1, 1, 0), (1, 4, 16, 5, 10), (3, 5, 7, 2, 9), (2, 2, 300, 3, -1)):
+        for transposed in (False, True):
+            a = (batch, rows, inner)
+            b = (batch, columns, inner) if transposed else (batch, inner, columns)
+            name = f"{a} x {b}, >> {shift}{', transposed' if transposed else ''}"
+            attributes = {"shift": shift, "transpose_b": transposed, "clamp": INT8}
+            cases.append(Case(name, "matmul", ((a, "int8"), (b, "int8")), attributes))
+            left, right = _constant(f"left {name}", a), _constant(f"right {name}", b)
+            cases.append(Case(f"{name}, left constant", "matmul", ((b, "int8"),), {**attributes, "left": left}))
+            cases.append(Case(f"{name}, right constant", "matmul", ((a, "int8"),), {**attributes, "right": right}))
+    for name, x, outputs, kernel, groups, changes in (
+        ("one value", (1, 1, 1, 1), 1, (1, 1), 1, {}),
+        ("2x2 stride 2", (1, 4, 5, 6), 12, (2, 2), 1, {"strides": (2, 2)}),
+        ("3x3 stride 2", (2, 4, 3, 4), 12, (3, 3), 1,
+         {"strides": (2, 2), "padding": (1, 1, 1, 1), "output_padding": (1, 1)}),
+        ("asymmetric", (1, 5, 4, 3), 12, (2, 3), 1, {"strides": (3, 1), "padding": (1, 0, 2, 1), "clamp": (0, 100)}),
+        ("dilated, groups", (1, 4, 4, 6), 12, (3, 2), 3, {"dilation": (2, 3), "padding": (0, 2, 1, 0)}),
+        ("stride beyond the kernel", (1, 3, 3, 2), 12, (2, 2), 1, {"strides": (4, 3), "output_padding": (2, 1)}),
+    ):  # fmt: skip
+        attributes = _weighted(name, (outputs, *kernel, x[3] // groups), outputs, **_window(**changes), groups=groups)
+        attributes.setdefault("output_padding", (0, 0))
+        cases.append(Case(name, "conv_transpose2d", ((x, "int8"),), attributes))
+    return cases
+
+
+def _log_softmaxes() -> List[Case]:
+    from esp_tvm.compile.operators.log_softmax import logarithm_table, power_table
+
+    cases = []
+    for exponent, output, columns in (
+        (-4, -4, 10),
+        (-4, None, 10),
+        (-16, -8, 1),
+        (5, 3, 33),
+        (0, -3, 100),
+        (-7, 14, 5),
+    ):
+        places = 30 - max(columns - 1, 0).bit_length()
+        attributes = {
+            "powers": power_table(exponent, places),
+            "logarithms": logarithm_table(),
+            "places": places,
+            "exponent": exponent,
+            "output_exponent": output,
+        }
+        name = f"2^{exponent} to {output}, {columns} columns"
+        cases.append(Case(name, "log_softmax", (((6, columns), "int8"),), attributes))
+    return cases
+
+
+# --- resizes and moves ------------------------------------------------------------------------------------
+
+
+def _resizes() -> List[Case]:
+    cases = []
+    for x, size in (((1, 3, 4, 5), (6, 8)), ((2, 5, 4, 3), (3, 9)), ((1, 1, 1, 2), (3, 2)), ((1, 7, 6, 1), (2, 1))):
+        places = [np.minimum(np.arange(out) * n // out, n - 1) for n, out in zip(x[1:3], size)]
+        attributes = dict(zip(("rows", "columns"), places))
+        cases.append(Case(f"{x} to {size}", "resize_nearest", ((x, "int8"),), attributes))
+        for shift, clamp in ((0, INT8), (2, (0, 60)), (-3, INT8)):
+            random = _random(f"{x} {size}")
+            sides = [(low, np.minimum(low + 1, n - 1), random.randint(0, 1025, len(low)))
+                     for low, n in zip(places, x[1:3])]  # fmt: skip
+            attributes = {"rows": sides[0], "columns": sides[1], "shift": shift, "clamp": clamp}
+            cases.append(Case(f"{x} to {size}, >> {shift}", "resize_linear", ((x, "int8"),), attributes))
+    return cases
+
+
+def _shuffles() -> List[Case]:
+    def one(name, operator, shape, /, **attributes):
+        return Case(name, operator, ((shape, "int8"),), attributes)
+
+    x = (2, 3, 4, 5)
+    cases = [
+        one("inner", "strided_slice", x, begin=[0, 1, 0, 2], steps=[1, 1, 1, 1], shape=(2, 2, 4, 3)),
+        one("steps", "strided_slice", x, begin=[1, 0, 0, 1], steps=[1, 2, 3, 2], shape=(1, 2, 2, 2)),
+        one("backwards", "strided_slice", x, begin=[1, 2, 3, 4], steps=[-1, -2, -1, -3], shape=(2, 2, 4, 2)),
+        one("one value", "strided_slice", (7,), begin=[3], steps=[1], shape=(1,)),
+        one("a row", "tile", (5,), repeats=(3,)),
+        one("two axes", "tile", x, repeats=(1, 2, 1, 3)),
+        one("more axes", "tile", (2, 3), repeats=(2, 1, 2)),
+        one("one value", "broadcast", (1,), shape=(3, 4)),
+        one("inner axes", "broadcast", (2, 1, 3, 1), shape=(2, 4, 3, 5)),
+        one("leading axis", "broadcast", (3, 1), shape=(2, 3, 4)),
+        one("DCR", "depth_to_space", (2, 2, 3, 12), block=2, mode="DCR"),
+        one("CRD", "depth_to_space", (1, 2, 3, 18), block=3, mode="CRD"),
+        one("2", "space_to_depth", (2, 4, 6, 3), block=2),
+        one("3", "space_to_depth", (1, 3, 6, 1), block=3),
+        one("constant", "pad", x, before=[0, 1, 2, 0], after=[0, 0, 1, 3], mode="constant", value=-7),
+        one("crop and pad", "pad", x, before=[0, -1, 2, 0], after=[0, 0, -1, 3], mode="constant", value=5),
+        one("edge", "pad", x, before=[1, 0, 2, 1], after=[0, 2, 1, 1], mode="edge", value=0),
+        one("reflect", "pad", x, before=[0, 2, 3, 0], after=[0, 1, 2, 4], mode="reflect", value=0),
+        one("axis 1", "gather", x, indices=np.array([2, -1, 0, 0]), axis=1),
+        one("last axis, two axes of indices", "gather", x, indices=np.array([[4, 0], [1, -5]]), axis=3),
+        one("first axis, one index", "gather", x, indices=np.array(1), axis=0),
+        one("rows", "gather_rows", x, rows=np.array([5, 0, 0, 3]), inner=20, shape=(4, 4, 5)),
+        one("values", "gather_rows", (3, 4), rows=np.array([11, 3]), inner=1, shape=(2,)),
+    ]
+    for shapes, axis in ((((2, 3), (2, 1), (2, 4)), 1), ((x, x), 0), ((x, (2, 3, 1, 5)), 2), ((x, x, x), 3)):
+        inputs = tuple((shape, "int8") for shape in shapes)
+        cases.append(Case(f"{len(shapes)} along axis {axis}", "concat", inputs, {"axis": axis}))
+    for rows, inner in (([1, 1, 0], 20), ([5], 20), ([119, 0], 1)):
+        inputs = ((x, "int8"), ((len(rows), inner), "int8"))
+        attributes = {"rows": np.array(rows), "inner": inner}
+        cases.append(Case(f"rows {rows} of {inner}", "scatter_rows", inputs, attributes))
+    return cases
+
+
+CASES: List[Case] = [
+    *_convolutions(),
+    *_products(),
+    *_elementwise(),
+    *_pools(),
+    *_floats(),
+    *_moves(),
+    *_broadcasts(),
+    *_reductions(),
+    *_matrices(),
+    *_log_softmaxes(),
+    *_resizes(),
+    *_shuffles(),
+]
 
 
 def random_convolutions(count: int, seed: int) -> List[Case]:
