@@ -8,6 +8,7 @@ from typing import List
 import onnx
 
 from .aot import Lowered, lower
+from .choose import choose
 from .compiled import CompiledModel, ModelPort
 from .emit_c import Program
 from .import_onnx import Imported, Port, import_onnx
@@ -20,11 +21,12 @@ def compile_model(model: onnx.ModelProto) -> CompiledModel:
     imported = import_onnx(model)
     partitioned = partition(imported)
     lowered = lower(partitioned, imported)
-    plan = plan_memory(lowered, partitioned)
+    choices = choose(lowered, partitioned)
+    plan = plan_memory(lowered, partitioned, choices)
     inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]
     outputs = [_model_port(port, "output", i, lowered, partitioned) for i, port in enumerate(imported.outputs)]
     model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    program = Program(lowered, partitioned, plan, inputs, outputs, model_hash, imported.nodes)
+    program = Program(lowered, partitioned, plan, inputs, outputs, model_hash, imported.nodes, choices)
     return CompiledModel(
         lib0=program.lib0(),
         lib1=program.lib1(),
@@ -34,7 +36,7 @@ def compile_model(model: onnx.ModelProto) -> CompiledModel:
         calls=_calls_in_order(lowered, partitioned),
         fallbacks=lowered.fallbacks,
         arena_bytes=plan.arena_bytes,
-        weight_bytes=sum(array.nbytes for _, _, array, _ in program.constants),
+        weight_bytes=sum(array.nbytes for _, _, array, _ in program.constants) + lowered.fallback_constant_bytes,
         constant_bytes={
             symbol: sum(array.nbytes for _, _, array, _ in emitter.constants)
             for symbol, emitter in program.emitters.items()
@@ -44,6 +46,7 @@ def compile_model(model: onnx.ModelProto) -> CompiledModel:
         partitioned=partitioned,
         lowered=lowered,
         plan=plan,
+        choices=choices,
     )
 
 

@@ -10,6 +10,7 @@ from .import_onnx import Imported
 from .kernel_call import KernelCall
 from .memory_plan import MemoryPlan
 from .partition import Partitioned
+from .variants import Choices
 
 
 @dataclass
@@ -56,4 +57,5 @@ class CompiledModel:
     partitioned: Partitioned
     lowered: Lowered
     plan: MemoryPlan
+    choices: Choices
     trace: str = ""

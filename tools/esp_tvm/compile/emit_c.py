@@ -15,6 +15,7 @@ from .kernel_call import KernelCall, Tensor
 from .memory_plan import MemoryPlan
 from .operators import OPERATORS, Emitter
 from .partition import Partitioned
+from .variants import Choice, Choices
 
 C_TYPES = {
     "int8": "int8_t",
@@ -89,19 +90,23 @@ class Program:
         outputs: Sequence[ModelPort],
         model_hash: str,
         nodes: Sequence[Node],
+        choices: Choices,
     ):
+        self.choices = choices
         self.lowered, self.partitioned, self.plan = lowered, partitioned, plan
         self.inputs, self.outputs, self.nodes = inputs, outputs, nodes
         self.banner = _BANNER.format(hash=f"sha256:{model_hash[:16]}")
         self.emitters: Dict[str, Emitter] = {}
         self.kernels: List[str] = []
-        for step in lowered.steps:
+        for index, step in enumerate(lowered.steps):
             call = partitioned.calls.get(step.symbol)
             if call is not None and step.symbol not in self.emitters and not self._is_skipped(step):
-                self.emitters[step.symbol] = Emitter(step.symbol)
-                self.kernels.append(
-                    kernel_function(call, self._parameter_order(step.symbol), self.emitters[step.symbol])
-                )
+                emitter = self.emitters[step.symbol] = Emitter(step.symbol)
+                choice = choices.at(index)
+                if choice is not None:
+                    self.kernels.append(variant_function(call, choice, emitter))
+                else:
+                    self.kernels.append(kernel_function(call, self._parameter_order(step.symbol), emitter))
 
     def _is_skipped(self, step: Step) -> bool:
         return all(s.symbol != step.symbol or i in self.plan.skipped for i, s in enumerate(self.lowered.steps))
@@ -153,7 +158,7 @@ class Program:
             self.banner,
             "/* One function per kernel, in the order in which tvmgen_default___tvm_main__ (at the end) calls them.\n"
             " * Activations lie in memory as NHWC; `* 2^e` says what one unit of an int8 value is worth. */\n",
-            '#include "crt_config.h"\n#include "esp_dl.h"\n#include "tvmgen_default.h"\n\n'
+            '#include "crt_config.h"\n#include "esp_dl.h"\n#include "esp_dl_fast.h"\n#include "tvmgen_default.h"\n\n'
             "#include <math.h>\n#include <string.h>\n",
             _TRACE,
         ]
@@ -223,6 +228,12 @@ class Program:
             lines.append(f"     * {call.operator}: {inputs} -> {tensor_text(call.output)} */")
         else:
             lines.append(f"    /* {fallback_title(self.lowered.fallbacks[index], self.nodes)}: no kernel, TVM's C */")
+        if index in self.choices.fused:
+            lines[-1] = lines[-1].replace(" */", ": computed together with the addition that follows */")
+            return lines
+        choice = self.choices.at(index)
+        if choice is not None:
+            lines[-1] = lines[-1].replace(" */", f", by {choice.kernel} */")
         if index in self.plan.skipped:
             lines[-1] = lines[-1].replace(" */", ": the same bytes, nothing to do */")
             argument = step.arguments[0]
@@ -232,7 +243,13 @@ class Program:
             if value.kind == "value":
                 names[value] = f"sid_{value.index}"
                 lines.append(f"    void *{names[value]} = workspace + {self.plan.where[value].offset};")
-        pointers = [self._pointer(value, names) for value in [*step.arguments, *step.results]]
+        arguments = step.arguments
+        if self.choices.fused_with(index) is not None:
+            inner = self.lowered.steps[self.choices.fused_with(index)]
+            arguments = [inner.arguments[0], *[v for v in arguments if v != inner.results[0]]]
+        pointers = [self._pointer(value, names) for value in [*arguments, *step.results]]
+        if index in self.plan.scratch:
+            pointers.append(f"workspace + {self.plan.scratch[index].offset}")
         lines.append(f"    if ({step.symbol}({', '.join(pointers)}) != 0) {{")
         lines.append("        return -1;")
         lines.append("    }")
@@ -303,6 +320,20 @@ def kernel_function(call: KernelCall, parameter_order: Sequence[int], emitter: E
     OPERATORS[call.operator].emit(call, emitter, used, "output")
     signature = [f"{C_TYPES[by_name[n].dtype]} *{n}" for _, n in sorted(parameters.items())]
     signature.append(f"{C_TYPES[call.output.dtype]} *output")
+    return _function(call, signature, emitter)
+
+
+def variant_function(call: KernelCall, choice: Choice, emitter: Emitter) -> str:
+    """The C function of a faster kernel: its input, the addend where an addition is fused, output, scratch memory."""
+    names = ["input"] if choice.addition is None else ["input", "addend"]
+    choice.variant.emit(choice.call, choice, emitter, names, "output")
+    signature = [f"int8_t *{name}" for name in [*names, "output"]]
+    if choice.variant.scratch(choice.call):
+        signature.append("void *scratch")
+    return _function(call, signature, emitter)
+
+
+def _function(call: KernelCall, signature: Sequence[str], emitter: Emitter) -> str:
     lines = [
         f"/* {_title(call)} */",
         f"int32_t {call.symbol}({', '.join(signature)})",

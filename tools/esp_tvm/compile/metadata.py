@@ -41,7 +41,10 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
         call = compiled.partitioned.calls.get(step.symbol)
         entry: Dict[str, Any] = {"index": index, "symbol": step.symbol, "traced": True}
         if call is not None:
+            choice = compiled.choices.steps.get(index)
             entry.update(
+                kernel=choice.kernel if choice else f"esp_dl_{call.operator}_s8",
+                fused_into=compiled.choices.fused.get(index),
                 traced=index not in compiled.plan.skipped,
                 operator=call.operator,
                 nodes=call.nodes,

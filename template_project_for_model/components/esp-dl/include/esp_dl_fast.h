@@ -1,0 +1,64 @@
+/*
+ * Faster kernels: each gives the same bytes as the plain kernel of the same operator in esp_dl.h.
+ *
+ * They take the plain kernel's parameters, with weights laid out for them. tools/esp_tvm/compile/variants.py chooses
+ * among them by shape, lays out the weights and folds what a layout needs into the bias; it also knows how much
+ * scratch memory each needs. Their shifts are never negative: otherwise the plain kernel is taken.
+ *
+ * Unlike the plain kernels they may be given an output that overlaps their input: what they write lies behind what they
+ * have still to read if the output starts `lead` bytes before the input; variants.py computes `lead`.
+ */
+#ifndef ESP_DL_FAST_H
+#define ESP_DL_FAST_H
+
+#include "esp_dl.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Two sums in one word, in lanes of 16 bits: each starts at 2^15 - 1 so that it is never negative. A sum of products in
+ * a lane must lie in -(2^15 - 1)..2^15.
+ */
+#define ESP_DL_LANES 0x7fff7fffu
+
+/* A convolution whose result is added to another tensor: a is the convolution's result, b the addend. */
+typedef struct {
+    esp_dl_conv2d_t conv2d;
+    esp_dl_binary_t add;
+} esp_dl_conv2d_add_t;
+
+/*
+ * Convolution, six pixels by two output channels (groups = 1).
+ * weights: a byte (int8) that is taken from every input value, so that the values lie around 0 and lanes hold more of
+ *   them; then for every two output channels (the last alone: beside zeros) the K = kernel_h * kernel_w * input.c
+ * weights of both, interleaved [K][2] and with K made even by a zero, in pieces that a lane can hold: a byte (uint8)
+ * that counts the piece's length in steps of two values of K, its weights; a byte 0 ends the two channels. bias: with
+ * what was taken from the inputs, and less the lanes' starting value for every piece. scratch: 12 * (K + 1) bytes,
+ * aligned to 4.
+ */
+void esp_dl_conv2d_s8_6x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
+
+/* The same with an addition. In place: the output may be the addend. */
+void esp_dl_conv2d_add_s8_6x2(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, void *scratch,
+                              int8_t *output);
+
+/*
+ * Depthwise convolution with windows of 3x3: one filter per channel, dilation 1, stride_w 1 or 2, padding 0 or 1
+ * before the image and so much behind it that the middle of every window lies in the image; input.w at least 2.
+ * weights: [channels][3][3]; bias: as for the plain kernel. Works row by row.
+ */
+void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
+
+/*
+ * Fully connected layer, eight outputs at a time; fast where many inputs are 0.
+ * weights: [ceil(outputs / 8)][inputs][8], rows beyond the last output zero. bias: as for the plain kernel.
+ */
+void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ESP_DL_FAST_H */

@@ -1,0 +1,230 @@
+/*
+ * Convolution of six pixels by two output channels at a time, two multiply-accumulates an instruction.
+ *
+ * The windows of six output pixels are copied side by side, two pixels to a 32-bit word: x0 + x1 * 2^16. A
+ * multiplication by a weight then serves two pixels: both sums grow in one register, in lanes of 16 bits. Before a lane
+ * can overflow, the lanes are taken apart and added to sums of 32 bits. How often that is needed depends on the weights
+ * alone, so the exporter has written it between them (see esp_dl_fast.h).
+ */
+#include "common/requantize.h"
+#include "convolution/conv2d_add.h"
+#include "esp_dl_fast.h"
+
+#include <stddef.h>
+
+#define PIXELS 6
+#define PAIRS (PIXELS / 2)
+
+/* `count` values of two pixels, either of which may lie outside of the image (NULL: zeros), as words PAIRS apart.
+ * base: what a word of two zeros is. */
+static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t count, uint32_t base)
+{
+    if (a != NULL && b != NULL) {
+        for (; count >= 4; count -= 4) {
+            words[0] = base + (uint32_t)a[0] + ((uint32_t)b[0] << 16);
+            words[PAIRS] = base + (uint32_t)a[1] + ((uint32_t)b[1] << 16);
+            words[2 * PAIRS] = base + (uint32_t)a[2] + ((uint32_t)b[2] << 16);
+            words[3 * PAIRS] = base + (uint32_t)a[3] + ((uint32_t)b[3] << 16);
+            words += 4 * PAIRS;
+            a += 4;
+            b += 4;
+        }
+    }
+    for (; count > 0; count--) {
+        uint32_t word = base;
+        if (a != NULL) {
+            word += (uint32_t)*a++;
+        }
+        if (b != NULL) {
+            word += (uint32_t)*b++ << 16;
+        }
+        *words = word;
+        words += PAIRS;
+    }
+    return words;
+}
+
+/* Where the window of an output pixel starts. */
+typedef struct {
+    const int8_t *image; /* NULL: no pixel */
+    int32_t h, w;
+} origin_t;
+
+static inline const int8_t *tap(const origin_t *origin, const esp_dl_conv2d_t *p, int32_t kh, int32_t kw)
+{
+    int32_t h = origin->h + kh, w = origin->w + kw;
+    if (origin->image == NULL || h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
+        return NULL;
+    }
+    return origin->image + (h * p->input.w + w) * p->input.c;
+}
+
+static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_dl_conv2d_t *p, uint32_t base)
+{
+    const esp_dl_window_t *window = &p->window;
+    const int32_t channels = p->input.c;
+    const int32_t width = (window->kernel_w - 1) * window->dilation_w;
+    for (int32_t pair = 0; pair < PAIRS; pair++) {
+        const origin_t *a = origins + 2 * pair, *b = a + 1;
+        uint32_t *words = columns + pair;
+        const int whole = window->dilation_w == 1 && b->image != NULL && a->w >= 0 && b->w >= 0 &&
+                          a->w + width < p->input.w && b->w + width < p->input.w;
+        for (int32_t kh = 0; kh < window->kernel_h; kh++) {
+            const int32_t dh = kh * window->dilation_h;
+            if (whole) {
+                /* All taps of a row lie in the image, one behind the other. */
+                words = pack(words, tap(a, p, dh, 0), tap(b, p, dh, 0), window->kernel_w * channels, base);
+                continue;
+            }
+            for (int32_t kw = 0; kw < window->kernel_w; kw++) {
+                const int32_t dw = kw * window->dilation_w;
+                words = pack(words, tap(a, p, dh, dw), tap(b, p, dh, dw), channels, base);
+            }
+        }
+        *words = base; /* the exporter made the number of values even */
+    }
+}
+
+/* Keeps a value in a register here, and the compiler from mixing what comes before with what comes after: it would
+ * otherwise hold so many values at a time that sums fall out of the registers. */
+#define KEEP(value) __asm__ volatile("" : "+r"(value))
+
+#define MULTIPLY(x, w)                                                                                                 \
+    do {                                                                                                               \
+        const uint32_t a = (x)[0], b = (x)[1], c = (x)[2];                                                             \
+        uint32_t weight = (uint32_t)(w)[0];                                                                            \
+        p00 += a * weight;                                                                                             \
+        p10 += b * weight;                                                                                             \
+        p20 += c * weight;                                                                                             \
+        KEEP(p00);                                                                                                     \
+        KEEP(p10);                                                                                                     \
+        KEEP(p20);                                                                                                     \
+        weight = (uint32_t)(w)[1];                                                                                     \
+        p01 += a * weight;                                                                                             \
+        p11 += b * weight;                                                                                             \
+        p21 += c * weight;                                                                                             \
+        KEEP(p01);                                                                                                     \
+        KEEP(p11);                                                                                                     \
+        KEEP(p21);                                                                                                     \
+    } while (0)
+
+/* One output value. */
+#define STORE(sum, shift, where)                                                                                       \
+    do {                                                                                                               \
+        int32_t value = (int32_t)(sum) >> (shift);                                                                     \
+        value = value < min ? min : value;                                                                             \
+        *(where) = (int8_t)(value > max ? max : value);                                                                \
+    } while (0)
+
+/* All output channels of six pixels; `pixels` of them exist. */
+static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t *addend, const esp_dl_binary_t *add,
+                 int32_t pixels, int8_t *output)
+{
+    const int8_t *w = p->weights + 1;
+    const int32_t min = p->min, max = p->max, channels = p->output.c;
+    for (int32_t o = 0; o < channels; o += 2) {
+        const int32_t last = o + 1 < channels ? o + 1 : o;
+        const uint32_t *x = columns;
+        /* The sums of words and of their high lanes, begun with the bias in both lanes. */
+        uint32_t h00 = (uint32_t)p->bias[o], h01 = (uint32_t)p->bias[last];
+        uint32_t h10 = h00, h20 = h00, h11 = h01, h21 = h01;
+        uint32_t t00 = h00 + (h00 << 16), t01 = h01 + (h01 << 16);
+        uint32_t t10 = t00, t20 = t00, t11 = t01, t21 = t01;
+        for (uint32_t count = (uint8_t)*w++; count != 0;) {
+            uint32_t p00 = ESP_DL_LANES, p10 = ESP_DL_LANES, p20 = ESP_DL_LANES;
+            uint32_t p01 = ESP_DL_LANES, p11 = ESP_DL_LANES, p21 = ESP_DL_LANES;
+            const int8_t *end = w + count * 4;
+            do {
+                MULTIPLY(x, w);
+                MULTIPLY(x + PAIRS, w + 2);
+                x += 2 * PAIRS;
+                w += 4;
+                KEEP(x);
+            } while (w != end);
+            count = (uint8_t)*end;
+            w = end + 1;
+            t00 += p00, h00 += p00 >> 16;
+            t10 += p10, h10 += p10 >> 16;
+            t20 += p20, h20 += p20 >> 16;
+            t01 += p01, h01 += p01 >> 16;
+            t11 += p11, h11 += p11 >> 16;
+            t21 += p21, h21 += p21 >> 16;
+        }
+        /* What is not in the high lanes was in the low ones, modulo 2^32. */
+        t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
+        t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
+        if (add == NULL && pixels == PIXELS && last != o) {
+            const int32_t shift0 = p->shift[o], shift1 = p->shift[last];
+            int8_t *y = output + o;
+            STORE(t00, shift0, y);
+            STORE(t01, shift1, y + 1);
+            y += channels;
+            STORE(h00, shift0, y);
+            STORE(h01, shift1, y + 1);
+            y += channels;
+            STORE(t10, shift0, y);
+            STORE(t11, shift1, y + 1);
+            y += channels;
+            STORE(h10, shift0, y);
+            STORE(h11, shift1, y + 1);
+            y += channels;
+            STORE(t20, shift0, y);
+            STORE(t21, shift1, y + 1);
+            y += channels;
+            STORE(h20, shift0, y);
+            STORE(h21, shift1, y + 1);
+            continue;
+        }
+        const int32_t sums0[PIXELS] = {(int32_t)t00, (int32_t)h00, (int32_t)t10,
+                                       (int32_t)h10, (int32_t)t20, (int32_t)h20};
+        esp_dl_conv2d_finish(sums0, pixels, p, o, addend, add, output);
+        if (last != o) {
+            const int32_t sums1[PIXELS] = {(int32_t)t01, (int32_t)h01, (int32_t)t11,
+                                           (int32_t)h11, (int32_t)t21, (int32_t)h21};
+            esp_dl_conv2d_finish(sums1, pixels, p, last, addend, add, output);
+        }
+    }
+}
+
+static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
+                     uint32_t *columns, int8_t *output)
+{
+    const int32_t image = p->input.h * p->input.w * p->input.c;
+    const uint32_t base = 0 - (uint32_t)p->weights[0] * 0x10001u; /* less the middle of the input's range */
+    int32_t remaining = p->output.n * p->output.h * p->output.w;
+    int32_t h = -p->window.pad_top, w = -p->window.pad_left, column = 0, row = 0;
+    while (remaining > 0) {
+        origin_t origins[PIXELS];
+        for (int32_t i = 0; i < PIXELS; i++) {
+            origins[i] = (origin_t){i < remaining ? input : NULL, h, w};
+            w += p->window.stride_w;
+            if (++column == p->output.w) {
+                column = 0;
+                w = -p->window.pad_left;
+                h += p->window.stride_h;
+                if (++row == p->output.h) {
+                    row = 0;
+                    h = -p->window.pad_top;
+                    input += image;
+                }
+            }
+        }
+        pack_windows(columns, origins, p, base);
+        const int32_t pixels = remaining < PIXELS ? remaining : PIXELS;
+        tile(columns, p, addend, add, pixels, output);
+        output += pixels * p->output.c;
+        addend += add != NULL ? pixels * p->output.c : 0;
+        remaining -= pixels;
+    }
+}
+
+void esp_dl_conv2d_s8_6x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output)
+{
+    convolve(input, NULL, p, NULL, scratch, output);
+}
+
+void esp_dl_conv2d_add_s8_6x2(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, void *scratch,
+                              int8_t *output)
+{
+    convolve(input, addend, &p->conv2d, &p->add, scratch, output);
+}

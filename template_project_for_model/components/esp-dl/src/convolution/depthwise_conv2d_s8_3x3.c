@@ -1,0 +1,107 @@
+/*
+ * Depthwise convolution with 3x3 windows, one filter per channel, strides of 1 or 2 along a row.
+ *
+ * A row of output is computed channel by channel, from left to right, with the nine weights in registers. Each input
+ * value is read once per row: it goes at once into the sums of all outputs that need it, two of which are begun.
+ */
+#include "common/requantize.h"
+#include "esp_dl_fast.h"
+
+#include <stddef.h>
+
+/* What stays the same along a row of output. */
+typedef struct {
+    const int8_t *x[3];           /* column 0 of the window's three rows */
+    int outside_top, outside_end; /* rows 0 or 2 lie outside of the image (x: any row) */
+    int32_t full;                 /* outputs whose third column lies in the image; one more may follow them */
+} row_t;
+
+#define ADVANCE x0 += channels, x1 += channels, x2 += channels
+#define LOAD a = *x0, b = *x1, c = *x2
+#define ADD(sum, w0, w1, w2) sum += a * (w0), sum += b * (w1), sum += c * (w2)
+#define FINISH(sum) (int8_t) esp_dl_clamp((sum) >> shift, min, max)
+
+/* One row of output of one channel; `w`: its weights, 9 in a row. */
+static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
+{
+    const int32_t channels = p->input.c, bias = p->bias[channel], shift = p->shift[channel];
+    const int32_t min = p->min, max = p->max;
+    const int8_t *w = p->weights + channel * 9;
+    const int8_t *x0 = r->x[0] + channel, *x1 = r->x[1] + channel, *x2 = r->x[2] + channel;
+    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w20 = w[6], w21 = w[7], w22 = w[8];
+    const int32_t w10 = w[3], w11 = w[4], w12 = w[5];
+    if (r->outside_top) {
+        w00 = w01 = w02 = 0;
+    }
+    if (r->outside_end) {
+        w20 = w21 = w22 = 0;
+    }
+    int32_t a, b, c, sum = bias;
+    y += channel;
+    const int8_t *end = y + (ptrdiff_t)r->full * channels, *last = y + (ptrdiff_t)p->output.w * channels;
+    if (p->window.pad_left == 0) {
+        LOAD;
+        ADD(sum, w00, w10, w20);
+        ADVANCE;
+    }
+    if (p->window.stride_w == 1) {
+        LOAD;
+        ADD(sum, w01, w11, w21);
+        int32_t next = bias;
+        ADD(next, w00, w10, w20);
+        for (; y != end; y += channels) {
+            ADVANCE;
+            LOAD;
+            ADD(sum, w02, w12, w22);
+            *y = FINISH(sum);
+            sum = next;
+            ADD(sum, w01, w11, w21);
+            next = bias;
+            ADD(next, w00, w10, w20);
+        }
+    } else {
+        for (; y != end; y += channels) {
+            LOAD;
+            ADVANCE;
+            ADD(sum, w01, w11, w21);
+            LOAD;
+            ADVANCE;
+            ADD(sum, w02, w12, w22);
+            *y = FINISH(sum);
+            sum = bias;
+            ADD(sum, w00, w10, w20);
+        }
+        if (y != last) {
+            LOAD;
+            ADD(sum, w01, w11, w21);
+        }
+    }
+    if (y != last) {
+        *y = FINISH(sum);
+    }
+}
+
+void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output)
+{
+    const int32_t line = p->input.w * p->input.c, stride = p->window.stride_w;
+    const int32_t reach = p->input.w + p->window.pad_left - 3; /* where the last full window starts */
+    row_t r = {.full = reach < 0 ? 0 : reach / stride + 1};
+    r.full = r.full < p->output.w ? r.full : p->output.w;
+    for (int32_t n = 0; n < p->output.n; n++) {
+        for (int32_t i = 0; i < p->output.h; i++) {
+            const int32_t h = i * p->window.stride_h - p->window.pad_top;
+            /* The middle row always lies in the image. */
+            const int8_t *middle = input + (ptrdiff_t)(h + 1) * line;
+            r.outside_top = h < 0;
+            r.outside_end = h + 2 >= p->input.h;
+            r.x[0] = r.outside_top ? middle : middle - line;
+            r.x[1] = middle;
+            r.x[2] = r.outside_end ? middle : middle + line;
+            for (int32_t c = 0; c < p->output.c; c++) {
+                row(&r, p, c, output);
+            }
+            output += p->output.w * p->output.c;
+        }
+        input += (ptrdiff_t)p->input.h * line;
+    }
+}

@@ -1,0 +1,79 @@
+"""Chooses the kernel of every step: as fast as can be while the arena stays as small as can be."""
+
+from __future__ import annotations
+
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+from .aot import Lowered, Value
+from .memory_plan import plan_memory
+from .operators.base import INT8
+from .partition import Partitioned
+from .variants import VARIANTS, Choice, Choices
+
+# The result has the range of the input.
+_KEEP_RANGE = ("reshape", "transpose", "max_pool2d")
+
+
+def value_ranges(lowered: Lowered, partitioned: Partitioned) -> Dict[Value, Tuple[int, int]]:
+    """Least and greatest int8 value that each value can hold, from the clamps of the kernels that make it."""
+    ranges: Dict[Value, Tuple[int, int]] = {}
+    for step in lowered.steps:
+        call = partitioned.calls.get(step.symbol)
+        if call is None or call.output.dtype != "int8" or len(step.results) != 1:
+            continue
+        known = INT8
+        if call.operator in _KEEP_RANGE:
+            known = ranges.get(step.arguments[0], INT8)
+        elif call.operator == "lookup":
+            table = call.attributes["table"]
+            known = (int(np.min(table)), int(np.max(table)))
+        low, high = call.attributes.get("clamp", INT8)
+        ranges[step.results[0]] = (max(low, known[0]), min(high, known[1]))
+    return ranges
+
+
+def choose(lowered: Lowered, partitioned: Partitioned) -> Choices:
+    """The variant of every step that has one, and the additions that are fused with a convolution.
+
+    Where a faster variant would need so much scratch memory that the arena grows, the next one is taken.
+    """
+    choices = Choices()
+    ranges = value_ranges(lowered, partitioned)
+    for index, step in enumerate(lowered.steps):
+        call = partitioned.calls.get(step.symbol)
+        fitting = [v for v in VARIANTS.get(call.operator, ()) if v.fits(call)] if call is not None else []
+        if fitting:
+            low, high = ranges.get(step.arguments[0], INT8)
+            leanest = min(fitting, key=lambda variant: variant.scratch(call))
+            choices.steps[index] = Choice(call, leanest, low, high)
+            _fuse(index, lowered, partitioned, choices)
+    least = plan_memory(lowered, partitioned, choices).arena_bytes
+    for choice in sorted(choices.steps.values(), key=lambda one: one.call.inputs[0].bytes):
+        lean = choice.variant
+        for variant in VARIANTS[choice.call.operator]:
+            if variant is lean or not variant.fits(choice.call):
+                continue
+            choice.variant = variant
+            if plan_memory(lowered, partitioned, choices).arena_bytes <= least:
+                break
+            choice.variant = lean
+    return choices
+
+
+def _fuse(index: int, lowered: Lowered, partitioned: Partitioned, choices: Choices) -> None:
+    """Let the addition that follows a convolution, and alone needs its result, compute the convolution too."""
+    result = lowered.steps[index].results[0]
+    users = [i for i, step in enumerate(lowered.steps) if result in step.arguments]
+    addition: Optional[int] = users[0] if len(users) == 1 else None
+    if addition != index + 1 or result.kind != "value" or not choices.steps[index].variant.fuses_add:
+        return
+    step = lowered.steps[addition]
+    call = partitioned.calls.get(step.symbol)
+    if call is None or call.operator != "add" or len(step.arguments) != 2:
+        return
+    first = step.arguments[partitioned.parameters[step.symbol][0]]
+    choices.steps[index].addition = call
+    choices.steps[index].swapped = first != result
+    choices.fused[index] = addition

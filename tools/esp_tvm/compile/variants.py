@@ -1,0 +1,334 @@
+"""Which kernel computes a call: the plain one, or a faster one with its own layout of the weights.
+
+The faster kernels (esp_dl_fast.h) give the same bytes. Here is what they need from the exporter: weights in their
+order, what their arithmetic adds to the bias, scratch memory, and how far the output may lie before the input.
+
+Two multiply-accumulates an instruction: (x0 + x1 * 2^16) * w adds x0 * w and x1 * w to the two halves of a 32-bit
+register. A half holds 16 bits, so only so many products may be added before the halves are taken apart; how many
+depends on the weights, which are known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .kernel_call import KernelCall
+from .operators.base import rounding_bias
+from .operators.conv import window_fields
+
+LANE_START = 2**15 - 1
+_LANE_MAX, _LANE_MIN = 2**15, -(2**15 - 1)
+_PIECE_STEPS = 255
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Weights as a kernel reads them, and what to add to the bias ([O], int64)."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+def centre_of(low: int, high: int) -> int:
+    """What is taken from inputs in low..high so that they lie around 0."""
+    return (low + high + 1) // 2
+
+
+def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
+    """Cut [R, K] weights (K even) along K into pieces (start, end) whose products fit the lanes, as long as can be.
+
+    low, high: range of the values that the weights are multiplied by; all R rows are cut alike.
+    """
+    rows = rows.astype(np.int64)
+    most = np.maximum(rows * low, rows * high)
+    least = np.minimum(rows * low, rows * high)
+    # In steps of two values of K.
+    most = most.reshape(len(rows), -1, 2).sum(axis=2)
+    least = least.reshape(len(rows), -1, 2).sum(axis=2)
+    cuts, start = [], 0
+    while start < most.shape[1]:
+        above = np.cumsum(most[:, start:], axis=1).max(axis=0) > _LANE_MAX
+        below = np.cumsum(least[:, start:], axis=1).min(axis=0) < _LANE_MIN
+        bad = np.flatnonzero(above | below)
+        length = min(int(bad[0]) if len(bad) else most.shape[1] - start, _PIECE_STEPS)
+        # Two products of int8 values always fit: |x * w| <= 2^14.
+        assert length > 0
+        cuts.append((2 * start, 2 * (start + length)))
+        start += length
+    return cuts
+
+
+def pack_6x2(weights: np.ndarray, low: int, high: int) -> Packed:
+    """Weights [O, K] for `esp_dl_conv2d_s8_6x2`; low, high: range of the input."""
+    outputs, count = weights.shape
+    centre = centre_of(low, high)
+    padded = np.zeros(((outputs + 1) // 2 * 2, (count + 1) // 2 * 2), np.int8)
+    padded[:outputs, :count] = weights
+    stream = [np.array([centre], np.int8)]
+    bias = centre * padded.astype(np.int64).sum(axis=1)
+    for o in range(0, len(padded), 2):
+        pair = padded[o : o + 2]
+        # A value outside of the image is 0.
+        cuts = pieces(pair, min(low, 0) - centre, max(high, 0) - centre)
+        for start, end in cuts:
+            stream.append(np.array([(end - start) // 2], np.uint8).view(np.int8))
+            stream.append(np.ascontiguousarray(pair[:, start:end].T).reshape(-1))
+        stream.append(np.zeros(1, np.int8))
+        bias[o : o + 2] -= LANE_START * len(cuts)
+    return Packed(np.concatenate(stream), bias[:outputs])
+
+
+def pack_8(weights: np.ndarray) -> np.ndarray:
+    """Weights [O, I] for `esp_dl_dense_s8_8`: [O / 8][I][8], the last rows beside zeros."""
+    outputs, inputs = weights.shape
+    padded = np.zeros(((outputs + 7) // 8 * 8, inputs), np.int8)
+    padded[:outputs] = weights
+    return np.ascontiguousarray(padded.reshape(-1, 8, inputs).transpose(0, 2, 1))
+
+
+# --- how far an output may lie before its input --------------------------------------------------------------
+
+
+def window_starts(call: KernelCall, kernel: Sequence[int]) -> np.ndarray:
+    """Offset in bytes of the first input value that each output pixel reads, in the order of pixels."""
+    a = call.attributes
+    images, height, width, channels = call.inputs[0].shape
+    rows = np.arange(call.output.shape[1]) * a["strides"][0] - a["padding"][0]
+    columns = np.arange(call.output.shape[2]) * a["strides"][1] - a["padding"][1]
+    starts = np.clip(rows, 0, height)[:, None] * width + np.clip(columns, 0, width)[None, :]
+    starts = np.arange(images)[:, None] * height * width + starts.reshape(1, -1)
+    return starts.reshape(-1).astype(np.int64) * channels
+
+
+def lead_of(starts: np.ndarray, written: np.ndarray, reads_own: bool) -> int:
+    """By how many bytes an output has to start before its input so that no byte is written that is still to be read.
+
+    Pieces are computed one after the other: piece i reads from starts[i] on and writes up to written[i]. reads_own: it
+    reads while it writes; otherwise it has read all it needs before it writes.
+    """
+    later = np.minimum.accumulate(starts[::-1])[::-1]
+    if not reads_own:
+        written, later = written[:-1], later[1:]
+    return max(int((written - later).max()), 0) if len(written) else 0
+
+
+# --- the kernels ---------------------------------------------------------------------------------------------
+
+
+class Variant:
+    """A faster kernel for calls of one operator.
+
+    kernel: its C function; fuses_add: there is a form with an addition after it
+    """
+
+    operator = ""
+    kernel = ""
+    fuses_add = False
+
+    def fits(self, call: KernelCall) -> bool:
+        """Whether it can compute this call, and faster than the plain kernel."""
+        raise NotImplementedError
+
+    def scratch(self, call: KernelCall) -> int:
+        """Bytes of scratch memory, aligned to 4."""
+        return 0
+
+    def lead(self, call: KernelCall) -> Optional[int]:
+        """Bytes by which the output has to start before the input where they overlap; None: they must not."""
+        return None
+
+    def pack(self, call: KernelCall, low: int, high: int) -> Packed:
+        """The weights in the kernel's layout; low, high: range of the input."""
+        raise NotImplementedError
+
+    def fields(self, call: KernelCall) -> Dict[str, Any]:
+        """The kernel's parameters without those of the weights."""
+        raise NotImplementedError
+
+    def emit(self, call: KernelCall, choice: Choice, c, inputs: Sequence[str], output: str) -> None:
+        """Write the C; inputs: C names, the addend behind the convolution's input where an addition is fused."""
+        a = call.attributes
+        packed = self.pack(call, choice.low, choice.high)
+        bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64) + packed.bias
+        fields = {
+            **self.fields(call),
+            "weights": c.constant("weights", packed.weights, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
+            "bias": c.constant("bias", bias.astype(np.uint32).view(np.int32), "with what rounding and the layout add"),
+            "shift": c.constant("shift", np.asarray(a["shift"]).astype(np.int8), "right shift per output channel"),
+            "min": a["clamp"][0],
+            "max": a["clamp"][1],
+        }
+        scratch = "scratch, " if self.scratch(call) else ""
+        if choice.addition is None:
+            parameters = c.struct(f"esp_dl_{self.operator}_t", **fields)
+            c.line(f"{self.kernel}({inputs[0]}, {parameters}, {scratch}{output});")
+            return
+        add = choice.addition.attributes
+        shifts = (add["shift_b"], add["shift_a"]) if choice.swapped else (add["shift_a"], add["shift_b"])
+        addition = {
+            "count": choice.addition.output.elements,
+            "shift_a": shifts[0],
+            "shift_b": shifts[1],
+            "shift": add["shift"],
+            "min": add["clamp"][0],
+            "max": add["clamp"][1],
+        }
+        parameters = c.struct(f"esp_dl_{self.operator}_add_t", conv2d=fields, add=addition)
+        c.line(f"{choice.kernel}({inputs[0]}, {inputs[1]}, {parameters}, {scratch}{output});")
+
+
+def _shifts_right(call: KernelCall) -> bool:
+    return bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
+
+
+class Conv2d6x2(Variant):
+    """Six pixels by two output channels."""
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_6x2"
+    fuses_add = True
+    PIXELS = 6
+
+    def fits(self, call):
+        pixels = call.output.elements // call.output.shape[3]
+        return call.attributes["groups"] == 1 and _shifts_right(call) and pixels >= 2
+
+    def scratch(self, call):
+        return 12 * (int(np.prod(call.attributes["weights"].shape[1:])) + 1)
+
+    def lead(self, call):
+        starts = window_starts(call, call.attributes["weights"].shape[1:3])
+        count = -(-len(starts) // self.PIXELS)
+        ends = np.minimum((np.arange(count) + 1) * self.PIXELS, len(starts)) * call.output.shape[3]
+        first = [starts[i * self.PIXELS : (i + 1) * self.PIXELS].min() for i in range(count)]
+        return lead_of(np.array(first), ends, reads_own=False)
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        return pack_6x2(weights.reshape(len(weights), -1), low, high)
+
+    def fields(self, call):
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1}
+
+
+class Depthwise3x3(Variant):
+    """3x3 windows, one filter per channel, row by row."""
+
+    operator = "depthwise_conv2d"
+    kernel = "esp_dl_depthwise_conv2d_s8_3x3"
+
+    def fits(self, call):
+        a = call.attributes
+        if tuple(a["weights"].shape[:2]) != (3, 3) or tuple(a["dilation"]) != (1, 1):
+            return False
+        if call.inputs[0].shape[3] != call.output.shape[3] or a["strides"][1] > 2 or not _shifts_right(call):
+            return False
+        # Of every window the middle row and column lie in the image, and more than one column.
+        for axis in (0, 1):
+            before, size, outputs = a["padding"][axis], call.inputs[0].shape[1 + axis], call.output.shape[1 + axis]
+            if before > 1 or (outputs - 1) * a["strides"][axis] - before + 1 >= size:
+                return False
+        return call.inputs[0].shape[2] >= 2
+
+    def lead(self, call):
+        width = call.output.shape[2]
+        starts = window_starts(call, (3, 3)).reshape(-1, width).min(axis=1)
+        ends = (np.arange(len(starts)) + 1) * width * call.output.shape[3]
+        # A row's channels are written one after the other: later ones still read all of the row's window.
+        return lead_of(starts, ends, reads_own=True)
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        return Packed(weights.reshape(9, -1).T, np.zeros(weights.shape[2], np.int64))
+
+    def fields(self, call):
+        return window_fields(call, (3, 3))
+
+
+class Dense8(Variant):
+    """Eight outputs at a time; zeros among the inputs are skipped."""
+
+    operator = "dense"
+    kernel = "esp_dl_dense_s8_8"
+
+    def fits(self, call):
+        return len(call.attributes["weights"]) >= 4
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        return Packed(pack_8(weights), np.zeros(len(weights), np.int64))
+
+    def fields(self, call):
+        outputs, inputs = call.attributes["weights"].shape
+        return {"rows": call.output.elements // outputs, "inputs": inputs, "outputs": outputs}
+
+
+# By operator, the fastest first.
+VARIANTS: Dict[str, List[Variant]] = {
+    "conv2d": [Conv2d6x2()],
+    "depthwise_conv2d": [Depthwise3x3()],
+    "dense": [Dense8()],
+}
+
+
+# --- what is chosen for a model ------------------------------------------------------------------------------
+
+
+@dataclass
+class Choice:
+    """A variant for one step; low, high: range of its input.
+
+    addition: the call of the addition that is fused with it; swapped: the convolution is the addition's second input
+    """
+
+    call: KernelCall
+    variant: Variant
+    low: int = -128
+    high: int = 127
+    addition: Optional[KernelCall] = None
+    swapped: bool = False
+    _leads: Dict[str, Optional[int]] = field(default_factory=dict)
+
+    @property
+    def kernel(self) -> str:
+        """The C function that is called."""
+        return self.variant.kernel if self.addition is None else self.variant.kernel.replace("_s8", "_add_s8")
+
+    def lead(self) -> Optional[int]:
+        """See `Variant.lead`; computed once."""
+        if self.variant.kernel not in self._leads:
+            self._leads[self.variant.kernel] = self.variant.lead(self.call)
+        return self._leads[self.variant.kernel]
+
+
+@dataclass
+class Choices:
+    """steps: index of a step -> its variant (no entry: the plain kernel).
+
+    fused: index of a convolution -> index of the addition that computes it as well
+    """
+
+    steps: Dict[int, Choice] = field(default_factory=dict)
+    fused: Dict[int, int] = field(default_factory=dict)
+
+    def fused_with(self, index: int) -> Optional[int]:
+        """The convolution that is computed by the addition at `index`."""
+        return next((conv for conv, add in self.fused.items() if add == index), None)
+
+    def at(self, index: int) -> Optional[Choice]:
+        """The variant that computes step `index`: for an addition, that of the convolution fused with it."""
+        convolution = self.fused_with(index)
+        return self.steps.get(index if convolution is None else convolution)
+
+    def scratch(self, index: int) -> int:
+        """Bytes of scratch memory of a step."""
+        choice = self.at(index)
+        return choice.variant.scratch(choice.call) if choice else 0
+
+    def lead(self, index: int) -> Optional[int]:
+        """See `Variant.lead`."""
+        choice = self.at(index)
+        return choice.lead() if choice else None
