@@ -17,6 +17,8 @@ from ..naming import shown
 from .diagnose import Evidence, layout_that_gives, likely_cause
 from .log import LoggedTensor, LogReader, Run
 
+_MOST_TRIED = 64
+
 EQUAL, DIFFERS, MISSING, UNKNOWN = "equal", "differs", "missing", "not compared"
 
 
@@ -78,6 +80,8 @@ class LogComparer:
         self.count = len(next(iter(samples.values())))
         self._evaluator = NumpyEvaluator(self.compiled.imported, self.compiled.partitioned)
         self._evaluations: Dict[int, Evaluation] = {}
+        # What must lie in the arena by now; it starts as zeros.
+        self._arena = bytearray(self.compiled.arena_bytes)
         self.expected = list(self._expected())
 
     def _expected(self) -> Iterator[Expected]:
@@ -100,7 +104,8 @@ class LogComparer:
     def evaluation(self, sample: int) -> Evaluation:
         """The reference of one sample."""
         if sample not in self._evaluations:
-            self._evaluations.clear()
+            if len(self._evaluations) > 7:
+                self._evaluations.clear()
             self._evaluations[sample] = self._evaluator.run({n: a[sample] for n, a in self.samples.items()})
         return self._evaluations[sample]
 
@@ -123,21 +128,29 @@ class LogComparer:
         if result.sample is None:
             return result
         evaluation = self.evaluation(result.sample)
-        previous: List[Tuple[str, bytes]] = []
+        if run.number == 1:
+            self._arena = bytearray(len(self._arena))
         for expected in self.expected:
-            layer = self._layer(run, expected, evaluation, previous, result.first(DIFFERS) is None)
+            layer = self._layer(run, expected, evaluation, result.first(DIFFERS) is None)
             result.layers.append(layer)
         return result
+
+    def _memory(self, expected: Expected) -> Optional[slice]:
+        """Where in the arena a result lies; None for what lies in a model output."""
+        value = self.compiled.lowered.steps[expected.step].results[expected.part]
+        block = self.compiled.plan.where.get(value)
+        return None if block is None else slice(block.offset, block.offset + self.compiled.lowered.bytes[value])
 
     # --- inputs ---
 
     def _find_sample(self, run: Run) -> Tuple[Optional[int], List[str]]:
-        """(the sample the run had as input, or why there is none); without its lines, the first is assumed."""
+        """(the sample the run had as input, or why there is none); without that line, the one that fits best."""
         ports = self.compiled.imported.inputs
         logged = {index: crc for index, crc in run.inputs.items() if index < len(ports)}
-        for sample in range(self.count):
-            if all(self._input_crc(index, sample) == crc for index, crc in logged.items()):
-                return sample, []
+        fits = [n for n in range(self.count) if all(self._input_crc(i, n) == crc for i, crc in logged.items())]
+        if fits:
+            known = len(logged) == len(ports) or len(fits) == 1
+            return (fits[0] if known else max(fits[:_MOST_TRIED], key=lambda n: self._alike(run, n))), []
         wrong = next(index for index, crc in sorted(logged.items()) if self._input_crc(index, 0) != crc)
         port = ports[wrong]
         which = "the sample" if self.count == 1 else f"any of the {self.count} samples"
@@ -154,6 +167,16 @@ class LogComparer:
         lines.append("likely cause: stale input_data.h, or other preprocessing (scale, mean, order of colours)")
         return None, lines
 
+    def _alike(self, run: Run, sample: int) -> int:
+        """How many layers of a run, whose input is not known, are those of a sample."""
+        tensors = self.evaluation(sample).tensors
+        return sum(
+            (e.step, e.part) in run.tensors
+            and zlib.crc32(np.ascontiguousarray(tensors[e.call.symbol]).tobytes()) == run.tensors[e.step, e.part].crc
+            for e in self.expected
+            if e.call is not None
+        )
+
     def _input(self, index: int, sample: int) -> np.ndarray:
         port = self.compiled.imported.inputs[index]
         return np.ascontiguousarray(self.samples[port.name][sample], dtype=port.dtype)
@@ -163,9 +186,7 @@ class LogComparer:
 
     # --- layers ---
 
-    def _layer(
-        self, run: Run, expected: Expected, evaluation: Evaluation, previous: List[Tuple[str, bytes]], explain: bool
-    ) -> Layer:
+    def _layer(self, run: Run, expected: Expected, evaluation: Evaluation, explain: bool) -> Layer:
         logged = run.tensors.get((expected.step, expected.part))
         reference = None
         if expected.call is not None:
@@ -177,9 +198,10 @@ class LogComparer:
         elif reference is None:
             layer = Layer(expected, UNKNOWN, time=logged.time, bytes=logged.size)
         else:
-            layer = self._compared(logged, expected, np.ascontiguousarray(reference), evaluation, previous, explain)
-        if reference is not None:
-            previous.insert(0, (f"step {expected.step} ({expected.title})", reference.tobytes()))
+            layer = self._compared(logged, expected, np.ascontiguousarray(reference), evaluation, explain)
+        memory = self._memory(expected)
+        if reference is not None and memory is not None:
+            self._arena[memory] = reference.tobytes()
         return layer
 
     def _compared(
@@ -188,7 +210,6 @@ class LogComparer:
         expected: Expected,
         reference: np.ndarray,
         evaluation: Evaluation,
-        previous: List[Tuple[str, bytes]],
         explain: bool,
     ) -> Layer:
         layer = Layer(expected, EQUAL, time=logged.time, bytes=reference.nbytes, differing=0)
@@ -216,7 +237,9 @@ class LogComparer:
             cause = "float arithmetic of TVM's own C: the chip's math functions may round otherwise"
         else:
             arguments = evaluation.arguments[expected.call.symbol]
-            cause = likely_cause(Evidence(expected.call, arguments, reference, logged.crc, got, previous))
+            memory = self._memory(expected)
+            before = None if memory is None else bytes(self._arena[memory])
+            cause = likely_cause(Evidence(expected.call, arguments, reference, logged.crc, got, before))
         layer.lines.append(f"likely cause: {cause}")
         return layer
 

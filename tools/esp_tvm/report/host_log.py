@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Dict, List, Sequence
 
@@ -53,29 +53,35 @@ def _driver(inputs: Sequence[dict], outputs: Sequence[dict]) -> str:
     )
 
 
-def host_log(program: HostProgram, samples: Dict[str, np.ndarray], mode: str = "tensors") -> str:
-    """What a board with this project prints for `samples` (ONNX input name -> array [N, ...]), run on this machine.
+class LoggingProgram(HostProgram):
+    """A generated project, compiled for the host with the trace in it. mode: checksums or tensors."""
 
-    mode: checksums or tensors
-    """
-    with tempfile.TemporaryDirectory(prefix="esp_tvm_log_") as name:
-        folder = Path(name)
-        (folder / HEADER_NAME).write_text(trace_header(program.metadata, mode), encoding="utf-8")
-        (folder / "driver.c").write_text(_driver(program.inputs, program.outputs), encoding="utf-8")
+    def __init__(self, project: os.PathLike, mode: str = "tensors"):
+        self.mode = mode
+        super().__init__(project)
+
+    def _build(self, sanitize: bool) -> Path:
+        folder = Path(self._folder.name)
+        (folder / HEADER_NAME).write_text(trace_header(self.metadata, self.mode), encoding="utf-8")
+        (folder / "driver.c").write_text(_driver(self.inputs, self.outputs), encoding="utf-8")
         binary = folder / "program"
         command: List[str] = [host_compiler(), *CFLAGS, f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"']
-        for include in [folder, *program.include_folders()]:
+        for include in [folder, *self.include_folders()]:
             command += ["-I", str(include)]
-        command += [str(folder / "driver.c"), *map(str, program.sources()), "-o", str(binary), "-lm"]
+        command += [str(folder / "driver.c"), *map(str, self.sources()), "-o", str(binary), "-lm"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             first = next((line for line in done.stdout.splitlines() if "error" in line), done.stdout.strip()[:300])
-            raise UserError(f"{program.project}: its C does not compile with the trace: {first}")
+            raise UserError(f"{self.project}: its C does not compile with the trace: {first}")
+        return binary
+
+    def log(self, samples: Dict[str, np.ndarray]) -> str:
+        """What a board with this project prints for `samples` (ONNX input name -> array [N, ...])."""
         blob = bytearray()
         for index in range(len(next(iter(samples.values())))):
-            for port in program.inputs:
+            for port in self.inputs:
                 blob += np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"]).tobytes()
-        run = subprocess.run([str(binary)], input=bytes(blob), capture_output=True)
-    if run.returncode != 0:
-        raise UserError(f"{program.project}: the host program failed with the trace: exit code {run.returncode}")
-    return run.stdout.decode("ascii", "replace")
+        done = subprocess.run([str(self._binary)], input=bytes(blob), capture_output=True)
+        if done.returncode != 0:
+            raise UserError(f"{self.project}: the host program failed with the trace: exit code {done.returncode}")
+        return done.stdout.decode("ascii", "replace")

@@ -10,7 +10,7 @@ from ..evaluate import debug_onnx_model
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
-from ..report.host_log import host_log
+from ..report.host_log import LoggingProgram
 from .compare import compare_with_references, print_comparison
 from .host import HostProgram
 
@@ -33,7 +33,7 @@ def run_project(
     samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
     program = HostProgram(project, sanitize)
     if log_path is not None:
-        write_text(log_path, host_log(program, samples, log_mode))
+        write_text(log_path, LoggingProgram(project, log_mode).log(samples))
     comparison = compare_with_references(program, model, samples)
     print_comparison(comparison, summary)
     return 0 if comparison.equal else 1

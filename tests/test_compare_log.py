@@ -1,0 +1,430 @@
+"""A log against the reference: the right layer and cause for every kind of fault, and no fault where there is none."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from qdq import QdqBuilder
+
+pytest.importorskip("tvm")
+
+from esp_tvm.project.export import export_onnx_model  # noqa: E402
+from esp_tvm.quantize import quantize_onnx  # noqa: E402
+from esp_tvm.report.compare_log import LogComparer, describe_run, judge  # noqa: E402
+from esp_tvm.report.host_log import LoggingProgram  # noqa: E402
+from esp_tvm.report.log import LogReader  # noqa: E402
+from esp_tvm.report.trace import trace_header  # noqa: E402
+from esp_tvm.run.host import MODEL, HostProgram, host_compiler  # noqa: E402
+
+REPO = Path(__file__).resolve().parents[1]
+TEMPLATE = REPO / "template_project_for_model"
+CODE = MODEL / "codegen" / "host"
+
+
+class Network:
+    """A model, its project, samples, and what the project's log says of them."""
+
+    def __init__(self, folder: Path, model_path: Path, samples: np.ndarray, sample_path: Path):
+        self.folder, self.model_path, self.sample_path = folder, model_path, sample_path
+        self.project = export_onnx_model("host", str(model_path), str(sample_path), str(TEMPLATE), str(folder))
+        self.model = onnx.load(str(model_path))
+        self.samples = {self.model.graph.input[0].name: samples}
+        self.comparer = LogComparer(self.model, self.samples)
+        self.log = {mode: LoggingProgram(self.project, mode).log(self.samples) for mode in ("checksums", "tensors")}
+
+    def compare(self, log: str):
+        """(equal, all that is printed)."""
+        reader, comparisons, lines = LogReader(), [], []
+        for comparison in self.comparer.runs(log.splitlines(), reader):
+            comparisons.append(comparison)
+            lines += describe_run(comparison, len(comparisons))
+        equal, verdict = judge(comparisons, reader)
+        return equal, "\n".join([*lines, verdict])
+
+    def log_of_changed(self, tmp_path: Path, change, mode: str) -> str:
+        """The log of a copy of the project after `change(source folder)`."""
+        copy = tmp_path / "project"
+        shutil.copytree(self.project, copy)
+        change(copy / CODE / "src")
+        return LoggingProgram(copy, mode).log(self.samples)
+
+    def step(self, operator: str, number: int):
+        """(step, kernel call) of the `number`th call of an operator."""
+        found = [e for e in self.comparer.expected if e.call is not None and e.call.operator == operator]
+        return found[number].step, found[number].call
+
+
+def small_model() -> onnx.ModelProto:
+    b = QdqBuilder(seed=3)
+    x = b.input("image", [1, 3, 12, 10], -4)
+    x = b.conv(x, [8, 3, 3, 3], -2, e_w=[-8, -7, -9, -8, -7, -8, -8, -8], relu=True, name="first", pads=[1, 1, 1, 1])
+    x = b.conv(x, [8, 1, 3, 3], 0, name="second", group=8, strides=[2, 1])
+    x = b.conv(x, [6, 8, 1, 1], 2, relu=True, name="third")
+    x = b.quantize(b.node("GlobalAveragePool", [x]), 1)
+    b.quantize(b.node("Flatten", [x]), 1, "scores")
+    b.output("scores", [1, 6])
+    return b.model()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    onnx.save(small_model(), str(folder / "model.onnx"))
+    samples = np.random.RandomState(1).randn(2, 1, 3, 12, 10).astype(np.float32) * 3
+    np.save(folder / "sample.npy", samples[0])
+    return Network(folder, folder / "model.onnx", samples, folder / "sample.npy")
+
+
+@pytest.fixture(scope="module")
+def resnet8(shared_models, tmp_path_factory):
+    return shared_network(shared_models / "resnet8", tmp_path_factory.mktemp("resnet8"))
+
+
+def shared_network(source: Path, folder: Path) -> Network:
+    from esp_tvm.preprocess import preprocess_onnx
+
+    preprocess_onnx(str(source / "model.onnx"), str(folder / "model_opt.onnx"))
+    model = folder / "model_quant.onnx"
+    quantize_onnx(str(folder / "model_opt.onnx"), str(model), str(source / "calib.npy"))
+    sample = np.load(source / "input_sample.npy")
+    shape = [d.dim_value for d in onnx.load(str(model)).graph.input[0].type.tensor_type.shape.dim]
+    return Network(folder, model, sample.reshape([1, *shape]), source / "input_sample.npy")
+
+
+def change_constant(source: Path, name: str, change):
+    """Rewrite the values of a constant of default_lib0.c: `change(values)` edits the list in place."""
+    path = source / "default_lib0.c"
+    text = path.read_text()
+    pattern = rf"(\b{name}\[\d+\][^=]*= {{\n)(.*?)(\n}};)"
+    match = re.search(pattern, text, re.S)
+    assert match, f"{name} is not in default_lib0.c"
+    values = [int(v) for v in match.group(2).replace("\n", " ").split(",") if v.strip()]
+    before = list(values)
+    change(values)
+    assert values != before
+    body = ", ".join(map(str, values))
+    path.write_text(text[: match.start(2)] + body + text[match.end(2) :])
+
+
+# --- equal ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+def test_a_right_log_is_equal(small, mode):
+    equal, text = small.compare(small.log[mode])
+    assert equal, text
+    assert text.count("layers equal") == 2 and "PASS: 2 of 2 runs" in text and "sample 1" in text
+
+
+@pytest.mark.parametrize("name", ["resnet8", "kws"])
+def test_shared_networks_compare_equal(name, shared_models, tmp_path, request):
+    network = (
+        request.getfixturevalue("resnet8") if name == "resnet8" else shared_network(shared_models / name, tmp_path)
+    )
+    for mode in ("checksums", "tensors"):
+        equal, text = network.compare(network.log[mode])
+        assert equal, text
+
+
+# --- wrong layers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+@pytest.mark.parametrize("which", [("conv2d", 0), ("conv2d", 1)])
+def test_a_flipped_weight_byte_is_found(request, tmp_path, mode, which):
+    check_flipped_weight(request.getfixturevalue("small"), tmp_path, mode, which)
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+@pytest.mark.parametrize("which", [("conv2d", 2), ("dense", 0)])
+def test_a_flipped_weight_byte_of_resnet8_is_found(resnet8, tmp_path, mode, which):
+    check_flipped_weight(resnet8, tmp_path, mode, which)
+
+
+def check_flipped_weight(network, tmp_path, mode, which):
+    step, call = network.step(*which)
+    changed = []
+
+    def flip(values):
+        index = len(values) // 2
+        while values[index] == 0:  # may be padding that no kernel reads
+            index += 1
+        changed.append((values[index], (values[index] ^ 0x40)))
+        values[index] ^= 0x40
+
+    log = network.log_of_changed(tmp_path, lambda src: change_constant(src, f"{call.symbol}_weights", flip), mode)
+    equal, text = network.compare(log)
+    assert not equal
+    assert f"FIRST DIFFERENCE in step {step}: {which[0]}" in text
+    cause = re.search("likely cause: (.*)", text).group(1)
+    if mode == "checksums":
+        assert "likely the weights" in cause
+    else:
+        old, new = changed[0]
+        assert cause.startswith("weights: ")
+        assert f"is {new} in place of {old}" in cause
+        assert re.search(r"\d+ of \d+ bytes differ, values by at most \d+\n", text)
+        assert re.search(r"first at channel \d+", text)
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+@pytest.mark.parametrize("change", [1, -1, 2])
+def test_a_changed_shift_of_one_channel_is_found(small, tmp_path, mode, change):
+    check_changed_shift(small, tmp_path, mode, ("conv2d", 0), 2, change)
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+def test_a_changed_shift_of_resnet8_is_found(resnet8, tmp_path, mode):
+    check_changed_shift(resnet8, tmp_path, mode, ("conv2d", 4), 7, 1)
+
+
+def check_changed_shift(network, tmp_path, mode, which, channel, change):
+    step, call = network.step(*which)
+
+    def edit(values):
+        values[channel] += change
+
+    log = network.log_of_changed(tmp_path, lambda src: change_constant(src, f"{call.symbol}_shift", edit), mode)
+    equal, text = network.compare(log)
+    assert not equal
+    assert f"FIRST DIFFERENCE in step {step}: " in text
+    right = int(call.attributes["shift"][channel])
+    size = "large" if change > 0 else "small"
+    wanted = f"shift of output channel {channel}: {right + change} in place of {right}, too {size} by {abs(change)}"
+    assert wanted in text
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+def test_all_shifts_changed_is_found(small, tmp_path, mode):
+    step, call = small.step("depthwise_conv2d", 0)
+
+    def edit(values):
+        values[:] = [v + 1 for v in values]
+
+    log = small.log_of_changed(tmp_path, lambda src: change_constant(src, f"{call.symbol}_shift", edit), mode)
+    equal, text = small.compare(log)
+    assert not equal and f"FIRST DIFFERENCE in step {step}: " in text
+    assert "shift: too large by 1 in every channel; its values are about 1/2 times" in text
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+def test_a_missing_relu_is_found(small, tmp_path, mode):
+    step, call = small.step("conv2d", 0)
+
+    def edit(source):
+        path = source / "default_lib1.c"
+        head, body, tail = re.split(rf"(?ms)(^int32_t {call.symbol}\(.*?^}}\n)", path.read_text(), maxsplit=1)
+        assert ".min = 0" in body
+        path.write_text(head + body.replace(".min = 0", ".min = -128") + tail)
+
+    equal, text = small.compare(small.log_of_changed(tmp_path, edit, mode))
+    assert not equal and f"FIRST DIFFERENCE in step {step}: " in text
+    assert "likely cause: activation: the fused activation (relu, clip) is missing" in text
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+def test_a_kernel_that_does_nothing_is_found(small, tmp_path, mode):
+    step, call = small.step("depthwise_conv2d", 0)
+
+    def edit(source):
+        path = source / "default_lib1.c"
+        text = path.read_text()
+        without = re.sub(rf"(?ms)^(int32_t {call.symbol}\(\w+ \*input, int8_t \*output\)\n{{\n).*?^}}", _EMPTY, text)
+        assert without != text
+        path.write_text(without)
+
+    equal, text = small.compare(small.log_of_changed(tmp_path, edit, mode))
+    assert not equal and f"FIRST DIFFERENCE in step {step}: " in text
+    assert "likely cause: nothing was written" in text
+
+
+_EMPTY = r"\1    (void)input;\n    (void)output;\n    return 0;\n}"
+
+
+# --- damaged logs -----------------------------------------------------------------------------------------
+
+
+def test_a_lost_line_of_resnet8_is_named(resnet8):
+    step, _ = resnet8.step("conv2d", 3)
+    check_lost_line(resnet8, step)
+
+
+def test_a_lost_line_is_named(small):
+    check_lost_line(small, small.step("conv2d", 1)[0])
+
+
+def check_lost_line(network, step):
+    for log in network.log.values():
+        lines = log.splitlines()
+        line = next(i for i, text in enumerate(lines) if re.match(rf"~tvm layer \w+ 1 {step} ", text))
+        equal, text = network.compare("\n".join(lines[:line] + lines[line + 1 :]))
+        if "data" not in lines[line + 1]:
+            assert not equal and f"LOST LINE of step {step}: conv2d" in text
+            assert "FIRST DIFFERENCE" not in text
+        else:  # the bytes are there and tell as much
+            assert equal, text
+        damaged = lines[line][:30] + lines[line][33:]
+        equal, text = network.compare("\n".join([*lines[:line], damaged, *lines[line + 1 :]]))
+        assert equal == ("data" in lines[line + 1])
+
+
+def test_lost_bytes_of_an_equal_tensor_do_not_matter(small):
+    lines = [line for i, line in enumerate(small.log["tensors"].splitlines()) if "~tvm data" not in line or i % 7]
+    equal, text = small.compare("\n".join(lines))
+    assert equal, text
+
+
+def test_a_reset_in_the_middle_is_no_fault(small):
+    lines = small.log["checksums"].splitlines()
+    log = ["ets Jun  8 2016 00:22:57", *lines[:5], "rst:0x1 (POWERON_RESET)", *lines, "Guru Meditation Error"]
+    equal, text = small.compare("\n".join(log))
+    assert equal and "BROKEN OFF after step" in text and "1 broke off" in text
+
+
+def test_only_a_part_of_a_run_is_not_enough(small):
+    equal, text = small.compare("\n".join(small.log["checksums"].splitlines()[:5]))
+    assert not equal and "BROKEN OFF" in text and "no run of the log is whole" in text
+
+
+def test_other_lines_and_prefixes_do_no_harm(small):
+    log = "".join(
+        f"\x1b[0;32mI (12{i}) app: heap {i}~\x1b[0m\r\nI (7) tvm: {line}\x1b[0m\r\n"
+        for i, line in enumerate(small.log["checksums"].splitlines())
+    )
+    equal, text = small.compare(log)
+    assert equal, text
+
+
+def test_damage_never_looks_equal(small):
+    """Each single changed character of a log is noticed or does no harm; it never accuses a layer."""
+    log = small.log["checksums"].rstrip("\n")
+    random = np.random.RandomState(5)
+    for _ in range(100):
+        position = random.randint(len(log))
+        character = chr(random.randint(33, 126))
+        equal, text = small.compare(log[:position] + character + log[position + 1 :])
+        assert "FIRST DIFFERENCE" not in text and "cannot be compared" not in text, (position, character, text)
+
+
+def test_random_bytes_are_no_trace(small):
+    noise = np.random.RandomState(0).bytes(20000).decode("latin-1")
+    equal, text = small.compare(noise)
+    assert not equal and "no trace" in text
+
+
+# --- stale files and inputs -------------------------------------------------------------------------------
+
+
+def test_a_program_of_another_model_is_stale(small):
+    log = small.log["checksums"]
+    own = small.comparer.compiled.model_hash[:8]
+    lines = [with_crc(text.replace(own, "01234567")) for text in log.splitlines()]
+    equal, text = small.compare("\n".join(lines))
+    assert not equal and "stale: the program in the log was made from another model (01234567)" in text
+
+
+def with_crc(line: str) -> str:
+    """A trace line whose text was changed, with the CRC-32 of its new text."""
+    match = re.match(r"~tvm (.*) ~", line)
+    return f"~tvm {match.group(1)} ~{zlib.crc32(match.group(1).encode()):08x}" if match else line
+
+
+def test_another_input_is_said(small):
+    (name, samples), program = *small.samples.items(), LoggingProgram(small.project, "checksums")
+    equal, text = small.compare(program.log({name: samples[:1] + 1}))
+    assert not equal and "the program's input 'image' has other bytes than any of the 2 samples" in text
+    assert "stale input_data.h" in text
+    swapped = np.ascontiguousarray(samples[1:].transpose(0, 1, 3, 4, 2)).reshape(samples[1:].shape)
+    equal, text = small.compare(program.log({name: swapped}))
+    assert not equal and "layout: it is sample 1 with its axes in the order (0, 2, 3, 1)" in text
+
+
+# --- the command and the C --------------------------------------------------------------------------------
+
+
+def compare_command(*arguments, stdin=None):
+    command = [sys.executable, str(REPO / "tools/tvm/compare_log.py"), *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True)
+
+
+def test_the_command_reads_a_file_or_standard_input(small, tmp_path):
+    own = ["--model", small.model_path, "--input", small.sample_path]
+    first = small.log["checksums"].split("~tvm begin")[1]
+    log = tmp_path / "monitor.txt"
+    log.write_text("~tvm begin" + first)
+    done = compare_command("--log", log, *own)
+    assert done.returncode == 0 and "PASS" in done.stdout, done.stdout + done.stderr
+    lines = log.read_text().splitlines()
+    done = compare_command("--log", "-", *own, stdin="\n".join(lines[:3] + lines[4:]))
+    assert done.returncode == 1 and "LOST LINE" in done.stdout
+    done = compare_command("--log", tmp_path / "none.txt", *own)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_off_costs_no_byte(small, tmp_path):
+    """Without --debug the object code is the same as with the calls of the trace cut out of the C."""
+    source = small.project / CODE / "src" / "default_lib1.c"
+    assert not (small.project / CODE / "include" / "tvmgen_default_trace.h").exists()
+    bare = tmp_path / "bare.c"
+    bare.write_text(re.sub(r"(?m)^ +TVMGEN_DEFAULT_TRACE\w*\(.*\);\n", "", source.read_text()))
+    assert bare.read_text().count("TVMGEN_DEFAULT_TRACE") < source.read_text().count("TVMGEN_DEFAULT_TRACE")
+    objects = [compiled_code(small.project, path, tmp_path) for path in (source, bare)]
+    assert objects[0] == objects[1]
+
+
+def compiled_code(project: Path, source: Path, folder: Path) -> bytes:
+    includes = [str(i) for folder_ in HostProgram(project).include_folders() for i in ("-I", folder_)]
+    assembly = folder / f"{source.stem}.s"
+    subprocess.run([host_compiler(), "-std=c11", "-O2", "-S", *includes, str(source), "-o", str(assembly)], check=True)
+    return re.sub(rb"(?m)^\s*\.(file|ident).*\n", b"", assembly.read_bytes())
+
+
+@pytest.mark.parametrize("mode", ["checksums", "tensors"])
+def test_an_exported_debug_program_prints_the_same_log(small, tmp_path, mode):
+    """new_project of --debug prints on its own, with warnings as errors, what host_log prints."""
+    sample = str(small.sample_path)
+    project = export_onnx_model("host", str(small.model_path), sample, str(TEMPLATE), str(tmp_path), mode)
+    program = HostProgram(project)
+    main = tmp_path / "main.c"
+    main.write_text(
+        '#include "tvmgen_default.h"\n#include "input_data.h"\n#include "output_data.h"\n'
+        "int main(void)\n{\n    struct tvmgen_default_inputs inputs = MODEL_INPUTS;\n"
+        "    struct tvmgen_default_outputs outputs = MODEL_OUTPUTS;\n"
+        "    return tvmgen_default_run(&inputs, &outputs);\n}\n"
+    )
+    includes = [str(i) for folder in [*program.include_folders(), project / "main"] for i in ("-I", folder)]
+    command = [host_compiler(), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-const-variable"]
+    command += [*includes, str(main), *map(str, program.sources()), "-o", str(tmp_path / "program"), "-lm"]
+    subprocess.run(command, check=True)
+    log = subprocess.run([str(tmp_path / "program")], stdout=subprocess.PIPE, text=True, check=True).stdout
+    equal, text = small.compare(log)
+    assert equal, text
+    assert without_times(log) == without_times(small.log[mode].split("~tvm end")[0])
+
+
+def without_times(log: str):
+    """What the lines of a log say, without the times and the CRCs that cover them."""
+    found = re.findall(r"~tvm ((?:begin|input|layer|data) .*) ~", log)
+    return [re.sub(r"^(layer( \S+){6}) \d+", r"\1", line) for line in found]
+
+
+def test_names_of_a_model_are_data_in_the_trace():
+    from small_models import HOSTILE_NAMES
+
+    call = {"symbol": "s", "operator": "add", "nodes": [f'Add "{name}"' for name in HOSTILE_NAMES]}
+    call["output"] = {"dtype": "int8", "shape": [1, 4], "exponent": -3}
+    calls = [call] + [{**call, "nodes": [name]} for name in HOSTILE_NAMES]
+    ports = [{"name": name, "dtype": "int8", "shape": [], "exponent": None} for name in HOSTILE_NAMES]
+    text = trace_header({"calls": calls, "inputs": ports}, "checksums").split("#endif")[0]
+    strings = re.findall(r'(?m)^    "(.*)",$', text)
+    assert len(strings) == len(calls) + len(ports)
+    for string in strings:
+        assert re.fullmatch(r"[ !#-\[\]-}]*", string) and len(string) < 200
