@@ -35,7 +35,10 @@ class Case:
     def samples(self) -> List[List[np.ndarray]]:
         """Sets of inputs: random ones, and ones of extremes alone."""
         random = _random(self.id)
-        return [[make(random, shape, dtype) for shape, dtype in self.inputs] for make in (_uniform, _extremes)]
+        sets = [[make(random, shape, dtype) for shape, dtype in self.inputs] for make in (_uniform, _extremes)]
+        if self.operator == "quantize":
+            sets[0] = [_near_ties(random, *self.inputs[0], self.attributes["exponent"])]
+        return sets
 
 
 def _random(text: str) -> np.random.RandomState:
@@ -45,7 +48,15 @@ def _random(text: str) -> np.random.RandomState:
 def _uniform(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> np.ndarray:
     if dtype == "int8":
         return random.randint(-128, 128, shape).astype(np.int8)
-    return (random.standard_normal(shape) * 2.0 ** random.uniform(-6, 6)).astype(np.float32)
+    return random.standard_normal(shape).astype(np.float32)
+
+
+def _near_ties(random: np.random.RandomState, shape: Sequence[int], dtype: str, exponent: int) -> np.ndarray:
+    """Halves of 2^exponent, where rounding decides, and their neighbours in float32."""
+    with np.errstate(over="ignore"):
+        x = (random.randint(-280, 280, shape) * 0.5 * 2.0**exponent).astype(dtype)
+        neighbours = np.nextafter(x, random.choice(np.array([-np.inf, np.inf], dtype), shape))
+    return np.where(random.randint(2, size=shape), x, neighbours)
 
 
 def _extremes(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> np.ndarray:
