@@ -15,6 +15,7 @@ from .normalize import Normalize
 from .operators import OPERATORS, Operator, Refusal
 from .operators.base import Operand
 from .operators.lookup import collapse_unary
+from .operators.normalize import collapse_normalization
 from .operators.moves import wrap_concatenations
 from .rewrites import after_layout, before_layout, settle
 
@@ -110,7 +111,7 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
 def partition(imported: Imported) -> Partitioned:
     """Give every expression that a kernel computes to that kernel."""
     refusals: Dict[int, str] = {}
-    mod = wrap_concatenations(collapse_unary(prepare(imported.mod)))
+    mod = wrap_concatenations(collapse_unary(collapse_normalization(prepare(imported.mod))))
     passes = [
         relay.transform.MergeComposite(_pattern_table(refusals)),
         # Tuples are no operators: a region of their own would only copy.

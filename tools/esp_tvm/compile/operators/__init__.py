@@ -36,6 +36,7 @@ from .moves import (
     StridedSlice,
     Tile,
 )
+from .normalize import Normalize
 from .pooling import AveragePool2d, MaxPool2d
 from .quantization import Dequantize, Quantize
 from .reduction import (
@@ -61,6 +62,7 @@ OPERATORS: Dict[str, Operator] = {
         Dense(),
         MatMul(),
         Channelwise(),
+        Normalize(),
         PRelu(),
         Add(),
         Sub(),

@@ -78,7 +78,7 @@ class ConvTranspose2d(Operator):
         )
         begin = list(a["padding"][:2])
         end = [begin[0] + call.output.shape[1], begin[1] + call.output.shape[2]]
-        acc = relay.strided_slice(acc, begin=begin, end=end, axes=[2, 3])
+        acc = relay.strided_slice(acc, begin=begin, end=end, strides=[1, 1], axes=[2, 3])
         acc = relay.add(relay.transpose(acc, [0, 2, 3, 1]), relay.const(a["bias"]))
         return base.requantize_expr(acc, a["shift"], a["clamp"])
 

@@ -20,13 +20,23 @@ class MatMul(Operator):
     name = "matmul"
 
     def patterns(self):
-        any_operand = base.dequantized()
-        transposed = base.dequantized(is_op("transpose")(base.wildcard()))
+        # A transpose of b alone needs no code: the kernel reads b by columns. Constants are looked for first: a
+        # wildcard would take them for activations.
+        def transposed():
+            return base.dequantized(is_op("transpose")(base.wildcard()))
+
+        sides = [
+            (base.dequantized, base.constant_weights),
+            (base.constant_weights, transposed),
+            (base.constant_weights, base.dequantized),
+            (base.dequantized, transposed),
+            (base.dequantized, base.dequantized),
+        ]
         found = []
-        # A transpose of b alone needs no code: the kernel reads b by columns.
-        for right in (transposed, any_operand):
+        for left, right in sides:
             for name in ("nn.batch_matmul", "nn.dense", "nn.matmul"):
-                found.append(base.quantized(base.activated(is_op(name)(any_operand, right))))
+                # One pattern object stands for one expression: each operand needs its own.
+                found.append(base.quantized(base.activated(is_op(name)(left(), right()))))
         return found
 
     def parse(self, root):
