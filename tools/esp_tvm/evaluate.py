@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -219,10 +221,26 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
         raise UserError(f"{root}: cannot write TVM's debug dump here ({error.strerror})")
     for port in imported.inputs:
         module.set_input(port.c_name, tvm.nd.array(np.ascontiguousarray(sample[port.name])))
-    # TVM prints its table of times for every run; the dump has it.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _silent_tvm():
         module.run()
     return module
+
+
+@contextlib.contextmanager
+def _silent_tvm():
+    """The debug executor prints two lines for every operator and a table of times; the dump has all of it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        # TVM's library writes to the file descriptor, not through Python.
+        os.dup2(nowhere, 2)
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 __all__ = [
