@@ -81,6 +81,34 @@ def pack_6x2(weights: np.ndarray, low: int, high: int) -> Packed:
     return Packed(np.concatenate(stream), bias[:outputs])
 
 
+def pack_3x4(weights: np.ndarray, low: int, high: int) -> Packed:
+    """Weights [O, taps, C] for `esp_dl_conv2d_s8_3x4` (O a multiple of 4, C even); low, high: range of the input."""
+    outputs, taps, channels = weights.shape
+    # A value outside of the image is 0.
+    low, high = min(low, 0), max(high, 0)
+    wide = weights.astype(np.int64)
+    bias = np.zeros(outputs, np.int64)
+    words: List[np.ndarray] = []
+    for o in range(0, outputs, 4):
+        for tap in range(taps):
+            start = 0
+            while start < channels:
+                rows = wide[o : o + 4, tap, start:]
+                # A lane starts so high that it cannot fall below 0, and ends before it can exceed 16 bits.
+                span = np.cumsum(np.abs(rows), axis=1).max(axis=0) * (high - low)
+                length = int(np.searchsorted(span, 2**16)) // 2 * 2
+                assert length > 0, "two products fit a lane: 2 * 128 * 255 < 2^16"
+                rows = rows[:, :length]
+                starts = -np.minimum(rows * low, rows * high).sum(axis=1)
+                bias[o : o + 4] -= starts
+                start += length
+                words.append(np.array([2 * length | (start == channels)]))
+                words.append(starts[0::2] + (starts[1::2] << 16))
+                words.append((rows[0::2] + (rows[1::2] << 16)).T.reshape(-1))
+    stream = np.concatenate(words) & 0xFFFFFFFF
+    return Packed(stream.astype(np.uint32).view(np.int32), bias)
+
+
 def pack_8(weights: np.ndarray) -> np.ndarray:
     """Weights [O, I] for `esp_dl_dense_s8_8`: [O / 8][I][8], the last rows beside zeros."""
     outputs, inputs = weights.shape
@@ -153,9 +181,12 @@ class Variant:
         a = call.attributes
         packed = self.pack(call, choice.low, choice.high)
         bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64) + packed.bias
+        weights = c.constant("weights", packed.weights, f"{list(a['weights'].shape)}, laid out for {self.kernel}")
+        if packed.weights.dtype != np.int8:
+            weights = f"(const int8_t *){weights}"
         fields = {
             **self.fields(call),
-            "weights": c.constant("weights", packed.weights, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
+            "weights": weights,
             "bias": c.constant("bias", bias.astype(np.uint32).view(np.int32), "with what rounding and the layout add"),
             "shift": c.constant("shift", np.asarray(a["shift"]).astype(np.int8), "right shift per output channel"),
             "min": a["clamp"][0],
@@ -184,6 +215,14 @@ def _shifts_right(call: KernelCall) -> bool:
     return bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
 
 
+def _lead_by_tiles(call: KernelCall, pixels: int, reads_own: bool) -> int:
+    starts = window_starts(call, call.attributes["weights"].shape[1:3])
+    count = -(-len(starts) // pixels)
+    ends = np.minimum((np.arange(count) + 1) * pixels, len(starts)) * call.output.shape[3]
+    first = np.array([starts[i * pixels : (i + 1) * pixels].min() for i in range(count)])
+    return lead_of(first, ends, reads_own)
+
+
 class Conv2d6x2(Variant):
     """Six pixels by two output channels."""
 
@@ -200,15 +239,43 @@ class Conv2d6x2(Variant):
         return 12 * (int(np.prod(call.attributes["weights"].shape[1:])) + 1)
 
     def lead(self, call):
-        starts = window_starts(call, call.attributes["weights"].shape[1:3])
-        count = -(-len(starts) // self.PIXELS)
-        ends = np.minimum((np.arange(count) + 1) * self.PIXELS, len(starts)) * call.output.shape[3]
-        first = [starts[i * self.PIXELS : (i + 1) * self.PIXELS].min() for i in range(count)]
-        return lead_of(np.array(first), ends, reads_own=False)
+        return _lead_by_tiles(call, self.PIXELS, reads_own=False)
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
         return pack_6x2(weights.reshape(len(weights), -1), low, high)
+
+    def fields(self, call):
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1}
+
+
+class Conv2d3x4(Variant):
+    """Three pixels by four output channels, without scratch memory; weights take more than twice their size."""
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_3x4"
+    fuses_add = True
+    PIXELS, MAX_TAPS, MAX_CHANNELS = 3, 25, 64
+    # Flash that the words may take.
+    MAX_BYTES = 16 * 1024
+
+    def fits(self, call):
+        outputs, height, width, channels = call.attributes["weights"].shape
+        if call.attributes["groups"] != 1 or not _shifts_right(call) or outputs % 4 or channels % 4:
+            return False
+        return height * width <= self.MAX_TAPS and channels <= self.MAX_CHANNELS and self._words(call) <= self.MAX_BYTES
+
+    @staticmethod
+    def _words(call: KernelCall) -> int:
+        return 2 * call.attributes["weights"].size
+
+    def lead(self, call):
+        # The windows are read again for every four channels.
+        return _lead_by_tiles(call, self.PIXELS, reads_own=True)
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        return pack_3x4(weights.reshape(len(weights), -1, weights.shape[3]), low, high)
 
     def fields(self, call):
         return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1}
@@ -268,7 +335,7 @@ class Dense8(Variant):
 
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
-    "conv2d": [Conv2d6x2()],
+    "conv2d": [Conv2d6x2(), Conv2d3x4()],
     "depthwise_conv2d": [Depthwise3x3()],
     "dense": [Dense8()],
 }

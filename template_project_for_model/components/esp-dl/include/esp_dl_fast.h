@@ -45,6 +45,19 @@ void esp_dl_conv2d_add_s8_6x2(const int8_t *input, const int8_t *addend, const e
                               int8_t *output);
 
 /*
+ * Convolution, three pixels by four output channels (groups = 1), without scratch memory; output.c and input.c
+ * multiples of 4, input.c at most 64, at most 25 taps. weights: 32-bit words, aligned to 4. For every four output
+ * channels, for every tap, pieces that a lane can hold: a word with the number of words of weights in the piece, plus 1
+ * in the tap's last piece; the lanes' starting values; for every input channel the weights. Starting values and weights
+ * are two words, for channels 0 and 1 and for 2 and 3, the second of each two times 2^16. bias: less the lanes'
+ * starting values.
+ */
+void esp_dl_conv2d_s8_3x4(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output);
+
+/* The same with an addition. In place: the output may be the addend. */
+void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, int8_t *output);
+
+/*
  * Depthwise convolution with windows of 3x3: one filter per channel, dilation 1, stride_w 1 or 2, padding 0 or 1
  * before the image and so much behind it that the middle of every window lies in the image; input.w at least 2.
  * weights: [channels][3][3]; bias: as for the plain kernel. Works row by row.

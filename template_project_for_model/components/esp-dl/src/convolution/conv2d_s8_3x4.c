@@ -1,0 +1,126 @@
+/*
+ * Convolution of three pixels by four output channels at a time, two multiply-accumulates an instruction, without
+ * scratch memory.
+ *
+ * The weights of two output channels lie in one 32-bit word, w0 + w1 * 2^16: a multiplication by an input value serves
+ * both. Sums grow in lanes of 16 bits and are taken apart where the exporter says so, before a lane can overflow.
+ */
+#include "convolution/conv2d_add.h"
+#include "esp_dl_fast.h"
+
+#include <stddef.h>
+
+#define PIXELS 3
+#define MAX_TAPS 25
+#define MAX_CHANNELS 64
+
+/* What a tap outside of the image reads. */
+static const int8_t zeros[MAX_CHANNELS];
+
+/* Keeps a value in a register here, and the compiler from mixing what comes before with what comes after. */
+#define KEEP(value) __asm__ volatile("" : "+r"(value))
+
+#define MULTIPLY(i)                                                                                                    \
+    do {                                                                                                               \
+        const uint32_t first = w[2 * (i)], second = w[2 * (i) + 1];                                                    \
+        uint32_t value = (uint32_t)x0[i];                                                                              \
+        p00 += value * first, p01 += value * second;                                                                   \
+        KEEP(p00);                                                                                                     \
+        KEEP(p01);                                                                                                     \
+        value = (uint32_t)x1[i];                                                                                       \
+        p10 += value * first, p11 += value * second;                                                                   \
+        KEEP(p10);                                                                                                     \
+        KEEP(p11);                                                                                                     \
+        value = (uint32_t)x2[i];                                                                                       \
+        p20 += value * first, p21 += value * second;                                                                   \
+        KEEP(p20);                                                                                                     \
+        KEEP(p21);                                                                                                     \
+    } while (0)
+
+/* All output channels of a tile. taps: where each tap of each of the three windows reads. */
+static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t *p, const int8_t *addend,
+                 const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
+{
+    const uint32_t *w = (const uint32_t *)(const void *)p->weights;
+    for (int32_t o = 0; o < p->output.c; o += 4) {
+        /* The sums of words and of their high lanes, begun with the bias. */
+        uint32_t h00 = (uint32_t)p->bias[o + 1], h01 = (uint32_t)p->bias[o + 3];
+        uint32_t t00 = (uint32_t)p->bias[o] + (h00 << 16), t01 = (uint32_t)p->bias[o + 2] + (h01 << 16);
+        uint32_t h10 = h00, h20 = h00, h11 = h01, h21 = h01;
+        uint32_t t10 = t00, t20 = t00, t11 = t01, t21 = t01;
+        for (const int8_t *const *tap = taps, *const *end = taps + count * PIXELS; tap != end; tap += PIXELS) {
+            const int8_t *x0 = tap[0], *x1 = tap[1], *x2 = tap[2];
+            uint32_t piece;
+            do {
+                piece = *w;
+                uint32_t p00 = w[1], p10 = p00, p20 = p00;
+                uint32_t p01 = w[2], p11 = p01, p21 = p01;
+                w += 3;
+                const uint32_t *stop = w + (piece & ~1u);
+                do {
+                    MULTIPLY(0);
+                    MULTIPLY(1);
+                    w += 4;
+                    x0 += 2, x1 += 2, x2 += 2;
+                } while (w != stop);
+                t00 += p00, h00 += p00 >> 16;
+                t10 += p10, h10 += p10 >> 16;
+                t20 += p20, h20 += p20 >> 16;
+                t01 += p01, h01 += p01 >> 16;
+                t11 += p11, h11 += p11 >> 16;
+                t21 += p21, h21 += p21 >> 16;
+            } while ((piece & 1) == 0);
+        }
+        const int32_t sums[4][PIXELS] = {
+            {(int32_t)(t00 - (h00 << 16)), (int32_t)(t10 - (h10 << 16)), (int32_t)(t20 - (h20 << 16))},
+            {(int32_t)h00, (int32_t)h10, (int32_t)h20},
+            {(int32_t)(t01 - (h01 << 16)), (int32_t)(t11 - (h11 << 16)), (int32_t)(t21 - (h21 << 16))},
+            {(int32_t)h01, (int32_t)h11, (int32_t)h21},
+        };
+        for (int32_t i = 0; i < 4; i++) {
+            esp_dl_conv2d_finish(sums[i], pixels, p, o + i, addend, add, output);
+        }
+    }
+}
+
+static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
+                     int8_t *output)
+{
+    const esp_dl_window_t *window = &p->window;
+    const int32_t count = window->kernel_h * window->kernel_w, plane = p->output.h * p->output.w;
+    const int32_t all = p->output.n * plane;
+    const int8_t *taps[MAX_TAPS * PIXELS];
+    for (int32_t first = 0; first < all; first += PIXELS) {
+        for (int32_t i = 0; i < PIXELS; i++) {
+            /* Pixels beyond the last one: any, the last again. */
+            const int32_t index = first + i < all ? first + i : all - 1, place = index % plane;
+            const int8_t *image = input + (ptrdiff_t)(index / plane) * p->input.h * p->input.w * p->input.c;
+            const int32_t h0 = place / p->output.w * window->stride_h - window->pad_top;
+            const int32_t w0 = place % p->output.w * window->stride_w - window->pad_left;
+            const int8_t **tap = taps + i;
+            for (int32_t kh = 0; kh < window->kernel_h; kh++) {
+                const int32_t h = h0 + kh * window->dilation_h;
+                for (int32_t kw = 0; kw < window->kernel_w; kw++) {
+                    const int32_t w = w0 + kw * window->dilation_w;
+                    const int inside = h >= 0 && h < p->input.h && w >= 0 && w < p->input.w;
+                    *tap = inside ? image + ((ptrdiff_t)h * p->input.w + w) * p->input.c : zeros;
+                    tap += PIXELS;
+                }
+            }
+        }
+        const int32_t pixels = all - first < PIXELS ? all - first : PIXELS;
+        tile(taps, count, p, addend, add, pixels, output);
+        output += pixels * p->output.c;
+        addend += add != NULL ? pixels * p->output.c : 0;
+    }
+}
+
+void esp_dl_conv2d_s8_3x4(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output)
+{
+    convolve(input, NULL, p, NULL, output);
+}
+
+void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, int8_t *output)
+{
+    convolve(input, addend, &p->conv2d, &p->add, output);
+}

@@ -1,0 +1,110 @@
+"""Every faster kernel gives the bytes of the plain one, on this computer and as RV32IMC code in the emulator."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kernel_harness import COMPONENT
+from variant_cases import ALL_VARIANTS, program, random_pairs
+
+from esp_tvm.compile import variants
+from esp_tvm.run import qemu
+from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
+
+INCLUDES = (COMPONENT / "include", COMPONENT / "src")
+
+
+def kernel_sources(variant):
+    """The variant, the plain kernel it is compared with, and the plain addition."""
+    folder = {"dense": "dense"}.get(variant.operator, "convolution")
+    names = [f"{folder}/{variant.operator}_s8.c", f"{folder}/{variant.kernel.replace('esp_dl_', '')}.c"]
+    return [COMPONENT / "src" / name for name in [*names, "elementwise/add_s8.c"]]
+
+
+def verdict(folder: Path, pairs) -> None:
+    """Read report.txt; fail with the first case that differs."""
+    lines = (folder / "report.txt").read_text().splitlines()
+    assert lines[-1].endswith(f"of {len(pairs)} differ"), "the program did not run to its end"
+    if lines[-1] != f"0 of {len(pairs)} differ":
+        case = pairs[int(lines[0].split()[1].rstrip(":"))]
+        pytest.fail(f"{lines[0]}; {case.describe()}; {lines[-1]}")
+
+
+def run_on_host(pairs, variant, folder: Path) -> None:
+    source, binary = folder / "program.c", folder / "program"
+    source.write_text(program(pairs))
+    command = [host_compiler(), *CFLAGS, "-O1", *STRICT, *SANITIZE]
+    command += [f"-I{include}" for include in INCLUDES]
+    command += [str(source), *map(str, kernel_sources(variant)), "-o", str(binary), "-lm"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout[:3000]
+    done = subprocess.run([str(binary)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout[:3000]
+
+
+@pytest.mark.parametrize("variant", ALL_VARIANTS, ids=lambda variant: variant.kernel)
+def test_same_bytes_on_this_computer(variant, tmp_path):
+    pairs = random_pairs(variant, 120, seed=1)
+    run_on_host(pairs, variant, tmp_path)
+    verdict(tmp_path, pairs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ALL_VARIANTS, ids=lambda variant: variant.kernel)
+def test_same_bytes_in_the_emulator(variant, tmp_path):
+    if shutil.which(qemu.COMPILER) is None or shutil.which(qemu.EMULATOR) is None:
+        pytest.skip("the RISC-V compiler or emulator is not installed (make system-packages)")
+    pairs = random_pairs(variant, 60, seed=2)
+    source = tmp_path / "program.c"
+    source.write_text(program(pairs))
+    objects = qemu.compile_objects([source, *kernel_sources(variant)], INCLUDES, tmp_path)
+    qemu.link(objects, tmp_path / "program.elf")
+    qemu.execute(tmp_path / "program.elf", tmp_path, timeout=300)
+    verdict(tmp_path, pairs)
+
+
+def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
+    variant = variants.Dense8()
+    pairs = random_pairs(variant, 5, seed=3)
+    packed = variants.pack_8
+
+    def wrong(weights):
+        result = packed(weights).copy()
+        result[0, 0, 0] ^= 64
+        return result
+
+    monkeypatch.setattr(variants, "pack_8", wrong)
+    for pair in pairs:
+        pair.x[:] = pair.choice.high or 1
+    run_on_host(pairs, variant, tmp_path)
+    with pytest.raises(pytest.fail.Exception):
+        verdict(tmp_path, pairs)
+
+
+@pytest.mark.parametrize("low, high", [(-128, 127), (0, 127), (0, 40), (-128, -3)])
+def test_lanes_hold_every_piece(low, high):
+    random = np.random.RandomState(0)
+    for spread in (20, 200):
+        weights = np.clip(random.randn(2, 60) * spread, -128, 127).astype(np.int8)
+        centre = variants.centre_of(low, high)
+        low_x, high_x = min(low, 0) - centre, max(high, 0) - centre
+        cuts = variants.pieces(weights, low_x, high_x)
+        assert [start for start, _ in cuts[1:]] == [end for _, end in cuts[:-1]]
+        assert cuts[0][0] == 0 and cuts[-1][1] == 60
+        for start, end in cuts:
+            piece = weights[:, start:end].astype(np.int64)
+            worst = np.maximum(piece * low_x, piece * high_x)
+            least = np.minimum(piece * low_x, piece * high_x)
+            # Every partial sum, too: the extremes of the first few products.
+            assert (np.cumsum(worst, axis=1) + variants.LANE_START <= 2**16 - 1).all()
+            assert (np.cumsum(least, axis=1) + variants.LANE_START >= 0).all()
+        # As long as can be: one step of two more would not fit.
+        for (start, end), _ in zip(cuts, cuts[1:]):
+            longer = weights[:, start : end + 2].astype(np.int64)
+            worst = np.maximum(longer * low_x, longer * high_x).sum(axis=1)
+            least = np.minimum(longer * low_x, longer * high_x).sum(axis=1)
+            assert (worst > 2**15).any() or (least < -(2**15 - 1)).any()

@@ -1,0 +1,249 @@
+"""Random calls for the faster kernels, and a C program that compares each of them with the plain kernel."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+import numpy as np
+
+from esp_tvm.compile.emit_c import array_lines, kernel_function, variant_function
+from esp_tvm.compile.kernel_call import KernelCall, Tensor
+from esp_tvm.compile.operators import Emitter
+from esp_tvm.compile.operators.base import requantize_shift
+from esp_tvm.compile.variants import VARIANTS, Choice, Variant
+
+CLAMPS = ((-128, 127), (0, 127), (0, 96), (-20, 30))
+RANGES = ((-128, 127), (0, 127), (0, 40), (-128, -3))
+
+
+def _weights(random: np.random.RandomState, shape) -> np.ndarray:
+    """Bell-shaped, of one sign, or at the ends of the range, where lanes fill fastest."""
+    kind = random.randint(4)
+    if kind == 0:
+        return random.choice([-128, 127], shape).astype(np.int8)
+    if kind == 1:
+        return np.full(shape, random.choice([-128, 127]), np.int8)
+    spread = random.choice([5, 30, 60])
+    return np.clip(np.round(random.randn(*shape) * spread), -128, 127).astype(np.int8)
+
+
+def _requantized(random, weights: np.ndarray, axis: int) -> dict:
+    """weights, bias, shift and clamp so that the results spread over int8."""
+    rows = np.moveaxis(weights, axis, 0)
+    outputs, count = len(rows), rows[0].size
+    bias = random.randint(-3000, 3000, outputs).astype(np.int32)
+    shift = random.randint(0, 4, outputs) + int(np.log2(count * 30 + 1))
+    kept, bias, shift = requantize_shift(rows.reshape(outputs, -1), bias, shift)
+    weights = np.moveaxis(kept.reshape(rows.shape), 0, axis)
+    clamp = CLAMPS[random.randint(len(CLAMPS))]
+    return {"weights": np.ascontiguousarray(weights), "bias": bias, "shift": shift, "clamp": clamp}
+
+
+def _window(random, size, kernel, dilation, strides, padding):
+    """Height and width of the output, None where there is none."""
+    shape = []
+    for axis in (0, 1):
+        span = (kernel[axis] - 1) * dilation[axis] + 1
+        room = size[axis] + padding[axis] + padding[2 + axis] - span
+        if room < 0:
+            return None
+        shape.append(room // strides[axis] + 1)
+    return shape
+
+
+def random_call(operator: str, random: np.random.RandomState) -> KernelCall:
+    """A legal call of `operator` with small random shapes."""
+    if operator == "dense":
+        rows, inputs, outputs = random.randint(1, 4), random.randint(1, 40), random.randint(1, 30)
+        attributes = _requantized(random, _weights(random, (outputs, inputs)), 0)
+        return KernelCall(
+            "", operator, [Tensor("x", (rows, inputs), "int8")], Tensor("y", (rows, outputs), "int8"), attributes
+        )
+    while True:
+        images, size = random.randint(1, 3), random.randint(1, 12, 2)
+        depthwise = operator == "depthwise_conv2d"
+        kernel = (3, 3) if depthwise and random.randint(4) else tuple(random.randint(1, 5, 2))
+        dilation = (1, 1) if random.randint(4) else tuple(random.randint(1, 3, 2))
+        strides, padding = tuple(random.randint(1, 4 - depthwise, 2)), tuple(random.randint(0, 3 - depthwise, 4))
+        channels = random.choice([1, 2, 3, 4, 5, 8, 16, 20])
+        outputs = channels if depthwise else random.choice([1, 2, 3, 4, 8, 12])
+        shape = _window(random, size, kernel, dilation, strides, padding)
+        if shape is not None:
+            break
+    weights = _weights(random, (*kernel, outputs) if depthwise else (outputs, *kernel, channels))
+    attributes = _requantized(random, weights, 2 if depthwise else 0)
+    attributes.update(strides=strides, padding=padding, dilation=dilation)
+    if not depthwise:
+        attributes["groups"] = 1
+    x = Tensor("x", (images, *size, channels), "int8")
+    return KernelCall("", operator, [x], Tensor("y", (images, *shape, outputs), "int8"), attributes)
+
+
+def addition_after(call: KernelCall, random: np.random.RandomState) -> KernelCall:
+    """An addition of the call's output and another tensor."""
+    attributes = {
+        "shift_a": int(random.randint(0, 3)),
+        "shift_b": int(random.randint(0, 3)),
+        "shift": int(random.randint(-1, 5)),
+        "clamp": CLAMPS[random.randint(len(CLAMPS))],
+    }
+    return KernelCall("", "add", [call.output, call.output], call.output, attributes)
+
+
+class Pair:
+    """A call by the plain kernel and by a variant, the input to compare them with, and for some a fused addition."""
+
+    def __init__(self, number: int, call: KernelCall, variant: Variant, random: np.random.RandomState, fused: bool):
+        self.number, self.call, self.variant = number, call, variant
+        low, high = RANGES[random.randint(len(RANGES))]
+        self.choice = Choice(call, variant, low, high)
+        self.x = random.randint(low, high + 1, call.inputs[0].elements).astype(np.int8)
+        self.x[random.rand(len(self.x)) < 0.3] = random.choice([low, high, min(max(0, low), high)])
+        self.addition: Optional[KernelCall] = addition_after(call, random) if fused else None
+        self.addend = random.randint(-128, 128, call.output.elements).astype(np.int8)
+        self.choice.addition, self.choice.swapped = self.addition, bool(fused and random.randint(2))
+
+    def c_code(self) -> str:
+        """Data, the functions `plain_N`, `add_N` and `fast_N`, and the comparison `compare_N`."""
+        n, call = self.number, self.call
+        parts: List[str] = []
+        functions: List[str] = []
+        emitters = []
+        for name, one in (("plain", call), ("add", self.addition)):
+            if one is None:
+                continue
+            emitter = Emitter(f"{name}_{n}")
+            renamed = KernelCall(f"{name}_{n}", one.operator, one.inputs, one.output, one.attributes)
+            functions.append("static " + _body(kernel_function(renamed, list(range(len(one.inputs))), emitter)))
+            emitters.append(emitter)
+        emitter = Emitter(f"fast_{n}")
+        renamed = KernelCall(f"fast_{n}", call.operator, call.inputs, call.output, call.attributes)
+        functions.append("static " + _body(variant_function(renamed, self.choice, emitter)))
+        emitters.append(emitter)
+        for emitter in emitters:
+            for c_type, name, array, _ in emitter.constants:
+                parts.append(_array(c_type, name, array))
+        parts.append(_array("int8_t", f"x_{n}", self.x))
+        if self.addition is not None:
+            parts.append(_array("int8_t", f"addend_{n}", self.addend))
+        return "\n".join([*parts, *functions, self._compare()])
+
+    def _compare(self) -> str:
+        n, call = self.number, self.call
+        lead, scratch = self.variant.lead(call), self.variant.scratch(call)
+        tail = ", scratch" if scratch else ""
+        size, out = call.inputs[0].elements, call.output.elements
+        lines = [
+            f"static int compare_{n}(void)",
+            "{",
+            "    int wrong = 0;",
+            f"    int8_t *x = copy(x_{n}, {size}), *expected = block({out});",
+            f"    void *scratch = block({max(scratch, 1)});",
+            f"    plain_{n}(x, expected);",
+        ]
+        if self.addition is not None:
+            order = "addend, expected" if self.choice.swapped else "expected, addend"
+            lines += [
+                f"    int8_t *addend = copy(addend_{n}, {out});",
+                f"    add_{n}({order}, expected);",
+                f"    fast_{n}(x, addend, addend{tail});",
+                f"    wrong += differ({n}, addend, expected, {out});",
+                "    free(addend);",
+            ]
+        else:
+            lines += [
+                f"    int8_t *y = block({out});",
+                f"    fast_{n}(x, y{tail});",
+                f"    wrong += differ({n}, y, expected, {out});",
+                "    free(y);",
+            ]
+            if lead is not None:
+                lines += [
+                    f"    int8_t *both = block({max(out, lead + size)});",
+                    f"    memcpy(both + {lead}, x_{n}, {size});",
+                    f"    fast_{n}(both + {lead}, both{tail});",
+                    f"    wrong += differ({n}, both, expected, {out});",
+                    "    free(both);",
+                ]
+        lines += ["    free(x);", "    free(expected);", "    free(scratch);", "    return wrong;", "}", ""]
+        return "\n".join(lines)
+
+    def describe(self) -> str:
+        """For the message of a failed test."""
+        a = {k: v for k, v in self.call.attributes.items() if k not in ("weights", "bias", "shift")}
+        shapes = (
+            f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {self.call.attributes['weights'].shape}"
+        )
+        return f"case {self.number}: {self.choice.kernel} {shapes} {a} input {self.choice.low}..{self.choice.high}"
+
+
+def _body(text: str) -> str:
+    return text[text.index("*/") + 3 :]
+
+
+def _array(c_type: str, name: str, array: np.ndarray) -> str:
+    lines = "\n".join(array_lines(array))
+    return f"static const {c_type} {name}[{array.size}] __attribute__((aligned(16))) = {{\n{lines}\n}};"
+
+
+_HEAD = """\
+#include "esp_dl.h"
+#include "esp_dl_fast.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory of just this size, so that the sanitizer sees every byte too many. */
+static void *block(size_t size)
+{
+    void *data = malloc(size);
+    if (data == NULL) {
+        exit(3);
+    }
+    return memset(data, 0x55, size);
+}
+
+static void *copy(const void *from, size_t size)
+{
+    return memcpy(block(size), from, size);
+}
+
+static int differ(int number, const int8_t *got, const int8_t *expected, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (got[i] != expected[i]) {
+            fprintf(report, "case %d: byte %d is %d, not %d\\n", number, i, got[i], expected[i]);
+            return 1;
+        }
+    }
+    return 0;
+}
+"""
+
+
+def program(pairs: List[Pair]) -> str:
+    """A C program that compares all pairs and writes what differs, then the number of pairs, to report.txt."""
+    head = _HEAD.replace("/* Memory", "static FILE *report;\n\n/* Memory", 1)
+    calls = "\n".join(f"    wrong += compare_{pair.number}();" for pair in pairs)
+    main = (
+        'int main(void)\n{\n    int wrong = 0;\n    report = fopen("report.txt", "w");\n    if (report == NULL) {\n'
+        f'        return 2;\n    }}\n{calls}\n    fprintf(report, "%d of {len(pairs)} differ\\n", wrong);\n'
+        "    fclose(report);\n    return 0;\n}\n"
+    )
+    return "\n".join([head, *(pair.c_code() for pair in pairs), main])
+
+
+def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
+    """`count` calls that `variant` takes."""
+    random = np.random.RandomState(seed)
+    pairs: List[Pair] = []
+    while len(pairs) < count:
+        call = random_call(variant.operator, random)
+        if variant.fits(call):
+            fused = variant.fuses_add and random.randint(3) == 0
+            pairs.append(Pair(len(pairs), call, variant, random, fused))
+    return pairs
+
+
+ALL_VARIANTS = [variant for variants in VARIANTS.values() for variant in variants]
