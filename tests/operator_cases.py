@@ -151,7 +151,7 @@ def _products() -> List[Case]:
         _dense("one value", (1, 1), 1),
         _dense("a row", (1, 64), 12),
         _dense("rows, odd sizes", (5, 13), 7),
-        _dense("three axes", (2, 3, 10), 12),
+        _dense("more rows", (6, 10), 12),
         _dense("relu", (1, 31), 12, clamp=(0, 127)),
         _dense("long, extremes", (1, 2000), 4, extreme=True, shifts=(17, 20, 21, 31)),
     ]

@@ -172,6 +172,16 @@ def test_dense_sum_beyond_float32():
     assert y.tolist() == [[rounded(Fraction(total - 2**30, 2**30)), rounded(Fraction(total + 2**30, 2**31))]]
 
 
+def test_dense_takes_any_number_of_axes():
+    random = np.random.RandomState(0)
+    x = random.randint(-128, 128, (2, 3, 10)).astype(np.int8)
+    arguments = {"weights": random.randint(-128, 128, (4, 10)).astype(np.int8), "bias": int32(1, 2, 3, 4)}
+    arguments["shift"] = int32(9, 10, 8, 0)
+    y = arithmetic.dense(x, **arguments)
+    assert y.shape == (2, 3, 4)
+    assert np.array_equal(y.reshape(6, 4), arithmetic.dense(x.reshape(6, 10), **arguments))
+
+
 def test_depthwise_multiplier():
     x = int8(1, 10).reshape(1, 1, 1, 2)
     weights = int8(1, 2, 3, 4, 5, 6).reshape(1, 1, 6)
