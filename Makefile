@@ -29,6 +29,8 @@ debug: ## MODEL CALIB INPUT: run the reference on this computer and dump every t
 deploy: ## MODEL CALIB INPUT TARGET: everything from preprocess to run
 	@scripts/pipeline.sh deploy
 
+-include scripts/*.mk
+
 ##@ This project
 .PHONY: setup system-packages demo test lint format lock clean distclean help
 setup: ## make .venv and bring TVM; done once, and by every target that needs it
@@ -63,5 +65,5 @@ distclean: clean ## also remove .venv and TVM
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	    /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	    /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@scripts/pipeline.sh variables

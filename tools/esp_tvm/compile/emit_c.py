@@ -135,11 +135,13 @@ class Program:
             "/* Where the arena and the constants lie can be set in crt_config.h, e.g. EXT_RAM_BSS_ATTR. */\n"
             "#ifndef TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE\n#define TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE\n#endif\n"
             "#ifndef TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE\n#define TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE\n#endif\n",
+            "#ifndef TVMGEN_DEFAULT_CALLERS_WORKSPACE\n"
             "static TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE uint8_t\n"
-            "    global_workspace[TVMGEN_DEFAULT_WORKSPACE_SIZE] __attribute__((aligned(16)));\n",
+            "    global_workspace[TVMGEN_DEFAULT_WORKSPACE_SIZE] __attribute__((aligned(16)));\n\n"
             "int32_t tvmgen_default_run(struct tvmgen_default_inputs *inputs, "
             "struct tvmgen_default_outputs *outputs)\n{\n"
-            f"    return tvmgen_default___tvm_main__({', '.join(arguments)}, global_workspace);\n}}\n",
+            f"    return tvmgen_default___tvm_main__({', '.join(arguments)}, global_workspace);\n}}\n"
+            "#endif\n",
         ]
         for c_type, name, array, comment in self.constants:
             parts.append(
@@ -320,6 +322,8 @@ def kernel_function(call: KernelCall, parameter_order: Sequence[int], emitter: E
     OPERATORS[call.operator].emit(call, emitter, used, "output")
     signature = [f"{C_TYPES[by_name[n].dtype]} *{n}" for _, n in sorted(parameters.items())]
     signature.append(f"{C_TYPES[call.output.dtype]} *output")
+    if OPERATORS[call.operator].scratch(call):
+        signature.append("void *scratch")
     return _function(call, signature, emitter)
 
 

@@ -1,31 +1,58 @@
-"""The chips that a project can be made for."""
+"""The chips that a project can be made for, and what of their memory a model can have."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict
+from typing import Dict, Tuple
 
 from ..errors import UserError
 from ..naming import shown
 
+KIB = 1024
+MIB = 1024 * KIB
+
 
 @dataclass(frozen=True)
 class Chip:
-    """name: ESP-IDF's target name; cpu: what its cores are, for people."""
+    """name: ESP-IDF's target name; cpu: what its cores are, for people.
+
+    static_ram: bytes of internal RAM that static data of a program can take, as the linker scripts of ESP-IDF 5 have
+    it with default settings and without radio; the system's own static data, heap and stacks come out of it too.
+    psram: whether external RAM can be connected. psram_lines: the sdkconfig lines that turn it on.
+    flash_sizes: MiB of the flash chips that modules carry, in ascending order.
+    """
 
     name: str
     cpu: str
+    static_ram: int = 0
+    psram: bool = False
+    psram_lines: Tuple[str, ...] = ()
+    flash_sizes: Tuple[int, ...] = (2, 4, 8, 16)
 
+    @property
+    def is_host(self) -> bool:
+        return self.static_ram == 0
+
+
+_SPIRAM = ("CONFIG_SPIRAM=y", "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y", "CONFIG_TVM_MODEL_ARENA_PSRAM=y")
 
 CHIPS: Dict[str, Chip] = {
     chip.name: chip
     for chip in (
-        Chip("esp32", "2 Xtensa LX6"),
-        Chip("esp32s2", "1 Xtensa LX7"),
-        Chip("esp32s3", "2 Xtensa LX7 with vector instructions"),
-        Chip("esp32c3", "1 RISC-V (RV32IMC)"),
-        Chip("esp32c6", "1 RISC-V (RV32IMAC)"),
-        Chip("esp32p4", "2 RISC-V (RV32IMAFC) with vector instructions"),
+        # On the ESP32 static data is limited to 160 kB for the ROM's sake, whatever RAM there is.
+        Chip("esp32", "2 Xtensa LX6", 160 * KIB, True, _SPIRAM),
+        Chip("esp32s2", "1 Xtensa LX7", 176 * KIB, True, _SPIRAM),
+        Chip(
+            "esp32s3",
+            "2 Xtensa LX7 with vector instructions",
+            333 * KIB,
+            True,
+            # Modules with octal PSRAM (R8, R16); for quad PSRAM (R2) choose CONFIG_SPIRAM_MODE_QUAD.
+            (*_SPIRAM, "CONFIG_SPIRAM_MODE_OCT=y", "CONFIG_SPIRAM_SPEED_80M=y"),
+        ),
+        Chip("esp32c3", "1 RISC-V (RV32IMC)", 313 * KIB),
+        Chip("esp32c6", "1 RISC-V (RV32IMAC)", 441 * KIB),
+        Chip("esp32p4", "2 RISC-V (RV32IMAFC) with vector instructions", 384 * KIB, True, _SPIRAM, (4, 8, 16)),
         Chip("host", "this machine"),
     )
 }

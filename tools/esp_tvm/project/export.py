@@ -16,6 +16,7 @@ from ..model import load_model
 from ..naming import shown
 from ..report.trace import check_mode, with_trace
 from .chips import check_chip
+from .fit import fit_chip
 from .write import write_project
 
 
@@ -26,14 +27,17 @@ def export_onnx_model(
 
     debug: off, checksums or tensors: what the program prints of every kernel's output
     """
-    check_chip(target_chip)
+    chip = check_chip(target_chip)
     check_mode(debug)
     model = load_model(model_path)
     compiled = with_trace(compile_model(model), debug)
+    fit = fit_chip(compiled, chip)
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in compiled.inputs])
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
-    project = write_project(compiled, sample, expected, template_path, out_path, target_chip)
+    project = write_project(compiled, sample, expected, template_path, out_path, target_chip, fit)
     print_export(compiled, project)
+    for note in fit.notes:
+        print(f"note: {note}")
     return project
 
 

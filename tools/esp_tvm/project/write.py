@@ -15,6 +15,7 @@ from ..compile.metadata import describe
 from ..errors import UserError
 from ..files import whole_folder
 from ..naming import c_comment
+from .fit import Fit, partition_table
 
 PROJECT = "new_project"
 # Says that this tool wrote the folder, and so may replace it.
@@ -29,10 +30,12 @@ def write_project(
     template_path: str,
     out_path: str,
     target_chip: str,
+    fit: Fit,
 ) -> Path:
     """Write `out_path/new_project`, whole or not at all; returns its path.
 
     sample, expected: arrays by ONNX name of the inputs and outputs.
+    fit: where arena and weights go on the chip
     A folder of that name which this tool did not write is never replaced.
     """
     template, project = Path(template_path), Path(out_path) / PROJECT
@@ -57,6 +60,10 @@ def write_project(
         (folder / MODEL / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
         (folder / "main" / "input_data.h").write_text(_input_data(compiled.inputs, sample), encoding="utf-8")
         (folder / "main" / "output_data.h").write_text(_output_data(compiled.outputs, expected), encoding="utf-8")
+        (folder / "partitions.csv").write_text(partition_table(fit), encoding="utf-8")
+        if fit.sdkconfig:
+            with open(folder / f"sdkconfig.defaults.{target_chip}", "a", encoding="utf-8") as file:
+                file.write("\n".join(["# For this model.", *fit.sdkconfig, ""]))
         (folder / MARKER).write_text(f"{compiled.model_hash}\n", encoding="utf-8")
     return project
 

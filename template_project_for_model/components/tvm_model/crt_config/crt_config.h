@@ -1,13 +1,28 @@
-/* Where the generated model keeps its memory, and what it calls after each kernel. */
+/*
+ * Where the generated model keeps its memory. Under ESP-IDF the choices are in menuconfig, "TVM model"; elsewhere the
+ * compiler decides. Included by the generated C before everything else.
+ *
+ *   TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE  of the arena, e.g. EXT_RAM_BSS_ATTR
+ *   TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE   of weights and tables, e.g. DRAM_ATTR
+ *   TVMGEN_DEFAULT_CALLERS_WORKSPACE    defined: no arena, and no tvmgen_default_run
+ *   TVMGEN_DEFAULT_TRACE(index, data, size)  called after every kernel
+ */
 #ifndef CRT_CONFIG_H
 #define CRT_CONFIG_H
 
-/* The arena, e.g. EXT_RAM_BSS_ATTR (esp_attr.h) to put it in PSRAM:
- *   #define TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE EXT_RAM_BSS_ATTR
- * The constants, e.g. DRAM_ATTR to copy them to internal RAM:
- *   #define TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE DRAM_ATTR
- * A function of your own after each kernel:
- *   #define TVMGEN_DEFAULT_TRACE(index, data, size) my_trace(index, data, size)
- */
+#ifdef ESP_PLATFORM
+#include "esp_attr.h"
+#include "sdkconfig.h"
+
+#if CONFIG_TVM_MODEL_ARENA_PSRAM
+#define TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE EXT_RAM_BSS_ATTR
+#elif CONFIG_TVM_MODEL_ARENA_CALLER
+#define TVMGEN_DEFAULT_CALLERS_WORKSPACE
+#endif
+
+#if CONFIG_TVM_MODEL_CONSTANTS_RAM
+#define TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE DRAM_ATTR
+#endif
+#endif /* ESP_PLATFORM */
 
 #endif

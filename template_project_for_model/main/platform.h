@@ -1,0 +1,41 @@
+/* What differs between a chip, ESP-IDF's linux target and a plain program on the host: the clock and the heap. */
+#ifndef PLATFORM_H
+#define PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef ESP_PLATFORM
+#include "sdkconfig.h"
+#endif
+
+#if defined(ESP_PLATFORM) && !CONFIG_IDF_TARGET_LINUX
+#include "esp_heap_caps.h"
+#include "esp_timer.h"
+
+/* Microseconds since start. */
+static inline int64_t platform_time_us(void)
+{
+    return esp_timer_get_time();
+}
+
+/* Bytes of heap that are free; 0 where nobody counts. */
+static inline size_t platform_free_heap(void)
+{
+    return heap_caps_get_free_size(MALLOC_CAP_DEFAULT);
+}
+#else
+#include <time.h>
+
+static inline int64_t platform_time_us(void)
+{
+    return (int64_t)clock() * 1000000 / CLOCKS_PER_SEC;
+}
+
+static inline size_t platform_free_heap(void)
+{
+    return 0;
+}
+#endif
+
+#endif
