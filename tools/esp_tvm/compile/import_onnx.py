@@ -21,6 +21,8 @@ from tvm import relay  # noqa: E402
 
 from ..errors import UserError  # noqa: E402
 from ..naming import c_identifier, shown  # noqa: E402
+from .importer_fixes import fix_importer  # noqa: E402
+from .recurrent import converters  # noqa: E402
 
 # It would recommend tuning, which the references and the few operators without a kernel do not need.
 for _logger in ("te_compiler", "autotvm"):
@@ -172,14 +174,56 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
         nodes.append(Node(index, node.name, node.op_type, list(node.input), list(node.output)))
     safe = _with_safe_names(model, {port.name: port.c_name for port in inputs + outputs})
     shapes = {port.c_name: port.shape for port in inputs}
+    _refuse_inexact_resize(model)
+    fix_importer()
     try:
-        mod, params = relay.frontend.from_onnx(safe, shape=shapes, freeze_params=freeze_params)
+        with converters():
+            mod, params = relay.frontend.from_onnx(safe, shape=shapes, freeze_params=freeze_params)
     except tvm.error.OpNotImplemented as error:
         raise UserError(_unsupported(str(error), nodes))
     except Exception as error:  # TVM's importer raises anything: the user's model is what it stumbled on.
         message = str(error).strip().splitlines()
         raise UserError(f"TVM cannot import this model: {message[-1] if message else type(error).__name__}")
+    _check_results(mod, outputs)
     return Imported(mod, params, inputs, outputs, nodes)
+
+
+def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:
+    """TVM must have understood the model as ONNX does: at least the shapes and types of its results tell."""
+    mod = relay.transform.InferType()(mod)
+    result = mod["main"].ret_type
+    types = list(result.fields) if isinstance(result, tvm.ir.TupleType) else [result]
+    for port, type_ in zip(outputs, types):
+        shape = tuple(dim.value if isinstance(dim, tvm.tir.IntImm) else -1 for dim in type_.shape)
+        if shape != port.shape or type_.dtype != port.dtype:
+            raise UserError(
+                f"output '{shown(port.name)}': TVM makes it {type_.dtype}{list(shape)}, "
+                f"the model says {port.dtype}{list(port.shape)}; TVM does not know an operator in this form"
+            )
+
+
+def _refuse_inexact_resize(model: onnx.ModelProto) -> None:
+    """TVM computes places from the sizes, ONNX from the scales: the same only where the scales give whole sizes."""
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    shapes = None
+    for node in model.graph.node:
+        if node.op_type not in ("Resize", "Upsample"):
+            continue
+        scales = constants.get(node.input[2 if node.op_type == "Resize" else 1]) if len(node.input) > 1 else None
+        if node.op_type == "Resize" and (len(node.input) < 3 or not node.input[2]):
+            continue
+        if scales is None or not scales.size:
+            continue
+        if shapes is None:
+            inferred = onnx.shape_inference.infer_shapes(model)
+            values = [*inferred.graph.input, *inferred.graph.value_info]
+            shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+        sizes = np.asarray(shapes.get(node.input[0], []), np.float64)
+        if sizes.shape == scales.shape and np.any(np.abs(sizes * scales - np.round(sizes * scales)) > 1e-3):
+            raise UserError(
+                f"node '{shown(node.name)}' ({node.op_type}): its scales do not give whole sizes; "
+                "give it sizes in their place"
+            )
 
 
 def _unsupported(message: str, nodes: List[Node]) -> str:

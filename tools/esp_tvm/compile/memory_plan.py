@@ -131,7 +131,10 @@ class _Planner:
         if index in self.choices.fused:
             return
         step = self.lowered.steps[index]
+        call = self.partitioned.calls.get(step.symbol)
         scratch = self.choices.scratch(index)
+        if call is not None and not scratch:
+            scratch = OPERATORS[call.operator].scratch(call)
         if scratch:
             self.scratch[index] = self._new(scratch, index, index, [])
         for value in step.results:

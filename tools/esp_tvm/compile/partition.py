@@ -17,6 +17,7 @@ from .operators.base import Operand
 from .operators.lookup import collapse_unary
 from .operators.normalize import collapse_normalization
 from .operators.moves import wrap_concatenations
+from .recurrent import unroll
 from .rewrites import after_layout, before_layout, settle
 
 COMPILER = "esp"
@@ -119,7 +120,7 @@ def partition(imported: Imported) -> Partitioned:
         relay.transform.PartitionGraph(mod_name="default"),
         relay.transform.InferType(),
     ]
-    mod = _number_by_call_order(tvm.transform.Sequential(passes)(mod))
+    mod = _number_by_call_order(unroll(tvm.transform.Sequential(passes)(mod)))
     result = Partitioned(mod, refusals=refusals)
     for symbol, function in kernel_functions(mod).items():
         call, parameters = read_kernel_call(symbol, function, imported)

@@ -39,6 +39,7 @@ from .moves import (
 from .normalize import Normalize
 from .pooling import AveragePool2d, MaxPool2d
 from .quantization import Dequantize, Quantize
+from .recurrent import Gru, Lstm
 from .reduction import (
     ArgMax,
     ReduceL1,
@@ -63,6 +64,8 @@ OPERATORS: Dict[str, Operator] = {
         MatMul(),
         Channelwise(),
         Normalize(),
+        Gru(),
+        Lstm(),
         PRelu(),
         Add(),
         Sub(),

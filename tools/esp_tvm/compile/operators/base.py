@@ -75,6 +75,10 @@ class Operator:
         """Write the C: constants and parameters, then a call of the kernel from `inputs` to `output`."""
         raise NotImplementedError
 
+    def scratch(self, call: KernelCall) -> int:
+        """Bytes of memory that the kernel needs while it runs; `emit` finds it in the C variable `scratch`."""
+        return 0
+
     def macs(self, call: KernelCall) -> int:
         """Multiply-accumulates of one call."""
         return 0

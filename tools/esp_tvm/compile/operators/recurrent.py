@@ -1,0 +1,254 @@
+"""GRU and LSTM of one direction."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+import scipy.special
+from tvm import relay
+from tvm.relay.dataflow_pattern import is_constant, is_op
+
+from ..recurrent import _register, relay_name
+from . import base
+from .base import Operator, Parsed, Refusal
+
+INT16 = (-32768, 32767)
+GATE_EXPONENT, STATE_EXPONENT = -11, -15
+
+
+def function_table(function) -> np.ndarray:
+    """int16[513]: min(floor(f(i / 32) * 2^15 + 1/2), 32767)."""
+    values = np.floor(function(np.arange(513) / 32.0) * 2.0**15 + 0.5)
+    return np.minimum(values, 32767).astype(np.int16)
+
+
+def _weights(expr: relay.Expr) -> Tuple[np.ndarray, np.ndarray]:
+    """(int8 [gates * hidden, inputs], exponent per row) of W or R; float weights are rounded, row by row."""
+    if isinstance(expr, relay.Constant):
+        values = expr.data.numpy()[0].astype(np.float64)
+        largest = np.maximum(np.abs(values).max(axis=1), 2.0**-40)
+        exponents = np.ceil(np.log2(largest / 127)).astype(np.int64)
+        return np.floor(values * 2.0 ** -exponents[:, None] + 0.5).clip(-128, 127).astype(np.int8), exponents
+    constant = base.read_constant(expr)
+    if constant.values.dtype != np.int8:
+        raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
+    return constant.values[0], constant.per_channel(1)
+
+
+def _biases(expr: relay.Expr) -> np.ndarray:
+    if isinstance(expr, relay.Constant):
+        return expr.data.numpy().reshape(-1).astype(np.float64)
+    constant = base.read_constant(expr)
+    return constant.values.reshape(-1) * 2.0 ** np.broadcast_to(constant.exponents.reshape(-1), constant.values.size)
+
+
+def _scaled(weights: np.ndarray, bias: np.ndarray, exponents: np.ndarray, magnitude: int):
+    """(weights, int32 bias at `exponents`, shift to the gates' exponent)"""
+    shift = GATE_EXPONENT - exponents
+    if np.any(shift < -8):
+        raise Refusal(f"its weights times its input are coarser than 2^{GATE_EXPONENT + 8}")
+    bias = np.floor(bias * 2.0**-exponents + 0.5)
+    if np.any(np.abs(bias) > base.INT32_MAX):
+        raise Refusal("its bias does not fit 32 bits")
+    return base.requantize_shift(weights, bias.astype(np.int64), shift, magnitude)
+
+
+class _Recurrent(Operator):
+    """q(gru(dq(x))) with the output after every step, or after the last."""
+
+    kind = ""
+
+    def patterns(self):
+        _register(self.kind)
+        weights = [base.constant_weights() | is_constant() for _ in range(3)]
+        return [base.quantized(is_op(relay_name(self.kind))(base.dequantized(), *weights))]
+
+    def parse(self, root):
+        output = base.read_quantize(root)
+        body = root.args[0]
+        x = base.read_dequantize(body.args[0])
+        weights, exponents = _weights(body.args[1])
+        recurrence, recurrence_exponents = _weights(body.args[2])
+        bias = _biases(body.args[3])
+        rows = len(weights)
+        weights, weights_bias, weights_shift = _scaled(weights, bias[:rows], exponents + x.exponent, 128)
+        recurrence, recurrence_bias, recurrence_shift = _scaled(
+            recurrence, bias[rows:], recurrence_exponents + STATE_EXPONENT, 32768
+        )
+        kind = str(body.attrs["output"])
+        shift = output.exponent - (GATE_EXPONENT if kind == "cell" else STATE_EXPONENT)
+        if not -8 <= shift <= 30:
+            raise Refusal(f"the exponent of its output is {output.exponent}; the kernel takes -19 to 15")
+        attributes = {
+            "weights": weights,
+            "recurrence": recurrence,
+            "weights_bias": weights_bias.astype(np.int32),
+            "recurrence_bias": recurrence_bias.astype(np.int32),
+            "weights_shift": weights_shift,
+            "recurrence_shift": recurrence_shift,
+            "sigmoid_table": function_table(scipy.special.expit),
+            "tanh_table": function_table(np.tanh),
+            "reverse": bool(int(body.attrs["reverse"])),
+            "output": kind,
+            "shift": shift,
+        }
+        attributes.update(self.more(body))
+        return Parsed([x], output, attributes)
+
+    def more(self, body) -> dict:
+        return {}
+
+    def scratch(self, call):
+        return 2 * 3 * call.attributes["recurrence"].shape[1]
+
+    def macs(self, call):
+        a = call.attributes
+        steps, batch, _ = call.inputs[0].shape
+        return steps * batch * (a["weights"].size + a["recurrence"].size)
+
+    # --- the reference ---
+
+    def reference(self, call, x):
+        a = call.attributes
+        steps, batch, inputs = call.inputs[0].shape
+        rows, hidden = a["recurrence"].shape
+        flat = relay.reshape(base.widen(x), (steps * batch, inputs))
+        gates = relay.reshape(_product(flat, a, "weights"), (steps, batch, rows))
+        state = self.start(batch, hidden)
+        outputs = []
+        for step in range(steps)[:: -1 if a["reverse"] else 1]:
+            own = relay.reshape(relay.take(gates, relay.const(step), axis=0), (batch, rows))
+            state = self.step(a, own, state)
+            outputs.append(base.requantize_expr(self.result(a, state), a["shift"], base.INT8))
+        if a["output"] != "sequence":
+            return relay.expand_dims(outputs[-1], axis=0)
+        return relay.expand_dims(relay.stack(outputs[::-1] if a["reverse"] else outputs, axis=0), axis=1)
+
+    def start(self, batch, hidden):
+        return relay.const(np.zeros((batch, hidden), np.int32))
+
+    def result(self, a, state):
+        return state
+
+    def step(self, a, gates, state):
+        raise NotImplementedError
+
+    # --- the C ---
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        steps, batch, width = call.inputs[0].shape
+
+        def bias(side: str) -> str:
+            values = base.rounding_bias(a[f"{side}_bias"], a[f"{side}_shift"])
+            return c.constant(f"{side}_bias", values, "with the half that rounding adds")
+
+        def shift(side: str) -> str:
+            return c.constant(f"{side}_shift", a[f"{side}_shift"].astype(np.int8), "right shift per row")
+
+        parameters = c.struct(
+            "esp_dl_recurrent_t",
+            steps=steps,
+            batch=batch,
+            inputs=width,
+            hidden=a["recurrence"].shape[1],
+            linear_before_reset=bool(a.get("linear_before_reset", False)),
+            reverse=a["reverse"],
+            sequence=a["output"] == "sequence",
+            cell=a["output"] == "cell",
+            weights=c.constant("weights", a["weights"], "[gates * hidden][inputs]"),
+            recurrence=c.constant("recurrence", a["recurrence"], "[gates * hidden][hidden]"),
+            weights_bias=bias("weights"),
+            recurrence_bias=bias("recurrence"),
+            weights_shift=shift("weights"),
+            recurrence_shift=shift("recurrence"),
+            sigmoid=c.constant("sigmoid", a["sigmoid_table"], "sigmoid(i / 32) * 2^15"),
+            tanh=c.constant("tanh", a["tanh_table"], "tanh(i / 32) * 2^15"),
+            shift=a["shift"],
+        )
+        c.line(f"esp_dl_{self.name}_s8({inputs[0]}, {parameters}, scratch, {output});")
+
+
+class Gru(_Recurrent):
+    """Gated recurrent unit."""
+
+    name, kind = "gru", "GRU"
+
+    def more(self, body):
+        return {"linear_before_reset": bool(int(body.attrs["linear_before_reset"]))}
+
+    def step(self, a, gates, h):
+        remembered = _product(h, a, "recurrence")
+        z, r = (
+            _sigmoid(a, _sat16(relay.add(_gate(gates, a, k), _gate(remembered, a, k)))) for k in (0, 1)
+        )
+        if a["linear_before_reset"]:
+            last = _fraction(r, _gate(remembered, a, 2), 15)
+        else:
+            last = _gate(_product(_fraction(r, h, 15), a, "recurrence"), a, 2)
+        n = _tanh(a, _sat16(relay.add(_gate(gates, a, 2), last)))
+        return _sat16(relay.add(n, _fraction(z, relay.subtract(h, n), 15)))
+
+
+class Lstm(_Recurrent):
+    """Long short-term memory."""
+
+    name, kind = "lstm", "LSTM"
+
+    def start(self, batch, hidden):
+        zeros = relay.const(np.zeros((batch, hidden), np.int32))
+        return zeros, zeros
+
+    def result(self, a, state):
+        return state[1] if a["output"] == "cell" else state[0]
+
+    def step(self, a, gates, state):
+        h, c = state
+        both = _sat16(relay.add(gates, _product(h, a, "recurrence")))
+        i, o, f = (_sigmoid(a, _gate(both, a, k)) for k in range(3))
+        g = _tanh(a, _gate(both, a, 3))
+        c = _sat16(relay.add(_fraction(f, c, 15), _fraction(i, g, 19)))
+        return _fraction(o, _tanh(a, c), 15), c
+
+
+def _product(x: relay.Expr, a: dict, side: str) -> relay.Expr:
+    acc = relay.nn.dense(x, relay.const(a[side].astype(np.int32)), out_dtype="int32")
+    acc = relay.add(acc, relay.const(a[f"{side}_bias"]))
+    return base.widen(base.requantize_expr(acc, a[f"{side}_shift"], INT16, "int16"))
+
+
+def _gate(gates: relay.Expr, a: dict, number: int) -> relay.Expr:
+    hidden = a["recurrence"].shape[1]
+    return relay.strided_slice(gates, [number * hidden], [(number + 1) * hidden], [1], axes=[1])
+
+
+def _sat16(x: relay.Expr) -> relay.Expr:
+    return relay.clip(x, *INT16)
+
+
+def _const(value: int) -> relay.Expr:
+    return relay.const(np.int32(value))
+
+
+def _fraction(a: relay.Expr, b: relay.Expr, places: int) -> relay.Expr:
+    return relay.right_shift(relay.add(relay.multiply(a, b), _const(1 << (places - 1))), _const(places))
+
+
+def _interpolate(table: np.ndarray, v: relay.Expr) -> relay.Expr:
+    v = relay.minimum(relay.abs(v), _const(32767))
+    index, part = relay.right_shift(v, _const(6)), relay.bitwise_and(v, _const(63))
+    values = relay.const(table.astype(np.int32))
+    low, high = relay.take(values, index), relay.take(values, relay.add(index, _const(1)))
+    total = relay.add(relay.multiply(low, relay.subtract(_const(64), part)), relay.multiply(high, part))
+    return relay.right_shift(relay.add(total, _const(32)), _const(6))
+
+
+def _sigmoid(a: dict, v: relay.Expr) -> relay.Expr:
+    positive = _interpolate(a["sigmoid_table"], v)
+    return relay.where(relay.greater_equal(v, _const(0)), positive, relay.subtract(_const(32768), positive))
+
+
+def _tanh(a: dict, v: relay.Expr) -> relay.Expr:
+    positive = _interpolate(a["tanh_table"], v)
+    return relay.where(relay.greater_equal(v, _const(0)), positive, relay.negative(positive))

@@ -1,0 +1,165 @@
+"""GRU and LSTM as one Relay operator each, where a kernel may take them; TVM's importer would unroll every step."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import Callable, Dict, Iterator, List, Optional
+
+import numpy as np
+import tvm
+from tvm import relay
+from tvm.relay.frontend import onnx as frontend
+
+from .layout import is_call, rewrite_main
+
+# Number of gates, and the ONNX input that holds the initial state.
+GATES = {"GRU": 3, "LSTM": 4}
+_DEFAULT_ACTIVATIONS = {"GRU": [b"Sigmoid", b"Tanh"], "LSTM": [b"Sigmoid", b"Tanh", b"Tanh"]}
+
+
+def relay_name(kind: str) -> str:
+    """The Relay operator of an ONNX operator: (x, W, R, B), attributes `output`, `shape`, `reverse`,
+    `linear_before_reset`."""
+    return f"esp_tvm.{kind.lower()}"
+
+
+@functools.lru_cache(maxsize=None)
+def _register(kind: str) -> tvm.ir.Op:
+    def result_type(_types, attrs):
+        # From the attributes alone: TVM asks while the types of the arguments may be unknown.
+        return relay.TensorType([int(size) for size in attrs["shape"]], "float32")
+
+    name = relay_name(kind)
+    tvm.ir._ffi_api.RegisterOp(name, f"{kind} of one direction from a zero state")
+    op = tvm.ir.Op.get(name)
+    op.set_num_inputs(4)
+    for argument in ("x", "weights", "recurrence", "bias"):
+        op.add_argument(argument, "Tensor", argument)
+    op.set_attrs_type_key("DictAttrs")
+    op.add_type_rel(f"{name}_type", result_type)
+    op.set_support_level(10)
+    tvm.ir.register_op_attr(name, "TOpPattern", frontend._op.op.OpPattern.OPAQUE)
+    return op
+
+
+def _constant(expr: Optional[relay.Expr]) -> Optional[np.ndarray]:
+    if is_call(expr, "qnn.dequantize"):
+        expr = expr.args[0]
+    return expr.data.numpy() if isinstance(expr, relay.Constant) else None
+
+
+def _direction(expr: relay.Expr, index: int) -> relay.Expr:
+    """The part of W, R or B of one direction."""
+    if is_call(expr, "qnn.dequantize"):
+        values = relay.const(_constant(expr)[index : index + 1])
+        return relay.qnn.op.dequantize(values, expr.args[1], expr.args[2], axis=int(expr.attrs.axis))
+    return relay.const(_constant(expr)[index : index + 1])
+
+
+def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
+    """Whether it is what the kernels compute: zero initial state, usual functions, all steps of all sequences."""
+    if any(_constant(inputs[i]) is None for i in (1, 2)) or (inputs[3] is not None and _constant(inputs[3]) is None):
+        return False
+    if int(attr.get("layout", 0)) or attr.get("clip") or attr.get("input_forget") or attr.get("activation_alpha"):
+        return False
+    directions = 2 if attr.get("direction") == b"bidirectional" else 1
+    if list(attr.get("activations", _DEFAULT_ACTIVATIONS[kind] * directions)) != _DEFAULT_ACTIVATIONS[kind] * directions:
+        return False
+    if inputs[7] is not None:
+        return False
+    steps = frontend.infer_shape(inputs[0])[0]
+    lengths = None if inputs[4] is None else _constant(inputs[4])
+    if inputs[4] is not None and (lengths is None or np.any(lengths != steps)):
+        return False
+    states = [state for state in (inputs[5], inputs[6]) if state is not None]
+    return all(_constant(state) is not None and not np.any(_constant(state)) for state in states)
+
+
+def _converter(kind: str, original: Callable) -> Callable:
+    def convert(inputs, attr, params):
+        if not _is_plain(kind, inputs, attr):
+            return original(inputs, attr, params)
+        op = _register(kind)
+        weights, recurrence, bias = inputs[1], inputs[2], inputs[3]
+        if bias is None:
+            bias = relay.const(np.zeros((_constant(weights).shape[0], 2 * _constant(weights).shape[1]), np.float32))
+        direction = attr.get("direction", b"forward")
+        steps, batch, _ = (int(size) for size in frontend.infer_shape(inputs[0]))
+
+        def call(output: str, index: int, reverse: bool) -> relay.Expr:
+            shape = [1, batch, _constant(recurrence).shape[2]]
+            attrs = {
+                "output": output,
+                "shape": [steps, *shape] if output == "sequence" else shape,
+                "reverse": int(reverse),
+                "linear_before_reset": int(attr.get("linear_before_reset", 0)),
+            }
+            operands = [inputs[0]] + [_direction(part, index) for part in (weights, recurrence, bias)]
+            return relay.Call(op, operands, tvm.ir.make_node("DictAttrs", **attrs))
+
+        results = []
+        for output, axis in (("sequence", 1), ("hidden", 0), ("cell", 0))[: 3 if kind == "LSTM" else 2]:
+            if direction == b"bidirectional":
+                results.append(relay.concatenate([call(output, 0, False), call(output, 1, True)], axis=axis))
+            else:
+                results.append(call(output, 0, direction == b"reverse"))
+        return relay.TupleWrapper(relay.Tuple(results), len(results))
+
+    return convert
+
+
+def _lp_normalization(inputs, attr, params):
+    """x / its L1 or L2 norm along an axis; TVM's importer does not know it."""
+    x, axis = inputs[0], int(attr.get("axis", -1))
+    if int(attr.get("p", 2)) == 1:
+        return relay.divide(x, relay.sum(relay.abs(x), axis=axis, keepdims=True))
+    return relay.divide(x, relay.sqrt(relay.sum(relay.multiply(x, x), axis=axis, keepdims=True)))
+
+
+@contextlib.contextmanager
+def converters() -> Iterator[None]:
+    """TVM's importer, inside, with converters of our own."""
+    original = frontend._get_convert_map
+
+    def convert_map(opset):
+        table = original(opset)
+        for kind in GATES:
+            table[kind] = _converter(kind, table[kind])
+        table.setdefault("LpNormalization", _lp_normalization)
+        return table
+
+    frontend._get_convert_map = convert_map
+    try:
+        yield
+    finally:
+        frontend._get_convert_map = original
+
+
+class _Unroll(relay.ExprMutator):
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        for kind in GATES:
+            if is_call(call, relay_name(kind)):
+                return self._unrolled(kind, call, args)
+        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+
+    @staticmethod
+    def _unrolled(kind: str, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
+        names = ("x", "w", "r", "b")
+        variables = [relay.var(n, type_annotation=arg.checked_type) for n, arg in zip(names, call.args)]
+        attr = {"direction": b"reverse" if int(call.attrs["reverse"]) else b"forward"}
+        if kind == "GRU":
+            attr["linear_before_reset"] = int(call.attrs["linear_before_reset"])
+        outputs = frontend._get_convert_map(14)[kind](frontend.onnx_input(variables), attr, {})
+        index = ("sequence", "hidden", "cell").index(str(call.attrs["output"]))
+        return relay.bind(outputs[index], dict(zip(variables, args)))
+
+
+def unroll(mod: tvm.IRModule) -> tvm.IRModule:
+    """What no kernel took, step by step in Relay's own operators."""
+    found = []
+    relay.analysis.post_order_visit(
+        mod["main"].body, lambda e: found.append(e) if is_call(e, *map(relay_name, GATES)) else None
+    )
+    return rewrite_main(mod, _Unroll()) if found else mod
