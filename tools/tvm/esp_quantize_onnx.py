@@ -23,17 +23,28 @@ def main():
         "--per_channel", type=cli.boolean, default=True, help="one weight scale per output channel (default true)"
     )
     parser.add_argument(
-        "--method", default="mse", help="minmax, percentile, mse (default) or entropy: scales of activations"
+        "--method", default="auto", help="auto (default), minmax, percentile, mse or entropy: scales of activations"
     )
     parser.add_argument(
         "--percentile", type=float, default=99.99, help="share of the values that --method percentile covers"
     )
+    parser.add_argument(
+        "--equalize", type=cli.boolean, default=True, help="even out the channels' ranges (default true)"
+    )
+    parser.add_argument("--fit", type=cli.boolean, default=True, help="fit weights and biases (default true)")
     args = parser.parse_args()
 
     from esp_tvm.quantize import quantize_onnx
 
     result = quantize_onnx(
-        args.input_model, args.output_model, args.calibrate_dataset, args.per_channel, args.method, args.percentile
+        args.input_model,
+        args.output_model,
+        args.calibrate_dataset,
+        args.per_channel,
+        args.method,
+        args.percentile,
+        args.equalize,
+        args.fit,
     )
     print(result.table())
 

@@ -16,7 +16,7 @@ from .graph import Network
 BINS = 2048
 # Tensors fetched in one run; more samples' worth of memory is never needed than one.
 _TENSORS_AT_ONCE = 64
-METHODS = ("minmax", "percentile", "mse", "entropy")
+LOCAL_METHODS = ("minmax", "percentile", "mse", "entropy")
 
 
 class Histogram:
@@ -228,7 +228,7 @@ def choose_exponents(
 
 
 __all__: List[str] = [
-    "METHODS",
+    "LOCAL_METHODS",
     "Histogram",
     "Progress",
     "calibrate",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Dict, List, Sequence
 
 import numpy as np
-import onnx
 
-from ..model import run_session, session
 from ..naming import shown
-from .calibrate import Progress, reader, samples_of, with_outputs
+from .calibrate import Progress, samples_of
 from .graph import Network, describe_layer
+from .simulate import Simulator
+from .weights import Weights
 
 
 class Noise:
@@ -33,31 +33,27 @@ class Noise:
         return 10.0 * float(np.log10(max(self.signal, 1e-300) / self.noise))
 
 
-def measure(network: Network, quantized: onnx.ModelProto, samples: Dict[str, Sequence[np.ndarray]]) -> Dict[str, Noise]:
-    """{tensor: noise} of every int8 tensor and every output, quantized model against float model."""
-    real_names = {}
-    by_input = {node.input[0]: node for node in quantized.graph.node if node.op_type == "DequantizeLinear"}
-    for node in quantized.graph.node:
-        if node.op_type == "QuantizeLinear":
-            name = node.input[0]
-            if name not in network.integers:
-                # The float value of an output: its own name is that of the dequantized one.
-                name = by_input[node.output[0]].output[0]
-            real_names[name] = by_input[node.output[0]].output[0]
-    for name in network.outputs:
-        real_names.setdefault(name, name)
-    tensors = list(real_names)
-    read = reader(network, tensors)
-    theirs = list(dict.fromkeys(real_names.values()))
-    run = session(with_outputs(quantized, theirs))
+# Samples simulated at a time.
+_AT_ONCE = 16
+
+
+def measure(
+    network: Network, exponents: Dict[str, int], weights: Dict[str, Weights], samples: Dict[str, Sequence[np.ndarray]]
+) -> Dict[str, Noise]:
+    """{tensor: noise} of every int8 tensor and every output against the float model, over all samples."""
+    count = min(len(array) for array in samples.values())
+    first = {name: array[:1] for name, array in samples.items()}
+    simulator = Simulator(network, first)
+    tensors = list(dict.fromkeys([*network.integers, *network.outputs]))
     noise = {name: Noise() for name in tensors}
-    with Progress("measuring", min(len(a) for a in samples.values())) as progress:
-        for sample in samples_of(samples):
-            real = read(sample)
-            ours = dict(zip(theirs, run_session(run, theirs, sample)))
+    with Progress("measuring", count) as progress:
+        for start in range(0, count, _AT_ONCE):
+            part = {name: array[start : start + _AT_ONCE] for name, array in samples.items()}
+            simulator.take(list(samples_of(part)))
+            state = simulator.forward(exponents, weights, only=network.layers)
             for name in tensors:
-                noise[name].add(real[name], ours[real_names[name]])
-            progress.step()
+                noise[name].add(simulator.reference[name], simulator.real(name, state, exponents))
+            progress.step(len(simulator.samples))
     return noise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -14,11 +14,20 @@ INT32_MAX = 2**31 - 1
 
 @dataclass
 class Weights:
-    """values int8 [O, ...]; exponents int [O]; bias int32 [O] at input exponent + exponents."""
+    """values int8 [O, ...]; exponents int [O]; bias int32 [O] at input exponent + exponents; real_bias [O]: what
+    `bias` was rounded from."""
 
     values: np.ndarray
     exponents: np.ndarray
     bias: np.ndarray
+    real_bias: np.ndarray
+
+    def for_input(self, exponent: int) -> Optional[Weights]:
+        """The same behind an input of another exponent; None when the bias does not fit there."""
+        whole, fits = integer_bias(self.values.astype(np.float64), self.exponents, self.real_bias, exponent)
+        if not fits.all():
+            return None
+        return Weights(self.values, self.exponents, whole.astype(np.int32), self.real_bias)
 
 
 def round_half_up(x: np.ndarray) -> np.ndarray:
@@ -29,17 +38,22 @@ def round_half_up(x: np.ndarray) -> np.ndarray:
 def weight_exponents(weights: np.ndarray, per_channel: bool) -> np.ndarray:
     """[O]: for each output channel (or for all together) the exponent of least mean square error."""
     rows = weights.reshape(len(weights), -1).astype(np.float64)
-    if not per_channel:
-        rows = rows.reshape(1, -1)
-    top = np.abs(rows).max(axis=1, initial=0.0)
-    # Smallest e with every weight within half a step of +-127; rows of zeros take part in nothing.
-    ceiling = np.ceil(np.log2(np.maximum(top, 1e-30) / 127.5)).astype(np.int64)
-    candidates = ceiling[None, :] - np.arange(3)[:, None]
+    candidates = covering(rows, per_channel)[None, :] - np.arange(3)[:, None]
     errors = np.stack([np.square(rows - dequantized(rows, e)).sum(axis=1) for e in candidates])
-    best = candidates[np.argmin(errors, axis=0), np.arange(len(rows))]
+    if not per_channel:
+        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
+    return candidates[np.argmin(errors, axis=0), np.arange(len(rows))]
+
+
+def covering(rows: np.ndarray, per_channel: bool) -> np.ndarray:
+    """[O]: the smallest exponent at which every weight of a row [O, n] is within half a step of +-127."""
+    top = np.abs(rows).max(axis=1, initial=0.0)
+    if not per_channel:
+        top = np.full_like(top, top.max(initial=0.0))
+    exponents = np.ceil(np.log2(np.maximum(top, 1e-30) / 127.5)).astype(np.int64)
     used = top > 0
-    best = np.where(used, best, best[used].min() if used.any() else 0)
-    return np.broadcast_to(best, (len(weights),)).copy()
+    # Rows of zeros have no size of their own.
+    return np.where(used, exponents, exponents[used].min() if used.any() else 0)
 
 
 def quantized(rows: np.ndarray, exponents: np.ndarray) -> np.ndarray:
@@ -76,7 +90,9 @@ def with_bias(
             break
         # The bias is large beside the weights: a coarser exponent leaves it room.
         exponents = exponents + (~fits if per_channel else 1)
-    return Weights(values.astype(np.int8).reshape(weights.shape), exponents, whole.astype(np.int32))
+    return Weights(
+        values.astype(np.int8).reshape(weights.shape), exponents, whole.astype(np.int32), bias.astype(np.float64)
+    )
 
 
 def integer_bias(

@@ -1,0 +1,227 @@
+"""The passes that keep a model's accuracy, in order, each judged by the noise it leaves at the network's outputs.
+
+1. equalization: channel factors, in the strength that leaves least noise
+2. search: each tensor's exponent one finer or coarser where that helps the outputs
+3. fit: weights and biases that make up for rounding and for each other; then the search once more, and the last fit
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence, Set, Tuple
+
+import numpy as np
+
+from .calibrate import Histogram, Progress, choose_exponents
+from .equalize import Channels, channel_ranges, choose_factors, scale_network
+from .fit import fit_layer
+from .graph import Network, describe_layer
+from .simulate import Simulator, decibels
+from .weights import Weights, quantize_weights
+
+# Clipping beyond this share of the largest value costs less than the finer steps gain, in most tensors.
+CLIP = 0.85
+STRENGTHS = (0.5, 0.75, 1.0)
+# A change must lower the noise by this share: less is chance, and would only fit the samples at hand.
+WORTH = 0.99
+RIDGE = 10.0
+# Samples that exponents are tried on; weights are fitted to all that the simulator has.
+SEARCH_SAMPLES = 40
+# What makes the noise this much larger once is not tried again.
+HOPELESS = 1.15
+
+
+@dataclass
+class Passes:
+    """Which passes run. per_channel: weight exponents per output channel; method, percentile: see `calibrate`."""
+
+    per_channel: bool = True
+    method: str = "auto"
+    percentile: float = 99.99
+    equalize: bool = True
+    fit: bool = True
+
+    @property
+    def search(self) -> bool:
+        return self.method == "auto"
+
+    @property
+    def local_method(self) -> str:
+        return "mse" if self.search else self.method
+
+
+@dataclass
+class State:
+    """A quantization: network (with its channel factors in), exponents by tensor, weights by layer output."""
+
+    network: Network
+    exponents: Dict[str, int]
+    weights: Dict[str, Weights]
+    effects: List[Tuple[str, float]] = field(default_factory=list)
+
+
+def optimize(
+    network: Network,
+    histograms: Dict[str, Histogram],
+    simulator: Simulator,
+    passes: Passes,
+) -> State:
+    """Quantize `network`; histograms: of all samples; simulator: of some of them."""
+    exponents = choose_exponents(network, histograms, passes.local_method, passes.percentile)
+    state = State(network, exponents, rounded_weights(network, exponents, passes.per_channel))
+    effects = [(f"{passes.local_method} exponents, rounded weights", simulator.noise_of(state))]
+    if passes.equalize:
+        state, simulator = _equalize(state, simulator, histograms, passes)
+        effects.append(("equalization", simulator.noise_of(state)))
+    hopeless: Set[Tuple[str, int]] = set()
+    if passes.search:
+        state = _search(state, simulator, lambda e: rounded_weights(state.network, e, passes.per_channel), hopeless)
+        effects.append(("search of exponents", simulator.noise_of(state)))
+    if passes.fit:
+        state = _fit(state, simulator, passes)
+        effects.append(("fit of weights and biases", simulator.noise_of(state)))
+        if passes.search:
+            searched = _search(state, simulator, None, hopeless, sweeps=1)
+            if searched.exponents != state.exponents:
+                searched = _fit(searched, simulator, passes)
+                if simulator.noise_of(searched) < simulator.noise_of(state):
+                    state = searched
+            effects.append(("search and fit once more", simulator.noise_of(state)))
+    state.effects = [(what, decibels(noise)) for what, noise in effects]
+    return state
+
+
+def rounded_weights(network: Network, exponents: Dict[str, int], per_channel: bool) -> Dict[str, Weights]:
+    """Weights rounded to the nearest, by layer output."""
+    return {
+        layer.output: quantize_weights(
+            layer.weights, layer.bias, exponents[layer.inputs[0]], per_channel, describe_layer(network, layer)
+        )
+        for layer in network.layers
+        if layer.rule is not None and layer.weights is not None
+    }
+
+
+# --- equalization -----------------------------------------------------------------------------------------
+
+
+def _equalize(
+    state: State, simulator: Simulator, histograms: Dict[str, Histogram], passes: Passes
+) -> Tuple[State, Simulator]:
+    """The strength of equalization that leaves least noise; none at all where that is best."""
+    channels = Channels(state.network)
+    ranges = channel_ranges(channels, simulator.reference, CLIP)
+    best, chosen = state, None
+    few = simulator.subset(SEARCH_SAMPLES)
+    least = few.noise_of(state)
+    with Progress("equalizing", len(STRENGTHS)) as progress:
+        for strength in STRENGTHS:
+            factors = choose_factors(channels, ranges, strength)
+            network = scale_network(state.network, channels, factors)
+            scaled = few.scaled(network, channels, factors)
+            exponents = choose_exponents(
+                network,
+                _rescaled(network, histograms, channels, factors, scaled),
+                passes.local_method,
+                passes.percentile,
+            )
+            candidate = State(network, exponents, rounded_weights(network, exponents, passes.per_channel))
+            noise = scaled.noise_of(candidate)
+            if noise < least * WORTH:
+                best, chosen, least = candidate, factors, noise
+            progress.step()
+    if chosen is None:
+        return state, simulator
+    return best, simulator.scaled(best.network, channels, chosen)
+
+
+def _rescaled(
+    network: Network, histograms: Dict[str, Histogram], channels: Channels, factors: np.ndarray, simulator: Simulator
+) -> Dict[str, Histogram]:
+    """Histograms of the tensors that got factors, from the simulator's samples; the others as they were."""
+    result = {}
+    for name in network.integers:
+        if name in channels.ids and np.any(factors[channels.find(channels.ids[name])] != 1.0):
+            result[name] = Histogram()
+            result[name].add(simulator.reference[name])
+        else:
+            result[name] = histograms[name]
+    return result
+
+
+# --- search -----------------------------------------------------------------------------------------------
+
+
+def _search(state: State, simulator: Simulator, reweigh, hopeless: Set, sweeps: int = 2) -> State:
+    """Each exponent one finer or coarser where the outputs gain; from the outputs back to the inputs and again.
+
+    reweigh: exponents -> weights; None keeps the weights (their biases follow the exponents).
+    hopeless: what is not worth trying; this search adds to it
+    """
+    network = state.network
+    exponents, weights = dict(state.exponents), dict(state.weights)
+    fixed = {x.output for x in network.layers if x.rule is not None and isinstance(x.rule.exponent, int)}
+    groups: Dict[str, List[str]] = {}
+    for name in network.integers:
+        if network.root(name) not in fixed:
+            groups.setdefault(network.root(name), []).append(name)
+    simulator = simulator.subset(SEARCH_SAMPLES)
+    values = simulator.forward(exponents, weights)
+    least = simulator.noise(values, exponents)
+    with Progress("searching exponents", sweeps * len(groups)) as progress:
+        for _sweep in range(sweeps):
+            changed = False
+            for root, members in groups.items():
+                for step in (-1, 1):
+                    if (root, exponents[root] + step) in hopeless:
+                        continue
+                    tried = {**exponents, **{name: exponents[name] + step for name in members}}
+                    attempt = _weights_for(network, weights, tried, members, reweigh)
+                    if attempt is None:
+                        continue
+                    after = simulator.forward_again(values, members, tried, attempt)
+                    noise = simulator.noise(after, tried)
+                    if noise < least * WORTH:
+                        exponents, weights, values, least = tried, attempt, after, noise
+                        changed = True
+                        break
+                    if noise > least * HOPELESS:
+                        hopeless.add((root, tried[root]))
+                progress.step()
+            if not changed:
+                break
+    return State(network, exponents, weights)
+
+
+def _weights_for(
+    network: Network, weights: Dict[str, Weights], exponents: Dict[str, int], changed: Sequence[str], reweigh
+) -> Optional[Dict[str, Weights]]:
+    """`weights` behind tensors whose exponents changed; None where a bias no longer fits."""
+    if reweigh is not None:
+        return reweigh(exponents)
+    result = dict(weights)
+    for layer in network.layers:
+        if layer.output in weights and layer.inputs[0] in changed:
+            made = weights[layer.output].for_input(exponents[layer.inputs[0]])
+            if made is None:
+                return None
+            result[layer.output] = made
+    return result
+
+
+# --- fit --------------------------------------------------------------------------------------------------
+
+
+def _fit(state: State, simulator: Simulator, passes: Passes) -> State:
+    """Weights fitted layer by layer, each to the input that the fitted layers before it give."""
+    network, exponents = state.network, state.exponents
+    weights: Dict[str, Weights] = {}
+    values = simulator.inputs(exponents)
+    with Progress("fitting weights", len(network.layers)) as progress:
+        for layer in network.layers:
+            if layer.output in state.weights:
+                weights[layer.output] = fit_layer(simulator, layer, values, exponents, passes.per_channel, RIDGE)
+            simulator.step(layer, values, exponents, weights)
+            progress.step()
+    fitted = State(network, exponents, weights)
+    return fitted if simulator.noise(values, exponents) < simulator.noise_of(state) else state

@@ -1,0 +1,218 @@
+"""Cross-layer equalization: every channel of a tensor uses the whole int8 range.
+
+A channel's scale can be chosen freely wherever what makes the tensor and what reads it can absorb a factor: weights
+before it are multiplied, weights behind it divided, and relu, sums, pooling and moves let it pass. The float network
+computes the same as before. With it a power-of-two exponent per tensor costs nothing against a free scale per channel.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from .graph import Layer, Network, fresh_name
+from .rules import attribute
+
+# Channels that hold next to nothing are not blown up beyond this.
+MAX_RATIO = 64.0
+PINNED = 0
+
+
+class Channels:
+    """Which channels share a factor.
+
+    ids: tensor -> an id for each of its elements; `find` gives the group of ids. Group `find(PINNED)` stays at 1.
+    """
+
+    def __init__(self, network: Network):
+        self.network = network
+        self._parent = [PINNED]
+        self.ids: Dict[str, np.ndarray] = {}
+        for name in network.inputs:
+            if name in network.shapes:
+                self.ids[name] = np.zeros(network.shapes[name], np.int64)
+        for layer in network.layers:
+            self._layer(layer)
+        for name in network.outputs:
+            self._pin(name)
+
+    def find(self, ids: np.ndarray) -> np.ndarray:
+        """The group of each id."""
+        parent = np.asarray(self._parent)
+        while True:
+            above = parent[ids]
+            if np.array_equal(above, ids):
+                return ids
+            ids = above
+
+    @property
+    def count(self) -> int:
+        return len(self._parent)
+
+    def channel_ids(self, layer: Layer) -> np.ndarray:
+        """The ids of the channels that the weights of a Conv or Gemm read."""
+        ids = self.ids[layer.inputs[0]]
+        return ids[0, :, 0, 0] if layer.kind == "conv" else ids.reshape(-1, ids.shape[-1])[0]
+
+    def output_ids(self, layer: Layer) -> np.ndarray:
+        """The ids of the channels that a Conv or Gemm makes."""
+        ids = self.ids[layer.output]
+        return ids[0, :, 0, 0] if layer.kind == "conv" else ids.reshape(-1, ids.shape[-1])[0]
+
+    def _union(self, a: np.ndarray, b: np.ndarray) -> None:
+        a, b = np.broadcast_arrays(self.find(a), self.find(b))
+        pairs = np.unique(np.stack([a.reshape(-1), b.reshape(-1)]), axis=1)
+        for one, other in pairs.T:
+            one, other = self._top(int(one)), self._top(int(other))
+            # The smaller one leads: PINNED always does.
+            self._parent[max(one, other)] = min(one, other)
+
+    def _top(self, one: int) -> int:
+        while self._parent[one] != one:
+            one = self._parent[one]
+        return one
+
+    def _pin(self, name: str) -> None:
+        if name in self.ids:
+            self._union(self.ids[name], np.zeros(1, np.int64))
+
+    def _fresh(self, count: int) -> np.ndarray:
+        first = len(self._parent)
+        self._parent.extend(range(first, first + count))
+        return np.arange(first, first + count)
+
+    def _layer(self, layer: Layer) -> None:
+        shape = self.network.shapes.get(layer.output)
+        if layer.kind == "float" or shape is None or any(name not in self.ids for name in layer.inputs):
+            for name in layer.inputs:
+                self._pin(name)
+            if shape is not None:
+                self.ids[layer.output] = np.zeros(shape, np.int64)
+            return
+        ids = [self.ids[name] for name in layer.inputs]
+        if layer.kind == "conv":
+            self._union(ids[0], ids[0][:1, :, :1, :1])
+            made = self._fresh(shape[1]).reshape(1, -1, 1, 1)
+        elif layer.kind == "dense":
+            self._union(ids[0], ids[0].reshape(-1, ids[0].shape[-1])[0])
+            made = self._fresh(shape[-1])
+        elif layer.kind == "binary" and layer.op_type != "Mul":
+            self._union(ids[0], ids[1])
+            made = ids[0]
+        elif layer.kind in ("max_pool", "average_pool"):
+            self._union(ids[0], ids[0][:, :, :1, :1])
+            made = ids[0][:, :, :1, :1]
+        elif layer.kind == "clamp":
+            made = ids[0]
+        elif layer.kind == "move":
+            made = self._moved(layer, ids[0], shape)
+        else:
+            for name in layer.inputs:
+                self._pin(name)
+            made = np.zeros((), np.int64)
+        self.ids[layer.output] = np.broadcast_to(made, shape)
+        # Relu lets a factor pass, other bounds do not.
+        if layer.low not in (-np.inf, 0.0) or layer.high != np.inf:
+            self._pin(layer.output)
+
+    def _moved(self, layer: Layer, ids: np.ndarray, shape) -> np.ndarray:
+        node = self.network.model.graph.node[layer.nodes[0]]
+        if node.op_type == "Transpose":
+            return np.transpose(ids, attribute(node, "perm") or list(reversed(range(ids.ndim))))
+        return ids.reshape(shape)
+
+
+def scale_network(network: Network, channels: Channels, factors: np.ndarray) -> Network:
+    """The same function with every channel multiplied by the factor of its group; factors: [channels.count]."""
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    constants = dict(network.constants)
+    layers: List[Layer] = []
+    for layer in network.layers:
+        layer = Layer(**vars(layer))
+        layers.append(layer)
+        if layer.rule is None or layer.weights is None:
+            continue
+        ours = factors[channels.find(channels.output_ids(layer))]
+        theirs = factors[channels.find(channels.channel_ids(layer))]
+        weights = layer.weights.astype(np.float64)
+        if layer.kind == "conv":
+            groups = len(theirs) // weights.shape[1]
+            per_group = theirs.reshape(groups, 1, weights.shape[1])
+            per_output = np.repeat(per_group, len(weights) // groups, axis=1).reshape(weights.shape[:2])
+            weights = weights * (ours[:, None] / per_output)[:, :, None, None]
+        else:
+            weights = weights * (ours[:, None] / theirs[None, :])
+        layer.weights = weights.astype(np.float32)
+        layer.bias = (layer.bias * ours).astype(np.float32)
+        _replace_constants(model.graph, layer, constants)
+    return Network(**{**vars(network), "model": model, "constants": constants, "layers": layers})
+
+
+def _replace_constants(graph: onnx.GraphProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
+    """Give the nodes of `layer` its weights and bias, as initializers of their own."""
+
+    def own(base: str, array: np.ndarray) -> str:
+        name = fresh_name(f"{base}_equalized", taken)
+        constants[name] = np.array(array, np.float32, order="C")
+        graph.initializer.append(numpy_helper.from_array(constants[name], name))
+        return name
+
+    taken = set(constants) | {o for node in graph.node for o in node.output} | {v.name for v in graph.input}
+    main = graph.node[layer.nodes[0]]
+    old = main.input[1]
+    main.input[1] = own(old, layer.weights.T if main.op_type == "MatMul" else layer.weights)
+    taken.add(main.input[1])
+    add = graph.node[layer.nodes[1]] if len(layer.nodes) > 1 else None
+    if add is not None and add.op_type == "Add":
+        position = next(i for i, name in enumerate(add.input) if name in constants)
+        add.input[position] = own(add.input[position], layer.bias)
+    elif len(main.input) > 2 and main.input[2]:
+        main.input[2] = own(main.input[2], layer.bias)
+
+
+# --- which factors ----------------------------------------------------------------------------------------
+
+
+def channel_ranges(channels: Channels, reference: Dict[str, np.ndarray], clip: float) -> Dict[str, np.ndarray]:
+    """{tensor: range of each id, [channels.count], 0 where the tensor has none}: `clip` of the largest |x|."""
+    ranges = {}
+    for name, values in reference.items():
+        if name not in channels.ids:
+            continue
+        ids = channels.find(channels.ids[name])
+        reach = np.maximum(values.max(axis=0) / 127.5, -values.min(axis=0) / 128.5)
+        found = np.zeros(channels.count)
+        np.maximum.at(found, ids.reshape(-1), reach.reshape(-1))
+        ranges[name] = found * clip
+    return ranges
+
+
+def choose_factors(channels: Channels, ranges: Dict[str, np.ndarray], strength: float) -> np.ndarray:
+    """[channels.count] factors that bring the channels of every tensor to the same range.
+
+    strength: 0 scales tensors only as a whole, to just fill the range at a power of two; 1 equalizes channels fully.
+    """
+    roots = channels.find(np.arange(channels.count))
+    pinned = int(channels.find(np.zeros(1, np.int64))[0])
+    # Tied tensors may have exponents of their own: what counts is a channel's range beside its tensor's.
+    worst = np.zeros(channels.count)
+    largest = np.zeros(channels.count)
+    for found in ranges.values():
+        here = found > 0
+        if not here.any():
+            continue
+        top = found.max()
+        np.maximum.at(worst, np.nonzero(here)[0], (found / top)[here])
+        np.maximum.at(largest, np.nonzero(here)[0], np.full(here.sum(), top))
+    ratio = np.maximum(np.where(worst > 0, worst, 1.0), 1.0 / MAX_RATIO)
+    factors = ratio**-strength
+    # Then fill: the largest range of the tensor becomes a power of two.
+    step = np.where(largest > 0, largest, 1.0)
+    factors *= np.exp2(np.ceil(np.log2(step))) / step
+    factors = factors[roots]
+    factors[roots == pinned] = 1.0
+    return factors

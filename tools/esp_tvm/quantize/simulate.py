@@ -1,0 +1,371 @@
+"""The quantized network on many samples at once, layer by layer, fast enough to try things out.
+
+Activations are held as whole numbers in float32 arrays [N, *shape]. Sums are made in float32 by ONNX Runtime: they
+are exact below 2^24, and where they are not the result may rarely differ by one step from the exact rules (in
+`esp_tvm.arithmetic`), which judge the finished model.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Set
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from ..model import run_session, session
+from .calibrate import reader, samples_of
+from .graph import Layer, Network
+from .rules import attribute
+from .weights import Weights
+
+# Of all float activations of the samples held; the simulated ones take as much again.
+BUDGET_BYTES = 192 << 20
+
+
+def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], limit: int = 128) -> Dict:
+    """At most `limit` samples, evenly spread, that fit the budget."""
+    count = min(len(array) for array in samples.values())
+    each = 4 * sum(int(np.prod(network.shapes.get(layer.output, ()))) for layer in network.layers)
+    keep = int(np.clip(BUDGET_BYTES // max(each, 1), 4, limit))
+    if keep >= count:
+        return samples
+    indices = np.linspace(0, count - 1, keep).round().astype(int)
+    return {name: np.stack([array[int(i)] for i in indices]) for name, array in samples.items()}
+
+
+class Simulator:
+    """Runs layers of `network` in integers on the samples it was made with.
+
+    reference: float values [N, *shape] of the tensors between the layers
+    wide: tensors that are held as fine as float, for finding out what the others cost; `FINE` is their exponent
+    """
+
+    FINE = -24
+
+    def __init__(self, network: Network, samples: Dict[str, Sequence[np.ndarray]]):
+        self.network = network
+        self._sessions: Dict[object, object] = {}
+        self.wide: Set[str] = set()
+        self._read_reference = reader(
+            network, list(dict.fromkeys([*network.integers, *self.objectives(), *network.outputs]))
+        )
+        self.take(list(samples_of(samples)))
+
+    def take(self, samples: List[Dict[str, np.ndarray]]) -> None:
+        """Go on with other samples."""
+        self.samples = samples
+        values: Dict[str, List[np.ndarray]] = {}
+        for sample in self.samples:
+            for name, value in self._read_reference(sample).items():
+                values.setdefault(name, []).append(value)
+        self.reference = {name: np.stack(value) for name, value in values.items()}
+
+    def scaled(self, network: Network, channels, factors: np.ndarray) -> Simulator:
+        """A simulator of the same samples for `network`, which is this one with channel factors."""
+        other = Simulator.__new__(Simulator)
+        other.network, other.samples, other.wide = network, self.samples, set()
+        other._read_reference = self._read_reference
+        other._sessions = self._sessions
+        other.reference = {}
+        for name, values in self.reference.items():
+            ids = channels.ids.get(name)
+            scale = None if ids is None else factors[channels.find(ids)].astype(np.float32)
+            other.reference[name] = values if scale is None or np.all(scale == 1.0) else values * scale
+        return other
+
+    def subset(self, limit: int) -> Simulator:
+        """A simulator of at most `limit` of its samples, evenly spread."""
+        if limit >= len(self.samples):
+            return self
+        indices = np.linspace(0, len(self.samples) - 1, limit).round().astype(int)
+        other = Simulator.__new__(Simulator)
+        other.network, other.wide, other._sessions = self.network, set(), self._sessions
+        other._read_reference = self._read_reference
+        other.samples = [self.samples[i] for i in indices]
+        other.reference = {name: values[indices] for name, values in self.reference.items()}
+        return other
+
+    def objectives(self) -> List[str]:
+        """What noise is counted at: the outputs, before a softmax that ends the network."""
+        tensors = []
+        for name in self.network.outputs:
+            producer = self.network.producer(name)
+            last = producer is not None and producer.kind == "softmax"
+            tensors.append(producer.inputs[0] if last else name)
+        return list(dict.fromkeys(tensors))
+
+    # --- tensors ---
+
+    def quantize(self, name: str, exponents: Dict[str, int]) -> np.ndarray:
+        """Whole numbers of the real values of a tensor."""
+        return self.rounded(self.reference[name], name, exponents)
+
+    def rounded(self, values: np.ndarray, name: str, exponents: Dict[str, int]) -> np.ndarray:
+        """Whole numbers of real values, as tensor `name` holds them."""
+        exponent = exponents[name]
+        if name in self.wide:
+            return values * np.float32(2.0**-exponent)
+        return np.clip(np.floor(values * np.float32(2.0**-exponent) + np.float32(0.5)), -128, 127)
+
+    def inputs(self, exponents: Dict[str, int], only: Optional[Sequence[str]] = None) -> Dict[str, np.ndarray]:
+        """The network's inputs (or those of them in `only`), quantized where they are."""
+        state: Dict[str, np.ndarray] = {}
+        for name in self.network.inputs:
+            if name in exponents and (only is None or name in only):
+                state[name] = self.quantize(name, exponents)
+        return state
+
+    def forward(
+        self,
+        exponents: Dict[str, int],
+        weights: Dict[str, Weights],
+        state: Optional[Dict[str, np.ndarray]] = None,
+        only: Optional[Sequence[Layer]] = None,
+    ) -> Dict[str, np.ndarray]:
+        """All int8 tensors; from `state`, computing the layers `only` (of all that `judged` gives), where given.
+
+        `state` is not changed.
+        """
+        state = dict(state) if state is not None else self.inputs(exponents)
+        for layer in self.judged() if only is None else only:
+            self.step(layer, state, exponents, weights)
+        return state
+
+    def judged(self) -> List[Layer]:
+        """All layers but a softmax that ends the network: noise is counted before it."""
+        layers = self.network.layers
+        ends = set(self.network.outputs) - set(self.objectives())
+        return [layer for layer in layers if not (layer.kind == "softmax" and layer.output in ends)]
+
+    def forward_again(
+        self, state: Dict, changed: Sequence[str], exponents: Dict[str, int], weights: Dict[str, Weights]
+    ) -> Dict[str, np.ndarray]:
+        """`state` after the exponents of the tensors `changed` changed: what they touch is computed anew."""
+        layers = self.judged()
+        first = len(layers)
+        for index, layer in enumerate(layers):
+            if layer.output in changed or any(name in changed for name in layer.inputs):
+                first = index
+                break
+        later = layers[first:]
+        stale = {layer.output for layer in later} | set(changed)
+        kept = {k: v for k, v in state.items() if k not in stale and (isinstance(k, str) or k[1] not in stale)}
+        kept.update((k, v) for k, v in self.inputs(exponents, changed).items())
+        return self.forward(exponents, weights, kept, later)
+
+    def noise_of(self, quantization) -> float:
+        """Noise of a quantization (see `auto.State`) relative to the signal."""
+        exponents = quantization.exponents
+        return self.noise(self.forward(exponents, quantization.weights), exponents)
+
+    def step(self, layer: Layer, state: Dict, exponents: Dict[str, int], weights: Dict[str, Weights]) -> None:
+        """Compute one layer from the tensors in `state` and put its output there."""
+        if layer.kind in ("float", "compare") or (layer.kind == "softmax" and layer.output not in exponents):
+            self._float(layer, state, exponents)
+            return
+        if layer.kind in ("real", "shape"):
+            self._float(layer, state, exponents)
+            made = self.network.model.graph.node[layer.nodes[0]].output[0]
+            low, high = self.clamp(layer, exponents[layer.output])
+            state[layer.output] = np.clip(self.rounded(state.pop(("float", made)), layer.output, exponents), low, high)
+            return
+        xs = []
+        for name in layer.inputs:
+            if name not in state:
+                # A float layer made it; this is its QuantizeLinear.
+                state[name] = self.rounded(state[("float", name)], name, exponents)
+            xs.append(state[name])
+        state[layer.output] = self.compute(layer, xs, exponents, weights.get(layer.output))
+
+    def compute(
+        self, layer: Layer, xs: List[np.ndarray], exponents: Dict[str, int], weights: Optional[Weights]
+    ) -> np.ndarray:
+        """The output of an integer layer as whole numbers."""
+        e_y = exponents[layer.output]
+        e_x = [exponents[name] for name in layer.inputs]
+        low, high = self.clamp(layer, e_y)
+        if layer.kind in ("conv", "dense"):
+            shift = e_y - e_x[0] - weights.exponents
+            scale = np.exp2(-shift.astype(np.float64))
+            offset = weights.bias * scale + 0.5
+            values = weights.values.astype(np.float32)
+            y = self.product(layer, xs[0], values, scale.astype(np.float32), offset.astype(np.float32), low, high)
+        elif layer.kind == "move":
+            return self._move(layer, xs[0])
+        elif layer.kind == "max_pool":
+            return np.clip(self._pool(layer, xs[0]), low, high)
+        elif layer.kind == "average_pool":
+            y = np.floor(self._pool(layer, xs[0]) * np.float32(2.0 ** (e_x[0] - e_y)) + np.float32(0.5))
+        elif layer.kind == "binary":
+            a, b = (x * np.float32(2.0 ** (e - e_y)) for x, e in zip(xs, e_x))
+            if layer.op_type == "Mul":
+                y = xs[0] * xs[1] * np.float32(2.0 ** (e_x[0] + e_x[1] - e_y))
+            else:
+                y = a + b if layer.op_type == "Add" else a - b
+            y = np.floor(y + np.float32(0.5))
+        elif layer.kind == "clamp":
+            y = np.floor(xs[0] * np.float32(2.0 ** (e_x[0] - e_y)) + np.float32(0.5))
+        elif layer.kind == "lookup":
+            return self._table(layer, e_x[0], e_y)[xs[0].astype(np.int16) + 128]
+        else:
+            real = xs[0].astype(np.float64) * 2.0 ** e_x[0]
+            powers = np.exp(real - real.max(axis=-1, keepdims=True))
+            y = np.floor(powers / powers.sum(axis=-1, keepdims=True) * 2.0**-e_y + 0.5).astype(np.float32)
+        return np.clip(y, low, high)
+
+    @staticmethod
+    def clamp(layer: Layer, exponent: int):
+        """Bounds of the int8 result: saturation and fused activations."""
+        low, high = -128.0, 127.0
+        if layer.kind != "lookup":
+            low = max(low, min(float(np.floor(layer.low * 2.0**-exponent + 0.5)), 127.0))
+            high = min(high, max(float(np.floor(layer.high * 2.0**-exponent + 0.5)), -128.0))
+        return low, high
+
+    # --- operators ---
+
+    def product(self, layer: Layer, x: np.ndarray, weights, scale, offset, low, high) -> np.ndarray:
+        """clip(floor((weights * x) scale + offset)) of a Conv or Gemm; low None: no rounding, no bounds."""
+        if layer.kind == "dense":
+            y = x.reshape(-1, x.shape[-1]) @ weights.T * scale + offset
+            y = y if low is None else np.clip(np.floor(y), low, high)
+            return y.reshape(*x.shape[:-1], -1).astype(np.float32)
+        run = self._conv_session(layer, low is not None)
+        feeds = {
+            "x": x.reshape(-1, *x.shape[2:]),
+            "w": weights,
+            "scale": scale.reshape(1, -1, 1, 1),
+            "offset": offset.reshape(1, -1, 1, 1),
+        }
+        if low is not None:
+            feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
+        y = run_session(run, ["y"], feeds)[0]
+        return y.reshape(len(x), -1, *y.shape[1:])
+
+    def _conv_session(self, layer: Layer, rounds: bool):
+        key = (layer.output, rounds)
+        if key not in self._sessions:
+            source = self.network.model.graph.node[layer.nodes[0]]
+            conv = onnx.NodeProto()
+            conv.CopyFrom(source)
+            conv.input[:] = ["x", "w"]
+            conv.output[:] = ["acc"]
+            nodes = [conv, helper.make_node("Mul", ["acc", "scale"], ["scaled"])]
+            nodes.append(helper.make_node("Add", ["scaled", "offset"], ["sum" if rounds else "y"]))
+            inputs = {"x": 4, "w": 4, "scale": 4, "offset": 4}
+            if rounds:
+                nodes.append(helper.make_node("Floor", ["sum"], ["floor"]))
+                nodes.append(helper.make_node("Clip", ["floor", "low", "high"], ["y"]))
+                inputs.update(low=0, high=0)
+            self._sessions[key] = self._session(nodes, inputs)
+        return self._sessions[key]
+
+    def _session(self, nodes, ranks: Dict[str, int], initializers=()):
+        def port(name: str, rank: Optional[int]):
+            shape = None if rank is None else [None] * rank
+            return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+        inputs = [port(name, rank) for name, rank in ranks.items()]
+        outputs = [port("y", None)]
+        graph = helper.make_graph(nodes, "part", inputs, outputs, list(initializers))
+        opset = max(o.version for o in self.network.model.opset_import if o.domain in ("", "ai.onnx"))
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+        model.ir_version = 8
+        return session(model)
+
+    def _pool(self, layer: Layer, x: np.ndarray) -> np.ndarray:
+        if layer.output not in self._sessions:
+            node = onnx.NodeProto()
+            node.CopyFrom(self.network.model.graph.node[layer.nodes[0]])
+            node.input[:] = ["x"]
+            node.output[:] = ["y"]
+            self._sessions[layer.output] = self._session([node], {"x": 4})
+        y = run_session(self._sessions[layer.output], ["y"], {"x": x.reshape(-1, *x.shape[2:])})[0]
+        return y.reshape(len(x), -1, *y.shape[1:])
+
+    def _move(self, layer: Layer, x: np.ndarray) -> np.ndarray:
+        node = self.network.model.graph.node[layer.nodes[0]]
+        if node.op_type == "Transpose":
+            rank = x.ndim - 1
+            axes = attribute(node, "perm") or list(reversed(range(rank)))
+            return np.ascontiguousarray(np.transpose(x, [0, *[axis + 1 for axis in axes]]))
+        return x.reshape(len(x), *self.network.shapes[layer.output])
+
+    def _table(self, layer: Layer, e_x: int, e_y: int) -> np.ndarray:
+        key = (layer.output, e_x, e_y)
+        if key not in self._sessions:
+            graph = self.network.model.graph
+            nodes = []
+            for index in layer.nodes:
+                node = onnx.NodeProto()
+                node.CopyFrom(graph.node[index])
+                node.input[:] = ["x" if name == layer.inputs[0] else name for name in node.input]
+                node.output[:] = ["y" if name == layer.output else name for name in node.output]
+                nodes.append(node)
+            used = {name for node in nodes for name in node.input}
+            run = self._session(nodes, {"x": 1}, [t for t in graph.initializer if t.name in used])
+            x = (np.arange(-128, 128) * 2.0**e_x).astype(np.float32)
+            y = np.nan_to_num(run_session(run, ["y"], {"x": x})[0].reshape(-1).astype(np.float64))
+            self._sessions[key] = np.clip(np.floor(y * 2.0**-e_y + 0.5), -128, 127).astype(np.float32)
+        return self._sessions[key]
+
+    def _float(self, layer: Layer, state: Dict, exponents: Dict[str, int]) -> None:
+        """A layer that stays in float, sample by sample; its output is `state[("float", name)]`."""
+        graph = self.network.model.graph
+        node = graph.node[layer.nodes[0]]
+        if layer.output not in self._sessions:
+            part = helper.make_graph(
+                [node],
+                "part",
+                [helper.make_value_info(n, _any_type(self.network, n)) for n in layer.inputs],
+                [helper.make_value_info(o, onnx.TypeProto()) for o in node.output if o],
+                [t for t in graph.initializer if t.name in node.input],
+            )
+            model = helper.make_model(part, opset_imports=self.network.model.opset_import)
+            model.ir_version = 8
+            self._sessions[layer.output] = session(model)
+        run = self._sessions[layer.output]
+        outputs = [o for o in node.output if o]
+        results: List[List[np.ndarray]] = []
+        for index, sample in enumerate(self.samples):
+            feeds = {n: self._float_value(n, index, sample, state, exponents) for n in layer.inputs}
+            results.append(run_session(run, outputs, feeds))
+        for position, name in enumerate(outputs):
+            state[("float", name)] = np.stack([result[position] for result in results])
+
+    def _float_value(self, name: str, index: int, sample: Dict, state: Dict, exponents: Dict[str, int]) -> np.ndarray:
+        if name in sample:
+            return sample[name]
+        if ("float", name) in state:
+            return state[("float", name)][index]
+        return state[name][index] * np.float32(2.0 ** exponents[name])
+
+    # --- what came of it ---
+
+    def real(self, name: str, state: Dict, exponents: Dict[str, int]) -> np.ndarray:
+        """The value of a tensor as real numbers."""
+        if ("float", name) in state:
+            return state[("float", name)]
+        return state[name] * np.float32(2.0 ** exponents[name])
+
+    def noise(self, state: Dict, exponents: Dict[str, int]) -> float:
+        """Noise relative to the signal, added up over the objectives."""
+        total = 0.0
+        for name in self.objectives():
+            reference = self.reference[name].astype(np.float64)
+            difference = self.real(name, state, exponents) - reference
+            total += float(np.sum(difference * difference) / max(np.sum(reference * reference), 1e-30))
+        return total
+
+
+def _any_type(network: Network, name: str) -> onnx.TypeProto:
+    for value in network.types:
+        if value.name == name:
+            return value.type
+    return helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+
+
+def decibels(noise: float) -> float:
+    """Signal-to-noise ratio of noise relative to the signal."""
+    return float("inf") if noise <= 0.0 else -10.0 * float(np.log10(noise))
