@@ -187,6 +187,9 @@ def _runner(call: KernelCall) -> str:
     names = [f"input{i}" for i in range(len(call.inputs))]
     for name, tensor in zip(names, call.inputs):
         lines.append(f"    void *{name} = read_block({tensor.bytes}, {_shift(tensor.dtype)});")
+    scratch = OPERATORS[call.operator].scratch(call)
+    if scratch:
+        lines.append(f"    void *scratch = block({scratch}, 0);")
     lines.append("    void *y;")
     for way in _ways(call):
         arguments = list(names)
@@ -196,12 +199,15 @@ def _runner(call: KernelCall) -> str:
             place = 0 if way == "all the same" else int(way.rsplit(" ", 1)[1])
             lines.append(f"    y = copy_block({names[place]}, {out}, {shift});")
             arguments = ["y" if way == "all the same" or i == place else name for i, name in enumerate(names)]
-        lines.append(f"    if ({call.symbol}({', '.join(arguments)}, y) != 0) {{\n        exit(5);\n    }}")
+        arguments += ["y", "scratch"] if scratch else ["y"]
+        lines.append(f"    if ({call.symbol}({', '.join(arguments)}) != 0) {{\n        exit(5);\n    }}")
         lines.append(f"    write_block(y, {out});")
         if way == "apart":
             lines += [f"    write_block({name}, {t.bytes});" for name, t in zip(names, call.inputs)]
         lines.append(f"    release(y, {shift});")
     lines += [f"    release({name}, {_shift(t.dtype)});" for name, t in zip(names, call.inputs)]
+    if scratch:
+        lines.append("    release(scratch, 0);")
     return "\n".join([*lines, "}", ""])
 
 

@@ -404,6 +404,67 @@ def _log_softmaxes() -> List[Case]:
     return cases
 
 
+# --- normalization and recurrent networks -----------------------------------------------------------------
+
+
+def _normalizations() -> List[Case]:
+    cases = []
+    for mode, shape, axes, parameters, epsilon, shifts in (
+        ("centered", (3, 4, 16), (2,), (1, 1, 16), 40, (20, 21, 17)),
+        ("centered", (2, 5, 4, 3), (1, 2), (1, 1, 1, 3), 0, (18, 8, 31)),
+        ("centered", (2, 6, 7), (1, 2), (1, 6, 7), 2**33, (19,)),
+        ("rms", (4, 33), (1,), (1, 33), 1, (20, 19)),
+        ("rms", (2, 3, 5), (0, 1, 2), (1, 1, 1), 0, (17,)),
+        ("l2", (3, 10), (1,), (1, 1), 1, (14,)),
+        ("l2", (1, 1), (1,), (1, 1), 0, (0,)),
+        ("centered", (2, 1), (1,), (1, 1), 0, (-8,)),
+    ):
+        random = _random(f"{mode} {shape}")
+        attributes = {
+            "multiplier": random.randint(-2047, 2048, parameters).astype(np.int16),
+            "bias": random.randint(-(2**20), 2**20, parameters).astype(np.int32),
+            "shift": np.resize(np.asarray(shifts, np.int32), parameters),
+            "axes": axes,
+            "mode": mode,
+            "epsilon": epsilon,
+            "clamp": INT8 if len(axes) == 1 else (-100, 90),
+        }
+        cases.append(Case(f"{mode} {shape}, axes {axes}", "normalize", ((shape, "int8"),), attributes))
+    return cases
+
+
+def _recurrences() -> List[Case]:
+    from esp_tvm.compile.operators.recurrent import function_table
+
+    tables = {
+        "sigmoid_table": function_table(lambda v: 1 / (1 + np.exp(-v))),
+        "tanh_table": function_table(np.tanh),
+    }
+    cases = []
+    for operator, gates in (("gru", 3), ("lstm", 4)):
+        for (steps, batch, inputs, hidden), output, reverse in (
+            ((1, 1, 1, 1), "hidden", False),
+            ((5, 1, 7, 6), "sequence", False),
+            ((4, 3, 5, 3), "sequence", True),
+            ((6, 2, 3, 8), "hidden", True),
+            ((3, 2, 4, 5), "cell" if operator == "lstm" else "hidden", False),
+        ):
+            name = f"{steps} steps, batch {batch}, {inputs} to {hidden}, {output}{', reverse' if reverse else ''}"
+            rows = gates * hidden
+            own = _weighted(f"{operator} {name}", (rows, inputs), rows, (3, 0, 5, -8, 4, 2))
+            back = _weighted(f"{operator} back {name}", (rows, hidden), rows, (12, 13, 10, 11, 7))
+            attributes = {f"weights_{key}": own[key] for key in ("bias", "shift")}
+            attributes.update({f"recurrence_{key}": back[key] for key in ("bias", "shift")})
+            attributes.update(weights=own["weights"], recurrence=back["weights"], reverse=reverse, output=output)
+            attributes.update(shift=4 if output == "cell" else 8, **tables)
+            for linear in (False, True) if operator == "gru" else (None,):
+                more = {} if linear is None else {"linear_before_reset": linear}
+                full = name + (", linear before reset" if linear else "")
+                x = (((steps, batch, inputs), "int8"),)
+                cases.append(Case(full, operator, x, {**attributes, **more}))
+    return cases
+
+
 # --- resizes and moves ------------------------------------------------------------------------------------
 
 
@@ -473,6 +534,8 @@ CASES: List[Case] = [
     *_reductions(),
     *_matrices(),
     *_log_softmaxes(),
+    *_normalizations(),
+    *_recurrences(),
     *_resizes(),
     *_shuffles(),
 ]
