@@ -14,14 +14,15 @@ from .emit_c import Program
 from .import_onnx import Imported, Port, import_onnx
 from .memory_plan import plan_memory
 from .partition import Partitioned, partition
+from .variants import Choices
 
 
-def compile_model(model: onnx.ModelProto) -> CompiledModel:
-    """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C."""
+def compile_model(model: onnx.ModelProto, fast: bool = True) -> CompiledModel:
+    """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only."""
     imported = import_onnx(model)
     partitioned = partition(imported)
     lowered = lower(partitioned, imported)
-    choices = choose(lowered, partitioned)
+    choices = choose(lowered, partitioned) if fast else Choices()
     plan = plan_memory(lowered, partitioned, choices)
     inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]
     outputs = [_model_port(port, "output", i, lowered, partitioned) for i, port in enumerate(imported.outputs)]

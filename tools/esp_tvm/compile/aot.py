@@ -41,7 +41,7 @@ class Lowered:
     """What main does, and the C functions of TVM that it calls besides kernels.
 
     bytes: size of every value
-    fallback_source: C of TVM's functions, without includes; scratch_bytes: what they allocate at most at a time
+    fallback_source: C of TVM's functions and their constants (fallback_constant_bytes), without includes; scratch_bytes: what they allocate at most at a time
     fallbacks: step index -> what a step without a kernel computes
     """
 
@@ -49,6 +49,7 @@ class Lowered:
     bytes: Dict[Value, int]
     constants: List[np.ndarray] = field(default_factory=list)
     fallback_source: str = ""
+    fallback_constant_bytes: int = 0
     scratch_bytes: int = 0
     fallbacks: Dict[int, "Fallback"] = field(default_factory=dict)
 
@@ -94,16 +95,18 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
                 mod_name="default",
             )
         except tvm.error.TVMError as error:
-            raise UserError(f"TVM cannot compile what has no kernel in this model: {str(error).strip().splitlines()[-1]}")
+            raise UserError(
+                f"TVM cannot compile what has no kernel in this model: {str(error).strip().splitlines()[-1]}"
+            )
     functions = {
-        var.name_hint: function
-        for mod in library.lowered_ir_mods.values()
-        for var, function in mod.functions.items()
+        var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }
     lowered = _read_main(functions, partitioned, imported)
     lowered.fallbacks = _fallbacks(lowered, partitioned, target, context)
-    lowered.fallback_source = _fallback_source(library.lib)
-    lowered.scratch_bytes = max([_scratch(f) for name, f in functions.items() if name != "__tvm_main__"], default=0)
+    lowered.fallback_source, lowered.fallback_constant_bytes = _fallback_source(library.lib)
+    if "TVMBackendAllocWorkspace" in lowered.fallback_source:  # what is small lies on the stack
+        own = [_scratch(f) for name, f in functions.items() if name != "__tvm_main__"]
+        lowered.scratch_bytes = max(own, default=0)
     return lowered
 
 
@@ -191,7 +194,6 @@ def _buffers(function: tir.PrimFunc) -> List[tir.Buffer]:
     return [function.buffer_map[p] for p in function.params if p in function.buffer_map]
 
 
-
 def _result_count(symbol: str, functions, partitioned: Partitioned) -> int:
     return len(_result_bytes(symbol, functions, partitioned))
 
@@ -275,11 +277,25 @@ def _fallbacks(lowered: Lowered, partitioned: Partitioned, target, context: dict
     return found
 
 
-def _fallback_source(library) -> str:
-    """The C functions that TVM generated, without its includes and without its own main."""
+def _fallback_source(library) -> Tuple[str, int]:
+    """(the C functions that TVM generated and their constants, without its includes and its own main, bytes of these)."""
     source = ""
     for module in [library, *library.imported_modules]:
         if module.type_key == "c" and "tvmgen_default_fused" in module.get_source():
             source += module.get_source()
+    constants = re.findall(r"(?ms)^static const (\w+) __attribute__[^\n]*? (\w+)\[(\d+)\] = \{\n(.*?)\n\};$", source)
     blocks = re.findall(r"(?m)^TVM_DLL int32_t (tvmgen_default_(?!__)\w+)\(([^)]*)\) \{\n(.*?)^\}\n", source, re.S)
-    return "\n".join(f"static int32_t {name}({params}) {{\n{body}}}\n" for name, params, body in blocks)
+    parts = [
+        f"static TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE const {c_type} {name}[{size}] __attribute__((aligned(16))) = "
+        f"{{\n{values}\n}};\n"
+        for c_type, name, size, values in constants
+    ]
+    if parts:
+        parts.insert(
+            0, "#ifndef TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE\n#define TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE\n#endif\n"
+        )
+    parts += [f"static int32_t {name}({params}) {{\n{body}}}\n" for name, params, body in blocks]
+    return "\n".join(parts), sum(_C_SIZES[c_type] * int(size) for c_type, _, size, _ in constants)
+
+
+_C_SIZES = {"float": 4, "double": 8, "bool": 1, **{f"{u}int{b}_t": b // 8 for u in ("", "u") for b in (8, 16, 32, 64)}}

@@ -294,6 +294,8 @@ class _Grouper:
             return layer
         if rule.kind == "binary" and not self._is_plain_pair(layer):
             rule = Rule("real", rule.exponent, rule.check)
+        if rule.kind in ("max_pool", "average_pool") and self.facts.rank(node.input[0]) != 4:
+            rule = Rule("real", rule.exponent, rule.check)
         layer.rule = rule
         if rule.kind in ("conv", "dense"):
             self._read_weights(layer, node)

@@ -131,8 +131,8 @@ def _scatter(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
 
 
 def _pool(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
-    if facts.rank(node.input[0]) != 4:
-        return "it is not 2-D"
+    if facts.rank(node.input[0]) not in ((3, 4, 5) if node.op_type.startswith("Global") else (3, 4)):
+        return "it is neither 1-D nor 2-D"
     if len(node.output) > 1 and node.output[1]:
         return "its second output is used"
     return None

@@ -62,14 +62,19 @@ def broadcast_steps(shape: Sequence[int], sides: Sequence[Sequence[int]]) -> Tup
     return [axis[0] for axis in merged], [[axis[1 + i] for axis in merged] for i in range(len(sides))]
 
 
+def _pairs() -> list:
+    """The patterns of two operands; a constant has to be told apart, or it would become an input."""
+    constant, activation = base.constant_weights, base.dequantized
+    return [(activation(), constant()), (constant(), activation()), (activation(), activation())]
+
+
 class _Broadcast(Operator):
     """q(act(op(dq(a), dq(b)))); in no operator both are constant."""
 
     relay_op = ""
 
     def patterns(self):
-        op = is_op(self.relay_op)(base.dequantized(), base.dequantized())
-        return [base.quantized(base.activated(op))]
+        return [base.quantized(base.activated(is_op(self.relay_op)(*pair))) for pair in _pairs()]
 
     def parse(self, root):
         output = base.read_quantize(root)
@@ -310,7 +315,7 @@ class Compare(Operator):
     RELATIONS = ("equal", "greater", "greater_equal", "less", "less_equal")
 
     def patterns(self):
-        return [is_op(relation)(base.dequantized(), base.dequantized()) for relation in self.RELATIONS]
+        return [is_op(relation)(*pair) for relation in self.RELATIONS for pair in _pairs()]
 
     def parse(self, root):
         a, b = (read_side(arg) for arg in root.args)

@@ -38,6 +38,11 @@ def _merged(shape: Sequence[int], axes: Sequence[int]) -> List[Tuple[int, int]]:
     return merged
 
 
+def _int64(value: int) -> relay.Expr:
+    # Of int64 alone relay.const makes int32.
+    return relay.const(np.array(value), dtype="int64")
+
+
 class _Reduce(Operator):
     """q(act(reduce(dq(x))))."""
 
@@ -217,10 +222,10 @@ class ReduceL2(ReduceSumSquare):
         a = call.attributes
         wide = relay.cast(x, "int64")
         total = relay.sum(relay.multiply(wide, wide), axis=list(a["axes"]), keepdims=True)
-        right = relay.left_shift(total, relay.const(np.int64(2 + 2 * max(-a["shift"], 0))))
+        right = relay.left_shift(total, _int64(2 + 2 * max(-a["shift"], 0)))
         # y counts the candidates m in 1 ... 127 whose (2 m - 1)^2 is not too large.
         candidates = (2 * np.arange(1, 128, dtype=np.int64) - 1) ** 2 << (2 * max(a["shift"], 0))
-        fits = relay.less_equal(relay.const(candidates), relay.expand_dims(right, axis=len(call.inputs[0].shape)))
+        fits = relay.less_equal(relay.const(candidates, dtype="int64"), relay.expand_dims(right, axis=len(call.inputs[0].shape)))
         y = relay.sum(relay.cast(fits, "int32"), axis=-1)
         y = relay.reshape(y, call.output.shape)
         return relay.cast(relay.clip(y, *a["clamp"]), "int8")
@@ -279,12 +284,12 @@ class ArgMax(Operator):
         shape = [size if axis == a["axis"] else 1 for axis in range(len(call.inputs[0].shape))]
         places = np.arange(size) if a["last"] else size - 1 - np.arange(size)
         both = relay.add(
-            relay.multiply(relay.cast(wide, "int64"), relay.const(np.int64(size))),
-            relay.const(places.astype(np.int64).reshape(shape)),
+            relay.multiply(relay.cast(wide, "int64"), _int64(size)),
+            relay.const(places.reshape(shape), dtype="int64"),
         )
         best = relay.max(both, axis=[a["axis"]], keepdims=a["keepdims"])
-        place = relay.floor_mod(best, relay.const(np.int64(size)))
-        return place if a["last"] else relay.subtract(relay.const(np.int64(size - 1)), place)
+        place = relay.floor_mod(best, _int64(size))
+        return place if a["last"] else relay.subtract(_int64(size - 1), place)
 
     def emit(self, call, c, inputs, output):
         a, shape = call.attributes, call.inputs[0].shape
