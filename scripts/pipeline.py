@@ -283,10 +283,10 @@ class Pipeline:
 
     def check(self, goal: str) -> None:
         """Look at all variables that `goal` needs before anything is done."""
-        if goal in ("quantize", "export", "run", "debug"):
+        if goal in ("quantize", "export", "run", "emulate", "debug"):
             self.sample("quantize", "CALIB")
             self.options("quantize")
-        if goal in ("export", "run", "debug"):
+        if goal in ("export", "run", "emulate", "debug"):
             self.sample("export", "INPUT")
             self.chip()
             self.options("export")
@@ -358,6 +358,12 @@ class Pipeline:
             sample,
         ]
         self.tool("run", command + options)
+
+    def emulate(self) -> None:
+        sample = self.sample("export", "INPUT")
+        model, project = self.export()
+        command = ["tools/tvm/emulate_project.py", "--project", project, "--model", model, "--input", sample]
+        self.tool("emulate", command)
 
     def debug(self) -> None:
         sample = self.sample("export", "INPUT")

@@ -52,6 +52,13 @@ def differing_bytes(a: np.ndarray, b: np.ndarray) -> int:
     return int(np.count_nonzero(one != other))
 
 
+def check_same_model(program: HostProgram, model: onnx.ModelProto) -> None:
+    """Raise a `UserError` when the project was exported from another model."""
+    model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    if program.metadata["model_hash"] != model_hash:
+        raise UserError(f"{program.project}: was exported from another model than this one; export again")
+
+
 def layer_title(call: KernelCall) -> str:
     """`3 conv2d  Conv "name", Relu "name"`."""
     number = call.symbol.rsplit("_", 1)[1]
@@ -65,9 +72,7 @@ def compare_with_references(
 
     samples: ONNX input name -> array [N, *shape]
     """
-    model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    if program.metadata["model_hash"] != model_hash:
-        raise UserError(f"{program.project}: was exported from another model than this one; export again")
+    check_same_model(program, model)
     imported = import_onnx(model)
     partitioned: Partitioned = partition(imported)
     references = {"NumPy": NumpyEvaluator(imported, partitioned), "TVM": TvmEvaluator(imported, partitioned)}

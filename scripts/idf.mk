@@ -1,0 +1,22 @@
+##@ ESP-IDF and the board (MODEL or OUT says which project; PORT the serial device)
+.PHONY: build flash monitor menuconfig erase size emulate
+build: ## build OUT/new_project with the activated ESP-IDF, or in its container when none is active
+	@scripts/idf.sh build
+
+flash: ## write it to the board at PORT
+	@scripts/idf.sh flash
+
+monitor: ## show what the board prints
+	@scripts/idf.sh monitor
+
+menuconfig: ## set the project's options
+	@scripts/idf.sh menuconfig
+
+erase: ## erase the board's flash
+	@scripts/idf.sh erase-flash
+
+size: ## the sizes of the built program
+	@scripts/idf.sh size
+
+emulate: ## MODEL CALIB INPUT: run the generated C on an emulated RISC-V (ESP32-C3's instructions), compare the outputs
+	@scripts/pipeline.sh emulate

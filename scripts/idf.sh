@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# idf.py for the project in OUT (default build/<name of MODEL>): scripts/idf.sh build|flash|monitor|menuconfig|...
+# Uses the idf.py of an activated ESP-IDF, else that of the container IDF_IMAGE through docker, with PORT passed in.
+# TARGET, when set, must be the chip that the project was exported for.
+set -euo pipefail
+repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+cd "$repo"
+
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+action=${1:?usage: scripts/idf.sh ACTION}
+image=${IDF_IMAGE:-espressif/idf:v5.1.6}
+
+if [ -z "${OUT:-}" ]; then
+    [ -n "${MODEL:-}" ] || fail "neither MODEL nor OUT is set; say which project: make $action OUT=build/name"
+    name=${MODEL##*/}
+    OUT=build/${name%.onnx}
+fi
+project=$OUT/new_project
+metadata=$project/components/tvm_model/model/metadata.json
+[ -f "$metadata" ] || fail "$project is not there; export it first: make export MODEL=... CALIB=... INPUT=... TARGET=..."
+chip=$(sed -n 's/^ "target_chip": "\([a-z0-9]*\)".*/\1/p' "$metadata")
+[ -n "$chip" ] || fail "$metadata names no target_chip; export the project again"
+[ "$chip" != host ] || fail "$project was exported for this computer; export it for a chip: make export ... TARGET=esp32s3"
+if [ -n "${TARGET:-}" ] && [ "$TARGET" != "$chip" ]; then
+    fail "$project was exported for $chip, not for $TARGET; type: make export ... TARGET=$TARGET"
+fi
+port=${PORT:-}
+case $action in
+flash | monitor | erase-flash)
+    if [ -n "$port" ] && [ ! -e "$port" ]; then
+        fail "PORT=$port does not exist; plug the board in, or name its device (ls /dev/ttyUSB* /dev/ttyACM*)"
+    fi
+    ;;
+esac
+
+options=()
+[ -z "$port" ] || options+=(-p "$port")
+
+if command -v idf.py >/dev/null; then
+    idf() {
+        idf.py -C "$project" "$@"
+    }
+elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    idf() {
+        local docker=(run --rm -v "$(readlink -f "$project"):/project" -w /project -u "$(id -u):$(id -g)" -e HOME=/tmp)
+        [ ! -t 0 ] || docker+=(-it)
+        if [ -n "$port" ]; then
+            docker+=(--device "$port" --group-add "$(stat -c %g "$port")")
+        fi
+        docker "${docker[@]}" "$image" idf.py "$@"
+    }
+else
+    fail "no idf.py on PATH and no docker; activate ESP-IDF 5.1 or later (. \$IDF_PATH/export.sh) or install docker"
+fi
+
+# The chip is chosen once: set-target throws away what was built before.
+if ! grep -qsx "CONFIG_IDF_TARGET=\"$chip\"" "$project/sdkconfig"; then
+    idf set-target "$chip"
+fi
+idf "${options[@]}" "$action"
