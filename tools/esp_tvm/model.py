@@ -176,12 +176,26 @@ def _at_least_opset_13(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     try:
         # The converter wants constants declared as inputs while the IR is old.
         model.ir_version = max(model.ir_version, 4)
-        return onnx.version_converter.convert_version(model, MIN_OPSET)
+        converted = onnx.version_converter.convert_version(model, MIN_OPSET)
     except Exception as error:  # The converter is C++: it raises RuntimeError and its own kinds.
         raise UserError(
             f"{path}: opset {opset} is too old and cannot be converted to {MIN_OPSET} ({_first_line(error)}); "
             f"export again with opset {MIN_OPSET} to {MAX_OPSET}"
         )
+    if opset < 11:
+        _resize_as_before(converted.graph)
+    return converted
+
+
+def _resize_as_before(graph: onnx.GraphProto) -> None:
+    """Resize and Upsample knew one rule before opset 11, which is no default since; the converter forgets it."""
+    for node in graph.node:
+        if node.op_type != "Resize":
+            continue
+        given = {attribute.name for attribute in node.attribute}
+        for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
+            if name not in given:
+                node.attribute.append(onnx.helper.make_attribute(name, value))
 
 
 def _first_line(error: BaseException) -> str:
