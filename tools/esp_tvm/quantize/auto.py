@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from .calibrate import Histogram, Progress, choose_exponents
+from .calibrate import Histogram, Progress, choose_exponents, covering_exponent
 from .equalize import Channels, channel_ranges, choose_factors, scale_network
 from .fit import fit_layer
 from .graph import Network, describe_layer
@@ -67,7 +67,7 @@ def optimize(
     passes: Passes,
 ) -> State:
     """Quantize `network`; histograms: of all samples; simulator: of some of them."""
-    exponents = choose_exponents(network, histograms, passes.local_method, passes.percentile)
+    exponents = _initial(network, histograms, simulator, passes)
     state = State(network, exponents, rounded_weights(network, exponents, passes.per_channel))
     effects = [(f"{passes.local_method} exponents, rounded weights", simulator.noise_of(state))]
     if passes.equalize:
@@ -89,6 +89,21 @@ def optimize(
             effects.append(("search and fit once more", simulator.noise_of(state)))
     state.effects = [(what, decibels(noise)) for what, noise in effects]
     return state
+
+
+def _initial(
+    network: Network, histograms: Dict[str, Histogram], simulator: Simulator, passes: Passes
+) -> Dict[str, int]:
+    """Exponents by what each tensor holds; the outputs' cover everything where `method` is auto."""
+    exponents = choose_exponents(network, histograms, passes.local_method, passes.percentile)
+    if passes.search:
+        for name in simulator.objectives():
+            root = network.root(name)
+            members = [other for other in exponents if network.root(other) == root]
+            if root in exponents:
+                top = max(covering_exponent(histograms[m].low, histograms[m].high) for m in members)
+                exponents.update((member, max(exponents[member], top)) for member in members)
+    return exponents
 
 
 def rounded_weights(network: Network, exponents: Dict[str, int], per_channel: bool) -> Dict[str, Weights]:
@@ -119,12 +134,7 @@ def _equalize(
             factors = choose_factors(channels, ranges, strength)
             network = scale_network(state.network, channels, factors)
             scaled = few.scaled(network, channels, factors)
-            exponents = choose_exponents(
-                network,
-                _rescaled(network, histograms, channels, factors, scaled),
-                passes.local_method,
-                passes.percentile,
-            )
+            exponents = _initial(network, _rescaled(network, histograms, channels, factors, scaled), scaled, passes)
             candidate = State(network, exponents, rounded_weights(network, exponents, passes.per_channel))
             noise = scaled.noise_of(candidate)
             if noise < least * WORTH:
@@ -166,6 +176,11 @@ def _search(state: State, simulator: Simulator, reweigh, hopeless: Set, sweeps: 
         if network.root(name) not in fixed:
             groups.setdefault(network.root(name), []).append(name)
     simulator = simulator.subset(SEARCH_SAMPLES)
+    # What is clipped at an output is lost for good, and more of it in samples that are not at hand.
+    for name in simulator.objectives():
+        root = network.root(name)
+        for finer in range(1, 4):
+            hopeless.add((root, _covering(simulator, groups.get(root, [name])) - finer))
     values = simulator.forward(exponents, weights)
     least = simulator.noise(values, exponents)
     with Progress("searching exponents", sweeps * len(groups)) as progress:
@@ -191,6 +206,13 @@ def _search(state: State, simulator: Simulator, reweigh, hopeless: Set, sweeps: 
             if not changed:
                 break
     return State(network, exponents, weights)
+
+
+def _covering(simulator: Simulator, names: Sequence[str]) -> int:
+    """The exponent that covers all that these tensors hold."""
+    low = min(float(simulator.reference[name].min()) for name in names)
+    high = max(float(simulator.reference[name].max()) for name in names)
+    return covering_exponent(low, high)
 
 
 def _weights_for(

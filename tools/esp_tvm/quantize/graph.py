@@ -12,7 +12,8 @@ from onnx import helper, numpy_helper
 from ..errors import UserError
 from ..model import inputs_of, make_node_names_unique, outputs_of
 from ..naming import shown
-from .rules import ELEMENTWISE, INPUT, RULES, Facts, Rule, attribute
+from .clusters import batch_normalizations, channelwise, normalization, one_output_each
+from .rules import ELEMENTWISE, INPUT, OWN, RULES, Facts, Rule, attribute, product_of_activations
 
 
 @dataclass
@@ -82,6 +83,8 @@ def read_network(model: onnx.ModelProto) -> Network:
     _constants_to_initializers(graph)
     shapes = _shapes(copy)
     _pairs_and_slices(copy, shapes)
+    batch_normalizations(copy, shapes, fresh_name)
+    one_output_each(copy, shapes, fresh_name)
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     _normalize_products(copy, constants, shapes)
     del graph.value_info[:]
@@ -276,7 +279,8 @@ class _Grouper:
 
     def layer(self, index: int) -> Layer:
         node = self.graph.node[index]
-        layer = Layer([index], node.op_type, self.activations(node), node.output[0])
+        output = next((name for name in node.output if name), "")
+        layer = Layer([index], node.op_type, self.activations(node), output)
         rule = RULES.get(node.op_type)
         if rule is None:
             layer.why = "no integer rule for this operator"
@@ -289,10 +293,14 @@ class _Grouper:
             layer.why = "not all its tensors are float32 of known shape"
             return layer
         why = rule.check(self.facts, node) if rule.check else None
+        if why and node.op_type in ("MatMul", "Gemm") and product_of_activations(self.facts, node) is None:
+            rule, why = Rule("real", OWN), None
         if why:
             layer.why = why
             return layer
         if rule.kind == "binary" and not self._is_plain_pair(layer):
+            rule = Rule("real", rule.exponent, rule.check)
+        if rule.kind == "conv" and self.facts.rank(node.input[1]) == 3:
             rule = Rule("real", rule.exponent, rule.check)
         if rule.kind in ("max_pool", "average_pool") and self.facts.rank(node.input[0]) != 4:
             rule = Rule("real", rule.exponent, rule.check)
@@ -396,6 +404,18 @@ class _Grouper:
         return layer
 
 
+    def cluster(self, kind: str, found: Optional[Tuple[List[int], str]]) -> Optional[Layer]:
+        """The layer of a group of nodes that one kernel computes (see `clusters`), with what is fused behind it."""
+        if found is None:
+            return None
+        nodes, source = found
+        last = self.graph.node[nodes[-1]]
+        layer = Layer(list(nodes), last.op_type, [source], last.output[0], Rule(kind))
+        self.taken |= set(nodes)
+        self._fuse_activations(layer)
+        return layer
+
+
 def _group(graph: onnx.GraphProto, facts: Facts, floats: Set[str]) -> List[Layer]:
     grouper = _Grouper(graph, facts, floats)
     layers: List[Layer] = []
@@ -404,6 +424,14 @@ def _group(graph: onnx.GraphProto, facts: Facts, floats: Set[str]) -> List[Layer
         if index not in grouper.taken and node.op_type in ("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool"):
             layers.append(grouper.layer(index))
             grouper.taken.add(index)
+    for index in reversed(range(len(graph.node))):
+        layer = grouper.cluster("cluster", normalization(grouper, index))
+        if layer is not None:
+            layers.append(layer)
+    for index in range(len(graph.node)):
+        layer = grouper.cluster("channelwise", channelwise(grouper, index))
+        if layer is not None:
+            layers.append(layer)
     for index in reversed(range(len(graph.node))):
         if index not in grouper.taken and grouper.is_elementwise(index):
             layer = grouper.unary_cluster(index)

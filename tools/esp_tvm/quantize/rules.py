@@ -53,8 +53,8 @@ def attribute(node: onnx.NodeProto, name: str, default=None):
 def _conv(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     if node.input[1] not in facts.constants:
         return "its weights are not constant"
-    if facts.constants[node.input[1]].ndim != 4:
-        return "it is not 2-D"
+    if facts.constants[node.input[1]].ndim not in (3, 4):
+        return "it is neither 1-D nor 2-D"
     if len(node.input) > 2 and node.input[2] and node.input[2] not in facts.constants:
         return "its bias is not constant"
     return None
@@ -144,9 +144,45 @@ def _constant_parameters(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     return None
 
 
-def _softmax(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
-    rank = facts.rank(node.input[0])
-    return None if attribute(node, "axis", -1) % rank == rank - 1 else "its axis is not the last one"
+def _l2(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    return None if attribute(node, "p", 2) == 2 else "its norm is not the second"
+
+
+def _conv_transpose(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if any(name and name not in facts.constants for name in node.input[1:]):
+        return "its weights or its bias are not constant"
+    return None if facts.constants[node.input[1]].ndim in (3, 4) else "it is neither 1-D nor 2-D"
+
+
+def product_of_activations(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    """Why a MatMul or Gemm, not one with a matrix of constant weights, has no integer rule."""
+    if node.op_type == "Gemm":
+        if len(node.input) > 2 or attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1.0:
+            return "it is no plain product of two activations"
+    if any(facts.rank(name) < 2 for name in node.input[:2]):
+        return "an operand is a vector"
+    if all(name in facts.constants for name in node.input[:2]):
+        return "both its operands are constant"
+    batches = {facts.shapes.get(name, ())[:-2] for name in node.input[:2]}
+    if len(batches) > 1:
+        return "its operands have different batches"
+    return None
+
+
+def _recurrent(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if any(name and name not in facts.constants for name in node.input[1:]):
+        return "its weights or its initial state are not constant"
+    if any(name and np.any(facts.constants[name]) for name in node.input[5:7]):
+        return "its initial state is not zero"
+    if any(node.input[i] for i in (4, 7) if len(node.input) > i):
+        return "it has lengths of its own or peepholes"
+    if attribute(node, "layout", 0) or attribute(node, "clip") or attribute(node, "activations"):
+        usual = [b"Sigmoid", b"Tanh", b"Tanh"][: 2 if node.op_type == "GRU" else 3]
+        directions = 2 if attribute(node, "direction", b"") == b"bidirectional" else 1
+        given = [name.capitalize() for name in attribute(node, "activations") or usual * directions]
+        if attribute(node, "layout", 0) or attribute(node, "clip") or given != usual * directions:
+            return "its layout, its clip or its functions are not the usual ones"
+    return None
 
 
 # Every function of one value is a table of 256 entries.
@@ -163,6 +199,13 @@ RULES: Dict[str, Rule] = {
     "Conv": Rule("conv", OWN, _conv),
     "Gemm": Rule("dense", OWN, _gemm),
     "MatMul": Rule("dense", OWN, _matmul),
+    "ConvTranspose": Rule("real", OWN, _conv_transpose),
+    "GRU": Rule("real", OWN, _recurrent),
+    "LSTM": Rule("real", OWN, _recurrent),
+    "LogSoftmax": Rule("real", OWN),
+    "LayerNormalization": Rule("real", OWN, _constant_parameters),
+    "InstanceNormalization": Rule("real", OWN, _constant_parameters),
+    "LpNormalization": Rule("real", OWN, _l2),
     "Add": Rule("binary", OWN, _broadcast),
     "Sub": Rule("binary", OWN, _broadcast),
     "Mul": Rule("binary", OWN, _broadcast),
@@ -194,7 +237,7 @@ RULES: Dict[str, Rule] = {
     "Unsqueeze": Rule("move", INPUT, _constant_parameters),
     "Transpose": Rule("move", INPUT),
     # Values lie in [0, 1]: nothing finer than 2^-7 holds them.
-    "Softmax": Rule("softmax", -7, _softmax),
+    "Softmax": Rule("softmax", -7),
     "Sigmoid": Rule("lookup", -7),
     "HardSigmoid": Rule("lookup", -7),
     "Tanh": Rule("lookup", -7),

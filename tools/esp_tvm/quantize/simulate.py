@@ -164,9 +164,10 @@ class Simulator:
         if layer.kind in ("float", "compare") or (layer.kind == "softmax" and layer.output not in exponents):
             self._float(layer, state, exponents)
             return
-        if layer.kind in ("real", "shape"):
+        if layer.kind in ("real", "shape", "cluster", "channelwise"):
             self._float(layer, state, exponents)
-            made = self.network.model.graph.node[layer.nodes[0]].output[0]
+            whole = layer.kind in ("cluster", "channelwise")
+            made = layer.output if whole else self.network.model.graph.node[layer.nodes[0]].output[0]
             low, high = self.clamp(layer, exponents[layer.output])
             state[layer.output] = np.clip(self.rounded(state.pop(("float", made)), layer.output, exponents), low, high)
             return
@@ -210,8 +211,10 @@ class Simulator:
             return self._table(layer, e_x[0], e_y)[xs[0].astype(np.int16) + 128]
         else:
             real = xs[0].astype(np.float64) * 2.0 ** e_x[0]
-            powers = np.exp(real - real.max(axis=-1, keepdims=True))
-            y = np.floor(powers / powers.sum(axis=-1, keepdims=True) * 2.0**-e_y + 0.5).astype(np.float32)
+            axis = int(attribute(self.network.model.graph.node[layer.nodes[0]], "axis", -1))
+            axis += axis >= 0  # behind the axis of the samples
+            powers = np.exp(real - real.max(axis=axis, keepdims=True))
+            y = np.floor(powers / powers.sum(axis=axis, keepdims=True) * 2.0**-e_y + 0.5).astype(np.float32)
         return np.clip(y, low, high)
 
     @staticmethod
@@ -313,20 +316,22 @@ class Simulator:
     def _float(self, layer: Layer, state: Dict, exponents: Dict[str, int]) -> None:
         """A layer that stays in float, sample by sample; its output is `state[("float", name)]`."""
         graph = self.network.model.graph
-        node = graph.node[layer.nodes[0]]
+        whole = layer.kind in ("cluster", "channelwise")
+        nodes = [graph.node[index] for index in (layer.nodes if whole else layer.nodes[:1])]
+        made = [layer.output] if whole else [o for o in nodes[0].output if o]
         if layer.output not in self._sessions:
             part = helper.make_graph(
-                [node],
+                nodes,
                 "part",
                 [helper.make_value_info(n, _any_type(self.network, n)) for n in layer.inputs],
-                [helper.make_value_info(o, onnx.TypeProto()) for o in node.output if o],
-                [t for t in graph.initializer if t.name in node.input],
+                [helper.make_value_info(o, onnx.TypeProto()) for o in made],
+                [t for t in graph.initializer if any(t.name in node.input for node in nodes)],
             )
             model = helper.make_model(part, opset_imports=self.network.model.opset_import)
             model.ir_version = 8
             self._sessions[layer.output] = session(model)
         run = self._sessions[layer.output]
-        outputs = [o for o in node.output if o]
+        outputs = made
         results: List[List[np.ndarray]] = []
         for index, sample in enumerate(self.samples):
             feeds = {n: self._float_value(n, index, sample, state, exponents) for n in layer.inputs}

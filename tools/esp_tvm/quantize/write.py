@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 from .calibrate import covering_exponent
 from .graph import Layer, Network, fresh_name
 from .rules import WITH_CONSTANTS, WITH_SINGLE_CONSTANTS
+from .weighted import weighted_operands
 from .weights import Weights
 
 
@@ -99,7 +100,7 @@ class _Writer:
         integer = layer.rule is not None
         if layer.output in self.weights:
             self.constants_of(layer, copies)
-        if integer:
+        if integer and not weighted_operands(self, layer, copies):
             for copy in copies:
                 self.operands_of(copy)
         raw = layer.output

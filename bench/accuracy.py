@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Accuracy after quantization, computed with the exact integer reference, beside what peers reach on the same data.
+
+make bench-accuracy, or: scripts/in-env.sh python bench/accuracy.py [resnet8|kws|digits ...] [--json FILE]
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPO / "tools"))
+
+import numpy as np  # noqa: E402
+
+from esp_tvm import cli  # noqa: E402
+from esp_tvm.data import load_samples  # noqa: E402
+from esp_tvm.files import write_text  # noqa: E402
+from esp_tvm.model import inputs_of, load_model  # noqa: E402
+from esp_tvm.preprocess import preprocess_onnx  # noqa: E402
+from esp_tvm.quantize import quantize_onnx  # noqa: E402
+from esp_tvm.quantize.judge import judge  # noqa: E402
+
+SHARED = REPO.parent / "shared" / "models"
+DIGITS = REPO / "examples" / "digits"
+# (folder, calibration, evaluation, aim in dB); peers in dB: old ESP flow, esp-ppq default, esp-ppq best by hand, ONNX
+# Runtime with free scales per tensor and per channel.
+CASES = {
+    "resnet8": (SHARED / "resnet8", "calib.npy", "eval.npy", 26.5, (12.8, 19.3, 25.9, 23.5, 25.3)),
+    "kws": (SHARED / "kws", "calib.npy", "eval.npy", 25.0, (3.9, 20.6, 23.8, 21.2, 20.0)),
+    # The peers' digits network was another small CNN on the same images.
+    "digits": (DIGITS, "calib.npy", "test.npy", 34.0, (19.0, 20.1, 33.6, 29.7, 32.3)),
+}
+HEADER = ("network", "ours dB", "aim", "top-1 as float", "seconds", "ESP old", "ppq", "ppq best", "ORT", "ORT ch.")
+
+
+def measure(name: str, options: dict) -> dict:
+    """Preprocess, quantize with `options`, and judge one network."""
+    folder, calibration, evaluation, aim, peers = CASES[name]
+    with tempfile.TemporaryDirectory() as temporary:
+        opt, quant = Path(temporary, "opt.onnx"), Path(temporary, "quant.onnx")
+        with contextlib.redirect_stdout(None):
+            preprocess_onnx(folder / "model.onnx", opt)
+        started = time.perf_counter()
+        quantize_onnx(opt, quant, folder / calibration, **options)
+        seconds = time.perf_counter() - started
+        real, ours = load_model(opt), load_model(quant)
+        samples = load_samples(folder / evaluation, inputs_of(real))
+        result = judge(real, ours, samples)
+    return {
+        "decibels": result.decibels,
+        "cosine": result.cosine,
+        "agreement": result.agreement,
+        "samples": result.samples,
+        "seconds": seconds,
+        "aim": aim,
+        "peers": peers,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", choices=[[], *CASES], help="which; all that are there by default")
+    parser.add_argument("--per_channel", type=cli.boolean, default=True)
+    parser.add_argument("--method", default="auto")
+    parser.add_argument("--json", help="write the figures to this file")
+    args = parser.parse_args()
+    rows, figures, missed = [HEADER], {}, []
+    for name in args.networks or CASES:
+        if not (CASES[name][0] / "model.onnx").exists():
+            print(f"{name}: not here, left out", file=sys.stderr)
+            continue
+        got = figures[name] = measure(name, {"per_channel": args.per_channel, "method": args.method})
+        if got["decibels"] < got["aim"]:
+            missed.append(name)
+        agreement = f"{got['agreement'] * 100:.1f} %"
+        ours = [name, f"{got['decibels']:.1f}", f"{got['aim']:.1f}", agreement, f"{got['seconds']:.1f}"]
+        rows.append((*ours, *(f"{peer:.1f}" for peer in got["peers"])))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print("dB: signal-to-noise ratio of the logits on the evaluation samples, by the exact integer reference")
+    if args.json:
+        write_text(args.json, json.dumps(figures, indent=1) + "\n")
+    if missed:
+        print(f"below the aim: {', '.join(missed)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    np.seterr(all="ignore")
+    cli.run(main)
