@@ -1,0 +1,336 @@
+"""The generated project as an ESP-IDF engineer would look at it, as far as that goes without ESP-IDF."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdq import QdqBuilder
+
+pytest.importorskip("tvm")
+
+from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
+from esp_tvm.project.chips import CHIPS, KIB, MIB  # noqa: E402
+from esp_tvm.project.fit import fit_chip, partition_table  # noqa: E402
+from esp_tvm.project.write import write_project  # noqa: E402
+
+REPO = Path(__file__).resolve().parents[1]
+TEMPLATE = REPO / "template_project_for_model"
+STUB = Path(__file__).resolve().parent / "idf_stub"
+REAL_CHIPS = [name for name, chip in CHIPS.items() if not chip.is_host]
+
+
+def image_model(size=8, channels=4):
+    b = QdqBuilder()
+    x = b.input('img"; */', [1, 3, size, size], -4)
+    x = b.conv(x, [channels, 3, 3, 3], -2, relu=True, pads=[1, 1, 1, 1])
+    x = b.conv(x, [channels, channels, 3, 3], -1, pads=[1, 1, 1, 1])
+    b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
+    b.output("y", [1, channels, 1, 1])
+    return b.model()
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return compile_model(image_model())
+
+
+@pytest.fixture(scope="module")
+def sample(compiled):
+    (port,) = compiled.inputs
+    return {port.name: np.random.RandomState(0).randn(*port.shape).astype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def expected(compiled, sample):
+    return NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
+
+
+@pytest.fixture(scope="module", params=REAL_CHIPS)
+def project(request, compiled, sample, expected, tmp_path_factory):
+    """A project for each chip."""
+    out = tmp_path_factory.mktemp(request.param)
+    fit = fit_chip(compiled, CHIPS[request.param])
+    return request.param, write_project(compiled, sample, expected, str(TEMPLATE), str(out), request.param, fit)
+
+
+# Options of ESP-IDF 5.1 to 5.5 that the defaults may set, with the chips that have them. Read from the Kconfig files of
+# these versions; the names below `TVM_MODEL` are the project's own.
+EVERY = set(REAL_CHIPS)
+PSRAM_CHIPS = {"esp32", "esp32s2", "esp32s3", "esp32p4"}
+CONFIG_NAMES = {
+    "COMPILER_OPTIMIZATION_PERF": EVERY,
+    "PARTITION_TABLE_CUSTOM": EVERY,
+    "PARTITION_TABLE_CUSTOM_FILENAME": EVERY,
+    "ESPTOOLPY_FLASHSIZE_2MB": EVERY,
+    "ESPTOOLPY_FLASHSIZE_4MB": EVERY,
+    "ESPTOOLPY_FLASHSIZE_8MB": EVERY,
+    "ESPTOOLPY_FLASHSIZE_16MB": EVERY,
+    "ESP_DEFAULT_CPU_FREQ_MHZ_240": {"esp32", "esp32s2", "esp32s3"},
+    "ESP_DEFAULT_CPU_FREQ_MHZ_160": {"esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6"},
+    "ESP32S3_INSTRUCTION_CACHE_32KB": {"esp32s3"},
+    "ESP32S3_DATA_CACHE_64KB": {"esp32s3"},
+    "ESP32S3_DATA_CACHE_LINE_64B": {"esp32s3"},
+    "CACHE_L2_CACHE_256KB": {"esp32p4"},
+    "SPIRAM": PSRAM_CHIPS,
+    "SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY": PSRAM_CHIPS,
+    "SPIRAM_MODE_OCT": {"esp32s3"},
+    "SPIRAM_SPEED_80M": {"esp32", "esp32s2", "esp32s3"},
+    "TVM_MODEL_ARENA_PSRAM": PSRAM_CHIPS,
+}
+
+
+def settings(path):
+    for line in path.read_text().splitlines():
+        if line and not line.startswith("#"):
+            match = re.fullmatch(r'CONFIG_(\w+)=(y|n|\d+|"[^"]*")', line)
+            assert match, f"{path.name}: {line}"
+            yield match.group(1)
+
+
+def test_defaults_use_only_names_that_the_chip_has(project):
+    chip, path = project
+    for name in settings(path / "sdkconfig.defaults"):
+        assert CONFIG_NAMES[name] == EVERY, name
+    for other in REAL_CHIPS:
+        for name in settings(path / f"sdkconfig.defaults.{other}"):
+            assert other in CONFIG_NAMES[name], f"{name} on {other}"
+
+
+def test_own_options_are_declared(project):
+    _, path = project
+    declared = set()
+    for kconfig in [*path.rglob("Kconfig"), *path.rglob("Kconfig.projbuild")]:
+        declared |= set(re.findall(r"^\s*config (\w+)", kconfig.read_text(), re.M))
+    sources = [*path.rglob("*.c"), *path.rglob("*.h")]
+    used = {name for file in sources for name in re.findall(r"\bCONFIG_(\w+)", file.read_text())}
+    foreign = {"IDF_TARGET_LINUX"}
+    assert used - foreign <= declared, used - foreign - declared
+    assert {name for name in declared if name.startswith(("TVM_MODEL", "INFERENCE"))} == declared
+
+
+def sizes(table):
+    rows = [[cell.strip() for cell in line.split(",")] for line in table.splitlines() if not line.startswith("#")]
+    return [(name, kind, int(offset, 0), int(size, 0)) for name, kind, _, offset, size in rows]
+
+
+def test_partitions_by_the_rules_of_esp_idf(project):
+    chip, path = project
+    end = 0x8000 + 0x1000  # of the partition table itself
+    for name, kind, offset, size in sizes((path / "partitions.csv").read_text()):
+        assert offset >= end and size > 0 and len(name) <= 16
+        assert offset % (0x10000 if kind == "app" else 0x1000) == 0 and size % 0x1000 == 0
+        end = offset + size
+    defaults = (path / f"sdkconfig.defaults.{chip}").read_text()
+    flash = int(re.search(r"FLASHSIZE_(\d+)MB", defaults).group(1)) * MIB
+    assert end <= flash
+
+
+@pytest.mark.parametrize("target", ["host", "riscv"])
+def test_components_configure_and_compile(project, target, tmp_path):
+    chip, path = project
+    if not shutil.which("cmake"):
+        pytest.skip("cmake is not installed")
+    if target == "riscv" and not shutil.which("riscv64-unknown-elf-gcc"):
+        pytest.skip("riscv64-unknown-elf-gcc is not installed")
+    if target == "riscv" and chip not in ("esp32c3", "esp32c6"):
+        pytest.skip(f"{chip} is not compiled with Debian's RISC-V compiler")
+    write_stub_headers(tmp_path / "include")
+    (tmp_path / "idf/tools/cmake").mkdir(parents=True)
+    shutil.copy(STUB / "project.cmake", tmp_path / "idf/tools/cmake/project.cmake")
+    options = []
+    if target == "riscv":
+        flags = "-march=rv32imc -mabi=ilp32 --specs=picolibc.specs"
+        options = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_C_COMPILER=riscv64-unknown-elf-gcc"]
+        options += [f"-DCMAKE_C_FLAGS={flags}", "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY"]
+    environment = {
+        **os.environ,
+        "IDF_PATH": str(tmp_path / "idf"),
+        "STUB_TARGET": chip,
+        "STUB_INCLUDE": str(tmp_path / "include"),
+    }
+    for command in (["-S", str(path), "-B", str(tmp_path / "b"), *options], ["--build", str(tmp_path / "b")]):
+        done = subprocess.run(
+            ["cmake", *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+
+
+def write_stub_headers(folder):
+    """Declarations of the few things of ESP-IDF that the project calls."""
+    headers = {
+        "sdkconfig.h": "#define CONFIG_INFERENCE_TASK_CORE -1\n#define CONFIG_INFERENCE_TASK_PRIORITY 5\n"
+        "#define CONFIG_INFERENCE_TASK_STACK_SIZE 8192\n#define CONFIG_TVM_MODEL_ARENA_PSRAM 1\n"
+        "#define CONFIG_TVM_MODEL_CONSTANTS_RAM 1\n",
+        "esp_attr.h": '#define EXT_RAM_BSS_ATTR __attribute__((section(".ext_ram.bss")))\n'
+        '#define DRAM_ATTR __attribute__((section(".dram1")))\n',
+        "esp_timer.h": "#include <stdint.h>\nint64_t esp_timer_get_time(void);\n",
+        "esp_heap_caps.h": "#include <stddef.h>\n#define MALLOC_CAP_DEFAULT 1\nsize_t heap_caps_get_free_size(int);\n",
+        "freertos/FreeRTOS.h": "typedef int BaseType_t;\n#define pdPASS 1\n#define tskNO_AFFINITY 0x7FFFFFFF\n",
+        "freertos/task.h": "BaseType_t xTaskCreatePinnedToCore(void (*)(void *), const char *, unsigned, void *, "
+        "unsigned, void *, BaseType_t);\nvoid vTaskDelete(void *);\nvoid vTaskDelay(unsigned);\n",
+    }
+    for name, text in headers.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("#pragma once\n" + text)
+
+
+def test_host_program_prints_pass(compiled, sample, expected, tmp_path):
+    if not shutil.which("cmake"):
+        pytest.skip("cmake is not installed")
+    fit = fit_chip(compiled, CHIPS["host"])
+    path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "host", fit)
+    build = tmp_path / "b"
+    for command in (["cmake", "-S", path / "host", "-B", build], ["cmake", "--build", build]):
+        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([str(build / "app")], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("PASS: model ")
+    data = path / "main/output_data.h"
+    text = data.read_text()
+    start = text.index("{\n    ", text.index("expected_output_data[")) + 6
+    data.write_text(text[:start] + "1" + text[start:])
+    subprocess.run(["cmake", "--build", str(build)], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([str(build / "app")], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "FAIL: model" in done.stdout and "differs first at byte" in done.stdout
+
+
+def test_headers_are_cxx_too(project, tmp_path):
+    _, path = project
+    if not shutil.which("g++"):
+        pytest.skip("g++ is not installed")
+    source = tmp_path / "user.cpp"
+    source.write_text('#include "esp_dl.h"\n#include "tvmgen_default.h"\nint main() { return 0; }\n')
+    includes = [path / "components/esp-dl/include", path / "components/tvm_model/model/codegen/host/include"]
+    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", str(source)]
+    subprocess.run([*command, *(f"-I{folder}" for folder in includes)], check=True)
+
+
+def test_the_same_model_gives_the_same_bytes(compiled, sample, expected, tmp_path):
+    again = compile_model(image_model())
+    paths = []
+    for name, model in (("one", compiled), ("two", again)):
+        fit = fit_chip(model, CHIPS["esp32s3"])
+        paths.append(write_project(model, sample, expected, str(TEMPLATE), str(tmp_path / name), "esp32s3", fit))
+    files = [sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file()) for path in paths]
+    assert files[0] == files[1]
+    for file in files[0]:
+        one, two = ((path / file).read_bytes() for path in paths)
+        assert one == two, file
+        assert str(tmp_path).encode() not in one, file
+
+
+# --- what fits ----------------------------------------------------------------------------------------------
+
+
+def resized(compiled, arena=None, weights=None):
+    import dataclasses
+
+    return dataclasses.replace(
+        compiled,
+        arena_bytes=compiled.arena_bytes if arena is None else arena,
+        weight_bytes=compiled.weight_bytes if weights is None else weights,
+    )
+
+
+@pytest.mark.parametrize("chip", REAL_CHIPS)
+def test_what_does_not_fit_internal_ram(compiled, chip):
+    large = resized(compiled, arena=600 * KIB)
+    if not CHIPS[chip].psram:
+        with pytest.raises(UserError, match=f"{600 * KIB} bytes .*no PSRAM"):
+            fit_chip(large, CHIPS[chip])
+        return
+    fit = fit_chip(large, CHIPS[chip])
+    assert fit.psram and "CONFIG_SPIRAM=y" in fit.sdkconfig and "PSRAM" in fit.notes[0]
+    assert not fit_chip(compiled, CHIPS[chip]).psram
+    with pytest.raises(UserError, match="PSRAM"):
+        fit_chip(resized(compiled, arena=3 * MIB), CHIPS[chip])
+
+
+def test_flash_grows_with_the_weights(compiled):
+    chip = CHIPS["esp32s3"]
+    chosen = [fit_chip(resized(compiled, weights=mib * MIB), chip).flash_mib for mib in (0, 1, 3, 6, 14)]
+    assert chosen == [2, 2, 4, 8, 16]
+    with pytest.raises(UserError, match="16 MiB"):
+        fit_chip(resized(compiled, weights=20 * MIB), chip)
+    for mib in (0, 3, 14):
+        fit = fit_chip(resized(compiled, weights=mib * MIB), chip)
+        (_, _, offset, size) = sizes(partition_table(fit))[-1]
+        assert mib * MIB < size and offset + size <= fit.flash_mib * MIB
+
+
+def test_foreign_and_broken_folders(compiled, sample, expected, tmp_path):
+    fit = fit_chip(compiled, CHIPS["esp32"])
+    arguments = (compiled, sample, expected)
+    with pytest.raises(UserError, match="no template"):
+        write_project(*arguments, str(tmp_path), str(tmp_path / "out"), "esp32", fit)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError):
+        write_project(*arguments, str(TEMPLATE), str(tmp_path / "file"), "esp32", fit)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_failed_export_leaves_the_earlier_one_whole(compiled, sample, expected, tmp_path):
+    fit = fit_chip(compiled, CHIPS["esp32"])
+    path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "esp32", fit)
+    before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    with pytest.raises(KeyError):
+        write_project(compiled, sample, {}, str(TEMPLATE), str(tmp_path), "esp32", fit)
+    assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["new_project"]
+
+
+def test_idf_targets_say_what_is_missing(tmp_path):
+    def make(*arguments, path="/usr/bin:/bin"):
+        done = subprocess.run(
+            ["make", "-C", str(REPO), *arguments],
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return done.returncode, done.stderr
+
+    status, error = make("build", "MODEL=", "OUT=")
+    assert status == 2 and "neither MODEL nor OUT is set" in error
+    status, error = make("flash", f"OUT={tmp_path}")
+    assert status == 2 and "export it first" in error
+    metadata = tmp_path / "new_project/components/tvm_model/model/metadata.json"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text('{\n "target_chip": "esp32c3"\n}\n')
+    status, error = make("build", f"OUT={tmp_path}", "TARGET=esp32s3")
+    assert status == 2 and "exported for esp32c3, not for esp32s3" in error
+    status, error = make("flash", f"OUT={tmp_path}", "PORT=/dev/nothing")
+    assert status == 2 and "PORT=/dev/nothing does not exist" in error
+
+
+def test_idf_py_is_called_in_order(tmp_path):
+    """flash and monitor chained, set-target once, the port passed on: seen by an idf.py that writes down its calls."""
+    metadata = tmp_path / "out/new_project/components/tvm_model/model/metadata.json"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text('{\n "target_chip": "esp32c3"\n}\n')
+    tool = tmp_path / "bin/idf.py"
+    tool.parent.mkdir()
+    tool.write_text(
+        f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\n'
+        f'case "$*" in *set-target*) echo CONFIG_IDF_TARGET=\\"esp32c3\\" > "{tmp_path}/out/new_project/sdkconfig";; esac\n'
+    )
+    tool.chmod(0o755)
+    subprocess.run(
+        ["make", "-C", str(REPO), "flash", "monitor", f"OUT={tmp_path}/out", "PORT=/dev/null"],
+        env={**os.environ, "PATH": f"{tool.parent}:/usr/bin:/bin"},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    prefix = f"-C {tmp_path}/out/new_project"
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        f"{prefix} set-target esp32c3",
+        f"{prefix} -p /dev/null flash",
+        f"{prefix} -p /dev/null monitor",
+    ]
