@@ -20,7 +20,7 @@ INCLUDES = (COMPONENT / "include", COMPONENT / "src")
 
 def kernel_sources(variant):
     """The variant, the plain kernel it is compared with, and the plain addition."""
-    folder = {"dense": "dense"}.get(variant.operator, "convolution")
+    folder = {"dense": "dense", "average_pool2d": "pooling"}.get(variant.operator, "convolution")
     names = [f"{folder}/{variant.operator}_s8.c", f"{folder}/{variant.kernel.replace('esp_dl_', '')}.c"]
     return [COMPONENT / "src" / name for name in [*names, "elementwise/add_s8.c"]]
 

@@ -59,6 +59,12 @@ def random_call(operator: str, random: np.random.RandomState) -> KernelCall:
         return KernelCall(
             "", operator, [Tensor("x", (rows, inputs), "int8")], Tensor("y", (rows, outputs), "int8"), attributes
         )
+    if operator == "average_pool2d":
+        shape = tuple(int(v) for v in (random.randint(1, 3), *random.randint(1, 9, 2), random.randint(1, 20)))
+        attributes = {"kernel": shape[1:3], "strides": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
+        attributes.update(count_include_pad=False, shift=random.randint(-4, 5), clamp=CLAMPS[random.randint(4)])
+        output = Tensor("y", (shape[0], 1, 1, shape[3]), "int8")
+        return KernelCall("", operator, [Tensor("x", shape, "int8")], output, attributes)
     while True:
         images, size = random.randint(1, 3), random.randint(1, 12, 2)
         depthwise = operator == "depthwise_conv2d"
@@ -171,9 +177,7 @@ class Pair:
     def describe(self) -> str:
         """For the message of a failed test."""
         a = {k: v for k, v in self.call.attributes.items() if k not in ("weights", "bias", "shift")}
-        shapes = (
-            f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {self.call.attributes['weights'].shape}"
-        )
+        shapes = f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {np.shape(self.call.attributes.get('weights'))}"
         return f"case {self.number}: {self.choice.kernel} {shapes} {a} input {self.choice.low}..{self.choice.high}"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from .kernel_call import KernelCall
 from .operators.base import rounding_bias
 from .operators.conv import window_fields
+from .operators.pooling import AveragePool2d
 
 LANE_START = 2**15 - 1
 _LANE_MAX, _LANE_MIN = 2**15, -(2**15 - 1)
@@ -333,11 +334,28 @@ class Dense8(Variant):
         return {"rows": call.output.elements // outputs, "inputs": inputs, "outputs": outputs}
 
 
+class GlobalAverage(Variant):
+    """Whole planes, four channels at a time."""
+
+    operator = "average_pool2d"
+    kernel = "esp_dl_average_pool2d_s8_global"
+
+    def fits(self, call):
+        a = call.attributes
+        whole = tuple(a["kernel"]) == tuple(call.inputs[0].shape[1:3]) and tuple(call.output.shape[1:3]) == (1, 1)
+        return whole and not any(a["padding"]) and tuple(a["dilation"]) == (1, 1)
+
+    def emit(self, call, choice, c, inputs, output):
+        parameters = c.struct("esp_dl_pool2d_t", **AveragePool2d().fields(call))
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
+
+
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": [Conv2d6x2(), Conv2d3x4()],
     "depthwise_conv2d": [Depthwise3x3()],
     "dense": [Dense8()],
+    "average_pool2d": [GlobalAverage()],
 }
 
 

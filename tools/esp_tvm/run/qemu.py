@@ -19,7 +19,7 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 
 from ..errors import UserError
-from .host import MODEL, HostProgram
+from .host import KERNELS, HostProgram
 
 COMPILER = "riscv64-unknown-elf-gcc"
 EMULATOR = "qemu-system-riscv32"
@@ -227,10 +227,17 @@ class EmulatedProgram(HostProgram):
         driver = folder / "driver.c"
         driver.write_text(_driver(self.inputs, self.outputs, len(self.metadata["calls"])), encoding="utf-8")
         includes = self.include_folders()
-        objects = compile_objects(self.sources(), includes, folder, ["-include", str(folder / "trace.h")])
-        objects += compile_objects([driver], includes, folder)
+        self._kernels = compile_objects(self._kernel_sources(), includes, folder)
+        generated = [source for source in self.sources() if source not in self._kernel_sources()]
+        (folder / "traced").mkdir()
+        trace = ["-include", str(folder / "trace.h")]
+        objects = self._kernels + compile_objects(generated, includes, folder / "traced", trace)
+        objects += compile_objects([driver], includes, folder / "traced")
         link(objects, folder / "program.elf")
         return folder / "program.elf"
+
+    def _kernel_sources(self) -> List[Path]:
+        return [source for source in self.sources() if KERNELS in source.relative_to(self.project).parents]
 
     def run(self, samples: Dict[str, np.ndarray], traced: bool = False) -> Dict[str, np.ndarray]:
         """Outputs by ONNX name, [N, ...]."""
@@ -261,7 +268,8 @@ class EmulatedProgram(HostProgram):
         """Flash and RAM of the inference alone."""
         with tempfile.TemporaryDirectory(prefix="esp_tvm_size_") as name:
             folder = Path(name)
-            objects = compile_objects(self.sources(), self.include_folders(), folder)
+            generated = [source for source in self.sources() if source not in self._kernel_sources()]
+            objects = self._kernels + compile_objects(generated, self.include_folders(), folder)
             binary = folder / "inference.elf"
             (folder / "sections.ld").write_text(_SECTIONS)
             entry = ["-nostartfiles", "-Wl,-e,tvmgen_default_run", "--specs=picolibc.specs"]
@@ -314,4 +322,4 @@ def _driver(inputs: List[dict], outputs: List[dict], steps: int) -> str:
     )
 
 
-__all__ = ["Counts", "EmulatedProgram", "MODEL", "Sizes", "compile_objects", "execute", "link", "require_tools"]
+__all__ = ["Counts", "EmulatedProgram", "Sizes", "compile_objects", "execute", "link", "require_tools"]

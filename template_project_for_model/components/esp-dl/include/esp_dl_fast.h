@@ -70,6 +70,10 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
  */
 void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *output);
 
+/* Average of whole planes: windows as large as the image, without padding; one output pixel. Four channels at a time.
+ */
+void esp_dl_average_pool2d_s8_global(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,19 +1,8 @@
 #include "common/requantize.h"
 #include "esp_dl.h"
+#include "pooling/divide.h"
 
 #include <stddef.h>
-
-/* floor(a / b + 1/2) for b > 0, without the overflow that adding b / 2 could bring. */
-static int32_t divide(int32_t a, int32_t b)
-{
-    int32_t quotient = a / b;
-    int32_t rest = a % b;
-    if (rest < 0) { /* C rounds towards zero */
-        quotient--;
-        rest += b;
-    }
-    return quotient + (2 * rest >= b);
-}
 
 void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output)
 {
@@ -43,7 +32,7 @@ void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int
                             }
                         }
                     }
-                    const int32_t average = divide(sum * factor, (count > 0 ? count : 1) * divisor);
+                    const int32_t average = esp_dl_divide(sum * factor, (count > 0 ? count : 1) * divisor);
                     *output++ = esp_dl_requantize(average, 0, p->min, p->max);
                 }
             }

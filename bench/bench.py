@@ -1,0 +1,108 @@
+"""`make bench`: builds the generated programs for RV32IMC, counts their instructions in QEMU, writes the results.
+
+bench/results.json has every figure, bench/RESULTS.md and bench/results.svg show them beside other software's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+REPO = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench")]
+
+import networks  # noqa: E402
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+import pipeline_time  # noqa: E402
+import results as result_files  # noqa: E402
+from measure import Mismatch, Subject, measure, quantize_quickly  # noqa: E402
+
+from esp_tvm import cli  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.run.qemu import require_tools  # noqa: E402
+
+SHARED = REPO.parent / "shared" / "models"
+DIGITS = REPO / "examples" / "digits"
+# Quantized with all options, as users do; the rest is generated.
+TRAINED = {
+    "digits": (DIGITS / "model.onnx", DIGITS / "calib.npy", DIGITS / "test.npy"),
+    "resnet8": (SHARED / "resnet8/model.onnx", SHARED / "resnet8/calib.npy", SHARED / "resnet8/eval.npy"),
+    "kws": (SHARED / "kws/model.onnx", SHARED / "kws/calib.npy", SHARED / "kws/eval.npy"),
+}
+SAMPLES = 3
+
+
+def trained(name: str, folder: Path, timings: Dict[str, Any]) -> Subject:
+    """Preprocess and quantize by the documented commands; what they took goes to `timings`."""
+    model, calibration, evaluation = TRAINED[name]
+    quantized, seconds = pipeline_time.quantize(model, calibration, folder)
+    timings[name] = seconds
+    quantized_model = onnx.load(str(quantized))
+    port = quantized_model.graph.input[0]
+    shape = [dim.dim_value for dim in port.type.tensor_type.shape.dim]
+    data = np.load(evaluation, mmap_mode="r")[:SAMPLES].astype(np.float32).reshape(-1, *shape)
+    return Subject(name, quantized_model, {port.name: data})
+
+
+def generated(name: str) -> Subject:
+    """A network or layer of networks.py."""
+    model = networks.find(name)()
+    quantized = quantize_quickly(model, networks.samples(model, 4, seed=3))
+    return Subject(name, quantized, networks.samples(model, SAMPLES))
+
+
+def run(only: List[str]) -> Dict[str, Any]:
+    """Measure everything, or what `only` names."""
+    require_tools()
+    found: Dict[str, Any] = {"models": {}, "layers": {}, "pipeline_seconds": {}}
+    known = [*TRAINED, *networks.NETWORKS, *networks.LAYERS]
+    for name in only:
+        if name not in known:
+            raise UserError(f"'{name}' is not in the bench; choose from: {', '.join(known)}")
+    for name in known:
+        if only and name not in only:
+            continue
+        if name in TRAINED and not TRAINED[name][0].is_file():
+            print(f"{name}: left out, {TRAINED[name][0]} is not there")
+            continue
+        with tempfile.TemporaryDirectory(prefix="esp_tvm_bench_") as text:
+            folder, started = Path(text), time.time()
+            subject = trained(name, folder, found["pipeline_seconds"]) if name in TRAINED else generated(name)
+            try:
+                figures = measure(subject, folder, host=name not in networks.LAYERS)
+            except Mismatch as error:
+                raise UserError(str(error))
+            if name in TRAINED:
+                found["pipeline_seconds"][name].update(pipeline_time.export(TRAINED[name], folder))
+            print(f"    {time.time() - started:.0f} s")
+            found["layers" if name in networks.LAYERS else "models"][name] = figures
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="networks or layers to measure (default: all)")
+    parser.add_argument("--compare", metavar="BASE", help="print what is better or worse than in this results.json")
+    arguments = parser.parse_args()
+    path = REPO / "bench" / "results.json"
+    if arguments.compare:
+        base, new = result_files.load(Path(arguments.compare)), result_files.load(path)
+        print(result_files.comparison(base, new))
+        return
+    found = run(arguments.names)
+    if arguments.names:
+        old = result_files.load(path) if path.is_file() else {"models": {}, "layers": {}, "pipeline_seconds": {}}
+        found = {key: {**old.get(key, {}), **found[key]} for key in found}
+    result_files.write(found, REPO / "bench")
+    print(json.dumps(found["pipeline_seconds"], indent=1))
+    print("written: bench/results.json, bench/RESULTS.md, bench/results.svg")
+
+
+if __name__ == "__main__":
+    cli.run(main)

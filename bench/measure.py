@@ -1,0 +1,134 @@
+"""Measures one model: quantized, exported, built for RV32IMC, run in the emulator and on this computer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import onnx
+
+from esp_tvm.compile import compile_model
+from esp_tvm.evaluate import NumpyEvaluator
+from esp_tvm.project.chips import check_chip
+from esp_tvm.project.fit import fit_chip
+from esp_tvm.project.write import write_project
+from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.run.host import HostProgram
+from esp_tvm.run.qemu import EmulatedProgram
+
+REPO = Path(__file__).resolve().parent.parent
+TEMPLATE = REPO / "template_project_for_model"
+HOST_RUNS = 40
+CHIP = "esp32s3"
+
+
+class Mismatch(Exception):
+    """Emulator and host do not agree."""
+
+
+@dataclass
+class Subject:
+    """A quantized model and the samples it is run on: {input: [N, *shape]}."""
+
+    name: str
+    model: onnx.ModelProto
+    samples: Dict[str, np.ndarray]
+
+
+def quantize_quickly(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.ModelProto:
+    """For generated networks: exponents that cover all values, nothing searched for."""
+    return quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False)).model
+
+
+def measure(subject: Subject, folder: Path, host: bool = True, log=print) -> Dict[str, Any]:
+    """All figures of a model; `folder` takes the generated project. Raises `Mismatch` where outputs differ."""
+    started = time.time()
+    compiled = compile_model(subject.model)
+    exported = time.time() - started
+    project = _project(compiled, subject, folder / "fast")
+    emulated = EmulatedProgram(project)
+    on_host = HostProgram(project)
+    outputs, counts = emulated.measure(subject.samples)
+    expected = on_host.run(subject.samples)
+    for name, array in expected.items():
+        if outputs[name].tobytes() != array.tobytes():
+            raise Mismatch(f"{subject.name}: output {name} differs between emulator and host")
+    sizes = emulated.sizes()
+    steps = _steps(emulated.metadata, counts[-1].steps)
+    result: Dict[str, Any] = {
+        "macs": sum(call.get("macs", 0) for call in emulated.metadata["calls"]),
+        "instructions": counts[-1].instructions,
+        "arena_bytes": compiled.arena_bytes,
+        "stack_bytes": max(count.stack_bytes for count in counts),
+        "code_bytes": sizes.code,
+        "rodata_bytes": sizes.rodata,
+        "weight_bytes": sizes.weights,
+        "data_bss_bytes": sizes.data + sizes.bss,
+        "instructions_spread": _spread([count.instructions for count in counts]),
+        "compile_seconds": round(exported, 1),
+        "steps": steps,
+    }
+    if host:
+        plain = _project(compile_model(subject.model, fast=False), subject, folder / "plain")
+        plain_host = HostProgram(plain)
+        _equal_to_plain(subject, expected, plain_host.run(subject.samples))
+        own, other = _seconds(on_host, subject), _seconds(plain_host, subject)
+        result["host_nanoseconds"] = int(own * 1e9)
+        result["host_speed_to_plain_c"] = round(other / own, 2)
+    log(f"{subject.name}: {result['instructions']} instructions, {result['arena_bytes']} bytes of arena")
+    return result
+
+
+def _project(compiled, subject: Subject, folder: Path) -> Path:
+    sample = {name: array[0] for name, array in subject.samples.items()}
+    expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
+    folder.mkdir(parents=True, exist_ok=True)
+    fit = fit_chip(compiled, check_chip(CHIP))
+    return write_project(compiled, sample, expected, str(TEMPLATE), str(folder), CHIP, fit)
+
+
+def _equal_to_plain(subject: Subject, fast: Dict[str, np.ndarray], plain: Dict[str, np.ndarray]) -> None:
+    for name, array in fast.items():
+        if plain[name].tobytes() != array.tobytes():
+            raise Mismatch(f"{subject.name}: output {name} differs between plain and fast kernels")
+
+
+def _seconds(program: HostProgram, subject: Subject) -> float:
+    """Seconds of one inference on this computer: the best of three, start and pipes taken off."""
+    best: Optional[float] = None
+    for _ in range(3):
+        times: List[float] = []
+        for count in (1, 1 + HOST_RUNS):
+            samples = {name: np.repeat(array[:1], count, axis=0) for name, array in subject.samples.items()}
+            started = time.perf_counter()
+            program.run(samples)
+            times.append(time.perf_counter() - started)
+        once = (times[1] - times[0]) / HOST_RUNS
+        best = once if best is None or 0 < once < best else best
+    return max(best or 0.0, 1e-9)
+
+
+def _spread(values: List[int]) -> float:
+    """(most - least) / least over the samples."""
+    return round((max(values) - min(values)) / min(values), 5)
+
+
+def _steps(metadata: Dict[str, Any], counts: List[int]) -> List[Dict[str, Any]]:
+    """What each step took; a convolution that is fused with an addition counts there."""
+    macs = [call.get("macs", 0) for call in metadata["calls"]]
+    kernels = [call.get("kernel", "") for call in metadata["calls"]]
+    for index, call in enumerate(metadata["calls"]):
+        into = call.get("fused_into")
+        if into is not None:
+            macs[into], kernels[into] = macs[into] + macs[index], kernels[index]
+    steps = []
+    for call, total, kernel, count in zip(metadata["calls"], macs, kernels, counts):
+        if not call["traced"]:
+            continue
+        step = {"operator": call.get("operator", "fallback"), "kernel": kernel, "macs": total, "instructions": count}
+        step["output"] = call.get("output", {}).get("shape")
+        steps.append(step)
+    return steps
