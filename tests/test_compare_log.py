@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.quantize import quantize_onnx  # noqa: E402
 from esp_tvm.report.compare_log import LogComparer, describe_run, judge  # noqa: E402
+from esp_tvm.report.diagnose import Evidence, likely_cause  # noqa: E402
 from esp_tvm.report.host_log import LoggingProgram  # noqa: E402
 from esp_tvm.report.log import LogReader  # noqa: E402
 from esp_tvm.report.trace import trace_header  # noqa: E402
@@ -99,19 +102,22 @@ def shared_network(source: Path, folder: Path) -> Network:
     return Network(folder, model, sample.reshape([1, *shape]), source / "input_sample.npy")
 
 
+def constant_values(text: str, name: str):
+    """(match, values) of a constant in the text of default_lib0.c."""
+    match = re.search(rf"(\b{name}\[\d+\][^=]*= {{\n)(.*?)(\n}};)", text, re.S)
+    assert match, f"{name} is not in default_lib0.c"
+    return match, [int(v) for v in match.group(2).replace("\n", " ").split(",") if v.strip()]
+
+
 def change_constant(source: Path, name: str, change):
     """Rewrite the values of a constant of default_lib0.c: `change(values)` edits the list in place."""
     path = source / "default_lib0.c"
     text = path.read_text()
-    pattern = rf"(\b{name}\[\d+\][^=]*= {{\n)(.*?)(\n}};)"
-    match = re.search(pattern, text, re.S)
-    assert match, f"{name} is not in default_lib0.c"
-    values = [int(v) for v in match.group(2).replace("\n", " ").split(",") if v.strip()]
+    match, values = constant_values(text, name)
     before = list(values)
     change(values)
     assert values != before
-    body = ", ".join(map(str, values))
-    path.write_text(text[: match.start(2)] + body + text[match.end(2) :])
+    path.write_text(text[: match.start(2)] + ", ".join(map(str, values)) + text[match.end(2) :])
 
 
 # --- equal ------------------------------------------------------------------------------------------------
@@ -144,35 +150,70 @@ def test_a_flipped_weight_byte_is_found(request, tmp_path, mode, which):
 
 
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
-@pytest.mark.parametrize("which", [("conv2d", 2), ("dense", 0)])
+@pytest.mark.parametrize("which", [("conv2d", 1), ("add", 0), ("dense", 0)])
 def test_a_flipped_weight_byte_of_resnet8_is_found(resnet8, tmp_path, mode, which):
     check_flipped_weight(resnet8, tmp_path, mode, which)
 
 
 def check_flipped_weight(network, tmp_path, mode, which):
     step, call = network.step(*which)
-    changed = []
+    symbol = f"{call.symbol}_weights"
+    index, old, new, weight, new_weight = flipped_weight(network, step, symbol)
 
     def flip(values):
-        index = len(values) // 2
-        while values[index] == 0:  # may be padding that no kernel reads
-            index += 1
-        changed.append((values[index], (values[index] ^ 0x40)))
-        values[index] ^= 0x40
+        assert values[index] == old
+        values[index] = new
 
-    log = network.log_of_changed(tmp_path, lambda src: change_constant(src, f"{call.symbol}_weights", flip), mode)
+    log = network.log_of_changed(tmp_path, lambda src: change_constant(src, symbol, flip), mode)
     equal, text = network.compare(log)
     assert not equal
-    assert f"FIRST DIFFERENCE in step {step}: {which[0]}" in text
+    assert f"FIRST DIFFERENCE in step {step}: " in text
     cause = re.search("likely cause: (.*)", text).group(1)
     if mode == "checksums":
         assert "likely the weights" in cause
+    elif call.operator == "dense":  # one value per channel: not enough to tell which weight
+        assert re.search(r"only output channel \d+ differs; its weights, bias or shift", cause), text
     else:
-        old, new = changed[0]
-        assert cause.startswith("weights: ")
-        assert f"is {new} in place of {old}" in cause
+        assert "weights: " in cause and f" is {new_weight} in place of {weight}" in cause, text
         assert re.search(r"\d+ of \d+ bytes differ, values by at most \d+\n", text)
         assert re.search(r"first at channel \d+", text)
+
+
+def flipped_weight(network, step, symbol):
+    """A byte of a weight in default_lib0.c with one bit flipped.
+
+    (place, value there, value with the bit flipped, the weight, what the weight becomes). Found by exporting the model
+    with that weight changed by 1. Its magnitude falls: kernels that add up in narrow lanes have no room for more.
+    """
+    compiled = network.comparer.compiled
+    conv = compiled.choices.fused_with(step)
+    call = compiled.partitioned.calls[compiled.lowered.steps[step if conv is None else conv].symbol]
+    nodes = network.model.graph.node
+    node = next(nodes[i] for i in call.node_indices if nodes[i].op_type in ("Conv", "Gemm"))
+    made_by = {output: n for n in nodes for output in n.output}
+    for attempt in range(6):
+        model = onnx.ModelProto()
+        model.CopyFrom(network.model)
+        name = made_by[node.input[1]].input[0]
+        tensor = next(t for t in model.graph.initializer if t.name == name)
+        weights = numpy_helper.to_array(tensor).copy()
+        large = np.flatnonzero(np.abs(weights.reshape(-1).astype(int)) >= 70)
+        place = large[len(large) // 2 + attempt]
+        weight = int(weights.reshape(-1)[place])
+        weights.reshape(-1)[place] -= np.sign(weight)
+        tensor.CopyFrom(numpy_helper.from_array(weights, name))
+        one, other = (constant_values(lib0, symbol)[1] for lib0 in (compiled.lib0, compile_model(model).lib0))
+        if len(one) != len(other):
+            continue
+        # A weight may be the low or the high half of a word.
+        units = {i: abs(b - a) for i, (a, b) in enumerate(zip(one, other)) if abs(b - a) in (1, 1 << 16)}
+        if len(units) == 1:
+            ((index, unit),) = units.items()
+            flipped = one[index] ^ (0x40 * unit)
+            new_weight = weight + (flipped - one[index]) // unit
+            assert abs(new_weight) < abs(weight)
+            return index, one[index], flipped, weight, new_weight
+    raise AssertionError("no weight has a byte of its own")
 
 
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
@@ -183,7 +224,7 @@ def test_a_changed_shift_of_one_channel_is_found(small, tmp_path, mode, change):
 
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
 def test_a_changed_shift_of_resnet8_is_found(resnet8, tmp_path, mode):
-    check_changed_shift(resnet8, tmp_path, mode, ("conv2d", 4), 7, 1)
+    check_changed_shift(resnet8, tmp_path, mode, ("conv2d", 3), 7, 1)
 
 
 def check_changed_shift(network, tmp_path, mode, which, channel, change):
@@ -231,13 +272,14 @@ def test_a_missing_relu_is_found(small, tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
-def test_a_kernel_that_does_nothing_is_found(small, tmp_path, mode):
+def test_a_kernel_that_writes_nothing_is_found(small, tmp_path, mode):
     step, call = small.step("depthwise_conv2d", 0)
 
     def edit(source):
         path = source / "default_lib1.c"
         text = path.read_text()
-        without = re.sub(rf"(?ms)^(int32_t {call.symbol}\(\w+ \*input, int8_t \*output\)\n{{\n).*?^}}", _EMPTY, text)
+        body = r"\1    (void)input;\n" + f"    memset(output, 0, {call.output.bytes});\n    return 0;\n}}"
+        without = re.sub(rf"(?ms)^(int32_t {call.symbol}\(\w+ \*input, int8_t \*output.*?\n{{\n).*?^}}", body, text)
         assert without != text
         path.write_text(without)
 
@@ -246,14 +288,20 @@ def test_a_kernel_that_does_nothing_is_found(small, tmp_path, mode):
     assert "likely cause: nothing was written" in text
 
 
-_EMPTY = r"\1    (void)input;\n    (void)output;\n    return 0;\n}"
+def test_memory_that_was_not_written_is_recognized(small):
+    _, call = small.step("conv2d", 1)
+    evaluation = small.comparer.evaluation(0)
+    before = np.random.RandomState(0).randint(-128, 128, call.output.shape).astype(np.int8)
+    expected, arguments = evaluation.tensors[call.symbol], evaluation.arguments[call.symbol]
+    evidence = Evidence(call, arguments, expected, zlib.crc32(before.tobytes()), None, before.tobytes())
+    assert likely_cause([evidence]).startswith("nothing was written: the memory holds what lay there before")
 
 
 # --- damaged logs -----------------------------------------------------------------------------------------
 
 
 def test_a_lost_line_of_resnet8_is_named(resnet8):
-    step, _ = resnet8.step("conv2d", 3)
+    step, _ = resnet8.step("conv2d", 2)
     check_lost_line(resnet8, step)
 
 

@@ -11,6 +11,7 @@ import onnx
 
 from ..compile import CompiledModel, compile_model
 from ..compile.kernel_call import KernelCall
+from ..compile.variants import centre_of
 from ..errors import UserError
 from ..evaluate import Evaluation, NumpyEvaluator
 from ..naming import shown
@@ -95,6 +96,11 @@ class LogComparer:
                 yield Expected(index, part, self._title(index, call), call, output)
 
     def _title(self, index: int, call: Optional[KernelCall]) -> str:
+        fused = self.compiled.choices.fused_with(index)
+        if call is not None and fused is not None:
+            inner = self.compiled.partitioned.calls[self.compiled.lowered.steps[fused].symbol]
+            nodes = shown(", ".join(inner.nodes + call.nodes), 90)
+            return f"{inner.operator} + {call.operator} {nodes}"
         if call is not None:
             nodes = shown(", ".join(call.nodes), 90) or "(layout change)"
             return f"{call.operator} {nodes}"
@@ -236,12 +242,42 @@ class LogComparer:
         if expected.call is None:
             cause = "float arithmetic of TVM's own C: the chip's math functions may round otherwise"
         else:
-            arguments = evaluation.arguments[expected.call.symbol]
             memory = self._memory(expected)
             before = None if memory is None else bytes(self._arena[memory])
-            cause = likely_cause(Evidence(expected.call, arguments, reference, logged.crc, got, before))
+            parts = [
+                Evidence(
+                    call,
+                    evaluation.arguments[call.symbol],
+                    reference,
+                    logged.crc,
+                    got,
+                    before,
+                    centres=self._centres(expected.step, call),
+                    **rest,
+                )
+                for call, rest in self._computed(expected, evaluation)
+            ]
+            cause = likely_cause(parts)
         layer.lines.append(f"likely cause: {cause}")
         return layer
+
+    def _computed(self, expected: Expected, evaluation: Evaluation) -> List[Tuple[KernelCall, dict]]:
+        """The calls that one step computes: an addition and the convolution fused with it; what `Evidence` wants."""
+        convolution = self.compiled.choices.fused_with(expected.step)
+        if convolution is None:
+            return [(expected.call, {})]
+        inner = self.compiled.partitioned.calls[self.compiled.lowered.steps[convolution].symbol]
+        own = evaluation.tensors[inner.symbol]
+        operands = evaluation.arguments[expected.call.symbol]
+        swapped = operands[1] is own
+        addend = operands[0] if swapped else operands[1]
+        return [(inner, {"addition": expected.call, "addend": addend, "swapped": swapped}), (expected.call, {})]
+
+    def _centres(self, step: int, call: KernelCall) -> Tuple[int, ...]:
+        choice = self.compiled.choices.at(step)
+        if choice is None or choice.call is not call or call.operator != "conv2d":
+            return (0,)
+        return tuple({0, centre_of(choice.low, choice.high)})
 
     @staticmethod
     def _only_data(logged: LoggedTensor, layer: Layer, reference: np.ndarray) -> Layer:
@@ -274,7 +310,7 @@ def differences(got: np.ndarray, reference: np.ndarray) -> List[str]:
     lines = [f"{count} of {reference.nbytes} bytes differ, values by at most {most:g}"]
     places = np.argwhere(wrong)
     first = tuple(places[0])
-    lines.append(f"first at {place(reference.ndim, first)}: log {got[first]:g}, reference {reference[first]:g}")
+    lines.append(f"first at {place(reference.shape, first)}: log {got[first]:g}, reference {reference[first]:g}")
     if reference.ndim > 1:
         spread = []
         for axis, name in _axis_names(reference.ndim):
@@ -291,9 +327,11 @@ def _axis_names(rank: int) -> List[Tuple[int, str]]:
     return [(rank - 1, "channel" if rank > 1 else "element")] + [(i, f"axis {i}") for i in range(rank - 1)]
 
 
-def place(rank: int, index: Tuple[int, ...]) -> str:
-    """`channel 3, row 0, column 7` of an index in NHWC."""
-    return ", ".join(f"{name} {index[axis]}" for axis, name in _axis_names(rank) if rank != 1 or name)
+def place(shape: Tuple[int, ...], index: Tuple[int, ...]) -> str:
+    """`channel 3, row 0, column 7` of an index in memory; axes of size 1 go without saying."""
+    return (
+        ", ".join(f"{name} {index[axis]}" for axis, name in _axis_names(len(shape)) if shape[axis] > 1) or "its value"
+    )
 
 
 def _some(values: np.ndarray, size: int) -> str:

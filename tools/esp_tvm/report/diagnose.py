@@ -27,6 +27,8 @@ class Evidence:
 
     arguments: the inputs of the call, which the chip had as well (all layers before are equal)
     expected: what the rule gives; before: what lay in the output's memory before the call, where that is known
+    addition, addend, swapped: of a convolution that is computed together with the addition after it; `expected` is
+    then the addition's result. centres: what a kernel may take from every input value before it multiplies
     """
 
     call: KernelCall
@@ -35,6 +37,10 @@ class Evidence:
     crc: int
     got: Optional[np.ndarray] = None
     before: Optional[bytes] = None
+    addition: Optional[KernelCall] = None
+    addend: Optional[np.ndarray] = None
+    swapped: bool = False
+    centres: Sequence[int] = (0,)
 
     def is_what_the_chip_has(self, candidate: np.ndarray) -> bool:
         """Whether `candidate` (any shape, same bytes in memory) is what the chip computed."""
@@ -42,19 +48,34 @@ class Evidence:
             return False
         return zlib.crc32(np.ascontiguousarray(candidate).tobytes()) == self.crc
 
-    def rule(self, **changes: Any) -> np.ndarray:
-        """The rule with some of the call's attributes changed."""
+    def rule(self, *arguments: np.ndarray, **changes: Any) -> np.ndarray:
+        """The rule with some of the call's attributes changed, or with other inputs."""
         rule = getattr(arithmetic, self.call.operator)
-        return rule(*self.arguments, **{**self.call.attributes, **changes})
+        y = rule(*(arguments or self.arguments), **{**self.call.attributes, **changes})
+        return self.finish(y, self.addend)
+
+    def finish(self, y: np.ndarray, addend: Optional[np.ndarray]) -> np.ndarray:
+        """What is made of the call's own result."""
+        if self.addition is None:
+            return y
+        operands = (addend, y) if self.swapped else (y, addend)
+        return getattr(arithmetic, self.addition.operator)(*operands, **self.addition.attributes)
 
 
-def likely_cause(evidence: Evidence) -> str:
-    """One line: what is wrong with the kernel's output, as far as it can be told."""
-    for test in (_stale, _shift, _activation, _rounding, _bias, _layout, _wrapped, _parameter, _place, _where):
-        found = test(evidence)
-        if found:
-            return found
-    if evidence.got is None:
+_TESTS = ("stale", "shift", "activation", "rounding", "bias", "layout", "wrapped", "parameter", "place", "where")
+
+
+def likely_cause(parts: Sequence[Evidence]) -> str:
+    """One line: what is wrong with a kernel's output, as far as it can be told.
+
+    parts: the same output seen as that of each call which the kernel computes
+    """
+    for name in _TESTS:
+        for part in parts:
+            found = globals()[f"_{name}"](part)
+            if found:
+                return found if len(parts) == 1 else f"in its {part.call.operator}: {found}"
+    if parts[0].got is None:
         return (
             "no single wrong shift, missing activation or bias, other rounding or layout gives this checksum; likely "
             "the weights or other constants. Export with --debug tensors to see where it differs"
@@ -206,7 +227,7 @@ def _layout(e: Evidence) -> Optional[str]:
         x = e.arguments[0]
         for order in _orders(x.shape):
             other = np.ascontiguousarray(x.transpose(order)).reshape(x.shape)
-            if e.is_what_the_chip_has(getattr(arithmetic, e.call.operator)(other, **e.call.attributes)):
+            if e.is_what_the_chip_has(e.rule(other)):
                 return f"layout: the kernel reads its input in the order {_axes(x.ndim, order)}"
     if e.got is not None and e.got.size > 1 and np.array_equal(np.sort(e.got, None), np.sort(e.expected, None)):
         return "layout: the same values, in another order"
@@ -236,7 +257,19 @@ def _parameter(e: Evidence) -> Optional[str]:
     channel = _only_channel(e)
     if channel is None or e.got is None or e.call.operator not in ("conv2d", "depthwise_conv2d", "dense"):
         return None
-    return find_parameter(e.call, e.arguments[0], e.got, channel)
+    addend = None if e.addend is None else e.addend[..., channel].reshape(-1)
+
+    def finish(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        if addend is None:
+            return values
+        other = addend[pixels].reshape((-1,) + (1,) * (values.ndim - 1))
+        return e.finish(values.astype(np.int8), np.ascontiguousarray(np.broadcast_to(other, values.shape)))
+
+    for centre in e.centres:
+        found = find_parameter(e.call, e.arguments[0], e.got, channel, finish, centre)
+        if found:
+            return found
+    return None
 
 
 def _only_channel(e: Evidence) -> Optional[int]:

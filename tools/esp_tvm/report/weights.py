@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..compile.kernel_call import KernelCall
 
 _PIXELS = 24
+_MOST_EXPLANATIONS = 20
+
+Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def find_parameter(call: KernelCall, x: np.ndarray, got: np.ndarray, channel: int) -> Optional[str]:
+def find_parameter(
+    call: KernelCall, x: np.ndarray, got: np.ndarray, channel: int, finish: Finish, centre: int = 0
+) -> Optional[str]:
     """Name the weight or bias of output `channel` whose change alone explains `got`, or None.
 
-    call: conv2d, depthwise_conv2d or dense; x: its input; got: its output on the chip, wrong in `channel` only
+    call: conv2d, depthwise_conv2d or dense; x: its input; got: the output on the chip, wrong in `channel` only
+    finish: what is made of the call's result before it is `got`: (values [pixels, ...], indices of the pixels) -> same
+    centre: the kernel multiplies x - centre and has the rest in the bias, where a flipped weight does not change it
     """
     patches, weights, places = _patches(call, x, channel)
+    patches = patches - centre
     attributes = call.attributes
     shift, clamp = int(attributes["shift"][channel]), attributes["clamp"]
     wanted = got[..., channel].reshape(-1)
-    bias = int(attributes["bias"][channel])
+    bias = int(attributes["bias"][channel]) + centre * int(weights.sum())
     acc = patches @ weights + bias
-    right = _requantize(acc, shift, clamp)
-    differing, equal = np.flatnonzero(right != wanted), np.flatnonzero(right == wanted)
-    some = np.concatenate([_spread(differing), _spread(equal)])
+    everywhere = np.arange(len(acc))
+
+    def result(sums: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        return finish(_requantize(sums, shift, clamp), pixels)
+
+    right = result(acc, everywhere)
+    some = np.concatenate([_spread(np.flatnonzero(right != wanted)), _spread(np.flatnonzero(right == wanted))])
 
     explanations = []
     for j, weight in enumerate(weights):
         values = np.arange(-128, 128)
         tried = acc[some, None] + patches[some, j, None] * (values - weight)
-        fits = np.flatnonzero(np.all(_requantize(tried, shift, clamp) == wanted[some, None], axis=0))
+        fits = np.flatnonzero(np.all(result(tried, some) == wanted[some, None], axis=0))
         for value in values[fits]:
-            if np.array_equal(_requantize(acc + patches[:, j] * (value - weight), shift, clamp), wanted):
+            if np.array_equal(result(acc + patches[:, j] * (value - weight), everywhere), wanted):
                 explanations.append((j, int(weight), int(value)))
+    if len(explanations) > _MOST_EXPLANATIONS:
+        # Too few output values to tell: a dense layer has one per channel.
+        return None
     if explanations:
         j, weight, value = _most_likely(explanations)
         many = "" if len(explanations) == 1 else f" (or another of {len(explanations)} values that explain it as well)"
         return f"weights: {places(j)} is {value} in place of {weight}{many}; a flipped byte or a stale default_lib0.c"
     for change in _single_byte_changes(bias + (1 << (shift - 1) if shift > 0 else 0)):
-        if np.array_equal(_requantize(acc + change, shift, clamp), wanted):
-            return f"bias of output channel {channel}: off by {change}; a flipped byte or a stale default_lib0.c"
+        if np.array_equal(result(acc[some] + change, some), wanted[some]):
+            if np.array_equal(result(acc + change, everywhere), wanted):
+                return f"bias of output channel {channel}: off by {change}; a flipped byte or a stale default_lib0.c"
     return None
 
 

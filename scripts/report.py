@@ -1,0 +1,74 @@
+"""The steps behind `make report compare`; what comes before them is pipeline.py's.
+
+scripts/report.sh report|compare      with MODEL, CALIB, INPUT, LOG, ... in the environment
+
+Only the standard library: this runs before set-up, with whatever Python is there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from pipeline import REPO, Pipeline, PipelineError, fail, say
+
+
+class Reports(Pipeline):
+    """A model's report, and the comparison of a log."""
+
+    def log(self) -> str:
+        """LOG, which must be there; `-` is standard input."""
+        log = self.variables.get("LOG", "")
+        if log not in ("", "-") and not os.path.isfile(log):
+            fail(f"LOG={log} does not exist; save what the serial monitor shows in a file")
+        return log
+
+    def report(self) -> None:
+        log = self.log()
+        sample = self.sample("export", "INPUT")
+        model, project = self.export()
+        command = ["tools/tvm/report.py", "--project", project, "--model", model, "--input", sample]
+        command += ["--float_model", self.preprocess(), "--output", str(self.out / "report.html")]
+        self.tool("report", command + (["--log", log] if log else []))
+
+    def compare(self) -> None:
+        """Not through `tool`: a live log must not wait for a pipe to fill."""
+        log = self.log() or "-"
+        sample = self.sample("export", "INPUT")
+        model = self.quantize()
+        if log == "-" and sys.stdin.isatty():
+            fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
+        command = ["tools/tvm/compare_log.py", "--log", log, "--model", model, "--input", sample]
+        environment = {**os.environ, "PYTHONPATH": self.python_path, "TOPHUB_LOCATION": "NONE"}
+        status = subprocess.run([".venv/bin/python", *command], env=environment).returncode
+        if status != 0:
+            raise PipelineError(status=status if status > 0 else 128 - status)
+
+
+def main(arguments: list[str]) -> int:
+    os.chdir(REPO)
+    try:
+        (goal,) = arguments
+        steps = {"report": Reports.report, "compare": Reports.compare}
+        reports = Reports(goal, (), dict(os.environ))
+        reports.log()
+        reports.check("export" if goal == "report" else "quantize")
+        reports.sample("export", "INPUT")
+        reports.open()
+        steps[goal](reports)
+    except PipelineError as error:
+        if str(error):
+            say(f"error: {error}")
+        return error.status
+    except OSError as error:
+        say(f"error: {error.filename or REPO}: {error.strerror}")
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

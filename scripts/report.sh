@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Starts report.py with a Python that is there before set-up, so that a missing variable is told at once.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+for python in .venv/bin/python python3 python; do
+    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; then
+        exec "$python" scripts/report.py "$@"
+    fi
+done
+scripts/setup.sh >/dev/null
+exec .venv/bin/python scripts/report.py "$@"

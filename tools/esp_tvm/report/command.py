@@ -1,0 +1,41 @@
+"""What `make report` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from ..compile.import_onnx import import_onnx
+from ..data import load_samples
+from ..errors import UserError
+from ..files import write_text
+from ..model import load_model
+from .facts import gather
+from .html import as_html
+from .text import as_text
+
+
+def write_report(
+    project: str,
+    model_path: str,
+    input_path: str,
+    output: str,
+    float_model: Optional[str] = None,
+    log_path: Optional[str] = None,
+) -> None:
+    """Write the report of `project` to `output` (HTML) and beside it as text, and say where they are."""
+    page = Path(output)
+    text = page.with_suffix(".txt")
+    if text == page:
+        raise UserError(
+            f"{output}: the text goes to the same name with .txt; give the page another, such as report.html"
+        )
+    model = load_model(model_path)
+    imported = import_onnx(model)
+    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
+    title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
+    report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)
+    write_text(text, as_text(report))
+    write_text(page, as_html(report))
+    print(report.comparison[-1] if report.comparison else "not compared")
+    print(f"wrote {page} and {text}")

@@ -1,0 +1,195 @@
+"""How far the int8 tensors of a quantized model are from those of the float model."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from ..compile.kernel_call import KernelCall
+from ..errors import UserError
+from ..evaluate import Evaluation
+from ..quantize.calibrate import with_outputs
+
+BINS = 40
+# Values of a tensor that are kept for its histogram.
+_KEPT = 60_000
+# Rescaling by channel must explain at least so many dB to count as done on purpose (weight equalization).
+_RESCALED_DB = 6.0
+
+
+@dataclass
+class TensorNoise:
+    """One int8 tensor against the float model, over all samples.
+
+    snr: 10 log10(signal power / noise power) in dB; worst: largest |error|; offset: mean error; both in real units
+    rescaled: the quantizer scaled its channels (weight equalization); they are compared after scaling back
+    edges, float_counts, int_counts: histogram of both, [BINS + 1], [BINS]
+    """
+
+    name: str
+    step: int
+    title: str
+    exponent: Optional[int]
+    snr: float
+    worst: float
+    offset: float
+    clipped: float
+    rescaled: bool
+    edges: np.ndarray
+    float_counts: np.ndarray
+    int_counts: np.ndarray
+
+
+@dataclass
+class _Sums:
+    """Sums over the samples, per channel (last axis in memory)."""
+
+    step: int
+    call: KernelCall
+    ff: np.ndarray
+    qq: np.ndarray
+    fq: np.ndarray
+    error: np.ndarray
+    count: int = 0
+    worst: float = 0.0
+    clipped: int = 0
+    kept: List[Tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+
+class FloatModel:
+    """The float model in ONNX Runtime, with every tensor in `tensors` that it has as an output."""
+
+    def __init__(self, model: onnx.ModelProto, tensors: Sequence[str]):
+        made = {name for node in model.graph.node for name in node.output}
+        self.tensors = [name for name in dict.fromkeys(tensors) if name in made]
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        exposed = with_outputs(model, self.tensors).SerializeToString()
+        self._session = onnxruntime.InferenceSession(exposed, options, providers=["CPUExecutionProvider"])
+        self._inputs = {port.name for port in self._session.get_inputs()}
+
+    def run(self, sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """Tensors by name."""
+        missing = self._inputs - set(sample)
+        if missing:
+            raise UserError(
+                f"the float model's input '{sorted(missing)[0]}' is no input of the quantized one; "
+                "give the model it was quantized from"
+            )
+        feed = {name: sample[name] for name in self._inputs}
+        return dict(zip(self.tensors, self._session.run(self.tensors, feed))) if self.tensors else {}
+
+
+def in_memory(tensor: np.ndarray, like: np.ndarray) -> Optional[np.ndarray]:
+    """`tensor`, laid out in the ONNX model's order, in the order of `like`, which holds about the same values.
+
+    The compiler keeps images as NHWC; where shapes leave open which axis is which, the closest order is right.
+    """
+    if tensor.size != like.size:
+        return None
+    if tensor.ndim != like.ndim or tensor.ndim > 5:
+        return tensor.reshape(like.shape)
+    best, best_error = None, np.inf
+    for order in itertools.permutations(range(tensor.ndim)):
+        if tuple(tensor.shape[axis] for axis in order) == like.shape:
+            candidate = tensor.transpose(order)
+            error = float(np.sum((candidate - like) ** 2, dtype=np.float64))
+            if best is None or error < best_error:
+                best, best_error = candidate, error
+    return best
+
+
+class NoiseMeter:
+    """Collects the noise of every int8 tensor and of the model's outputs; `calls`: (step, kernel call)."""
+
+    def __init__(
+        self, float_model: onnx.ModelProto, calls: Sequence[Tuple[int, KernelCall]], outputs: Sequence[str] = ()
+    ):
+        # Of several calls that make one tensor (a layout change after it), the first.
+        named: Dict[str, Tuple[int, KernelCall]] = {}
+        for step, call in calls:
+            if call.output.name and call.output.exponent is not None and call.output.dtype.startswith("int"):
+                named.setdefault(call.output.name, (step, call))
+        self._calls = named
+        self._float = FloatModel(float_model, [*named, *outputs])
+        self._outputs = {name: [0.0, 0.0] for name in outputs if name in self._float.tensors}
+        self._sums: Dict[str, _Sums] = {}
+
+    def add(self, sample: Dict[str, np.ndarray], evaluation: Evaluation) -> None:
+        """One sample and what the reference computes for it."""
+        wanted = {**sample, **self._float.run(sample)}
+        for name, powers in self._outputs.items():
+            right = np.asarray(wanted[name], dtype=np.float64)
+            powers[0] += float((right**2).sum())
+            powers[1] += float(((evaluation.outputs[name] - right) ** 2).sum())
+        for name, (step, call) in self._calls.items():
+            if name in wanted:
+                self._add(name, step, call, np.asarray(wanted[name]), evaluation.tensors[call.symbol])
+
+    def _add(self, name: str, step: int, call: KernelCall, wanted: np.ndarray, got: np.ndarray) -> None:
+        real = got.astype(np.float64) * 2.0**call.output.exponent
+        wanted = in_memory(wanted.astype(np.float64), real)
+        if wanted is None:
+            return
+        channels = real.shape[-1] if real.ndim > 1 else 1
+        f, q = wanted.reshape(-1, channels), real.reshape(-1, channels)
+        if name not in self._sums:
+            zeros = np.zeros(channels)
+            self._sums[name] = _Sums(step, call, zeros, zeros, zeros, zeros)
+        s = self._sums[name]
+        s.ff, s.qq, s.fq = s.ff + (f * f).sum(0), s.qq + (q * q).sum(0), s.fq + (f * q).sum(0)
+        s.error = s.error + (q - f).sum(0)
+        s.count += q.size
+        s.worst = max(s.worst, float(np.abs(q - f).max()))
+        bounds = np.iinfo(got.dtype)
+        s.clipped += int(np.count_nonzero((got == bounds.min) | (got == bounds.max)))
+        if sum(a.size for a, _ in s.kept) < _KEPT:
+            s.kept.append((f, q))
+
+    def outputs(self) -> List[Tuple[str, float]]:
+        """(name, signal-to-noise in dB) of the model's outputs."""
+        return [(name, _decibel(*powers)) for name, powers in self._outputs.items()]
+
+    def result(self) -> List[TensorNoise]:
+        """In the order of the steps."""
+        return sorted((_result(name, s) for name, s in self._sums.items()), key=lambda noise: noise.step)
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if noise <= 0:
+        return float("inf")
+    return float(10 * np.log10(max(signal, 1e-300) / noise))
+
+
+def _result(name: str, s: _Sums) -> TensorNoise:
+    factor = np.where(s.ff > 0, s.fq / np.where(s.ff > 0, s.ff, 1), 1.0)
+    plain = _decibel(s.ff.sum(), (s.qq - 2 * s.fq + s.ff).sum())
+    aligned = _decibel((factor**2 * s.ff).sum(), np.maximum(s.qq - 2 * factor * s.fq + factor**2 * s.ff, 0).sum())
+    rescaled = bool(aligned - plain > _RESCALED_DB and aligned > 10 and len(factor) > 1 and np.all(factor >= 0))
+    scale = factor if rescaled else np.ones_like(factor)
+    floats = np.concatenate([(f * scale).reshape(-1) for f, _ in s.kept])
+    ints = np.concatenate([q.reshape(-1) for _, q in s.kept])
+    worst, offset = s.worst, float(s.error.sum() / s.count)
+    if rescaled:
+        worst = float(np.abs(ints - floats).max())
+        offset = float(np.mean(ints - floats))
+    edges = np.linspace(min(floats.min(), ints.min()), max(floats.max(), ints.max()) + 1e-12, BINS + 1)
+    return TensorNoise(
+        name=name,
+        step=s.step,
+        title=", ".join(s.call.nodes),
+        exponent=s.call.output.exponent,
+        snr=aligned if rescaled else plain,
+        worst=worst,
+        offset=offset,
+        clipped=s.clipped / s.count,
+        rescaled=rescaled,
+        edges=edges,
+        float_counts=np.histogram(floats, edges)[0],
+        int_counts=np.histogram(ints, edges)[0],
+    )
