@@ -16,7 +16,7 @@ from esp_tvm.compile.operators import OPERATORS  # noqa: E402
 from esp_tvm.evaluate import build_for_host  # noqa: E402
 
 # TVM takes about half a second to compile a case: not all of them, but all kinds.
-MOST = 4
+MOST = 3
 
 
 def chosen(operator: str):
