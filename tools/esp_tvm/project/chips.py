@@ -16,8 +16,9 @@ MIB = 1024 * KIB
 class Chip:
     """name: ESP-IDF's target name; cpu: what its cores are, for people.
 
-    static_ram: bytes of internal RAM that static data of a program can take, as the linker scripts of ESP-IDF 5 have
-    it with default settings and without radio; the system's own static data, heap and stacks come out of it too.
+    static_ram: bytes of internal RAM that a program's static data can take: the size of the data segment in the linker
+    scripts of ESP-IDF 5.1 to 6.0 (components/esp_system/ld/<chip>/memory.ld.in) with this project's cache settings.
+    Code that runs from RAM, the system's own data, heap and stacks come out of it too.
     psram: whether external RAM can be connected. psram_lines: the sdkconfig lines that turn it on.
     flash_sizes: MiB of the flash chips that modules carry, in ascending order.
     """
@@ -41,7 +42,7 @@ CHIPS: Dict[str, Chip] = {
     for chip in (
         # On the ESP32 static data is limited to 160 kB for the ROM's sake, whatever RAM there is.
         Chip("esp32", "2 Xtensa LX6", 160 * KIB, True, _SPIRAM),
-        Chip("esp32s2", "1 Xtensa LX7", 176 * KIB, True, _SPIRAM),
+        Chip("esp32s2", "1 Xtensa LX7", 168 * KIB, True, _SPIRAM),
         Chip(
             "esp32s3",
             "2 Xtensa LX7 with vector instructions",
@@ -52,7 +53,7 @@ CHIPS: Dict[str, Chip] = {
         ),
         Chip("esp32c3", "1 RISC-V (RV32IMC)", 313 * KIB),
         Chip("esp32c6", "1 RISC-V (RV32IMAC)", 441 * KIB),
-        Chip("esp32p4", "2 RISC-V (RV32IMAFC) with vector instructions", 384 * KIB, True, _SPIRAM, (4, 8, 16)),
+        Chip("esp32p4", "2 RISC-V (RV32IMAFC) with vector instructions", 256 * KIB, True, _SPIRAM, (4, 8, 16)),
         Chip("host", "this machine"),
     )
 }

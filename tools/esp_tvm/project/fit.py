@@ -11,8 +11,8 @@ from ..compile.compiled import CompiledModel
 from ..errors import UserError
 from .chips import KIB, MIB, Chip
 
-# What the rest of a program needs, measured generously: FreeRTOS, drivers, stacks, some heap; and code in flash.
-SYSTEM_RAM = 64 * KIB
+# What the rest of a program needs, generously: FreeRTOS, drivers, code in RAM, stacks, some heap; and code in flash.
+SYSTEM_RAM = 96 * KIB
 SYSTEM_FLASH = 512 * KIB
 # PSRAM chips on common modules have 2 to 32 MiB; the system's share is small.
 PSRAM_BYTES = 2 * MIB
