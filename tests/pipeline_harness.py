@@ -1,0 +1,126 @@
+"""A float model through the whole pipeline, quickly: the kernels are compiled once for all models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List
+
+import numpy as np
+import onnx
+
+from esp_tvm.compile import CompiledModel, compile_model
+from esp_tvm.compile.metadata import describe
+from esp_tvm.errors import UserError
+from esp_tvm.model import load_model, session
+from esp_tvm.quantize import quantize_model
+from esp_tvm.quantize.auto import Passes
+from esp_tvm.run.compare import Comparison, compare_with_references
+from esp_tvm.run.host import CFLAGS, MODEL, SANITIZE, STRICT, HostProgram, host_compiler
+
+TEMPLATE = Path(__file__).resolve().parent.parent / "template_project_for_model"
+COMPONENT = TEMPLATE / "components" / "esp-dl"
+
+
+class Kernels:
+    """The kernels as one archive; sanitize: with the address and undefined behaviour sanitizers."""
+
+    def __init__(self, sanitize: bool = True):
+        self.sanitize = sanitize
+        self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_kernels_")
+        folder = Path(self._folder.name)
+        flags = [*CFLAGS, "-O1", *(STRICT + SANITIZE if sanitize else ())]
+        sources = sorted((COMPONENT / "src").rglob("*.c"))
+        includes = ["-I", str(COMPONENT / "include"), "-I", str(COMPONENT / "src")]
+        subprocess.run([host_compiler(), *flags, *includes, "-c", *map(str, sources)], cwd=folder, check=True)
+        self.archive = folder / "libesp_dl.a"
+        subprocess.run(["ar", "rcs", str(self.archive), *sorted(map(str, folder.glob("*.o")))], check=True)
+
+
+class Program(HostProgram):
+    """A project linked with kernels that are compiled already."""
+
+    def __init__(self, project: Path, kernels: Kernels):
+        self.kernels = kernels
+        super().__init__(project, kernels.sanitize)
+
+    def sources(self) -> List[Path]:
+        generated = [path for path in super().sources() if "codegen" in path.parts]
+        return [*generated, self.kernels.archive]
+
+    def include_folders(self) -> List[Path]:
+        generated = [path for path in super().include_folders() if "codegen" in path.parts]
+        return [*generated, TEMPLATE / "components/tvm_model/crt_config", COMPONENT / "include", COMPONENT / "src"]
+
+
+def write_program(compiled: CompiledModel, folder: Path) -> Path:
+    """The part of a project that a host run needs."""
+    host = folder / MODEL / "codegen" / "host"
+    for name, text in (
+        ("src/default_lib0.c", compiled.lib0),
+        ("src/default_lib1.c", compiled.lib1),
+        ("include/tvmgen_default.h", compiled.header),
+    ):
+        (host / name).parent.mkdir(parents=True, exist_ok=True)
+        (host / name).write_text(text, encoding="utf-8")
+    (folder / MODEL / "metadata.json").write_text(json.dumps(describe(compiled)), encoding="utf-8")
+    return folder
+
+
+# Nothing that changes the model's weights or guesses: exponents that cover what the samples hold.
+_PLAIN = Passes(method="minmax", equalize=False, fit=False)
+
+
+@dataclass
+class Result:
+    """What became of a model.
+
+    quantized: the QDQ model, compiled: its C; comparison: the C against both references;
+    floats: what ONNX Runtime computes of the float model, ours: what the C computes; by output name, [N, ...]
+    """
+
+    quantized: onnx.ModelProto
+    compiled: CompiledModel
+    comparison: Comparison
+    floats: Dict[str, np.ndarray]
+    ours: Dict[str, np.ndarray]
+
+    @property
+    def kernels(self) -> List[str]:
+        """The kernels that compute something, without the quantization at the borders."""
+        return [c.operator for c in self.compiled.calls if c.operator not in ("quantize", "dequantize")]
+
+
+def float_outputs(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """What ONNX Runtime computes, by output name, [N, ...]."""
+    run = session(model)
+    names = [value.name for value in model.graph.output]
+    count = len(next(iter(samples.values())))
+    results = [run.run(names, {n: a[i] for n, a in samples.items()}) for i in range(count)]
+    return {name: np.stack([r[i] for r in results]) for i, name in enumerate(names)}
+
+
+def quantized_or_float(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.ModelProto:
+    """`model` quantized on `samples`, or as it is where nothing in it can be quantized."""
+    try:
+        return quantize_model(model, samples, _PLAIN).model
+    except UserError as error:
+        if "no operator that can be quantized" not in str(error):
+            raise
+        return model
+
+
+def run_model(model: onnx.ModelProto, samples: Dict[str, np.ndarray], kernels: Kernels) -> Result:
+    """Quantize `model` on `samples` ({input: [N, *shape]}), compile, run and compare with both references."""
+    with tempfile.TemporaryDirectory(prefix="esp_tvm_case_") as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, str(path))
+        quantized = quantized_or_float(load_model(path), samples)
+        compiled = compile_model(quantized)
+        program = Program(write_program(compiled, Path(folder)), kernels)
+        comparison = compare_with_references(program, quantized, samples)
+        ours = program.run(samples)
+    return Result(quantized, compiled, comparison, float_outputs(model, samples), ours)
