@@ -177,7 +177,8 @@ class Pair:
     def describe(self) -> str:
         """For the message of a failed test."""
         a = {k: v for k, v in self.call.attributes.items() if k not in ("weights", "bias", "shift")}
-        shapes = f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {np.shape(self.call.attributes.get('weights'))}"
+        weights = np.shape(self.call.attributes.get("weights"))
+        shapes = f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {weights}"
         return f"case {self.number}: {self.choice.kernel} {shapes} {a} input {self.choice.low}..{self.choice.high}"
 
 
