@@ -15,11 +15,13 @@ def main():
     parser.add_argument("--project", required=True, help="the folder new_project")
     parser.add_argument("--model", required=True, help="the quantized ONNX model it was exported from")
     parser.add_argument("--input", required=True, help=".npy file with one sample or many")
+    parser.add_argument("--log", help="also write what it prints with the trace in it, for compare_log.py")
+    parser.add_argument("--log_mode", choices=("checksums", "tensors"), default="checksums", help="default checksums")
     args = parser.parse_args()
 
     from esp_tvm.run.emulate import emulate_project
 
-    return emulate_project(args.project, args.model, args.input)
+    return emulate_project(args.project, args.model, args.input, args.log, args.log_mode)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ..run.host import CFLAGS, HostProgram, host_compiler
 from .trace import HEADER_NAME, trace_header
 
 _DRIVER = """\
-/* Reads samples from stdin and runs the model on each; the trace prints. */
+/* Reads samples and runs the model on each; the trace prints. */
 #include "tvmgen_default.h"
 
 #include <stdio.h>
@@ -23,6 +23,10 @@ _DRIVER = """\
 
 int main(void)
 {{
+    FILE *in = {stream};
+    if (in == NULL) {{
+        return 1;
+    }}
     struct tvmgen_default_inputs inputs = {{{inputs}}};
     struct tvmgen_default_outputs outputs = {{{outputs}}};
     while ({read}) {{
@@ -35,12 +39,15 @@ int main(void)
 """
 
 
-def _driver(inputs: Sequence[dict], outputs: Sequence[dict]) -> str:
+def driver_source(inputs: Sequence[dict], outputs: Sequence[dict], stream: str) -> str:
+    """A main function that runs the model on every sample in `stream`, a C expression of an open file."""
+
     def size(kind: str, port: dict) -> str:
         return f"TVMGEN_DEFAULT_{kind}_{port['c_name'].upper()}_SIZE"
 
     ports = [("INPUT", port) for port in inputs] + [("OUTPUT", port) for port in outputs]
     return _DRIVER.format(
+        stream=stream,
         buffers="\n".join(
             f"static _Alignas(16) unsigned char {kind.lower()}_{port['c_name']}[{size(kind, port)}];"
             for kind, port in ports
@@ -48,7 +55,7 @@ def _driver(inputs: Sequence[dict], outputs: Sequence[dict]) -> str:
         inputs=", ".join(f".{p['c_name']} = input_{p['c_name']}" for p in inputs),
         outputs=", ".join(f".{p['c_name']} = output_{p['c_name']}" for p in outputs),
         read=" && ".join(
-            f"fread(input_{p['c_name']}, 1, {size('INPUT', p)}, stdin) == {size('INPUT', p)}" for p in inputs
+            f"fread(input_{p['c_name']}, 1, {size('INPUT', p)}, in) == {size('INPUT', p)}" for p in inputs
         ),
     )
 
@@ -63,7 +70,7 @@ class LoggingProgram(HostProgram):
     def _build(self, sanitize: bool) -> Path:
         folder = Path(self._folder.name)
         (folder / HEADER_NAME).write_text(trace_header(self.metadata, self.mode), encoding="utf-8")
-        (folder / "driver.c").write_text(_driver(self.inputs, self.outputs), encoding="utf-8")
+        (folder / "driver.c").write_text(driver_source(self.inputs, self.outputs, "stdin"), encoding="utf-8")
         binary = folder / "program"
         command: List[str] = [host_compiler(), *CFLAGS, f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"']
         for include in [folder, *self.include_folders()]:

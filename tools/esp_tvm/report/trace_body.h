@@ -13,13 +13,13 @@
 #define TVMGEN_DEFAULT_TRACE_CLOCK() tvmgen_trace_clock()
 #if defined(ESP_PLATFORM)
 #include "esp_cpu.h"
-#define TVMGEN_DEFAULT_TRACE_UNIT "cycles"
+#define TVMGEN_TRACE_UNIT "cycles"
 static uint32_t tvmgen_trace_clock(void)
 {
     return (uint32_t)esp_cpu_get_cycle_count();
 }
 #elif defined(__riscv)
-#define TVMGEN_DEFAULT_TRACE_UNIT "cycles"
+#define TVMGEN_TRACE_UNIT "cycles"
 static uint32_t tvmgen_trace_clock(void)
 {
     uint32_t count;
@@ -29,7 +29,7 @@ static uint32_t tvmgen_trace_clock(void)
 }
 #else
 #include <time.h>
-#define TVMGEN_DEFAULT_TRACE_UNIT "us"
+#define TVMGEN_TRACE_UNIT "us"
 static uint32_t tvmgen_trace_clock(void)
 {
     struct timespec now;
@@ -37,6 +37,10 @@ static uint32_t tvmgen_trace_clock(void)
     return (uint32_t)((uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u);
 }
 #endif
+#endif
+
+#ifndef TVMGEN_DEFAULT_TRACE_UNIT
+#define TVMGEN_DEFAULT_TRACE_UNIT TVMGEN_TRACE_UNIT
 #endif
 
 /* Called every now and then: a long trace must starve neither the serial line nor the idle task's watchdog. */

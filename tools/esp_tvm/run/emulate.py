@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from ..compile.import_onnx import import_onnx
 from ..compile.partition import partition
 from ..data import load_samples
 from ..evaluate import NumpyEvaluator
+from ..files import write_text
 from ..model import load_model
 from ..naming import shown
+from ..report.emulator_log import EmulatedLog
 from .compare import check_same_model, differing_bytes
 from .qemu import EmulatedProgram
 
 
-def emulate_project(project: str, model_path: str, input_path: str) -> int:
-    """Run all samples for RV32IMC in QEMU; 0 when every byte of the outputs is what the NumPy rules give, else 1."""
+def emulate_project(
+    project: str, model_path: str, input_path: str, log_path: Optional[str] = None, log_mode: str = "checksums"
+) -> int:
+    """Run all samples for RV32IMC in QEMU; 0 when every byte of the outputs is what the NumPy rules give, else 1.
+
+    log_path: where to write what the project would print with the trace in it, in mode `log_mode`
+    """
     model = load_model(model_path)
     imported = import_onnx(model)
     samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
     program = EmulatedProgram(project)
     check_same_model(program, model)
+    if log_path is not None:
+        write_text(log_path, EmulatedLog(project, log_mode).log(samples))
     outputs, counts = program.measure(samples)
     evaluator = NumpyEvaluator(imported, partition(imported))
     equal, wrong = 0, 0

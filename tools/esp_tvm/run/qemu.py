@@ -165,8 +165,8 @@ def require_tools() -> None:
         raise UserError("picolibc is not installed; install it with: apt-get install picolibc-riscv64-unknown-elf")
 
 
-def execute(binary: Path, folder: Path, timeout: float = TIMEOUT) -> None:
-    """Run a bare-metal program in the emulator with `folder` as the place of its files."""
+def execute(binary: Path, folder: Path, timeout: float = TIMEOUT) -> str:
+    """Run a bare-metal program in the emulator with `folder` as the place of its files; returns what it printed."""
     command = [EMULATOR, "-M", "virt", "-icount", "shift=0", "-bios", "none", "-nographic", "-monitor", "none"]
     command += ["-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel", str(binary)]
     try:
@@ -183,6 +183,7 @@ def execute(binary: Path, folder: Path, timeout: float = TIMEOUT) -> None:
     if done.returncode != 0:
         text = done.stdout.decode(errors="replace").strip().splitlines()
         raise UserError(f"{binary.name}: failed in the emulator: {text[-1] if text else done.returncode}")
+    return done.stdout.decode("ascii", "replace")
 
 
 def compile_objects(sources: Sequence[Path], includes: Sequence[Path], folder: Path, flags=()) -> List[Path]:
