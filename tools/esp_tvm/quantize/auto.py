@@ -1,8 +1,9 @@
 """The passes that keep a model's accuracy, in order, each judged by the noise it leaves at the network's outputs.
 
 1. equalization: channel factors, in the strength that leaves least noise
-2. search: each tensor's exponent one finer or coarser where that helps the outputs
-3. fit: weights and biases that make up for rounding and for each other; then the search once more, and the last fit
+2. centering: what is never negative is stored minus a constant, where that helps
+3. search: each tensor's exponent one finer or coarser where that helps the outputs
+4. fit: weights and biases that make up for rounding and for each other; then the search once more, and the last fit
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from .calibrate import Histogram, Progress, choose_exponents, covering_exponent
+from .calibrate import Histogram, Progress, choose_exponent, choose_exponents, covering_exponent
+from .centre import candidates, chains, shift_network
 from .equalize import Channels, channel_ranges, choose_factors, scale_network
 from .fit import fit_layer
 from .graph import Network, describe_layer
 from .simulate import Simulator, decibels
-from .weights import Weights, quantize_weights
+from .weights import Weights, quantize_weights, real_weights
 
 # Clipping beyond this share of the largest value costs less than the finer steps gain, in most tensors.
 CLIP = 0.85
@@ -39,6 +41,8 @@ class Passes:
     method: str = "auto"
     percentile: float = 99.99
     equalize: bool = True
+    centre: bool = True
+    correct_bias: bool = True
     fit: bool = True
 
     @property
@@ -68,14 +72,17 @@ def optimize(
 ) -> State:
     """Quantize `network`; histograms: of all samples; simulator: of some of them."""
     exponents = _initial(network, histograms, simulator, passes)
-    state = State(network, exponents, rounded_weights(network, exponents, passes.per_channel))
+    state = State(network, exponents, rounded_weights(network, exponents, simulator, passes))
     effects = [(f"{passes.local_method} exponents, rounded weights", simulator.noise_of(state))]
     if passes.equalize:
         state, simulator = _equalize(state, simulator, histograms, passes)
         effects.append(("equalization", simulator.noise_of(state)))
+    if passes.centre:
+        state, simulator = _centre(state, simulator, passes)
+        effects.append(("centering", simulator.noise_of(state)))
     hopeless: Set[Tuple[str, int]] = set()
     if passes.search:
-        state = _search(state, simulator, lambda e: rounded_weights(state.network, e, passes.per_channel), hopeless)
+        state = _search(state, simulator, lambda e: rounded_weights(state.network, e, simulator, passes), hopeless)
         effects.append(("search of exponents", simulator.noise_of(state)))
     if passes.fit:
         state = _fit(state, simulator, passes)
@@ -106,15 +113,29 @@ def _initial(
     return exponents
 
 
-def rounded_weights(network: Network, exponents: Dict[str, int], per_channel: bool) -> Dict[str, Weights]:
-    """Weights rounded to the nearest, by layer output."""
-    return {
-        layer.output: quantize_weights(
-            layer.weights, layer.bias, exponents[layer.inputs[0]], per_channel, describe_layer(network, layer)
-        )
-        for layer in network.layers
-        if layer.rule is not None and layer.weights is not None
-    }
+def rounded_weights(
+    network: Network, exponents: Dict[str, int], simulator: Simulator, passes: Passes
+) -> Dict[str, Weights]:
+    """Weights rounded to the nearest, by layer output; biases take what rounding does to the mean of the result."""
+    result = {}
+    for layer in network.layers:
+        if layer.rule is None or layer.weights is None:
+            continue
+        e_x = exponents[layer.inputs[0]]
+        made = quantize_weights(layer.weights, layer.bias, e_x, passes.per_channel, describe_layer(network, layer))
+        if passes.correct_bias:
+            lost = layer.weights - real_weights(made, e_x)[0]
+            bias = layer.bias + np.einsum("oi,oi->o", *_per_input(lost, simulator.means(layer)))
+            made = Weights(made.values, made.exponents, made.bias, bias).for_input(e_x) or made
+        result[layer.output] = made
+    return result
+
+
+def _per_input(weights: np.ndarray, means: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """(sums of weights [O, I / groups] over the window, mean of the input that each multiplies)."""
+    sums = weights.reshape(*weights.shape[:2], -1).sum(axis=2)
+    groups = len(means) // sums.shape[1]
+    return sums, np.repeat(means.reshape(groups, -1), len(sums) // groups, axis=0)
 
 
 # --- equalization -----------------------------------------------------------------------------------------
@@ -135,7 +156,7 @@ def _equalize(
             network = scale_network(state.network, channels, factors)
             scaled = few.scaled(network, channels, factors)
             exponents = _initial(network, _rescaled(network, histograms, channels, factors, scaled), scaled, passes)
-            candidate = State(network, exponents, rounded_weights(network, exponents, passes.per_channel))
+            candidate = State(network, exponents, rounded_weights(network, exponents, scaled, passes))
             noise = scaled.noise_of(candidate)
             if noise < least * WORTH:
                 best, chosen, least = candidate, factors, noise
@@ -157,6 +178,44 @@ def _rescaled(
         else:
             result[name] = histograms[name]
     return result
+
+
+# --- centering --------------------------------------------------------------------------------------------
+
+
+def _centre(state: State, simulator: Simulator, passes: Passes) -> Tuple[State, Simulator]:
+    """Lower the tensors of each chain by the constant that leaves least noise, where one helps."""
+    few = simulator.subset(SEARCH_SAMPLES)
+    least = few.noise_of(state)
+    found = chains(state.network)
+    with Progress("centering", len(found)) as progress:
+        for chain in found:
+            best = None
+            for constant in candidates(chain, few.reference):
+                network, names = shift_network(state.network, chain, constant)
+                moved = few.shifted(network, names, constant)
+                exponents = dict(state.exponents)
+                exponents.update(_exponents_of(network, moved, names, passes))
+                tried = State(network, exponents, rounded_weights(network, exponents, moved, passes))
+                noise = moved.noise_of(tried)
+                if noise < least * WORTH:
+                    best, least = (tried, moved, names, constant), noise
+            if best is not None:
+                state, few, names, constant = best
+                simulator = simulator.shifted(state.network, names, constant)
+            progress.step()
+    return state, simulator
+
+
+def _exponents_of(network: Network, simulator: Simulator, names: Sequence[str], passes: Passes) -> Dict[str, int]:
+    """Exponents of some tensors (with all that share them) by what they hold."""
+    histograms = {}
+    for name in names:
+        if network.root(name) in simulator.reference:
+            histograms[network.root(name)] = Histogram()
+            histograms[network.root(name)].add(simulator.reference[network.root(name)])
+    chosen = {root: choose_exponent(h, passes.local_method, passes.percentile) for root, h in histograms.items()}
+    return {name: chosen[network.root(name)] for name in network.integers if network.root(name) in chosen}
 
 
 # --- search -----------------------------------------------------------------------------------------------

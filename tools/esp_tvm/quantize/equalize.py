@@ -148,11 +148,11 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray) -> 
             weights = weights * (ours[:, None] / theirs[None, :])
         layer.weights = weights.astype(np.float32)
         layer.bias = (layer.bias * ours).astype(np.float32)
-        _replace_constants(model.graph, layer, constants)
+        own_constants(model.graph, layer, constants)
     return Network(**{**vars(network), "model": model, "constants": constants, "layers": layers})
 
 
-def _replace_constants(graph: onnx.GraphProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
+def own_constants(graph: onnx.GraphProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
     """Give the nodes of `layer` its weights and bias, as initializers of their own."""
 
     def own(base: str, array: np.ndarray) -> str:
@@ -172,6 +172,8 @@ def _replace_constants(graph: onnx.GraphProto, layer: Layer, constants: Dict[str
         add.input[position] = own(add.input[position], layer.bias)
     elif len(main.input) > 2 and main.input[2]:
         main.input[2] = own(main.input[2], layer.bias)
+    elif main.op_type != "MatMul" and np.any(layer.bias):
+        main.input[2:] = [own(f"{old}_bias", layer.bias)]
 
 
 # --- which factors ----------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ class Simulator:
     def take(self, samples: List[Dict[str, np.ndarray]]) -> None:
         """Go on with other samples."""
         self.samples = samples
+        self._means: Dict[str, np.ndarray] = {}
         values: Dict[str, List[np.ndarray]] = {}
         for sample in self.samples:
             for name, value in self._read_reference(sample).items():
@@ -66,7 +67,7 @@ class Simulator:
         other = Simulator.__new__(Simulator)
         other.network, other.samples, other.wide = network, self.samples, set()
         other._read_reference = self._read_reference
-        other._sessions = self._sessions
+        other._sessions, other._means = self._sessions, {}
         other.reference = {}
         for name, values in self.reference.items():
             ids = channels.ids.get(name)
@@ -74,17 +75,38 @@ class Simulator:
             other.reference[name] = values if scale is None or np.all(scale == 1.0) else values * scale
         return other
 
-    def subset(self, limit: int) -> Simulator:
+    def shifted(self, network: Network, names: Sequence[str], constant: float) -> Simulator:
+        """A simulator of the same samples for `network`, which is this one with tensors lowered by a constant."""
+        other = self.subset(len(self.samples), copy=True)
+        other.network = network
+        for name in names:
+            if name in other.reference:
+                other.reference[name] = other.reference[name] - np.float32(constant)
+        return other
+
+    def subset(self, limit: int, copy: bool = False) -> Simulator:
         """A simulator of at most `limit` of its samples, evenly spread."""
-        if limit >= len(self.samples):
+        if limit >= len(self.samples) and not copy:
             return self
         indices = np.linspace(0, len(self.samples) - 1, limit).round().astype(int)
         other = Simulator.__new__(Simulator)
         other.network, other.wide, other._sessions = self.network, set(), self._sessions
-        other._read_reference = self._read_reference
+        other._read_reference, other._means = self._read_reference, {}
         other.samples = [self.samples[i] for i in indices]
         other.reference = {name: values[indices] for name, values in self.reference.items()}
         return other
+
+    def means(self, layer: Layer) -> np.ndarray:
+        """[I]: mean of each input channel of a Conv or Gemm over all samples and places, in the float model."""
+        name = layer.inputs[0]
+        if name not in self._means:
+            values = self.reference[name]
+            values = values.reshape(-1, *values.shape[2:]) if layer.kind == "conv" else values
+            axes = tuple(
+                axis for axis in range(values.ndim) if axis != (1 if layer.kind == "conv" else values.ndim - 1)
+            )
+            self._means[name] = values.mean(axis=axes, dtype=np.float64)
+        return self._means[name]
 
     def objectives(self) -> List[str]:
         """What noise is counted at: the outputs, before a softmax that ends the network."""

@@ -1,0 +1,148 @@
+"""What is never negative uses all 256 steps: relu's result minus a constant, which the next bias gives back.
+
+A relu leaves half of int8 empty. Where all that reads its result is weights without padding (1x1 convolutions, dense
+layers), directly or through pooling and moves, the result can be stored as relu(x) - c: the bias before it is lowered
+by c, relu becomes a clip at -c, and the biases behind it are raised by c times the sum of their weights. With c of 128
+steps the clip is int8's own bound, and costs nothing on the chip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Set, Tuple
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from .calibrate import exponent_at_least
+from .equalize import own_constants
+from .graph import Layer, Network, fresh_name
+from .rules import attribute
+
+
+@dataclass
+class Chain:
+    """maker: the layer with the relu; shifted: whose bias is lowered (the maker, or a branch of the sum it is);
+    tensors: what moves along, the maker's output first; readers: layers whose bias is raised."""
+
+    maker: Layer
+    shifted: Layer
+    tensors: List[str] = field(default_factory=list)
+    readers: List[Layer] = field(default_factory=list)
+
+
+def chains(network: Network) -> List[Chain]:
+    """Every relu whose result can be shifted."""
+    found = []
+    for layer in network.layers:
+        shifted = _shifted_layer(network, layer)
+        if shifted is None:
+            continue
+        chain = Chain(layer, shifted)
+        if _follow(network, layer.output, chain) and chain.readers:
+            found.append(chain)
+    return found
+
+
+def _shifted_layer(network: Network, layer: Layer) -> Optional[Layer]:
+    """The layer whose bias lowers the result of `layer`, a Conv, Gemm or Add with one relu or clip from 0 on."""
+    graph = network.model.graph
+    kinds = [graph.node[index].op_type for index in layer.nodes]
+    if layer.low != 0.0 or kinds[-1] not in ("Relu", "Clip") or sum(k in ("Relu", "Clip") for k in kinds) != 1:
+        return None
+    if layer.kind in ("conv", "dense"):
+        return layer if _has_bias(network, layer) else None
+    if layer.kind != "binary" or layer.op_type != "Add" or layer.inputs[0] == layer.inputs[1]:
+        return None
+    for name in layer.inputs:
+        branch = network.producer(name)
+        free = branch is not None and branch.kind in ("conv", "dense") and name not in network.outputs
+        if free and branch.low == -np.inf and branch.high == np.inf and len(network.consumers(name)) == 1:
+            if _has_bias(network, branch):
+                return branch
+    return None
+
+
+def _has_bias(network: Network, layer: Layer) -> bool:
+    """Whether the layer has, or can be given, a bias."""
+    return layer.op_type != "MatMul" or len(layer.nodes) > 1 and _second(network, layer) == "Add"
+
+
+def _second(network: Network, layer: Layer) -> str:
+    return network.model.graph.node[layer.nodes[1]].op_type
+
+
+def _follow(network: Network, name: str, chain: Chain) -> bool:
+    """Collect what `name` reaches; False where something reads it that cannot give the constant back."""
+    if name in network.outputs:
+        return False
+    chain.tensors.append(name)
+    users = network.consumers(name)
+    for user in users:
+        if user.kind == "conv" and not _is_padded(network, user) or user.kind == "dense":
+            if not _has_bias(network, user):
+                return False
+            chain.readers.append(user)
+        elif user.kind in ("move", "max_pool") or user.kind == "average_pool" and not _is_padded(network, user):
+            if user.low != -np.inf or user.high != np.inf or not _follow(network, user.output, chain):
+                return False
+        else:
+            return False
+    return bool(users)
+
+
+def _is_padded(network: Network, layer: Layer) -> bool:
+    node = network.model.graph.node[layer.nodes[0]]
+    if attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or attribute(node, "ceil_mode", 0):
+        return True
+    return any(attribute(node, "pads") or [])
+
+
+def candidates(chain: Chain, reference: Dict[str, np.ndarray]) -> List[float]:
+    """Constants worth trying: 128 steps of an exponent at which 256 steps hold all, or nearly all, of a tensor."""
+    constants: Set[float] = set()
+    for name in chain.tensors:
+        reach = float(reference[name].max()) if name in reference else 0.0
+        if reach > 0.0:
+            exponent = exponent_at_least(reach / 255.0)
+            constants.update((128 * 2.0**exponent, 64 * 2.0**exponent))
+    return sorted(constants)
+
+
+def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Network, List[str]]:
+    """(the same function with the chain's tensors lowered by `constant`, all tensors that were lowered)."""
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    constants = dict(network.constants)
+    layers = [Layer(**vars(layer)) for layer in network.layers]
+    by_output = {layer.output: layer for layer in layers}
+    maker, shifted = by_output[chain.maker.output], by_output[chain.shifted.output]
+    shifted.bias = (shifted.bias - np.float64(constant)).astype(np.float32)
+    own_constants(model.graph, shifted, constants)
+    for reader in (by_output[one.output] for one in chain.readers):
+        sums = reader.weights.astype(np.float64).reshape(len(reader.weights), -1).sum(axis=1)
+        reader.bias = (reader.bias + constant * sums).astype(np.float32)
+        own_constants(model.graph, reader, constants)
+    maker.low, maker.high = -constant, maker.high - constant
+    _clip(model.graph, model.graph.node[maker.nodes[-1]], maker, constants)
+    lowered = list(chain.tensors)
+    if shifted is not maker:
+        lowered.append(shifted.output)
+    changed = {"model": model, "constants": constants, "layers": layers}
+    return Network(**{**vars(network), **changed}), lowered
+
+
+def _clip(graph: onnx.GraphProto, node: onnx.NodeProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
+    """Turn the activation `node` into a Clip between the bounds of `layer`."""
+    taken = set(constants) | {o for n in graph.node for o in n.output} | {v.name for v in graph.input}
+    node.op_type = "Clip"
+    del node.attribute[:]
+    del node.input[1:]
+    for bound, what in ((layer.low, "low"), (layer.high, "high")):
+        if np.isfinite(bound):
+            name = fresh_name(f"{node.output[0]}_{what}", taken)
+            taken.add(name)
+            constants[name] = np.array(bound, np.float32)
+            graph.initializer.append(numpy_helper.from_array(constants[name], name))
+            node.input.append(name)
