@@ -182,7 +182,16 @@ def _reductions() -> List[OnnxCase]:
         cases += [
             OnnxCase(name, "last axis", {0: (3, 40)}, {}, {"axis": -1, "keepdims": 0}, kernel="argmax"),
             OnnxCase(name, "channels", {0: X}, {}, {"axis": 1}, kernel="argmax"),
-            OnnxCase(name, "last of equals", {0: (3, 90)}, {}, {"axis": 1, "select_last_index": 1}, kernel="argmax", low=-0.5, high=0.5),
+            OnnxCase(
+                name,
+                "last of equals",
+                {0: (3, 90)},
+                {},
+                {"axis": 1, "select_last_index": 1},
+                kernel="argmax",
+                low=-0.5,
+                high=0.5,
+            ),
         ]
     return cases
 
@@ -194,8 +203,12 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Concat", "of three", {0: (2, 3), 1: (2, 1), 2: (2, 4)}, {}, {"axis": -1}, kernel="concat"),
         OnnxCase("Concat", "rows", {0: X, 1: X}, {}, {"axis": 2}, kernel="concat"),
         OnnxCase("Split", "halves", {0: X}, {}, {"axis": 1}, outputs=2, kernel=("strided_slice",) * 2),
-        OnnxCase("Split", "parts", {0: (2, 9)}, {1: _i(2, 3, 4)}, {"axis": 1}, outputs=3, kernel=("strided_slice",) * 3),
-        OnnxCase("Slice", "steps", {0: X}, {1: _i(1, 1), 2: _i(5, 7), 3: _i(2, 3), 4: _i(2, 1)}, kernel="strided_slice"),
+        OnnxCase(
+            "Split", "parts", {0: (2, 9)}, {1: _i(2, 3, 4)}, {"axis": 1}, outputs=3, kernel=("strided_slice",) * 3
+        ),
+        OnnxCase(
+            "Slice", "steps", {0: X}, {1: _i(1, 1), 2: _i(5, 7), 3: _i(2, 3), 4: _i(2, 1)}, kernel="strided_slice"
+        ),
         OnnxCase("Slice", "backwards", {0: X}, {1: _i(-1), 2: _i(-100), 3: _i(3), 4: _i(-1)}, kernel="strided_slice"),
         OnnxCase("Pad", "constant", {0: X}, {1: pads}, kernel="pad"),
         OnnxCase("Pad", "with a value", {0: X}, {1: pads, 2: np.float32(-1.5)}, kernel="pad"),
@@ -207,11 +220,20 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Gather", "one index", {0: (5, 3)}, {1: np.int64(2)}, {"axis": 1}, kernel="gather"),
         OnnxCase("GatherND", "", {0: (3, 4, 5)}, {1: _i(0, 1, 2, 3).reshape(2, 2)}, kernel="gather_rows"),
         OnnxCase("ScatterND", "rows", {0: (4, 5), 2: (2, 5)}, {1: _i(2, 0).reshape(2, 1)}, kernel="scatter_rows"),
-        OnnxCase("ReverseSequence", "", {0: (4, 3, 2)}, {1: _i(1, 3, 4)}, {"time_axis": 0, "batch_axis": 1}, kernel="gather_rows"),
+        OnnxCase(
+            "ReverseSequence",
+            "",
+            {0: (4, 3, 2)},
+            {1: _i(1, 3, 4)},
+            {"time_axis": 0, "batch_axis": 1},
+            kernel="gather_rows",
+        ),
         OnnxCase("Expand", "", {0: (1, 4, 1)}, {1: _i(3, 1, 5)}, kernel="broadcast"),
         OnnxCase("Tile", "", {0: (2, 3, 4)}, {1: _i(2, 1, 3)}, kernel="tile"),
         OnnxCase("DepthToSpace", "DCR", {0: (2, 8, 3, 2)}, {}, {"blocksize": 2}, kernel="depth_to_space"),
-        OnnxCase("DepthToSpace", "CRD", {0: (2, 8, 3, 2)}, {}, {"blocksize": 2, "mode": "CRD"}, kernel="depth_to_space"),
+        OnnxCase(
+            "DepthToSpace", "CRD", {0: (2, 8, 3, 2)}, {}, {"blocksize": 2, "mode": "CRD"}, kernel="depth_to_space"
+        ),
         OnnxCase("SpaceToDepth", "", {0: (2, 3, 6, 4)}, {}, {"blocksize": 2}, kernel="space_to_depth"),
     ]
 
@@ -220,23 +242,40 @@ def _resizes() -> List[OnnxCase]:
     cases = []
     for mode, kernel in (("nearest", "resize_nearest"), ("linear", "resize_linear")):
         for transformation in ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"):
-            for what, shape, sizes in (("twice", X, (1, 4, 12, 16)), ("odd", X, (1, 4, 9, 5)), ("1-D", (1, 3, 6), (1, 3, 12))):
+            for what, shape, sizes in (
+                ("twice", X, (1, 4, 12, 16)),
+                ("odd", X, (1, 4, 9, 5)),
+                ("1-D", (1, 3, 6), (1, 3, 12)),
+            ):
                 attributes = {"mode": mode, "coordinate_transformation_mode": transformation}
                 if mode == "nearest":
                     attributes["nearest_mode"] = "floor" if transformation == "asymmetric" else "round_prefer_floor"
                 name = f"{mode}, {transformation}, {what}"
                 cases.append(OnnxCase("Resize", name, {0: shape}, {3: _i(*sizes)}, attributes, kernel=kernel))
     for mode, kernel in (("nearest", "resize_nearest"), ("linear", "resize_linear")):
-        cases.append(OnnxCase("Upsample", mode, {0: X}, {1: np.float32([1, 1, 2, 3])}, {"mode": mode}, kernel=kernel, opset=9))
+        cases.append(
+            OnnxCase("Upsample", mode, {0: X}, {1: np.float32([1, 1, 2, 3])}, {"mode": mode}, kernel=kernel, opset=9)
+        )
     return cases
 
 
 def _pools() -> List[OnnxCase]:
     line = (1, 3, 20)
     return [
-        OnnxCase("MaxPool", "2-D", {0: X}, {}, {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}, kernel="max_pool2d"),
-        OnnxCase("MaxPool", "1-D", {0: line}, {}, {"kernel_shape": [3], "strides": [2], "pads": [1, 0]}, kernel="max_pool2d"),
-        OnnxCase("AveragePool", "2-D", {0: X}, {}, {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}, kernel="average_pool2d"),
+        OnnxCase(
+            "MaxPool",
+            "2-D",
+            {0: X},
+            {},
+            {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]},
+            kernel="max_pool2d",
+        ),
+        OnnxCase(
+            "MaxPool", "1-D", {0: line}, {}, {"kernel_shape": [3], "strides": [2], "pads": [1, 0]}, kernel="max_pool2d"
+        ),
+        OnnxCase(
+            "AveragePool", "2-D", {0: X}, {}, {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}, kernel="average_pool2d"
+        ),
         OnnxCase("AveragePool", "1-D", {0: line}, {}, {"kernel_shape": [3], "strides": [2]}, kernel="average_pool2d"),
         OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=None),
         OnnxCase("GlobalMaxPool", "2-D", {0: X}, kernel="max_pool2d"),
@@ -244,7 +283,7 @@ def _pools() -> List[OnnxCase]:
         OnnxCase("GlobalAveragePool", "2-D", {0: X}, kernel="average_pool2d"),
         OnnxCase("GlobalAveragePool", "1-D", {0: line}, kernel="reduce_mean"),
         OnnxCase("GlobalAveragePool", "3-D", {0: (1, 2, 3, 4, 5)}, kernel="reduce_mean"),
-    ]  # fmt: skip
+    ]
 
 
 ONNX_CASES: List[OnnxCase] = [*_binary(), *_unary(), *_reductions(), *_moves(), *_resizes(), *_pools()]
