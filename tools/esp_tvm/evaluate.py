@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import sys
@@ -25,6 +26,7 @@ from .compile.operators import OPERATORS
 from .compile.partition import partition
 from .data import load_sample
 from .errors import UserError
+from .files import write_text
 from .model import load_model
 
 
@@ -195,17 +197,26 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
     """Run the quantized model's reference on one sample through TVM's GraphModuleDebug.
 
     The dump (tvmdbg_graph_dump.json, the tensors of every node, execution times) lies in `tvmdbg/` beside the
-    model, or in `dump_root`. Returns the debug module: `get_output(i)`, `debug_get_output(node_name)`.
+    model, or in `dump_root`, with `names.json`: which ONNX tensor is which TVM node and which call in the C.
+    Returns the debug module: `get_output(i)`, `debug_get_output(node_name)`, `names` (the entries of names.json).
     """
     from tvm.contrib.debugger.debug_executor import GraphModuleDebug
 
     from .project.chips import check_chip
+    from .report.names import FILE_NAME, name_map
+
+    class OwnOutputs(GraphModuleDebug):
+        """Without the outputs that only make the kernels' tensors known by name."""
+
+        def get_num_outputs(self) -> int:
+            return len(imported.outputs)
 
     check_chip(target_chip)
     model = load_model(model_path)
     imported = import_onnx(model)
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
-    mod, _ = reference_module(partition(imported))
+    partitioned = partition(imported)
+    mod, symbols = reference_module(partitioned, all_tensors=True)
     library = build_for_host(mod)
     root = Path(dump_root) if dump_root else Path(model_path).resolve().parent / "tvmdbg"
     if root.exists() and not root.is_dir():
@@ -214,9 +225,11 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
         shutil.rmtree(root / "_tvmdbg_device_CPU_0")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        module = GraphModuleDebug(
+        module = OwnOutputs(
             library["debug_create"]("default", tvm.cpu()), [tvm.cpu()], library.graph_json, dump_root=str(root)
         )
+        module.names = name_map(library.graph_json, partitioned, symbols)
+        write_text(root / FILE_NAME, json.dumps(module.names, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"{root}: cannot write TVM's debug dump here ({error.strerror})")
     for port in imported.inputs:

@@ -16,11 +16,18 @@ def main():
     parser.add_argument("--model_path", required=True, help="the quantized ONNX model")
     parser.add_argument("--img_path", required=True, help=".npy file with one sample of the model's input")
     parser.add_argument("--dump_root", help="folder of the dump (default: tvmdbg beside the model)")
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="print what this layer computes: an ONNX tensor or node, a TVM node or a C function; can be repeated",
+    )
     args = parser.parse_args()
 
     from esp_tvm.run.command import debug
 
-    return debug(args.target_chip, args.model_path, args.img_path, args.dump_root)
+    return debug(args.target_chip, args.model_path, args.img_path, args.dump_root, args.layer)
 
 
 if __name__ == "__main__":

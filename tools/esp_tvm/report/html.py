@@ -127,19 +127,20 @@ def _layers(report: Report) -> str:
         ("operator", ""),
         ("ONNX nodes", ""),
         ("kernel", ""),
-        ("output in memory", ""),
-        ("exponent", "number"),
+        ("output", ""),
+        ("2^e", "number"),
         ("MAC", "number"),
-        ("constants, B", "number"),
-        ("activation, B", "number"),
+        ("const., B", "number"),
+        ("activ., B", "number"),
         (report.time_unit or "time", "number"),
         ("SNR, dB", "number"),
         ("status", ""),
     ]
     timed = f" Times are those of {escape(report.time_source)}." if report.time_unit else ""
     return (
-        f"<h2>Layers</h2><p>Every step of the program in order; click on a column's head to sort by it.{timed}</p>"
-        + _table("layers", head, [_layer(row, most) for row in rows])
+        "<h2>Layers</h2><p>Every step of the program in order; click on the head of a column to sort by it. An int8 "
+        "value of the output is worth 2^e. const.: weights and tables, in flash; activ.: the output, in RAM."
+        f"{timed}</p>" + _table("layers", head, [_layer(row, most) for row in rows])
     )
 
 
@@ -199,7 +200,8 @@ def _arena(report: Report) -> str:
         parts.append(f'<text class="soft" x="{x:.1f}" y="{height - bottom + 18}" font-size="12" text-anchor="middle">')
         parts.append(f"{step}</text>")
     for bar in report.bars:
-        parts.append(_block(bar, left, column, height - bottom, scale))
+        free = min([other.first for other in report.bars if _covers(other, bar)], default=bar.last + 1)
+        parts.append(_block(bar, left, column, height - bottom, scale, free))
     text = (
         f"<h2>Arena over time</h2><p>{number(report.arena_bytes)} bytes of RAM hold all activations: upwards the "
         "address, to the right the steps. Point at a block to read what it holds.</p>"
@@ -207,12 +209,20 @@ def _arena(report: Report) -> str:
     return f'{text}<svg id="arena" viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
 
 
-def _block(bar: Bar, left: float, column: float, floor: float, scale: float) -> str:
+def _covers(other: Bar, bar: Bar) -> bool:
+    """Whether `other` begins later than `bar` in a part of its memory (a kernel that writes over its input)."""
+    apart = other.offset >= bar.offset + bar.size or bar.offset >= other.offset + other.size
+    return bar.first < other.first <= bar.last and not apart
+
+
+def _block(bar: Bar, left: float, column: float, floor: float, scale: float, free: int) -> str:
+    """One block of the arena; its label has room up to step `free`."""
     x, y = left + bar.first * column, floor - (bar.offset + bar.size) * scale
     width, height = (bar.last - bar.first + 1) * column, bar.size * scale
     label = ""
-    if height > 13 and width > 60:
-        room = int(width / 6.6)
+    room = (free - bar.first) * column - 1.5
+    if height > 13 and room > 40:
+        room = int(room / 6.4)
         label = (
             f'<text x="{x + 5:.1f}" y="{y + height / 2 + 4:.1f}" font-size="11">{escape(shown(bar.label, room))}</text>'
         )

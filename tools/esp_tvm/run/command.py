@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Sequence
 
 from ..compile.import_onnx import import_onnx
 from ..data import load_samples
@@ -11,6 +11,7 @@ from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..report.host_log import LoggingProgram
+from ..report.names import find_layer, layer_lines
 from .compare import compare_with_references, print_comparison
 from .host import HostProgram
 
@@ -39,12 +40,20 @@ def run_project(
     return 0 if comparison.equal else 1
 
 
-def debug(target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None) -> int:
-    """Run the reference in TVM's debug executor, print the outputs and where the dump lies."""
+def debug(
+    target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None, layers: Sequence[str] = ()
+) -> int:
+    """Run the reference in TVM's debug executor, print the outputs and where the dump lies.
+
+    layers: names of layers to print: an ONNX tensor or node, a TVM node, or a function of the generated C
+    """
     module = debug_onnx_model(target_chip, model_path, img_path, dump_root)
     for index in range(module.get_num_outputs()):
         values = module.get_output(index).numpy().reshape(-1)
         text = " ".join(f"{value:.6g}" for value in values[:16]) + (" ..." if values.size > 16 else "")
         print(f"output {index}: {text}")
+    for name in layers:
+        for entry in find_layer(module.names, name):
+            print("\n".join(layer_lines(entry, module.debug_get_output(entry["tvm_index"]).numpy())))
     print(f"TVM's debug dump: {shown(module._dump_path, 400)}")
     return 0

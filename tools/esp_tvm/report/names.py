@@ -1,0 +1,79 @@
+"""Which ONNX tensor is which node of TVM's graph and which call in the generated C."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import zlib
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from ..compile.partition import Partitioned
+from ..errors import UserError
+from ..naming import shown
+from .trace import layer_text
+
+FILE_NAME = "names.json"
+
+
+def name_map(graph_json: str, partitioned: Partitioned, symbols: Sequence[str]) -> List[Dict[str, Any]]:
+    """One entry per kernel call: tensor, nodes (of the ONNX model), tvm_node, call, operator, dtype, shape, exponent.
+
+    tvm_index: the node's place in TVM's graph; names such as `reshape_nop` stand there more than once
+
+    graph_json: of a graph whose last outputs are those of the calls `symbols`. Shapes are as in memory.
+    """
+    graph = json.loads(graph_json)
+    heads = graph["heads"][len(graph["heads"]) - len(symbols) :]
+    entries = []
+    for symbol, head in zip(symbols, heads):
+        call = partitioned.calls[symbol]
+        entries.append(
+            {
+                "tensor": call.output.name,
+                "nodes": call.nodes,
+                "tvm_node": graph["nodes"][head[0]]["name"],
+                "tvm_index": head[0],
+                "call": symbol,
+                "operator": call.operator,
+                "dtype": call.output.dtype,
+                "shape": list(call.output.shape),
+                "exponent": call.output.exponent,
+            }
+        )
+    return entries
+
+
+def find_layer(entries: Sequence[Dict[str, Any]], name: str) -> List[Dict[str, Any]]:
+    """The entries whose tensor, node, TVM node or C function is called `name`; an error names the closest."""
+    known: Dict[str, List[Dict[str, Any]]] = {}
+    for entry in entries:
+        names = {entry["tensor"], entry["tvm_node"], entry["call"], entry["call"].replace("tvmgen_default_", "")}
+        for node in entry["nodes"]:
+            names |= {node, node.split('"')[1] if node.count('"') > 1 else node}
+        for one in names - {""}:
+            known.setdefault(one, []).append(entry)
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, 3, 0.3) or sorted(known)[:3]
+    raise UserError(
+        f"no layer is called '{shown(name)}'; the closest are " + ", ".join(f"'{shown(one, 80)}'" for one in close)
+    )
+
+
+def layer_lines(entry: Dict[str, Any], values: np.ndarray, count: int = 16) -> List[str]:
+    """What a layer computed, in the form of the trace, and its first values as integers and real numbers."""
+    call = {"operator": entry["operator"], "nodes": entry["nodes"], "output": entry}
+    flat = np.ascontiguousarray(values).reshape(-1)
+    more = " ..." if flat.size > count else ""
+    lines = [
+        layer_text(call),
+        f"  ONNX tensor '{shown(entry['tensor'])}', TVM node '{entry['tvm_node']}', in C {entry['call']}",
+        f"  {flat.nbytes} bytes in memory, CRC-32 {zlib.crc32(flat.tobytes()):08x}",
+        "  first values: " + " ".join(f"{value:g}" for value in flat[:count]) + more,
+    ]
+    if entry["exponent"] is not None:
+        real = flat[:count].astype(np.float64) * 2.0 ** entry["exponent"]
+        lines.append(f"  times 2^{entry['exponent']}: " + " ".join(f"{value:g}" for value in real) + more)
+    return lines
