@@ -286,7 +286,18 @@ def _pools() -> List[OnnxCase]:
     ]
 
 
-ONNX_CASES: List[OnnxCase] = [*_binary(), *_unary(), *_reductions(), *_moves(), *_resizes(), *_pools()]
+# The other half of the table, which is made of the same rows.
+from onnx_layers import LAYER_CASES  # noqa: E402
+
+ONNX_CASES: List[OnnxCase] = [
+    *_binary(),
+    *_unary(),
+    *_reductions(),
+    *_moves(),
+    *_resizes(),
+    *_pools(),
+    *LAYER_CASES,
+]
 
 
 def by_operator(cases: Sequence[OnnxCase] = ONNX_CASES) -> Dict[str, List[OnnxCase]]:

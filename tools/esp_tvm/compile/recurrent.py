@@ -113,7 +113,9 @@ def _lp_normalization(inputs, attr, params):
     """x / its L1 or L2 norm along an axis; TVM's importer does not know it."""
     x, axis = inputs[0], int(attr.get("axis", -1))
     if int(attr.get("p", 2)) == 1:
-        return relay.divide(x, relay.sum(relay.abs(x), axis=axis, keepdims=True))
+        # TVM generates no C for the absolute value of floats.
+        size = relay.maximum(x, relay.negative(x))
+        return relay.divide(x, relay.sum(size, axis=axis, keepdims=True))
     return relay.divide(x, relay.sqrt(relay.sum(relay.multiply(x, x), axis=axis, keepdims=True)))
 
 

@@ -403,7 +403,6 @@ class _Grouper:
         self.taken |= nodes
         return layer
 
-
     def cluster(self, kind: str, found: Optional[Tuple[List[int], str]]) -> Optional[Layer]:
         """The layer of a group of nodes that one kernel computes (see `clusters`), with what is fused behind it."""
         if found is None:

@@ -78,4 +78,6 @@ def _channelwise(writer, layer: Layer, nodes: List[onnx.NodeProto]) -> None:
     exponents = exponents + writer.exponents[layer.inputs[0]]
     whole = np.floor(offset.reshape(-1) * np.exp2(-exponents.astype(np.float64)) + 0.5).reshape(factor.shape)
     scale = np.exp2(exponents.astype(np.float64)).astype(np.float32)
-    nodes[1].input[place[1]] = writer.dequantized_constant(nodes[1].input[place[1]], whole.astype(np.int32), scale, axis)
+    nodes[1].input[place[1]] = writer.dequantized_constant(
+        nodes[1].input[place[1]], whole.astype(np.int32), scale, axis
+    )
