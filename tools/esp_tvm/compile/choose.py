@@ -10,8 +10,9 @@ from .aot import Lowered, Value
 from .memory_plan import plan_memory
 from .operators.base import INT8
 from .partition import Partitioned
-from .variants import VARIANTS, Choice, Choices
+from .variants import VARIANTS, Choice, Choices, QuantizeNhwc
 
+_TO_NHWC = (0, 2, 3, 1)
 # The result has the range of the input.
 _KEEP_RANGE = ("reshape", "transpose", "max_pool2d")
 
@@ -49,10 +50,16 @@ def choose(lowered: Lowered, partitioned: Partitioned) -> Choices:
             leanest = min(fitting, key=lambda variant: variant.scratch(call))
             choices.steps[index] = Choice(call, leanest, low, high)
             _fuse(index, lowered, partitioned, choices)
+        elif call is not None and call.operator == "quantize" and QuantizeNhwc().fits(call):
+            following = _only_next(index, lowered)
+            behind = partitioned.calls.get(lowered.steps[following].symbol) if following else None
+            if behind is not None and behind.operator == "transpose" and tuple(behind.attributes["axes"]) == _TO_NHWC:
+                choices.steps[index] = Choice(call, QuantizeNhwc())
+                choices.fused[index] = following
     least = plan_memory(lowered, partitioned, choices).arena_bytes
     for choice in sorted(choices.steps.values(), key=lambda one: one.call.inputs[0].bytes):
         lean = choice.variant
-        for variant in VARIANTS[choice.call.operator]:
+        for variant in VARIANTS.get(choice.call.operator, ()):
             if variant is lean or not variant.fits(choice.call):
                 continue
             choice.variant = variant
@@ -62,12 +69,17 @@ def choose(lowered: Lowered, partitioned: Partitioned) -> Choices:
     return choices
 
 
-def _fuse(index: int, lowered: Lowered, partitioned: Partitioned, choices: Choices) -> None:
-    """Let the addition that follows a convolution, and alone needs its result, compute the convolution too."""
+def _only_next(index: int, lowered: Lowered) -> Optional[int]:
+    """The next step, if it alone needs what step `index` computes."""
     result = lowered.steps[index].results[0]
     users = [i for i, step in enumerate(lowered.steps) if result in step.arguments]
-    addition: Optional[int] = users[0] if len(users) == 1 else None
-    if addition != index + 1 or result.kind != "value" or not choices.steps[index].variant.fuses_add:
+    return index + 1 if users == [index + 1] and result.kind == "value" else None
+
+
+def _fuse(index: int, lowered: Lowered, partitioned: Partitioned, choices: Choices) -> None:
+    """Let the addition that follows a convolution, and alone needs its result, compute the convolution too."""
+    result, addition = lowered.steps[index].results[0], _only_next(index, lowered)
+    if addition is None or not choices.steps[index].variant.fuses_add:
         return
     step = lowered.steps[addition]
     call = partitioned.calls.get(step.symbol)

@@ -231,7 +231,7 @@ class Program:
         else:
             lines.append(f"    /* {fallback_title(self.lowered.fallbacks[index], self.nodes)}: no kernel, TVM's C */")
         if index in self.choices.fused:
-            lines[-1] = lines[-1].replace(" */", ": computed together with the addition that follows */")
+            lines[-1] = lines[-1].replace(" */", ": computed together with the next step */")
             return lines
         choice = self.choices.at(index)
         if choice is not None:
@@ -331,7 +331,8 @@ def variant_function(call: KernelCall, choice: Choice, emitter: Emitter) -> str:
     """The C function of a faster kernel: its input, the addend where an addition is fused, output, scratch memory."""
     names = ["input"] if choice.addition is None else ["input", "addend"]
     choice.variant.emit(choice.call, choice, emitter, names, "output")
-    signature = [f"int8_t *{name}" for name in [*names, "output"]]
+    signature = [f"{C_TYPES[choice.call.inputs[0].dtype]} *input"]
+    signature += [f"int8_t *{name}" for name in [*names[1:], "output"]]
     if choice.variant.scratch(choice.call):
         signature.append("void *scratch")
     return _function(call, signature, emitter)

@@ -350,6 +350,22 @@ class GlobalAverage(Variant):
         c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
 
 
+class QuantizeNhwc(Variant):
+    """Quantization and the change of layout behind it in one, without a tensor between them. Only fused."""
+
+    operator = "quantize"
+    kernel = "esp_dl_quantize_s8_nhwc"
+
+    def fits(self, call):
+        return len(call.output.shape) == 4
+
+    def emit(self, call, choice, c, inputs, output):
+        n, channels, h, w = call.output.shape
+        shape = {"n": n, "h": h, "w": w, "c": channels}
+        parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, exponent=call.attributes["exponent"])
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
+
+
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": [Conv2d6x2(), Conv2d3x4()],
@@ -393,14 +409,15 @@ class Choice:
 class Choices:
     """steps: index of a step -> its variant (no entry: the plain kernel).
 
-    fused: index of a convolution -> index of the addition that computes it as well
+    fused: index of a convolution -> index of the addition that computes it as well, or of a quantize -> index of the
+    transpose behind it
     """
 
     steps: Dict[int, Choice] = field(default_factory=dict)
     fused: Dict[int, int] = field(default_factory=dict)
 
     def fused_with(self, index: int) -> Optional[int]:
-        """The convolution that is computed by the addition at `index`."""
+        """The step that is computed together with the one at `index`."""
         return next((conv for conv, add in self.fused.items() if add == index), None)
 
     def at(self, index: int) -> Optional[Choice]:
