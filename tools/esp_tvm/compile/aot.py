@@ -11,6 +11,7 @@ import tvm
 from tvm import relay, tir
 
 from ..errors import UserError
+from ..naming import one_line
 from .import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
 
@@ -94,16 +95,25 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
                 executor=executor,
                 mod_name="default",
             )
-        except tvm.error.TVMError as error:
-            raise UserError(
-                f"TVM cannot compile what has no kernel in this model: {str(error).strip().splitlines()[-1]}"
-            )
+        except Exception as error:  # TVM raises anything; what it stumbles on is the user's model.
+            lines = str(error).strip().splitlines()
+            why = one_line(lines[-1] if lines else type(error).__name__, 200)
+            raise UserError(f"TVM cannot compile what has no kernel in this model: {why}")
     functions = {
         var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }
     lowered = _read_main(functions, partitioned, imported)
     lowered.fallbacks = _fallbacks(lowered, partitioned, target, context)
     lowered.fallback_source, lowered.fallback_constant_bytes = _fallback_source(library.lib)
+    packed = re.search(r"TVMBackendGetFuncFromEnv|TVMFuncCall|tvm_contrib_\w+", lowered.fallback_source)
+    if packed:
+        named = [
+            o for f in lowered.fallbacks.values() for o in f.operators if f.symbol in _callers(lowered.fallback_source)
+        ]
+        raise UserError(
+            f"no kernel computes {', '.join(dict.fromkeys(named)) or 'an operator of this model'}, "
+            "and TVM's C for it needs TVM's runtime library, which the chip does not have"
+        )
     if "TVMBackendAllocWorkspace" in lowered.fallback_source:  # what is small lies on the stack
         own = [_scratch(f) for name, f in functions.items() if name != "__tvm_main__"]
         lowered.scratch_bytes = max(own, default=0)
@@ -168,7 +178,8 @@ def _walk(body: tir.Stmt, visit) -> None:
     elif isinstance(body, tir.Evaluate):
         _calls(body.value, visit)
     else:
-        raise AssertionError(f"main has a statement this reader does not know: {type(body).__name__}")
+        # TVM copies where a result is an input, or two results are one.
+        raise UserError("an output of this model is only a copy of an input or of another output; remove it")
 
 
 def _calls(value, visit) -> None:
@@ -296,6 +307,12 @@ def _fallback_source(library) -> Tuple[str, int]:
         )
     parts += [f"static int32_t {name}({params}) {{\n{body}}}\n" for name, params, body in blocks]
     return "\n".join(parts), sum(_C_SIZES[c_type] * int(size) for c_type, _, size, _ in constants)
+
+
+def _callers(source: str) -> List[str]:
+    """The functions in TVM's C that call functions of TVM's runtime library."""
+    blocks = re.findall(r"(?ms)^static int32_t (\w+)\([^)]*\) \{\n(.*?)^\}\n", source)
+    return [name for name, body in blocks if re.search(r"TVMBackendGetFuncFromEnv|TVMFuncCall", body)]
 
 
 _C_SIZES = {"float": 4, "double": 8, "bool": 1, **{f"{u}int{b}_t": b // 8 for u in ("", "u") for b in (8, 16, 32, 64)}}

@@ -174,6 +174,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
         nodes.append(Node(index, node.name, node.op_type, list(node.input), list(node.output)))
     safe = _with_safe_names(model, {port.name: port.c_name for port in inputs + outputs})
     shapes = {port.c_name: port.shape for port in inputs}
+    _refuse_what_changes(model)
     _refuse_inexact_resize(model)
     fix_importer()
     try:
@@ -200,6 +201,23 @@ def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:
                 f"output '{shown(port.name)}': TVM makes it {type_.dtype}{list(shape)}, "
                 f"the model says {port.dtype}{list(port.shape)}; TVM does not know an operator in this form"
             )
+
+
+_RANDOM = "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
+
+
+def _refuse_what_changes(model: onnx.ModelProto) -> None:
+    """What is random, or belongs to training: TVM would import some of it as something else."""
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        training = node.op_type == "BatchNormalization" and attributes.get("training_mode", 0)
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
+            training = bool(np.any(constants.get(node.input[2], True)))
+        if training:
+            raise UserError(f"node '{shown(node.name)}' ({node.op_type}) is in training mode; export for inference")
+        if node.op_type in _RANDOM:
+            raise UserError(f"node '{shown(node.name)}' ({node.op_type}) makes random numbers; nothing can be compared")
 
 
 def _refuse_inexact_resize(model: onnx.ModelProto) -> None:

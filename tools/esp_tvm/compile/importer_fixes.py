@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import List
 
+import numpy as np
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
@@ -35,6 +36,23 @@ def _reduce(cls, inputs, attr, params):
     return cls.run_calculation([x], axes, attr.get("keepdims", True))
 
 
+def _clip(cls, inputs, attr, params):
+    """TVM forgets a bound that is constant where the other one is missing."""
+    x = inputs[0]
+    dtype = frontend.infer_type(x).checked_type.dtype
+    bounds = [inputs[i] if len(inputs) > i else None for i in (1, 2)]
+    constant = [isinstance(bound, relay.Constant) for bound in bounds]
+    if dtype.startswith("float") and all(c or b is None for c, b in zip(constant, bounds)):
+        low, high = (None if b is None else float(b.data.numpy().reshape(-1)[0]) for b in bounds)
+        if low is None and high is None:
+            return x
+        limit = float(np.finfo(dtype).max)
+        return relay.clip(x, -limit if low is None else low, limit if high is None else high)
+    for bound, apply in zip(bounds, (relay.maximum, relay.minimum)):
+        x = x if bound is None else apply(x, bound)
+    return x
+
+
 class _LpNormalization(frontend.OnnxOpConverter):
     """x divided by its norm along one axis."""
 
@@ -55,6 +73,7 @@ _ADDED = {"LpNormalization": _LpNormalization}
 def fix_importer() -> None:
     """Put the importer right; done once."""
     frontend.Reduce._impl_v13 = classmethod(_reduce)
+    frontend.Clip._impl_v11 = classmethod(_clip)
     original = frontend._get_convert_map
 
     def convert_map(opset):
