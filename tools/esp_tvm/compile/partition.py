@@ -17,7 +17,7 @@ from .operators.base import Operand
 from .operators.lookup import collapse_unary
 from .operators.normalize import collapse_normalization
 from .operators.moves import wrap_concatenations
-from .recurrent import unroll
+from .recurrent import quantize_directions, unroll
 from .rewrites import after_layout, before_layout, settle
 
 COMPILER = "esp"
@@ -104,7 +104,7 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
     """Layout NHWC and a normal form in which the patterns match."""
     mod = relay.transform.InferType()(mod)
     mod = rewrite_main(mod, Normalize())
-    mod = convert_layout(before_layout(mod))
+    mod = convert_layout(before_layout(quantize_directions(mod)))
     mod = settle(simplify_layout(after_layout(mod)))
     return rewrite_main(mod, _OwnDequantize())
 

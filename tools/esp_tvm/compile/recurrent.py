@@ -138,6 +138,40 @@ def converters() -> Iterator[None]:
         frontend._get_convert_map = original
 
 
+class _QuantizeDirections(relay.ExprMutator):
+    """quantize(concatenate(directions)) with each direction quantized on its own: the same values, from kernels."""
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        x = call.args[0] if call.args else None
+        if is_call(call, "qnn.quantize") and is_call(x, "concatenate") and isinstance(x.args[0], relay.Tuple):
+            parts = list(x.args[0].fields)
+            if all(is_call(part, *map(relay_name, GATES)) for part in parts):
+                parameters = call.args[1:]
+                made = []
+                for part in parts:
+                    quantized = relay.Call(
+                        call.op, [self.visit(part), *parameters], call.attrs, call.type_args, call.span
+                    )
+                    real = relay.qnn.op.dequantize(quantized, *parameters)
+                    made.append(relay.Call(real.op, real.args, real.attrs, real.type_args, call.span))
+                whole = relay.concatenate(made, axis=int(x.attrs.axis))
+                whole = relay.Call(whole.op, whole.args, whole.attrs, whole.type_args, x.span)
+                return relay.Call(call.op, [whole, *parameters], call.attrs, call.type_args, call.span)
+        return super().visit_call(call)
+
+
+def quantize_directions(mod: tvm.IRModule) -> tvm.IRModule:
+    """Let the kernels of both directions write int8."""
+    return rewrite_main(mod, _QuantizeDirections()) if _recurrent_calls(mod) else mod
+
+
+def _recurrent_calls(mod: tvm.IRModule) -> List[relay.Call]:
+    found: List[relay.Call] = []
+    names = [relay_name(kind) for kind in GATES]
+    relay.analysis.post_order_visit(mod["main"].body, lambda e: found.append(e) if is_call(e, *names) else None)
+    return found
+
+
 class _Unroll(relay.ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         args = [self.visit(arg) for arg in call.args]
@@ -160,8 +194,4 @@ class _Unroll(relay.ExprMutator):
 
 def unroll(mod: tvm.IRModule) -> tvm.IRModule:
     """What no kernel took, step by step in Relay's own operators."""
-    found = []
-    relay.analysis.post_order_visit(
-        mod["main"].body, lambda e: found.append(e) if is_call(e, *map(relay_name, GATES)) else None
-    )
-    return rewrite_main(mod, _Unroll()) if found else mod
+    return rewrite_main(mod, _Unroll()) if _recurrent_calls(mod) else mod
