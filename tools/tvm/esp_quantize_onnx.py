@@ -9,6 +9,31 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from esp_tvm import cli  # noqa: E402
 
+PASSES = {
+    "per_channel": "one weight scale per output channel",
+    "equalize": "even out the ranges of a tensor's channels",
+    "centre": "store what is never negative minus a constant, where that helps",
+    "correct_bias": "let biases take what rounding does to the mean",
+    "fit": "round weights so that their errors make up for each other",
+}
+
+
+def evaluate(args, result):
+    """The lines of the evaluation; writes <output_model>.evaluation.json and .svg."""
+    from esp_tvm.data import load_samples
+    from esp_tvm.model import inputs_of, load_model
+    from esp_tvm.quantize.evaluation import lines, load_labels, noise_by_layer, write_json, write_picture
+    from esp_tvm.quantize.judge import judge
+
+    real = load_model(args.input_model)
+    samples = load_samples(args.evaluate, inputs_of(real))
+    labels = load_labels(args.labels, min(len(array) for array in samples.values())) if args.labels else None
+    judgement = judge(real, load_model(args.output_model), samples, labels)
+    layers = noise_by_layer(result.state, samples)
+    write_json(f"{args.output_model}.evaluation.json", judgement, layers)
+    write_picture(f"{args.output_model}.evaluation.svg", layers)
+    return lines(judgement, layers)
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,19 +45,18 @@ def main():
         help=".npy with N samples of the input; .npz or folder keyed by input name for several inputs",
     )
     parser.add_argument(
-        "--per_channel", type=cli.boolean, default=True, help="one weight scale per output channel (default true)"
-    )
-    parser.add_argument(
         "--method", default="auto", help="auto (default), minmax, percentile, mse or entropy: scales of activations"
     )
     parser.add_argument(
         "--percentile", type=float, default=99.99, help="share of the values that --method percentile covers"
     )
-    parser.add_argument(
-        "--equalize", type=cli.boolean, default=True, help="even out the channels' ranges (default true)"
-    )
-    parser.add_argument("--fit", type=cli.boolean, default=True, help="fit weights and biases (default true)")
+    for name, what in PASSES.items():
+        parser.add_argument(f"--{name}", type=cli.boolean, default=True, help=f"{what} (default true)")
+    parser.add_argument("--evaluate", help="samples like --calibrate_dataset: judge the result on them")
+    parser.add_argument("--labels", help=".npy with one whole number per evaluation sample: also tell the accuracy")
     args = parser.parse_args()
+    if args.labels and not args.evaluate:
+        parser.error("--labels needs --evaluate")
 
     from esp_tvm.quantize import quantize_onnx
 
@@ -40,13 +64,13 @@ def main():
         args.input_model,
         args.output_model,
         args.calibrate_dataset,
-        args.per_channel,
-        args.method,
-        args.percentile,
-        args.equalize,
-        args.fit,
+        method=args.method,
+        percentile=args.percentile,
+        **{name: getattr(args, name) for name in PASSES},
     )
     print(result.table())
+    if args.evaluate:
+        print("\n".join(evaluate(args, result)))
 
 
 if __name__ == "__main__":

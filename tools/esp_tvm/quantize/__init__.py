@@ -11,7 +11,7 @@ import onnx
 from ..data import load_samples
 from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
-from .auto import Passes, optimize
+from .auto import Passes, State, optimize
 from .calibrate import LOCAL_METHODS, calibrate
 from .graph import Network, read_network
 from .report import Noise, measure, table
@@ -34,6 +34,11 @@ class Quantized:
     noise: Dict[str, Noise]
     effects: List[Tuple[str, float]]
 
+    @property
+    def state(self) -> State:
+        """The quantization without its model."""
+        return State(self.network, self.exponents, self.weights, self.effects)
+
     def table(self) -> str:
         """The lines people read."""
         lines = table(self.network, self.exponents, self.noise)
@@ -50,6 +55,8 @@ def quantize_onnx(
     percentile: float = 99.99,
     equalize: bool = True,
     fit: bool = True,
+    centre: bool = True,
+    correct_bias: bool = True,
 ) -> Quantized:
     """Quantize the float model in `input_model` on the samples in `calibrate_dataset`; write `output_model`.
 
@@ -57,7 +64,9 @@ def quantize_onnx(
     method: how exponents of activations are chosen, one of `METHODS`; auto: by their effect on the outputs
     percentile: the share of values (in percent) that `method="percentile"` covers
     equalize: give every channel of a tensor the range that int8 has
-    fit: round weights so that their errors make up for each other, and correct biases
+    centre: store what is never negative minus a constant, where that helps
+    correct_bias: biases take what rounding the weights does to the mean of a layer's result
+    fit: round weights so that their errors make up for each other and for the noise of the layers before
     """
     if method not in METHODS:
         raise UserError(f"'{method}' is not a calibration method; choose one of {', '.join(METHODS)}")
@@ -65,7 +74,7 @@ def quantize_onnx(
         raise UserError(f"percentile {percentile}: give a number above 0, at most 100")
     model = load_model(input_model)
     samples = load_samples(calibrate_dataset, inputs_of(model))
-    passes = Passes(per_channel, method, percentile, equalize, fit)
+    passes = Passes(per_channel, method, percentile, equalize, centre, correct_bias, fit)
     result = quantize_model(model, samples, passes, input_model)
     save_model(result.model, output_model)
     return result

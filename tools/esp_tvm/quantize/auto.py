@@ -15,7 +15,7 @@ import numpy as np
 
 from .calibrate import Histogram, Progress, choose_exponent, choose_exponents, covering_exponent
 from .centre import candidates, chains, shift_network
-from .equalize import Channels, channel_ranges, choose_factors, scale_network
+from .equalize import Channels, channel_ranges, choose_factors, scalable_groups, scale_network
 from .fit import fit_layer
 from .graph import Network, describe_layer
 from .simulate import Simulator, decibels
@@ -24,11 +24,12 @@ from .weights import Weights, quantize_weights, real_weights
 # Clipping beyond this share of the largest value costs less than the finer steps gain, in most tensors.
 CLIP = 0.85
 STRENGTHS = (0.5, 0.75, 1.0)
+STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
 # A change must lower the noise by this share: less is chance, and would only fit the samples at hand.
 WORTH = 0.99
 RIDGE = 10.0
-# Samples that exponents are tried on; weights are fitted to all that the simulator has.
-SEARCH_SAMPLES = 40
+# Things are tried on as many samples as make this many activations, within bounds; weights are fitted to all.
+SEARCH_ACTIVATIONS, SEARCH_SAMPLES = 5_000_000, (32, 128)
 # What makes the noise this much larger once is not tried again.
 HOPELESS = 1.15
 
@@ -138,6 +139,12 @@ def _per_input(weights: np.ndarray, means: np.ndarray) -> Tuple[np.ndarray, np.n
     return sums, np.repeat(means.reshape(groups, -1), len(sums) // groups, axis=0)
 
 
+def _search_samples(network: Network) -> int:
+    """How many samples to try things on."""
+    each = sum(int(np.prod(network.shapes.get(layer.output, ()))) for layer in network.layers)
+    return int(np.clip(SEARCH_ACTIVATIONS // max(each, 1), *SEARCH_SAMPLES))
+
+
 # --- equalization -----------------------------------------------------------------------------------------
 
 
@@ -148,7 +155,7 @@ def _equalize(
     channels = Channels(state.network)
     ranges = channel_ranges(channels, simulator.reference, CLIP)
     best, chosen = state, None
-    few = simulator.subset(SEARCH_SAMPLES)
+    few = simulator.subset(_search_samples(state.network))
     least = few.noise_of(state)
     with Progress("equalizing", len(STRENGTHS)) as progress:
         for strength in STRENGTHS:
@@ -162,8 +169,45 @@ def _equalize(
                 best, chosen, least = candidate, factors, noise
             progress.step()
     if chosen is None:
+        chosen = np.ones(channels.count)
+    if passes.search:
+        chosen = _stretch(best, few, state.network, channels, chosen, least, passes)
+    if np.all(chosen == 1.0):
         return state, simulator
-    return best, simulator.scaled(best.network, channels, chosen)
+    network = scale_network(state.network, channels, chosen)
+    simulator = simulator.scaled(network, channels, chosen)
+    return State(network, best.exponents, rounded_weights(network, best.exponents, simulator, passes)), simulator
+
+
+def _stretch(
+    state: State,
+    few: Simulator,
+    network: Network,
+    channels: Channels,
+    factors: np.ndarray,
+    least: float,
+    passes: Passes,
+) -> np.ndarray:
+    """`factors` with each tensor as a whole a little larger (finer steps, more clipped) or smaller, where that helps.
+
+    state: `network` with `factors` in; few: a simulator of `network`; least: the noise of `state`.
+    """
+    groups = scalable_groups(channels, network)
+    roots = channels.find(np.arange(channels.count))
+    with Progress("stretching", len(groups)) as progress:
+        for group in groups:
+            best = factors
+            for stretch in STRETCHES:
+                tried = np.where(np.isin(roots, group), factors * stretch, factors)
+                scaled_network = scale_network(network, channels, tried, model_too=False)
+                scaled = few.scaled(scaled_network, channels, tried)
+                weights = rounded_weights(scaled_network, state.exponents, scaled, passes)
+                noise = scaled.noise_of(State(scaled_network, state.exponents, weights))
+                if noise < least * WORTH:
+                    best, least = tried, noise
+            factors = best
+            progress.step()
+    return factors
 
 
 def _rescaled(
@@ -185,7 +229,7 @@ def _rescaled(
 
 def _centre(state: State, simulator: Simulator, passes: Passes) -> Tuple[State, Simulator]:
     """Lower the tensors of each chain by the constant that leaves least noise, where one helps."""
-    few = simulator.subset(SEARCH_SAMPLES)
+    few = simulator.subset(_search_samples(state.network))
     least = few.noise_of(state)
     found = chains(state.network)
     with Progress("centering", len(found)) as progress:
@@ -234,7 +278,7 @@ def _search(state: State, simulator: Simulator, reweigh, hopeless: Set, sweeps: 
     for name in network.integers:
         if network.root(name) not in fixed:
             groups.setdefault(network.root(name), []).append(name)
-    simulator = simulator.subset(SEARCH_SAMPLES)
+    simulator = simulator.subset(_search_samples(state.network))
     # What is clipped at an output is lost for good, and more of it in samples that are not at hand.
     for name in simulator.objectives():
         root = network.root(name)

@@ -7,7 +7,7 @@ computes the same as before. With it a power-of-two exponent per tensor costs no
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Dict, List, Set
 
 import numpy as np
 import onnx
@@ -125,10 +125,15 @@ class Channels:
         return ids.reshape(shape)
 
 
-def scale_network(network: Network, channels: Channels, factors: np.ndarray) -> Network:
-    """The same function with every channel multiplied by the factor of its group; factors: [channels.count]."""
-    model = onnx.ModelProto()
-    model.CopyFrom(network.model)
+def scale_network(network: Network, channels: Channels, factors: np.ndarray, model_too: bool = True) -> Network:
+    """The same function with every channel multiplied by the factor of its group; factors: [channels.count].
+
+    model_too: False leaves the ONNX model as it is, for a network that is only tried out.
+    """
+    model = network.model
+    if model_too:
+        model = onnx.ModelProto()
+        model.CopyFrom(network.model)
     constants = dict(network.constants)
     layers: List[Layer] = []
     for layer in network.layers:
@@ -148,7 +153,8 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray) -> 
             weights = weights * (ours[:, None] / theirs[None, :])
         layer.weights = weights.astype(np.float32)
         layer.bias = (layer.bias * ours).astype(np.float32)
-        own_constants(model.graph, layer, constants)
+        if model_too:
+            own_constants(model.graph, layer, constants)
     return Network(**{**vars(network), "model": model, "constants": constants, "layers": layers})
 
 
@@ -174,6 +180,22 @@ def own_constants(graph: onnx.GraphProto, layer: Layer, constants: Dict[str, np.
         main.input[2] = own(main.input[2], layer.bias)
     elif main.op_type != "MatMul" and np.any(layer.bias):
         main.input[2:] = [own(f"{old}_bias", layer.bias)]
+
+
+def scalable_groups(channels: Channels, network: Network) -> List[np.ndarray]:
+    """For each tensor whose channels can be scaled, with all that is tied to it: the groups of its channels."""
+    pinned = int(channels.find(np.zeros(1, np.int64))[0])
+    tensors: List[Set[int]] = []
+    for layer in network.layers:
+        if layer.rule is None or layer.weights is None or layer.output not in channels.ids:
+            continue
+        groups = set(channels.find(channels.output_ids(layer)).tolist()) - {pinned}
+        for other in [t for t in tensors if t & groups]:
+            groups |= other
+            tensors.remove(other)
+        if groups:
+            tensors.append(groups)
+    return [np.array(sorted(groups)) for groups in tensors]
 
 
 # --- which factors ----------------------------------------------------------------------------------------
