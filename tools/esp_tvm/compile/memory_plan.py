@@ -193,8 +193,10 @@ class _Planner:
     def _leads(self, index: int, block: Block) -> None:
         """Let the block of a result overlap the input it is computed from."""
         lead = self.choices.lead(index)
+        if lead is None:
+            return
         value = self.lowered.steps[index].arguments[0]
-        if lead is not None and self.choices.fused_with(index) is None and self._dies(value, index):
+        if self.choices.fused_with(index) is None and self._dies(value, index):
             block.leads[self.where[value]] = lead
 
     def fallback_scratch(self) -> Optional[Block]:

@@ -42,6 +42,7 @@ class ConvTranspose2d(Operator):
         exponents = np.tile(constant.exponents.reshape(-1), outputs // constant.exponents.size)
         bias = base.read_bias(bias, outputs, exponents + x.exponent)
         weights, bias, shift = base.requantize_shift(weights, bias, output.exponent - x.exponent - exponents)
+        padding, extra = _ends(attrs)
         return Parsed(
             [x],
             output,
@@ -50,9 +51,9 @@ class ConvTranspose2d(Operator):
                 "bias": bias,
                 "shift": shift,
                 "strides": tuple(int(v) for v in attrs.strides),
-                "padding": tuple(int(v) for v in attrs.padding),
+                "padding": padding,
                 "dilation": tuple(int(v) for v in attrs.dilation),
-                "output_padding": tuple(int(v) for v in attrs.output_padding),
+                "output_padding": extra,
                 "groups": groups,
                 "clamp": clamp,
             },
@@ -102,3 +103,13 @@ def _as_ohwi(values: np.ndarray, layout: str, groups: int) -> np.ndarray:
     weights = values.transpose([layout.index(letter) for letter in "IOHW"])
     weights = weights.reshape(groups, i // groups, o, h, w).transpose(0, 2, 3, 4, 1)
     return np.ascontiguousarray(weights.reshape(groups * o, h, w, i // groups))
+
+
+def _ends(attrs) -> tuple:
+    """(padding, output_padding): less than no padding at the end, as output_shape makes it, adds to the result."""
+    padding = [int(v) for v in attrs.padding]
+    extra = [int(v) for v in attrs.output_padding]
+    if min(padding[:2]) < 0:
+        raise Refusal("its result is larger than what it computes, on its first side too")
+    extra = [more - min(end, 0) for more, end in zip(extra, padding[2:])]
+    return (*padding[:2], *(max(end, 0) for end in padding[2:])), tuple(extra)
