@@ -22,10 +22,17 @@ static void esp_dl_conv2d_finish(const int32_t *sums, int32_t pixels, const esp_
         return;
     }
     addend += o;
+    /* Copies: a store of int8 may change all that a pointer reaches, so the compiler would load them every time. */
+    const int32_t factor_a = 1 << add->shift_a, factor_b = 1 << add->shift_b, half = esp_dl_half(add->shift);
+    const int32_t last_shift = add->shift, last_min = add->min, last_max = add->max;
     for (const int32_t *end = sums + pixels; sums != end; sums++) {
-        int32_t value = esp_dl_clamp(*sums >> shift, min, max);
-        value = value * (1 << add->shift_a) + *addend * (1 << add->shift_b) + esp_dl_half(add->shift);
-        *output = esp_dl_requantize(value, add->shift, add->min, add->max);
+        int32_t value = esp_dl_clamp(*sums >> shift, min, max) * factor_a + *addend * factor_b + half;
+        if (last_shift >= 0) {
+            value = esp_dl_clamp(value >> last_shift, last_min, last_max);
+        } else {
+            value = esp_dl_requantize(value, last_shift, last_min, last_max);
+        }
+        *output = (int8_t)value;
         output += step;
         addend += step;
     }

@@ -112,8 +112,14 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
 #define STORE(sum, shift, where)                                                                                       \
     do {                                                                                                               \
         int32_t value = (int32_t)(sum) >> (shift);                                                                     \
-        value = value < min ? min : value;                                                                             \
-        *(where) = (int8_t)(value > max ? max : value);                                                                \
+        if (value < min) {                                                                                             \
+            value = min;                                                                                               \
+        }                                                                                                              \
+        if (value > max) {                                                                                             \
+            value = max;                                                                                               \
+        }                                                                                                              \
+        KEEP(value);                                                                                                   \
+        *(where) = (int8_t)value;                                                                                      \
     } while (0)
 
 /* All output channels of six pixels; `pixels` of them exist. */
@@ -121,7 +127,7 @@ static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t
                  int32_t pixels, int8_t *output)
 {
     const int8_t *w = p->weights + 1;
-    const int32_t min = p->min, max = p->max, channels = p->output.c;
+    const int32_t channels = p->output.c;
     for (int32_t o = 0; o < channels; o += 2) {
         const int32_t last = o + 1 < channels ? o + 1 : o;
         const uint32_t *x = columns;
@@ -154,7 +160,10 @@ static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t
         t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
         t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
         if (add == NULL && pixels == PIXELS && last != o) {
-            const int32_t shift0 = p->shift[o], shift1 = p->shift[last];
+            /* Read only now: there are no registers left to hold them during the loops. */
+            const esp_dl_conv2d_t *q = p;
+            KEEP(q);
+            const int32_t min = q->min, max = q->max, shift0 = q->shift[o], shift1 = q->shift[last];
             int8_t *y = output + o;
             STORE(t00, shift0, y);
             STORE(t01, shift1, y + 1);
