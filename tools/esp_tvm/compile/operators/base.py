@@ -21,6 +21,8 @@ from ..layout import has_one_scale, is_call
 
 INT8 = (-128, 127)
 INT32_MAX = 2**31 - 1
+# Beyond it a scale or its inverse is no normal float32.
+MAX_EXPONENT = 126
 
 
 class Refusal(Exception):
@@ -162,7 +164,10 @@ def exponent_of(scale: relay.Expr) -> np.ndarray:
     if not np.all(mantissas == 0.5):
         odd = values[mantissas != 0.5].flat[0]
         raise Refusal(f"the scale {odd:.6g} is not a power of two")
-    return exponents.astype(np.int64) - 1
+    exponents = exponents.astype(np.int64) - 1
+    if np.any(np.abs(exponents) > MAX_EXPONENT):
+        raise Refusal(f"the scale {values.flat[0]:.3g} lies outside 2^-{MAX_EXPONENT} to 2^{MAX_EXPONENT}")
+    return exponents
 
 
 def _zero_point_is_zero(call: relay.Call) -> None:

@@ -372,7 +372,8 @@ class ScatterRows(Operator):
     """ScatterND with constant indices."""
 
     name = "scatter_rows"
-    in_place = True
+    # Only over x, never over the updates, and the plan knows no such difference.
+    in_place = False
 
     def patterns(self):
         return [is_op("scatter_nd")(wildcard(), is_constant(), wildcard())]

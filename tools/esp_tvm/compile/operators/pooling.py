@@ -123,7 +123,7 @@ class AveragePool2d(_Pool2d):
     def more(self, attrs, x, output, attributes):
         shift = output.exponent - x.exponent
         count = int(np.prod(attributes["kernel"]))
-        if abs(shift) > 20 or (count * 128 << abs(shift)) * 2 > base.INT32_MAX:
+        if abs(shift) > 20 or (count * 129 << abs(shift)) * 2 > base.INT32_MAX:
             raise Refusal(f"the sum of {count} values, scaled by 2^{-shift}, does not fit 32 bits")
         return {"count_include_pad": bool(getattr(attrs, "count_include_pad", False)), "shift": shift}
 
