@@ -28,6 +28,7 @@ from .data import load_sample
 from .errors import UserError
 from .files import write_text
 from .model import load_model
+from .naming import one_line
 
 
 def _imported_module(mod: tvm.IRModule, params: Optional[Dict]) -> Imported:
@@ -148,19 +149,29 @@ class NumpyEvaluator:
 
     def _fallback(self, call: relay.Call, arguments: List):
         if call not in self._fallbacks:
-            variables = [_variable_like(arg, i) for i, arg in enumerate(call.args)]
-            function = relay.Function(variables, relay.Call(call.op, variables, call.attrs, call.type_args))
+            variables: List[relay.Var] = []
+            own_args = [_like(arg.checked_type, variables) for arg in call.args]
+            function = relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
             mod = _canonical(tvm.IRModule.from_expr(function))
-            with tvm.transform.PassContext(opt_level=0):
-                executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
-                self._fallbacks[call] = executor.evaluate()
+            try:
+                with tvm.transform.PassContext(opt_level=0):
+                    executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
+                    self._fallbacks[call] = executor.evaluate()
+            except Exception as error:  # TVM raises anything.
+                why = one_line((str(error).strip().splitlines() or [type(error).__name__])[-1], 160)
+                name = getattr(call.op, "name", "an operator")
+                raise UserError(f"no kernel computes {name}, and TVM cannot compute it on this computer: {why}")
         flat = [item for arg in arguments for item in (arg if isinstance(arg, list) else [arg])]
         result = self._fallbacks[call](*flat)
         return [r.numpy() for r in result] if isinstance(result, (list, tuple)) else result.numpy()
 
 
-def _variable_like(expr: relay.Expr, index: int) -> relay.Var:
-    return relay.var(f"x{index}", type_annotation=expr.checked_type)
+def _like(type_, variables: List[relay.Var]) -> relay.Expr:
+    """An expression of this type made of new variables, which are appended: one per tensor, of a tuple too."""
+    if isinstance(type_, tvm.ir.TupleType):
+        return relay.Tuple([_like(field, variables) for field in type_.fields])
+    variables.append(relay.var(f"x{len(variables)}", type_annotation=type_))
+    return variables[-1]
 
 
 # --- TVM on the host --------------------------------------------------------------------------------------

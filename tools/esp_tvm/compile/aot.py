@@ -57,11 +57,15 @@ class Lowered:
 
 @dataclass
 class Fallback:
-    """A step without a kernel: the Relay operators in it and the ONNX nodes they come from."""
+    """A step without a kernel: the Relay operators in it and the ONNX nodes they come from.
+
+    operations: what it costs, the values that its operators compute plus their multiply-accumulates
+    """
 
     symbol: str
     operators: List[str]
     node_indices: List[int]
+    operations: int = 0
 
 
 def _kernel_module(function: relay.Function):
@@ -277,14 +281,15 @@ def _fallbacks(lowered: Lowered, partitioned: Partitioned, target, context: dict
     for (index, step), call in zip(steps, calls if len(calls) == len(steps) else [None] * len(steps)):
         if step.symbol in partitioned.calls:
             continue
-        operators, nodes = [], []
+        operators, nodes, operations = [], [], 0
         if call is not None and "Compiler" not in call.op.attrs.keys():
             inner = _MainCalls()
             inner.visit(call.op.body)
             for one in inner.calls:
                 operators.append(one.op.name)
+                operations += _operations(one)
                 nodes += [n for n in node_indices(one) if n not in nodes]
-        found[index] = Fallback(step.symbol, operators or [step.symbol], sorted(nodes))
+        found[index] = Fallback(step.symbol, operators or [step.symbol], sorted(nodes), operations)
     return found
 
 
@@ -307,6 +312,27 @@ def _fallback_source(library) -> Tuple[str, int]:
         )
     parts += [f"static int32_t {name}({params}) {{\n{body}}}\n" for name, params, body in blocks]
     return "\n".join(parts), sum(_C_SIZES[c_type] * int(size) for c_type, _, size, _ in constants)
+
+
+def _elements(type_) -> int:
+    """Values in a tensor, or in all tensors of a tuple."""
+    if isinstance(type_, tvm.ir.TupleType):
+        return sum(_elements(field) for field in type_.fields)
+    return int(np.prod([int(dim) for dim in type_.shape], dtype=np.int64))
+
+
+def _operations(call: relay.Call) -> int:
+    """What one operator costs: a step per value it computes, or per multiply-accumulate."""
+    name, made = call.op.name, _elements(call.checked_type)
+    if name in ("nn.dense", "nn.batch_matmul", "nn.matmul"):
+        return made * int(call.args[0].checked_type.shape[-1])
+    if "conv" in name and len(call.args) > 1:
+        # Every weight of an output channel is used once per value (transposed: per value of the input).
+        kernel = int(np.prod(call.attrs.kernel_size)) if call.attrs.kernel_size is not None else 1
+        weights = _elements(call.args[1].checked_type)
+        channels = int(call.attrs.channels) if call.attrs.channels is not None else max(weights // kernel, 1)
+        return made * max(weights // channels, 1)
+    return max([made] + [_elements(arg.checked_type) for arg in call.args])
 
 
 def _callers(source: str) -> List[str]:

@@ -59,3 +59,10 @@ class CompiledModel:
     plan: MemoryPlan
     choices: Choices
     trace: str = ""
+
+    def reason(self, fallback: Fallback) -> str:
+        """Why a step has no kernel: what a kernel said against it, or that there is no integer rule."""
+        given = [self.partitioned.refusals[i] for i in fallback.node_indices if i in self.partitioned.refusals]
+        if given:
+            return "; ".join(dict.fromkeys(given))
+        return f"no integer rule for {', '.join(dict.fromkeys(fallback.operators))} on these tensors"

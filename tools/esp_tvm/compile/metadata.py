@@ -57,6 +57,8 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
             fallback = compiled.fallbacks[index]
             entry["nodes"] = [str(compiled.imported.nodes[i]) for i in fallback.node_indices]
             entry["relay"] = fallback.operators
+            entry["operations"] = fallback.operations
+            entry["reason"] = compiled.reason(fallback)
         entry["memory"] = [_place(compiled, value) for value in step.results]
         calls.append(entry)
     return {

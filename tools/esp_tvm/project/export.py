@@ -13,7 +13,7 @@ from ..compile.operators import OPERATORS
 from ..data import load_sample
 from ..evaluate import NumpyEvaluator
 from ..model import load_model
-from ..naming import shown
+from ..naming import one_line, shown
 from ..report.trace import check_mode, with_trace
 from .chips import check_chip
 from .fit import fit_chip
@@ -53,7 +53,9 @@ def print_export(compiled: CompiledModel, project: Path) -> None:
         if index >= 0:
             print(f"no kernel for {shown(str(nodes[index]), 80)}: {why}")
     for fallback in compiled.fallbacks.values():
-        print(f"falls back to TVM's C, slow: {shown(fallback_title(fallback, nodes), 100)}")
+        cost = f"{fallback.operations} operations in float"
+        why = one_line(compiled.reason(fallback), 160)
+        print(f"falls back to TVM's C, slow: {shown(fallback_title(fallback, nodes), 100)} ({cost}): {why}")
     total = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
     ram = compiled.arena_bytes + sum(_port_bytes(port) for port in [*compiled.inputs, *compiled.outputs])
     print(

@@ -189,7 +189,7 @@ class Simulator:
         if layer.kind in ("real", "shape", "cluster", "channelwise"):
             self._float(layer, state, exponents)
             whole = layer.kind in ("cluster", "channelwise")
-            made = layer.output if whole else self.network.model.graph.node[layer.nodes[0]].output[0]
+            made = layer.output if whole else next(o for o in self.network.model.graph.node[layer.nodes[0]].output if o)
             low, high = self.clamp(layer, exponents[layer.output])
             state[layer.output] = np.clip(self.rounded(state.pop(("float", made)), layer.output, exponents), low, high)
             return
