@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from esp_tvm.compile import compile_model
+from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.project.chips import check_chip
 from esp_tvm.project.fit import fit_chip
@@ -21,7 +22,8 @@ from esp_tvm.run.qemu import EmulatedProgram
 
 REPO = Path(__file__).resolve().parent.parent
 TEMPLATE = REPO / "template_project_for_model"
-HOST_RUNS = 40
+# So many multiply-accumulates are timed on the host, a fraction of a second of fast kernels.
+HOST_MACS = 1e8
 CHIP = "esp32s3"
 
 
@@ -75,7 +77,8 @@ def measure(subject: Subject, folder: Path, host: bool = True, log=print) -> Dic
         plain = _project(compile_model(subject.model, fast=False), subject, folder / "plain")
         plain_host = HostProgram(plain)
         _equal_to_plain(subject, expected, plain_host.run(subject.samples))
-        own, other = _seconds(on_host, subject), _seconds(plain_host, subject)
+        runs = int(min(max(HOST_MACS / max(result["macs"], 1), 10), 3000))
+        own, other = _seconds(on_host, subject, runs), _seconds(plain_host, subject, runs)
         result["host_nanoseconds"] = int(own * 1e9)
         result["host_speed_to_plain_c"] = round(other / own, 2)
     log(f"{subject.name}: {result['instructions']} instructions, {result['arena_bytes']} bytes of arena")
@@ -96,19 +99,22 @@ def _equal_to_plain(subject: Subject, fast: Dict[str, np.ndarray], plain: Dict[s
             raise Mismatch(f"{subject.name}: output {name} differs between plain and fast kernels")
 
 
-def _seconds(program: HostProgram, subject: Subject) -> float:
+def _seconds(program: HostProgram, subject: Subject, runs: int) -> float:
     """Seconds of one inference on this computer: the best of three, start and pipes taken off."""
     best: Optional[float] = None
     for _ in range(3):
         times: List[float] = []
-        for count in (1, 1 + HOST_RUNS):
+        for count in (1, 1 + runs):
             samples = {name: np.repeat(array[:1], count, axis=0) for name, array in subject.samples.items()}
             started = time.perf_counter()
             program.run(samples)
             times.append(time.perf_counter() - started)
-        once = (times[1] - times[0]) / HOST_RUNS
-        best = once if best is None or 0 < once < best else best
-    return max(best or 0.0, 1e-9)
+        once = (times[1] - times[0]) / runs
+        if once > 0 and (best is None or once < best):
+            best = once
+    if best is None:
+        raise UserError(f"{subject.name}: the computer is too busy to time {runs} inferences; run the bench again")
+    return best
 
 
 def _spread(values: List[int]) -> float:
