@@ -338,10 +338,10 @@ def place(shape: Tuple[int, ...], index: Tuple[int, ...]) -> str:
 
 def _some(values: np.ndarray, size: int) -> str:
     if len(values) == size:
-        return f"all {size}"
+        return f"(all {size})"
     if len(values) <= 8:
         return " ".join(map(str, values))
-    return f"{len(values)} of {size}, {values[0]} to {values[-1]}"
+    return f"({len(values)} of {size}, from {values[0]} to {values[-1]})"
 
 
 # --- for people -------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ..compile import CompiledModel, compile_model
 from ..compile.operators import OPERATORS
 from ..errors import UserError
 from ..naming import shown
+from ..run.compare import check_same_model
 from ..run.host import HostProgram
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge
 from .host_log import LoggingProgram
@@ -125,10 +126,9 @@ def gather(
     samples: ONNX input name -> array [N, ...]; float_model: what it was quantized from, for the noise
     log_path: a log to compare and to take times from; without one the generated C is run on this computer
     """
-    compiled = compile_model(model)
     program = ProjectFacts(project)
-    if program.model_hash != compiled.model_hash:
-        raise UserError(f"{project}: was exported from another model than this one; export again")
+    check_same_model(program, model)
+    compiled = compile_model(model)
     report = Report(
         title=title,
         model_hash=compiled.model_hash,
@@ -151,10 +151,6 @@ class ProjectFacts(HostProgram):
 
     def _build(self, sanitize: bool) -> Path:
         return Path()
-
-    @property
-    def model_hash(self) -> str:
-        return self.metadata["model_hash"]
 
     @property
     def chip(self) -> str:

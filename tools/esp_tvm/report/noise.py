@@ -116,7 +116,9 @@ class NoiseMeter:
             if call.output.name and call.output.exponent is not None and call.output.dtype.startswith("int"):
                 named.setdefault(call.output.name, (step, call))
         self._calls = named
-        self._float = FloatModel(float_model, [*named, *outputs])
+        # What the quantizer put a name of its own on, because a model output has the name of the float tensor.
+        self._alias = {call.inputs[0].name: call.output.name for _, call in calls if call.operator == "dequantize"}
+        self._float = FloatModel(float_model, [*named, *self._alias.values(), *outputs])
         self._outputs = {name: [0.0, 0.0] for name in outputs if name in self._float.tensors}
         self._sums: Dict[str, _Sums] = {}
 
@@ -128,6 +130,7 @@ class NoiseMeter:
             powers[0] += float((right**2).sum())
             powers[1] += float(((evaluation.outputs[name] - right) ** 2).sum())
         for name, (step, call) in self._calls.items():
+            name = name if name in wanted else self._alias.get(name, name)
             if name in wanted:
                 self._add(name, step, call, np.asarray(wanted[name]), evaluation.tensors[call.symbol])
 

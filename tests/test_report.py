@@ -1,0 +1,320 @@
+"""The report of a model: its numbers, its text, and its page in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from small_models import HOSTILE_NAMES
+
+pytest.importorskip("tvm")
+
+from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.project.export import export_onnx_model  # noqa: E402
+from esp_tvm.report.command import write_report  # noqa: E402
+from esp_tvm.report.facts import gather  # noqa: E402
+from esp_tvm.report.html import as_html  # noqa: E402
+from esp_tvm.report.noise import in_memory  # noqa: E402
+from esp_tvm.report.text import as_text  # noqa: E402
+
+REPO = Path(__file__).resolve().parents[1]
+TEMPLATE = REPO / "template_project_for_model"
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TABLES = ("ports", "layers", "noise")
+
+
+def float_model(names=("image", "first", "scores")) -> onnx.ModelProto:
+    """Conv, relu, dense, with the names of input, convolution and output given."""
+    random = np.random.RandomState(0)
+    constants = {
+        "w": random.randn(4, 3, 3, 3).astype(np.float32) / 4,
+        "b": random.randn(4).astype(np.float32),
+        "g": random.randn(5, 4 * 6 * 6).astype(np.float32) / 8,
+    }
+    nodes = [
+        helper.make_node("Conv", [names[0], "w", "b"], ["conv"], names[1]),
+        helper.make_node("Relu", ["conv"], ["relu"], "relu"),
+        helper.make_node("Flatten", ["relu"], ["flat"], "flat"),
+        helper.make_node("Gemm", ["flat", "g"], [names[2]], "gemm", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(names[0], TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info(names[2], TensorProto.FLOAT, [1, 5])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    return model
+
+
+class Exported:
+    """A float model, quantized and exported, with samples."""
+
+    def __init__(self, folder: Path, model: onnx.ModelProto, samples: np.ndarray):
+        from esp_tvm.quantize import quantize_onnx
+
+        self.folder = folder
+        self.float_path, self.path = folder / "model_opt.onnx", folder / "model_quant.onnx"
+        self.input = folder / "input.npy"
+        onnx.save(model, str(self.float_path))
+        np.save(self.input, samples)
+        np.save(folder / "one.npy", samples[0])
+        quantize_onnx(str(self.float_path), str(self.path), str(self.input))
+        self.project = export_onnx_model("esp32s3", str(self.path), str(folder / "one.npy"), str(TEMPLATE), str(folder))
+
+    def report(self, **options):
+        model = onnx.load(str(self.path))
+        samples = {model.graph.input[0].name: np.load(self.input)}
+        return gather(model, "a model", self.project, samples, onnx.load(str(self.float_path)), **options)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    samples = np.random.RandomState(1).randn(4, 1, 3, 8, 8).astype(np.float32)
+    return Exported(tmp_path_factory.mktemp("report"), float_model(), samples)
+
+
+@pytest.fixture(scope="module")
+def report(exported):
+    return exported.report()
+
+
+def test_the_numbers_are_the_model_s(report, exported):
+    compiled = compile_model(onnx.load(str(exported.path)))
+    assert report.macs == 6 * 6 * 4 * 27 + 5 * 144
+    assert report.arena_bytes == compiled.arena_bytes and report.constant_bytes == compiled.weight_bytes
+    assert [row.step for row in report.rows] == list(range(len(compiled.lowered.steps)))
+    conv = next(row for row in report.rows if row.operator == "conv2d")
+    assert conv.shape == (1, 6, 6, 4) and conv.kernel.startswith("esp_dl_conv2d_s8") and conv.activation == 144
+    assert '"first"' in conv.nodes and '"relu"' in conv.nodes
+    assert report.equal and conv.status == "equal" and conv.time is not None and report.time_unit == "us"
+    assert not report.fallbacks
+
+
+def test_the_arena_holds_every_block(report):
+    assert report.bars
+    assert max(bar.offset + bar.size for bar in report.bars) == report.arena_bytes
+    assert all(0 <= bar.first <= bar.last < len(report.rows) for bar in report.bars)
+
+
+def test_the_noise_is_that_of_an_independent_calculation(report, exported):
+    """ONNX Runtime runs the quantized model as well; its output differs from ours by a rounding here and there."""
+    import onnxruntime
+
+    ratios = []
+    for path in (exported.float_path, exported.path):
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        ratios.append(np.stack([session.run(None, {"image": x})[0] for x in np.load(exported.input)]))
+    wanted, got = (r.astype(np.float64) for r in ratios)
+    snr = 10 * np.log10((wanted**2).sum() / ((got - wanted) ** 2).sum())
+    ((name, value),) = report.output_noise
+    assert name == "scores" and abs(value - snr) < 1.5
+    assert {noise.name for noise in report.noise} >= {"image", "relu", "scores"}
+    for noise in report.noise:
+        assert noise.snr > 15
+        assert noise.float_counts.sum() == noise.int_counts.sum() > 0
+    image = next(noise for noise in report.noise if noise.name == "image")
+    assert image.worst <= 2.0**image.exponent / 2 + 1e-9 or image.clipped > 0
+
+
+def test_axes_are_found():
+    x = np.random.RandomState(0).randn(1, 4, 4, 4)
+    noisy = x.transpose(0, 2, 3, 1) + 0.01
+    assert np.array_equal(in_memory(x, noisy), x.transpose(0, 2, 3, 1))
+    assert np.array_equal(in_memory(x, x.reshape(1, 64)), x.reshape(1, 64))
+    assert in_memory(x, np.zeros(3)) is None
+
+
+def test_a_wrong_program_is_reported_as_such(exported, tmp_path):
+    copy = tmp_path / "new_project"
+    shutil.copytree(exported.project, copy)
+    path = copy / "components/tvm_model/model/codegen/host/src/default_lib1.c"
+    text = path.read_text()
+    path.write_text(re.sub(r"\.min = 0\b", ".min = -128", text))
+    assert path.read_text() != text
+    model = onnx.load(str(exported.path))
+    report = gather(model, "a model", copy, {"image": np.load(exported.input)})
+    assert not report.equal
+    assert any("FIRST DIFFERENCE" in line and "conv2d" in line for line in report.comparison)
+    assert "differs" in {row.status for row in report.rows}
+    assert "differs" in as_text(report) and "differs" in as_html(report)
+
+
+def test_a_fallback_is_listed_with_its_reason(tmp_path):
+    from qdq import QdqBuilder
+
+    b = QdqBuilder()
+    x = b.input("x", [1, 3, 8, 8], -4)
+    x = b.conv(x, [4, 3, 3, 3], -2, name="kept")
+    x = b.node("Softplus", [x], name="floating")
+    x = b.quantize(b.node("Cast", [b.node("Erf", [b.node("Mul", [x, x])], name="odd")], to=1), -6)
+    y = b.node("Where", [b.node("Greater", [x, b.initializer(np.float32(0.5))]), x, x], ["y"])
+    b.output(y, [1, 4, 6, 6])
+    model_path = tmp_path / "model.onnx"
+    onnx.save(b.model(), str(model_path))
+    sample = np.ones((1, 3, 8, 8), np.float32)
+    np.save(tmp_path / "x.npy", sample)
+    sample_path = str(tmp_path / "x.npy")
+    project = export_onnx_model("host", str(model_path), sample_path, str(TEMPLATE), str(tmp_path))
+    report = gather(onnx.load(str(model_path)), "a model", project, {"x": sample[None]})
+    if not report.fallbacks:
+        pytest.fail("this model is meant to have a step without a kernel")
+    for row in report.fallbacks:
+        assert row.reason and row.operator == "fallback"
+        assert row.reason in as_text(report)
+    assert 'id="fallbacks"' in as_html(report)
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+class Strict(HTMLParser):
+    """Every element is closed in order; nothing comes from elsewhere."""
+
+    VOID = {"meta", "line", "rect", "path"}
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.open, self.ids, self.scripts = [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        assert not {"src", "href"} & set(attributes), f"{tag} loads something"
+        assert not any(name.startswith("on") for name in attributes)
+        self.scripts += tag == "script"
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(html: str) -> Strict:
+    parser = Strict()
+    parser.feed(html)
+    assert not parser.open
+    return parser
+
+
+def test_the_page_is_whole_and_needs_no_network(report):
+    html = as_html(report)
+    page = parsed(html)
+    assert set(TABLES) | {"arena", "comparison"} <= set(page.ids) and page.scripts == 1
+    assert not re.search(r"(?i)https?://|@import|url\(|fetch\(|XMLHttp", html)
+
+
+@pytest.mark.parametrize("name", [n for n in HOSTILE_NAMES if "\x00" not in n] + ["</script><script>x()</script>"])
+def test_names_are_data_in_page_and_text(report, name):
+    import copy
+
+    hostile = copy.deepcopy(report)
+    for row in hostile.rows:
+        row.nodes = row.tensor = name
+    for noise in hostile.noise:
+        noise.name = name
+    for port in hostile.ports:
+        port.name = name
+    hostile.title = name
+    hostile.comparison = [name]
+    page = parsed(as_html(hostile))
+    assert page.scripts == 1
+    assert as_text(hostile).count("\n") <= as_text(report).count("\n") + len(name.splitlines())
+
+
+def test_the_command_writes_page_and_text(exported):
+    page = exported.folder / "out" / "report.html"
+    command = [sys.executable, str(REPO / "tools/tvm/report.py"), "--project", str(exported.project)]
+    command += ["--model", str(exported.path), "--input", str(exported.input), "--output", str(page)]
+    done = subprocess.run([*command, "--float_model", str(exported.float_path)], capture_output=True, text=True)
+    assert done.returncode == 0 and "PASS" in done.stdout, done.stdout + done.stderr
+    assert page.read_text().startswith("<!DOCTYPE html>") and "LAYERS" in page.with_suffix(".txt").read_text()
+    # Another model than the project's.
+    done = subprocess.run([*command[:5], str(exported.float_path), *command[6:]], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert "export again" in done.stderr
+
+
+def test_a_page_that_would_be_its_own_text_is_refused(exported):
+    from esp_tvm.errors import UserError
+
+    with pytest.raises(UserError, match="report.html"):
+        write_report(str(exported.project), str(exported.path), str(exported.input), str(exported.folder / "a.txt"))
+
+
+# --- the browser ------------------------------------------------------------------------------------------
+
+# Collects errors from before the page's own script runs; afterwards clicks every head and writes what it saw.
+PROBE_BEFORE = "<script>window.seen = []; addEventListener('error', (e) => seen.push(String(e.message)));</script>"
+PROBE_AFTER = """<script>
+const tables = Object.fromEntries([...document.querySelectorAll("table")].map((t) => [t.id, t.tBodies[0].rows.length]));
+const heads = [...document.querySelectorAll("#layers th")];
+const column = heads.findIndex((h) => h.textContent === "MAC");
+heads[column].click();
+heads[column].click();
+const macs = [...document.querySelectorAll("#layers tbody tr")].map((r) => Number(r.cells[column].dataset.value));
+const box = document.getElementById("arena").getBoundingClientRect();
+const out = document.createElement("pre");
+out.id = "probe";
+out.textContent = JSON.stringify({ seen, tables, macs, arena: [box.width, box.height],
+    ready: document.documentElement.dataset.ready, wide: document.documentElement.scrollWidth });
+document.body.append(out);
+</script>"""
+
+
+def browse(folder: Path, page: Path, *options: str) -> str:
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={folder / 'profile'}", "--hide-scrollbars", "--window-size=1400,2400", *options]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH (apt-get install chromium)")
+def test_the_page_in_a_browser(report, tmp_path):
+    page = tmp_path / "report.html"
+    html = as_html(report)
+    page.write_text(html, encoding="utf-8")
+    screenshot = tmp_path / "report.png"
+    browse(tmp_path, page, f"--screenshot={screenshot}")
+    header = screenshot.read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n" and int.from_bytes(header[16:20], "big") == 1400
+    assert len(picture_colours(screenshot)) > 20, "the page is blank"
+
+    probe = tmp_path / "probe.html"
+    probe.write_text(html.replace("<head>", "<head>" + PROBE_BEFORE).replace("</body>", PROBE_AFTER + "</body>"))
+    found = re.search(r'<pre id="probe">(.*?)</pre>', browse(tmp_path, probe, "--dump-dom"), re.S)
+    state = json.loads(found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert state["seen"] == [] and state["ready"] == "yes"
+    assert set(TABLES) <= set(state["tables"]) and state["tables"]["layers"] == len(report.rows)
+    assert state["macs"] == sorted((row.macs for row in report.rows), reverse=True)
+    assert state["arena"][0] > 800 and state["arena"][1] > 200
+    assert state["wide"] <= 1400
+
+
+def picture_colours(path: Path) -> set:
+    """Some colours of an 8-bit RGB or RGBA PNG: the bytes of its unfiltered data, taken in threes."""
+    import zlib
+
+    content, position, data = path.read_bytes(), 8, b""
+    while position < len(content):
+        size, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]
+        data += content[position + 8 : position + 8 + size] if kind == b"IDAT" else b""
+        position += 12 + size
+    raw = zlib.decompress(data)
+    return {raw[i : i + 3] for i in range(0, len(raw) - 3, 997)}
