@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,12 +19,16 @@ from qdq import QdqBuilder
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.evaluate import debug_onnx_model  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.quantize import quantize_onnx  # noqa: E402
 from esp_tvm.report.compare_log import LogComparer, describe_run, judge  # noqa: E402
 from esp_tvm.report.diagnose import Evidence, likely_cause  # noqa: E402
+from esp_tvm.report.emulator_log import EmulatedLog  # noqa: E402
 from esp_tvm.report.host_log import LoggingProgram  # noqa: E402
 from esp_tvm.report.log import LogReader  # noqa: E402
+from esp_tvm.report.names import find_layer, layer_lines  # noqa: E402
 from esp_tvm.report.trace import trace_header  # noqa: E402
 from esp_tvm.run.host import MODEL, HostProgram, host_compiler  # noqa: E402
 
@@ -138,6 +143,51 @@ def test_shared_networks_compare_equal(name, shared_models, tmp_path, request):
     for mode in ("checksums", "tensors"):
         equal, text = network.compare(network.log[mode])
         assert equal, text
+
+
+EMULATOR = all(shutil.which(tool) for tool in ("qemu-system-riscv32", "riscv64-unknown-elf-gcc"))
+
+
+@pytest.mark.skipif(not EMULATOR, reason="no RISC-V emulator and compiler on PATH (make system-packages)")
+@pytest.mark.parametrize("name", ["small", "resnet8", "kws"])
+def test_the_emulator_s_log_is_equal(name, request, tmp_path):
+    if name == "kws":
+        network = shared_network(request.getfixturevalue("shared_models") / name, tmp_path)
+    else:
+        network = request.getfixturevalue(name)
+    log = EmulatedLog(network.project, "tensors" if name == "small" else "checksums").log(network.samples)
+    equal, text = network.compare(log)
+    assert equal, text
+    assert re.search(r"~tvm begin \w+ 1 \d+ \w+ instructions ", log)
+    times = [int(line.split()[8]) for line in log.splitlines() if line.startswith("~tvm layer ")]
+    assert times and all(time > 0 for time in times)
+
+
+# --- names ------------------------------------------------------------------------------------------------
+
+
+def test_every_layer_has_its_tvm_node(small, tmp_path):
+    """The tensor of each TVM node in names.json is, byte for byte, that of the ONNX tensor beside it."""
+    sample = str(small.sample_path)
+    module = debug_onnx_model("host", str(small.model_path), sample, str(tmp_path / "tvmdbg"))
+    assert json.loads((tmp_path / "tvmdbg" / "names.json").read_text()) == module.names
+    assert module.get_num_outputs() == 1
+    evaluation = small.comparer.evaluation(0)
+    assert {entry["call"] for entry in module.names} == set(evaluation.tensors)
+    for entry in module.names:
+        right = evaluation.tensors[entry["call"]]
+        got = module.debug_get_output(entry["tvm_index"]).numpy()
+        assert got.tobytes() == right.tobytes() and list(right.shape) == entry["shape"]
+    (layer,) = find_layer(module.names, "first")
+    tensor = evaluation.tensors[layer["call"]]
+    text, crc = "\n".join(layer_lines(layer, tensor)), f"{zlib.crc32(tensor.tobytes()):08x}"
+    assert crc in text and text.startswith("conv2d int8 1x12x10x8 -2 Conv 'first'")
+    # The board's line says the same.
+    assert any(text.splitlines()[0] in line and crc in line for line in small.log["checksums"].splitlines())
+    for name in (layer["tensor"], layer["tvm_node"], layer["call"], layer["call"].replace("tvmgen_default_", "")):
+        assert layer in find_layer(module.names, name)
+    with pytest.raises(UserError, match="no layer is called 'frist'; the closest are 'first'"):
+        find_layer(module.names, "frist")
 
 
 # --- wrong layers -----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ BINS = 40
 _KEPT = 60_000
 # Rescaling by channel must explain at least so many dB to count as done on purpose (weight equalization).
 _RESCALED_DB = 6.0
+_MOVES = ("reshape", "transpose")
 
 
 @dataclass
@@ -113,6 +114,9 @@ class NoiseMeter:
         # Of several calls that make one tensor (a layout change after it), the first.
         named: Dict[str, Tuple[int, KernelCall]] = {}
         for step, call in calls:
+            # What only moves values adds no noise, and may leave them in an order that the ONNX model does not know.
+            if call.operator in _MOVES:
+                continue
             if call.output.name and call.output.exponent is not None and call.output.dtype.startswith("int"):
                 named.setdefault(call.output.name, (step, call))
         self._calls = named
