@@ -342,6 +342,8 @@ def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # Threads that wait busily take the processor from everything else.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
     try:

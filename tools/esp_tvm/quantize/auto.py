@@ -86,7 +86,9 @@ def optimize(
         state = _search(state, simulator, lambda e: rounded_weights(state.network, e, simulator, passes), hopeless)
         effects.append(("search of exponents", simulator.noise_of(state)))
     if passes.fit:
-        state = _fit(state, simulator, passes)
+        rivals = _input_rivals(state, simulator, passes) if passes.search else []
+        fitted = [_fit(one, simulator, passes) for one in (state, *rivals)]
+        state = min(fitted, key=simulator.noise_of)
         effects.append(("fit of weights and biases", simulator.noise_of(state)))
         if passes.search:
             searched = _search(state, simulator, None, hopeless, sweeps=1)
@@ -335,6 +337,25 @@ def _weights_for(
 
 
 # --- fit --------------------------------------------------------------------------------------------------
+
+
+def _input_rivals(state: State, simulator: Simulator, passes: Passes) -> List[State]:
+    """The same with an input one finer or coarser, where that is nearly as good.
+
+    Nothing before an input can make up for its rounding: the choice is worth a fit of its own.
+    """
+    network = state.network
+    few = simulator.subset(_search_samples(network))
+    limit = few.noise_of(state) * HOPELESS
+    rivals = []
+    for name in network.inputs:
+        members = [other for other in state.exponents if network.root(other) == name]
+        for step in (-1, 1) if members else ():
+            exponents = {**state.exponents, **{other: state.exponents[other] + step for other in members}}
+            rival = State(network, exponents, rounded_weights(network, exponents, simulator, passes))
+            if few.noise_of(rival) < limit:
+                rivals.append(rival)
+    return rivals
 
 
 def _fit(state: State, simulator: Simulator, passes: Passes) -> State:

@@ -1,0 +1,354 @@
+"""Passes that keep accuracy: each leaves the float function as it was and the noise smaller."""
+
+import json
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+from small_models import HOSTILE_NAMES, model_of, random, small_cnn
+
+from esp_tvm.preprocess import preprocess_model
+from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize.auto import rounded_weights
+from esp_tvm.quantize.calibrate import calibrate, choose_exponents
+from esp_tvm.quantize.centre import candidates, chains, shift_network
+from esp_tvm.quantize.equalize import Channels, channel_ranges, choose_factors, scalable_groups, scale_network
+from esp_tvm.quantize.evaluation import noise_by_layer
+from esp_tvm.quantize.fit import fit_layer, windows
+from esp_tvm.quantize.graph import read_network
+from esp_tvm.quantize.judge import judge, without_softmax
+from esp_tvm.quantize.simulate import Simulator, choose_samples
+
+node = helper.make_node
+
+
+def residual_model(uneven=True):
+    """Two convolutions with a sum around them, depthwise, pooling, dense; channels of very different ranges."""
+    spread = np.exp2(np.arange(8) - 4).astype(np.float32) if uneven else np.ones(8, np.float32)
+    constants = {
+        "w1": random(8, 3, 3, 3, scale=0.3) * spread[:, None, None, None],
+        "b1": random(8) * spread,
+        "w2": random(8, 8, 3, 3, scale=0.1) / spread[None, :, None, None] * spread[:, None, None, None],
+        "w3": random(8, 1, 3, 3, scale=0.4),
+        "w4": random(6, 8, 1, 1, scale=0.4) / spread[None, :, None, None],
+        "w5": random(5, 6, scale=0.4),
+        "b5": random(5),
+    }
+    pads = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        node("Conv", ["x", "w1", "b1"], ["c1"], **pads),
+        node("Relu", ["c1"], ["r1"]),
+        node("Conv", ["r1", "w2"], ["c2"], **pads),
+        node("Add", ["r1", "c2"], ["s"]),
+        node("Relu", ["s"], ["r2"]),
+        node("Conv", ["r2", "w3"], ["c3"], group=8, **pads),
+        node("Relu", ["c3"], ["r3"]),
+        node("Conv", ["r3", "w4"], ["c4"]),
+        node("Relu", ["c4"], ["r4"]),
+        node("GlobalAveragePool", ["r4"], ["g"]),
+        node("Flatten", ["g"], ["f"]),
+        node("Gemm", ["f", "w5", "b5"], ["y"], transB=1),
+    ]
+    return model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 5]}, constants)
+
+
+SAMPLES = {"x": random(24, 1, 3, 8, 8, seed=7)}
+NEW = {"x": random(24, 1, 3, 8, 8, seed=8)}
+
+
+def run(model, samples=SAMPLES):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return np.concatenate([session.run(None, {"x": x})[0] for x in samples["x"]])
+
+
+def same_function(a, b):
+    ours, theirs = run(a), run(b)
+    assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
+@pytest.fixture(scope="module")
+def network():
+    return read_network(residual_model())
+
+
+@pytest.fixture(scope="module")
+def simulator(network):
+    return Simulator(network, SAMPLES)
+
+
+# --- equalization ---
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_equalization_keeps_the_function(network, simulator, strength):
+    channels = Channels(network)
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 0.85), strength)
+    assert np.any(factors != 1.0)
+    scaled = scale_network(network, channels, factors)
+    onnx.checker.check_model(scaled.model)
+    same_function(scaled.model, network.model)
+    # The simulator's rescaled references are those of the rescaled model.
+    ours, theirs = simulator.scaled(scaled, channels, factors), Simulator(scaled, SAMPLES)
+    for name, values in theirs.reference.items():
+        np.testing.assert_allclose(ours.reference[name], values, rtol=1e-3, atol=1e-4 * np.abs(values).max())
+
+
+def test_full_equalization_evens_out_the_ranges(network, simulator):
+    channels = Channels(network)
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 1.0), 1.0)
+    scaled = simulator.scaled(scale_network(network, channels, factors), channels, factors)
+    for name in ("r3", "r4"):
+        before, after = (s.reference[name].max(axis=(0, 1, 3, 4)) for s in (simulator, scaled))
+        before, after = before[before > 0], after[after > 0]
+        # Channels that share their factor with others of a sum, or are next to nothing, may stay smaller.
+        assert np.sort(after)[1] > 0.99 * after.max() and after.max() / after.min() < before.max() / before.min()
+
+
+def test_tied_and_pinned_channels(network):
+    channels = Channels(network)
+
+    def groups(name):
+        return channels.find(channels.ids[name])
+
+    assert np.array_equal(groups("r1"), groups("c2")) and np.array_equal(groups("r1"), groups("r2"))
+    assert not set(groups("r2").flat) & set(groups("r3").flat), "a depthwise convolution frees its channels"
+    pinned = groups("x").flat[0]
+    assert (groups("x") == pinned).all() and (groups("y") == pinned).all()
+    assert np.array_equal(groups("r4")[0, :, 0, 0], groups("f")[0])
+    assert len(scalable_groups(channels, network)) == 3
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        [node("Sigmoid", ["c"], ["m"])],
+        [node("Clip", ["c", "low", "high"], ["m"])],
+        [
+            node("Tanh", ["c"], ["t"]),
+            node("MaxPool", ["c"], ["p"], kernel_shape=[1, 1]),
+            node("Mul", ["t", "p"], ["m"]),
+        ],
+    ],
+)
+def test_what_no_factor_passes(middle):
+    constants = {"w": random(4, 3, 1, 1), "v": random(5, 4, 1, 1)}
+    if middle[0].op_type == "Clip":
+        constants.update(low=np.float32(0), high=np.float32(6))
+    nodes = [node("Conv", ["x", "w"], ["c"]), *middle, node("Conv", ["m", "v"], ["y"])]
+    network = read_network(model_of(nodes, {"x": [1, 3, 4, 4]}, {"y": [1, 5, 4, 4]}, constants))
+    assert scalable_groups(Channels(network), network) == []
+
+
+def test_factors_through_flatten_and_transpose():
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Relu", ["c"], ["r"]),
+        node("Transpose", ["r"], ["t"], perm=[0, 2, 3, 1]),
+        node("Flatten", ["t"], ["f"]),
+        node("Gemm", ["f", "v"], ["y"]),
+    ]
+    constants = {"w": random(4, 3, 1, 1) * np.float32([1, 8, 64, 512])[:, None, None, None], "v": random(4 * 64, 5)}
+    network = read_network(model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 5]}, constants))
+    channels = Channels(network)
+    ranges = channel_ranges(channels, Simulator(network, SAMPLES).reference, 1.0)
+    scaled = scale_network(network, channels, choose_factors(channels, ranges, 1.0))
+    assert not np.allclose(scaled.layers[0].weights, network.layers[0].weights)
+    same_function(scaled.model, network.model)
+
+
+# --- centering ---
+
+
+def test_centering_keeps_the_function(network, simulator):
+    found = chains(network)
+    assert [chain.tensors for chain in found] == [["r3"], ["r4", "g", "f"]]
+    for chain in found:
+        for constant in candidates(chain, simulator.reference):
+            shifted, names = shift_network(network, chain, constant)
+            onnx.checker.check_model(shifted.model)
+            same_function(shifted.model, network.model)
+            ours, theirs = simulator.shifted(shifted, names, constant), Simulator(shifted, SAMPLES)
+            for name, values in theirs.reference.items():
+                np.testing.assert_allclose(ours.reference[name], values, atol=1e-4 * np.abs(values).max())
+
+
+def test_centering_through_a_sum():
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("MaxPool", ["x"], ["b"], kernel_shape=[1, 1]),
+        node("Add", ["b", "a"], ["s"]),
+        node("Relu", ["s"], ["r"]),
+        node("Conv", ["r", "v"], ["y"]),
+    ]
+    constants = {"w": random(3, 3, 1, 1), "v": random(4, 3, 1, 1)}
+    network = read_network(model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 8, 8]}, constants))
+    (chain,) = chains(network)
+    shifted, names = shift_network(network, chain, 2.0)
+    assert names == ["r", "a"]
+    same_function(shifted.model, network.model)
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        node("Conv", ["r", "w"], ["y"], pads=[0, 0, 1, 1]),
+        node("Conv", ["r", "w"], ["y"], auto_pad="SAME_UPPER"),
+        node("Sigmoid", ["r"], ["y"]),
+        node("AveragePool", ["r"], ["y"], kernel_shape=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1),
+        node("Add", ["r", "x"], ["y"]),
+    ],
+)
+def test_what_cannot_be_centred(reader):
+    model = model_of(
+        [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]), reader],
+        {"x": [1, 3, 8, 8]},
+        {"y": [1, 3, None, None]},
+        {"w": random(3, 3, 1, 1)},
+        check=False,
+    )
+    assert chains(read_network(model)) == []
+
+
+# --- fit ---
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pads": [1, 1, 1, 1]},
+        {"pads": [0, 1, 2, 1], "strides": [2, 1]},
+        {"dilations": [2, 2]},
+        {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+        {"auto_pad": "SAME_LOWER", "strides": [2, 2]},
+        {"auto_pad": "VALID", "strides": [3, 2]},
+        {"pads": [2, 2, 0, 0], "group": 3},
+    ],
+)
+def test_windows_are_those_of_the_convolution(options):
+    groups = options.get("group", 1)
+    weights = random(6, 3 // groups, 3, 3)
+    model = model_of(
+        [node("Conv", ["x", "w"], ["y"], **options)], {"x": [1, 3, 9, 10]}, {"y": [None] * 4}, {"w": weights}
+    )
+    network = read_network(model)
+    x = random(1, 3, 9, 10, seed=3)
+    y = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+    (layer,) = network.layers
+    view = windows(network.model.graph.node[0], layer, x, y.shape[2:])
+    view = view.reshape(1, groups, 3 // groups, *view.shape[2:])
+    ours = np.einsum("ngchwij,gocij->ngohw", view, weights.reshape(groups, -1, *weights.shape[1:]))
+    np.testing.assert_allclose(ours.reshape(y.shape), y, atol=1e-4)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_fitted_weights_leave_less_noise_than_rounded_ones(network, simulator, per_channel):
+    exponents = choose_exponents(network, calibrate(network, SAMPLES), "mse", 100.0)
+    passes = Passes(per_channel=per_channel, correct_bias=False)
+    rounded = rounded_weights(network, exponents, simulator, passes)
+    state, fitted = simulator.inputs(exponents), {}
+    for layer in network.layers:
+        if layer.output in rounded:
+            fitted[layer.output] = fit_layer(simulator, layer, state, exponents, per_channel, 10.0)
+            assert per_channel or len(set(fitted[layer.output].exponents)) == 1
+        simulator.step(layer, state, exponents, fitted)
+    noise = [simulator.noise(simulator.forward(exponents, w), exponents) for w in (rounded, fitted)]
+    assert noise[1] < 0.8 * noise[0]
+
+
+# --- simulation and judgement ---
+
+
+def test_the_simulator_computes_what_the_exact_rules_do():
+    model = preprocess_model(small_cnn()).model
+    result = quantize_model(model, SAMPLES)
+    simulator = Simulator(result.network, NEW)
+    state = simulator.forward(result.exponents, result.weights)
+    (name,) = simulator.objectives()
+    ours = simulator.real(name, state, result.exponents)
+    from esp_tvm.quantize.judge import exact_runner
+
+    run_exactly = exact_runner(without_softmax(result.model))
+    theirs = np.stack([run_exactly({"x": x})[0] for x in NEW["x"]])
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_recomputing_a_part_is_recomputing_all(network, simulator):
+    exponents = choose_exponents(network, calibrate(network, SAMPLES), "mse", 100.0)
+    weights = rounded_weights(network, exponents, simulator, Passes())
+    before = simulator.forward(exponents, weights)
+    for name in ("x", "r1", "r3", "g", "y"):
+        changed = [t for t in network.integers if network.root(t) == network.root(name)]
+        other = {**exponents, **{t: exponents[t] + 1 for t in changed}}
+        again = rounded_weights(network, other, simulator, Passes())
+        part = simulator.forward_again(before, changed, other, again)
+        whole = simulator.forward(other, again)
+        assert all(np.array_equal(part[t], whole[t]) for t in network.integers)
+
+
+def test_passes_pay_off_on_new_samples():
+    model = residual_model()
+    plain = Passes(method="mse", equalize=False, centre=False, correct_bias=False, fit=False)
+    ratios = [judge(model, quantize_model(model, SAMPLES, p).model, NEW).decibels for p in (plain, Passes())]
+    assert ratios[1] > ratios[0] + 6
+
+
+def test_each_effect_is_told_and_the_result_is_the_same_each_time():
+    model = residual_model()
+    one, two = quantize_model(model, SAMPLES), quantize_model(model, SAMPLES)
+    assert one.model.SerializeToString(deterministic=True) == two.model.SerializeToString(deterministic=True)
+    text = one.table()
+    for what in ("equalization", "centering", "search", "fit"):
+        assert what in text
+    off = quantize_model(model, SAMPLES, Passes(method="minmax", equalize=False, centre=False, fit=False))
+    assert "equalization" not in off.table() and "fit" not in off.table()
+
+
+def test_outputs_are_not_clipped():
+    model = residual_model()
+    result = quantize_model(model, SAMPLES)
+    real = run(model)
+    assert 127.5 * 2.0 ** result.exponents["y"] >= np.abs(real).max()
+
+
+def test_many_samples_are_not_all_held(network):
+    many = {"x": np.broadcast_to(random(1, 1, 3, 8, 8), (5000, 1, 3, 8, 8))}
+    assert len(choose_samples(network, many)["x"]) <= 128
+
+
+def test_noise_by_layer():
+    result = quantize_model(residual_model(), SAMPLES)
+    layers = noise_by_layer(result.state, NEW)
+    assert abs(sum(layer.share for layer in layers) - 1) < 1e-9
+    assert [layer.share for layer in layers] == sorted((layer.share for layer in layers), reverse=True)
+    assert {layer.operator for layer in layers} >= {"input", "Conv", "Add", "Gemm", "GlobalAveragePool"}
+    assert all(layer.decibels > 20 for layer in layers)
+
+
+def test_script_evaluates(tmp_path, repo):
+    name = HOSTILE_NAMES[0]
+    model = preprocess_model(small_cnn(lambda plain: name + plain)).model
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    np.save(tmp_path / "c.npy", SAMPLES["x"])
+    np.save(tmp_path / "e.npy", NEW["x"])
+    np.save(tmp_path / "l.npy", np.zeros(24, np.int64))
+    np.save(tmp_path / "bad.npy", np.zeros(23, np.int64))
+
+    def script(*options):
+        command = [sys.executable, str(repo / "tools/tvm/esp_quantize_onnx.py"), "--input_model", tmp_path / "m.onnx"]
+        command += ["--output_model", tmp_path / "q.onnx", "--calibrate_dataset", tmp_path / "c.npy", *options]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = script("--evaluate", tmp_path / "e.npy", "--labels", tmp_path / "l.npy")
+    assert done.returncode == 0, done.stderr
+    assert "cosine" in done.stdout and "top-1 accuracy" in done.stdout
+    figures = json.loads((tmp_path / "q.onnx.evaluation.json").read_text())
+    assert figures["samples"] == 24 and figures["snr_db"] > 20 and figures["accuracy_int8"] is not None
+    ElementTree.parse(tmp_path / "q.onnx.evaluation.svg")
+    done = script("--evaluate", tmp_path / "e.npy", "--labels", tmp_path / "bad.npy")
+    assert done.returncode == 2 and "24 whole numbers" in done.stderr
+    assert script("--labels", tmp_path / "l.npy").returncode == 2
