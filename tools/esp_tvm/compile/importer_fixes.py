@@ -11,7 +11,9 @@ from tvm.relay.frontend import onnx as frontend
 
 
 def _constant_axes(inputs, attr) -> List[int]:
-    """The axes of a reduction of opset 13 (second input), all of them where none are given."""
+    """The axes of a reduction (ReduceSum since opset 13: its second input), all of them where none are given."""
+    if attr.get("axes"):
+        return [int(axis) for axis in attr["axes"]]
     if len(inputs) > 1 and inputs[1] is not None:
         if not isinstance(inputs[1], relay.Constant):
             raise ValueError("its axes are not constant")
