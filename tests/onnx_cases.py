@@ -23,6 +23,7 @@ class OnnxCase:
     kernel: the kernel that must compute it, or several in their order; None: it falls back to float
     steps: by how many steps of the output's scale the result may differ from float ONNX Runtime
     low, high: range of the inputs' values
+    behind_relu: a Relu comes first, so that int8 values arrive at what only moves them
     """
 
     operator: str
@@ -36,7 +37,7 @@ class OnnxCase:
     steps: float = 1.0
     low: float = -4.0
     high: float = 4.0
-    dtype: int = TensorProto.FLOAT
+    behind_relu: bool = False
 
     @property
     def id(self) -> str:
@@ -59,9 +60,13 @@ class OnnxCase:
                 names[place] = f"c{place}"
                 initializers.append(numpy_helper.from_array(np.asarray(array), names[place]))
         outputs = [f"y{i}" for i in range(self.outputs)]
-        node = helper.make_node(self.operator, names, outputs, self.operator.lower(), **self.attributes)
+        nodes = []
+        if self.behind_relu:
+            nodes.append(helper.make_node("Relu", names[:1], ["relu"], "relu"))
+            names[0] = "relu"
+        nodes.append(helper.make_node(self.operator, names, outputs, self.operator.lower(), **self.attributes))
         empty = [helper.make_empty_tensor_value_info(name) for name in outputs]
-        graph = helper.make_graph([node], "case", inputs, empty, initializers)
+        graph = helper.make_graph(nodes, "case", inputs, empty, initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
         model.ir_version = 8
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -137,13 +142,15 @@ def _binary() -> List[OnnxCase]:
 
 
 _LOOKUPS = "Abs Atan Ceil Cos Elu Erf Exp Floor HardSigmoid HardSwish LeakyRelu Neg Round Selu Sigmoid Sign Sin \
-Softplus Softsign Tanh"
+Softplus Softsign Tanh ThresholdedRelu"
 
 
 def _unary() -> List[OnnxCase]:
     cases = [OnnxCase(op, "", {0: (2, 60)}, kernel="lookup", opset=14) for op in _LOOKUPS.split()]
     cases += [OnnxCase(op, "", {0: (2, 60)}, kernel="lookup", low=0.5) for op in ("Log", "Sqrt", "Reciprocal")]
     cases += [
+        OnnxCase("Gemm", "", {0: (2, 8)}, {1: _f(8, 5) / 4, 2: _f(5)}, kernel="dense"),
+        OnnxCase("Gemm", "transB", {0: (2, 8)}, {1: _f(5, 8) / 4}, {"transB": 1}, kernel="dense"),
         OnnxCase("Relu", "", {0: X}, kernel="requantize"),
         OnnxCase("Clip", "0 to 3", {0: X}, {1: np.float32(0), 2: np.float32(3)}, kernel="requantize"),
         OnnxCase("Clip", "below", {0: X}, {1: np.float32(-1)}, kernel="requantize"),
@@ -214,7 +221,13 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Pad", "with a value", {0: X}, {1: pads, 2: np.float32(-1.5)}, kernel="pad"),
         OnnxCase("Pad", "edge", {0: X}, {1: pads}, {"mode": "edge"}, kernel="pad"),
         OnnxCase("Pad", "reflect", {0: X}, {1: pads}, {"mode": "reflect"}, kernel="pad"),
-        OnnxCase("Reshape", "", {0: X}, {1: _i(2, -1)}, kernel=None),
+        OnnxCase("Reshape", "", {0: X}, {1: _i(2, -1)}, kernel="requantize", behind_relu=True),
+        OnnxCase("Flatten", "", {0: X}, kernel="requantize", behind_relu=True),
+        OnnxCase("Squeeze", "", {0: X}, {1: _i(0)}, kernel="requantize", behind_relu=True),
+        OnnxCase("Unsqueeze", "", {0: X}, {1: _i(1)}, kernel="requantize", behind_relu=True),
+        OnnxCase("Identity", "", {0: X}, kernel="requantize", behind_relu=True),
+        OnnxCase("Transpose", "", {0: X}, {}, {"perm": [0, 3, 1, 2]}, kernel="requantize", behind_relu=True),
+        OnnxCase("Transpose", "all axes", {0: X}, kernel="requantize", behind_relu=True),
         OnnxCase("Gather", "channels", {0: X}, {1: _i(2, -1, 0)}, {"axis": 1}, kernel="gather"),
         OnnxCase("Gather", "matrix of indices", {0: (5, 3)}, {1: _i(2, 4, 0, 0).reshape(2, 2)}, kernel="gather"),
         OnnxCase("Gather", "one index", {0: (5, 3)}, {1: np.int64(2)}, {"axis": 1}, kernel="gather"),

@@ -121,6 +121,61 @@ def attention() -> onnx.ModelProto:
     return b.model({"x": [1, steps, width]}, norm(b.node("Add", [x, y])), opset=17)
 
 
+def unet() -> onnx.ModelProto:
+    """Down and up again: transposed convolution and resize, each with a concatenation over the gap."""
+    b = Builder(4)
+
+    def conv(x, inputs, outputs, stride=1):
+        y = b.node("Conv", [x, b.weights(outputs, inputs, 3, 3), b.small(outputs)], pads=[1] * 4, strides=[stride] * 2)
+        return b.node("Relu", [y])
+
+    top = conv("x", 3, 8)
+    middle = conv(b.node("MaxPool", [top], kernel_shape=[2, 2], strides=[2, 2]), 8, 12)
+    bottom = conv(middle, 12, 16, stride=2)
+    weights = b.weights(16, 12, 2, 2, inputs=16)
+    up = b.node("ConvTranspose", [bottom, weights, b.small(12)], kernel_shape=[2, 2], strides=[2, 2])
+    joined = conv(b.node("Concat", [up, middle], axis=1), 24, 8)
+    scales = b.constant(np.float32([1, 1, 2, 2]))
+    up = b.node("Resize", [joined, "", scales], mode="linear")
+    joined = conv(b.node("Concat", [up, top], axis=1), 16, 8)
+    return b.model({"x": [1, 3, 16, 16]}, b.node("Conv", [joined, b.weights(2, 8, 1, 1), b.small(2)]))
+
+
+def squeeze_excite() -> onnx.ModelProto:
+    """Channels weighted by what the whole plane says, with a hard sigmoid and a swish, in a residual block."""
+    b = Builder(5)
+    x = b.node("Conv", ["x", b.weights(8, 3, 3, 3), b.small(8)], pads=[1] * 4)
+    x = b.node("Mul", [x, b.node("Sigmoid", [x])])
+    squeezed = b.node("ReduceMean", [x], axes=[2, 3], keepdims=1)
+    squeezed = b.node("Relu", [b.node("Conv", [squeezed, b.weights(4, 8, 1, 1), b.small(4)])])
+    excited = b.node("HardSigmoid", [b.node("Conv", [squeezed, b.weights(8, 4, 1, 1), b.small(8)])])
+    y = b.node("Add", [b.node("Mul", [x, excited]), x])
+    return b.model({"x": [1, 3, 10, 12]}, b.node("Conv", [y, b.weights(4, 8, 1, 1), b.small(4)]))
+
+
+def spelled_out() -> onnx.ModelProto:
+    """Normalizations as exporters write them: RMS, layer and L2 in single steps, group normalization in three parts."""
+    b = Builder(4)
+    two, epsilon = b.constant(np.float32(2)), b.constant(np.float32(1e-5))
+
+    def mean_square(x):
+        return b.node("Add", [b.node("ReduceMean", [b.node("Pow", [x, two])], axes=[-1]), epsilon])
+
+    x = b.node("Mul", ["x", b.node("Reciprocal", [b.node("Sqrt", [mean_square("x")])])])
+    x = b.node("Mul", [x, b.constant((1 + 0.1 * b.random.standard_normal(16)).astype(np.float32))])
+    x = b.node("MatMul", [x, b.weights(16, 12, inputs=16)])
+    d = b.node("Sub", [x, b.node("ReduceMean", [x], axes=[-1])])
+    x = b.node("Div", [d, b.node("Sqrt", [mean_square(d)])])
+    x = b.node("Add", [b.node("Mul", [x, b.small(12)]), b.small(12)])
+    x = b.node("Reshape", [x, b.constant(np.int64([1, 3, 32]))])
+    x = b.node("InstanceNormalization", [x, b.constant(np.ones(3, np.float32)), b.constant(np.zeros(3, np.float32))])
+    x = b.node("Reshape", [x, b.constant(np.int64([1, 6, 4, 4]))])
+    x = b.node("Add", [b.node("Mul", [x, b.weights(6, 1, 1)]), b.small(6, 1, 1)])
+    x = b.node("Conv", [x, b.weights(5, 6, 3, 3), b.small(5)])
+    size = b.node("Clip", [b.node("ReduceL2", [x], axes=[1], keepdims=1), b.constant(np.float32(1e-12))])
+    return b.model({"x": [1, 8, 16]}, b.node("Div", [x, b.node("Expand", [size, b.constant(np.int64([1, 5, 2, 2]))])]))
+
+
 @pytest.fixture(scope="module")
 def kernels() -> Kernels:
     return Kernels(sanitize=True)
@@ -135,8 +190,11 @@ def run(make: Callable[[], onnx.ModelProto], kernels: Kernels) -> Result:
 
 NETWORKS = [
     (mobilenet_v2, {"conv2d": 8, "depthwise_conv2d": 3, "add": 2, "dense": 1, "softmax": 1}, 15.0),
+    (unet, {"conv2d": 6, "conv_transpose2d": 1, "concat": 2, "resize_linear": 1, "max_pool2d": 1}, 20.0),
+    (squeeze_excite, {"conv2d": 4, "lookup": 2, "reduce_mean": 1, "mul_broadcast": 1, "add": 1}, 20.0),
     (gru, {"gru": 1, "dense": 1}, 25.0),
     (attention, {"dense": 6, "matmul": 2, "softmax": 1, "normalize": 2, "add": 2}, 20.0),
+    (spelled_out, {"normalize": 4, "dense": 1, "channelwise": 1, "conv2d": 1}, 20.0),
 ]
 
 

@@ -138,7 +138,8 @@ class NumpyEvaluator:
                 arguments = [values[expr.args[i]] for i in self.partitioned.parameters[symbol]]
                 inputs[symbol] = arguments
                 rule = getattr(arithmetic, kernel.operator)
-                values[expr] = tensors[symbol] = rule(*arguments, **kernel.attributes)
+                # Of a tensor without axes some rules make a NumPy scalar.
+                values[expr] = tensors[symbol] = np.asarray(rule(*arguments, **kernel.attributes))
             elif isinstance(expr, relay.Call):
                 values[expr] = self._fallback(expr, [values[arg] for arg in expr.args])
 

@@ -1,0 +1,39 @@
+"""docs/operators.md and the table it is made from."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("tvm")
+
+from onnx_cases import ONNX_CASES  # noqa: E402
+
+from esp_tvm.compile.operators import OPERATORS  # noqa: E402
+from esp_tvm.operator_table import ROWS, markdown  # noqa: E402
+from esp_tvm.quantize.rules import RULES  # noqa: E402
+
+# What the compiler inserts by itself, for no operator of ONNX in particular.
+_INSERTED = {"quantize", "dequantize", "transpose", "reshape", "requantize"}
+
+
+def test_document_is_up_to_date(repo):
+    written = (repo / "docs" / "operators.md").read_text(encoding="utf-8")
+    assert written == markdown(), "run: make operators"
+
+
+def test_rows_name_kernels_that_exist():
+    assert {kernel for row in ROWS for kernel in row.kernels} <= set(OPERATORS)
+    assert set(OPERATORS) - {kernel for row in ROWS for kernel in row.kernels} <= _INSERTED
+
+
+def test_every_operator_that_is_quantized_has_a_row():
+    assert set(RULES) <= {row.operator for row in ROWS}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.operator for row in ROWS])
+def test_row_is_what_the_cases_show(row):
+    """Each operator has cases, and no case runs in a kernel that its row does not name."""
+    cases = [case for case in ONNX_CASES if case.operator == row.operator]
+    used = {kernel for case in cases if not case.behind_relu for kernel in case.kernels}
+    assert used <= set(row.kernels)
+    assert cases
