@@ -74,6 +74,12 @@ def _kernel_module(function: relay.Function):
     return tvm.runtime._ffi_api.CSourceModuleCreate(f"/* {symbol}: see default_lib1.c */\n", "c", [symbol], None)
 
 
+# TVM's C code generator knows no absolute value of floats, and makes one of max(x, -x).
+tvm.ir.register_intrin_lowering(
+    "tir.fabs", "default", f=lambda call: tir.call_pure_extern(call.dtype, "fabsf", *call.args), level=11
+)
+
+
 def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
     """Run TVM's AOT compiler (C target, unpacked interface) and read the plan of main out of its TIR."""
     tvm._ffi.register_func(f"relay.ext.{COMPILER}", _kernel_module, override=True)

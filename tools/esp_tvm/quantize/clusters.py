@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from .rules import attribute
 
-_PARTS = frozenset("ReduceMean ReduceSum ReduceL2 Sub Pow Mul Add Sqrt Div Reciprocal Max Clip".split())
+_PARTS = frozenset("ReduceMean ReduceSum ReduceL2 Sub Pow Mul Add Sqrt Div Reciprocal Max Clip Expand".split())
 _LARGEST = 24  # nodes
 
 

@@ -146,6 +146,14 @@ class _Writer:
             holder = copies[1]
         elif len(main.input) > 2 and main.input[2]:
             holder, position = main, 2
+        elif np.any(weights.bias) and transposed:
+            # MatMul has no bias of its own: it is added behind it.
+            partial, name = self.fresh(f"{main.output[0]}_partial"), fresh_name(f"{main.name}_bias", self.node_names)
+            self.node_names.add(name)
+            bias = self.fresh(f"{base}_bias")
+            copies.insert(1, helper.make_node("Add", [partial, bias], [main.output[0]], name))
+            main.output[0] = partial
+            holder, position = copies[1], 1
         elif np.any(weights.bias):
             holder, position = main, 2
             main.input[2:] = [self.fresh(f"{base}_bias")]

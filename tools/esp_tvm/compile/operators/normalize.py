@@ -80,7 +80,19 @@ def _square_of(expr: relay.Expr) -> Optional[relay.Expr]:
     return None
 
 
+def _without_guard(expr: relay.Expr) -> relay.Expr:
+    """A divisor without what keeps it from being 0 (the rule divides by at least 1) and without its broadcasting."""
+    while True:
+        if is_call(expr, "broadcast_to") or (is_call(expr, "clip") and 0 <= expr.attrs.a_min < 1e-6):
+            expr = expr.args[0]
+        elif is_call(expr, "maximum") and _scalar(expr.args[1]) is not None and 0 <= _scalar(expr.args[1]) < 1e-6:
+            expr = expr.args[0]
+        else:
+            return expr
+
+
 def _root_of(expr: relay.Expr) -> Optional[relay.Expr]:
+    expr = _without_guard(expr)
     if is_call(expr, "sqrt"):
         return expr.args[0]
     if is_call(expr, "power") and _scalar(expr.args[1]) == 0.5:
