@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import pipeline_time  # noqa: E402
 import results as result_files  # noqa: E402
-from measure import Mismatch, Subject, measure, quantize_quickly  # noqa: E402
+from measure import Kernels, Mismatch, Subject, measure, quantize_quickly  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
@@ -57,10 +57,23 @@ def generated(name: str) -> Subject:
     return Subject(name, quantized, networks.samples(model, SAMPLES))
 
 
+RESULTS = REPO / "bench" / "results.json"
+
+
+def empty_results() -> Dict[str, Any]:
+    return {"models": {}, "layers": {}, "pipeline_seconds": {}}
+
+
+def read_results() -> Dict[str, Any]:
+    """What was measured before, empty where nothing was."""
+    return {**empty_results(), **(result_files.load(RESULTS) if RESULTS.is_file() else {})}
+
+
 def run(only: List[str]) -> Dict[str, Any]:
     """Measure everything, or what `only` names."""
     require_tools()
-    found: Dict[str, Any] = {"models": {}, "layers": {}, "pipeline_seconds": {}}
+    found = read_results() if only else empty_results()
+    kernels = Kernels()
     known = [*TRAINED, *networks.NETWORKS, *networks.LAYERS]
     for name in only:
         if name not in known:
@@ -75,13 +88,15 @@ def run(only: List[str]) -> Dict[str, Any]:
             folder, started = Path(text), time.time()
             subject = trained(name, folder, found["pipeline_seconds"]) if name in TRAINED else generated(name)
             try:
-                figures = measure(subject, folder, host=name not in networks.LAYERS)
+                figures = measure(subject, folder, kernels, host=name not in networks.LAYERS)
             except Mismatch as error:
                 raise UserError(str(error))
             if name in TRAINED:
                 found["pipeline_seconds"][name].update(pipeline_time.export(TRAINED[name], folder))
             print(f"    {time.time() - started:.0f} s")
             found["layers" if name in networks.LAYERS else "models"][name] = figures
+        # After every network: what was measured stays when the bench is interrupted.
+        result_files.write(found, REPO / "bench")
     return found
 
 
@@ -90,16 +105,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks or layers to measure (default: all)")
     parser.add_argument("--compare", metavar="BASE", help="print what is better or worse than in this results.json")
     arguments = parser.parse_args()
-    path = REPO / "bench" / "results.json"
-    if arguments.compare:
-        base, new = result_files.load(Path(arguments.compare)), result_files.load(path)
+    if arguments.compare is not None:
+        if not arguments.compare:
+            raise UserError("nothing to compare with; give BASE=file.json, a results.json of another time")
+        base, new = result_files.load(Path(arguments.compare)), result_files.load(RESULTS)
         print(result_files.comparison(base, new))
         return
     found = run(arguments.names)
-    if arguments.names:
-        old = result_files.load(path) if path.is_file() else {"models": {}, "layers": {}, "pipeline_seconds": {}}
-        found = {key: {**old.get(key, {}), **found[key]} for key in found}
-    result_files.write(found, REPO / "bench")
     print(json.dumps(found["pipeline_seconds"], indent=1))
     print("written: bench/results.json, bench/RESULTS.md, bench/results.svg")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +19,44 @@ from esp_tvm.project.chips import check_chip
 from esp_tvm.project.fit import fit_chip
 from esp_tvm.project.write import write_project
 from esp_tvm.quantize import Passes, quantize_model
-from esp_tvm.run.host import HostProgram
-from esp_tvm.run.qemu import EmulatedProgram
+from esp_tvm.run.host import CFLAGS, HostProgram, host_compiler
+from esp_tvm.run.qemu import EmulatedProgram, compile_objects
 
 REPO = Path(__file__).resolve().parent.parent
 TEMPLATE = REPO / "template_project_for_model"
 # So many multiply-accumulates are timed on the host, a fraction of a second of fast kernels.
 HOST_MACS = 1e8
 CHIP = "esp32s3"
+
+
+COMPONENT = TEMPLATE / "components" / "esp-dl"
+
+
+class Kernels:
+    """The kernels, compiled once for all models: object files for RV32IMC, an archive for the host."""
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_kernels_")
+        folder, sources = Path(self._folder.name), sorted((COMPONENT / "src").rglob("*.c"))
+        includes = [COMPONENT / "include", COMPONENT / "src"]
+        (folder / "riscv").mkdir()
+        self.riscv = compile_objects(sources, includes, folder / "riscv")
+        flags = [f"-I{include}" for include in includes]
+        command = [host_compiler(), *CFLAGS, *flags, "-c", *map(str, sources)]
+        subprocess.run(command, cwd=folder, check=True)
+        self.archive = folder / "libesp_dl.a"
+        subprocess.run(["ar", "rcs", str(self.archive), *sorted(map(str, folder.glob("*.o")))], check=True)
+
+
+class HostWithKernels(HostProgram):
+    """A project for the host, linked with kernels that are compiled already."""
+
+    def __init__(self, project: Path, kernels: Kernels):
+        self._kernels = kernels
+        super().__init__(project)
+
+    def sources(self):
+        return [path for path in super().sources() if "codegen" in path.parts] + [self._kernels.archive]
 
 
 class Mismatch(Exception):
@@ -45,14 +77,14 @@ def quantize_quickly(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> 
     return quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False)).model
 
 
-def measure(subject: Subject, folder: Path, host: bool = True, log=print) -> Dict[str, Any]:
+def measure(subject: Subject, folder: Path, kernels: Kernels, host: bool = True, log=print) -> Dict[str, Any]:
     """All figures of a model; `folder` takes the generated project. Raises `Mismatch` where outputs differ."""
     started = time.time()
     compiled = compile_model(subject.model)
     exported = time.time() - started
     project = _project(compiled, subject, folder / "fast")
-    emulated = EmulatedProgram(project)
-    on_host = HostProgram(project)
+    emulated = EmulatedProgram(project, kernels.riscv)
+    on_host = HostWithKernels(project, kernels)
     outputs, counts = emulated.measure(subject.samples)
     expected = on_host.run(subject.samples)
     for name, array in expected.items():
@@ -75,7 +107,7 @@ def measure(subject: Subject, folder: Path, host: bool = True, log=print) -> Dic
     }
     if host:
         plain = _project(compile_model(subject.model, fast=False), subject, folder / "plain")
-        plain_host = HostProgram(plain)
+        plain_host = HostWithKernels(plain, kernels)
         _equal_to_plain(subject, expected, plain_host.run(subject.samples))
         runs = int(min(max(HOST_MACS / max(result["macs"], 1), 10), 3000))
         own, other = _seconds(on_host, subject, runs), _seconds(plain_host, subject, runs)

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -218,8 +218,10 @@ class EmulatedProgram(HostProgram):
     project: the folder `new_project`. Inputs and outputs as those of `HostProgram`.
     """
 
-    def __init__(self, project: os.PathLike):
+    def __init__(self, project: os.PathLike, kernels: Optional[Sequence[Path]] = None):
+        """kernels: object files of the kernels where they are compiled already (see `compile_objects`)."""
         require_tools()
+        self._kernels = list(kernels or ())
         super().__init__(project)
 
     def _build(self, sanitize: bool) -> Path:
@@ -228,7 +230,8 @@ class EmulatedProgram(HostProgram):
         driver = folder / "driver.c"
         driver.write_text(_driver(self.inputs, self.outputs, len(self.metadata["calls"])), encoding="utf-8")
         includes = self.include_folders()
-        self._kernels = compile_objects(self._kernel_sources(), includes, folder)
+        if not self._kernels:
+            self._kernels = compile_objects(self._kernel_sources(), includes, folder)
         generated = [source for source in self.sources() if source not in self._kernel_sources()]
         (folder / "traced").mkdir()
         trace = ["-include", str(folder / "trace.h")]
