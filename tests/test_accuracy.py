@@ -352,3 +352,19 @@ def test_script_evaluates(tmp_path, repo):
     done = script("--evaluate", tmp_path / "e.npy", "--labels", tmp_path / "bad.npy")
     assert done.returncode == 2 and "24 whole numbers" in done.stderr
     assert script("--labels", tmp_path / "l.npy").returncode == 2
+
+
+# --- the figures of `bench/accuracy.py`: none may drop by half a decibel ---
+
+FIGURES = {"resnet8": 30.9, "kws": 26.5, "digits": 31.9}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_stay(repo, monkeypatch, name):
+    monkeypatch.syspath_prepend(str(repo / "bench"))
+    import accuracy
+
+    if not (accuracy.CASES[name][0] / "model.onnx").exists():
+        pytest.skip("this network is not beside the project")
+    assert accuracy.measure(name, {})["decibels"] > FIGURES[name] - 0.5

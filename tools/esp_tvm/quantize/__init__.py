@@ -93,7 +93,7 @@ def quantize_model(
     histograms = calibrate(network, samples)
     state = optimize(network, histograms, Simulator(network, choose_samples(network, samples)), passes)
     quantized = write_qdq(state.network, state.exponents, state.weights)
-    noise = measure(state.network, state.exponents, state.weights, samples)
+    noise = measure(state.network, state.exponents, state.weights, choose_samples(network, samples, 256))
     return Quantized(quantized, state.network, state.exponents, state.weights, noise, state.effects)
 
 

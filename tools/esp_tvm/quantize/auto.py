@@ -26,7 +26,7 @@ CLIP = 0.85
 STRENGTHS = (0.5, 0.75, 1.0)
 STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
 # A change must lower the noise by this share: less is chance, and would only fit the samples at hand.
-WORTH = 0.99
+WORTH = 0.998
 RIDGE = 10.0
 # Things are tried on as many samples as make this many activations, within bounds; weights are fitted to all.
 SEARCH_ACTIVATIONS, SEARCH_SAMPLES = 5_000_000, (32, 128)
