@@ -19,11 +19,12 @@ from small_models import HOSTILE_NAMES
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.compile.kernel_call import KernelCall, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.report.command import write_report  # noqa: E402
 from esp_tvm.report.facts import gather  # noqa: E402
 from esp_tvm.report.html import as_html  # noqa: E402
-from esp_tvm.report.noise import in_memory  # noqa: E402
+from esp_tvm.report.noise import NoiseMeter, in_memory  # noqa: E402
 from esp_tvm.report.text import as_text  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
@@ -134,6 +135,23 @@ def test_axes_are_found():
     assert np.array_equal(in_memory(x, noisy), x.transpose(0, 2, 3, 1))
     assert np.array_equal(in_memory(x, x.reshape(1, 64)), x.reshape(1, 64))
     assert in_memory(x, np.zeros(3)) is None
+
+
+def test_rescaled_and_moved_tensors_are_compared_likewise():
+    """What the quantizer does to a tensor on purpose is no noise; what rounding does is."""
+    random = np.random.RandomState(2)
+    call = KernelCall("s", "conv2d", [], Tensor("t", (1, 8, 8, 3), "int8", -5))
+    meter = NoiseMeter(float_model(), [(3, call)])
+    for _ in range(4):
+        relu = np.maximum(random.randn(1, 8, 8, 3), 0)
+        real = relu * [0.5, 1.0, 2.0] - 4
+        got = np.clip(np.floor(real * 32 + 0.5), -128, 127).astype(np.int8)
+        meter._add("t", 3, call, relu, got)
+    (noise,) = meter.result()
+    assert noise.rescaled and noise.moved == -4
+    wanted = 10 * np.log10(np.mean((relu * [0.5, 1.0, 2.0]) ** 2) / (1 / 32**2 / 12 * 0.5))
+    assert abs(noise.snr - wanted) < 3, (noise.snr, wanted)
+    assert noise.worst < 1 / 32
 
 
 def test_a_wrong_program_is_reported_as_such(exported, tmp_path):

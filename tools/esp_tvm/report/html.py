@@ -12,7 +12,7 @@ from ..naming import shown
 from .compare_log import DIFFERS, EQUAL, MISSING
 from .facts import Bar, Report, Row
 from .noise import TensorNoise
-from .text import decibel, number, tensor_type
+from .text import decibel, number, remark, tensor_type
 
 _HERE = Path(__file__).parent
 _WORST = 6
@@ -241,7 +241,6 @@ def _noise(report: Report) -> str:
     most = max([*finite, 1.0])
     rows = []
     for noise in report.noise:
-        remark = "channels rescaled by equalization" if noise.rescaled else ""
         part = min(max(noise.snr, 0.0), most) / most
         cells = [
             _cell(str(noise.step), "number", noise.step),
@@ -251,7 +250,7 @@ def _noise(report: Report) -> str:
             _cell(f"{noise.worst:.3g}", "number", noise.worst),
             _cell(f"{noise.offset:+.2g}", "number", noise.offset),
             _cell(f"{100 * noise.clipped:.2f} %", "number", noise.clipped),
-            _cell(remark),
+            _cell(remark(noise)),
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     head = [("step", "number"), ("tensor", ""), ("exponent", "number"), ("SNR, dB", "number")]
@@ -260,7 +259,9 @@ def _noise(report: Report) -> str:
     worst = sorted((n for n in report.noise if np.isfinite(n.snr)), key=lambda n: n.snr)[:_WORST]
     return (
         f"<h2>Noise, int8 against float</h2><p>Over {report.noise_samples} samples. Signal to noise of the model's "
-        f"outputs: {outputs}. Errors are in the tensor's real units.</p>"
+        f"outputs: {outputs}. Errors are in the tensor's real units. Where the quantizer rescaled the channels "
+        "of a tensor or moved it by a constant, to use int8 better, the float tensor is changed likewise before it is "
+        "compared.</p>"
         + _table("noise", head, rows)
         + '<h2>The noisiest tensors</h2><p class="key">How often a value occurs (square root scale)'
         '<i style="background:var(--blue);opacity:.55"></i>float<i style="background:var(--orange)"></i>int8</p>'

@@ -28,7 +28,8 @@ class TensorNoise:
     """One int8 tensor against the float model, over all samples.
 
     snr: 10 log10(signal power / noise power) in dB; worst: largest |error|; offset: mean error; both in real units
-    rescaled: the quantizer scaled its channels (weight equalization); they are compared after scaling back
+    rescaled: the quantizer scaled its channels (weight equalization); moved: the constant that it added (so that what
+    is never negative uses all of int8). The float tensor is changed likewise before it is compared.
     edges, float_counts, int_counts: histogram of both, [BINS + 1], [BINS]
     """
 
@@ -41,6 +42,7 @@ class TensorNoise:
     offset: float
     clipped: float
     rescaled: bool
+    moved: float
     edges: np.ndarray
     float_counts: np.ndarray
     int_counts: np.ndarray
@@ -55,9 +57,9 @@ class _Sums:
     ff: np.ndarray
     qq: np.ndarray
     fq: np.ndarray
-    error: np.ndarray
+    f: np.ndarray
+    q: np.ndarray
     count: int = 0
-    worst: float = 0.0
     clipped: int = 0
     kept: List[Tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
@@ -147,12 +149,11 @@ class NoiseMeter:
         f, q = wanted.reshape(-1, channels), real.reshape(-1, channels)
         if name not in self._sums:
             zeros = np.zeros(channels)
-            self._sums[name] = _Sums(step, call, zeros, zeros, zeros, zeros)
+            self._sums[name] = _Sums(step, call, zeros, zeros, zeros, zeros, zeros)
         s = self._sums[name]
         s.ff, s.qq, s.fq = s.ff + (f * f).sum(0), s.qq + (q * q).sum(0), s.fq + (f * q).sum(0)
-        s.error = s.error + (q - f).sum(0)
+        s.f, s.q = s.f + f.sum(0), s.q + q.sum(0)
         s.count += q.size
-        s.worst = max(s.worst, float(np.abs(q - f).max()))
         bounds = np.iinfo(got.dtype)
         s.clipped += int(np.count_nonzero((got == bounds.min) | (got == bounds.max)))
         if sum(a.size for a, _ in s.kept) < _KEPT:
@@ -173,29 +174,48 @@ def _decibel(signal: float, noise: float) -> float:
     return float(10 * np.log10(max(signal, 1e-300) / noise))
 
 
+def _scaled(s: _Sums, moved: float) -> Tuple[np.ndarray, float]:
+    """(the factor of every channel with which factor * float + moved fits int8 best, signal to noise in dB then)."""
+    fq = s.fq - moved * s.f
+    qq = s.qq - 2 * moved * s.q + s.count / len(s.f) * moved**2
+    factor = np.where(s.ff > 0, fq / np.where(s.ff > 0, s.ff, 1), 1.0)
+    return factor, _decibel((factor**2 * s.ff).sum(), np.maximum(qq - 2 * factor * fq + factor**2 * s.ff, 0).sum())
+
+
+def _shift(s: _Sums, exponent: int) -> float:
+    """The constant, in whole steps, that the int8 tensor most likely has and the float tensor has not."""
+    count = s.count / len(s.f)
+    spread = s.ff - s.f**2 / count
+    known = spread > 1e-9 * np.maximum(s.ff, 1e-300)
+    if not known.any():
+        return 0.0
+    slope = (s.fq - s.f * s.q / count)[known] / spread[known]
+    intercept = (s.q[known] - slope * s.f[known]) / count
+    return float(np.round(np.median(intercept) / 2.0**exponent) * 2.0**exponent)
+
+
 def _result(name: str, s: _Sums) -> TensorNoise:
-    factor = np.where(s.ff > 0, s.fq / np.where(s.ff > 0, s.ff, 1), 1.0)
-    plain = _decibel(s.ff.sum(), (s.qq - 2 * s.fq + s.ff).sum())
-    aligned = _decibel((factor**2 * s.ff).sum(), np.maximum(s.qq - 2 * factor * s.fq + factor**2 * s.ff, 0).sum())
-    rescaled = bool(aligned - plain > _RESCALED_DB and aligned > 10 and len(factor) > 1 and np.all(factor >= 0))
-    scale = factor if rescaled else np.ones_like(factor)
-    floats = np.concatenate([(f * scale).reshape(-1) for f, _ in s.kept])
+    exponent = s.call.output.exponent
+    factor, moved = np.ones_like(s.ff), 0.0
+    snr = _decibel(s.ff.sum(), (s.qq - 2 * s.fq + s.ff).sum())
+    for tried in (0.0, _shift(s, exponent)):
+        scaled, better = _scaled(s, tried)
+        if better > max(snr + _RESCALED_DB, 10) and np.all(scaled >= 0):
+            factor, moved, snr = scaled, tried, better
+    floats = np.concatenate([(f * factor + moved).reshape(-1) for f, _ in s.kept])
     ints = np.concatenate([q.reshape(-1) for _, q in s.kept])
-    worst, offset = s.worst, float(s.error.sum() / s.count)
-    if rescaled:
-        worst = float(np.abs(ints - floats).max())
-        offset = float(np.mean(ints - floats))
     edges = np.linspace(min(floats.min(), ints.min()), max(floats.max(), ints.max()) + 1e-12, BINS + 1)
     return TensorNoise(
         name=name,
         step=s.step,
         title=", ".join(s.call.nodes),
-        exponent=s.call.output.exponent,
-        snr=aligned if rescaled else plain,
-        worst=worst,
-        offset=offset,
+        exponent=exponent,
+        snr=snr,
+        worst=float(np.abs(ints - floats).max()),
+        offset=float(np.mean(ints - floats)),
         clipped=s.clipped / s.count,
-        rescaled=rescaled,
+        rescaled=bool(np.any(np.abs(factor - 1) > 0.2)),
+        moved=moved,
         edges=edges,
         float_counts=np.histogram(floats, edges)[0],
         int_counts=np.histogram(ints, edges)[0],

@@ -6,6 +6,7 @@ from typing import List, Optional
 
 from ..naming import one_line, shown
 from .facts import Report, Row
+from .noise import TensorNoise
 
 
 def number(value: float) -> str:
@@ -17,6 +18,12 @@ def decibel(value: Optional[float]) -> str:
     if value is None:
         return ""
     return "exact" if value == float("inf") else f"{value:.1f}"
+
+
+def remark(noise: TensorNoise) -> str:
+    """What the quantizer did to a tensor; the float one is compared after the same."""
+    done = ["channels rescaled"] if noise.rescaled else []
+    return ", ".join(done + ([f"moved by {noise.moved:g}"] if noise.moved else []))
 
 
 def tensor_type(row: Row) -> str:
@@ -105,7 +112,7 @@ def _noise(report: Report) -> List[str]:
             f"{noise.worst:.3g}",
             f"{noise.offset:+.2g}",
             f"{100 * noise.clipped:.2f}",
-            "rescaled by equalization" if noise.rescaled else "",
+            remark(noise),
         ]
         for noise in report.noise
     ]
