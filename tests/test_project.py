@@ -192,6 +192,11 @@ def test_host_program_prints_pass(compiled, sample, expected, tmp_path):
         subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run([str(build / "app")], stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0 and done.stdout.startswith("PASS: model ")
+    flags = "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror -DTVMGEN_DEFAULT_CALLERS_WORKSPACE"
+    for command in (["-S", path / "host", "-B", tmp_path / "own", flags], ["--build", tmp_path / "own"]):
+        subprocess.run(["cmake", *map(str, command)], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([str(tmp_path / "own/app")], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("PASS: model ")
     data = path / "main/output_data.h"
     text = data.read_text()
     start = text.index("{\n    ", text.index("expected_output_data[")) + 6
@@ -291,8 +296,7 @@ def test_idf_targets_say_what_is_missing(tmp_path):
         done = subprocess.run(
             ["make", "-C", str(REPO), *arguments],
             env={**os.environ, "PATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
         )
         return done.returncode, done.stderr
@@ -317,9 +321,10 @@ def test_idf_py_is_called_in_order(tmp_path):
     metadata.write_text('{\n "target_chip": "esp32c3"\n}\n')
     tool = tmp_path / "bin/idf.py"
     tool.parent.mkdir()
+    sdkconfig = tmp_path / "out/new_project/sdkconfig"
     tool.write_text(
         f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\n'
-        f'case "$*" in *set-target*) echo CONFIG_IDF_TARGET=\\"esp32c3\\" > "{tmp_path}/out/new_project/sdkconfig";; esac\n'
+        f'case "$*" in *set-target*) echo CONFIG_IDF_TARGET=\\"esp32c3\\" > "{sdkconfig}";; esac\n'
     )
     tool.chmod(0o755)
     subprocess.run(

@@ -1,4 +1,4 @@
-/* What differs between a chip, ESP-IDF's linux target and a plain program on the host: the clock and the heap. */
+/* What differs between a chip, ESP-IDF's linux target and a plain program on the host: the clock, the heap, tasks. */
 #ifndef PLATFORM_H
 #define PLATFORM_H
 
@@ -6,7 +6,19 @@
 #include <stdint.h>
 
 #ifdef ESP_PLATFORM
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
 #include "sdkconfig.h"
+
+/* Lets other tasks run. */
+static inline void platform_yield(void)
+{
+    vTaskDelay(1);
+}
+#else
+static inline void platform_yield(void)
+{
+}
 #endif
 
 #if defined(ESP_PLATFORM) && !CONFIG_IDF_TARGET_LINUX

@@ -3,7 +3,7 @@
 # idf_component_register(SRCS INCLUDE_DIRS PRIV_INCLUDE_DIRS REQUIRES PRIV_REQUIRES), IDF_TARGET, COMPONENT_LIB.
 set(ESP_PLATFORM 1)
 set(IDF_TARGET "$ENV{STUB_TARGET}")
-set(KNOWN_COMPONENTS esp_timer freertos heap log spi_flash)
+set(KNOWN_COMPONENTS esp_psram esp_timer freertos heap log spi_flash)
 
 function(idf_component_register)
     cmake_parse_arguments(arg "" "" "SRCS;INCLUDE_DIRS;PRIV_INCLUDE_DIRS;REQUIRES;PRIV_REQUIRES" ${ARGN})

@@ -37,7 +37,7 @@ class Fit:
 
 
 def buffer_bytes(compiled: CompiledModel) -> int:
-    """Inputs and outputs of the application: they are static in main/."""
+    """Inputs and outputs of the application: static buffers in main/, in the same memory as the arena."""
     ports = [*compiled.inputs, *compiled.outputs]
     return sum(int(np.prod(p.shape, dtype=np.int64)) * np.dtype(p.dtype).itemsize for p in ports)
 
@@ -56,9 +56,9 @@ def fit_chip(compiled: CompiledModel, chip: Chip) -> Fit:
         if not chip.psram:
             others = "choose a chip with PSRAM (esp32, esp32s2, esp32s3, esp32p4) or a smaller model"
             raise UserError(f"{needed} do not fit: {available} and no PSRAM; {others}")
-        if arena > PSRAM_BYTES:
+        if arena + buffers > PSRAM_BYTES:
             raise UserError(f"{needed} do not fit: {available}, and {PSRAM_BYTES} bytes of PSRAM; take a smaller model")
-        notes.append(f"{needed} do not fit: {available}. The arena goes to PSRAM, which is slower")
+        notes.append(f"{needed} do not fit: {available}. They go to PSRAM, which is slower")
     constants = compiled.weight_bytes
     app = _aligned(SYSTEM_FLASH + constants + constants // 16 + buffers)
     flash = next((mib for mib in chip.flash_sizes if APP_OFFSET + app <= mib * MIB), None)

@@ -59,7 +59,9 @@ def write_project(
         metadata = {**describe(compiled), "target_chip": target_chip}
         (folder / MODEL / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
         (folder / "main" / "input_data.h").write_text(_input_data(compiled.inputs, sample), encoding="utf-8")
-        (folder / "main" / "output_data.h").write_text(_output_data(compiled.outputs, expected), encoding="utf-8")
+        (folder / "main" / "output_data.h").write_text(
+            _output_data(compiled.inputs, compiled.outputs, expected), encoding="utf-8"
+        )
         (folder / "partitions.csv").write_text(partition_table(fit), encoding="utf-8")
         if fit.sdkconfig:
             with open(folder / f"sdkconfig.defaults.{target_chip}", "a", encoding="utf-8") as file:
@@ -80,35 +82,63 @@ def _definition(qualifiers: str, name: str, port: ModelPort, array: np.ndarray) 
     return "\n".join([f'/* "{c_comment(port.name)}": {port.dtype}[{shape}] */', head, *lines, "};", ""])
 
 
+# Buffers lie where the arena lies: what does not fit internal RAM goes to PSRAM together.
+_MEMORY = "MODEL_BUFFER"
+_MEMORY_MACRO = f"""#ifndef {_MEMORY}
+#ifdef TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE
+#define {_MEMORY} TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE
+#else
+#define {_MEMORY}
+#endif
+#endif
+"""
+
+
 def _header(guard: str, parts: Sequence[str]) -> str:
     return "\n".join(
         [
             f"#ifndef {guard}\n#define {guard}\n",
-            '#include <math.h>\n\n#include "tvmgen_default.h"\n',
+            '#include "crt_config.h"\n#include "tvmgen_default.h"\n\n#include <math.h>\n',
+            _MEMORY_MACRO,
             *parts,
             "#endif\n",
         ]
     )
 
 
+def _buffer(name: str, port: ModelPort) -> str:
+    size = int(np.prod(port.shape, dtype=np.int64))
+    return f"static {_MEMORY} {C_TYPES[port.dtype]} {name}[{size}] __attribute__((aligned(16), unused));\n"
+
+
+def _fields(names: Sequence[str], ports: Sequence[ModelPort], cast: str = "") -> str:
+    return ", ".join(f".{port.c_name} = {cast}{name}" for name, port in zip(names, ports))
+
+
 def _input_data(ports: Sequence[ModelPort], sample: Dict[str, np.ndarray]) -> str:
     names = _names("input", ports)
-    parts = ["/* The sample that the model was exported with. */"]
-    parts += [_definition("static", name, port, sample[port.name]) for name, port in zip(names, ports)]
-    fields = ", ".join(f".{port.c_name} = {name}" for name, port in zip(names, ports))
-    parts.append(f"#define MODEL_INPUTS {{{fields}}}\n")
+    buffers = [name.replace("input_data", "input_buffer", 1) for name in names]
+    parts = ["/* The sample that the model was exported with, in flash, and memory for input of your own. */"]
+    for name, buffer, port in zip(names, buffers, ports):
+        parts += [_definition("static const", name, port, sample[port.name]), _buffer(buffer, port)]
+    fills = "; ".join(f"fill({buffer}, {name})" for name, buffer in zip(names, buffers))
+    parts.append("/* The model only reads its inputs. */")
+    parts.append(f"#define MODEL_INPUTS {{{_fields(names, ports, '(void *)')}}}")
+    parts.append(f"#define MODEL_INPUT_BUFFERS {{{_fields(buffers, ports)}}}")
+    parts.append(f"#define FILL_MODEL_INPUTS(fill) do {{ {fills}; }} while (0)\n")
     return _header("INPUT_DATA_H", parts)
 
 
-def _output_data(ports: Sequence[ModelPort], expected: Dict[str, np.ndarray]) -> str:
+def _output_data(inputs: Sequence[ModelPort], ports: Sequence[ModelPort], expected: Dict[str, np.ndarray]) -> str:
     names = _names("output", ports)
     parts = ["/* Where the outputs go, and what the reference computes for the sample. */"]
     for name, port in zip(names, ports):
-        size = int(np.prod(port.shape, dtype=np.int64))
-        parts.append(f"static {C_TYPES[port.dtype]} {name}[{size}] __attribute__((aligned(16)));\n")
-        parts.append(_definition("static const", f"expected_{name}", port, expected[port.name]))
-    fields = ", ".join(f".{port.c_name} = {name}" for name, port in zip(names, ports))
+        parts += [_buffer(name, port), _definition("static const", f"expected_{name}", port, expected[port.name])]
     checks = "; ".join(f'check("{port.c_name}", {name}, expected_{name})' for name, port in zip(names, ports))
-    parts.append(f"#define MODEL_OUTPUTS {{{fields}}}")
+    parts.append(f"#define MODEL_OUTPUTS {{{_fields(names, ports)}}}")
+    arguments = [f"(inputs)->{port.c_name}" for port in inputs] + [f"(outputs)->{port.c_name}" for port in ports]
+    parts.append("/* tvmgen_default_run with an arena of the caller's. */")
+    parts.append("#define RUN_MODEL_IN(workspace, inputs, outputs) \\")
+    parts.append(f"    tvmgen_default___tvm_main__({', '.join(arguments)}, workspace)")
     parts.append(f"#define CHECK_MODEL_OUTPUTS(check) do {{ {checks}; }} while (0)\n")
     return _header("OUTPUT_DATA_H", parts)
