@@ -25,26 +25,112 @@ ROWS = (2, 5, 16)
 def _convolutions() -> List[OnnxCase]:
     transposed = "conv_transpose2d"
     return [
-        OnnxCase("Conv", "2-D, bias", {0: X}, {1: _w(6, 4, 3, 3), 2: _w(6)}, {"pads": [1, 0, 1, 1], "strides": [2, 1]}, kernel="conv2d"),
-        OnnxCase("Conv", "2-D, groups, dilated", {0: X}, {1: _w(6, 2, 3, 2)}, {"group": 2, "dilations": [2, 3]}, kernel="conv2d"),
-        OnnxCase("Conv", "depthwise with multiplier", {0: X}, {1: _w(8, 1, 3, 3), 2: _w(8)}, {"group": 4}, kernel="depthwise_conv2d"),
-        OnnxCase("Conv", "SAME_UPPER", {0: X}, {1: _w(3, 4, 3, 3)}, {"auto_pad": "SAME_UPPER", "strides": [2, 2]}, kernel="conv2d"),
-        OnnxCase("Conv", "1-D", {0: LINE}, {1: _w(6, 4, 5), 2: _w(6)}, {"pads": [2, 1], "strides": [2]}, kernel="conv2d"),
-        OnnxCase("Conv", "1-D, depthwise", {0: LINE}, {1: _w(4, 1, 3)}, {"group": 4, "dilations": [2]}, kernel="depthwise_conv2d"),
+        OnnxCase(
+            "Conv",
+            "2-D, bias",
+            {0: X},
+            {1: _w(6, 4, 3, 3), 2: _w(6)},
+            {"pads": [1, 0, 1, 1], "strides": [2, 1]},
+            kernel="conv2d",
+        ),
+        OnnxCase(
+            "Conv",
+            "2-D, groups, dilated",
+            {0: X},
+            {1: _w(6, 2, 3, 2)},
+            {"group": 2, "dilations": [2, 3]},
+            kernel="conv2d",
+        ),
+        OnnxCase(
+            "Conv",
+            "depthwise with multiplier",
+            {0: X},
+            {1: _w(8, 1, 3, 3), 2: _w(8)},
+            {"group": 4},
+            kernel="depthwise_conv2d",
+        ),
+        OnnxCase(
+            "Conv",
+            "SAME_UPPER",
+            {0: X},
+            {1: _w(3, 4, 3, 3)},
+            {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+            kernel="conv2d",
+        ),
+        OnnxCase(
+            "Conv", "1-D", {0: LINE}, {1: _w(6, 4, 5), 2: _w(6)}, {"pads": [2, 1], "strides": [2]}, kernel="conv2d"
+        ),
+        OnnxCase(
+            "Conv",
+            "1-D, depthwise",
+            {0: LINE},
+            {1: _w(4, 1, 3)},
+            {"group": 4, "dilations": [2]},
+            kernel="depthwise_conv2d",
+        ),
         OnnxCase("Conv", "3-D", {0: (1, 2, 4, 4, 4)}, {1: _w(2, 2, 2, 2, 2)}, kernel=None),
-        OnnxCase("ConvTranspose", "2-D", {0: X}, {1: _w(4, 6, 3, 3), 2: _w(6)}, {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}, kernel=transposed),
-        OnnxCase("ConvTranspose", "groups", {0: X}, {1: _w(4, 3, 2, 3), 2: _w(6)}, {"strides": [2, 3], "group": 2}, kernel=transposed),
-        OnnxCase("ConvTranspose", "dilated, asymmetric", {0: X}, {1: _w(4, 2, 3, 3)}, {"dilations": [2, 1], "pads": [0, 1, 2, 0]}, kernel=transposed),
-        OnnxCase("ConvTranspose", "1-D", {0: LINE}, {1: _w(4, 3, 4), 2: _w(3)}, {"strides": [2], "pads": [1, 1]}, kernel=transposed),
-        OnnxCase("BatchNormalization", "2-D", {0: X}, {1: _w(4) + 1, 2: _w(4), 3: _w(4), 4: _w(4) + 2}, kernel="channelwise", opset=15),
-        OnnxCase("BatchNormalization", "1-D", {0: LINE}, {1: _w(4) + 1, 2: _w(4), 3: _w(4), 4: _w(4) + 2}, kernel="channelwise", opset=15),
-    ]  # fmt: skip
+        OnnxCase(
+            "ConvTranspose",
+            "2-D",
+            {0: X},
+            {1: _w(4, 6, 3, 3), 2: _w(6)},
+            {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
+            kernel=transposed,
+        ),
+        OnnxCase(
+            "ConvTranspose",
+            "groups",
+            {0: X},
+            {1: _w(4, 3, 2, 3), 2: _w(6)},
+            {"strides": [2, 3], "group": 2},
+            kernel=transposed,
+        ),
+        OnnxCase(
+            "ConvTranspose",
+            "dilated, asymmetric",
+            {0: X},
+            {1: _w(4, 2, 3, 3)},
+            {"dilations": [2, 1], "pads": [0, 1, 2, 0]},
+            kernel=transposed,
+        ),
+        OnnxCase(
+            "ConvTranspose",
+            "1-D",
+            {0: LINE},
+            {1: _w(4, 3, 4), 2: _w(3)},
+            {"strides": [2], "pads": [1, 1]},
+            kernel=transposed,
+        ),
+        OnnxCase(
+            "BatchNormalization",
+            "2-D",
+            {0: X},
+            {1: _w(4) + 1, 2: _w(4), 3: _w(4), 4: _w(4) + 2},
+            kernel="channelwise",
+            opset=15,
+        ),
+        OnnxCase(
+            "BatchNormalization",
+            "1-D",
+            {0: LINE},
+            {1: _w(4) + 1, 2: _w(4), 3: _w(4), 4: _w(4) + 2},
+            kernel="channelwise",
+            opset=15,
+        ),
+    ]
 
 
 def _products() -> List[OnnxCase]:
     return [
         OnnxCase("Gemm", "constant weights", {0: (3, 16)}, {1: _w(16, 5), 2: _w(5)}, kernel="dense"),
-        OnnxCase("Gemm", "transB, alpha, beta", {0: (3, 16)}, {1: _w(5, 16), 2: _w(1, 5)}, {"transB": 1, "alpha": 0.5, "beta": 2.0}, kernel="dense"),
+        OnnxCase(
+            "Gemm",
+            "transB, alpha, beta",
+            {0: (3, 16)},
+            {1: _w(5, 16), 2: _w(1, 5)},
+            {"transB": 1, "alpha": 0.5, "beta": 2.0},
+            kernel="dense",
+        ),
         OnnxCase("Gemm", "two activations", {0: (3, 16), 1: (5, 16)}, {}, {"transB": 1}, kernel="matmul"),
         OnnxCase("MatMul", "constant weights", {0: (3, 16)}, {1: _w(16, 5)}, kernel="dense"),
         OnnxCase("MatMul", "3-D with constant weights", {0: ROWS}, {1: _w(16, 5)}, kernel="dense"),
@@ -52,7 +138,7 @@ def _products() -> List[OnnxCase]:
         OnnxCase("MatMul", "weights first", {1: (16, 5)}, {0: _w(3, 16)}, kernel="matmul"),
         OnnxCase("MatMul", "2-D, two activations", {0: (3, 16), 1: (16, 5)}, kernel="matmul"),
         OnnxCase("MatMul", "4-D, two activations", {0: (1, 3, 5, 16), 1: (1, 3, 16, 4)}, kernel="matmul"),
-    ]  # fmt: skip
+    ]
 
 
 def _normalizations() -> List[OnnxCase]:
@@ -63,35 +149,70 @@ def _normalizations() -> List[OnnxCase]:
         OnnxCase("LogSoftmax", "last axis", {0: ROWS}, {}, {"axis": -1}, kernel="log_softmax"),
         OnnxCase("LogSoftmax", "another axis", {0: ROWS}, {}, {"axis": 1}, kernel="log_softmax"),
         OnnxCase("LayerNormalization", "last axis", {0: ROWS}, factors, kernel="normalize", opset=17),
-        OnnxCase("LayerNormalization", "two axes", {0: ROWS}, {1: _w(5, 16) + 1.5, 2: _w(5, 16)}, {"axis": 1}, kernel="normalize", opset=17),
-        OnnxCase("LayerNormalization", "without offset", {0: ROWS}, {1: _w(16)}, {"epsilon": 0.5}, kernel="normalize", opset=17),
+        OnnxCase(
+            "LayerNormalization",
+            "two axes",
+            {0: ROWS},
+            {1: _w(5, 16) + 1.5, 2: _w(5, 16)},
+            {"axis": 1},
+            kernel="normalize",
+            opset=17,
+        ),
+        OnnxCase(
+            "LayerNormalization",
+            "without offset",
+            {0: ROWS},
+            {1: _w(16)},
+            {"epsilon": 0.5},
+            kernel="normalize",
+            opset=17,
+        ),
         OnnxCase("InstanceNormalization", "2-D", {0: X}, {1: _w(4) + 1.5, 2: _w(4)}, kernel="normalize"),
         OnnxCase("InstanceNormalization", "1-D", {0: (2, 4, 9)}, {1: _w(4), 2: _w(4)}, kernel="normalize"),
         OnnxCase("LpNormalization", "L2", {0: ROWS}, {}, {"axis": -1, "p": 2}, kernel="normalize"),
         OnnxCase("LpNormalization", "L2 of channels", {0: X}, {}, {"axis": 1, "p": 2}, kernel="normalize"),
         OnnxCase("LpNormalization", "L1", {0: ROWS}, {}, {"axis": -1, "p": 1}, kernel=None),
-    ]  # fmt: skip
+    ]
 
 
 def _recurrent() -> List[OnnxCase]:
     cases = []
     for operator, gates in (("GRU", 3), ("LSTM", 4)):
+
         def constants(hidden: int, directions: int = 1, bias: bool = True, gates: int = gates):
             rows = gates * hidden
             made = {1: _w(directions, rows, 8, size=0.5), 2: _w(directions, rows, hidden, size=0.5)}
             return {**made, 3: _w(directions, 2 * rows)} if bias else made
 
-        kernel, x = operator.lower(), {0: (16, 1, 8)}
+        kernel, x, short = operator.lower(), {0: (16, 1, 8)}, {0: (4, 1, 8)}
         cases += [
             OnnxCase(operator, "16 steps", x, constants(12), {"hidden_size": 12}, kernel=kernel),
-            OnnxCase(operator, "without bias, batch", {0: (4, 3, 8)}, constants(5, bias=False), {"hidden_size": 5}, kernel=kernel),
-            OnnxCase(operator, "reverse", x, constants(6), {"hidden_size": 6, "direction": "reverse"}, kernel=kernel),
-            OnnxCase(operator, "two outputs", x, constants(6), {"hidden_size": 6}, outputs=2, kernel=kernel),
-            OnnxCase(operator, "bidirectional", x, constants(6, 2), {"hidden_size": 6, "direction": "bidirectional"}, kernel=(kernel, kernel)),
-        ]  # fmt: skip
+            OnnxCase(
+                operator,
+                "without bias, batch",
+                {0: (4, 3, 8)},
+                constants(5, bias=False),
+                {"hidden_size": 5},
+                kernel=kernel,
+            ),
+            OnnxCase(
+                operator, "reverse", short, constants(6), {"hidden_size": 6, "direction": "reverse"}, kernel=kernel
+            ),
+            OnnxCase(
+                operator, "two outputs", short, constants(6), {"hidden_size": 6}, outputs=2, kernel=(kernel, "gather")
+            ),
+            OnnxCase(
+                operator,
+                "bidirectional",
+                short,
+                constants(6, 2),
+                {"hidden_size": 6, "direction": "bidirectional"},
+                kernel=(kernel, kernel, "concat"),
+            ),
+        ]
     attributes = {"hidden_size": 12, "linear_before_reset": 1}
     weights = {1: _w(1, 36, 8, size=0.5), 2: _w(1, 36, 12, size=0.5), 3: _w(1, 72)}
-    return [*cases, OnnxCase("GRU", "linear before reset", {0: (16, 1, 8)}, weights, attributes, kernel="gru")]
+    return [*cases, OnnxCase("GRU", "linear before reset", {0: (5, 1, 8)}, weights, attributes, kernel="gru")]
 
 
 LAYER_CASES: List[OnnxCase] = [*_convolutions(), *_products(), *_normalizations(), *_recurrent()]

@@ -110,9 +110,7 @@ def attention() -> onnx.ModelProto:
         gamma = b.constant((1 + 0.1 * b.random.standard_normal(width)).astype(np.float32))
         return b.node("LayerNormalization", [x, gamma, b.small(width)], axis=-1)
 
-    q, k, v = (
-        split(dense("x", width, width), perm) for perm in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
-    )
+    q, k, v = (split(dense("x", width, width), perm) for perm in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]))
     scores = b.node("Mul", [b.node("MatMul", [q, k]), b.constant(np.float32((width // heads) ** -0.5))])
     mixed = b.node("Transpose", [b.node("MatMul", [b.node("Softmax", [scores], axis=-1), v])], perm=[0, 2, 1, 3])
     mixed = b.node("Reshape", [mixed, b.constant(np.int64([1, steps, width]))])

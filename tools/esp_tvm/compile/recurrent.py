@@ -64,7 +64,10 @@ def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
     if int(attr.get("layout", 0)) or attr.get("clip") or attr.get("input_forget") or attr.get("activation_alpha"):
         return False
     directions = 2 if attr.get("direction") == b"bidirectional" else 1
-    if list(attr.get("activations", _DEFAULT_ACTIVATIONS[kind] * directions)) != _DEFAULT_ACTIVATIONS[kind] * directions:
+    if (
+        list(attr.get("activations", _DEFAULT_ACTIVATIONS[kind] * directions))
+        != _DEFAULT_ACTIVATIONS[kind] * directions
+    ):
         return False
     if inputs[7] is not None:
         return False

@@ -148,7 +148,9 @@ class _SinkSqueezes(relay.ExprMutator):
                 if _same_axis(_shape(call), axis, added):
                     return inner
         sunk = self._through(call, args)
-        return sunk if sunk is not None else relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+        return (
+            sunk if sunk is not None else relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+        )
 
     def _hold(self, inner: relay.Expr, axis: int, span) -> relay.Expr:
         expr = _from(relay.squeeze(inner, axis=[axis]), span)
@@ -219,9 +221,7 @@ class _PadIntoConvolution(relay.ExprMutator):
                 own = own * (4 // len(own)) if len(own) < 4 else own
                 padding = (own[0] + top, own[1] + left, own[2] + bottom, own[3] + right)
                 attrs = {name: call.attrs[name] for name in ("strides", "dilation", "groups", "channels")}
-                made = relay.nn.conv2d(
-                    x, args[1], padding=padding, kernel_size=_shape(call.args[1])[2:], **attrs
-                )
+                made = relay.nn.conv2d(x, args[1], padding=padding, kernel_size=_shape(call.args[1])[2:], **attrs)
                 return _from(made, call.span)
         return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
 
@@ -244,9 +244,7 @@ class _PadIntoConvolution(relay.ExprMutator):
 
 
 def _same_quantization(quantize: relay.Call, dequantize: relay.Call) -> bool:
-    return all(
-        np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(quantize.args[1:], dequantize.args[1:])
-    )
+    return all(np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(quantize.args[1:], dequantize.args[1:]))
 
 
 class _SoftmaxOverLastAxis(relay.ExprMutator):

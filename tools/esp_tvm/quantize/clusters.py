@@ -136,7 +136,7 @@ def batch_normalizations(model: onnx.ModelProto, shapes: Dict[str, Tuple[int, ..
 
 
 def one_output_each(model: onnx.ModelProto, shapes: Dict[str, Tuple[int, ...]], fresh) -> None:
-    """GRU and LSTM without the outputs that nobody reads; the last state as a part of all states where both are read."""
+    """GRU and LSTM without outputs that nobody reads; the last state as a part of all, where both are read."""
     graph = model.graph
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     taken = {o for node in graph.node for o in node.output} | {t.name for t in graph.initializer} | set(shapes)

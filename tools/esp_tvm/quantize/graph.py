@@ -300,6 +300,10 @@ class _Grouper:
             return layer
         if rule.kind == "binary" and not self._is_plain_pair(layer):
             rule = Rule("real", rule.exponent, rule.check)
+        rank = self.facts.rank(node.input[0]) if node.input else 0
+        if rule.kind == "softmax" and attribute(node, "axis", -1) % max(rank, 1) != rank - 1:
+            # Between two transposes, which only int8 values pass at little cost: never float at its end.
+            rule = Rule("real", rule.exponent, rule.check)
         if rule.kind == "conv" and self.facts.rank(node.input[1]) == 3:
             rule = Rule("real", rule.exponent, rule.check)
         if rule.kind in ("max_pool", "average_pool") and self.facts.rank(node.input[0]) != 4:

@@ -180,9 +180,7 @@ class Gru(_Recurrent):
 
     def step(self, a, gates, h):
         remembered = _product(h, a, "recurrence")
-        z, r = (
-            _sigmoid(a, _sat16(relay.add(_gate(gates, a, k), _gate(remembered, a, k)))) for k in (0, 1)
-        )
+        z, r = (_sigmoid(a, _sat16(relay.add(_gate(gates, a, k), _gate(remembered, a, k)))) for k in (0, 1))
         if a["linear_before_reset"]:
             last = _fraction(r, _gate(remembered, a, 2), 15)
         else:
