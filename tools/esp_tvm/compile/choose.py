@@ -60,7 +60,9 @@ def choose(lowered: Lowered, partitioned: Partitioned) -> Choices:
     for choice in sorted(choices.steps.values(), key=lambda one: one.call.inputs[0].bytes):
         lean = choice.variant
         for variant in VARIANTS.get(choice.call.operator, ()):
-            if variant is lean or not variant.fits(choice.call):
+            if variant is lean:
+                break
+            if not variant.fits(choice.call):
                 continue
             choice.variant = variant
             if plan_memory(lowered, partitioned, choices).arena_bytes <= least:

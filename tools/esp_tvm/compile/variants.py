@@ -316,18 +316,44 @@ class Depthwise3x3(Variant):
         return window_fields(call, (3, 3))
 
 
+class Depthwise1x4(Variant):
+    """Windows of any size, one filter per channel: a pixel, four channels at a time."""
+
+    operator = "depthwise_conv2d"
+    kernel = "esp_dl_depthwise_conv2d_s8_1x4"
+
+    def fits(self, call):
+        return call.inputs[0].shape[3] == call.output.shape[3] and _shifts_right(call)
+
+    def lead(self, call):
+        starts = window_starts(call, call.attributes["weights"].shape[:2])
+        return lead_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
+
+    def pack(self, call, low, high):
+        return Packed(call.attributes["weights"], np.zeros(call.output.shape[3], np.int64))
+
+    def fields(self, call):
+        return window_fields(call, call.attributes["weights"].shape[:2])
+
+
 class Dense8(Variant):
-    """Eight outputs at a time; zeros among the inputs are skipped."""
+    """Eight outputs at a time; inputs of the most common value are skipped."""
 
     operator = "dense"
     kernel = "esp_dl_dense_s8_8"
 
     def fits(self, call):
-        return len(call.attributes["weights"]) >= 4
+        a = call.attributes
+        # Inputs less the most common one are up to 255; their sums must not leave int32.
+        largest = np.abs(a["weights"].astype(np.int64)).sum(axis=1) * 512 + np.abs(a["bias"].astype(np.int64))
+        return len(a["weights"]) >= 4 and int(largest.max()) + 2**30 < 2**31
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
-        return Packed(pack_8(weights), np.zeros(len(weights), np.int64))
+        # What a relu turns into its lower bound is the most common value; a range without bound says nothing.
+        common = low if low > -128 else 0
+        stream = np.concatenate([np.array([common], np.int8), pack_8(weights).reshape(-1)])
+        return Packed(stream, common * weights.astype(np.int64).sum(axis=1))
 
     def fields(self, call):
         outputs, inputs = call.attributes["weights"].shape
@@ -369,7 +395,7 @@ class QuantizeNhwc(Variant):
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": [Conv2d6x2(), Conv2d3x4()],
-    "depthwise_conv2d": [Depthwise3x3()],
+    "depthwise_conv2d": [Depthwise3x3(), Depthwise1x4()],
     "dense": [Dense8()],
     "average_pool2d": [GlobalAverage()],
 }

@@ -65,8 +65,15 @@ void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const e
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
 
 /*
- * Fully connected layer, eight outputs at a time; fast where many inputs are 0.
- * weights: [ceil(outputs / 8)][inputs][8], rows beyond the last output zero. bias: as for the plain kernel.
+ * Depthwise convolution with windows of any size, one filter per channel: four channels at a time. Weights and bias as
+ * for the plain kernel.
+ */
+void esp_dl_depthwise_conv2d_s8_1x4(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
+
+/*
+ * Fully connected layer, eight outputs at a time; fast where many inputs have one and the same value.
+ * weights: a byte (int8) with that value, which is taken from every input; then [ceil(outputs / 8)][inputs][8], rows
+ *   beyond the last output zero. bias: with what was taken from the inputs.
  */
 void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *output);
 

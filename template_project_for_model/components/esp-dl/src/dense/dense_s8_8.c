@@ -1,7 +1,8 @@
 /*
  * Fully connected layer, eight outputs at a time: an input value is loaded once for all eight.
  *
- * After a relu many input values are 0 and add nothing: their eight weights are then not even loaded.
+ * After a relu many inputs have the same value, that of zero. It is taken from all inputs, and made up for in the bias:
+ * an input of that value then adds nothing, and its eight weights are not even loaded.
  */
 #include "common/requantize.h"
 #include "esp_dl_fast.h"
@@ -11,15 +12,17 @@
 void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *output)
 {
     for (int32_t row = 0; row < p->rows; row++) {
-        const int8_t *w = p->weights;
+        const int32_t common = p->weights[0];
+        const int8_t *w = p->weights + 1;
         for (int32_t o = 0; o < p->outputs; o += OUTPUTS) {
             int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
             const int8_t *x = input;
             for (const int8_t *end = x + p->inputs; x != end; w += OUTPUTS) {
-                const int32_t value = *x++;
-                if (value == 0) {
+                int32_t value = *x++;
+                if (value == common) {
                     continue;
                 }
+                value -= common;
                 s0 += value * w[0];
                 s1 += value * w[1];
                 s2 += value * w[2];

@@ -1,0 +1,51 @@
+"""Which kernel a layer gets: the fastest that fits, or a leaner one where scratch memory would enlarge the arena."""
+
+from __future__ import annotations
+
+import pytest
+from qdq import QdqBuilder
+
+pytest.importorskip("tvm")
+
+from esp_tvm.compile import compile_model  # noqa: E402
+
+
+def kernels(compiled):
+    return [choice.kernel.replace("esp_dl_", "") for _, choice in sorted(compiled.choices.steps.items())]
+
+
+def test_each_shape_gets_its_kernel():
+    b = QdqBuilder(seed=5)
+    x = b.input("x", [1, 3, 12, 12], -4)
+    x = b.conv(x, [8, 3, 3, 3], -3, e_w=-9, relu=True)
+    x = b.conv(x, [8, 1, 3, 3], -3, e_w=-9, relu=True, group=8, pads=[1, 1, 1, 1])
+    x = b.conv(x, [8, 1, 5, 5], -3, e_w=-9, relu=True, group=8, pads=[2, 2, 2, 2])
+    x = b.conv(x, [8, 4, 1, 1], -3, e_w=-9, relu=True, group=2)
+    b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
+    b.output("y", [1, 8, 1, 1])
+    compiled = compile_model(b.model())
+    assert kernels(compiled) == [
+        "quantize_s8_nhwc",
+        "conv2d_s8_6x2",
+        "depthwise_conv2d_s8_3x3",
+        "depthwise_conv2d_s8_1x4",
+        "average_pool2d_s8_global",
+    ]
+    # Grouped convolutions have no faster kernel: the plain one, and the generated code says so.
+    assert "esp_dl_conv2d_s8(" in compiled.lib1 and ", by esp_dl_conv2d_s8_6x2 */" in compiled.lib1
+    assert "esp_dl_conv2d_s8_6x2" not in compile_model(b.model(), fast=False).lib1
+
+
+def test_no_scratch_where_it_would_enlarge_the_arena():
+    b = QdqBuilder(seed=6)
+    x = b.input("x", [1, 1, 16, 16], -4)
+    x = b.conv(x, [8, 1, 3, 3], -3, e_w=-9, relu=True, pads=[1, 1, 1, 1])
+    y = b.conv(x, [8, 8, 3, 3], -3, e_w=-10, relu=True, pads=[1, 1, 1, 1])
+    x = b.quantize(b.node("Add", [x, y]), -2)
+    # Small from here on: there is room for scratch memory.
+    x = b.conv(x, [8, 8, 3, 3], -2, e_w=-10, relu=True, strides=[2, 2])
+    x = b.conv(x, [4, 8, 1, 1], -2, e_w=-10)
+    b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
+    b.output("y", [1, 4, 1, 1])
+    compiled = compile_model(b.model())
+    assert kernels(compiled)[1:4] == ["conv2d_add_s8_3x4", "conv2d_s8_6x2", "conv2d_s8_6x2"]
