@@ -61,8 +61,9 @@ def project(request, compiled, sample, expected, tmp_path_factory):
     return request.param, write_project(compiled, sample, expected, str(TEMPLATE), str(out), request.param, fit)
 
 
-# Options that the defaults may set, with the chips that have them: looked up in the Kconfig files of ESP-IDF 5.1, 5.3,
-# 5.5 and 6.x (the ESP32-P4's from 5.3, which is the first that knows the chip). TVM_MODEL_* is the project's own.
+# Options that the defaults may set, with the chips that have them. tests/check_sdkconfig.py loaded the defaults with the
+# Kconfig files of ESP-IDF 5.1, 5.2, 5.3, 5.4, 5.5 and 6.0 for each chip (the ESP32-P4 from 5.2 on): every name is known
+# and every value taken. Run it again when a line is added. TVM_MODEL_* is the project's own.
 EVERY = set(REAL_CHIPS)
 PSRAM_CHIPS = {"esp32", "esp32s2", "esp32s3", "esp32p4"}
 CONFIG_NAMES = {
