@@ -153,8 +153,8 @@ class NumpyEvaluator:
             variables: List[relay.Var] = []
             own_args = [_like(arg.checked_type, variables) for arg in call.args]
             function = relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
-            mod = _canonical(tvm.IRModule.from_expr(function))
             try:
+                mod = _canonical(tvm.IRModule.from_expr(function))
                 with tvm.transform.PassContext(opt_level=0):
                     executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
                     self._fallbacks[call] = executor.evaluate()

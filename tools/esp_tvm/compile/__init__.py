@@ -7,11 +7,13 @@ from typing import List
 
 import onnx
 
+from ..errors import UserError
+from ..naming import one_line
 from .aot import Lowered, lower
 from .choose import choose
 from .compiled import CompiledModel, ModelPort
 from .emit_c import Program
-from .import_onnx import Imported, Port, import_onnx
+from .import_onnx import Imported, Port, import_onnx, tvm
 from .memory_plan import plan_memory
 from .partition import Partitioned, partition
 from .variants import Choices
@@ -20,8 +22,13 @@ from .variants import Choices
 def compile_model(model: onnx.ModelProto, fast: bool = True) -> CompiledModel:
     """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only."""
     imported = import_onnx(model)
-    partitioned = partition(imported)
-    lowered = lower(partitioned, imported)
+    try:
+        partitioned = partition(imported)
+        lowered = lower(partitioned, imported)
+    except tvm.error.TVMError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        why = one_line(lines[-1] if lines else type(error).__name__, 160)
+        raise UserError(f"TVM fails to compile this model, in what has no kernel: {why}")
     choices = choose(lowered, partitioned) if fast else Choices()
     plan = plan_memory(lowered, partitioned, choices)
     inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]

@@ -20,6 +20,7 @@ import tvm  # noqa: E402
 from tvm import relay  # noqa: E402
 
 from ..errors import UserError  # noqa: E402
+from ..model import opset_of  # noqa: E402
 from ..naming import c_identifier, shown  # noqa: E402
 from .importer_fixes import fix_importer  # noqa: E402
 from .recurrent import converters  # noqa: E402
@@ -216,6 +217,11 @@ def _refuse_what_changes(model: onnx.ModelProto) -> None:
             training = bool(np.any(constants.get(node.input[2], True)))
         if training:
             raise UserError(f"node '{shown(node.name)}' ({node.op_type}) is in training mode; export for inference")
+        if node.op_type in ("DFT", "STFT"):
+            raise UserError(f"node '{shown(node.name)}': TVM's C computes {node.op_type} otherwise than its reference")
+        mode = attributes.get("coordinate_transformation_mode", b"half_pixel")
+        if node.op_type == "RoiAlign" and mode == b"half_pixel" and opset_of(model) >= 16:
+            raise UserError(f"node '{shown(node.name)}' (RoiAlign): TVM knows only output_half_pixel")
         if node.op_type in _RANDOM:
             raise UserError(f"node '{shown(node.name)}' ({node.op_type}) makes random numbers; nothing can be compared")
 
