@@ -61,9 +61,9 @@ def project(request, compiled, sample, expected, tmp_path_factory):
     return request.param, write_project(compiled, sample, expected, str(TEMPLATE), str(out), request.param, fit)
 
 
-# Options that the defaults may set, with the chips that have them. tests/check_sdkconfig.py loaded the defaults with the
-# Kconfig files of ESP-IDF 5.1, 5.2, 5.3, 5.4, 5.5 and 6.0 for each chip (the ESP32-P4 from 5.2 on): every name is known
-# and every value taken. Run it again when a line is added. TVM_MODEL_* is the project's own.
+# Options that the defaults may set, with the chips that have them. tests/check_sdkconfig.py loaded the defaults with
+# the Kconfig files of ESP-IDF 5.1 to 5.5 and 6.0 for each chip (the ESP32-P4 from 5.2 on): every name is known, and
+# every value taken. Run it again when a line is added. TVM_MODEL_* is the project's own.
 EVERY = set(REAL_CHIPS)
 PSRAM_CHIPS = {"esp32", "esp32s2", "esp32s3", "esp32p4"}
 CONFIG_NAMES = {
@@ -205,6 +205,22 @@ def test_host_program_prints_pass(compiled, sample, expected, tmp_path):
     subprocess.run(["cmake", "--build", str(build)], check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run([str(build / "app")], stdout=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "FAIL: model" in done.stdout and "differs first at byte" in done.stdout
+
+
+def test_tensors_may_be_called_what_the_headers_use(tmp_path):
+    b = QdqBuilder()
+    x = b.input("inputs", [1, 4], -4)
+    b.quantize(b.node("Relu", [x]), -4, "outputs")
+    b.output("outputs", [1, 4])
+    compiled = compile_model(b.model())
+    sample = {"inputs": np.array([[-1, 0, 1, 2]], np.float32)}
+    expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
+    fit = fit_chip(compiled, CHIPS["host"])
+    path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "host", fit)
+    folders = [path / "components/tvm_model/crt_config", path / "components/tvm_model/model/codegen/host/include"]
+    for option in ("-DTVMGEN_DEFAULT_CALLERS_WORKSPACE", "-UTVMGEN_DEFAULT_CALLERS_WORKSPACE"):
+        command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", option]
+        subprocess.run([*command, *(f"-I{folder}" for folder in folders), str(path / "main/app_main.c")], check=True)
 
 
 def test_headers_are_cxx_too(project, tmp_path):

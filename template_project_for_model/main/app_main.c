@@ -17,7 +17,7 @@ static int32_t run_model(struct tvmgen_default_inputs *inputs, struct tvmgen_def
 #ifdef TVMGEN_DEFAULT_CALLERS_WORKSPACE
     /* The arena is the application's: memory that can serve other ends between two runs. */
     static uint8_t workspace[TVMGEN_DEFAULT_WORKSPACE_SIZE + 1] __attribute__((aligned(16)));
-    return RUN_MODEL_IN(workspace, inputs, outputs);
+    return run_model_in(workspace, inputs, outputs);
 #else
     return tvmgen_default_run(inputs, outputs);
 #endif

@@ -136,9 +136,12 @@ def _output_data(inputs: Sequence[ModelPort], ports: Sequence[ModelPort], expect
         parts += [_buffer(name, port), _definition("static const", f"expected_{name}", port, expected[port.name])]
     checks = "; ".join(f'check("{port.c_name}", {name}, expected_{name})' for name, port in zip(names, ports))
     parts.append(f"#define MODEL_OUTPUTS {{{_fields(names, ports)}}}")
-    arguments = [f"(inputs)->{port.c_name}" for port in inputs] + [f"(outputs)->{port.c_name}" for port in ports]
-    parts.append("/* tvmgen_default_run with an arena of the caller's. */")
-    parts.append("#define RUN_MODEL_IN(workspace, inputs, outputs) \\")
-    parts.append(f"    tvmgen_default___tvm_main__({', '.join(arguments)}, workspace)")
+    arguments = [f"inputs->{port.c_name}" for port in inputs] + [f"outputs->{port.c_name}" for port in ports]
+    parts.append(
+        "/* tvmgen_default_run with an arena of the caller's: TVMGEN_DEFAULT_WORKSPACE_SIZE bytes, aligned to 16. */\n"
+        "static inline int32_t run_model_in(uint8_t *workspace, struct tvmgen_default_inputs *inputs,\n"
+        "                                   struct tvmgen_default_outputs *outputs)\n{\n"
+        f"    return tvmgen_default___tvm_main__({', '.join(arguments)}, workspace);\n}}\n"
+    )
     parts.append(f"#define CHECK_MODEL_OUTPUTS(check) do {{ {checks}; }} while (0)\n")
     return _header("OUTPUT_DATA_H", parts)
