@@ -1,12 +1,16 @@
 # Speed, memory and size of what is generated. Included by the Makefile.
 
 ##@ Bench
-.PHONY: bench bench-compare memory
+.PHONY: bench bench-compare bench-accuracy memory
 bench: ## NAMES: instructions, RAM and flash of generated programs in the emulator, into bench/
 	@scripts/in-env.sh python bench/bench.py $${NAMES:-}
 
 bench-compare: ## BASE: what is better or worse in bench/results.json than in this file
 	@scripts/in-env.sh python bench/bench.py --compare "$${BASE:-}"
+
+bench-accuracy: ## signal-to-noise of int8 networks by the exact reference, beside what other tools reach
+	@scripts/setup.sh --dev >/dev/null
+	@scripts/in-env.sh python bench/accuracy.py
 
 memory: ## OUT: a picture of the arena over time, of the quantized model in OUT
 	@scripts/in-env.sh python bench/memory.py "$${OUT:-build/digits}"
