@@ -120,6 +120,11 @@ make_venv() {
     fi
 }
 
+# The image's environment is complete, and nobody may write there.
+if [ -f "$venv/sealed" ]; then
+    echo "$repo/tvm/python"
+    exit
+fi
 [ -w "$repo" ] || fail "$repo is not writable; clone the project to a folder of your own"
 
 # Two set-ups at once would spoil each other.
