@@ -42,7 +42,7 @@ class Lowered:
     """What main does, and the C functions of TVM that it calls besides kernels.
 
     bytes: size of every value
-    fallback_source: C of TVM's functions and their constants (fallback_constant_bytes), without includes; scratch_bytes: what they allocate at most at a time
+    fallback_source: C of TVM's functions and constants (fallback_constant_bytes of them); scratch_bytes: what they allocate at most at a time
     fallbacks: step index -> what a step without a kernel computes
     """
 
@@ -52,7 +52,7 @@ class Lowered:
     fallback_source: str = ""
     fallback_constant_bytes: int = 0
     scratch_bytes: int = 0
-    fallbacks: Dict[int, "Fallback"] = field(default_factory=dict)
+    fallbacks: Dict[int, Fallback] = field(default_factory=dict)
 
 
 @dataclass
@@ -274,7 +274,7 @@ class _MainCalls(relay.ExprVisitor):
 
 
 def _fallbacks(lowered: Lowered, partitioned: Partitioned, target, context: dict) -> Dict[int, Fallback]:
-    """What each step without a kernel computes: TVM's optimizer is run once more and its calls laid beside the steps."""
+    """What each step without a kernel computes: TVM's optimizer runs once more, its calls are laid beside the steps."""
     steps = [(index, step) for index, step in enumerate(lowered.steps)]
     if all(step.symbol in partitioned.calls for _, step in steps):
         return {}
@@ -300,7 +300,7 @@ def _fallbacks(lowered: Lowered, partitioned: Partitioned, target, context: dict
 
 
 def _fallback_source(library) -> Tuple[str, int]:
-    """(the C functions that TVM generated and their constants, without its includes and its own main, bytes of these)."""
+    """(the C functions that TVM generated and their constants, without includes and main; bytes of the constants)."""
     source = ""
     for module in [library, *library.imported_modules]:
         if module.type_key == "c" and "tvmgen_default_fused" in module.get_source():

@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-
 # TVM asks the network for tuning logs at the first build unless it is told not to.
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 
@@ -277,5 +276,3 @@ def first_node(expr: relay.Expr) -> Optional[int]:
     """Index of the ONNX node that `expr` comes from, or None when the compiler made it."""
     indices = node_indices(expr)
     return indices[0] if indices else None
-
-

@@ -225,7 +225,9 @@ class ReduceL2(ReduceSumSquare):
         right = relay.left_shift(total, _int64(2 + 2 * max(-a["shift"], 0)))
         # y counts the candidates m in 1 ... 127 whose (2 m - 1)^2 is not too large.
         candidates = (2 * np.arange(1, 128, dtype=np.int64) - 1) ** 2 << (2 * max(a["shift"], 0))
-        fits = relay.less_equal(relay.const(candidates, dtype="int64"), relay.expand_dims(right, axis=len(call.inputs[0].shape)))
+        fits = relay.less_equal(
+            relay.const(candidates, dtype="int64"), relay.expand_dims(right, axis=len(call.inputs[0].shape))
+        )
         y = relay.sum(relay.cast(fits, "int32"), axis=-1)
         y = relay.reshape(y, call.output.shape)
         return relay.cast(relay.clip(y, *a["clamp"]), "int8")
