@@ -20,6 +20,8 @@ finish() {
         kill "$engine" 2>/dev/null || true
         wait "$engine" 2>/dev/null || true
     fi
+    # The engine leaves its network namespace mounted.
+    umount "$work/exec/netns/default" 2>/dev/null || true
     rm -rf "$work"
 }
 trap finish EXIT
