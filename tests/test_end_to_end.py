@@ -23,9 +23,7 @@ WORKSPACE_LIMIT = {"digits": 20_000, "kws": 20_000, "resnet8": 60_000}
 
 def call(*command, ok=True):
     """Run a script in this Python; returns its standard output."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
     if ok:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout

@@ -79,7 +79,7 @@ def main():
     epochs = 60
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     x, y = torch.from_numpy(x_train), torch.from_numpy(y_train).long()
-    for epoch in range(epochs):
+    for _ in range(epochs):
         model.train()
         order = torch.randperm(len(x))
         for i in range(0, len(x), 32):

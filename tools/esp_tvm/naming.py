@@ -27,7 +27,7 @@ def shown(name: str, limit: int = 60) -> str:
     if len(name) <= limit:
         return name
     head = (limit - 1) // 2
-    return f"{name[:head]}…{name[-(limit - 1 - head):]}"
+    return f"{name[:head]}…{name[-(limit - 1 - head) :]}"
 
 
 def c_comment(text: str, limit: int = 120) -> str:

@@ -143,9 +143,9 @@ def markdown() -> str:
         "",
         "## Without a kernel",
         "",
-        "These run in float32 through TVM's generated C, between a dequantize and a quantize; neighbours share one such",
-        "island. The export names each with its nodes, its cost and the reason. What needs TVM's runtime library there",
-        "(sorting and the like), is random or has a body of its own (control flow) is refused with a reason.",
+        "These run in float32 through TVM's generated C, between a dequantize and a quantize; neighbours share one",
+        "such island. The export names each with its nodes, its cost and the reason. What needs TVM's runtime library",
+        "there (sorting and the like), is random or has a body of its own (control flow) is refused with a reason.",
         "",
         ", ".join(rest) + ".",
     ]

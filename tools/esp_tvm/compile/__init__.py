@@ -7,6 +7,7 @@ from typing import List
 
 import onnx
 
+from .. import tvm_import  # noqa: F401  before every other import of TVM
 from ..errors import UserError
 from ..naming import one_line
 from .aot import Lowered, lower

@@ -42,7 +42,8 @@ class Lowered:
     """What main does, and the C functions of TVM that it calls besides kernels.
 
     bytes: size of every value
-    fallback_source: C of TVM's functions and constants (fallback_constant_bytes of them); scratch_bytes: what they allocate at most at a time
+    fallback_source: C of TVM's functions and constants (fallback_constant_bytes of them);
+        scratch_bytes: what they allocate at most at a time
     fallbacks: step index -> what a step without a kernel computes
     """
 

@@ -178,7 +178,8 @@ class Program:
                 /* What TVM's functions allocate for themselves lies in the arena, last in first out. */
                 static uint8_t *scratch;
 
-                static inline void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t size, int code, int bits)
+                static inline void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t size, int code,
+                                                             int bits)
                 {
                     (void)device_type, (void)device_id, (void)code, (void)bits;
                     uint8_t *start = scratch;

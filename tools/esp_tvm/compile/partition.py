@@ -15,8 +15,8 @@ from .normalize import Normalize
 from .operators import OPERATORS, Operator, Refusal
 from .operators.base import Operand
 from .operators.lookup import collapse_unary
-from .operators.normalize import collapse_normalization
 from .operators.moves import wrap_concatenations
+from .operators.normalize import collapse_normalization
 from .recurrent import quantize_directions, unroll
 from .rewrites import after_layout, before_layout, settle
 

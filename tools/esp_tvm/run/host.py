@@ -150,7 +150,7 @@ class HostProgram:
                 array = np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"])
                 blob += array.tobytes()
         command = [str(self._binary)] + (["trace"] if traced else [])
-        done = subprocess.run(command, input=bytes(blob), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run(command, input=bytes(blob), capture_output=True)
         if done.returncode != 0:
             why = done.stderr.decode(errors="replace").strip().splitlines()
             raise UserError(f"{self.project}: the host program failed: {why[0] if why else done.returncode}")

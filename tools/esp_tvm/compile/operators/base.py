@@ -73,7 +73,7 @@ class Operator:
         """The same computation in Relay's integer operators."""
         raise NotImplementedError
 
-    def emit(self, call: KernelCall, c: "Emitter", inputs: Sequence[str], output: str) -> None:
+    def emit(self, call: KernelCall, c: Emitter, inputs: Sequence[str], output: str) -> None:
         """Write the C: constants and parameters, then a call of the kernel from `inputs` to `output`."""
         raise NotImplementedError
 

@@ -35,9 +35,7 @@ class Dense(Operator):
         exponents = constant.per_channel(0)
         outputs = constant.values.shape[0]
         bias = base.read_bias(bias, outputs, exponents + x.exponent)
-        weights, bias, shift = base.requantize_shift(
-            constant.values, bias, output.exponent - x.exponent - exponents
-        )
+        weights, bias, shift = base.requantize_shift(constant.values, bias, output.exponent - x.exponent - exponents)
         return Parsed([x], output, {"weights": weights, "bias": bias, "shift": shift, "clamp": clamp})
 
     def reference(self, call, x):

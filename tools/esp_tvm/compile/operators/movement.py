@@ -6,7 +6,6 @@ from tvm import relay
 from tvm.relay.dataflow_pattern import is_op, wildcard
 
 from ..layout import permutation
-from . import base
 from .base import Operand, Operator, Parsed, Refusal
 
 

@@ -1,0 +1,32 @@
+"""TVM makes a folder for a cache wherever it is imported: here it is imported where that harms nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import Iterator
+
+# TVM asks the network for tuning logs at the first build unless it is told not to.
+os.environ.setdefault("TOPHUB_LOCATION", "NONE")
+
+
+@contextlib.contextmanager
+def in_scratch_folder() -> Iterator[None]:
+    """The current folder is a new one, removed at the end: the caller's may be read-only and stays clean."""
+    # By its handle: a current folder without a name (removed meanwhile) can be come back to as well.
+    before = os.open(".", os.O_RDONLY)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            os.chdir(scratch)
+            try:
+                yield
+            finally:
+                os.fchdir(before)
+    finally:
+        os.close(before)
+
+
+with in_scratch_folder():
+    import tvm  # noqa: F401
+    import tvm.topi  # noqa: F401
