@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import tempfile
 import warnings
@@ -118,6 +119,8 @@ def _run_case(folder: Path, kernels: Kernels) -> Tuple[str, str]:
         samples = {name: np.stack([data[name] for data in inputs]) for name in names}
         if not samples:
             raise UserError("the model has no inputs: it computes nothing from data")
+        if any(array.size == 0 for array in samples.values()):
+            raise UserError("an input is empty: it has an axis of size 0")
         quantized = quantized_or_float(loaded, samples)
         compiled = compile_model(quantized)
         program = Program(write_program(compiled, Path(scratch) / "project"), kernels)
@@ -269,13 +272,22 @@ def _for_markdown(text: str) -> str:
 
 
 _KERNELS: Optional[Kernels] = None
+_SECONDS = 300
+
+
+def _too_long(_signal, _frame):
+    raise TimeoutError(f"not done after {_SECONDS} seconds")
 
 
 def _work(folder: str) -> Tuple[str, dict]:
     warnings.simplefilter("ignore")
     path = Path(folder)
     operator = onnx.load(str(path / "model.onnx")).graph.node[0].op_type
+    # What hangs has failed.
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(_SECONDS)
     way, why = run_case(path, _KERNELS)
+    signal.alarm(0)
     return path.name, {"operator": operator, "way": way, "why": why}
 
 
