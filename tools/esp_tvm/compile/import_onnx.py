@@ -216,6 +216,8 @@ def _refuse_what_changes(model: onnx.ModelProto) -> None:
             training = bool(np.any(constants.get(node.input[2], True)))
         if training:
             raise UserError(f"node '{shown(node.name)}' ({node.op_type}) is in training mode; export for inference")
+        if node.op_type == "Size":  # TVM crashes on it
+            raise UserError(f"node '{shown(node.name)}' (Size) is a constant; run the preprocess step first")
         if node.op_type in ("DFT", "STFT"):
             raise UserError(f"node '{shown(node.name)}': TVM's C computes {node.op_type} otherwise than its reference")
         mode = attributes.get("coordinate_transformation_mode", b"half_pixel")
