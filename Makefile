@@ -32,7 +32,7 @@ deploy: ## MODEL CALIB INPUT TARGET: everything from preprocess to run
 -include scripts/*.mk
 
 ##@ This project
-.PHONY: setup system-packages demo test lint format lock clean distclean help
+.PHONY: setup system-packages demo test test-all lint format lock clean distclean help
 setup: ## make .venv and bring TVM; done once, and by every target that needs it
 	@scripts/setup.sh >/dev/null && echo "ready: .venv and TVM are set up"
 
@@ -42,9 +42,13 @@ system-packages: ## install the Debian packages that the tools need (as root)
 demo: ## the whole way for handwritten digits, with the accuracy of the generated C
 	@scripts/pipeline.sh demo
 
-test: lint ## lint and all tests; PYTEST_OPTIONS="-k conv" chooses some
+test: lint ## lint and the tests; PYTEST_OPTIONS="-k conv" chooses some
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python -m pytest $(PYTEST_OPTIONS)
+
+test-all: lint ## lint and all tests, the slow ones too (whole networks again and again, emulator sweeps)
+	@scripts/setup.sh --dev >/dev/null
+	@scripts/in-env.sh python -m pytest -m "" $(PYTEST_OPTIONS)
 
 lint: ## check the style of Python, C and shell files
 	@scripts/lint.sh check

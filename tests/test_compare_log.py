@@ -142,6 +142,7 @@ def test_a_right_log_is_equal(small, mode):
     assert text.count("layers equal") == 2 and "PASS: 2 of 2 runs" in text and "sample 1" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet8", "kws"])
 def test_shared_networks_compare_equal(name, request):
     network = request.getfixturevalue(name)
@@ -153,6 +154,7 @@ def test_shared_networks_compare_equal(name, request):
 EMULATOR = all(shutil.which(tool) for tool in ("qemu-system-riscv32", "riscv64-unknown-elf-gcc"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not EMULATOR, reason="no RISC-V emulator and compiler on PATH (make system-packages)")
 @pytest.mark.parametrize("name", ["small", "resnet8", "kws"])
 def test_the_emulator_s_log_is_equal(name, request):
@@ -201,6 +203,7 @@ def test_a_flipped_weight_byte_is_found(request, tmp_path, mode, which):
     check_flipped_weight(request.getfixturevalue("small"), tmp_path, mode, which)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
 @pytest.mark.parametrize("which", [("conv2d", 1), ("add", 0), ("dense", 0)])
 def test_a_flipped_weight_byte_of_resnet8_is_found(resnet8, tmp_path, mode, which):
@@ -283,6 +286,7 @@ def test_a_changed_shift_of_one_channel_is_found(small, tmp_path, mode, change):
     check_changed_shift(small, tmp_path, mode, ("conv2d", 0), 2, change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
 def test_a_changed_shift_of_resnet8_is_found(resnet8, tmp_path, mode):
     check_changed_shift(resnet8, tmp_path, mode, ("conv2d", 3), 7, 1)
@@ -361,6 +365,7 @@ def test_memory_that_was_not_written_is_recognized(small):
 # --- damaged logs -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_lost_line_of_resnet8_is_named(resnet8):
     step, _ = resnet8.step("conv2d", 2)
     check_lost_line(resnet8, step)
