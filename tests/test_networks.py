@@ -14,7 +14,6 @@ pytest.importorskip("tvm")
 
 from pipeline_harness import Kernels, Result, run_model  # noqa: E402
 
-
 # Minutes each.
 pytestmark = pytest.mark.slow
 
