@@ -95,8 +95,10 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
     )
     target = tvm.target.Target("c")
     config = {"tir.disable_vectorize": True, "tir.disable_storage_rewrite": True, "tir.usmp.enable": False}
-    # AlterOpLayout would turn fallback operators to layouts blocked for x86 caches.
-    context = {"opt_level": 3, "config": config, "disabled_pass": ["AlterOpLayout"]}
+    # AlterOpLayout would turn fallback operators to layouts blocked for x86 caches. ToBasicBlockNormalForm is for
+    # control flow, which no model here has, and loses the spans that lead back to the ONNX nodes.
+    disabled = ["AlterOpLayout", "ToBasicBlockNormalForm"]
+    context = {"opt_level": 3, "config": config, "disabled_pass": disabled}
     with tvm.transform.PassContext(**context):
         try:
             library = relay.build(
