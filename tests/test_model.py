@@ -80,11 +80,20 @@ def test_external_data_stay_in_their_folder(tmp_path, location):
 
 def test_versions(tmp_path):
     file = tmp_path / "m.onnx"
-    text = complaint(save(relu(opset=18, check=False), file))
-    assert "opset 18" in text and "opset_version=17" in text
-    text = complaint(save(relu(ir_version=9, check=False), file))
-    assert "IR version 9" in text
+    text = complaint(save(relu(opset=99, check=False), file))
+    assert "opset 99" in text and "opset_version=17" in text
+    assert opset_of(load_model(save(relu(opset=18, check=False), file))) == 17
+    assert load_model(save(relu(ir_version=9, check=False), file)).ir_version == 8
     assert opset_of(load_model(save(relu(opset=17), file))) == 17
+
+
+def test_files_of_other_frameworks_name_the_converter(tmp_path):
+    for suffix in (".h5", ".keras", ".tflite", ".pt", ".pkl", ".joblib"):
+        file = tmp_path / f"model{suffix}"
+        file.write_bytes(b"something")
+        assert "onnx_from.py" in complaint(file)
+    (tmp_path / "saved_model.pb").write_bytes(b"something")
+    assert "onnx_from.py" in complaint(tmp_path)
 
 
 @pytest.mark.parametrize("opset", [7, 9, 11, 12])

@@ -13,11 +13,12 @@ import onnx.version_converter
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
+from .convert.lower import TARGET_OPSET, is_new_element, lower
 from .errors import UserError
 from .naming import one_line, shown
 
-# What the pinned onnx 1.12 and onnxruntime 1.14 read.
-MAX_OPSET, MAX_IR = 17, 8
+# What the pinned onnx 1.12 and onnxruntime 1.14 read is 17; newer models are lowered (convert/lower.py).
+MAX_OPSET = TARGET_OPSET
 # Below 13 QuantizeLinear has no axis, Softmax another meaning, and Squeeze its axes as an attribute.
 MIN_OPSET = 13
 _STANDARD_DOMAINS = ("", "ai.onnx")
@@ -29,17 +30,29 @@ _ELEMENTS = {
     TensorProto.COMPLEX128: "complex128",
     TensorProto.STRING: "string",
 }
+# Files of other frameworks that people give where ONNX is wanted.
+_CONVERT = "make ONNX of it with: python tools/tvm/onnx_from.py FILE --output model.onnx"
+_OTHER_FRAMEWORKS = {
+    ".h5": "of Keras",
+    ".keras": "of Keras",
+    ".tflite": "of TensorFlow Lite",
+    ".pt": "of PyTorch",
+    ".pth": "of PyTorch",
+    ".pt2": "of PyTorch",
+    ".pkl": "a Python pickle",
+    ".joblib": "a Python pickle",
+}
 
 
 def load_model(path: str | os.PathLike) -> onnx.ModelProto:
-    """The model in `path`, checked, opset 13 to 17, all inputs and outputs of fixed shape, node names unique.
+    """The model in `path`, checked, in opset 13 to 17, all inputs and outputs of fixed shape, node names unique.
 
     A free batch axis (the first one) becomes 1. Raises `UserError` for everything else that is wrong with it.
     """
     path = Path(path)
     model = _read(path)
-    _check_versions(model, path)
     _load_external_data(model, path)
+    lower(model, path)
     _check_operators(model, path)
     _drop_initializers_from_inputs(model.graph)
     model = _at_least_opset_13(model, path)
@@ -52,7 +65,10 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
 
 def _read(path: Path) -> onnx.ModelProto:
     if path.is_dir():
-        raise UserError(f"{path}: is a folder; give the .onnx file in it")
+        what = (
+            f"a SavedModel: {_CONVERT}" if (path / "saved_model.pb").exists() else "a folder; give the .onnx file in it"
+        )
+        raise UserError(f"{path}: is {what}")
     if not path.exists():
         raise UserError(f"{path}: no such file; give the path of an ONNX model")
     try:
@@ -61,6 +77,8 @@ def _read(path: Path) -> onnx.ModelProto:
         raise UserError(f"{path}: cannot be read ({error.strerror})")
     if not data:
         raise UserError(f"{path}: is empty; export the model again")
+    if path.suffix.lower() in _OTHER_FRAMEWORKS:
+        raise UserError(f"{path}: is not an ONNX model but {_OTHER_FRAMEWORKS[path.suffix.lower()]}; {_CONVERT}")
     model = onnx.ModelProto()
     try:
         # Some protobuf versions warn of what they could not read, others raise.
@@ -76,21 +94,6 @@ def _read(path: Path) -> onnx.ModelProto:
     if not model.graph.output or not model.graph.node:
         raise UserError(f"{path}: the model has no operators or no outputs; export it again")
     return model
-
-
-def _check_versions(model: onnx.ModelProto, path: Path) -> None:
-    opset = opset_of(model)
-    if opset > MAX_OPSET:
-        raise UserError(
-            f"{path}: opset {opset} is too new, {MIN_OPSET} to {MAX_OPSET} are read; "
-            f"export again with opset {MAX_OPSET}, e.g. torch.onnx.export(..., opset_version={MAX_OPSET}), "
-            f"or use onnx.version_converter.convert_version(model, {MAX_OPSET})"
-        )
-    if model.ir_version > MAX_IR:
-        raise UserError(
-            f"{path}: ONNX IR version {model.ir_version} is too new, up to {MAX_IR} is read; "
-            f"export again with onnx 1.12 (opset {MAX_OPSET} at most), or save it with model.ir_version = {MAX_IR}"
-        )
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -184,7 +187,16 @@ def _at_least_opset_13(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         )
     if opset < 11:
         _resize_as_before(converted.graph)
+    _name_as_before(converted.graph, model.graph)
     return converted
+
+
+def _name_as_before(graph: onnx.GraphProto, old: onnx.GraphProto) -> None:
+    """A node that the converter replaced (Upsample by Resize) keeps the name of what made its output before."""
+    names = {output: node.name for node in old.node for output in node.output if output}
+    for node in graph.node:
+        if not node.name and node.output:
+            node.name = names.get(node.output[0], "")
 
 
 def _resize_as_before(graph: onnx.GraphProto) -> None:
@@ -214,10 +226,10 @@ def _check(model: onnx.ModelProto, path: Path) -> None:
 
 def _check_elements(model: onnx.ModelProto, path: Path) -> None:
     def refuse(what: str, name: str, element: int) -> None:
-        if element in _ELEMENTS:
+        if element in _ELEMENTS or is_new_element(element):
+            kind = _ELEMENTS.get(element, "of an element type newer than IR 8")
             raise UserError(
-                f"{path}: {what} '{shown(name)}' is {_ELEMENTS[element]}; export the model in float32 "
-                "(e.g. model.float() in PyTorch)"
+                f"{path}: {what} '{shown(name)}' is {kind}; export the model in float32 (e.g. model.float() in PyTorch)"
             )
 
     for what, values in (("input", model.graph.input), ("output", model.graph.output)):
@@ -253,7 +265,8 @@ def fix_shapes(model: onnx.ModelProto, path: str | os.PathLike = "model") -> Non
                 name = f" ('{shown(dim.dim_param)}')" if dim.dim_param else ""
                 raise UserError(
                     f"{path}: input '{shown(value.name)}': axis {axis}{name} has no fixed size; "
-                    "export the model with fixed shapes (only a free batch axis becomes 1 by itself)"
+                    "export the model with fixed shapes (only a free batch axis becomes 1 by itself): "
+                    "torch.onnx.export with no more than axis 0 in dynamic_axes, tf2onnx with a fixed Input(shape)"
                 )
             if dim.dim_param:
                 symbols.add(dim.dim_param)

@@ -1,0 +1,180 @@
+"""ONNX that is newer than what the pinned tools read: lowered to the same function, or refused by name."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from small_models import model_of, random
+
+from esp_tvm.errors import UserError
+from esp_tvm.model import load_model, opset_of, session
+
+
+def newer(nodes, inputs, outputs, constants=(), opset=20, ir_version=10):
+    return model_of(nodes, inputs, outputs, constants, opset, ir_version, check=False)
+
+
+def load(model, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return load_model(path)
+
+
+def result(model, tmp_path, **feeds):
+    lowered = load(model, tmp_path)
+    assert opset_of(lowered) == 17 and lowered.ir_version == 8
+    return session(lowered).run(None, feeds)
+
+
+def node(kind, inputs, **attributes):
+    outputs = attributes.pop("outputs", ["y"])
+    return helper.make_node(kind, inputs, outputs, "the_node", **attributes)
+
+
+def complaint(model, tmp_path):
+    with pytest.raises(UserError) as error:
+        load(model, tmp_path)
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("opset", [18, 20, 22, 25, 28])
+def test_operators_that_only_gained_types_are_kept(tmp_path, opset):
+    x, w = random(1, 3, 8, 8), random(4, 3, 3, 3)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], "conv"), helper.make_node("Relu", ["c"], ["y"], "relu")]
+    shapes = {"x": [1, 3, 8, 8]}, {"y": [1, 4, 6, 6]}, {"w": w}
+    (new,) = result(newer(nodes, *shapes, opset=opset), tmp_path, x=x)
+    (old,) = session(model_of(nodes, *shapes, opset=13)).run(None, {"x": x})
+    assert np.array_equal(new, old)
+
+
+@pytest.mark.parametrize(
+    "kind, function",
+    [
+        ("ReduceMean", lambda x, a: x.mean(a)),
+        ("ReduceMax", lambda x, a: x.max(a)),
+        ("ReduceL2", lambda x, a: np.sqrt((x**2).sum(a))),
+    ],
+)
+@pytest.mark.parametrize("axes", [(2, 3), (-1,), None])
+def test_reductions_take_their_axes_back(tmp_path, kind, function, axes):
+    x = random(1, 3, 4, 5)
+    constants = {} if axes is None else {"a": np.array(axes, np.int64)}
+    inputs = ["x"] if axes is None else ["x", "a"]
+    model = newer(
+        [node(kind, inputs, keepdims=0)], {"x": x.shape}, {"y": np.shape(function(x, axes))}, constants, opset=18
+    )
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0], function(x, axes), rtol=1e-5)
+
+
+def test_axes_in_a_constant_node(tmp_path):
+    x = random(1, 3, 4)
+    axes = helper.make_node("Constant", [], ["a"], "axes", value=numpy_helper.from_array(np.array([2], np.int64)))
+    model = newer([axes, node("ReduceMean", ["x", "a"])], {"x": x.shape}, {"y": [1, 3, 1]})
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0], x.mean(2, keepdims=True), rtol=1e-5)
+
+
+def test_reduction_of_nothing_is_the_identity(tmp_path):
+    x = random(1, 3)
+    model = newer([node("ReduceMean", ["x"], noop_with_empty_axes=1)], {"x": x.shape}, {"y": x.shape})
+    assert np.array_equal(result(model, tmp_path, x=x)[0], x)
+
+
+def test_pad_of_some_axes(tmp_path):
+    x = random(1, 2, 3, 4)
+    constants = {"p": np.array([1, 0, 2, 3], np.int64), "a": np.array([-1, 2], np.int64)}
+    model = newer([node("Pad", ["x", "p", "", "a"])], {"x": x.shape}, {"y": [1, 2, 6, 7]}, constants)
+    assert np.array_equal(result(model, tmp_path, x=x)[0], np.pad(x, ((0, 0), (0, 0), (0, 3), (1, 2))))
+
+
+def test_even_split(tmp_path):
+    x = random(1, 6)
+    split = node("Split", ["x"], outputs=["y", "z"], axis=1, num_outputs=2)
+    y, z = result(newer([split], {"x": x.shape}, {"y": [1, 3], "z": [1, 3]}, opset=18), tmp_path, x=x)
+    assert np.array_equal(np.hstack([y, z]), x)
+
+
+def test_uneven_split_is_refused(tmp_path):
+    split = node("Split", ["x"], outputs=["y", "z"], axis=1, num_outputs=2)
+    model = newer([split], {"x": [1, 5]}, {"y": [1, 3], "z": [1, 2]}, opset=18)
+    with pytest.raises(UserError):
+        session(load(model, tmp_path))
+
+
+def erf(x):
+    # Abramowitz and Stegun 7.1.26 is good for 1.5e-7.
+    t = 1 / (1 + 0.3275911 * np.abs(x))
+    poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    return np.sign(x) * (1 - poly * np.exp(-(x**2)))
+
+
+@pytest.mark.parametrize(
+    "kind, attributes, opset, function",
+    [
+        ("Gelu", {}, 20, lambda x: x * (1 + erf(x / np.sqrt(2))) / 2),
+        (
+            "Gelu",
+            {"approximate": "tanh"},
+            20,
+            lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
+        ),
+        ("Mish", {}, 18, lambda x: x * np.tanh(np.log1p(np.exp(x)))),
+        ("Swish", {"alpha": 2.0}, 24, lambda x: x / (1 + np.exp(-2 * x))),
+        ("Swish", {}, 24, lambda x: x / (1 + np.exp(-x))),
+    ],
+)
+def test_new_activations_become_old_operators(tmp_path, kind, attributes, opset, function):
+    x = random(1, 200, scale=3)
+    model = newer([node(kind, ["x"], **attributes)], {"x": x.shape}, {"y": x.shape}, opset=opset)
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0], function(x.astype(np.float64)), atol=2e-6)
+
+
+def test_new_attributes_at_their_old_meaning_are_dropped(tmp_path):
+    x = random(1, 1, 4, 4)
+    pool = node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[1, 1])
+    model = newer([pool], {"x": x.shape}, {"y": [1, 1, 3, 3]})
+    assert result(model, tmp_path, x=x)[0].shape == (1, 1, 3, 3)
+    cast = node("Cast", ["x"], to=1, saturate=1)
+    assert np.array_equal(result(newer([cast], {"x": x.shape}, {"y": x.shape}), tmp_path, x=x)[0], x)
+
+
+@pytest.mark.parametrize(
+    "refused, shape",
+    [
+        (node("GroupNormalization", ["x", "s", "s"], num_groups=2), [1, 4, 4, 4]),
+        (node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[2, 2]), [1, 4, 2, 2]),
+        (node("Resize", ["x", "", "r"], antialias=1, mode="linear"), [1, 4, 8, 8]),
+        (node("Pad", ["x", "p"], mode="wrap"), [1, 4, 4, 4]),
+        (node("ReduceMean", ["x", "computed"]), [1, 1, 1, 1]),
+        (node("GridSample", ["x", "g"]), [1, 4, 4, 4]),
+    ],
+)
+def test_what_opset_17_cannot_say_is_refused_by_name(tmp_path, refused, shape):
+    constants = {
+        "s": random(2),
+        "r": np.array([1, 1, 2, 2], np.float32),
+        "p": np.zeros(8, np.int64),
+        "g": random(1, 4, 4, 2),
+    }
+    nodes = [helper.make_node("Shape", ["x"], ["computed"], "shape"), refused]
+    text = complaint(newer(nodes, {"x": [1, 4, 4, 4]}, {"y": shape}, constants), tmp_path)
+    assert "'the_node'" in text and "opset_version=17" in text
+
+
+def test_unknown_opset_and_new_element_types(tmp_path):
+    relu = node("Relu", ["x"])
+    text = complaint(newer([relu], {"x": [1, 4]}, {"y": [1, 4]}, opset=99), tmp_path)
+    assert "opset 99" in text and "opset_version=17" in text
+    model = newer([relu], {"x": [1, 4]}, {"y": [1, 4]})
+    model.graph.input[0].type.tensor_type.elem_type = 17
+    assert "float32" in complaint(model, tmp_path)
+
+
+def test_new_fields_of_the_format_are_dropped(tmp_path):
+    model = newer([node("Relu", ["x"])], {"x": [1, 4]}, {"y": [1, 4]}, opset=17, ir_version=11)
+    # metadata_props of a node, which came with IR 10: field 9 of NodeProto.
+    model.graph.node[0].MergeFromString(b"\x4a\x06\x0a\x01k\x12\x01v")
+    lowered = load(model, tmp_path)
+    assert lowered.ir_version == 8 and b"\x0a\x01k\x12\x01v" not in lowered.SerializeToString()
+    onnx.checker.check_model(lowered)
