@@ -127,8 +127,6 @@ def test_whole_pipeline_is_equal(case):
     assert [output.title for output in outputs if any(output.differing.values())] == []
 
 
-# Not in make test: in a model merged of many, TVM's C loses the names of some nodes, and about 12 rows fail.
-@pytest.mark.slow
 @each_case
 def test_report_names_the_kernel(case):
     """What the project's metadata, and so every report, says of the case's nodes."""

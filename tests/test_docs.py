@@ -1,0 +1,127 @@
+"""The documents: links lead somewhere, commands exist, and `make test-docs` runs every one of them.
+
+How a document marks its blocks: ```sh is run, all blocks of a document in order, in a fresh copy of the repository
+with the shipped model as model.onnx; ```sh board needs a board, ESP-IDF or a container engine, so only its make
+targets and variables are checked; everything else is output or another language.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import List, Tuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+GENERATED = {"operators.md", "onnx-node-tests.md"}
+DOCUMENTS = sorted(
+    path
+    for pattern in ("README*.md", "docs/**/*.md", "examples/**/README*.md", "bench/*.md")
+    for path in ROOT.glob(pattern)
+)
+# What the documents call the user's files, and what stands for them.
+FILES = {
+    "model.onnx": "model.onnx",
+    "model_opt.onnx": "model.onnx",
+    "calib.npy": "calib.npy",
+    "input.npy": "input_sample.npy",
+    "sample.npy": "input_sample.npy",
+    "samples.npy": "calib.npy",
+    "eval.npy": "test.npy",
+    "test.npy": "test.npy",
+    "labels.npy": "test_labels.npy",
+    "test_labels.npy": "test_labels.npy",
+}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+
+
+def blocks(path: Path) -> List[Tuple[str, str]]:
+    """(info string, text) of each fenced block; an indented fence counts too."""
+    return re.findall(r"(?ms)^ *```([^\n`]*)\n(.*?)^ *```\s*$", path.read_text())
+
+
+def shell(path: Path, info: str) -> str:
+    return "\n".join(text for kind, text in blocks(path) if kind.strip() == info)
+
+
+def commands(text: str) -> List[str]:
+    """Lines of shell without comments, continued lines joined."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line for line in (re.sub(r"(^|\s+)#.*", "", line).strip() for line in lines) if line]
+
+
+@each_document
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if not re.match(r"[a-z]+:|#", target):
+            assert (path.parent / target.split("#")[0]).exists(), target
+
+
+@each_document
+def test_commands_are_marked(path):
+    """A block without a language is output: none begins with a command, which nothing would run."""
+    for kind, text in blocks(path):
+        if not kind.strip():
+            assert not re.match(r"\$? *(make|python|docker|pip|source) ", text), text.splitlines()[0]
+
+
+@each_document
+def test_make_targets_exist(path):
+    known = subprocess.run(["make", "-pqrR", "-C", ROOT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    targets = set(re.findall(r"(?m)^([\w-]+):", known.stdout))
+    for command in commands(shell(path, "sh") + "\n" + shell(path, "sh board")):
+        for called in re.findall(r"(?:^|[|;&] *)make ([^|;&<>]*)", command):
+            words = re.sub(r"\"[^\"]*\"|'[^']*'", "", called).split()
+            for word in words:
+                assert "=" in word or word.startswith("-") or word in targets, f"{command}: no target '{word}'"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of what git knows of the repository, set up, with a user's files in it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tmp_path / name)
+    for made in (".venv", "tvm"):
+        (tmp_path / made).symlink_to(ROOT / made)
+    for name, source in FILES.items():
+        shutil.copy(ROOT / "examples/digits" / source, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if commands(shell(path, "sh"))], ids=name_of)
+def test_commands_run(path, copy):
+    if path.name in GENERATED:
+        pytest.skip("written by a make target, which is run by itself")
+    # The tests are not run inside of themselves.
+    text = re.sub(r"(?m)^( *make) (test|test-all|test-docs)( .*)?$", r"\1 -n \2", shell(path, "sh"))
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-x", "-c", text],
+        cwd=copy,
+        env={**os.environ, "PATH": f"{copy}/.venv/bin:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=3600,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
