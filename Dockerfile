@@ -1,20 +1,32 @@
-# The pipeline with all it needs: docker build --target pipeline -t esp-tvm .   (make image)
+# The pipeline with all it needs, in two sizes. docs/container.md tells how to use them.
+#   make image                  pipeline: Python 3.8, TVM, this computer's compiler, RISC-V compiler and emulator
+#   make image STAGE=full       adds ESP-IDF with the chips' compilers and QEMU
 # Use: docker run --rm -u $(id -u):$(id -g) -v "$PWD:/project" esp-tvm deploy MODEL=... CALIB=... INPUT=... TARGET=...
+# Needs BuildKit (docker 23 or later has it on). Nothing of the secrets apt.conf, pip.conf and ca.crt gets into a layer.
 ARG PYTHON_IMAGE=python:3.8.20-slim-bookworm
+ARG IDF_IMAGE=espressif/idf:v5.1.6
+
+# Wheels that `make vendor` put into vendor/, where it did; the licence is there so that something is copied.
+FROM scratch AS vendor
+COPY LICENSE vendo[r] /
+
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE} AS base
-COPY scripts/apt-packages.txt scripts/system-packages.sh /opt/esp-tvm/scripts/
-RUN /opt/esp-tvm/scripts/system-packages.sh && rm -rf /var/lib/apt/lists/*
+COPY scripts/image-dpkg.cfg /etc/dpkg/dpkg.cfg.d/esp-tvm
+COPY scripts/system-packages.sh scripts/apt-packages.txt scripts/apt-packages-emulator.txt /opt/esp-tvm/scripts/
+RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf.d/99secret \
+    /opt/esp-tvm/scripts/system-packages.sh apt-packages.txt apt-packages-emulator.txt \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 
 # Python's packages and TVM: made again only when a lock file or the set-up itself changes.
 FROM base AS environment
 WORKDIR /opt/esp-tvm
-COPY scripts/setup.sh scripts/setup_tvm.py scripts/pip.lock scripts/
+COPY scripts/setup.sh scripts/setup_tvm.py scripts/pip.lock scripts/image-seal.sh scripts/
 COPY tools/tvm/requirements.lock tools/tvm/tvm.lock tools/tvm/cuda_stubs.c tools/tvm/
-RUN PIP_NO_CACHE_DIR=1 scripts/setup.sh \
-    && .venv/bin/python -m pip uninstall --quiet --yes pip setuptools \
-    && find .venv -name tests -type d -prune -path '*/scipy/*' -exec rm -rf {} + \
-    && touch .venv/sealed
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt \
+    --mount=type=bind,from=vendor,target=vendor \
+    [ ! -f /run/secrets/ca.crt ] || export PIP_CERT=/run/secrets/ca.crt; \
+    PIP_NO_CACHE_DIR=1 scripts/setup.sh && scripts/image-seal.sh
 
 FROM base AS pipeline
 LABEL org.opencontainers.image.title="esp-tvm" \
@@ -23,7 +35,8 @@ LABEL org.opencontainers.image.title="esp-tvm" \
 WORKDIR /opt/esp-tvm
 COPY --from=environment /opt/esp-tvm/.venv .venv
 COPY --from=environment /opt/esp-tvm/tvm tvm
-COPY LICENSE README.md ./
+COPY Makefile LICENSE README.md ./
+COPY bench bench
 COPY scripts scripts
 COPY template_project_for_model template_project_for_model
 COPY examples/digits examples/digits
@@ -31,6 +44,45 @@ COPY tools tools
 # The pipeline works in build/: that is the caller's folder. Everything else belongs to root and is only read.
 # TVM makes .pkl_memoize_py3 in its working folder when it is imported, unless it is there.
 RUN mkdir .pkl_memoize_py3 && ln -s /project/build build && mkdir /project && chmod 1777 /project
+ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1 TOPHUB_LOCATION=NONE
+WORKDIR /project
+USER 1000:1000
+ENTRYPOINT ["/opt/esp-tvm/scripts/entrypoint.sh"]
+CMD ["help"]
+
+# ESP-IDF 5.0 and 5.1 bring Python 3.8 themselves (Ubuntu 20.04).
+# hadolint ignore=DL3006
+FROM ${IDF_IMAGE} AS full-base
+COPY scripts/system-packages.sh scripts/apt-packages.txt scripts/apt-packages-idf.txt /opt/esp-tvm/scripts/
+RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf.d/99secret \
+    /opt/esp-tvm/scripts/system-packages.sh apt-packages.txt apt-packages-idf.txt \
+    && rm -rf /var/lib/apt/lists/* \
+    && "$IDF_PATH/tools/idf_tools.py" --non-interactive install qemu-xtensa qemu-riscv32 \
+    && rm -rf "$IDF_TOOLS_PATH/dist"
+
+FROM full-base AS full-environment
+WORKDIR /opt/esp-tvm
+COPY scripts/setup.sh scripts/setup_tvm.py scripts/pip.lock scripts/image-seal.sh scripts/
+COPY tools/tvm/requirements.lock tools/tvm/tvm.lock tools/tvm/cuda_stubs.c tools/tvm/
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt \
+    --mount=type=bind,from=vendor,target=vendor \
+    [ ! -f /run/secrets/ca.crt ] || export PIP_CERT=/run/secrets/ca.crt; \
+    PIP_NO_CACHE_DIR=1 PYTHON=/usr/bin/python3 scripts/setup.sh && scripts/image-seal.sh
+
+FROM full-base AS full
+LABEL org.opencontainers.image.title="esp-tvm-full" \
+      org.opencontainers.image.description="ONNX model to a verified ESP-IDF project, with ESP-IDF" \
+      org.opencontainers.image.licenses="Apache-2.0"
+WORKDIR /opt/esp-tvm
+COPY --from=full-environment /opt/esp-tvm/.venv .venv
+COPY --from=full-environment /opt/esp-tvm/tvm tvm
+COPY --from=pipeline /opt/esp-tvm/Makefile /opt/esp-tvm/LICENSE /opt/esp-tvm/README.md ./
+COPY bench bench
+COPY scripts scripts
+COPY template_project_for_model template_project_for_model
+COPY examples/digits examples/digits
+COPY tools tools
+RUN mkdir .pkl_memoize_py3 && ln -s /project/build build && mkdir -p /project && chmod 1777 /project
 ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1 TOPHUB_LOCATION=NONE
 WORKDIR /project
 USER 1000:1000

@@ -9,6 +9,14 @@ MAKEFLAGS += --no-print-directory
 
 PYTEST_OPTIONS ?=
 
+# `make DOCKER=1 TARGET ...` does the same in the image of `make image`.
+ifeq ($(DOCKER),1)
+MAKECMDGOALS ?= help
+.PHONY: $(MAKECMDGOALS)
+$(MAKECMDGOALS):
+	@scripts/image.sh run $@
+else
+
 ##@ A model's way to the chip
 .PHONY: preprocess quantize export run debug deploy
 preprocess: ## MODEL: fold and simplify the float model into OUT/model_opt.onnx
@@ -71,3 +79,4 @@ help: ## this list
 	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@scripts/pipeline.sh variables
+endif

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What the image runs: entrypoint.sh STEP [NAME=value ...], the words of `make`. Files are named from /project, the
-# mounted folder, and products go to /project/build/<name of MODEL>.
-#   entrypoint.sh deploy MODEL=model.onnx CALIB=calib.npy INPUT=input.npy TARGET=esp32s3
-#   entrypoint.sh shell        entrypoint.sh python SCRIPT ...
+# What the image runs: entrypoint.sh TARGET [NAME=value ...], the words of `make`, which `help` lists. Files are named
+# from /project, the mounted folder, and products go to /project/build/<name of MODEL>.
+#   entrypoint.sh deploy MODEL=model.onnx CALIB=calib.npy INPUT=input.npy TARGET=esp32c3
+#   entrypoint.sh shell [-c COMMAND]        entrypoint.sh python SCRIPT ...
+# The exit code is that of the step (make's own would always be 2).
 set -euo pipefail
 repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 
@@ -11,35 +12,53 @@ fail() {
     exit 2
 }
 
-usage() {
-    echo "usage: STEP [NAME=value ...]; STEP is preprocess, quantize, export, run, debug, deploy, demo, python or shell"
-    "$repo/scripts/pipeline.sh" variables
-}
-
-step=${1:-help}
+target=${1:-help}
 [ $# -eq 0 ] || shift
-case $step in
-help | --help | -h)
-    usage
-    exit
-    ;;
+case $target in
+--help | -h) target=help ;;
 shell) exec "$repo/scripts/in-env.sh" bash "$@" ;;
 python) exec "$repo/scripts/in-env.sh" python "$@" ;;
-preprocess | quantize | export | run | debug | deploy | demo) ;;
-*) fail "'$step' is no step; type 'help' for the list" ;;
+setup | system-packages | lock | lint | format | test | test-all | distclean | vendor | image | image-*)
+    fail "'$target' is for the project's own folder, not for the image" ;;
 esac
 
+# A name that the list of targets and variables does not have is a typing error.
+help=$(make -s --no-print-directory -C "$repo" help)
+if ! [[ $target =~ ^[a-z-]+$ ]] || ! grep -q "^  $target " <<<"$help"; then
+    fail "'$target' is no target; type 'help' for the list"
+fi
 for argument in "$@"; do
     name=${argument%%=*}
     value=${argument#*=}
-    case $argument in
-    MODEL=?* | CALIB=?* | INPUT=?* | OUT=?*)
-        case $value in /*) ;; *) value=$PWD/$value ;; esac
+    if [[ $argument != *=* || ! $name =~ ^[A-Z][A-Z0-9_]*$ ]] || ! grep -qw -- "$name" <<<"$help"; then
+        fail "'$argument' is no variable followed by =value; type 'help' for the list"
+    fi
+    case $name in
+    MODEL | CALIB | INPUT | OUT | LOG | BASE | EVAL)
+        # The steps start in the image's own folder.
+        case $value in '' | - | /*) ;; *) value=$PWD/$value ;; esac
         ;;
-    TARGET=* | QUANTIZE_OPTIONS=* | EXPORT_OPTIONS=* | RUN_OPTIONS=* | DEBUG_OPTIONS=*) ;;
-    *) fail "'$argument' is none of MODEL, CALIB, INPUT, OUT, TARGET or STEP_OPTIONS followed by =value" ;;
+    PYTHON | CC) fail "'$argument': the image has its own" ;;
     esac
     export "$name=$value"
 done
-mkdir -p build 2>/dev/null || fail "$PWD is not writable for user $(id -u); run with -u \$(id -u):\$(id -g) and -v \"\$PWD:/project\""
-exec "$repo/scripts/pipeline.sh" "$step"
+if [ "$target" = help ]; then
+    echo "usage: TARGET [NAME=value ...], or: shell, python SCRIPT ..."
+    echo "$help"
+    exit
+fi
+mkdir -p build 2>/dev/null ||
+    fail "$PWD is not writable for user $(id -u); run with -u \$(id -u):\$(id -g) and -v \"\$PWD:/project\""
+# ESP-IDF's tools, where the image has them.
+case $target in
+build | flash | monitor | menuconfig | erase | size)
+    if [ -n "${IDF_PATH:-}" ] && ! command -v idf.py >/dev/null; then
+        # shellcheck disable=SC1091
+        . "$IDF_PATH/export.sh" >/dev/null || fail "ESP-IDF at $IDF_PATH cannot be activated; see above"
+    fi
+    ;;
+esac
+cd "$repo"
+# What make would run for this target, run by ourselves.
+commands=$(make -s -n --no-print-directory "$target")
+exec bash -euo pipefail -c "$commands"

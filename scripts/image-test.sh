@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Builds and checks the image where only Debian's packages and PyPI can be had: starts a Docker engine of its own, makes
 # a base image with debootstrap and this machine's Python 3.8 in the place of the one that cannot be pulled. As root.
+# MIRROR: where Debian's packages come from. PIP_CONF, CA_CERT: how this machine reaches its package index (default: its
+# own files); the build sees them as secrets, the image has none of it. KEEP=FILE also writes the image to that file.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -8,12 +10,12 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
     echo "error: starting an engine needs root" >&2
     exit 2
 }
-if ! command -v dockerd >/dev/null || ! command -v debootstrap >/dev/null; then
+if ! [ -x /usr/sbin/dockerd ] || ! command -v debootstrap >/dev/null; then
     apt-get update -q
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends docker.io debootstrap
 fi
 scripts/setup.sh >/dev/null
-work=$(mktemp -d)
+work=$(mktemp -d /var/tmp/image-test.XXXXXX)
 engine=
 finish() {
     if [ -n "$engine" ]; then
@@ -25,34 +27,69 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
+trap 'exit 130' INT TERM
+begin=$SECONDS
+step() {
+    echo "== $* ($((SECONDS - begin)) s)"
+}
 
-# The stand-in: Debian with the packages of apt-packages.txt and what Python's modules are linked against.
-packages=$(awk '!/^#/ && NF { printf "%s,", $1 }' scripts/apt-packages.txt)
-libraries=libssl3,libffi8,libsqlite3-0,libbz2-1.0,libreadline8,liblzma5,libncursesw6
-debootstrap --variant=minbase --include="$packages$libraries" bookworm "$work/root" >"$work/debootstrap.log" ||
+# The stand-in: Debian and what Python's modules are linked against, this machine's Python 3.8 in /usr/local.
+step "make a base of Debian and Python 3.8"
+libraries=ca-certificates,libssl3,libffi8,libsqlite3-0,libbz2-1.0,libreadline8,liblzma5,libncursesw6,zlib1g
+debootstrap --variant=minbase --include="$libraries" bookworm "$work/root" \
+    "${MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" ||
     { tail "$work/debootstrap.log" >&2; exit 1; }
 python=$(.venv/bin/python -c 'import sys; print(sys.base_prefix)')
-tar -C "$python" --exclude=lib/python3.8/test --exclude=site-packages --exclude=__pycache__ -c bin lib include |
-    tar -C "$work/root/usr/local" -x
+tar -C "$python" --exclude=lib/python3.8/test --exclude=site-packages --exclude=__pycache__ --exclude='*.a' \
+    -c bin lib | tar -C "$work/root/usr/local" -x
 ln -sf python3.8 "$work/root/usr/local/bin/python3"
 mkdir -p "$work/root/usr/local/lib/python3.8/site-packages"
 chroot "$work/root" ldconfig
-# How this machine reaches its package registry.
-cp -r /etc/ssl/certs "$work/root/etc/ssl/"
-[ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$work/root/etc/"
+rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/*
 
-export DOCKER_HOST=unix://$work/docker.sock
-dockerd --host "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" \
-    --iptables=false --bridge=none --storage-driver=vfs >"$work/dockerd.log" 2>&1 &
-engine=$!
-for _ in $(seq 60); do
-    ! docker info >/dev/null 2>&1 || break
-    sleep 1
-done
-docker info >/dev/null || { tail "$work/dockerd.log" >&2; exit 1; }
-rm -rf "$work/root/var/cache/apt/archives"
+# Debian's client goes with Debian's engine: a newer one has no BuildKit without its plug-in.
+step "start an engine"
+mkdir "$work/bin"
+ln -s /usr/bin/docker "$work/bin/docker"
+export PATH=$work/bin:$PATH DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/config
+start_engine() { # storage driver
+    dockerd --host "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" \
+        --iptables=false --bridge=none --storage-driver="$1" >"$work/dockerd.log" 2>&1 &
+    engine=$!
+    local _
+    for _ in $(seq 60); do
+        ! docker info >/dev/null 2>&1 || return 0
+        kill -0 "$engine" 2>/dev/null || return 1
+        sleep 1
+    done
+    return 1
+}
+# vfs works everywhere, and copies everything for every layer.
+start_engine overlay2 || start_engine vfs || { tail "$work/dockerd.log" >&2; exit 1; }
 tar -C "$work/root" -c . | docker import - esp-tvm-base:stand-in >/dev/null
 rm -rf "$work/root"
-export IMAGE=esp-tvm:test PYTHON_IMAGE=esp-tvm-base:stand-in NETWORK=host DOCKER_BUILDKIT=0
+
+step "build the image"
+export IMAGE=esp-tvm:test STAGE=pipeline PYTHON_IMAGE=esp-tvm-base:stand-in NETWORK=host
+for file in /etc/pip.conf "${PIP_CONFIG_FILE:-}"; do
+    [ -n "${PIP_CONF:-}" ] || [ ! -f "$file" ] || export PIP_CONF=$file
+done
+[ -n "${CA_CERT:-}" ] || export CA_CERT=/etc/ssl/certs/ca-certificates.crt
 scripts/image.sh build
+echo "of that, by folder:"
+docker run --rm -u 0 --entrypoint sh "$IMAGE" -c 'cd /; du -xsm opt/esp-tvm/.venv opt/esp-tvm/tvm usr/local usr/lib usr/bin usr'
+
+step "build it again after a change of the source"
+scripts/image.sh build | tail -n 1
+
+step "check the image"
 scripts/image.sh check
+if docker run --rm --network none --entrypoint sh "$IMAGE" -c 'ls /etc/pip.conf /run/secrets/ca.crt' 2>/dev/null; then
+    echo "error: secrets of the build are in the image" >&2
+    exit 1
+fi
+step "the same words through make DOCKER=1"
+make DOCKER=1 quantize MODEL=examples/digits/model.onnx CALIB=examples/digits/calib.npy OUT=build/image-test
+rm -rf build/image-test
+[ -z "${KEEP:-}" ] || docker save "$IMAGE" | gzip -1 >"$KEEP"
+step "passed"

@@ -1,9 +1,12 @@
-##@ Container
-.PHONY: image image-check image-test
-image: ## IMAGE PYTHON_IMAGE: build the container image of the pipeline (docker)
+##@ Container (docs/container.md); `make DOCKER=1 TARGET ...` runs any target of a model's way in it
+.PHONY: image shell image-check image-test
+image: ## [STAGE IMAGE PYTHON_IMAGE IDF_IMAGE PIP_CONF APT_CONF CA_CERT NETWORK]: build the container image (docker)
 	@scripts/image.sh build
 
-image-check: ## IMAGE: run the demo inside the image and compare its project with the one made here
+shell: ## [IMAGE]: a shell in the image, with this folder as /project
+	@scripts/image.sh shell
+
+image-check: ## [IMAGE]: run the demo inside the image and compare its project with the one made here
 	@scripts/image.sh check
 
 image-test: ## as root on Debian: start an engine, make a stand-in base, build the image, check it (slow)

@@ -1,41 +1,102 @@
 #!/usr/bin/env bash
-# scripts/image.sh build   builds IMAGE (default esp-tvm) on PYTHON_IMAGE; prints time and size
-# scripts/image.sh check   runs the demo in it as a user without rights, and compares the project with the one made here
+# scripts/image.sh build       builds IMAGE (default esp-tvm) from STAGE (pipeline or full); prints time and size
+# scripts/image.sh check       runs the demo in it as a user without rights, compares the project with the one made here
+# scripts/image.sh run TARGET  runs a target of make in it, with this folder as /project and the variables that are set
+# scripts/image.sh shell       a shell in it
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+# A make that called us with DOCKER=1 must not pass that on to one that we call.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES DOCKER
+stage=${STAGE:-pipeline}
 image=${IMAGE:-esp-tvm}
+[ -n "${IMAGE:-}" ] || [ "$stage" != full ] || image=esp-tvm-full
 
 fail() {
     echo "error: $*" >&2
     exit 2
 }
 
-docker info >/dev/null 2>&1 || fail "no docker engine answers; start one, or type: make image-test (as root on Debian)"
+need_engine() {
+    command -v docker >/dev/null || fail "docker is not on PATH; install it, or type: make image-test (as root on Debian)"
+    docker info >/dev/null 2>&1 || fail "no docker engine answers; start one, or type: make image-test (as root on Debian)"
+}
+
+need_image() {
+    need_engine
+    docker image inspect "$image" >/dev/null 2>&1 || fail "there is no image $image; type: make image"
+}
+
+# A container sees this folder as /project. What a variable names elsewhere is mounted where it is.
+mount_options() {
+    mounts=(-v "$PWD:/project")
+    user=$(id -u):$(id -g)
+}
+
+pass() { # NAME: adds its value to `words`, and a mount where it names a file outside this folder
+    local name=$1 value=${!1} folder mode=,readonly
+    case $name in
+    MODEL | CALIB | INPUT | OUT | LOG | BASE | EVAL)
+        case $value in
+        "$PWD"/*) value=${value#"$PWD"/} ;;
+        /* | ../*)
+            value=$(readlink -m -- "$value")
+            folder=$value
+            if [ "$name" = OUT ]; then
+                mkdir -p -- "$folder"
+                mode=
+            elif [ ! -d "$folder" ]; then
+                folder=$(dirname -- "$folder")
+            fi
+            case $folder in *,*) fail "$name=$value: a container cannot see a folder with a comma in its name" ;; esac
+            [ ! -d "$folder" ] || mounts+=(--mount "type=bind,source=$folder,target=$folder$mode")
+            ;;
+        esac
+        ;;
+    esac
+    words+=("$name=$value")
+}
+
 case ${1:-} in
 build)
-    options=(--target pipeline --tag "$image")
-    [ -z "${PYTHON_IMAGE:-}" ] || options+=(--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE")
+    need_engine
+    case $stage in pipeline | full) ;; *) fail "STAGE=$stage is neither pipeline nor full" ;; esac
+    options=(--target "$stage" --tag "$image")
+    for name in PYTHON_IMAGE IDF_IMAGE; do
+        [ -z "${!name:-}" ] || options+=(--build-arg "$name=${!name}")
+    done
     [ -z "${NETWORK:-}" ] || options+=(--network "$NETWORK")
+    [ -z "${APT_CONF:-}" ] || options+=(--secret "id=apt.conf,src=$APT_CONF")
+    [ -z "${PIP_CONF:-}" ] || options+=(--secret "id=pip.conf,src=$PIP_CONF")
+    [ -z "${CA_CERT:-}" ] || options+=(--secret "id=ca.crt,src=$CA_CERT")
     begin=$SECONDS
-    docker build "${options[@]}" .
+    DOCKER_BUILDKIT=1 docker build --progress plain "${options[@]}" .
     echo "$image: built in $((SECONDS - begin)) s, $(($(docker image inspect -f '{{.Size}}' "$image") / 1000000)) MB"
     ;;
 check)
-    [ -d build/digits/new_project ] || scripts/pipeline.sh demo
-    folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
-    user=$(id -u):$(id -g)
-    # Root has rights in a container that a caller's user does not.
-    [ "$(id -u)" -ne 0 ] || user=12345:12345
-    chown "$user" "$folder"
-    docker run --rm --network none --read-only --tmpfs /tmp:exec -u "$user" -v "$folder:/project" "$image" demo
-    diff -r build/digits/new_project "$folder/build/digits/new_project" || fail "the image makes another project"
-    owners=$(find "$folder" ! -user "${user%:*}" | head -n 1)
-    [ -z "$owners" ] || fail "$owners does not belong to the caller"
-    status=0
-    docker run --rm -u "$user" -v "$folder:/project" "$image" quantize MODEL=missing.onnx || status=$?
-    [ "$status" -eq 2 ] || fail "a missing model gave exit code $status, not 2"
-    echo "$image: the demo's project is the same, byte for byte, inside and outside"
+    need_image
+    exec scripts/image-check.sh "$image"
     ;;
-*) fail "usage: scripts/image.sh build|check" ;;
+run)
+    target=${2:?usage: scripts/image.sh run TARGET}
+    need_image
+    mount_options
+    words=("$target")
+    # Variables reach us through the environment; those are passed on that `make help` names.
+    for name in $(make -s help | grep -oE '\b[A-Z][A-Z0-9_]+\b' | sort -u); do
+        case $name in PYTHON | CC | IMAGE | STAGE | DOCKER | PATH | HOME) continue ;; esac
+        [ -z "${!name:-}" ] || pass "$name"
+    done
+    if [ -n "${PORT:-}" ] && [ -e "$PORT" ]; then
+        mounts+=(--device "$PORT" --group-add "$(stat -c %g "$PORT")")
+    fi
+    interactive=(-i)
+    [ ! -t 0 ] || interactive=(-it)
+    exec docker run --rm "${interactive[@]}" -u "$user" "${mounts[@]}" "$image" "${words[@]}"
+    ;;
+shell)
+    need_image
+    mount_options
+    exec docker run --rm -it -u "$user" "${mounts[@]}" "$image" shell
+    ;;
+*) fail "usage: scripts/image.sh build|check|run TARGET|shell" ;;
 esac

@@ -4,6 +4,7 @@
 #   scripts/setup.sh --dev   also what tests and lint need (scripts/requirements-dev.lock)
 # Does nothing when all is there, starts over what was interrupted, and renews .venv when the lock changed.
 # Prints the folder that belongs on PYTHONPATH; all messages go to stderr. PYTHON names the Python 3.8 to use, CC the host's C compiler.
+# Where vendor/ holds wheels (make vendor), they are installed from there and nothing is downloaded.
 set -euo pipefail
 repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$repo"
@@ -12,6 +13,12 @@ venv=.venv
 lock=tools/tvm/requirements.lock
 dev_lock=scripts/requirements-dev.lock
 log=build/logs/setup.log
+source=()
+advice="check the network"
+if compgen -G 'vendor/*.whl' >/dev/null; then
+    source=(--no-index --find-links vendor)
+    advice="renew vendor/ with 'make vendor' where there is a network"
+fi
 
 fail() {
     echo "error: $*" >&2
@@ -75,8 +82,8 @@ check_compiler() {
     [ -n "$compiler" ] || fail "no C compiler (cc, gcc or clang) on PATH; type: apt-get install gcc libc6-dev"
     # CC may hold options too, as in 'ccache gcc': it is split into words on purpose.
     # shellcheck disable=SC2086
-    printf '#include <stdint.h>\n#include <string.h>\nint main(void) { return 0; }\n' |
-        $compiler -x c - -o /dev/null >/dev/null 2>&1 ||
+    $compiler -x c - -o /dev/null <<<$'#include <stdint.h>\n#include <string.h>\nint main(void) { return 0; }' \
+        >/dev/null 2>&1 ||
         fail "the C compiler '$compiler' cannot build an empty program; type: apt-get install gcc libc6-dev"
 }
 
@@ -95,9 +102,9 @@ install() { # lock stamp
     echo "installing $count packages ($1)" >&2
     mkdir -p "${log%/*}"
     if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --prefer-binary \
-        --require-hashes --requirement "$1" >"$log" 2>&1; then
+        "${source[@]}" --require-hashes --requirement "$1" >"$log" 2>&1; then
         grep -i '^ *error' "$log" | head -n 3 >&2 || true
-        fail "pip could not install $1 (all it said: $log); check the network and type 'make setup' again"
+        fail "pip could not install $1 (all it said: $log); $advice and type 'make setup' again"
     fi
     stamp_of "$1" >"$2"
 }
@@ -115,8 +122,8 @@ make_venv() {
     "$python" -m venv "$venv" || fail "$python could not make $venv; see above"
     # Python 3.8's own pip may be too old to know today's wheels.
     if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (20, 3))'; then
-        "$venv/bin/python" -m pip install --quiet --require-hashes --requirement scripts/pip.lock ||
-            fail "pip could not renew itself; check the network and type 'make setup' again"
+        "$venv/bin/python" -m pip install --quiet "${source[@]}" --require-hashes --requirement scripts/pip.lock ||
+            fail "pip could not renew itself; $advice and type 'make setup' again"
     fi
 }
 

@@ -34,6 +34,8 @@ STAGING = REPO / "build" / "tvm-setup"
 MANIFEST = "installed-files.json"
 TVM_LOCK = REPO / "tools" / "tvm" / "tvm.lock"
 STUBS = REPO / "tools" / "tvm" / "cuda_stubs.c"
+# Wheels that `make vendor` brought, for machines without network.
+VENDOR = REPO / "vendor"
 
 # Count up when this script makes something else out of the same package and stubs.
 RECIPE = b"1"
@@ -239,7 +241,10 @@ def host_compiler() -> list[str]:
 
 def download(folder: Path) -> Path:
     """Get the package named by tvm.lock, its hash checked by pip, into `folder`."""
-    say("downloading TVM (89 MB)")
+    source, advice = [], "check the network and try again"
+    if any(VENDOR.glob("*.whl")):
+        source, advice = ["--no-index", "--find-links", str(VENDOR)], "renew vendor/ with 'make vendor'"
+    say("taking TVM from vendor/" if source else "downloading TVM (89 MB)")
     run(
         [
             sys.executable,
@@ -251,8 +256,8 @@ def download(folder: Path) -> Path:
             "--no-input",
         ]
         + ["--no-deps", "--only-binary", ":all:", "--require-hashes"]
-        + ["--dest", str(folder), "--requirement", str(TVM_LOCK)],
-        "download TVM (check the network and try again)",
+        + [*source, "--dest", str(folder), "--requirement", str(TVM_LOCK)],
+        f"download TVM ({advice})",
     )
     (wheel,) = folder.glob("*.whl")
     return wheel

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of apt-packages.txt that are missing. Needs root and apt-get only when some are.
+# Installs the Debian packages that are missing. Needs root and apt-get only when some are.
+#   scripts/system-packages.sh [LIST ...]   files in this folder, a package a line (default apt-packages.txt)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
@@ -7,13 +8,14 @@ command -v dpkg-query >/dev/null || {
     echo "error: this is no Debian or Ubuntu; install what scripts/apt-packages.txt lists in your system's way" >&2
     exit 2
 }
+[ $# -gt 0 ] || set -- apt-packages.txt
 missing=()
 while read -r name _; do
     case $name in '' | '#'*) continue ;; esac
     if [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" != installed ]; then
         missing+=("$name")
     fi
-done <apt-packages.txt
+done < <(cat -- "$@")
 if [ ${#missing[@]} -eq 0 ]; then
     echo "all system packages are there"
     exit

@@ -12,6 +12,7 @@ import pytest
 
 # Stands in for scripts/pipeline.sh: shows what it was given, and ends as told.
 PIPELINE = """#!/bin/sh
+if [ "$1" = variables ]; then echo "MODEL CALIB INPUT TARGET OUT RUN_OPTIONS PYTHON"; exit; fi
 echo "step=$1 model=${MODEL-unset} out=${OUT-unset} options=${RUN_OPTIONS-unset}"
 exit "${TARGET:-0}"
 """
@@ -22,7 +23,9 @@ def entry_point(repo: Path, tmp_path: Path):
     """Runs the entry point in an empty folder, before a pipeline that only shows its variables."""
     scripts = tmp_path / "image" / "scripts"
     scripts.mkdir(parents=True)
-    shutil.copy(repo / "scripts" / "entrypoint.sh", scripts)
+    shutil.copy(repo / "Makefile", scripts.parent)
+    for source in [repo / "scripts" / "entrypoint.sh", *(repo / "scripts").glob("*.mk")]:
+        shutil.copy(source, scripts)
     (scripts / "pipeline.sh").write_text(PIPELINE)
     (scripts / "pipeline.sh").chmod(0o755)
     project = tmp_path / "project"
@@ -56,29 +59,114 @@ def test_exit_codes_pass_through(entry_point):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("qantize",), ("quantize", "PATH=/bin"), ("quantize", "MODEL"), ("quantize", "MODEL="), ("run", "x=y=z")],
+    [
+        ("qantize",),
+        ("test",),
+        (".*",),
+        ("quantize", "PATH=/bin"),
+        ("quantize", "MODLE=a.onnx"),
+        ("quantize", "MODEL"),
+        ("quantize", "CC=gcc"),
+        ("run", "x=y=z"),
+    ],
 )
 def test_what_is_not_known_is_refused_in_one_line(entry_point, arguments):
     done = entry_point(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: '{arguments[-1]}' is no")
+    assert line.startswith(f"error: '{arguments[-1]}'")
 
 
-def test_without_arguments_it_explains_itself(entry_point):
-    done = entry_point()
+@pytest.mark.parametrize("arguments", [(), ("help",), ("--help",)])
+def test_without_arguments_it_explains_itself(entry_point, arguments):
+    done = entry_point(*arguments)
     assert done.returncode == 0
-    assert "deploy" in done.stdout
+    assert "  deploy  " in done.stdout
+    assert "RUN_OPTIONS" in done.stdout
+
+
+def test_a_folder_that_cannot_be_written_is_told(entry_point):
+    (entry_point.project / "build").write_text("")
+    done = entry_point("quantize", "MODEL=a.onnx")
+    assert done.returncode == 2
+    assert "is not writable" in done.stderr
+
+
+@pytest.fixture
+def make_in_container(repo: Path, tmp_path: Path):
+    """Runs make in the project's folder before an engine that only shows what it was told to run."""
+    engine = tmp_path / "bin" / "docker"
+    engine.parent.mkdir()
+    engine.write_text('#!/bin/sh\nif [ "$1" = run ]; then printf "%s\\n" "$@"; fi\n')
+    engine.chmod(0o755)
+
+    def run(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            ["make", "DOCKER=1", *arguments],
+            cwd=repo,
+            env={"PATH": f"{engine.parent}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert done.returncode == 0
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_make_passes_its_words_to_the_image(make_in_container, repo: Path, tmp_path: Path):
+    (tmp_path / "a model;x.onnx").touch()
+    words = make_in_container(
+        "export",
+        f"MODEL={tmp_path}/a model;x.onnx",
+        f"CALIB={repo}/examples/digits/calib.npy",
+        "INPUT=build/no such file.npy",
+        "IMAGE=another",
+        "EXPORT_OPTIONS=--debug 'check sums'",
+    )
+    assert f"{repo}:/project" in words
+    assert f"type=bind,source={tmp_path},target={tmp_path},readonly" in words
+    assert words[words.index("-u") + 1] == f"{os.getuid()}:{os.getgid()}"
+    image = words.index("another")
+    assert words[image + 1] == "export"
+    assert sorted(words[image + 2 :]) == [
+        "CALIB=examples/digits/calib.npy",
+        "EXPORT_OPTIONS=--debug 'check sums'",
+        "INPUT=build/no such file.npy",
+        f"MODEL={tmp_path}/a model;x.onnx",
+    ]
+
+
+def test_without_a_target_make_lists_them_in_the_image_too(make_in_container):
+    assert make_in_container()[-2:] == ["esp-tvm", "help"]
+
+
+def test_without_an_engine_one_line_says_so(repo: Path, tmp_path: Path):
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    for target in ("build", "check", "shell"):
+        done = subprocess.run(
+            [str(repo / "scripts" / "image.sh"), target],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: no docker engine answers")
 
 
 def test_what_the_image_copies_is_there_and_not_ignored(repo: Path):
     ignored = (repo / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
     copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (repo / "Dockerfile").read_text(), re.MULTILINE)
-    sources = [source for line in copies for source in line.split()]
-    assert "tools" in sources and "scripts" in sources
-    for source in sources:
+    sources = {source for line in copies for source in line.split()}
+    assert {"tools", "scripts", "Makefile"} < sources
+    # The wheels are copied where there are any.
+    for source in sources - {"vendo[r]"}:
         assert (repo / source).exists(), source
         assert any(source == name or source.startswith(f"{name}/") for name in allowed), source
 
@@ -86,6 +174,13 @@ def test_what_the_image_copies_is_there_and_not_ignored(repo: Path):
 def test_image_has_no_rights_and_a_pinned_base(repo: Path):
     text = (repo / "Dockerfile").read_text()
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.8\.\d+-slim-bookworm$", text, re.MULTILINE)
-    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1] == "1000:1000"
-    # Source comes after the environment: a change of it downloads nothing again.
-    assert text.index("scripts/setup.sh \\") < text.index("COPY tools tools")
+    assert re.search(r"^ARG IDF_IMAGE=espressif/idf:v5\.[01]\.\d+$", text, re.MULTILINE)
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n((?:(?!FROM ).*\n)*)", text, re.MULTILINE))
+    assert {"pipeline", "full"} < set(stages)
+    for name in ("pipeline", "full"):
+        assert re.findall(r"^USER (\S+)$", stages[name], re.MULTILINE) == ["1000:1000"]
+    # A change of the source downloads nothing again: stages that download do not see it.
+    downloading = [text for text in stages.values() if "--mount=type=secret" in text]
+    assert len(downloading) == 4
+    for text in downloading:
+        assert not re.search(r"^COPY.* (tools|scripts|bench|template_project_for_model) ", text, re.MULTILINE)
