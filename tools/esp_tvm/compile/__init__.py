@@ -40,12 +40,13 @@ def compile_model(model: onnx.ModelProto, fast: bool = True) -> CompiledModel:
         lib0=program.lib0(),
         lib1=program.lib1(),
         header=program.header(),
+        constants_bin=program.constants_bin(),
         inputs=inputs,
         outputs=outputs,
         calls=_calls_in_order(lowered, partitioned),
         fallbacks=lowered.fallbacks,
         arena_bytes=plan.arena_bytes,
-        weight_bytes=sum(array.nbytes for _, _, array, _ in program.constants) + lowered.fallback_constant_bytes,
+        weight_bytes=sum(constant.array.nbytes for constant in program.constants) + lowered.fallback_constant_bytes,
         constant_bytes={
             symbol: sum(array.nbytes for _, _, array, _ in emitter.constants)
             for symbol, emitter in program.emitters.items()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Dict, List, Sequence, Tuple
+import zlib
+from typing import Dict, List, Sequence
 
 import numpy as np
 
 from ..naming import c_comment
 from .aot import Fallback, Lowered, Step, Value
 from .compiled import ModelPort
+from .constants import BASE, MAPPED, Constant, constants_file, data_bytes, declarations, layout
 from .import_onnx import Node
 from .kernel_call import KernelCall, Tensor
 from .memory_plan import MemoryPlan
@@ -107,6 +109,10 @@ class Program:
                     self.kernels.append(variant_function(call, choice, emitter))
                 else:
                     self.kernels.append(kernel_function(call, self._parameter_order(step.symbol), emitter))
+        self.model_hash = model_hash
+        self.constants = self._constants()
+        self.data = data_bytes(self.constants)
+        self.layout = layout(self.constants, "".join([*self._code(), *map(repr, [*inputs, *outputs])]))
 
     def _is_skipped(self, step: Step) -> bool:
         return all(s.symbol != step.symbol or i in self.plan.skipped for i, s in enumerate(self.lowered.steps))
@@ -114,13 +120,16 @@ class Program:
     def _parameter_order(self, symbol: str) -> List[int]:
         return self.partitioned.parameters[symbol]
 
-    @property
-    def constants(self) -> List[Tuple[str, str, np.ndarray, str]]:
-        """(C type, name, array, comment) of all constant data."""
-        found = [constant for emitter in self.emitters.values() for constant in emitter.constants]
+    def _constants(self) -> List[Constant]:
+        found = [Constant(*constant) for emitter in self.emitters.values() for constant in emitter.constants]
         for index, array in enumerate(self.lowered.constants):
-            found.append((C_TYPES[array.dtype.name], f"tvmgen_default_constant_{index}", array, "TVM's constant"))
+            c_type = C_TYPES[array.dtype.name]
+            found.append(Constant(c_type, f"tvmgen_default_constant_{index}", array, "TVM's constant"))
         return found
+
+    def constants_bin(self) -> bytes:
+        """The content of constants.bin; empty for a model without constant data."""
+        return constants_file(self.data, self.layout, self.model_hash) if self.data else b""
 
     # --- default_lib0.c ---------------------------------------------------------------------------------
 
@@ -143,19 +152,27 @@ class Program:
             f"    return tvmgen_default___tvm_main__({', '.join(arguments)}, global_workspace);\n}}\n"
             "#endif\n",
         ]
-        for c_type, name, array, comment in self.constants:
+        if self.constants:
             parts.append(
-                f"/* {c_comment(comment)}, {array.nbytes} bytes */\n"
-                f"TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE const {c_type} {name}[{array.size}] "
+                f"#ifdef {MAPPED}\n"
+                "/* Where constants.bin is mapped; set by tvm_model_init (tvm_model.h). */\n"
+                f"const uint8_t *{BASE};\n#else\n"
+            )
+        for constant in self.constants:
+            array = constant.array
+            parts.append(
+                f"/* {c_comment(constant.comment)}, {array.nbytes} bytes */\n"
+                f"TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE const {constant.c_type} {constant.name}[{array.size}] "
                 "__attribute__((aligned(16))) = {\n" + "\n".join(array_lines(array)) + "\n};\n"
             )
+        if self.constants:
+            parts.append(f"#endif /* {MAPPED} */\n")
         return "\n".join(parts)
 
     # --- default_lib1.c ---------------------------------------------------------------------------------
 
     def lib1(self) -> str:
         """One function per kernel call, and the main function that calls them in order."""
-        externs = [f"extern const {c_type} {name}[{array.size}];" for c_type, name, array, _ in self.constants]
         parts = [
             self.banner,
             "/* One function per kernel, in the order in which tvmgen_default___tvm_main__ (at the end) calls them.\n"
@@ -163,12 +180,14 @@ class Program:
             '#include "crt_config.h"\n#include "esp_dl.h"\n#include "esp_dl_fast.h"\n#include "tvmgen_default.h"\n\n'
             "#include <math.h>\n#include <string.h>\n",
             _TRACE,
+            declarations(self.constants),
         ]
-        if externs:
-            parts.append("/* Constant data, in default_lib0.c. */\n" + "\n".join(externs) + "\n")
-        if self.lowered.fallback_source:
-            parts.append(self._fallbacks())
-        return "\n".join(parts + self.kernels + [self._main()])
+        return "\n".join([part for part in parts if part] + self._code())
+
+    def _code(self) -> List[str]:
+        """The functions: what the meaning of the constant data hangs on."""
+        fallbacks = [self._fallbacks()] if self.lowered.fallback_source else []
+        return [*fallbacks, *self.kernels, self._main()]
 
     def _fallbacks(self) -> str:
         scratch = ""
@@ -213,6 +232,8 @@ class Program:
             lines.append("    (void)workspace;")
         if self.lowered.scratch_bytes:
             lines.append(f"    scratch = workspace + {self.plan.scratch_offset};")
+        if self.constants:
+            lines += [f"#ifdef {MAPPED}", f"    if ({BASE} == NULL) {{", "        return -1;", "    }", "#endif"]
         lines.append("    TVMGEN_DEFAULT_TRACE_BEGIN();")
         for index, port in enumerate(self.inputs):
             size = self.lowered.bytes[Value("input", index)]
@@ -283,6 +304,13 @@ class Program:
             "/* First 64 bits of the SHA-256 of the quantized model. */\n"
             + self.banner.split("sha256:")[1][:16].join(['#define TVMGEN_DEFAULT_MODEL_HASH "', '"\n']),
         ]
+        parts.append(
+            "/* constants.bin, for programs that keep their constant data in a partition of its own: the number of\n"
+            " * what this program expects where, the bytes after the header, and their CRC-32. */\n"
+            f"#define TVMGEN_DEFAULT_CONSTANTS_LAYOUT {self.layout:#010x}u\n"
+            f"#define TVMGEN_DEFAULT_CONSTANTS_SIZE {len(self.data)}u\n"
+            f"#define TVMGEN_DEFAULT_CONSTANTS_CRC {zlib.crc32(self.data):#010x}u\n"
+        )
         for kind, ports in (("input", self.inputs), ("output", self.outputs)):
             parts += [_port_macros(kind, port) for port in ports]
             parts.append(_port_struct(kind, ports))

@@ -8,6 +8,7 @@ NumPy rule of the same name in `esp_tvm.arithmetic` is written apart from all th
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -108,8 +109,13 @@ class Emitter:
         return full
 
     def struct(self, c_type: str, struct_name: str = "parameters", **fields: Any) -> str:
-        """Declare the kernel's parameters, filled by field name; returns an expression for their address."""
-        lines = [f"    static const {c_type} {struct_name} = {{"]
+        """Declare the kernel's parameters, filled by field name; returns an expression for their address.
+
+        Parameters that point at constant data are static only where its address is known before the program runs.
+        """
+        text = " ".join(map(_initializer, fields.values()))
+        points = any(re.search(rf"\b{name}\b", text) for _, name, _, _ in self.constants)
+        lines = [f"    {'TVMGEN_DEFAULT_STATIC' if points else 'static'} const {c_type} {struct_name} = {{"]
         lines += [f"        .{key} = {_initializer(value)}," for key, value in fields.items()]
         self.parameters += lines + ["    };"]
         return f"&{struct_name}"
