@@ -27,6 +27,7 @@ ELEMENTWISE = {
     "asinh": lambda attrs, x: np.arcsinh(x),
     "atan": lambda attrs, x: np.arctan(x),
     "atanh": lambda attrs, x: np.arctanh(x),
+    "cast": lambda attrs, x: x.astype(attrs.dtype),
     "ceil": lambda attrs, x: np.ceil(x),
     "clip": lambda attrs, x: np.clip(x, attrs.a_min, attrs.a_max),
     "cos": lambda attrs, x: np.cos(x),
@@ -39,6 +40,7 @@ ELEMENTWISE = {
     "fast_exp": lambda attrs, x: np.exp(x),
     "fast_tanh": lambda attrs, x: np.tanh(x),
     "floor": lambda attrs, x: np.floor(x),
+    "full_like": lambda attrs, x, value: np.full_like(x, value),
     "greater": lambda attrs, a, b: a > b,
     "greater_equal": lambda attrs, a, b: a >= b,
     "less": lambda attrs, a, b: a < b,
@@ -46,8 +48,12 @@ ELEMENTWISE = {
     "log": lambda attrs, x: np.log(x),
     "log10": lambda attrs, x: np.log10(x),
     "log2": lambda attrs, x: np.log2(x),
+    "logical_and": lambda attrs, a, b: np.logical_and(a, b),
+    "logical_not": lambda attrs, x: np.logical_not(x),
+    "logical_or": lambda attrs, a, b: np.logical_or(a, b),
     "maximum": lambda attrs, a, b: np.maximum(a, b),
     "minimum": lambda attrs, a, b: np.minimum(a, b),
+    "mod": lambda attrs, a, b: np.fmod(a, b),
     "multiply": lambda attrs, a, b: a * b,
     "negative": lambda attrs, x: -x,
     "nn.leaky_relu": lambda attrs, x: np.where(x >= 0, x, x * float(attrs.alpha)),
@@ -64,6 +70,7 @@ ELEMENTWISE = {
     "subtract": lambda attrs, a, b: a - b,
     "tan": lambda attrs, x: np.tan(x),
     "tanh": lambda attrs, x: np.tanh(x),
+    "trunc": lambda attrs, x: np.trunc(x),
     "where": lambda attrs, c, a, b: np.where(c, a, b),
     "zeros_like": lambda attrs, x: np.zeros_like(x),
 }
@@ -78,6 +85,12 @@ def table_of(function, exponent: int, output_exponent: int) -> np.ndarray:
     return np.clip(np.broadcast_to(y, x.shape), *base.INT8).astype(np.int8)
 
 
+def _one_value(constant: relay.Constant) -> Optional[np.ndarray]:
+    """The value, of shape (), that all elements of a constant have; None where they differ."""
+    values = constant.data.numpy().reshape(-1)
+    return values[0] if values.size and np.all(values == values[0]) else None
+
+
 def evaluate(expr: relay.Expr, x: np.ndarray) -> np.ndarray:
     """The value of an elementwise expression in float64 where every dequantize in it has the values `x`."""
     known: Dict[relay.Expr, np.ndarray] = {}
@@ -85,11 +98,11 @@ def evaluate(expr: relay.Expr, x: np.ndarray) -> np.ndarray:
     def value(e: relay.Expr) -> np.ndarray:
         if e not in known:
             if isinstance(e, relay.Constant):
-                known[e] = e.data.numpy().reshape(()).astype(np.float64)
+                known[e] = _one_value(e).astype(np.float64)
             elif is_call(e, "qnn.dequantize"):
                 constant = e.args[0]
                 if isinstance(constant, relay.Constant):
-                    known[e] = constant.data.numpy().reshape(()) * 2.0 ** base.exponent_of(e.args[1]).reshape(())
+                    known[e] = _one_value(constant) * 2.0 ** base.exponent_of(e.args[1]).reshape(())
                 else:
                     known[e] = x
             else:
@@ -109,11 +122,11 @@ def _source(root: relay.Expr) -> Optional[relay.Expr]:
             continue
         seen.add(e)
         if isinstance(e, relay.Constant):
-            if e.data.numpy().size != 1:
+            if _one_value(e) is None:
                 return None
         elif is_call(e, "qnn.dequantize"):
             if isinstance(e.args[0], relay.Constant):
-                if e.args[0].data.numpy().size != 1:
+                if _one_value(e.args[0]) is None or not has_one_scale(e):
                     return None
             else:
                 sources.append(e)
