@@ -34,7 +34,7 @@ run: ## MODEL CALIB INPUT: run the generated C on this computer and compare ever
 debug: ## MODEL CALIB INPUT: run the reference on this computer and dump every tensor into OUT/tvmdbg
 	@scripts/pipeline.sh debug
 
-deploy: ## MODEL CALIB INPUT TARGET: everything from preprocess to run
+deploy: ## MODEL CALIB INPUT TARGET: everything from preprocess to run; on RISC-V chips also emulate
 	@scripts/pipeline.sh deploy
 
 -include scripts/*.mk

@@ -359,8 +359,20 @@ class Pipeline:
         ]
         self.tool("run", command + options)
 
-    def emulate(self) -> None:
-        sample = self.sample("export", "INPUT")
+    def deploy(self) -> None:
+        """All steps; where the chip is a RISC-V also the emulator, with the project's one sample."""
+        self.run()
+        if not CHIPS[self.chip()].is_riscv:
+            return
+        missing = [tool for tool in EMULATOR_TOOLS if shutil.which(tool) is None]
+        if missing:
+            advice = "scripts/system-packages.sh apt-packages-emulator.txt installs it"
+            say(f"== emulate: left out, because {missing[0]} is not there; {advice}")
+        else:
+            self.emulate(self.recorded("export")["INPUT"])
+
+    def emulate(self, sample: str = "") -> None:
+        sample = sample or self.sample("export", "INPUT")
         model, project = self.export()
         command = ["tools/tvm/emulate_project.py", "--project", project, "--model", model, "--input", sample]
         self.tool("emulate", command)
@@ -380,6 +392,7 @@ class Pipeline:
 
 
 ALL_STEPS = ("preprocess", "quantize", "export", "run")
+EMULATOR_TOOLS = ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")
 
 
 def demo(variables: dict[str, str]) -> None:
@@ -431,10 +444,9 @@ def main(arguments: list[str]) -> int:
         else:
             asked = ALL_STEPS if goal == "deploy" else (goal,)
             pipeline = Pipeline(goal, asked, variables)
-            step = "run" if goal == "deploy" else goal
-            pipeline.check(step)
+            pipeline.check("run" if goal == "deploy" else goal)
             pipeline.open()
-            getattr(pipeline, step)()
+            getattr(pipeline, goal)()
     except PipelineError as error:
         if str(error):
             say(f"error: {error}")

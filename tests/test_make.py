@@ -72,6 +72,7 @@ class Project:
             "quantize": "tools/tvm/esp_quantize_onnx.py",
             "export": "tools/tvm/export_onnx_model.py",
             "run": "tools/tvm/run_project.py",
+            "emulate": "tools/tvm/emulate_project.py",
             "debug": "tools/tvm/debug_onnx_model.py",
             "evaluate": "examples/digits/evaluate.py",
         }.items():
@@ -133,6 +134,31 @@ def test_deploy_does_all_steps_once(project):
     assert project.calls("deploy", *ALL) == ["run"]
     for step in STEPS[:3]:
         assert project.calls(step, *ALL) == []
+
+
+def test_deploy_to_a_riscv_chip_emulates_the_projects_sample(project, monkeypatch):
+    for tool in ("riscv64-unknown-elf-gcc", "qemu-system-riscv32"):
+        project.write(f".venv/bin/{tool}", "").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{project.folder}/.venv/bin:{os.environ['PATH']}")
+    riscv = ("MODEL=a.onnx", "CALIB=calib.npy", "INPUT=many.npy", "TARGET=esp32c3")
+    assert project.calls("deploy", *riscv) == [*STEPS, "emulate"]
+    assert "'--input', 'build/a/input_sample.npz'" in (project.folder / "last-emulate").read_text()
+    assert project.calls("deploy", *riscv[:-1], "TARGET=esp32s3") == ["export", "run"]
+
+
+def test_deploy_says_when_it_cannot_emulate(project, monkeypatch):
+    # Everything of the usual PATH except for the emulator.
+    tools = project.folder / "tools-without-emulator"
+    tools.mkdir()
+    for folder in os.environ["PATH"].split(os.pathsep):
+        for tool in Path(folder).glob("*") if Path(folder).is_dir() else ():
+            if not tool.name.startswith("qemu-system") and not os.path.lexists(tools / tool.name):
+                os.symlink(tool, tools / tool.name)
+    project.write("tools-without-emulator/riscv64-unknown-elf-gcc.new", "").chmod(0o755)
+    os.replace(tools / "riscv64-unknown-elf-gcc.new", tools / "riscv64-unknown-elf-gcc")
+    monkeypatch.setenv("PATH", str(tools))
+    done = project.make("deploy", *ALL, "TARGET=esp32c3")
+    assert "emulate: left out, because qemu-system-riscv32 is not there" in done.stderr
 
 
 def test_scripts_get_the_documented_arguments(project):

@@ -34,6 +34,10 @@ class Chip:
     def is_host(self) -> bool:
         return self.static_ram == 0
 
+    @property
+    def is_riscv(self) -> bool:
+        return "RISC-V" in self.cpu
+
 
 _SPIRAM = ("CONFIG_SPIRAM=y", "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y", "CONFIG_TVM_MODEL_ARENA_PSRAM=y")
 
