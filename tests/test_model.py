@@ -87,6 +87,16 @@ def test_versions(tmp_path):
     assert opset_of(load_model(save(relu(opset=17), file))) == 17
 
 
+def test_missing_types_are_completed_and_unused_constants_dropped(tmp_path):
+    model = relu()
+    model.graph.initializer.add(name="unused", data_type=1, dims=[1], float_data=[1.0])
+    model.graph.value_info.add(name="y")
+    model.graph.output[0].ClearField("type")
+    loaded = load_model(save(model, tmp_path / "m.onnx"))
+    assert not loaded.graph.value_info and not loaded.graph.initializer
+    assert outputs_of(loaded) == [("y", (1, 4), "float32")]
+
+
 def test_files_of_other_frameworks_name_the_converter(tmp_path):
     for suffix in (".h5", ".keras", ".tflite", ".pt", ".pkl", ".joblib"):
         file = tmp_path / f"model{suffix}"

@@ -55,6 +55,7 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     lower(model, path)
     _check_operators(model, path)
     _drop_initializers_from_inputs(model.graph)
+    _put_right(model)
     model = _at_least_opset_13(model, path)
     _check(model, path)
     _check_elements(model, path)
@@ -170,6 +171,28 @@ def _drop_initializers_from_inputs(graph: onnx.GraphProto) -> None:
     graph.input.extend(inputs)
     if not inputs:
         raise UserError("the model has no inputs; export it with its input as a graph input")
+
+
+def _put_right(model: onnx.ModelProto) -> None:
+    """Put right what harms nothing but is refused or warned of: missing types of hints and outputs, unused constants."""
+    graph = model.graph
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    constants = [tensor for tensor in graph.initializer if tensor.name in used]
+    if len(constants) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(constants)
+    kept = [value for value in graph.value_info if value.type.WhichOneof("value")]
+    if len(kept) < len(graph.value_info):
+        del graph.value_info[:]
+        graph.value_info.extend(kept)
+    if all(value.type.WhichOneof("value") for value in graph.output):
+        return
+    try:
+        outputs = list(onnx.shape_inference.infer_shapes(model).graph.output)
+    except Exception:  # The checker tells what is wrong.
+        return
+    del graph.output[:]
+    graph.output.extend(outputs)
 
 
 def _at_least_opset_13(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
