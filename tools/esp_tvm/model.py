@@ -174,7 +174,7 @@ def _drop_initializers_from_inputs(graph: onnx.GraphProto) -> None:
 
 
 def _put_right(model: onnx.ModelProto) -> None:
-    """Put right what harms nothing but is refused or warned of: missing types of hints and outputs, unused constants."""
+    """What is refused or warned of though it is no loss: hints and outputs without a type, unused constants."""
     graph = model.graph
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     constants = [tensor for tensor in graph.initializer if tensor.name in used]
