@@ -50,15 +50,12 @@ USER 1000:1000
 ENTRYPOINT ["/opt/esp-tvm/scripts/entrypoint.sh"]
 CMD ["help"]
 
-# ESP-IDF 5.0 and 5.1 bring Python 3.8 themselves (Ubuntu 20.04).
+# ESP-IDF 5.0 and 5.1 bring Python 3.8 themselves (Ubuntu 20.04); 5.1 its QEMU too.
 # hadolint ignore=DL3006
 FROM ${IDF_IMAGE} AS full-base
-COPY scripts/system-packages.sh scripts/apt-packages.txt scripts/apt-packages-idf.txt /opt/esp-tvm/scripts/
+COPY scripts/system-packages.sh scripts/apt-packages.txt /opt/esp-tvm/scripts/
 RUN --mount=type=secret,id=apt.conf,target=/etc/apt/apt.conf.d/99secret \
-    /opt/esp-tvm/scripts/system-packages.sh apt-packages.txt apt-packages-idf.txt \
-    && rm -rf /var/lib/apt/lists/* \
-    && "$IDF_PATH/tools/idf_tools.py" --non-interactive install qemu-xtensa qemu-riscv32 \
-    && rm -rf "$IDF_TOOLS_PATH/dist"
+    /opt/esp-tvm/scripts/system-packages.sh && rm -rf /var/lib/apt/lists/*
 
 FROM full-base AS full-environment
 WORKDIR /opt/esp-tvm
@@ -76,7 +73,7 @@ LABEL org.opencontainers.image.title="esp-tvm-full" \
 WORKDIR /opt/esp-tvm
 COPY --from=full-environment /opt/esp-tvm/.venv .venv
 COPY --from=full-environment /opt/esp-tvm/tvm tvm
-COPY --from=pipeline /opt/esp-tvm/Makefile /opt/esp-tvm/LICENSE /opt/esp-tvm/README.md ./
+COPY Makefile LICENSE README.md ./
 COPY bench bench
 COPY scripts scripts
 COPY template_project_for_model template_project_for_model
