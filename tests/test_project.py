@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from idf_standin import StandIn
 from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
@@ -23,8 +24,11 @@ from esp_tvm.project.write import write_project  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"
-STUB = Path(__file__).resolve().parent / "idf_stub"
+COMPILER = "riscv64-unknown-elf-gcc"
+OWN_OPTIONS = ("CONFIG_TVM_MODEL", "CONFIG_ESP_DL", "CONFIG_INFERENCE")
 REAL_CHIPS = [name for name, chip in CHIPS.items() if not chip.is_host]
+
+needs_cmake = pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
 
 
 def image_model(size=8, channels=4):
@@ -114,7 +118,7 @@ def test_own_options_are_declared(project):
     used = {name for file in sources for name in re.findall(r"\bCONFIG_(\w+)", file.read_text())}
     foreign = {"IDF_TARGET_LINUX"}
     assert used - foreign <= declared, used - foreign - declared
-    assert {name for name in declared if name.startswith(("TVM_MODEL", "INFERENCE"))} == declared
+    assert {name for name in declared if name.startswith(("TVM_MODEL", "ESP_DL", "INFERENCE"))} == declared
 
 
 def sizes(table):
@@ -134,58 +138,36 @@ def test_partitions_by_the_rules_of_esp_idf(project):
     assert end <= flash
 
 
-@pytest.mark.parametrize("target", ["host", "riscv"])
-def test_components_configure_and_compile(project, target, tmp_path):
+RISCV = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_C_COMPILER=riscv64-unknown-elf-gcc"]
+RISCV += ["-DCMAKE_C_FLAGS=-march=rv32imc -mabi=ilp32 --specs=picolibc.specs"]
+RISCV += ["-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY"]
+
+
+@needs_cmake
+def test_project_of_every_chip_configures(project, tmp_path):
+    """With the options that the export chose for it."""
     chip, path = project
-    if not shutil.which("cmake"):
-        pytest.skip("cmake is not installed")
-    if target == "riscv" and not shutil.which("riscv64-unknown-elf-gcc"):
-        pytest.skip("riscv64-unknown-elf-gcc is not installed")
-    if target == "riscv" and chip not in ("esp32c3", "esp32c6"):
-        pytest.skip(f"{chip} is not compiled with Debian's RISC-V compiler")
-    write_stub_headers(tmp_path / "include")
-    (tmp_path / "idf/tools/cmake").mkdir(parents=True)
-    shutil.copy(STUB / "project.cmake", tmp_path / "idf/tools/cmake/project.cmake")
-    options = []
-    if target == "riscv":
-        flags = "-march=rv32imc -mabi=ilp32 --specs=picolibc.specs"
-        options = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_C_COMPILER=riscv64-unknown-elf-gcc"]
-        options += [f"-DCMAKE_C_FLAGS={flags}", "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY"]
-    environment = {
-        **os.environ,
-        "IDF_PATH": str(tmp_path / "idf"),
-        "STUB_TARGET": chip,
-        "STUB_INCLUDE": str(tmp_path / "include"),
-    }
-    for command in (["-S", str(path), "-B", str(tmp_path / "b"), *options], ["--build", str(tmp_path / "b")]):
-        done = subprocess.run(
-            ["cmake", *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert done.returncode == 0, done.stdout[-3000:]
+    settings = [
+        line
+        for name in ("sdkconfig.defaults", f"sdkconfig.defaults.{chip}")
+        for line in (path / name).read_text().splitlines()
+        if line.startswith(OWN_OPTIONS)
+    ]
+    StandIn(path, tmp_path, chip).configure(settings)
 
 
-def write_stub_headers(folder):
-    """Declarations of the few things of ESP-IDF that the project calls."""
-    headers = {
-        "sdkconfig.h": "#define CONFIG_INFERENCE_TASK_CORE -1\n#define CONFIG_INFERENCE_TASK_PRIORITY 5\n"
-        "#define CONFIG_INFERENCE_TASK_STACK_SIZE 8192\n#define CONFIG_TVM_MODEL_ARENA_PSRAM 1\n"
-        "#define CONFIG_TVM_MODEL_CONSTANTS_RAM 1\n",
-        "esp_attr.h": '#define EXT_RAM_BSS_ATTR __attribute__((section(".ext_ram.bss")))\n'
-        '#define DRAM_ATTR __attribute__((section(".dram1")))\n',
-        "esp_timer.h": "#include <stdint.h>\nint64_t esp_timer_get_time(void);\n",
-        "esp_heap_caps.h": "#include <stddef.h>\n#define MALLOC_CAP_DEFAULT 1\nsize_t heap_caps_get_free_size(int);\n",
-        "freertos/FreeRTOS.h": "typedef int BaseType_t;\n#define pdPASS 1\n#define tskNO_AFFINITY 0x7FFFFFFF\n",
-        "freertos/task.h": "BaseType_t xTaskCreatePinnedToCore(void (*)(void *), const char *, unsigned, void *, "
-        "unsigned, void *, BaseType_t);\nvoid vTaskDelete(void *);\nvoid vTaskDelay(unsigned);\n",
-    }
-    for name, text in headers.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("#pragma once\n" + text)
+@needs_cmake
+@pytest.mark.skipif(not shutil.which(COMPILER), reason=f"{COMPILER} is not installed")
+def test_components_compile_for_risc_v(compiled, sample, expected, tmp_path):
+    fit = fit_chip(compiled, CHIPS["esp32c3"])
+    path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "esp32c3", fit)
+    stand_in = StandIn(path, tmp_path / "b", "esp32c3", RISCV, run=False)
+    stand_in.configure(["CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y", "CONFIG_TVM_MODEL_TRACE_TENSORS=y"])
+    stand_in.build()
 
 
+@needs_cmake
 def test_host_program_prints_pass(compiled, sample, expected, tmp_path):
-    if not shutil.which("cmake"):
-        pytest.skip("cmake is not installed")
     fit = fit_chip(compiled, CHIPS["host"])
     path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "host", fit)
     build = tmp_path / "b"
@@ -217,7 +199,8 @@ def test_tensors_may_be_called_what_the_headers_use(tmp_path):
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     fit = fit_chip(compiled, CHIPS["host"])
     path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "host", fit)
-    folders = [path / "components/tvm_model/crt_config", path / "components/tvm_model/model/codegen/host/include"]
+    folders = [path / "components/tvm_model/crt_config", path / "components/tvm_model/include"]
+    folders += [path / "components/tvm_model/model/codegen/host/include"]
     for option in ("-DTVMGEN_DEFAULT_CALLERS_WORKSPACE", "-UTVMGEN_DEFAULT_CALLERS_WORKSPACE"):
         command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", option]
         subprocess.run([*command, *(f"-I{folder}" for folder in folders), str(path / "main/app_main.c")], check=True)
@@ -228,8 +211,11 @@ def test_headers_are_cxx_too(project, tmp_path):
     if not shutil.which("g++"):
         pytest.skip("g++ is not installed")
     source = tmp_path / "user.cpp"
-    source.write_text('#include "esp_dl.h"\n#include "tvmgen_default.h"\nint main() { return 0; }\n')
-    includes = [path / "components/esp-dl/include", path / "components/tvm_model/model/codegen/host/include"]
+    source.write_text(
+        '#include "esp_dl.h"\n#include "tvm_model.h"\n#include "tvmgen_default.h"\nint main() { return 0; }\n'
+    )
+    includes = [path / "components/esp-dl/include", path / "components/tvm_model/include"]
+    includes += [path / "components/tvm_model/model/codegen/host/include"]
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", str(source)]
     subprocess.run([*command, *(f"-I{folder}" for folder in includes)], check=True)
 
@@ -283,7 +269,7 @@ def test_flash_grows_with_the_weights(compiled):
         fit_chip(resized(compiled, weights=20 * MIB), chip)
     for mib in (0, 3, 14):
         fit = fit_chip(resized(compiled, weights=mib * MIB), chip)
-        (_, _, offset, size) = sizes(partition_table(fit))[-1]
+        (offset, size) = next(row[2:] for row in sizes(partition_table(fit)) if row[0] == "factory")
         assert mib * MIB < size and offset + size <= fit.flash_mib * MIB
 
 

@@ -5,6 +5,7 @@
 #include "input_data.h"
 #include "output_data.h"
 #include "platform.h"
+#include "tvm_model.h"
 #include "tvmgen_default.h"
 
 #include <inttypes.h>
@@ -79,16 +80,31 @@ static int32_t infer_again(int times)
     return 0;
 }
 
+/* Returns 0 when all went well. */
+static int run_example(void)
+{
+    if (tvm_model_init() != 0) {
+        printf("FAIL: the model's weights are not there\n");
+        return 1;
+    }
+    if (check_model() != 0) {
+        return 1;
+    }
+    if (infer_again(3) != 0) {
+        printf("FAIL: the model refused new input\n");
+        return 1;
+    }
+    return 0;
+}
+
 #ifdef ESP_PLATFORM
 static void inference_task(void *unused)
 {
     (void)unused;
-    if (check_model() == 0 && infer_again(3) != 0) {
-        printf("FAIL: the model refused new input\n");
-    }
-    vTaskDelete(NULL);
+    platform_end(run_example());
 }
 
+/* The model runs in a task of its own, whose stack, priority and core are set in menuconfig, "Inference task". */
 void app_main(void)
 {
     const BaseType_t core = CONFIG_INFERENCE_TASK_CORE < 0 ? tskNO_AFFINITY : CONFIG_INFERENCE_TASK_CORE;
@@ -100,6 +116,6 @@ void app_main(void)
 #else
 int main(void)
 {
-    return check_model() != 0 || infer_again(3) != 0;
+    return run_example();
 }
 #endif

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #ifdef ESP_PLATFORM
 #include "freertos/FreeRTOS.h"
@@ -14,6 +16,18 @@
 static inline void platform_yield(void)
 {
     vTaskDelay(1);
+}
+
+/* Ends the calling task. On the linux target the program ends with it, status its exit code. */
+static inline void platform_end(int status)
+{
+#if CONFIG_IDF_TARGET_LINUX
+    fflush(stdout);
+    exit(status);
+#else
+    (void)status;
+    vTaskDelete(NULL);
+#endif
 }
 #else
 static inline void platform_yield(void)

@@ -32,11 +32,25 @@ def main():
         help="off (default, costs nothing), checksums or tensors: what the program prints of every layer; "
         "tools/tvm/compare_log.py compares it with the reference",
     )
+    parser.add_argument(
+        "--constants",
+        default="flash",
+        help="where weights and tables lie: flash (default: in the program), ram (copied there at start), partition (a "
+        "data partition of their own); menuconfig changes it",
+    )
     args = parser.parse_args()
 
     from esp_tvm.project.export import export_onnx_model
 
-    export_onnx_model(args.target_chip, args.model_path, args.img_path, args.template_path, args.out_path, args.debug)
+    export_onnx_model(
+        args.target_chip,
+        args.model_path,
+        args.img_path,
+        args.template_path,
+        args.out_path,
+        args.debug,
+        args.constants,
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class ModelPort:
 class CompiledModel:
     """lib0, lib1, header: the text of default_lib0.c, default_lib1.c and tvmgen_default.h.
 
-    constants_bin: the constant data as a file (compile/constants.py), for projects that map it; empty without any
+    constants_bin: the constant data as a file (compile/constants.py), for projects that map it
     calls: the kernel calls in the order of execution; fallbacks: step index -> what TVM's own C computes
     weight_bytes: all constant data; constant_bytes: that of each kernel, by symbol
     model_hash: SHA-256 of the quantized ONNX file's content

@@ -128,8 +128,8 @@ class Program:
         return found
 
     def constants_bin(self) -> bytes:
-        """The content of constants.bin; empty for a model without constant data."""
-        return constants_file(self.data, self.layout, self.model_hash) if self.data else b""
+        """The content of constants.bin."""
+        return constants_file(self.data, self.layout, self.model_hash)
 
     # --- default_lib0.c ---------------------------------------------------------------------------------
 

@@ -16,22 +16,32 @@ from ..model import load_model
 from ..naming import one_line, shown
 from ..report.trace import check_mode, with_trace
 from .chips import check_chip
-from .fit import fit_chip
+from .fit import check_constants, fit_chip
 from .write import write_project
 
 
 def export_onnx_model(
-    target_chip: str, model_path: str, img_path: str, template_path: str, out_path: str, debug: str = "off"
+    target_chip: str,
+    model_path: str,
+    img_path: str,
+    template_path: str,
+    out_path: str,
+    debug: str = "off",
+    constants: str = "flash",
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
     debug: off, checksums or tensors: what the program prints of every kernel's output
+    constants: flash, ram or partition: where weights and tables lie
     """
     chip = check_chip(target_chip)
     check_mode(debug)
+    check_constants(constants)
     model = load_model(model_path)
     compiled = with_trace(compile_model(model), debug)
-    fit = fit_chip(compiled, chip)
+    fit = fit_chip(compiled, chip, constants)
+    if debug != "off":
+        fit.sdkconfig.append(f"CONFIG_TVM_MODEL_TRACE_{debug.upper()}=y")
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in compiled.inputs])
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     project = write_project(compiled, sample, expected, template_path, out_path, target_chip, fit)

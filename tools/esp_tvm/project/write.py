@@ -15,7 +15,9 @@ from ..compile.metadata import describe
 from ..errors import UserError
 from ..files import whole_folder
 from ..naming import c_comment
+from ..report.trace import HEADER_NAME, trace_header
 from .fit import Fit, partition_table
+from .readme import readme
 
 PROJECT = "new_project"
 # Says that this tool wrote the folder, and so may replace it.
@@ -46,17 +48,17 @@ def write_project(
     with whole_folder(project) as folder:
         shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build", "*.pyc"))
         host = folder / MODEL / "codegen" / "host"
+        metadata = {**describe(compiled), "target_chip": target_chip}
         for name, text in (
             ("src/default_lib0.c", compiled.lib0),
             ("src/default_lib1.c", compiled.lib1),
             ("include/tvmgen_default.h", compiled.header),
-            ("include/tvmgen_default_trace.h", compiled.trace),
+            (f"include/{HEADER_NAME}", compiled.trace or trace_header(metadata, "checksums")),
         ):
-            if not text:
-                continue
             (host / name).parent.mkdir(parents=True, exist_ok=True)
             (host / name).write_text(text, encoding="utf-8")
-        metadata = {**describe(compiled), "target_chip": target_chip}
+        (folder / MODEL / "constants.bin").write_bytes(compiled.constants_bin)
+        (folder / "README.md").write_text(readme(compiled, target_chip, fit), encoding="utf-8")
         (folder / MODEL / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
         (folder / "main" / "input_data.h").write_text(_input_data(compiled.inputs, sample), encoding="utf-8")
         (folder / "main" / "output_data.h").write_text(

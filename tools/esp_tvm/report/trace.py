@@ -57,7 +57,9 @@ def trace_header(metadata: Dict[str, Any], mode: str) -> str:
         "#ifndef TVMGEN_DEFAULT_TRACE",
         '#include "tvmgen_default.h"',
         "",
+        "#ifndef TVMGEN_TRACE_TENSORS",
         f"#define TVMGEN_TRACE_TENSORS {1 if mode == 'tensors' else 0}",
+        "#endif",
         f"#define TVMGEN_TRACE_STEPS {len(metadata['calls'])}",
         "",
         "static const char *const tvmgen_trace_inputs[] = {",
@@ -74,7 +76,10 @@ def trace_header(metadata: Dict[str, Any], mode: str) -> str:
 
 
 def with_trace(compiled: CompiledModel, mode: str) -> CompiledModel:
-    """`compiled` as a program that prints its trace; unchanged when mode is off."""
+    """`compiled` as a program that prints its trace; unchanged when mode is off.
+
+    Under ESP-IDF menuconfig says whether it prints; there the mode is what menuconfig starts with (project/export.py).
+    """
     if mode == "off":
         return compiled
     trace = trace_header(describe(compiled), mode)
@@ -83,7 +88,10 @@ def with_trace(compiled: CompiledModel, mode: str) -> CompiledModel:
 
 def _traced_lib1(lib1: str) -> str:
     include = '#include "crt_config.h"\n'
-    define = f'#ifndef TVMGEN_DEFAULT_TRACE_HEADER\n#define TVMGEN_DEFAULT_TRACE_HEADER "{HEADER_NAME}"\n#endif\n'
+    define = (
+        "#if !defined(ESP_PLATFORM) && !defined(TVMGEN_DEFAULT_TRACE_HEADER)\n"
+        f'#define TVMGEN_DEFAULT_TRACE_HEADER "{HEADER_NAME}"\n#endif\n'
+    )
     head, found, tail = lib1.partition(include)
     assert found
     return head + define + found + tail

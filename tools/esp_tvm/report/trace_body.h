@@ -11,7 +11,7 @@
 /* The clock can be given from outside: an expression of an unsigned 32-bit count, and the name of its unit. */
 #ifndef TVMGEN_DEFAULT_TRACE_CLOCK
 #define TVMGEN_DEFAULT_TRACE_CLOCK() tvmgen_trace_clock()
-#if defined(ESP_PLATFORM)
+#if defined(ESP_PLATFORM) && !CONFIG_IDF_TARGET_LINUX
 #include "esp_cpu.h"
 #define TVMGEN_TRACE_UNIT "cycles"
 static uint32_t tvmgen_trace_clock(void)

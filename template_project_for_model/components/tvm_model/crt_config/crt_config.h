@@ -1,11 +1,13 @@
 /*
- * Where the generated model keeps its memory. Under ESP-IDF the choices are in menuconfig, "TVM model"; elsewhere the
- * compiler decides. Included by the generated C before everything else.
+ * Where the generated model keeps its memory, and what it prints. Under ESP-IDF the choices are in menuconfig, "TVM
+ * model"; elsewhere the compiler's -D decides. Included by the generated C before everything else.
  *
  *   TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE  of the arena, e.g. EXT_RAM_BSS_ATTR
- *   TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE   of weights and tables, e.g. DRAM_ATTR
  *   TVMGEN_DEFAULT_CALLERS_WORKSPACE    defined: no arena, and no tvmgen_default_run
- *   TVMGEN_DEFAULT_TRACE(index, data, size)  called after every kernel
+ *   TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE   of weights and tables, e.g. DRAM_ATTR
+ *   TVMGEN_DEFAULT_CONSTANTS_MAPPED     defined: weights and tables lie in constants.bin, which tvm_model_init maps
+ *   TVMGEN_DEFAULT_TRACE_HEADER         a header that defines TVMGEN_DEFAULT_TRACE(index, data, size), which is called
+ *                                       after every kernel
  */
 #ifndef CRT_CONFIG_H
 #define CRT_CONFIG_H
@@ -22,6 +24,17 @@
 
 #if CONFIG_TVM_MODEL_CONSTANTS_RAM
 #define TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE DRAM_ATTR
+#elif CONFIG_TVM_MODEL_CONSTANTS_PARTITION
+#define TVMGEN_DEFAULT_CONSTANTS_MAPPED
+#endif
+
+#if CONFIG_TVM_MODEL_TRACE_CHECKSUMS || CONFIG_TVM_MODEL_TRACE_TENSORS
+#define TVMGEN_DEFAULT_TRACE_HEADER "tvmgen_default_trace.h"
+#if CONFIG_TVM_MODEL_TRACE_TENSORS
+#define TVMGEN_TRACE_TENSORS 1
+#else
+#define TVMGEN_TRACE_TENSORS 0
+#endif
 #endif
 #endif /* ESP_PLATFORM */
 

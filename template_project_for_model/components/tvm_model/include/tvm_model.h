@@ -1,0 +1,24 @@
+/*
+ * What an application calls once before it runs the model. The model itself: tvmgen_default.h.
+ */
+#ifndef TVM_MODEL_H
+#define TVM_MODEL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Makes the model ready. Weights that lie in a data partition (menuconfig, "TVM model") are mapped and checked: their
+ * size, their CRC-32 and whether they are this program's. Where the weights are part of the program there is nothing
+ * to do. Returns 0, or -1 after one line in the log that says what is wrong; then the model must not be run.
+ */
+int32_t tvm_model_init(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TVM_MODEL_H */

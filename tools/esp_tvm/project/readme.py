@@ -1,0 +1,96 @@
+"""README.md of a generated project: what it is, how to build it, how to call the model."""
+
+from __future__ import annotations
+
+import re
+from typing import List
+
+from ..compile.compiled import CompiledModel, ModelPort
+from ..naming import shown
+from .fit import Fit
+
+_TARGETS = ("ESP32", "ESP32-S2", "ESP32-S3", "ESP32-C3", "ESP32-C6", "ESP32-P4")
+
+_TEXT = """\
+| Supported Targets | {targets} |
+| ----------------- | {dashes} |
+
+# A quantized model as C
+
+Runs model `{hash}` on the sample that it was exported with and checks every byte of the output against the
+exporter's reference.{made_for}
+
+## How to use it
+
+```sh
+idf.py set-target {chip}
+idf.py -p PORT flash monitor
+```
+
+It prints `PASS: model {hash}, ... us, ...`, or `FAIL` and the first difference. Without a board:
+
+| | |
+| --- | --- |
+| `idf.py --preview set-target linux build` | the same program on your computer: `build/tvm_model_app.elf` |
+| `idf.py qemu` | in ESP-IDF's emulator (esp32, esp32c3, esp32s3; ESP-IDF 5.3 or later) |
+| `cmake -S host -B build_host && cmake --build build_host && build_host/app` | without ESP-IDF |
+| `pytest --target {qemu} -m qemu`, `pytest --target {chip} -m board` | the tests, with pytest-embedded |
+
+`idf.py menuconfig`: "TVM model" (memory of activations and weights, debug output, log level), "Inference task" (stack,
+priority, core), "Kernels (esp-dl)". Weights in the partition `constants` are written alone by `idf.py constants-flash`.
+
+## The model
+
+{ports}
+
+{memory}
+
+```c
+#include "tvm_model.h"
+#include "tvmgen_default.h"
+
+tvm_model_init(); /* once */
+struct tvmgen_default_inputs inputs = {{{inputs}}};
+struct tvmgen_default_outputs outputs = {{{outputs}}};
+tvmgen_default_run(&inputs, &outputs);
+```
+
+`main/app_main.c` is a complete example. For an application of your own copy `components/tvm_model` and
+`components/esp-dl` into its `components/`, and add `PRIV_REQUIRES tvm_model` to the component that calls the model.
+"""
+
+
+def readme(compiled: CompiledModel, target_chip: str, fit: Fit) -> str:
+    """The text of README.md. target_chip: a chip's name, or host"""
+    chip = "esp32s3" if target_chip == "host" else target_chip
+    arena = "PSRAM" if fit.psram else "internal RAM"
+    return _TEXT.format(
+        targets=" | ".join(_TARGETS),
+        dashes=" | ".join("-" * len(name) for name in _TARGETS),
+        hash=compiled.model_hash[:16],
+        made_for="" if target_chip == "host" else f" Partitions, flash size and memory were chosen for {target_chip}.",
+        chip=chip,
+        qemu=chip if chip in ("esp32", "esp32c3", "esp32s3") else "esp32c3",
+        ports="\n".join(_port_lines(compiled)),
+        memory=f"Activations take {compiled.arena_bytes} bytes of {arena}, weights and tables {compiled.weight_bytes} "
+        f"bytes, a run less than 2 kB of stack.",
+        inputs=", ".join(f".{port.c_name} = ..." for port in compiled.inputs),
+        outputs=", ".join(f".{port.c_name} = ..." for port in compiled.outputs),
+    )
+
+
+def _port_lines(compiled: CompiledModel) -> List[str]:
+    lines = ["| | name | field | C type, elements | shape | one unit of int8 is worth |", "|---|---|---|---|---|---|"]
+    for kind, ports in (("input", compiled.inputs), ("output", compiled.outputs)):
+        lines += [_port_line(kind, port) for port in ports]
+    return lines
+
+
+def _port_line(kind: str, port: ModelPort) -> str:
+    elements = 1
+    for dim in port.shape:
+        elements *= dim
+    unit = "" if port.exponent is None else f"2^{port.exponent}" + ("" if port.dtype == "int8" else " (inside)")
+    name = re.sub(r"[^\w .:/-]", "?", shown(port.name))
+    shape = "x".join(map(str, port.shape))
+    return f"| {kind} | {name} | `{port.c_name}` | {port.dtype}, {elements} | {shape} | {unit} |"
