@@ -64,8 +64,8 @@ lint: ## check the style of Python, C and shell files
 format: ## put Python and C files into the project's style
 	@scripts/lint.sh format
 
-lock: ## renew the lock files from the requirements files (needs uv)
-	@scripts/lock.sh
+lock: ## renew the lock files from the requirements files (needs uv), and vendor/ and scripts/wheels.json after them
+	@scripts/lock.sh && scripts/vendor.sh
 
 clean: ## remove what the targets made for MODEL or OUT; without both, all of build/
 	@scripts/pipeline.sh clean

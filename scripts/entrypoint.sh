@@ -49,6 +49,10 @@ if [ "$target" = help ]; then
 fi
 mkdir -p build 2>/dev/null ||
     fail "$PWD is not writable for user $(id -u); run with -u \$(id -u):\$(id -g) and -v \"\$PWD:/project\""
+if [ -n "${MODEL:-}" ] && [ -z "${OUT:-}" ]; then
+    name=${MODEL##*/}
+    export OUT=$PWD/build/${name%.onnx}
+fi
 # ESP-IDF's tools, where the image has them.
 case $target in
 build | flash | monitor | menuconfig | erase | size)

@@ -14,6 +14,7 @@ import argparse
 import importlib.metadata
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -187,7 +188,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every Python package of the environment")
     arguments = parser.parse_args()
     components = [tvm_component(), *python_packages(arguments.all)]
-    if (REPO / ".venv" / "sealed").exists():
+    if (REPO / ".venv" / "sealed").exists() and shutil.which("dpkg-query"):
         components += debian_packages()
     for line in table(components):
         print(line)

@@ -4,7 +4,8 @@
 #   scripts/setup.sh --dev   also what tests and lint need (scripts/requirements-dev.lock)
 # Does nothing when all is there, starts over what was interrupted, and renews .venv when the lock changed.
 # Prints the folder that belongs on PYTHONPATH; all messages go to stderr. PYTHON names the Python 3.8 to use, CC the host's C compiler.
-# Where vendor/ holds wheels (make vendor), they are installed from there and nothing is downloaded.
+# Where vendor/, or the folder that WHEELS names, holds wheels (make vendor), they are installed from there and nothing
+# is downloaded.
 set -euo pipefail
 repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$repo"
@@ -15,9 +16,10 @@ dev_lock=scripts/requirements-dev.lock
 log=build/logs/setup.log
 source=()
 advice="check the network"
-if compgen -G 'vendor/*.whl' >/dev/null; then
-    source=(--no-index --find-links vendor)
-    advice="renew vendor/ with 'make vendor' where there is a network"
+export WHEELS=${WHEELS:-vendor}
+if compgen -G "$WHEELS/*.whl" >/dev/null; then
+    source=(--no-index --find-links "$WHEELS")
+    advice="renew $WHEELS/ with 'make vendor' where there is a network"
 fi
 
 fail() {

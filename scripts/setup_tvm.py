@@ -35,7 +35,7 @@ MANIFEST = "installed-files.json"
 TVM_LOCK = REPO / "tools" / "tvm" / "tvm.lock"
 STUBS = REPO / "tools" / "tvm" / "cuda_stubs.c"
 # Wheels that `make vendor` brought, for machines without network.
-VENDOR = REPO / "vendor"
+VENDOR = REPO / (os.environ.get("WHEELS") or "vendor")
 
 # Count up when this script makes something else out of the same package and stubs.
 RECIPE = b"1"
@@ -243,8 +243,8 @@ def download(folder: Path) -> Path:
     """Get the package named by tvm.lock, its hash checked by pip, into `folder`."""
     source, advice = [], "check the network and try again"
     if any(VENDOR.glob("*.whl")):
-        source, advice = ["--no-index", "--find-links", str(VENDOR)], "renew vendor/ with 'make vendor'"
-    say("taking TVM from vendor/" if source else "downloading TVM (89 MB)")
+        source, advice = ["--no-index", "--find-links", str(VENDOR)], f"renew {VENDOR} with 'make vendor'"
+    say(f"taking TVM from {VENDOR}" if source else "downloading TVM (89 MB)")
     run(
         [
             sys.executable,

@@ -3,6 +3,7 @@
 # project's folder there, vendor/ in it, and type `make setup` (or `make image`), which then downloads nothing. That
 # machine must be of the same kind: x86-64 Linux with glibc, Python 3.8, a C compiler.
 #   scripts/vendor.sh [DIRECTORY]
+# Also renews scripts/wheels.json, which changes only when a lock file has changed.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 folder=${1:-vendor}
@@ -28,6 +29,7 @@ for lock in "${locks[@]}"; do
         --require-hashes "${have[@]}" --dest "$folder.new" --requirement "$lock" ||
         fail "pip could not download what $lock lists; see above"
 done
+.venv/bin/python scripts/vendor_wheels.py "$folder.new"
 rm -rf "$folder"
 mv "$folder.new" "$folder"
 echo "$folder: $(find "$folder" -name '*.whl' | wc -l) wheels, $(du -sm "$folder" | cut -f 1) MB"
