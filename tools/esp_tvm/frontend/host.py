@@ -1,0 +1,107 @@
+"""Generated front ends compiled for this machine: for tests, and for runs with the model behind them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Dict, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from ..run.host import CFLAGS, SANITIZE, STRICT, HostProgram, host_compiler
+from .c_text import COMPONENT
+from .image_spec import FORMATS, ImageSpec
+
+
+def write_files(files: Dict[str, str], folder: Path) -> None:
+    """Write what an emitter returned below `folder`."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def compile_c(
+    binary: Path, sources: Sequence[Path], includes: Sequence[Path], sanitize: bool, options: Sequence[str] = ()
+) -> Path:
+    """Compile C files to a program; with the sanitizers, warnings are errors too."""
+    command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *options]
+    for include in includes:
+        command += ["-I", str(include)]
+    command += [*map(str, sources), "-o", str(binary), "-lm"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        first = next((line for line in done.stdout.splitlines() if "error" in line), done.stdout.strip()[:300])
+        raise UserError(f"the front end's C does not compile on this machine: {first}")
+    return binary
+
+
+def run_program(binary: Path, arguments: Sequence[str], data: bytes, timeout: float = 600) -> bytes:
+    """What the program writes to stdout for `data` on stdin."""
+    done = subprocess.run([str(binary), *arguments], input=data, capture_output=True, timeout=timeout)
+    if done.returncode != 0:
+        why = done.stderr.decode(errors="replace").strip().splitlines()
+        raise UserError(f"the front end's host program failed: {why[0] if why else done.returncode}")
+    return done.stdout
+
+
+_IMAGE_DRIVER = """\
+/* Frames of the format that the argument names from stdin; the model's inputs to stdout. */
+#include "preprocess.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    void (*convert)(const uint8_t *, int8_t *) = NULL;
+    size_t size = 0;
+@choices
+    if (argc != 2 || convert == NULL) {
+        return 1;
+    }
+    /* From the heap, of exactly their size: what reads or writes beyond is found. */
+    uint8_t *frame = malloc(size);
+    int8_t *input = malloc(PREPROCESS_INPUT_SIZE);
+    while (frame != NULL && input != NULL && fread(frame, 1, size, stdin) == size) {
+        memset(input, 85, PREPROCESS_INPUT_SIZE);
+        convert(frame, input);
+        fwrite(input, 1, PREPROCESS_INPUT_SIZE, stdout);
+    }
+    free(frame);
+    free(input);
+    return 0;
+}
+"""
+
+
+class ImageProgram:
+    """preprocess.c of a component folder, compiled for this machine in `build`."""
+
+    def __init__(self, component: Path, spec: ImageSpec, build: Path, sanitize: bool = False):
+        self.spec = spec
+        choices = [
+            f'    if (argc == 2 && strcmp(argv[1], "{form}") == 0) {{\n        convert = preprocess_{form};\n'
+            f"        size = PREPROCESS_FRAME_{form.upper()}_SIZE;\n    }}"
+            for form in spec.camera.formats
+        ]
+        driver = build / "image_driver.c"
+        driver.write_text(_IMAGE_DRIVER.replace("@choices", "\n".join(choices)), encoding="utf-8")
+        sources = [driver, component / "src/preprocess.c"]
+        self._binary = compile_c(build / "image_program", sources, [component / "include"], sanitize)
+
+    def run(self, frames: Sequence[np.ndarray], form: str) -> np.ndarray:
+        """int8 [N, elements of the input] for N frames of bytes in format `form`."""
+        size = self.spec.camera.width * self.spec.camera.height * FORMATS[form]
+        blobs = [np.ascontiguousarray(frame, np.uint8).tobytes() for frame in frames]
+        if any(len(blob) != size for blob in blobs):
+            raise ValueError(f"frames in {form} have {size} bytes")
+        out = run_program(self._binary, [form], b"".join(blobs))
+        return np.frombuffer(out, np.int8).reshape(len(frames), -1)
+
+
+def component_of(program: HostProgram) -> Path:
+    """The front end's folder in the project of `program`."""
+    return program.project / COMPONENT
