@@ -28,7 +28,7 @@ from .data import load_sample
 from .errors import UserError
 from .files import write_text
 from .model import load_model
-from .naming import one_line
+from .tvm_errors import tvm_reason
 
 
 def _imported_module(mod: tvm.IRModule, params: Optional[Dict]) -> Imported:
@@ -159,8 +159,8 @@ class NumpyEvaluator:
                     executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
                     self._fallbacks[call] = executor.evaluate()
             except Exception as error:  # TVM raises anything.
-                why = one_line((str(error).strip().splitlines() or [type(error).__name__])[-1], 160)
                 name = getattr(call.op, "name", "an operator")
+                why = tvm_reason(error)
                 raise UserError(f"no kernel computes {name}, and TVM cannot compute it on this computer: {why}")
         flat = [item for arg in arguments for item in (arg if isinstance(arg, list) else [arg])]
         result = self._fallbacks[call](*flat)

@@ -9,7 +9,7 @@ import onnx
 
 from .. import tvm_import  # noqa: F401  before every other import of TVM
 from ..errors import UserError
-from ..naming import one_line
+from ..tvm_errors import tvm_reason
 from .aot import Lowered, lower
 from .choose import choose
 from .compiled import CompiledModel, ModelPort
@@ -27,9 +27,7 @@ def compile_model(model: onnx.ModelProto, fast: bool = True) -> CompiledModel:
         partitioned = partition(imported)
         lowered = lower(partitioned, imported)
     except tvm.error.TVMError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        why = one_line(lines[-1] if lines else type(error).__name__, 160)
-        raise UserError(f"TVM fails to compile this model, in what has no kernel: {why}")
+        raise UserError(f"TVM fails to compile this model, in what has no kernel: {tvm_reason(error)}")
     choices = choose(lowered, partitioned) if fast else Choices()
     plan = plan_memory(lowered, partitioned, choices)
     inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]

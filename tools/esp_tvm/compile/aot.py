@@ -11,7 +11,7 @@ import tvm
 from tvm import relay, tir
 
 from ..errors import UserError
-from ..naming import one_line
+from ..tvm_errors import tvm_reason
 from .import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
 
@@ -109,9 +109,7 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
                 mod_name="default",
             )
         except Exception as error:  # TVM raises anything; what it stumbles on is the user's model.
-            lines = str(error).strip().splitlines()
-            why = one_line(lines[-1] if lines else type(error).__name__, 200)
-            raise UserError(f"TVM cannot compile what has no kernel in this model: {why}")
+            raise UserError(f"TVM cannot compile what has no kernel in this model: {tvm_reason(error)}")
     functions = {
         var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }

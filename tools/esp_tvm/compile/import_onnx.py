@@ -18,9 +18,11 @@ os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 import tvm  # noqa: E402
 from tvm import relay  # noqa: E402
 
+from ..convert.qdq import as_it_is  # noqa: E402
 from ..errors import UserError  # noqa: E402
 from ..model import opset_of  # noqa: E402
 from ..naming import c_identifier, shown  # noqa: E402
+from ..tvm_errors import tvm_reason  # noqa: E402
 from .importer_fixes import fix_importer  # noqa: E402
 from .recurrent import converters  # noqa: E402
 
@@ -159,7 +161,11 @@ def _write_zero_points(graph: onnx.GraphProto) -> None:
 
 
 def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
-    """Import `model` (opset >= 13, fixed shapes) through TVM's ONNX frontend."""
+    """Import `model` (opset >= 13, fixed shapes) through TVM's ONNX frontend.
+
+    Another tool's quantized model is brought into our form first, where its scales are powers of two.
+    """
+    model = as_it_is(model)
     constants = {tensor.name for tensor in model.graph.initializer}
     taken: set = set()
     inputs = [_port(value, taken) for value in model.graph.input if value.name not in constants]
@@ -181,10 +187,9 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
         with converters():
             mod, params = relay.frontend.from_onnx(safe, shape=shapes, freeze_params=freeze_params)
     except tvm.error.OpNotImplemented as error:
-        raise UserError(_unsupported(str(error), nodes))
+        raise UserError(_unsupported(error, nodes))
     except Exception as error:  # TVM's importer raises anything: the user's model is what it stumbled on.
-        message = str(error).strip().splitlines()
-        raise UserError(f"TVM cannot import this model: {message[-1] if message else type(error).__name__}")
+        raise UserError(f"TVM cannot import this model: {tvm_reason(error)}")
     _check_results(mod, outputs)
     return Imported(mod, params, inputs, outputs, nodes)
 
@@ -251,13 +256,13 @@ def _refuse_inexact_resize(model: onnx.ModelProto) -> None:
             )
 
 
-def _unsupported(message: str, nodes: List[Node]) -> str:
-    found = re.search(r"not supported for frontend ONNX:\s*(.*)", message)
+def _unsupported(error: Exception, nodes: List[Node]) -> str:
+    found = re.search(r"not supported for frontend ONNX:\s*(.*)", str(error))
     kinds = [kind.strip() for kind in found.group(1).split(",")] if found else []
     for node in nodes:
         if node.op_type in kinds:
             return f"node '{shown(node.name)}': operator {node.op_type} is supported neither by a kernel nor by TVM"
-    return f"TVM cannot import this model: {message.strip().splitlines()[-1]}"
+    return f"TVM cannot import this model: {tvm_reason(error)}"
 
 
 def node_indices(expr: relay.Expr) -> List[int]:
