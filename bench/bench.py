@@ -1,4 +1,4 @@
-"""`make bench`: builds the generated programs for RV32IMC, counts their instructions in QEMU, writes the results.
+"""`make bench`: builds the generated programs for RV32IMC and Xtensa, counts instructions in QEMU, writes the results.
 
 bench/results.json has every figure, bench/RESULTS.md and bench/results.svg show them beside other software's.
 """
@@ -25,7 +25,7 @@ from measure import Kernels, Mismatch, Subject, measure, quantize_quickly  # noq
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.run.qemu import require_tools  # noqa: E402
+from esp_tvm.run.machines import RISCV, XTENSA, require  # noqa: E402
 
 SHARED = REPO.parent / "shared" / "models"
 DIGITS = REPO / "examples" / "digits"
@@ -71,7 +71,9 @@ def read_results() -> Dict[str, Any]:
 
 def run(only: List[str]) -> Dict[str, Any]:
     """Measure everything, or what `only` names."""
-    require_tools()
+    require(RISCV)
+    if XTENSA.missing():
+        print(f"{XTENSA.name} is left out: {XTENSA.missing()}")
     found = read_results() if only else empty_results()
     kernels = Kernels()
     known = [*TRAINED, *networks.NETWORKS, *networks.LAYERS]

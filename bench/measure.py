@@ -20,6 +20,7 @@ from esp_tvm.project.fit import fit_chip
 from esp_tvm.project.write import write_project
 from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.run.host import CFLAGS, HostProgram, host_compiler
+from esp_tvm.run.machines import RISCV, XTENSA, Machine
 from esp_tvm.run.qemu import EmulatedProgram, compile_objects
 
 REPO = Path(__file__).resolve().parent.parent
@@ -33,14 +34,20 @@ COMPONENT = TEMPLATE / "components" / "esp-dl"
 
 
 class Kernels:
-    """The kernels, compiled once for all models: object files for RV32IMC, an archive for the host."""
+    """The kernels, compiled once for all models: object files for the emulated machines, an archive for the host.
+
+    objects: by machine; without the Xtensa where its tools are not installed
+    """
 
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_kernels_")
         folder, sources = Path(self._folder.name), sorted((COMPONENT / "src").rglob("*.c"))
         includes = [COMPONENT / "include", COMPONENT / "src"]
-        (folder / "riscv").mkdir()
-        self.riscv = compile_objects(sources, includes, folder / "riscv")
+        self.objects: Dict[Machine, List[Path]] = {}
+        for machine in (RISCV, XTENSA):
+            if not machine.missing():
+                (folder / machine.prefix).mkdir()
+                self.objects[machine] = compile_objects(sources, includes, folder / machine.prefix, machine=machine)
         flags = [f"-I{include}" for include in includes]
         command = [host_compiler(), *CFLAGS, *flags, "-c", *map(str, sources)]
         subprocess.run(command, cwd=folder, check=True)
@@ -83,13 +90,11 @@ def measure(subject: Subject, folder: Path, kernels: Kernels, host: bool = True,
     compiled = compile_model(subject.model)
     exported = time.time() - started
     project = _project(compiled, subject, folder / "fast")
-    emulated = EmulatedProgram(project, kernels.riscv)
+    emulated = EmulatedProgram(project, kernels.objects[RISCV])
     on_host = HostWithKernels(project, kernels)
     outputs, counts = emulated.measure(subject.samples)
     expected = on_host.run(subject.samples)
-    for name, array in expected.items():
-        if outputs[name].tobytes() != array.tobytes():
-            raise Mismatch(f"{subject.name}: output {name} differs between emulator and host")
+    _equal(subject, expected, outputs, "emulator and host")
     sizes = emulated.sizes()
     steps = _steps(emulated.metadata, counts[-1].steps)
     result: Dict[str, Any] = {
@@ -105,10 +110,16 @@ def measure(subject: Subject, folder: Path, kernels: Kernels, host: bool = True,
         "compile_seconds": round(exported, 1),
         "steps": steps,
     }
+    if XTENSA in kernels.objects:
+        xtensa, xtensa_counts = EmulatedProgram(project, kernels.objects[XTENSA], XTENSA).measure(subject.samples)
+        _equal(subject, expected, xtensa, "the emulated Xtensa and the host")
+        result["xtensa_instructions"] = xtensa_counts[-1].instructions
+        for step, count in zip(steps, _steps(emulated.metadata, xtensa_counts[-1].steps)):
+            step["xtensa_instructions"] = count["instructions"]
     if host:
         plain = _project(compile_model(subject.model, fast=False), subject, folder / "plain")
         plain_host = HostWithKernels(plain, kernels)
-        _equal_to_plain(subject, expected, plain_host.run(subject.samples))
+        _equal(subject, expected, plain_host.run(subject.samples), "plain and fast kernels")
         runs = int(min(max(HOST_MACS / max(result["macs"], 1), 10), 3000))
         own, other = _seconds(on_host, subject, runs), _seconds(plain_host, subject, runs)
         result["host_nanoseconds"] = int(own * 1e9)
@@ -125,10 +136,10 @@ def _project(compiled, subject: Subject, folder: Path) -> Path:
     return write_project(compiled, sample, expected, str(TEMPLATE), str(folder), CHIP, fit)
 
 
-def _equal_to_plain(subject: Subject, fast: Dict[str, np.ndarray], plain: Dict[str, np.ndarray]) -> None:
-    for name, array in fast.items():
-        if plain[name].tobytes() != array.tobytes():
-            raise Mismatch(f"{subject.name}: output {name} differs between plain and fast kernels")
+def _equal(subject: Subject, one: Dict[str, np.ndarray], other: Dict[str, np.ndarray], between: str) -> None:
+    for name, array in one.items():
+        if other[name].tobytes() != array.tobytes():
+            raise Mismatch(f"{subject.name}: output {name} differs between {between}")
 
 
 def _seconds(program: HostProgram, subject: Subject, runs: int) -> float:

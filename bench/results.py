@@ -25,7 +25,15 @@ LIMITS: Dict[str, Dict[str, float]] = {
     "mobilenet_v1_025": {"instructions": 26e6, "arena_bytes": 56000, "flash": 16000},
     "autoencoder": {"instructions": 0.9e6, "arena_bytes": 1400, "flash": 8000},
 }
-COMPARED = ("instructions", "arena_bytes", "stack_bytes", "code_bytes", "rodata_bytes", "weight_bytes")
+COMPARED = (
+    "instructions",
+    "xtensa_instructions",
+    "arena_bytes",
+    "stack_bytes",
+    "code_bytes",
+    "rodata_bytes",
+    "weight_bytes",
+)
 
 
 def load(path: Path) -> Dict[str, Any]:
@@ -84,6 +92,13 @@ zeros. Stack is painted and includes all that an inference calls. Code and const
 without start-up code and `printf`; weights are weights, biases and shifts. *Against plain C*: how much faster the model
 runs on the host than with the plain kernels.
 
+*Xtensa (lx106)*: the same program for the ESP8266's core, the only Xtensa that Debian has a compiler for:
+xtensa-lx106-elf-gcc `-O2`, `qemu-system-xtensa -M sim -cpu lx106 -icount shift=7`, instructions from the cycle counter,
+outputs compared byte for byte as well. The core multiplies 32 bits, as those of the ESP32 and ESP32-S2 do, but lacks
+what these have besides: sign extension (there is no signed byte load: every int8 takes a load and two shifts), minimum,
+maximum and clamp, loops without branches, division, register windows; on the ESP32 also floating point. So the column
+is no measurement of those chips; the same C compiled for them takes fewer instructions rather than more.
+
 The other figures are TensorFlow Lite Micro's, with its reference kernels and with ESP-NN's C kernels: same compiler,
 flags and emulator, second inference, outputs checked against its own Python wheel; for code, its runtime without the
 model.
@@ -109,7 +124,20 @@ def _table(head: List[str], rows: List[List[str]]) -> str:
 
 
 def _models(models: Dict[str, Any]) -> str:
-    head = ["", "MACs", "instructions", "a MAC", "spread", "arena", "stack", "code", "constants", "weights"]
+    head = [
+        "",
+        "MACs",
+        "instructions",
+        "a MAC",
+        "spread",
+        "Xtensa (lx106)",
+        "a MAC",
+        "arena",
+        "stack",
+        "code",
+        "constants",
+        "weights",
+    ]
     head += ["data + bss", "host ns", "against plain C"]
     rows = []
     for name, m in models.items():
@@ -120,6 +148,7 @@ def _models(models: Dict[str, Any]) -> str:
                 f"{m['instructions']:,}",
                 f"{m['instructions'] / max(m['macs'], 1):.2f}",
                 f"{100 * m['instructions_spread']:.2f} %",
+                *_xtensa(m),
                 *(f"{m[key]:,}" for key in ("arena_bytes", "stack_bytes", "code_bytes", "rodata_bytes")),
                 f"{m['weight_bytes']:,}",
                 f"{m['data_bss_bytes']:,}",
@@ -128,6 +157,14 @@ def _models(models: Dict[str, Any]) -> str:
             ]
         )
     return _table(head, rows)
+
+
+def _xtensa(figures: Dict[str, Any]) -> List[str]:
+    """Instructions on the Xtensa, in all and per MAC; nothing where they were not counted."""
+    count = figures.get("xtensa_instructions")
+    if count is None:
+        return ["", ""]
+    return [f"{count:,}", f"{count / figures['macs']:.2f}" if figures["macs"] else ""]
 
 
 def _peers(models: Dict[str, Any]) -> str:
@@ -166,8 +203,9 @@ def _layers(layers: Dict[str, Any]) -> str:
     for name, figures in layers.items():
         step = _layer_step(figures)
         each = step["instructions"] / step["macs"]
-        rows.append([name, f"{step['macs']:,}", f"{step['instructions']:,}", f"{each:.2f}", f"`{step['kernel']}`"])
-    return _table(["", "MACs", "instructions", "a MAC", "kernel"], rows)
+        cells = [name, f"{step['macs']:,}", f"{step['instructions']:,}", f"{each:.2f}", *_xtensa(step)]
+        rows.append([*cells, f"`{step['kernel']}`"])
+    return _table(["", "MACs", "instructions", "a MAC", "Xtensa (lx106)", "a MAC", "kernel"], rows)
 
 
 def _kernels(models: Dict[str, Any]) -> str:
@@ -232,8 +270,8 @@ def comparison(base: Dict[str, Any], new: Dict[str, Any]) -> str:
                 lines.append(f"{name}: new")
                 continue
             for key in COMPARED:
-                before, after = old.get(key), figures[key]
-                if before is None or before == after:
+                before, after = old.get(key), figures.get(key)
+                if before is None or after is None or before == after:
                     continue
                 change = 100 * (after - before) / before if before else float("inf")
                 verdict = "better" if after < before else "worse"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from variant_cases import ALL_VARIANTS, program, random_pairs
 from esp_tvm.compile import variants
 from esp_tvm.run import qemu
 from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
+from esp_tvm.run.machines import RISCV
 
 INCLUDES = (COMPONENT / "include", COMPONENT / "src")
 
@@ -56,8 +56,8 @@ def test_same_bytes_on_this_computer(variant, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ALL_VARIANTS, ids=lambda variant: variant.kernel)
 def test_same_bytes_in_the_emulator(variant, tmp_path):
-    if shutil.which(qemu.COMPILER) is None or shutil.which(qemu.EMULATOR) is None:
-        pytest.skip("the RISC-V compiler or emulator is not installed (make system-packages)")
+    if RISCV.missing():
+        pytest.skip(RISCV.missing())
     pairs = random_pairs(variant, 60, seed=2)
     source = tmp_path / "program.c"
     source.write_text(program(pairs))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
+from ..run.driver import sample_bytes
 from ..run.host import HostProgram
-from ..run.qemu import compile_objects, execute, link, require_tools
+from ..run.machines import RISCV, require
+from ..run.qemu import compile_objects, execute, link
 from .host_log import driver_source
 from .trace import HEADER_NAME, trace_header
 
@@ -17,7 +17,7 @@ class EmulatedLog(HostProgram):
     """A generated project with the trace in it, for RV32IMC. mode: checksums or tensors."""
 
     def __init__(self, project: os.PathLike, mode: str = "checksums"):
-        require_tools()
+        require(RISCV)
         self.mode = mode
         super().__init__(project)
 
@@ -35,8 +35,5 @@ class EmulatedLog(HostProgram):
     def log(self, samples) -> str:
         """What it prints for `samples` (ONNX input name -> array [N, ...])."""
         folder = Path(self._folder.name)
-        with open(folder / "input.bin", "wb") as file:
-            for index in range(len(next(iter(samples.values())))):
-                for port in self.inputs:
-                    file.write(np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"]).tobytes())
+        (folder / "input.bin").write_bytes(sample_bytes(self.inputs, samples))
         return execute(self._binary, folder)

@@ -10,6 +10,7 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..run.driver import fill, first_error, sample_bytes
 from ..run.host import CFLAGS, HostProgram, host_compiler
 from .trace import HEADER_NAME, trace_header
 
@@ -41,23 +42,7 @@ int main(void)
 
 def driver_source(inputs: Sequence[dict], outputs: Sequence[dict], stream: str) -> str:
     """A main function that runs the model on every sample in `stream`, a C expression of an open file."""
-
-    def size(kind: str, port: dict) -> str:
-        return f"TVMGEN_DEFAULT_{kind}_{port['c_name'].upper()}_SIZE"
-
-    ports = [("INPUT", port) for port in inputs] + [("OUTPUT", port) for port in outputs]
-    return _DRIVER.format(
-        stream=stream,
-        buffers="\n".join(
-            f"static _Alignas(16) unsigned char {kind.lower()}_{port['c_name']}[{size(kind, port)}];"
-            for kind, port in ports
-        ),
-        inputs=", ".join(f".{p['c_name']} = input_{p['c_name']}" for p in inputs),
-        outputs=", ".join(f".{p['c_name']} = output_{p['c_name']}" for p in outputs),
-        read=" && ".join(
-            f"fread(input_{p['c_name']}, 1, {size('INPUT', p)}, in) == {size('INPUT', p)}" for p in inputs
-        ),
-    )
+    return fill(_DRIVER, inputs, outputs, "in", stream=stream)
 
 
 class LoggingProgram(HostProgram):
@@ -78,17 +63,12 @@ class LoggingProgram(HostProgram):
         command += [str(folder / "driver.c"), *map(str, self.sources()), "-o", str(binary), "-lm"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
-            first = next((line for line in done.stdout.splitlines() if "error" in line), done.stdout.strip()[:300])
-            raise UserError(f"{self.project}: its C does not compile with the trace: {first}")
+            raise UserError(f"{self.project}: its C does not compile with the trace: {first_error(done.stdout)}")
         return binary
 
     def log(self, samples: Dict[str, np.ndarray]) -> str:
         """What a board with this project prints for `samples` (ONNX input name -> array [N, ...])."""
-        blob = bytearray()
-        for index in range(len(next(iter(samples.values())))):
-            for port in self.inputs:
-                blob += np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"]).tobytes()
-        done = subprocess.run([str(self._binary)], input=bytes(blob), capture_output=True)
+        done = subprocess.run([str(self._binary)], input=sample_bytes(self.inputs, samples), capture_output=True)
         if done.returncode != 0:
             raise UserError(f"{self.project}: the host program failed with the trace: exit code {done.returncode}")
         return done.stdout.decode("ascii", "replace")

@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Sequence
 import numpy as np
 
 from ..errors import UserError
+from .driver import fill, first_error, sample_bytes
 
 MODEL = Path("components/tvm_model/model")
 KERNELS = Path("components/esp-dl")
@@ -119,7 +120,7 @@ class HostProgram:
     def _build(self, sanitize: bool) -> Path:
         folder = Path(self._folder.name)
         driver = folder / "driver.c"
-        driver.write_text(_driver(self.inputs, self.outputs), encoding="utf-8")
+        driver.write_text(fill(_DRIVER, self.inputs, self.outputs, "stdin", "stdout"), encoding="utf-8")
         trace = folder / "trace.h"
         trace.write_text(
             "#include <stddef.h>\nvoid host_trace(int index, const void *data, size_t size);\n"
@@ -132,8 +133,7 @@ class HostProgram:
         command += [str(driver), *map(str, self.sources()), "-o", str(binary), "-lm"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
-            first = next((line for line in done.stdout.splitlines() if "error" in line), done.stdout.strip()[:300])
-            raise UserError(f"{self.project}: its C does not compile on this machine: {first}")
+            raise UserError(f"{self.project}: its C does not compile on this machine: {first_error(done.stdout)}")
         return binary
 
     def run(self, samples: Dict[str, np.ndarray], traced: bool = False) -> Dict[str, np.ndarray]:
@@ -144,13 +144,8 @@ class HostProgram:
     def run_each(self, samples: Dict[str, np.ndarray], traced: bool = True) -> Iterator[tuple]:
         """(outputs by ONNX name, tensors by kernel symbol) for every sample in turn."""
         count = len(next(iter(samples.values())))
-        blob = bytearray()
-        for index in range(count):
-            for port in self.inputs:
-                array = np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"])
-                blob += array.tobytes()
         command = [str(self._binary)] + (["trace"] if traced else [])
-        done = subprocess.run(command, input=bytes(blob), capture_output=True)
+        done = subprocess.run(command, input=sample_bytes(self.inputs, samples), capture_output=True)
         if done.returncode != 0:
             why = done.stderr.decode(errors="replace").strip().splitlines()
             raise UserError(f"{self.project}: the host program failed: {why[0] if why else done.returncode}")
@@ -167,22 +162,3 @@ class HostProgram:
         for _ in range(count):
             tensors = {t.symbol: take(t.dtype, t.shape) for t in self.tensors} if traced else {}
             yield {p["name"]: take(p["dtype"], p["shape"]) for p in self.outputs}, tensors
-
-
-def _driver(inputs: List[dict], outputs: List[dict]) -> str:
-    buffers, read, write = [], [], []
-    for kind, ports in (("INPUT", inputs), ("OUTPUT", outputs)):
-        for port in ports:
-            name, size = port["c_name"], f"TVMGEN_DEFAULT_{kind}_{port['c_name'].upper()}_SIZE"
-            buffers.append(f"static _Alignas(16) unsigned char {kind.lower()}_{name}[{size}];")
-            if kind == "INPUT":
-                read.append(f"fread(input_{name}, 1, {size}, stdin) == {size}")
-            else:
-                write.append(f"fwrite(output_{name}, 1, {size}, stdout);")
-    return _DRIVER.format(
-        buffers="\n".join(buffers),
-        inputs=", ".join(f".{p['c_name']} = input_{p['c_name']}" for p in inputs),
-        outputs=", ".join(f".{p['c_name']} = output_{p['c_name']}" for p in outputs),
-        read=" && ".join(read),
-        write="\n        ".join(write),
-    )
