@@ -18,5 +18,5 @@ erase: ## erase the board's flash
 size: ## the sizes of the built program
 	@scripts/idf.sh size
 
-emulate: ## MODEL CALIB INPUT: run the generated C on an emulated RISC-V (ESP32-C3's instructions), compare the outputs
-	@scripts/pipeline.sh emulate
+emulate: ## MODEL CALIB INPUT TARGET: run it in ESP-IDF's QEMU where that is active, else its C on an emulated RISC-V
+	@scripts/emulate.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# idf.py for the project in OUT (default build/<name of MODEL>): scripts/idf.sh build|flash|monitor|menuconfig|...
+# idf.py for the project in OUT (default build/<name of MODEL>): scripts/idf.sh build|flash|monitor|menuconfig|qemu|...
 # Uses the idf.py of an activated ESP-IDF, else that of the container IDF_IMAGE through docker, with PORT passed in.
 # TARGET, when set, must be the chip that the project was exported for.
 set -euo pipefail
@@ -60,5 +60,9 @@ fi
 # The chip is chosen once: set-target throws away what was built before.
 if ! grep -qsx "CONFIG_IDF_TARGET=\"$chip\"" "$project/sdkconfig"; then
     idf set-target "$chip"
+fi
+if [ "$action" = qemu ]; then
+    # It would run for ever: ended after the program's verdict.
+    exec python3 scripts/idf_qemu.py idf.py -C "$project" qemu
 fi
 idf "${options[@]}" "$action"

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Optional
 
 from ..compile.import_onnx import import_onnx
 from ..compile.partition import partition
 from ..data import load_samples
+from ..errors import UserError
 from ..evaluate import NumpyEvaluator
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
+from ..project.chips import CHIPS
 from ..report.emulator_log import EmulatedLog
 from .compare import check_same_model, differing_bytes
+from .host import MODEL
 from .qemu import EmulatedProgram
+
+# The chips that `idf.py qemu` knows; scripts/emulate.sh takes it for them where it is there.
+IDF_QEMU = ("esp32", "esp32c3", "esp32s3")
+
+
+def check_emulator(project: str) -> None:
+    """Refuse a project for a chip whose instructions the emulated RISC-V does not have."""
+    try:
+        name = json.loads((Path(project) / MODEL / "metadata.json").read_text(encoding="utf-8")).get("target_chip")
+    except (OSError, ValueError):
+        return  # EmulatedProgram tells what is wrong with it.
+    chip = CHIPS.get(name)
+    if chip is None or chip.is_riscv or chip.is_host:
+        return
+    who = (
+        "ESP-IDF's QEMU alone emulates; activate ESP-IDF 5.3 or later, or" if name in IDF_QEMU else "no QEMU emulates;"
+    )
+    raise UserError(f"{name} is an Xtensa chip ({chip.cpu}), which {who} take a RISC-V chip: TARGET=esp32c3")
 
 
 def emulate_project(
@@ -23,6 +46,7 @@ def emulate_project(
 
     log_path: where to write what the project would print with the trace in it, in mode `log_mode`
     """
+    check_emulator(project)
     model = load_model(model_path)
     imported = import_onnx(model)
     samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
