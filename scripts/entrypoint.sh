@@ -18,7 +18,8 @@ case $target in
 --help | -h) target=help ;;
 shell) exec "$repo/scripts/in-env.sh" bash "$@" ;;
 python) exec "$repo/scripts/in-env.sh" python "$@" ;;
-setup | system-packages | lock | lint | format | test | test-all | distclean | vendor | image | image-*)
+setup | system-packages | lock | lint | format | test | test-* | distclean | vendor | image | image-* | operators | \
+    example-*)
     fail "'$target' is for the project's own folder, not for the image" ;;
 esac
 
@@ -62,6 +63,12 @@ build | flash | monitor | menuconfig | erase | size)
     fi
     ;;
 esac
+if [ "$target" = bench ]; then
+    # It writes its results beside itself: in the caller's clone of the project, not in the image.
+    [ -f bench/bench.py ] || fail "'bench' is for a folder of the project itself: make DOCKER=1 bench"
+    # shellcheck disable=SC2086
+    exec "$repo/scripts/in-env.sh" python bench/bench.py ${NAMES:-}
+fi
 cd "$repo"
 # What make would run for this target, run by ourselves.
 commands=$(make -s -n --no-print-directory "$target")

@@ -29,6 +29,10 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 begin=$SECONDS
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
 step() {
     echo "== $* ($((SECONDS - begin)) s)"
 }
@@ -80,16 +84,30 @@ echo "of that, by folder:"
 docker run --rm -u 0 --entrypoint sh "$IMAGE" -c 'cd /; du -xsm opt/esp-tvm/.venv opt/esp-tvm/tvm usr/local usr/lib usr/bin usr'
 
 step "build it again after a change of the source"
-scripts/image.sh build | tail -n 1
+mkdir "$work/changed"
+tar -c --exclude=./.git --exclude=./.venv --exclude=./tvm --exclude=./build . | tar -C "$work/changed" -x
+echo "# changed" >>"$work/changed/tools/esp_tvm/__init__.py"
+again=$SECONDS
+IMAGE=esp-tvm:changed "$work/changed/scripts/image.sh" build | tail -n 1
+[ $((SECONDS - again)) -lt 60 ] || fail "a change of the source made the environment again"
+rm -rf "$work/changed"
 
 step "check the image"
 scripts/image.sh check
-if docker run --rm --network none --entrypoint sh "$IMAGE" -c 'ls /etc/pip.conf /run/secrets/ca.crt' 2>/dev/null; then
-    echo "error: secrets of the build are in the image" >&2
-    exit 1
+if docker run --rm --network none --entrypoint sh "$IMAGE" -c 'cat /etc/pip.conf /run/secrets/* | grep .' 2>/dev/null; then
+    fail "secrets of the build are in the image"
 fi
-step "the same words through make DOCKER=1"
+
+step "make DOCKER=1, and the CI's script in a repository with a model"
 make DOCKER=1 quantize MODEL=examples/digits/model.onnx CALIB=examples/digits/calib.npy OUT=build/image-test
 rm -rf build/image-test
+make DOCKER=1 sbom | tail -n 1
+mkdir "$work/repository"
+cp examples/digits/{model.onnx,calib.npy} "$work/repository"
+cp examples/digits/input_sample.npy "$work/repository/input.npy"
+(cd "$work/repository" && sh "$OLDPWD/examples/ci/plain.sh")
+for name in new_project report.html model_quant.onnx logs; do
+    [ -e "$work/repository/artifacts/$name" ] || fail "the CI's script kept no $name"
+done
 [ -z "${KEEP:-}" ] || docker save "$IMAGE" | gzip -1 >"$KEEP"
 step "passed"
