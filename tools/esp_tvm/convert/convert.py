@@ -1,0 +1,158 @@
+"""One model of another framework to a checked ONNX file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import onnx
+
+from ..errors import UserError
+from ..model import MAX_OPSET, MIN_OPSET, inputs_of, load_model, opset_of, outputs_of, save_model
+from ..naming import shown
+from .check import TOLERANCE, Difference, differences, feeds_of, require_equal
+from .dequantize import dequantize, is_quantized
+from .environment import KINDS, kind_of, python_for, run_framework
+from .standard import standardize
+
+# Int8 sources round every activation, the float model that comes of them does not.
+DEQUANTIZED_TOLERANCE = 0.1
+SAMPLES = 8
+
+
+@dataclass
+class Converted:
+    """The model as written, its kind, the Python that converted it, the differences to its source."""
+
+    model: onnx.ModelProto
+    kind: str
+    python: str
+    differences: List[Difference]
+
+
+def convert(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    opset: int = MIN_OPSET,
+    shapes: Sequence[str] = (),
+    signature: Optional[str] = None,
+    samples: Optional[str | os.PathLike] = None,
+    python: Optional[str] = None,
+    trust: bool = False,
+    dequantized: bool = False,
+    tolerance: Optional[float] = None,
+) -> Converted:
+    """Convert the model in `path` to the ONNX file `output`, batch 1, once both compute the same.
+
+    shapes: "1,3,32,32" or "name=1,3,32,32" for each input where the file does not say; samples: .npy or .npz of real
+    inputs to compare on, not random ones; trust: the file may run code of its own; dequantized: take an int8
+    .tflite as the float model it came from; tolerance: largest difference, of an output's largest value.
+    Raises `UserError`, also where the difference is larger; nothing is written then.
+    """
+    kind = kind_of(path)
+    if not MIN_OPSET <= opset <= MAX_OPSET:
+        raise UserError(f"--opset {opset}: choose {MIN_OPSET} to {MAX_OPSET}")
+    if tolerance is None:
+        tolerance = DEQUANTIZED_TOLERANCE if dequantized else TOLERANCE
+    if kind == "sklearn" and not trust:
+        raise UserError(
+            f"{path}: a pickle runs whatever code is in it when it is read; "
+            "if you made it or trust who did: --trust-pickle"
+        )
+    if dequantized and samples is None:
+        raise UserError(
+            f"{path}: an int8 model is right only for inputs of the range that it was made for: --dequantize needs "
+            "some to compare on: --samples calib.npy"
+        )
+    if samples is not None and not Path(samples).is_file():
+        raise UserError(f"{samples}: no such file; give samples as .npy (.npz for several inputs)")
+    settings = {
+        "opset": opset,
+        "shapes": parse_shapes(shapes),
+        "signature": signature,
+        "samples": str(Path(samples).resolve()) if samples is not None else None,
+        "count": SAMPLES,
+        "trust": trust,
+    }
+    python = python_for(kind, python)
+    with tempfile.TemporaryDirectory(prefix="onnx_from_") as name:
+        folder = Path(name)
+        run_framework(kind, path, folder, settings, python)
+        model = _finish(folder / "raw.onnx", path, kind, dequantized)
+        with np.load(folder / "samples.npz") as arrays:
+            inputs = [arrays[f"in{i}"] for i in range(sum(key.startswith("in") for key in arrays.files))]
+            outputs = [arrays[f"out{i}"] for i in range(len(arrays.files) - len(inputs))]
+    feeds = feeds_of(model, inputs)
+    rows = iter(range(len(feeds)))
+    sizes = [int(np.prod(shape)) for _, shape, _ in outputs_of(model)] + [0] * len(outputs)
+
+    def source(_: Dict[str, np.ndarray]) -> List[np.ndarray]:
+        row = next(rows)
+        return [_both_classes(array[row], size) for array, size in zip(outputs, sizes)]
+
+    found = differences(model, source, feeds, path)
+    require_equal(found, tolerance, path)
+    save_model(model, output)
+    return Converted(model, kind, python, found)
+
+
+def _both_classes(score: np.ndarray, size: int) -> np.ndarray:
+    """scikit-learn's decision function of two classes is one score; ONNX may give minus it, and it."""
+    return np.concatenate([-score.ravel(), score.ravel()]) if size == 2 and score.size == 1 else score
+
+
+def _finish(raw: Path, path: str | os.PathLike, kind: str, dequantized: bool) -> onnx.ModelProto:
+    """What the framework's converter wrote, with standard operators, in float, checked."""
+    model = onnx.load(str(raw))
+    if kind == "sklearn":
+        standardize(model, path)
+    if is_quantized(model):
+        if not dequantized:
+            raise UserError(
+                f"{path}: is quantized, with scales that the kernels do not have; give the float model, or take this "
+                "one as the float model it stands for and quantize again: --dequantize"
+            )
+        dequantize(model, path)
+    elif dequantized:
+        raise UserError(f"{path}: is not quantized; leave --dequantize out")
+    finished = raw.with_name("finished.onnx")
+    finished.write_bytes(model.SerializeToString())
+    try:
+        return load_model(finished)
+    except UserError as error:
+        raise UserError(str(error).replace(str(finished), str(path)))
+
+
+def parse_shapes(texts: Sequence[str]) -> Dict[str, List[int]]:
+    """{input name: shape} of "1,3,32,32" (named input0, input1, ...) or "name=1,3,32,32"."""
+    shapes: Dict[str, List[int]] = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        try:
+            shape = [int(size) for size in sizes.split(",")]
+        except ValueError:
+            shape = []
+        if not shape or min(shape) < 1:
+            raise UserError(f"--shape {text}: give whole numbers, batch first: --shape 1,3,32,32 or NAME=1,3,32,32")
+        shapes[name or f"input{len(shapes)}"] = shape
+    return shapes
+
+
+def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLike) -> List[str]:
+    """The lines the script prints."""
+
+    def ports(values: Sequence[Tuple]) -> str:
+        return ", ".join(f"'{shown(name)}' {dtype}{list(shape)}" for name, shape, dtype in values)
+
+    model = result.model
+    lines = [
+        f"{KINDS[result.kind].text} {path} -> {output} (opset {opset_of(model)}, {len(model.graph.node)} operators)",
+        f"inputs: {ports(inputs_of(model))}",
+        f"outputs: {ports(outputs_of(model))}",
+    ]
+    return lines + [f"largest difference to the source: {difference}" for difference in result.differences]

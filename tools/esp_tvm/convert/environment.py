@@ -1,0 +1,131 @@
+"""The Python that has a framework: named by the user, made by scripts/example_env.sh, or the one that runs this."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+from ..errors import UserError
+from ..naming import one_line
+
+REPO = Path(__file__).resolve().parents[3]
+WORKER = Path(__file__).with_name("framework.py")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model: how messages call it, the modules that convert it, the environment that has them."""
+
+    text: str
+    modules: Tuple[str, ...]
+    environment: str
+
+
+KINDS: Dict[str, Kind] = {
+    "keras": Kind("Keras", ("tensorflow", "tf2onnx"), "tensorflow"),
+    "saved_model": Kind("SavedModel", ("tensorflow", "tf2onnx"), "tensorflow"),
+    "tflite": Kind("TensorFlow Lite", ("tensorflow", "tf2onnx"), "tensorflow"),
+    "torchscript": Kind("TorchScript", ("torch", "onnx"), "pytorch"),
+    "torch_export": Kind("torch.export", ("torch", "onnx", "onnxscript"), "pytorch"),
+    "sklearn": Kind("scikit-learn", ("sklearn", "skl2onnx", "joblib"), "sklearn"),
+}
+_SUFFIXES = {
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".keras": "keras",
+    ".tflite": "tflite",
+    ".pt": "torchscript",
+    ".pth": "torchscript",
+    ".ts": "torchscript",
+    ".pt2": "torch_export",
+    ".pkl": "sklearn",
+    ".pickle": "sklearn",
+    ".joblib": "sklearn",
+}
+
+
+def kind_of(path: str | os.PathLike) -> str:
+    """The key in `KINDS` of the model in `path`, by its suffix; a folder must be a SavedModel."""
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file; give the model to convert")
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return "saved_model"
+        raise UserError(f"{path}: is a folder without saved_model.pb; give a SavedModel's folder or a model file")
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        raise UserError(f"{path}: is ONNX already; go on with: make preprocess MODEL={path}")
+    if suffix not in _SUFFIXES:
+        raise UserError(
+            f"{path}: no known kind of model ('{one_line(suffix, 20)}'); known are {', '.join(_SUFFIXES)} and a "
+            "SavedModel's folder"
+        )
+    return _SUFFIXES[suffix]
+
+
+def python_for(kind: str, given: Optional[str] = None) -> str:
+    """The Python to convert a model of `kind` with; `UserError` with the way to install what is missing."""
+    needs = KINDS[kind]
+    made = REPO / "build" / "env" / needs.environment
+    ours = [str(made / "bin" / "python")] if (made / "installed").exists() else []
+    candidates = [given] if given else [*ours, sys.executable]
+    for python in candidates:
+        missing = _missing(python, needs.modules)
+        if not missing:
+            return python
+    where = given or "this Python"
+    raise UserError(
+        f"{where} has no {' and no '.join(missing)}, which a {needs.text} model needs; install them with: "
+        f"scripts/example_env.sh {needs.environment}, or name a Python that has them: --python /path/to/python"
+    )
+
+
+def _clean_environment() -> Dict[str, str]:
+    """Without this project's own paths, which are for another Python."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+
+
+def _missing(python: str, modules: Tuple[str, ...]) -> List[str]:
+    """Which of `modules` this Python does not have; none is imported."""
+    code = "import importlib.util as u, sys; print(*[m for m in sys.argv[1:] if not u.find_spec(m)])"
+    try:
+        done = subprocess.run(
+            [python, "-c", code, *modules], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_clean_environment()
+        )
+    except OSError as error:
+        raise UserError(f"--python {python}: cannot be started ({error.strerror})")
+    if done.returncode:
+        raise UserError(f"--python {python}: is not a Python that works")
+    return done.stdout.decode("utf-8", "replace").split()
+
+
+def run_framework(kind: str, path: str | os.PathLike, folder: Path, settings: Dict, python: str) -> None:
+    """Let framework.py write raw.onnx and samples.npz of `path` into `folder`; `UserError` when it can't."""
+    path = Path(path)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [python, "-W", "ignore", str(WORKER), kind, str(path.resolve()), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_clean_environment(),
+        )
+        process.communicate(json.dumps(settings).encode())
+        log.seek(0)
+        said = log.read().decode("utf-8", "replace")
+    complaint = folder / "error.txt"
+    if complaint.exists():
+        raise UserError(one_line(complaint.read_text("utf-8").replace(str(path.resolve()), str(path))))
+    if process.returncode or not (folder / "samples.npz").exists() or not (folder / "raw.onnx").exists():
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        last = one_line(lines[-1], 240) if lines else f"exit code {process.returncode}"
+        kept = Path(tempfile.mkdtemp(prefix="onnx_from_")) / "log.txt"
+        kept.write_text(said, "utf-8")
+        raise UserError(f"{path}: {' and '.join(KINDS[kind].modules)} failed: {last} (all they said: {kept})")

@@ -1,0 +1,322 @@
+"""Runs in the environment that has a framework: converts one model to ONNX, and computes what it gives on samples.
+
+    python framework.py KIND MODEL FOLDER      with the other settings as JSON on stdin
+
+Writes FOLDER/raw.onnx and FOLDER/samples.npz: in<i> and out<i> [N, *shape] of every input and output, in their order.
+A complaint is one line in FOLDER/error.txt and exit code 2. Nothing of the package can be imported here: this Python
+may be any from 3.8 on, with any NumPy.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+SEED = 11
+
+
+class Complaint(Exception):
+    """One line for the user."""
+
+
+def concrete(shape, what):
+    """`shape` with a batch of 1; every other axis must have a size."""
+    shape = [None if size is None or int(size) < 1 else int(size) for size in shape]
+    shape[:1] = [1] * len(shape[:1])
+    if None in shape:
+        raise Complaint(f"{what} has the shape {shape}, not all of it fixed; build the model with a fixed input shape")
+    return shape
+
+
+def samples_for(ports, settings):
+    """{name: [N, *shape]} for `ports` [(name, shape, dtype)]: the caller's samples, else random ones."""
+    given = settings.get("samples")
+    if given:
+        arrays = np.load(given)
+        keys = list(arrays.files) if hasattr(arrays, "files") else None
+        if keys is None:
+            arrays = {ports[0][0]: arrays}
+        elif len(keys) == 1 == len(ports):
+            arrays = {ports[0][0]: arrays[keys[0]]}
+        result = {}
+        for name, shape, dtype in ports:
+            if name not in arrays:
+                raise Complaint(f"{given} has no array '{name}', an input of the model")
+            array = np.asarray(arrays[name])[: settings["count"]].astype(dtype)
+            if array.size == 0 or array[0].size != int(np.prod(shape)):
+                raise Complaint(f"{given} holds samples of shape {list(array.shape[1:])}, input '{name}' is {shape}")
+            result[name] = array.reshape(-1, *shape)
+        return result
+    random = np.random.RandomState(SEED)
+    # The first sample is zero, which shows the biases alone; small values leave a softmax unsaturated.
+    scales = np.resize([0.0, 0.1, 0.3, 1.0], settings["count"])
+    result = {}
+    for name, shape, dtype in ports:
+        size = (settings["count"], *shape)
+        if np.dtype(dtype).kind == "f":
+            values = random.standard_normal(size) * scales.reshape(-1, *[1] * len(shape))
+        else:
+            values = random.randint(0, 2, size)
+        result[name] = values.astype(dtype)
+    return result
+
+
+def write(folder, ports, samples, run):
+    """Run the source model on each sample ({name: one sample} -> list of outputs) and write samples.npz."""
+    names = [name for name, _, _ in ports]
+    count = len(samples[names[0]])
+    outputs = [[np.asarray(o) for o in run({name: samples[name][i] for name in names})] for i in range(count)]
+    arrays = {f"in{i}": samples[name] for i, name in enumerate(names)}
+    arrays.update({f"out{i}": np.stack([row[i] for row in outputs]) for i in range(len(outputs[0]))})
+    np.savez(str(folder / "samples.npz"), **arrays)
+
+
+# --- TensorFlow -------------------------------------------------------------------------------------------
+
+
+def tensorflow():
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    import logging
+
+    logging.disable(logging.WARNING)
+    return tf
+
+
+def keras(path, folder, settings):
+    """.h5 and .keras."""
+    tf = tensorflow()
+    import tf2onnx
+
+    if path.endswith(".h5") and not settings["trust"]:
+        refuse_lambda(path)
+    model = tf.keras.models.load_model(path, compile=False)
+    ports = [
+        (t.name.split(":")[0], concrete(t.shape, f"input '{t.name}'"), t.dtype.as_numpy_dtype) for t in model.inputs
+    ]
+    signature = [tf.TensorSpec(shape, dtype, name=name) for name, shape, dtype in ports]
+    tf2onnx.convert.from_keras(model, signature, opset=settings["opset"], output_path=str(folder / "raw.onnx"))
+
+    def run(sample):
+        result = model([tf.constant(sample[name]) for name, _, _ in ports], training=False)
+        result = list(result.values()) if isinstance(result, dict) else result
+        return [r.numpy() for r in (result if isinstance(result, (list, tuple)) else [result])]
+
+    write(folder, ports, samples_for(ports, settings), run)
+
+
+def refuse_lambda(path):
+    """Lambda layers are stored as Python code, which runs; in .keras files Keras refuses them itself."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        config = file.attrs.get("model_config", "")
+    text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
+    if not text:
+        raise Complaint(f"{path} holds weights without a network; build the model in Python and save all of it")
+    if '"Lambda"' in text:
+        raise Complaint(
+            f"{path} has a Lambda layer, which is Python code that runs when the file is read; if you trust it: "
+            "--trust-pickle"
+        )
+
+
+def saved_model(path, folder, settings):
+    """A SavedModel's folder; the signature serving_default, or the only one."""
+    tf = tensorflow()
+    import tf2onnx
+
+    loaded = tf.saved_model.load(path)
+    names = [name for name in loaded.signatures if name != "__saved_model_init_op"]
+    wanted = settings.get("signature") or (
+        "serving_default" if "serving_default" in names else names[0] if names else ""
+    )
+    if wanted not in names:
+        raise Complaint(
+            f"{path} has no signature '{wanted}' (it has: {', '.join(names) or 'none'}); name it: --signature"
+        )
+    function = loaded.signatures[wanted]
+    specs = function.structured_input_signature[1]
+    ports = [
+        (name, concrete(settings["shapes"].get(name) or spec.shape, f"input '{name}'"), spec.dtype.as_numpy_dtype)
+        for name, spec in specs.items()
+    ]
+
+    def fixed(*values):
+        return function(**{name: value for (name, _, _), value in zip(ports, values)})
+
+    signature = [tf.TensorSpec(shape, dtype, name=name) for name, shape, dtype in ports]
+    fixed = tf.function(fixed, input_signature=signature)
+    tf2onnx.convert.from_function(fixed, signature, opset=settings["opset"], output_path=str(folder / "raw.onnx"))
+
+    def run(sample):
+        result = function(**{name: tf.constant(sample[name]) for name, _, _ in ports})
+        return [result[name].numpy() for name in sorted(result)]
+
+    write(folder, ports, samples_for(ports, settings), run)
+
+
+def tflite(path, folder, settings):
+    """A .tflite; quantized ones are told from float ones by the dequantizing step that follows."""
+    tf = tensorflow()
+    import tf2onnx
+
+    interpreter = tf.lite.Interpreter(path, num_threads=1)
+    interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    ports = [(i["name"], concrete(i["shape"], f"input '{i['name']}'"), i["dtype"]) for i in inputs]
+    tf2onnx.convert.from_tflite(path, opset=settings["opset"], output_path=str(folder / "raw.onnx"))
+
+    def quantization(detail):
+        """(scale, zero point) of an int8 port; None of a float one."""
+        scale, zero = detail["quantization"]
+        return (scale, zero) if np.dtype(detail["dtype"]).kind != "f" and scale else None
+
+    def run(sample):
+        for detail in inputs:
+            value, q = sample[detail["name"]], quantization(detail)
+            if q:
+                limits = np.iinfo(detail["dtype"])
+                value = np.clip(np.round(value / q[0]) + q[1], limits.min, limits.max)
+            interpreter.set_tensor(detail["index"], value.astype(detail["dtype"]))
+        interpreter.invoke()
+        values = []
+        for detail in outputs:
+            value, q = interpreter.get_tensor(detail["index"]), quantization(detail)
+            values.append((value.astype(np.float32) - q[1]) * np.float32(q[0]) if q else value)
+        return values
+
+    # The converted model takes and gives floats where this one has int8 with a scale.
+    floats = [(name, shape, np.float32 if quantization(d) else dtype) for (name, shape, dtype), d in zip(ports, inputs)]
+    samples = samples_for(floats, settings)
+    write(folder, floats, samples, run)
+
+
+# --- PyTorch ----------------------------------------------------------------------------------------------
+
+
+def torchscript(path, folder, settings):
+    """What torch.jit.save wrote; its input shapes are not in the file."""
+    import torch
+
+    try:
+        model = torch.jit.load(path, map_location="cpu").eval()
+    except RuntimeError:
+        raise Complaint(
+            f"{path} is not TorchScript; a state_dict or a pickled module has no network of its own: load it "
+            "in Python and call torch.onnx.export(model, (example,), 'model.onnx', dynamo=False, opset_version=13)"
+        )
+    shapes = settings["shapes"]
+    if not shapes:
+        raise Complaint(
+            "TorchScript does not say the shape of its input; give it: --shape 1,3,32,32 (once for each input)"
+        )
+    ports = [(name, shape, np.float32) for name, shape in shapes.items()]
+    samples = samples_for(ports, settings)
+    example = tuple(torch.from_numpy(samples[name][0]) for name in shapes)
+    export(torch, model, example, folder, settings, list(shapes), dynamo=False)
+
+    def run(sample):
+        with torch.no_grad():
+            return flat(torch, model(*[torch.from_numpy(sample[name]) for name in shapes]))
+
+    write(folder, ports, samples, run)
+
+
+def torch_export(path, folder, settings):
+    """What torch.export.save wrote (.pt2)."""
+    import torch
+
+    program = torch.export.load(path)
+    example = program.example_inputs
+    if not example or example[1]:
+        raise Complaint(f"{path} was saved without example inputs, or with named ones; export it with positional ones")
+    ports = [(f"input{i}", list(t.shape), str(t.dtype).replace("torch.", "")) for i, t in enumerate(example[0])]
+    samples = samples_for(ports, settings)
+    export(torch, program, example[0], folder, settings, [name for name, _, _ in ports], dynamo=True)
+    model = program.module()
+
+    def run(sample):
+        with torch.no_grad():
+            return flat(torch, model(*[torch.from_numpy(sample[name]) for name, _, _ in ports]))
+
+    write(folder, ports, samples, run)
+
+
+def export(torch, model, example, folder, settings, names, dynamo):
+    options = {"dynamo": True, "external_data": False, "verbose": False} if dynamo else {"dynamo": False}
+    torch.onnx.export(
+        model, example, str(folder / "raw.onnx"), opset_version=settings["opset"], input_names=names, **options
+    )
+
+
+def flat(torch, result):
+    """The tensors of a result of tuples, lists and dicts."""
+    if isinstance(result, torch.Tensor):
+        return [result.numpy()]
+    return [a for part in (result.values() if isinstance(result, dict) else result) for a in flat(torch, part)]
+
+
+# --- scikit-learn -----------------------------------------------------------------------------------------
+
+
+def sklearn(path, folder, settings):
+    """A pickled or joblib-dumped estimator; reading it runs the code in it, the caller has asked for that."""
+    import joblib
+    from skl2onnx import to_onnx
+
+    model = joblib.load(path)
+    if not hasattr(model, "predict"):
+        raise Complaint(f"{path} holds a {type(model).__name__}, not a fitted estimator with a predict method")
+    if not hasattr(model, "n_features_in_"):
+        raise Complaint(f"{path}: the {type(model).__name__} does not say how many features it takes; is it fitted?")
+    ports = [("features", [1, int(model.n_features_in_)], np.float32)]
+    samples = samples_for(ports, settings)
+    classifier = hasattr(model, "classes_")
+    probabilities = classifier and hasattr(model, "predict_proba")
+    export = {"target_opset": {"": settings["opset"], "ai.onnx.ml": 1}}
+    example = samples["features"][0]
+    try:
+        onnx_model = to_onnx(model, example, options={"zipmap": False} if classifier else None, **export)
+    except NameError:
+        # Some classifiers have no such option, and no map that it would leave out.
+        onnx_model = to_onnx(model, example, **export)
+    onnx_model.graph.input[0].name, old = "features", onnx_model.graph.input[0].name
+    for node in onnx_model.graph.node:
+        for i, name in enumerate(node.input):
+            if name == old:
+                node.input[i] = "features"
+    (folder / "raw.onnx").write_bytes(onnx_model.SerializeToString())
+
+    def run(sample):
+        x = sample["features"]
+        if probabilities:
+            return [model.predict_proba(x).astype(np.float32)]
+        if classifier:
+            return [model.decision_function(x).astype(np.float32)]
+        return [np.asarray(model.predict(x), np.float32).reshape(1, -1)]
+
+    write(folder, ports, samples, run)
+
+
+KINDS = {f.__name__: f for f in (keras, saved_model, tflite, torchscript, torch_export, sklearn)}
+
+
+def main():
+    kind, path, folder = sys.argv[1:]
+    folder = Path(folder)
+    try:
+        KINDS[kind](path, folder, json.load(sys.stdin))
+    except Complaint as complaint:
+        (folder / "error.txt").write_text(str(complaint), encoding="utf-8")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
