@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
 from .convert.lower import TARGET_OPSET, is_new_element, lower
+from .convert.qoperator import to_qdq
 from .errors import UserError
 from .naming import one_line, shown
 
@@ -53,6 +54,7 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     model = _read(path)
     _load_external_data(model, path)
     lower(model, path)
+    to_qdq(model, path)
     _check_operators(model, path)
     _drop_initializers_from_inputs(model.graph)
     _put_right(model)

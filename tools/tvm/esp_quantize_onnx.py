@@ -29,7 +29,7 @@ def evaluate(args, result):
     samples = load_samples(args.evaluate, inputs_of(real))
     labels = load_labels(args.labels, min(len(array) for array in samples.values())) if args.labels else None
     judgement = judge(real, load_model(args.output_model), samples, labels)
-    layers = noise_by_layer(result.state, samples)
+    layers = noise_by_layer(result.state, samples) if result.state else []
     write_json(f"{args.output_model}.evaluation.json", judgement, layers)
     write_picture(f"{args.output_model}.evaluation.svg", layers)
     return lines(judgement, layers)
@@ -41,8 +41,8 @@ def main():
     parser.add_argument("--output_model", required=True, help="the quantized ONNX model to write")
     parser.add_argument(
         "--calibrate_dataset",
-        required=True,
-        help=".npy with N samples of the input; .npz or folder keyed by input name for several inputs",
+        help=".npy with N samples of the input; .npz or folder keyed by input name for several inputs (not needed for "
+        "a model that is quantized already)",
     )
     parser.add_argument(
         "--method", default="auto", help="auto (default), minmax, percentile, mse or entropy: scales of activations"

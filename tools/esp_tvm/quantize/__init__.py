@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import onnx
 
+from ..convert.qdq import is_qdq
+from ..convert.qoperator import refuse_dynamic
 from ..data import load_samples
 from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
@@ -49,7 +51,7 @@ class Quantized:
 def quantize_onnx(
     input_model: str | os.PathLike,
     output_model: str | os.PathLike,
-    calibrate_dataset: str | os.PathLike,
+    calibrate_dataset: Optional[str | os.PathLike],
     per_channel: bool = True,
     method: str = "auto",
     percentile: float = 99.99,
@@ -57,9 +59,11 @@ def quantize_onnx(
     fit: bool = True,
     centre: bool = True,
     correct_bias: bool = True,
-) -> Quantized:
+):
     """Quantize the float model in `input_model` on the samples in `calibrate_dataset`; write `output_model`.
 
+    A model that is quantized already (QDQ or QOperator) is taken as it is or converted, see `foreign`; only then may
+    `calibrate_dataset` be None.
     per_channel: one weight exponent per output channel instead of one per layer
     method: how exponents of activations are chosen, one of `METHODS`; auto: by their effect on the outputs
     percentile: the share of values (in percent) that `method="percentile"` covers
@@ -73,9 +77,15 @@ def quantize_onnx(
     if not 0.0 < percentile <= 100.0:
         raise UserError(f"percentile {percentile}: give a number above 0, at most 100")
     model = load_model(input_model)
-    samples = load_samples(calibrate_dataset, inputs_of(model))
+    refuse_dynamic(model, input_model)
+    samples = load_samples(calibrate_dataset, inputs_of(model)) if calibrate_dataset else None
     passes = Passes(per_channel, method, percentile, equalize, centre, correct_bias, fit)
-    result = quantize_model(model, samples, passes, input_model)
+    if is_qdq(model):
+        result = adopt(model, samples, passes, input_model)
+    elif samples is None:
+        raise UserError(f"{input_model}: is a float model; give samples of its input with --calibrate_dataset")
+    else:
+        result = quantize_model(model, samples, passes, input_model)
     save_model(result.model, output_model)
     return result
 
@@ -85,7 +95,7 @@ def quantize_model(
 ) -> Quantized:
     """The same for a loaded model and samples {input: [N, *shape]}."""
     passes = passes or Passes()
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
+    if is_qdq(model):
         raise UserError(f"{path}: is quantized already; give the float model")
     network = read_network(model)
     if not any(layer.rule for layer in network.layers):
@@ -96,5 +106,8 @@ def quantize_model(
     noise = measure(state.network, state.exponents, state.weights, choose_samples(network, samples, 256))
     return Quantized(quantized, state.network, state.exponents, state.weights, noise, state.effects)
 
+
+# Behind what it uses of this module.
+from .foreign import adopt  # noqa: E402
 
 __all__ = ["METHODS", "Passes", "Quantized", "quantize_model", "quantize_onnx"]

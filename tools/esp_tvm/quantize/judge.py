@@ -43,13 +43,27 @@ def without_softmax(model: onnx.ModelProto) -> onnx.ModelProto:
         for name in node.input:
             users[name] = users.get(name, 0) + 1
     for value in graph.output:
-        index = next((i for i, n in enumerate(graph.node) if value.name in n.output), None)
-        if index is None or graph.node[index].op_type != "Softmax" or users.get(value.name):
+        chain = _made_by(graph, value.name, ("DequantizeLinear", "QuantizeLinear", "Softmax"))
+        chain = chain or _made_by(graph, value.name, ("Softmax",))
+        if not chain or users.get(value.name) or any(users[graph.node[i].output[0]] != 1 for i in chain[1:]):
             continue
         # Softmax keeps shape and type: only the name changes.
-        value.name = graph.node[index].input[0]
-        del graph.node[index]
+        value.name = graph.node[chain[-1]].input[0]
+        for index in sorted(chain, reverse=True):
+            del graph.node[index]
     return copy
+
+
+def _made_by(graph: onnx.GraphProto, name: str, kinds: Sequence[str]) -> List[int]:
+    """Indices of the nodes of these kinds, the last first, that make a tensor; none where others make it."""
+    chain: List[int] = []
+    for kind in kinds:
+        index = next((i for i, node in enumerate(graph.node) if name in node.output), None)
+        if index is None or graph.node[index].op_type != kind:
+            return []
+        chain.append(index)
+        name = graph.node[index].input[0]
+    return chain
 
 
 def exact_runner(model: onnx.ModelProto) -> Callable[[Dict[str, np.ndarray]], List[np.ndarray]]:

@@ -169,7 +169,7 @@ def exponent_of(scale: relay.Expr) -> np.ndarray:
     mantissas, exponents = np.frexp(values)
     if not np.all(mantissas == 0.5):
         odd = values[mantissas != 0.5].flat[0]
-        raise Refusal(f"the scale {odd:.6g} is not a power of two")
+        raise Refusal(f"the scale {odd:.6g} is not a power of two (esp_quantize_onnx.py converts such models)")
     exponents = exponents.astype(np.int64) - 1
     if np.any(np.abs(exponents) > MAX_EXPONENT):
         raise Refusal(f"the scale {values.flat[0]:.3g} lies outside 2^-{MAX_EXPONENT} to 2^{MAX_EXPONENT}")

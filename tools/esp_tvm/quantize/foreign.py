@@ -1,0 +1,304 @@
+"""Models that other tools quantized: taken as they are where all scales are powers of two, converted otherwise.
+
+Converted means: the weights as the floats that their integers stand for, and exponents from samples as for a float
+model; without samples the exponents that cover the ranges that the model had. What that loses is measured against the
+model as it was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+import onnx
+
+from ..convert.qdq import (
+    OURS,
+    Qdq,
+    Scale,
+    bring_into_form,
+    quantized_exponent,
+    strip,
+    target_exponents,
+    why_not_as_it_is,
+)
+from ..errors import UserError
+from ..model import inputs_of, run_session, session
+from ..naming import shown
+from .auto import Passes, State
+from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of, with_outputs
+from .graph import Network, describe_layer, read_network
+from .judge import judge
+from .rules import INPUT, RULES, Facts
+from .weights import Weights, quantize_weights, quantized, weight_exponents
+from .write import write_qdq
+
+# Random inputs that a loss is stated on where there are no samples.
+RANDOM_SAMPLES = 32
+
+
+@dataclass
+class Adopted:
+    """model: in our form; notes: what was done, for people; state: None where the model was taken as it is."""
+
+    model: onnx.ModelProto
+    notes: List[str] = field(default_factory=list)
+    state: Optional[State] = None
+
+    def table(self) -> str:
+        """The lines people read."""
+        return "\n".join(self.notes)
+
+
+def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path="model") -> Adopted:
+    """`model` (QDQ, from `load_model`) in our form; samples {input: [N, *shape]} for what it leaves open, or None."""
+    if model.producer_name == OURS:
+        raise UserError(f"{path}: is quantized already, by this tool; give the float model")
+    qdq = Qdq(model, path)
+    why = why_not_as_it_is(qdq)
+    if why is None:
+        return _taken(model, qdq, samples, passes)
+    real, scales = strip(qdq)
+    notes = [f"{path}: {why}: converted to power-of-two scales"]
+    if samples is not None:
+        from . import quantize_model
+
+        result = quantize_model(real, samples, passes, path)
+        notes += result.table().splitlines()
+        return _judged(Adopted(result.model, notes, result.state), model, real, samples, "the calibration samples")
+    network = read_network(real)
+    state = _from_ranges(network, scales, passes.per_channel, notes)
+    samples = random_samples(model, scales)
+    adopted = Adopted(write_qdq(state.network, state.exponents, state.weights), notes, state)
+    return _judged(adopted, model, real, samples, "random inputs in the range of the input's scale")
+
+
+def _judged(adopted: Adopted, given, real, samples: Dict, which: str) -> Adopted:
+    samples = {name: array[: min(len(array), 64)] for name, array in samples.items()}
+    ours, lost = judge(given, adopted.model, samples), judge(real, adopted.model, samples)
+    before = _noise_of_given(real, given, samples)
+    adopted.notes += [
+        f"loss, on {ours.samples} of {which}: the result differs from the given model by {ours.decibels:.1f} dB "
+        f"(signal to noise), same top-1 {ours.agreement * 100:.1f} %",
+        f"against the given model's own weights in float: the given model {before:.1f} dB, the result "
+        f"{lost.decibels:.1f} dB",
+    ]
+    return adopted
+
+
+def _noise_of_given(real: onnx.ModelProto, given: onnx.ModelProto, samples: Dict) -> float:
+    from .judge import without_softmax
+    from .report import Noise
+
+    noise, runs = Noise(), []
+    for model in (without_softmax(real), without_softmax(given)):
+        runs.append((session(model), [v.name for v in model.graph.output]))
+    for sample in samples_of(samples):
+        for a, b in zip(*(run_session(run, names, sample) for run, names in runs)):
+            noise.add(np.asarray(a, np.float32), np.asarray(b, np.float32))
+    return noise.decibels
+
+
+def random_samples(model: onnx.ModelProto, scales: Dict[str, Scale]) -> Dict[str, np.ndarray]:
+    """Uniform in the range that each input was quantized for; 0 to 1 where that is not known."""
+    random = np.random.RandomState(0)
+    made = {}
+    for name, shape, dtype in inputs_of(model):
+        low, high = scales[name].range if name in scales else (0.0, 1.0)
+        made[name] = random.uniform(low, high, (RANDOM_SAMPLES, *shape)).astype(dtype)
+    return made
+
+
+# --- exponents from ranges --------------------------------------------------------------------------------
+
+
+def _from_ranges(network: Network, scales: Dict[str, Scale], per_channel: bool, notes: List[str]) -> State:
+    """Exponents that cover the ranges that tensors had; layers without them stay float."""
+    known: Dict[str, int] = {}
+    for name in network.integers:
+        if name in scales:
+            exponent = covering_exponent(*scales[name].range)
+            root = network.root(name)
+            known[root] = max(known.get(root, exponent), exponent)
+    for layer in network.layers:
+        if layer.rule is not None and isinstance(layer.rule.exponent, int):
+            known.setdefault(network.root(layer.output), layer.rule.exponent)
+    for layer in network.layers:
+        needed = [n for n in [*layer.inputs, layer.output] if n in network.integers]
+        missing = [n for n in needed if network.root(n) not in known]
+        if layer.rule is not None and missing:
+            layer.rule, layer.why = None, "the given model has no scale for it; give --calibrate_dataset"
+            notes.append(f"stays float: {describe_layer(network, layer)} ({layer.op_type}): {layer.why}")
+    touched = {n for layer in network.layers if layer.rule is not None for n in [*layer.inputs, layer.output]}
+    network.integers = [name for name in network.integers if name in touched and network.root(name) in known]
+    exponents = {name: known[network.root(name)] for name in network.integers}
+    if not exponents:
+        raise UserError("nothing in this model has a scale that an integer kernel could use; give --calibrate_dataset")
+    weights: Dict[str, Weights] = {}
+    for layer in network.layers:
+        if layer.rule is not None and layer.weights is not None:
+            e_x = exponents[layer.inputs[0]]
+            label = describe_layer(network, layer)
+            weights[layer.output] = quantize_weights(layer.weights, layer.bias, e_x, per_channel, label)
+    return State(network, exponents, weights)
+
+
+# --- taken as it is, and completed ------------------------------------------------------------------------
+
+
+def _taken(model: onnx.ModelProto, qdq: Qdq, samples: Optional[Dict], passes: Passes) -> Adopted:
+    notes = ["all scales are powers of two: exponents and weights are taken as they are"]
+    bring_into_form(qdq)
+    open_ends = _open_ends(qdq)
+    if open_ends and samples is None:
+        listed = ", ".join(f"'{shown(name, 40)}'" for name in open_ends[:5]) + (", ..." if len(open_ends) > 5 else "")
+        notes.append(
+            f"no scale for {len(open_ends)} tensor(s) ({listed}): what reads or makes them stays float; "
+            "give --calibrate_dataset to have them completed"
+        )
+    if open_ends and samples is not None:
+        _quantize_weights(qdq, passes.per_channel)
+        exponents = _calibrated(qdq, open_ends, samples, passes)
+        for name in open_ends:
+            _complete(qdq, name, exponents[name])
+            notes.append(f"completed: tensor '{shown(name, 40)}' at 2^{exponents[name]}")
+        bring_into_form(qdq)
+    made = qdq.finished()
+    made.producer_name = OURS
+    ours = judge(model, made, samples) if samples is not None else None
+    if ours is not None:
+        notes.append(f"against the given model on {ours.samples} samples: {ours.decibels:.1f} dB")
+    return Adopted(made, notes)
+
+
+_FUSED_BEHIND = ("Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "ConvTranspose")
+
+
+def _facts(qdq: Qdq) -> Facts:
+    inferred = onnx.shape_inference.infer_shapes(qdq.finished(), data_prop=True).graph
+    shapes = {name: value.shape for name, value in qdq.constants.items()}
+    for value in [*inferred.input, *inferred.value_info, *inferred.output]:
+        shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+    # To the rules quantized weights are constants.
+    constants = dict(qdq.constants)
+    for node in qdq.dequantized_constants():
+        values = qdq.constants[node.input[0]]
+        constants[node.output[0]] = values.astype(np.float32)
+        shapes[node.output[0]] = values.shape
+    return Facts(constants, shapes)
+
+
+def _open_ends(qdq: Qdq) -> List[str]:
+    """Float tensors that operators with an integer rule read or make, in order; not those inside of one kernel."""
+    facts = _facts(qdq)
+    floats = {v.name for v in qdq.graph.input if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    found: List[str] = []
+
+    def note(name: str) -> None:
+        if name not in found and quantized_exponent(qdq, name) is None and not target_exponents(qdq, name):
+            found.append(name)
+
+    inner = set()
+    for node in qdq.nodes:
+        rule = RULES.get(node.op_type)
+        if rule is None or (rule.check and rule.check(facts, node)) or rule.exponent == INPUT:
+            continue
+        for name in node.input[:2]:
+            produced = qdq.producer(name)
+            if name and name not in facts.constants and name not in inner and (produced is not None or name in floats):
+                note(name)
+        end = _end(qdq, node)
+        inner.update(_between(qdq, node, end))
+        if rule.kind == "compare" or (rule.kind == "softmax" and end in qdq.outputs):
+            continue
+        note(end)
+    return [name for name in found if name not in inner]
+
+
+def _end(qdq: Qdq, node: onnx.NodeProto) -> str:
+    """The tensor behind what a kernel fuses: an added bias, relu and clip."""
+    end = node.output[0]
+    if node.op_type not in _FUSED_BEHIND:
+        return end
+    for kinds in (("Add",) if node.op_type == "MatMul" else (), ("Relu",), ("Clip",)):
+        users = qdq.users(end)
+        if len(users) != 1 or end in qdq.outputs or users[0].op_type not in kinds:
+            continue
+        if users[0].op_type == "Add":
+            other = next(name for name in users[0].input if name != end)
+            made = qdq.producer(other)
+            if other not in qdq.constants and (made is None or made.input[0] not in qdq.constants):
+                continue
+        end = users[0].output[0]
+    return end
+
+
+def _between(qdq: Qdq, node: onnx.NodeProto, end: str) -> List[str]:
+    names, name = [], node.output[0]
+    while name != end:
+        names.append(name)
+        name = qdq.users(name)[0].output[0]
+    return names
+
+
+def _quantize_weights(qdq: Qdq, per_channel: bool) -> None:
+    """Weights that the given model left in float."""
+    for node in list(qdq.nodes):
+        values = qdq.constants.get(node.input[1]) if node.op_type in ("Conv", "Gemm", "MatMul") else None
+        if values is None or values.dtype != np.float32 or (node.op_type != "Conv" and values.ndim != 2):
+            continue
+        transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        axis = 0 if node.op_type == "Conv" or transposed else 1
+        rows = np.moveaxis(values, axis, 0)
+        exponents = weight_exponents(rows, per_channel)
+        whole = quantized(rows.reshape(len(rows), -1), exponents).reshape(rows.shape).astype(np.int8)
+        step = np.exp2(exponents.astype(np.float64)).astype(np.float32)
+        name = node.input[1]
+        inputs = [
+            qdq.constant(f"{name}_quantized", np.moveaxis(whole, 0, axis)),
+            qdq.constant(f"{name}_scale", step),
+            qdq.constant(f"{name}_zero_point", np.zeros(step.shape, np.int8)),
+        ]
+        real = qdq.fresh(f"{name}_dequantized")
+        qdq.node("DequantizeLinear", inputs, real, 0, axis=axis)
+        node.input[1] = real
+
+
+def _calibrated(qdq: Qdq, names: Sequence[str], samples: Dict, passes: Passes) -> Dict[str, int]:
+    given = {v.name for v in qdq.graph.input}
+    made = [name for name in names if name not in given]
+    run = session(with_outputs(qdq.finished(), made)) if made else None
+    histograms = {name: Histogram() for name in names}
+    for sample in samples_of(samples):
+        values = dict(zip(made, run_session(run, made, sample))) if run else {}
+        values.update((name, sample[name]) for name in names if name in given)
+        for name, value in values.items():
+            histograms[name].add(value)
+    chosen = {}
+    for name, histogram in histograms.items():
+        # What is clipped at an output is lost for good.
+        method = "minmax" if name in qdq.outputs else passes.local_method
+        chosen[name] = choose_exponent(histogram, method, passes.percentile)
+        maker = qdq.producer(name)
+        fixed = RULES[maker.op_type].exponent if maker is not None and maker.op_type in RULES else None
+        if isinstance(fixed, int):
+            chosen[name] = fixed
+    return chosen
+
+
+def _complete(qdq: Qdq, name: str, exponent: int) -> None:
+    """A pair behind a float tensor; all that read it read the pair's result."""
+    maker = qdq.producer(name)
+    if maker is None:
+        real = qdq.fresh(f"{name}_dequantized")
+        for user in qdq.users(name):
+            user.input[:] = [real if one == name else one for one in user.input]
+        qdq.pair(name, real, exponent, 0)
+        return
+    raw = qdq.fresh(f"{name}_float")
+    maker.output[:] = [raw if one == name else one for one in maker.output]
+    qdq.pair(raw, name, exponent, qdq.place(maker) + 1)
+
+
+__all__ = ["Adopted", "adopt", "random_samples"]
