@@ -1,4 +1,4 @@
-"""Pictures and camera frames to a model's input: the NumPy front end against its formulas, the generated C against it."""
+"""Pictures and camera frames to a model's input: NumPy against its formulas, the generated C against NumPy."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_pictures_of_many_formats_are_read_alike(tmp_path):
     assert gray.shape == (9, 13, 3) and (gray == gray[:, :, :1]).all()
     picture.convert("P").save(tmp_path / "palette.gif")
     assert image.read_picture(tmp_path / "palette.gif").shape == (9, 13, 3)
-    Image.fromarray((pixels[:, :, 0].astype(np.uint16) << 8)).save(tmp_path / "deep.png")
+    Image.fromarray(pixels[:, :, 0].astype(np.uint16) << 8).save(tmp_path / "deep.png")
     assert np.array_equal(image.read_picture(tmp_path / "deep.png")[:, :, 0], pixels[:, :, 0])
     picture.convert("RGBA").save(tmp_path / "alpha.png")
     assert np.array_equal(image.read_picture(tmp_path / "alpha.png"), pixels)

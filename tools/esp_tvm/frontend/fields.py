@@ -35,7 +35,8 @@ class Fields:
 
     def raw(self, key: str, default: Any = _MISSING) -> Any:
         """The value as YAML has it; without a default the key must be there."""
-        self._known.append(key)
+        if key not in self._known:
+            self._known.append(key)
         value = self._values.pop(key, _MISSING)
         if value is not _MISSING:
             return value
@@ -44,6 +45,8 @@ class Fields:
         return default
 
     def has(self, key: str) -> bool:
+        """Whether the file has `key`; a key that may be there is known from then on."""
+        self._known.append(key)
         return key in self._values
 
     def whole(self, key: str, low: int, high: int, default: Any = _MISSING) -> int:

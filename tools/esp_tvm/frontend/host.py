@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Dict, Sequence
@@ -102,6 +103,22 @@ class ImageProgram:
         return np.frombuffer(out, np.int8).reshape(len(frames), -1)
 
 
-def component_of(program: HostProgram) -> Path:
-    """The front end's folder in the project of `program`."""
-    return program.project / COMPONENT
+def defined_number(header: Path, name: str) -> int:
+    """The value of `#define name (value)` in a generated header."""
+    try:
+        text = header.read_text(encoding="utf-8")
+    except OSError:
+        raise UserError(f"{header}: is missing; export the project with tools/tvm/frontend.py")
+    match = re.search(rf"^#define {re.escape(name)} \(?(-?\d+)\)?$", text, re.MULTILINE)
+    if match is None:
+        raise UserError(f"{header}: does not define {name}; export the project again")
+    return int(match.group(1))
+
+
+def run_application(program: HostProgram, build: Path, data: bytes, options: Sequence[str] = ()) -> str:
+    """What the project's own main/app_main.c prints, compiled for this machine, with `data` on its stdin."""
+    component = program.project / COMPONENT
+    sources = [program.project / "main/app_main.c", *program.sources(), *sorted((component / "src").glob("*.c"))]
+    includes = [program.project / "main", component / "include", *program.include_folders()]
+    binary = compile_c(build / "application", sources, includes, False, options)
+    return run_program(binary, [], data).decode(errors="replace")

@@ -38,11 +38,14 @@ def emit_preprocess(spec: ImageSpec, exponent: int, layout: str) -> Dict[str, st
     camera = spec.camera
     if camera is None:
         raise UserError(f"{spec.label}: camera: is missing; state width, height and formats of the board's frames")
-    return {
+    files = {
         "CMakeLists.txt": c_text.cmake(["src/preprocess.c"]),
         "include/preprocess.h": _header(spec, camera, exponent, layout),
         "src/preprocess.c": _source(spec, camera, exponent, layout),
     }
+    if spec.labels:
+        files["include/labels.h"] = c_text.labels(_title(spec), spec.labels)
+    return files
 
 
 def _title(spec: ImageSpec) -> str:
@@ -255,7 +258,7 @@ def _direct_body(spec: ImageSpec, form: str) -> str:
 def _bilinear_tables(place) -> List[str]:
     """Starts and second weights; a source of one pixel has no second one, its weight stays 0."""
     lines = [
-        f"/* The first of two neighbours in the source, and the weight of the second in units of 2^-{BILINEAR_BITS}. */",
+        f"/* The first of two neighbours in the source; the weight of the second in units of 2^-{BILINEAR_BITS}. */",
         "typedef struct {",
         "    uint16_t start, second;",
         "} neighbours_t;",

@@ -38,6 +38,7 @@ class ImageSpec:
 
     width, height, layout: of the model's input. channels: RGB, BGR or gray, the order of mean and std
     resize, fit, pad: how a picture of another size gets there; pad is red, green, blue of the border
+    labels: names of the model's classes, empty where none are given
     """
 
     label: str
@@ -53,6 +54,7 @@ class ImageSpec:
     fit: str
     pad: Tuple[int, int, int]
     camera: Optional[Camera]
+    labels: Tuple[str, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -95,6 +97,7 @@ def load_image_spec(path: str | os.PathLike) -> ImageSpec:
         fit=fields.choice("fit", FIT, "stretch"),
         pad=_colour(fields),
         camera=_camera(fields),
+        labels=fields.words("labels") if fields.has("labels") else (),
     )
     fields.done()
     if not np.isfinite(spec.float_table()).all():

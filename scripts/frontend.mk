@@ -1,0 +1,13 @@
+# Pictures and sound: what makes a model's input, on this computer and on the board. Included by the Makefile.
+
+##@ Pictures and sound
+.PHONY: arrays frontend example-image example-keyword
+arrays: ## SPEC FILES CALIB: pictures or sounds as the model's inputs, into the .npy CALIB (docs/image-input.md)
+	@scripts/frontend.sh arrays
+
+frontend: ## MODEL CALIB SPEC SAMPLE TARGET APP: a project that takes camera frames or sound, into OUT/board/new_project
+	@scripts/frontend.sh frontend
+
+example-image: ## pictures of any format to a camera application in C, bytes and accuracy: examples/image_classification
+	@scripts/frontend.sh example-image
+

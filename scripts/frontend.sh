@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Front ends (docs/image-input.md, docs/audio-input.md) and the two examples that have one.
+#   scripts/frontend.sh arrays     SPEC FILES CALIB: pictures or sounds to the .npy CALIB
+#   scripts/frontend.sh frontend   MODEL CALIB SPEC SAMPLE TARGET APP OUT: OUT/board/new_project
+#   scripts/frontend.sh example-image|example-keyword
+#   scripts/frontend.sh lock       renew the lock files of the examples (needs uv)
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+need() { # variable what
+    [ -n "${!1:-}" ] || fail "$1 is not set; $2"
+}
+
+python() {
+    scripts/in-env.sh python "$@"
+}
+
+# Packages whose files are read, not imported: into a folder of their own, without what they depend on.
+packages() { # example folder
+    local lock=examples/$1/requirements.lock folder=$2 log=build/logs/packages-$1.log
+    local stamp=$folder.installed
+    if [ -f "$stamp" ] && cmp -s "$lock" "$stamp" && [ -d "$folder" ]; then return; fi
+    echo "== packages: $(grep -c '^[a-z].*==' "$lock") of $lock" >&2
+    rm -rf "$folder" "$stamp"
+    mkdir -p "$folder" "${log%/*}"
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
+        --prefer-binary --target "$folder" --requirement "$lock" >"$log" 2>&1 || {
+        grep -i '^ *error' "$log" | head -n 3 >&2 || true
+        fail "pip could not install $lock (all it said: $log); check the network and try again"
+    }
+    cp "$lock" "$stamp"
+}
+
+frontend() { # quantized model, out
+    echo "== front end"
+    python tools/tvm/frontend.py export --spec "$SPEC" --model "$1" --sample "$SAMPLE" \
+        --target_chip "${TARGET:-esp32s3}" --out_path "$2" ${APP:+--app "$APP"}
+    python tools/tvm/run_project.py --project "$2/new_project" --model "$2/model_board.onnx" \
+        --input "$2/input_board.npy"
+}
+
+# From the model to the project with its front end, in OUT.
+whole_way() {
+    MODEL=$MODEL CALIB=$CALIB OUT=$OUT scripts/pipeline.sh quantize
+    frontend "$OUT/model_quant.onnx" "$OUT/board"
+}
+
+case ${1:-} in
+    arrays)
+        need SPEC "name the YAML that describes the model's input"
+        need FILES "name the pictures or sounds, or folders of them"
+        need CALIB "name the .npy to write"
+        # FILES are several words on purpose.
+        # shellcheck disable=SC2086
+        python tools/tvm/frontend.py arrays --spec "$SPEC" --out "$CALIB" $FILES
+        ;;
+    frontend)
+        need MODEL "name the float model"
+        need CALIB "make it with 'make arrays'"
+        need SPEC "name the YAML that describes the model's input"
+        need SAMPLE "name a picture or a sound"
+        name=${MODEL##*/}
+        OUT=${OUT:-build/${name%.onnx}}
+        whole_way
+        ;;
+    example-image)
+        example=examples/image_classification
+        OUT=build/image_classification
+        MODEL=$example/model.onnx SPEC=$example/image.yaml CALIB=$OUT/calib.npy APP=$example/app
+        SAMPLE=$OUT/pictures/test/cat/000.png
+        scripts/setup.sh >/dev/null
+        packages image_classification "$OUT/packages"
+        echo "== pictures"
+        python $example/pictures.py --packages "$OUT/packages" --out "$OUT/pictures"
+        python tools/tvm/frontend.py arrays --spec $SPEC --out "$CALIB" "$OUT/pictures/train"/*/00?.*
+        whole_way
+        echo "== evaluate"
+        python $example/evaluate.py --project "$OUT/board/new_project" --pictures "$OUT/pictures/test"
+        ;;
+    lock)
+        command -v uv >/dev/null || fail "uv is not on PATH; install it with 'pip install uv'"
+        for example in image_classification keyword_spotting; do
+            { echo "# Made by scripts/frontend.sh lock; do not edit." &&
+                uv pip compile --quiet --upgrade --no-deps --python-version 3.8 \
+                    --python-platform x86_64-unknown-linux-gnu --generate-hashes --no-annotate --no-header \
+                    --no-emit-index-url --no-emit-find-links "examples/$example/requirements.txt"; } \
+                >"examples/$example/requirements.lock.new"
+            mv "examples/$example/requirements.lock.new" "examples/$example/requirements.lock"
+        done
+        ;;
+    *)
+        fail "say arrays, frontend, example-image, example-keyword or lock"
+        ;;
+esac
