@@ -122,7 +122,7 @@ def run_framework(kind: str, path: str | os.PathLike, folder: Path, settings: Di
         said = log.read().decode("utf-8", "replace")
     complaint = folder / "error.txt"
     if complaint.exists():
-        raise UserError(one_line(complaint.read_text("utf-8").replace(str(path.resolve()), str(path))))
+        raise UserError(one_line(complaint.read_text("utf-8").strip().replace(str(path.resolve()), str(path))))
     if process.returncode or not (folder / "samples.npz").exists() or not (folder / "raw.onnx").exists():
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         last = one_line(lines[-1], 240) if lines else f"exit code {process.returncode}"

@@ -50,7 +50,8 @@ def samples_for(ports, settings):
         return result
     random = np.random.RandomState(SEED)
     # The first sample is zero, which shows the biases alone; small values leave a softmax unsaturated.
-    scales = np.resize([0.0, 0.1, 0.3, 1.0], settings["count"])
+    scales = np.resize([0.1, 0.3, 1.0], settings["count"])
+    scales[0] = 0
     result = {}
     for name, shape, dtype in ports:
         size = (settings["count"], *shape)

@@ -1,0 +1,451 @@
+"""onnx_from.py: which kind a file is, what it needs, and that a conversion which lost something is an error.
+
+The frameworks themselves are tried where scripts/example_env.sh has installed them (make test-all).
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from small_models import model_of, random
+
+from esp_tvm.convert import convert as converting
+from esp_tvm.convert import environment, framework
+from esp_tvm.convert.check import differences, require_equal
+from esp_tvm.convert.convert import convert, parse_shapes, summary
+from esp_tvm.convert.dequantize import dequantize
+from esp_tvm.convert.environment import KINDS, kind_of, python_for
+from esp_tvm.convert.standard import standardize
+from esp_tvm.errors import UserError
+from esp_tvm.model import inputs_of, load_model, opset_of, session
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "tools/tvm/onnx_from.py"
+
+
+def complaint(function, *args, **options):
+    with pytest.raises(UserError) as error:
+        function(*args, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- which kind, which Python ---
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("a.h5", "keras"),
+        ("a.keras", "keras"),
+        ("a.tflite", "tflite"),
+        ("A.PT", "torchscript"),
+        ("a.pt2", "torch_export"),
+        ("a.pkl", "sklearn"),
+        ("a.joblib", "sklearn"),
+    ],
+)
+def test_kind_by_suffix(tmp_path, name, kind):
+    (tmp_path / name).write_bytes(b"x")
+    assert kind_of(tmp_path / name) == kind
+
+
+def test_kind_of_folders_and_what_is_none(tmp_path):
+    assert "no such file" in complaint(kind_of, tmp_path / "a.h5")
+    assert "saved_model.pb" in complaint(kind_of, tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"x")
+    assert kind_of(tmp_path) == "saved_model"
+    for name, said in (("a.onnx", "make preprocess"), ("a.bin", ".tflite")):
+        (tmp_path / name).write_bytes(b"x")
+        assert said in complaint(kind_of, tmp_path / name)
+
+
+def test_missing_framework_names_the_way_to_install_it(monkeypatch):
+    missing = environment.Kind("Fancy", ("json", "no_such_module_1", "no_such_module_2"), "sklearn")
+    monkeypatch.setitem(KINDS, "fancy", missing)
+    text = complaint(python_for, "fancy", sys.executable)
+    assert "no no_such_module_1 and no no_such_module_2" in text and "scripts/example_env.sh sklearn" in text
+    assert "json" not in text
+    monkeypatch.setitem(KINDS, "fancy", environment.Kind("Fancy", ("json",), "nothing"))
+    assert python_for("fancy") == sys.executable
+    assert "cannot be started" in complaint(python_for, "fancy", "/no/such/python")
+    assert "is not a Python" in complaint(python_for, "fancy", "/bin/false")
+
+
+def test_shapes():
+    assert parse_shapes(["1,3,8,8"]) == {"input0": [1, 3, 8, 8]}
+    assert parse_shapes(["a=1,2", "1,5", "b=c=1"]) == {"a": [1, 2], "input1": [1, 5], "b=c": [1]}
+    for bad in ("", "1,x", "a=", "1,0,2", "1,-1", "1,,2"):
+        assert "--shape" in complaint(parse_shapes, [bad])
+
+
+# --- the samples that the framework runs on ---
+
+
+def test_random_samples_begin_with_zero():
+    samples = framework.samples_for([("x", [1, 2, 3], np.float32), ("i", [1], np.int64)], {"count": 8})
+    assert samples["x"].shape == (8, 1, 2, 3) and samples["x"].dtype == np.float32
+    assert not samples["x"][0].any() and samples["x"][1:].any(axis=(1, 2, 3)).all()
+    assert set(samples["i"].ravel()) <= {0, 1}
+
+
+def test_given_samples(tmp_path):
+    np.save(tmp_path / "one.npy", random(20, 6))
+    settings = {"count": 8, "samples": str(tmp_path / "one.npy")}
+    assert framework.samples_for([("x", [1, 2, 3], np.float32)], settings)["x"].shape == (8, 1, 2, 3)
+    with pytest.raises(framework.Complaint, match="shape"):
+        framework.samples_for([("x", [1, 2, 4], np.float32)], settings)
+    np.savez(tmp_path / "two.npz", a=random(3, 2), b=random(3, 4))
+    settings["samples"] = str(tmp_path / "two.npz")
+    assert framework.samples_for([("b", [1, 4], np.float32), ("a", [1, 2], np.float32)], settings)["a"].shape == (
+        3,
+        1,
+        2,
+    )
+    with pytest.raises(framework.Complaint, match="no array 'c'"):
+        framework.samples_for([("c", [1, 4], np.float32), ("a", [1, 2], np.float32)], settings)
+
+
+def test_only_the_batch_may_be_free():
+    assert framework.concrete([None, 8, 8], "x") == [1, 8, 8]
+    assert framework.concrete([-1, 8], "x") == [1, 8]
+    with pytest.raises(framework.Complaint, match="not all of it fixed"):
+        framework.concrete([1, None], "x")
+
+
+# --- the difference to the source ---
+
+WEIGHTS, BIAS = random(4, 3), random(3, seed=1)
+
+
+def linear(bias=True, opset=13, batch=1):
+    """x @ WEIGHTS + BIAS, or without it: what a careless converter makes."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m" if bias else "y"], "matmul")]
+    constants = {"w": WEIGHTS}
+    if bias:
+        nodes.append(helper.make_node("Add", ["m", "b"], ["y"], "add"))
+        constants["b"] = BIAS
+    return model_of(nodes, {"x": [batch, 4]}, {"y": [batch, 3]}, constants, opset, 8 if opset < 18 else 10, check=False)
+
+
+def source(sample):
+    return [sample["x"] @ WEIGHTS + BIAS]
+
+
+SAMPLES = [{"x": np.zeros((1, 4), np.float32)}, {"x": random(1, 4)}]
+
+
+def test_an_equal_model_passes():
+    found = differences(linear(), source, SAMPLES)
+    require_equal(found, 1e-5, "m")
+    assert found[0].output == "y" and found[0].absolute < 1e-6
+
+
+def test_a_lost_bias_is_an_error():
+    found = differences(linear(bias=False), source, SAMPLES)
+    assert found[0].absolute == pytest.approx(np.abs(BIAS).max())
+    text = complaint(require_equal, found, 1e-4, "model.h5")
+    assert "model.h5" in text and "'y'" in text and "bias" in text
+
+
+def test_differences_that_hide():
+    nan = differences(linear(), lambda s: [np.full((1, 3), np.nan)], SAMPLES)
+    complaint(require_equal, nan, 1e9, "m")
+    nothing = model_of([helper.make_node("Sub", ["x", "x"], ["y"], "sub")], {"x": [1, 4]}, {"y": [1, 4]})
+    found = differences(nothing, lambda s: [s["x"] * 0], SAMPLES)
+    assert found[0].relative == 0
+    assert "has 1 outputs, its source 2" in complaint(differences, linear(), lambda s: source(s) * 2, SAMPLES)
+    assert "[1, 2]" in complaint(differences, linear(), lambda s: [np.zeros((1, 2))], SAMPLES)
+
+
+# --- the whole command, with a Python that plays the framework ---
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """(write, run): `write(model, inputs, outputs)` says what the framework makes; `run(*options)` the command."""
+    made = tmp_path / "made"
+    made.mkdir()
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nif [ "$1" = -c ]; then exit 0; fi\n. {tmp_path}/behaviour "$6"\n')
+    python.chmod(0o755)
+    (tmp_path / "behaviour").write_text(f'cp {made}/* "$6"/\n')
+    (tmp_path / "model.keras").write_bytes(b"x")
+
+    def write(model, inputs, outputs):
+        (made / "raw.onnx").write_bytes(model.SerializeToString())
+        arrays = {f"in{i}": array for i, array in enumerate(inputs)}
+        np.savez(made / "samples.npz", **arrays, **{f"out{i}": array for i, array in enumerate(outputs)})
+
+    def run(*options):
+        command = [sys.executable, SCRIPT, tmp_path / "model.keras", "--output", tmp_path / "out.onnx"]
+        return subprocess.run([*command, "--python", python, *options], capture_output=True, text=True)
+
+    return write, run
+
+
+INPUTS = np.stack([sample["x"] for sample in SAMPLES])
+
+
+def test_command_lowers_and_fixes_the_batch(fake, tmp_path):
+    write, run = fake
+    write(linear(opset=21, batch="n"), [INPUTS], [INPUTS @ WEIGHTS + BIAS])
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert "largest difference to the source: 'y'" in done.stdout
+    model = load_model(tmp_path / "out.onnx")
+    assert opset_of(model) == 17 and inputs_of(model) == [("x", (1, 4), "float32")]
+
+
+def test_command_refuses_what_lost_its_bias(fake, tmp_path):
+    write, run = fake
+    write(linear(bias=False), [INPUTS], [INPUTS @ WEIGHTS + BIAS])
+    done = run()
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "does not compute what its source does" in done.stderr
+    assert not (tmp_path / "out.onnx").exists()
+    assert run("--tolerance", "10").returncode == 0
+
+
+def test_command_tells_what_the_framework_said(fake, tmp_path):
+    _, run = fake
+    (tmp_path / "behaviour").write_text('echo "it is not a model" > "$6"/error.txt; exit 2\n')
+    assert run().stderr == "error: it is not a model\n"
+    (tmp_path / "behaviour").write_text('echo Traceback; echo "ValueError: unknown layer"; exit 1\n')
+    done = run()
+    assert done.returncode == 2 and "ValueError: unknown layer" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_pickles_and_options_are_looked_at_first(tmp_path, monkeypatch):
+    def never(*_):
+        raise AssertionError("the framework was called")
+
+    monkeypatch.setattr(converting, "run_framework", never)
+    monkeypatch.setattr(converting, "python_for", lambda kind, given: sys.executable)
+    (tmp_path / "m.pkl").write_bytes(b"x")
+    assert "--trust-pickle" in complaint(convert, tmp_path / "m.pkl", tmp_path / "o.onnx")
+    (tmp_path / "m.h5").write_bytes(b"x")
+    assert "13 to 17" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx", opset=18)
+    assert "--samples" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx", dequantized=True)
+    assert "no such file" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx", samples=tmp_path / "no.npy")
+
+
+# --- tables: ai.onnx.ml ---
+
+
+def ml_model(nodes, outputs, features=5):
+    values = [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in outputs]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, features])], values
+    )
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 1)]
+    model = helper.make_model(graph, opset_imports=opsets)
+    model.ir_version = 7
+    return model
+
+
+def ml(kind, inputs, outputs, **attributes):
+    return helper.make_node(kind, inputs, outputs, f"the_{kind}", domain="ai.onnx.ml", **attributes)
+
+
+SCORES = ("y", TensorProto.FLOAT, [1, 3])
+LABEL = ("label", TensorProto.INT64, [1])
+
+
+def classifier(transform, outputs=("label", "y"), x="x"):
+    return ml(
+        "LinearClassifier",
+        [x],
+        list(outputs),
+        classlabels_ints=[0, 1, 2],
+        coefficients=random(15).tolist(),
+        intercepts=[0.1, -0.2, 0.3],
+        post_transform=transform,
+    )
+
+
+@pytest.mark.parametrize(
+    "nodes, outputs",
+    [
+        ([ml("Scaler", ["x"], ["y"], offset=random(5).tolist(), scale=[0.5, 1, 2, 3, 4.0])], [("y", 1, [1, 5])]),
+        ([classifier("NONE")], [LABEL, SCORES]),
+        ([classifier("SOFTMAX")], [LABEL, SCORES]),
+        ([classifier("LOGISTIC")], [LABEL, SCORES]),
+        ([classifier("SOFTMAX", ("label", "p")), ml("Normalizer", ["p"], ["y"], norm="L1")], [LABEL, SCORES]),
+        ([classifier("LOGISTIC", ("label", "p")), ml("Normalizer", ["p"], ["y"], norm="L1")], [LABEL, SCORES]),
+        ([ml("Normalizer", ["x"], ["y"], norm="L2")], [("y", 1, [1, 5])]),
+        (
+            [ml("LinearRegressor", ["x"], ["y"], coefficients=random(10).tolist(), intercepts=[1.0, 2.0], targets=2)],
+            [("y", 1, [1, 2])],
+        ),
+        ([ml("LinearRegressor", ["x"], ["y"], coefficients=random(5).tolist())], [("y", 1, [1, 1])]),
+    ],
+)
+def test_tables_become_standard_operators(tmp_path, nodes, outputs):
+    model = ml_model(nodes, outputs)
+    x = random(1, 5, scale=2)
+    (expected,) = session(model).run(["y"], {"x": x})
+    standardize(model, "m")
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    loaded = load_model(tmp_path / "m.onnx")
+    assert {node.domain for node in loaded.graph.node} == {""} and len(loaded.graph.output) == 1
+    np.testing.assert_allclose(session(loaded).run(None, {"x": x})[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_trees_are_refused():
+    tree = ml("TreeEnsembleRegressor", ["x"], ["y"])
+    assert "decision trees" in complaint(standardize, ml_model([tree], [("y", 1, [1, 1])]), "forest.joblib")
+
+
+# --- int8 sources ---
+
+
+def test_quantizers_are_removed(tmp_path):
+    weights = np.random.RandomState(0).randint(-127, 128, (4, 3)).astype(np.int8)
+    scales = np.array([0.01, 0.02, 0.03], np.float32)
+    constants = {
+        "w": weights,
+        "ws": scales,
+        "wz": np.zeros(3, np.int8),
+        "s": np.float32(0.05),
+        "z": np.int8(3),
+        "os": np.float32(0.1),
+        "oz": np.int8(-7),
+    }
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], "dw", axis=1),
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"], "qx"),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xf"], "dx"),
+        helper.make_node("MatMul", ["xf", "wf"], ["m"], "matmul"),
+        helper.make_node("QuantizeLinear", ["m", "os", "oz"], ["mq"], "qm"),
+        helper.make_node("DequantizeLinear", ["mq", "os", "oz"], ["y"], "dy"),
+    ]
+    model = model_of(nodes, {"x": [1, 4]}, {"y": [1, 3]}, constants)
+    dequantize(model, "m")
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    loaded = load_model(tmp_path / "m.onnx")
+    assert [node.op_type for node in loaded.graph.node] == ["MatMul", "Identity"]
+    x = random(1, 4)
+    np.testing.assert_allclose(session(loaded).run(None, {"x": x})[0], x @ (weights * scales), rtol=1e-5)
+
+
+def test_integer_inputs_become_floats():
+    model = model_of(
+        [
+            helper.make_node("DequantizeLinear", ["x", "s", "z"], ["f"], "d"),
+            helper.make_node("Relu", ["f"], ["y"], "r"),
+        ],
+        {"x": [1, 4]},
+        {"y": [1, 4]},
+        {"s": np.float32(0.1), "z": np.int8(0)},
+        check=False,
+    )
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT8
+    dequantize(model, "m")
+    assert inputs_of(model) == [("x", (1, 4), "float32")]
+    assert [list(node.input) for node in model.graph.node] == [["x"]]
+    onnx.checker.check_model(model)
+
+
+def test_quantized_sources_are_refused_without_the_option(fake):
+    write, run = fake
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], "q"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], "d"),
+    ]
+    write(model_of(nodes, {"x": [1, 4]}, {"y": [1, 4]}, {"s": np.float32(0.1), "z": np.int8(0)}), [INPUTS], [INPUTS])
+    done = run()
+    assert done.returncode == 2 and "--dequantize" in done.stderr
+
+
+# --- the frameworks, where they are installed ---
+
+MAKE = {
+    "keras": """
+import sys, tensorflow as tf
+L = tf.keras.layers
+m = tf.keras.Sequential([L.Input((8, 8, 3)), L.Conv2D(4, 3), L.ReLU(), L.Flatten(),
+    L.Dense(5, bias_initializer="random_normal")])
+m.save(sys.argv[1] + "/m.h5"); m.save(sys.argv[1] + "/m.keras"); m.export(sys.argv[1] + "/m")
+open(sys.argv[1] + "/m.tflite", "wb").write(tf.lite.TFLiteConverter.from_keras_model(m).convert())
+L1 = tf.keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)])
+L1.save(sys.argv[1] + "/lambda.h5")
+""",
+    "torchscript": """
+import sys, torch
+from torch import nn
+m = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)).eval()
+torch.jit.script(m).save(sys.argv[1] + "/m.pt")
+torch.save(m.state_dict(), sys.argv[1] + "/weights.pt")
+torch.export.save(torch.export.export(m, (torch.zeros(1, 3, 8, 8),)), sys.argv[1] + "/m.pt2")
+""",
+    "sklearn": """
+import sys, joblib
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+x, y = load_wine(return_X_y=True)
+models = {
+    "mlp": MLPClassifier((8,), max_iter=20),
+    "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
+    "ridge": Ridge(),
+    "svc": make_pipeline(StandardScaler(), LinearSVC()),
+    "tree": DecisionTreeClassifier(),
+}
+for name, m in models.items():
+    joblib.dump(m.fit(x, y), f"{sys.argv[1]}/{name}.joblib")
+""",
+}
+
+
+def framework_models(kind, folder):
+    """Models made in the framework's environment, and its Python; a skip where it is not installed."""
+    python = ROOT / "build/env" / KINDS[kind].environment / "bin/python"
+    if not python.exists():
+        pytest.skip(f"{KINDS[kind].environment} is not installed: scripts/example_env.sh {KINDS[kind].environment}")
+    made = subprocess.run([python, "-W", "ignore", "-c", MAKE[kind], folder], stderr=subprocess.PIPE, text=True)
+    assert made.returncode == 0, made.stderr[-2000:]
+
+
+def converted(path, **options):
+    output = path.with_suffix(".onnx") if path.is_file() else path.parent / "folder.onnx"
+    result = convert(path, output, **options)
+    assert result.differences and all(d.relative < 1e-5 for d in result.differences)
+    assert any("largest difference" in line for line in summary(result, path, output))
+    return load_model(output)
+
+
+@pytest.mark.slow
+def test_tensorflow(tmp_path):
+    framework_models("keras", tmp_path)
+    for name in ("m.h5", "m.keras", "m.tflite", "m"):
+        assert inputs_of(converted(tmp_path / name))[0][1:] == ((1, 8, 8, 3), "float32")
+    assert "Lambda" in complaint(convert, tmp_path / "lambda.h5", tmp_path / "o.onnx")
+    (tmp_path / "m.h5").write_bytes(b"not a model")
+    assert "m.h5" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx")
+
+
+@pytest.mark.slow
+def test_pytorch(tmp_path):
+    framework_models("torchscript", tmp_path)
+    assert inputs_of(converted(tmp_path / "m.pt", shapes=["image=1,3,8,8"])) == [("image", (1, 3, 8, 8), "float32")]
+    assert opset_of(converted(tmp_path / "m.pt2")) <= 17
+    assert "--shape" in complaint(convert, tmp_path / "m.pt", tmp_path / "o.onnx")
+    assert "state_dict" in complaint(convert, tmp_path / "weights.pt", tmp_path / "o.onnx", shapes=["1,3,8,8"])
+
+
+@pytest.mark.slow
+def test_sklearn(tmp_path):
+    framework_models("sklearn", tmp_path)
+    for name in ("mlp", "logistic", "ridge", "svc"):
+        model = converted(tmp_path / f"{name}.joblib", trust=True)
+        assert inputs_of(model) == [("features", (1, 13), "float32")]
+    assert "decision trees" in complaint(convert, tmp_path / "tree.joblib", tmp_path / "o.onnx", trust=True)
