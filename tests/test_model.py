@@ -333,3 +333,14 @@ def test_samples_stay_on_disk(tmp_path):
     assert samples[299].max() == 7.0
     # As float32 in memory it would be 1.2 GB.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10
+
+
+def test_samples_in_the_other_layout(tmp_path):
+    file = tmp_path / "samples.npy"
+    for given, shape, axes in (((5, 8, 6, 3), (1, 3, 8, 6), (0, 3, 1, 2)), ((5, 3, 8, 6), (1, 8, 6, 3), (0, 2, 3, 1))):
+        np.save(file, random(*given))
+        with pytest.raises(UserError) as error:
+            load_samples(file, [("x", shape, "float32")])
+        assert f"samples.transpose{axes}" in str(error.value)
+        np.save(file, np.load(file).transpose(axes))
+        assert load_samples(file, [("x", shape, "float32")])["x"].shape == (5, *shape)

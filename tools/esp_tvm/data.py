@@ -177,8 +177,17 @@ def _rows(array: np.ndarray, shape: Tuple[int, ...], label: str, name: str) -> n
     wanted = ["N", *(shape[1:] if shape[:1] == (1,) else shape)]
     raise UserError(
         f"{label}: has shape {list(array.shape)}, input '{shown(name)}' of shape {list(shape)} "
-        f"needs [{', '.join(map(str, wanted))}] for N samples"
+        f"needs [{', '.join(map(str, wanted))}] for N samples{_layout_hint(array.shape, shape)}"
     )
+
+
+def _layout_hint(given: Tuple[int, ...], shape: Tuple[int, ...]) -> str:
+    """What to do where images lie channels last and the model takes them channels first, or the other way round."""
+    if len(shape) == 4 and len(given) == 4:
+        for axes, what in (((0, 3, 1, 2), "channels last"), ((0, 2, 3, 1), "channels first")):
+            if tuple(given[axis] for axis in axes[1:]) == shape[1:]:
+                return f"; they lie {what}, the model's input does not: save samples.transpose{axes}"
+    return ""
 
 
 def _check_dtype(array: np.ndarray, dtype: str, label: str) -> None:
