@@ -167,17 +167,12 @@ def _spread(values: List[int]) -> float:
 
 def _steps(metadata: Dict[str, Any], counts: List[int]) -> List[Dict[str, Any]]:
     """What each step took; a convolution that is fused with an addition counts there."""
-    macs = [call.get("macs", 0) for call in metadata["calls"]]
-    kernels = [call.get("kernel", "") for call in metadata["calls"]]
-    for index, call in enumerate(metadata["calls"]):
-        into = call.get("fused_into")
-        if into is not None:
-            macs[into], kernels[into] = macs[into] + macs[index], kernels[index]
     steps = []
-    for call, total, kernel, count in zip(metadata["calls"], macs, kernels, counts):
+    for call, count in zip(metadata["calls"], counts):
         if not call["traced"]:
             continue
-        step = {"operator": call.get("operator", "fallback"), "kernel": kernel, "macs": total, "instructions": count}
+        step = {"operator": call.get("operator", "fallback"), "kernel": call.get("kernel", "")}
+        step.update(macs=call.get("macs", 0), instructions=count)
         step["output"] = call.get("output", {}).get("shape")
         steps.append(step)
     return steps

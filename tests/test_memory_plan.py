@@ -12,6 +12,7 @@ pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.memory_plan import Block, floor_bytes, place  # noqa: E402
+from esp_tvm.compile.operators import OPERATORS
 
 
 def residual_network():
@@ -170,3 +171,19 @@ def test_an_output_overlaps_its_input_by_the_lead():
 def test_an_output_without_a_lead_does_not_overlap():
     x, y = Block(160, 0, 1), Block(160, 1, 2)
     assert place([x, y]) == 320
+
+
+def test_metadata_counts_a_fused_convolution_where_it_is_computed():
+    from esp_tvm.compile.metadata import describe
+
+    compiled = compile_model(residual_network())
+    calls = describe(compiled)["calls"]
+    assert compiled.choices.fused, "the network has a convolution before an addition"
+    for index, into in compiled.choices.fused.items():
+        inner, outer = calls[index], calls[into]
+        if inner["operator"] != "conv2d":
+            continue
+        assert outer["operator"] == "add" and outer["computes"] == index and inner["fused_into"] == into
+        assert "_add_s8" in outer["kernel"] and outer["kernel"] in compiled.lib1
+        assert inner["macs"] == 0 and outer["macs"] == OPERATORS["conv2d"].macs(compiled.calls[index])
+        assert outer["nodes"][0] == inner["nodes"][0] and "Conv" in outer["nodes"][0]

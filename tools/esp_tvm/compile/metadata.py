@@ -34,7 +34,9 @@ def _port(port: ModelPort) -> Dict[str, Any]:
 def describe(compiled: CompiledModel) -> Dict[str, Any]:
     """The metadata of a compiled model; `calls` are the steps of main in order, fallbacks among them.
 
-    A call that is not `traced` needs no code: its output is its input's memory.
+    A call that is not `traced` needs no code: its output is its input's memory, or the call `fused_into` computes it
+    too. That one then has both calls' nodes and multiply-accumulates, the kernel that does both, and in `computes` the
+    index of the other.
     """
     calls: List[Dict[str, Any]] = []
     for index, step in enumerate(compiled.lowered.steps):
@@ -61,6 +63,15 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
             entry["reason"] = compiled.reason(fallback)
         entry["memory"] = [_place(compiled, value) for value in step.results]
         calls.append(entry)
+    for index, into in compiled.choices.fused.items():
+        inner, outer = calls[index], calls[into]
+        outer.update(
+            nodes=inner["nodes"] + outer["nodes"],
+            macs=inner["macs"] + outer["macs"],
+            kernel=inner["kernel"],
+            computes=index,
+        )
+        inner["macs"] = 0
     return {
         "version": VERSION,
         "model_hash": compiled.model_hash,
@@ -68,6 +79,7 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
         "outputs": [_port(port) for port in compiled.outputs],
         "arena_bytes": compiled.arena_bytes,
         "constant_bytes": compiled.weight_bytes,
+        "kernels_for": compiled.chip,
         "calls": calls,
     }
 

@@ -128,7 +128,7 @@ def gather(
     """
     program = ProjectFacts(project)
     check_same_model(program, model)
-    compiled = compile_model(model)
+    compiled = compile_model(model, chip=program.metadata.get("kernels_for"))
     report = Report(
         title=title,
         model_hash=compiled.model_hash,
@@ -213,6 +213,7 @@ def _rows(compiled: CompiledModel) -> List[Row]:
     for convolution, addition in compiled.choices.fused.items():
         inner, outer = rows[convolution], rows[addition]
         outer.operator, outer.macs, inner.macs = f"{inner.operator} + {outer.operator}", outer.macs + inner.macs, 0
+        outer.nodes = f"{inner.nodes}, {outer.nodes}"
     return rows
 
 

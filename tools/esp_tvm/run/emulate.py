@@ -70,11 +70,15 @@ def emulate_project(
 def print_counts(program: EmulatedProgram, counts) -> None:
     """Instructions of one inference, kernel by kernel."""
     print(f"{'kernel':<26} {'ONNX nodes':<62} {'instructions':>12}  per MAC")
-    for call in program.metadata["calls"]:
+    calls = program.metadata["calls"]
+    for call in calls:
         if not call["traced"]:
             continue
+        operator = call.get("operator", "TVM")
+        if "computes" in call:
+            operator = f"{calls[call['computes']]['operator']} + {operator}"
         instructions, macs = counts.steps[call["index"]], call.get("macs", 0)
         nodes = shown(", ".join(call["nodes"]), 60) if call["nodes"] else "(layout change)"
         per_mac = f"{instructions / macs:.2f}" if macs else ""
-        print(f"{call.get('operator', 'TVM'):<26} {nodes:<62} {instructions:>12}  {per_mac}")
+        print(f"{operator:<26} {nodes:<62} {instructions:>12}  {per_mac}")
     print(f"{counts.instructions} instructions an inference on RV32IMC, {counts.stack_bytes} bytes of stack")
