@@ -49,7 +49,9 @@ tar -C "$python" --exclude=lib/python3.8/test --exclude=site-packages --exclude=
 ln -sf python3.8 "$work/root/usr/local/bin/python3"
 mkdir -p "$work/root/usr/local/lib/python3.8/site-packages"
 chroot "$work/root" ldconfig
-rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/*
+# As small as the images it stands for.
+rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/{locale,man,info}/*
+find "$work/root/usr/share/doc" -type f ! -name copyright -delete
 
 # Debian's client goes with Debian's engine: a newer one has no BuildKit without its plug-in.
 step "start an engine"
@@ -109,5 +111,22 @@ cp examples/digits/input_sample.npy "$work/repository/input.npy"
 for name in new_project report.html model_quant.onnx logs; do
     [ -e "$work/repository/artifacts/$name" ] || fail "the CI's script kept no $name"
 done
+step "build the stage full on a stand-in for ESP-IDF's image"
+docker build --quiet --network host --tag esp-tvm-idf:stand-in - >/dev/null <<'END'
+FROM esp-tvm-base:stand-in
+ENV IDF_PATH=/opt/esp/idf IDF_TOOLS_PATH=/opt/esp
+RUN ln -s /usr/local/bin/python3.8 /usr/bin/python3 && mkdir -p /opt/esp/idf/tools \
+    && echo 'export PATH=$IDF_PATH/tools:$PATH' >/opt/esp/idf/export.sh \
+    && printf '#!/bin/sh\necho stand-in for idf.py: "$@"\n' >/opt/esp/idf/tools/idf.py && chmod +x /opt/esp/idf/tools/idf.py
+ENTRYPOINT ["/opt/esp/entrypoint.sh"]
+END
+STAGE=full IMAGE=esp-tvm-full:test IDF_IMAGE=esp-tvm-idf:stand-in scripts/image.sh build
+in_full() {
+    docker run --rm --network none -u "$(id -u):$(id -g)" -v "$work/repository:/project" esp-tvm-full:test "$@"
+}
+in_full deploy MODEL=model.onnx CALIB=calib.npy INPUT=input.npy TARGET=esp32s3 | tail -n 1
+in_full build MODEL=model.onnx | grep "stand-in for idf.py: -C /project/build/model/new_project build" ||
+    fail "the stage full does not build with the image's ESP-IDF"
+
 [ -z "${KEEP:-}" ] || docker save "$IMAGE" | gzip -1 >"$KEEP"
 step "passed"
