@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..run.host import CFLAGS, SANITIZE, STRICT, HostProgram, host_compiler
+from .audio_spec import AudioSpec
 from .c_text import COMPONENT
 from .image_spec import FORMATS, ImageSpec
 
@@ -122,3 +123,58 @@ def run_application(program: HostProgram, build: Path, data: bytes, options: Seq
     includes = [program.project / "main", component / "include", *program.include_folders()]
     binary = compile_c(build / "application", sources, includes, False, options)
     return run_program(binary, [], data).decode(errors="replace")
+
+
+_AUDIO_DRIVER = """\
+/* int16 samples from stdin in chunks of the sizes that the arguments name, round and round; the model's input after
+ * every frame, once there are enough, to stdout. */
+#include "audio_features.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static features_t state;
+
+int main(int argc, char **argv)
+{
+    features_reset(&state);
+    for (int turn = 0;; turn++) {
+        const size_t size = (size_t)atoi(argv[1 + turn % (argc - 1)]);
+        int16_t *chunk = malloc(size * sizeof(*chunk));
+        int8_t *input = malloc(FEATURES_INPUT_SIZE);
+        if (chunk == NULL || input == NULL) {
+            return 1;
+        }
+        const size_t count = fread(chunk, sizeof(*chunk), size, stdin);
+        for (size_t taken = 0; taken < count;) {
+            bool frame;
+            taken += features_push(&state, chunk + taken, count - taken, &frame);
+            if (frame && features_ready(&state)) {
+                features_input(&state, input);
+                fwrite(input, 1, FEATURES_INPUT_SIZE, stdout);
+            }
+        }
+        free(chunk);
+        free(input);
+        if (count < size) {
+            return 0;
+        }
+    }
+}
+"""
+
+
+class AudioProgram:
+    """audio_features.c of a component folder, compiled for this machine in `build`."""
+
+    def __init__(self, component: Path, spec: AudioSpec, build: Path, sanitize: bool = False):
+        self.spec = spec
+        driver = build / "audio_driver.c"
+        driver.write_text(_AUDIO_DRIVER, encoding="utf-8")
+        sources = [driver, component / "src/audio_features.c"]
+        self._binary = compile_c(build / "audio_program", sources, [component / "include"], sanitize)
+
+    def run(self, samples: np.ndarray, chunks: Sequence[int] = (160,)) -> np.ndarray:
+        """int8 [N, *shape]: the input after every frame of int16 samples that come in chunks of these sizes."""
+        out = run_program(self._binary, [str(size) for size in chunks], samples.astype("<i2").tobytes())
+        return np.frombuffer(out, np.int8).reshape(-1, *self.spec.shape)
