@@ -19,6 +19,7 @@ def main():
     parser.add_argument("--log", required=True, help="what the serial monitor showed; - for standard input, live")
     parser.add_argument("--model", required=True, help="the quantized ONNX model the program was exported from")
     parser.add_argument("--input", required=True, help=".npy with the sample that the program was run on, or many")
+    parser.add_argument("--target_chip", help="esp32s3 for a program that was exported for it")
     args = parser.parse_args()
 
     from esp_tvm.errors import UserError
@@ -26,13 +27,13 @@ def main():
     from esp_tvm.report.log import text_lines
 
     if args.log == "-":
-        return 0 if run_comparison(args.model, args.input, text_lines(sys.stdin.buffer)) else 1
+        return 0 if run_comparison(args.model, args.input, text_lines(sys.stdin.buffer), chip=args.target_chip) else 1
     try:
         stream = open(args.log, "rb")
     except OSError as error:
         raise UserError(f"{args.log}: cannot read this log ({error.strerror})")
     with stream:
-        return 0 if run_comparison(args.model, args.input, text_lines(stream)) else 1
+        return 0 if run_comparison(args.model, args.input, text_lines(stream), chip=args.target_chip) else 1
 
 
 if __name__ == "__main__":

@@ -38,6 +38,9 @@ def main():
         help="where weights and tables lie: flash (default: in the program), ram (copied there at start), partition (a "
         "data partition of their own); menuconfig changes it",
     )
+    parser.add_argument(
+        "--vector", default="on", choices=("on", "off"), help="kernels for the vector unit of the esp32s3 (default: on)"
+    )
     args = parser.parse_args()
 
     from esp_tvm.project.export import export_onnx_model
@@ -50,6 +53,7 @@ def main():
         args.out_path,
         args.debug,
         args.constants,
+        args.vector == "on",
     )
 
 

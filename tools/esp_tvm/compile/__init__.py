@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import List
+from typing import List, Optional
 
 import onnx
 
@@ -14,22 +14,27 @@ from .aot import Lowered, lower
 from .choose import choose
 from .compiled import CompiledModel, ModelPort
 from .emit_c import Program
+from .esp32s3 import CHIP, check_alignment
 from .import_onnx import Imported, Port, import_onnx, tvm
 from .memory_plan import plan_memory
 from .partition import Partitioned, partition
 from .variants import Choices
 
 
-def compile_model(model: onnx.ModelProto, fast: bool = True) -> CompiledModel:
-    """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only."""
+def compile_model(model: onnx.ModelProto, fast: bool = True, chip: Optional[str] = None) -> CompiledModel:
+    """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only.
+
+    chip: esp32s3 takes kernels for its vector unit where there are some; all others take the same kernels
+    """
     imported = import_onnx(model)
     try:
         partitioned = partition(imported)
         lowered = lower(partitioned, imported)
     except tvm.error.TVMError as error:
         raise UserError(f"TVM fails to compile this model, in what has no kernel: {tvm_reason(error)}")
-    choices = choose(lowered, partitioned) if fast else Choices()
+    choices = choose(lowered, partitioned, chip) if fast else Choices()
     plan = plan_memory(lowered, partitioned, choices)
+    check_alignment(choices, plan)
     inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]
     outputs = [_model_port(port, "output", i, lowered, partitioned) for i, port in enumerate(imported.outputs)]
     model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
@@ -55,6 +60,7 @@ def compile_model(model: onnx.ModelProto, fast: bool = True) -> CompiledModel:
         lowered=lowered,
         plan=plan,
         choices=choices,
+        chip=chip if chip == CHIP else None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from . import esp32s3
 from .aot import Lowered, Value
 from .memory_plan import plan_memory
 from .operators.base import INT8
@@ -35,15 +36,22 @@ def value_ranges(lowered: Lowered, partitioned: Partitioned) -> Dict[Value, Tupl
     return ranges
 
 
-def choose(lowered: Lowered, partitioned: Partitioned) -> Choices:
+def choose(lowered: Lowered, partitioned: Partitioned, chip: Optional[str] = None) -> Choices:
     """The variant of every step that has one, and the additions that are fused with a convolution.
 
-    Where a faster variant would need so much scratch memory that the arena grows, the next one is taken.
+    Where a faster variant would need so much scratch memory that the arena grows, the next one is taken. For `chip`
+    esp32s3 kernels for its vector unit come first, whatever they need.
     """
     choices = Choices()
     ranges = value_ranges(lowered, partitioned)
     for index, step in enumerate(lowered.steps):
         call = partitioned.calls.get(step.symbol)
+        if chip == esp32s3.CHIP and call is not None and esp32s3.lies_aligned(step, lowered, partitioned):
+            low, high = ranges.get(step.arguments[0], INT8)
+            variant = esp32s3.choose_vector(call, low, high)
+            if variant is not None:
+                choices.steps[index] = Choice(call, variant, low, high)
+                continue
         fitting = [v for v in VARIANTS.get(call.operator, ()) if v.fits(call)] if call is not None else []
         if fitting:
             low, high = ranges.get(step.arguments[0], INT8)
@@ -59,6 +67,8 @@ def choose(lowered: Lowered, partitioned: Partitioned) -> Choices:
     least = plan_memory(lowered, partitioned, choices).arena_bytes
     for choice in sorted(choices.steps.values(), key=lambda one: one.call.inputs[0].bytes):
         lean = choice.variant
+        if isinstance(lean, esp32s3.Esp32s3Variant):
+            continue
         for variant in VARIANTS.get(choice.call.operator, ()):
             if variant is lean:
                 break

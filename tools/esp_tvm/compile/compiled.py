@@ -40,6 +40,7 @@ class CompiledModel:
     calls: the kernel calls in the order of execution; fallbacks: step index -> what TVM's own C computes
     weight_bytes: all constant data; constant_bytes: that of each kernel, by symbol
     model_hash: SHA-256 of the quantized ONNX file's content
+    chip: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all
     trace: the text of tvmgen_default_trace.h, which prints what every kernel computed; "" for a program without
     """
 
@@ -61,6 +62,7 @@ class CompiledModel:
     plan: MemoryPlan
     choices: Choices
     trace: str = ""
+    chip: Optional[str] = None
 
     def reason(self, fallback: Fallback) -> str:
         """Why a step has no kernel: what a kernel said against it, or that there is no integer rule."""

@@ -80,6 +80,7 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
         "arena_bytes": compiled.arena_bytes,
         "constant_bytes": compiled.weight_bytes,
         "kernels_for": compiled.chip,
+        "kernels_for": compiled.chip,
         "calls": calls,
     }
 

@@ -28,17 +28,19 @@ def export_onnx_model(
     out_path: str,
     debug: str = "off",
     constants: str = "flash",
+    vector: bool = True,
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
     debug: off, checksums or tensors: what the program prints of every kernel's output
     constants: flash, ram or partition: where weights and tables lie
+    vector: take the kernels for the vector unit of the chip, if it has one (esp32s3)
     """
     chip = check_chip(target_chip)
     check_mode(debug)
     check_constants(constants)
     model = load_model(model_path)
-    compiled = with_trace(compile_model(model), debug)
+    compiled = with_trace(compile_model(model, chip=target_chip if vector else None), debug)
     fit = fit_chip(compiled, chip, constants)
     if debug != "off":
         fit.sdkconfig.append(f"CONFIG_TVM_MODEL_TRACE_{debug.upper()}=y")

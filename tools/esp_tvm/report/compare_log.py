@@ -412,13 +412,15 @@ def judge(comparisons: List[RunComparison], reader: LogReader) -> Tuple[bool, st
     return True, f"PASS: {len(whole)} of {len(comparisons)} runs equal in every layer{note}"
 
 
-def run_comparison(model_path: str, input_path: str, lines: Iterable[str], show=print) -> bool:
-    """What compare_log.py does: True when all is equal."""
+def run_comparison(
+    model_path: str, input_path: str, lines: Iterable[str], show=print, chip: Optional[str] = None
+) -> bool:
+    """What compare_log.py does: True when all is equal. chip: see `compile_model`."""
     from ..data import load_samples
     from ..model import load_model
 
     model = load_model(model_path)
-    compiled = compile_model(model)
+    compiled = compile_model(model, chip=chip)
     ports = [(p.name, p.shape, p.dtype) for p in compiled.imported.inputs]
     comparer = LogComparer(model, load_samples(input_path, ports), compiled)
     reader, done = LogReader(), []

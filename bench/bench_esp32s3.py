@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Multiply-accumulates an instruction of the ESP32-S3's vector kernels, counted in an emulator.
+
+Weights are drawn from a bell curve with a spread of its own for every channel and quantized with one power of two per
+channel; inputs lie in 0..127, as after a relu, or in -128..127 for first layers.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+
+import numpy as np  # noqa: E402
+from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
+
+from esp_tvm.compile.esp32s3 import choose_vector  # noqa: E402
+from esp_tvm.compile.kernel_call import KernelCall, Tensor  # noqa: E402
+from esp_tvm.compile.operators import OPERATORS  # noqa: E402
+from esp_tvm.run import esp32s3  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Row:
+    """A shape: what it is called, what ESP-DL v3 reaches in MAC a cycle (published), what ESP-NN's assembly reaches in
+    MAC an instruction (in an emulator), what is the aim here."""
+
+    name: str
+    esp_dl: Optional[float]
+    esp_nn: Optional[float]
+    aim: float
+    operator: str
+    size: Tuple[int, int]
+    channels: int
+    outputs: int
+    kernel: int
+    stride: int = 1
+    low: int = 0
+
+
+ROWS = (
+    Row("1x1, 16->32, 20x20", 2.0, 0.53, 6, "conv2d", (20, 20), 16, 32, 1),
+    Row("3x3 s2, 32->16, 19x23", 4.8, 1.40, 8, "conv2d", (19, 23), 32, 16, 3, 2),
+    Row("5x5 s2, 16->32, 22x22", 6.6, 1.64, 9, "conv2d", (22, 22), 16, 32, 5, 2),
+    Row("3x3, 22->33, 19x23", 3.5, 1.18, 6, "conv2d", (19, 23), 22, 33, 3),
+    Row("depthwise 3x3, 32 ch, 100x50", 1.0, 0.25, 3, "depthwise_conv2d", (100, 50), 32, 32, 3),
+    Row("3x3, 3->16, 32x32", None, 0.21, 2, "conv2d", (32, 32), 3, 16, 3, 1, -128),
+    Row("3x3, 16->16, 32x32", None, 0.97, 7, "conv2d", (32, 32), 16, 16, 3),
+    Row("3x3, 64->64, 8x8", None, 2.51, 10, "conv2d", (8, 8), 64, 64, 3),
+    Row("1x1, 64->64, 25x5", None, 1.39, 8, "conv2d", (25, 5), 64, 64, 1),
+    Row("depthwise 3x3, 64 ch, 25x5", None, 0.22, 3, "depthwise_conv2d", (25, 5), 64, 64, 3),
+    Row("1x1, 8->16, 48x48", None, 0.28, 3, "conv2d", (48, 48), 8, 16, 1),
+)
+
+
+def quantized(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """([O, ...] int8, [O] exponents): the finest power of two per channel that holds its largest weight."""
+    largest = np.abs(values).reshape(len(values), -1).max(axis=1)
+    exponents = np.ceil(np.log2(largest / 127)).astype(int)
+    scale = 2.0 ** exponents.reshape(-1, *[1] * (values.ndim - 1))
+    return np.round(values / scale).astype(np.int8), exponents
+
+
+def call_of(row: Row, random: np.random.RandomState) -> KernelCall:
+    """The call, its outputs spread over int8."""
+    depthwise = row.operator == "depthwise_conv2d"
+    inner = 1 if depthwise else row.channels
+    shape = (row.outputs, row.kernel, row.kernel, inner)
+    spread = np.exp(random.randn(row.outputs) * 0.25).reshape(-1, 1, 1, 1)
+    weights, exponents = quantized(random.randn(*shape) * spread)
+    before = row.kernel // 2
+    # As "same" of TensorFlow and PyTorch: padded all around, output as large as the stride leaves it.
+    size = [(length + 2 * before - row.kernel) // row.stride + 1 for length in row.size]
+    deviation = np.sqrt(inner * row.kernel**2) * 40
+    shift = np.maximum(int(np.log2(deviation * 30 / 40)) - exponents + int(np.median(exponents)), 0)
+    bias = np.round(random.randn(row.outputs) * deviation * 3).astype(np.int32)
+    attributes = {"weights": weights, "bias": bias, "shift": shift, "clamp": (0, 127)}
+    attributes.update(strides=(row.stride, row.stride), padding=(before,) * 4, dilation=(1, 1))
+    if depthwise:
+        attributes["weights"] = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
+    else:
+        attributes["groups"] = 1
+    x, y = (1, *row.size, row.channels), (1, *size, row.outputs)
+    return KernelCall("", row.operator, [Tensor("x", x, "int8")], Tensor("y", y, "int8"), attributes)
+
+
+def measure(rows: List[Row]) -> List[Tuple[Row, str, int, float]]:
+    """(row, kernel, MAC, instructions) of all rows."""
+    pairs = []
+    for number, row in enumerate(rows):
+        random = np.random.RandomState(number)
+        call = call_of(row, random)
+        variant = choose_vector(call, row.low, 127)
+        pairs.append(Pair(call, variant, row.low, 127, random))
+    with tempfile.TemporaryDirectory() as folder:
+        output = run_in_emulator(pairs, Path(folder), REPEATS)
+    result = []
+    for row, pair, verdict in zip(rows, pairs, verdicts(output, pairs, REPEATS)):
+        if verdict.difference:
+            raise SystemExit(f"error: {row.name}: {verdict.difference}")
+        macs = OPERATORS[row.operator].macs(pair.call)
+        result.append((row, type(pair.variant).__name__, macs, verdict.instructions))
+    return result
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        reason = esp32s3.why_not(Path(folder))
+    if reason:
+        print(f"bench-esp32s3: skipped, {reason}")
+        return
+    rows = [row for row in ROWS if not sys.argv[1:] or any(word in row.name for word in sys.argv[1:])]
+    print("| shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel |")
+    print("|---|---|---|---|---|---|---|")
+    for row, kernel, macs, instructions in measure(rows):
+        others = " | ".join("-" if value is None else f"{value:g}" for value in (row.esp_dl, row.esp_nn))
+        print(
+            f"| {row.name} | {others} | {row.aim:g} | {macs / instructions:.2f} | {instructions:.0f} | {kernel} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+/*
+ * Kernels for the vector unit (PIE) of the ESP32-S3: each gives the same bytes as the plain kernel of the same operator
+ * in esp_dl.h.
+ *
+ * On the ESP32-S3 their inner loops are assembly (src/<family>/<name>_esp32s3.S); elsewhere C computes the same from
+ * the same data, so that a project for the ESP32-S3 also runs on a computer and in an emulator. Which of them is used,
+ * and the data for it, is decided at export: tools/esp_tvm/compile/esp32s3.py.
+ *
+ * For all of them:
+ * - `weights`, inputs, outputs and scratch memory start at multiples of 16 bytes: vector loads and stores ignore the
+ * low bits of an address. The exporter places them so.
+ * - Up to 63 bytes behind an input or the weights may be read; what they hold does not matter.
+ * - They use the vector registers: not in interrupt handlers, and a task that has called one stays on its core
+ *   (docs/esp32-s3.md).
+ */
+#ifndef ESP_DL_ESP32S3_H
+#define ESP_DL_ESP32S3_H
+
+#include "esp_dl.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Convolution, groups = 1; a fully connected layer is one of 1x1.
+ *
+ * A window is read in segments: a row of it (kernel_w * input.c bytes, dilation_w = 1) or, else, a tap (input.c bytes).
+ *
+ * shifts > 0: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input a
+ * partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. weights, for every sixteen channels:
+ *   40 bytes: the bias of every channel in 20 bits: bits 0..127 of the lower eight, of the upper eight, bits 128..159
+ *     of the lower, of the upper;
+ *   8 bytes: by how much to shift right, first for the channels of the first mask, then how much more for every other;
+ *   for every segment [bytes, made even][16]: weights in the order of the bytes, those behind the last multiple of 16
+ *     backwards, the missing one zero;
+ *   `shifts` masks (none if there is but one): 0xff for the channels that have this shift.
+ *
+ * shifts = 0: one channel at a time, in the accumulator of 40 bits. weights:
+ *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
+ *   for every segment, for every `vectors` * 16 bytes of it, for every output channel: the weights, zero behind the
+ * end; for every output channel its right shift, a byte.
+ */
+typedef struct {
+    esp_dl_shape_t input;
+    esp_dl_shape_t output;
+    esp_dl_window_t window;
+    int32_t shifts;  /* 0..8 */
+    int32_t vectors; /* of input held in registers where shifts is 0: 2, 4 or 6 */
+    const int8_t *weights;
+    int8_t min, max; /* clamp */
+} esp_dl_conv2d_esp32s3_t;
+
+void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ESP_DL_ESP32S3_H */

@@ -1,0 +1,359 @@
+/*
+ * Rows of a convolution for the vector unit of the ESP32-S3. What they compute, and the data they read, is said in
+ * esp_dl_esp32s3.h; conv2d_row_esp32s3.c is the same in C.
+ */
+#include "common/esp32s3.inc"
+
+/* Fields of esp_dl_conv2d_row_t. */
+#define SEGMENTS 0
+#define SEGMENT_COUNT 4
+#define SEGMENT_BYTES 8
+#define STEP 12
+#define WEIGHTS 16
+#define OUTPUT 20
+#define PIXELS 24
+#define CHANNELS 28
+#define SHIFTS 32
+#define MIN 36
+#define MAX 40
+#define VECTORS 44
+#define SUMS 48
+
+/* In the weights of sixteen channels. */
+#define HEAD_SHIFTS 40
+
+/*
+ * Lanes of 20 bits. Every instruction multiplies the weights of sixteen channels by one value of the input and loads
+ * the weights after the next, so that none waits for a load. The two vectors that are loaded in vain at the end are the
+ * first two masks.
+ *
+ * a2 row, a3 offset of the window, a4 weights, a5 output, a6 end of the segments, a7 segment, a8 input, a9 blocks of 16
+ * bytes in a segment, a10 entry for the tail, a11 channels left, a12 head, a13 shifts, a15 pixels left; a14 free.
+ * q0, q1 weights; q2 result; q3 input; q4, q5 stream of unaligned input; q6 min; q7 max.
+ */
+
+/* Sixteen values of the input in q3. */
+    .macro sixteen unaligned
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 0
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 1
+    .if \unaligned
+    ee.vld.128.ip q5, a8, 16
+    .endif
+    .irp i, 2, 4, 6, 8, 10, 12, 14
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
+    .endr
+    .endm
+
+/* The head of sixteen channels, and their first weights. */
+    .macro start_lanes
+    ee.ld.qacc_l.l.128.ip a4, 16
+    ee.ld.qacc_h.l.128.ip a4, 16
+    ee.ld.qacc_l.h.32.ip a4, 4
+    ee.ld.qacc_h.h.32.ip a4, 12
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    .endm
+
+/* From the lanes to int8 in q2, every channel by its own shift. */
+    .macro shift_lanes
+    l8ui a14, a12, HEAD_SHIFTS
+    l8ui a7, a12, HEAD_SHIFTS + 1
+    ee.srcmb.s8.qacc q2, a14, 0
+    beqi a13, 1, 21f
+    ee.andq q2, q2, q0
+    ee.srcmb.s8.qacc q3, a7, 0
+    ee.andq q3, q3, q1
+    ee.orq q2, q2, q3
+    beqi a13, 2, 22f
+    addi a12, a12, HEAD_SHIFTS + 2
+    addi a14, a13, -2
+    loop a14, 20f
+    l8ui a7, a12, 0
+    ee.vld.128.ip q0, a4, 16
+    addi a12, a12, 1
+    ee.srcmb.s8.qacc q3, a7, 0
+    ee.andq q3, q3, q0
+    ee.orq q2, q2, q3
+20:
+    j 22f
+21:
+    addi a4, a4, -32 /* there are no masks */
+22:
+    ee.vmax.s8 q2, q2, q6
+    ee.vmin.s8 q2, q2, q7
+    .endm
+
+/* Store the first a11 bytes of q2, or all, at any address. */
+    .macro store_some
+    blti a11, 16, 31f
+    ee.movi.32.a q2, a14, 0
+    s32i a14, a5, 0
+    ee.movi.32.a q2, a14, 1
+    s32i a14, a5, 4
+    ee.movi.32.a q2, a14, 2
+    s32i a14, a5, 8
+    ee.movi.32.a q2, a14, 3
+    s32i a14, a5, 12
+    addi a5, a5, 16
+    j 39f
+31:
+    ee.movi.32.a q2, a14, 0
+    bbci a11, 3, 32f
+    s32i a14, a5, 0
+    ee.movi.32.a q2, a14, 1
+    s32i a14, a5, 4
+    ee.movi.32.a q2, a14, 2
+    addi a5, a5, 8
+    bbci a11, 2, 33f
+    s32i a14, a5, 0
+    ee.movi.32.a q2, a14, 3
+    addi a5, a5, 4
+    j 33f
+32:
+    bbci a11, 2, 33f
+    s32i a14, a5, 0
+    ee.movi.32.a q2, a14, 1
+    addi a5, a5, 4
+33:
+    bbci a11, 1, 34f
+    s16i a14, a5, 0
+    srli a14, a14, 16
+    addi a5, a5, 2
+34:
+    bbci a11, 0, 39f
+    s8i a14, a5, 0
+    addi a5, a5, 1
+39:
+    .endm
+
+/* All pixels. whole: segments are multiples of 16 bytes and all at multiples of 16. */
+    .macro lanes whole
+1:  /* a pixel */
+    l32i a4, a2, WEIGHTS
+    l32i a11, a2, CHANNELS
+2:  /* sixteen channels */
+    mov a12, a4
+    l32i a7, a2, SEGMENTS
+    start_lanes
+3:  /* a segment */
+    l32i a8, a7, 0
+    addi a7, a7, 4
+    add a8, a8, a3
+    .if \whole
+    loop a9, 4f
+    ee.vld.128.ip q3, a8, 16
+    sixteen 0
+4:
+    .else
+    ee.ld.128.usar.ip q4, a8, 16
+    ee.vld.128.ip q5, a8, 16
+    loopnez a9, 4f
+    ee.src.q.qup q3, q4, q5
+    sixteen 1
+4:
+    ee.src.q q3, q4, q5
+    jx a10
+    .irp i, 15, 13, 11, 9, 7, 5, 3, 1
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
+    .endr
+.Ltail_end:
+    .endif
+    bne a7, a6, 3b
+    shift_lanes
+    .if \whole
+    bltui a11, 16, 5f
+    ee.vst.128.ip q2, a5, 16
+    addi a11, a11, -16
+    bnez a11, 2b
+    j 6f
+5:
+    .endif
+    store_some
+    addi a11, a11, -16
+    bgei a11, 1, 2b
+6:
+    l32i a14, a2, STEP
+    addi a15, a15, -1
+    add a3, a3, a14
+    bnez a15, 1b
+    .endm
+
+/* One segment of 8 or 16 bytes, aligned to its size; channels a multiple of 16, at most two shifts, min or max idle. */
+
+    function esp_dl_conv2d_row_lanes_esp32s3
+    movi a3, 0
+    l32i a5, a2, OUTPUT
+    l32i a6, a2, SEGMENT_COUNT
+    l32i a7, a2, SEGMENTS
+    addx4 a6, a6, a7
+    l32i a13, a2, SHIFTS
+    l32i a15, a2, PIXELS
+    addi a8, a2, MIN
+    ee.vldbc.8 q6, a8
+    addi a8, a2, MAX
+    ee.vldbc.8 q7, a8
+    l32i a14, a2, SEGMENT_BYTES
+    srli a9, a14, 4
+    /* Is everything a multiple of 16? */
+    l32i a8, a2, STEP
+    or a8, a8, a14
+    l32i a12, a2, CHANNELS
+    or a8, a8, a12
+    or a8, a8, a5
+10:
+    l32i a12, a7, 0
+    addi a7, a7, 4
+    or a8, a8, a12
+    bne a7, a6, 10b
+    extui a8, a8, 0, 4
+    beqz a8, .Lwhole
+    /* The tail is entered so that just its bytes, made even, remain. */
+    extui a14, a14, 0, 4
+    addi a14, a14, 1
+    srli a14, a14, 1
+    slli a14, a14, 3
+    movi a10, .Ltail_end
+    sub a10, a10, a14
+    lanes 0
+    return
+.Lwhole:
+    lanes 1
+    return
+    .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
+
+/*
+ * The accumulator of 40 bits: a piece of the window is held in registers while the weights of all channels stream by;
+ * sums wait in memory between pieces.
+ *
+ * a2 row, a3 offset of the window, a4 weights, a5 output, a6 end of the segments, a7 segment, a8 input, a9 channels,
+ * a10 sums to read, a11 sums to write, a12 bytes left in the segment, a13 shifts, a15 pixels left; a14 free.
+ * q0..q5 input, q6 and q7 weights.
+ */
+
+/* Input of a piece. */
+    .macro load_piece vectors
+    ee.ld.128.usar.ip q0, a8, 16
+    ee.vld.128.ip q1, a8, 16
+    ee.vld.128.ip q2, a8, 16
+    ee.src.q q0, q0, q1
+    .if \vectors > 2
+    ee.vld.128.ip q3, a8, 16
+    ee.src.q q1, q1, q2
+    ee.vld.128.ip q4, a8, 16
+    ee.src.q q2, q2, q3
+    .if \vectors > 4
+    ee.vld.128.ip q5, a8, 16
+    ee.src.q q3, q3, q4
+    ee.vld.128.ip q6, a8, 16
+    ee.src.q q4, q4, q5
+    ee.src.q q5, q5, q6
+    .else
+    ee.src.q q3, q3, q4
+    .endif
+    .else
+    ee.src.q q1, q1, q2
+    .endif
+    addi a8, a8, -16
+    ee.vld.128.ip q6, a4, 16
+    ee.vld.128.ip q7, a4, 16
+    .endm
+
+    .macro multiply_piece vectors
+    ee.ld.accx.ip a10, 8
+    ee.vmulas.s8.accx.ld.ip q6, a4, 16, q6, q0
+    ee.vmulas.s8.accx.ld.ip q7, a4, 16, q7, q1
+    .if \vectors > 2
+    ee.vmulas.s8.accx.ld.ip q6, a4, 16, q6, q2
+    ee.vmulas.s8.accx.ld.ip q7, a4, 16, q7, q3
+    .endif
+    .if \vectors > 4
+    ee.vmulas.s8.accx.ld.ip q6, a4, 16, q6, q4
+    ee.vmulas.s8.accx.ld.ip q7, a4, 16, q7, q5
+    .endif
+    .endm
+
+    .macro wide vectors
+1:  /* a pixel */
+    l32i a10, a2, WEIGHTS
+    addi a14, a9, 1
+    srli a14, a14, 1
+    slli a14, a14, 4
+    add a4, a10, a14
+    l32i a7, a2, SEGMENTS
+2:  /* a segment */
+    l32i a8, a7, 0
+    l32i a12, a2, SEGMENT_BYTES
+    addi a7, a7, 4
+    add a8, a8, a3
+3:  /* a piece */
+    load_piece \vectors
+    addi a12, a12, -16 * \vectors
+    l32i a11, a2, SUMS
+    bgei a12, 1, 4f
+    beq a7, a6, 6f
+4:
+    loop a9, 5f
+    multiply_piece \vectors
+    ee.st.accx.ip a11, 8
+5:
+    addi a4, a4, -32
+    l32i a10, a2, SUMS
+    bgei a12, 1, 3b
+    j 2b
+6:  /* the last */
+    mov a8, a13
+    l32i a11, a2, MIN
+    l32i a12, a2, MAX
+    loop a9, 7f
+    multiply_piece \vectors
+    l8ui a14, a8, 0
+    addi a8, a8, 1
+    ssr a14
+    rur.accx_0 a14
+    sra a14, a14
+    max a14, a14, a11
+    min a14, a14, a12
+    s8i a14, a5, 0
+    addi a5, a5, 1
+7:
+    l32i a14, a2, STEP
+    addi a15, a15, -1
+    add a3, a3, a14
+    bnez a15, 1b
+    return
+    .endm
+
+    function esp_dl_conv2d_row_wide_esp32s3
+    movi a3, 0
+    l32i a5, a2, OUTPUT
+    l32i a6, a2, SEGMENT_COUNT
+    l32i a7, a2, SEGMENTS
+    l32i a9, a2, CHANNELS
+    l32i a15, a2, PIXELS
+    /* The shifts lie behind the weights. */
+    l32i a14, a2, VECTORS
+    slli a14, a14, 4
+    l32i a12, a2, SEGMENT_BYTES
+    movi a13, 0
+10:
+    add a13, a13, a14
+    blt a13, a12, 10b
+    mull a13, a13, a6
+    mull a13, a13, a9
+    addi a12, a9, 1
+    srli a12, a12, 1
+    slli a12, a12, 4
+    add a13, a13, a12
+    l32i a12, a2, WEIGHTS
+    add a13, a13, a12
+    addx4 a6, a6, a7
+    beqi a14, 64, .Lfour
+    bltui a14, 64, .Ltwo
+    wide 6
+.Ltwo:
+    wide 2
+.Lfour:
+    wide 4
+    .size esp_dl_conv2d_row_wide_esp32s3, . - esp_dl_conv2d_row_wide_esp32s3

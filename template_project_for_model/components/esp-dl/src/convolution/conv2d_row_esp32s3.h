@@ -1,0 +1,29 @@
+/* A row of output pixels of a convolution: what conv2d_s8_esp32s3.c prepares and the vector unit computes. */
+#ifndef ESP_DL_CONVOLUTION_CONV2D_ROW_ESP32S3_H
+#define ESP_DL_CONVOLUTION_CONV2D_ROW_ESP32S3_H
+
+#include <stdint.h>
+
+/* The assembly knows the place of every field. */
+typedef struct {
+    const int8_t *const *segments; /* where the first window's segments lie */
+    int32_t segment_count;
+    int32_t segment_bytes;
+    int32_t step;          /* bytes from a window to the next */
+    const int8_t *weights; /* as in esp_dl_conv2d_esp32s3_t */
+    int8_t *output;
+    int32_t pixels;
+    int32_t channels; /* of the output */
+    int32_t shifts;
+    int32_t min, max;
+    int32_t vectors;
+    int64_t *sums; /* [channels], where shifts is 0 */
+} esp_dl_conv2d_row_t;
+
+/* shifts > 0: sixteen channels at a time in lanes of 20 bits. */
+void esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
+
+/* shifts = 0: a channel at a time in the accumulator of 40 bits. */
+void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row);
+
+#endif

@@ -1,0 +1,239 @@
+"""Random calls for the kernels of the ESP32-S3's vector unit, and a program that compares them with the plain ones."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+import numpy as np
+from kernel_harness import COMPONENT, listed_sources
+from variant_cases import RANGES, random_call
+
+from esp_tvm.compile.emit_c import array_lines, kernel_function, variant_function
+from esp_tvm.compile.esp32s3 import VECTOR_VARIANTS, Esp32s3Variant
+from esp_tvm.compile.kernel_call import KernelCall
+from esp_tvm.compile.operators import Emitter
+from esp_tvm.compile.variants import Choice
+from esp_tvm.run import esp32s3
+from esp_tvm.run.esp32s3 import RUNTIME
+
+INCLUDES = (COMPONENT / "include", COMPONENT / "src")
+ALL = [variant for variants in VECTOR_VARIANTS.values() for variant in variants]
+REPEATS = 8
+
+_HOST = """\
+#include <stdint.h>
+#include <stdio.h>
+
+static void emulator_loop(int count)
+{
+    (void)count;
+}
+
+static void emulator_write(const void *data, int size)
+{
+    fwrite(data, 1, (size_t)size, stdout);
+}
+
+static uint32_t emulator_cycles(void)
+{
+    return 0;
+}
+"""
+
+_HEAD = """\
+#include "esp_dl.h"
+#include "esp_dl_fast.h"
+
+#include <string.h>
+
+#define TVMGEN_DEFAULT_STATIC static
+
+static int8_t x[{x}] __attribute__((aligned(16))), wanted[{y}] __attribute__((aligned(16)));
+static int8_t y[{y}] __attribute__((aligned(16))), scratch[{scratch}] __attribute__((aligned(16)));
+
+/* First byte that differs (-1: none), what it is, what it should be, cycles. */
+static void report(int size, uint32_t cycles)
+{{
+    int32_t line[4] = {{-1, 0, 0, (int32_t)cycles}};
+    for (int i = 0; i < size && line[0] < 0; i++) {{
+        if (y[i] != wanted[i]) {{
+            line[0] = i, line[1] = y[i], line[2] = wanted[i];
+        }}
+    }}
+    /* Nothing behind the output may be written. */
+    for (int i = size; i < size + 16; i++) {{
+        if (y[i] != 0x55) {{
+            line[0] = i, line[1] = y[i], line[2] = 0x55;
+        }}
+    }}
+    emulator_write(line, sizeof(line));
+}}
+
+/* A report of its own, only where it differs: the output overlapped the input. */
+static inline void report_overlap(int size)
+{{
+    if (memcmp(y, wanted, (size_t)size) != 0) {{
+        int32_t line[4] = {{-2, 0, 0, 0}};
+        emulator_write(line, sizeof(line));
+    }}
+}}
+"""
+
+
+class Pair:
+    """A call by the plain kernel and by a variant, and the input to compare them with."""
+
+    def __init__(self, call: KernelCall, variant: Esp32s3Variant, low: int, high: int, random: np.random.RandomState):
+        self.call, self.variant = call, variant
+        self.choice = Choice(call, variant, low, high)
+        self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]
+
+    @staticmethod
+    def _values(count: int, low: int, high: int, random: np.random.RandomState) -> np.ndarray:
+        x = random.randint(low, high + 1, count).astype(np.int8)
+        # Sums grow most where inputs lie at an end of their range.
+        x[random.rand(count) < random.choice([0.0, 0.3, 1.0])] = random.choice([low, high])
+        return x
+
+    def c_code(self, number: int) -> str:
+        """Data, the functions `plain_N` and `fast_N`, and `compare_N`."""
+        call, parts, functions = self.call, [], []
+        for name in ("plain", "fast"):
+            emitter = Emitter(f"{name}_{number}")
+            renamed = KernelCall(f"{name}_{number}", call.operator, call.inputs, call.output, call.attributes)
+            if name == "plain":
+                text = kernel_function(renamed, list(range(len(call.inputs))), emitter)
+            else:
+                text = variant_function(
+                    renamed, Choice(renamed, self.variant, self.choice.low, self.choice.high), emitter
+                )
+            functions.append("static " + text[text.index("*/") + 3 :])
+            parts += [_array(c_type, label, array) for c_type, label, array, _ in emitter.constants]
+        names = []
+        for i, values in enumerate(self.inputs):
+            names.append("x" if i == 0 else f"x{i}_{number}")
+            parts.append(_array("int8_t", f"x{i}_{number}", values).replace("const ", "", 1))
+        size, out = call.inputs[0].elements, call.output.elements
+        arguments = ", ".join(names)
+        tail = ", scratch" if self.variant.scratch(call) else ""
+        lead = self.variant.lead(call)
+        overlap = ""
+        if lead is not None:
+            lead = (lead + 15) // 16 * 16
+            overlap = f"""\
+    memset(y, 0x55, {max(out, lead + size) + 16});
+    memcpy(y + {lead}, x0_{number}, {size});
+    fast_{number}({", ".join([f"y + {lead}", *names[1:]])}, y{tail});
+    report_overlap({out});
+"""
+        body = f"""\
+static void compare_{number}(void)
+{{
+    memcpy(x, x0_{number}, {size});
+    memset(y, 0x55, {out + 16});
+    plain_{number}({arguments}, wanted);
+    uint32_t start = emulator_cycles();
+    for (int i = 0; i < REPEATS; i++) {{
+        fast_{number}({arguments}, y{tail});
+    }}
+    report({out}, emulator_cycles() - start);
+{overlap}}}
+"""
+        return "\n".join([*parts, *functions, body])
+
+    def reach(self) -> int:
+        """Bytes of memory that hold the output and, behind it, an input that it may overlap."""
+        lead = self.variant.lead(self.call)
+        return max(self.call.output.elements, (lead or 0) + 16 + self.call.inputs[0].elements)
+
+    def describe(self) -> str:
+        """For the message of a failed test."""
+        a = {k: v for k, v in self.call.attributes.items() if k not in ("weights", "bias", "shift")}
+        weights = np.shape(self.call.attributes.get("weights"))
+        shapes = f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {weights}"
+        kind = type(self.variant).__name__
+        shifts = sorted(set(np.asarray(self.call.attributes.get("shift", 0)).reshape(-1).tolist()))
+        return f"{kind} {shapes} {a} shifts {shifts} input {self.choice.low}..{self.choice.high}"
+
+
+def _array(c_type: str, name: str, array: np.ndarray) -> str:
+    lines = "\n".join(array_lines(array))
+    return f"static const {c_type} {name}[{array.size}] __attribute__((aligned(16))) = {{\n{lines}\n}};"
+
+
+def program(pairs: Sequence[Pair], emulator: bool, repeats: int = 1) -> str:
+    """A C program that reports on a loop of 100000 instructions and on all pairs."""
+    sizes = {
+        "x": max(pair.call.inputs[0].elements for pair in pairs) + 64,
+        "y": max(pair.reach() for pair in pairs) + 32,
+        "scratch": max(max(pair.variant.scratch(pair.call) for pair in pairs), 1),
+    }
+    calls = "\n".join(f"    compare_{number}();" for number in range(len(pairs)))
+    main = (
+        "int main(void)\n{\n    uint32_t start = emulator_cycles();\n    emulator_loop(50000);\n"
+        f"    report(0, emulator_cycles() - start);\n{calls}\n    return 0;\n}}\n"
+    )
+    main = main.replace("    uint32_t start", "    memset(y, 0x55, 16);\n    uint32_t start", 1)
+    head = f"#define REPEATS {repeats}\n" + (RUNTIME if emulator else _HOST) + _HEAD.format(**sizes)
+    return "\n".join([head, *(pair.c_code(number) for number, pair in enumerate(pairs)), main])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What differs (empty: nothing) and how many instructions the kernel took."""
+
+    difference: str
+    instructions: float
+
+
+def verdicts(output: bytes, pairs: Sequence[Pair], repeats: int = 1) -> List[Verdict]:
+    """The reports of a program."""
+    lines: List[list] = []
+    for line in struct.iter_unpack("<iiiI", output[: len(output) // 16 * 16]):
+        if line[0] == -2:
+            lines[-1][:3] = [0, "overlapping"] + ["as when apart"]
+        else:
+            lines.append(list(line))
+    assert len(lines) == len(pairs) + 1, "the program did not run to its end"
+    scale = 100000 / lines[0][3] if lines[0][3] else 0.0
+    result = []
+    for (place, got, wanted, cycles), pair in zip(lines[1:], pairs):
+        text = "" if place < 0 else f"byte {place} is {got}, not {wanted}: {pair.describe()}"
+        result.append(Verdict(text, cycles * scale / repeats))
+    return result
+
+
+def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
+    """`count` calls that `variant` takes, for the range of their input."""
+    random = np.random.RandomState(seed)
+    pairs: List[Pair] = []
+    while len(pairs) < count:
+        call = random_call(variant.operator, random)
+        low, high = RANGES[random.randint(len(RANGES))]
+        if variant.fits_range(call, low, high):
+            pairs.append(Pair(call, variant, low, high, random))
+    return pairs
+
+
+def listed(pairs: Sequence[Pair], output: bytes) -> Optional[str]:
+    """The first difference, None if there is none."""
+    return next((verdict.difference for verdict in verdicts(output, pairs) if verdict.difference), None)
+
+
+def assembly_sources() -> List[Path]:
+    """The kernels that are assembly."""
+    return sorted((COMPONENT / "src").rglob("*_esp32s3.S"))
+
+
+def run_in_emulator(pairs: Sequence[Pair], folder: Path, repeats: int = 1) -> bytes:
+    """What the program of `pairs`, built for the ESP32-S3, reports."""
+    source = folder / "program.c"
+    source.write_text(program(pairs, emulator=True, repeats=repeats), encoding="utf-8")
+    sources = [source, *listed_sources(), *assembly_sources()]
+    binary = esp32s3.build(sources, INCLUDES, folder, ["-Wl,--gc-sections"])
+    done = esp32s3.run(binary)
+    assert done.returncode == 0, done.stderr[:3000]
+    return done.stdout

@@ -1,0 +1,279 @@
+"""Kernels for the vector unit of the ESP32-S3: when they may be taken, and their weights (esp_dl_esp32s3.h).
+
+Lanes of 20 bits saturate at every step, so a sum is exact only if no partial sum leaves them for any input. Weights,
+bias and range of the input are known here: it is proved channel by channel. Where it is not so, sums grow in
+the accumulator of 40 bits, which holds all that int32 does, one channel at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .aot import Lowered, Step, Value
+from .kernel_call import KernelCall
+from .operators.base import rounding_bias
+from .operators.conv import window_fields
+from .partition import Partitioned
+from .variants import Variant, lead_of, window_starts
+
+CHIP = "esp32s3"
+LANES = 16
+# Emulators hold -(2^19 - 1), the chip one more.
+LANE_MAX = 2**19 - 1
+# Where sums in the accumulator of 40 bits start: never negative (an emulator loads it without its sign), and the lower
+# 32 bits are the sum.
+SUM_START = 2**33
+_MAX_SHIFTS = 8
+# All shifts of 19 and more give the same of 20 bits.
+_MAX_SHIFT = 19
+_VECTORS = (6, 4, 2)
+
+
+def aligned(count: int) -> int:
+    """The next multiple of 16."""
+    return (count + 15) // 16 * 16
+
+
+def sums_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -> bool:
+    """Whether no partial sum of bias + x * weights, in any order, leaves 20 bits for any x in low..high or 0.
+
+    weights [O, K], bias [O] with the half that rounding adds
+    """
+    wide = weights.astype(np.int64)
+    low, high = min(low, 0), max(high, 0)
+    most = np.maximum(wide * low, wide * high).sum(axis=1) + np.maximum(bias, 0)
+    least = np.minimum(wide * low, wide * high).sum(axis=1) + np.minimum(bias, 0)
+    return bool(most.max() <= LANE_MAX and least.min() >= -LANE_MAX)
+
+
+def pack_20_bits(values: np.ndarray) -> np.ndarray:
+    """Sixteen values as the lanes' registers are loaded: 40 bytes."""
+    halves = []
+    for half in (values[:8], values[8:]):
+        bits = sum((int(value) & 0xFFFFF) << (20 * lane) for lane, value in enumerate(half))
+        halves.append(np.frombuffer(bits.to_bytes(20, "little"), np.int8))
+    return np.concatenate([halves[0][:16], halves[1][:16], halves[0][16:], halves[1][16:]])
+
+
+def shift_steps(shift: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """(how much to shift right, each step further than the one before; per step the channels that stop there)."""
+    levels = np.unique(shift)
+    return np.diff(levels, prepend=0), [shift == level for level in levels]
+
+
+def most_shifts(shift: np.ndarray) -> int:
+    """The most different shifts in sixteen channels."""
+    return max(len(np.unique(shift[o : o + LANES])) for o in range(0, len(shift), LANES))
+
+
+def tail_order(length: int) -> np.ndarray:
+    """The order in which a segment's bytes meet their weights; `length` stands for the one that makes them even."""
+    full, even = length // LANES * LANES, (length + 1) // 2 * 2
+    return np.concatenate([np.arange(full), np.arange(even - 1, full - 1, -1)])
+
+
+def pack_lanes(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits."""
+    outputs, segments, length = weights.shape
+    rows = aligned(outputs)
+    shift = np.minimum(shift, _MAX_SHIFT)
+    shifts = most_shifts(shift)
+    padded = np.zeros((rows, segments, length + 1), np.int8)
+    padded[:outputs, :, :length] = weights
+    padded = padded[:, :, tail_order(length)]
+    # Channels that are not there are shifted like those beside them.
+    bias = np.concatenate([bias, np.zeros(rows - outputs, np.int64)])
+    shift = np.concatenate([shift, np.full(rows - outputs, shift[-1])])
+    parts = []
+    for o in range(0, rows, LANES):
+        steps, stops = shift_steps(shift[o : o + LANES])
+        steps = np.concatenate([steps, np.zeros(_MAX_SHIFTS - len(steps), steps.dtype)])
+        parts += [pack_20_bits(bias[o : o + LANES]), steps.astype(np.int8)]
+        parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
+        if shifts > 1:
+            stops += [np.zeros(LANES, bool)] * (shifts - len(stops))
+            parts += [-stop.astype(np.int8) for stop in stops]
+    return np.concatenate(parts)
+
+
+def vectors_of(length: int) -> int:
+    """How many vectors of a segment of `length` bytes are best held in registers: the fewest instructions."""
+    return min(_VECTORS, key=lambda held: -(-length // (LANES * held)) * (held + 2))
+
+
+def pack_wide(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for the accumulator of 40 bits."""
+    outputs, segments, length = weights.shape
+    chunk = vectors_of(length) * LANES
+    chunks = -(-length // chunk)
+    padded = np.zeros((outputs, segments, chunks * chunk), np.int8)
+    padded[:, :, :length] = weights
+    stream = padded.reshape(outputs, segments * chunks, chunk).transpose(1, 0, 2)
+    start = np.asarray(bias, np.int64) + SUM_START
+    # The weights start at a multiple of 16.
+    start = np.concatenate([start, np.zeros(outputs % 2, np.int64)])
+    return np.concatenate([start.view(np.int8), stream.reshape(-1), shift.astype(np.int8)])
+
+
+# --- borders: scratch memory as in src/common/borders_esp32s3.h --------------------------------------------------
+
+
+def _spans(call: KernelCall, kernel: Sequence[int]) -> List[int]:
+    """Rows and columns that all windows together reach over, borders included."""
+    a, shape = call.attributes, call.output.shape
+    return [(shape[1 + i] - 1) * a["strides"][i] + (kernel[i] - 1) * a["dilation"][i] + 1 for i in (0, 1)]
+
+
+def copies_rows(call: KernelCall, kernel: Sequence[int]) -> bool:
+    """Whether windows reach over the left or right border."""
+    before = call.attributes["padding"][1]
+    return before > 0 or _spans(call, kernel)[1] - before > call.inputs[0].shape[2]
+
+
+def border_bytes(call: KernelCall, kernel: Sequence[int]) -> int:
+    """Bytes of the row of zeros and of the copied rows, where they are needed."""
+    a, shape = call.attributes, call.inputs[0].shape
+    spans = _spans(call, kernel)
+    row, size = aligned(spans[1] * shape[3]), 0
+    if a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]:
+        size += row
+    if copies_rows(call, kernel):
+        size += row * ((kernel[0] - 1) * a["dilation"][0] + 1)
+    return size
+
+
+class Esp32s3Variant(Variant):
+    """A kernel for the vector unit. `fits` says whether it can compute the call for any input in low..high."""
+
+    def fits_range(self, call: KernelCall, low: int, high: int) -> bool:
+        """Whether it gives the plain kernel's bytes for inputs in low..high."""
+        raise NotImplementedError
+
+    def fits(self, call):
+        return self.fits_range(call, -128, 127)
+
+    def body(self, call: KernelCall, c) -> Dict:
+        """The fields of the kernel's parameters; the weights are declared."""
+        raise NotImplementedError
+
+    def emit(self, call, choice, c, inputs, output):
+        parameters = c.struct(f"{self.kernel.replace('_s8_', '_')}_t", **self.body(call, c))
+        scratch = "scratch, " if self.scratch(call) else ""
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {scratch}{output});")
+
+
+class Conv2dLanes(Esp32s3Variant):
+    """Sixteen channels at a time, sums proved to fit 20 bits."""
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_esp32s3"
+    sums = 0
+
+    @staticmethod
+    def segmented(call: KernelCall) -> np.ndarray:
+        """Weights [O, segments, bytes]: a segment is a row of the window, or a tap of a dilated one."""
+        weights = call.attributes["weights"]
+        outputs, height, width, channels = weights.shape
+        if call.attributes["dilation"][1] == 1:
+            return weights.reshape(outputs, height, width * channels)
+        return weights.reshape(outputs, height * width, channels)
+
+    @staticmethod
+    def _bias(call: KernelCall) -> np.ndarray:
+        return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
+
+    def _takes(self, call: KernelCall) -> bool:
+        return call.attributes["groups"] == 1 and bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
+
+    def fits_range(self, call, low, high):
+        if not self._takes(call) or most_shifts(np.minimum(call.attributes["shift"], _MAX_SHIFT)) > _MAX_SHIFTS:
+            return False
+        weights = call.attributes["weights"]
+        return sums_fit_lanes(weights.reshape(len(weights), -1), self._bias(call), low, high)
+
+    def scratch(self, call):
+        sums = aligned(self.sums * call.output.shape[3])
+        kernel = call.attributes["weights"].shape[1:3]
+        return aligned(self.segmented(call).shape[1] * 8) + sums + border_bytes(call, kernel)
+
+    def lead(self, call):
+        a = call.attributes
+        images, height, width, channels = call.inputs[0].shape
+        kernel, (_, rows, columns, outputs) = a["weights"].shape[1:3], call.output.shape
+        if not copies_rows(call, kernel):
+            starts = window_starts(call, kernel)
+            return lead_of(starts, (np.arange(len(starts)) + 1) * outputs, reads_own=True)
+        # Before a row of pixels is computed, the rows of the image that it needs have been copied.
+        first = np.arange(rows) * a["strides"][0] - a["padding"][0]
+        ends = np.clip(first + (kernel[0] - 1) * a["dilation"][0] + 1, 0, height)
+        copied = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
+        starts = np.maximum(copied, np.clip(first, 0, height)) * width * channels
+        starts = (np.arange(images)[:, None] * height * width * channels + starts[None, :]).reshape(-1)
+        return lead_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
+
+    def body(self, call, c):
+        a = call.attributes
+        shift = np.minimum(a["shift"], _MAX_SHIFT)
+        packed = pack_lanes(self.segmented(call), self._bias(call), shift)
+        return self._fields(call, c, packed, most_shifts(shift), 0)
+
+    def _fields(self, call: KernelCall, c, packed: np.ndarray, shifts: int, vectors: int) -> Dict:
+        a = call.attributes
+        return {
+            **window_fields(call, a["weights"].shape[1:3]),
+            "shifts": shifts,
+            "vectors": vectors,
+            "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
+            "min": a["clamp"][0],
+            "max": a["clamp"][1],
+        }
+
+
+class Conv2dWide(Conv2dLanes):
+    """A channel at a time, with sums of 40 bits."""
+
+    sums = 8
+
+    def fits_range(self, call, low, high):
+        return self._takes(call)
+
+    def body(self, call, c):
+        segments = self.segmented(call)
+        packed = pack_wide(segments, self._bias(call), np.asarray(call.attributes["shift"]))
+        return self._fields(call, c, packed, 0, vectors_of(segments.shape[2]))
+
+
+# By operator, the fastest first.
+VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
+    "conv2d": [Conv2dLanes(), Conv2dWide()],
+}
+
+
+def choose_vector(call: KernelCall, low: int, high: int) -> Optional[Esp32s3Variant]:
+    """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
+    fitting = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.fits_range(call, low, high))
+    return next(fitting, None)
+
+
+def lies_aligned(step: Step, lowered: Lowered, partitioned: Partitioned) -> bool:
+    """Whether all inputs and results of `step` lie in the arena, at multiples of 16; a caller's buffers need not."""
+
+    def in_arena(value: Value) -> bool:
+        if value.kind != "value":
+            return False
+        maker = next((one for one in lowered.steps if value in one.results), None)
+        call = partitioned.calls.get(maker.symbol) if maker is not None else None
+        # A reshape of an input is that input's own buffer.
+        return call is None or call.operator != "reshape" or in_arena(maker.arguments[0])
+
+    return all(map(in_arena, [*step.arguments, *step.results]))
+
+
+def check_alignment(choices, plan) -> None:
+    """Every tensor of a kernel for the vector unit lies at a multiple of 16: what its loads and stores rely on."""
+    for index, choice in choices.steps.items():
+        if isinstance(choice.variant, Esp32s3Variant):
+            for block in plan.blocks:
+                assert block.offset % LANES == 0, f"step {index}: a block lies at {block.offset}"
