@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Check the template's sdkconfig.defaults against the Kconfig files of real ESP-IDF source trees, for every chip.
 
-    pip install esp-idf-kconfig
-    python tests/check_sdkconfig.py path/to/esp-idf-v5.1 path/to/esp-idf-v5.5 path/to/esp-idf-v6.0
+    python3.11 -m pip install 'esp-idf-kconfig>=3'
+    python3.11 tests/check_sdkconfig.py path/to/v5.1 path/to/v5.5 path/to/v6.0 --write tests/idf_options.json
 
 A name that the version does not know, and a value that it does not take over, is reported; exit status 1. Not part of
-`make test`: it needs ESP-IDF's sources. tests/test_project.py holds the names that passed.
+`make test`: it needs ESP-IDF's sources. tests/idf_options.json, which it writes, holds the names that passed, by chip
+and version; tests/test_project.py holds every generated project against it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -19,7 +21,16 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"
+SOURCE = (
+    "Made by tests/check_sdkconfig.py from the Kconfig files of github.com/espressif/esp-idf at the tags of these "
+    "versions: option, chip, the versions that know it and take the value which the defaults give it."
+)
 sys.path.insert(0, str(REPO / "tools"))
+
+from esp_tvm.project.chips import CHIPS  # noqa: E402
+
+# As in esp_tvm/project/fit.py, which needs more packages than this script has.
+CONSTANTS = {"ram": "CONFIG_TVM_MODEL_CONSTANTS_RAM=y", "partition": "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y"}
 
 
 def sources(files) -> str:
@@ -62,28 +73,49 @@ def complaints(kconfig, settings: str, file: Path):
             yield f"{name} is {symbol.str_value}, not {value}"
 
 
+def settings_of(chip) -> dict:
+    """What a project for `chip` may set, by what it is about."""
+    base = "".join((TEMPLATE / f"sdkconfig.defaults{end}").read_text() for end in ("", f".{chip.name}"))
+    flash = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{mib}MB=y" for mib in chip.flash_sizes]
+    variants = {"internal RAM": [flash[-1]], **({"PSRAM": [flash[0], *chip.psram_lines]} if chip.psram else {})}
+    variants.update({f"weights: {place}": [line] for place, line in CONSTANTS.items() if line})
+    variants.update({f"trace: {mode}": [f"CONFIG_TVM_MODEL_TRACE_{mode}=y"] for mode in ("CHECKSUMS", "TENSORS")})
+    variants.update({f"flash: {line}": [line] for line in flash[:-1]})
+    return {what: base + "\n".join([*lines, ""]) for what, lines in variants.items()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("idf", nargs="+", type=Path, help="an ESP-IDF source tree")
+    parser.add_argument("idf", nargs="+", type=Path, help="an ESP-IDF source tree, in a folder called v5.1, v5.2, ...")
+    parser.add_argument("--write", type=Path, help="write the table of names that the versions know")
     arguments = parser.parse_args()
-    from esp_tvm.project.chips import CHIPS
+    write = arguments.write and arguments.write.resolve()
 
     failed = False
+    known: dict = {}
+    versions: dict = {}
     for idf in [path.resolve() for path in arguments.idf]:
+        version = re.sub(r"^.*v(?=\d)", "", idf.name)
         for chip in (chip for chip in CHIPS.values() if not chip.is_host):
             if not (idf / "components/soc" / chip.name / "include/soc/Kconfig.soc_caps.in").is_file():
                 print(f"{idf.name} {chip.name}: this version does not have the chip")
                 continue
-            base = "".join((TEMPLATE / f"sdkconfig.defaults{end}").read_text() for end in ("", f".{chip.name}"))
-            base += f"CONFIG_ESPTOOLPY_FLASHSIZE_{chip.flash_sizes[-1]}MB=y\n"
-            for memory, lines in (("internal RAM", ()), ("PSRAM", chip.psram_lines)):
-                if memory == "PSRAM" and not lines:
-                    continue
+            versions.setdefault(chip.name, []).append(version)
+            for what, settings in settings_of(chip).items():
                 with tempfile.TemporaryDirectory() as folder:
                     kconfig = load(idf, chip.name, Path(folder))
-                    found = list(complaints(kconfig, base + "\n".join([*lines, ""]), Path(folder) / "sdkconfig"))
-                print(f"{idf.name} {chip.name} {memory}: {'; '.join(found) or 'ok'}")
+                    found = list(complaints(kconfig, settings, Path(folder) / "sdkconfig"))
+                print(f"{idf.name} {chip.name} {what}: {'; '.join(found) or 'ok'}", flush=True)
                 failed = failed or bool(found)
+                bad = {complaint.split()[0] for complaint in found}
+                for name in re.findall(r"^CONFIG_(\w+)=", settings, re.M):
+                    listed = known.setdefault(name, {}).setdefault(chip.name, [])
+                    if name not in bad and version not in listed:
+                        listed.append(version)
+    if write:
+        options = {name: {chip: " ".join(found) for chip, found in known[name].items()} for name in sorted(known)}
+        table = {"source": SOURCE, "versions": {chip: " ".join(all_) for chip, all_ in versions.items()}}
+        write.write_text(json.dumps({**table, "options": options}, indent=1) + "\n")
     return 1 if failed else 0
 
 

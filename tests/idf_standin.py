@@ -17,9 +17,10 @@ def load_options(project: Path, target: str, settings: Sequence[str]):
     import kconfiglib.core as kconfiglib
 
     os.environ["IDF_TARGET"] = target
+    files = [project / name for name in KCONFIG_FILES if (project / name).is_file()]
     top = project / "build_options"
     top.mkdir(exist_ok=True)
-    lines = [(STUB / "Kconfig").read_text(), *(f'source "{project / name}"\n' for name in KCONFIG_FILES)]
+    lines = [(STUB / "Kconfig").read_text(), *(f'source "{file}"\n' for file in files)]
     (top / "Kconfig").write_text("".join(lines))
     tree = kconfiglib.Kconfig(str(top / "Kconfig"))
     assert not tree.warnings, tree.warnings
@@ -47,6 +48,7 @@ class StandIn:
             "IDF_PATH": str(folder / "idf"),
             "STUB_TARGET": target,
             "STUB_CONFIG": str(folder / "config"),
+            "STUB_LANGUAGES": "CXX" if list(project.glob("main/*.cpp")) else "",
             **({"STUB_RUN": "1"} if run else {}),
         }
 
@@ -73,14 +75,14 @@ class StandIn:
     def run(self, partition: Optional[Path] = None) -> str:
         """What the program prints. partition: the content of the partition `constants`"""
         environment: Dict[str, str] = {"STUB_PARTITION": str(partition)} if partition else {}
-        program = self.build_folder / "tvm_model_app.elf"
+        (program,) = self.build_folder.glob("*.elf")
         done = subprocess.run([str(program)], env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
         return done.stdout
 
     def sections(self) -> Dict[str, str]:
         """symbol -> section of the program's data"""
-        program = str(self.build_folder / "tvm_model_app.elf")
-        listing = subprocess.run(["objdump", "-t", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+        (program,) = self.build_folder.glob("*.elf")
+        listing = subprocess.run(["objdump", "-t", str(program)], stdout=subprocess.PIPE, text=True, check=True).stdout
         rows = [line.split() for line in listing.splitlines() if " O " in line]
         return {row[-1]: row[-3] for row in rows}
 

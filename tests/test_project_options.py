@@ -275,6 +275,36 @@ def test_plain_host_build_with_mapped_weights(tmp_path):
     assert done.returncode == 0 and PASS.search(done.stdout), done.stderr
 
 
+@needs_cmake
+@pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not installed")
+def test_components_in_another_application(tmp_path):
+    """Both components copied, called from C++, nothing else of the generated project."""
+    ours = write(0, "esp32c3", tmp_path / "p")
+    other = tmp_path / "other"
+    for name in ("tvm_model", "esp-dl"):
+        shutil.copytree(ours / "components" / name, other / "components" / name)
+    (other / "main").mkdir()
+    (other / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\ninclude($ENV{IDF_PATH}/tools/cmake/project.cmake)\nproject(other)\n"
+    )
+    (other / "main/CMakeLists.txt").write_text('idf_component_register(SRCS "main.cpp" PRIV_REQUIRES tvm_model)\n')
+    (other / "main/main.cpp").write_text(
+        '#include "tvm_model.h"\n#include "tvmgen_default.h"\n#include <cstdio>\n'
+        "static float image[TVMGEN_DEFAULT_INPUT_IMAGE_ELEMENTS], y[TVMGEN_DEFAULT_OUTPUT_Y_ELEMENTS];\n"
+        'extern "C" void app_main(void)\n{\n'
+        "    tvmgen_default_inputs inputs = {image};\n    tvmgen_default_outputs outputs = {y};\n"
+        "    if (tvm_model_init() == 0 && tvmgen_default_run(&inputs, &outputs) == 0) {\n"
+        '        std::printf("computed %g\\n", y[0]);\n    }\n}\n'
+    )
+    compiled = compiled_model(0)
+    zero = {"image": np.zeros((1, 3, 6, 6), np.float32)}
+    wanted = NumpyEvaluator(compiled.imported, compiled.partitioned).run(zero).outputs["y"].ravel()[0]
+    stand_in = StandIn(other, tmp_path / "b", "esp32c3")
+    stand_in.configure()
+    stand_in.build()
+    assert f"computed {wanted:g}\n" in stand_in.run()
+
+
 # --- the file and the partition -----------------------------------------------------------------------------------
 
 

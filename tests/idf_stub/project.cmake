@@ -2,7 +2,7 @@
 # without it. What it takes from a component is what ESP-IDF documents: idf_component_register(SRCS INCLUDE_DIRS
 # PRIV_INCLUDE_DIRS REQUIRES PRIV_REQUIRES LDFRAGMENTS), IDF_TARGET, COMPONENT_LIB, the CONFIG_ variables, and the
 # functions that write partitions. From the environment: STUB_TARGET, the chip; STUB_CONFIG, a folder with sdkconfig.h
-# and sdkconfig.cmake; STUB_RUN, set to link a program for this computer with runtime.c.
+# and sdkconfig.cmake; STUB_RUN, set to link a program for this computer with runtime.c; STUB_LANGUAGES, besides C.
 set(ESP_PLATFORM 1)
 set(IDF_TARGET "$ENV{STUB_TARGET}")
 set(STUB "${CMAKE_CURRENT_LIST_DIR}")
@@ -87,7 +87,7 @@ function(fail_at_build_time name)
 endfunction()
 
 macro(project name)
-    _project(${name} C)
+    _project(${name} C $ENV{STUB_LANGUAGES})
     file(WRITE "${CMAKE_BINARY_DIR}/flash.txt" "")
     file(GLOB components "${CMAKE_SOURCE_DIR}/components/*")
     foreach(component IN LISTS components)

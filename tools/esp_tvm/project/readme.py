@@ -34,7 +34,7 @@ It prints `PASS: model {hash}, ... us, ...`, or `FAIL` and the first difference.
 | `idf.py --preview set-target linux build` | the same program on your computer: `build/tvm_model_app.elf` |
 | `idf.py qemu` | in ESP-IDF's emulator (esp32, esp32c3, esp32s3; ESP-IDF 5.3 or later) |
 | `cmake -S host -B build_host && cmake --build build_host && build_host/app` | without ESP-IDF |
-| `pytest --target {qemu} -m qemu`, `pytest --target {chip} -m board` | the tests, with pytest-embedded |
+| `pytest -m qemu` (`board`, `host_test`) | tests of what was built, with pytest-embedded: see `pytest_tvm_model.py` |
 
 `idf.py menuconfig`: "TVM model" (memory of activations and weights, debug output, log level), "Inference task" (stack,
 priority, core), "Kernels (esp-dl)". Weights in the partition `constants` are written alone by `idf.py constants-flash`.
@@ -70,7 +70,6 @@ def readme(compiled: CompiledModel, target_chip: str, fit: Fit) -> str:
         hash=compiled.model_hash[:16],
         made_for="" if target_chip == "host" else f" Partitions, flash size and memory were chosen for {target_chip}.",
         chip=chip,
-        qemu=chip if chip in ("esp32", "esp32c3", "esp32s3") else "esp32c3",
         ports="\n".join(_port_lines(compiled)),
         memory=f"Activations take {compiled.arena_bytes} bytes of {arena}, weights and tables {compiled.weight_bytes} "
         f"bytes, a run less than 2 kB of stack.",
