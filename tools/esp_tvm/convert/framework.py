@@ -250,10 +250,10 @@ def torch_export(path, folder, settings):
 
 
 def export(torch, model, example, folder, settings, names, dynamo):
-    options = {"dynamo": True, "external_data": False, "verbose": False} if dynamo else {"dynamo": False}
-    torch.onnx.export(
-        model, example, str(folder / "raw.onnx"), opset_version=settings["opset"], input_names=names, **options
-    )
+    """Newer programs only come as opset 18 in good order; the caller lowers it."""
+    options = {"external_data": False, "verbose": False, "opset_version": 18} if dynamo else {}
+    options.setdefault("opset_version", settings["opset"])
+    torch.onnx.export(model, example, str(folder / "raw.onnx"), dynamo=dynamo, input_names=names, **options)
 
 
 def flat(torch, result):
