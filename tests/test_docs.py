@@ -86,6 +86,20 @@ def test_make_targets_exist(path):
                 assert "=" in word or word.startswith("-") or word in targets, f"{command}: no target '{word}'"
 
 
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.stem.endswith("_cn")], ids=name_of)
+def test_chinese_keeps_step(path):
+    """A translation has the headings of its original, level by level, and the very same commands."""
+    original = path.with_name(path.name.replace("_cn.md", ".md"))
+
+    def headings(document: Path) -> List[str]:
+        prose = re.sub(r"(?ms)^ *```.*?^ *```\s*$", "", document.read_text())
+        return re.findall(r"(?m)^(#+) ", prose)
+
+    assert headings(path) == headings(original)
+    for info in ("sh", "sh board"):
+        assert commands(shell(path, info)) == commands(shell(original, info))
+
+
 @pytest.fixture
 def copy(tmp_path):
     """A copy of what git knows of the repository, set up, with a user's files in it."""

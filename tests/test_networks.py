@@ -14,9 +14,6 @@ pytest.importorskip("tvm")
 
 from pipeline_harness import Kernels, Result, run_model  # noqa: E402
 
-# Minutes each.
-pytestmark = pytest.mark.slow
-
 
 class Builder:
     """A float model, node by node; methods return the name of the tensor they make."""
