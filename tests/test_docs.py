@@ -116,6 +116,10 @@ def copy(tmp_path):
             shutil.copy2(ROOT / name, tmp_path / name)
     for made in (".venv", "tvm"):
         (tmp_path / made).symlink_to(ROOT / made)
+    # The frameworks of the examples are installed once, not for every document.
+    (ROOT / "build/env").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/env").symlink_to(ROOT / "build/env")
     for name, source in FILES.items():
         shutil.copy(ROOT / "examples/digits" / source, tmp_path / name)
     return tmp_path
