@@ -296,6 +296,15 @@ def test_tables_become_standard_operators(tmp_path, nodes, outputs):
     np.testing.assert_allclose(session(loaded).run(None, {"x": x})[0], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_scaler_in_the_model_is_told(tmp_path):
+    model = ml_model([ml("Scaler", ["x"], ["y"], offset=[0.0] * 5, scale=[1.0] * 5)], [("y", 1, [1, 5])])
+    standardize(model, "m")
+    result = converting.Converted(model, "sklearn", "python", [])
+    assert "scaler" in summary(result, "m", "o")[-1]
+    result = converting.Converted(linear(), "sklearn", "python", [])
+    assert not any("scaler" in line for line in summary(result, "m", "o"))
+
+
 def test_trees_are_refused():
     tree = ml("TreeEnsembleRegressor", ["x"], ["y"])
     assert "decision trees" in complaint(standardize, ml_model([tree], [("y", 1, [1, 1])]), "forest.joblib")

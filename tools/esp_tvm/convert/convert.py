@@ -155,4 +155,15 @@ def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLik
         f"inputs: {ports(inputs_of(model))}",
         f"outputs: {ports(outputs_of(model))}",
     ]
-    return lines + [f"largest difference to the source: {difference}" for difference in result.differences]
+    lines += [f"largest difference to the source: {difference}" for difference in result.differences]
+    if result.kind == "sklearn" and _scales_its_input(model):
+        lines.append(
+            "note: it begins with a scaler. In int8 all features have one scale, and the small ones are lost: scale in "
+            "float before the model, and convert what follows the scaler (docs/from-sklearn.md)"
+        )
+    return lines
+
+
+def _scales_its_input(model: onnx.ModelProto) -> bool:
+    (name, _, _), *_ = inputs_of(model)
+    return any(name in node.input and node.op_type in ("Sub", "Mul", "Div", "Add") for node in model.graph.node)
