@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from idf_standin import StandIn
+from project_checks import IDF_OPTIONS, check_partitions, check_settings, own_settings, partitions, versions_of
 from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
@@ -26,7 +26,6 @@ from esp_tvm.project.write import write_project  # noqa: E402
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"
 COMPILER = "riscv64-unknown-elf-gcc"
-OWN_OPTIONS = ("CONFIG_TVM_MODEL", "CONFIG_ESP_DL", "CONFIG_INFERENCE")
 REAL_CHIPS = [name for name, chip in CHIPS.items() if not chip.is_host]
 
 needs_cmake = pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
@@ -64,31 +63,6 @@ def project(request, compiled, sample, expected, tmp_path_factory):
     out = tmp_path_factory.mktemp(request.param)
     fit = fit_chip(compiled, CHIPS[request.param])
     return request.param, write_project(compiled, sample, expected, str(TEMPLATE), str(out), request.param, fit)
-
-
-# The options that ESP-IDF's versions know, by chip; tests/check_sdkconfig.py made it from ESP-IDF's own files.
-IDF_OPTIONS = json.loads((Path(__file__).parent / "idf_options.json").read_text())
-
-
-def versions_of(chip):
-    """The versions of ESP-IDF that the project supports the chip with."""
-    return [v for v in IDF_OPTIONS["versions"][chip].split() if chip != "esp32p4" or v != "5.2"]
-
-
-def settings(path):
-    for line in path.read_text().splitlines():
-        if line and not line.startswith("#"):
-            match = re.fullmatch(r'CONFIG_(\w+)=(y|n|\d+|"[^"]*")', line)
-            assert match, f"{path.name}: {line}"
-            yield match.group(1)
-
-
-def check_settings(path, chips):
-    for name in settings(path):
-        for chip in chips:
-            known = IDF_OPTIONS["options"].get(name, {}).get(chip, "").split()
-            missing = [version for version in versions_of(chip) if version not in known]
-            assert not missing, f"{path.name}: {name} on {chip} with ESP-IDF {missing}"
 
 
 def test_defaults_use_only_options_that_every_version_has_on_the_chip(project):
@@ -136,21 +110,9 @@ def test_own_options_are_declared(project):
     assert {name for name in declared if name.startswith(("TVM_MODEL", "ESP_DL", "INFERENCE"))} == declared
 
 
-def sizes(table):
-    rows = [[cell.strip() for cell in line.split(",")] for line in table.splitlines() if not line.startswith("#")]
-    return [(name, kind, int(offset, 0), int(size, 0)) for name, kind, _, offset, size in rows]
-
-
 def test_partitions_by_the_rules_of_esp_idf(project):
     chip, path = project
-    end = 0x8000 + 0x1000  # of the partition table itself
-    for name, kind, offset, size in sizes((path / "partitions.csv").read_text()):
-        assert offset >= end and size > 0 and len(name) <= 16
-        assert offset % (0x10000 if kind == "app" else 0x1000) == 0 and size % 0x1000 == 0
-        end = offset + size
-    defaults = (path / f"sdkconfig.defaults.{chip}").read_text()
-    flash = int(re.search(r"FLASHSIZE_(\d+)MB", defaults).group(1)) * MIB
-    assert end <= flash
+    check_partitions(path, chip)
 
 
 RISCV = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_C_COMPILER=riscv64-unknown-elf-gcc"]
@@ -162,13 +124,7 @@ RISCV += ["-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY"]
 def test_project_of_every_chip_configures(project, tmp_path):
     """With the options that the export chose for it."""
     chip, path = project
-    settings = [
-        line
-        for name in ("sdkconfig.defaults", f"sdkconfig.defaults.{chip}")
-        for line in (path / name).read_text().splitlines()
-        if line.startswith(OWN_OPTIONS)
-    ]
-    StandIn(path, tmp_path, chip).configure(settings)
+    StandIn(path, tmp_path, chip).configure(own_settings(path, chip))
 
 
 @needs_cmake
@@ -279,7 +235,7 @@ def test_flash_grows_with_the_weights(compiled):
         fit_chip(resized(compiled, weights=20 * MIB), chip)
     for mib in (0, 3, 14):
         fit = fit_chip(resized(compiled, weights=mib * MIB), chip)
-        (offset, size) = next(row[2:] for row in sizes(partition_table(fit)) if row[0] == "factory")
+        (offset, size) = next(row[2:] for row in partitions(partition_table(fit)) if row[0] == "factory")
         assert mib * MIB < size and offset + size <= fit.flash_mib * MIB
 
 
