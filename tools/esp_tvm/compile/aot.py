@@ -306,6 +306,8 @@ def _fallback_source(library) -> Tuple[str, int]:
     for module in [library, *library.imported_modules]:
         if module.type_key == "c" and "tvmgen_default_fused" in module.get_source():
             source += module.get_source()
+    # TVM prints infinity as no C compiler knows it.
+    source = re.sub(r"(?<![\w.])inff?(?![\w.])", "INFINITY", source)
     constants = re.findall(r"(?ms)^static const (\w+) __attribute__[^\n]*? (\w+)\[(\d+)\] = \{\n(.*?)\n\};$", source)
     blocks = re.findall(r"(?m)^TVM_DLL int32_t (tvmgen_default_(?!__)\w+)\(([^)]*)\) \{\n(.*?)^\}\n", source, re.S)
     parts = [
