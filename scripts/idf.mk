@@ -1,10 +1,13 @@
 ##@ ESP-IDF and the board (MODEL or OUT says which project; PORT the serial device)
-.PHONY: build flash monitor menuconfig erase size emulate
+.PHONY: build flash flash-weights monitor menuconfig erase size emulate
 build: ## build OUT/new_project with the activated ESP-IDF, or in its container when none is active
 	@scripts/idf.sh build
 
 flash: ## write it to the board at PORT
 	@scripts/idf.sh flash
+
+flash-weights: ## write the weights alone, where they lie in a partition (EXPORT_OPTIONS="--constants partition")
+	@scripts/idf.sh constants-flash
 
 monitor: ## show what the board prints
 	@scripts/idf.sh monitor

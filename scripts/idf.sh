@@ -30,7 +30,7 @@ if [ -n "${TARGET:-}" ] && [ "$TARGET" != "$chip" ]; then
 fi
 port=${PORT:-}
 case $action in
-flash | monitor | erase-flash)
+flash | constants-flash | monitor | erase-flash)
     if [ -n "$port" ] && [ ! -e "$port" ]; then
         fail "PORT=$port does not exist; plug the board in, or name its device (ls /dev/ttyUSB* /dev/ttyACM*)"
     fi

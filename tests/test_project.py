@@ -297,7 +297,7 @@ def test_idf_py_is_called_in_order(tmp_path):
     )
     tool.chmod(0o755)
     subprocess.run(
-        ["make", "-C", str(REPO), "flash", "monitor", f"OUT={tmp_path}/out", "PORT=/dev/null"],
+        ["make", "-C", str(REPO), "flash", "flash-weights", "monitor", f"OUT={tmp_path}/out", "PORT=/dev/null"],
         env={**os.environ, "PATH": f"{tool.parent}:/usr/bin:/bin"},
         check=True,
         stdout=subprocess.DEVNULL,
@@ -306,5 +306,6 @@ def test_idf_py_is_called_in_order(tmp_path):
     assert (tmp_path / "calls").read_text().splitlines() == [
         f"{prefix} set-target esp32c3",
         f"{prefix} -p /dev/null flash",
+        f"{prefix} -p /dev/null constants-flash",
         f"{prefix} -p /dev/null monitor",
     ]

@@ -86,6 +86,9 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> F
     lines = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{flash}MB=y"]
     if psram:
         lines += ["# The arena does not fit internal RAM.", *chip.psram_lines]
+    if place == "partition":
+        where = f"{APP_OFFSET + app:#x}, {partition} bytes"
+        notes.append(f"the weights lie in the partition 'constants' ({where}); make flash-weights writes them alone")
     if CONSTANTS[place]:
         lines.append(CONSTANTS[place])
     return Fit(psram, flash, app, partition, notes, lines)
