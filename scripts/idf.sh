@@ -38,7 +38,12 @@ flash | constants-flash | monitor | erase-flash)
 esac
 
 options=()
-[ -z "$port" ] || options+=(-p "$port")
+if [ "$action" = constants-flash ]; then
+    # A target of the project's own: idf.py does not hand -p on to it.
+    [ -z "$port" ] || export ESPPORT=$port
+elif [ -n "$port" ]; then
+    options+=(-p "$port")
+fi
 
 if command -v idf.py >/dev/null; then
     idf() {
@@ -46,7 +51,7 @@ if command -v idf.py >/dev/null; then
     }
 elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
     idf() {
-        local docker=(run --rm -v "$(readlink -f "$project"):/project" -w /project -u "$(id -u):$(id -g)" -e HOME=/tmp)
+        local docker=(run --rm -v "$(readlink -f "$project"):/project" -w /project -u "$(id -u):$(id -g)" -e HOME=/tmp -e ESPPORT)
         [ ! -t 0 ] || docker+=(-it)
         if [ -n "$port" ]; then
             docker+=(--device "$port" --group-add "$(stat -c %g "$port")")

@@ -292,7 +292,7 @@ def test_idf_py_is_called_in_order(tmp_path):
     tool.parent.mkdir()
     sdkconfig = tmp_path / "out/new_project/sdkconfig"
     tool.write_text(
-        f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\n'
+        f'#!/bin/sh\necho "$@" $ESPPORT >> "{tmp_path}/calls"\n'
         f'case "$*" in *set-target*) echo CONFIG_IDF_TARGET=\\"esp32c3\\" > "{sdkconfig}";; esac\n'
     )
     tool.chmod(0o755)
@@ -306,6 +306,6 @@ def test_idf_py_is_called_in_order(tmp_path):
     assert (tmp_path / "calls").read_text().splitlines() == [
         f"{prefix} set-target esp32c3",
         f"{prefix} -p /dev/null flash",
-        f"{prefix} -p /dev/null constants-flash",
+        f"{prefix} constants-flash /dev/null",
         f"{prefix} -p /dev/null monitor",
     ]
