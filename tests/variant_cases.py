@@ -199,6 +199,10 @@ _HEAD = """\
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef TVMGEN_DEFAULT_STATIC
+#define TVMGEN_DEFAULT_STATIC static
+#endif
+
 /* Memory of just this size, so that the sanitizer sees every byte too many. */
 static void *block(size_t size)
 {

@@ -9,8 +9,9 @@ static inline int32_t esp_dl_clamp(int32_t value, int32_t min, int32_t max)
     return value < min ? min : value > max ? max : value;
 }
 
-/* sat8(acc >> shift), or sat8(acc << -shift) for shift < 0, within [min, max]. The half that rounding adds is in acc
- * already. acc is clamped before a left shift: what leaves int8 saturates either way, and nothing overflows. */
+/* sat8(acc >> shift), or sat8(acc << -shift) for shift < 0, within [min, max], which lie in int8. The half that
+ * rounding adds is in acc already. acc is clamped before a left shift: what leaves int8 saturates either way, and
+ * nothing overflows. */
 static inline int8_t esp_dl_requantize(int32_t acc, int32_t shift, int32_t min, int32_t max)
 {
     if (shift >= 0) {
@@ -18,7 +19,6 @@ static inline int8_t esp_dl_requantize(int32_t acc, int32_t shift, int32_t min, 
     } else {
         acc = esp_dl_clamp(acc, INT8_MIN, INT8_MAX) * (1 << -shift);
     }
-    acc = esp_dl_clamp(acc, INT8_MIN, INT8_MAX);
     return (int8_t)esp_dl_clamp(acc, min, max);
 }
 

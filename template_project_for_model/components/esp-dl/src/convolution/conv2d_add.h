@@ -2,6 +2,7 @@
 #ifndef ESP_DL_CONVOLUTION_CONV2D_ADD_H
 #define ESP_DL_CONVOLUTION_CONV2D_ADD_H
 
+#include "common/registers.h"
 #include "common/requantize.h"
 #include "esp_dl_fast.h"
 
@@ -16,7 +17,7 @@ static void esp_dl_conv2d_finish(const int32_t *sums, int32_t pixels, const esp_
     output += o;
     if (add == NULL) {
         for (const int32_t *end = sums + pixels; sums != end; sums++) {
-            *output = (int8_t)esp_dl_clamp(*sums >> shift, min, max);
+            esp_dl_store(output, *sums >> shift, min, max);
             output += step;
         }
         return;
@@ -28,11 +29,10 @@ static void esp_dl_conv2d_finish(const int32_t *sums, int32_t pixels, const esp_
     for (const int32_t *end = sums + pixels; sums != end; sums++) {
         int32_t value = esp_dl_clamp(*sums >> shift, min, max) * factor_a + *addend * factor_b + half;
         if (last_shift >= 0) {
-            value = esp_dl_clamp(value >> last_shift, last_min, last_max);
+            esp_dl_store(output, value >> last_shift, last_min, last_max);
         } else {
-            value = esp_dl_requantize(value, last_shift, last_min, last_max);
+            *output = esp_dl_requantize(value, last_shift, last_min, last_max);
         }
-        *output = (int8_t)value;
         output += step;
         addend += step;
     }

@@ -5,6 +5,7 @@
  * The weights of two output channels lie in one 32-bit word, w0 + w1 * 2^16: a multiplication by an input value serves
  * both. Sums grow in lanes of 16 bits and are taken apart where the exporter says so, before a lane can overflow.
  */
+#include "common/registers.h"
 #include "convolution/conv2d_add.h"
 #include "esp_dl_fast.h"
 
@@ -17,24 +18,21 @@
 /* What a tap outside of the image reads. */
 static const int8_t zeros[MAX_CHANNELS];
 
-/* Keeps a value in a register here, and the compiler from mixing what comes before with what comes after. */
-#define KEEP(value) __asm__ volatile("" : "+r"(value))
-
 #define MULTIPLY(i)                                                                                                    \
     do {                                                                                                               \
         const uint32_t first = w[2 * (i)], second = w[2 * (i) + 1];                                                    \
         uint32_t value = (uint32_t)x0[i];                                                                              \
         p00 += value * first, p01 += value * second;                                                                   \
-        KEEP(p00);                                                                                                     \
-        KEEP(p01);                                                                                                     \
+        ESP_DL_KEEP(p00);                                                                                              \
+        ESP_DL_KEEP(p01);                                                                                              \
         value = (uint32_t)x1[i];                                                                                       \
         p10 += value * first, p11 += value * second;                                                                   \
-        KEEP(p10);                                                                                                     \
-        KEEP(p11);                                                                                                     \
+        ESP_DL_KEEP(p10);                                                                                              \
+        ESP_DL_KEEP(p11);                                                                                              \
         value = (uint32_t)x2[i];                                                                                       \
         p20 += value * first, p21 += value * second;                                                                   \
-        KEEP(p20);                                                                                                     \
-        KEEP(p21);                                                                                                     \
+        ESP_DL_KEEP(p20);                                                                                              \
+        ESP_DL_KEEP(p21);                                                                                              \
     } while (0)
 
 /* All output channels of a tile. taps: where each tap of each of the three windows reads. */

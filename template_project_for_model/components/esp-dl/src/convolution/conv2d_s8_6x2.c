@@ -6,7 +6,7 @@
  * can overflow, the lanes are taken apart and added to sums of 32 bits. How often that is needed depends on the weights
  * alone, so the exporter has written it between them (see esp_dl_fast.h).
  */
-#include "common/requantize.h"
+#include "common/registers.h"
 #include "convolution/conv2d_add.h"
 #include "esp_dl_fast.h"
 
@@ -85,10 +85,6 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
     }
 }
 
-/* Keeps a value in a register here, and the compiler from mixing what comes before with what comes after: it would
- * otherwise hold so many values at a time that sums fall out of the registers. */
-#define KEEP(value) __asm__ volatile("" : "+r"(value))
-
 #define MULTIPLY(x, w)                                                                                                 \
     do {                                                                                                               \
         const uint32_t a = (x)[0], b = (x)[1], c = (x)[2];                                                             \
@@ -96,35 +92,22 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
         p00 += a * weight;                                                                                             \
         p10 += b * weight;                                                                                             \
         p20 += c * weight;                                                                                             \
-        KEEP(p00);                                                                                                     \
-        KEEP(p10);                                                                                                     \
-        KEEP(p20);                                                                                                     \
+        ESP_DL_KEEP(p00);                                                                                              \
+        ESP_DL_KEEP(p10);                                                                                              \
+        ESP_DL_KEEP(p20);                                                                                              \
         weight = (uint32_t)(w)[1];                                                                                     \
         p01 += a * weight;                                                                                             \
         p11 += b * weight;                                                                                             \
         p21 += c * weight;                                                                                             \
-        KEEP(p01);                                                                                                     \
-        KEEP(p11);                                                                                                     \
-        KEEP(p21);                                                                                                     \
-    } while (0)
-
-/* One output value. */
-#define STORE(sum, shift, where)                                                                                       \
-    do {                                                                                                               \
-        int32_t value = (int32_t)(sum) >> (shift);                                                                     \
-        if (value < min) {                                                                                             \
-            value = min;                                                                                               \
-        }                                                                                                              \
-        if (value > max) {                                                                                             \
-            value = max;                                                                                               \
-        }                                                                                                              \
-        KEEP(value);                                                                                                   \
-        *(where) = (int8_t)value;                                                                                      \
+        ESP_DL_KEEP(p01);                                                                                              \
+        ESP_DL_KEEP(p11);                                                                                              \
+        ESP_DL_KEEP(p21);                                                                                              \
     } while (0)
 
 /* All output channels of six pixels; `pixels` of them exist. */
-static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t *addend, const esp_dl_binary_t *add,
-                 int32_t pixels, int8_t *output)
+/* Not inlined: what its caller holds would take registers from its loops. */
+__attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t *addend,
+                                           const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
 {
     const int8_t *w = p->weights + 1;
     const int32_t channels = p->output.c;
@@ -145,7 +128,7 @@ static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t
                 MULTIPLY(x + PAIRS, w + 2);
                 x += 2 * PAIRS;
                 w += 4;
-                KEEP(x);
+                ESP_DL_KEEP(x);
             } while (w != end);
             count = (uint8_t)*end;
             w = end + 1;
@@ -162,26 +145,31 @@ static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t
         if (add == NULL && pixels == PIXELS && last != o) {
             /* Read only now: there are no registers left to hold them during the loops. */
             const esp_dl_conv2d_t *q = p;
-            KEEP(q);
+            ESP_DL_KEEP(q);
             const int32_t min = q->min, max = q->max, shift0 = q->shift[o], shift1 = q->shift[last];
             int8_t *y = output + o;
-            STORE(t00, shift0, y);
-            STORE(t01, shift1, y + 1);
+            esp_dl_store(y, (int32_t)t00 >> shift0, min, max);
+            esp_dl_store(y + 1, (int32_t)t01 >> shift1, min, max);
             y += channels;
-            STORE(h00, shift0, y);
-            STORE(h01, shift1, y + 1);
+            ESP_DL_KEEP(y);
+            esp_dl_store(y, (int32_t)h00 >> shift0, min, max);
+            esp_dl_store(y + 1, (int32_t)h01 >> shift1, min, max);
             y += channels;
-            STORE(t10, shift0, y);
-            STORE(t11, shift1, y + 1);
+            ESP_DL_KEEP(y);
+            esp_dl_store(y, (int32_t)t10 >> shift0, min, max);
+            esp_dl_store(y + 1, (int32_t)t11 >> shift1, min, max);
             y += channels;
-            STORE(h10, shift0, y);
-            STORE(h11, shift1, y + 1);
+            ESP_DL_KEEP(y);
+            esp_dl_store(y, (int32_t)h10 >> shift0, min, max);
+            esp_dl_store(y + 1, (int32_t)h11 >> shift1, min, max);
             y += channels;
-            STORE(t20, shift0, y);
-            STORE(t21, shift1, y + 1);
+            ESP_DL_KEEP(y);
+            esp_dl_store(y, (int32_t)t20 >> shift0, min, max);
+            esp_dl_store(y + 1, (int32_t)t21 >> shift1, min, max);
             y += channels;
-            STORE(h20, shift0, y);
-            STORE(h21, shift1, y + 1);
+            ESP_DL_KEEP(y);
+            esp_dl_store(y, (int32_t)h20 >> shift0, min, max);
+            esp_dl_store(y + 1, (int32_t)h21 >> shift1, min, max);
             continue;
         }
         const int32_t sums0[PIXELS] = {(int32_t)t00, (int32_t)h00, (int32_t)t10,

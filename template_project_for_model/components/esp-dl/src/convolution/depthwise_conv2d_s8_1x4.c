@@ -1,5 +1,5 @@
 /* Depthwise convolution with windows of any size, one filter per channel: one pixel, four channels at a time. */
-#include "common/requantize.h"
+#include "common/registers.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
@@ -46,7 +46,7 @@ static inline void channels_of(const taps_t *t, const esp_dl_depthwise_conv2d_t 
     }
     const int32_t sums[CHANNELS] = {s0, s1, s2, s3};
     for (int32_t i = 0; i < count; i++) {
-        output[c + i] = (int8_t)esp_dl_clamp((sums[i] + p->bias[c + i]) >> p->shift[c + i], p->min, p->max);
+        esp_dl_store(output + c + i, (sums[i] + p->bias[c + i]) >> p->shift[c + i], p->min, p->max);
     }
 }
 

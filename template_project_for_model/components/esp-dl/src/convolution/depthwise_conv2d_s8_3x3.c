@@ -4,7 +4,7 @@
  * A row of output is computed channel by channel, from left to right, with the nine weights in registers. Each input
  * value is read once per row: it goes at once into the sums of all outputs that need it, two of which are begun.
  */
-#include "common/requantize.h"
+#include "common/registers.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
@@ -19,7 +19,7 @@ typedef struct {
 #define ADVANCE x0 += channels, x1 += channels, x2 += channels
 #define LOAD a = *x0, b = *x1, c = *x2
 #define ADD(sum, w0, w1, w2) sum += a * (w0), sum += b * (w1), sum += c * (w2)
-#define FINISH(sum) (int8_t) esp_dl_clamp((sum) >> shift, min, max)
+#define STORE(sum) esp_dl_store(y, (sum) >> shift, min, max)
 
 /* One row of output of one channel; `w`: its weights, 9 in a row. */
 static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
@@ -53,7 +53,7 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
             ADVANCE;
             LOAD;
             ADD(sum, w02, w12, w22);
-            *y = FINISH(sum);
+            STORE(sum);
             sum = next;
             ADD(sum, w01, w11, w21);
             next = bias;
@@ -67,7 +67,7 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
             LOAD;
             ADVANCE;
             ADD(sum, w02, w12, w22);
-            *y = FINISH(sum);
+            STORE(sum);
             sum = bias;
             ADD(sum, w00, w10, w20);
         }
@@ -77,7 +77,7 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
         }
     }
     if (y != last) {
-        *y = FINISH(sum);
+        STORE(sum);
     }
 }
 
