@@ -90,7 +90,7 @@ run)
         mounts+=(--device "$PORT" --group-add "$(stat -c %g "$PORT")")
     fi
     interactive=(-i)
-    [ ! -t 0 ] || interactive=(-it)
+    if [ -t 0 ] && [ -t 1 ]; then interactive=(-it); fi
     exec docker run --rm "${interactive[@]}" -u "$user" "${mounts[@]}" "$image" "${words[@]}"
     ;;
 shell)
