@@ -29,6 +29,11 @@ _HEAD = """\
 #include <stdlib.h>
 #include <string.h>
 
+/* As the program defines it where constants are part of it. */
+#ifndef TVMGEN_DEFAULT_STATIC
+#define TVMGEN_DEFAULT_STATIC static
+#endif
+
 /* Memory of just this size, so that the sanitizer sees every byte too many; off alignment if `shift` says so. */
 static inline void *block(size_t size, size_t shift)
 {

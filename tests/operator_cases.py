@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from wide_cases import widened
 
 INT8 = (-128, 127)
 
@@ -36,7 +37,7 @@ class Case:
         """Sets of inputs: random ones, and ones of extremes alone."""
         random = _random(self.id)
         sets = [[make(random, shape, dtype) for shape, dtype in self.inputs] for make in (_uniform, _extremes)]
-        if self.operator == "quantize":
+        if self.operator in ("quantize", "quantize_s16"):
             sets[0] = [_near_ties(random, *self.inputs[0], self.attributes["exponent"])]
         return sets
 
@@ -48,6 +49,8 @@ def _random(text: str) -> np.random.RandomState:
 def _uniform(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> np.ndarray:
     if dtype == "int8":
         return random.randint(-128, 128, shape).astype(np.int8)
+    if dtype == "int16":
+        return random.randint(-(2**15), 2**15, shape).astype(np.int16)
     return random.standard_normal(shape).astype(np.float32)
 
 
@@ -62,6 +65,8 @@ def _near_ties(random: np.random.RandomState, shape: Sequence[int], dtype: str, 
 def _extremes(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> np.ndarray:
     if dtype == "int8":
         return random.choice(np.array([-128, -128, 127], np.int8), shape)
+    if dtype == "int16":
+        return random.choice(np.array([-(2**15), -(2**15), 2**15 - 1], np.int16), shape)
     # Any bits at all: denormals, infinities and NaN too.
     return random.randint(0, 2**32, shape, dtype=np.uint32).view(np.float32)
 
@@ -539,6 +544,7 @@ CASES: List[Case] = [
     *_resizes(),
     *_shuffles(),
 ]
+CASES += widened(CASES)
 
 
 def random_convolutions(count: int, seed: int) -> List[Case]:

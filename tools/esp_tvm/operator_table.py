@@ -133,6 +133,8 @@ def markdown() -> str:
         f"The kernels are plain C and the same on every chip ({chips}) and on the host; the rules they follow to the",
         "last bit are in [arithmetic.md](arithmetic.md). Models below opset 13 are converted to 13 when they are read.",
         "What does not keep to a limit runs in float, and the export says so and why.",
+        "Conv, Gemm and MatMul with constant weights, Add of two activations, 2-D pooling, Relu and Clip, Reshape and",
+        "Transpose also take and make int16 (`..._s16`, see [quantization.md](quantization.md#mixed-precision)).",
         "",
         "| operator | opset | kernel | limits |",
         "| --- | --- | --- | --- |",

@@ -52,6 +52,14 @@ def main():
     )
     for name, what in PASSES.items():
         parser.add_argument(f"--{name}", type=cli.boolean, default=True, help=f"{what} (default true)")
+    parser.add_argument(
+        "--int16",
+        default="",
+        help="layers whose results are int16 in place of int8: auto, or their names with commas between (default none)",
+    )
+    parser.add_argument(
+        "--int16_gain", type=float, default=6.0, help="dB that --int16 auto stops at (default 6), with as few as it can"
+    )
     parser.add_argument("--evaluate", help="samples like --calibrate_dataset: judge the result on them")
     parser.add_argument("--labels", help=".npy with one whole number per evaluation sample: also tell the accuracy")
     args = parser.parse_args()
@@ -66,6 +74,8 @@ def main():
         args.calibrate_dataset,
         method=args.method,
         percentile=args.percentile,
+        int16=args.int16,
+        int16_gain=args.int16_gain,
         **{name: getattr(args, name) for name in PASSES},
     )
     print(result.table())

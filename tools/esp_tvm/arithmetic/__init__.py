@@ -53,8 +53,22 @@ from .reduction import (
 )
 from .softmax import softmax
 
+# The operators on int16 tensors follow the same rules; the type of the result is then named.
+add_s16, average_pool2d_s16, conv2d_s16, dense_s16 = add, average_pool2d, conv2d, dense
+depthwise_conv2d_s16, dequantize_s16, max_pool2d_s16 = depthwise_conv2d, dequantize, max_pool2d
+quantize_s16, requantize_s16 = quantize, requantize
+
 __all__ = [
     "add",
+    "add_s16",
+    "average_pool2d_s16",
+    "conv2d_s16",
+    "dense_s16",
+    "depthwise_conv2d_s16",
+    "dequantize_s16",
+    "max_pool2d_s16",
+    "quantize_s16",
+    "requantize_s16",
     "add_broadcast",
     "argmax",
     "average_pool2d",

@@ -40,27 +40,39 @@ def rshift(v: IntOrArray, s: IntOrArray) -> np.ndarray:
     return result
 
 
-def requantize_sum(acc: np.ndarray, shift: IntOrArray, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
-    """sat8(rshift(acc, shift)), then the fused activation: limited to clamp = (min, max)."""
-    return apply_clamp(sat8(rshift(acc, shift)), clamp)
+def saturate(v: IntOrArray, dtype: str) -> np.ndarray:
+    """v limited to the range of `dtype` (int8 or int16), as `dtype`."""
+    kind = np.iinfo(dtype)
+    return np.clip(_integers(v, "v"), kind.min, kind.max).astype(dtype)
+
+
+def requantize_sum(
+    acc: np.ndarray, shift: IntOrArray, clamp: Sequence[int] = INT8_RANGE, dtype: str = "int8"
+) -> np.ndarray:
+    """sat8(rshift(acc, shift)) (int16: sat16), then the fused activation: limited to clamp = (min, max)."""
+    return apply_clamp(saturate(rshift(acc, shift), dtype), clamp)
 
 
 def apply_clamp(y: np.ndarray, clamp: Sequence[int]) -> np.ndarray:
-    """int8 y limited to clamp = (min, max), -128 <= min <= max <= 127."""
+    """int8 (or int16) y limited to clamp = (min, max), which lie in the range of its type."""
     low, high = (int(v) for v in clamp)
-    if not INT8_MIN <= low <= high <= INT8_MAX:
-        raise ValueError(f"clamp is {clamp}; it must be (min, max) within int8")
-    return np.clip(y, np.int8(low), np.int8(high))
+    kind = np.iinfo(y.dtype)
+    if not kind.min <= low <= high <= kind.max:
+        raise ValueError(f"clamp is {clamp}; it must be (min, max) within {y.dtype}")
+    return np.clip(y, y.dtype.type(low), y.dtype.type(high))
 
 
 # --- checks of arguments ----------------------------------------------------------------------------------
 
 
 def check_array(name: str, array: np.ndarray, dtype: str, rank: Optional[int] = None) -> None:
-    """Raise ValueError unless `array` is a NumPy array of that dtype and, when given, rank, with no axis of size 0."""
+    """Raise ValueError unless `array` is a NumPy array of that dtype and, when given, rank, with no axis of size 0.
+
+    dtype: one, or several with "/" between them
+    """
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is a {type(array).__name__}, not a NumPy array")
-    if array.dtype != np.dtype(dtype):
+    if array.dtype.name not in dtype.split("/"):
         raise ValueError(f"{name} is {array.dtype}; it must be {dtype}")
     if rank is not None and array.ndim != rank:
         raise ValueError(f"{name} has {array.ndim} axes; it must have {rank}")

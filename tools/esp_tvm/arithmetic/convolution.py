@@ -1,4 +1,7 @@
-"""Operators with constant weights: acc = sum(x * w) + b, y = clamp(sat8(rshift(acc, e_y - e_x - e_w)))."""
+"""Operators with constant weights: acc = sum(x * w) + b, y = clamp(sat8(rshift(acc, e_y - e_x - e_w))).
+
+With output = "int8" or "int16" named, x may be int16 too (operators `..._s16`).
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,14 @@ def conv2d(
     dilation: Sequence[int] = (1, 1),
     groups: int = 1,
     clamp: Sequence[int] = INT8_RANGE,
+    output: str = "",
 ) -> np.ndarray:
     """Convolution: int8 [n, h, w, c] -> int8 [n, oh, ow, O].
 
     weights: int8 [O, kh, kw, c / groups]; bias: int32 [O] at e_x + e_w; shift: integers [O], e_y - e_x - e_w.
     strides, dilation: (h, w); padding: (top, left, bottom, right); clamp: (min, max) at e_y.
     """
-    check_array("x", x, "int8", 4)
+    check_array("x", x, _types(output), 4)
     check_array("weights", weights, "int8", 4)
     outputs, kernel, groups = weights.shape[0], weights.shape[1:3], check_int("groups", groups)
     inputs = weights.shape[3]
@@ -36,7 +40,7 @@ def conv2d(
     _check_channels(bias, shift, outputs)
     window = make_window(x, kernel, strides, padding, dilation)
     acc = np.zeros((x.shape[0], *window.output_size, outputs), dtype=np.float64)
-    # One matrix product per tap and group, in float64 for its speed: exact, a sum of 2^39 products fits in 2^53.
+    # One matrix product per tap and group, in float64 for its speed: exact, a sum of 2^31 products fits in 2^53.
     per_group = outputs // groups
     for i, j, values in window.taps(x, fill=0):
         values = values.astype(np.float64)
@@ -44,7 +48,7 @@ def conv2d(
             o = slice(g * per_group, (g + 1) * per_group)
             tap_weights = weights[o, i, j, :].astype(np.float64)
             acc[..., o] += values[..., g * inputs : (g + 1) * inputs] @ tap_weights.T
-    return requantize_sum(acc.astype(np.int64) + bias, shift, clamp)
+    return requantize_sum(acc.astype(np.int64) + bias, shift, clamp, output or "int8")
 
 
 def depthwise_conv2d(
@@ -57,12 +61,13 @@ def depthwise_conv2d(
     padding: Sequence[int] = (0, 0, 0, 0),
     dilation: Sequence[int] = (1, 1),
     clamp: Sequence[int] = INT8_RANGE,
+    output: str = "",
 ) -> np.ndarray:
     """Depthwise convolution: int8 [n, h, w, c] -> int8 [n, oh, ow, O], O = c * multiplier.
 
     weights: int8 [kh, kw, O]; output channel o reads input channel o // multiplier. The rest as for conv2d.
     """
-    check_array("x", x, "int8", 4)
+    check_array("x", x, _types(output), 4)
     check_array("weights", weights, "int8", 3)
     outputs = weights.shape[2]
     if outputs % x.shape[3]:
@@ -73,7 +78,7 @@ def depthwise_conv2d(
     acc = np.zeros((x.shape[0], *window.output_size, outputs), dtype=np.int64)
     for i, j, values in window.taps(x, fill=0):
         acc += values[..., source].astype(np.int64) * weights[i, j]
-    return requantize_sum(acc + bias, shift, clamp)
+    return requantize_sum(acc + bias, shift, clamp, output or "int8")
 
 
 def dense(
@@ -83,19 +88,25 @@ def dense(
     bias: np.ndarray,
     shift: np.ndarray,
     clamp: Sequence[int] = INT8_RANGE,
+    output: str = "",
 ) -> np.ndarray:
     """Fully connected layer, or a product with a constant matrix: int8 [..., I] -> int8 [..., O].
 
     weights: int8 [O, I]; bias: int32 [O] at e_x + e_w; shift: integers [O], e_y - e_x - e_w.
     """
-    check_array("x", x, "int8")
+    check_array("x", x, _types(output))
     check_array("weights", weights, "int8", 2)
     outputs, inputs = weights.shape
     if x.ndim == 0 or x.shape[-1] != inputs:
         raise ValueError(f"weights {list(weights.shape)} do not fit x {list(x.shape)}")
     _check_channels(bias, shift, outputs)
     acc = x.astype(np.float64) @ weights.astype(np.float64).T
-    return requantize_sum(acc.astype(np.int64) + bias, shift, clamp)
+    return requantize_sum(acc.astype(np.int64) + bias, shift, clamp, output or "int8")
+
+
+def _types(output: str) -> str:
+    """The types that x may have: int16 only where the type of the result is named."""
+    return "int8/int16" if output else "int8"
 
 
 def _check_channels(bias: np.ndarray, shift: np.ndarray, outputs: int) -> None:

@@ -17,13 +17,15 @@ def add(
     shift_b: int,
     shift: int,
     clamp: Sequence[int] = INT8_RANGE,
+    output: str = "",
 ) -> np.ndarray:
     """int8 a + b: clamp(sat8(rshift(a * 2^shift_a + b * 2^shift_b, shift))).
 
     shift_a = e_a - f and shift_b = e_b - f bring both to the finer exponent f = min(e_a, e_b); shift = e_y - f.
+    With output = "int8" or "int16" named, a and b may be int16 too.
     """
-    a, b = _aligned(a, b, shift_a, shift_b)
-    return requantize_sum(a + b, check_int("shift", shift), clamp)
+    a, b = _aligned(a, b, shift_a, shift_b, "int8/int16" if output else "int8")
+    return requantize_sum(a + b, check_int("shift", shift), clamp, output or "int8")
 
 
 def sub(
@@ -47,10 +49,13 @@ def mul(a: np.ndarray, b: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8
     return requantize_sum(a.astype(np.int64) * b, check_int("shift", shift), clamp)
 
 
-def requantize(x: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
-    """Another exponent, or a relu or clip that stands alone: clamp(sat8(rshift(x, shift))), shift = e_y - e_x."""
-    check_array("x", x, "int8")
-    return requantize_sum(x, check_int("shift", shift), clamp)
+def requantize(x: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE, output: str = "") -> np.ndarray:
+    """Another exponent, or a relu or clip that stands alone: clamp(sat8(rshift(x, shift))), shift = e_y - e_x.
+
+    With output = "int8" or "int16" named, x may be int16 too: a change of width.
+    """
+    check_array("x", x, "int8/int16" if output else "int8")
+    return requantize_sum(x, check_int("shift", shift), clamp, output or "int8")
 
 
 def lookup(x: np.ndarray, *, table: np.ndarray) -> np.ndarray:
@@ -62,10 +67,10 @@ def lookup(x: np.ndarray, *, table: np.ndarray) -> np.ndarray:
     return table[x.astype(np.int64) + 128]
 
 
-def _aligned(a: np.ndarray, b: np.ndarray, shift_a: int, shift_b: int):
+def _aligned(a: np.ndarray, b: np.ndarray, shift_a: int, shift_b: int, dtype: str = "int8"):
     """Both inputs as int64 at the finer exponent."""
-    check_array("a", a, "int8")
-    check_array("b", b, "int8")
+    check_array("a", a, dtype)
+    check_array("b", b, dtype)
     for name, shift in (("shift_a", shift_a), ("shift_b", shift_b)):
         if not 0 <= check_int(name, shift) <= 48:
             raise ValueError(f"{name} is {shift}; it must be a left shift of at most 48 bits")

@@ -6,7 +6,7 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from .common import INT8_MIN, INT8_RANGE, apply_clamp, check_array, check_int, sat8
+from .common import INT8_RANGE, apply_clamp, check_array, check_int, saturate
 from .windows import make_window
 
 
@@ -19,17 +19,20 @@ def max_pool2d(
     dilation: Sequence[int] = (1, 1),
     clamp: Sequence[int] = INT8_RANGE,
     output_size: Optional[Sequence[int]] = None,
+    output: str = "",
 ) -> np.ndarray:
     """The largest value of each window: int8 [n, h, w, c] -> int8 [n, oh, ow, c], e_y = e_x.
 
     kernel, strides, dilation: (h, w); padding: (top, left, bottom, right). Padding is never the maximum; a window
     without a tap in the image gives -128 (before the clamp).
+    With output = "int16" named, x and the result are int16.
     output_size: (oh, ow) where it is more than image and padding have room for (ceil_mode).
     """
-    check_array("x", x, "int8", 4)
+    check_array("x", x, "int8/int16" if output else "int8", 4)
     window = make_window(x, kernel, strides, padding, dilation, output_size)
-    y = np.full((x.shape[0], *window.output_size, x.shape[3]), INT8_MIN, dtype=np.int8)
-    for _, _, values in window.taps(x, fill=INT8_MIN):
+    least = np.iinfo(x.dtype).min
+    y = np.full((x.shape[0], *window.output_size, x.shape[3]), least, dtype=x.dtype)
+    for _, _, values in window.taps(x, fill=least):
         y = np.maximum(y, values)
     return apply_clamp(y, clamp)
 
@@ -45,6 +48,7 @@ def average_pool2d(
     count_include_pad: bool = False,
     clamp: Sequence[int] = INT8_RANGE,
     output_size: Optional[Sequence[int]] = None,
+    output: str = "",
 ) -> np.ndarray:
     """The mean of each window: clamp(sat8(floor(sum * 2^-shift / n + 1/2))), shift = e_y - e_x.
 
@@ -52,7 +56,7 @@ def average_pool2d(
     image and its padding; taps beyond the padding (ceil_mode) never count, a window without a counted tap gives 0.
     shift: -30..30. The other attributes are those of max_pool2d.
     """
-    check_array("x", x, "int8", 4)
+    check_array("x", x, "int8/int16" if output else "int8", 4)
     if not -30 <= check_int("shift", shift) <= 30:
         raise ValueError(f"shift is {shift}; it must be in -30..30")
     window = make_window(x, kernel, strides, padding, dilation, output_size)
@@ -66,4 +70,4 @@ def average_pool2d(
     numerator = total << max(-shift, 0)
     denominator = n << max(shift, 0)
     # floor(p / q + 1/2) = floor((2 p + q) / (2 q))
-    return apply_clamp(sat8((2 * numerator + denominator) // (2 * denominator)), clamp)
+    return apply_clamp(saturate((2 * numerator + denominator) // (2 * denominator), output or "int8"), clamp)

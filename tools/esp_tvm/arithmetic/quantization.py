@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import INT8_MAX, INT8_MIN, check_array, check_int
+from .common import check_array, check_int
 
 
-def quantize(x: np.ndarray, *, exponent: int) -> np.ndarray:
+def quantize(x: np.ndarray, *, exponent: int, output: str = "int8") -> np.ndarray:
     """sat8(floor(x / 2^exponent + 1/2)), exact for every float32: infinities saturate, NaN gives 0.
 
-    x: float32 of any shape -> int8.
+    x: float32 of any shape -> int8, or int16 (sat16).
     """
     check_array("x", x, "float32")
     # A power of two scales float64 without rounding. A half is added without rounding where it matters: values of
     # less than 2^-29, whose last bits it may drop, give 0 with either sign.
     with np.errstate(invalid="ignore"):  # signalling NaN
         scaled = np.ldexp(x.astype(np.float64), -_check_exponent(exponent))
-    rounded = np.floor(np.clip(scaled, INT8_MIN - 1, INT8_MAX + 1) + 0.5)
-    return np.where(np.isnan(x), 0, np.clip(rounded, INT8_MIN, INT8_MAX)).astype(np.int8)
+    low, high = np.iinfo(output).min, np.iinfo(output).max
+    rounded = np.floor(np.clip(scaled, low - 1, high + 1) + 0.5)
+    return np.where(np.isnan(x), 0, np.clip(rounded, low, high)).astype(output)
 
 
 def dequantize(x: np.ndarray, *, exponent: int) -> np.ndarray:
-    """x * 2^exponent as float32, exact (infinite where it leaves the range of float32). x: int8 of any shape."""
-    check_array("x", x, "int8")
+    """x * 2^exponent as float32, exact (infinite where it leaves float32). x: int8 or int16 of any shape."""
+    check_array("x", x, "int8/int16")
     with np.errstate(over="ignore"):
         return np.ldexp(x.astype(np.float64), _check_exponent(exponent)).astype(np.float32)
 

@@ -18,6 +18,7 @@ os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 import tvm  # noqa: E402
 from tvm import relay  # noqa: E402
 
+from ..convert.int16 import collapse  # noqa: E402
 from ..convert.qdq import as_it_is  # noqa: E402
 from ..errors import UserError  # noqa: E402
 from ..model import opset_of  # noqa: E402
@@ -165,7 +166,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
 
     Another tool's quantized model is brought into our form first, where its scales are powers of two.
     """
-    model = as_it_is(model)
+    model = collapse(as_it_is(model))
     constants = {tensor.name for tensor in model.graph.initializer}
     taken: set = set()
     inputs = [_port(value, taken) for value in model.graph.input if value.name not in constants]

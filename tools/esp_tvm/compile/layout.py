@@ -162,7 +162,7 @@ class _RaiseDequantize(relay.ExprMutator):
             if _same_scale(call, x):
                 return x.args[0]
         data = moved_data(x)
-        if data is not None and str(call.attrs.out_dtype) == "int8":
+        if data is not None and (str(call.attrs.out_dtype) == "int8" or not is_call(x, "nn.pad")):
             # Quantize first: the move is then one of bytes.
             moved = with_data(x, [self._quantize(call, one) for one in data], lambda v: _quantized_value(v, call))
             return moved

@@ -13,6 +13,7 @@ from ..convert.qoperator import refuse_dynamic
 from ..data import load_samples
 from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
+from . import mixed
 from .auto import Passes, State, optimize
 from .calibrate import LOCAL_METHODS, calibrate
 from .graph import Network, read_network
@@ -45,6 +46,7 @@ class Quantized:
         """The lines people read."""
         lines = table(self.network, self.exponents, self.noise)
         lines += [f"{what}: {ratio:.1f} dB" for what, ratio in self.effects]
+        lines += mixed.lines(self.network)
         return "\n".join(lines)
 
 
@@ -59,6 +61,8 @@ def quantize_onnx(
     fit: bool = True,
     centre: bool = True,
     correct_bias: bool = True,
+    int16: str = "",
+    int16_gain: float = 6.0,
 ):
     """Quantize the float model in `input_model` on the samples in `calibrate_dataset`; write `output_model`.
 
@@ -71,6 +75,8 @@ def quantize_onnx(
     centre: store what is never negative minus a constant, where that helps
     correct_bias: biases take what rounding the weights does to the mean of a layer's result
     fit: round weights so that their errors make up for each other and for the noise of the layers before
+    int16: names of tensors or layers, with commas between, whose results are int16; auto: as many as it takes for
+    int16_gain: dB at the outputs
     """
     if method not in METHODS:
         raise UserError(f"'{method}' is not a calibration method; choose one of {', '.join(METHODS)}")
@@ -79,7 +85,7 @@ def quantize_onnx(
     model = load_model(input_model)
     refuse_dynamic(model, input_model)
     samples = load_samples(calibrate_dataset, inputs_of(model)) if calibrate_dataset else None
-    passes = Passes(per_channel, method, percentile, equalize, centre, correct_bias, fit)
+    passes = Passes(per_channel, method, percentile, equalize, centre, correct_bias, fit, int16, int16_gain)
     if is_qdq(model):
         result = adopt(model, samples, passes, input_model)
     elif samples is None:

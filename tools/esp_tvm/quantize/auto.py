@@ -13,11 +13,14 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
+from ..errors import UserError
+from ..naming import shown
 from .calibrate import Histogram, Progress, choose_exponent, choose_exponents, covering_exponent
 from .centre import candidates, chains, shift_network
 from .equalize import Channels, channel_ranges, choose_factors, scalable_groups, scale_network
 from .fit import fit_layer
 from .graph import Network, describe_layer
+from .mixed import choose_wide, named, widen, widenable
 from .simulate import Simulator, decibels
 from .weights import Weights, quantize_weights, real_weights
 
@@ -36,7 +39,8 @@ HOPELESS = 1.15
 
 @dataclass
 class Passes:
-    """Which passes run. per_channel: weight exponents per output channel; method, percentile: see `calibrate`."""
+    """Which passes run. per_channel: weight exponents per output channel; method, percentile: see `calibrate`;
+    int16: tensors or layers of int16, by name, or auto: as many as gain int16_gain dB, see `mixed`."""
 
     per_channel: bool = True
     method: str = "auto"
@@ -45,6 +49,8 @@ class Passes:
     centre: bool = True
     correct_bias: bool = True
     fit: bool = True
+    int16: str = ""
+    int16_gain: float = 6.0
 
     @property
     def search(self) -> bool:
@@ -97,8 +103,28 @@ def optimize(
                 if simulator.noise_of(searched) < simulator.noise_of(state):
                     state = searched
             effects.append(("search and fit once more", simulator.noise_of(state)))
+    if passes.int16:
+        state, simulator = _mix(state, simulator, passes)
+        effects.append((f"int16 for {len(state.network.wide)} tensors", simulator.noise_of(state)))
     state.effects = [(what, decibels(noise)) for what, noise in effects]
     return state
+
+
+def _mix(state: State, simulator: Simulator, passes: Passes) -> Tuple[State, Simulator]:
+    """`state` with some tensors in int16, its weights fitted to them."""
+
+    def fit(one: State, its_simulator: Simulator) -> State:
+        return _fit(one, its_simulator, passes) if passes.fit else one
+
+    if passes.int16 == "auto":
+        return choose_wide(state, simulator, _search_samples(state.network), passes.int16_gain, fit)
+    groups = widenable(state.network)
+    for root in named(state.network, [name.strip() for name in passes.int16.split(",") if name.strip()]):
+        wider = widen(state, simulator, root, groups[root])
+        if wider is None:
+            raise UserError(f"--int16: the bias behind '{shown(root, 60)}' does not fit int32 then; leave it out")
+        state, simulator = wider
+    return fit(state, simulator), simulator
 
 
 def _initial(
@@ -125,11 +151,13 @@ def rounded_weights(
         if layer.rule is None or layer.weights is None:
             continue
         e_x = exponents[layer.inputs[0]]
-        made = quantize_weights(layer.weights, layer.bias, e_x, passes.per_channel, describe_layer(network, layer))
+        most = -network.range_of(layer.inputs[0])[0]
+        name = describe_layer(network, layer)
+        made = quantize_weights(layer.weights, layer.bias, e_x, passes.per_channel, name, most)
         if passes.correct_bias:
             lost = layer.weights - real_weights(made, e_x)[0]
             bias = layer.bias + np.einsum("oi,oi->o", *_per_input(lost, simulator.means(layer)))
-            made = Weights(made.values, made.exponents, made.bias, bias).for_input(e_x) or made
+            made = Weights(made.values, made.exponents, made.bias, bias).for_input(e_x, most) or made
         result[layer.output] = made
     return result
 
@@ -278,7 +306,7 @@ def _search(state: State, simulator: Simulator, reweigh, hopeless: Set, sweeps: 
     fixed = {x.output for x in network.layers if x.rule is not None and isinstance(x.rule.exponent, int)}
     groups: Dict[str, List[str]] = {}
     for name in network.integers:
-        if network.root(name) not in fixed:
+        if network.root(name) not in fixed and name not in network.wide:
             groups.setdefault(network.root(name), []).append(name)
     simulator = simulator.subset(_search_samples(state.network))
     # What is clipped at an output is lost for good, and more of it in samples that are not at hand.
@@ -329,7 +357,8 @@ def _weights_for(
     result = dict(weights)
     for layer in network.layers:
         if layer.output in weights and layer.inputs[0] in changed:
-            made = weights[layer.output].for_input(exponents[layer.inputs[0]])
+            most = -network.range_of(layer.inputs[0])[0]
+            made = weights[layer.output].for_input(exponents[layer.inputs[0]], most)
             if made is None:
                 return None
             result[layer.output] = made

@@ -51,7 +51,8 @@ def fit_layer(
     real = values * np.exp2(scales.astype(np.float64))[..., None]
     bias = mean_t[:, 0].astype(np.float64) - np.einsum("gok,gk->go", real, mean_x[:, 0].astype(np.float64))
     flat = values.reshape(-1, width), scales.reshape(-1), bias.reshape(-1)
-    return _with_room(*flat, layer, exponents[layer.inputs[0]], per_channel)
+    magnitude = -sim.network.range_of(layer.inputs[0])[0]
+    return _with_room(*flat, layer, exponents[layer.inputs[0]], per_channel, magnitude)
 
 
 def _representative(reference: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -62,10 +63,10 @@ def _representative(reference: np.ndarray, x: np.ndarray) -> np.ndarray:
     return good if good.sum() * 2 >= len(good) else np.ones_like(good)
 
 
-def _with_room(values, scales, bias, layer: Layer, e_x: int, per_channel: bool) -> Weights:
+def _with_room(values, scales, bias, layer: Layer, e_x: int, per_channel: bool, magnitude: int) -> Weights:
     """The same at coarser exponents where the bias would not fit."""
     while True:
-        whole, fits = integer_bias(values, scales, bias, e_x)
+        whole, fits = integer_bias(values, scales, bias, e_x, magnitude)
         if fits.all():
             return Weights(values.astype(np.int8).reshape(layer.weights.shape), scales, whole.astype(np.int32), bias)
         coarser = ~fits if per_channel else np.ones_like(fits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 import numpy as np
 import onnx
@@ -48,7 +48,8 @@ class Network:
     """model: the float model in normal form; layers in order of computation.
 
     types: what is known of each tensor
-    integers: tensors that are int8 in the result; ties: tensor -> the tensor whose exponent it shares
+    integers: tensors that are int8 in the result, or int16 those in `wide`; ties: tensor -> the tensor whose exponent
+    it shares
     """
 
     model: onnx.ModelProto
@@ -60,6 +61,11 @@ class Network:
     types: List[onnx.ValueInfoProto] = field(default_factory=list)
     integers: List[str] = field(default_factory=list)
     ties: Dict[str, str] = field(default_factory=dict)
+    wide: FrozenSet[str] = frozenset()
+
+    def range_of(self, tensor: str) -> Tuple[int, int]:
+        """The smallest and largest integer that a tensor holds."""
+        return (-32768, 32767) if tensor in self.wide else (-128, 127)
 
     def consumers(self, tensor: str) -> List[Layer]:
         return [layer for layer in self.layers if tensor in layer.inputs]

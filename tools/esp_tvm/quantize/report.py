@@ -64,7 +64,8 @@ def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) 
     def row(name: str, label: str, kind: str) -> None:
         shape = "x".join(map(str, network.shapes.get(name, ())))
         ratio = f"{noise[name].decibels:.1f}" if name in noise else ""
-        rows.append((label, kind, shape, str(exponents.get(name, "float")), ratio))
+        exponent = f"{exponents.get(name, 'float')}{' int16' * (name in network.wide)}"
+        rows.append((label, kind, shape, exponent, ratio))
 
     for name in network.inputs:
         row(name, shown(name, 40), "input")

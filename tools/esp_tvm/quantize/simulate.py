@@ -128,7 +128,8 @@ class Simulator:
         exponent = exponents[name]
         if name in self.wide:
             return values * np.float32(2.0**-exponent)
-        return np.clip(np.floor(values * np.float32(2.0**-exponent) + np.float32(0.5)), -128, 127)
+        scaled = np.floor(values * np.float32(2.0**-exponent) + np.float32(0.5))
+        return np.clip(scaled, *self.network.range_of(name))
 
     def inputs(self, exponents: Dict[str, int], only: Optional[Sequence[str]] = None) -> Dict[str, np.ndarray]:
         """The network's inputs (or those of them in `only`), quantized where they are."""
@@ -239,13 +240,13 @@ class Simulator:
             y = np.floor(powers / powers.sum(axis=axis, keepdims=True) * 2.0**-e_y + 0.5).astype(np.float32)
         return np.clip(y, low, high)
 
-    @staticmethod
-    def clamp(layer: Layer, exponent: int):
-        """Bounds of the int8 result: saturation and fused activations."""
-        low, high = -128.0, 127.0
+    def clamp(self, layer: Layer, exponent: int):
+        """Bounds of the integer result: saturation and fused activations."""
+        least, most = (float(bound) for bound in self.network.range_of(layer.output))
+        low, high = least, most
         if layer.kind != "lookup":
-            low = max(low, min(float(np.floor(layer.low * 2.0**-exponent + 0.5)), 127.0))
-            high = min(high, max(float(np.floor(layer.high * 2.0**-exponent + 0.5)), -128.0))
+            low = max(low, min(float(np.floor(layer.low * 2.0**-exponent + 0.5)), most))
+            high = min(high, max(float(np.floor(layer.high * 2.0**-exponent + 0.5)), least))
         return low, high
 
     # --- operators ---

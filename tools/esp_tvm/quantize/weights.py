@@ -22,9 +22,9 @@ class Weights:
     bias: np.ndarray
     real_bias: np.ndarray
 
-    def for_input(self, exponent: int) -> Optional[Weights]:
+    def for_input(self, exponent: int, magnitude: int = 128) -> Optional[Weights]:
         """The same behind an input of another exponent; None when the bias does not fit there."""
-        whole, fits = integer_bias(self.values.astype(np.float64), self.exponents, self.real_bias, exponent)
+        whole, fits = integer_bias(self.values.astype(np.float64), self.exponents, self.real_bias, exponent, magnitude)
         if not fits.all():
             return None
         return Weights(self.values, self.exponents, whole.astype(np.int32), self.real_bias)
@@ -68,24 +68,34 @@ def dequantized(rows: np.ndarray, exponents: np.ndarray) -> np.ndarray:
 
 
 def quantize_weights(
-    weights: np.ndarray, bias: np.ndarray, input_exponent: int, per_channel: bool, name: str = "weights"
+    weights: np.ndarray,
+    bias: np.ndarray,
+    input_exponent: int,
+    per_channel: bool,
+    name: str = "weights",
+    magnitude: int = 128,
 ) -> Weights:
-    """int8 weights and int32 bias of one layer; weights [O, ...] and bias [O] float."""
+    """int8 weights and int32 bias of one layer; weights [O, ...] and bias [O] float; magnitude: the largest input."""
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         raise UserError(f"node '{name}': its weights or bias hold NaN or infinity; train or export the model again")
     exponents = weight_exponents(weights, per_channel)
-    return with_bias(weights, exponents, bias, input_exponent, per_channel)
+    return with_bias(weights, exponents, bias, input_exponent, per_channel, magnitude)
 
 
 def with_bias(
-    weights: np.ndarray, exponents: np.ndarray, bias: np.ndarray, input_exponent: int, per_channel: bool
+    weights: np.ndarray,
+    exponents: np.ndarray,
+    bias: np.ndarray,
+    input_exponent: int,
+    per_channel: bool,
+    magnitude: int = 128,
 ) -> Weights:
     """Round weights at `exponents`, made coarser where otherwise the sum would leave int32."""
     rows = weights.reshape(len(weights), -1).astype(np.float64)
     exponents = exponents.copy()
     while True:
         values = quantized(rows, exponents)
-        whole, fits = integer_bias(values, exponents, bias, input_exponent)
+        whole, fits = integer_bias(values, exponents, bias, input_exponent, magnitude)
         if fits.all():
             break
         # The bias is large beside the weights: a coarser exponent leaves it room.
@@ -96,15 +106,15 @@ def with_bias(
 
 
 def integer_bias(
-    values: np.ndarray, exponents: np.ndarray, bias: np.ndarray, input_exponent: int
+    values: np.ndarray, exponents: np.ndarray, bias: np.ndarray, input_exponent: int, magnitude: int = 128
 ) -> Tuple[np.ndarray, np.ndarray]:
     """(bias at input exponent + exponents, whether no sum of its channel can leave int32).
 
-    The worst sum: every input -128, the bias, and the half that rounding adds (at most as large as what it rounds
+    The worst sum: every input -magnitude, the bias, and the half that rounding adds (at most as large as what it rounds
     away, so a factor of two is kept free).
     """
     whole = round_half_up(bias.astype(np.float64) * np.exp2(-(exponents + input_exponent).astype(np.float64)))
-    worst = np.abs(values).reshape(len(values), -1).sum(axis=1) * 128 + np.abs(whole)
+    worst = np.abs(values).reshape(len(values), -1).sum(axis=1) * magnitude + np.abs(whole)
     return whole, worst * 2 <= INT32_MAX
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ..convert.int16 import expand
 from .calibrate import covering_exponent
 from .graph import Layer, Network, fresh_name
 from .rules import WITH_CONSTANTS, WITH_SINGLE_CONSTANTS
@@ -83,13 +84,16 @@ class _Writer:
 
     def quantize(self, name: str, raw: str) -> None:
         """QuantizeLinear and DequantizeLinear behind the float value `raw` of tensor `name`."""
-        scale, zero = self.scale(self.exponents[name]), self.zero_point()
-        whole = self.fresh(f"{name}_quantized")
         ends = name in self.network.outputs and name in self.produced_int
         real = name if ends else self.fresh(f"{name}_dequantized")
+        self.dequantized[name] = real
+        if name in self.network.wide:
+            expand(self.node, self.constant, self.fresh, raw, name, self.exponents[name], real)
+            return
+        scale, zero = self.scale(self.exponents[name]), self.zero_point()
+        whole = self.fresh(f"{name}_quantized")
         self.node("QuantizeLinear", [raw, scale, zero], whole, f"{name}_QuantizeLinear")
         self.node("DequantizeLinear", [whole, scale, zero], real, f"{name}_DequantizeLinear")
-        self.dequantized[name] = real
 
     def layer(self, layer: Layer) -> None:
         copies = []

@@ -416,4 +416,6 @@ void esp_dl_resize_linear_s8(const int8_t *input, const esp_dl_resize_linear_t *
 }
 #endif
 
+#include "esp_dl_s16.h"
+
 #endif /* ESP_DL_H */

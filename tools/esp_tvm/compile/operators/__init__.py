@@ -52,6 +52,17 @@ from .reduction import (
 )
 from .resize import ResizeLinear, ResizeNearest
 from .softmax import Softmax
+from .wide import (
+    AddS16,
+    AveragePool2dS16,
+    Conv2dS16,
+    DenseS16,
+    DepthwiseConv2dS16,
+    DequantizeS16,
+    MaxPool2dS16,
+    QuantizeS16,
+    RequantizeS16,
+)
 
 # Larger patterns first: what they take, a smaller one (a lone requantize, quantize, ...) must not take apart.
 OPERATORS: Dict[str, Operator] = {
@@ -59,8 +70,11 @@ OPERATORS: Dict[str, Operator] = {
     for operator in (
         Conv2d(),
         DepthwiseConv2d(),
+        Conv2dS16(),
+        DepthwiseConv2dS16(),
         ConvTranspose2d(),
         Dense(),
+        DenseS16(),
         MatMul(),
         Channelwise(),
         Normalize(),
@@ -68,6 +82,7 @@ OPERATORS: Dict[str, Operator] = {
         Lstm(),
         PRelu(),
         Add(),
+        AddS16(),
         Sub(),
         Mul(),
         AddBroadcast(),
@@ -87,11 +102,14 @@ OPERATORS: Dict[str, Operator] = {
         ArgMax(),
         ResizeLinear(),
         AveragePool2d(),
+        AveragePool2dS16(),
         MaxPool2d(),
+        MaxPool2dS16(),
         Lookup(),
         LogSoftmax(),
         Softmax(),
         Requantize(),
+        RequantizeS16(),
         ResizeNearest(),
         StridedSlice(),
         Concat(),
@@ -106,7 +124,9 @@ OPERATORS: Dict[str, Operator] = {
         Transpose(),
         Reshape(),
         Quantize(),
+        QuantizeS16(),
         Dequantize(),
+        DequantizeS16(),
     )
 }
 

@@ -61,6 +61,8 @@ class Operator:
 
     name = ""
     in_place = False
+    # Types of quantized tensors that it takes.
+    dtypes: Sequence[str] = ("int8",)
 
     def patterns(self) -> List[DFPattern]:
         """The expressions this operator takes, larger ones first."""
@@ -233,6 +235,12 @@ def read_constant(call: relay.Expr) -> Constant:
     return Constant(values, exponent_of(call.args[1]), axis % values.ndim if values.ndim else 0)
 
 
+def bounds_of(dtype: str) -> Tuple[int, int]:
+    """The smallest and largest value of an integer type."""
+    kind = np.iinfo(dtype)
+    return int(kind.min), int(kind.max)
+
+
 def strip_activation(expr: relay.Expr, exponent: int, bounds: Tuple[int, int] = INT8) -> Tuple[relay.Expr, tuple]:
     """(expression under fused relu and clip, (min, max) of the int8 result at `exponent`)."""
     low, high = bounds
@@ -276,18 +284,18 @@ def read_bias(call: Optional[relay.Expr], channels: int, exponents: np.ndarray) 
     return values.astype(np.int32)
 
 
-def requantize_shift(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, magnitude: int = 128):
+def requantize_shift(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, magnitude: int = 128, bits: int = 8):
     """(weights, bias, shift) with the guarantee that no sum leaves int32.
 
-    weights [O, ...], bias [O], shift [O]; magnitude: the largest |x|.
+    weights [O, ...], bias [O], shift [O]; magnitude: the largest |x|; bits: of the result.
     A channel shifted by 32 bits or more is 0 for every input: it is written so.
     """
     shift = np.asarray(shift, dtype=np.int64).copy()
     weights, bias = weights.copy(), bias.copy()
     vanished = shift > 31
     weights[vanished], bias[vanished], shift[vanished] = 0, 0, 0
-    # Beyond 8 bits to the left every value but 0 saturates.
-    shift = np.maximum(shift, -8)
+    # Beyond the width of the result to the left every value but 0 saturates.
+    shift = np.maximum(shift, -bits)
     total = np.abs(weights.astype(np.int64)).reshape(len(shift), -1).sum(axis=1) * magnitude
     half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
     worst = total + np.abs(bias.astype(np.int64)) + half
@@ -295,6 +303,11 @@ def requantize_shift(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, m
         channel = int(np.argmax(worst))
         raise Refusal(f"the sum of output channel {channel} can reach {int(worst[channel])}, more than 32 bits hold")
     return weights, bias, shift.astype(np.int32)
+
+
+def widths(x: Operand, output: Operand) -> Tuple[int, int]:
+    """(the largest |x|, bits of the output)"""
+    return -bounds_of(x.dtype)[0], 16 if output.dtype == "int16" else 8
 
 
 def rounding_bias(bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -313,7 +326,7 @@ def widen(x: relay.Expr) -> relay.Expr:
 
 def requantize_expr(acc: relay.Expr, shift: Any, clamp: Sequence[int], dtype: str = "int8") -> relay.Expr:
     """sat8(rshift(acc, shift)) within `clamp`, of an int32 expression; `shift` is a number or one per last axis."""
-    low, high = INT8 if dtype == "int8" else (-32768, 32767)
+    low, high = bounds_of(dtype)
     shift = np.asarray(shift, dtype=np.int64)
     right, left = np.maximum(shift, 0), np.minimum(np.maximum(-shift, 0), 16)
     if np.any(right > 0):

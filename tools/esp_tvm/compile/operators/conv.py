@@ -50,18 +50,20 @@ def emit_weighted(call: KernelCall, c, weights: np.ndarray, layout: str) -> dict
 class _Convolution(Operator):
     """q(act(conv2d(dq(x), dq(w)) + dq(b))), NHWC."""
 
+    depthwise = False
+
     def patterns(self):
         conv = is_op("nn.conv2d")(base.dequantized(), base.constant_weights())
         with_bias = is_op("add")(conv, base.constant_weights())
         return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
 
     def parse(self, root):
-        output = base.read_quantize(root)
-        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        output = base.read_quantize(root, self.dtypes)
+        body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
         bias = None
         if body.op.name == "add":
             body, bias = body.args
-        x = base.read_dequantize(body.args[0])
+        x = base.read_dequantize(body.args[0], self.dtypes)
         constant = base.read_constant(body.args[1])
         attrs = body.attrs
         if str(attrs.data_layout) != "NHWC":
@@ -72,14 +74,15 @@ class _Convolution(Operator):
         outputs = int(output.shape[3])
         groups = int(attrs.groups)
         depthwise = groups == channels and groups > 1
-        if depthwise != (self.name == "depthwise_conv2d"):
+        if depthwise != self.depthwise:
             raise Refusal("")
         weights, axis = _as_ohwi(constant.values, str(attrs.kernel_layout), outputs, constant.axis)
         if constant.exponents.size > 1 and axis != 0:
             raise Refusal("its weights have one scale per input channel")
         exponents = np.broadcast_to(constant.exponents.reshape(-1), (outputs,))
         bias = base.read_bias(bias, outputs, exponents + x.exponent)
-        weights, bias, shift = base.requantize_shift(weights, bias, output.exponent - x.exponent - exponents)
+        shift = output.exponent - x.exponent - exponents
+        weights, bias, shift = base.requantize_shift(weights, bias, shift, *base.widths(x, output))
         attributes = {
             "weights": weights,
             "bias": bias,
@@ -111,7 +114,7 @@ class _Convolution(Operator):
             out_dtype="int32",
         )
         acc = relay.add(relay.transpose(acc, [0, 2, 3, 1]), relay.const(a["bias"]))
-        return base.requantize_expr(acc, a["shift"], a["clamp"])
+        return base.requantize_expr(acc, a["shift"], a["clamp"], call.output.dtype)
 
 
 def _as_ohwi(values: np.ndarray, layout: str, outputs: int, axis: int):
@@ -154,6 +157,7 @@ class DepthwiseConv2d(_Convolution):
     """One filter, or `multiplier` filters, per input channel."""
 
     name = "depthwise_conv2d"
+    depthwise = True
 
     def reference(self, call, x):
         weights = call.attributes["weights"].transpose(2, 0, 1)[..., None]

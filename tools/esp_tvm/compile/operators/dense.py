@@ -23,26 +23,27 @@ class Dense(Operator):
         return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(dense))]
 
     def parse(self, root):
-        output = base.read_quantize(root)
-        body, clamp = base.strip_activation(root.args[0], output.exponent)
+        output = base.read_quantize(root, self.dtypes)
+        body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
         bias = None
         if body.op.name != "nn.dense":
             body, bias = body.args
-        x = base.read_dequantize(body.args[0])
+        x = base.read_dequantize(body.args[0], self.dtypes)
         constant = base.read_constant(body.args[1])
         if constant.values.dtype != np.int8:
             raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
         exponents = constant.per_channel(0)
         outputs = constant.values.shape[0]
         bias = base.read_bias(bias, outputs, exponents + x.exponent)
-        weights, bias, shift = base.requantize_shift(constant.values, bias, output.exponent - x.exponent - exponents)
+        shift = output.exponent - x.exponent - exponents
+        weights, bias, shift = base.requantize_shift(constant.values, bias, shift, *base.widths(x, output))
         return Parsed([x], output, {"weights": weights, "bias": bias, "shift": shift, "clamp": clamp})
 
     def reference(self, call, x):
         a = call.attributes
         weights = relay.const(a["weights"].astype(np.int32))
         acc = relay.nn.dense(base.widen(x), weights, out_dtype="int32")
-        return base.requantize_expr(relay.add(acc, relay.const(a["bias"])), a["shift"], a["clamp"])
+        return base.requantize_expr(relay.add(acc, relay.const(a["bias"])), a["shift"], a["clamp"], call.output.dtype)
 
     def emit(self, call, c, inputs, output):
         weights = call.attributes["weights"]

@@ -20,9 +20,9 @@ class _Binary(Operator):
         return [base.quantized(base.activated(op))]
 
     def parse(self, root):
-        output = base.read_quantize(root)
-        body, clamp = base.strip_activation(root.args[0], output.exponent)
-        a, b = (base.read_dequantize(arg) for arg in body.args)
+        output = base.read_quantize(root, self.dtypes)
+        body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
+        a, b = (base.read_dequantize(arg, self.dtypes) for arg in body.args)
         if a.shape != b.shape:
             raise Refusal(f"its inputs have different shapes, {list(a.shape)} and {list(b.shape)}")
         return Parsed([a, b], output, {**self.shifts(a, b, output), "clamp": clamp})
@@ -56,7 +56,7 @@ class Add(_Binary):
         shifts = {
             "shift_a": a.exponent - finer,
             "shift_b": b.exponent - finer,
-            "shift": max(output.exponent - finer, -8),
+            "shift": max(output.exponent - finer, -base.widths(a, output)[1]),
         }
         if max(shifts["shift_a"], shifts["shift_b"]) > self.MAX_SHIFT or shifts["shift"] > 30:
             raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
@@ -69,7 +69,7 @@ class Add(_Binary):
 
     def reference(self, call, a, b):
         total = relay.add(*self._operands(call, a, b))
-        return base.requantize_expr(total, call.attributes["shift"], call.attributes["clamp"])
+        return base.requantize_expr(total, call.attributes["shift"], call.attributes["clamp"], call.output.dtype)
 
 
 class Sub(Add):
@@ -80,7 +80,7 @@ class Sub(Add):
 
     def reference(self, call, a, b):
         difference = relay.subtract(*self._operands(call, a, b))
-        return base.requantize_expr(difference, call.attributes["shift"], call.attributes["clamp"])
+        return base.requantize_expr(difference, call.attributes["shift"], call.attributes["clamp"], call.output.dtype)
 
 
 class Mul(_Binary):
@@ -95,7 +95,7 @@ class Mul(_Binary):
 
     def reference(self, call, a, b):
         product = relay.multiply(base.widen(a), base.widen(b))
-        return base.requantize_expr(product, call.attributes["shift"], call.attributes["clamp"])
+        return base.requantize_expr(product, call.attributes["shift"], call.attributes["clamp"], call.output.dtype)
 
 
 class Requantize(Operator):
@@ -108,15 +108,18 @@ class Requantize(Operator):
         return [base.quantized(base.activated(base.dequantized()))]
 
     def parse(self, root):
-        output = base.read_quantize(root)
-        body, clamp = base.strip_activation(root.args[0], output.exponent)
-        x = base.read_dequantize(body)
-        # An int8 value shifted by more than 8 is 0, by 8 to the left it saturates.
-        shift = min(max(output.exponent - x.exponent, -8), 9)
+        output = base.read_quantize(root, self.dtypes)
+        body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
+        x = base.read_dequantize(body, self.dtypes)
+        # An int8 value shifted by more than 8 is 0, by 8 to the left it saturates; int16 likewise.
+        bits = base.widths(x, output)[1]
+        shift = min(max(output.exponent - x.exponent, -bits), 17 if x.dtype == "int16" else 9)
         return Parsed([x], output, {"shift": shift, "clamp": clamp})
 
     def reference(self, call, x):
-        return base.requantize_expr(base.widen(x), call.attributes["shift"], call.attributes["clamp"])
+        return base.requantize_expr(
+            base.widen(x), call.attributes["shift"], call.attributes["clamp"], call.output.dtype
+        )
 
     def emit(self, call, c, inputs, output):
         a = call.attributes

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
+import numpy as np
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_op, wildcard
 
@@ -9,10 +12,10 @@ from ..layout import permutation
 from .base import Operand, Operator, Parsed, Refusal
 
 
-def _int8(expr: relay.Expr) -> Operand:
+def _int8(expr: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
     dtype = expr.checked_type.dtype
-    if dtype != "int8" or isinstance(expr, relay.Constant):
-        raise Refusal(f"it moves {dtype} values; kernels exist for int8 activations")
+    if dtype not in dtypes or isinstance(expr, relay.Constant):
+        raise Refusal(f"it moves {dtype} values; kernels exist for {' and '.join(dtypes)} activations")
     return Operand(expr, dtype)
 
 
@@ -20,13 +23,14 @@ class Transpose(Operator):
     """Axes permuted."""
 
     name = "transpose"
+    dtypes = ("int8", "int16")
     MAX_RANK = 6
 
     def patterns(self):
         return [is_op("transpose")(wildcard())]
 
     def parse(self, root):
-        x = _int8(root.args[0])
+        x = _int8(root.args[0], self.dtypes)
         axes = permutation(root)
         if len(axes) > self.MAX_RANK:
             raise Refusal(f"it has {len(axes)} axes, the kernel takes {self.MAX_RANK}")
@@ -42,7 +46,7 @@ class Transpose(Operator):
             rank=len(shape),
             shape=shape,
             axes=call.attributes["axes"],
-            element_size=1,
+            element_size=np.dtype(call.output.dtype).itemsize,
         )
         c.line(f"esp_dl_transpose({inputs[0]}, {parameters}, {output});")
 
@@ -51,6 +55,7 @@ class Reshape(Operator):
     """Another shape over the same bytes: no code where input and output share their memory."""
 
     name = "reshape"
+    dtypes = ("int8", "int16")
     in_place = True
 
     def patterns(self):
@@ -58,7 +63,7 @@ class Reshape(Operator):
         return [is_op(name)(wildcard()) for name in names]
 
     def parse(self, root):
-        x = _int8(root.args[0])
+        x = _int8(root.args[0], self.dtypes)
         output = Operand(root, x.dtype)
         return Parsed([x], output, {"shape": output.shape})
 

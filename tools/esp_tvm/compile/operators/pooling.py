@@ -20,9 +20,9 @@ class _Pool2d(Operator):
         return [base.quantized(base.activated(is_op(name)(base.dequantized()))) for name in self.relay_ops]
 
     def parse(self, root):
-        output = base.read_quantize(root)
-        body, clamp = base.strip_activation(root.args[0], output.exponent)
-        x = base.read_dequantize(body.args[0])
+        output = base.read_quantize(root, self.dtypes)
+        body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
+        x = base.read_dequantize(body.args[0], self.dtypes)
         attrs = body.attrs
         if str(attrs.layout) != "NHWC":
             raise Refusal(f"its layout is {attrs.layout}; kernels exist for NHWC")
@@ -99,7 +99,7 @@ class MaxPool2d(_Pool2d):
             padding=_reaching_padding(call),
             layout="NHWC",
         )
-        return relay.cast(relay.clip(y, a["clamp"][0], a["clamp"][1]), "int8")
+        return relay.cast(relay.clip(y, a["clamp"][0], a["clamp"][1]), call.output.dtype)
 
 
 def _reaching_padding(call) -> list:

@@ -7,7 +7,7 @@ from tvm import relay
 from tvm.relay.dataflow_pattern import wildcard
 
 from . import base
-from .base import INT8, Operand, Operator, Parsed, Refusal
+from .base import Operand, Operator, Parsed, Refusal
 
 
 class Quantize(Operator):
@@ -19,7 +19,7 @@ class Quantize(Operator):
         return [base.quantized(wildcard())]
 
     def parse(self, root):
-        output = base.read_quantize(root)
+        output = base.read_quantize(root, self.dtypes)
         x = root.args[0]
         dtype = x.checked_type.dtype
         if dtype != "float32" or isinstance(x, relay.Constant):
@@ -30,12 +30,13 @@ class Quantize(Operator):
         # Clipped first: a float beyond int32 has no integer to round to. NaN compares false and becomes 0.
         x = relay.where(relay.equal(x, x), x, relay.zeros_like(x))
         scaled = relay.multiply(x, relay.const(np.float32(2.0 ** -call.attributes["exponent"])))
-        scaled = relay.clip(scaled, -1024.0, 1024.0)
+        low, high = base.bounds_of(call.output.dtype)
+        scaled = relay.clip(scaled, 4.0 * low, 4.0 * high)
         # float32 cannot hold x + 1/2 exactly for all x: floor(x) + (x - floor(x) >= 1/2) can.
         floor = relay.floor(scaled)
         up = relay.cast(relay.greater_equal(relay.subtract(scaled, floor), relay.const(np.float32(0.5))), "int32")
         y = relay.add(relay.cast(floor, "int32"), up)
-        return relay.cast(relay.clip(y, *INT8), "int8")
+        return relay.cast(relay.clip(y, low, high), call.output.dtype)
 
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]
@@ -51,7 +52,7 @@ class Dequantize(Operator):
         return [base.dequantized()]
 
     def parse(self, root):
-        x = base.read_dequantize(root)
+        x = base.read_dequantize(root, self.dtypes)
         output = Operand(root, root.checked_type.dtype)
         if output.dtype != "float32":
             raise Refusal(f"it dequantizes to {output.dtype}")

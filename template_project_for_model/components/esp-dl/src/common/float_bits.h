@@ -6,16 +6,23 @@
 #include <stdint.h>
 #include <string.h>
 
-/* sat8(floor(x / 2^exponent + 1/2)); NaN gives 0 */
-static inline int8_t esp_dl_quantize_value(float x, int32_t exponent)
+/* floor(x / 2^exponent + 1/2) within [-limit - 1, limit]; NaN gives 0. limit: 2^n - 1, at most 2^15 - 1 */
+static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t limit)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const uint32_t negative = bits >> 31;
     const int32_t biased = (int32_t)(bits >> 23 & 0xff);
     uint32_t mantissa = bits & 0x7fffff;
+    /* What nearly all values are: of a magnitude from 1/2 to 64 steps. */
+    const uint32_t places = (uint32_t)(exponent + 149 - biased); /* to the right, but for the last */
+    if (places - 17 <= 23 - 17 && (uint32_t)(biased - 1) < 0xfe) {
+        const int32_t value = (int32_t)(mantissa | 0x800000);
+        /* Half up: once more to the right, with 1 added. */
+        return (((negative != 0 ? -value : value) >> places) + 1) >> 1;
+    }
     if (biased == 0xff) {
-        return mantissa != 0 ? 0 /* NaN */ : negative != 0 ? INT8_MIN : INT8_MAX;
+        return mantissa != 0 ? 0 /* NaN */ : negative != 0 ? -limit - 1 : limit;
     }
     /* |x| = mantissa * 2^power; subnormal numbers have no hidden bit. */
     mantissa |= biased != 0 ? 0x800000 : 0;
@@ -26,24 +33,30 @@ static inline int8_t esp_dl_quantize_value(float x, int32_t exponent)
         return 0; /* mantissa < 2^24: nearer to 0 than 1/2 */
     }
     if (right <= 0) {
-        /* 8 bits to the left saturate every mantissa. */
-        mantissa = right < -8 || mantissa > 0xff ? 0xff : mantissa << -right;
+        /* 16 bits to the left saturate every mantissa. */
+        mantissa = right < -16 || mantissa > 0xffff ? 0xffff : mantissa << -right;
         right = 0;
     }
     /* Round half up: for a negative number, half its magnitude's last bit down. */
     const uint32_t half = right > 0 ? ((uint32_t)1 << (right - 1)) - negative : 0;
     const uint32_t magnitude = (mantissa + half) >> right;
     if (negative != 0) {
-        return (int8_t)(magnitude > 128 ? INT8_MIN : -(int32_t)magnitude);
+        return magnitude > (uint32_t)limit ? -limit - 1 : -(int32_t)magnitude;
     }
-    return (int8_t)(magnitude > 127 ? INT8_MAX : (int32_t)magnitude);
+    return magnitude > (uint32_t)limit ? limit : (int32_t)magnitude;
+}
+
+/* sat8(floor(x / 2^exponent + 1/2)); NaN gives 0 */
+static inline int8_t esp_dl_quantize_value(float x, int32_t exponent)
+{
+    return (int8_t)esp_dl_quantize_within(x, exponent, INT8_MAX);
 }
 
 /* x * 2^exponent, exact; infinite where it leaves the range of float. */
-static inline float esp_dl_dequantize_value(int8_t x, int32_t exponent)
+static inline float esp_dl_dequantize_value(int32_t x, int32_t exponent)
 {
     const uint32_t sign = x < 0 ? 0x80000000u : 0;
-    const uint32_t magnitude = (uint32_t)(x < 0 ? -(int32_t)x : x);
+    const uint32_t magnitude = (uint32_t)(x < 0 ? -x : x);
     uint32_t bits = 0;
     if (magnitude != 0) {
         int32_t top = 0; /* the highest bit of the magnitude */

@@ -1,0 +1,51 @@
+#include "common/wide.h"
+#include "esp_dl_s16.h"
+
+/* The sum of one output value, as in conv2d_s8.c. `s16` is a constant where this is called: one loop for each width. */
+static inline int32_t window_sum(const void *image, const int8_t *weights, const esp_dl_conv2d_s16_t *p,
+                                 int32_t origin_h, int32_t origin_w, int32_t channels, bool s16)
+{
+    const esp_dl_window_t *window = &p->window;
+    int32_t sum = 0;
+    for (int32_t kh = 0; kh < window->kernel_h; kh++) {
+        int32_t h = origin_h + kh * window->dilation_h;
+        for (int32_t kw = 0; kw < window->kernel_w; kw++) {
+            int32_t w = origin_w + kw * window->dilation_w;
+            if (h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
+                continue;
+            }
+            const void *x = esp_dl_at(image, ((ptrdiff_t)h * p->input.w + w) * p->input.c, s16);
+            const int8_t *y = weights + ((ptrdiff_t)kh * window->kernel_w + kw) * channels;
+            for (int32_t c = 0; c < channels; c++) {
+                sum += esp_dl_load(x, c, s16) * y[c];
+            }
+        }
+    }
+    return sum;
+}
+
+void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_s16_t *p, void *output)
+{
+    const esp_dl_window_t *window = &p->window;
+    const int32_t channels = p->input.c / p->groups;       /* that a filter reads */
+    const int32_t group_outputs = p->output.c / p->groups; /* filters of a group */
+    const int32_t filter_size = window->kernel_h * window->kernel_w * channels;
+    ptrdiff_t done = 0;
+    for (int32_t n = 0; n < p->output.n; n++) {
+        for (int32_t h = 0; h < p->output.h; h++) {
+            for (int32_t w = 0; w < p->output.w; w++) {
+                const int32_t origin_h = h * window->stride_h - window->pad_top;
+                const int32_t origin_w = w * window->stride_w - window->pad_left;
+                for (int32_t o = 0; o < p->output.c; o++) {
+                    const void *image = esp_dl_at(input, (ptrdiff_t)(o / group_outputs) * channels, p->input_s16);
+                    const int8_t *weights = p->weights + (ptrdiff_t)o * filter_size;
+                    int32_t sum = p->input_s16 ? window_sum(image, weights, p, origin_h, origin_w, channels, true)
+                                               : window_sum(image, weights, p, origin_h, origin_w, channels, false);
+                    sum = esp_dl_requantize_wide(sum + p->bias[o], p->shift[o], p->min, p->max, p->output_s16);
+                    esp_dl_store(output, done++, sum, p->output_s16);
+                }
+            }
+        }
+        input = esp_dl_at(input, (ptrdiff_t)p->input.h * p->input.w * p->input.c, p->input_s16);
+    }
+}

@@ -1,0 +1,190 @@
+"""The operators on int16 activations: the same patterns and rules, where an input or the output is int16.
+
+Each is its int8 operator with other types; what is all int8 is left to that one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relay
+
+from . import base
+from .base import Operand, Parsed, Refusal
+from .conv import Conv2d, DepthwiseConv2d, emit_weighted, window_fields
+from .dense import Dense
+from .elementwise import Add, Requantize
+from .pooling import AveragePool2d, MaxPool2d
+from .quantization import Dequantize, Quantize
+
+BOTH = ("int8", "int16")
+
+
+class _Wide:
+    """What makes an operator of int8 one of int16; in front of that operator among the bases."""
+
+    dtypes = BOTH
+
+    def parse(self, root) -> Parsed:
+        parsed = super().parse(root)
+        if not any(operand.dtype == "int16" for operand in [*parsed.inputs, parsed.output]):
+            raise Refusal("")
+        if parsed.output.dtype in BOTH:
+            parsed.attributes["output"] = parsed.output.dtype
+        return parsed
+
+    def types(self, call) -> dict:
+        """The fields that say which tensors are int16."""
+        return {"input_s16": _s16(call.inputs[0]), "output_s16": _s16(call.output)}
+
+
+def _s16(tensor) -> bool:
+    return tensor.dtype == "int16"
+
+
+class Conv2dS16(_Wide, Conv2d):
+    name = "conv2d_s16"
+
+    def emit(self, call, c, inputs, output):
+        weights = call.attributes["weights"]
+        parameters = c.struct(
+            "esp_dl_conv2d_s16_t",
+            **window_fields(call, weights.shape[1:3]),
+            groups=call.attributes["groups"],
+            **emit_weighted(call, c, weights, "OHWI"),
+            **self.types(call),
+        )
+        c.line(f"esp_dl_conv2d_s16({inputs[0]}, {parameters}, {output});")
+
+
+class DepthwiseConv2dS16(_Wide, DepthwiseConv2d):
+    name = "depthwise_conv2d_s16"
+    depthwise = True
+
+    def emit(self, call, c, inputs, output):
+        weights = call.attributes["weights"]
+        parameters = c.struct(
+            "esp_dl_depthwise_conv2d_s16_t",
+            **window_fields(call, weights.shape[:2]),
+            **emit_weighted(call, c, weights, "HWO"),
+            **self.types(call),
+        )
+        c.line(f"esp_dl_depthwise_conv2d_s16({inputs[0]}, {parameters}, {output});")
+
+
+class DenseS16(_Wide, Dense):
+    name = "dense_s16"
+
+    def emit(self, call, c, inputs, output):
+        weights = call.attributes["weights"]
+        parameters = c.struct(
+            "esp_dl_dense_s16_t",
+            rows=call.output.elements // weights.shape[0],
+            inputs=weights.shape[1],
+            outputs=weights.shape[0],
+            **emit_weighted(call, c, weights, "[outputs][inputs]"),
+            **self.types(call),
+        )
+        c.line(f"esp_dl_dense_s16({inputs[0]}, {parameters}, {output});")
+
+
+class AddS16(_Wide, Add):
+    name = "add_s16"
+    # |x| <= 2^15 shifted by this much, twice, still fits int32 with the half that rounding adds.
+    MAX_SHIFT = 14
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        parameters = c.struct(
+            "esp_dl_add_s16_t",
+            count=call.output.elements,
+            shift_a=a["shift_a"],
+            shift_b=a["shift_b"],
+            shift=a["shift"],
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+            a_s16=_s16(call.inputs[0]),
+            b_s16=_s16(call.inputs[1]),
+            output_s16=_s16(call.output),
+        )
+        c.line(f"esp_dl_add_s16({inputs[0]}, {inputs[1]}, {parameters}, {output});")
+
+
+class RequantizeS16(_Wide, Requantize):
+    name = "requantize_s16"
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        parameters = c.struct(
+            "esp_dl_requantize_s16_t",
+            count=call.output.elements,
+            shift=a["shift"],
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+            **self.types(call),
+        )
+        c.line(f"esp_dl_requantize_s16({inputs[0]}, {parameters}, {output});")
+
+
+class AveragePool2dS16(_Wide, AveragePool2d):
+    name = "average_pool2d_s16"
+
+    def more(self, attrs, x, output, attributes):
+        shift = output.exponent - x.exponent
+        count = int(np.prod(attributes["kernel"]))
+        if abs(shift) > 20 or count > 2**16 - 1:
+            raise Refusal(f"the sum of {count} int16 values, scaled by 2^{-shift}, does not fit its integers")
+        return {"count_include_pad": bool(getattr(attrs, "count_include_pad", False)), "shift": shift}
+
+    def reference(self, call, x):
+        a = call.attributes
+        total = relay.cast(self._sum(call, base.widen(x)), "int64")
+        divisor = self._counts(call).astype(np.int64) << max(a["shift"], 0)
+        scaled = relay.multiply(total, relay.const(2 << max(-a["shift"], 0), "int64"))
+        numerator = relay.add(scaled, relay.const(divisor, "int64"))
+        y = relay.floor_divide(numerator, relay.const(2 * divisor, "int64"))
+        low, high = base.bounds_of(a["output"])
+        y = relay.clip(relay.cast(relay.clip(y, low, high), "int32"), *a["clamp"])
+        return relay.cast(y, a["output"])
+
+    def emit(self, call, c, inputs, output):
+        fields = {**self.fields(call), **self.types(call)}
+        parameters = c.struct("esp_dl_average_pool2d_s16_t", **fields)
+        c.line(f"esp_dl_average_pool2d_s16({inputs[0]}, {parameters}, {output});")
+
+
+class MaxPool2dS16(_Wide, MaxPool2d):
+    name = "max_pool2d_s16"
+
+    def more(self, attrs, x, output, attributes):
+        if x.dtype != output.dtype:
+            raise Refusal("its input and its output have different widths; a maximum keeps them")
+        return super().more(attrs, x, output, attributes)
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        parameters = c.struct(
+            "esp_dl_max_pool2d_s16_t",
+            **window_fields(call, a["kernel"]),
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+        )
+        c.line(f"esp_dl_max_pool2d_s16({inputs[0]}, {parameters}, {output});")
+
+
+class QuantizeS16(_Wide, Quantize):
+    name = "quantize_s16"
+
+    def emit(self, call, c, inputs, output):
+        exponent = call.attributes["exponent"]
+        c.line(f"esp_dl_quantize_s16({inputs[0]}, {call.output.elements}, {exponent}, {output});")
+
+
+class DequantizeS16(_Wide, Dequantize):
+    name = "dequantize_s16"
+
+    def emit(self, call, c, inputs, output):
+        exponent = call.attributes["exponent"]
+        c.line(f"esp_dl_dequantize_s16({inputs[0]}, {call.output.elements}, {exponent}, {output});")
+
+
+__all__ = [name for name in dir() if name.endswith("S16")] + ["Operand"]

@@ -1,0 +1,169 @@
+"""Mixed precision: int16 for the few tensors whose rounding to int8 costs most.
+
+A tensor of int16 keeps the range that it has, with up to 8 bits more below. Which ones: greedily the one whose widening
+lowers the noise at the outputs most, weights fitted anew after each, until the gain that was asked for is there.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import UserError
+from ..naming import shown
+from .calibrate import Progress, exponent_at_least
+from .graph import Layer, Network, describe_layer
+from .rules import attribute
+from .simulate import Simulator
+
+# Values beyond the largest of the samples still fit: 16 bits leave room for that.
+MARGIN = 1.5
+# Not more tensors than this, and none that gains less, in dB.
+MOST, LEAST_GAIN = 16, 0.05
+_KINDS = ("conv", "dense", "max_pool", "average_pool", "clamp")
+_MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
+
+
+@dataclass
+class Cost:
+    """What int16 takes: bytes more of all activations, and multiply-accumulates with an int16 input, of all."""
+
+    tensors: int
+    bytes: int
+    macs: int
+    all_macs: int
+
+
+def has_wide_kernel(layer: Layer) -> bool:
+    """Whether a layer's kernel takes and makes int16."""
+    if layer.rule is None:
+        return True  # float: reads what is dequantized, and its result may be int16 too
+    if layer.kind == "move":
+        return layer.op_type in _MOVES
+    return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type == "Add")
+
+
+def widenable(network: Network) -> Dict[str, List[str]]:
+    """{tensor: all that share its exponent} of those that can be int16."""
+    groups: Dict[str, List[str]] = {}
+    for name in network.integers:
+        groups.setdefault(network.root(name), []).append(name)
+    possible = {}
+    for root, members in groups.items():
+        makers = [network.producer(name) for name in members]
+        users = [user for name in members for user in network.consumers(name)]
+        fixed = any(m is not None and m.rule is not None and isinstance(m.rule.exponent, int) for m in makers)
+        if not fixed and all(has_wide_kernel(layer) for layer in [*filter(None, makers), *users]):
+            possible[root] = members
+    return possible
+
+
+def named(network: Network, names: Sequence[str]) -> List[str]:
+    """The tensors that a user names: by themselves, or by the layer that makes them."""
+    possible = widenable(network)
+    by_layer = {network.model.graph.node[i].name: layer for layer in network.layers for i in layer.nodes}
+    chosen = []
+    for name in names:
+        tensor = by_layer[name].output if name in by_layer else name
+        root = network.root(tensor)
+        if root not in possible:
+            listed = ", ".join(shown(_label(network, one), 40) for one in list(possible)[:12])
+            raise UserError(f"--int16: '{shown(name, 60)}' cannot be int16 here; what can: {listed}")
+        chosen.append(root)
+    return list(dict.fromkeys(chosen))
+
+
+def _label(network: Network, tensor: str) -> str:
+    layer = network.producer(tensor)
+    return describe_layer(network, layer) if layer is not None else tensor
+
+
+def widen(state, simulator: Simulator, root: str, members: Sequence[str]) -> Optional[Tuple[object, Simulator]]:
+    """(state, simulator) with a group of tensors in int16, the weights behind as they were; None where these do not
+    fit."""
+    network = Network(**{**vars(state.network), "wide": state.network.wide | frozenset(members)})
+    low = min(float(simulator.reference[name].min()) for name in members)
+    high = max(float(simulator.reference[name].max()) for name in members)
+    finest = exponent_at_least(MARGIN * max(high / 32767.5, -low / 32768.5))
+    exponents = {**state.exponents, **{name: min(finest, state.exponents[name]) for name in members}}
+    weights = dict(state.weights)
+    for layer in network.layers:
+        if layer.output in weights and layer.inputs[0] in members:
+            made = weights[layer.output].for_input(exponents[layer.inputs[0]], 32768)
+            if made is None:
+                return None
+            weights[layer.output] = made
+    other = copy.copy(simulator)
+    other.network = network
+    return type(state)(network, exponents, weights, state.effects), other
+
+
+def choose_wide(state, simulator: Simulator, few_samples: int, gain: float, fit) -> Tuple[object, Simulator]:
+    """`state` with as few int16 tensors as give `gain` dB at the outputs, or all that help.
+
+    fit: (state, simulator) -> state, its weights fitted anew
+    """
+    target = simulator.noise_of(state) * 10.0 ** (-gain / 10.0)
+    for _ in range(MOST):
+        least = simulator.noise_of(state)
+        if least <= target:
+            break
+        few = simulator.subset(few_samples)
+        before = few.noise_of(state)
+        best, best_noise = None, before * 10.0 ** (-LEAST_GAIN / 10.0)
+        candidates = {r: m for r, m in widenable(state.network).items() if m[0] not in state.network.wide}
+        with Progress("choosing int16", len(candidates)) as progress:
+            for root, members in candidates.items():
+                tried = widen(state, few, root, members)
+                if tried is not None:
+                    noise = tried[1].noise_of(tried[0])
+                    if noise < best_noise:
+                        best, best_noise = (root, members), noise
+                progress.step()
+        if best is None:
+            break
+        state, simulator = widen(state, simulator, *best)
+        state = fit(state, simulator)
+    return state, simulator
+
+
+def cost_of(network: Network) -> Cost:
+    """What the int16 tensors of a network cost."""
+    sizes = {name: int(np.prod(network.shapes.get(name, ()))) for name in network.wide}
+    macs = all_macs = 0
+    for layer in network.layers:
+        if layer.rule is None or layer.weights is None:
+            continue
+        each = int(np.prod(network.shapes.get(layer.output, ()))) * int(np.prod(layer.weights.shape[1:]))
+        all_macs += each
+        macs += each * (layer.inputs[0] in network.wide)
+    moved = [name for name in network.wide if _is_view(network, name)]
+    return Cost(len(network.wide), sum(sizes.values()) - sum(sizes[name] for name in moved), macs, all_macs)
+
+
+def _is_view(network: Network, name: str) -> bool:
+    """A reshape's result lies where its input does."""
+    layer = network.producer(name)
+    if layer is None or layer.kind != "move":
+        return False
+    node = network.model.graph.node[layer.nodes[0]]
+    return node.op_type != "Transpose" or attribute(node, "perm") is None
+
+
+def lines(network: Network) -> List[str]:
+    """What people read about int16."""
+    if not network.wide:
+        return []
+    cost = cost_of(network)
+    names = [shown(_label(network, name), 40) for name in network.integers if name in network.wide]
+    return [
+        f"int16: {cost.tensors} tensors: {', '.join(names)}",
+        f"int16 costs {cost.bytes} bytes more for these activations (the arena grows by what lives at its peak), and "
+        f"{cost.macs} of {cost.all_macs} MAC run with int16 inputs, without the fast kernels of int8",
+    ]
+
+
+__all__ = ["Cost", "choose_wide", "cost_of", "lines", "named", "widen", "widenable"]
