@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import shutil
@@ -184,3 +185,30 @@ def test_image_has_no_rights_and_a_pinned_base(repo: Path):
     assert len(downloading) == 4
     for text in downloading:
         assert not re.search(r"^COPY.* (tools|scripts|bench|template_project_for_model) ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path, kept",
+    [
+        ("/usr/bin/qemu-system-riscv32", True),
+        ("/usr/bin/qemu-system-sh4", False),
+        ("/usr/lib/gcc/riscv64-unknown-elf/12.2.0/cc1", True),
+        ("/usr/lib/gcc/riscv64-unknown-elf/12.2.0/cc1plus", False),
+        ("/usr/lib/gcc/riscv64-unknown-elf/12.2.0/picolibc.specs", True),
+        ("/usr/lib/gcc/riscv64-unknown-elf/12.2.0/rv32imac/ilp32/libgcc.a", True),
+        ("/usr/lib/gcc/riscv64-unknown-elf/12.2.0/rv64imac/lp64/libgcc.a", False),
+        ("/usr/lib/picolibc/riscv64-unknown-elf/lib/picolibc.ld", True),
+        ("/usr/lib/picolibc/riscv64-unknown-elf/lib/rv32imac/ilp32/libc.a", True),
+        ("/usr/lib/picolibc/riscv64-unknown-elf/lib/release/rv32imac/ilp32/libc.a", False),
+        ("/usr/lib/picolibc/riscv64-unknown-elf/include/stdio.h", True),
+        ("/usr/share/doc/gcc/copyright", True),
+        ("/usr/share/doc/gcc/changelog.gz", False),
+    ],
+)
+def test_what_the_emulator_needs_stays_in_the_image(repo: Path, path, kept):
+    decision = True
+    for line in (repo / "scripts/image-dpkg.cfg").read_text().splitlines():
+        # dpkg: the last rule that fits decides, and a star stands for slashes too.
+        if not line.startswith("#") and fnmatch.fnmatchcase(path, line.split("=", 1)[1]):
+            decision = line.startswith("path-include=")
+    assert decision is kept
