@@ -37,7 +37,8 @@ It prints `PASS: model {hash}, ... us, ...`, or `FAIL` and the first difference.
 | `pytest -m qemu` (`board`, `host_test`) | tests of what was built, with pytest-embedded: see `pytest_tvm_model.py` |
 
 `idf.py menuconfig`: "TVM model" (memory of activations and weights, debug output, log level), "Inference task" (stack,
-priority, core), "Kernels (esp-dl)". Weights in the partition `constants` are written alone by `idf.py constants-flash`.
+priority, core), "Kernels (esp-dl)". Weights in the partition `constants` are written alone by
+`ESPPORT=PORT idf.py constants-flash`.
 
 ## The model
 
