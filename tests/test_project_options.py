@@ -12,18 +12,21 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
 from idf_standin import KCONFIG_FILES, StandIn, load_options  # noqa: E402
+from project_checks import own_settings  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.constants import Constant, data_bytes, offsets  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.project.chips import CHIPS, KIB, MIB  # noqa: E402
+from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.project.fit import fit_chip, partition_table  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 
@@ -303,6 +306,17 @@ def test_components_in_another_application(tmp_path):
     stand_in.configure()
     stand_in.build()
     assert f"computed {wanted:g}\n" in stand_in.run()
+
+
+def test_what_export_is_told_is_what_menuconfig_starts_with(tmp_path):
+    onnx.save(small_model(0), str(tmp_path / "m.onnx"))
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 6, 6), np.float32))
+    places = [str(tmp_path / name) for name in ("m.onnx", "x.npy")]
+    project = export_onnx_model("esp32c3", *places, str(TEMPLATE), str(tmp_path), "tensors", "partition")
+    lines = own_settings(project, "esp32c3")
+    assert lines == [PARTITION, "CONFIG_TVM_MODEL_TRACE_TENSORS=y"]
+    tree = load_options(project, "esp32c3", lines)
+    assert tree.syms["TVM_MODEL_TRACE_OFF"].str_value == "n"
 
 
 # --- the file and the partition -----------------------------------------------------------------------------------
