@@ -1,0 +1,146 @@
+"""Mixed precision: int16 for some tensors, in the file, in every reference, and in C."""
+
+import functools
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+from pipeline_harness import Kernels, Program, write_program
+from small_models import model_of, random
+
+from esp_tvm.compile import compile_model
+from esp_tvm.convert.int16 import collapse
+from esp_tvm.errors import UserError
+from esp_tvm.model import load_model
+from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize.graph import read_network
+from esp_tvm.quantize.judge import judge
+from esp_tvm.quantize.mixed import widenable
+from esp_tvm.run.compare import compare_with_references
+
+node = helper.make_node
+SAMPLES = {"x": random(12, 1, 3, 8, 8, seed=7)}
+PLAIN = {"method": "minmax", "equalize": False, "centre": False, "fit": False}
+
+
+def network_model():
+    """All that has an int16 kernel; values of a wide range at the end."""
+    constants = {
+        "w1": random(8, 3, 3, 3, scale=0.3),
+        "b1": random(8),
+        "w2": random(8, 8, 1, 1, scale=0.3),
+        "w3": random(8, 1, 3, 3, scale=0.4),
+        "w5": random(5, 32, scale=0.4),
+        "b5": random(5),
+        "low": np.float32(-1),
+        "high": np.float32(2),
+    }
+    pads = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        node("Conv", ["x", "w1", "b1"], ["c1"], "first", **pads),
+        node("Relu", ["c1"], ["r1"], "relu"),
+        node("Conv", ["r1", "w2"], ["c2"], "second"),
+        node("Add", ["r1", "c2"], ["s"], "sum"),
+        node("Conv", ["s", "w3"], ["c3"], "depth", group=8, **pads),
+        node("MaxPool", ["c3"], ["m"], "max", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Clip", ["m", "low", "high"], ["k"], "clip"),
+        node("AveragePool", ["k"], ["g"], "mean", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0]),
+        node("Transpose", ["g"], ["t"], "turn", perm=[0, 3, 2, 1]),
+        node("Flatten", ["t"], ["f"], "flat"),
+        node("Gemm", ["f", "w5", "b5"], ["y"], "dense", transB=1),
+    ]
+    return model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 5]}, constants)
+
+
+REAL = network_model()
+
+
+@functools.lru_cache(maxsize=None)
+def kernels():
+    return Kernels(sanitize=True)
+
+
+def mixed(names):
+    return quantize_model(REAL, SAMPLES, Passes(**PLAIN, int16=names))
+
+
+def differing(model, tmp_path):
+    """What the C computes otherwise than both references, of every layer."""
+    compiled = compile_model(model)
+    assert not compiled.fallbacks
+    program = Program(write_program(compiled, tmp_path), kernels())
+    comparison = compare_with_references(program, model, SAMPLES)
+    found = [one.title for one in [*comparison.layers, *comparison.outputs] if any(one.differing.values())]
+    return compiled, found
+
+
+def test_everything_in_int16(tmp_path):
+    """Byte for byte, C under sanitizers against TVM's reference and NumPy's; noise is that of the weights alone."""
+    everything = ",".join(widenable(read_network(REAL)))
+    result = mixed(everything)
+    compiled, found = differing(result.model, tmp_path)
+    assert found == []
+    used = {call.operator for call in compiled.calls}
+    assert {name for name in used if not name.endswith("_s16")} <= {"reshape", "transpose"}
+    assert {"conv2d_s16", "depthwise_conv2d_s16", "dense_s16", "add_s16", "max_pool2d_s16"} <= used
+    assert {"average_pool2d_s16", "quantize_s16", "dequantize_s16"} <= used
+    eight = quantize_model(REAL, SAMPLES, Passes(**PLAIN)).model
+    assert judge(REAL, result.model, SAMPLES).decibels > judge(REAL, eight, SAMPLES).decibels + 3
+    assert "int16 costs" in result.table()
+
+
+SLOW = [pytest.param(names, marks=pytest.mark.slow) for names in ("x,sum", "second,mean,dense")]
+
+
+@pytest.mark.parametrize("names", ["first,depth", *SLOW])
+def test_widths_side_by_side(names, tmp_path):
+    """int8 and int16 at both ends of one kernel."""
+    compiled, found = differing(mixed(names).model, tmp_path)
+    assert found == []
+    types = {tensor.dtype for call in compiled.calls for tensor in [*call.inputs, call.output]}
+    assert {"int8", "int16"} <= types
+
+
+def test_file_is_standard_onnx(tmp_path):
+    """The checker takes it, ONNX Runtime computes it as the chip does but for the rounding of ties."""
+    model = mixed("first,sum,dense").model
+    onnx.save(model, str(tmp_path / "q.onnx"))
+    assert load_model(tmp_path / "q.onnx").graph == model.graph
+    onnx.checker.check_model(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    from esp_tvm.quantize.judge import exact_runner
+
+    run = exact_runner(model)
+    ours = np.stack([run({"x": x})[0] for x in SAMPLES["x"]])
+    theirs = np.stack([session.run(None, {"x": x})[0] for x in SAMPLES["x"]])
+    assert np.abs(ours - theirs).max() <= 0.02 * np.abs(theirs).max()
+    collapsed = collapse(model)
+    assert sum(node.op_type == "Floor" for node in model.graph.node) == 3
+    assert not any(node.op_type == "Floor" for node in collapsed.graph.node)
+    assert collapse(REAL) is REAL
+
+
+@pytest.mark.slow
+def test_auto_takes_as_few_as_it_needs():
+    eight = quantize_model(REAL, SAMPLES, Passes(fit=False))
+    little = quantize_model(REAL, SAMPLES, Passes(fit=False, int16="auto", int16_gain=0.5))
+    much = quantize_model(REAL, SAMPLES, Passes(fit=False, int16="auto", int16_gain=40))
+    counts = [len(one.network.wide) for one in (eight, little, much)]
+    assert 0 == counts[0] < counts[1] < counts[2]
+    gains = [judge(REAL, one.model, SAMPLES).decibels for one in (eight, little, much)]
+    assert gains[0] + 0.4 < gains[1] < gains[2]
+    again = quantize_model(REAL, SAMPLES, Passes(fit=False, int16="auto", int16_gain=0.5))
+    assert again.model.SerializeToString(deterministic=True) == little.model.SerializeToString(deterministic=True)
+
+
+def test_complaints():
+    with pytest.raises(UserError, match="'nothing' cannot be int16 here; what can: x, "):
+        mixed("nothing")
+    model = REAL.SerializeToString()
+    softmax = onnx.ModelProto.FromString(model)
+    softmax.graph.node.append(node("Sigmoid", ["y"], ["z"], "end"))
+    softmax.graph.output[0].name = "z"
+    with pytest.raises(UserError, match="'dense' cannot be int16"):
+        quantize_model(softmax, SAMPLES, Passes(**PLAIN, int16="dense"))
