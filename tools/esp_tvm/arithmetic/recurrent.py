@@ -41,9 +41,16 @@ def _product(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.nda
     return _sat16(rshift(acc, shift))
 
 
-def _output(states, shift: int, output: str) -> np.ndarray:
+def _gates(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, reverse: bool):
+    """What the input of each step adds to the gates, in the order in which the steps are computed."""
+    for step in range(len(x))[:: -1 if reverse else 1]:
+        yield _product(x[step], weights, bias, shift)
+
+
+def _output(states, shift: int, output: str, reverse: bool) -> np.ndarray:
+    """states: in the order in which they were computed."""
     if output == "sequence":
-        return np.stack([requantize(state, shift) for state in states])[:, None]
+        return np.stack([requantize(state, shift) for state in states[:: -1 if reverse else 1]])[:, None]
     return requantize(states[-1], shift)[None]
 
 
@@ -68,8 +75,7 @@ def gru(
     biases int32 [3 hidden] at e_x + e_w and e_r - 15; shifts [3 hidden]: -11 - e_x - e_w and 4 - e_r;
     shift = e_y + 15
     """
-    steps, batch, _ = x.shape
-    hidden = recurrence.shape[1]
+    batch, hidden = x.shape[1], recurrence.shape[1]
     z_rows, r_rows, n_rows = (slice(i * hidden, (i + 1) * hidden) for i in range(3))
     h = np.zeros((batch, hidden), np.int64)
     states = []
@@ -77,8 +83,7 @@ def gru(
     def recurrent(rows, state):
         return _product(state, recurrence[rows], recurrence_bias[rows], recurrence_shift[rows])
 
-    for step in range(steps)[:: -1 if reverse else 1]:
-        gates = _product(x[step], weights, weights_bias, weights_shift)
+    for gates in _gates(x, weights, weights_bias, weights_shift, reverse):
         z = sigmoid(sigmoid_table, _sat16(gates[:, z_rows] + recurrent(z_rows, h)))
         r = sigmoid(sigmoid_table, _sat16(gates[:, r_rows] + recurrent(r_rows, h)))
         if linear_before_reset:
@@ -88,11 +93,7 @@ def gru(
         n = tanh(tanh_table, _sat16(gates[:, n_rows] + remembered))
         h = _sat16(n + rshift(z * (h - n), 15))
         states.append(h)
-    return _output(_in_time(states, reverse, output), shift, output)
-
-
-def _in_time(states, reverse: bool, output: str):
-    return states[::-1] if reverse and output == "sequence" else states
+    return _output(states, shift, output, reverse)
 
 
 def lstm(
@@ -114,13 +115,11 @@ def lstm(
     output: "sequence", "hidden" or "cell"; gates i, o, f, c as in ONNX; parameters as of `gru`, with 4 gates;
     shift = e_y + 15, of a cell e_y + 11
     """
-    steps, batch, _ = x.shape
-    hidden = recurrence.shape[1]
+    batch, hidden = x.shape[1], recurrence.shape[1]
     h = np.zeros((batch, hidden), np.int64)
     c = np.zeros((batch, hidden), np.int64)
     states = []
-    for step in range(steps)[:: -1 if reverse else 1]:
-        gates = _product(x[step], weights, weights_bias, weights_shift)
+    for gates in _gates(x, weights, weights_bias, weights_shift, reverse):
         gates = _sat16(gates + _product(h, recurrence, recurrence_bias, recurrence_shift))
         i, o, f, g = (gates[:, k * hidden : (k + 1) * hidden] for k in range(4))
         i, o, f = (sigmoid(sigmoid_table, gate) for gate in (i, o, f))
@@ -128,4 +127,4 @@ def lstm(
         c = _sat16(rshift(f * c, 15) + rshift(i * g, 19))
         h = rshift(o * tanh(tanh_table, c), 15)
         states.append(c if output == "cell" else h)
-    return _output(_in_time(states, reverse, output), shift, output)
+    return _output(states, shift, output, reverse)

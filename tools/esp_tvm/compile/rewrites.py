@@ -20,7 +20,7 @@ _BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 
 
 def before_layout(mod: tvm.IRModule) -> tvm.IRModule:
-    """Rewrites on ONNX's own layouts: one-dimensional operators become two-dimensional, padding joins convolutions."""
+    """Rewrites on ONNX's own layouts: one-dimensional convolutions become two-dimensional, padding joins them."""
     for mutator in (_OneToTwoDimensions, _SinkSqueezes, _PadIntoConvolution):
         mod = rewrite_main(mod, mutator())
     return mod
@@ -68,7 +68,7 @@ def _padding(values: Sequence[int]) -> Tuple[int, int]:
 
 
 class _OneToTwoDimensions(relay.ExprMutator):
-    """conv1d, conv1d_transpose and pooling over [N, C, L] as two-dimensional operators over [N, C, 1, L]."""
+    """conv1d and conv1d_transpose over [N, C, L] as convolutions over [N, C, 1, L]; pooling was (normalize.py)."""
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         args = [self.visit(arg) for arg in call.args]
@@ -93,22 +93,6 @@ class _OneToTwoDimensions(relay.ExprMutator):
             if is_call(call, "nn.conv1d"):
                 return relay.nn.conv2d(x, weights, **common)
             return relay.nn.conv2d_transpose(x, weights, output_padding=(0, int(attrs.output_padding[0])), **common)
-        if is_call(call, "nn.max_pool1d", "nn.avg_pool1d") and str(attrs.layout) == "NCW":
-            before, after = _padding(attrs.padding)
-            common = {
-                "pool_size": (1, int(attrs.pool_size[0])),
-                "strides": (1, int(attrs.strides[0])),
-                "dilation": (1, int(attrs.dilation[0])),
-                "padding": (0, before, 0, after),
-                "ceil_mode": bool(attrs.ceil_mode),
-            }
-            x = _widened(args[0], call.span)
-            if is_call(call, "nn.max_pool1d"):
-                return relay.nn.max_pool2d(x, **common)
-            return relay.nn.avg_pool2d(x, count_include_pad=bool(attrs.count_include_pad), **common)
-        if is_call(call, "nn.adaptive_avg_pool1d", "nn.adaptive_max_pool1d") and _shape(call)[-1] == 1:
-            pool = relay.nn.global_avg_pool2d if "avg" in call.op.name else relay.nn.global_max_pool2d
-            return pool(_widened(args[0], call.span))
         return None
 
 

@@ -34,6 +34,17 @@ static inline bool esp_dl_next_kept(const esp_dl_reduce_t *p, int32_t *index, pt
     return esp_dl_step(p->kept_rank, p->kept_shape, p->kept_step, index, offset);
 }
 
+/* Sum of the squares of the values to be reduced at `place`. */
+static inline int32_t esp_dl_square_sum(const int8_t *input, const esp_dl_reduce_t *p, ptrdiff_t place)
+{
+    int32_t index[6] = {0}, sum = 0;
+    do {
+        const int32_t x = input[place];
+        sum += x * x;
+    } while (esp_dl_next_reduced(p, index, &place));
+    return sum;
+}
+
 /* sat8(floor(sum * 2^-shift / divisor + 1/2)) */
 static inline int8_t esp_dl_scaled_sum(int32_t sum, const esp_dl_reduce_t *p)
 {

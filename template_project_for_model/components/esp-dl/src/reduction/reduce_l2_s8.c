@@ -18,15 +18,9 @@ static int32_t rounded_root(int32_t square, int32_t shift)
 
 void esp_dl_reduce_l2_s8(const int8_t *input, const esp_dl_reduce_t *p, int8_t *output)
 {
-    int32_t kept[6] = {0}, reduced[6] = {0};
-    ptrdiff_t start = 0, place;
+    int32_t kept[6] = {0};
+    ptrdiff_t start = 0;
     do {
-        int32_t result = 0;
-        place = start;
-        do {
-            const int32_t x = input[place];
-            result += x * x;
-        } while (esp_dl_next_reduced(p, reduced, &place));
-        *output++ = (int8_t)esp_dl_clamp(rounded_root(result, p->shift), p->min, p->max);
+        *output++ = (int8_t)esp_dl_clamp(rounded_root(esp_dl_square_sum(input, p, start), p->shift), p->min, p->max);
     } while (esp_dl_next_kept(p, kept, &start));
 }
