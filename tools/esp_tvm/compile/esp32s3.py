@@ -25,7 +25,7 @@ LANE_MAX = 2**19 - 1
 # Where sums in the accumulator of 40 bits start: never negative (an emulator loads it without its sign), and the lower
 # 32 bits are the sum.
 SUM_START = 2**33
-_MAX_SHIFTS = 8
+_MAX_SHIFTS = 7
 # All shifts of 19 and more give the same of 20 bits.
 _MAX_SHIFT = 19
 _VECTORS = (6, 4, 2)
@@ -74,26 +74,27 @@ def tail_order(length: int) -> np.ndarray:
     return np.concatenate([np.arange(full), np.arange(even - 1, full - 1, -1)])
 
 
-def pack_lanes(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits."""
+def pack_lanes(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False) -> np.ndarray:
+    """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits.
+
+    in_order: as they are, else in the order of `tail_order`
+    """
     outputs, segments, length = weights.shape
     rows = aligned(outputs)
     shift = np.minimum(shift, _MAX_SHIFT)
-    shifts = most_shifts(shift)
     padded = np.zeros((rows, segments, length + 1), np.int8)
     padded[:outputs, :, :length] = weights
-    padded = padded[:, :, tail_order(length)]
+    padded = padded[:, :, np.arange(length) if in_order else tail_order(length)]
     # Channels that are not there are shifted like those beside them.
     bias = np.concatenate([bias, np.zeros(rows - outputs, np.int64)])
     shift = np.concatenate([shift, np.full(rows - outputs, shift[-1])])
     parts = []
     for o in range(0, rows, LANES):
         steps, stops = shift_steps(shift[o : o + LANES])
-        steps = np.concatenate([steps, np.zeros(_MAX_SHIFTS - len(steps), steps.dtype)])
+        steps = np.concatenate([steps, np.zeros(_MAX_SHIFTS - len(steps), steps.dtype), [len(steps)]])
         parts += [pack_20_bits(bias[o : o + LANES]), steps.astype(np.int8)]
         parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
-        if shifts > 1:
-            stops += [np.zeros(LANES, bool)] * (shifts - len(stops))
+        if len(stops) > 1:
             parts += [-stop.astype(np.int8) for stop in stops]
     return np.concatenate(parts)
 
@@ -144,6 +145,28 @@ def border_bytes(call: KernelCall, kernel: Sequence[int]) -> int:
     return size
 
 
+def lead_of_copies(call: KernelCall, kernel: Sequence[int]) -> int:
+    """`Variant.lead` of a kernel that copies the rows of the image that a row of pixels needs before it computes it."""
+    a, (images, height, width, channels) = call.attributes, call.inputs[0].shape
+    _, rows, columns, outputs = call.output.shape
+    first = np.arange(rows) * a["strides"][0] - a["padding"][0]
+    ends = np.clip(first + (kernel[0] - 1) * a["dilation"][0] + 1, 0, height)
+    copied = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
+    starts = np.maximum(copied, np.clip(first, 0, height)) * width * channels
+    starts = (np.arange(images)[:, None] * height * width * channels + starts[None, :]).reshape(-1)
+    return lead_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
+
+
+def start_of(call: KernelCall) -> np.ndarray:
+    """What sums start with: the bias with what rounding adds."""
+    return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
+
+
+def lanes_can_shift(shift: np.ndarray) -> bool:
+    """Whether all shifts are to the right and few enough."""
+    return bool(np.all(np.asarray(shift) >= 0)) and most_shifts(np.minimum(shift, _MAX_SHIFT)) <= _MAX_SHIFTS
+
+
 class Esp32s3Variant(Variant):
     """A kernel for the vector unit. `fits` says whether it can compute the call for any input in low..high."""
 
@@ -180,18 +203,14 @@ class Conv2dLanes(Esp32s3Variant):
             return weights.reshape(outputs, height, width * channels)
         return weights.reshape(outputs, height * width, channels)
 
-    @staticmethod
-    def _bias(call: KernelCall) -> np.ndarray:
-        return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
-
     def _takes(self, call: KernelCall) -> bool:
         return call.attributes["groups"] == 1 and bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
 
     def fits_range(self, call, low, high):
-        if not self._takes(call) or most_shifts(np.minimum(call.attributes["shift"], _MAX_SHIFT)) > _MAX_SHIFTS:
+        if not self._takes(call) or not lanes_can_shift(call.attributes["shift"]):
             return False
         weights = call.attributes["weights"]
-        return sums_fit_lanes(weights.reshape(len(weights), -1), self._bias(call), low, high)
+        return sums_fit_lanes(weights.reshape(len(weights), -1), start_of(call), low, high)
 
     def scratch(self, call):
         sums = aligned(self.sums * call.output.shape[3])
@@ -199,31 +218,21 @@ class Conv2dLanes(Esp32s3Variant):
         return aligned(self.segmented(call).shape[1] * 8) + sums + border_bytes(call, kernel)
 
     def lead(self, call):
-        a = call.attributes
-        images, height, width, channels = call.inputs[0].shape
-        kernel, (_, rows, columns, outputs) = a["weights"].shape[1:3], call.output.shape
+        kernel = call.attributes["weights"].shape[1:3]
         if not copies_rows(call, kernel):
             starts = window_starts(call, kernel)
-            return lead_of(starts, (np.arange(len(starts)) + 1) * outputs, reads_own=True)
-        # Before a row of pixels is computed, the rows of the image that it needs have been copied.
-        first = np.arange(rows) * a["strides"][0] - a["padding"][0]
-        ends = np.clip(first + (kernel[0] - 1) * a["dilation"][0] + 1, 0, height)
-        copied = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
-        starts = np.maximum(copied, np.clip(first, 0, height)) * width * channels
-        starts = (np.arange(images)[:, None] * height * width * channels + starts[None, :]).reshape(-1)
-        return lead_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
+            return lead_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
+        return lead_of_copies(call, kernel)
 
     def body(self, call, c):
         a = call.attributes
         shift = np.minimum(a["shift"], _MAX_SHIFT)
-        packed = pack_lanes(self.segmented(call), self._bias(call), shift)
-        return self._fields(call, c, packed, most_shifts(shift), 0)
+        return self._fields(call, c, pack_lanes(self.segmented(call), start_of(call), shift), 0)
 
-    def _fields(self, call: KernelCall, c, packed: np.ndarray, shifts: int, vectors: int) -> Dict:
+    def _fields(self, call: KernelCall, c, packed: np.ndarray, vectors: int) -> Dict:
         a = call.attributes
         return {
             **window_fields(call, a["weights"].shape[1:3]),
-            "shifts": shifts,
             "vectors": vectors,
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
@@ -241,13 +250,53 @@ class Conv2dWide(Conv2dLanes):
 
     def body(self, call, c):
         segments = self.segmented(call)
-        packed = pack_wide(segments, self._bias(call), np.asarray(call.attributes["shift"]))
-        return self._fields(call, c, packed, 0, vectors_of(segments.shape[2]))
+        packed = pack_wide(segments, start_of(call), np.asarray(call.attributes["shift"]))
+        return self._fields(call, c, packed, vectors_of(segments.shape[2]))
+
+
+class DepthwiseLanes(Esp32s3Variant):
+    """Sixteen channels at a time, sums proved to fit 20 bits; one filter per channel."""
+
+    operator = "depthwise_conv2d"
+    kernel = "esp_dl_depthwise_conv2d_s8_esp32s3"
+
+    def fits_range(self, call, low, high):
+        a = call.attributes
+        if call.inputs[0].shape[3] != call.output.shape[3] or not lanes_can_shift(a["shift"]):
+            return False
+        return sums_fit_lanes(a["weights"].reshape(-1, call.output.shape[3]).T, start_of(call), low, high)
+
+    def scratch(self, call):
+        kernel = call.attributes["weights"].shape[:2]
+        return aligned(kernel[0] * 8) + border_bytes(call, kernel)
+
+    def lead(self, call):
+        kernel = call.attributes["weights"].shape[:2]
+        if copies_rows(call, kernel):
+            return lead_of_copies(call, kernel)
+        # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
+        width = call.output.shape[2]
+        starts = window_starts(call, kernel).reshape(-1, width).min(axis=1)
+        return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
+
+    def body(self, call, c):
+        a = call.attributes
+        height, width, channels = a["weights"].shape
+        shift = np.minimum(a["shift"], _MAX_SHIFT)
+        # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
+        packed = pack_lanes(a["weights"].reshape(-1, channels).T[:, None, :], start_of(call), shift, in_order=True)
+        return {
+            **window_fields(call, (height, width)),
+            "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
+            "min": a["clamp"][0],
+            "max": a["clamp"][1],
+        }
 
 
 # By operator, the fastest first.
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [Conv2dLanes(), Conv2dWide()],
+    "depthwise_conv2d": [DepthwiseLanes()],
 }
 
 

@@ -27,16 +27,17 @@ extern "C" {
  *
  * A window is read in segments: a row of it (kernel_w * input.c bytes, dilation_w = 1) or, else, a tap (input.c bytes).
  *
- * shifts > 0: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input a
+ * vectors = 0: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input a
  * partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. weights, for every sixteen channels:
  *   40 bytes: the bias of every channel in 20 bits: bits 0..127 of the lower eight, of the upper eight, bits 128..159
  *     of the lower, of the upper;
- *   8 bytes: by how much to shift right, first for the channels of the first mask, then how much more for every other;
+ *   7 bytes: by how much to shift right, first for the channels of the first mask, then how much more for every other;
+ *   a byte: how many of these seven shifts there are;
  *   for every segment [bytes, made even][16]: weights in the order of the bytes, those behind the last multiple of 16
  *     backwards, the missing one zero;
- *   `shifts` masks (none if there is but one): 0xff for the channels that have this shift.
+ *   a mask for every shift (none if there is but one): 0xff for the channels that have this shift.
  *
- * shifts = 0: one channel at a time, in the accumulator of 40 bits. weights:
+ * vectors > 0: one channel at a time, in the accumulator of 40 bits. weights:
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
  *   for every segment, for every `vectors` * 16 bytes of it, for every output channel: the weights, zero behind the
  * end; for every output channel its right shift, a byte.
@@ -45,13 +46,27 @@ typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
-    int32_t shifts;  /* 0..8 */
-    int32_t vectors; /* of input held in registers where shifts is 0: 2, 4 or 6 */
+    int32_t vectors; /* of input held in registers: 2, 4 or 6; 0: lanes of 20 bits */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_conv2d_esp32s3_t;
 
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output);
+
+/*
+ * Depthwise convolution with one filter per channel. Sums as for the convolution in lanes of 20 bits. weights, for
+ * every sixteen channels: bias and shifts as there, for every tap of the window [16] weights, masks.
+ */
+typedef struct {
+    esp_dl_shape_t input;
+    esp_dl_shape_t output;
+    esp_dl_window_t window;
+    const int8_t *weights;
+    int8_t min, max; /* clamp */
+} esp_dl_depthwise_conv2d_esp32s3_t;
+
+void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
+                                        int8_t *output);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
  * Rows of a convolution for the vector unit of the ESP32-S3. What they compute, and the data they read, is said in
  * esp_dl_esp32s3.h; conv2d_row_esp32s3.c is the same in C.
  */
-#include "common/esp32s3.inc"
+#include "common/lanes_esp32s3.inc"
 
 /* Fields of esp_dl_conv2d_row_t. */
 #define SEGMENTS 0
@@ -13,14 +13,10 @@
 #define OUTPUT 20
 #define PIXELS 24
 #define CHANNELS 28
-#define SHIFTS 32
-#define MIN 36
-#define MAX 40
-#define VECTORS 44
-#define SUMS 48
-
-/* In the weights of sixteen channels. */
-#define HEAD_SHIFTS 40
+#define MIN 32
+#define MAX 36
+#define VECTORS 40
+#define SUMS 44
 
 /*
  * Lanes of 20 bits. Every instruction multiplies the weights of sixteen channels by one value of the input and loads
@@ -28,7 +24,8 @@
  * first two masks.
  *
  * a2 row, a3 offset of the window, a4 weights, a5 output, a6 end of the segments, a7 segment, a8 input, a9 blocks of 16
- * bytes in a segment, a10 entry for the tail, a11 channels left, a12 head, a13 shifts, a15 pixels left; a14 free.
+ * bytes in a segment, a10 entry for the tail, a11 channels left, a12 head, a15 pixels left; a7, a13 and a14 free
+ * at the end.
  * q0, q1 weights; q2 result; q3 input; q4, q5 stream of unaligned input; q6 min; q7 max.
  */
 
@@ -45,88 +42,6 @@
     .endr
     .endm
 
-/* The head of sixteen channels, and their first weights. */
-    .macro start_lanes
-    ee.ld.qacc_l.l.128.ip a4, 16
-    ee.ld.qacc_h.l.128.ip a4, 16
-    ee.ld.qacc_l.h.32.ip a4, 4
-    ee.ld.qacc_h.h.32.ip a4, 12
-    ee.vld.128.ip q0, a4, 16
-    ee.vld.128.ip q1, a4, 16
-    .endm
-
-/* From the lanes to int8 in q2, every channel by its own shift. */
-    .macro shift_lanes
-    l8ui a14, a12, HEAD_SHIFTS
-    l8ui a7, a12, HEAD_SHIFTS + 1
-    ee.srcmb.s8.qacc q2, a14, 0
-    beqi a13, 1, 21f
-    ee.andq q2, q2, q0
-    ee.srcmb.s8.qacc q3, a7, 0
-    ee.andq q3, q3, q1
-    ee.orq q2, q2, q3
-    beqi a13, 2, 22f
-    addi a12, a12, HEAD_SHIFTS + 2
-    addi a14, a13, -2
-    loop a14, 20f
-    l8ui a7, a12, 0
-    ee.vld.128.ip q0, a4, 16
-    addi a12, a12, 1
-    ee.srcmb.s8.qacc q3, a7, 0
-    ee.andq q3, q3, q0
-    ee.orq q2, q2, q3
-20:
-    j 22f
-21:
-    addi a4, a4, -32 /* there are no masks */
-22:
-    ee.vmax.s8 q2, q2, q6
-    ee.vmin.s8 q2, q2, q7
-    .endm
-
-/* Store the first a11 bytes of q2, or all, at any address. */
-    .macro store_some
-    blti a11, 16, 31f
-    ee.movi.32.a q2, a14, 0
-    s32i a14, a5, 0
-    ee.movi.32.a q2, a14, 1
-    s32i a14, a5, 4
-    ee.movi.32.a q2, a14, 2
-    s32i a14, a5, 8
-    ee.movi.32.a q2, a14, 3
-    s32i a14, a5, 12
-    addi a5, a5, 16
-    j 39f
-31:
-    ee.movi.32.a q2, a14, 0
-    bbci a11, 3, 32f
-    s32i a14, a5, 0
-    ee.movi.32.a q2, a14, 1
-    s32i a14, a5, 4
-    ee.movi.32.a q2, a14, 2
-    addi a5, a5, 8
-    bbci a11, 2, 33f
-    s32i a14, a5, 0
-    ee.movi.32.a q2, a14, 3
-    addi a5, a5, 4
-    j 33f
-32:
-    bbci a11, 2, 33f
-    s32i a14, a5, 0
-    ee.movi.32.a q2, a14, 1
-    addi a5, a5, 4
-33:
-    bbci a11, 1, 34f
-    s16i a14, a5, 0
-    srli a14, a14, 16
-    addi a5, a5, 2
-34:
-    bbci a11, 0, 39f
-    s8i a14, a5, 0
-    addi a5, a5, 1
-39:
-    .endm
-
 /* All pixels. whole: segments are multiples of 16 bytes and all at multiples of 16. */
     .macro lanes whole
 1:  /* a pixel */
@@ -135,7 +50,9 @@
 2:  /* sixteen channels */
     mov a12, a4
     l32i a7, a2, SEGMENTS
-    start_lanes
+    load_head
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
 3:  /* a segment */
     l32i a8, a7, 0
     addi a7, a7, 4
@@ -162,6 +79,7 @@
     .endif
     bne a7, a6, 3b
     shift_lanes
+    ee.vmin.s8 q2, q2, q7
     .if \whole
     bltui a11, 16, 5f
     ee.vst.128.ip q2, a5, 16
@@ -180,7 +98,42 @@
     bnez a15, 1b
     .endm
 
-/* One segment of 8 or 16 bytes, aligned to its size; channels a multiple of 16, at most two shifts, min or max idle. */
+/*
+ * Windows of one segment of 8 or 16 bytes, all at multiples of that, sixteen channels whole: the input stays in q3.
+ *
+ * a3 step, a6 weights, a8 input, a9 channels.
+ */
+    .macro lanes_of_one bytes
+1:  /* a pixel */
+    .if \bytes == 16
+    ee.vld.128.xp q3, a8, a3
+    .else
+    ee.vld.l.64.xp q3, a8, a3
+    .endif
+    mov a4, a6
+    mov a11, a9
+2:  /* sixteen channels */
+    mov a12, a4
+    load_head
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    .if \bytes == 16
+    sixteen 0
+    .else
+    /* As a tail: backwards. */
+    .irp i, 7, 5, 3, 1
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
+    .endr
+    .endif
+    shift_lanes
+    ee.vst.128.ip q2, a5, 16
+    addi a11, a11, -16
+    bnez a11, 2b
+    addi a15, a15, -1
+    bnez a15, 1b
+    return
+    .endm
 
     function esp_dl_conv2d_row_lanes_esp32s3
     movi a3, 0
@@ -188,7 +141,6 @@
     l32i a6, a2, SEGMENT_COUNT
     l32i a7, a2, SEGMENTS
     addx4 a6, a6, a7
-    l32i a13, a2, SHIFTS
     l32i a15, a2, PIXELS
     addi a8, a2, MIN
     ee.vldbc.8 q6, a8
@@ -208,6 +160,25 @@
     or a8, a8, a12
     bne a7, a6, 10b
     extui a8, a8, 0, 4
+    l32i a12, a2, SEGMENT_COUNT
+    l32i a11, a2, CHANNELS
+    bnei a12, 1, 11f
+    /* One segment of 8 or 16 bytes? */
+    or a12, a11, a5
+    extui a12, a12, 0, 4
+    bnez a12, 11f
+    l32i a12, a2, MAX
+    addi a12, a12, -127
+    bnez a12, 11f
+    beqi a14, 16, 12f
+    bnei a14, 8, 11f
+    extui a12, a8, 0, 3
+    bnez a12, 11f
+    j .Lone8
+12:
+    bnez a8, 11f
+    j .Lone16
+11:
     beqz a8, .Lwhole
     /* The tail is entered so that just its bytes, made even, remain. */
     extui a14, a14, 0, 4
@@ -221,6 +192,20 @@
 .Lwhole:
     lanes 1
     return
+.Lone8:
+    l32i a3, a2, STEP
+    l32i a6, a2, WEIGHTS
+    addi a7, a7, -4
+    l32i a8, a7, 0
+    mov a9, a11
+    lanes_of_one 8
+.Lone16:
+    l32i a3, a2, STEP
+    l32i a6, a2, WEIGHTS
+    addi a7, a7, -4
+    l32i a8, a7, 0
+    mov a9, a11
+    lanes_of_one 16
     .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
 
 /*

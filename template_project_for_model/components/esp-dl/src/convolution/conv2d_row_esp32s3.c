@@ -1,65 +1,29 @@
 /* What conv2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. */
 #include "convolution/conv2d_row_esp32s3.h"
-#include "common/requantize.h"
-
-#include <string.h>
+#include "common/lanes_esp32s3.h"
 
 #ifndef ESP_DL_ESP32S3
-
-#define LANES 16
-#define BIAS_BYTES 40
-#define HEAD_BYTES 48
-
-static int32_t load_20_bits(const uint8_t *low, const uint8_t *high, int lane)
-{
-    uint32_t value = 0;
-    for (int bit = 0; bit < 20; bit++) {
-        const int at = lane * 20 + bit;
-        const uint8_t byte = at < 128 ? low[at / 8] : high[(at - 128) / 8];
-        value |= (uint32_t)(byte >> at % 8 & 1) << bit;
-    }
-    return (int32_t)(value ^ 0x80000u) - 0x80000;
-}
 
 /* One pixel of sixteen channels; returns the end of their data. */
 static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output,
                            int32_t channels)
 {
-    int32_t acc[LANES];
-    const uint8_t *head = (const uint8_t *)data;
-    for (int i = 0; i < LANES; i++) {
-        const int upper = i / 8;
-        acc[i] = load_20_bits(head + 16 * upper, head + 32 + 4 * upper, i % 8);
-    }
-    const uint8_t *shifts = head + BIAS_BYTES;
-    const int8_t *weights = data + HEAD_BYTES;
+    int32_t acc[ESP_DL_LANE_COUNT];
+    const uint8_t *shifts;
+    const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
     const int32_t full = row->segment_bytes / 16 * 16, tail = (row->segment_bytes + 1) / 2 * 2 - full;
     for (int32_t s = 0; s < row->segment_count; s++) {
         const int8_t *x = row->segments[s] + offset;
-        for (int32_t k = 0; k < full + tail; k++, weights += LANES) {
+        for (int32_t k = 0; k < full + tail; k++, weights += ESP_DL_LANE_COUNT) {
             const int32_t at = k < full ? k : full + tail - 1 - (k - full);
             if (at < row->segment_bytes) {
-                for (int i = 0; i < LANES; i++) {
+                for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
                     acc[i] += x[at] * weights[i];
                 }
             }
         }
     }
-    int8_t result[LANES];
-    int32_t shift = shifts[0];
-    for (int i = 0; i < LANES; i++) {
-        result[i] = esp_dl_requantize(acc[i], shift, row->min, row->max);
-    }
-    for (int32_t m = 0; row->shifts > 1 && m < row->shifts; m++, weights += LANES) {
-        shift = m == 0 ? shifts[0] : shift + shifts[m];
-        for (int i = 0; i < LANES; i++) {
-            if (weights[i]) {
-                result[i] = esp_dl_requantize(acc[i], shift, row->min, row->max);
-            }
-        }
-    }
-    memcpy(output, result, (size_t)channels);
-    return weights;
+    return esp_dl_shift_lanes(acc, shifts, weights, row->min, row->max, output, channels);
 }
 
 void esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
@@ -67,8 +31,8 @@ void esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
     int8_t *output = row->output;
     for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
         const int8_t *data = row->weights;
-        for (int32_t c = 0; c < row->channels; c += LANES) {
-            const int32_t channels = row->channels - c < LANES ? row->channels - c : LANES;
+        for (int32_t c = 0; c < row->channels; c += ESP_DL_LANE_COUNT) {
+            const int32_t channels = row->channels - c < ESP_DL_LANE_COUNT ? row->channels - c : ESP_DL_LANE_COUNT;
             data = lanes(row, pixel * row->step, data, output, channels);
             output += channels;
         }

@@ -14,16 +14,15 @@ typedef struct {
     int8_t *output;
     int32_t pixels;
     int32_t channels; /* of the output */
-    int32_t shifts;
     int32_t min, max;
-    int32_t vectors;
-    int64_t *sums; /* [channels], where shifts is 0 */
+    int32_t vectors; /* 0: lanes of 20 bits */
+    int64_t *sums;   /* [channels], where vectors is not 0 */
 } esp_dl_conv2d_row_t;
 
-/* shifts > 0: sixteen channels at a time in lanes of 20 bits. */
+/* vectors = 0: sixteen channels at a time in lanes of 20 bits. */
 void esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
 
-/* shifts = 0: a channel at a time in the accumulator of 40 bits. */
+/* vectors > 0: a channel at a time in the accumulator of 40 bits. */
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row);
 
 #endif

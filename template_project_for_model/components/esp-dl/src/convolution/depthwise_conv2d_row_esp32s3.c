@@ -1,0 +1,34 @@
+/* What depthwise_conv2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. */
+#include "convolution/depthwise_conv2d_row_esp32s3.h"
+#include "common/lanes_esp32s3.h"
+
+#ifndef ESP_DL_ESP32S3
+
+void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row)
+{
+    const int8_t *data = row->weights;
+    for (int32_t c = 0; c < row->channels; c += ESP_DL_LANE_COUNT) {
+        const int32_t channels = row->channels - c < ESP_DL_LANE_COUNT ? row->channels - c : ESP_DL_LANE_COUNT;
+        const int8_t *end = data;
+        for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
+            int32_t acc[ESP_DL_LANE_COUNT];
+            const uint8_t *shifts;
+            const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
+            for (int32_t i = 0; i < row->row_count; i++) {
+                const int8_t *x = row->rows[i] + pixel * row->step + c;
+                for (int32_t j = 0; j < row->taps; j++, x += row->tap_step, weights += ESP_DL_LANE_COUNT) {
+                    for (int32_t lane = 0; lane < channels; lane++) {
+                        acc[lane] += x[lane] * weights[lane];
+                    }
+                }
+            }
+            end = esp_dl_shift_lanes(acc, shifts, weights, row->min, row->max, row->output + pixel * row->channels + c,
+                                     channels);
+        }
+        data = end;
+    }
+}
+
+#else
+typedef int esp_dl_depthwise_conv2d_row_is_assembly;
+#endif

@@ -1,0 +1,38 @@
+/*
+ * Depthwise convolution for the vector unit of the ESP32-S3: the way through the image. Rows of output pixels are
+ * computed by depthwise_conv2d_row_esp32s3.S, or depthwise_conv2d_row_esp32s3.c elsewhere.
+ */
+#include "common/borders_esp32s3.h"
+#include "convolution/depthwise_conv2d_row_esp32s3.h"
+#include "esp_dl_esp32s3.h"
+
+void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
+                                        int8_t *output)
+{
+    const esp_dl_window_t *w = &p->window;
+    const int8_t **rows = scratch;
+    esp_dl_borders_t borders =
+        esp_dl_borders(&p->input, &p->output, w, 0, (int8_t *)scratch + esp_dl_aligned(w->kernel_h * 8));
+    esp_dl_depthwise_row_t row = {
+        .rows = rows,
+        .row_count = w->kernel_h,
+        .taps = w->kernel_w,
+        .tap_step = w->dilation_w * p->input.c,
+        .step = w->stride_w * p->input.c,
+        .weights = p->weights,
+        .output = output,
+        .pixels = p->output.w,
+        .channels = p->output.c,
+        .min = p->min,
+        .max = p->max,
+    };
+    for (int32_t n = 0; n < p->output.n; n++) {
+        borders.copied_end = 0;
+        for (int32_t y = 0; y < p->output.h; y++) {
+            esp_dl_window_rows(input, &p->input, w, &borders, y, 1, rows);
+            esp_dl_depthwise_conv2d_row_esp32s3(&row);
+            row.output += row.pixels * row.channels;
+        }
+        input += p->input.h * p->input.w * p->input.c;
+    }
+}
