@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Callable, NoReturn
 
 REPO = Path(__file__).resolve().parent.parent
 TEMPLATE = "template_project_for_model"
@@ -430,23 +430,10 @@ def clean(variables: dict[str, str]) -> None:
         out.rmdir()
 
 
-def main(arguments: list[str]) -> int:
-    os.chdir(REPO)
-    variables = dict(os.environ)
+def exit_status(work: Callable[[], None]) -> int:
+    """Do the work, tell people what went wrong, and return what the process ends with."""
     try:
-        (goal,) = arguments
-        if goal == "variables":
-            print(VARIABLES, end="")
-        elif goal == "demo":
-            demo(variables)
-        elif goal == "clean":
-            clean(variables)
-        else:
-            asked = ALL_STEPS if goal == "deploy" else (goal,)
-            pipeline = Pipeline(goal, asked, variables)
-            pipeline.check("run" if goal == "deploy" else goal)
-            pipeline.open()
-            getattr(pipeline, goal)()
+        work()
     except PipelineError as error:
         if str(error):
             say(f"error: {error}")
@@ -458,6 +445,29 @@ def main(arguments: list[str]) -> int:
         say("interrupted")
         return 130
     return 0
+
+
+def do(goal: str) -> None:
+    """What a make target asks for."""
+    variables = dict(os.environ)
+    if goal == "variables":
+        print(VARIABLES, end="")
+    elif goal == "demo":
+        demo(variables)
+    elif goal == "clean":
+        clean(variables)
+    else:
+        asked = ALL_STEPS if goal == "deploy" else (goal,)
+        pipeline = Pipeline(goal, asked, variables)
+        pipeline.check("run" if goal == "deploy" else goal)
+        pipeline.open()
+        getattr(pipeline, goal)()
+
+
+def main(arguments: list[str]) -> int:
+    os.chdir(REPO)
+    (goal,) = arguments
+    return exit_status(lambda: do(goal))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 
-from pipeline import REPO, Pipeline, PipelineError, fail, say
+from pipeline import REPO, Pipeline, PipelineError, exit_status, fail
 
 
 class Reports(Pipeline):
@@ -46,28 +46,21 @@ class Reports(Pipeline):
             raise PipelineError(status=status if status > 0 else 128 - status)
 
 
+def do(goal: str) -> None:
+    """`report` or `compare`."""
+    steps = {"report": Reports.report, "compare": Reports.compare}
+    reports = Reports(goal, (), dict(os.environ))
+    reports.log()
+    reports.check("export" if goal == "report" else "quantize")
+    reports.sample("export", "INPUT")
+    reports.open()
+    steps[goal](reports)
+
+
 def main(arguments: list[str]) -> int:
     os.chdir(REPO)
-    try:
-        (goal,) = arguments
-        steps = {"report": Reports.report, "compare": Reports.compare}
-        reports = Reports(goal, (), dict(os.environ))
-        reports.log()
-        reports.check("export" if goal == "report" else "quantize")
-        reports.sample("export", "INPUT")
-        reports.open()
-        steps[goal](reports)
-    except PipelineError as error:
-        if str(error):
-            say(f"error: {error}")
-        return error.status
-    except OSError as error:
-        say(f"error: {error.filename or REPO}: {error.strerror}")
-        return 2
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
-    return 0
+    (goal,) = arguments
+    return exit_status(lambda: do(goal))
 
 
 if __name__ == "__main__":
