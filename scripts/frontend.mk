@@ -11,3 +11,5 @@ frontend: ## MODEL CALIB SPEC SAMPLE TARGET APP: a project that takes camera fra
 example-image: ## pictures of any format to a camera application in C, bytes and accuracy: examples/image_classification
 	@scripts/frontend.sh example-image
 
+example-keyword: ## words to a listening application in C, bytes, accuracy and what is heard: examples/keyword_spotting
+	@scripts/frontend.sh example-keyword

@@ -82,6 +82,20 @@ case ${1:-} in
         echo "== evaluate"
         python $example/evaluate.py --project "$OUT/board/new_project" --pictures "$OUT/pictures/test"
         ;;
+    example-keyword)
+        example=examples/keyword_spotting
+        OUT=build/keyword_spotting
+        MODEL=$example/model.onnx SPEC=$example/audio.yaml CALIB=$OUT/calib.npy APP=$example/app
+        SAMPLE=$OUT/sounds/test/stop/000.wav
+        scripts/setup.sh >/dev/null
+        packages keyword_spotting "$OUT/packages"
+        echo "== words"
+        python $example/words.py --packages "$OUT/packages" --out "$OUT/sounds" --some
+        python tools/tvm/frontend.py arrays --spec $SPEC --out "$CALIB" "$OUT/sounds/train"
+        whole_way
+        echo "== evaluate"
+        python $example/evaluate.py --project "$OUT/board/new_project" --sounds "$OUT/sounds"
+        ;;
     lock)
         command -v uv >/dev/null || fail "uv is not on PATH; install it with 'pip install uv'"
         for example in image_classification keyword_spotting; do

@@ -60,7 +60,7 @@ extern "C" {{
 
 #define FEATURES_SAMPLE_RATE {spec.sample_rate}
 #define FEATURES_WINDOW {spec.window}
-#define AUDIO_FEATURES_HOP {spec.hop}
+#define FEATURES_HOP {spec.hop}
 #define FEATURES_FFT {spec.fft}
 /* Features of a frame, and frames of an input. */
 #define FEATURES_COUNT {spec.count}

@@ -194,8 +194,8 @@ size_t features_push(features_t *state, const int16_t *samples, size_t count, bo
             state->rows_count++;
         }
         make_row(state, state->rows + row * FEATURES_COUNT);
-        state->samples_start = around(state->samples_start, AUDIO_FEATURES_HOP, FEATURES_WINDOW);
-        state->samples_count -= AUDIO_FEATURES_HOP;
+        state->samples_start = around(state->samples_start, FEATURES_HOP, FEATURES_WINDOW);
+        state->samples_count -= FEATURES_HOP;
     }
     return taken;
 }

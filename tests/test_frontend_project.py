@@ -1,0 +1,289 @@
+"""Projects with a front end: the model's int8 input, the component, the applications of the examples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from idf_standin import StandIn
+from qdq import QdqBuilder
+
+pytest.importorskip("tvm")
+
+from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.frontend import audio, command, image  # noqa: E402
+from esp_tvm.frontend.audio_spec import load_audio_spec  # noqa: E402
+from esp_tvm.frontend.host import AudioProgram, ImageProgram, run_application  # noqa: E402
+from esp_tvm.frontend.image_spec import load_image_spec  # noqa: E402
+from esp_tvm.frontend.interface import with_int8_input  # noqa: E402
+from esp_tvm.run.host import MODEL, HostProgram  # noqa: E402
+
+REPO = Path(__file__).resolve().parents[1]
+TEMPLATE = str(REPO / "template_project_for_model")
+EXAMPLES = REPO / "examples"
+IMAGE_YAML = """\
+width: 16
+height: 16
+layout: NCHW
+scale: 1/255
+mean: 0.5
+std: 0.25
+resize: bilinear
+camera: {width: 160, height: 120, formats: rgb565_be}
+labels: [one, 'two "2"', three, four]
+"""
+AUDIO_YAML = """\
+sample_rate: 16000
+window: 480
+hop: 320
+fft: 512
+bands: 20
+low: 20
+high: 7600
+coefficients: 10
+mean: -10
+std: 10
+shape: [1, 1, 8, 10]
+labels: [other, a, b]
+"""
+
+
+def classifier(name, shape, classes, exponent):
+    """Quantized: convolution, mean, softmax."""
+    b = QdqBuilder()
+    x = b.input(name, shape, exponent)
+    x = b.conv(x, [classes, shape[1], 3, 3], -1, pads=[1, 1, 1, 1])
+    x = b.quantize(b.node("GlobalAveragePool", [x]), -1)
+    b.node("Softmax", [b.node("Flatten", [x])], ["probabilities"], axis=1)
+    b.output("probabilities", [1, classes])
+    return b.model()
+
+
+def write_wav(path, samples):
+    import wave
+
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+@pytest.fixture(scope="module")
+def image_project(tmp_path_factory):
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "image.yaml").write_text(IMAGE_YAML)
+    onnx.save(classifier("image", [1, 3, 16, 16], 4, -5), str(folder / "model.onnx"))
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / "sample.png")
+    app = str(EXAMPLES / "image_classification/app")
+    arguments = [str(folder / name) for name in ("image.yaml", "model.onnx", "sample.png")]
+    return command.export(*arguments, "esp32s3", TEMPLATE, str(folder / "out"), app)
+
+
+@pytest.fixture(scope="module")
+def audio_project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audio")
+    (folder / "audio.yaml").write_text(AUDIO_YAML)
+    onnx.save(classifier("features", [1, 1, 8, 10], 3, -5), str(folder / "model.onnx"))
+    write_wav(folder / "sample.wav", np.random.default_rng(0).normal(0, 3000, 5000))
+    app = str(EXAMPLES / "keyword_spotting/app")
+    arguments = [str(folder / name) for name in ("audio.yaml", "model.onnx", "sample.wav")]
+    return command.export(*arguments, "esp32s3", TEMPLATE, str(folder / "out"), app)
+
+
+def test_int8_input_gives_the_outputs_of_the_float_one(tmp_path):
+    import onnxruntime
+
+    model = classifier("image", [1, 3, 16, 16], 4, -5)
+    x = np.random.default_rng(1).normal(0, 1.5, (1, 3, 16, 16)).astype(np.float32)
+    q = np.clip(np.floor(x * 32 + 0.5), -128, 127).astype(np.int8)
+    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"image": x})[0]
+    for channels_last, value in ((False, q), (True, q.transpose(0, 2, 3, 1))):
+        port = with_int8_input(model, channels_last=channels_last)
+        assert (port.name, port.exponent, port.transposed) == ("image", -5, channels_last)
+        assert port.shape == value.shape
+        session = onnxruntime.InferenceSession(port.model.SerializeToString())
+        assert np.array_equal(session.run(None, {"image": value})[0], expected)
+
+
+def test_the_layout_of_the_camera_costs_nothing_on_the_chip(image_project):
+    calls = json.loads((image_project / MODEL / "metadata.json").read_text())["calls"]
+    assert "transpose" not in {call.get("operator") for call in calls}
+
+
+def test_models_that_are_not_quantized_are_refused():
+    model = classifier("image", [1, 3, 16, 16], 4, -5)
+    node = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    node.op_type = "Relu"
+    del node.input[1:]
+    with pytest.raises(UserError, match="not quantized to int8"):
+        with_int8_input(model)
+    with pytest.raises(UserError, match="has no input 'picture'"):
+        with_int8_input(classifier("image", [1, 3, 16, 16], 4, -5), "picture")
+    with pytest.raises(UserError, match="is not float32"):
+        with_int8_input(with_int8_input(classifier("image", [1, 3, 16, 16], 4, -5)).model)
+
+
+@pytest.mark.slow
+def test_the_camera_application_answers_as_python_does(image_project, tmp_path):
+    spec = load_image_spec(image_project.parents[1] / "image.yaml")
+    program = HostProgram(image_project)
+    frames = np.random.default_rng(2).integers(0, 256, (3, 160 * 120 * 2)).astype(np.uint8)
+    pixels = [image.unpack_frame(frame, "rgb565_be", 160, 120) for frame in frames]
+    inputs = np.stack([image.int8_input(p, spec, -5, "NHWC") for p in pixels])
+    computed = ImageProgram(image_project / "components/frontend", spec, tmp_path, sanitize=True)
+    assert np.array_equal(computed.run(frames, "rgb565_be"), inputs.reshape(3, -1))
+    best = program.run({"image": inputs})["probabilities"].reshape(3, -1).argmax(1)
+    lines = run_application(program, tmp_path, frames.tobytes(), ["-Werror"]).splitlines()
+    assert [line.rsplit(" ", 8)[0] for line in lines] == [spec.labels[i] for i in best]
+
+
+@pytest.mark.slow
+def test_the_listening_application_hears_what_the_model_says(audio_project, tmp_path):
+    spec = load_audio_spec(audio_project.parents[1] / "audio.yaml")
+    program = HostProgram(audio_project)
+    samples = np.random.default_rng(3).normal(0, 3000, 40000).astype(np.int16)
+    inputs = np.stack(list(audio.FeatureStream(spec, -5).push(samples)))
+    computed = AudioProgram(audio_project / "components/frontend", spec, tmp_path, sanitize=True)
+    assert np.array_equal(computed.run(samples, [333, 1]), inputs)
+    answers = program.run({"features": inputs})["probabilities"].reshape(len(inputs), -1)
+    percent = (answers * np.float32(100)).astype(np.int8).astype(int)
+    lines = run_application(program, tmp_path, samples.tobytes(), ["-Werror"]).splitlines()
+    assert lines == expected_lines(percent, spec)
+
+
+def expected_lines(percent, spec):
+    """app_main.c in Python: every fourth frame, the mean of four answers, a pause after each word."""
+    lines, history, pause_until = [], np.zeros((4, percent.shape[1]), int), 0
+    for frame in range(spec.frames, spec.frames + len(percent)):
+        if frame % 4:
+            continue
+        history = np.vstack([history[1:], percent[frame - spec.frames]])
+        heard = [c for c in range(1, percent.shape[1]) if history[:, c].sum() >= 300]
+        if heard and frame >= pause_until:
+            hundredths = frame * spec.hop * 100 // spec.sample_rate
+            lines.append(f"{hundredths // 100}.{hundredths % 100:02} s: {spec.labels[heard[0]]}")
+            pause_until = frame + 40
+    return lines
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
+@pytest.mark.parametrize("kind", ["image", "audio"])
+def test_projects_build_for_this_computer(kind, image_project, audio_project, tmp_path):
+    project = image_project if kind == "image" else audio_project
+    for step in (["-S", str(project / "host"), "-B", str(tmp_path)], ["--build", str(tmp_path)]):
+        done = subprocess.run(["cmake", *step], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert subprocess.run([str(tmp_path / "app")], input=b"").returncode == 0
+
+
+# What the applications use of the camera's and the microphone's drivers, by their documentation.
+DRIVERS = {
+    "components/esp32-camera/CMakeLists.txt": 'idf_component_register(SRCS "esp_camera.c" INCLUDE_DIRS "include")\n',
+    "components/esp32-camera/esp_camera.c": '#include "esp_camera.h"\n',
+    "components/esp32-camera/include/esp_camera.h": """\
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include "esp_err.h"
+enum { LEDC_TIMER_0, LEDC_CHANNEL_0 = 0, PIXFORMAT_RGB565 = 0, FRAMESIZE_QQVGA = 1, FRAMESIZE_QVGA = 5 };
+enum { CAMERA_FB_IN_DRAM = 1, CAMERA_GRAB_WHEN_EMPTY = 0 };
+typedef struct {
+    int pin_pwdn, pin_reset, pin_xclk, pin_sccb_sda, pin_sccb_scl, pin_d7, pin_d6, pin_d5, pin_d4, pin_d3, pin_d2;
+    int pin_d1, pin_d0, pin_vsync, pin_href, pin_pclk, xclk_freq_hz, ledc_timer, ledc_channel, pixel_format;
+    int frame_size, jpeg_quality;
+    size_t fb_count;
+    int fb_location, grab_mode, sccb_i2c_port;
+} camera_config_t;
+typedef struct { uint8_t *buf; size_t len, width, height; } camera_fb_t;
+esp_err_t esp_camera_init(const camera_config_t *config);
+camera_fb_t *esp_camera_fb_get(void);
+void esp_camera_fb_return(camera_fb_t *frame);
+""",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
+def test_the_camera_application_compiles_for_the_chip(image_project, tmp_path):
+    """Against a stand-in for ESP-IDF and for the camera's driver: not the real ones."""
+    project = tmp_path / "project"
+    shutil.copytree(image_project, project)
+    for name, text in DRIVERS.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    standin = StandIn(project, tmp_path / "standin", "esp32s3", run=False)
+    standin.configure()
+    standin.build()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"image.yaml": IMAGE_YAML.replace("width: 16", "width: 20")}, "has shape [1, 3, 16, 16]"),
+        ({"image.yaml": IMAGE_YAML.replace("NCHW", "NHWC")}, "change width, height, layout or channels"),
+        ({"image.yaml": IMAGE_YAML.split("camera")[0]}, "camera: is missing"),
+        ({"sample.png": "no picture"}, "is not a picture"),
+        ({"model.onnx": None}, "no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(change, words, image_project, tmp_path):
+    folder = image_project.parents[1]
+    for name in ("image.yaml", "model.onnx", "sample.png"):
+        shutil.copy(folder / name, tmp_path)
+    for name, text in change.items():
+        (tmp_path / name).unlink()
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    arguments = ["--spec", "image.yaml", "--model", "model.onnx", "--sample", "sample.png", "--out_path", "out"]
+    done = subprocess.run(
+        [sys.executable, str(REPO / "tools/tvm/frontend.py"), "export", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and words in done.stderr, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_application_folder_without_app_main_is_refused(image_project, tmp_path):
+    folder = image_project.parents[1]
+    arguments = [str(folder / name) for name in ("image.yaml", "model.onnx", "sample.png")]
+    with pytest.raises(UserError, match=r"has no main/app_main\.c"):
+        command.export(*arguments, "esp32s3", TEMPLATE, str(tmp_path / "out"), str(tmp_path))
+
+
+def test_arrays_of_pictures_and_of_sounds(image_project, audio_project, tmp_path):
+    for project, spec, sample, shape in (
+        (image_project, "image.yaml", "sample.png", (2, 3, 16, 16)),
+        (audio_project, "audio.yaml", "sample.wav", (2, 1, 8, 10)),
+    ):
+        folder = project.parents[1]
+        out = tmp_path / "arrays.npy"
+        command.write_arrays(str(folder / spec), [str(folder / sample)] * 2, str(out))
+        array = np.load(out)
+        assert array.shape == shape and array.dtype == np.float32 and np.array_equal(array[0], array[1])
+
+
+@pytest.mark.parametrize("name, limit", [("image_classification", 100_000), ("keyword_spotting", 100_000)])
+def test_shipped_models_fit_their_description(name, limit):
+    folder = EXAMPLES / name
+    model = onnx.load(str(folder / "model.onnx"))
+    assert (folder / "model.onnx").stat().st_size < limit
+    dims = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim][1:]
+    classes = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    spec = (
+        load_image_spec(folder / "image.yaml") if name.startswith("image") else load_audio_spec(folder / "audio.yaml")
+    )
+    assert list(spec.shape[1:]) == dims and len(spec.labels) == classes
