@@ -47,29 +47,39 @@ def emit_weighted(call: KernelCall, c, weights: np.ndarray, layout: str) -> dict
     }
 
 
+def patterns_of(name: str) -> list:
+    """q(act(<name>(dq(x), dq(w)) + dq(b))), and the same without the bias."""
+    conv = is_op(name)(base.dequantized(), base.constant_weights())
+    with_bias = is_op("add")(conv, base.constant_weights())
+    return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
+
+
+def read_convolution(root, dtypes=("int8",)) -> tuple:
+    """(output, clamp, x, weights, bias expression or None, attributes of the call) of what `patterns_of` matched."""
+    output = base.read_quantize(root, dtypes)
+    body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
+    bias = None
+    if body.op.name == "add":
+        body, bias = body.args
+    x = base.read_dequantize(body.args[0], dtypes)
+    constant = base.read_constant(body.args[1])
+    if str(body.attrs.data_layout) != "NHWC":
+        raise Refusal(f"its layout is {body.attrs.data_layout}; kernels exist for NHWC")
+    if constant.values.dtype != np.int8:
+        raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
+    return output, clamp, x, constant, bias, body.attrs
+
+
 class _Convolution(Operator):
     """q(act(conv2d(dq(x), dq(w)) + dq(b))), NHWC."""
 
     depthwise = False
 
     def patterns(self):
-        conv = is_op("nn.conv2d")(base.dequantized(), base.constant_weights())
-        with_bias = is_op("add")(conv, base.constant_weights())
-        return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
+        return patterns_of("nn.conv2d")
 
     def parse(self, root):
-        output = base.read_quantize(root, self.dtypes)
-        body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
-        bias = None
-        if body.op.name == "add":
-            body, bias = body.args
-        x = base.read_dequantize(body.args[0], self.dtypes)
-        constant = base.read_constant(body.args[1])
-        attrs = body.attrs
-        if str(attrs.data_layout) != "NHWC":
-            raise Refusal(f"its layout is {attrs.data_layout}; kernels exist for NHWC")
-        if constant.values.dtype != np.int8:
-            raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
+        output, clamp, x, constant, bias, attrs = read_convolution(root, self.dtypes)
         channels = x.shape[3]
         outputs = int(output.shape[3])
         groups = int(attrs.groups)

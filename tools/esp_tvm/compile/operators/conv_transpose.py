@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
 from . import base
 from .base import Operator, Parsed, Refusal
-from .conv import emit_weighted, window_fields
+from .conv import emit_weighted, patterns_of, read_convolution, window_fields
 
 
 class ConvTranspose2d(Operator):
@@ -17,23 +16,10 @@ class ConvTranspose2d(Operator):
     name = "conv_transpose2d"
 
     def patterns(self):
-        conv = is_op("nn.conv2d_transpose")(base.dequantized(), base.constant_weights())
-        with_bias = is_op("add")(conv, base.constant_weights())
-        return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
+        return patterns_of("nn.conv2d_transpose")
 
     def parse(self, root):
-        output = base.read_quantize(root)
-        body, clamp = base.strip_activation(root.args[0], output.exponent)
-        bias = None
-        if body.op.name == "add":
-            body, bias = body.args
-        x = base.read_dequantize(body.args[0])
-        constant = base.read_constant(body.args[1])
-        attrs = body.attrs
-        if str(attrs.data_layout) != "NHWC":
-            raise Refusal(f"its layout is {attrs.data_layout}; kernels exist for NHWC")
-        if constant.values.dtype != np.int8:
-            raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
+        output, clamp, x, constant, bias, attrs = read_convolution(root)
         groups, outputs = int(attrs.groups), int(output.shape[3])
         layout = str(attrs.kernel_layout)
         if constant.exponents.size > 1 and layout[constant.axis] != "O":
