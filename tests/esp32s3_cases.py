@@ -198,7 +198,11 @@ def verdicts(output: bytes, pairs: Sequence[Pair], repeats: int = 1) -> List[Ver
     lines: List[list] = []
     for line in struct.iter_unpack("<iiiI", output[: len(output) // 16 * 16]):
         if line[0] == -2:
-            lines[-1][:3] = [f"{line[1]} (output over input)", line[2], struct.unpack("<i", struct.pack("<I", line[3]))[0]]
+            lines[-1][:3] = [
+                f"{line[1]} (output over input)",
+                line[2],
+                struct.unpack("<i", struct.pack("<I", line[3]))[0],
+            ]
         else:
             lines.append(list(line))
     assert len(lines) == len(pairs) + 1, "the program did not run to its end"

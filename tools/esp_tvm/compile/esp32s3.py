@@ -48,6 +48,14 @@ def sums_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -
     return bool(most.max() <= LANE_MAX and least.min() >= -LANE_MAX)
 
 
+def fits_within(weights: np.ndarray, low: int, high: int, limit: int) -> bool:
+    """Whether no partial sum of x * weights [O, K], in any order, leaves -limit..limit for any x in low..high or 0."""
+    wide = weights.astype(np.int64)
+    low, high = min(low, 0), max(high, 0)
+    most = np.maximum(wide * low, wide * high).sum(axis=1).max()
+    return bool(most <= limit and np.minimum(wide * low, wide * high).sum(axis=1).min() >= -limit)
+
+
 def pack_20_bits(values: np.ndarray) -> np.ndarray:
     """Sixteen values as the lanes' registers are loaded: 40 bytes."""
     halves = []
@@ -137,7 +145,8 @@ def border_bytes(call: KernelCall, kernel: Sequence[int]) -> int:
     """Bytes of the row of zeros and of the copied rows, where they are needed."""
     a, shape = call.attributes, call.inputs[0].shape
     spans = _spans(call, kernel)
-    row, size = aligned(spans[1] * shape[3]), 0
+    left = a["padding"][1] * shape[3]
+    row, size = aligned(aligned(left) - left + spans[1] * shape[3]), 0
     if a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]:
         size += row
     if copies_rows(call, kernel):
@@ -155,6 +164,13 @@ def lead_of_copies(call: KernelCall, kernel: Sequence[int]) -> int:
     starts = np.maximum(copied, np.clip(first, 0, height)) * width * channels
     starts = (np.arange(images)[:, None] * height * width * channels + starts[None, :]).reshape(-1)
     return lead_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
+
+
+def lead_of_rows(call: KernelCall, kernel: Sequence[int]) -> int:
+    """`Variant.lead` of a kernel that may read all that a row of pixels needs until the row is done."""
+    width = call.output.shape[2]
+    starts = window_starts(call, kernel).reshape(-1, width).min(axis=1)
+    return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
 
 
 def start_of(call: KernelCall) -> np.ndarray:
@@ -192,14 +208,20 @@ class Conv2dLanes(Esp32s3Variant):
 
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_esp32s3"
+    # Bytes for sums, per channel.
     sums = 0
+    # Where sums are watched: they have to lie within 2^(7 + watched) between segments.
+    watched = 0
 
-    @staticmethod
-    def segmented(call: KernelCall) -> np.ndarray:
+    def by_taps(self, call: KernelCall) -> bool:
+        """Whether segments are taps."""
+        return call.attributes["dilation"][1] != 1
+
+    def segmented(self, call: KernelCall) -> np.ndarray:
         """Weights [O, segments, bytes]: a segment is a row of the window, or a tap of a dilated one."""
         weights = call.attributes["weights"]
         outputs, height, width, channels = weights.shape
-        if call.attributes["dilation"][1] == 1:
+        if not self.by_taps(call):
             return weights.reshape(outputs, height, width * channels)
         return weights.reshape(outputs, height * width, channels)
 
@@ -233,11 +255,42 @@ class Conv2dLanes(Esp32s3Variant):
         a = call.attributes
         return {
             **window_fields(call, a["weights"].shape[1:3]),
+            "by_taps": bool(self.by_taps(call)),
+            "watched": self.watched,
             "vectors": vectors,
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],
         }
+
+
+class Conv2dWatched(Conv2dLanes):
+    """Sixteen channels at a time, where a segment's sum fits but that of all may not: watched while they grow."""
+
+    def __init__(self, rows: bool, watched: int):
+        self.rows, self.watched = rows, watched
+
+    def by_taps(self, call):
+        return not self.rows or super().by_taps(call)
+
+    def fits_range(self, call, low, high):
+        if not self._takes(call) or not lanes_can_shift(call.attributes["shift"]):
+            return False
+        if call.inputs[0].shape[3] % LANES or call.output.shape[3] % LANES:
+            return False
+        segments, bias = self.segmented(call), start_of(call)
+        bound = 2 ** (7 + self.watched)
+        if np.abs(bias).max() > bound or segments.shape[1] == 1:
+            return False
+        return all(fits_within(segments[:, i], low, high, LANE_MAX - bound) for i in range(segments.shape[1]))
+
+    def scratch(self, call):
+        return super().scratch(call) + 64
+
+    def lead(self, call):
+        kernel = call.attributes["weights"].shape[1:3]
+        # A row may be computed again.
+        return lead_of_copies(call, kernel) if copies_rows(call, kernel) else lead_of_rows(call, kernel)
 
 
 class Conv2dWide(Conv2dLanes):
@@ -275,9 +328,7 @@ class DepthwiseLanes(Esp32s3Variant):
         if copies_rows(call, kernel):
             return lead_of_copies(call, kernel)
         # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
-        width = call.output.shape[2]
-        starts = window_starts(call, kernel).reshape(-1, width).min(axis=1)
-        return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
+        return lead_of_rows(call, kernel)
 
     def body(self, call, c):
         a = call.attributes
@@ -295,7 +346,14 @@ class DepthwiseLanes(Esp32s3Variant):
 
 # By operator, the fastest first.
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
-    "conv2d": [Conv2dLanes(), Conv2dWide()],
+    "conv2d": [
+        Conv2dLanes(),
+        # Long segments are faster; sums that are far from the bound are rarely computed again.
+        Conv2dWatched(rows=True, watched=11),
+        Conv2dWatched(rows=True, watched=10),
+        Conv2dWatched(rows=False, watched=11),
+        Conv2dWide(),
+    ],
     "depthwise_conv2d": [DepthwiseLanes()],
 }
 

@@ -25,10 +25,14 @@ extern "C" {
 /*
  * Convolution, groups = 1; a fully connected layer is one of 1x1.
  *
- * A window is read in segments: a row of it (kernel_w * input.c bytes, dilation_w = 1) or, else, a tap (input.c bytes).
+ * A window is read in segments: a row of it (kernel_w * input.c bytes, dilation_w = 1) or, by taps, a tap (input.c
+ * bytes).
  *
  * vectors = 0: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input a
- * partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. weights, for every sixteen channels:
+ * partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. Or, where sums are watched, that the bias lies within 2^(7 +
+ * watched) and all partial sums of a segment within 2^19 - 1 less that: between segments the kernel looks whether the
+ * sum yet lies within 2^(7 + watched), too, and computes the few pixels where it does not in C. weights, for every
+ * sixteen channels:
  *   40 bytes: the bias of every channel in 20 bits: bits 0..127 of the lower eight, of the upper eight, bits 128..159
  *     of the lower, of the upper;
  *   7 bytes: by how much to shift right, first for the channels of the first mask, then how much more for every other;
@@ -46,6 +50,8 @@ typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
+    bool by_taps;
+    int8_t watched;  /* 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
     int32_t vectors; /* of input held in registers: 2, 4 or 6; 0: lanes of 20 bits */
     const int8_t *weights;
     int8_t min, max; /* clamp */

@@ -96,6 +96,18 @@ typedef struct {
 
 void esp_dl_max_pool2d_s16(const int16_t *input, const esp_dl_max_pool2d_s16_t *p, int16_t *output);
 
+/*
+ * Softmax over the rows of input [rows][columns]. With d = max(x) - x of the row, the power of a value is
+ * coarse[d >> 8] * fine[d & 255]; powers are added and divided in float32, in the order of the index.
+ */
+typedef struct {
+    int32_t rows, columns;
+    const float *coarse; /* [256], exp(-256 i * 2^e_x) */
+    const float *fine;   /* [256], exp(-i * 2^e_x); in both 0 for what is less than 2^-60 */
+} esp_dl_softmax_s16_t;
+
+void esp_dl_softmax_s16_f32(const int16_t *input, const esp_dl_softmax_s16_t *p, float *output);
+
 /* Between float and int16, as esp_dl_quantize_s8 and esp_dl_dequantize_s8. */
 void esp_dl_quantize_s16(const float *input, int32_t count, int32_t exponent, int16_t *output);
 void esp_dl_dequantize_s16(const int16_t *input, int32_t count, int32_t exponent, float *output);

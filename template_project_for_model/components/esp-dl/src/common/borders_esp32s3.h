@@ -13,10 +13,25 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Copy to a multiple of 16. */
+static inline void esp_dl_copy_esp32s3(int8_t *to, const int8_t *from, int32_t bytes)
+{
+#ifdef ESP_DL_ESP32S3
+    void esp_dl_copy_vectors_esp32s3(int8_t * to, const int8_t *from, int32_t count);
+    esp_dl_copy_vectors_esp32s3(to, from, bytes / 16);
+    for (int32_t i = bytes / 16 * 16; i < bytes; i++) {
+        to[i] = from[i];
+    }
+#else
+    memcpy(to, from, (size_t)bytes);
+#endif
+}
+
 typedef struct {
     const int8_t *outside; /* a row of values outside of the image; NULL: none is needed */
     int8_t *rows;          /* copies of rows; NULL: windows lie in the image from left to right */
     int32_t row_bytes;     /* of a row with its borders */
+    int32_t start;         /* of its left border, so that the image lies at a multiple of 16 */
     int32_t slots;         /* rows that a window spans: the copies that are kept */
     int32_t copied_end;    /* rows of the image before this one have been copied */
 } esp_dl_borders_t;
@@ -37,7 +52,9 @@ static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const
 {
     const int32_t span_w = (output->w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1;
     const int32_t span_h = (output->h - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
-    esp_dl_borders_t b = {.row_bytes = esp_dl_aligned(span_w * input->c),
+    const int32_t start = esp_dl_aligned(w->pad_left * input->c) - w->pad_left * input->c;
+    esp_dl_borders_t b = {.row_bytes = esp_dl_aligned(start + span_w * input->c),
+                          .start = start,
                           .slots = (w->kernel_h - 1) * w->dilation_h + 1};
     if (w->pad_top > 0 || span_h - w->pad_top > input->h) {
         b.outside = scratch;
@@ -55,11 +72,11 @@ static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const
 static inline void esp_dl_copy_rows(const int8_t *image, const esp_dl_shape_t *input, const esp_dl_window_t *w,
                                     esp_dl_borders_t *b, int32_t first, int32_t last)
 {
-    const int32_t left = w->pad_left * input->c, image_bytes = input->w * input->c;
+    const int32_t left = b->start + w->pad_left * input->c, image_bytes = input->w * input->c;
     const int32_t bytes = image_bytes < b->row_bytes - left ? image_bytes : b->row_bytes - left;
     int32_t y = b->copied_end > first ? b->copied_end : first;
     for (; y <= last && y < input->h; y++) {
-        memcpy(b->rows + y % b->slots * b->row_bytes + left, image + y * image_bytes, (size_t)bytes);
+        esp_dl_copy_esp32s3(b->rows + y % b->slots * b->row_bytes + left, image + y * image_bytes, bytes);
     }
     b->copied_end = y > b->copied_end ? y : b->copied_end;
 }
@@ -81,7 +98,7 @@ static inline void esp_dl_window_rows(const int8_t *image, const esp_dl_shape_t 
         if (row < 0 || row >= input->h) {
             start = b->outside;
         } else if (b->rows != NULL) {
-            start = b->rows + row % b->slots * b->row_bytes;
+            start = b->rows + row % b->slots * b->row_bytes + b->start;
         } else {
             start = image + row * input->w * input->c;
         }

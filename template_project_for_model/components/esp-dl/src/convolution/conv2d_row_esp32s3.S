@@ -17,6 +17,7 @@
 #define MAX 36
 #define VECTORS 40
 #define SUMS 44
+#define WATCHED 48
 
 /*
  * Lanes of 20 bits. Every instruction multiplies the weights of sixteen channels by one value of the input and loads
@@ -42,8 +43,55 @@
     .endr
     .endm
 
+/*
+ * Between segments: remember whether a sum is so large that the next segment could take it out of its lane. q4 and q5
+ * hold the most and the least of the sums' upper bits yet.
+ */
+    .macro watch
+    l32i a13, a2, SUMS
+    l32i a14, a2, WATCHED
+    ee.st.qacc_l.l.128.ip a13, 16
+    ee.st.qacc_h.l.128.ip a13, 16
+    ee.st.qacc_l.h.32.ip a13, 4
+    ee.st.qacc_h.h.32.ip a13, -36
+    ee.srcmb.s8.qacc q2, a14, 0
+    ee.ld.qacc_l.l.128.ip a13, 16
+    ee.ld.qacc_h.l.128.ip a13, 16
+    ee.ld.qacc_l.h.32.ip a13, 4
+    ee.ld.qacc_h.h.32.ip a13, 4
+    ee.vmax.s8 q4, q4, q2
+    ee.vmin.s8 q5, q5, q2
+    .endm
+
+/* a14 in all of a vector register. */
+    .macro spread to
+    .irp i, 0, 1, 2, 3
+    ee.movi.32.q \to, a14, \i
+    .endr
+    .endm
+
+/* a2: not 0 if a sum was too large. */
+    .macro watched
+    movi a14, 0x7e7e7e7e
+    spread q2
+    ee.vcmp.gt.s8 q4, q4, q2
+    movi a14, 0x81818181
+    spread q2
+    ee.vcmp.lt.s8 q5, q5, q2
+    ee.orq q4, q4, q5
+    ee.movi.32.a q4, a2, 0
+    .irp i, 1, 2, 3
+    ee.movi.32.a q4, a14, \i
+    or a2, a2, a14
+    .endr
+    .endm
+
 /* All pixels. whole: segments are multiples of 16 bytes and all at multiples of 16. */
-    .macro lanes whole
+    .macro lanes whole, watching=0
+    .if \watching
+    ee.zero.q q4
+    ee.zero.q q5
+    .endif
 1:  /* a pixel */
     l32i a4, a2, WEIGHTS
     l32i a11, a2, CHANNELS
@@ -77,8 +125,15 @@
     .endr
 .Ltail_end:
     .endif
+    .if \watching
+    beq a7, a6, 7f
+    watch
+    j 3b
+7:
+    .else
     bne a7, a6, 3b
-    shift_lanes
+    .endif
+    shift_lanes q3
     ee.vmin.s8 q2, q2, q7
     .if \whole
     bltui a11, 16, 5f
@@ -126,12 +181,13 @@
     ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
     .endr
     .endif
-    shift_lanes
+    shift_lanes q5
     ee.vst.128.ip q2, a5, 16
     addi a11, a11, -16
     bnez a11, 2b
     addi a15, a15, -1
     bnez a15, 1b
+    movi a2, 0
     return
     .endm
 
@@ -188,9 +244,17 @@
     movi a10, .Ltail_end
     sub a10, a10, a14
     lanes 0
+    movi a2, 0
     return
 .Lwhole:
+    l32i a14, a2, WATCHED
+    bnez a14, .Lwatched
     lanes 1
+    movi a2, 0
+    return
+.Lwatched:
+    lanes 1, 1
+    watched
     return
 .Lone8:
     l32i a3, a2, STEP

@@ -1,8 +1,9 @@
-/* What conv2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. */
+/*
+ * What conv2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. There, too, it computes the few rows
+ * whose sums the lanes of 20 bits may not hold.
+ */
 #include "convolution/conv2d_row_esp32s3.h"
 #include "common/lanes_esp32s3.h"
-
-#ifndef ESP_DL_ESP32S3
 
 /* One pixel of sixteen channels; returns the end of their data. */
 static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output,
@@ -26,7 +27,7 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
     return esp_dl_shift_lanes(acc, shifts, weights, row->min, row->max, output, channels);
 }
 
-void esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
+void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row)
 {
     int8_t *output = row->output;
     for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
@@ -37,6 +38,14 @@ void esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
             output += channels;
         }
     }
+}
+
+#ifndef ESP_DL_ESP32S3
+
+int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    esp_dl_conv2d_row_exact_esp32s3(row);
+    return 0;
 }
 
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
@@ -62,6 +71,4 @@ void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
     }
 }
 
-#else
-typedef int esp_dl_conv2d_row_is_assembly;
 #endif

@@ -16,11 +16,18 @@ typedef struct {
     int32_t channels; /* of the output */
     int32_t min, max;
     int32_t vectors; /* 0: lanes of 20 bits */
-    int64_t *sums;   /* [channels], where vectors is not 0 */
+    int64_t *sums;   /* [channels] where vectors is not 0, 64 bytes where sums are watched */
+    int32_t watched; /* as in esp_dl_conv2d_esp32s3_t */
 } esp_dl_conv2d_row_t;
 
-/* vectors = 0: sixteen channels at a time in lanes of 20 bits. */
-void esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
+/*
+ * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are watched and one became so large
+ * that it may have left its lane: then the output is nothing worth.
+ */
+int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
+
+/* The same in C, with sums of 32 bits. */
+void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /* vectors > 0: a channel at a time in the accumulator of 40 bits. */
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row);

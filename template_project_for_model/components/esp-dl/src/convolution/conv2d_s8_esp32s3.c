@@ -6,15 +6,31 @@
 #include "convolution/conv2d_row_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
+/* A row again, its pixels one by one: in C where a sum is too large for a lane. */
+static void pixel_by_pixel(esp_dl_conv2d_row_t row, const int8_t **segments)
+{
+    int32_t pixels = row.pixels;
+    row.pixels = 1;
+    for (; pixels > 0; pixels--) {
+        if (esp_dl_conv2d_row_lanes_esp32s3(&row) != 0) {
+            esp_dl_conv2d_row_exact_esp32s3(&row);
+        }
+        for (int32_t s = 0; s < row.segment_count; s++) {
+            segments[s] += row.step;
+        }
+        row.output += row.channels;
+    }
+}
+
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
-    const int32_t per_row = w->dilation_w == 1 ? 1 : w->kernel_w;
+    const int32_t per_row = p->by_taps ? w->kernel_w : 1;
     const int32_t segment_count = w->kernel_h * per_row;
     const int8_t **segments = scratch;
     int8_t *free = (int8_t *)scratch + esp_dl_aligned(segment_count * 8);
     int64_t *sums = (int64_t *)(void *)free;
-    free += p->vectors > 0 ? esp_dl_aligned(p->output.c * 8) : 0;
+    free += p->vectors > 0 ? esp_dl_aligned(p->output.c * 8) : p->watched ? 64 : 0;
     esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->output, w, 0, free);
     esp_dl_conv2d_row_t row = {
         .segments = segments,
@@ -29,6 +45,7 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         .max = p->max,
         .vectors = p->vectors,
         .sums = sums,
+        .watched = p->watched,
     };
     int32_t images = p->output.n, rows = p->output.h;
     if (w->kernel_h * w->kernel_w * w->stride_h * w->stride_w == 1 && esp_dl_no_borders(&borders)) {
@@ -41,7 +58,9 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         for (int32_t y = 0; y < rows; y++) {
             esp_dl_window_rows(input, &p->input, w, &borders, y, per_row, segments);
             if (p->vectors == 0) {
-                esp_dl_conv2d_row_lanes_esp32s3(&row);
+                if (esp_dl_conv2d_row_lanes_esp32s3(&row) != 0) {
+                    pixel_by_pixel(row, segments);
+                }
             } else {
                 esp_dl_conv2d_row_wide_esp32s3(&row);
             }

@@ -57,7 +57,7 @@
     bnez a14, 3b
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
-    shift_lanes
+    shift_lanes q5
     ee.vmin.s8 q2, q2, q7
     mov a7, a5
     .if \whole
