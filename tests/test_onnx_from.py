@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
 from small_models import model_of, random
@@ -17,11 +16,11 @@ from esp_tvm.convert import convert as converting
 from esp_tvm.convert import environment, framework
 from esp_tvm.convert.check import differences, require_equal
 from esp_tvm.convert.convert import convert, parse_shapes, summary
-from esp_tvm.convert.dequantize import dequantize
 from esp_tvm.convert.environment import KINDS, kind_of, python_for
+from esp_tvm.convert.ports import with_float_ports
 from esp_tvm.convert.standard import standardize
 from esp_tvm.errors import UserError
-from esp_tvm.model import inputs_of, load_model, opset_of, session
+from esp_tvm.model import inputs_of, load_model, opset_of, outputs_of, session
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "tools/tvm/onnx_from.py"
@@ -230,7 +229,6 @@ def test_pickles_and_options_are_looked_at_first(tmp_path, monkeypatch):
     assert "--trust-pickle" in complaint(convert, tmp_path / "m.pkl", tmp_path / "o.onnx")
     (tmp_path / "m.h5").write_bytes(b"x")
     assert "13 to 17" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx", opset=18)
-    assert "--samples" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx", dequantized=True)
     assert "no such file" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx", samples=tmp_path / "no.npy")
 
 
@@ -313,54 +311,40 @@ def test_trees_are_refused():
 # --- int8 sources ---
 
 
-def test_quantizers_are_removed(tmp_path):
-    weights = np.random.RandomState(0).randint(-127, 128, (4, 3)).astype(np.int8)
-    scales = np.array([0.01, 0.02, 0.03], np.float32)
-    constants = {
-        "w": weights,
-        "ws": scales,
-        "wz": np.zeros(3, np.int8),
-        "s": np.float32(0.05),
-        "z": np.int8(3),
-        "os": np.float32(0.1),
-        "oz": np.int8(-7),
-    }
+def quantizers():
+    """A Relu between int8 input and int8 output, as a fully quantized .tflite has them."""
+    constants = {"s": np.float32(0.1), "z": np.int8(5), "so": np.float32(0.2), "zo": np.int8(-3)}
     nodes = [
-        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], "dw", axis=1),
-        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"], "qx"),
-        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xf"], "dx"),
-        helper.make_node("MatMul", ["xf", "wf"], ["m"], "matmul"),
-        helper.make_node("QuantizeLinear", ["m", "os", "oz"], ["mq"], "qm"),
-        helper.make_node("DequantizeLinear", ["mq", "os", "oz"], ["y"], "dy"),
+        helper.make_node("DequantizeLinear", ["x", "s", "z"], ["f"], "d"),
+        helper.make_node("Relu", ["f"], ["r"], "r"),
+        helper.make_node("QuantizeLinear", ["r", "so", "zo"], ["y"], "q"),
     ]
-    model = model_of(nodes, {"x": [1, 4]}, {"y": [1, 3]}, constants)
-    dequantize(model, "m")
+    model = model_of(nodes, {"x": [1, 4]}, {"y": [1, 4]}, constants, check=False)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.INT8
+    return model
+
+
+def test_integer_ports_become_floats(tmp_path):
+    model = quantizers()
+    x = np.array([[-3.0, 0.42, 1.0, 99.0]], np.float32)
+    (q,) = session(model).run(None, {"x": np.array([[-25, 9, 15, 127]], np.int8)})
+    with_float_ports(model, [[float(np.float32(0.1)), 5, "int8"]], [[float(np.float32(0.2)), -3, "int8"]])
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     loaded = load_model(tmp_path / "m.onnx")
-    assert [node.op_type for node in loaded.graph.node] == ["MatMul", "Identity"]
-    x = random(1, 4)
-    np.testing.assert_allclose(session(loaded).run(None, {"x": x})[0], x @ (weights * scales), rtol=1e-5)
+    assert inputs_of(loaded) == [("x", (1, 4), "float32")] and outputs_of(loaded) == [("y", (1, 4), "float32")]
+    (y,) = session(loaded).run(None, {"x": x})
+    np.testing.assert_allclose(y, (q.astype(np.float32) + 3) * 0.2, rtol=1e-6)
 
 
-def test_integer_inputs_become_floats():
-    model = model_of(
-        [
-            helper.make_node("DequantizeLinear", ["x", "s", "z"], ["f"], "d"),
-            helper.make_node("Relu", ["f"], ["y"], "r"),
-        ],
-        {"x": [1, 4]},
-        {"y": [1, 4]},
-        {"s": np.float32(0.1), "z": np.int8(0)},
-        check=False,
-    )
-    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT8
-    dequantize(model, "m")
-    assert inputs_of(model) == [("x", (1, 4), "float32")]
-    assert [list(node.input) for node in model.graph.node] == [["x"]]
-    onnx.checker.check_model(model)
+def test_float_ports_stay():
+    model = linear()
+    before = model.SerializeToString()
+    with_float_ports(model, [None], [None])
+    assert model.SerializeToString() == before
 
 
-def test_quantized_sources_are_refused_without_the_option(fake):
+def test_quantized_sources_need_real_samples(fake, tmp_path):
     write, run = fake
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], "q"),
@@ -368,7 +352,12 @@ def test_quantized_sources_are_refused_without_the_option(fake):
     ]
     write(model_of(nodes, {"x": [1, 4]}, {"y": [1, 4]}, {"s": np.float32(0.1), "z": np.int8(0)}), [INPUTS], [INPUTS])
     done = run()
-    assert done.returncode == 2 and "--dequantize" in done.stderr
+    assert done.returncode == 2 and "--samples" in done.stderr
+    np.save(tmp_path / "samples.npy", INPUTS)
+    done = run("--samples", tmp_path / "samples.npy")
+    # Half a step of 0.1, which random input shows: above 1e-4, below 0.1 of the largest value.
+    assert done.returncode == 0, done.stderr
+    assert "it is quantized" in done.stdout
 
 
 # --- the frameworks, where they are installed ---
@@ -381,6 +370,12 @@ m = tf.keras.Sequential([L.Input((8, 8, 3)), L.Conv2D(4, 3), L.ReLU(), L.Flatten
     L.Dense(5, bias_initializer="random_normal")])
 m.save(sys.argv[1] + "/m.h5"); m.save(sys.argv[1] + "/m.keras"); m.export(sys.argv[1] + "/m")
 open(sys.argv[1] + "/m.tflite", "wb").write(tf.lite.TFLiteConverter.from_keras_model(m).convert())
+c = tf.lite.TFLiteConverter.from_keras_model(m)
+c.optimizations = [tf.lite.Optimize.DEFAULT]
+c.representative_dataset = lambda: ([tf.random.uniform((1, 8, 8, 3), seed=i)] for i in range(20))
+c.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+c.inference_input_type = c.inference_output_type = tf.int8
+open(sys.argv[1] + "/int8.tflite", "wb").write(c.convert())
 L1 = tf.keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)])
 L1.save(sys.argv[1] + "/lambda.h5")
 """,
@@ -438,6 +433,10 @@ def test_tensorflow(tmp_path):
     for name in ("m.h5", "m.keras", "m.tflite", "m"):
         assert inputs_of(converted(tmp_path / name))[0][1:] == ((1, 8, 8, 3), "float32")
     assert "Lambda" in complaint(convert, tmp_path / "lambda.h5", tmp_path / "o.onnx")
+    np.save(tmp_path / "samples.npy", np.random.RandomState(0).random_sample((4, 8, 8, 3)).astype(np.float32))
+    result = convert(tmp_path / "int8.tflite", tmp_path / "int8.onnx", samples=tmp_path / "samples.npy")
+    assert result.differences[0].relative < 0.03
+    assert inputs_of(result.model)[0][1:] == ((1, 8, 8, 3), "float32")
     (tmp_path / "m.h5").write_bytes(b"not a model")
     assert "m.h5" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx")
 

@@ -29,17 +29,12 @@ def main():
         "--samples", help=".npy (.npz for several inputs) of real samples to compare on (default random)"
     )
     parser.add_argument(
-        "--tolerance", type=float, help="largest difference, of an output's largest value (default 1e-4)"
+        "--tolerance", type=float, help="largest difference, of an output's largest value (default 1e-4; int8: 0.1)"
     )
     parser.add_argument(
         "--python", help="the Python that has the framework (default build/env/<framework>, else this one)"
     )
     parser.add_argument("--trust-pickle", action="store_true", help="the file may run Python code of its own")
-    parser.add_argument(
-        "--dequantize",
-        action="store_true",
-        help="take an int8 .tflite as the float model it stands for (tolerance 0.1)",
-    )
     args = parser.parse_args()
 
     from esp_tvm.convert.convert import convert, summary
@@ -53,7 +48,6 @@ def main():
         samples=args.samples,
         python=args.python,
         trust=args.trust_pickle,
-        dequantized=args.dequantize,
         tolerance=args.tolerance,
     )
     print("\n".join(summary(result, args.model, args.output)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from ..errors import UserError
 from ..model import MAX_OPSET, MIN_OPSET, inputs_of, load_model, opset_of, outputs_of, save_model
 from ..naming import shown
 from .check import TOLERANCE, Difference, differences, feeds_of, require_equal
-from .dequantize import dequantize, is_quantized
 from .environment import KINDS, kind_of, python_for, run_framework
+from .ports import with_float_ports
+from .qdq import is_qdq
 from .standard import standardize
 
-# Int8 sources round every activation, the float model that comes of them does not.
-DEQUANTIZED_TOLERANCE = 0.1
+# Of int8 models: their kernels in the source and in ONNX Runtime may differ by a step in every layer.
+INT8_TOLERANCE = 0.1
 SAMPLES = 8
 
 
@@ -44,30 +46,22 @@ def convert(
     samples: Optional[str | os.PathLike] = None,
     python: Optional[str] = None,
     trust: bool = False,
-    dequantized: bool = False,
     tolerance: Optional[float] = None,
 ) -> Converted:
     """Convert the model in `path` to the ONNX file `output`, batch 1, once both compute the same.
 
     shapes: "1,3,32,32" or "name=1,3,32,32" for each input where the file does not say; samples: .npy or .npz of real
-    inputs to compare on, not random ones; trust: the file may run code of its own; dequantized: take an int8
-    .tflite as the float model it came from; tolerance: largest difference, of an output's largest value.
+    inputs to compare on, not random ones; trust: the file may run code of its own; tolerance: largest
+    difference, of an output's largest value (default 1e-4, 0.1 for models that are int8 already).
     Raises `UserError`, also where the difference is larger; nothing is written then.
     """
     kind = kind_of(path)
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise UserError(f"--opset {opset}: choose {MIN_OPSET} to {MAX_OPSET}")
-    if tolerance is None:
-        tolerance = DEQUANTIZED_TOLERANCE if dequantized else TOLERANCE
     if kind == "sklearn" and not trust:
         raise UserError(
             f"{path}: a pickle runs whatever code is in it when it is read; "
             "if you made it or trust who did: --trust-pickle"
-        )
-    if dequantized and samples is None:
-        raise UserError(
-            f"{path}: an int8 model is right only for inputs of the range that it was made for: --dequantize needs "
-            "some to compare on: --samples calib.npy"
         )
     if samples is not None and not Path(samples).is_file():
         raise UserError(f"{samples}: no such file; give samples as .npy (.npz for several inputs)")
@@ -83,7 +77,7 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="onnx_from_") as name:
         folder = Path(name)
         run_framework(kind, path, folder, settings, python)
-        model = _finish(folder / "raw.onnx", path, kind, dequantized)
+        model = _finish(folder / "raw.onnx", path, kind, samples is not None)
         with np.load(folder / "samples.npz") as arrays:
             inputs = [arrays[f"in{i}"] for i in range(sum(key.startswith("in") for key in arrays.files))]
             outputs = [arrays[f"out{i}"] for i in range(len(arrays.files) - len(inputs))]
@@ -95,6 +89,8 @@ def convert(
         row = next(rows)
         return [_both_classes(array[row], size) for array, size in zip(outputs, sizes)]
 
+    if tolerance is None:
+        tolerance = INT8_TOLERANCE if is_qdq(model) else TOLERANCE
     found = differences(model, source, feeds, path)
     require_equal(found, tolerance, path)
     save_model(model, output)
@@ -106,20 +102,19 @@ def _both_classes(score: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([-score.ravel(), score.ravel()]) if size == 2 and score.size == 1 else score
 
 
-def _finish(raw: Path, path: str | os.PathLike, kind: str, dequantized: bool) -> onnx.ModelProto:
-    """What the framework's converter wrote, with standard operators, in float, checked."""
+def _finish(raw: Path, path: str | os.PathLike, kind: str, real_samples: bool) -> onnx.ModelProto:
+    """What the framework's converter wrote, with standard operators and float inputs and outputs, checked."""
     model = onnx.load(str(raw))
     if kind == "sklearn":
         standardize(model, path)
-    if is_quantized(model):
-        if not dequantized:
-            raise UserError(
-                f"{path}: is quantized, with scales that the kernels do not have; give the float model, or take this "
-                "one as the float model it stands for and quantize again: --dequantize"
-            )
-        dequantize(model, path)
-    elif dequantized:
-        raise UserError(f"{path}: is not quantized; leave --dequantize out")
+    ports = raw.with_name("quantization.json")
+    if ports.exists():
+        with_float_ports(model, **json.loads(ports.read_text()))
+    if is_qdq(model) and not real_samples:
+        raise UserError(
+            f"{path}: is quantized, and right only for inputs of the range that it was made for: give some of them "
+            "to compare on: --samples calib.npy"
+        )
     finished = raw.with_name("finished.onnx")
     finished.write_bytes(model.SerializeToString())
     try:
@@ -156,6 +151,10 @@ def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLik
         f"outputs: {ports(outputs_of(model))}",
     ]
     lines += [f"largest difference to the source: {difference}" for difference in result.differences]
+    if is_qdq(model):
+        lines.append(
+            "note: it is quantized: skip preprocessing, give it to esp_quantize_onnx.py (docs/quantization.md)"
+        )
     if result.kind == "sklearn" and _scales_its_input(model):
         lines.append(
             "note: it begins with a scaler. In int8 all features have one scale, and the small ones are lost: scale in "

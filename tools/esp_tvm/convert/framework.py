@@ -163,7 +163,7 @@ def saved_model(path, folder, settings):
 
 
 def tflite(path, folder, settings):
-    """A .tflite; quantized ones are told from float ones by the dequantizing step that follows."""
+    """A .tflite, float or quantized."""
     tf = tensorflow()
     import tf2onnx
 
@@ -192,10 +192,20 @@ def tflite(path, folder, settings):
             values.append((value.astype(np.float32) - q[1]) * np.float32(q[0]) if q else value)
         return values
 
-    # The converted model takes and gives floats where this one has int8 with a scale.
+    # The caller puts quantizers around int8 inputs and outputs: from here on they are floats.
     floats = [(name, shape, np.float32 if quantization(d) else dtype) for (name, shape, dtype), d in zip(ports, inputs)]
+    described = {
+        "inputs": [describe_quantization(d, quantization(d)) for d in inputs],
+        "outputs": [describe_quantization(d, quantization(d)) for d in outputs],
+    }
+    (folder / "quantization.json").write_text(json.dumps(described))
     samples = samples_for(floats, settings)
     write(folder, floats, samples, run)
+
+
+def describe_quantization(detail, quantization):
+    """[scale, zero point, dtype] of a port as JSON has it, or None."""
+    return [float(quantization[0]), int(quantization[1]), np.dtype(detail["dtype"]).name] if quantization else None
 
 
 # --- PyTorch ----------------------------------------------------------------------------------------------
