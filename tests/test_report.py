@@ -92,7 +92,7 @@ def report(exported):
 
 
 def test_the_numbers_are_the_model_s(report, exported):
-    compiled = compile_model(onnx.load(str(exported.path)))
+    compiled = compile_model(onnx.load(str(exported.path)), chip="esp32s3")
     assert report.macs == 6 * 6 * 4 * 27 + 5 * 144
     assert report.arena_bytes == compiled.arena_bytes and report.constant_bytes == compiled.weight_bytes
     assert [row.step for row in report.rows] == list(range(len(compiled.lowered.steps)))
