@@ -254,7 +254,11 @@ def test_another_rate_is_converted(tmp_path):
 def test_what_is_no_sound_is_one_clear_line(tmp_path):
     (tmp_path / "text.wav").write_text("hello")
     write_wav(tmp_path / "empty.wav", b"", 2)
-    for name in ("text.wav", "empty.wav", "none.wav"):
+    good = (tmp_path / "empty.wav").read_bytes()
+    (tmp_path / "claims.wav").write_bytes(good[:16] + b"ffff" + good[20:])
+    (tmp_path / "cut.wav").write_bytes(good[:30])
+    write_wav(tmp_path / "fast.wav", b"12" * 100, 2, rate=1_092_676)
+    for name in ("text.wav", "empty.wav", "none.wav", "claims.wav", "cut.wav", "fast.wav"):
         with pytest.raises(UserError, match=name):
             audio.read_sound(tmp_path / name, 16000)
     with pytest.raises(UserError, match="no such sound file or folder"):

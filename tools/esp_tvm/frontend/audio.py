@@ -25,6 +25,7 @@ from .audio_spec import (
     AudioSpec,
 )
 
+MAX_RATE = 400000
 # Features before they become int8 stay exact in float32.
 FEATURE_LIMIT = (1 << 23) - 1
 
@@ -53,11 +54,16 @@ def read_sound(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
             data = file.readframes(file.getnframes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such sound file")
-    except (OSError, EOFError, wave.Error) as error:
-        raise UserError(f"{path}: is not a .wav file with PCM samples ({error}); convert it first")
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+        # RuntimeError: a chunk that claims to be longer than the file.
+        raise UserError(f"{path}: is not a .wav file with PCM samples ({str(error) or 'damaged'}); convert it first")
+    if width not in (1, 2, 3, 4) or not 1000 <= rate <= MAX_RATE:
+        raise UserError(
+            f"{path}: has samples of {8 * width} bits at {rate} Hz; convert it to 16 bits, {sample_rate} Hz"
+        )
     samples = _to_float(data[: len(data) // (width * channels) * width * channels], width)
     samples = samples.reshape(-1, channels).mean(axis=1)
-    if not len(samples) or rate < 1:
+    if not len(samples):
         raise UserError(f"{path}: holds no samples")
     if rate != sample_rate:
         from scipy.signal import resample_poly
