@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -11,7 +11,7 @@ import numpy as np
 from kernel_harness import COMPONENT, listed_sources
 from variant_cases import CLAMPS, RANGES, random_call
 
-from esp_tvm.compile.emit_c import array_lines, kernel_function, variant_function
+from esp_tvm.compile.emit_c import array_lines, chosen_function
 from esp_tvm.compile.esp32s3 import VECTOR_VARIANTS, Esp32s3Variant
 from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import Emitter
@@ -108,12 +108,8 @@ class Pair:
         for name in ("plain", "fast"):
             emitter = Emitter(f"{name}_{number}")
             renamed = KernelCall(f"{name}_{number}", call.operator, call.inputs, call.output, call.attributes)
-            if name == "plain":
-                text = kernel_function(renamed, list(range(len(call.inputs))), emitter)
-            else:
-                text = variant_function(
-                    renamed, Choice(renamed, self.variant, self.choice.low, self.choice.high), emitter
-                )
+            choice = None if name == "plain" else replace(self.choice, call=renamed)
+            text = chosen_function(renamed, list(range(len(call.inputs))), choice, emitter)
             functions.append("static " + text[text.index("*/") + 3 :])
             parts += [_array(c_type, label, array) for c_type, label, array, _ in emitter.constants]
         names = []
@@ -125,6 +121,12 @@ class Pair:
         tail = ", scratch" if self.variant.scratch(call) else ""
         lead = self.variant.lead(call)
         overlap = ""
+        if self.variant.plain_parameters:
+            overlap = f"""\
+    memcpy(y, x0_{number}, {size});
+    fast_{number}({", ".join(["y", *names[1:]])}, y);
+    report_overlap({out});
+"""
         if lead is not None:
             lead = (lead + 15) // 16 * 16
             overlap = f"""\
@@ -239,12 +241,25 @@ def sixteens(random: np.random.RandomState) -> KernelCall:
     return KernelCall("", "conv2d", [x], y, attributes)
 
 
+def elementwise(operator: str, random: np.random.RandomState) -> KernelCall:
+    """A sum, a product or a change of exponent, of any count."""
+    shape = (1, int(random.randint(1, 100)))
+    attributes = {"shift": int(random.randint(-1, 15)), "clamp": CLAMPS[random.randint(len(CLAMPS))]}
+    if operator in ("add", "sub"):
+        attributes.update(shift_a=int(random.randint(0, 8)), shift_b=int(random.randint(0, 8)))
+    count = 1 if operator == "requantize" else 2
+    inputs = [Tensor(f"x{i}", shape, "int8") for i in range(count)]
+    return KernelCall("", operator, inputs, Tensor("y", shape, "int8"), attributes)
+
+
 def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
     """`count` calls that `variant` takes, for the range of their input."""
     random = np.random.RandomState(seed)
     pairs: List[Pair] = []
     while len(pairs) < count:
         call = sixteens(random) if variant.operator == "conv2d" and random.randint(3) else None
+        if variant.plain_parameters:
+            call = elementwise(variant.operator, random)
         call = call or random_call(variant.operator, random)
         low, high = RANGES[random.randint(len(RANGES))]
         if variant.fits_range(call, low, high):

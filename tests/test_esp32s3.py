@@ -23,7 +23,7 @@ def emulator(tmp_path_factory):
 
 def sources():
     """What the calls of the cases need."""
-    plain = {variant.kernel.replace("esp_dl_", "").replace("_esp32s3", "") for variant in ALL}
+    plain = {f"{variant.operator}_s8" for variant in ALL}
     return [path for path in listed_sources() if path.stem in plain or "esp32s3" in path.stem]
 
 
@@ -39,13 +39,12 @@ def run_on_host(pairs, folder) -> bytes:
     return done.stdout
 
 
-@pytest.mark.parametrize("variant", ALL, ids=lambda variant: type(variant).__name__)
-def test_same_bytes_on_this_computer(variant, tmp_path):
-    pairs = random_pairs(variant, 60, seed=1)
+def test_same_bytes_on_this_computer(tmp_path):
+    pairs = [pair for variant in ALL for pair in random_pairs(variant, 20, seed=1)]
     assert listed(pairs, run_on_host(pairs, tmp_path)) is None
 
 
-@pytest.mark.parametrize("variant", ALL, ids=lambda variant: type(variant).__name__)
-def test_same_bytes_in_the_emulator(variant, emulator, tmp_path):
-    pairs = random_pairs(variant, 100, seed=2)
+@pytest.mark.parametrize("number", range(len(ALL)), ids=lambda number: f"{number}-{type(ALL[number]).__name__}")
+def test_same_bytes_in_the_emulator(number, emulator, tmp_path):
+    pairs = random_pairs(ALL[number], 100, seed=2)
     assert listed(pairs, run_in_emulator(pairs, tmp_path)) is None

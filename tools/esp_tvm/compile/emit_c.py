@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import zlib
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -105,10 +105,7 @@ class Program:
             if call is not None and step.symbol not in self.emitters and not self._is_skipped(step):
                 emitter = self.emitters[step.symbol] = Emitter(step.symbol)
                 choice = choices.at(index)
-                if choice is not None:
-                    self.kernels.append(variant_function(call, choice, emitter))
-                else:
-                    self.kernels.append(kernel_function(call, self._parameter_order(step.symbol), emitter))
+                self.kernels.append(chosen_function(call, self._parameter_order(step.symbol), choice, emitter))
         self.model_hash = model_hash
         self.constants = self._constants()
         self.data = data_bytes(self.constants)
@@ -354,6 +351,18 @@ def kernel_function(call: KernelCall, parameter_order: Sequence[int], emitter: E
     if OPERATORS[call.operator].scratch(call):
         signature.append("void *scratch")
     return _function(call, signature, emitter)
+
+
+def chosen_function(
+    call: KernelCall, parameter_order: Sequence[int], choice: Optional[Choice], emitter: Emitter
+) -> str:
+    """The C function of one kernel call by the kernel that was chosen, the plain one without a choice."""
+    if choice is None:
+        return kernel_function(call, parameter_order, emitter)
+    if choice.variant.plain_parameters:
+        text = kernel_function(call, parameter_order, emitter)
+        return text.replace(f"esp_dl_{call.operator}_s8(", f"{choice.kernel}(")
+    return variant_function(call, choice, emitter)
 
 
 def variant_function(call: KernelCall, choice: Choice, emitter: Emitter) -> str:

@@ -7,6 +7,7 @@ the accumulator of 40 bits, which holds all that int32 does, one channel at a ti
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -344,6 +345,48 @@ class DepthwiseLanes(Esp32s3Variant):
         }
 
 
+def as_convolution(call: KernelCall) -> KernelCall:
+    """A fully connected layer as a convolution of 1x1 over its rows."""
+    outputs, inputs = call.attributes["weights"].shape
+    rows = call.output.elements // outputs
+    attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
+    attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
+    x = replace(call.inputs[0], shape=(rows, 1, 1, inputs))
+    return replace(call, inputs=[x], output=replace(call.output, shape=(rows, 1, 1, outputs)), attributes=attributes)
+
+
+class Dense(Esp32s3Variant):
+    """A fully connected layer by a kernel for convolutions."""
+
+    operator = "dense"
+    kernel = Conv2dLanes.kernel
+
+    def __init__(self, convolution: Conv2dLanes):
+        self.convolution = convolution
+
+    def fits_range(self, call, low, high):
+        return self.convolution.fits_range(as_convolution(call), low, high)
+
+    def scratch(self, call):
+        return self.convolution.scratch(as_convolution(call))
+
+    def body(self, call, c):
+        return self.convolution.body(as_convolution(call), c)
+
+
+class Elementwise(Esp32s3Variant):
+    """Sixteen values at a time, in lanes that always hold the sums."""
+
+    plain_parameters = True
+
+    def __init__(self, operator: str):
+        self.operator, self.kernel = operator, f"esp_dl_{operator}_s8_esp32s3"
+
+    def fits_range(self, call, low, high):
+        a = call.attributes
+        return max(a.get("shift_a", 0), a.get("shift_b", 0)) <= 6 and 0 <= a["shift"] <= 13
+
+
 # By operator, the fastest first.
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [
@@ -355,11 +398,15 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
         Conv2dWide(),
     ],
     "depthwise_conv2d": [DepthwiseLanes()],
+    "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
+    **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
 }
 
 
 def choose_vector(call: KernelCall, low: int, high: int) -> Optional[Esp32s3Variant]:
     """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
+    if any(tensor.dtype != "int8" for tensor in [*call.inputs, call.output]):
+        return None
     fitting = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.fits_range(call, low, high))
     return next(fitting, None)
 

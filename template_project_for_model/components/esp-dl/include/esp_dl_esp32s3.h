@@ -74,6 +74,15 @@ typedef struct {
 void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
                                         int8_t *output);
 
+/*
+ * Sums and products of two tensors, relu, clip and changes of exponent: as the plain kernels, in place too. shift_a and
+ * shift_b at most 6, shift 0..13.
+ */
+void esp_dl_add_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output);
+void esp_dl_sub_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output);
+void esp_dl_mul_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output);
+void esp_dl_requantize_s8_esp32s3(const int8_t *x, int32_t count, const esp_dl_requantize_t *p, int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif
