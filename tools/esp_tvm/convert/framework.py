@@ -94,9 +94,9 @@ def keras(path, folder, settings):
     tf = tensorflow()
     import tf2onnx
 
-    if path.endswith(".h5") and not settings["trust"]:
+    if not settings["trust"]:
         refuse_lambda(path)
-    model = tf.keras.models.load_model(path, compile=False)
+    model = tf.keras.models.load_model(path, compile=False, **({"safe_mode": False} if settings["trust"] else {}))
     ports = [
         (t.name.split(":")[0], concrete(t.shape, f"input '{t.name}'"), t.dtype.as_numpy_dtype) for t in model.inputs
     ]
@@ -112,9 +112,11 @@ def keras(path, folder, settings):
 
 
 def refuse_lambda(path):
-    """Lambda layers are stored as Python code, which runs; in .keras files Keras refuses them itself."""
+    """Lambda layers are stored as Python code, which runs; in .keras archives Keras refuses them itself."""
     import h5py
 
+    if not h5py.is_hdf5(path):
+        return
     with h5py.File(path, "r") as file:
         config = file.attrs.get("model_config", "")
     text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
