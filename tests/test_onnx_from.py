@@ -14,7 +14,7 @@ from small_models import model_of, random
 
 from esp_tvm.convert import convert as converting
 from esp_tvm.convert import environment, framework
-from esp_tvm.convert.check import differences, require_equal
+from esp_tvm.convert.check import differences, feeds_of, require_equal
 from esp_tvm.convert.convert import convert, parse_shapes, summary
 from esp_tvm.convert.environment import KINDS, kind_of, python_for
 from esp_tvm.convert.ports import with_float_ports
@@ -159,6 +159,12 @@ def test_differences_that_hide():
     assert found[0].relative == 0
     assert "has 1 outputs, its source 2" in complaint(differences, linear(), lambda s: source(s) * 2, SAMPLES)
     assert "[1, 2]" in complaint(differences, linear(), lambda s: [np.zeros((1, 2))], SAMPLES)
+
+
+def test_a_source_with_another_batch():
+    assert len(feeds_of(linear(), [np.zeros((3, 1, 4))])) == 3
+    assert "batch of 1" in complaint(feeds_of, linear(), [np.zeros((3, 2, 4))])
+    assert "1 inputs, its source 2" in complaint(feeds_of, linear(), [np.zeros((3, 1, 4))] * 2)
 
 
 # --- the whole command, with a Python that plays the framework ---

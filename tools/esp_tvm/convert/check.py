@@ -79,6 +79,12 @@ def feeds_of(model: onnx.ModelProto, arrays: Sequence[np.ndarray]) -> List[Dict[
     ports = inputs_of(model)
     if len(ports) != len(arrays):
         raise UserError(f"the converted model has {len(ports)} inputs, its source {len(arrays)}")
+    for (name, shape, _), array in zip(ports, arrays):
+        if array[0].size != np.prod(shape, dtype=np.int64):
+            raise UserError(
+                f"input '{shown(name)}' of the converted model is {list(shape)}, its source took "
+                f"{list(array.shape[1:])}; save the source with a batch of 1"
+            )
     return [
         {name: arrays[k][i].reshape(shape).astype(dtype) for k, (name, shape, dtype) in enumerate(ports)}
         for i in range(len(arrays[0]))
