@@ -113,7 +113,7 @@ def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str) -> str:
     if len(direct) < len(camera.formats) or target_width * target_height < spec.width * spec.height:
         lines.append("/* The input's value of each 8-bit value, a row per channel. */")
         lines += c_text.table("int8_t", "values", values.ravel(), "[CHANNELS * 256]")
-        lines += ["", *_store(), ""]
+        lines += ["", *_unrolled(_store(), spec.depth), ""]
     if direct:
         lines += _direct_tables(spec, values)
     if any(f.startswith("rgb565") and f not in direct for f in camera.formats):
@@ -123,21 +123,32 @@ def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str) -> str:
     if spec.resize == "bilinear":
         lines += _bilinear_tables(place)
     elif spec.resize == "area":
-        lines += _area_constants(place)
+        lines += _area_tables(place)
     bordered = place.target != (0, 0, spec.width, spec.height)
     if bordered:
         lines += _border(spec)
     for form in camera.formats:
         if form not in direct:
             lines += _load(spec, form)
+            if spec.resize == "area":
+                lines += [*_unrolled(_AREA_ROW.replace("@", form).splitlines(), spec.depth), ""]
         body = _direct_body(spec, form) if form in direct else _BODIES[spec.resize]
         lines.append(f"void preprocess_{form}(const uint8_t *frame, int8_t *input)")
         lines.append("{")
         if bordered:
             lines.append("    fill_border(input);")
-        lines += [line.replace("@", form) for line in body.splitlines()]
+        lines += _unrolled(body.replace("@", form).splitlines(), spec.depth)
         lines += ["}", ""]
     return "\n".join(lines)
+
+
+def _unrolled(lines: List[str], channels: int) -> List[str]:
+    """Lines with [c] or #c once for every channel: compilers keep in registers what has no index that changes."""
+    result = []
+    for line in lines:
+        line = line.replace("[c]", "[#c]")
+        result += [line.replace("#c", str(c)) for c in range(channels if "#c" in line else 1)]
+    return result
 
 
 def _is_direct(spec: ImageSpec) -> bool:
@@ -154,9 +165,7 @@ def _store() -> List[str]:
     return """\
 static inline void store(int8_t *input, int32_t x, int32_t y, const uint32_t v[CHANNELS])
 {
-    for (int32_t c = 0; c < CHANNELS; c++) {
-        input[INDEX(x, y, c)] = values[c * 256 + (int32_t)v[c]];
-    }
+    input[INDEX(x, y, #c)] = values[#c * 256 + (int32_t)v[#c]];
 }""".splitlines()
 
 
@@ -288,72 +297,97 @@ _BILINEAR = f"""\
             const uint32_t right = columns[x].second;
             const uint32_t left = (1u << {BILINEAR_BITS}) - right;
             const int32_t pixel = row + columns[x].start;
-            uint32_t a[CHANNELS], b[CHANNELS], c[CHANNELS], d[CHANNELS], v[CHANNELS];
-            load_@(frame, pixel, a);
-            load_@(frame, pixel + NEXT_COLUMN, b);
-            load_@(frame, pixel + NEXT_ROW * FRAME_WIDTH, c);
-            load_@(frame, pixel + NEXT_ROW * FRAME_WIDTH + NEXT_COLUMN, d);
-            for (int32_t i = 0; i < CHANNELS; i++) {{
-                const uint32_t sum = above * (left * a[i] + right * b[i]) + below * (left * c[i] + right * d[i]);
-                v[i] = (sum + (1u << {2 * BILINEAR_BITS - 1})) >> {2 * BILINEAR_BITS};
-            }}
+            uint32_t p[CHANNELS], q[CHANNELS], r[CHANNELS], s[CHANNELS], v[CHANNELS];
+            load_@(frame, pixel, p);
+            load_@(frame, pixel + NEXT_COLUMN, q);
+            load_@(frame, pixel + NEXT_ROW * FRAME_WIDTH, r);
+            load_@(frame, pixel + NEXT_ROW * FRAME_WIDTH + NEXT_COLUMN, s);
+            v[c] = above * (left * p[c] + right * q[c]) + below * (left * r[c] + right * s[c]);
+            v[c] = (v[c] + (1u << {2 * BILINEAR_BITS - 1})) >> {2 * BILINEAR_BITS};
             store(input, TARGET_X + x, TARGET_Y + y, v);
         }}
     }}
 """
 
 
-def _area_constants(place) -> List[str]:
+def _area_tables(place) -> List[str]:
+    """Along each axis: a target pixel's first source pixel and its weight, how many follow whole, the last's weight."""
     across, down = (axis("area", place.source[side], place.target[side]) for side in (2, 3))
-    # In units of 1 / STEP of a source pixel, a target pixel covers SPAN.
-    return [
-        "/* A target pixel covers SPAN units of the source, a source pixel has STEP of them. */",
+    lines = [
+        "/* What a target pixel covers: one source pixel in part (or none: weight 0), some whole, one in part. */",
+        "typedef struct {",
+        "    uint16_t start, first, whole, last;",
+        "} span_t;",
+        "",
+        "/* The weight of a whole one, and of all together. */",
         "enum {",
-        f"    SPAN_X = {across.total},",
-        f"    STEP_X = {place.target[2] * across.total // place.source[2]},",
-        f"    SPAN_Y = {down.total},",
-        f"    STEP_Y = {place.target[3] * down.total // place.source[3]},",
-        "};",
-        "",
-        "static inline int32_t smaller(int32_t a, int32_t b)",
-        "{",
-        "    return a < b ? a : b;",
-        "}",
-        "",
     ]
+    for name, taps, side in (("X", across, 2), ("Y", down, 3)):
+        lines.append(f"    WHOLE_{name} = {place.target[side] * taps.total // place.source[side]},")
+        lines.append(f"    SPAN_{name} = {taps.total},")
+    lines += ["};", ""]
+    for name, taps, side in (("columns", across, 2), ("rows", down, 3)):
+        whole = place.target[side] * taps.total // place.source[side]
+        spans = [_span(start, weights, whole) for start, weights in zip(taps.starts, taps.weights)]
+        lines.append(f"static const span_t {name}[{len(spans)}] = {{")
+        for i in range(0, len(spans), 5):
+            lines.append("    " + ", ".join(spans[i : i + 5]) + ",")
+        lines += ["};", ""]
+    return lines
 
+
+def _span(start: int, weights: List[int], whole: int) -> str:
+    first = weights[0] if weights[0] < whole else 0
+    rest = weights[1:] if first else weights
+    last = rest[-1] if rest and rest[-1] < whole else 0
+    return f"{{{start}, {first}, {len(rest) - (1 if last else 0)}, {last}}}"
+
+
+# One row of the frame, to the sum of a target pixel's part of it.
+_AREA_ROW = """\
+/* Adds `weight` times what columns[x] covers of the row that begins at `pixel`. */
+static inline void add_row_@(const uint8_t *frame, int32_t pixel, const span_t *span, uint32_t weight,
+                             uint32_t sum[CHANNELS])
+{
+    uint32_t v[CHANNELS], part[CHANNELS] = {0}, whole[CHANNELS] = {0};
+    pixel += span->start;
+    if (span->first != 0) {
+        load_@(frame, pixel++, v);
+        part[c] = span->first * v[c];
+    }
+    for (const int32_t end = pixel + span->whole; pixel < end; pixel++) {
+        load_@(frame, pixel, v);
+        whole[c] += v[c];
+    }
+    if (span->last != 0) {
+        load_@(frame, pixel, v);
+        part[c] += span->last * v[c];
+    }
+    sum[c] += weight * (part[c] + WHOLE_X * whole[c]);
+}
+"""
 
 _AREA = """\
     const uint32_t total = (uint32_t)SPAN_X * SPAN_Y;
     for (int32_t y = 0; y < TARGET_HEIGHT; y++) {
-        const int32_t end_y = (y + 1) * SPAN_Y;
+        const span_t *rows_of = &rows[y];
         for (int32_t x = 0; x < TARGET_WIDTH; x++) {
-            const int32_t end_x = (x + 1) * SPAN_X;
+            const span_t *span = &columns[x];
             uint32_t sum[CHANNELS] = {0};
-            int32_t row = y * SPAN_Y / STEP_Y;
-            for (int32_t at_y = y * SPAN_Y; at_y < end_y; row++) {
-                const int32_t next_y = smaller((row + 1) * STEP_Y, end_y);
-                uint32_t part[CHANNELS] = {0};
-                int32_t column = x * SPAN_X / STEP_X;
-                for (int32_t at_x = x * SPAN_X; at_x < end_x; column++) {
-                    const int32_t next_x = smaller((column + 1) * STEP_X, end_x);
-                    uint32_t v[CHANNELS];
-                    load_@(frame, (SOURCE_Y + row) * FRAME_WIDTH + SOURCE_X + column, v);
-                    for (int32_t c = 0; c < CHANNELS; c++) {
-                        part[c] += (uint32_t)(next_x - at_x) * v[c];
-                    }
-                    at_x = next_x;
-                }
-                for (int32_t c = 0; c < CHANNELS; c++) {
-                    sum[c] += (uint32_t)(next_y - at_y) * part[c];
-                }
-                at_y = next_y;
+            int32_t pixel = (SOURCE_Y + rows_of->start) * FRAME_WIDTH + SOURCE_X;
+            if (rows_of->first != 0) {
+                add_row_@(frame, pixel, span, rows_of->first, sum);
+                pixel += FRAME_WIDTH;
             }
-            uint32_t mean[CHANNELS];
-            for (int32_t c = 0; c < CHANNELS; c++) {
-                mean[c] = (sum[c] + total / 2) / total;
+            for (int32_t row = 0; row < rows_of->whole; row++) {
+                add_row_@(frame, pixel, span, WHOLE_Y, sum);
+                pixel += FRAME_WIDTH;
             }
-            store(input, TARGET_X + x, TARGET_Y + y, mean);
+            if (rows_of->last != 0) {
+                add_row_@(frame, pixel, span, rows_of->last, sum);
+            }
+            sum[c] = (sum[c] + total / 2) / total;
+            store(input, TARGET_X + x, TARGET_Y + y, sum);
         }
     }
 """
