@@ -33,6 +33,8 @@ from esp_tvm.project.write import write_project  # noqa: E402
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"
 CONSTANTS = "components/tvm_model/model/constants.bin"
+# Kernels without optimization: the tests build them again and again.
+QUICK = "CONFIG_ESP_DL_OPTIMIZATION_PROJECT=y"
 PARTITION = "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y"
 PASS = re.compile(r"^PASS: model [0-9a-f]{16}", re.M)
 
@@ -72,13 +74,13 @@ def built(tmp_path_factory):
         pytest.skip("cmake is not installed")
     project = write(0, "esp32", tmp_path_factory.mktemp("s3"))
     stand_in = StandIn(project, tmp_path_factory.mktemp("build"), "esp32")
-    stand_in.configure()
+    stand_in.configure([QUICK])
     stand_in.build()
     return stand_in
 
 
 def rebuilt(stand_in: StandIn, *settings: str) -> StandIn:
-    stand_in.configure(settings)
+    stand_in.configure([QUICK, *settings])
     stand_in.build()
     return stand_in
 
@@ -174,7 +176,7 @@ def test_missing_or_small_partition_is_told_at_build_time(built):
     try:
         for row in ("", "constants, data, undefined, 0x100000, 0x100\n"):
             table.write_text(re.sub(r"(?m)^constants.*\n", row, before))
-            built.configure([PARTITION])
+            built.configure([QUICK, PARTITION])
             assert "has no data partition 'constants' that holds" in built.build_error()
     finally:
         table.write_text(before)
@@ -244,8 +246,7 @@ def test_linux_target(tmp_path):
     """The project for a chip, built for ESP-IDF's linux target: only components and headers that it has."""
     project = write(0, "esp32c3", tmp_path / "p")
     stand_in = StandIn(project, tmp_path / "b", "linux")
-    stand_in.configure(["CONFIG_TVM_MODEL_TRACE_CHECKSUMS=y"])
-    stand_in.build()
+    rebuilt(stand_in, "CONFIG_TVM_MODEL_TRACE_CHECKSUMS=y")
     output = stand_in.run()
     assert PASS.search(output) and "~tvm layer" in output
     assert PASS.search(rebuilt(stand_in, PARTITION).run())
@@ -256,6 +257,7 @@ def test_linux_target(tmp_path):
 
 
 @needs_cmake
+@pytest.mark.slow
 def test_plain_host_build_with_mapped_weights(tmp_path):
     """Without ESP-IDF at all: weights in the file, a damaged file, weights in the program."""
     project = write(0, "host", tmp_path)
@@ -302,9 +304,7 @@ def test_components_in_another_application(tmp_path):
     compiled = compiled_model(0)
     zero = {"image": np.zeros((1, 3, 6, 6), np.float32)}
     wanted = NumpyEvaluator(compiled.imported, compiled.partitioned).run(zero).outputs["y"].ravel()[0]
-    stand_in = StandIn(other, tmp_path / "b", "esp32c3")
-    stand_in.configure()
-    stand_in.build()
+    stand_in = rebuilt(StandIn(other, tmp_path / "b", "esp32c3"))
     assert f"computed {wanted:g}\n" in stand_in.run()
 
 
