@@ -14,7 +14,7 @@ from small_models import model_of, random
 
 from esp_tvm.convert import convert as converting
 from esp_tvm.convert import environment, framework
-from esp_tvm.convert.check import differences, feeds_of, require_equal
+from esp_tvm.convert.check import differences, feeds_of, one_by_one, require_equal
 from esp_tvm.convert.convert import convert, parse_shapes, summary
 from esp_tvm.convert.environment import KINDS, kind_of, python_for
 from esp_tvm.convert.ports import with_float_ports
@@ -164,6 +164,9 @@ def test_differences_that_hide():
 def test_a_source_with_another_batch():
     assert len(feeds_of(linear(), [np.zeros((3, 1, 4))])) == 3
     assert "batch of 1" in complaint(feeds_of, linear(), [np.zeros((3, 2, 4))])
+    inputs, outputs = one_by_one(linear(), [np.zeros((3, 2, 4)), np.zeros((3, 2, 3))])
+    assert inputs.shape == (6, 1, 4) and outputs.shape == (6, 1, 3)
+    assert one_by_one(linear(), [np.zeros((3, 2, 4)), np.zeros((3, 5))])[0].shape == (3, 2, 4)
     assert "1 inputs, its source 2" in complaint(feeds_of, linear(), [np.zeros((3, 1, 4))] * 2)
 
 

@@ -89,3 +89,11 @@ def feeds_of(model: onnx.ModelProto, arrays: Sequence[np.ndarray]) -> List[Dict[
         {name: arrays[k][i].reshape(shape).astype(dtype) for k, (name, shape, dtype) in enumerate(ports)}
         for i in range(len(arrays[0]))
     ]
+
+
+def one_by_one(model: onnx.ModelProto, arrays: Sequence[np.ndarray]) -> List[np.ndarray]:
+    """`arrays` [N, batch, ...] of a source that ran on batches, as [N * batch, 1, ...] where `model` has batch 1."""
+    batches = {array.shape[1] if array.ndim > 1 else 0 for array in arrays}
+    if len(batches) != 1 or min(batches) < 2 or any(shape[:1] != (1,) for _, shape, _ in inputs_of(model)):
+        return list(arrays)
+    return [array.reshape(-1, 1, *array.shape[2:]) for array in arrays]

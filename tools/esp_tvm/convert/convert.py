@@ -15,7 +15,7 @@ import onnx
 from ..errors import UserError
 from ..model import MAX_OPSET, MIN_OPSET, inputs_of, load_model, opset_of, outputs_of, save_model
 from ..naming import shown
-from .check import TOLERANCE, Difference, differences, feeds_of, require_equal
+from .check import TOLERANCE, Difference, differences, feeds_of, one_by_one, require_equal
 from .environment import KINDS, kind_of, python_for, run_framework
 from .ports import with_float_ports
 from .qdq import is_qdq
@@ -81,6 +81,8 @@ def convert(
         with np.load(folder / "samples.npz") as arrays:
             inputs = [arrays[f"in{i}"] for i in range(sum(key.startswith("in") for key in arrays.files))]
             outputs = [arrays[f"out{i}"] for i in range(len(arrays.files) - len(inputs))]
+    arrays = one_by_one(model, [*inputs, *outputs])
+    inputs, outputs = arrays[: len(inputs)], arrays[len(inputs) :]
     feeds = feeds_of(model, inputs)
     rows = iter(range(len(feeds)))
     sizes = [int(np.prod(shape)) for _, shape, _ in outputs_of(model)] + [0] * len(outputs)
