@@ -80,7 +80,10 @@ def readme(compiled: CompiledModel, target_chip: str, fit: Fit) -> str:
 
 
 def _port_lines(compiled: CompiledModel) -> List[str]:
-    lines = ["| | name | field | C type, elements | shape | one unit of int8 is worth |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| | name | field | C type, elements | shape | one unit of its integer is worth |",
+        "|---|---|---|---|---|---|",
+    ]
     for kind, ports in (("input", compiled.inputs), ("output", compiled.outputs)):
         lines += [_port_line(kind, port) for port in ports]
     return lines
@@ -90,7 +93,7 @@ def _port_line(kind: str, port: ModelPort) -> str:
     elements = 1
     for dim in port.shape:
         elements *= dim
-    unit = "" if port.exponent is None else f"2^{port.exponent}" + ("" if port.dtype == "int8" else " (inside)")
+    unit = "" if port.exponent is None else f"2^{port.exponent}" + ("" if port.dtype.startswith("int") else " (inside)")
     name = re.sub(r"[^\w .:/-]", "?", shown(port.name))
     shape = "x".join(map(str, port.shape))
     return f"| {kind} | {name} | `{port.c_name}` | {port.dtype}, {elements} | {shape} | {unit} |"
