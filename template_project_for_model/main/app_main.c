@@ -54,7 +54,7 @@ static int check_model(void)
 #undef COUNT
 
     const int passed = status == 0 && differences == 0;
-    /* No formats of 64 bits: they are missing where CONFIG_NEWLIB_NANO_FORMAT is set. */
+    /* No formats of 64 bits: a C library with "nano" formatting lacks them. */
     printf("%s: model %s, %ld us, arena %d bytes, %u bytes of heap free\n", passed ? "PASS" : "FAIL",
            TVMGEN_DEFAULT_MODEL_HASH, (long)time, TVMGEN_DEFAULT_WORKSPACE_SIZE, (unsigned)platform_free_heap());
     return passed ? 0 : 1;
