@@ -98,7 +98,9 @@ xtensa-lx106-elf-gcc `-O2`, `qemu-system-xtensa -M sim -cpu lx106 -icount shift=
 outputs compared byte for byte as well. The core multiplies 32 bits, as those of the ESP32 and ESP32-S2 do, but lacks
 what these have besides: sign extension (there is no signed byte load: every int8 takes a load and two shifts), minimum,
 maximum and clamp, loops without branches, division, register windows; on the ESP32 also floating point. So the column
-is no measurement of those chips; the same C compiled for them takes fewer instructions rather than more.
+is no measurement of those chips; the same C compiled for them takes fewer instructions rather than more. Without
+Debian's gcc-xtensa-lx106 it is left out; `scripts/system-packages.sh apt-packages-emulator.txt apt-packages-bench.txt`
+installs all that the bench needs.
 
 The other figures are TensorFlow Lite Micro's, with its reference kernels and with ESP-NN's C kernels: same compiler,
 flags and emulator, second inference, outputs checked against its own Python wheel; for code, its runtime without the

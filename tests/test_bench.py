@@ -61,7 +61,22 @@ def test_files_are_written_whole_and_read_back(tmp_path):
     assert results.load(tmp_path / "results.json")["models"]["resnet8"]["instructions"] == 2500
     text = (tmp_path / "RESULTS.md").read_text()
     assert "| resnet8 | 1,000 | 2,500 | 2.50 |" in text and "| 7.5 |" in text
+    # Without the Xtensa's tools, its cells are empty.
+    assert "| resnet8 | 1,000 | 2,500 | 2.50 | 0.00 % |  |  | 64 |" in text
     ElementTree.parse(str(tmp_path / "results.svg"))
+
+
+def test_instructions_of_the_xtensa_have_a_column():
+    counted = found()
+    counted["models"]["resnet8"]["xtensa_instructions"] = 3600
+    counted["layers"]["1x1"]["steps"][0]["xtensa_instructions"] = 3500
+    text = results.markdown(counted)
+    assert "| resnet8 | 1,000 | 2,500 | 2.50 | 0.00 % | 3,600 | 3.60 | 64 |" in text
+    assert "| 1x1 | 1,000 | 2,400 | 2.40 | 3,500 | 3.50 | `k` |" in text
+    assert results.comparison(found(), counted) == "nothing changed"
+    less = copy.deepcopy(counted)
+    less["models"]["resnet8"]["xtensa_instructions"] = 1800
+    assert results.comparison(counted, less) == "resnet8: xtensa_instructions 3,600 -> 1,800 (-50.0 %, better)"
 
 
 def test_missed_promises_are_listed():
