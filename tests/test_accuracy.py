@@ -312,12 +312,13 @@ def test_outputs_are_not_clipped():
     model = residual_model()
     result = quantize_model(model, SAMPLES)
     real = run(model)
-    assert 127.5 * 2.0 ** result.exponents["y"] >= np.abs(real).max()
+    most = result.network.range_of("y")[1] + 0.5
+    assert most * 2.0 ** result.exponents["y"] >= np.abs(real).max()
 
 
 def test_many_samples_are_not_all_held(network):
     many = {"x": np.broadcast_to(random(1, 1, 3, 8, 8), (5000, 1, 3, 8, 8))}
-    assert len(choose_samples(network, many)["x"]) <= 128
+    assert len(choose_samples(network, many)["x"]) <= 256
 
 
 def test_noise_by_layer():

@@ -51,7 +51,7 @@ from .reduction import (
     reduce_sum,
     reduce_sum_square,
 )
-from .softmax import softmax
+from .softmax import softmax, softmax_s16
 
 # The operators on int16 tensors follow the same rules; the type of the result is then named.
 add_s16, average_pool2d_s16, conv2d_s16, dense_s16 = add, average_pool2d, conv2d, dense
@@ -115,6 +115,7 @@ __all__ = [
     "sat8",
     "scatter_rows",
     "softmax",
+    "softmax_s16",
     "space_to_depth",
     "strided_slice",
     "sub",

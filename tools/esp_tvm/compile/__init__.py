@@ -70,18 +70,19 @@ def _calls_in_order(lowered: Lowered, partitioned: Partitioned) -> List:
 
 def _model_port(port: Port, kind: str, index: int, lowered: Lowered, partitioned: Partitioned) -> ModelPort:
     """With the exponent of the quantize that reads the input, or of the dequantize that writes the output."""
-    exponent = None
+    inside = None
     for step in lowered.steps:
         call = partitioned.calls.get(step.symbol)
         if call is None:
             continue
         for value in step.arguments:
             if kind == "input" and (value.kind, value.index) == (kind, index):
-                exponent = call.inputs[0].exponent if call.operator != "quantize" else call.output.exponent
+                inside = call.inputs[0] if call.kind != "quantize" else call.output
         for value in step.results:
             if kind == "output" and (value.kind, value.index) == (kind, index):
-                exponent = call.output.exponent if call.operator != "dequantize" else call.inputs[0].exponent
-    return ModelPort(port.name, port.c_name, port.shape, port.dtype, exponent)
+                inside = call.output if call.kind != "dequantize" else call.inputs[0]
+    exponent, dtype = (inside.exponent, inside.dtype) if inside is not None else (None, "int8")
+    return ModelPort(port.name, port.c_name, port.shape, port.dtype, exponent, dtype)
 
 
 __all__ = ["CompiledModel", "Imported", "ModelPort", "Partitioned", "compile_model"]

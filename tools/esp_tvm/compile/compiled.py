@@ -18,7 +18,7 @@ class ModelPort:
     """A model input or output as the generated C has it.
 
     shape, dtype: as in the ONNX file; exponent: of an int8 tensor, or of the int8 tensor that a float input is
-    quantized to (an output: dequantized from), None where there is none
+    quantized to (an output: dequantized from), None where there is none; inside: the type of that tensor
     """
 
     name: str
@@ -26,6 +26,7 @@ class ModelPort:
     shape: tuple
     dtype: str
     exponent: Optional[int]
+    inside: str = "int8"
 
     @property
     def macro(self) -> str:

@@ -54,3 +54,8 @@ class KernelCall:
     nodes: List[str] = field(default_factory=list)
     node_indices: List[int] = field(default_factory=list)
     output_node: Optional[int] = None
+
+    @property
+    def kind(self) -> str:
+        """The operator whatever the width of its tensors: `conv2d` of conv2d and of conv2d_s16."""
+        return self.operator[: -len("_s16")] if self.operator.endswith("_s16") else self.operator

@@ -28,6 +28,7 @@ def _port(port: ModelPort) -> Dict[str, Any]:
         "dtype": port.dtype,
         "shape": list(port.shape),
         "exponent": port.exponent,
+        "inside": port.inside if port.exponent is not None else None,
     }
 
 
@@ -79,7 +80,6 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
         "outputs": [_port(port) for port in compiled.outputs],
         "arena_bytes": compiled.arena_bytes,
         "constant_bytes": compiled.weight_bytes,
-        "kernels_for": compiled.chip,
         "kernels_for": compiled.chip,
         "calls": calls,
     }

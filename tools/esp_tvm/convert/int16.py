@@ -4,7 +4,7 @@ QuantizeLinear knows int8 and uint8 alone (int16 came with opset 21, which the p
 int16 at 2^e is written as what its QuantizeLinear would do, floor(x * 2^-e + 1/2) within int16, cast to int32, which
 DequantizeLinear reads:
 
-    x -> Mul(2^-e) -> Add(1/2) -> Floor -> Clip(-32768, 32767) -> Cast(INT32) -> DequantizeLinear(2^e)
+    x -> Mul(2^-e) -> Add(1/2) -> Floor -> Clip(-32768, 32767) -> Cast(INT32) -> DequantizeLinear(2^e, 0)
 
 ONNX Runtime computes it (in float32, exact for values of 16 bits), Netron draws it, and `collapse` makes a
 QuantizeLinear of int16 of it for the compiler.
@@ -44,7 +44,8 @@ def expand(
         node(op_type, [current, *constants.get(op_type, [])], made, base, **attributes)
         current = made
     scale = constant(f"scale_2^{exponent}", np.float32(2.0**exponent))
-    node("DequantizeLinear", [current, scale], output, f"{name}_DequantizeLinear")
+    zero = constant("zero_point_int32", np.zeros((), np.int32))
+    node("DequantizeLinear", [current, scale, zero], output, f"{name}_DequantizeLinear")
 
 
 def collapse(model: onnx.ModelProto) -> onnx.ModelProto:

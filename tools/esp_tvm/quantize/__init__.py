@@ -61,6 +61,7 @@ def quantize_onnx(
     fit: bool = True,
     centre: bool = True,
     correct_bias: bool = True,
+    int16_outputs: bool = True,
     int16: str = "",
     int16_gain: float = 6.0,
 ):
@@ -75,6 +76,7 @@ def quantize_onnx(
     centre: store what is never negative minus a constant, where that helps
     correct_bias: biases take what rounding the weights does to the mean of a layer's result
     fit: round weights so that their errors make up for each other and for the noise of the layers before
+    int16_outputs: outputs in int16 where that costs next to nothing (with method auto)
     int16: names of tensors or layers, with commas between, whose results are int16; auto: as many as it takes for
     int16_gain: dB at the outputs
     """
@@ -85,7 +87,8 @@ def quantize_onnx(
     model = load_model(input_model)
     refuse_dynamic(model, input_model)
     samples = load_samples(calibrate_dataset, inputs_of(model)) if calibrate_dataset else None
-    passes = Passes(per_channel, method, percentile, equalize, centre, correct_bias, fit, int16, int16_gain)
+    accuracy = (equalize, centre, correct_bias, fit, int16_outputs)
+    passes = Passes(per_channel, method, percentile, *accuracy, int16, int16_gain)
     if is_qdq(model):
         result = adopt(model, samples, passes, input_model)
     elif samples is None:

@@ -20,7 +20,7 @@ from .centre import candidates, chains, shift_network
 from .equalize import Channels, channel_ranges, choose_factors, scalable_groups, scale_network
 from .fit import fit_layer
 from .graph import Network, describe_layer
-from .mixed import choose_wide, named, widen, widenable
+from .mixed import choose_wide, named, wide_outputs, widen, widenable
 from .simulate import Simulator, decibels
 from .weights import Weights, quantize_weights, real_weights
 
@@ -32,15 +32,18 @@ STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
 WORTH = 0.998
 RIDGE = 10.0
 # Things are tried on as many samples as make this many activations, within bounds; weights are fitted to all.
-SEARCH_ACTIVATIONS, SEARCH_SAMPLES = 5_000_000, (32, 128)
+SEARCH_ACTIVATIONS, SEARCH_SAMPLES = 5_000_000, (32, 256)
 # What makes the noise this much larger once is not tried again.
 HOPELESS = 1.15
 
 
 @dataclass
 class Passes:
-    """Which passes run. per_channel: weight exponents per output channel; method, percentile: see `calibrate`;
-    int16: tensors or layers of int16, by name, or auto: as many as gain int16_gain dB, see `mixed`."""
+    """Which passes run. per_channel: weight exponents per output channel; method, percentile: see `calibrate`.
+
+    int16_outputs: outputs of int16 where that costs next to nothing (with method auto)
+    int16: tensors or layers of int16, by name, or auto: as many as gain int16_gain dB, see `mixed`
+    """
 
     per_channel: bool = True
     method: str = "auto"
@@ -49,6 +52,7 @@ class Passes:
     centre: bool = True
     correct_bias: bool = True
     fit: bool = True
+    int16_outputs: bool = True
     int16: str = ""
     int16_gain: float = 6.0
 
@@ -103,6 +107,11 @@ def optimize(
                 if simulator.noise_of(searched) < simulator.noise_of(state):
                     state = searched
             effects.append(("search and fit once more", simulator.noise_of(state)))
+    if passes.int16_outputs and passes.search:
+        for name in wide_outputs(state.network, simulator.objectives()):
+            state, simulator = widen(state, simulator, name, [name]) or (state, simulator)
+        if state.network.wide:
+            effects.append(("int16 outputs", simulator.noise_of(state)))
     if passes.int16:
         state, simulator = _mix(state, simulator, passes)
         effects.append((f"int16 for {len(state.network.wide)} tensors", simulator.noise_of(state)))

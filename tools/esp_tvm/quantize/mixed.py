@@ -46,6 +46,34 @@ def has_wide_kernel(layer: Layer) -> bool:
     return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type == "Add")
 
 
+def _softmax_at_the_end(network: Network, layer: Layer) -> bool:
+    return layer.kind == "softmax" and layer.output in network.outputs and layer.output not in network.integers
+
+
+def wide_outputs(network: Network, objectives: Sequence[str]) -> List[str]:
+    """The outputs (before a softmax) whose last rounding int16 takes away at next to no cost.
+
+    What makes them is a Conv or Gemm with int8 inputs: only its last step changes, and a small part of all the work.
+    """
+    possible = widenable(network)
+    macs = {layer.output: _macs(network, layer) for layer in network.layers}
+    limits = {"dense": 0.4 * sum(macs.values()), "conv": 0.1 * sum(macs.values())}
+    found = []
+    for name in objectives:
+        maker = network.producer(name)
+        users = network.consumers(name)
+        last = all(_softmax_at_the_end(network, user) for user in users)
+        if possible.get(name) == [name] and maker is not None and last and macs[name] <= limits.get(maker.kind, -1):
+            found.append(name)
+    return found
+
+
+def _macs(network: Network, layer: Layer) -> int:
+    if layer.rule is None or layer.weights is None:
+        return 0
+    return int(np.prod(network.shapes.get(layer.output, ()))) * int(np.prod(layer.weights.shape[1:]))
+
+
 def widenable(network: Network) -> Dict[str, List[str]]:
     """{tensor: all that share its exponent} of those that can be int16."""
     groups: Dict[str, List[str]] = {}
@@ -56,7 +84,8 @@ def widenable(network: Network) -> Dict[str, List[str]]:
         makers = [network.producer(name) for name in members]
         users = [user for name in members for user in network.consumers(name)]
         fixed = any(m is not None and m.rule is not None and isinstance(m.rule.exponent, int) for m in makers)
-        if not fixed and all(has_wide_kernel(layer) for layer in [*filter(None, makers), *users]):
+        ends = [user for user in users if _softmax_at_the_end(network, user)]
+        if not fixed and all(has_wide_kernel(layer) for layer in [*filter(None, makers), *users] if layer not in ends):
             possible[root] = members
     return possible
 
@@ -135,11 +164,9 @@ def cost_of(network: Network) -> Cost:
     sizes = {name: int(np.prod(network.shapes.get(name, ()))) for name in network.wide}
     macs = all_macs = 0
     for layer in network.layers:
-        if layer.rule is None or layer.weights is None:
-            continue
-        each = int(np.prod(network.shapes.get(layer.output, ()))) * int(np.prod(layer.weights.shape[1:]))
+        each = _macs(network, layer)
         all_macs += each
-        macs += each * (layer.inputs[0] in network.wide)
+        macs += each * bool(each and layer.inputs[0] in network.wide)
     moved = [name for name in network.wide if _is_view(network, name)]
     return Cost(len(network.wide), sum(sizes.values()) - sum(sizes[name] for name in moved), macs, all_macs)
 

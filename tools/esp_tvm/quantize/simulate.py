@@ -23,7 +23,7 @@ from .weights import Weights
 BUDGET_BYTES = 192 << 20
 
 
-def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], limit: int = 128) -> Dict:
+def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], limit: int = 256) -> Dict:
     """At most `limit` samples, evenly spread, that fit the budget."""
     count = min(len(array) for array in samples.values())
     each = 4 * sum(int(np.prod(network.shapes.get(layer.output, ()))) for layer in network.layers)

@@ -147,7 +147,7 @@ def _shift(e: Evidence) -> Optional[str]:
 def _exponent(e: Evidence) -> Optional[str]:
     """quantize, dequantize and softmax have no shift but an exponent."""
     exponent = e.call.attributes.get("exponent")
-    if not isinstance(exponent, (int, np.integer)) or e.call.operator not in ("quantize", "dequantize"):
+    if not isinstance(exponent, (int, np.integer)) or e.call.kind not in ("quantize", "dequantize"):
         return None
     for change in SHIFTS:
         if e.is_what_the_chip_has(e.rule(exponent=int(exponent) + change)):

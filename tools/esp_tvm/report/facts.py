@@ -77,6 +77,7 @@ class PortRow:
     shape: Tuple[int, ...]
     exponent: Optional[int]
     bytes: int
+    inside: str = "int8"
 
 
 @dataclass
@@ -165,7 +166,7 @@ def _ports(compiled: CompiledModel) -> List[PortRow]:
     for kind, ports in (("input", compiled.inputs), ("output", compiled.outputs)):
         for port in ports:
             size = int(np.prod(port.shape, dtype=np.int64)) * np.dtype(port.dtype).itemsize
-            rows.append(PortRow(kind, port.name, port.dtype, tuple(port.shape), port.exponent, size))
+            rows.append(PortRow(kind, port.name, port.dtype, tuple(port.shape), port.exponent, size, port.inside))
     return rows
 
 

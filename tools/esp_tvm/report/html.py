@@ -99,7 +99,7 @@ def _head(report: Report) -> str:
 def _ports(report: Report) -> str:
     rows = []
     for port in report.ports:
-        exponent = "" if port.exponent is None else f"int8 * 2<sup>{port.exponent}</sup>"
+        exponent = "" if port.exponent is None else f"{port.inside} * 2<sup>{port.exponent}</sup>"
         shape = "x".join(map(str, port.shape))
         cells = [_cell(port.kind), _cell(_name(port.name)), _cell(f"{port.dtype} {shape}"), _cell(exponent)]
         rows.append(f"<tr>{''.join(cells)}{_cell(number(port.bytes), 'number', port.bytes)}</tr>")

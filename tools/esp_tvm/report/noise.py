@@ -123,7 +123,7 @@ class NoiseMeter:
                 named.setdefault(call.output.name, (step, call))
         self._calls = named
         # What the quantizer put a name of its own on, because a model output has the name of the float tensor.
-        self._alias = {call.inputs[0].name: call.output.name for _, call in calls if call.operator == "dequantize"}
+        self._alias = {call.inputs[0].name: call.output.name for _, call in calls if call.kind == "dequantize"}
         self._float = FloatModel(float_model, [*named, *self._alias.values(), *outputs])
         self._outputs = {name: [0.0, 0.0] for name in outputs if name in self._float.tensors}
         self._sums: Dict[str, _Sums] = {}

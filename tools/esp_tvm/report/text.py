@@ -58,7 +58,7 @@ def _summary(report: Report) -> List[str]:
         f"flash: constants {number(report.constant_bytes)} bytes",
     ]
     for port in report.ports:
-        exponent = "" if port.exponent is None else f", inside int8 * 2^{port.exponent}"
+        exponent = "" if port.exponent is None else f", inside {port.inside} * 2^{port.exponent}"
         shape = "x".join(map(str, port.shape))
         lines.append(f"{port.kind:<6} {shown(port.name)}: {port.dtype} {shape}, {number(port.bytes)} bytes{exponent}")
     return lines

@@ -92,10 +92,10 @@ def _patches(call: KernelCall, x: np.ndarray, channel: int):
     """(inputs of every output value [pixels, taps], the channel's weights [taps], tap -> what it is called)."""
     attributes = call.attributes
     weights = attributes["weights"].astype(np.int64)
-    if call.operator == "dense":
+    if call.kind == "dense":
         rows = x.reshape(-1, x.shape[-1]).astype(np.int64)
         return rows, weights[channel], lambda j: f"weight [{channel}, {j}] of [{weights.shape[0]}, {weights.shape[1]}]"
-    if call.operator == "conv2d":
+    if call.kind == "conv2d":
         own = weights[channel]
         group = channel // (weights.shape[0] // attributes["groups"])
         x = x[..., group * own.shape[-1] : (group + 1) * own.shape[-1]]

@@ -62,6 +62,7 @@ from .wide import (
     MaxPool2dS16,
     QuantizeS16,
     RequantizeS16,
+    SoftmaxS16,
 )
 
 # Larger patterns first: what they take, a smaller one (a lone requantize, quantize, ...) must not take apart.
@@ -108,6 +109,7 @@ OPERATORS: Dict[str, Operator] = {
         Lookup(),
         LogSoftmax(),
         Softmax(),
+        SoftmaxS16(),
         Requantize(),
         RequantizeS16(),
         ResizeNearest(),

@@ -31,7 +31,7 @@ class Softmax(Operator):
             output, body = base.read_quantize(root), root.args[0]
         else:
             output, body = Operand(root, root.checked_type.dtype), root
-        x = base.read_dequantize(body.args[0])
+        x = base.read_dequantize(body.args[0], self.dtypes)
         rank = len(x.shape)
         if int(body.attrs.axis) % rank != rank - 1:
             raise Refusal(f"its axis is {body.attrs.axis}; the kernel takes the last one")
@@ -39,20 +39,26 @@ class Softmax(Operator):
 
     def reference(self, call, x):
         a = call.attributes
-        rank, columns = len(call.output.shape), call.output.shape[-1]
+        rank = len(call.output.shape)
         x = base.widen(x)
         distance = relay.subtract(relay.max(x, axis=rank - 1, keepdims=True), x)
         powers = relay.take(relay.const(exp_table(a["exponent"])), distance)
+        y = self.shares(call, powers)
+        if a["output_exponent"] is None:
+            return y
+        quantize = base.KernelCall("", "quantize", [], call.output, {"exponent": a["output_exponent"]})
+        return Quantize().reference(quantize, y)
+
+    @staticmethod
+    def shares(call, powers):
+        """Each power divided by the sum of its row."""
+        rank, columns = len(call.output.shape), call.output.shape[-1]
         # A sum in index order: TVM's own reduction may be vectorised and add in another order.
         total = None
         for column in range(columns):
             one = relay.take(powers, relay.const(column), axis=rank - 1)
             total = one if total is None else relay.add(total, one)
-        y = relay.divide(powers, relay.expand_dims(total, axis=rank - 1))
-        if a["output_exponent"] is None:
-            return y
-        quantize = base.KernelCall("", "quantize", [], call.output, {"exponent": a["output_exponent"]})
-        return Quantize().reference(quantize, y)
+        return relay.divide(powers, relay.expand_dims(total, axis=rank - 1))
 
     def emit(self, call, c, inputs, output):
         a = call.attributes

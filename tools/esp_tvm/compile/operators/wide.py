@@ -15,6 +15,7 @@ from .dense import Dense
 from .elementwise import Add, Requantize
 from .pooling import AveragePool2d, MaxPool2d
 from .quantization import Dequantize, Quantize
+from .softmax import Softmax
 
 BOTH = ("int8", "int16")
 
@@ -169,6 +170,46 @@ class MaxPool2dS16(_Wide, MaxPool2d):
             max=a["clamp"][1],
         )
         c.line(f"esp_dl_max_pool2d_s16({inputs[0]}, {parameters}, {output});")
+
+
+class SoftmaxS16(_Wide, Softmax):
+    """Float where the graph ends; int8 further on is left to the int8 operator."""
+
+    name = "softmax_s16"
+
+    def patterns(self):
+        return super().patterns()[1:]
+
+    def parse(self, root):
+        parsed = super().parse(root)
+        del parsed.attributes["output_exponent"]
+        return parsed
+
+    @staticmethod
+    def _table(exponent: int, step: int) -> np.ndarray:
+        """float32[256]: exp(-i * step * 2^exponent), 0 for less than 2^-60: no product of two is subnormal."""
+        with np.errstate(under="ignore"):
+            values = np.exp(-np.arange(256, dtype=np.float64) * step * 2.0**exponent)
+        return np.where(values < 2.0**-60, 0.0, values).astype(np.float32)
+
+    def reference(self, call, x):
+        x = base.widen(x)
+        rank, exponent = len(call.output.shape), call.attributes["exponent"]
+        distance = relay.subtract(relay.max(x, axis=rank - 1, keepdims=True), x)
+        coarse = relay.take(relay.const(self._table(exponent, 256)), relay.right_shift(distance, relay.const(8)))
+        fine = relay.take(relay.const(self._table(exponent, 1)), relay.bitwise_and(distance, relay.const(255)))
+        return self.shares(call, relay.multiply(coarse, fine))
+
+    def emit(self, call, c, inputs, output):
+        exponent, columns = call.attributes["exponent"], call.output.shape[-1]
+        parameters = c.struct(
+            "esp_dl_softmax_s16_t",
+            rows=call.output.elements // columns,
+            columns=columns,
+            coarse=c.constant("coarse", self._table(exponent, 256), "exp(-256 i * 2^e)"),
+            fine=c.constant("fine", self._table(exponent, 1), "exp(-i * 2^e)"),
+        )
+        c.line(f"esp_dl_softmax_s16_f32({inputs[0]}, {parameters}, {output});")
 
 
 class QuantizeS16(_Wide, Quantize):

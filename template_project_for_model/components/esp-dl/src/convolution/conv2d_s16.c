@@ -1,23 +1,45 @@
 #include "common/wide.h"
 #include "esp_dl_s16.h"
 
-/* The sum of one output value, as in conv2d_s8.c. `s16` is a constant where this is called: one loop for each width. */
+/* Sum of `count` products. `s16` is a constant where this is called: one loop for each width. */
+static inline int32_t products(const void *x, const int8_t *weights, int32_t count, bool s16)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < count; i++) {
+        sum += esp_dl_load(x, i, s16) * weights[i];
+    }
+    return sum;
+}
+
+/* The sum of one output value, as in conv2d_s8.c; taps beside each other in memory are one run. */
 static inline int32_t window_sum(const void *image, const int8_t *weights, const esp_dl_conv2d_s16_t *p,
                                  int32_t origin_h, int32_t origin_w, int32_t channels, bool s16)
 {
     const esp_dl_window_t *window = &p->window;
+    const bool whole = channels == p->input.c && window->dilation_w == 1;
+    /* The taps of a row that lie in the image, where they are one run. */
+    const int32_t from = origin_w < 0 ? -origin_w : 0;
+    const int32_t room = p->input.w - origin_w;
+    const int32_t until = window->kernel_w < room ? window->kernel_w : room;
     int32_t sum = 0;
     for (int32_t kh = 0; kh < window->kernel_h; kh++) {
         int32_t h = origin_h + kh * window->dilation_h;
+        if (h < 0 || h >= p->input.h) {
+            continue;
+        }
+        const int8_t *row = weights + (ptrdiff_t)kh * window->kernel_w * channels;
+        if (whole) {
+            if (from < until) {
+                const void *x = esp_dl_at(image, ((ptrdiff_t)h * p->input.w + origin_w + from) * channels, s16);
+                sum += products(x, row + from * channels, (until - from) * channels, s16);
+            }
+            continue;
+        }
         for (int32_t kw = 0; kw < window->kernel_w; kw++) {
             int32_t w = origin_w + kw * window->dilation_w;
-            if (h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
-                continue;
-            }
-            const void *x = esp_dl_at(image, ((ptrdiff_t)h * p->input.w + w) * p->input.c, s16);
-            const int8_t *y = weights + ((ptrdiff_t)kh * window->kernel_w + kw) * channels;
-            for (int32_t c = 0; c < channels; c++) {
-                sum += esp_dl_load(x, c, s16) * y[c];
+            if (w >= 0 && w < p->input.w) {
+                const void *x = esp_dl_at(image, ((ptrdiff_t)h * p->input.w + w) * p->input.c, s16);
+                sum += products(x, row + kw * channels, channels, s16);
             }
         }
     }
