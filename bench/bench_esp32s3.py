@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Multiply-accumulates an instruction of the ESP32-S3's vector kernels, counted in an emulator.
 
+bench_esp32s3.py [part of a shape's name ...]           the table of shapes
+bench_esp32s3.py model_quant.onnx sample.npy            the layers of a quantized model
+
 Weights are drawn from a bell curve with a spread of its own for every channel and quantized with one power of two per
 channel; inputs lie in 0..127, as after a relu, or in -128..127 for first layers.
 """
@@ -18,10 +21,16 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
 from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
+from kernel_harness import COMPONENT  # noqa: E402
 
-from esp_tvm.compile.esp32s3 import choose_vector  # noqa: E402
+from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.compile.emit_c import tensor_text  # noqa: E402
+from esp_tvm.compile.esp32s3 import CHIP, choose_vector  # noqa: E402
 from esp_tvm.compile.kernel_call import KernelCall, Tensor  # noqa: E402
 from esp_tvm.compile.operators import OPERATORS  # noqa: E402
+from esp_tvm.data import load_sample  # noqa: E402
+from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
+from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 
 
@@ -108,12 +117,41 @@ def measure(rows: List[Row]) -> List[Tuple[Row, str, int, float]]:
     return result
 
 
+def print_model(model_path: str, sample_path: str) -> None:
+    """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
+    compiled = compile_model(load_model(model_path), chip=CHIP)
+    sample = load_sample(sample_path, [(port.name, port.shape, port.dtype) for port in compiled.inputs])
+    expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
+    with tempfile.TemporaryDirectory() as folder:
+        outputs, counts = esp32s3.run_model(compiled, sample, COMPONENT, Path(folder))
+    for name, array in expected.items():
+        if outputs[name].tobytes() != np.ascontiguousarray(array).tobytes():
+            raise SystemExit(f"error: output {name} differs from the reference")
+    print("| step | output | kernel | MAC | instructions | MAC an instruction |")
+    print("|---|---|---|---|---|---|")
+    total = 0
+    for index, (step, count) in enumerate(zip(compiled.lowered.steps, counts)):
+        call, choice = compiled.partitioned.calls.get(step.symbol), compiled.choices.at(index)
+        if call is None or not count:
+            continue
+        macs = OPERATORS[call.operator].macs(call)
+        total += macs
+        kernel = type(choice.variant).__name__ if choice else "C"
+        rate = f"{macs / count:.2f}" if macs else ""
+        print(f"| {call.operator} | {tensor_text(call.output)} | {kernel} | {macs or ''} | {count} | {rate} |")
+    print(f"whole: {total} MAC, {sum(counts)} instructions, {total / sum(counts):.2f} MAC an instruction")
+    print(f"arena {compiled.arena_bytes} bytes, constants {compiled.weight_bytes} bytes; outputs equal the reference")
+
+
 def main() -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory() as folder:
         reason = esp32s3.why_not(Path(folder))
     if reason:
         print(f"bench-esp32s3: skipped, {reason}")
+        return
+    if len(sys.argv) == 3 and sys.argv[1].endswith(".onnx"):
+        print_model(sys.argv[1], sys.argv[2])
         return
     rows = [row for row in ROWS if not sys.argv[1:] or any(word in row.name for word in sys.argv[1:])]
     print("| shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel |")

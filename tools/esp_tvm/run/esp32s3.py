@@ -8,9 +8,15 @@ counter, calibrated against a loop of known length, so counts instructions.
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..compile.compiled import CompiledModel
+from ..compile.emit_c import C_TYPES, array_lines
 
 COMPILERS = (("xtensa-esp32s3-elf-gcc",), ("xtensa-esp-elf-gcc", "-mdynconfig=xtensa_esp32s3.so"))
 EMULATOR = "qemu-system-xtensa"
@@ -256,3 +262,95 @@ def why_not(folder: Path) -> str:
     except subprocess.TimeoutExpired:
         status = None
     return "" if status == 14 else f"this {EMULATOR} does not run the ESP32-S3's vector instructions on machine sim"
+
+
+# --- a whole model ------------------------------------------------------------------------------------------
+
+# Cycles of a loop of 100000 instructions, then at the end of every step, then the outputs.
+_MODEL = """\
+#include "tvmgen_default.h"
+{runtime}
+static uint32_t ends[{steps}];
+
+void emulator_trace(int index)
+{{
+    ends[index] = emulator_cycles();
+}}
+
+{buffers}
+int main(void)
+{{
+    uint32_t first = emulator_cycles();
+    emulator_loop(50000);
+    uint32_t loop = emulator_cycles() - first;
+    struct tvmgen_default_inputs inputs = {{{inputs}}};
+    struct tvmgen_default_outputs outputs = {{{outputs}}};
+    uint32_t start = emulator_cycles();
+    if (tvmgen_default_run(&inputs, &outputs) != 0) {{
+        return 1;
+    }}
+    emulator_write(&loop, sizeof(loop));
+    emulator_write(&start, sizeof(start));
+    emulator_write(ends, sizeof(ends));
+{writes}
+    return 0;
+}}
+"""
+
+_TRACE = """\
+void emulator_trace(int index);
+#define TVMGEN_DEFAULT_TRACE(index, data, size) emulator_trace(index)
+"""
+
+
+def run_model(
+    compiled: CompiledModel, sample: Dict[str, np.ndarray], component: Path, folder: Path
+) -> Tuple[Dict[str, np.ndarray], List[int]]:
+    """(outputs by ONNX name, instructions of every step, 0 for steps without code) of one inference.
+
+    component: the folder of the kernels, components/esp-dl; folder: takes the program
+    """
+    files = {"default_lib0.c": compiled.lib0, "default_lib1.c": compiled.lib1, "tvmgen_default.h": compiled.header}
+    files["trace.h"] = _TRACE
+    files["main.c"] = _main(compiled, sample)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    config = component.parent / "tvm_model" / "crt_config"
+    kernels = [path for path in (component / "src").rglob("*") if path.suffix == ".c" or path.name.endswith("s3.S")]
+    sources = [folder / name for name in files if name.endswith(".c")] + sorted(kernels)
+    includes = [folder, component / "include", component / "src", config]
+    flags = ["-Wl,--gc-sections", '-DTVMGEN_DEFAULT_TRACE_HEADER="trace.h"']
+    done = run(build(sources, includes, folder, flags), timeout=600)
+    if done.returncode != 0:
+        raise RuntimeError(f"the program ended with {done.returncode}")
+    steps = len(compiled.lowered.steps)
+    loop, last, *ends = struct.unpack_from(f"<{2 + steps}I", done.stdout)
+    counts, position, outputs = [], 8 + 4 * steps, {}
+    for end in ends:
+        counts.append(round(((end - last) % 2**32) * 100000 / loop) if end else 0)
+        last = end or last
+    for port in compiled.outputs:
+        count = int(np.prod(port.shape, dtype=np.int64))
+        outputs[port.name] = np.frombuffer(done.stdout, port.dtype, count, position).reshape(port.shape)
+        position += outputs[port.name].nbytes
+    return outputs, counts
+
+
+def _main(compiled: CompiledModel, sample: Dict[str, np.ndarray]) -> str:
+    buffers, writes = [], []
+    for port in compiled.inputs:
+        values = "\n".join(array_lines(np.asarray(sample[port.name], port.dtype)))
+        head = f"static {C_TYPES[port.dtype]} in_{port.c_name}[] __attribute__((aligned(16)))"
+        buffers.append(f"{head} = {{\n{values}\n}};\n")
+    for port in compiled.outputs:
+        count = int(np.prod(port.shape, dtype=np.int64))
+        buffers.append(f"static {C_TYPES[port.dtype]} out_{port.c_name}[{count}] __attribute__((aligned(16)));\n")
+        writes.append(f"    emulator_write(out_{port.c_name}, sizeof(out_{port.c_name}));")
+    return _MODEL.format(
+        runtime=RUNTIME,
+        steps=len(compiled.lowered.steps),
+        buffers="\n".join(buffers),
+        inputs=", ".join(f".{port.c_name} = in_{port.c_name}" for port in compiled.inputs),
+        outputs=", ".join(f".{port.c_name} = out_{port.c_name}" for port in compiled.outputs),
+        writes="\n".join(writes),
+    )
