@@ -20,20 +20,27 @@ python() {
     scripts/in-env.sh python "$@"
 }
 
-# Packages whose files are read, not imported: into a folder of their own, without what they depend on.
-packages() { # example folder
-    local lock=examples/$1/requirements.lock folder=$2 log=build/logs/packages-$1.log
+# Packages whose files are read, not imported: into build/env/EXAMPLE, without what they depend on.
+packages() { # example
+    local lock=examples/$1/requirements.lock folder=build/env/$1 log=build/logs/env-$1.log
     local stamp=$folder.installed
-    if [ -f "$stamp" ] && cmp -s "$lock" "$stamp" && [ -d "$folder" ]; then return; fi
+    mkdir -p build/env build/logs
+    exec 9>"build/env/.$1.lock"
+    if command -v flock >/dev/null; then flock 9; fi
+    if [ -f "$stamp" ] && cmp -s "$lock" "$stamp" && [ -d "$folder" ]; then
+        exec 9>&-
+        return
+    fi
     echo "== packages: $(grep -c '^[a-z].*==' "$lock") of $lock" >&2
     rm -rf "$folder" "$stamp"
-    mkdir -p "$folder" "${log%/*}"
+    mkdir -p "$folder"
     .venv/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
         --prefer-binary --target "$folder" --requirement "$lock" >"$log" 2>&1 || {
         grep -i '^ *error' "$log" | head -n 3 >&2 || true
         fail "pip could not install $lock (all it said: $log); check the network and try again"
     }
     cp "$lock" "$stamp"
+    exec 9>&-
 }
 
 frontend() { # quantized model, out
@@ -74,9 +81,9 @@ case ${1:-} in
         MODEL=$example/model.onnx SPEC=$example/image.yaml CALIB=$OUT/calib.npy APP=$example/app
         SAMPLE=$OUT/pictures/test/cat/000.png
         scripts/setup.sh >/dev/null
-        packages image_classification "$OUT/packages"
+        packages image_classification
         echo "== pictures"
-        python $example/pictures.py --packages "$OUT/packages" --out "$OUT/pictures"
+        python $example/pictures.py --packages build/env/image_classification --out "$OUT/pictures"
         python tools/tvm/frontend.py arrays --spec $SPEC --out "$CALIB" "$OUT/pictures/train"/*/00?.*
         whole_way
         echo "== evaluate"
@@ -88,9 +95,9 @@ case ${1:-} in
         MODEL=$example/model.onnx SPEC=$example/audio.yaml CALIB=$OUT/calib.npy APP=$example/app
         SAMPLE=$OUT/sounds/test/stop/000.wav
         scripts/setup.sh >/dev/null
-        packages keyword_spotting "$OUT/packages"
+        packages keyword_spotting
         echo "== words"
-        python $example/words.py --packages "$OUT/packages" --out "$OUT/sounds" --some
+        python $example/words.py --packages build/env/keyword_spotting --out "$OUT/sounds" --some
         python tools/tvm/frontend.py arrays --spec $SPEC --out "$CALIB" "$OUT/sounds/train"
         whole_way
         echo "== evaluate"
