@@ -1,3 +1,4 @@
+##@ Documents
 .PHONY: test-docs
 test-docs: ## run every command of README and docs, but those that need a board
 	@scripts/setup.sh --dev >/dev/null
