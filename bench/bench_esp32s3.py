@@ -101,8 +101,8 @@ def call_of(row: Row, random: np.random.RandomState) -> KernelCall:
 def measure(rows: List[Row]) -> List[Tuple[Row, str, int, float]]:
     """(row, kernel, MAC, instructions) of all rows."""
     pairs = []
-    for number, row in enumerate(rows):
-        random = np.random.RandomState(number)
+    for row in rows:
+        random = np.random.RandomState(ROWS.index(row))
         call = call_of(row, random)
         variant = choose_vector(call, row.low, 127)
         pairs.append(Pair(call, variant, row.low, 127, random))

@@ -156,7 +156,7 @@
 /*
  * Windows of one segment of 8 or 16 bytes, all at multiples of that, sixteen channels whole: the input stays in q3.
  *
- * a3 step, a6 weights, a8 input, a9 channels.
+ * a3 step, a6 weights, a8 input, a9 channels / 16.
  */
     .macro lanes_of_one bytes
 1:  /* a pixel */
@@ -166,8 +166,7 @@
     ee.vld.l.64.xp q3, a8, a3
     .endif
     mov a4, a6
-    mov a11, a9
-2:  /* sixteen channels */
+    loop a9, 2f /* sixteen channels */
     mov a12, a4
     load_head
     ee.vld.128.ip q0, a4, 16
@@ -183,8 +182,7 @@
     .endif
     shift_lanes q5
     ee.vst.128.ip q2, a5, 16
-    addi a11, a11, -16
-    bnez a11, 2b
+2:
     addi a15, a15, -1
     bnez a15, 1b
     movi a2, 0
@@ -261,14 +259,14 @@
     l32i a6, a2, WEIGHTS
     addi a7, a7, -4
     l32i a8, a7, 0
-    mov a9, a11
+    srli a9, a11, 4
     lanes_of_one 8
 .Lone16:
     l32i a3, a2, STEP
     l32i a6, a2, WEIGHTS
     addi a7, a7, -4
     l32i a8, a7, 0
-    mov a9, a11
+    srli a9, a11, 4
     lanes_of_one 16
     .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
 
