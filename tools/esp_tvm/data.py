@@ -6,6 +6,7 @@ name. Arrays hold N samples of the input's shape, without or with its batch axis
 
 from __future__ import annotations
 
+import mmap
 import os
 import zipfile
 from pathlib import Path
@@ -29,21 +30,33 @@ class Samples:
         self.shape = (source.shape[0], *shape)
         self.dtype = np.dtype(dtype)
         self.ndim = len(self.shape)
+        self._read = 0
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index) -> np.ndarray:
+        values = np.array(self._source[index], dtype=self.dtype)
+        self._read += values.nbytes
+        if self._read > _BLOCK_BYTES:
+            self._read = 0
+            _forget(self._source)
         if isinstance(index, (int, np.integer)):
-            return np.array(self._source[index], dtype=self.dtype).reshape(self.shape[1:])
-        block = np.array(self._source[index], dtype=self.dtype)
-        return block.reshape(block.shape[0], *self.shape[1:])
+            return values.reshape(self.shape[1:])
+        return values.reshape(values.shape[0], *self.shape[1:])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
 
     def __array__(self, dtype=None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
+
+
+def _forget(array: np.ndarray) -> None:
+    """Let go of the pages of a mapped file: what was read must not count as this program's memory."""
+    pages = getattr(array, "_mmap", None)
+    if pages is not None and hasattr(pages, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def load_samples(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Samples]:
@@ -220,3 +233,5 @@ def _check_values(array: np.ndarray, dtype: str, label: str) -> None:
         if block.min() < low or block.max() > high:
             worst = block.min() if block.min() < low else block.max()
             raise UserError(f"{label}: the value {worst} does not fit the model's {dtype}; save it as {dtype}")
+        del block
+        _forget(array)
