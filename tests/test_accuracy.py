@@ -357,7 +357,7 @@ def test_script_evaluates(tmp_path, repo):
 
 # --- the figures of `bench/accuracy.py`: none may drop by half a decibel ---
 
-FIGURES = {"resnet8": 30.9, "kws": 26.5, "digits": 31.9}
+FIGURES = {"resnet8": 31.3, "kws": 26.4, "digits": 34.2}
 
 
 @pytest.mark.slow
