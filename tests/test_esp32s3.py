@@ -3,12 +3,21 @@ emulator runs it."""
 
 from __future__ import annotations
 
+import re
 import subprocess
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from esp32s3_cases import ALL, INCLUDES, listed, program, random_pairs, run_in_emulator
-from kernel_harness import listed_sources
+from esp32s3_cases import ALL, INCLUDES, Pair, listed, program, random_pairs, run_in_emulator
+from kernel_harness import COMPONENT, listed_sources
+from test_memory_plan import residual_network
 
+from esp_tvm.compile import compile_model
+from esp_tvm.compile.esp32s3 import Conv2dLanes, Conv2dWatched, choose_vector
+from esp_tvm.compile.kernel_call import KernelCall, Tensor
+from esp_tvm.compile.metadata import describe
+from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.run import esp32s3
 from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
 
@@ -48,3 +57,84 @@ def test_same_bytes_on_this_computer(tmp_path):
 def test_same_bytes_in_the_emulator(number, emulator, tmp_path):
     pairs = random_pairs(ALL[number], 100, seed=2)
     assert listed(pairs, run_in_emulator(pairs, tmp_path)) is None
+
+
+def convolution(channels: int, value: int) -> KernelCall:
+    """3x3 over 4x4, 16 outputs, all weights the same."""
+    attributes = {
+        "weights": np.full((16, 3, 3, channels), value, np.int8),
+        "bias": np.zeros(16, np.int32),
+        "shift": np.full(16, 12),
+        "clamp": (-128, 127),
+        "strides": (1, 1),
+        "padding": (1, 1, 1, 1),
+        "dilation": (1, 1),
+        "groups": 1,
+    }
+    x, y = Tensor("x", (1, 4, 4, channels), "int8"), Tensor("y", (1, 4, 4, 16), "int8")
+    return KernelCall("", "conv2d", [x], y, attributes)
+
+
+@pytest.mark.parametrize(
+    "channels, value, low, high, kind",
+    [
+        # 3 * 3 * 32 * 14 * 128 = 516096 < 2^19: all fits.
+        (32, 14, -128, 127, "Conv2dLanes"),
+        (32, 15, -128, 127, "Conv2dWatched"),
+        # A relu's output is never negative, but what is never negative can be as large.
+        (32, 15, 0, 40, "Conv2dLanes"),
+        # A tap of 48 channels alone reaches 48 * 127 * 128: more than lanes hold.
+        (48, 127, -128, 127, "Conv2dWide"),
+    ],
+)
+def test_lanes_are_taken_only_where_no_sum_can_leave_them(channels, value, low, high, kind):
+    assert type(choose_vector(convolution(channels, value), low, high)).__name__ == kind
+
+
+def test_left_shifts_and_wide_tensors_are_left_to_c():
+    call = convolution(32, 1)
+    call.attributes["shift"] = np.full(16, -1)
+    assert choose_vector(call, -128, 127) is None
+    call = convolution(32, 1)
+    call = replace(call, inputs=[replace(call.inputs[0], dtype="int16")])
+    assert choose_vector(call, -128, 127) is None
+
+
+def test_sums_that_leave_their_lanes_are_computed_again(emulator, tmp_path):
+    """Sums of watched lanes that saturate would give other bytes; here they go far up, and come down again."""
+    call = convolution(32, 0)
+    weights = call.attributes["weights"]
+    # 6 * 32 * 22 * 127 = 536448 > 2^19, then less 3 * 32 * 64 * 127.
+    weights[:, :2], weights[:, 2] = 22, -64
+    variant = next(v for v in ALL if isinstance(v, Conv2dWatched) and v.fits_range(call, 0, 127))
+    pair = Pair(call, variant, 0, 127, np.random.RandomState(0))
+    pair.inputs[0][:] = 127
+    assert not Conv2dLanes().fits_range(call, 0, 127)
+    assert listed([pair], run_in_emulator([pair], tmp_path)) is None
+
+
+def test_export_takes_them_and_the_switch_leaves_them_out():
+    model = residual_network()
+    for chip, expected in (("esp32s3", True), ("esp32c3", False)):
+        compiled = compile_model(model, chip=chip)
+        assert ("_esp32s3(" in compiled.lib1) == expected
+        assert describe(compiled)["kernels_for"] == ("esp32s3" if expected else None)
+        assert all(block.offset % 16 == 0 for block in compiled.plan.blocks)
+
+
+def test_a_model_in_the_emulator(emulator, tmp_path):
+    model = residual_network()
+    compiled = compile_model(model, chip="esp32s3")
+    random = np.random.RandomState(0)
+    sample = {port.name: random.randn(*port.shape).astype(port.dtype) for port in compiled.inputs}
+    expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
+    outputs, counts = esp32s3.run_model(compiled, sample, COMPONENT, tmp_path)
+    assert sum(counts) > 0
+    for name, array in expected.items():
+        assert outputs[name].tobytes() == np.ascontiguousarray(array).tobytes()
+
+
+def test_build_takes_every_assembly_file():
+    text = (COMPONENT / "CMakeLists.txt").read_text(encoding="utf-8")
+    listed_names = re.search(r"set\(esp32s3_sources\n(.*?)\)", text, re.S).group(1).split()
+    assert [COMPONENT / name for name in listed_names] == sorted((COMPONENT / "src").rglob("*.S"))
