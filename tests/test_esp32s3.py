@@ -49,7 +49,7 @@ def run_on_host(pairs, folder) -> bytes:
 
 
 def test_same_bytes_on_this_computer(tmp_path):
-    pairs = [pair for variant in ALL for pair in random_pairs(variant, 20, seed=1)]
+    pairs = [pair for variant in ALL for pair in random_pairs(variant, 10, seed=1)]
     assert listed(pairs, run_on_host(pairs, tmp_path)) is None
 
 
