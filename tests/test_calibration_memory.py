@@ -33,9 +33,7 @@ def peak(repo, folder, count):
     del samples
     script = [str(repo / "tools/tvm/esp_quantize_onnx.py"), "--input_model", str(folder / "m.onnx")]
     script += ["--output_model", str(folder / "q.onnx"), "--calibrate_dataset", str(folder / "c.npy")]
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN, *script], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", _RUN, *script], capture_output=True, text=True)
     (folder / "c.npy").unlink()
     assert done.returncode == 0, done.stderr
     return int(done.stdout.rsplit("peak", 1)[1])

@@ -399,7 +399,11 @@ def _port_macros(kind: str, port: ModelPort) -> str:
         f"#define {prefix}_SIZE {elements * np.dtype(port.dtype).itemsize}",
     ]
     if port.exponent is not None:
-        what = "its values are worth" if port.dtype.startswith("int") else f"inside, as {port.inside}, its values are worth"
+        what = (
+            "its values are worth"
+            if port.dtype.startswith("int")
+            else f"inside, as {port.inside}, its values are worth"
+        )
         lines.append(f"/* {what} 2^{port.exponent} each */")
         lines.append(f"#define {prefix}_EXPONENT ({port.exponent})")
     return "\n".join(lines) + "\n"
