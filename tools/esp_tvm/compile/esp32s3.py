@@ -30,6 +30,8 @@ _MAX_SHIFTS = 7
 # All shifts of 19 and more give the same of 20 bits.
 _MAX_SHIFT = 19
 _VECTORS = (6, 4, 2)
+# Weights are loaded two vectors ahead: nothing may be read that lies behind all constants.
+_READ_AHEAD = np.zeros(2 * LANES, np.int8)
 
 
 def aligned(count: int) -> int:
@@ -105,7 +107,7 @@ def pack_lanes(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_orde
         parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
         if len(stops) > 1:
             parts += [-stop.astype(np.int8) for stop in stops]
-    return np.concatenate(parts)
+    return np.concatenate([*parts, _READ_AHEAD])
 
 
 def vectors_of(length: int) -> int:
@@ -124,7 +126,7 @@ def pack_wide(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.nd
     start = np.asarray(bias, np.int64) + SUM_START
     # The weights start at a multiple of 16.
     start = np.concatenate([start, np.zeros(outputs % 2, np.int64)])
-    return np.concatenate([start.view(np.int8), stream.reshape(-1), shift.astype(np.int8)])
+    return np.concatenate([start.view(np.int8), stream.reshape(-1), shift.astype(np.int8), _READ_AHEAD])
 
 
 # --- borders: scratch memory as in src/common/borders_esp32s3.h --------------------------------------------------

@@ -9,7 +9,8 @@
  * For all of them:
  * - `weights`, inputs, outputs and scratch memory start at multiples of 16 bytes: vector loads and stores ignore the
  * low bits of an address. The exporter places them so.
- * - Up to 63 bytes behind an input or the weights may be read; what they hold does not matter.
+ * - Up to 63 bytes behind an input may be read; what they hold does not matter. Weights end with 32 bytes that are
+ *   read in vain.
  * - They use the vector registers: not in interrupt handlers, and a task that has called one stays on its core
  *   (docs/esp32-s3.md).
  */
