@@ -10,7 +10,7 @@ import onnx
 from .. import tvm_import  # noqa: F401  before every other import of TVM
 from ..errors import UserError
 from ..tvm_errors import tvm_reason
-from .aot import Lowered, lower
+from .aot import Lowered, Value, lower
 from .choose import choose
 from .compiled import CompiledModel, ModelPort
 from .emit_c import Program
@@ -71,16 +71,19 @@ def _calls_in_order(lowered: Lowered, partitioned: Partitioned) -> List:
 def _model_port(port: Port, kind: str, index: int, lowered: Lowered, partitioned: Partitioned) -> ModelPort:
     """With the exponent of the quantize that reads the input, or of the dequantize that writes the output."""
     inside = None
+    same = {Value(kind, index)}  # the port, and for an input what is only moved of it
     for step in lowered.steps:
         call = partitioned.calls.get(step.symbol)
         if call is None:
             continue
-        for value in step.arguments:
-            if kind == "input" and (value.kind, value.index) == (kind, index):
-                inside = call.inputs[0] if call.kind != "quantize" else call.output
-        for value in step.results:
-            if kind == "output" and (value.kind, value.index) == (kind, index):
-                inside = call.output if call.kind != "dequantize" else call.inputs[0]
+        if kind == "input" and inside is None and same.intersection(step.arguments):
+            read = call.inputs[0] if call.kind != "quantize" else call.output
+            if read.exponent is None:
+                same.update(step.results)
+            else:
+                inside = read
+        if kind == "output" and same.intersection(step.results):
+            inside = call.output if call.kind != "dequantize" else call.inputs[0]
     exponent, dtype = (inside.exponent, inside.dtype) if inside is not None else (None, "int8")
     return ModelPort(port.name, port.c_name, port.shape, port.dtype, exponent, dtype)
 
