@@ -124,14 +124,14 @@ def test_file_is_standard_onnx(tmp_path):
 
 @pytest.mark.slow
 def test_auto_takes_as_few_as_it_needs():
-    eight = quantize_model(REAL, SAMPLES, Passes(fit=False))
-    little = quantize_model(REAL, SAMPLES, Passes(fit=False, int16="auto", int16_gain=0.5))
-    much = quantize_model(REAL, SAMPLES, Passes(fit=False, int16="auto", int16_gain=40))
+    eight = quantize_model(REAL, SAMPLES, Passes(fit=False, int16_outputs=False))
+    little = quantize_model(REAL, SAMPLES, Passes(fit=False, int16_outputs=False, int16="auto", int16_gain=0.5))
+    much = quantize_model(REAL, SAMPLES, Passes(fit=False, int16_outputs=False, int16="auto", int16_gain=40))
     counts = [len(one.network.wide) for one in (eight, little, much)]
     assert 0 == counts[0] < counts[1] < counts[2]
     gains = [judge(REAL, one.model, SAMPLES).decibels for one in (eight, little, much)]
     assert gains[0] + 0.4 < gains[1] < gains[2]
-    again = quantize_model(REAL, SAMPLES, Passes(fit=False, int16="auto", int16_gain=0.5))
+    again = quantize_model(REAL, SAMPLES, Passes(fit=False, int16_outputs=False, int16="auto", int16_gain=0.5))
     assert again.model.SerializeToString(deterministic=True) == little.model.SerializeToString(deterministic=True)
 
 

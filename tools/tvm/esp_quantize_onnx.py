@@ -14,6 +14,7 @@ PASSES = {
     "equalize": "even out the ranges of a tensor's channels",
     "centre": "store what is never negative minus a constant, where that helps",
     "correct_bias": "let biases take what rounding does to the mean",
+    "int16_outputs": "with --method auto, outputs of a last Gemm or small Conv in int16, before a softmax too",
     "fit": "round weights so that their errors make up for each other",
 }
 
