@@ -9,7 +9,6 @@ from onnx import TensorProto, helper
 from small_models import HOSTILE_NAMES, model_of, random, small_cnn
 
 from esp_tvm import preprocess
-from esp_tvm.errors import UserError
 from esp_tvm.model import inputs_of, load_model, opset_of, outputs_of
 from esp_tvm.preprocess import preprocess_model, preprocess_onnx
 
@@ -127,15 +126,16 @@ def test_a_tool_that_errs_is_not_believed(monkeypatch):
     assert result.error <= preprocess.TOLERANCE
 
 
-def test_quantized_models_are_refused(tmp_path):
+def test_quantized_models_are_passed_on(tmp_path):
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "s"], ["y"]),
     ]
     model = model_of(nodes, {"x": [4]}, {"y": [4]}, {"s": np.float32(0.5)})
-    with pytest.raises(UserError, match="quantized already"):
-        preprocess_onnx(save(model, tmp_path / "q.onnx"), tmp_path / "out.onnx")
-    assert not (tmp_path / "out.onnx").exists()
+    result = preprocess_onnx(save(model, tmp_path / "q.onnx"), tmp_path / "out.onnx")
+    assert "quantized already" in result.skipped[0]
+    written = onnx.load(str(tmp_path / "out.onnx"))
+    assert list(written.graph.node) == list(result.model.graph.node) and len(written.graph.node) == 2
 
 
 def test_same_bytes_each_time(tmp_path):

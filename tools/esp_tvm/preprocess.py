@@ -19,7 +19,6 @@ from typing import Dict, List
 import numpy as np
 import onnx
 
-from .errors import UserError
 from .model import (
     describe,
     fix_shapes,
@@ -72,10 +71,15 @@ class Preprocessed:
 
 
 def preprocess_onnx(input_path: str | os.PathLike, output_path: str | os.PathLike) -> Preprocessed:
-    """Preprocess the float model in `input_path` and write the result to `output_path`, whole or not at all."""
+    """Preprocess the float model in `input_path` and write the result to `output_path`, whole or not at all.
+
+    A model that another tool quantized is passed on: folding would change what its scales were made for.
+    """
     original = load_model(input_path)
-    _refuse_quantized(original, input_path)
-    result = preprocess_model(original, input_path)
+    if _is_quantized(original):
+        result = Preprocessed(original, 0.0, ["it is quantized already and passed on as it is"])
+    else:
+        result = preprocess_model(original, input_path)
     save_model(result.model, output_path)
     return result
 
@@ -103,10 +107,11 @@ def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model
     return Preprocessed(model, error, skipped)
 
 
-def _refuse_quantized(model: onnx.ModelProto, path: str | os.PathLike) -> None:
-    for node in model.graph.node:
-        if node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") or node.op_type.startswith("QLinear"):
-            raise UserError(f"{path}: is quantized already; preprocessing takes the float model (or skip this step)")
+def _is_quantized(model: onnx.ModelProto) -> bool:
+    kinds = {node.op_type for node in model.graph.node}
+    return bool(kinds & {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}) or any(
+        kind.startswith("QLinear") for kind in kinds
+    )
 
 
 class _Check:
