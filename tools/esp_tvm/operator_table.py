@@ -130,7 +130,7 @@ def markdown() -> str:
         "",
         "Written by `python -m esp_tvm.operator_table` (tests check that it is up to date).",
         "",
-        f"The table holds for every chip ({chips}) and for the host: kernels in plain C, some of them",
+        f"The table holds for every target ({chips}): kernels in plain C, some of them",
         "for the vector unit on the ESP32-S3 ([esp32-s3.md](esp32-s3.md)), with the same bytes everywhere; the rules they",
         "follow to the last bit are in [arithmetic.md](arithmetic.md). Models below opset 13 are converted to 13 when they",
         "are read, those above 17 to 17.",
