@@ -332,7 +332,7 @@ class Simulator:
             used = {name for node in nodes for name in node.input}
             run = self._session(nodes, {"x": 1}, [t for t in graph.initializer if t.name in used])
             x = (np.arange(-128, 128) * 2.0**e_x).astype(np.float32)
-            y = np.nan_to_num(run_session(run, ["y"], {"x": x})[0].reshape(-1).astype(np.float64))
+            y = np.nan_to_num(run_session(run, ["y"], {"x": x})[0].reshape(-1)).astype(np.float64)
             self._sessions[key] = np.clip(np.floor(y * 2.0**-e_y + 0.5), -128, 127).astype(np.float32)
         return self._sessions[key]
 
