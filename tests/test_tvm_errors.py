@@ -26,6 +26,7 @@ TEXTS = [
     (STACK + CHECK, "a check inside TVM failed: (it != end) is false"),
     ("[03:55:47] ../src/z.cc:1: not a number: 3", "not a number: 3"),
     ("x\nDiagnosticError: one or more error diagnostics were emitted, please check", "do not go together"),
+    ("In f(0: double): converting argument 1: [06:24:20] /home/x/y.h:7: no bool", "converting argument 1: no bool"),
     ("", "RuntimeError"),
     ("ratio a:b: 3", "ratio a:b: 3"),
 ]

@@ -8,6 +8,7 @@ from .naming import one_line
 
 # "[03:55:47] /path/of/the/builder/src/relay/x.cc:123: ", and kinds of error before the text proper
 _ORIGIN = re.compile(r"^(\[\d\d:\d\d:\d\d\] )?\S+\.(cc|cpp|h|hpp|py):\d+: ")
+_ORIGIN_INSIDE = re.compile(r":? \[\d\d:\d\d:\d\d\] \S+\.(cc|cpp|h|hpp):\d+: ")
 _KIND = re.compile(r"^[\w.]*(Error|Exception): ")
 # TVM's checks: the condition in C++, the values of its sides, then often what it means
 _CHECK = re.compile(r"^Check failed: (?P<condition>.*?(?: is false|\([^()]* vs\. [^()]*\))) ?: ?(?P<meaning>.*)")
@@ -33,6 +34,7 @@ def _plain(line: str) -> str:
     while line != before:
         before = line
         line = _KIND.sub("", _ORIGIN.sub("", line))
+    line = _ORIGIN_INSIDE.sub(": ", line)
     check = _CHECK.match(line)
     if check is None:
         return line
