@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from esp_tvm.convert.lower import lower
+
 
 @dataclass(frozen=True)
 class OnnxCase:
@@ -69,6 +71,7 @@ class OnnxCase:
         graph = helper.make_graph(nodes, "case", inputs, empty, initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
         model.ir_version = 8
+        lower(model, self.id)
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
     def samples(self, count: int = 3) -> Dict[str, np.ndarray]:
@@ -149,6 +152,11 @@ def _unary() -> List[OnnxCase]:
     cases = [OnnxCase(op, "", {0: (2, 60)}, kernel="lookup", opset=14) for op in _LOOKUPS.split()]
     cases += [OnnxCase(op, "", {0: (2, 60)}, kernel="lookup", low=0.5) for op in ("Log", "Sqrt", "Reciprocal")]
     cases += [
+        OnnxCase("Gelu", "", {0: (2, 60)}, kernel="lookup", opset=20),
+        OnnxCase("Gelu", "tanh", {0: (2, 60)}, {}, {"approximate": "tanh"}, kernel="lookup", opset=20),
+        OnnxCase("Mish", "", {0: (2, 60)}, kernel="lookup", opset=18),
+        OnnxCase("Swish", "", {0: (2, 60)}, kernel="lookup", opset=24),
+        OnnxCase("Swish", "alpha", {0: (2, 60)}, {}, {"alpha": 0.5}, kernel="lookup", opset=24),
         OnnxCase("Gemm", "", {0: (2, 8)}, {1: _f(8, 5) / 4, 2: _f(5)}, kernel="dense"),
         OnnxCase("Gemm", "transB", {0: (2, 8)}, {1: _f(5, 8) / 4}, {"transB": 1}, kernel="dense"),
         OnnxCase("Relu", "", {0: X}, kernel="requantize"),
@@ -226,6 +234,9 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Squeeze", "", {0: X}, {1: _i(0)}, kernel="requantize", behind_relu=True),
         OnnxCase("Unsqueeze", "", {0: X}, {1: _i(1)}, kernel="requantize", behind_relu=True),
         OnnxCase("Identity", "", {0: X}, kernel="requantize", behind_relu=True),
+        OnnxCase(
+            "Cast", "float to float", {0: X}, {}, {"to": TensorProto.FLOAT}, kernel="requantize", behind_relu=True
+        ),
         OnnxCase("Transpose", "", {0: X}, {}, {"perm": [0, 3, 1, 2]}, kernel="requantize", behind_relu=True),
         OnnxCase("Transpose", "all axes", {0: X}, kernel="requantize", behind_relu=True),
         OnnxCase("Gather", "channels", {0: X}, {1: _i(2, -1, 0)}, {"axis": 1}, kernel="gather"),

@@ -130,6 +130,29 @@ def test_new_activations_become_old_operators(tmp_path, kind, attributes, opset,
     np.testing.assert_allclose(result(model, tmp_path, x=x)[0], function(x.astype(np.float64)), atol=2e-6)
 
 
+@pytest.mark.parametrize("opset", [20, 21])
+def test_group_normalization(tmp_path, opset):
+    """The factors are one per group before opset 21 and one per channel since."""
+    x, count = random(2, 6, 4, 5), 3 if opset == 20 else 6
+    scale, bias = random(count), random(count, seed=1)
+    group = node("GroupNormalization", ["x", "s", "b"], num_groups=3, epsilon=0.1)
+    model = newer([group], {"x": x.shape}, {"y": x.shape}, {"s": scale, "b": bias}, opset=opset)
+    groups = x.astype(np.float64).reshape(2, 3, -1)
+    wanted = (groups - groups.mean(-1, keepdims=True)) / np.sqrt(groups.var(-1, keepdims=True) + 0.1)
+    scale, bias = (np.repeat(a, 6 // count).reshape(6, 1, 1) for a in (scale, bias))
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0], wanted.reshape(x.shape) * scale + bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_rms_normalization(tmp_path, axis):
+    x = random(2, 3, 5)
+    scale, axes = (random(5), (2,)) if axis == -1 else (random(3, 5), (1, 2))
+    rms = node("RMSNormalization", ["x", "s"], axis=axis, epsilon=0.1)
+    model = newer([rms], {"x": x.shape}, {"y": x.shape}, {"s": scale}, opset=23)
+    wanted = x / np.sqrt((x.astype(np.float64) ** 2).mean(axes, keepdims=True) + 0.1) * scale
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0], wanted, atol=1e-5)
+
+
 def test_new_attributes_at_their_old_meaning_are_dropped(tmp_path):
     x = random(1, 1, 4, 4)
     pool = node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[1, 1])
@@ -142,7 +165,8 @@ def test_new_attributes_at_their_old_meaning_are_dropped(tmp_path):
 @pytest.mark.parametrize(
     "refused, shape",
     [
-        (node("GroupNormalization", ["x", "s", "s"], num_groups=2), [1, 4, 4, 4]),
+        (node("GroupNormalization", ["x", "computed", "s"], num_groups=2), [1, 4, 4, 4]),
+        (node("RMSNormalization", ["x", "s"], stash_type=11), [1, 4, 4, 4]),
         (node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[2, 2]), [1, 4, 2, 2]),
         (node("Resize", ["x", "", "r"], antialias=1, mode="linear"), [1, 4, 8, 8]),
         (node("Pad", ["x", "p"], mode="wrap"), [1, 4, 4, 4]),

@@ -12,17 +12,22 @@ from typing import List, Sequence, Tuple
 
 import onnx.defs
 
+from .convert.lower import NEWEST_OPSET
 from .model import MAX_OPSET
 from .project.chips import CHIPS
 
 
 @dataclass(frozen=True)
 class Row:
-    """An ONNX operator: the kernels that compute it (keys of `compile.operators.OPERATORS`) and what they ask for."""
+    """An ONNX operator: the kernels that compute it (keys of `compile.operators.OPERATORS`) and what they ask for.
+
+    since: the opset that brought it, where that is one which is lowered (convert/lower.py)
+    """
 
     operator: str
     kernels: Tuple[str, ...]
     limits: str = ""
+    since: int = 0
 
 
 _TABLE = "any function of one tensor, value by value, is one table; also x * sigmoid(x), gelu, ... spelled out"
@@ -81,6 +86,7 @@ ROWS: List[Row] = sorted(
         *_rows(
             "Pad", ["pad"], "constant, edge and reflect; at most 6 axes; zeros before a convolution are its padding"
         ),
+        *_rows("Cast", ["requantize", "reshape"], "of float to float: no code; of other types: in float"),
         *_rows("Flatten Identity Reshape Squeeze Unsqueeze", ["reshape"], "no code where the memory can be shared"),
         *_rows("Transpose", ["transpose"], "at most 6 axes; pairs around a layout change vanish"),
         *_rows("Gather", ["gather"], "indices constant"),
@@ -96,13 +102,21 @@ ROWS: List[Row] = sorted(
             ["resize_nearest", "resize_linear"],
             "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic: in float",
         ),
+        Row("Gelu", ("lookup",), _TABLE, since=20),
+        Row("Mish", ("lookup",), _TABLE, since=18),
+        Row("Swish", ("lookup",), _TABLE, since=24),
+        Row("RMSNormalization", ("normalize",), _CONSTANT, since=23),
+        Row("GroupNormalization", ("normalize", "channelwise", "reshape"), _CONSTANT, since=18),
     ],
     key=lambda row: row.operator,
 )
 
 
-def opsets(operator: str) -> str:
+def opsets(row: Row) -> str:
     """The opsets in which a model may have the operator."""
+    if row.since:
+        return f"{row.since}-{NEWEST_OPSET}"
+    operator = row.operator
     versions = [
         s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == operator and not s.domain
     ]
@@ -142,7 +156,7 @@ def markdown() -> str:
         "| --- | --- | --- | --- |",
     ]
     for row in ROWS:
-        lines.append(f"| {row.operator} | {opsets(row.operator)} | {', '.join(row.kernels)} | {row.limits} |")
+        lines.append(f"| {row.operator} | {opsets(row)} | {', '.join(row.kernels)} | {row.limits} |")
     lines += [
         "",
         "## Without a kernel",

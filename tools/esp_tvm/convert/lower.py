@@ -84,8 +84,10 @@ class _Lowering:
         rules: Dict[str, Callable[[onnx.NodeProto], List[onnx.NodeProto]]] = {
             "AveragePool": self.average_pool,
             "Gelu": self.gelu,
+            "GroupNormalization": self.group_normalization,
             "Mish": self.mish,
             "Pad": self.pad,
+            "RMSNormalization": self.rms_normalization,
             "Split": self.split,
             "Swish": self.swish,
             **{f"Reduce{kind}": self.reduce for kind in _REDUCTIONS},
@@ -137,6 +139,11 @@ class _Lowering:
         if name not in self.constants:
             self.refuse(node, "with an input that is computed in the model")
         return numpy_helper.to_array(self.constants[name])
+
+    def rank_of(self, node: onnx.NodeProto, name: str) -> int:
+        if name not in self.ranks:
+            self.refuse(node, "of a tensor whose shape is not declared")
+        return self.ranks[name]
 
     def new_name(self, base: str) -> str:
         name, count = base, 0
@@ -229,6 +236,42 @@ class _Lowering:
         scaled = x if alpha in (None, 1.0) else chain.add("Mul", x, chain.constant(alpha))
         return chain.end("Mul", node.output[0], x, chain.add("Sigmoid", scaled))
 
+    def rms_normalization(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+        """x / sqrt(mean(x^2) + epsilon) scale, over all axes from `axis` on."""
+        if (_attribute(node, "stash_type") or 1) != TensorProto.FLOAT:
+            self.refuse(node, "with a stash_type other than float32")
+        x, scale = node.input[:2]
+        axis = _attribute(node, "axis")
+        axes = [-1]
+        if axis not in (None, -1):
+            rank = self.rank_of(node, x)
+            axes = list(range(axis % rank, rank))
+        epsilon = _attribute(node, "epsilon")
+        chain = _Chain(self, node)
+        mean = chain.add("ReduceMean", chain.add("Mul", x, x), axes=axes)
+        root = chain.add("Sqrt", chain.add("Add", mean, chain.constant(1e-5 if epsilon is None else epsilon)))
+        return chain.end("Mul", node.output[0], chain.add("Div", x, root), scale)
+
+    def group_normalization(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+        """Instance normalization of the groups as channels; scale and bias per group (opset 18) or channel (21)."""
+        if (_attribute(node, "stash_type") or 1) != TensorProto.FLOAT:
+            self.refuse(node, "with a stash_type other than float32")
+        rank, groups = self.rank_of(node, node.input[0]), _attribute(node, "num_groups")
+        scale, bias = self.constant(node, 1), self.constant(node, 2)
+        epsilon = _attribute(node, "epsilon")
+        chain = _Chain(self, node)
+        ones, zeros = chain.array(np.ones(groups, np.float32)), chain.array(np.zeros(groups, np.float32))
+        per_group = self.opset < 21
+        inner = [chain.array(scale), chain.array(bias)] if per_group else [ones, zeros]
+        grouped = chain.add("Reshape", node.input[0], chain.array(np.array([0, groups, -1], np.int64)))
+        normal = chain.add("InstanceNormalization", grouped, *inner, epsilon=1e-5 if epsilon is None else epsilon)
+        shape = chain.add("Shape", node.input[0])
+        if per_group:
+            return chain.end("Reshape", node.output[0], normal, shape)
+        along = [-1] + [1] * (rank - 2)
+        scaled = chain.add("Mul", chain.add("Reshape", normal, shape), chain.array(scale.reshape(along)))
+        return chain.end("Add", node.output[0], scaled, chain.array(bias.reshape(along)))
+
 
 class _Chain:
     """Nodes that take the place of one."""
@@ -237,11 +280,15 @@ class _Chain:
         self.lowering, self.node, self.nodes = lowering, node, []
 
     def constant(self, value: float) -> str:
-        return self.lowering.add_constant(f"{self.node.output[0]}_c", np.array(value, np.float32))
+        return self.array(np.array(value, np.float32))
 
-    def add(self, kind: str, *inputs: str) -> str:
+    def array(self, values: np.ndarray) -> str:
+        return self.lowering.add_constant(f"{self.node.output[0]}_c", values)
+
+    def add(self, kind: str, *inputs: str, **attributes) -> str:
         output = self.lowering.new_name(f"{self.node.output[0]}_{kind.lower()}")
-        self.nodes.append(helper.make_node(kind, inputs, [output], f"{self.node.name}/{kind}{len(self.nodes)}"))
+        name = f"{self.node.name}/{kind}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], name, **attributes))
         return output
 
     def end(self, kind: str, output: str, *inputs: str) -> List[onnx.NodeProto]:
