@@ -234,9 +234,7 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Squeeze", "", {0: X}, {1: _i(0)}, kernel="requantize", behind_relu=True),
         OnnxCase("Unsqueeze", "", {0: X}, {1: _i(1)}, kernel="requantize", behind_relu=True),
         OnnxCase("Identity", "", {0: X}, kernel="requantize", behind_relu=True),
-        OnnxCase(
-            "Cast", "float to float", {0: X}, {}, {"to": TensorProto.FLOAT}, kernel="requantize", behind_relu=True
-        ),
+        OnnxCase("Cast", "float to float", {0: X}, {}, {"to": 1}, kernel="requantize", behind_relu=True),
         OnnxCase("Transpose", "", {0: X}, {}, {"perm": [0, 3, 1, 2]}, kernel="requantize", behind_relu=True),
         OnnxCase("Transpose", "all axes", {0: X}, kernel="requantize", behind_relu=True),
         OnnxCase("Gather", "channels", {0: X}, {1: _i(2, -1, 0)}, {"axis": 1}, kernel="gather"),

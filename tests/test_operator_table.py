@@ -34,7 +34,7 @@ GRU
 
 @pytest.mark.parametrize("operator", sorted({*_EXPECTED.split(), *_IN_INTEGERS.split()}))
 def test_every_operator_that_is_expected_has_a_case(operator):
-    """The cases themselves are run by test_operators.py; what is expected in integers has one that asks for a kernel."""
+    """test_operators.py runs the cases; what is expected in integers has one that asks for a kernel."""
     cases = [case for case in ONNX_CASES if case.operator == operator]
     assert cases
     if operator in _IN_INTEGERS.split():
