@@ -100,7 +100,8 @@ def attention() -> onnx.ModelProto:
     steps, width, heads = 8, 16, 2
 
     def dense(x, outputs, inputs):
-        return b.node("Add", [b.node("MatMul", [x, b.weights(inputs, outputs, inputs=inputs)]), b.small(outputs)])
+        # The bias first, as PyTorch writes it.
+        return b.node("Add", [b.small(outputs), b.node("MatMul", [x, b.weights(inputs, outputs, inputs=inputs)])])
 
     def split(x, perm):
         x = b.node("Reshape", [x, b.constant(np.int64([1, steps, heads, width // heads]))])

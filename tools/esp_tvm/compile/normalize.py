@@ -13,6 +13,13 @@ from tvm import relay
 from .layout import is_call
 
 
+def is_constant(expr: relay.Expr) -> bool:
+    """A constant, or one behind a dequantize."""
+    if is_call(expr, "qnn.dequantize"):
+        expr = expr.args[0]
+    return isinstance(expr, relay.Constant)
+
+
 def _shape(expr: relay.Expr) -> List[int]:
     return [int(dim) for dim in expr.checked_type.shape]
 
@@ -47,6 +54,15 @@ class Normalize(relay.ExprMutator):
 
     def _copy(self, call, args):
         return args[0]
+
+    # --- constants second, as the patterns of a bias or a factor expect them ---
+
+    def _add(self, call, args):
+        if is_constant(call.args[0]) and not is_constant(call.args[1]):
+            return relay.Call(call.op, [args[1], args[0]], call.attrs, call.type_args, call.span)
+        return None
+
+    _multiply = _add
 
     # --- one spatial axis as two ---
 
@@ -155,8 +171,9 @@ class Normalize(relay.ExprMutator):
 
 
 _NAMES = (
-    "copy reshape nn.max_pool1d nn.avg_pool1d image.resize1d nn.adaptive_max_pool1d nn.adaptive_max_pool3d "
-    "nn.adaptive_avg_pool1d nn.adaptive_avg_pool3d nn.upsampling nn.depth_to_space nn.space_to_depth"
+    "add multiply copy reshape nn.max_pool1d nn.avg_pool1d image.resize1d nn.adaptive_max_pool1d "
+    "nn.adaptive_max_pool3d nn.adaptive_avg_pool1d nn.adaptive_avg_pool3d nn.upsampling nn.depth_to_space "
+    "nn.space_to_depth"
 ).split()
 
 

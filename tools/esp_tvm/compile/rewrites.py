@@ -12,6 +12,7 @@ import tvm
 from tvm import relay
 
 from .layout import has_one_scale, is_call, permutation, rewrite_main
+from .normalize import is_constant
 
 _RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
 _QUANTIZATION = ("qnn.quantize", "qnn.dequantize")
@@ -49,13 +50,6 @@ def _call(like: relay.Call, args: Sequence[relay.Expr]) -> relay.Call:
 
 def _from(call: relay.Call, span) -> relay.Call:
     return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
-
-
-def _is_constant(expr: relay.Expr) -> bool:
-    """A constant, or one behind a dequantize."""
-    if is_call(expr, "qnn.dequantize"):
-        expr = expr.args[0]
-    return isinstance(expr, relay.Constant)
 
 
 def _constant_shape(expr: relay.Expr) -> Tuple[int, ...]:
@@ -160,7 +154,7 @@ class _SinkSqueezes(relay.ExprMutator):
         """An operand with the axis put back."""
         if new in self._held:
             return self._held[new][0] if self._held[new][1] == axis else None
-        if _is_constant(old):
+        if is_constant(old):
             # Axes are counted from the end: constants may have fewer.
             shape = _constant_shape(old)
             position = axis - (rank - len(shape))
@@ -273,7 +267,7 @@ class _SinkReshapes(relay.ExprMutator):
         return plain
 
     def _behind(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
-        moving = [i for i, arg in enumerate(call.args) if not _is_constant(arg)]
+        moving = [i for i, arg in enumerate(call.args) if not is_constant(arg)]
         if len(moving) != 1 or args[moving[0]] not in self._held:
             return None
         inner, shape = self._held[args[moving[0]]]
@@ -303,7 +297,7 @@ class _TransposeIntoDense(relay.ExprMutator):
         if is_call(call, "nn.dense"):
             found = _flattened_transpose(call.args[0], args[0])
             weights = call.args[1]
-            if found is not None and is_call(weights, "qnn.dequantize") and _is_constant(weights):
+            if found is not None and is_call(weights, "qnn.dequantize") and is_constant(weights):
                 return _call(call, [found[0], _with_columns(weights, found[1], found[2])])
         return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
 

@@ -9,6 +9,7 @@ import numpy as np
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_constant, is_op
 
+from ..layout import is_call
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
 from .moves import steps_of
@@ -267,7 +268,7 @@ class PRelu(Operator):
 
     def parse(self, root):
         output = base.read_quantize(root)
-        relu, scaled = root.args[0].args
+        relu, scaled = sorted(root.args[0].args, key=lambda side: not is_call(side, "nn.relu"))
         minimum = scaled.args[0]
         if not relu.args[0].args[0].same_as(minimum.args[0].args[0]) or minimum.args[1].data.numpy().any():
             raise Refusal("it is not a PRelu")
