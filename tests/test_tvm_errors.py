@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -10,7 +12,7 @@ pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.tvm_errors import tvm_reason  # noqa: E402
+from esp_tvm.tvm_errors import tvm_reason, without_tvm_log  # noqa: E402
 
 CHECK = "InternalError: Check failed: (it != end) is false: "
 STACK = 'Traceback (most recent call last):\n  3: tvm::Foo::Bar(int)\n  File "/home/x/tvm/src/ir/y.cc", line 7\n'
@@ -36,6 +38,19 @@ TEXTS = [
 def test_reason(text, wanted):
     found = tvm_reason(RuntimeError(text))
     assert found.endswith(wanted) and "/" not in found and "\n" not in found
+
+
+def test_what_the_library_logs_stays_away(capfd):
+    with without_tvm_log():
+        os.write(
+            2, b"[03:55:47] /home/x/tvm/src/te/schedule/bound.cc:119: not in the graph\nlast words\n"
+        )
+    assert capfd.readouterr().err == "last words\n"
+    with pytest.raises(ValueError), without_tvm_log():
+        os.write(2, b"a picture of a program\n")
+        raise ValueError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
 
 
 def test_message_of_a_real_failure():

@@ -28,7 +28,7 @@ from .data import load_sample
 from .errors import UserError
 from .files import write_text
 from .model import load_model
-from .tvm_errors import tvm_reason
+from .tvm_errors import tvm_reason, without_tvm_log
 
 
 def _imported_module(mod: tvm.IRModule, params: Optional[Dict]) -> Imported:
@@ -199,6 +199,7 @@ class TvmEvaluator:
         return Evaluation(outputs, dict(zip(self.symbols, results[own:])))
 
 
+@without_tvm_log()
 def build_for_host(mod: tvm.IRModule):
     """Build for this machine, without rewrites that could change float results."""
     with tvm.transform.PassContext(opt_level=0):

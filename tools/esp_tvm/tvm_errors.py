@@ -1,8 +1,13 @@
-"""What TVM says when it fails, as one line for people."""
+"""What TVM says: of errors one line for people, of its own affairs nothing."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import sys
+import tempfile
+from typing import Iterator, List
 
 from .naming import one_line
 
@@ -17,6 +22,34 @@ _NOISE = re.compile(
     r"|for more information|.*please (see|report|read|check)|.*https?://|\^)"
 )
 _DIAGNOSTIC = "one or more error diagnostics were emitted"
+# What its library logs: "[03:55:47] /path/of/the/builder/src/te/schedule/bound.cc:123: not in feed graph consumer"
+_LOGGED = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+\.(cc|cpp|h|hpp):\d+: ")
+
+
+@contextlib.contextmanager
+def without_tvm_log() -> Iterator[None]:
+    """Keep the lines that TVM's library logs off standard error; everything else still gets there, at the end.
+
+    They name files of TVM and say nothing about the model that anyone could change. Also a decorator. Where it ends in
+    an error, TVM's pictures of its own program are left out too: the error tells the reason.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    lines: List[str] = []
+    try:
+        with tempfile.TemporaryFile() as caught:
+            # TVM's library writes to the file descriptor, not through Python.
+            os.dup2(caught.fileno(), 2)
+            try:
+                yield
+            finally:
+                sys.stderr.flush()
+                os.dup2(kept, 2)
+            caught.seek(0)
+            lines = caught.read().decode("utf-8", "replace").splitlines(keepends=True)
+    finally:
+        os.close(kept)
+    os.write(2, "".join(line for line in lines if not _LOGGED.match(line)).encode())
 
 
 def tvm_reason(error: BaseException, limit: int = 160) -> str:

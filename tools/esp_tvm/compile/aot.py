@@ -11,7 +11,7 @@ import tvm
 from tvm import relay, tir
 
 from ..errors import UserError
-from ..tvm_errors import tvm_reason
+from ..tvm_errors import tvm_reason, without_tvm_log
 from .import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
 
@@ -81,6 +81,7 @@ tvm.ir.register_intrin_lowering(
 )
 
 
+@without_tvm_log()
 def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
     """Run TVM's AOT compiler (C target, unpacked interface) and read the plan of main out of its TIR."""
     tvm._ffi.register_func(f"relay.ext.{COMPILER}", _kernel_module, override=True)

@@ -23,7 +23,7 @@ from ..convert.qdq import as_it_is  # noqa: E402
 from ..errors import UserError  # noqa: E402
 from ..model import opset_of  # noqa: E402
 from ..naming import c_identifier, shown  # noqa: E402
-from ..tvm_errors import tvm_reason  # noqa: E402
+from ..tvm_errors import tvm_reason, without_tvm_log  # noqa: E402
 from .importer_fixes import fix_importer  # noqa: E402
 from .recurrent import converters  # noqa: E402
 
@@ -161,6 +161,7 @@ def _write_zero_points(graph: onnx.GraphProto) -> None:
         node.input[:] = [node.input[0], node.input[1], name]
 
 
+@without_tvm_log()
 def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     """Import `model` (opset >= 13, fixed shapes) through TVM's ONNX frontend.
 

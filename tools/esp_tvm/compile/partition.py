@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Tuple
 import tvm
 from tvm import relay
 
+from ..tvm_errors import without_tvm_log
 from .import_onnx import Imported, node_indices
 from .kernel_call import KernelCall, Tensor
 from .layout import convert_layout, is_call, rewrite_main, simplify_layout
@@ -109,6 +110,7 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
     return rewrite_main(mod, _OwnDequantize())
 
 
+@without_tvm_log()
 def partition(imported: Imported) -> Partitioned:
     """Give every expression that a kernel computes to that kernel."""
     refusals: Dict[int, str] = {}
