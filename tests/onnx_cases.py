@@ -26,6 +26,7 @@ class OnnxCase:
     steps: by how many steps of the output's scale the result may differ from float ONNX Runtime
     low, high: range of the inputs' values
     behind_relu: a Relu comes first, so that int8 values arrive at what only moves them
+    nodes: in place of the operator several nodes, as (operator, inputs, output, attributes); `operator` is their title
     """
 
     operator: str
@@ -40,6 +41,7 @@ class OnnxCase:
     low: float = -4.0
     high: float = 4.0
     behind_relu: bool = False
+    nodes: Sequence[Tuple[str, Sequence[str], str, Dict[str, Any]]] = ()
 
     @property
     def id(self) -> str:
@@ -66,7 +68,10 @@ class OnnxCase:
         if self.behind_relu:
             nodes.append(helper.make_node("Relu", names[:1], ["relu"], "relu"))
             names[0] = "relu"
-        nodes.append(helper.make_node(self.operator, names, outputs, self.operator.lower(), **self.attributes))
+        if self.nodes:
+            nodes += [helper.make_node(op, list(read), [made], made, **more) for op, read, made, more in self.nodes]
+        else:
+            nodes.append(helper.make_node(self.operator, names, outputs, self.operator.lower(), **self.attributes))
         empty = [helper.make_empty_tensor_value_info(name) for name in outputs]
         graph = helper.make_graph(nodes, "case", inputs, empty, initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
@@ -309,6 +314,7 @@ def _pools() -> List[OnnxCase]:
 
 
 # The other half of the table, which is made of the same rows.
+from onnx_exports import EXPORT_CASES  # noqa: E402
 from onnx_layers import LAYER_CASES  # noqa: E402
 
 ONNX_CASES: List[OnnxCase] = [
@@ -319,6 +325,7 @@ ONNX_CASES: List[OnnxCase] = [
     *_resizes(),
     *_pools(),
     *LAYER_CASES,
+    *EXPORT_CASES,
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Optional, Tuple
 
 import numpy as np
@@ -13,6 +15,9 @@ from ..layout import is_call, permutation
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
 
+# Axes of a transpose that only swaps the last two.
+_SWAPS = ([1, 0], [0, 2, 1], [0, 1, 3, 2], [0, 1, 2, 4, 3])
+
 
 class MatMul(Operator):
     """q(act(matmul(dq(a), dq(b)))): a [batch, rows, inner], b [batch, inner, columns] or that transposed."""
@@ -23,7 +28,8 @@ class MatMul(Operator):
         # A transpose of b alone needs no code: the kernel reads b by columns. Constants are looked for first: a
         # wildcard would take them for activations.
         def transposed():
-            return base.dequantized(is_op("transpose")(base.wildcard()))
+            swaps = [is_op("transpose")(base.wildcard()).has_attr({"axes": axes}) for axes in _SWAPS]
+            return base.dequantized(functools.reduce(operator.or_, swaps))
 
         sides = [
             (base.dequantized, base.constant_weights),
@@ -128,9 +134,7 @@ def _operand(expr: relay.Call) -> Tuple[Optional[Operand], Optional[tuple]]:
 def _swaps_last(expr: relay.Expr) -> bool:
     if not is_call(expr, "transpose"):
         return False
-    axes = permutation(expr)
-    rank = len(axes)
-    return rank >= 2 and tuple(axes) == (*range(rank - 2), rank - 1, rank - 2)
+    return list(permutation(expr)) in _SWAPS
 
 
 def _wide(constant: Optional[np.ndarray], given) -> relay.Expr:
