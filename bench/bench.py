@@ -1,11 +1,14 @@
 """`make bench`: builds the generated programs for RV32IMC and Xtensa, counts instructions in QEMU, writes the results.
 
+Also for the ESP32-S3 and its vector unit, where Espressif's compiler and an emulator of that core are on PATH.
+
 bench/results.json has every figure, bench/RESULTS.md and bench/results.svg show them beside other software's.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
@@ -21,6 +24,8 @@ import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import pipeline_time  # noqa: E402
 import results as result_files  # noqa: E402
+import vector  # noqa: E402
+import vector_results  # noqa: E402
 from measure import Kernels, Mismatch, Subject, measure, quantize_quickly  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
@@ -36,6 +41,8 @@ TRAINED = {
     "kws": (SHARED / "kws/model.onnx", SHARED / "kws/calib.npy", SHARED / "kws/eval.npy"),
 }
 SAMPLES = 3
+# The name of the shapes that are counted on the ESP32-S3 alone.
+SHAPES = "esp32s3"
 
 
 def trained(name: str, folder: Path, timings: Dict[str, Any]) -> Subject:
@@ -74,37 +81,51 @@ def run(only: List[str]) -> Dict[str, Any]:
     require(RISCV)
     if XTENSA.missing():
         print(f"{XTENSA.name} is left out: {XTENSA.missing()}")
-    found = read_results() if only else empty_results()
+    reason = vector.missing()
+    if reason:
+        print(f"the ESP32-S3 is left out, what was counted there before is kept: {reason}")
+    before = read_results()
+    found = copy.deepcopy(before) if only else empty_results()
     kernels = Kernels()
-    known = [*TRAINED, *networks.NETWORKS, *networks.LAYERS]
+    known = [*TRAINED, *networks.NETWORKS, *networks.LAYERS, SHAPES]
     for name in only:
         if name not in known:
             raise UserError(f"'{name}' is not in the bench; choose from: {', '.join(known)}")
-    for name in known:
+    if not reason:
+        part = {"toolchain": vector.toolchain(), "shapes": (found.get("esp32s3") or {}).get("shapes")}
+        if not only or SHAPES in only:
+            part["shapes"] = vector.measure_shapes()
+        found["esp32s3"] = part
+    for name in known[:-1]:
         if only and name not in only:
             continue
         if name in TRAINED and not TRAINED[name][0].is_file():
             print(f"{name}: left out, {TRAINED[name][0]} is not there")
             continue
         with tempfile.TemporaryDirectory(prefix="esp_tvm_bench_") as text:
-            folder, started = Path(text), time.time()
+            folder, started, is_model = Path(text), time.time(), name not in networks.LAYERS
             subject = trained(name, folder, found["pipeline_seconds"]) if name in TRAINED else generated(name)
             try:
-                figures = measure(subject, folder, kernels, host=name not in networks.LAYERS)
+                figures = measure(subject, folder, kernels, is_model, is_model and not reason)
             except Mismatch as error:
                 raise UserError(str(error))
             if name in TRAINED:
                 found["pipeline_seconds"][name].update(pipeline_time.export(TRAINED[name], folder))
             print(f"    {time.time() - started:.0f} s")
-            found["layers" if name in networks.LAYERS else "models"][name] = figures
+            found["models" if is_model else "layers"][name] = figures
+        if reason:
+            vector_results.keep(found, before, reason)
         # After every network: what was measured stays when the bench is interrupted.
         result_files.write(found, REPO / "bench")
+    result_files.write(found, REPO / "bench")
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="networks or layers to measure (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="networks or layers to measure, esp32s3: its shapes (default: all)"
+    )
     parser.add_argument("--compare", metavar="BASE", help="print what is better or worse than in this results.json")
     arguments = parser.parse_args()
     if arguments.compare is not None:

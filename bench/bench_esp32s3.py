@@ -14,7 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
@@ -23,12 +23,12 @@ import numpy as np  # noqa: E402
 from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_harness import COMPONENT  # noqa: E402
 
-from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.emit_c import tensor_text  # noqa: E402
+from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.esp32s3 import CHIP, choose_vector  # noqa: E402
 from esp_tvm.compile.kernel_call import KernelCall, Tensor  # noqa: E402
 from esp_tvm.compile.operators import OPERATORS  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
@@ -117,30 +117,58 @@ def measure(rows: List[Row]) -> List[Tuple[Row, str, int, float]]:
     return result
 
 
+def model_figures(
+    compiled: CompiledModel, sample: Dict[str, np.ndarray], expected: Dict[str, np.ndarray]
+) -> Dict[str, Any]:
+    """The figures of one inference of a model that was compiled for the ESP32-S3.
+
+    sample, expected: inputs and outputs by ONNX name. Raises UserError where an output differs.
+    """
+    with tempfile.TemporaryDirectory(prefix="esp_tvm_esp32s3_") as folder:
+        outputs, counts = esp32s3.run_model(compiled, sample, COMPONENT, Path(folder))
+    for name, array in expected.items():
+        if outputs[name].tobytes() != np.ascontiguousarray(array).tobytes():
+            raise UserError(f"output {name} differs between the ESP32-S3 and the reference")
+    steps = []
+    for index, (step, count) in enumerate(zip(compiled.lowered.steps, counts)):
+        call, choice = compiled.partitioned.calls.get(step.symbol), compiled.choices.at(index)
+        if not count:
+            continue
+        operator = call.operator if call is not None else "fallback"
+        steps.append(
+            {
+                "operator": operator,
+                "kernel": type(choice.variant).__name__ if choice else "C",
+                "macs": OPERATORS[operator].macs(call) if call is not None else 0,
+                "instructions": count,
+                "output": list(call.output.shape) if call is not None else None,
+            }
+        )
+    return {
+        "macs": sum(step["macs"] for step in steps),
+        "instructions": sum(counts),
+        "arena_bytes": compiled.arena_bytes,
+        "constant_bytes": compiled.weight_bytes,
+        "steps": steps,
+    }
+
+
 def print_model(model_path: str, sample_path: str) -> None:
     """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
     compiled = compile_model(load_model(model_path), chip=CHIP)
     sample = load_sample(sample_path, [(port.name, port.shape, port.dtype) for port in compiled.inputs])
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
-    with tempfile.TemporaryDirectory() as folder:
-        outputs, counts = esp32s3.run_model(compiled, sample, COMPONENT, Path(folder))
-    for name, array in expected.items():
-        if outputs[name].tobytes() != np.ascontiguousarray(array).tobytes():
-            raise SystemExit(f"error: output {name} differs from the reference")
+    figures = model_figures(compiled, sample, expected)
     print("| step | output | kernel | MAC | instructions | MAC an instruction |")
     print("|---|---|---|---|---|---|")
-    total = 0
-    for index, (step, count) in enumerate(zip(compiled.lowered.steps, counts)):
-        call, choice = compiled.partitioned.calls.get(step.symbol), compiled.choices.at(index)
-        if call is None or not count:
-            continue
-        macs = OPERATORS[call.operator].macs(call)
-        total += macs
-        kernel = type(choice.variant).__name__ if choice else "C"
-        rate = f"{macs / count:.2f}" if macs else ""
-        print(f"| {call.operator} | {tensor_text(call.output)} | {kernel} | {macs or ''} | {count} | {rate} |")
-    print(f"whole: {total} MAC, {sum(counts)} instructions, {total / sum(counts):.2f} MAC an instruction")
-    print(f"arena {compiled.arena_bytes} bytes, constants {compiled.weight_bytes} bytes; outputs equal the reference")
+    for step in figures["steps"]:
+        macs, count = step["macs"], step["instructions"]
+        rate, shape = f"{macs / count:.2f}" if macs else "", "x".join(map(str, step["output"] or ()))
+        print(f"| {step['operator']} | {shape} | {step['kernel']} | {macs or ''} | {count} | {rate} |")
+    macs, count = figures["macs"], figures["instructions"]
+    print(f"whole: {macs} MAC, {count} instructions, {macs / count:.2f} MAC an instruction")
+    sizes = f"arena {figures['arena_bytes']} bytes, constants {figures['constant_bytes']} bytes"
+    print(f"{sizes}; outputs equal the reference")
 
 
 def main() -> None:

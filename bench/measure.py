@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 import onnx
+import vector
 
 from esp_tvm.compile import compile_model
 from esp_tvm.errors import UserError
@@ -85,8 +86,13 @@ def quantize_quickly(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> 
     return quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False)).model
 
 
-def measure(subject: Subject, folder: Path, kernels: Kernels, host: bool = True, log=print) -> Dict[str, Any]:
-    """All figures of a model; `folder` takes the generated project. Raises `Mismatch` where outputs differ."""
+def measure(
+    subject: Subject, folder: Path, kernels: Kernels, host: bool = True, on_esp32s3: bool = False, log=print
+) -> Dict[str, Any]:
+    """All figures of a model; `folder` takes the generated project. Raises `Mismatch` where outputs differ.
+
+    host: also time it on this computer; on_esp32s3: also count instructions there, with its vector kernels
+    """
     started = time.time()
     compiled = compile_model(subject.model)
     exported = time.time() - started
@@ -117,6 +123,9 @@ def measure(subject: Subject, folder: Path, kernels: Kernels, host: bool = True,
         result["xtensa_instructions"] = xtensa_counts[-1].instructions
         for step, count in zip(steps, _steps(emulated.metadata, xtensa_counts[-1].steps)):
             step["xtensa_instructions"] = count["instructions"]
+    if on_esp32s3:
+        last = {name: array[-1] for name, array in subject.samples.items()}
+        result["esp32s3"] = vector.measure_model(subject.model, last, {k: array[-1] for k, array in expected.items()})
     if host:
         plain = _project(compile_model(subject.model, fast=False), subject, folder / "plain")
         plain_host = HostWithKernels(plain, kernels)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import vector_results
 from chart import bars
+from tables import table
 
 from esp_tvm.errors import UserError
 from esp_tvm.files import whole_file
@@ -33,6 +35,7 @@ COMPARED = (
     "code_bytes",
     "rodata_bytes",
     "weight_bytes",
+    "constant_bytes",
 )
 
 
@@ -116,14 +119,10 @@ def markdown(found: Dict[str, Any]) -> str:
     if promises:
         parts.append("Promised and not reached: " + "; ".join(promises) + ".\n")
     parts += ["## Layers\n", _layers(found["layers"]), "## Kernels in the networks\n", _kernels(found["models"])]
+    parts.append(vector_results.markdown(found))
     if found.get("pipeline_seconds"):
         parts += ["## Time of the pipeline\n", "Seconds of the documented commands.\n", _seconds(found)]
     return "\n".join(parts)
-
-
-def _table(head: List[str], rows: List[List[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
 
 
 def _models(models: Dict[str, Any]) -> str:
@@ -159,7 +158,7 @@ def _models(models: Dict[str, Any]) -> str:
                 f"{m.get('host_speed_to_plain_c', 0):.2f}",
             ]
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _xtensa(figures: Dict[str, Any]) -> List[str]:
@@ -194,7 +193,7 @@ def _peers(models: Dict[str, Any]) -> str:
                 f"{low} kB" if low == high else f"{low} to {high} kB",
             ]
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _layer_step(figures: Dict[str, Any]) -> Dict[str, Any]:
@@ -208,7 +207,7 @@ def _layers(layers: Dict[str, Any]) -> str:
         each = step["instructions"] / step["macs"]
         cells = [name, f"{step['macs']:,}", f"{step['instructions']:,}", f"{each:.2f}", *_xtensa(step)]
         rows.append([*cells, f"`{step['kernel']}`"])
-    return _table(["", "MACs", "instructions", "a MAC", "Xtensa (lx106)", "a MAC", "kernel"], rows)
+    return table(["", "MACs", "instructions", "a MAC", "Xtensa (lx106)", "a MAC", "kernel"], rows)
 
 
 def _kernels(models: Dict[str, Any]) -> str:
@@ -222,7 +221,7 @@ def _kernels(models: Dict[str, Any]) -> str:
             share = 100 * count / figures["instructions"]
             each = f"{count / macs:.2f}" if macs else ""
             rows.append([name, f"`{kernel}`", str(calls), f"{count:,}", f"{share:.1f} %", each])
-    return _table(["", "kernel", "calls", "instructions", "share", "a MAC"], rows)
+    return table(["", "kernel", "calls", "instructions", "share", "a MAC"], rows)
 
 
 def _seconds(found: Dict[str, Any]) -> str:
@@ -230,7 +229,7 @@ def _seconds(found: Dict[str, Any]) -> str:
     for name, seconds in found["pipeline_seconds"].items():
         steps = [seconds.get(step, 0.0) for step in ("preprocess", "quantize", "export")]
         rows.append([name, *(f"{value:.1f}" for value in steps), f"{steps[1] + steps[2]:.1f}"])
-    return _table(["", "preprocess", "quantize", "export", "quantize + export"], rows)
+    return table(["", "preprocess", "quantize", "export", "quantize + export"], rows)
 
 
 # --- results.svg ------------------------------------------------------------------------------------------
@@ -272,12 +271,23 @@ def comparison(base: Dict[str, Any], new: Dict[str, Any]) -> str:
             if old is None:
                 lines.append(f"{name}: new")
                 continue
-            for key in COMPARED:
-                before, after = old.get(key), figures.get(key)
-                if before is None or after is None or before == after:
-                    continue
-                change = 100 * (after - before) / before if before else float("inf")
-                verdict = "better" if after < before else "worse"
-                lines.append(f"{name}: {key} {before:,} -> {after:,} ({change:+.1f} %, {verdict})")
+            lines += _changes(name, COMPARED, old, figures)
+            lines += _changes(f"{name} on the ESP32-S3", COMPARED, old.get("esp32s3"), figures.get("esp32s3"))
         lines += [f"{name}: gone" for name in base.get(group, {}) if name not in new.get(group, {})]
+    old = (base.get("esp32s3") or {}).get("shapes") or {}
+    for name, figures in ((new.get("esp32s3") or {}).get("shapes") or {}).items():
+        lines += _changes(f"{name} on the ESP32-S3", COMPARED, old.get(name), figures)
     return "\n".join(lines) or "nothing changed"
+
+
+def _changes(name: str, keys: Sequence[str], old: Optional[Dict[str, Any]], new: Optional[Dict[str, Any]]) -> List[str]:
+    """What is better or worse; nothing where one of them was not measured."""
+    lines = []
+    for key in keys if old and new else ():
+        before, after = old.get(key), new.get(key)
+        if before is None or after is None or before == after:
+            continue
+        change = 100 * (after - before) / before if before else float("inf")
+        verdict = "better" if after < before else "worse"
+        lines.append(f"{name}: {key} {before:,} -> {after:,} ({change:+.1f} %, {verdict})")
+    return lines

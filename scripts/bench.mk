@@ -2,7 +2,7 @@
 
 ##@ Bench
 .PHONY: bench bench-compare bench-accuracy calibration-memory memory
-bench: ## NAMES: instructions, RAM and flash of generated programs in the emulator, into bench/
+bench: ## NAMES: instructions, RAM and flash of generated programs in the emulators, into bench/
 	@scripts/in-env.sh python bench/bench.py $${NAMES:-}
 
 bench-compare: ## BASE: what is better or worse in bench/results.json than in this file

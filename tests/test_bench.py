@@ -15,6 +15,7 @@ pytest.importorskip("tvm")
 sys.path.insert(0, str(REPO / "bench"))
 
 import results  # noqa: E402
+import vector_results  # noqa: E402
 
 from esp_tvm.errors import UserError  # noqa: E402
 
@@ -77,6 +78,54 @@ def test_instructions_of_the_xtensa_have_a_column():
     less = copy.deepcopy(counted)
     less["models"]["resnet8"]["xtensa_instructions"] = 1800
     assert results.comparison(counted, less) == "resnet8: xtensa_instructions 3,600 -> 1,800 (-50.0 %, better)"
+
+
+VECTOR_STEP = {"operator": "conv2d", "kernel": "Lanes", "macs": 1000, "instructions": 190, "output": [1, 2, 2, 8]}
+VECTOR = {"macs": 1000, "instructions": 200, "arena_bytes": 80, "constant_bytes": 90, "steps": [VECTOR_STEP]}
+TOOLCHAIN = {"gcc": "13.2", "convention": "windowed", "scalar_instructions": True}
+SHAPE = {"kernel": "Lanes", "macs": 204800, "instructions": 20480, "esp_nn": 0.53, "esp_dl_microseconds": 422}
+
+
+def with_vectors():
+    counted = found()
+    counted["models"]["resnet8"]["esp32s3"] = copy.deepcopy(VECTOR)
+    counted["esp32s3"] = {"toolchain": TOOLCHAIN, "shapes": {"1x1": copy.deepcopy(SHAPE)}}
+    return counted
+
+
+def test_the_vector_units_figures_have_a_section():
+    text = results.markdown(with_vectors())
+    # 204800 MAC in 422 microseconds of 240 cycles.
+    assert "| 1x1 | 204,800 | 20,480 | 10.00 | 0.53 | 422 | 2.02 | Lanes |" in text
+    assert "| resnet8 | 1,000 | 200 | 5.00 | 12.5 times | 80 | 90 |" in text
+    assert "| resnet8 | conv2d | Lanes | 1 | 190 | 95.0 % | 5.26 |" in text
+    assert "convention windowed.\n" in text and "an earlier run" not in text
+    assert "Skipped: never counted." in results.markdown(found())
+
+
+def test_comparison_with_and_without_the_vector_unit():
+    assert results.comparison(found(), with_vectors()) == "nothing changed"
+    assert results.comparison(with_vectors(), found()) == "nothing changed"
+    better = with_vectors()
+    better["models"]["resnet8"]["esp32s3"]["instructions"] = 100
+    better["esp32s3"]["shapes"]["1x1"]["instructions"] = 10240
+    assert results.comparison(with_vectors(), better).splitlines() == [
+        "resnet8 on the ESP32-S3: instructions 200 -> 100 (-50.0 %, better)",
+        "1x1 on the ESP32-S3: instructions 20,480 -> 10,240 (-50.0 %, better)",
+    ]
+
+
+def test_without_its_tools_the_vector_units_figures_stay_and_say_so():
+    new = found()
+    vector_results.keep(new, with_vectors(), "no compiler on PATH")
+    assert new["models"]["resnet8"]["esp32s3"] == VECTOR
+    text = results.markdown(new)
+    assert "(no compiler on PATH): **these figures are those of an earlier run.**" in text and "| 5.00 |" in text
+    # Never counted: nothing to keep.
+    never = found()
+    vector_results.keep(never, found(), "no compiler on PATH")
+    assert "Skipped: no compiler on PATH." in results.markdown(never)
+    assert "esp32s3" not in never["models"]["resnet8"]
 
 
 def test_missed_promises_are_listed():
