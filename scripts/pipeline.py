@@ -31,6 +31,7 @@ sys.path.insert(0, str(REPO / "tools"))
 from esp_tvm.project.chips import CHIPS  # noqa: E402
 
 DEFAULT_CHIP = "esp32s3"
+TWO_CORES = [chip.name for chip in CHIPS.values() if chip.cores > 1 and not chip.is_host]
 
 VARIABLES = f"""
 Variables
@@ -38,6 +39,7 @@ Variables
   CALIB            samples to calibrate with: .npy (N samples); .npz or a folder where there are several inputs
   INPUT            one sample, or many for run
   TARGET           {", ".join(CHIPS)} (default {DEFAULT_CHIP})
+  CORES            2: both cores compute, on {", ".join(TWO_CORES)} (default 1)
   OUT              where everything goes (default build/<name of MODEL>)
   QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
                    more options for a step's script; tools/tvm/ has the scripts, each with --help
@@ -183,6 +185,15 @@ class Pipeline:
             fail(f"TARGET={chip} is not a chip we know; choose one of {', '.join(CHIPS)}")
         return chip
 
+    def cores(self) -> str:
+        """How many cores the exported program uses."""
+        cores, chip = self.setting("export", "CORES", "1"), self.chip()
+        if cores not in ("1", "2"):
+            fail(f"CORES={cores}: a model runs on 1 or 2")
+        if int(cores) > CHIPS[chip].cores:
+            fail(f"CORES={cores}: {chip} has one core for a model; choose another TARGET or leave CORES out")
+        return cores
+
     def options(self, step: str) -> tuple[str, list[str]]:
         name = f"{step.upper()}_OPTIONS"
         text = self.setting(step, name)
@@ -288,7 +299,7 @@ class Pipeline:
             self.options("quantize")
         if goal in ("export", "run", "emulate", "debug"):
             self.sample("export", "INPUT")
-            self.chip()
+            self.cores()
             self.options("export")
         if goal in ("run", "debug"):
             self.options(goal)
@@ -316,7 +327,7 @@ class Pipeline:
         return str(product)
 
     def export(self) -> tuple[str, str]:
-        chip = self.chip()
+        chip, cores = self.chip(), self.cores()
         text, options = self.options("export")
         sample = self.project_sample(self.preprocess())
         model = self.quantize()
@@ -329,6 +340,7 @@ class Pipeline:
             TEMPLATE,
             "--out_path",
             str(self.out),
+            *(["--cores", cores] if cores != "1" else []),
             *options,
         ]
         reads = [model, sample]
@@ -340,6 +352,7 @@ class Pipeline:
             command,
             INPUT=sample,
             TARGET=chip,
+            CORES=cores,
             EXPORT_OPTIONS=text,
         )
         return model, str(product)

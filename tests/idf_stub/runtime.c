@@ -1,5 +1,6 @@
-/* What the project calls of ESP-IDF, done by this computer, so that the whole program runs: one task, run at once;
- * one partition, "constants", which is the file that the environment variable STUB_PARTITION names. */
+/* What the project calls of ESP-IDF, done by this computer, so that the whole program runs: one task, run at once, and
+ * those with memory of their own as threads; one partition, "constants", which is the file that the environment
+ * variable STUB_PARTITION names. */
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
@@ -16,14 +17,76 @@ void esp_log_level_set(const char *tag, esp_log_level_t level)
     stub_log_level = level;
 }
 
+static int inference_core;
+
+BaseType_t xPortGetCoreID(void)
+{
+    return inference_core;
+}
+
 BaseType_t xTaskCreatePinnedToCore(void (*function)(void *), const char *name, uint32_t stack, void *argument,
                                    UBaseType_t priority, TaskHandle_t *task, BaseType_t core)
 {
     (void)task;
+    inference_core = core == tskNO_AFFINITY ? 0 : core;
     printf("task %s: stack %u, priority %u, core %d\n", name, (unsigned)stack, priority, core);
     function(argument);
     return pdPASS;
 }
+
+#if !CONFIG_FREERTOS_UNICORE
+#include "freertos/semphr.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+
+typedef struct {
+    void (*function)(void *);
+    void *argument;
+} start_t;
+
+static void *run(void *start)
+{
+    start_t *what = start;
+    what->function(what->argument);
+    return NULL;
+}
+
+TaskHandle_t xTaskCreateStaticPinnedToCore(void (*function)(void *), const char *name, uint32_t stack, void *argument,
+                                           UBaseType_t priority, StackType_t *memory, StaticTask_t *task,
+                                           BaseType_t core)
+{
+    static start_t start;
+    static pthread_t thread;
+    printf("task %s: stack %u, priority %u, core %d\n", name, (unsigned)stack, priority, core);
+    memset(memory, 0, stack);
+    start = (start_t){function, argument};
+    if (start.function == NULL || pthread_create(&thread, NULL, run, &start) != 0) {
+        abort();
+    }
+    return task;
+}
+
+SemaphoreHandle_t xSemaphoreCreateBinaryStatic(StaticSemaphore_t *memory)
+{
+    (void)memory;
+    sem_t *semaphore = malloc(sizeof(sem_t));
+    if (semaphore == NULL || sem_init(semaphore, 0, 0) != 0) {
+        abort();
+    }
+    return semaphore;
+}
+
+BaseType_t xSemaphoreTake(SemaphoreHandle_t semaphore, TickType_t ticks)
+{
+    return ticks == portMAX_DELAY && sem_wait(semaphore) == 0;
+}
+
+BaseType_t xSemaphoreGive(SemaphoreHandle_t semaphore)
+{
+    return sem_post(semaphore) == 0;
+}
+#endif
 
 void vTaskDelete(TaskHandle_t task)
 {

@@ -41,6 +41,13 @@ def main():
     parser.add_argument(
         "--vector", default="on", choices=("on", "off"), help="kernels for the vector unit of the esp32s3 (default: on)"
     )
+    parser.add_argument(
+        "--cores",
+        type=int,
+        default=1,
+        choices=(1, 2),
+        help="2: both cores compute, on esp32, esp32s3 and esp32p4; faster, may take more RAM (default: 1)",
+    )
     args = parser.parse_args()
 
     from esp_tvm.project.export import export_onnx_model
@@ -54,6 +61,7 @@ def main():
         args.debug,
         args.constants,
         args.vector == "on",
+        args.cores,
     )
 
 

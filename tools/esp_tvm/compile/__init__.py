@@ -13,6 +13,7 @@ from ..tvm_errors import tvm_reason
 from .aot import Lowered, Value, lower
 from .choose import choose
 from .compiled import CompiledModel, ModelPort
+from .cores import choose_splits
 from .emit_c import Program
 from .esp32s3 import CHIP, check_alignment
 from .import_onnx import Imported, Port, import_onnx, tvm
@@ -21,10 +22,18 @@ from .partition import Partitioned, partition
 from .variants import Choices
 
 
-def compile_model(model: onnx.ModelProto, fast: bool = True, chip: Optional[str] = None) -> CompiledModel:
+def compile_model(
+    model: onnx.ModelProto,
+    fast: bool = True,
+    chip: Optional[str] = None,
+    cores: int = 1,
+    room: Optional[int] = None,
+) -> CompiledModel:
     """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only.
 
     chip: esp32s3 takes kernels for its vector unit where there are some; all others take the same kernels
+    cores: 2: large kernels are computed in two parts, one on each core, by the same bytes
+    room: bytes of arena that this may take, where it takes more than one core does; None: as many as it needs
     """
     imported = import_onnx(model)
     try:
@@ -32,7 +41,7 @@ def compile_model(model: onnx.ModelProto, fast: bool = True, chip: Optional[str]
         lowered = lower(partitioned, imported)
     except tvm.error.TVMError as error:
         raise UserError(f"TVM fails to compile this model, in what has no kernel: {tvm_reason(error)}")
-    choices = choose(lowered, partitioned, chip) if fast else Choices()
+    choices = choose(lowered, partitioned, chip, cores, room) if fast else _plain(lowered, partitioned, cores, room)
     plan = plan_memory(lowered, partitioned, choices)
     check_alignment(choices, plan)
     inputs = [_model_port(port, "input", i, lowered, partitioned) for i, port in enumerate(imported.inputs)]
@@ -61,7 +70,17 @@ def compile_model(model: onnx.ModelProto, fast: bool = True, chip: Optional[str]
         plan=plan,
         choices=choices,
         chip=chip if chip == CHIP else None,
+        cores=cores,
+        room=room,
     )
+
+
+def _plain(lowered: Lowered, partitioned: Partitioned, cores: int, room: Optional[int]) -> Choices:
+    """Plain kernels alone."""
+    choices = Choices()
+    if cores > 1:
+        choose_splits(choices, lowered, partitioned, room)
+    return choices
 
 
 def _calls_in_order(lowered: Lowered, partitioned: Partitioned) -> List:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Dict, Optional, Tuple
 
 import numpy as np
 
 from . import esp32s3
 from .aot import Lowered, Value
+from .cores import choose_splits, split_call
 from .memory_plan import plan_memory
+from .operators import OPERATORS
 from .operators.base import INT8
 from .partition import Partitioned
 from .variants import VARIANTS, Choice, Choices, QuantizeNhwc
@@ -36,11 +39,14 @@ def value_ranges(lowered: Lowered, partitioned: Partitioned) -> Dict[Value, Tupl
     return ranges
 
 
-def choose(lowered: Lowered, partitioned: Partitioned, chip: Optional[str] = None) -> Choices:
+def choose(
+    lowered: Lowered, partitioned: Partitioned, chip: Optional[str] = None, cores: int = 1, room: Optional[int] = None
+) -> Choices:
     """The variant of every step that has one, and the additions that are fused with a convolution.
 
     Where a faster variant would need so much scratch memory that the arena grows, the next one is taken. For `chip`
     esp32s3 kernels for its vector unit come first, whatever they need.
+    cores: 2: also which steps are computed in two parts; room: how large the arena may become for speed (cores.py)
     """
     choices = Choices()
     ranges = value_ranges(lowered, partitioned)
@@ -64,9 +70,14 @@ def choose(lowered: Lowered, partitioned: Partitioned, chip: Optional[str] = Non
             if behind is not None and behind.operator == "transpose" and tuple(behind.attributes["axes"]) == _TO_NHWC:
                 choices.steps[index] = Choice(call, QuantizeNhwc())
                 choices.fused[index] = following
+    if cores > 1:
+        choose_splits(choices, lowered, partitioned, room)
     least = plan_memory(lowered, partitioned, choices).arena_bytes
-    for choice in sorted(choices.steps.values(), key=lambda one: one.call.inputs[0].bytes):
-        lean = choice.variant
+    if cores > 1:
+        # Speed is what two cores are for: scratch memory, too, may take what room there is.
+        least = sys.maxsize if room is None else max(room, least)
+    for index, choice in sorted(choices.steps.items(), key=lambda item: item[1].call.inputs[0].bytes):
+        lean, split = choice.variant, choices.splits.get(index)
         if isinstance(lean, esp32s3.Esp32s3Variant):
             continue
         for variant in VARIANTS.get(choice.call.operator, ()):
@@ -75,10 +86,24 @@ def choose(lowered: Lowered, partitioned: Partitioned, chip: Optional[str] = Non
             if not variant.fits(choice.call):
                 continue
             choice.variant = variant
-            if plan_memory(lowered, partitioned, choices).arena_bytes <= least:
+            if _split_again(index, choices) and plan_memory(lowered, partitioned, choices).arena_bytes <= least:
                 break
             choice.variant = lean
+            if split is not None:
+                choices.splits[index] = split
     return choices
+
+
+def _split_again(index: int, choices: Choices) -> bool:
+    """Cut a step that is split anew, for another variant; False where that cannot be cut."""
+    if index not in choices.splits:
+        return True
+    choice = choices.steps[index]
+    split = split_call(choice.call, choice, OPERATORS[choice.call.operator].macs(choice.call))
+    if isinstance(split, str):
+        return False
+    choices.splits[index] = split
+    return True
 
 
 def _only_next(index: int, lowered: Lowered) -> Optional[int]:

@@ -42,6 +42,7 @@ class CompiledModel:
     weight_bytes: all constant data; constant_bytes: that of each kernel, by symbol
     model_hash: SHA-256 of the quantized ONNX file's content
     chip: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all
+    cores: 2: some kernels are computed in two parts, see `choices.splits`; room: what `compile_model` was given
     trace: the text of tvmgen_default_trace.h, which prints what every kernel computed; "" for a program without
     """
 
@@ -64,6 +65,8 @@ class CompiledModel:
     choices: Choices
     trace: str = ""
     chip: Optional[str] = None
+    cores: int = 1
+    room: Optional[int] = None
 
     def reason(self, fallback: Fallback) -> str:
         """Why a step has no kernel: what a kernel said against it, or that there is no integer rule."""

@@ -12,6 +12,7 @@ from ..naming import c_comment
 from .aot import Fallback, Lowered, Step, Value
 from .compiled import ModelPort
 from .constants import BASE, MAPPED, Constant, constants_file, data_bytes, declarations, layout
+from .cores import Split
 from .import_onnx import Node
 from .kernel_call import KernelCall, Tensor
 from .memory_plan import MemoryPlan
@@ -104,8 +105,11 @@ class Program:
             call = partitioned.calls.get(step.symbol)
             if call is not None and step.symbol not in self.emitters and not self._is_skipped(step):
                 emitter = self.emitters[step.symbol] = Emitter(step.symbol)
-                choice = choices.at(index)
-                self.kernels.append(chosen_function(call, self._parameter_order(step.symbol), choice, emitter))
+                choice, split = choices.at(index), choices.split_at(index)
+                if split is not None:
+                    self.kernels.append(split_functions(call, split, choice, emitter))
+                else:
+                    self.kernels.append(chosen_function(call, self._parameter_order(step.symbol), choice, emitter))
         self.model_hash = model_hash
         self.constants = self._constants()
         self.data = data_bytes(self.constants)
@@ -174,8 +178,9 @@ class Program:
             self.banner,
             "/* One function per kernel, in the order in which tvmgen_default___tvm_main__ (at the end) calls them.\n"
             " * Activations lie in memory as NHWC; `* 2^e` says what one unit of an int8 value is worth. */\n",
-            '#include "crt_config.h"\n#include "esp_dl.h"\n#include "esp_dl_fast.h"\n#include "tvmgen_default.h"\n\n'
-            "#include <math.h>\n#include <string.h>\n",
+            '#include "crt_config.h"\n#include "esp_dl.h"\n'
+            + ('#include "esp_dl_cores.h"\n' if self.choices.splits else "")
+            + '#include "esp_dl_fast.h"\n#include "tvmgen_default.h"\n\n#include <math.h>\n#include <string.h>\n',
             _TRACE,
             declarations(self.constants),
         ]
@@ -252,9 +257,11 @@ class Program:
         if index in self.choices.fused:
             lines[-1] = lines[-1].replace(" */", ": computed together with the next step */")
             return lines
-        choice = self.choices.at(index)
+        choice, split = self.choices.at(index), self.choices.split_at(index)
         if choice is not None:
             lines[-1] = lines[-1].replace(" */", f", by {choice.kernel} */")
+        if split is not None:
+            lines[-1] = lines[-1].replace(" */", f", {split.text} on two cores */")
         if index in self.plan.skipped:
             lines[-1] = lines[-1].replace(" */", ": the same bytes, nothing to do */")
             argument = step.arguments[0]
@@ -299,7 +306,9 @@ class Program:
             "/* Size in bytes of the arena that holds all activations. */\n"
             f"#define TVMGEN_DEFAULT_WORKSPACE_SIZE {max(self.plan.arena_bytes, 1)}\n"
             "/* First 64 bits of the SHA-256 of the quantized model. */\n"
-            + self.banner.split("sha256:")[1][:16].join(['#define TVMGEN_DEFAULT_MODEL_HASH "', '"\n']),
+            + self.banner.split("sha256:")[1][:16].join(['#define TVMGEN_DEFAULT_MODEL_HASH "', '"\n'])
+            + "/* How many kernels are computed in two parts, the second on the other core (esp_dl_cores.h). */\n"
+            f"#define TVMGEN_DEFAULT_SPLIT_KERNELS {len(self.choices.splits)}\n",
         ]
         parts.append(
             "/* constants.bin, for programs that keep their constant data in a partition of its own: the number of\n"
@@ -374,6 +383,77 @@ def variant_function(call: KernelCall, choice: Choice, emitter: Emitter) -> str:
     if choice.variant.scratch(choice.call):
         signature.append("void *scratch")
     return _function(call, signature, emitter)
+
+
+class _SecondEmitter(Emitter):
+    """Collects the C of the second part of a kernel; shares the constants that both parts have alike."""
+
+    def __init__(self, first: Emitter):
+        super().__init__(first.symbol)
+        self.constants = first.constants
+
+    def constant(self, name: str, array: np.ndarray, comment: str) -> str:
+        for _, known, other, _ in self.constants:
+            if known == f"{self.symbol}_{name}" and np.array_equal(other, array):
+                return known
+        return super().constant(f"second_{name}", array, comment)
+
+
+def split_functions(call: KernelCall, split: Split, choice: Optional[Choice], emitter: Emitter) -> str:
+    """The C of one kernel call in two parts: a function for the second, which the function of the call starts.
+
+    choice: None for the plain kernel. Parameters of the function are those of `chosen_function`.
+    """
+    emitters = (emitter, _SecondEmitter(emitter))
+    fused = choice is not None and choice.addition is not None
+    for part, own, source in zip(split.parts, emitters, ("", "part->")):
+        names = [f"{source}{name}" for name in (("input", "addend") if fused else ("input",))]
+        if choice is None:
+            OPERATORS[part.call.operator].emit(part.call, own, names, f"{source}output")
+        else:
+            choice.variant.emit(part.call, part.choice(choice), own, names, f"{source}output")
+    second = split.parts[1]
+    x, y = C_TYPES[second.call.inputs[0].dtype], C_TYPES[second.call.output.dtype]
+    fields = {"run": f"{call.symbol}_second", "input": _behind("input", second.input_offset)}
+    signature = [f"{x} *input"]
+    if fused:
+        fields["addend"] = _behind("addend", second.output_offset)
+        signature.append("int8_t *addend")
+    signature.append(f"{y} *output")
+    if sum(split.scratch):
+        fields["scratch"] = _behind("(int8_t *)scratch", split.scratch[0])
+        signature.append("void *scratch")
+    fields["output"] = _behind("output", second.output_offset)
+    places = [f"{split.axis} {part.start} to {part.end - 1}" for part in split.parts]
+    return "\n".join(
+        [
+            f"/* {_title(call)}: {places[1]}, on the other core */",
+            f"static void {call.symbol}_second(const esp_dl_part_t *part)",
+            "{",
+            *emitters[1].parameters,
+            *(["    void *scratch = part->scratch;"] if split.scratch[1] else []),
+            *emitters[1].lines,
+            "}",
+            "",
+            f"/* {_title(call)}: {places[0]} */",
+            f"int32_t {call.symbol}({', '.join(signature)})",
+            "{",
+            *emitter.parameters,
+            "    const esp_dl_part_t second = {",
+            *[f"        .{name} = {value}," for name, value in fields.items()],
+            "    };",
+            "    esp_dl_begin_part(&second);",
+            *emitter.lines,
+            "    esp_dl_finish_part(&second);",
+            "    return 0;",
+            "}",
+            "",
+        ]
+    )
+
+
+def _behind(pointer: str, offset: int) -> str:
+    return f"{pointer} + {offset}" if offset else pointer
 
 
 def _function(call: KernelCall, signature: Sequence[str], emitter: Emitter) -> str:

@@ -37,7 +37,8 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
 
     A call that is not `traced` needs no code: its output is its input's memory, or the call `fused_into` computes it
     too. That one then has both calls' nodes and multiply-accumulates, the kernel that does both, and in `computes` the
-    index of the other.
+    index of the other. `parts` is there for a program for two cores: how the kernel is cut, or None; `whole` then says
+    why.
     """
     calls: List[Dict[str, Any]] = []
     for index, step in enumerate(compiled.lowered.steps):
@@ -56,6 +57,8 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
                 macs=OPERATORS[call.operator].macs(call),
                 constant_bytes=compiled.constant_bytes.get(step.symbol, 0),
             )
+            if compiled.cores > 1:
+                entry.update(_parts(compiled, index))
         else:
             fallback = compiled.fallbacks[index]
             entry["nodes"] = [str(compiled.imported.nodes[i]) for i in fallback.node_indices]
@@ -81,8 +84,18 @@ def describe(compiled: CompiledModel) -> Dict[str, Any]:
         "arena_bytes": compiled.arena_bytes,
         "constant_bytes": compiled.weight_bytes,
         "kernels_for": compiled.chip,
+        "cores": compiled.cores,
+        "arena_room": compiled.room,
         "calls": calls,
     }
+
+
+def _parts(compiled: CompiledModel, index: int) -> Dict[str, Any]:
+    split = compiled.choices.split_at(index)
+    if split is None:
+        return {"parts": None, "whole": compiled.choices.whole.get(index)}
+    places = [[part.start, part.end] for part in split.parts]
+    return {"parts": {"axis": split.axis, "places": places, "saved_instructions": split.saved}}
 
 
 def _place(compiled: CompiledModel, value: Value) -> Dict[str, Any]:

@@ -11,7 +11,7 @@ depends on the weights, which are known here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from .kernel_call import KernelCall
 from .operators.base import rounding_bias
 from .operators.conv import window_fields
 from .operators.pooling import AveragePool2d
+
+if TYPE_CHECKING:
+    from .cores import Split
 
 LANE_START = 2**15 - 1
 _LANE_MAX, _LANE_MIN = 2**15, -(2**15 - 1)
@@ -439,10 +442,13 @@ class Choices:
 
     fused: index of a convolution -> index of the addition that computes it as well, or of a quantize -> index of the
     transpose behind it
+    splits: index of a step -> how it is computed on two cores; whole: why another with weights is not (cores.py)
     """
 
     steps: Dict[int, Choice] = field(default_factory=dict)
     fused: Dict[int, int] = field(default_factory=dict)
+    splits: Dict[int, Split] = field(default_factory=dict)
+    whole: Dict[int, str] = field(default_factory=dict)
 
     def fused_with(self, index: int) -> Optional[int]:
         """The step that is computed together with the one at `index`."""
@@ -453,12 +459,19 @@ class Choices:
         convolution = self.fused_with(index)
         return self.steps.get(index if convolution is None else convolution)
 
+    def split_at(self, index: int) -> Optional[Split]:
+        """How step `index` is computed on two cores, as `at`."""
+        convolution = self.fused_with(index)
+        return self.splits.get(index if convolution is None else convolution)
+
     def scratch(self, index: int) -> int:
         """Bytes of scratch memory of a step."""
-        choice = self.at(index)
+        choice, split = self.at(index), self.split_at(index)
+        if split is not None:
+            return sum(split.scratch)
         return choice.variant.scratch(choice.call) if choice else 0
 
     def lead(self, index: int) -> Optional[int]:
-        """See `Variant.lead`."""
-        choice = self.at(index)
+        """See `Variant.lead`; None for a step that two cores compute: what one writes the other may have to read."""
+        choice = self.at(index) if self.split_at(index) is None else None
         return choice.lead() if choice else None

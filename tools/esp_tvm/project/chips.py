@@ -20,7 +20,7 @@ class Chip:
     scripts of ESP-IDF 5.1 to 6.0 (components/esp_system/ld/<chip>/memory.ld.in) with this project's cache settings.
     Code that runs from RAM, the system's own data, heap and stacks come out of it too.
     psram: whether external RAM can be connected. psram_lines: the sdkconfig lines that turn it on.
-    flash_sizes: MiB of the flash chips that modules carry, in ascending order.
+    flash_sizes: MiB of the flash chips that modules carry, in ascending order. cores: that can run a model.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Chip:
     psram: bool = False
     psram_lines: Tuple[str, ...] = ()
     flash_sizes: Tuple[int, ...] = (2, 4, 8, 16)
+    cores: int = 1
 
     @property
     def is_host(self) -> bool:
@@ -45,7 +46,7 @@ CHIPS: Dict[str, Chip] = {
     chip.name: chip
     for chip in (
         # On the ESP32 static data is limited to 160 kB for the ROM's sake, whatever RAM there is.
-        Chip("esp32", "2 Xtensa LX6", 160 * KIB, True, _SPIRAM),
+        Chip("esp32", "2 Xtensa LX6", 160 * KIB, True, _SPIRAM, cores=2),
         Chip("esp32s2", "1 Xtensa LX7", 168 * KIB, True, _SPIRAM),
         Chip(
             "esp32s3",
@@ -54,11 +55,12 @@ CHIPS: Dict[str, Chip] = {
             True,
             # Modules with octal PSRAM (R8, R16); for quad PSRAM (R2) choose CONFIG_SPIRAM_MODE_QUAD.
             (*_SPIRAM, "CONFIG_SPIRAM_MODE_OCT=y", "CONFIG_SPIRAM_SPEED_80M=y"),
+            cores=2,
         ),
         Chip("esp32c3", "1 RISC-V (RV32IMC)", 313 * KIB),
         Chip("esp32c6", "1 RISC-V (RV32IMAC)", 441 * KIB),
-        Chip("esp32p4", "2 RISC-V (RV32IMAFC) with vector instructions", 256 * KIB, True, _SPIRAM, (4, 8, 16)),
-        Chip("host", "this machine"),
+        Chip("esp32p4", "2 RISC-V (RV32IMAFC) with vector instructions", 256 * KIB, True, _SPIRAM, (4, 8, 16), 2),
+        Chip("host", "this machine", cores=2),
     )
 }
 
@@ -68,3 +70,13 @@ def check_chip(name: str) -> Chip:
     if name not in CHIPS:
         raise UserError(f"unknown chip '{shown(str(name))}'; known are {', '.join(CHIPS)}")
     return CHIPS[name]
+
+
+def check_cores(chip: Chip, cores: int) -> int:
+    """`cores`, 1 or 2, of which the chip must have as many."""
+    if cores not in (1, 2):
+        raise UserError(f"{cores} cores: a model runs on 1 or 2")
+    if cores > chip.cores:
+        able = [one.name for one in CHIPS.values() if one.cores >= cores and not one.is_host]
+        raise UserError(f"{chip.name} has one core for a model; leave out --cores 2, or choose {', '.join(able)}")
+    return cores

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from ..compile import compile_model
 from ..compile.compiled import CompiledModel
@@ -14,9 +15,10 @@ from ..data import load_sample
 from ..evaluate import NumpyEvaluator
 from ..model import load_model
 from ..naming import one_line, shown
+from ..report.cores import cores_lines
 from ..report.trace import check_mode, with_trace
-from .chips import check_chip
-from .fit import check_constants, fit_chip
+from .chips import Chip, check_chip, check_cores
+from .fit import arena_room, check_constants, fit_chip
 from .write import write_project
 
 
@@ -29,19 +31,24 @@ def export_onnx_model(
     debug: str = "off",
     constants: str = "flash",
     vector: bool = True,
+    cores: int = 1,
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
     debug: off, checksums or tensors: what the program prints of every kernel's output
     constants: flash, ram or partition: where weights and tables lie
     vector: take the kernels for the vector unit of the chip, if it has one (esp32s3)
+    cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
     """
     chip = check_chip(target_chip)
     check_mode(debug)
     check_constants(constants)
+    check_cores(chip, cores)
     model = load_model(model_path)
-    compiled = with_trace(compile_model(model, chip=target_chip if vector else None), debug)
+    compiled = with_trace(_compile(model, chip, vector, cores, constants), debug)
     fit = fit_chip(compiled, chip, constants)
+    if compiled.choices.splits and not chip.is_host:
+        fit.sdkconfig.extend(["# The other core computes parts of the kernels.", "CONFIG_INFERENCE_TASK_CORE=1"])
     if debug != "off":
         fit.sdkconfig.append(f"CONFIG_TVM_MODEL_TRACE_{debug.upper()}=y")
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in compiled.inputs])
@@ -51,6 +58,16 @@ def export_onnx_model(
     for note in fit.notes:
         print(f"note: {note}")
     return project
+
+
+def _compile(model: onnx.ModelProto, chip: Chip, vector: bool, cores: int, constants: str) -> CompiledModel:
+    """Compiled; where two cores would need an arena beyond the internal RAM, fewer kernels are computed by both."""
+    vector_chip = chip.name if vector else None
+    compiled = compile_model(model, chip=vector_chip, cores=cores)
+    room = arena_room(compiled, chip, constants)
+    if cores == 1 or room is None or compiled.arena_bytes <= room:
+        return compiled
+    return compile_model(model, chip=vector_chip, cores=cores, room=room)
 
 
 def print_export(compiled: CompiledModel, project: Path) -> None:
@@ -69,6 +86,8 @@ def print_export(compiled: CompiledModel, project: Path) -> None:
         why = one_line(compiled.reason(fallback), 160)
         print(f"falls back to TVM's C, slow: {shown(fallback_title(fallback, nodes), 100)} ({cost}): {why}")
     total = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
+    if compiled.cores > 1:
+        print("\n".join(cores_lines(compiled)))
     ram = compiled.arena_bytes + sum(_port_bytes(port) for port in [*compiled.inputs, *compiled.outputs])
     print(
         f"{len(compiled.calls)} kernels, {len(compiled.fallbacks)} fallbacks, {total} MAC; "

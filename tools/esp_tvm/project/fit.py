@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 
@@ -50,6 +50,14 @@ def buffer_bytes(compiled: CompiledModel) -> int:
     """Inputs and outputs of the application: static buffers in main/, in the same memory as the arena."""
     ports = [*compiled.inputs, *compiled.outputs]
     return sum(int(np.prod(p.shape, dtype=np.int64)) * np.dtype(p.dtype).itemsize for p in ports)
+
+
+def arena_room(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> Optional[int]:
+    """Bytes of internal RAM that are left for the arena; None: there is no limit (the host)."""
+    if chip.is_host:
+        return None
+    weights = compiled.weight_bytes if constants == "ram" else 0
+    return max(chip.static_ram - SYSTEM_RAM - weights - buffer_bytes(compiled), 0)
 
 
 def check_constants(place: str) -> str:

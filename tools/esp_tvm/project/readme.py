@@ -73,9 +73,19 @@ def readme(compiled: CompiledModel, target_chip: str, fit: Fit) -> str:
         chip=chip,
         ports="\n".join(_port_lines(compiled)),
         memory=f"Activations take {compiled.arena_bytes} bytes of {arena}, weights and tables {compiled.weight_bytes} "
-        f"bytes, a run less than 2 kB of stack.",
+        f"bytes, a run less than 2 kB of stack." + _cores(compiled),
         inputs=", ".join(f".{port.c_name} = ..." for port in compiled.inputs),
         outputs=", ".join(f".{port.c_name} = ..." for port in compiled.outputs),
+    )
+
+
+def _cores(compiled: CompiledModel) -> str:
+    count = len(compiled.choices.splits)
+    if not count:
+        return ""
+    return (
+        f" {count} kernels are computed in two parts, the second on the other core by a task of its own (menuconfig, "
+        '"Kernels"): pin the task that runs the model to a core, as `sdkconfig.defaults` does with the example\'s.'
     )
 
 

@@ -17,6 +17,7 @@ from ..naming import shown
 from ..run.compare import check_same_model
 from ..run.host import HostProgram
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge
+from .cores import cores_lines
 from .host_log import LoggingProgram
 from .log import LogReader, text_lines
 from .noise import NoiseMeter, TensorNoise
@@ -82,7 +83,10 @@ class PortRow:
 
 @dataclass
 class Report:
-    """See the fields' names; comparison: the lines that compare_log prints, equal: its verdict."""
+    """See the fields' names; cores: what two cores compute, empty for a program on one.
+
+    comparison: the lines that compare_log prints, equal: its verdict
+    """
 
     title: str
     model_hash: str
@@ -92,6 +96,7 @@ class Report:
     bars: List[Bar]
     arena_bytes: int
     constant_bytes: int
+    cores: List[str] = field(default_factory=list)
     noise: List[TensorNoise] = field(default_factory=list)
     noise_samples: int = 0
     output_noise: List[Tuple[str, float]] = field(default_factory=list)
@@ -129,7 +134,10 @@ def gather(
     """
     program = ProjectFacts(project)
     check_same_model(program, model)
-    compiled = compile_model(model, chip=program.metadata.get("kernels_for"))
+    made = program.metadata
+    compiled = compile_model(
+        model, chip=made.get("kernels_for"), cores=made.get("cores", 1), room=made.get("arena_room")
+    )
     report = Report(
         title=title,
         model_hash=compiled.model_hash,
@@ -137,6 +145,7 @@ def gather(
         ports=_ports(compiled),
         rows=_rows(compiled),
         bars=_bars(compiled),
+        cores=cores_lines(compiled) if compiled.cores > 1 else [],
         arena_bytes=compiled.arena_bytes,
         constant_bytes=compiled.weight_bytes,
     )
@@ -173,7 +182,8 @@ def _ports(compiled: CompiledModel) -> List[PortRow]:
 def _kernel_of(lib1: str, symbol: str) -> str:
     """The kernel that a function of default_lib1.c calls."""
     body = re.search(rf"(?ms)^int32_t {symbol}\(.*?^}}", lib1)
-    called = re.search(r"^    (esp_dl_\w+|memcpy|memmove)\(", body.group(), re.M) if body else None
+    pattern = r"^    (esp_dl_(?!begin_part|finish_part)\w+|memcpy|memmove)\("
+    called = re.search(pattern, body.group(), re.M) if body else None
     return called.group(1) if called else ""
 
 
@@ -193,6 +203,9 @@ def _rows(compiled: CompiledModel) -> List[Row]:
             kernel, where, activation = f"in step {compiled.choices.fused[index]}", "-", 0
         elif index in compiled.plan.skipped:
             kernel, activation = "nothing to do", 0
+        split = None if index in compiled.choices.fused else compiled.choices.split_at(index)
+        if split is not None:
+            kernel += f", {split.axis} cut at {split.parts[0].end}"
         output = call.output
         rows.append(
             Row(

@@ -25,6 +25,7 @@ def as_html(report: Report) -> str:
         _head(report),
         _ports(report),
         _layers(report),
+        _cores(report),
         _fallbacks(report),
         _arena(report),
         _noise(report),
@@ -164,6 +165,12 @@ def _layer(row: Row, most: dict) -> str:
     ]
     kind = "fallback" if row.is_fallback else ("idle" if not row.activation else "")
     return f'<tr class="{kind}">{"".join(cells)}</tr>'
+
+
+def _cores(report: Report) -> str:
+    if not report.cores:
+        return ""
+    return "<h2>Both cores</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in report.cores) + "</ul>"
 
 
 def _fallbacks(report: Report) -> str:

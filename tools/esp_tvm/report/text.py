@@ -33,7 +33,8 @@ def tensor_type(row: Row) -> str:
 
 def as_text(report: Report) -> str:
     """The whole report."""
-    parts = [_summary(report), _layers(report), _fallbacks(report), _arena(report), _noise(report), _comparison(report)]
+    parts = [_summary(report), _layers(report), _cores(report), _fallbacks(report), _arena(report), _noise(report)]
+    parts.append(_comparison(report))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -87,6 +88,10 @@ def _layers(report: Report) -> List[str]:
             ]
         )
     return ["LAYERS", *_table(head, rows, "rllllrrrrrrrl")]
+
+
+def _cores(report: Report) -> List[str]:
+    return ["CORES", *report.cores] if report.cores else []
 
 
 def _fallbacks(report: Report) -> List[str]:

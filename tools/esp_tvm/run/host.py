@@ -18,7 +18,7 @@ from .driver import fill, first_error, sample_bytes
 
 MODEL = Path("components/tvm_model/model")
 KERNELS = Path("components/esp-dl")
-CFLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off")
+CFLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-pthread")
 STRICT = ("-Werror",)
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -89,9 +89,10 @@ class HostProgram:
 
     project: the folder `new_project`. sanitize: with the address and undefined behaviour sanitizers, and with
     warnings as errors (for tests: a user's newer compiler may know warnings that ours does not)
+    flags: more options of the compiler
     """
 
-    def __init__(self, project: os.PathLike, sanitize: bool = False):
+    def __init__(self, project: os.PathLike, sanitize: bool = False, flags: Sequence[str] = ()):
         self.project = Path(project)
         metadata = self.project / MODEL / "metadata.json"
         try:
@@ -101,6 +102,7 @@ class HostProgram:
         self.inputs = self.metadata["inputs"]
         self.outputs = self.metadata["outputs"]
         self.tensors = [_traced(call) for call in self.metadata["calls"] if call["traced"]]
+        self.flags = list(flags)
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
         self._binary = self._build(sanitize)
 
@@ -127,7 +129,8 @@ class HostProgram:
             "#define TVMGEN_DEFAULT_TRACE(index, data, size) host_trace(index, data, size)\n"
         )
         binary = folder / "program"
-        command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), "-include", str(trace)]
+        command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *self.flags]
+        command += ["-include", str(trace)]
         for include in self.include_folders():
             command += ["-I", str(include)]
         command += [str(driver), *map(str, self.sources()), "-o", str(binary), "-lm"]

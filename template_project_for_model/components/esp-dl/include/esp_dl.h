@@ -39,7 +39,7 @@ typedef struct {
     int32_t kernel_h, kernel_w;     /* taps, >= 1 */
     int32_t stride_h, stride_w;     /* >= 1 */
     int32_t dilation_h, dilation_w; /* >= 1 */
-    int32_t pad_top, pad_left;      /* >= 0 */
+    int32_t pad_top, pad_left;      /* >= 0; pad_top of a convolution < 0: its first window lies further down */
 } esp_dl_window_t;
 
 /* --- Kernels with constant weights ------------------------------------------------------------------------------ */

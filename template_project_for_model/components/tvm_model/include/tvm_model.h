@@ -13,7 +13,8 @@ extern "C" {
 /*
  * Makes the model ready. Weights that lie in a data partition (menuconfig, "TVM model") are mapped and checked: their
  * size, their CRC-32 and whether they are this program's. Where the weights are part of the program there is nothing
- * to do. Returns 0, or -1 after one line in the log that says what is wrong; then the model must not be run.
+ * to do. A model for two cores starts its task on the other one: call this in the task that will run the model, pinned
+ * to its core. Returns 0, or -1 after one line in the log that says what is wrong; then the model must not be run.
  */
 int32_t tvm_model_init(void);
 

@@ -1,6 +1,7 @@
 #include "tvm_model.h"
 
 #include "crt_config.h"
+#include "esp_dl_cores.h"
 #include "tvmgen_default.h"
 
 #include <inttypes.h>
@@ -172,5 +173,9 @@ int32_t tvm_model_init(void)
 #endif
     LOG_INFO("model %s: arena of %d bytes in %s, weights of %u bytes in %s", TVMGEN_DEFAULT_MODEL_HASH,
              TVMGEN_DEFAULT_WORKSPACE_SIZE, ARENA_PLACE, TVMGEN_DEFAULT_CONSTANTS_SIZE, CONSTANTS_PLACE);
+#if TVMGEN_DEFAULT_SPLIT_KERNELS > 0
+    LOG_INFO("%d kernels are computed on both cores", TVMGEN_DEFAULT_SPLIT_KERNELS);
+    esp_dl_start_cores();
+#endif
     return 0;
 }

@@ -1,0 +1,261 @@
+"""Chips with two cores: which kernels are computed in two parts, one on each core, and where they are cut.
+
+A part is a call of the same kernel with fewer rows, images, columns or outputs; both parts read the same input and
+write into the same output. So the bytes are those of one core, whatever the order in which the parts run.
+
+What it costs: a part on the other core has to be started and waited for. What it saves: the instructions of the part
+that the calling core does not compute. Both are estimates, made from the counts of `make bench` and of
+docs/esp32-s3.md; nothing was measured on a board (docs/both-cores.md).
+
+The parts run at the same time, so the output of such a kernel may not overlap its input, as it may where one core goes
+from front to back: the arena can grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterator, List, Optional, Tuple, Union
+
+from .aot import Lowered
+from .esp32s3 import LANES, Esp32s3Variant, aligned
+from .kernel_call import KernelCall, Tensor
+from .memory_plan import plan_memory
+from .operators import OPERATORS
+from .partition import Partitioned
+from .variants import Choice, Choices, Variant
+
+# Instructions that pass until the other core has begun, and again until its end is seen: what FreeRTOS needs to wake a
+# task of the other core. An assumption.
+FORK_JOIN = 3000
+# A kernel is cut where that saves so many instructions: it pays even if the assumption is half of the truth.
+WORTH = 2 * FORK_JOIN
+# Instructions a multiply-accumulate, of int8 kernels in C, of those for the vector unit, and of the plain ones.
+_FAST = {"conv2d": 2.2, "depthwise_conv2d": 4.5, "dense": 2.6}
+_VECTOR = {"conv2d": 0.12, "depthwise_conv2d": 0.4, "dense": 0.15}
+PLAIN = {"conv2d": 7.0, "depthwise_conv2d": 10.0, "dense": 7.0}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: `call` computes places `start` to `end` of the axis that is cut.
+
+    input_offset, output_offset: elements from the tensors' start to the part's; addition: of a fused one, its part
+    """
+
+    call: KernelCall
+    start: int
+    end: int
+    input_offset: int
+    output_offset: int
+    addition: Optional[KernelCall] = None
+
+    def choice(self, whole: Optional[Choice]) -> Optional[Choice]:
+        """The choice of the whole call, for this part."""
+        return None if whole is None else replace(whole, call=self.call, addition=self.addition)
+
+    def scratch(self, whole: Optional[Choice]) -> int:
+        """Bytes of scratch memory, at a multiple of 16."""
+        return 0 if whole is None else aligned(whole.variant.scratch(self.call))
+
+
+@dataclass(frozen=True)
+class Split:
+    """How a kernel's output is cut. axis: images, rows, columns or outputs, `size` of them
+
+    parts: on the calling core, on the other one; scratch: bytes for both, the second's behind the first's
+    saved: instructions that the calling core does not execute, by the estimate
+    """
+
+    axis: str
+    size: int
+    parts: Tuple[Part, Part]
+    scratch: Tuple[int, int]
+    saved: int
+
+    @property
+    def text(self) -> str:
+        """`rows 0-15 and 16-31`"""
+        first, second = self.parts
+        return f"{self.axis} {first.start}-{first.end - 1} and {second.start}-{second.end - 1}"
+
+    @property
+    def slower(self) -> float:
+        """The part of the work that the core with more of it has."""
+        first, second = self.parts
+        return max(first.end, second.end - second.start) / self.size
+
+
+def estimate(call: KernelCall, variant: Optional[Variant], macs: int) -> int:
+    """Instructions that a call takes, roughly."""
+    if isinstance(variant, Esp32s3Variant):
+        rate = _VECTOR[call.kind]
+    else:
+        rate = (_FAST if variant is not None else PLAIN)[call.kind]
+    return int(macs * rate)
+
+
+# --- cutting ------------------------------------------------------------------------------------------------
+
+
+def _with_shapes(call: KernelCall, input_shape: tuple, output_shape: tuple, **attributes) -> KernelCall:
+    x, y = call.inputs[0], call.output
+    return replace(
+        call,
+        inputs=[Tensor(x.name, tuple(input_shape), x.dtype, x.exponent), *call.inputs[1:]],
+        output=Tensor(y.name, tuple(output_shape), y.dtype, y.exponent),
+        attributes={**call.attributes, **attributes},
+    )
+
+
+def _images(call: KernelCall, start: int, end: int) -> Part:
+    x, y = call.inputs[0].shape, call.output.shape
+    part = _with_shapes(call, (end - start, *x[1:]), (end - start, *y[1:]))
+    return Part(part, start, end, start * _count(x[1:]), start * _count(y[1:]))
+
+
+def _rows(call: KernelCall, start: int, end: int) -> Part:
+    """The image stays whole; its first window starts further down, which is less padding, or a negative one."""
+    a, y = call.attributes, call.output.shape
+    padding = (a["padding"][0] - start * a["strides"][0], *a["padding"][1:])
+    part = _with_shapes(call, call.inputs[0].shape, (y[0], end - start, *y[2:]), padding=padding)
+    return Part(part, start, end, 0, start * _count(y[2:]))
+
+
+def _columns(call: KernelCall, start: int, end: int) -> Optional[Part]:
+    """Of an image with one row; None for a part that lies in the padding alone."""
+    a, (n, h, width, channels), y = call.attributes, call.inputs[0].shape, call.output.shape
+    first = start * a["strides"][1] - a["padding"][1]
+    begin = max(first, 0)
+    if begin >= width:
+        return None
+    padding = (a["padding"][0], begin - first, *a["padding"][2:])
+    part = _with_shapes(call, (n, h, width - begin, channels), (*y[:2], end - start, y[3]), padding=padding)
+    return Part(part, start, end, begin * channels, start * y[3])
+
+
+def _dense_rows(call: KernelCall, start: int, end: int) -> Part:
+    outputs, inputs = call.attributes["weights"].shape
+    part = _with_shapes(call, (end - start, inputs), (end - start, outputs))
+    return Part(part, start, end, start * inputs, start * outputs)
+
+
+def _outputs(call: KernelCall, start: int, end: int) -> Part:
+    a = call.attributes
+    own = {name: a[name][start:end] for name in ("weights", "bias", "shift")}
+    part = _with_shapes(call, call.inputs[0].shape, (1, end - start), **own)
+    return Part(part, start, end, 0, start)
+
+
+def _count(shape: tuple) -> int:
+    return Tensor("", tuple(shape), "int8").elements
+
+
+def _axis(call: KernelCall) -> Union[str, Tuple[str, int, object]]:
+    """(name, size, function that makes a part) of the axis along which a call is cut, or why it is not."""
+    if call.kind == "dense":
+        outputs = len(call.attributes["weights"])
+        rows = call.output.elements // outputs
+        return ("rows", rows, _dense_rows) if rows > 1 else ("outputs", outputs, _outputs)
+    n, h, w, _ = call.output.shape
+    if n > 1:
+        return "images", n, _images
+    if h > 1:
+        return "rows", h, _rows
+    if w > 1 and call.inputs[0].shape[1] == 1:
+        return "columns", w, _columns
+    return "its output is one row"
+
+
+def _fits(part: Part, choice: Optional[Choice]) -> bool:
+    """Whether the kernel that was chosen for the whole call can compute the part."""
+    if choice is None:
+        return True
+    if not isinstance(choice.variant, Esp32s3Variant):
+        return choice.variant.fits(part.call)
+    # Tensors of the vector unit start at multiples of 16.
+    if part.input_offset % LANES or part.output_offset % LANES:
+        return False
+    return choice.variant.fits_range(part.call, choice.low, choice.high)
+
+
+def _pair(call: KernelCall, choice: Optional[Choice], axis: tuple, cut: int) -> Optional[Tuple[Part, Part]]:
+    """Both parts, None where the kernel cannot compute one of them."""
+    parts: List[Part] = []
+    for start, end in ((0, cut), (cut, axis[1])):
+        part = axis[2](call, start, end)
+        if part is None or not _fits(part, choice):
+            return None
+        if choice is not None and choice.addition is not None:
+            output = replace(choice.addition.output, shape=part.call.output.shape)
+            part = replace(part, addition=replace(choice.addition, output=output))
+        parts.append(part)
+    return parts[0], parts[1]
+
+
+def _cuts(call: KernelCall, choice: Optional[Choice], axis: tuple) -> Iterator[int]:
+    """Where to cut, the most even first; the calling core, which begins first, has what is more."""
+    size, step = axis[1], 1
+    if axis[0] == "outputs" and choice is not None:
+        # Weights lie in blocks of so many outputs.
+        step = LANES if isinstance(choice.variant, Esp32s3Variant) else 8
+    return iter(sorted(range(step, size, step), key=lambda cut: (max(cut, size - cut), -cut)))
+
+
+def split_call(call: KernelCall, choice: Optional[Choice], macs: int) -> Union[Split, str]:
+    """The most even split of a call by the kernel that was chosen for it, or why it stays whole.
+
+    choice: None for the plain kernel
+    """
+    if call.kind not in PLAIN:
+        return "its kernel is not one that is cut"
+    axis = _axis(call)
+    if isinstance(axis, str):
+        return axis
+    whole = estimate(call, choice.variant if choice else None, macs)
+    least = whole // 2
+    if least < WORTH:
+        return f"too small: at most {least} instructions are saved"
+    for cut in _cuts(call, choice, axis):
+        saved = int(whole * min(cut, axis[1] - cut) / axis[1])
+        if saved < WORTH:
+            break
+        parts = _pair(call, choice, axis, cut)
+        if parts is not None:
+            return Split(axis[0], axis[1], parts, (parts[0].scratch(choice), parts[1].scratch(choice)), saved)
+    return f"no even cut of its {axis[1]} {axis[0]} suits its kernel"
+
+
+# --- choosing -----------------------------------------------------------------------------------------------
+
+
+def choose_splits(choices: Choices, lowered: Lowered, partitioned: Partitioned, room: Optional[int] = None) -> None:
+    """Set `choices.splits`, and in `choices.whole` why the other kernels with weights stay on one core.
+
+    room: bytes that the arena may grow to; None: as large as it must be. It never becomes larger than it is without
+    splits unless it fits `room`. Kernels that save most come first.
+    """
+    found = {}
+    symbols = [step.symbol for step in lowered.steps]
+    for index, symbol in enumerate(symbols):
+        call = partitioned.calls.get(symbol)
+        if call is None or call.kind not in PLAIN:
+            continue
+        if symbols.count(symbol) > 1:
+            choices.whole[index] = "its function computes several steps"
+            continue
+        split = split_call(call, choices.steps.get(index), OPERATORS[call.operator].macs(call))
+        if isinstance(split, str):
+            choices.whole[index] = split
+        else:
+            found[index] = split
+    before = plan_memory(lowered, partitioned, choices).arena_bytes
+    choices.splits = dict(found)
+    if room is None or plan_memory(lowered, partitioned, choices).arena_bytes <= max(room, before):
+        return
+    choices.splits = {}
+    for index, split in sorted(found.items(), key=lambda item: -item[1].saved):
+        choices.splits[index] = split
+        arena = plan_memory(lowered, partitioned, choices).arena_bytes
+        if arena > max(room, before):
+            del choices.splits[index]
+            choices.whole[index] = f"the arena would grow to {arena} bytes; there is room for {max(room, before)}"
