@@ -216,17 +216,22 @@ def verdicts(output: bytes, pairs: Sequence[Pair], repeats: int = 1) -> List[Ver
     return result
 
 
-def sixteens(random: np.random.RandomState) -> KernelCall:
-    """A convolution with channels that the assembly has ways of its own for."""
+def sixteens(operator: str, random: np.random.RandomState) -> KernelCall:
+    """A convolution with channels that the assembly has ways of its own for, now and then larger than most."""
+    depthwise, large = operator == "depthwise_conv2d", random.randint(6) == 0
     channels, outputs = int(random.choice([8, 16, 32, 48])), int(random.choice([16, 32, 48, 33]))
-    kernel = int(random.choice([1, 1, 3]))
-    size = random.randint(kernel, 7, 2)
+    kernel = int(random.choice([3, 3, 5] if depthwise else [1, 1, 3]))
+    size = random.randint(kernel, 24 if large else 8, 2)
+    if depthwise:
+        channels = outputs = int(random.choice([16, 32, 48, 80]))
     padding = (0,) * 4 if random.randint(2) else tuple(random.randint(0, kernel, 4))
-    strides = tuple(int(v) for v in random.randint(1, 3, 2))
+    strides = tuple(int(v) for v in random.randint(1, 4 if depthwise else 3, 2))
     shape = [(size[i] + padding[i] + padding[2 + i] - kernel) // strides[i] + 1 for i in (0, 1)]
     deviation = random.choice([6, 30])
-    weights = np.clip(np.round(random.randn(outputs, kernel, kernel, channels) * deviation), -128, 127)
-    shift = random.randint(0, random.choice([1, 2, 4, 8]), outputs) + int(np.log2(channels * kernel * kernel * 8))
+    weights_shape = (kernel, kernel, channels) if depthwise else (outputs, kernel, kernel, channels)
+    weights = np.clip(np.round(random.randn(*weights_shape) * deviation), -128, 127)
+    inner = 1 if depthwise else channels
+    shift = random.randint(0, random.choice([1, 2, 3, 4, 6, 9]), outputs) + int(np.log2(inner * kernel * kernel * 8))
     attributes = {
         "weights": weights.astype(np.int8),
         "bias": random.randint(-3000, 3000, outputs).astype(np.int32),
@@ -235,10 +240,11 @@ def sixteens(random: np.random.RandomState) -> KernelCall:
         "strides": strides,
         "padding": padding,
         "dilation": (1, 1),
-        "groups": 1,
     }
+    if not depthwise:
+        attributes["groups"] = 1
     x, y = Tensor("x", (1, *size, channels), "int8"), Tensor("y", (1, *shape, outputs), "int8")
-    return KernelCall("", "conv2d", [x], y, attributes)
+    return KernelCall("", operator, [x], y, attributes)
 
 
 def elementwise(operator: str, random: np.random.RandomState) -> KernelCall:
@@ -257,7 +263,8 @@ def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
     random = np.random.RandomState(seed)
     pairs: List[Pair] = []
     while len(pairs) < count:
-        call = sixteens(random) if variant.operator == "conv2d" and random.randint(3) else None
+        convolution = variant.operator in ("conv2d", "depthwise_conv2d")
+        call = sixteens(variant.operator, random) if convolution and random.randint(3) else None
         if variant.plain_parameters:
             call = elementwise(variant.operator, random)
         call = call or random_call(variant.operator, random)

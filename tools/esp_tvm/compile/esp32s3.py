@@ -29,6 +29,8 @@ SUM_START = 2**33
 _MAX_SHIFTS = 7
 # All shifts of 19 and more give the same of 20 bits.
 _MAX_SHIFT = 19
+# Pixels that src/convolution/conv2d_row_esp32s3.S computes sixteen channels of after the other.
+RUN = 32
 _VECTORS = (6, 4, 2)
 # Weights are loaded two vectors ahead: nothing may be read that lies behind all constants.
 _READ_AHEAD = np.zeros(2 * LANES, np.int8)
@@ -85,10 +87,12 @@ def tail_order(length: int) -> np.ndarray:
     return np.concatenate([np.arange(full), np.arange(even - 1, full - 1, -1)])
 
 
-def pack_lanes(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False) -> np.ndarray:
+def pack_lanes(
+    weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False, least: bool = False
+) -> np.ndarray:
     """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits.
 
-    in_order: as they are, else in the order of `tail_order`
+    in_order: as they are, else in the order of `tail_order`; least: masks of this kind (esp_dl_esp32s3.h)
     """
     outputs, segments, length = weights.shape
     rows = aligned(outputs)
@@ -106,7 +110,8 @@ def pack_lanes(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_orde
         parts += [pack_20_bits(bias[o : o + LANES]), steps.astype(np.int8)]
         parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
         if len(stops) > 1:
-            parts += [-stop.astype(np.int8) for stop in stops]
+            own, other = (0, 127) if least else (-1, 0)
+            parts += [np.where(stop, own, other).astype(np.int8) for stop in stops]
     return np.concatenate([*parts, _READ_AHEAD])
 
 
@@ -176,6 +181,17 @@ def lead_of_rows(call: KernelCall, kernel: Sequence[int]) -> int:
     return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
 
 
+def lead_of_runs(call: KernelCall, starts: np.ndarray) -> int:
+    """`Variant.lead` of a kernel that computes sixteen channels of a run of pixels after the other."""
+    # Runs go through all rows where pixels lie as in the input, else they begin anew with every row.
+    same = call.inputs[0].shape[:3] == call.output.shape[:3] and tuple(call.attributes["strides"]) == (1, 1)
+    width = len(starts) if same else call.output.shape[2]
+    firsts = [row + column for row in range(0, len(starts), width) for column in range(0, width, RUN)]
+    ends = np.array([*firsts[1:], len(starts)])
+    first = np.array([starts[start:end].min() for start, end in zip(firsts, ends)])
+    return lead_of(first, ends * call.output.shape[3], reads_own=True)
+
+
 def start_of(call: KernelCall) -> np.ndarray:
     """What sums start with: the bias with what rounding adds."""
     return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
@@ -184,6 +200,11 @@ def start_of(call: KernelCall) -> np.ndarray:
 def lanes_can_shift(shift: np.ndarray) -> bool:
     """Whether all shifts are to the right and few enough."""
     return bool(np.all(np.asarray(shift) >= 0)) and most_shifts(np.minimum(shift, _MAX_SHIFT)) <= _MAX_SHIFTS
+
+
+def is_relu(call: KernelCall) -> bool:
+    """Whether negative results become 0 and nothing else is cut off."""
+    return tuple(call.attributes["clamp"]) == (0, 127)
 
 
 class Esp32s3Variant(Variant):
@@ -246,13 +267,23 @@ class Conv2dLanes(Esp32s3Variant):
         kernel = call.attributes["weights"].shape[1:3]
         if not copies_rows(call, kernel):
             starts = window_starts(call, kernel)
+            if self._holds_window(call):
+                return lead_of_runs(call, starts)
             return lead_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
         return lead_of_copies(call, kernel)
 
     def body(self, call, c):
         a = call.attributes
         shift = np.minimum(a["shift"], _MAX_SHIFT)
-        return self._fields(call, c, pack_lanes(self.segmented(call), start_of(call), shift), 0)
+        packed = pack_lanes(self.segmented(call), start_of(call), shift, least=self._has_least_masks(call))
+        return self._fields(call, c, packed, 0)
+
+    def _holds_window(self, call: KernelCall) -> bool:
+        """Whether the window is a pixel of 8 or 16 channels that stays in a register."""
+        return call.attributes["weights"].shape[1:] in ((1, 1, 8), (1, 1, 16)) and call.output.shape[3] % LANES == 0
+
+    def _has_least_masks(self, call: KernelCall) -> bool:
+        return self._holds_window(call) and is_relu(call)
 
     def _fields(self, call: KernelCall, c, packed: np.ndarray, vectors: int) -> Dict:
         a = call.attributes
@@ -260,6 +291,7 @@ class Conv2dLanes(Esp32s3Variant):
             **window_fields(call, a["weights"].shape[1:3]),
             "by_taps": bool(self.by_taps(call)),
             "watched": self.watched,
+            "least": bool(vectors == 0 and self._has_least_masks(call)),
             "vectors": vectors,
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
@@ -338,9 +370,12 @@ class DepthwiseLanes(Esp32s3Variant):
         height, width, channels = a["weights"].shape
         shift = np.minimum(a["shift"], _MAX_SHIFT)
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
-        packed = pack_lanes(a["weights"].reshape(-1, channels).T[:, None, :], start_of(call), shift, in_order=True)
+        segments = a["weights"].reshape(-1, channels).T[:, None, :]
+        least = (height, width) == (3, 3) and a["strides"][1] <= 3 and channels % LANES == 0 and is_relu(call)
+        packed = pack_lanes(segments, start_of(call), shift, in_order=True, least=least)
         return {
             **window_fields(call, (height, width)),
+            "least": bool(least),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],

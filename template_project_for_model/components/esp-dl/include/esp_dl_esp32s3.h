@@ -11,6 +11,8 @@
  * low bits of an address. The exporter places them so.
  * - Up to 63 bytes behind an input may be read; what they hold does not matter. Weights end with 32 bytes that are
  *   read in vain.
+ * - Convolutions can be computed in ranges of rows, of images of any height: fewer rows of output, an output further
+ *   down, and for every row left out at the top window.pad_top less stride_h, also below 0.
  * - They use the vector registers: not in interrupt handlers, and a task that has called one stays on its core
  *   (docs/esp32-s3.md).
  */
@@ -40,7 +42,8 @@ extern "C" {
  *   a byte: how many of these seven shifts there are;
  *   for every segment [bytes, made even][16]: weights in the order of the bytes, those behind the last multiple of 16
  *     backwards, the missing one zero;
- *   a mask for every shift (none if there is but one): 0xff for the channels that have this shift.
+ *   a mask for every shift (none if there is but one): 0xff for the channels that have this shift, else 0. Or, with
+ *     `least`, 0 for the channels that have this shift, else 0x7f.
  *
  * vectors > 0: one channel at a time, in the accumulator of 40 bits. weights:
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
@@ -54,6 +57,7 @@ typedef struct {
     bool by_taps;
     int8_t watched;  /* 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
     int32_t vectors; /* of input held in registers: 2, 4 or 6; 0: lanes of 20 bits */
+    bool least;      /* only vectors = 0, kernel 1x1 of 8 or 16 channels, output.c a multiple of 16, clamp 0..127 */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_conv2d_esp32s3_t;
@@ -68,6 +72,7 @@ typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
+    bool least; /* only 3x3, stride_w at most 3, channels a multiple of 16, clamp 0..127 */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_depthwise_conv2d_esp32s3_t;

@@ -13,33 +13,60 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Vectors of one value, at a multiple of 16. */
+static inline void esp_dl_fill_esp32s3(int8_t *to, int8_t value, int32_t vectors)
+{
+#ifdef ESP_DL_ESP32S3
+    void esp_dl_fill_vectors_esp32s3(int8_t * to, const int8_t *value, int32_t count);
+    esp_dl_fill_vectors_esp32s3(to, &value, vectors);
+#else
+    memset(to, value, (size_t)(16 * vectors));
+#endif
+}
+
+/* Sixteen times the least, sixteen times the greatest value. */
+static inline void esp_dl_clamp_vectors(int8_t min, int8_t max, uint32_t clamp[8])
+{
+    for (int i = 0; i < 4; i++) {
+        clamp[i] = (uint8_t)min * 0x01010101u;
+        clamp[4 + i] = (uint8_t)max * 0x01010101u;
+    }
+}
+
 /* Copy to a multiple of 16. */
 static inline void esp_dl_copy_esp32s3(int8_t *to, const int8_t *from, int32_t bytes)
 {
 #ifdef ESP_DL_ESP32S3
-    void esp_dl_copy_vectors_esp32s3(int8_t * to, const int8_t *from, int32_t count);
-    esp_dl_copy_vectors_esp32s3(to, from, bytes / 16);
-    for (int32_t i = bytes / 16 * 16; i < bytes; i++) {
-        to[i] = from[i];
-    }
+    void esp_dl_copy_bytes_esp32s3(int8_t * to, const int8_t *from, int32_t count);
+    esp_dl_copy_bytes_esp32s3(to, from, bytes);
 #else
     memcpy(to, from, (size_t)bytes);
 #endif
 }
 
-typedef struct {
-    const int8_t *outside; /* a row of values outside of the image; NULL: none is needed */
-    int8_t *rows;          /* copies of rows; NULL: windows lie in the image from left to right */
-    int32_t row_bytes;     /* of a row with its borders */
-    int32_t start;         /* of its left border, so that the image lies at a multiple of 16 */
-    int32_t slots;         /* rows that a window spans: the copies that are kept */
-    int32_t copied_end;    /* rows of the image before this one have been copied */
-} esp_dl_borders_t;
-
 static inline int32_t esp_dl_aligned(int32_t bytes)
 {
     return (bytes + 15) / 16 * 16;
 }
+
+/* Where the rows of windows lie: in the image, or in slots of scratch memory that are used in turn. */
+typedef struct {
+    const int8_t *outside;      /* a row of values outside of the image; NULL: none is needed */
+    int8_t *rows;               /* copies of rows; NULL: windows lie in the image from left to right */
+    int32_t row_bytes;          /* from a row to the next, there or in the image */
+    int32_t ring;               /* bytes of all slots; in the image: more than there are */
+    int32_t left;               /* in a slot, the bytes before the image, which lies at a multiple of 16 */
+    int32_t start;              /* in a slot, the bytes before the left border */
+    int32_t image_row;          /* bytes */
+    int32_t copied_bytes;       /* of a row */
+    int32_t span;               /* rows from a window's first to behind its last */
+    int32_t row_step, tap_step; /* from a row or tap of the window to the next: rows, bytes; bytes */
+    /* Of the output row that is next. */
+    int32_t top;       /* the first row of its window */
+    int32_t top_at;    /* its place in the ring */
+    int32_t copied;    /* rows of the image before this one have been copied or are not needed */
+    int32_t copied_at; /* its place in the ring */
+} esp_dl_borders_t;
 
 static inline int esp_dl_no_borders(const esp_dl_borders_t *borders)
 {
@@ -52,60 +79,98 @@ static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const
 {
     const int32_t span_w = (output->w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1;
     const int32_t span_h = (output->h - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
-    const int32_t start = esp_dl_aligned(w->pad_left * input->c) - w->pad_left * input->c;
-    esp_dl_borders_t b = {.row_bytes = esp_dl_aligned(start + span_w * input->c),
-                          .start = start,
-                          .slots = (w->kernel_h - 1) * w->dilation_h + 1};
+    const int32_t image_row = input->w * input->c, pad_left = w->pad_left * input->c;
+    const int32_t left = esp_dl_aligned(pad_left), row_bytes = esp_dl_aligned(left - pad_left + span_w * input->c);
+    esp_dl_borders_t b = {
+        .row_bytes = image_row,
+        .ring = INT32_MAX,
+        .image_row = image_row,
+        .span = (w->kernel_h - 1) * w->dilation_h + 1,
+        .row_step = w->dilation_h,
+        .tap_step = w->dilation_w * input->c,
+    };
     if (w->pad_top > 0 || span_h - w->pad_top > input->h) {
         b.outside = scratch;
-        memset(scratch, value, (size_t)b.row_bytes);
-        scratch += b.row_bytes;
+        esp_dl_fill_esp32s3(scratch, value, row_bytes / 16);
+        scratch += row_bytes;
     }
     if (w->pad_left > 0 || span_w - w->pad_left > input->w) {
         b.rows = scratch;
-        memset(b.rows, value, (size_t)(b.slots * b.row_bytes));
+        b.row_bytes = row_bytes;
+        b.ring = b.span * row_bytes;
+        b.left = left;
+        b.start = left - pad_left;
+        b.copied_bytes = image_row < row_bytes - left ? image_row : row_bytes - left;
+        esp_dl_fill_esp32s3(scratch, value, b.ring / 16);
     }
     return b;
 }
 
-/* Copy the rows up to `last` that have not been copied and are needed from `first` on. */
-static inline void esp_dl_copy_rows(const int8_t *image, const esp_dl_shape_t *input, const esp_dl_window_t *w,
-                                    esp_dl_borders_t *b, int32_t first, int32_t last)
+static inline int32_t esp_dl_in_ring(const esp_dl_borders_t *b, int32_t at)
 {
-    const int32_t left = b->start + w->pad_left * input->c, image_bytes = input->w * input->c;
-    const int32_t bytes = image_bytes < b->row_bytes - left ? image_bytes : b->row_bytes - left;
-    int32_t y = b->copied_end > first ? b->copied_end : first;
-    for (; y <= last && y < input->h; y++) {
-        esp_dl_copy_esp32s3(b->rows + y % b->slots * b->row_bytes + left, image + y * image_bytes, bytes);
+    const int32_t ring = b->ring;
+    while (at >= ring) {
+        at -= ring;
     }
-    b->copied_end = y > b->copied_end ? y : b->copied_end;
+    return at;
+}
+
+/* Before the first row of an image. */
+static inline void esp_dl_next_image(esp_dl_borders_t *b, const esp_dl_window_t *w)
+{
+    b->top = -w->pad_top;
+    b->top_at = esp_dl_in_ring(b, b->top * b->row_bytes);
+    b->copied = b->copied_at = 0;
+}
+
+/* Copy the rows from `top` up to the one before `end` that have not been copied. */
+static inline void esp_dl_copy_rows(const int8_t *image, esp_dl_borders_t *b, int32_t end)
+{
+    if (b->copied < b->top) {
+        b->copied_at = esp_dl_in_ring(b, b->copied_at + (b->top - b->copied) * b->row_bytes);
+        b->copied = b->top;
+    }
+    for (; b->copied < end; b->copied++) {
+        esp_dl_copy_esp32s3(b->rows + b->copied_at + b->left, image + b->copied * b->image_row, b->copied_bytes);
+        b->copied_at = esp_dl_in_ring(b, b->copied_at + b->row_bytes);
+    }
 }
 
 /*
- * Where the rows of the first window of output row y begin, `per_row` taps of each; what that needs is copied.
- * image: of the batch; copied_end: 0 at its start
+ * Where the rows of the first window of the next row of output pixels begin, `per_row` taps of each; what that needs is
+ * copied. image: of the batch; its rows are asked for from the top down, after `esp_dl_next_image`
  */
 static inline void esp_dl_window_rows(const int8_t *image, const esp_dl_shape_t *input, const esp_dl_window_t *w,
-                                      esp_dl_borders_t *b, int32_t y, int32_t per_row, const int8_t **rows)
+                                      esp_dl_borders_t *b, int32_t per_row, const int8_t **rows)
 {
-    const int32_t top = y * w->stride_h - w->pad_top;
+    const int32_t height = input->h;
+    const int8_t *base = image;
+    int32_t row = b->top, at = b->top_at;
     if (b->rows != NULL) {
-        esp_dl_copy_rows(image, input, w, b, top < 0 ? 0 : top, top + (w->kernel_h - 1) * w->dilation_h);
+        const int32_t end = row + b->span;
+        esp_dl_copy_rows(image, b, end < height ? end : height);
+        base = b->rows + b->start;
     }
-    for (int32_t i = 0; i < w->kernel_h; i++) {
-        const int32_t row = top + i * w->dilation_h;
-        const int8_t *start;
-        if (row < 0 || row >= input->h) {
-            start = b->outside;
-        } else if (b->rows != NULL) {
-            start = b->rows + row % b->slots * b->row_bytes + b->start;
-        } else {
-            start = image + row * input->w * input->c;
+    const int32_t row_step = b->row_step, step = row_step * b->row_bytes, ring = b->ring;
+    const int8_t *outside = b->outside;
+    for (const int8_t **rows_end = rows + w->kernel_h * per_row; rows < rows_end;) {
+        const int8_t *start = base + at;
+        if ((uint32_t)row >= (uint32_t)height) {
+            start = outside;
         }
-        for (int32_t j = 0; j < per_row; j++) {
-            *rows++ = start + j * w->dilation_w * input->c;
+        *rows++ = start;
+        for (int32_t j = 1; j < per_row; j++) {
+            start += b->tap_step;
+            *rows++ = start;
+        }
+        row += row_step;
+        at += step;
+        if (at >= ring) {
+            at -= ring;
         }
     }
+    b->top += w->stride_h;
+    b->top_at = esp_dl_in_ring(b, b->top_at + w->stride_h * b->row_bytes);
 }
 
 #endif

@@ -31,9 +31,11 @@ static inline const int8_t *esp_dl_load_head(const int8_t *data, int32_t *acc, c
     return data + 48;
 }
 
-/* From sums to `channels` bytes, every channel by its own shift; returns the end of the masks. shifts: in the head */
+/* From sums to `channels` bytes, every channel by its own shift; returns the end of the masks. shifts: in the head;
+ * least: the masks are 0 for the channels that have this shift, else 127 */
 static inline const int8_t *esp_dl_shift_lanes(const int32_t *acc, const uint8_t *shifts, const int8_t *masks,
-                                               int32_t min, int32_t max, int8_t *output, int32_t channels)
+                                               int32_t least, int32_t min, int32_t max, int8_t *output,
+                                               int32_t channels)
 {
     const int32_t shift_count = shifts[7];
     int8_t result[ESP_DL_LANE_COUNT];
@@ -41,7 +43,7 @@ static inline const int8_t *esp_dl_shift_lanes(const int32_t *acc, const uint8_t
     for (int32_t m = 0; m < shift_count; m++) {
         shift += shifts[m];
         for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
-            if (shift_count == 1 || masks[i]) {
+            if (shift_count == 1 || (masks[i] == 0) == (least != 0)) {
                 result[i] = esp_dl_requantize(acc[i], shift, min, max);
             }
         }

@@ -18,6 +18,8 @@
 #define VECTORS 40
 #define SUMS 44
 #define WATCHED 48
+#define LEAST 52
+#define CLAMP 56
 
 /*
  * Lanes of 20 bits. Every instruction multiplies the weights of sixteen channels by one value of the input and loads
@@ -153,42 +155,6 @@
     bnez a15, 1b
     .endm
 
-/*
- * Windows of one segment of 8 or 16 bytes, all at multiples of that, sixteen channels whole: the input stays in q3.
- *
- * a3 step, a6 weights, a8 input, a9 channels / 16.
- */
-    .macro lanes_of_one bytes
-1:  /* a pixel */
-    .if \bytes == 16
-    ee.vld.128.xp q3, a8, a3
-    .else
-    ee.vld.l.64.xp q3, a8, a3
-    .endif
-    mov a4, a6
-    loop a9, 2f /* sixteen channels */
-    mov a12, a4
-    load_head
-    ee.vld.128.ip q0, a4, 16
-    ee.vld.128.ip q1, a4, 16
-    .if \bytes == 16
-    sixteen 0
-    .else
-    /* As a tail: backwards. */
-    .irp i, 7, 5, 3, 1
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
-    .endr
-    .endif
-    shift_lanes q5
-    ee.vst.128.ip q2, a5, 16
-2:
-    addi a15, a15, -1
-    bnez a15, 1b
-    movi a2, 0
-    return
-    .endm
-
     function esp_dl_conv2d_row_lanes_esp32s3
     movi a3, 0
     l32i a5, a2, OUTPUT
@@ -214,25 +180,6 @@
     or a8, a8, a12
     bne a7, a6, 10b
     extui a8, a8, 0, 4
-    l32i a12, a2, SEGMENT_COUNT
-    l32i a11, a2, CHANNELS
-    bnei a12, 1, 11f
-    /* One segment of 8 or 16 bytes? */
-    or a12, a11, a5
-    extui a12, a12, 0, 4
-    bnez a12, 11f
-    l32i a12, a2, MAX
-    addi a12, a12, -127
-    bnez a12, 11f
-    beqi a14, 16, 12f
-    bnei a14, 8, 11f
-    extui a12, a8, 0, 3
-    bnez a12, 11f
-    j .Lone8
-12:
-    bnez a8, 11f
-    j .Lone16
-11:
     beqz a8, .Lwhole
     /* The tail is entered so that just its bytes, made even, remain. */
     extui a14, a14, 0, 4
@@ -254,21 +201,144 @@
     lanes 1, 1
     watched
     return
-.Lone8:
-    l32i a3, a2, STEP
-    l32i a6, a2, WEIGHTS
-    addi a7, a7, -4
-    l32i a8, a7, 0
-    srli a9, a11, 4
-    lanes_of_one 8
-.Lone16:
-    l32i a3, a2, STEP
-    l32i a6, a2, WEIGHTS
-    addi a7, a7, -4
-    l32i a8, a7, 0
-    srli a9, a11, 4
-    lanes_of_one 16
     .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
+
+/*
+ * Windows of 8 or 16 bytes at multiples of that, sixteen channels of ONE_PIXELS pixels after the other: the input stays
+ * in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
+ *
+ * a2 as for shift_held, a3 step, a4 weights, a5 output, a6 head, a7 masks that are not held, a8 input, a9 where the
+ * weights begin, a10 pixels, a11 number of shifts, a12 channels.
+ */
+#define ONE_PIXELS 32
+#define STACK_ROW 16
+#define STACK_PIXELS 20 /* left */
+#define STACK_INPUT 24
+#define STACK_OUTPUT 28 /* bytes from the last pixel to the first's next channels */
+#define STACK_END 32
+
+    .macro one shifts, relu, bytes
+    bnei a11, \shifts, 3f
+    .if \relu
+    movi a4, 48 + 16 * \bytes + 16
+    .else
+    movi a4, 48 + 16 * \bytes
+    .endif
+    addi a9, a6, 48
+    add a4, a4, a6
+    hold_shifts \shifts, \relu, a6
+    mov a7, a4
+    mov a4, a9
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    l32i a8, a1, STACK_INPUT
+    loop a10, 2f
+    .if \bytes == 16
+    ee.vld.128.xp q3, a8, a3
+    .else
+    ee.vld.l.64.xp q3, a8, a3
+    .endif
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    .if \bytes == 16
+    .irp i, 0, 2, 4, 6, 8, 10, 12
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
+    .else
+    /* As a tail: backwards. */
+    .irp i, 7, 5, 3
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
+    .endif
+    shift_held \shifts, \relu, q3, a6, a7
+    ee.vst.128.xp q2, a5, a12
+2:
+    .if \shifts > 1
+    movi a4, 48 + 16 * \bytes + 16 * \shifts
+    .else
+    movi a4, 48 + 16 * \bytes
+    .endif
+    j 1b
+3:
+    .endm
+
+    .macro ones relu, bytes
+0:  /* pixels */
+    l32i a13, a1, STACK_PIXELS
+    l32i a14, a1, STACK_ROW
+    movi a10, ONE_PIXELS
+    beqz a13, .Lone_end
+    minu a10, a10, a13
+    sub a13, a13, a10
+    l32i a6, a14, WEIGHTS
+    mull a14, a10, a12
+    movi a15, 16
+    s32i a13, a1, STACK_PIXELS
+    sub a14, a15, a14
+    add a15, a5, a12
+    s32i a14, a1, STACK_OUTPUT
+    s32i a15, a1, STACK_END
+    j 5f
+1:  /* sixteen channels are done; a4: how far to the next head */
+    l32i a14, a1, STACK_OUTPUT
+    l32i a15, a1, STACK_END
+    add a6, a6, a4
+    add a5, a5, a14
+    beq a5, a15, 4f
+5:
+    l8ui a11, a6, HEAD_COUNT
+    one 3, \relu, \bytes
+    one 2, \relu, \bytes
+    one 4, \relu, \bytes
+    one 1, \relu, \bytes
+    one 5, \relu, \bytes
+    one 6, \relu, \bytes
+    one 7, \relu, \bytes
+4:  /* all channels are done */
+    sub a5, a5, a12
+    sub a5, a5, a14
+    addi a5, a5, 16
+    s32i a8, a1, STACK_INPUT
+    j 0b
+    .endm
+
+    function esp_dl_conv2d_row_one_esp32s3
+    l32i a13, a2, PIXELS
+    l32i a14, a2, SEGMENTS
+    l32i a12, a2, CHANNELS
+    l32i a14, a14, 0
+    l32i a3, a2, STEP
+    l32i a5, a2, OUTPUT
+    l32i a11, a2, LEAST
+    l32i a10, a2, SEGMENT_BYTES
+    s32i a13, a1, STACK_PIXELS
+    s32i a14, a1, STACK_INPUT
+    s32i a2, a1, STACK_ROW
+    l32i a2, a2, CLAMP
+    beqz a11, .Lone_clamp
+    movi a2, 0
+    bnei a10, 8, .Lone_16_relu
+    ones 1, 8
+.Lone_clamp:
+    bnei a10, 8, .Lone_16
+    ones 0, 8
+.Lone_16_relu:
+    ones 1, 16
+.Lone_16:
+    ones 0, 16
+.Lone_end:
+    return
+    .size esp_dl_conv2d_row_one_esp32s3, . - esp_dl_conv2d_row_one_esp32s3
 
 /*
  * The accumulator of 40 bits: a piece of the window is held in registers while the weights of all channels stream by;

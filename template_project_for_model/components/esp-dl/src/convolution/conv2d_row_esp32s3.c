@@ -24,7 +24,7 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
             }
         }
     }
-    return esp_dl_shift_lanes(acc, shifts, weights, row->min, row->max, output, channels);
+    return esp_dl_shift_lanes(acc, shifts, weights, row->least, row->min, row->max, output, channels);
 }
 
 void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row)
@@ -46,6 +46,11 @@ int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
 {
     esp_dl_conv2d_row_exact_esp32s3(row);
     return 0;
+}
+
+void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    esp_dl_conv2d_row_exact_esp32s3(row);
 }
 
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)

@@ -15,9 +15,11 @@ typedef struct {
     int32_t pixels;
     int32_t channels; /* of the output */
     int32_t min, max;
-    int32_t vectors; /* 0: lanes of 20 bits */
-    int64_t *sums;   /* [channels] where vectors is not 0, 64 bytes where sums are watched */
-    int32_t watched; /* as in esp_dl_conv2d_esp32s3_t */
+    int32_t vectors;     /* 0: lanes of 20 bits */
+    int64_t *sums;       /* [channels] where vectors is not 0, 64 bytes where sums are watched */
+    int32_t watched;     /* as in esp_dl_conv2d_esp32s3_t */
+    int32_t least;       /* the same */
+    const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
 } esp_dl_conv2d_row_t;
 
 /*
@@ -25,6 +27,9 @@ typedef struct {
  * that it may have left its lane: then the output is nothing worth.
  */
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
+
+/* Windows of 1x1 with 8 or 16 bytes, channels in sixteens: these of 32 pixels, then the next sixteen. */
+void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /* The same in C, with sums of 32 bits. */
 void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row);

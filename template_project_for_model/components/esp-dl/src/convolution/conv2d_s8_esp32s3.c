@@ -31,6 +31,8 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
     int8_t *free = (int8_t *)scratch + esp_dl_aligned(segment_count * 8);
     int64_t *sums = (int64_t *)(void *)free;
     free += p->vectors > 0 ? esp_dl_aligned(p->output.c * 8) : p->watched ? 64 : 0;
+    _Alignas(16) uint32_t clamp[8];
+    esp_dl_clamp_vectors(p->min, p->max, clamp);
     esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->output, w, 0, free);
     esp_dl_conv2d_row_t row = {
         .segments = segments,
@@ -46,18 +48,25 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         .vectors = p->vectors,
         .sums = sums,
         .watched = p->watched,
+        .least = p->least,
+        .clamp = (const int8_t *)clamp,
     };
     int32_t images = p->output.n, rows = p->output.h;
-    if (w->kernel_h * w->kernel_w * w->stride_h * w->stride_w == 1 && esp_dl_no_borders(&borders)) {
+    const bool whole_rows = p->output.w == p->input.w && (images == 1 || rows == p->input.h);
+    if (w->kernel_h * w->kernel_w * w->stride_h * w->stride_w == 1 && whole_rows && esp_dl_no_borders(&borders)) {
         /* Pixels follow each other all through the images. */
         row.pixels *= images * rows;
         images = rows = 1;
     }
+    const bool one = p->vectors == 0 && segment_count == 1 && (row.segment_bytes == 8 || row.segment_bytes == 16) &&
+                     w->kernel_w == 1 && row.channels % 16 == 0;
     for (int32_t n = 0; n < images; n++) {
-        borders.copied_end = 0;
+        esp_dl_next_image(&borders, w);
         for (int32_t y = 0; y < rows; y++) {
-            esp_dl_window_rows(input, &p->input, w, &borders, y, per_row, segments);
-            if (p->vectors == 0) {
+            esp_dl_window_rows(input, &p->input, w, &borders, per_row, segments);
+            if (one) {
+                esp_dl_conv2d_row_one_esp32s3(&row);
+            } else if (p->vectors == 0) {
                 if (esp_dl_conv2d_row_lanes_esp32s3(&row) != 0) {
                     pixel_by_pixel(row, segments);
                 }

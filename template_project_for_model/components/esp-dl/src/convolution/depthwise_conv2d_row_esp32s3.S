@@ -15,8 +15,11 @@
 #define OUTPUT 24
 #define PIXELS 28
 #define CHANNELS 32
-#define MIN 36
-#define MAX 40
+#define CLAMP 36
+#define LEAST 40
+#define BACK 44
+#define NEXT_INPUT 48
+#define NEXT_OUTPUT 52
 
 /*
  * Windows of any size. whole: all is at multiples of 16.
@@ -25,6 +28,9 @@
  * the next tap, a11 channels left, a12 head, a14 rows left, a15 pixels left.
  */
     .macro any_window whole
+    l32i a8, a2, CLAMP
+    ee.vld.128.ip q6, a8, 16
+    ee.vld.128.ip q7, a8, 16
 1:  /* sixteen channels */
     l32i a14, a2, CHANNELS
     l32i a5, a2, OUTPUT
@@ -77,35 +83,50 @@
     return
     .endm
 
+    function esp_dl_depthwise_conv2d_row_esp32s3
+    l32i a6, a2, WEIGHTS
+    l32i a9, a2, TAPS
+    l32i a10, a2, TAP_STEP
+    l32i a11, a2, CHANNELS
+    l32i a14, a2, ROW_COUNT
+    extui a8, a11, 0, 4
+    beqz a8, .Lwhole
+    addi a10, a10, -16
+    any_window 0
+.Lwhole:
+    any_window 1
+    .size esp_dl_depthwise_conv2d_row_esp32s3, . - esp_dl_depthwise_conv2d_row_esp32s3
+
 /*
  * Windows of 3x3, all at multiples of 16: the pointers walk through the rows.
  *
- * a2 row, a3 bytes to the next tap, a4 weights, a5 output, a6 head, a7 bytes from the last tap to the next window's
- * first, a8..a10 rows, a12 channels, a13, a14 the first shifts, q4, q5 their masks, a11 number of shifts or a further
- * one; on the stack the channels done.
+ * a2 as for shift_held, a3 bytes to the next tap, a4 weights, a5 output, a6 head, while pixels are computed the way back
+ * to it, a7 bytes from the last tap to the next window's first, a8..a10 rows, a11 number of shifts, a12 channels; q0,
+ * q1 input, q2, q3 weights. The first tap of the next window is loaded in vain at the end of a row.
  */
+#define STACK_PIXELS 16
+#define STACK_INPUT 20
+#define STACK_OUTPUT 24
+#define STACK_END 28
+#define HEAD_AND_WEIGHTS (48 + 9 * 16)
 
-/* Another shift, by byte \at of the head, for the channels of the mask that is next. */
-    .macro shift_further at
-    l8ui a11, a6, HEAD_SHIFTS + \at
-    ee.vld.128.ip q0, a4, 16
-    ee.srcmb.s8.qacc q3, a11, 0
-    ee.andq q3, q3, q0
-    ee.orq q2, q2, q3
-    .endm
-
-    .macro three shifts
+    .macro three shifts, relu
     bnei a11, \shifts, 3f
-    .if \shifts > 1
-    addi a4, a6, 48 + 72
-    addi a4, a4, 72
-    ee.vld.128.ip q4, a4, 16
-    ee.vld.128.ip q5, a4, 16
+    .if \relu
+    movi a4, HEAD_AND_WEIGHTS + 16
+    .else
+    movi a4, HEAD_AND_WEIGHTS
     .endif
+    add a4, a4, a6
+    hold_shifts \shifts, \relu, a6
+    l32i a11, a1, STACK_PIXELS
     mov a4, a6
-    loop a15, 2f
-    load_head
+    .if \shifts < 5
+    movi a6, 16 - HEAD_AND_WEIGHTS
+    .endif
     ee.vld.128.xp q0, a8, a3
+    loop a11, 2f
+    load_head
     ee.vld.128.ip q2, a4, 16
     ee.vld.128.ip q3, a4, 16
     ee.vmulas.s8.qacc.ld.xp q1, a8, a3, q0, q2
@@ -121,104 +142,94 @@
     ee.vmulas.s8.qacc.ld.xp q0, a10, a3, q1, q3
     ee.vld.128.ip q3, a4, 16
     ee.vmulas.s8.qacc.ld.xp q1, a10, a3, q0, q2
-    ee.vld.128.ip q2, a4, 16
+    .if \shifts < 5
+    ee.vld.128.xp q2, a4, a6
+    .elseif \relu
+    ee.vld.128.ip q2, a4, 16 * 5 /* to the fifth mask */
+    .else
+    ee.vld.128.ip q2, a4, 16 * 4 /* to the fourth */
+    .endif
     ee.vmulas.s8.qacc.ld.xp q0, a10, a7, q1, q3
-    ee.vmulas.s8.qacc q0, q2
-    ee.srcmb.s8.qacc q2, a13, 0
-    .if \shifts > 1
-    ee.andq q2, q2, q4
-    ee.srcmb.s8.qacc q3, a14, 0
-    ee.andq q3, q3, q5
-    ee.orq q2, q2, q3
-    .endif
-    .if \shifts > 2
-    addi a4, a4, 32
-    .endif
-    .irp at, 2, 3, 4, 5, 6
-    .if \shifts > \at
-    shift_further \at
-    .endif
-    .endr
-    ee.vmax.s8 q2, q2, q6
-    ee.vmin.s8 q2, q2, q7
+    ee.vmulas.s8.qacc.ld.xp q0, a8, a3, q0, q2
+    .if \shifts < 5
+    shift_held \shifts, \relu, q3, a4, a4
+    .else
+    shift_held \shifts, \relu, q3, a6, a4
     mov a4, a6
+    .endif
     ee.vst.128.xp q2, a5, a12
 2:
     .if \shifts > 1
-    addi a6, a6, 16 * \shifts
+    movi a6, HEAD_AND_WEIGHTS + 16 * \shifts
+    .else
+    movi a6, HEAD_AND_WEIGHTS
     .endif
-    j .Lnext
+    j 1b
 3:
     .endm
 
-    function esp_dl_depthwise_conv2d_row_esp32s3
-    l32i a6, a2, WEIGHTS
-    l32i a9, a2, TAPS
-    l32i a10, a2, TAP_STEP
-    l32i a11, a2, CHANNELS
-    l32i a7, a2, ROWS
-    l32i a14, a2, ROW_COUNT
-    addi a8, a2, MIN
-    ee.vldbc.8 q6, a8
-    addi a8, a2, MAX
-    ee.vldbc.8 q7, a8
-    /* Is everything a multiple of 16? */
-    l32i a8, a2, OUTPUT
-    l32i a15, a2, STEP
-    or a8, a8, a10
-    or a8, a8, a11
-    or a8, a8, a15
-    addx4 a12, a14, a7
-10:
-    l32i a3, a7, 0
-    addi a7, a7, 4
-    or a8, a8, a3
-    bne a7, a12, 10b
-    extui a8, a8, 0, 4
-    beqz a8, .Lwhole
-    addi a10, a10, -16
-    any_window 0
-.Lwhole:
-    bnei a14, 3, .Lany
-    bnei a9, 3, .Lany
-    mov a3, a10
-    mov a12, a11
-    slli a7, a3, 1
-    sub a7, a15, a7
-    movi a15, 0
-    s32i a15, a1, 16
-.Lblock: /* sixteen channels */
-    l32i a14, a2, ROWS
-    l32i a15, a1, 16
+/* a4: the head of the block that is done, a6: how far from there to the next. */
+    .macro next_block
+    l32i a14, a1, STACK_OUTPUT
+    l32i a13, a1, STACK_INPUT
+    l32i a15, a1, STACK_END
+    add a5, a5, a14
+    sub a8, a8, a3
+    beq a5, a15, .Lthree_done
+    add a6, a4, a6
+    add a8, a8, a13
+    add a9, a9, a13
+    add a10, a10, a13
+    .endm
+
+    function esp_dl_depthwise_conv2d_row_3x3_esp32s3
+    l32i a4, a2, ROWS
+    l32i a13, a2, PIXELS
+    l32i a14, a2, NEXT_INPUT
+    l32i a15, a2, NEXT_OUTPUT
+    l32i a8, a4, 0
+    l32i a9, a4, 4
+    l32i a10, a4, 8
+    l32i a12, a2, CHANNELS
+    s32i a13, a1, STACK_PIXELS
+    s32i a14, a1, STACK_INPUT
+    s32i a15, a1, STACK_OUTPUT
     l32i a5, a2, OUTPUT
-    l32i a8, a14, 0
-    l32i a9, a14, 4
-    l32i a10, a14, 8
-    add a5, a5, a15
-    add a8, a8, a15
-    add a9, a9, a15
-    add a10, a10, a15
-    l8ui a13, a6, HEAD_SHIFTS
-    l8ui a14, a6, HEAD_SHIFTS + 1
+    l32i a3, a2, TAP_STEP
+    add a15, a5, a12
+    l32i a6, a2, WEIGHTS
+    l32i a7, a2, BACK
+    l32i a13, a2, LEAST
+    s32i a15, a1, STACK_END
     l8ui a11, a6, HEAD_COUNT
-    l32i a15, a2, PIXELS
-    three 1
-    three 2
-    three 3
-    three 4
-    three 5
-    three 6
-    three 7
-.Lnext: /* a6: the head, or the masks, of the block that is done */
-    l32i a15, a1, 16
-    addi a6, a6, 48 + 72
-    addi a6, a6, 72
-    addi a15, a15, 16
-    s32i a15, a1, 16
-    bge a15, a12, .Ldone
-    j .Lblock
-.Ldone:
+    beqz a13, .Lclamp
+    movi a2, 0
+    j .Lrelu
+1:
+    next_block
+    l8ui a11, a6, HEAD_COUNT
+.Lrelu:
+    three 3, 1
+    three 2, 1
+    three 4, 1
+    three 1, 1
+    three 5, 1
+    three 6, 1
+    three 7, 1
+.Lclamp:
+    l32i a2, a2, CLAMP
+    j .Lclamped
+1:
+    next_block
+    l8ui a11, a6, HEAD_COUNT
+.Lclamped:
+    three 3, 0
+    three 2, 0
+    three 4, 0
+    three 1, 0
+    three 5, 0
+    three 6, 0
+    three 7, 0
+.Lthree_done:
     return
-.Lany:
-    any_window 1
-    .size esp_dl_depthwise_conv2d_row_esp32s3, . - esp_dl_depthwise_conv2d_row_esp32s3
+    .size esp_dl_depthwise_conv2d_row_3x3_esp32s3, . - esp_dl_depthwise_conv2d_row_3x3_esp32s3

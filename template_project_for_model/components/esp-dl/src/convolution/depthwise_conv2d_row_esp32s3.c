@@ -4,7 +4,7 @@
 
 #ifndef ESP_DL_ESP32S3
 
-void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row)
+static void any_window(const esp_dl_depthwise_row_t *row)
 {
     const int8_t *data = row->weights;
     for (int32_t c = 0; c < row->channels; c += ESP_DL_LANE_COUNT) {
@@ -22,11 +22,21 @@ void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row)
                     }
                 }
             }
-            end = esp_dl_shift_lanes(acc, shifts, weights, row->min, row->max, row->output + pixel * row->channels + c,
-                                     channels);
+            end = esp_dl_shift_lanes(acc, shifts, weights, row->least, row->clamp[0], row->clamp[16],
+                                     row->output + pixel * row->channels + c, channels);
         }
         data = end;
     }
+}
+
+void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row)
+{
+    any_window(row);
+}
+
+void esp_dl_depthwise_conv2d_row_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
+{
+    any_window(row);
 }
 
 #else

@@ -15,9 +15,16 @@ typedef struct {
     int8_t *output;
     int32_t pixels;
     int32_t channels;
-    int32_t min, max;
+    const int8_t *clamp; /* sixteen times the least, sixteen times the greatest value; at a multiple of 16 */
+    int32_t least;       /* they are 0 and 127, and the masks are "least" masks (esp_dl_esp32s3.h) */
+    /* 3x3 only: bytes from the last tap of a window's row to the next window's first, from the end of a row of windows
+     * to the next channels of the first, the same in the output. */
+    int32_t back, next_input, next_output;
 } esp_dl_depthwise_row_t;
 
 void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row);
+
+/* Windows of 3x3, channels in sixteens, windows at most 3 pixels apart. */
+void esp_dl_depthwise_conv2d_row_3x3_esp32s3(const esp_dl_depthwise_row_t *row);
 
 #endif

@@ -11,6 +11,8 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
 {
     const esp_dl_window_t *w = &p->window;
     const int8_t **rows = scratch;
+    _Alignas(16) uint32_t clamp[8];
+    esp_dl_clamp_vectors(p->min, p->max, clamp);
     esp_dl_borders_t borders =
         esp_dl_borders(&p->input, &p->output, w, 0, (int8_t *)scratch + esp_dl_aligned(w->kernel_h * 8));
     esp_dl_depthwise_row_t row = {
@@ -23,15 +25,22 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .output = output,
         .pixels = p->output.w,
         .channels = p->output.c,
-        .min = p->min,
-        .max = p->max,
+        .clamp = (const int8_t *)clamp,
+        .least = p->least,
+        .back = (w->stride_w - 2 * w->dilation_w) * p->input.c,
+        .next_input = 16 - p->output.w * w->stride_w * p->input.c,
+        .next_output = 16 - p->output.w * p->output.c,
     };
+    const bool three = w->kernel_h == 3 && w->kernel_w == 3 && w->stride_w <= 3 && p->input.c % 16 == 0;
+    void (*const compute)(const esp_dl_depthwise_row_t *) =
+        three ? esp_dl_depthwise_conv2d_row_3x3_esp32s3 : esp_dl_depthwise_conv2d_row_esp32s3;
+    const int32_t rows_of_image = p->output.h, output_row = p->output.w * p->output.c;
     for (int32_t n = 0; n < p->output.n; n++) {
-        borders.copied_end = 0;
-        for (int32_t y = 0; y < p->output.h; y++) {
-            esp_dl_window_rows(input, &p->input, w, &borders, y, 1, rows);
-            esp_dl_depthwise_conv2d_row_esp32s3(&row);
-            row.output += row.pixels * row.channels;
+        esp_dl_next_image(&borders, w);
+        for (int32_t y = 0; y < rows_of_image; y++) {
+            esp_dl_window_rows(input, &p->input, w, &borders, 1, rows);
+            compute(&row);
+            row.output += output_row;
         }
         input += p->input.h * p->input.w * p->input.c;
     }
