@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import onnx
@@ -41,12 +41,12 @@ class Kernels:
     objects: by machine; without the Xtensa where its tools are not installed
     """
 
-    def __init__(self):
+    def __init__(self, machines: Sequence[Machine] = (RISCV, XTENSA)):
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_kernels_")
         folder, sources = Path(self._folder.name), sorted((COMPONENT / "src").rglob("*.c"))
         includes = [COMPONENT / "include", COMPONENT / "src"]
         self.objects: Dict[Machine, List[Path]] = {}
-        for machine in (RISCV, XTENSA):
+        for machine in machines:
             if not machine.missing():
                 (folder / machine.prefix).mkdir()
                 self.objects[machine] = compile_objects(sources, includes, folder / machine.prefix, machine=machine)
@@ -96,12 +96,12 @@ def measure(
     started = time.time()
     compiled = compile_model(subject.model)
     exported = time.time() - started
-    project = _project(compiled, subject, folder / "fast")
+    project = project_of(compiled, subject, folder / "fast")
     emulated = EmulatedProgram(project, kernels.objects[RISCV])
     on_host = HostWithKernels(project, kernels)
     outputs, counts = emulated.measure(subject.samples)
     expected = on_host.run(subject.samples)
-    _equal(subject, expected, outputs, "emulator and host")
+    equal(subject, expected, outputs, "emulator and host")
     sizes = emulated.sizes()
     steps = _steps(emulated.metadata, counts[-1].steps)
     result: Dict[str, Any] = {
@@ -119,7 +119,7 @@ def measure(
     }
     if XTENSA in kernels.objects:
         xtensa, xtensa_counts = EmulatedProgram(project, kernels.objects[XTENSA], XTENSA).measure(subject.samples)
-        _equal(subject, expected, xtensa, "the emulated Xtensa and the host")
+        equal(subject, expected, xtensa, "the emulated Xtensa and the host")
         result["xtensa_instructions"] = xtensa_counts[-1].instructions
         for step, count in zip(steps, _steps(emulated.metadata, xtensa_counts[-1].steps)):
             step["xtensa_instructions"] = count["instructions"]
@@ -127,9 +127,9 @@ def measure(
         last = {name: array[-1] for name, array in subject.samples.items()}
         result["esp32s3"] = vector.measure_model(subject.model, last, {k: array[-1] for k, array in expected.items()})
     if host:
-        plain = _project(compile_model(subject.model, fast=False), subject, folder / "plain")
+        plain = project_of(compile_model(subject.model, fast=False), subject, folder / "plain")
         plain_host = HostWithKernels(plain, kernels)
-        _equal(subject, expected, plain_host.run(subject.samples), "plain and fast kernels")
+        equal(subject, expected, plain_host.run(subject.samples), "plain and fast kernels")
         runs = int(min(max(HOST_MACS / max(result["macs"], 1), 10), 3000))
         own, other = _seconds(on_host, subject, runs), _seconds(plain_host, subject, runs)
         result["host_nanoseconds"] = int(own * 1e9)
@@ -138,7 +138,8 @@ def measure(
     return result
 
 
-def _project(compiled, subject: Subject, folder: Path) -> Path:
+def project_of(compiled, subject: Subject, folder: Path) -> Path:
+    """Write the generated project of a model into `folder`."""
     sample = {name: array[0] for name, array in subject.samples.items()}
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +147,8 @@ def _project(compiled, subject: Subject, folder: Path) -> Path:
     return write_project(compiled, sample, expected, str(TEMPLATE), str(folder), CHIP, fit)
 
 
-def _equal(subject: Subject, one: Dict[str, np.ndarray], other: Dict[str, np.ndarray], between: str) -> None:
+def equal(subject: Subject, one: Dict[str, np.ndarray], other: Dict[str, np.ndarray], between: str) -> None:
+    """Raise `Mismatch` where outputs differ in a byte."""
     for name, array in one.items():
         if other[name].tobytes() != array.tobytes():
             raise Mismatch(f"{subject.name}: output {name} differs between {between}")

@@ -1,9 +1,12 @@
 # Speed, memory and size of what is generated. Included by the Makefile.
 
 ##@ Bench
-.PHONY: bench bench-compare bench-accuracy calibration-memory memory
+.PHONY: bench bench-operators bench-compare bench-accuracy calibration-memory memory
 bench: ## NAMES: instructions, RAM and flash of generated programs in the emulators, into bench/
 	@scripts/in-env.sh python bench/bench.py $${NAMES:-}
+
+bench-operators: ## WORDS: instructions of single operators in the emulator, into bench/OPERATORS.md (WORDS: only print these)
+	@scripts/in-env.sh python bench/operators.py $${WORDS:-}
 
 bench-compare: ## BASE: what is better or worse in bench/results.json than in this file
 	@scripts/in-env.sh python bench/bench.py --compare "$${BASE:-}"
