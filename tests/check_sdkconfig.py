@@ -80,6 +80,9 @@ def settings_of(chip) -> dict:
     variants = {"internal RAM": [flash[-1]], **({"PSRAM": [flash[0], *chip.psram_lines]} if chip.psram else {})}
     variants.update({f"weights: {place}": [line] for place, line in CONSTANTS.items() if line})
     variants.update({f"trace: {mode}": [f"CONFIG_TVM_MODEL_TRACE_{mode}=y"] for mode in ("CHECKSUMS", "TENSORS")})
+    if chip.cores > 1:
+        lines = ["INFERENCE_TASK_CORE=1", "ESP_DL_CORES_STACK_SIZE=4096", "ESP_DL_CORES_PRIORITY=5"]
+        variants["two cores"] = [f"CONFIG_{line}" for line in lines]
     variants.update({f"flash: {line}": [line] for line in flash[:-1]})
     return {what: base + "\n".join([*lines, ""]) for what, lines in variants.items()}
 

@@ -14,6 +14,7 @@ import pytest
 from cores_cases import PLAIN, SPLIT_VARIANTS, program, random_split_pairs
 from idf_standin import StandIn, load_options
 from kernel_harness import COMPONENT, listed_sources
+from project_checks import check_settings
 from qdq import QdqBuilder
 from test_memory_plan import residual_network, write_program
 from test_variants import INCLUDES
@@ -368,6 +369,7 @@ def test_project_for_two_cores(chip, files, tmp_path, capsys, monkeypatch):
     project = export_onnx_model(chip, *files, str(TEMPLATE), str(tmp_path), vector=False, cores=2)
     printed = capsys.readouterr().out
     assert "both cores: 7 of 7 kernels with weights are split" in printed
+    check_settings(project / f"sdkconfig.defaults.{chip}", [chip])
     defaults = (project / f"sdkconfig.defaults.{chip}").read_text()
     assert "\nCONFIG_INFERENCE_TASK_CORE=1\n" in defaults
     quick = ["CONFIG_ESP_DL_OPTIMIZATION_PROJECT=y"]

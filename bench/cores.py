@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""How much less one core has to compute when both do: instructions of every layer, counted in an emulator.
+
+cores.py model_quant.onnx sample.npy
+
+The program for two cores runs on the emulator's one: each part is counted by itself. What follows each other is, of a
+layer in two parts, the larger one. Starting a part and waiting for it are not in the counts, nor is waiting for memory
+that both cores share: not measured on a board.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Dict, List
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools")]
+
+import numpy as np  # noqa: E402
+
+from esp_tvm import cli  # noqa: E402
+from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
+from esp_tvm.compile.cores import FORK_JOIN  # noqa: E402
+from esp_tvm.compile.emit_c import tensor_text  # noqa: E402
+from esp_tvm.data import load_sample  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
+from esp_tvm.model import load_model  # noqa: E402
+from esp_tvm.project.chips import check_chip  # noqa: E402
+from esp_tvm.project.fit import fit_chip  # noqa: E402
+from esp_tvm.project.write import write_project  # noqa: E402
+from esp_tvm.run.machines import RISCV, XTENSA, Machine, require  # noqa: E402
+from esp_tvm.run.qemu import EmulatedProgram  # noqa: E402
+
+# In place of cores.c: what the other core computes is taken from the counter.
+_CORES = """\
+#include "esp_dl_cores.h"
+
+#include <stdint.h>
+
+uint32_t on_the_other_core;
+
+{counter}
+void esp_dl_begin_part(const esp_dl_part_t *part)
+{{
+    const uint32_t before = instructions();
+    part->run(part);
+    on_the_other_core += instructions() - before;
+}}
+
+void esp_dl_finish_part(const esp_dl_part_t *part)
+{{
+    (void)part;
+}}
+
+uint8_t *used(void);
+
+uint8_t *used(void)
+{{
+    return stack_pointer();
+}}
+"""
+
+
+class CallingCore(EmulatedProgram):
+    """The program for two cores, of which the instructions of the calling one are counted."""
+
+    def __init__(self, project: Path, machine: Machine):
+        self._cores = project / "components/esp-dl/src/common/cores.c"
+        self._cores.write_text(_CORES.format(counter=machine.counter), encoding="utf-8")
+        counter = machine.counter.replace("return value;", "return value - on_the_other_core;", 1)
+        super().__init__(project, machine=replace(machine, counter=f"extern uint32_t on_the_other_core;\n{counter}"))
+
+
+def steps_of(project: Path, machine: Machine, samples: Dict[str, np.ndarray], expected: Dict[str, np.ndarray], kind):
+    """Instructions of every step; the outputs are checked."""
+    program = kind(project, machine=machine)
+    outputs, counts = program.measure(samples)
+    for name, array in expected.items():
+        if outputs[name][0].tobytes() != np.ascontiguousarray(array).tobytes():
+            raise UserError(f"output {name} differs from the reference")
+    return counts[0].steps
+
+
+def measure(one: CompiledModel, two: CompiledModel, sample: Dict[str, np.ndarray], machine: Machine) -> List[List[int]]:
+    """[on one core, of two cores the calling one, the other one], for every step."""
+    expected = NumpyEvaluator(one.imported, one.partitioned).run(sample).outputs
+    samples = {name: array[None] for name, array in sample.items()}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, compiled, kind in (("one", one, EmulatedProgram), ("both", two, EmulatedProgram)):
+            fit = fit_chip(compiled, check_chip("host"))
+            template = ROOT / "template_project_for_model"
+            project = write_project(compiled, sample, expected, str(template), f"{folder}/{name}", "host", fit)
+            rows.append(steps_of(project, machine, samples, expected, kind))
+        rows.append(steps_of(project, machine, samples, expected, CallingCore))
+    whole, both, calling = rows
+    return [[w, c, max(b - c, 0)] for w, b, c in zip(whole, both, calling)]
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        raise UserError("give a quantized model and a sample: make bench-cores MODEL=model_quant.onnx SAMPLE=x.npy")
+    require(RISCV)
+    model = load_model(sys.argv[1])
+    one, two = compile_model(model), compile_model(model, cores=2)
+    sample = load_sample(sys.argv[2], [(port.name, port.shape, port.dtype) for port in one.inputs])
+    machines = [RISCV] + ([] if XTENSA.missing() else [XTENSA])
+    for machine in machines:
+        counts = measure(one, two, sample, machine)
+        print(f"{machine.name}, instructions\n")
+        print("| step | output | parts | one core | calling core | other core | larger part of one core's |")
+        print("|---|---|---|---|---|---|---|")
+        follow = 0
+        for index, (step, (whole, calling, other)) in enumerate(zip(two.lowered.steps, counts)):
+            split = two.choices.split_at(index)
+            larger = max(calling, other) if split is not None else calling
+            follow += larger
+            call = two.partitioned.calls.get(step.symbol)
+            if split is not None and call is not None and index not in two.choices.fused:
+                cells = [call.operator, tensor_text(call.output), split.text, whole, calling, other]
+                print("| " + " | ".join(map(str, [*cells, f"{larger / whole:.2f}"])) + " |")
+        total = sum(whole for whole, _, _ in counts)
+        added = follow + FORK_JOIN * len(two.choices.splits)
+        print(
+            f"\none core {total}, both cores {follow} that follow each other: {follow / total:.3f}, "
+            f"{total / follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "
+            f"{total / added:.2f} times; arena {one.arena_bytes} bytes, for two cores {two.arena_bytes}; "
+            "not measured on a board\n"
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main)
