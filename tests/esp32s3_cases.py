@@ -258,6 +258,35 @@ def elementwise(operator: str, random: np.random.RandomState) -> KernelCall:
     return KernelCall("", operator, inputs, Tensor("y", shape, "int8"), attributes)
 
 
+def pooling(operator: str, random: np.random.RandomState) -> KernelCall:
+    """Pooling with windows of any size, with and without borders, and of whole planes."""
+    images, size = int(random.randint(1, 3)), random.randint(1, 14, 2)
+    channels = int(random.choice([3, 5, 8, 16, 16, 20, 32, 33, 48]))
+    if random.randint(4) == 0:
+        kernel, dilation, strides, padding = tuple(map(int, size)), (1, 1), (1, 1), (0, 0, 0, 0)
+    else:
+        kernel = tuple(int(k) for k in random.choice([[2, 2], [3, 3], random.randint(1, 6, 2)][random.randint(3)], 2))
+        dilation = (1, 1) if random.randint(4) else tuple(int(v) for v in random.randint(1, 3, 2))
+        strides = tuple(int(v) for v in random.randint(1, 4, 2))
+        padding = tuple(int(v) for v in random.randint(0, max(kernel), 4) * random.randint(2))
+    spans = [(kernel[i] - 1) * dilation[i] + 1 for i in (0, 1)]
+    rooms = [int(size[i]) + padding[i] + padding[2 + i] - spans[i] for i in (0, 1)]
+    if min(rooms) < 0:
+        return pooling(operator, random)
+    # ceil_mode: the last windows may begin where the last whole ones do not end.
+    more = random.randint(3) == 0
+    shape = [(room + (stride - 1) * more) // stride + 1 for room, stride in zip(rooms, strides)]
+    for i in (0, 1):
+        if (shape[i] - 1) * strides[i] >= size[i] + padding[i]:
+            shape[i] -= 1
+    attributes = {"kernel": kernel, "strides": strides, "padding": padding, "dilation": dilation}
+    attributes.update(clamp=CLAMPS[random.randint(len(CLAMPS))])
+    if operator == "average_pool2d":
+        attributes.update(count_include_pad=bool(random.randint(2)), shift=int(random.randint(-4, 5)))
+    x, y = (images, *map(int, size), channels), (images, *map(int, shape), channels)
+    return KernelCall("", operator, [Tensor("x", x, "int8")], Tensor("y", y, "int8"), attributes)
+
+
 def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
     """`count` calls that `variant` takes, for the range of their input."""
     random = np.random.RandomState(seed)
@@ -267,6 +296,8 @@ def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
         call = sixteens(variant.operator, random) if convolution and random.randint(3) else None
         if variant.plain_parameters:
             call = elementwise(variant.operator, random)
+        if variant.operator in ("max_pool2d", "average_pool2d"):
+            call = pooling(variant.operator, random)
         call = call or random_call(variant.operator, random)
         low, high = RANGES[random.randint(len(RANGES))]
         if variant.fits_range(call, low, high):

@@ -14,8 +14,9 @@ import numpy as np
 
 from .aot import Lowered, Step, Value
 from .kernel_call import KernelCall
-from .operators.base import rounding_bias
+from .operators.base import Operator, rounding_bias
 from .operators.conv import window_fields
+from .operators.pooling import AveragePool2d, MaxPool2d
 from .partition import Partitioned
 from .variants import Variant, lead_of, window_starts
 
@@ -371,7 +372,7 @@ class DepthwiseLanes(Esp32s3Variant):
         shift = np.minimum(a["shift"], _MAX_SHIFT)
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
         segments = a["weights"].reshape(-1, channels).T[:, None, :]
-        least = (height, width) == (3, 3) and a["strides"][1] <= 3 and channels % LANES == 0 and is_relu(call)
+        least = (height, width) == (3, 3) and a["strides"][1] <= 2 and channels % LANES == 0 and is_relu(call)
         packed = pack_lanes(segments, start_of(call), shift, in_order=True, least=least)
         return {
             **window_fields(call, (height, width)),
@@ -411,6 +412,45 @@ class Dense(Esp32s3Variant):
         return self.convolution.body(as_convolution(call), c)
 
 
+class Pool(Esp32s3Variant):
+    """Sixteen channels at a time."""
+
+    # Bytes for sums.
+    sums = 0
+
+    def __init__(self, operator: Operator):
+        self.plain = operator
+        self.operator, self.kernel = operator.name, f"esp_dl_{operator.name}_s8_esp32s3"
+
+    def fits_range(self, call, low, high):
+        return True
+
+    def scratch(self, call):
+        kernel = call.attributes["kernel"]
+        return aligned(kernel[0] * 8) + self.sums + border_bytes(call, kernel)
+
+    def lead(self, call):
+        kernel = call.attributes["kernel"]
+        return lead_of_copies(call, kernel) if copies_rows(call, kernel) else lead_of_rows(call, kernel)
+
+    def emit(self, call, choice, c, inputs, output):
+        parameters = c.struct("esp_dl_pool2d_t", **self.plain.fields(call))
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, scratch, {output});")
+
+
+class Average(Pool):
+    """Sums of whole windows in lanes of 20 bits, divided by a shift or by a product with the reciprocal."""
+
+    sums = 64
+
+    def fits_range(self, call, low, high):
+        taps, shift = int(np.prod(call.attributes["kernel"])), call.attributes["shift"]
+        factor, divisor = 2 ** max(-shift, 0), taps * 2 ** max(shift, 0)
+        # Where sums are divided by a product they start so high that they are never negative.
+        most = factor * taps * (128 + max(high, 0)) + 2 * divisor
+        return factor <= 64 and divisor < 2**12 and most <= LANE_MAX
+
+
 class Elementwise(Esp32s3Variant):
     """Sixteen values at a time, in lanes that always hold the sums."""
 
@@ -436,6 +476,8 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     ],
     "depthwise_conv2d": [DepthwiseLanes()],
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
+    "max_pool2d": [Pool(MaxPool2d())],
+    "average_pool2d": [Average(AveragePool2d())],
     **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
 }
 

@@ -72,13 +72,21 @@ typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
-    bool least; /* only 3x3, stride_w at most 3, channels a multiple of 16, clamp 0..127 */
+    bool least; /* only 3x3, stride_w at most 2, channels a multiple of 16, clamp 0..127 */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_depthwise_conv2d_esp32s3_t;
 
 void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
                                         int8_t *output);
+
+/*
+ * Pooling: as the plain kernels. Averages: with all taps T and their values v, the sums T * 2^max(-shift, 0) * (v +
+ * 128) and a divisor more stay below 2^19; -shift at most 6, T * 2^max(shift, 0) below 2^12. scratch: for the rows of a
+ * window 8 bytes each, to a multiple of 16; averages 64 bytes; borders as for a convolution.
+ */
+void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, void *scratch, int8_t *output);
+void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, void *scratch, int8_t *output);
 
 /*
  * Sums and products of two tensors, relu, clip and changes of exponent: as the plain kernels, in place too. shift_a and

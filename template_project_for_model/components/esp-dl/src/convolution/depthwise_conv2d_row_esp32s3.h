@@ -24,7 +24,7 @@ typedef struct {
 
 void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row);
 
-/* Windows of 3x3, channels in sixteens, windows at most 3 pixels apart. */
+/* Windows of 3x3, channels in sixteens, windows at most 2 pixels apart. */
 void esp_dl_depthwise_conv2d_row_3x3_esp32s3(const esp_dl_depthwise_row_t *row);
 
 #endif

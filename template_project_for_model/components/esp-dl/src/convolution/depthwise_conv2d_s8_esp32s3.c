@@ -31,7 +31,7 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .next_input = 16 - p->output.w * w->stride_w * p->input.c,
         .next_output = 16 - p->output.w * p->output.c,
     };
-    const bool three = w->kernel_h == 3 && w->kernel_w == 3 && w->stride_w <= 3 && p->input.c % 16 == 0;
+    const bool three = w->kernel_h == 3 && w->kernel_w == 3 && w->stride_w <= 2 && p->input.c % 16 == 0;
     void (*const compute)(const esp_dl_depthwise_row_t *) =
         three ? esp_dl_depthwise_conv2d_row_3x3_esp32s3 : esp_dl_depthwise_conv2d_row_esp32s3;
     const int32_t rows_of_image = p->output.h, output_row = p->output.w * p->output.c;

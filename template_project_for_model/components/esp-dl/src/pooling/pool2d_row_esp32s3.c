@@ -1,0 +1,62 @@
+/* What pool2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. */
+#include "pooling/pool2d_row_esp32s3.h"
+#include "common/lanes_esp32s3.h"
+
+#ifndef ESP_DL_ESP32S3
+
+static void maxima(const esp_dl_pool2d_row_t *row)
+{
+    for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
+        for (int32_t c = 0; c < row->channels; c++) {
+            int8_t most = row->clamp[0];
+            for (int32_t i = 0; i < row->row_count; i++) {
+                const int8_t *x = row->rows[i] + row->offset + pixel * row->step + c;
+                for (int32_t j = 0; j < row->taps; j++, x += row->tap_step) {
+                    most = *x > most ? *x : most;
+                }
+            }
+            row->output[pixel * row->channels + c] = most < row->clamp[16] ? most : row->clamp[16];
+        }
+    }
+}
+
+void esp_dl_max_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row)
+{
+    maxima(row);
+}
+
+void esp_dl_max_pool2d_row_2x2_esp32s3(const esp_dl_pool2d_row_t *row)
+{
+    maxima(row);
+}
+
+void esp_dl_max_pool2d_row_3x3_esp32s3(const esp_dl_pool2d_row_t *row)
+{
+    maxima(row);
+}
+
+void esp_dl_average_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row)
+{
+    const uint8_t *start = (const uint8_t *)row->start;
+    for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
+        for (int32_t c = 0; c < row->channels; c++) {
+            int32_t sum = esp_dl_load_20_bits(start, start + 32, 0);
+            for (int32_t i = 0; i < row->row_count; i++) {
+                const int8_t *x = row->rows[i] + row->offset + pixel * row->step + c;
+                for (int32_t j = 0; j < row->taps; j++, x += row->tap_step) {
+                    sum += *x * row->factor;
+                }
+            }
+            if (row->reciprocal != 0) {
+                sum = (int32_t)((uint64_t)(uint32_t)sum * row->reciprocal >> 32) - row->offset_result;
+            } else {
+                sum >>= row->shift;
+            }
+            row->output[pixel * row->channels + c] = (int8_t)esp_dl_clamp(sum, row->clamp[0], row->clamp[16]);
+        }
+    }
+}
+
+#else
+typedef int esp_dl_pool2d_row_is_assembly;
+#endif
