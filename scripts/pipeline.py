@@ -452,7 +452,8 @@ def exit_status(work: Callable[[], None]) -> int:
             say(f"error: {error}")
         return error.status
     except OSError as error:
-        say(f"error: {error.filename or REPO}: {error.strerror}")
+        where = error.filename or "where the output goes"
+        say(f"error: {where}: {error.strerror}")
         return 2
     except KeyboardInterrupt:
         say("interrupted")

@@ -253,7 +253,8 @@ def test_numbers_become_the_inputs_dtype(tmp_path, dtype):
     [
         (np.full((2, 2, 3), np.nan, np.float32), "nan"),
         (np.full((2, 2, 3), -np.inf, np.float32), "inf"),
-        (np.full((2, 2, 3), 1e300), "fit"),
+        (np.full((2, 2, 3), 1e300), "beyond"),
+        (np.full((2, 2, 3), -1e30, np.float32), "beyond"),
         (np.full((2, 2, 3), 2**30), "fit"),
         (np.zeros((0, 2, 3), np.float32), "empty"),
         (np.zeros((2, 2, 3), np.complex64), "complex"),
@@ -264,6 +265,13 @@ def test_numbers_become_the_inputs_dtype(tmp_path, dtype):
 )
 def test_values_that_no_model_takes(tmp_path, array, word):
     assert word in array_complaint(npy(tmp_path, array))
+
+
+def test_bytes_for_a_float_input_are_taken_and_named(tmp_path, caplog):
+    path = npy(tmp_path, np.full((2, 2, 3), 200, np.uint8))
+    samples = load_samples(path, [("x", (1, 2, 3), "float32")])["x"]
+    assert samples[0].dtype == np.float32 and samples[0].max() == 200
+    assert "uint8" in caplog.text and str(path) in caplog.text
 
 
 def test_pickles_are_not_opened(tmp_path):

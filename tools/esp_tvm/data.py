@@ -6,6 +6,7 @@ name. Arrays hold N samples of the input's shape, without or with its batch axis
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import zipfile
@@ -17,9 +18,12 @@ import numpy as np
 from .errors import UserError
 from .naming import file_stem, shown
 
+_LOG = logging.getLogger(__name__)
 Inputs = Sequence[Tuple[str, Sequence[int], str]]
 # How much of a file is looked at (checked, converted) at a time.
 _BLOCK_BYTES = 16 << 20
+# Sums of squares of anything larger, times weights, are beyond float32.
+_LARGEST = 1e15
 
 
 class Samples:
@@ -70,6 +74,9 @@ def load_samples(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Samples]:
         rows = _rows(array, tuple(int(d) for d in shape), label, name)
         _check_dtype(rows, dtype, label)
         _check_values(rows, dtype, label)
+        if rows.dtype == np.uint8 and np.dtype(dtype).kind == "f":
+            # Python prints it to standard error where the caller has not set up logging.
+            _LOG.warning("note: %s: uint8 becomes %s as it is, 0 to 255; is that what the model takes?", label, dtype)
         samples[name] = Samples(rows, shape, dtype)
     counts = {name: len(array) for name, array in samples.items()}
     if len(set(counts.values())) > 1:
@@ -217,7 +224,7 @@ def _check_values(array: np.ndarray, dtype: str, label: str) -> None:
     if wanted.kind == "b":
         return
     if wanted.kind == "f":
-        low, high = -float(np.finfo(wanted).max), float(np.finfo(wanted).max)
+        low, high = -_LARGEST, _LARGEST
         if array.dtype.kind in "iu":
             # Larger whole numbers would silently be rounded.
             low, high = -(2**24), 2**24
@@ -232,6 +239,8 @@ def _check_values(array: np.ndarray, dtype: str, label: str) -> None:
             raise UserError(f"{label}: sample {start + int(bad[0])} has a value that is {value}; remove or repair it")
         if block.min() < low or block.max() > high:
             worst = block.min() if block.min() < low else block.max()
+            if block.dtype.kind == "f":
+                raise UserError(f"{label}: the value {worst} is beyond {high:g}; check how the samples were prepared")
             raise UserError(f"{label}: the value {worst} does not fit the model's {dtype}; save it as {dtype}")
         del block
         _forget(array)

@@ -1,0 +1,77 @@
+"""What the entry points say when something around them is wrong: one line, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from esp_tvm import cli
+from esp_tvm.errors import UserError
+
+REPO = Path(__file__).resolve().parents[1]
+FULL = os.strerror(errno.ENOSPC)
+
+
+def raised(error: BaseException, capsys) -> str:
+    """What `cli.run` prints for a main that raises `error`; it must end with 2."""
+
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        cli.run(main)
+    assert end.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (UserError("model.onnx: two\nlines"), ("model.onnx", "two lines")),
+        (OSError(errno.ENOSPC, FULL, "out/x.onnx"), ("out/x.onnx", FULL, "make room")),
+        (OSError(errno.ENOSPC, FULL), (FULL, "make room")),
+        (PermissionError(errno.EACCES, "Permission denied", "out/x.onnx"), ("out/x.onnx: Permission denied",)),
+        (shutil.Error([("a.c", "out/a.c", f"[Errno {errno.ENOSPC}] {FULL}: 'a.c'")]), ("out/a.c", FULL, "make room")),
+        (OSError("4096 requested and 16 written"), ("4096 requested",)),
+        (MemoryError(), ("memory",)),
+        (ModuleNotFoundError("No module named 'onnx'", name="onnx"), ("onnx", "make setup")),
+        (ModuleNotFoundError("No module named 'tvm.relay'", name="tvm.relay"), ("TVM", "make setup")),
+    ],
+)
+def test_one_line(error, words, capsys):
+    line = raised(error, capsys)
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("error", [ValueError("a mistake of ours"), ModuleNotFoundError("x", name="esp_tvm.x")])
+def test_mistakes_of_our_own_keep_their_traceback(error):
+    def main():
+        raise error
+
+    with pytest.raises(type(error)):
+        cli.run(main)
+
+
+def test_interrupted(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        cli.run(main)
+    assert end.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+def test_scripts_outside_the_environment(tmp_path):
+    script = REPO / "tools/tvm/preprocess_onnx.py"
+    command = [sys.executable, "-S", "-E", str(script), "--input", "model.onnx", "--output", "opt.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("error: the Python package")
+    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
