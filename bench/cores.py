@@ -10,6 +10,7 @@ that both cores share: not measured on a board.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -25,6 +26,7 @@ from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.cores import FORK_JOIN  # noqa: E402
 from esp_tvm.compile.emit_c import tensor_text  # noqa: E402
+from esp_tvm.compile.esp32s3 import CHIP  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
@@ -32,6 +34,7 @@ from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.project.chips import check_chip  # noqa: E402
 from esp_tvm.project.fit import fit_chip  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
+from esp_tvm.run import esp32s3  # noqa: E402
 from esp_tvm.run.machines import RISCV, XTENSA, Machine, require  # noqa: E402
 from esp_tvm.run.qemu import EmulatedProgram  # noqa: E402
 
@@ -64,6 +67,21 @@ uint8_t *used(void)
 }}
 """
 
+# One after the other; and the second part twice.
+_ONCE = """#include "esp_dl_cores.h"
+
+void esp_dl_begin_part(const esp_dl_part_t *part)
+{
+    part->run(part);
+}
+
+void esp_dl_finish_part(const esp_dl_part_t *part)
+{
+    (void)part;
+}
+"""
+_TWICE = _ONCE.replace("    part->run(part);\n", "    part->run(part);\n    part->run(part);\n")
+
 
 class CallingCore(EmulatedProgram):
     """The program for two cores, of which the instructions of the calling one are counted."""
@@ -75,13 +93,18 @@ class CallingCore(EmulatedProgram):
         super().__init__(project, machine=replace(machine, counter=f"extern uint32_t on_the_other_core;\n{counter}"))
 
 
+def check(outputs: Dict[str, np.ndarray], expected: Dict[str, np.ndarray]) -> None:
+    """Raise a UserError where the outputs are not the reference's."""
+    for name, array in expected.items():
+        if outputs[name].tobytes() != np.ascontiguousarray(array).tobytes():
+            raise UserError(f"output {name} differs from the reference")
+
+
 def steps_of(project: Path, machine: Machine, samples: Dict[str, np.ndarray], expected: Dict[str, np.ndarray], kind):
     """Instructions of every step; the outputs are checked."""
     program = kind(project, machine=machine)
     outputs, counts = program.measure(samples)
-    for name, array in expected.items():
-        if outputs[name][0].tobytes() != np.ascontiguousarray(array).tobytes():
-            raise UserError(f"output {name} differs from the reference")
+    check({name: array[0] for name, array in outputs.items()}, expected)
     return counts[0].steps
 
 
@@ -101,6 +124,23 @@ def measure(one: CompiledModel, two: CompiledModel, sample: Dict[str, np.ndarray
     return [[w, c, max(b - c, 0)] for w, b, c in zip(whole, both, calling)]
 
 
+def measure_vectors(one: CompiledModel, two: CompiledModel, sample: Dict[str, np.ndarray]) -> List[List[int]]:
+    """The same with the ESP32-S3's vector kernels. How long a second part takes shows where it is computed twice."""
+    expected = NumpyEvaluator(one.imported, one.partitioned).run(sample).outputs
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        components = shutil.copytree(ROOT / "template_project_for_model/components", f"{folder}/components")
+        for number, (compiled, text) in enumerate(((one, _ONCE), (two, _ONCE), (two, _TWICE))):
+            (Path(components) / "esp-dl/src/common/cores.c").write_text(text, encoding="utf-8")
+            place = Path(folder, str(number))
+            place.mkdir()
+            outputs, counts = esp32s3.run_model(compiled, sample, Path(components) / "esp-dl", place)
+            check(outputs, expected)
+            rows.append(counts)
+    whole, once, twice = rows
+    return [[w, a - (b - a), b - a] for w, a, b in zip(whole, once, twice)]
+
+
 def main() -> None:
     if len(sys.argv) != 3:
         raise UserError("give a quantized model and a sample: make bench-cores MODEL=model_quant.onnx SAMPLE=x.npy")
@@ -108,29 +148,40 @@ def main() -> None:
     model = load_model(sys.argv[1])
     one, two = compile_model(model), compile_model(model, cores=2)
     sample = load_sample(sys.argv[2], [(port.name, port.shape, port.dtype) for port in one.inputs])
-    machines = [RISCV] + ([] if XTENSA.missing() else [XTENSA])
-    for machine in machines:
-        counts = measure(one, two, sample, machine)
-        print(f"{machine.name}, instructions\n")
-        print("| step | output | parts | one core | calling core | other core | larger part of one core's |")
-        print("|---|---|---|---|---|---|---|")
-        follow = 0
-        for index, (step, (whole, calling, other)) in enumerate(zip(two.lowered.steps, counts)):
-            split = two.choices.split_at(index)
-            larger = max(calling, other) if split is not None else calling
-            follow += larger
-            call = two.partitioned.calls.get(step.symbol)
-            if split is not None and call is not None and index not in two.choices.fused:
-                cells = [call.operator, tensor_text(call.output), split.text, whole, calling, other]
-                print("| " + " | ".join(map(str, [*cells, f"{larger / whole:.2f}"])) + " |")
-        total = sum(whole for whole, _, _ in counts)
-        added = follow + FORK_JOIN * len(two.choices.splits)
-        print(
-            f"\none core {total}, both cores {follow} that follow each other: {follow / total:.3f}, "
-            f"{total / follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "
-            f"{total / added:.2f} times; arena {one.arena_bytes} bytes, for two cores {two.arena_bytes}; "
-            "not measured on a board\n"
-        )
+    for machine in [RISCV] + ([] if XTENSA.missing() else [XTENSA]):
+        show(machine.name, one, two, measure(one, two, sample, machine))
+    with tempfile.TemporaryDirectory() as folder:
+        reason = esp32s3.why_not(Path(folder))
+    one, two = compile_model(model, chip=CHIP), compile_model(model, chip=CHIP, cores=2)
+    if reason or any(index in two.choices.splits for index in two.choices.fused):
+        # A fused addition writes over its addend: it cannot be computed twice.
+        print(f"ESP32-S3: left out, {reason or 'an addition is fused with a kernel in C'}")
+    else:
+        show("ESP32-S3", one, two, measure_vectors(one, two, sample))
+
+
+def show(machine: str, one: CompiledModel, two: CompiledModel, counts: List[List[int]]) -> None:
+    """Print the table of a machine."""
+    print(f"{machine}, instructions\n")
+    print("| step | output | parts | one core | calling core | other core | larger part of one core's |")
+    print("|---|---|---|---|---|---|---|")
+    follow = 0
+    for index, (step, (whole, calling, other)) in enumerate(zip(two.lowered.steps, counts)):
+        split = two.choices.split_at(index)
+        larger = max(calling, other) if split is not None else calling
+        follow += larger
+        call = two.partitioned.calls.get(step.symbol)
+        if split is not None and call is not None and index not in two.choices.fused:
+            cells = [call.operator, tensor_text(call.output), split.text, whole, calling, other]
+            print("| " + " | ".join(map(str, [*cells, f"{larger / whole:.2f}"])) + " |")
+    total = sum(whole for whole, _, _ in counts)
+    added = follow + FORK_JOIN * len(two.choices.splits)
+    print(
+        f"\none core {total}, both cores {follow} that follow each other: {follow / total:.3f}, "
+        f"{total / follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "
+        f"{total / added:.2f} times; arena {one.arena_bytes} bytes, for two cores {two.arena_bytes}; "
+        "not measured on a board\n"
+    )
 
 
 if __name__ == "__main__":
