@@ -6,24 +6,31 @@
 
 #include <stddef.h>
 
-/* Where both operands of the next output element lie. */
+/* A row is the last axis; where both operands of the next row begin. */
 typedef struct {
     int32_t index[6];
     ptrdiff_t a, b;
-} esp_dl_walk_t;
+    int32_t count, step_a, step_b; /* of a row: elements, and from one to the next */
+} esp_dl_rows_t;
 
-/* To the next element; false behind the last. */
-static inline bool esp_dl_walk(esp_dl_walk_t *walk, const esp_dl_broadcast_t *p)
+static inline esp_dl_rows_t esp_dl_rows(const esp_dl_broadcast_t *p)
 {
-    for (int32_t axis = p->rank - 1; axis >= 0; axis--) {
-        if (++walk->index[axis] < p->shape[axis]) {
-            walk->a += p->step_a[axis];
-            walk->b += p->step_b[axis];
+    const int32_t last = p->rank - 1;
+    return (esp_dl_rows_t){.count = p->shape[last], .step_a = p->step_a[last], .step_b = p->step_b[last]};
+}
+
+/* To the next row; false behind the last. */
+static inline bool esp_dl_next_row(esp_dl_rows_t *rows, const esp_dl_broadcast_t *p)
+{
+    for (int32_t axis = p->rank - 2; axis >= 0; axis--) {
+        if (++rows->index[axis] < p->shape[axis]) {
+            rows->a += p->step_a[axis];
+            rows->b += p->step_b[axis];
             return true;
         }
-        walk->index[axis] = 0;
-        walk->a -= (ptrdiff_t)p->step_a[axis] * (p->shape[axis] - 1);
-        walk->b -= (ptrdiff_t)p->step_b[axis] * (p->shape[axis] - 1);
+        rows->index[axis] = 0;
+        rows->a -= (ptrdiff_t)p->step_a[axis] * (p->shape[axis] - 1);
+        rows->b -= (ptrdiff_t)p->step_b[axis] * (p->shape[axis] - 1);
     }
     return false;
 }

@@ -22,10 +22,22 @@ static inline bool esp_dl_step(int32_t rank, const int32_t *shape, const int32_t
     return false;
 }
 
-/* The next of the values to be reduced at one place of the output. */
+/* The next row of the values to be reduced at one place of the output: a row is the last of the reduced axes. */
 static inline bool esp_dl_next_reduced(const esp_dl_reduce_t *p, int32_t *index, ptrdiff_t *offset)
 {
-    return esp_dl_step(p->reduced_rank, p->reduced_shape, p->reduced_step, index, offset);
+    return esp_dl_step(p->reduced_rank - 1, p->reduced_shape, p->reduced_step, index, offset);
+}
+
+/* Values in such a row. */
+static inline int32_t esp_dl_row_count(const esp_dl_reduce_t *p)
+{
+    return p->reduced_rank > 0 ? p->reduced_shape[p->reduced_rank - 1] : 1;
+}
+
+/* From one value of a row to the next. */
+static inline int32_t esp_dl_row_step(const esp_dl_reduce_t *p)
+{
+    return p->reduced_rank > 0 ? p->reduced_step[p->reduced_rank - 1] : 0;
 }
 
 /* The next place of the output. */
@@ -37,10 +49,13 @@ static inline bool esp_dl_next_kept(const esp_dl_reduce_t *p, int32_t *index, pt
 /* Sum of the squares of the values to be reduced at `place`. */
 static inline int32_t esp_dl_square_sum(const int8_t *input, const esp_dl_reduce_t *p, ptrdiff_t place)
 {
+    const int32_t count = esp_dl_row_count(p), step = esp_dl_row_step(p);
     int32_t index[6] = {0}, sum = 0;
     do {
-        const int32_t x = input[place];
-        sum += x * x;
+        const int8_t *x = input + place;
+        for (int32_t i = count; i > 0; i--, x += step) {
+            sum += *x * *x;
+        }
     } while (esp_dl_next_reduced(p, index, &place));
     return sum;
 }

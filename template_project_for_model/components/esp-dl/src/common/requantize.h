@@ -6,7 +6,13 @@
 
 static inline int32_t esp_dl_clamp(int32_t value, int32_t min, int32_t max)
 {
-    return value < min ? min : value > max ? max : value;
+    if (value < min) {
+        value = min;
+    }
+    if (value > max) {
+        value = max;
+    }
+    return value;
 }
 
 /* sat8(acc >> shift), or sat8(acc << -shift) for shift < 0, within [min, max], which lie in int8. The half that
@@ -19,7 +25,10 @@ static inline int8_t esp_dl_requantize(int32_t acc, int32_t shift, int32_t min, 
     } else {
         acc = esp_dl_clamp(acc, INT8_MIN, INT8_MAX) * (1 << -shift);
     }
-    return (int8_t)esp_dl_clamp(acc, min, max);
+    acc = esp_dl_clamp(acc, min, max);
+    /* Kept 32 bits wide up to here: as int8 it would be sign-extended first. */
+    __asm__("" : "+r"(acc));
+    return (int8_t)acc;
 }
 
 /* The half that rounding adds before a right shift. */

@@ -7,7 +7,10 @@ void esp_dl_add_s8(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, i
     const int32_t factor_a = (int32_t)1 << p->shift_a;
     const int32_t factor_b = (int32_t)1 << p->shift_b;
     const int32_t half = esp_dl_half(p->shift);
-    for (int32_t i = 0; i < p->count; i++) {
-        output[i] = esp_dl_requantize(a[i] * factor_a + b[i] * factor_b + half, p->shift, p->min, p->max);
+    /* Copies: a store of int8 may change all that a pointer reaches, so they would be loaded for every value. */
+    const int32_t shift = p->shift, min = p->min, max = p->max;
+    for (const int8_t *end = output + p->count; output != end;) {
+        const int32_t value = *a++ * factor_a + *b++ * factor_b + half;
+        *output++ = esp_dl_requantize(value, shift, min, max);
     }
 }

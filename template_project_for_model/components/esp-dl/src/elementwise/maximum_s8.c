@@ -5,10 +5,15 @@ void esp_dl_maximum_s8(const int8_t *a, const int8_t *b, const esp_dl_broadcast_
 {
     const int32_t factor_a = (int32_t)1 << p->shift_a;
     const int32_t factor_b = (int32_t)1 << p->shift_b;
-    const int32_t half = esp_dl_half(p->shift);
-    esp_dl_walk_t walk = {0};
+    /* Copies: a store of int8 may change all that a pointer reaches, so they would be loaded for every value. */
+    const int32_t half = esp_dl_half(p->shift), shift = p->shift, min = p->min, max = p->max;
+    esp_dl_rows_t rows = esp_dl_rows(p);
+    const int32_t count = rows.count, step_a = rows.step_a, step_b = rows.step_b;
     do {
-        const int32_t x = a[walk.a] * factor_a, y = b[walk.b] * factor_b;
-        *output++ = esp_dl_requantize((x > y ? x : y) + half, p->shift, p->min, p->max);
-    } while (esp_dl_walk(&walk, p));
+        const int8_t *x = a + rows.a, *y = b + rows.b;
+        for (const int8_t *end = output + count; output != end; x += step_a, y += step_b) {
+            const int32_t v = *x * factor_a, w = *y * factor_b;
+            *output++ = esp_dl_requantize((v > w ? v : w) + half, shift, min, max);
+        }
+    } while (esp_dl_next_row(&rows, p));
 }

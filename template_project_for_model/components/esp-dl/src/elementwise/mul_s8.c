@@ -4,7 +4,10 @@
 void esp_dl_mul_s8(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output)
 {
     const int32_t half = esp_dl_half(p->shift);
-    for (int32_t i = 0; i < p->count; i++) {
-        output[i] = esp_dl_requantize(a[i] * b[i] + half, p->shift, p->min, p->max);
+    /* Copies: a store of int8 may change all that a pointer reaches, so they would be loaded for every value. */
+    const int32_t shift = p->shift, min = p->min, max = p->max;
+    for (const int8_t *end = output + p->count; output != end;) {
+        const int32_t value = *a++ * *b++ + half;
+        *output++ = esp_dl_requantize(value, shift, min, max);
     }
 }

@@ -4,12 +4,16 @@
 void esp_dl_prelu_s8(const int8_t *x, const int8_t *slope, const esp_dl_prelu_t *p, int8_t *output)
 {
     const esp_dl_broadcast_t *places = &p->places;
-    const int32_t half = esp_dl_half(places->shift), half_negative = esp_dl_half(p->shift_negative);
-    esp_dl_walk_t walk = {0};
+    /* Copies: a store of int8 may change all that a pointer reaches, so they would be loaded for every value. */
+    const int32_t shift = places->shift, shift_negative = p->shift_negative, min = places->min, max = places->max;
+    const int32_t half = esp_dl_half(shift), half_negative = esp_dl_half(shift_negative);
+    esp_dl_rows_t rows = esp_dl_rows(places);
+    const int32_t count = rows.count, step_x = rows.step_a, step_slope = rows.step_b;
     do {
-        const int32_t v = x[walk.a];
-        *output++ =
-            v >= 0 ? esp_dl_requantize(v + half, places->shift, places->min, places->max)
-                   : esp_dl_requantize(v * slope[walk.b] + half_negative, p->shift_negative, places->min, places->max);
-    } while (esp_dl_walk(&walk, places));
+        const int8_t *v = x + rows.a, *factor = slope + rows.b;
+        for (const int8_t *end = output + count; output != end; v += step_x, factor += step_slope) {
+            *output++ = *v >= 0 ? esp_dl_requantize(*v + half, shift, min, max)
+                                : esp_dl_requantize(*v * *factor + half_negative, shift_negative, min, max);
+        }
+    } while (esp_dl_next_row(&rows, places));
 }
