@@ -1,4 +1,5 @@
 #include "common/requantize.h"
+#include "common/window.h"
 #include "esp_dl.h"
 #include "pooling/divide.h"
 
@@ -17,26 +18,38 @@ void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int
     /* The factor of the sum and of n: 2^-shift, whichever is whole. */
     const int32_t factor = p->shift < 0 ? (int32_t)1 << -p->shift : 1;
     const int32_t divisor = p->shift > 0 ? (int32_t)1 << p->shift : 1;
+    const int32_t channels = p->output.c, min = p->min, max = p->max;
+    const ptrdiff_t column = (ptrdiff_t)window->dilation_w * channels;
+    const ptrdiff_t line = (ptrdiff_t)window->dilation_h * p->input.w * channels;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t oh = 0; oh < p->output.h; oh++) {
+            const int32_t h = oh * window->stride_h - window->pad_top;
+            const esp_dl_taps_t rows = esp_dl_taps(h, window->dilation_h, window->kernel_h, 0, p->input.h);
+            const esp_dl_taps_t counted_rows =
+                esp_dl_taps(h, window->dilation_h, window->kernel_h, -top, p->input.h + bottom);
             for (int32_t ow = 0; ow < p->output.w; ow++) {
-                for (int32_t c = 0; c < p->output.c; c++) {
-                    int32_t sum = 0, count = 0;
-                    for (int32_t kh = 0; kh < window->kernel_h; kh++) {
-                        int32_t h = oh * window->stride_h - window->pad_top + kh * window->dilation_h;
-                        for (int32_t kw = 0; kw < window->kernel_w; kw++) {
-                            int32_t w = ow * window->stride_w - window->pad_left + kw * window->dilation_w;
-                            count += h >= -top && h < p->input.h + bottom && w >= -left && w < p->input.w + right;
-                            if (h >= 0 && h < p->input.h && w >= 0 && w < p->input.w) {
-                                sum += input[((ptrdiff_t)h * p->input.w + w) * p->input.c + c];
-                            }
+                const int32_t w = ow * window->stride_w - window->pad_left;
+                const esp_dl_taps_t columns = esp_dl_taps(w, window->dilation_w, window->kernel_w, 0, p->input.w);
+                const esp_dl_taps_t counted =
+                    esp_dl_taps(w, window->dilation_w, window->kernel_w, -left, p->input.w + right);
+                int32_t count = (counted_rows.end - counted_rows.first) * (counted.end - counted.first);
+                count = (count > 0 ? count : 1) * divisor;
+                const int32_t in_rows = rows.end - rows.first, in_columns = columns.end - columns.first;
+                const ptrdiff_t start = ((ptrdiff_t)h * p->input.w + w) * channels;
+                const int8_t *first = input + start + rows.first * line + columns.first * column;
+                for (const int8_t *end = output + channels; output != end; first++) {
+                    int32_t sum = 0;
+                    const int8_t *x_row = first;
+                    for (int32_t i = in_rows; i > 0; i--, x_row += line) {
+                        const int8_t *x = x_row;
+                        for (int32_t j = in_columns; j > 0; j--, x += column) {
+                            sum += *x;
                         }
                     }
-                    const int32_t average = esp_dl_divide(sum * factor, (count > 0 ? count : 1) * divisor);
-                    *output++ = esp_dl_requantize(average, 0, p->min, p->max);
+                    *output++ = esp_dl_requantize(esp_dl_divide(sum * factor, count), 0, min, max);
                 }
             }
         }
-        input += (ptrdiff_t)p->input.h * p->input.w * p->input.c;
+        input += (ptrdiff_t)p->input.h * p->input.w * channels;
     }
 }

@@ -1,0 +1,43 @@
+/* Windows over an image: which of their taps lie in it, and sums of products along what lies side by side. */
+#ifndef ESP_DL_COMMON_WINDOW_H
+#define ESP_DL_COMMON_WINDOW_H
+
+#include <stdint.h>
+
+/* Taps first to end - 1 of a window along one axis; taps are at origin + i * dilation. */
+typedef struct {
+    int32_t first, end;
+} esp_dl_taps_t;
+
+/* Those of `kernel` taps that lie in low..high - 1. */
+static inline esp_dl_taps_t esp_dl_taps(int32_t origin, int32_t dilation, int32_t kernel, int32_t low, int32_t high)
+{
+    esp_dl_taps_t taps = {0, high - origin};
+    if (origin < low) {
+        taps.first = low - origin;
+    }
+    if (dilation != 1) {
+        taps.first = (taps.first + dilation - 1) / dilation;
+        taps.end = taps.end > 0 ? (taps.end + dilation - 1) / dilation : 0;
+    }
+    taps.end = taps.end < kernel ? taps.end : kernel;
+    taps.end = taps.end > taps.first ? taps.end : taps.first;
+    return taps;
+}
+
+/* sum + the products of `count` values that lie side by side. */
+static inline int32_t esp_dl_dot(const int8_t *a, const int8_t *b, int32_t count, int32_t sum)
+{
+    for (const int8_t *end = a + (count & ~3); a != end; a += 4, b += 4) {
+        sum += a[0] * b[0];
+        sum += a[1] * b[1];
+        sum += a[2] * b[2];
+        sum += a[3] * b[3];
+    }
+    for (const int8_t *end = a + (count & 3); a != end;) {
+        sum += *a++ * *b++;
+    }
+    return sum;
+}
+
+#endif
