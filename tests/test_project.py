@@ -250,6 +250,28 @@ def test_foreign_and_broken_folders(compiled, sample, expected, tmp_path):
     assert (tmp_path / "file").read_text() == "x"
 
 
+def test_a_changed_template_keeps_what_the_user_decided(compiled, sample, expected, tmp_path):
+    template = tmp_path / "a template"
+    shutil.copytree(TEMPLATE, template)
+    table = "nvs, data, nvs, , 0x6000\nota_0, app, ota_0, 0x10000, 0x300000\n"
+    (template / "partitions.csv").write_text(table)
+    (template / "README.md").write_text("mine")
+    (template / "main/app_main.c").write_text("int mine;\n")
+    with open(template / "sdkconfig.defaults.esp32s3", "a") as file:
+        file.write("CONFIG_ESPTOOLPY_FLASHSIZE_16MB=y\n")
+    (template / "build").mkdir()
+    fit = fit_chip(compiled, CHIPS["esp32s3"])
+    # Into the template itself, and again over that.
+    for _ in range(2):
+        path = write_project(compiled, sample, expected, str(template), str(template), "esp32s3", fit)
+    assert (path / "partitions.csv").read_text() == table
+    assert (path / "README.md").read_text() == "mine" and (path / "main/app_main.c").read_text() == "int mine;\n"
+    assert not [name for name in os.listdir(path) if name.startswith((".new_project", "new_project", "build"))]
+    own = (path / "sdkconfig.defaults.esp32s3").read_text()
+    assert "FLASHSIZE_16MB=y" in own and "FLASHSIZE_2MB" not in own
+    assert "0x" in fit.notes[0] and "partitions.csv" in fit.notes[0]
+
+
 def test_failed_export_leaves_the_earlier_one_whole(compiled, sample, expected, tmp_path):
     fit = fit_chip(compiled, CHIPS["esp32"])
     path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "esp32", fit)

@@ -104,6 +104,14 @@ def opset_of(model: onnx.ModelProto) -> int:
     return max((o.version for o in model.opset_import if o.domain in _STANDARD_DOMAINS), default=0)
 
 
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether a tool, this one or another, has quantized the model."""
+    kinds = {node.op_type for node in model.graph.node}
+    return bool(kinds & {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}) or any(
+        kind.startswith("QLinear") for kind in kinds
+    )
+
+
 def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     yield from graph.initializer
     for sparse in graph.sparse_initializer:

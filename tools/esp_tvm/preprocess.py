@@ -23,6 +23,7 @@ from .model import (
     describe,
     fix_shapes,
     inputs_of,
+    is_quantized,
     load_model,
     make_node_names_unique,
     outputs_of,
@@ -76,7 +77,7 @@ def preprocess_onnx(input_path: str | os.PathLike, output_path: str | os.PathLik
     A model that another tool quantized is passed on: folding would change what its scales were made for.
     """
     original = load_model(input_path)
-    if _is_quantized(original):
+    if is_quantized(original):
         result = Preprocessed(original, 0.0, ["it is quantized already and passed on as it is"])
     else:
         result = preprocess_model(original, input_path)
@@ -105,13 +106,6 @@ def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model
             continue
         model, error = candidate, difference
     return Preprocessed(model, error, skipped)
-
-
-def _is_quantized(model: onnx.ModelProto) -> bool:
-    kinds = {node.op_type for node in model.graph.node}
-    return bool(kinds & {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}) or any(
-        kind.startswith("QLinear") for kind in kinds
-    )
 
 
 class _Check:

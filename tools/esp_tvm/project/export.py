@@ -13,7 +13,7 @@ from ..compile.emit_c import fallback_title, tensor_text
 from ..compile.operators import OPERATORS
 from ..data import load_sample
 from ..evaluate import NumpyEvaluator
-from ..model import load_model
+from ..model import is_quantized, load_model
 from ..naming import one_line, shown
 from ..report.cores import cores_lines
 from ..report.trace import check_mode, with_trace
@@ -47,6 +47,8 @@ def export_onnx_model(
     model = load_model(model_path)
     compiled = with_trace(_compile(model, chip, vector, cores, constants), debug)
     fit = fit_chip(compiled, chip, constants)
+    if not is_quantized(model):
+        fit.notes.append(f"{model_path} is a float model and runs in float, slowly; quantize it first (make quantize)")
     if compiled.choices.splits and not chip.is_host:
         fit.sdkconfig.extend(["# The other core computes parts of the kernels.", "CONFIG_INFERENCE_TASK_CORE=1"])
     if debug != "off":

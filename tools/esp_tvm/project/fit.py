@@ -27,6 +27,8 @@ CONSTANTS = {
 APP_OFFSET = 0x10000
 APP_ALIGNMENT = 0x10000
 DATA_ALIGNMENT = 0x1000
+# What a partitions.csv of ours begins with.
+PARTITIONS_HEAD = "# Made by the export step"
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _aligned(size: int, alignment: int) -> int:
 def partition_table(fit: Fit) -> str:
     """partitions.csv with partitions of the sizes that the model needs."""
     lines = [
-        "# Made by the export step: factory has room for the program, constants for the model's weights, which lie",
+        f"{PARTITIONS_HEAD}: factory has room for the program, constants for the model's weights, which lie",
         "# there or in the program (menuconfig, TVM model).",
         "# Name,    Type, SubType,   Offset,   Size",
         "nvs,       data, nvs,       0x9000,   0x6000",

@@ -16,13 +16,16 @@ from ..errors import UserError
 from ..files import whole_folder
 from ..naming import c_comment
 from ..report.trace import HEADER_NAME, trace_header
-from .fit import Fit, partition_table
+from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
 
 PROJECT = "new_project"
 # Says that this tool wrote the folder, and so may replace it.
 MARKER = ".esp_tvm_project"
 MODEL = Path("components/tvm_model/model")
+_OUR_TEMPLATE = Path(__file__).resolve().parents[3] / "template_project_for_model"
+# Choices that a template of the user's may have made; ours would come later in the file and win.
+_USERS_CHOICES = ("CONFIG_ESPTOOLPY_FLASHSIZE_", "CONFIG_SPIRAM_MODE_", "CONFIG_SPIRAM_SPEED_")
 
 
 def write_project(
@@ -37,8 +40,9 @@ def write_project(
     """Write `out_path/new_project`, whole or not at all; returns its path.
 
     sample, expected: arrays by ONNX name of the inputs and outputs.
-    fit: where arena and weights go on the chip
-    A folder of that name which this tool did not write is never replaced.
+    fit: where arena and weights go on the chip; gets a note where the template has partitions of its own
+    A folder of that name which this tool did not write is never replaced. A README.md or a changed partitions.csv of
+    the template stays as it is.
     """
     template, project = Path(template_path), Path(out_path) / PROJECT
     if not (template / "main" / "app_main.c").is_file():
@@ -46,7 +50,7 @@ def write_project(
     if project.exists() and not (project / MARKER).is_file():
         raise UserError(f"{project}: was not written by this tool and stays as it is; choose another output path")
     with whole_folder(project) as folder:
-        shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build", "*.pyc"))
+        shutil.copytree(template, folder, dirs_exist_ok=True, ignore=_not_copied)
         host = folder / MODEL / "codegen" / "host"
         metadata = {**describe(compiled), "target_chip": target_chip}
         for name, text in (
@@ -58,18 +62,56 @@ def write_project(
             (host / name).parent.mkdir(parents=True, exist_ok=True)
             (host / name).write_text(text, encoding="utf-8")
         (folder / MODEL / "constants.bin").write_bytes(compiled.constants_bin)
-        (folder / "README.md").write_text(readme(compiled, target_chip, fit), encoding="utf-8")
+        # A project that was exported can be a template too.
+        if not (template / "README.md").exists() or (template / MARKER).exists():
+            (folder / "README.md").write_text(readme(compiled, target_chip, fit), encoding="utf-8")
         (folder / MODEL / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
         (folder / "main" / "input_data.h").write_text(_input_data(compiled.inputs, sample), encoding="utf-8")
         (folder / "main" / "output_data.h").write_text(
             _output_data(compiled.inputs, compiled.outputs, expected), encoding="utf-8"
         )
-        (folder / "partitions.csv").write_text(partition_table(fit), encoding="utf-8")
-        if fit.sdkconfig:
+        _write_partitions(folder / "partitions.csv", fit)
+        lines = _new_lines(folder, target_chip, fit.sdkconfig)
+        if lines:
             with open(folder / f"sdkconfig.defaults.{target_chip}", "a", encoding="utf-8") as file:
-                file.write("\n".join(["# For this model.", *fit.sdkconfig, ""]))
+                file.write("\n".join(["# For this model.", *lines, ""]))
         (folder / MARKER).write_text(f"{compiled.model_hash}\n", encoding="utf-8")
     return project
+
+
+def _not_copied(folder: str, names: List[str]) -> List[str]:
+    """What is built in a template stays there, and so does a project that is exported into the template itself."""
+    here = Path(folder)
+    return [
+        name
+        for name in names
+        if name in ("build", "__pycache__")
+        or name.endswith(".pyc")
+        or name.startswith(f".{PROJECT}.")
+        or (here / name / MARKER).is_file()
+    ]
+
+
+def _write_partitions(path: Path, fit: Fit) -> None:
+    """partitions.csv for the model, unless the template came with one of the user's."""
+    ours = ((_OUR_TEMPLATE / "partitions.csv").read_text("utf-8"), PARTITIONS_HEAD)
+    if path.exists() and not path.read_text("utf-8").startswith(ours):
+        constants = f", and 'constants' {fit.constants_bytes:#x} where the weights lie there" * bool(
+            fit.constants_bytes
+        )
+        fit.notes.append(
+            f"the template's own partitions.csv stays; the app partition needs {fit.app_bytes:#x} bytes{constants}"
+        )
+    else:
+        path.write_text(partition_table(fit), encoding="utf-8")
+
+
+def _new_lines(folder: Path, target_chip: str, lines: Sequence[str]) -> List[str]:
+    """`lines` without those whose choice the template's sdkconfig.defaults have made."""
+    files = [folder / "sdkconfig.defaults", folder / f"sdkconfig.defaults.{target_chip}"]
+    made = [line.strip() for file in files if file.is_file() for line in file.read_text("utf-8").splitlines()]
+    users = [one for one in _USERS_CHOICES if any(line.startswith(one) and line.endswith("=y") for line in made)]
+    return [line for line in lines if not line.startswith(tuple(users))]
 
 
 def _names(kind: str, ports: Sequence[ModelPort]) -> List[str]:
