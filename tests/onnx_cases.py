@@ -304,6 +304,8 @@ def _pools() -> List[OnnxCase]:
             "AveragePool", "2-D", {0: X}, {}, {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}, kernel="average_pool2d"
         ),
         OnnxCase("AveragePool", "1-D", {0: line}, {}, {"kernel_shape": [3], "strides": [2]}, kernel="average_pool2d"),
+        # 1/27 in C must have all its digits.
+        OnnxCase("AveragePool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [3, 3, 3]}, kernel=None),
         OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=None),
         OnnxCase("GlobalMaxPool", "2-D", {0: X}, kernel="max_pool2d"),
         OnnxCase("GlobalMaxPool", "1-D", {0: line}, kernel="reduce_max"),

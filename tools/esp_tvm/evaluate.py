@@ -22,6 +22,7 @@ import numpy as np
 from . import arithmetic
 from .compile import Imported, Partitioned
 from .compile.import_onnx import Port, import_onnx, relay, tvm
+from .compile.layout import is_call
 from .compile.operators import OPERATORS
 from .compile.partition import partition
 from .data import load_sample
@@ -155,7 +156,7 @@ class NumpyEvaluator:
             function = relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
             try:
                 mod = _canonical(tvm.IRModule.from_expr(function))
-                with tvm.transform.PassContext(opt_level=0):
+                with _pass_context(mod["main"].body):
                     executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
                     self._fallbacks[call] = executor.evaluate()
             except Exception as error:  # TVM raises anything.
@@ -202,8 +203,29 @@ class TvmEvaluator:
 @without_tvm_log()
 def build_for_host(mod: tvm.IRModule):
     """Build for this machine, without rewrites that could change float results."""
-    with tvm.transform.PassContext(opt_level=0):
-        return relay.build(mod, "llvm")
+    try:
+        with _pass_context(mod["main"].body):
+            return relay.build(mod, "llvm")
+    except Exception as error:  # TVM raises anything; what it stumbles on is what has no kernel.
+        raise UserError(f"TVM cannot compute the reference of what has no kernel on this computer: {tvm_reason(error)}")
+
+
+# TVM's LLVM code computes these by formulas of its own; its C code, as the chip's, calls the C library.
+_OF_THE_C_LIBRARY = ("tanh", "tan", "sinh", "cosh")
+for _name in _OF_THE_C_LIBRARY:
+    tvm.ir.register_intrin_lowering(
+        f"tir.{_name}",
+        "llvm",
+        f=lambda call, name=_name: tvm.tir.call_pure_extern(call.dtype, f"{name}f", *call.args),
+        level=99,
+    )
+
+
+def _pass_context(expr: relay.Expr) -> tvm.transform.PassContext:
+    """Without rewrites that could change float results; without vectors too, where the C library must be called."""
+    found: List[bool] = []
+    relay.analysis.post_order_visit(expr, lambda e: found.append(is_call(e, *_OF_THE_C_LIBRARY)))
+    return tvm.transform.PassContext(opt_level=0, config={"tir.disable_vectorize": True} if any(found) else {})
 
 
 def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
+from typing import Dict, List, Set, Tuple
 
 import numpy as np
 import tvm
@@ -98,7 +98,8 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
     config = {"tir.disable_vectorize": True, "tir.disable_storage_rewrite": True, "tir.usmp.enable": False}
     # AlterOpLayout would turn fallback operators to layouts blocked for x86 caches. ToBasicBlockNormalForm is for
     # control flow, which no model here has, and loses the spans that lead back to the ONNX nodes.
-    disabled = ["AlterOpLayout", "ToBasicBlockNormalForm"]
+    # FoldScaleAxis would change how floats are rounded, and multiply weights while the model runs.
+    disabled = ["AlterOpLayout", "ToBasicBlockNormalForm", "FoldScaleAxis"]
     context = {"opt_level": 3, "config": config, "disabled_pass": disabled}
     with tvm.transform.PassContext(**context):
         try:
@@ -116,7 +117,7 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
     }
     lowered = _read_main(functions, partitioned, imported)
     lowered.fallbacks = _fallbacks(lowered, partitioned, target, context)
-    lowered.fallback_source, lowered.fallback_constant_bytes = _fallback_source(library.lib)
+    lowered.fallback_source, lowered.fallback_constant_bytes = _fallback_source(library.lib, _floats(functions))
     packed = re.search(r"TVMBackendGetFuncFromEnv|TVMFuncCall|tvm_contrib_\w+", lowered.fallback_source)
     if packed:
         named = [
@@ -275,40 +276,77 @@ class _MainCalls(relay.ExprVisitor):
         self.calls.append(call)
 
 
+class _Called:
+    """A function of TVM's optimized main, and the operators in it in order."""
+
+    def __init__(self, call: relay.Call):
+        visitor = _MainCalls()
+        visitor.visit(call.op.body)
+        attributes = dict(call.op.attrs.items())
+        self.symbol = str(attributes.get("global_symbol", "")) if "Compiler" in attributes else ""
+        self.inner: List[relay.Call] = [] if self.symbol else visitor.calls
+        names = "_".join(one.op.name for one in self.inner).replace(".", "_")
+        # TVM shortens names beyond some 80 characters.
+        self.prefix = f"tvmgen_default_fused_{names}"[:60]
+
+    def is_step(self, step: Step) -> bool:
+        """Whether `step` may call this function, by its name."""
+        return step.symbol == self.symbol if self.symbol else step.symbol.startswith(self.prefix)
+
+
 def _fallbacks(lowered: Lowered, partitioned: Partitioned, target, context: dict) -> Dict[int, Fallback]:
     """What each step without a kernel computes: TVM's optimizer runs once more, its calls are laid beside the steps."""
-    steps = [(index, step) for index, step in enumerate(lowered.steps)]
-    if all(step.symbol in partitioned.calls for _, step in steps):
+    if all(step.symbol in partitioned.calls for step in lowered.steps):
         return {}
     with tvm.transform.PassContext(**context):
         optimized, _ = relay.optimize(partitioned.mod, target=target)
     visitor = _MainCalls()
     visitor.visit(optimized["main"].body)
-    calls = [call for call in visitor.calls if isinstance(call.op, relay.Function)]
+    calls = [_Called(call) for call in visitor.calls if isinstance(call.op, relay.Function)]
     found: Dict[int, Fallback] = {}
-    for (index, step), call in zip(steps, calls if len(calls) == len(steps) else [None] * len(steps)):
+    place = 0
+    for index, step in enumerate(lowered.steps):
+        # Reshapes of what TVM allocated itself are no steps.
+        next_place = next((i for i in range(place, len(calls)) if calls[i].is_step(step)), None)
+        place = place if next_place is None else next_place + 1
         if step.symbol in partitioned.calls:
             continue
-        operators, nodes, operations = [], [], 0
-        if call is not None and "Compiler" not in call.op.attrs.keys():
-            inner = _MainCalls()
-            inner.visit(call.op.body)
-            for one in inner.calls:
-                operators.append(one.op.name)
-                operations += _operations(one)
-                nodes += [n for n in node_indices(one) if n not in nodes]
-        found[index] = Fallback(step.symbol, operators or [step.symbol], sorted(nodes), operations)
+        inner = calls[next_place].inner if next_place is not None else []
+        nodes = sorted({node for one in inner for node in node_indices(one)})
+        operations = sum(_operations(one) for one in inner)
+        found[index] = Fallback(step.symbol, [one.op.name for one in inner] or [step.symbol], nodes, operations)
     return found
 
 
-def _fallback_source(library) -> Tuple[str, int]:
-    """(the C functions that TVM generated and their constants, without includes and main; bytes of the constants)."""
+def _floats(functions: Dict[str, tir.PrimFunc]) -> Dict[str, str]:
+    """Floats in TIR that TVM prints too short: as it prints them, with 7 digits -> with as many as float32 has.
+
+    Two that TVM prints alike keep their 7 digits: which of them a text means cannot be told.
+    """
+    exact: Dict[str, Set[str]] = {}
+
+    def visit(node):
+        if isinstance(node, tir.FloatImm) and np.isfinite(node.value):
+            exact.setdefault(f"{node.value:e}", set()).add(f"{np.float32(node.value):.8e}")
+
+    for function in functions.values():
+        tir.stmt_functor.post_order_visit(function.body, visit)
+    only = {short: next(iter(texts)) for short, texts in exact.items() if len(texts) == 1}
+    return {s: t for s, t in only.items() if np.float32(s) != np.float32(t)}
+
+
+def _fallback_source(library, floats: Dict[str, str]) -> Tuple[str, int]:
+    """(the C functions that TVM generated and their constants, without includes and main; bytes of the constants).
+
+    floats: see `_floats`
+    """
     source = ""
     for module in [library, *library.imported_modules]:
         if module.type_key == "c" and "tvmgen_default_fused" in module.get_source():
             source += module.get_source()
     # TVM prints infinity as no C compiler knows it.
     source = re.sub(r"(?<![\w.])inff?(?![\w.])", "INFINITY", source)
+    source = re.sub(r"\b\d\.\d{6}e[+-]\d+(?=f\b)", lambda found: floats.get(found.group(), found.group()), source)
     constants = re.findall(r"(?ms)^static const (\w+) __attribute__[^\n]*? (\w+)\[(\d+)\] = \{\n(.*?)\n\};$", source)
     blocks = re.findall(r"(?m)^TVM_DLL int32_t (tvmgen_default_(?!__)\w+)\(([^)]*)\) \{\n(.*?)^\}\n", source, re.S)
     parts = [

@@ -28,7 +28,7 @@ from .importer_fixes import fix_importer  # noqa: E402
 from .recurrent import converters  # noqa: E402
 
 # It would recommend tuning, which the references and the few operators without a kernel do not need.
-for _logger in ("te_compiler", "autotvm"):
+for _logger in ("te_compiler", "autotvm", "strategy"):
     logging.getLogger(_logger).setLevel(logging.ERROR)
 
 
