@@ -190,6 +190,8 @@ class Pipeline:
         cores, chip = self.setting("export", "CORES", "1"), self.chip()
         if cores not in ("1", "2"):
             fail(f"CORES={cores}: a model runs on 1 or 2")
+        if "CORES" not in self.variables and int(cores) > CHIPS[chip].cores:
+            return "1"
         if int(cores) > CHIPS[chip].cores:
             fail(f"CORES={cores}: {chip} has one core for a model; choose another TARGET or leave CORES out")
         return cores

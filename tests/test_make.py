@@ -89,7 +89,7 @@ class Project:
 
     def make(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess:
         variables = ("MODEL", "CALIB", "INPUT", "TARGET", "OUT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-        variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS")
+        variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS", "CORES")
         environment = {key: value for key, value in os.environ.items() if key not in variables}
         done = subprocess.run(
             ["make", *arguments],
@@ -144,6 +144,21 @@ def test_deploy_to_a_riscv_chip_emulates_the_projects_sample(project, monkeypatc
     assert project.calls("deploy", *riscv) == [*STEPS, "emulate"]
     assert "'--input', 'build/a/input_sample.npz'" in (project.folder / "last-emulate").read_text()
     assert project.calls("deploy", *riscv[:-1], "TARGET=esp32s3") == ["export", "run"]
+
+
+def test_two_cores(project):
+    def exported() -> str:
+        return (project.folder / "build/a/new_project/main/app_main.c").read_text()
+
+    assert project.calls("export", *ALL, "TARGET=esp32", "CORES=2")[-1] == "export"
+    assert "('--cores', '2')" in exported()
+    # A step that only needs the project takes it as it is; another chip may have one core.
+    assert project.calls("run", *ALL) == ["run"]
+    assert project.calls("run", *ALL, "TARGET=esp32c3") == ["export", "run"]
+    assert "--cores" not in exported()
+    error = project.error("export", *ALL, "TARGET=esp32c3", "CORES=2")
+    assert error == "error: CORES=2: esp32c3 has one core for a model; choose another TARGET or leave CORES out"
+    assert project.error("export", *ALL, "CORES=4") == "error: CORES=4: a model runs on 1 or 2"
 
 
 def test_deploy_says_when_it_cannot_emulate(project, monkeypatch):

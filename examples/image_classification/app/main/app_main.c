@@ -97,8 +97,9 @@ static void camera_task(void *unused)
 
 void app_main(void)
 {
+    const BaseType_t core = CONFIG_INFERENCE_TASK_CORE < 0 ? tskNO_AFFINITY : CONFIG_INFERENCE_TASK_CORE;
     if (xTaskCreatePinnedToCore(camera_task, "camera", CONFIG_INFERENCE_TASK_STACK_SIZE, NULL,
-                                CONFIG_INFERENCE_TASK_PRIORITY, NULL, tskNO_AFFINITY) != pdPASS) {
+                                CONFIG_INFERENCE_TASK_PRIORITY, NULL, core) != pdPASS) {
         printf("FAIL: no memory for the camera task\n");
     }
 }

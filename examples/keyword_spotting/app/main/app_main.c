@@ -152,8 +152,9 @@ static void listen_task(void *unused)
 
 void app_main(void)
 {
+    const BaseType_t core = CONFIG_INFERENCE_TASK_CORE < 0 ? tskNO_AFFINITY : CONFIG_INFERENCE_TASK_CORE;
     if (xTaskCreatePinnedToCore(listen_task, "listen", CONFIG_INFERENCE_TASK_STACK_SIZE, NULL,
-                                CONFIG_INFERENCE_TASK_PRIORITY, NULL, tskNO_AFFINITY) != pdPASS) {
+                                CONFIG_INFERENCE_TASK_PRIORITY, NULL, core) != pdPASS) {
         printf("FAIL: no memory for the listening task\n");
     }
 }
