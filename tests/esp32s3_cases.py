@@ -12,9 +12,9 @@ from kernel_harness import COMPONENT, listed_sources
 from variant_cases import CLAMPS, RANGES, random_call
 
 from esp_tvm.compile.emit_c import array_lines, chosen_function
-from esp_tvm.compile.esp32s3 import VECTOR_VARIANTS, Esp32s3Variant
+from esp_tvm.compile.esp32s3 import BROADCASTING, VECTOR_VARIANTS, Esp32s3Variant
 from esp_tvm.compile.kernel_call import KernelCall, Tensor
-from esp_tvm.compile.operators import Emitter
+from esp_tvm.compile.operators import OPERATORS, Emitter
 from esp_tvm.compile.variants import Choice
 from esp_tvm.run import esp32s3
 from esp_tvm.run.esp32s3 import RUNTIME
@@ -121,10 +121,10 @@ class Pair:
         tail = ", scratch" if self.variant.scratch(call) else ""
         lead = self.variant.lead(call)
         overlap = ""
-        if self.variant.plain_parameters:
+        if OPERATORS[call.operator].in_place:
             overlap = f"""\
     memcpy(y, x0_{number}, {size});
-    fast_{number}({", ".join(["y", *names[1:]])}, y);
+    fast_{number}({", ".join(["y", *names[1:]])}, y{tail});
     report_overlap({out});
 """
         if lead is not None:
@@ -287,18 +287,67 @@ def pooling(operator: str, random: np.random.RandomState) -> KernelCall:
     return KernelCall("", operator, [Tensor("x", x, "int8")], Tensor("y", y, "int8"), attributes)
 
 
+def broadcasting(operator: str, random: np.random.RandomState) -> KernelCall:
+    """Two tensors of one shape, or one of them a single value or a row of channels; now and then a constant."""
+    channels = int(random.choice([16, 32, 48]))
+    whole, other = [(1, 3, 5, channels), (1, 1, 1, channels)] if random.randint(2) else [(1, channels + 5), (1, 1)]
+    shapes = [whole, [other, whole][random.randint(3) == 0]]
+    if random.randint(2):
+        shapes = shapes[::-1]
+    zero = operator in ("maximum", "minimum")
+    attributes = {"clamp": CLAMPS[random.randint(len(CLAMPS))], "shift": 0 if zero else int(random.randint(0, 14))}
+    if operator != "mul_broadcast":
+        attributes.update({name: 0 if zero else int(random.randint(0, 7)) for name in ("shift_a", "shift_b")})
+    inputs = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(shapes)]
+    if random.randint(3) == 0:
+        first = shapes[0] != whole
+        constant = random.randint(-128, 128, shapes[0 if first else 1]).astype(np.int8)
+        attributes.update(constant=constant, constant_first=first)
+        del inputs[0 if first else 1]
+    return KernelCall("", operator, inputs, Tensor("y", whole, "int8"), attributes)
+
+
+def scale(random: np.random.RandomState) -> KernelCall:
+    """A factor and an offset per channel."""
+    shape = (1, int(random.randint(1, 40)), int(random.choice([5, 16, 20, 48])))
+    attributes = {
+        "multiplier": random.randint(-128, 128, shape[-1]).astype(np.int8),
+        "bias": random.randint(-3000, 3000, shape[-1]).astype(np.int32),
+        "shift": random.randint(0, 4, shape[-1]) + 5,
+        "axis": 2,
+        "clamp": CLAMPS[random.randint(len(CLAMPS))],
+    }
+    return KernelCall("", "channelwise", [Tensor("x", shape, "int8")], Tensor("y", shape, "int8"), attributes)
+
+
+def lookup(random: np.random.RandomState) -> KernelCall:
+    """Any table."""
+    shape = (1, int(random.randint(64, 200)))
+    table = random.randint(-128, 128, 256).astype(np.int8)
+    return KernelCall("", "lookup", [Tensor("x", shape, "int8")], Tensor("y", shape, "int8"), {"table": table})
+
+
+_OWN = {"channelwise": scale, "lookup": lookup}
+
+
 def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
     """`count` calls that `variant` takes, for the range of their input."""
     random = np.random.RandomState(seed)
     pairs: List[Pair] = []
+    operator = variant.operator
     while len(pairs) < count:
-        convolution = variant.operator in ("conv2d", "depthwise_conv2d")
-        call = sixteens(variant.operator, random) if convolution and random.randint(3) else None
-        if variant.plain_parameters:
-            call = elementwise(variant.operator, random)
-        if variant.operator in ("max_pool2d", "average_pool2d"):
-            call = pooling(variant.operator, random)
-        call = call or random_call(variant.operator, random)
+        if operator in BROADCASTING:
+            call = broadcasting(operator, random)
+        elif operator in ("add", "sub", "mul", "requantize"):
+            call = elementwise(operator, random)
+        elif operator in ("max_pool2d", "average_pool2d"):
+            call = pooling(operator, random)
+        elif operator in ("conv2d", "depthwise_conv2d") and random.randint(3):
+            call = sixteens(operator, random)
+        elif operator in _OWN:
+            call = _OWN[operator](random)
+        else:
+            call = random_call(operator, random)
         low, high = RANGES[random.randint(len(RANGES))]
         if variant.fits_range(call, low, high):
             pairs.append(Pair(call, variant, low, high, random))

@@ -15,12 +15,14 @@ import numpy as np
 from .aot import Lowered, Step, Value
 from .kernel_call import KernelCall
 from .operators.base import Operator, rounding_bias
+from .operators.broadcasting import broadcast_steps, operand_shapes
 from .operators.conv import window_fields
 from .operators.pooling import AveragePool2d, MaxPool2d
 from .partition import Partitioned
 from .variants import Variant, lead_of, window_starts
 
 CHIP = "esp32s3"
+BROADCASTING = ("add_broadcast", "sub_broadcast", "mul_broadcast", "maximum", "minimum")
 LANES = 16
 # Emulators hold -(2^19 - 1), the chip one more.
 LANE_MAX = 2**19 - 1
@@ -464,6 +466,70 @@ class Elementwise(Esp32s3Variant):
         return max(a.get("shift_a", 0), a.get("shift_b", 0)) <= 6 and 0 <= a["shift"] <= 13
 
 
+class Broadcasting(Elementwise):
+    """The same where one operand is a single value, or a row of channels for all pixels."""
+
+    def fits_range(self, call, low, high):
+        a = call.attributes
+        if self.operator in ("maximum", "minimum"):
+            if (a["shift_a"], a["shift_b"], a["shift"]) != (0, 0, 0):
+                return False
+        elif not super().fits_range(call, low, high):
+            return False
+        shapes = operand_shapes(call)
+        shape, steps = broadcast_steps(call.output.shape, shapes)
+        if call.output.elements < LANES:
+            return False
+        if len(shape) == 1:
+            return steps != [[0], [0]]
+        return len(shape) == 2 and shape[1] % LANES == 0 and sorted(steps) == [[0, 1], [shape[1], 1]]
+
+
+class LookupTable(Esp32s3Variant):
+    """Sixteen values at a time by indexed loads, from a table of words."""
+
+    operator = "lookup"
+    kernel = "esp_dl_lookup_s8_esp32s3"
+
+    def fits_range(self, call, low, high):
+        return call.output.elements >= 4 * LANES
+
+    def emit(self, call, choice, c, inputs, output):
+        table = np.asarray(call.attributes["table"], np.int8)
+        unsigned = np.concatenate([table[128:], table[:128]]).view(np.uint8)
+        words = np.concatenate([[4, 0], unsigned]).astype(np.int32)
+        name = c.constant("table", words, "4, 0, and f(x), indexed by x as an unsigned byte")
+        c.line(f"{self.kernel}({inputs[0]}, {call.output.elements}, {name}, {output});")
+
+
+def as_depthwise(call: KernelCall) -> KernelCall:
+    """A scale and offset per channel as a depthwise convolution of 1x1."""
+    a, channels = call.attributes, call.output.shape[-1]
+    shape = (1, 1, call.output.elements // channels, channels)
+    attributes = {"weights": a["multiplier"].reshape(1, 1, channels), "strides": (1, 1), "padding": (0, 0, 0, 0)}
+    attributes.update(bias=a["bias"], shift=np.asarray(a["shift"]), clamp=a["clamp"], dilation=(1, 1))
+    x, y = replace(call.inputs[0], shape=shape), replace(call.output, shape=shape)
+    return replace(call, inputs=[x], output=y, attributes=attributes)
+
+
+class Scale(Esp32s3Variant):
+    """A scale and offset per channel, the last axis, by the kernel for depthwise convolutions."""
+
+    operator = "channelwise"
+    kernel = DepthwiseLanes.kernel
+    convolution = DepthwiseLanes()
+
+    def fits_range(self, call, low, high):
+        last = call.attributes["axis"] == len(call.output.shape) - 1
+        return last and self.convolution.fits_range(as_depthwise(call), low, high)
+
+    def scratch(self, call):
+        return self.convolution.scratch(as_depthwise(call))
+
+    def body(self, call, c):
+        return self.convolution.body(as_depthwise(call), c)
+
+
 # By operator, the fastest first.
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [
@@ -478,7 +544,10 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
     "max_pool2d": [Pool(MaxPool2d())],
     "average_pool2d": [Average(AveragePool2d())],
+    "lookup": [LookupTable()],
+    "channelwise": [Scale()],
     **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
+    **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
 }
 
 

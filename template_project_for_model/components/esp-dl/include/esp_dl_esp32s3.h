@@ -97,6 +97,19 @@ void esp_dl_sub_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary
 void esp_dl_mul_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output);
 void esp_dl_requantize_s8_esp32s3(const int8_t *x, int32_t count, const esp_dl_requantize_t *p, int8_t *output);
 
+/*
+ * The same of tensors whose shapes broadcast, and the larger or smaller of two values (all shifts 0). The shape has one
+ * axis (a step of 0: a single value), or two, the last of a multiple of 16, and one of the tensors has no rows.
+ */
+void esp_dl_add_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
+void esp_dl_sub_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
+void esp_dl_mul_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
+void esp_dl_maximum_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
+void esp_dl_minimum_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
+
+/* Any function of one value. In place. table: 4, 0, then f(0), f(1) .. f(127), f(-128) .. f(-1) as unsigned bytes. */
+void esp_dl_lookup_s8_esp32s3(const int8_t *x, int32_t count, const int32_t table[258], int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif

@@ -139,13 +139,19 @@ def operand_names(call, c, inputs: Sequence[str]) -> List[str]:
     return names
 
 
-def places(call, c, inputs) -> dict:
-    """The fields of esp_dl_broadcast_t but for the bounds."""
+def operand_shapes(call) -> List[Tuple[int, ...]]:
+    """The shapes of both operands."""
     a = call.attributes
     shapes = [tensor.shape for tensor in call.inputs]
     if a.get("constant") is not None:
         shapes.insert(0 if a["constant_first"] else 1, a["constant"].shape)
-    shape, (step_a, step_b) = broadcast_steps(call.output.shape, shapes)
+    return shapes
+
+
+def places(call, c, inputs) -> dict:
+    """The fields of esp_dl_broadcast_t but for the bounds."""
+    a = call.attributes
+    shape, (step_a, step_b) = broadcast_steps(call.output.shape, operand_shapes(call))
     return {
         "rank": len(shape),
         "shape": shape,

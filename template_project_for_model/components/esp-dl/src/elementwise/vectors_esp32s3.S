@@ -16,6 +16,9 @@
 #define HALF_B 23
 #define MIN 24
 #define MAX 25
+#define STEP_A 28
+#define STEP_B 32
+#define STEP_Y 36
 
     .macro fill to, field
     addi a7, a2, \field
@@ -32,8 +35,14 @@
     addi a9, a2, HALF_B
     fill q3, MIN
     fill q7, MAX
-    ee.vld.128.ip q0, a3, 16
-    ee.vld.128.ip q1, a4, 16
+    l32i a10, a2, STEP_A
+    l32i a11, a2, STEP_B
+    l32i a12, a2, STEP_Y
+    .endm
+
+    .macro load_first
+    ee.vld.128.xp q0, a3, a10
+    ee.vld.128.xp q1, a4, a11
     .endm
 
     /* Half of what is shifted out: the product of two, as it may have more than 8 bits. */
@@ -47,7 +56,7 @@
     ee.srcmb.s8.qacc q2, a8, 0
     ee.vmax.s8 q2, q2, q3
     ee.vmin.s8 q2, q2, q7
-    ee.vst.128.ip q2, a5, 16
+    ee.vst.128.xp q2, a5, a12
     .endm
 
     function esp_dl_add_vectors_esp32s3
@@ -55,10 +64,11 @@
     fill q4, FACTOR_A
     fill q5, FACTOR_B
     fill q6, HALF_A
+    load_first
     loopnez a6, 1f
     fill_half
-    ee.vmulas.s8.qacc.ld.ip q0, a3, 16, q0, q4
-    ee.vmulas.s8.qacc.ld.ip q1, a4, 16, q1, q5
+    ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q0, q4
+    ee.vmulas.s8.qacc.ld.xp q1, a4, a11, q1, q5
     finish
 1:
     return
@@ -67,11 +77,69 @@
     function esp_dl_mul_vectors_esp32s3
     begin
     fill q6, HALF_A
+    load_first
     loopnez a6, 1f
     fill_half
-    ee.vmulas.s8.qacc.ld.ip q0, a3, 16, q0, q1
-    ee.vld.128.ip q1, a4, 16
+    ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q0, q1
+    ee.vld.128.xp q1, a4, a11
     finish
 1:
     return
     .size esp_dl_mul_vectors_esp32s3, . - esp_dl_mul_vectors_esp32s3
+
+    .macro choose_vectors which
+    begin
+    loopnez a6, 1f
+    load_first
+    ee.v\which\().s8 q2, q0, q1
+    ee.vmax.s8 q2, q2, q3
+    ee.vmin.s8 q2, q2, q7
+    ee.vst.128.xp q2, a5, a12
+1:
+    return
+    .endm
+
+    function esp_dl_max_vectors_esp32s3
+    choose_vectors max
+    .size esp_dl_max_vectors_esp32s3, . - esp_dl_max_vectors_esp32s3
+
+    function esp_dl_min_vectors_esp32s3
+    choose_vectors min
+    .size esp_dl_min_vectors_esp32s3, . - esp_dl_min_vectors_esp32s3
+
+/*
+ * A word for every value: sixteen indexed loads, of which only the lowest bytes are kept.
+ *
+ * a2 input, a3 table, a4 output, a5 vectors; q0, q1 indices of 16 bits.
+ */
+    function esp_dl_lookup_vectors_esp32s3
+    movi a6, 1
+    ee.zero.q q0
+    ee.movi.32.q q0, a6, 0
+    ee.ldxq.32 q1, q0, a3, 0, 0
+    ee.movi.32.a q1, a6, 0
+    add a3, a3, a6
+    addi a3, a3, 8
+    loopnez a5, 1f
+    ee.vld.128.ip q0, a2, 16
+    ee.zero.q q1
+    ee.vzip.8 q0, q1
+    .irp i, 0, 1, 2, 3
+    ee.ldxq.32 q2, q0, a3, \i, \i
+    .endr
+    .irp i, 0, 1, 2, 3
+    ee.ldxq.32 q3, q0, a3, \i, \i + 4
+    .endr
+    .irp i, 0, 1, 2, 3
+    ee.ldxq.32 q4, q1, a3, \i, \i
+    .endr
+    .irp i, 0, 1, 2, 3
+    ee.ldxq.32 q5, q1, a3, \i, \i + 4
+    .endr
+    ee.vunzip.8 q2, q3
+    ee.vunzip.8 q4, q5
+    ee.vunzip.8 q2, q4
+    ee.vst.128.ip q2, a4, 16
+1:
+    return
+    .size esp_dl_lookup_vectors_esp32s3, . - esp_dl_lookup_vectors_esp32s3

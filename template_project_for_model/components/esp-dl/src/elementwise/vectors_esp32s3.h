@@ -13,6 +13,7 @@ typedef struct {
     int8_t factor_a, factor_b;
     int8_t half_a, half_b; /* their product is added before the shift */
     int8_t min, max;
+    int32_t step_a, step_b, step_y; /* bytes from a vector to the next, multiples of 16; one more of a and b is read */
 } esp_dl_vectors_t;
 
 /* a * factor_a + b * factor_b */
@@ -20,5 +21,15 @@ void esp_dl_add_vectors_esp32s3(const esp_dl_vectors_t *p);
 
 /* a * b */
 void esp_dl_mul_vectors_esp32s3(const esp_dl_vectors_t *p);
+
+/* The larger, the smaller of a and b. */
+void esp_dl_max_vectors_esp32s3(const esp_dl_vectors_t *p);
+void esp_dl_min_vectors_esp32s3(const esp_dl_vectors_t *p);
+
+/*
+ * table[x], x as an unsigned byte; y may be x. table: 4 and 0, then 256 values as unsigned bytes. By the first two
+ * words the assembly sees whether an indexed load begins to count a word too early, as it does in an emulator.
+ */
+void esp_dl_lookup_vectors_esp32s3(const int8_t *x, const int32_t table[258], int8_t *y, int32_t vectors);
 
 #endif
