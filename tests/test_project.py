@@ -272,6 +272,35 @@ def test_a_changed_template_keeps_what_the_user_decided(compiled, sample, expect
     assert "0x" in fit.notes[0] and "partitions.csv" in fit.notes[0]
 
 
+def test_what_people_changed_in_a_project_survives_the_next_export(compiled, sample, expected, tmp_path):
+    def export(chip="esp32s3", constants="flash"):
+        fit = fit_chip(compiled, CHIPS[chip], constants)
+        arguments = (compiled, sample, expected, str(TEMPLATE), str(tmp_path), chip, fit)
+        return write_project(*arguments), " ".join(fit.notes)
+
+    path, notes = export()
+    assert "kept" not in notes
+    lib1 = path / "components/tvm_model/model/codegen/host/src/default_lib1.c"
+    generated = lib1.read_text()
+    lib1.write_text("int broken;")
+    (path / "main/app_main.c").write_text("int mine;")
+    (path / "main/sensor.c").write_text("int sensor;")
+    (path / "main/link.c").symlink_to("sensor.c")
+    (path / "sdkconfig").write_text("CONFIG_OF_MENUCONFIG=y\n")
+    (path / "build").mkdir()
+    (path / "build/app.bin").write_text("")
+    (path / "pytest.ini").unlink()
+    for _ in range(2):
+        path, notes = export()
+        assert (path / "main/app_main.c").read_text() == "int mine;" and "main/app_main.c" in notes
+        assert (path / "main/sensor.c").read_text() == "int sensor;" and (path / "main/link.c").is_symlink()
+        assert (path / "sdkconfig").exists() and (path / "pytest.ini").exists() and not (path / "build").exists()
+        assert lib1.read_text() == generated
+    # Settings of other defaults would hide what the new ones say.
+    path, notes = export(constants="ram")
+    assert not (path / "sdkconfig").exists() and (path / "main/app_main.c").read_text() == "int mine;"
+
+
 def test_failed_export_leaves_the_earlier_one_whole(compiled, sample, expected, tmp_path):
     fit = fit_chip(compiled, CHIPS["esp32"])
     path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "esp32", fit)

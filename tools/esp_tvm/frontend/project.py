@@ -54,6 +54,7 @@ def export_with_frontend(
     sample: int8 input, `port.shape`. app: a folder whose files are laid over the project (an application of your own).
     Also writes model_board.onnx and input_board.npy beside it.
     """
+    from ..project import users_files
     from ..project.export import export_onnx_model
 
     folder = None if app is None else Path(app)
@@ -71,6 +72,7 @@ def export_with_frontend(
         write_text(project / COMPONENT / name, text)
     if folder is not None:
         shutil.copytree(folder, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build*", "*.pyc"))
+    users_files.again(project)
     print(f"front end in {project / COMPONENT}" + ("" if folder is None else f", application from {folder}"))
     return project
 

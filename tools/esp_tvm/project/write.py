@@ -14,14 +14,13 @@ from ..compile.emit_c import C_TYPES, array_lines
 from ..compile.metadata import describe
 from ..errors import UserError
 from ..files import whole_folder
-from ..naming import c_comment
+from ..naming import c_comment, shown
 from ..report.trace import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
+from .users_files import MARKER, keep, record
 
 PROJECT = "new_project"
-# Says that this tool wrote the folder, and so may replace it.
-MARKER = ".esp_tvm_project"
 MODEL = Path("components/tvm_model/model")
 _OUR_TEMPLATE = Path(__file__).resolve().parents[3] / "template_project_for_model"
 # Choices that a template of the user's may have made; ours would come later in the file and win.
@@ -41,8 +40,8 @@ def write_project(
 
     sample, expected: arrays by ONNX name of the inputs and outputs.
     fit: where arena and weights go on the chip; gets a note where the template has partitions of its own
-    A folder of that name which this tool did not write is never replaced. A README.md or a changed partitions.csv of
-    the template stays as it is.
+    A folder of that name which this tool did not write is never replaced; of one that it wrote, files that were changed
+    or added since then are kept, with a note. A README.md or a changed partitions.csv of the template stays as it is.
     """
     template, project = Path(template_path), Path(out_path) / PROJECT
     if not (template / "main" / "app_main.c").is_file():
@@ -75,7 +74,12 @@ def write_project(
         if lines:
             with open(folder / f"sdkconfig.defaults.{target_chip}", "a", encoding="utf-8") as file:
                 file.write("\n".join(["# For this model.", *lines, ""]))
-        (folder / MARKER).write_text(f"{compiled.model_hash}\n", encoding="utf-8")
+        record(folder, compiled.model_hash)
+        kept = keep(project, folder) if project.exists() else []
+    if kept:
+        more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
+        names = ", ".join(shown(name) for name in kept[:5])
+        fit.notes.append(f"kept as you changed it: {names}{more}; move {project} away to begin anew")
     return project
 
 
@@ -95,7 +99,7 @@ def _not_copied(folder: str, names: List[str]) -> List[str]:
 def _write_partitions(path: Path, fit: Fit) -> None:
     """partitions.csv for the model, unless the template came with one of the user's."""
     ours = ((_OUR_TEMPLATE / "partitions.csv").read_text("utf-8"), PARTITIONS_HEAD)
-    if path.exists() and not path.read_text("utf-8").startswith(ours):
+    if path.exists() and not path.read_text("utf-8", "replace").startswith(ours):
         constants = f", and 'constants' {fit.constants_bytes:#x} where the weights lie there" * bool(
             fit.constants_bytes
         )
