@@ -132,7 +132,8 @@ def test_operators_that_nothing_computes(tmp_path):
         [helper.make_node("Relu", ["x"], ["z"])], "b", [], [helper.make_tensor_value_info("z", 1, [1])]
     )
     node = helper.make_node("If", ["c"], ["y"], "branch", then_branch=body, else_branch=body)
-    model = model_of([node], {"x": [1]}, {"y": [1]}, {"c": np.array(True)}, check=False)
+    positive = helper.make_node("Cast", ["x"], ["c"], "positive", to=TensorProto.BOOL)
+    model = model_of([positive, node], {"x": [1]}, {"y": [1]}, check=False)
     assert "'branch'" in complaint(save(model, file))
 
 

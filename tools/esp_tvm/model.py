@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -13,7 +13,8 @@ import onnx.version_converter
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
-from .convert.lower import TARGET_OPSET, is_new_element, lower
+from .convert.branches import take_branches
+from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
 from .convert.qoperator import to_qdq
 from .errors import UserError
 from .naming import one_line, shown
@@ -53,6 +54,7 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     path = Path(path)
     model = _read(path)
     _load_external_data(model, path)
+    take_branches(model, _values_at_zero)
     lower(model, path)
     to_qdq(model, path)
     _check_operators(model, path)
@@ -173,6 +175,24 @@ def _check_operators(model: onnx.ModelProto, path: Path) -> None:
             raise UserError(f"{path}: {label}: ONNX has no operator of this name; export with standard operators")
 
 
+def _values_at_zero(part: onnx.ModelProto, names: Sequence[str]) -> Optional[List[np.ndarray]]:
+    """The tensors `names` of a model whose inputs are 0, a free batch axis 1; None where it cannot be run."""
+    for value in part.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_value < 1 and axis > 0:
+                return None
+            dim.dim_value = max(dim.dim_value, 1)
+    part.ir_version = min(part.ir_version, TARGET_IR)
+    for entry in part.opset_import:
+        if entry.domain in _STANDARD_DOMAINS:
+            entry.version = min(entry.version, TARGET_OPSET)
+    try:
+        feeds = {name: np.zeros(shape, dtype) for name, shape, dtype in inputs_of(part)}
+        return run_session(session(part), names, feeds)
+    except (UserError, KeyError, TypeError):  # what is wrong with the model is told later
+        return None
+
+
 def _drop_initializers_from_inputs(graph: onnx.GraphProto) -> None:
     """Before IR 4 every initializer was also declared as an input."""
     constants = {tensor.name for tensor in graph.initializer}
@@ -184,7 +204,7 @@ def _drop_initializers_from_inputs(graph: onnx.GraphProto) -> None:
 
 
 def _put_right(model: onnx.ModelProto) -> None:
-    """What is refused or warned of though it is no loss: hints and outputs without a type, unused constants."""
+    """What is refused or warned of though it is no loss: hints and outputs without type or shape, unused constants."""
     graph = model.graph
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     constants = [tensor for tensor in graph.initializer if tensor.name in used]
@@ -195,7 +215,7 @@ def _put_right(model: onnx.ModelProto) -> None:
     if len(kept) < len(graph.value_info):
         del graph.value_info[:]
         graph.value_info.extend(kept)
-    if all(value.type.WhichOneof("value") for value in graph.output):
+    if all(_has_shape(value) for value in graph.output):
         return
     try:
         outputs = list(onnx.shape_inference.infer_shapes(model).graph.output)
@@ -203,6 +223,11 @@ def _put_right(model: onnx.ModelProto) -> None:
         return
     del graph.output[:]
     graph.output.extend(outputs)
+
+
+def _has_shape(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.WhichOneof("value")
+    return bool(kind) and (kind != "tensor_type" or value.type.tensor_type.HasField("shape"))
 
 
 def _at_least_opset_13(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
