@@ -67,10 +67,11 @@ format: ## put Python and C files into the project's style
 lock: ## renew the lock files from the requirements files (needs uv), and vendor/ and scripts/wheels.json after them
 	@scripts/lock.sh && scripts/vendor.sh
 
-clean: ## remove what the targets made for MODEL or OUT; without both, all of build/
+clean: ## remove what the targets made for MODEL or OUT; without both, all of build/ but installed frameworks
 	@scripts/pipeline.sh clean
 
-distclean: clean ## also remove .venv and TVM
+distclean: clean ## also remove .venv, TVM and the frameworks that examples installed
+	@rm -rf build
 	@if [ -f .venv/made-by-setup ]; then rm -rf .venv; fi
 	@if [ -f tvm/installed-files.json ]; then rm -rf tvm; fi
 

@@ -103,18 +103,7 @@ case ${1:-} in
         echo "== evaluate"
         python $example/evaluate.py --project "$OUT/board/new_project" --sounds "$OUT/sounds"
         ;;
-    lock)
-        command -v uv >/dev/null || fail "uv is not on PATH; install it with 'pip install uv'"
-        for example in image_classification keyword_spotting; do
-            { echo "# Made by scripts/frontend.sh lock; do not edit." &&
-                uv pip compile --quiet --upgrade --no-deps --python-version 3.8 \
-                    --python-platform x86_64-unknown-linux-gnu --generate-hashes --no-annotate --no-header \
-                    --no-emit-index-url --no-emit-find-links "examples/$example/requirements.txt"; } \
-                >"examples/$example/requirements.lock.new"
-            mv "examples/$example/requirements.lock.new" "examples/$example/requirements.lock"
-        done
-        ;;
     *)
-        fail "say arrays, frontend, example-image, example-keyword or lock"
+        fail "say arrays, frontend, example-image or example-keyword"
         ;;
 esac

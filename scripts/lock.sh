@@ -22,6 +22,10 @@ lock - scripts/pip.lock <<<'pip==24.0'
 for framework in sklearn tensorflow; do
     lock "examples/from_$framework/requirements.txt" "examples/from_$framework/requirements.lock" --upgrade
 done
+# Packages whose files are read, not imported: without what they depend on (scripts/frontend.sh).
+for example in image_classification keyword_spotting; do
+    lock "examples/$example/requirements.txt" "examples/$example/requirements.lock" --no-deps --upgrade
+done
 # torch itself is installed without hashes; its CPU build is asked for so that what CUDA needs stays out of the lock.
 # Where uv cannot reach that build's index, UV_FIND_LINKS (which uv reads) may name a folder with its wheel.
 cpu=()

@@ -52,6 +52,8 @@ WHAT_IT_IS = {
     "INPUT": "a sample of the model's input",
 }
 
+# Frameworks that examples installed; `make distclean` removes them.
+ENVIRONMENTS = Path("build", "env")
 # Everything that a step writes into OUT, for `make clean`.
 PRODUCTS = (
     "model_opt.onnx",
@@ -427,9 +429,13 @@ def demo(variables: dict[str, str]) -> None:
 
 
 def clean(variables: dict[str, str]) -> None:
-    """Remove what the steps made for MODEL or in OUT; all of build/ where neither is set."""
+    """Remove what the steps made for MODEL or in OUT; where neither is set, all of build/ but what is installed there."""
     if not variables.get("MODEL") and not variables.get("OUT"):
-        shutil.rmtree("build", ignore_errors=True)
+        for path in Path("build").glob("*"):
+            if path.is_dir() and not path.is_symlink() and path != ENVIRONMENTS:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != ENVIRONMENTS:
+                path.unlink()
         return
     if not variables.get("OUT"):
         out = Pipeline("clean", (), variables).out

@@ -352,8 +352,11 @@ def test_clean_removes_only_what_was_made(project):
     project.make("clean", "MODEL=a.onnx")
     assert not (project.folder / "build" / "a").exists()
     project.make("deploy", *ALL)
+    framework = project.folder / "build/env/sklearn/bin/python"
+    framework.parent.mkdir(parents=True)
+    framework.write_text("")
     project.make("clean")
-    assert not (project.folder / "build").exists()
+    assert [path.name for path in (project.folder / "build").iterdir()] == ["env"] and framework.exists()
     assert (project.folder / ".venv").exists()
 
 
