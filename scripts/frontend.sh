@@ -3,7 +3,6 @@
 #   scripts/frontend.sh arrays     SPEC FILES CALIB: pictures or sounds to the .npy CALIB
 #   scripts/frontend.sh frontend   MODEL CALIB SPEC SAMPLE TARGET APP OUT: OUT/board/new_project
 #   scripts/frontend.sh example-image|example-keyword
-#   scripts/frontend.sh lock       renew the lock files of the examples (needs uv)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 

@@ -429,7 +429,7 @@ def demo(variables: dict[str, str]) -> None:
 
 
 def clean(variables: dict[str, str]) -> None:
-    """Remove what the steps made for MODEL or in OUT; where neither is set, all of build/ but what is installed there."""
+    """Remove what the steps made for MODEL or in OUT; without both, all of build/ but installed frameworks."""
     if not variables.get("MODEL") and not variables.get("OUT"):
         for path in Path("build").glob("*"):
             if path.is_dir() and not path.is_symlink() and path != ENVIRONMENTS:
