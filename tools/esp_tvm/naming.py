@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Set
 
 _C_KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
@@ -53,3 +54,11 @@ def c_identifier(name: str, taken: set[str] | None = None, fallback: str = "tens
 def file_stem(name: str, fallback: str = "model") -> str:
     """A file name made of `name`: letters, digits, `._-`, never hidden, never a path."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:64] or fallback
+
+
+def fresh_name(base: str, taken: Set[str]) -> str:
+    """`base`, with a number behind it where `taken` has it already."""
+    name, number = base, 1
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    return name

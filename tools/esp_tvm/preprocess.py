@@ -1,7 +1,7 @@
 """The float model made ready for quantization: constants folded, batch norms gone, shapes fixed and known.
 
-ONNX Runtime's own preprocessing (symbolic shapes, basic optimizations), then onnxsim and onnxoptimizer. Each tool
-is believed only after its result computes the same as the model it was given.
+Einsum spelled out, ONNX Runtime's own preprocessing (symbolic shapes, basic optimizations), then onnxsim and
+onnxoptimizer. Each step is believed only after its result computes the same as the model it was given.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Dict, List
 import numpy as np
 import onnx
 
+from .convert.einsum import spell_out_einsum
 from .model import (
     describe,
     fix_shapes,
@@ -90,6 +91,7 @@ def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model
     check = _Check(original, path)
     model, error, skipped = original, 0.0, []
     for name, step in (
+        ("spelling out Einsum", spell_out_einsum),
         ("ONNX Runtime", _onnxruntime),
         ("onnxsim", _onnxsim),
         ("onnxoptimizer", _onnxoptimizer),
@@ -181,8 +183,11 @@ def _quiet():
 
 
 def _onnxruntime(model: onnx.ModelProto) -> onnx.ModelProto:
+    import onnxruntime
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    # Its library writes warnings of shapes to the file descriptor.
+    onnxruntime.set_default_logger_severity(4)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = str(Path(folder, "in.onnx")), str(Path(folder, "out.onnx"))
         onnx.save(model, source)

@@ -11,8 +11,9 @@ from onnx import helper, numpy_helper
 
 from ..errors import UserError
 from ..model import inputs_of, make_node_names_unique, outputs_of
-from ..naming import shown
+from ..naming import fresh_name, shown
 from .clusters import batch_normalizations, channelwise, normalization, one_output_each
+from .folding import fold_factors, means_as_pooling
 from .rules import ELEMENTWISE, INPUT, OWN, RULES, Facts, Rule, attribute, product_of_activations
 
 
@@ -93,6 +94,8 @@ def read_network(model: onnx.ModelProto) -> Network:
     one_output_each(copy, shapes, fresh_name)
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     _normalize_products(copy, constants, shapes)
+    fold_factors(copy, constants, shapes, fresh_name)
+    means_as_pooling(copy, constants, shapes, fresh_name)
     del graph.value_info[:]
     floats = _float_tensors(copy)
     facts = Facts(constants, shapes)
@@ -253,14 +256,6 @@ def _normalize_products(model: onnx.ModelProto, constants: Dict[str, np.ndarray]
     graph.node.extend(kept)
 
 
-def fresh_name(base: str, taken: Set[str]) -> str:
-    """`base`, with a number behind it where `taken` has it already."""
-    name, number = base, 1
-    while name in taken:
-        name, number = f"{base}_{number}", number + 1
-    return name
-
-
 # --- layers -----------------------------------------------------------------------------------------------
 
 
@@ -310,9 +305,7 @@ class _Grouper:
         if rule.kind == "softmax" and attribute(node, "axis", -1) % max(rank, 1) != rank - 1:
             # Between two transposes, which only int8 values pass at little cost: never float at its end.
             rule = Rule("real", rule.exponent, rule.check)
-        if rule.kind == "conv" and self.facts.rank(node.input[1]) == 3:
-            rule = Rule("real", rule.exponent, rule.check)
-        if rule.kind in ("max_pool", "average_pool") and self.facts.rank(node.input[0]) != 4:
+        if rule.kind in ("max_pool", "average_pool") and self.facts.rank(node.input[0]) not in (3, 4):
             rule = Rule("real", rule.exponent, rule.check)
         layer.rule = rule
         if rule.kind in ("conv", "dense"):

@@ -1,0 +1,143 @@
+"""Einsum as what it is made of: Transpose, ReduceSum, Reshape, MatMul and Mul, which have kernels."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ..naming import fresh_name
+
+
+def spell_out_einsum(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` (fixed shapes) without the Einsums that can be written otherwise.
+
+    What stays: an operand with a letter twice (a diagonal), and shapes that cannot be inferred.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    values = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph
+    shapes: Dict[str, Tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in copy.graph.initializer}
+    for value in [*values.input, *values.value_info, *values.output]:
+        dims = value.type.tensor_type.shape.dim
+        if all(dim.dim_value > 0 for dim in dims):
+            shapes[value.name] = tuple(dim.dim_value for dim in dims)
+    nodes: List[onnx.NodeProto] = []
+    for node in copy.graph.node:
+        terms = _terms(node, shapes) if node.op_type == "Einsum" and node.domain in ("", "ai.onnx") else None
+        nodes += [node] if terms is None else _Spelling(copy.graph, node, shapes, terms).nodes
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    return copy
+
+
+def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional[List[str]]:
+    """The letters of each operand and of the result; None where the node must stay."""
+    equation = next((a.s.decode("utf-8", "replace") for a in node.attribute if a.name == "equation"), "")
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(node.input) or any(name not in shapes for name in node.input):
+        return None
+    # An ellipsis stands for as many axes as are left over: letters that no equation has.
+    longest = 0
+    for place, (term, name) in enumerate(zip(terms, node.input)):
+        if "..." in term:
+            count = len(shapes[name]) - len(term.replace("...", ""))
+            longest = max(longest, count)
+            terms[place] = term.replace("...", "".join(chr(0x1000 - i) for i in range(count, 0, -1)))
+    common = "".join(chr(0x1000 - i) for i in range(longest, 0, -1))
+    if not arrow:
+        letters = "".join(terms)
+        result = common + "".join(sorted(x for x in set(letters) if letters.count(x) == 1 and x not in common))
+    result = result.replace("...", common)
+    for term, name in zip(terms, node.input):
+        if len(set(term)) != len(term) or len(term) != len(shapes[name]):
+            return None
+    known = {letter: 1 for term in terms for letter in term}
+    for term, name in zip(terms, node.input):
+        for letter, size in zip(term, shapes[name]):
+            if known[letter] != 1 and size not in (1, known[letter]):
+                return None
+            known[letter] = max(known[letter], size)
+        # Sizes that only broadcast are left to what knows them.
+    for term, name in zip(terms, node.input):
+        if any(known[letter] != size for letter, size in zip(term, shapes[name])):
+            return None
+    if len(set(result)) != len(result) or not set(result) <= set(known):
+        return None
+    return [*terms, result]
+
+
+class _Spelling:
+    """The nodes that take the place of one Einsum."""
+
+    def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto, shapes: Dict, terms: Sequence[str]):
+        self.graph, self.node = graph, node
+        self.nodes: List[onnx.NodeProto] = []
+        self.taken = {n for one in graph.node for n in [*one.input, *one.output]}
+        self.taken |= {tensor.name for tensor in graph.initializer}
+        self.sizes = {x: size for term, name in zip(terms, node.input) for x, size in zip(term, shapes[name])}
+        *operands, result = terms
+        name, letters = node.input[0], operands[0]
+        for place, (other, other_letters) in enumerate(zip(node.input[1:], operands[1:]), 2):
+            later = set("".join(operands[place:]) + result)
+            name, letters = self.product((name, letters), (other, other_letters), later)
+        name, letters = self.summed(name, letters, set(result))
+        self.move(name, letters, result, node.output[0])
+
+    def add(self, kind: str, inputs: Sequence[str], output: str = "", **attributes) -> str:
+        output = output or fresh_name(f"{self.node.output[0]}_{kind.lower()}", self.taken)
+        self.taken.add(output)
+        name = f"{self.node.name}/{kind}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name, **attributes))
+        return output
+
+    def integers(self, values: Sequence[int]) -> str:
+        name = fresh_name(f"{self.node.output[0]}_sizes", self.taken)
+        self.taken.add(name)
+        self.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
+    def count(self, letters: str) -> int:
+        return int(np.prod([self.sizes[x] for x in letters], dtype=np.int64))
+
+    def summed(self, name: str, letters: str, wanted: set) -> Tuple[str, str]:
+        """Sum over the letters that nothing needs."""
+        axes = [i for i, x in enumerate(letters) if x not in wanted]
+        if not axes:
+            return name, letters
+        name = self.add("ReduceSum", [name, self.integers(axes)], keepdims=0)
+        return name, "".join(x for x in letters if x in wanted)
+
+    def move(self, name: str, letters: str, wanted: str, output: str = "") -> str:
+        """The axes in the order of `wanted`."""
+        if letters != wanted:
+            return self.add("Transpose", [name], output, perm=[letters.index(x) for x in wanted])
+        return self.add("Identity", [name], output) if output else name
+
+    def product(self, one: Tuple[str, str], other: Tuple[str, str], later: set) -> Tuple[str, str]:
+        """(name, letters) of the product of two operands, summed over what neither `later` needs."""
+        one = self.summed(*one, later | set(other[1]))
+        other = self.summed(*other, later | set(one[1]))
+        both = [x for x in one[1] if x in other[1]]
+        batch, inner = ("".join(x for x in both if (x in later) == kept) for kept in (True, False))
+        left, right = ("".join(x for x in term if x not in both) for term in (one[1], other[1]))
+        if not inner:
+            a = self.add("Reshape", [self.move(*one, batch + left), self.dims(batch + left, len(right))])
+            b = self.move(*other, batch + right)
+            b = self.add("Reshape", [b, self.integers([*self.each(batch), *[1] * len(left), *self.each(right)])])
+            return self.add("Mul", [a, b]), batch + left + right
+        a = self.move(*one, batch + left + inner)
+        a = self.add("Reshape", [a, self.integers([*self.each(batch), self.count(left), self.count(inner)])])
+        b = self.move(*other, batch + inner + right)
+        b = self.add("Reshape", [b, self.integers([*self.each(batch), self.count(inner), self.count(right)])])
+        product = self.add("MatMul", [a, b])
+        return self.add("Reshape", [product, self.dims(batch + left + right, 0)]), batch + left + right
+
+    def each(self, letters: str) -> List[int]:
+        return [self.sizes[x] for x in letters]
+
+    def dims(self, letters: str, ones: int) -> str:
+        return self.integers([*self.each(letters), *[1] * ones])
