@@ -32,4 +32,36 @@ def _linear() -> List[OnnxCase]:
     ]
 
 
-EXPORT_CASES: List[OnnxCase] = [*_linear()]
+def _masks() -> List[OnnxCase]:
+    """Scores behind a causal mask; the square behind the softmax keeps it from ending the graph.
+
+    Room for the mask costs the scores a bit: their step of 1/8 is up to 1/16 off, as is the result.
+    """
+    after = np.triu(np.ones((6, 6), bool), 1)
+    hidden = np.where(after, np.float32(-np.inf), np.float32(0))
+    lowest = np.where(after, np.finfo(np.float32).min, np.float32(0)).astype(np.float32)
+    slopes = np.where(after, np.float32(-1e9), -np.arange(6, dtype=np.float32) / 4)
+    rest = [("Softmax", ["masked"], "s", {"axis": -1}), ("Mul", ["s", "s"], "y0", {})]
+    scores = {0: (2, 6, 6)}
+    rows = [
+        ("-inf", {1: hidden}, ("Add", ["x0", "c1"]), "minimum", 3),
+        ("lowest", {1: lowest}, ("Add", ["c1", "x0"]), "minimum", 3),
+        ("Where", {1: after, 2: np.float32(-np.inf)}, ("Where", ["c1", "c2", "x0"]), "minimum", 3),
+        ("Where, kept", {1: ~after, 2: np.float32([-1e9])}, ("Where", ["c1", "x0", "c2"]), "minimum", 3),
+        ("with slopes", {1: slopes}, ("Add", ["x0", "c1"]), "add_broadcast", 5),
+    ]
+    return [
+        OnnxCase(
+            "Mask",
+            name,
+            scores,
+            constants,
+            kernel=(kernel, "softmax", "lookup"),
+            steps=steps,
+            nodes=[(kind, inputs, "masked", {}), *rest],
+        )
+        for name, constants, (kind, inputs), kernel, steps in rows
+    ]
+
+
+EXPORT_CASES: List[OnnxCase] = [*_linear(), *_masks()]

@@ -17,6 +17,7 @@ from . import mixed
 from .auto import Passes, State, optimize
 from .calibrate import LOCAL_METHODS, calibrate
 from .graph import Network, read_network
+from .masks import bound_masks
 from .report import Noise, measure, table
 from .simulate import Simulator, choose_samples
 from .weights import Weights
@@ -106,9 +107,12 @@ def quantize_model(
     passes = passes or Passes()
     if is_qdq(model):
         raise UserError(f"{path}: is quantized already; give the float model")
-    network = read_network(model)
+    network = read_network(bound_masks(model, samples))
     if not any(layer.rule for layer in network.layers):
-        raise UserError(f"{path}: has no operator that can be quantized")
+        raise UserError(
+            f"{path}: has no operator that can be quantized; tools/tvm/export_onnx_model.py takes this very file, "
+            "and runs it in float through TVM's C"
+        )
     histograms = calibrate(network, samples)
     state = optimize(network, histograms, Simulator(network, choose_samples(network, samples)), passes)
     quantized = write_qdq(state.network, state.exponents, state.weights)
