@@ -12,7 +12,7 @@ from kernel_harness import COMPONENT, listed_sources
 from variant_cases import CLAMPS, RANGES, random_call
 
 from esp_tvm.compile.emit_c import array_lines, chosen_function
-from esp_tvm.compile.esp32s3 import BROADCASTING, VECTOR_VARIANTS, Esp32s3Variant
+from esp_tvm.compile.esp32s3 import BROADCASTING, MOVES, VECTOR_VARIANTS, Esp32s3Variant
 from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import OPERATORS, Emitter
 from esp_tvm.compile.variants import Choice
@@ -327,6 +327,46 @@ def lookup(random: np.random.RandomState) -> KernelCall:
     return KernelCall("", "lookup", [Tensor("x", shape, "int8")], Tensor("y", shape, "int8"), {"table": table})
 
 
+def move(operator: str, random: np.random.RandomState) -> KernelCall:
+    """A move of NHWC values; channels in sixteens, or what begins between them."""
+    n, h, w = (int(v) for v in random.randint(1, 5, 3))
+    channels = int(random.choice([16, 32, 48, 80]))
+    x = (n, h, w, channels)
+    inputs, attributes = [x], {}
+    if operator == "strided_slice":
+        size = int(random.choice([16, 32])) if channels > 32 else 16
+        first = int(random.randint(0, channels - size + 1))
+        step = int(random.choice([-1, 1, 2]))
+        begin = w - 1 if step < 0 else int(random.randint(0, w))
+        width = (begin if step < 0 else w - 1 - begin) // abs(step) + 1
+        y = (n, h, width, size)
+        attributes = {"begin": [0, 0, begin, first], "steps": [1, 1, step, 1], "shape": y}
+    elif operator == "tile":
+        repeats = [1, *map(int, random.randint(1, 4, 2)), 1]
+        y, attributes = (n, h * repeats[1], w * repeats[2], channels), {"repeats": repeats}
+    elif operator == "broadcast":
+        inputs, y = [(n, 1, w, channels)], x
+        attributes = {"shape": y}
+    elif operator == "depth_to_space":
+        inputs, y = [(n, h, w, 4 * channels)], (n, 2 * h, 2 * w, channels)
+        attributes = {"block": 2, "mode": "DCR"}
+    elif operator == "space_to_depth":
+        inputs, y = [(n, 2 * h, 2 * w, channels)], (n, h, w, 4 * channels)
+        attributes = {"block": 2}
+    elif operator == "concat":
+        inputs.append((n, h, w, int(random.choice([5, 16, 48]))))
+        y, attributes = (n, h, w, channels + inputs[1][3]), {"axis": 3}
+    elif operator == "pad":
+        before, after = [[0, *map(int, random.randint(0, 3, 2)), 0] for _ in range(2)]
+        y = tuple(a + b + c for a, b, c in zip(before, x, after))
+        attributes = {"before": before, "after": after, "mode": "constant", "value": int(random.randint(-9, 9))}
+    else:
+        axes = [*map(int, random.permutation(3)), 3]
+        y, attributes = tuple(x[axis] for axis in axes), {"axes": axes}
+    tensors = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(inputs)]
+    return KernelCall("", operator, tensors, Tensor("y", y, "int8"), attributes)
+
+
 _OWN = {"channelwise": scale, "lookup": lookup}
 
 
@@ -338,6 +378,8 @@ def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
     while len(pairs) < count:
         if operator in BROADCASTING:
             call = broadcasting(operator, random)
+        elif operator in MOVES or operator == "transpose":
+            call = move(operator, random)
         elif operator in ("add", "sub", "mul", "requantize"):
             call = elementwise(operator, random)
         elif operator in ("max_pool2d", "average_pool2d"):

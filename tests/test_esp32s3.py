@@ -32,7 +32,7 @@ def emulator(tmp_path_factory):
 
 def sources():
     """What the calls of the cases need."""
-    plain = {f"{variant.operator}_s8" for variant in ALL}
+    plain = {"copy", "transpose", *(f"{variant.operator}_s8" for variant in ALL)}
     return [path for path in listed_sources() if path.stem in plain or "esp32s3" in path.stem]
 
 

@@ -370,7 +370,8 @@ def chosen_function(
         return kernel_function(call, parameter_order, emitter)
     if choice.variant.plain_parameters:
         text = kernel_function(call, parameter_order, emitter)
-        return text.replace(f"esp_dl_{call.operator}_s8(", f"{choice.kernel}(")
+        replaced = choice.variant.replaces or f"esp_dl_{call.operator}_s8"
+        return text.replace(f"{replaced}(", f"{choice.kernel}(")
     return variant_function(call, choice, emitter)
 
 

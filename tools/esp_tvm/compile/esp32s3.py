@@ -14,14 +14,17 @@ import numpy as np
 
 from .aot import Lowered, Step, Value
 from .kernel_call import KernelCall
+from .operators import OPERATORS
 from .operators.base import Operator, rounding_bias
 from .operators.broadcasting import broadcast_steps, operand_shapes
 from .operators.conv import window_fields
+from .operators.moves import copy_fields, steps_of
 from .operators.pooling import AveragePool2d, MaxPool2d
 from .partition import Partitioned
 from .variants import Variant, lead_of, window_starts
 
 CHIP = "esp32s3"
+MOVES = ("strided_slice", "tile", "broadcast", "depth_to_space", "space_to_depth", "concat", "pad")
 BROADCASTING = ("add_broadcast", "sub_broadcast", "mul_broadcast", "maximum", "minimum")
 LANES = 16
 # Emulators hold -(2^19 - 1), the chip one more.
@@ -530,6 +533,48 @@ class Scale(Esp32s3Variant):
         return self.convolution.body(as_depthwise(call), c)
 
 
+class Move(Esp32s3Variant):
+    """Copies of blocks of sixteens of bytes to multiples of 16."""
+
+    plain_parameters = True
+    replaces = "esp_dl_copy"
+    kernel = "esp_dl_copy_esp32s3"
+
+    def __init__(self, operator: str):
+        self.operator = operator
+
+    def copies(self, call: KernelCall) -> List[dict]:
+        """The parameters of the copies that the call consists of; none where it is more than that."""
+        plain = OPERATORS[self.operator]
+        if self.operator == "pad" and not plain.is_one_copy(call):
+            return []
+        return plain.copies(call)
+
+    def fits_range(self, call, low, high):
+        return any(
+            not any(v % LANES for v in (copy["block"], copy["to_offset"], *copy["to"])) for copy in self.copies(call)
+        )
+
+
+class TransposeRows(Move):
+    """The last axis stays: its values are copied together."""
+
+    plain_parameters = False
+    replaces = ""
+
+    def copies(self, call):
+        shape, axes = call.inputs[0].shape, call.attributes["axes"]
+        if axes[-1] != len(shape) - 1:
+            return []
+        steps = steps_of(shape)
+        shape = [shape[axis] for axis in axes]
+        return [copy_fields(shape, [steps[axis] for axis in axes], steps_of(shape))]
+
+    def emit(self, call, choice, c, inputs, output):
+        parameters = c.struct("esp_dl_copy_t", **self.copies(call)[0])
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
+
+
 # By operator, the fastest first.
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [
@@ -548,6 +593,8 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "channelwise": [Scale()],
     **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
     **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
+    **{operator: [Move(operator)] for operator in MOVES},
+    "transpose": [TransposeRows("transpose")],
 }
 
 

@@ -154,13 +154,15 @@ class Variant:
     """A faster kernel for calls of one operator.
 
     kernel: its C function; fuses_add: there is a form with an addition after it
-    plain_parameters: it is called like the plain kernel, with the same parameters
+    plain_parameters: it is called like the plain kernel, `replaces` if that has no name of its own, with the same
+    parameters
     """
 
     operator = ""
     kernel = ""
     fuses_add = False
     plain_parameters = False
+    replaces = ""
 
     def fits(self, call: KernelCall) -> bool:
         """Whether it can compute this call, and faster than the plain kernel."""

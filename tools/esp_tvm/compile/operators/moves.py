@@ -76,8 +76,11 @@ class _Copy(Operator):
         raise NotImplementedError
 
     def emit(self, call, c, inputs, output):
-        fields = self.copy(call.attributes, call.inputs[0].shape, call.output.shape)
-        c.line(f"esp_dl_copy({inputs[0]}, {c.struct('esp_dl_copy_t', **fields)}, {output});")
+        c.line(f"esp_dl_copy({inputs[0]}, {c.struct('esp_dl_copy_t', **self.copies(call)[0])}, {output});")
+
+    def copies(self, call) -> List[dict]:
+        """The one copy."""
+        return [self.copy(call.attributes, call.inputs[0].shape, call.output.shape)]
 
 
 class StridedSlice(_Copy):
@@ -250,15 +253,26 @@ class Pad(Operator):
         x = relay.strided_slice(x, begin, end)
         return relay.nn.pad(x, widths, relay.const(np.int8(a["value"])), pad_mode=a["mode"])
 
+    @staticmethod
+    def is_one_copy(call) -> bool:
+        """Whether all of the input is copied into one value."""
+        a = call.attributes
+        return a["mode"] == "constant" and min(*a["before"], *a["after"], 0) >= 0
+
+    @staticmethod
+    def copies(call) -> List[dict]:
+        """The copy of the input, where it is one."""
+        x, steps = call.inputs[0].shape, steps_of(call.output.shape)
+        offset = sum(step * before for step, before in zip(steps, call.attributes["before"]))
+        return [copy_fields(x, steps_of(x), steps, (0, offset))]
+
     def emit(self, call, c, inputs, output):
-        a, x, y = call.attributes, call.inputs[0].shape, call.output.shape
-        if a["mode"] != "constant" or min(*a["before"], *a["after"], 0) < 0:
+        a, x = call.attributes, call.inputs[0].shape
+        if not self.is_one_copy(call):
             emit_gather(call, c, inputs[0], output, x, self._indices(a, x), a["value"])
             return
-        steps = steps_of(y)
-        offset = sum(step * before for step, before in zip(steps, a["before"]))
         c.line(f"memset({output}, {a['value']}, {call.output.bytes});")
-        fields = copy_fields(x, steps_of(x), steps, (0, offset))
+        fields = self.copies(call)[0]
         c.line(f"esp_dl_copy({inputs[0]}, {c.struct('esp_dl_copy_t', **fields)}, {output});")
 
 
@@ -431,14 +445,20 @@ class Concat(Operator):
     def reference(self, call, *inputs):
         return relay.concatenate(list(inputs), axis=call.attributes["axis"])
 
-    def emit(self, call, c, inputs, output):
+    @staticmethod
+    def copies(call) -> List[dict]:
+        """The copy of every input."""
         axis, steps = call.attributes["axis"], steps_of(call.output.shape)
-        place = 0
-        for number, (tensor, name) in enumerate(zip(call.inputs, inputs)):
-            fields = copy_fields(tensor.shape, steps_of(tensor.shape), steps, (0, place * steps[axis]))
+        place, found = 0, []
+        for tensor in call.inputs:
+            found.append(copy_fields(tensor.shape, steps_of(tensor.shape), steps, (0, place * steps[axis])))
+            place += tensor.shape[axis]
+        return found
+
+    def emit(self, call, c, inputs, output):
+        for number, (fields, name) in enumerate(zip(self.copies(call), inputs)):
             parameters = c.struct("esp_dl_copy_t", struct_name=f"part{number}", **fields)
             c.line(f"esp_dl_copy({name}, {parameters}, {output});")
-            place += tensor.shape[axis]
 
 
 class _WrapConcatenations(relay.ExprMutator):

@@ -34,7 +34,7 @@ static inline void esp_dl_clamp_vectors(int8_t min, int8_t max, uint32_t clamp[8
 }
 
 /* Copy to a multiple of 16. */
-static inline void esp_dl_copy_esp32s3(int8_t *to, const int8_t *from, int32_t bytes)
+static inline void esp_dl_copy_row(int8_t *to, const int8_t *from, int32_t bytes)
 {
 #ifdef ESP_DL_ESP32S3
     void esp_dl_copy_bytes_esp32s3(int8_t * to, const int8_t *from, int32_t count);
@@ -131,7 +131,7 @@ static inline void esp_dl_copy_rows(const int8_t *image, esp_dl_borders_t *b, in
         b->copied = b->top;
     }
     for (; b->copied < end; b->copied++) {
-        esp_dl_copy_esp32s3(b->rows + b->copied_at + b->left, image + b->copied * b->image_row, b->copied_bytes);
+        esp_dl_copy_row(b->rows + b->copied_at + b->left, image + b->copied * b->image_row, b->copied_bytes);
         b->copied_at = esp_dl_in_ring(b, b->copied_at + b->row_bytes);
     }
 }

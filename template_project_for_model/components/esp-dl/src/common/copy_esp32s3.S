@@ -45,3 +45,53 @@
 1:
     return
     .size esp_dl_fill_vectors_esp32s3, . - esp_dl_fill_vectors_esp32s3
+
+/*
+ * Blocks of vectors from any address to multiples of 16: esp_dl_copy_blocks_esp32s3(int8_t *to, const int8_t *from,
+ * int vectors, int blocks, int to_step, int from_step)
+ */
+    function esp_dl_copy_blocks_esp32s3
+    or a8, a3, a7
+    extui a8, a8, 0, 4
+    bnez a8, 6f
+    bnei a4, 1, 2f
+    loopnez a5, 1f
+    ee.vld.128.xp q0, a3, a7
+    ee.vst.128.xp q0, a2, a6
+1:
+    return
+2:
+    srli a11, a4, 1
+3:  /* a block, two vectors at a time */
+    mov a8, a2
+    mov a9, a3
+    loopnez a11, 4f
+    ee.vld.128.ip q0, a9, 16
+    ee.vld.128.ip q1, a9, 16
+    ee.vst.128.ip q0, a8, 16
+    ee.vst.128.ip q1, a8, 16
+4:
+    bbci a4, 0, 5f
+    ee.vld.128.ip q0, a9, 16
+    ee.vst.128.ip q0, a8, 16
+5:
+    addi a5, a5, -1
+    add a2, a2, a6
+    add a3, a3, a7
+    bnez a5, 3b
+    return
+6:  /* a block from any address */
+    mov a8, a2
+    mov a9, a3
+    ee.ld.128.usar.ip q0, a9, 16
+    loopnez a4, 7f
+    ee.vld.128.ip q1, a9, 16
+    ee.src.q.qup q2, q0, q1
+    ee.vst.128.ip q2, a8, 16
+7:
+    addi a5, a5, -1
+    add a2, a2, a6
+    add a3, a3, a7
+    bnez a5, 6b
+    return
+    .size esp_dl_copy_blocks_esp32s3, . - esp_dl_copy_blocks_esp32s3

@@ -1,0 +1,51 @@
+/* Copies for the vector unit of the ESP32-S3: the way through the axes. common/copy_esp32s3.S copies blocks. */
+#include "esp_dl_esp32s3.h"
+
+#include <stddef.h>
+
+#ifdef ESP_DL_ESP32S3
+void esp_dl_copy_blocks_esp32s3(char *to, const char *from, int32_t vectors, int32_t blocks, int32_t to_step,
+                                int32_t from_step);
+#else
+#include <string.h>
+
+static void esp_dl_copy_blocks_esp32s3(char *to, const char *from, int32_t vectors, int32_t blocks, int32_t to_step,
+                                       int32_t from_step)
+{
+    for (; blocks > 0; blocks--) {
+        memcpy(to, from, (size_t)(16 * vectors));
+        to += to_step;
+        from += from_step;
+    }
+}
+#endif
+
+void esp_dl_copy_esp32s3(const void *input, const esp_dl_copy_t *p, void *output)
+{
+    int32_t places = p->block | p->to_offset;
+    for (int32_t axis = 0; axis < p->rank; axis++) {
+        places |= p->to[axis];
+    }
+    if (places % 16 != 0) {
+        esp_dl_copy(input, p, output);
+        return;
+    }
+    const int32_t last = p->rank - 1, vectors = p->block / 16;
+    const char *from = (const char *)input + p->from_offset;
+    char *to = (char *)output + p->to_offset;
+    int32_t index[8] = {0};
+    int32_t axis;
+    do {
+        esp_dl_copy_blocks_esp32s3(to, from, vectors, p->shape[last], p->to[last], p->from[last]);
+        for (axis = last - 1; axis >= 0; axis--) {
+            if (++index[axis] < p->shape[axis]) {
+                from += p->from[axis];
+                to += p->to[axis];
+                break;
+            }
+            index[axis] = 0;
+            from -= (ptrdiff_t)p->from[axis] * (p->shape[axis] - 1);
+            to -= (ptrdiff_t)p->to[axis] * (p->shape[axis] - 1);
+        }
+    } while (axis >= 0);
+}
