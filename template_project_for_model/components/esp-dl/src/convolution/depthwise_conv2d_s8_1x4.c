@@ -1,35 +1,28 @@
 /* Depthwise convolution with windows of any size, one filter per channel: one pixel, four channels at a time. */
 #include "common/registers.h"
+#include "common/window.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
 
 #define CHANNELS 4
 
-/* The taps of a window that lie in the image, and where the first of them reads. */
+/* The taps of a window that lie in the image, where the first of them reads, and how far it is to the next row and
+ * column, in the input and in the weights. */
 typedef struct {
     int32_t rows, columns;
     const int8_t *x, *w;
-} taps_t;
-
-/* The first tap that lies in the image, and behind the last: taps are at origin + i * dilation. */
-static void inside(int32_t origin, int32_t dilation, int32_t kernel, int32_t size, int32_t *first, int32_t *end)
-{
-    *first = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
-    *end = origin < size ? (size - origin + dilation - 1) / dilation : 0;
-    *end = *end < kernel ? *end : kernel;
-}
+    ptrdiff_t x_row, x_column, w_row, w_column;
+} reach_t;
 
 /* `count` channels from `c` on. */
-static inline void channels_of(const taps_t *t, const esp_dl_depthwise_conv2d_t *p, int32_t c, int32_t count,
+static inline void channels_of(const reach_t *t, const esp_dl_depthwise_conv2d_t *p, int32_t c, int32_t count,
                                int8_t *output)
 {
-    const int32_t channels = p->input.c, x_step = p->window.dilation_w * channels;
-    const ptrdiff_t x_line = (ptrdiff_t)p->window.dilation_h * p->input.w * channels;
-    const ptrdiff_t w_line = (ptrdiff_t)p->window.kernel_w * channels;
+    const ptrdiff_t x_column = t->x_column, w_column = t->w_column;
     const int8_t *x_row = t->x + c, *w_row = t->w + c;
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (int32_t row = 0; row < t->rows; row++) {
+    for (int32_t row = t->rows; row > 0; row--) {
         const int8_t *x = x_row, *w = w_row;
         for (int32_t column = t->columns; column > 0; column--) {
             s0 += x[0] * w[0];
@@ -38,15 +31,22 @@ static inline void channels_of(const taps_t *t, const esp_dl_depthwise_conv2d_t 
                 s2 += x[2] * w[2];
                 s3 += x[3] * w[3];
             }
-            x += x_step;
-            w += channels;
+            x += x_column;
+            w += w_column;
         }
-        x_row += x_line;
-        w_row += w_line;
+        x_row += t->x_row;
+        w_row += t->w_row;
     }
-    const int32_t sums[CHANNELS] = {s0, s1, s2, s3};
-    for (int32_t i = 0; i < count; i++) {
-        esp_dl_store(output + c + i, (sums[i] + p->bias[c + i]) >> p->shift[c + i], p->min, p->max);
+    /* Read only now: there are no registers left to hold them during the loops. */
+    ESP_DL_KEEP(p);
+    const int32_t min = p->min, max = p->max, *bias = p->bias + c;
+    const int8_t *shift = p->shift + c;
+    output += c;
+    esp_dl_store(output, (s0 + bias[0]) >> shift[0], min, max);
+    if (count == CHANNELS) {
+        esp_dl_store(output + 1, (s1 + bias[1]) >> shift[1], min, max);
+        esp_dl_store(output + 2, (s2 + bias[2]) >> shift[2], min, max);
+        esp_dl_store(output + 3, (s3 + bias[3]) >> shift[3], min, max);
     }
 }
 
@@ -54,29 +54,35 @@ void esp_dl_depthwise_conv2d_s8_1x4(const int8_t *input, const esp_dl_depthwise_
 {
     const esp_dl_window_t *window = &p->window;
     const int32_t channels = p->input.c;
+    const ptrdiff_t x_row = (ptrdiff_t)window->dilation_h * p->input.w * channels;
+    const ptrdiff_t x_column = (ptrdiff_t)window->dilation_w * channels;
+    const ptrdiff_t w_row = (ptrdiff_t)window->kernel_w * channels;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t h = 0; h < p->output.h; h++) {
-            const int32_t origin_h = h * window->stride_h - window->pad_top;
-            int32_t kh, kh_end;
-            inside(origin_h, window->dilation_h, window->kernel_h, p->input.h, &kh, &kh_end);
+            const int32_t y = h * window->stride_h - window->pad_top;
+            const esp_dl_taps_t rows = esp_dl_taps(y, window->dilation_h, window->kernel_h, 0, p->input.h);
             for (int32_t w = 0; w < p->output.w; w++) {
-                const int32_t origin_w = w * window->stride_w - window->pad_left;
-                int32_t kw, kw_end;
-                inside(origin_w, window->dilation_w, window->kernel_w, p->input.w, &kw, &kw_end);
-                taps_t taps = {kh_end - kh, kw_end - kw, input, p->weights};
-                if (taps.rows > 0 && taps.columns > 0) {
-                    const int32_t row = origin_h + kh * window->dilation_h, column = origin_w + kw * window->dilation_w;
-                    taps.x += ((ptrdiff_t)row * p->input.w + column) * channels;
-                    taps.w += ((ptrdiff_t)kh * window->kernel_w + kw) * channels;
-                } else {
-                    taps.rows = 0;
+                const int32_t x = w * window->stride_w - window->pad_left;
+                const esp_dl_taps_t columns = esp_dl_taps(x, window->dilation_w, window->kernel_w, 0, p->input.w);
+                reach_t reach = {.rows = rows.end - rows.first, .columns = columns.end - columns.first};
+                const ptrdiff_t start = ((ptrdiff_t)y * p->input.w + x) * channels;
+                reach.x = input + start + rows.first * x_row + columns.first * x_column;
+                reach.w = p->weights + rows.first * w_row + (ptrdiff_t)columns.first * channels;
+                if (window->kernel_w > 1) {
+                    reach.x_row = x_row, reach.x_column = x_column;
+                    reach.w_row = w_row, reach.w_column = channels;
+                } else { /* a window of one column: the inner loop goes along it */
+                    const int32_t column = reach.columns;
+                    reach.columns = reach.rows, reach.rows = column;
+                    reach.x_row = x_column, reach.x_column = x_row;
+                    reach.w_row = channels, reach.w_column = w_row;
                 }
                 int32_t c = 0;
                 for (; c + CHANNELS <= channels; c += CHANNELS) {
-                    channels_of(&taps, p, c, CHANNELS, output);
+                    channels_of(&reach, p, c, CHANNELS, output);
                 }
                 for (; c < channels; c++) {
-                    channels_of(&taps, p, c, 1, output);
+                    channels_of(&reach, p, c, 1, output);
                 }
                 output += channels;
             }

@@ -3,6 +3,7 @@
 #define ESP_DL_RECURRENT_GATES_H
 
 #include "common/requantize.h"
+#include "common/window.h"
 #include "esp_dl.h"
 
 static inline int32_t esp_dl_sat16(int32_t value)
@@ -19,22 +20,30 @@ static inline int32_t esp_dl_requantize16(int32_t acc, int32_t shift)
 /* Row `row` of the weights times the input of one step. */
 static inline int32_t esp_dl_gate_input(const esp_dl_recurrent_t *p, int32_t row, const int8_t *x)
 {
-    const int8_t *weights = p->weights + row * p->inputs;
-    int32_t sum = p->weights_bias[row];
-    for (int32_t i = 0; i < p->inputs; i++) {
-        sum += weights[i] * x[i];
-    }
+    const int32_t sum = esp_dl_dot(x, p->weights + row * p->inputs, p->inputs, p->weights_bias[row]);
     return esp_dl_requantize16(sum, p->weights_shift[row]);
+}
+
+/* sum + the products of `count` weights and states; as esp_dl_dot. */
+static int32_t esp_dl_dot_state(const int8_t *weights, const int16_t *state, int32_t count, int32_t sum)
+{
+    for (const int8_t *end = weights + (count & ~3); weights != end; weights += 4, state += 4) {
+        sum += weights[0] * state[0];
+        sum += weights[1] * state[1];
+        sum += weights[2] * state[2];
+        sum += weights[3] * state[3];
+    }
+    for (const int8_t *end = weights + (count & 3); weights != end;) {
+        sum += *weights++ * *state++;
+    }
+    return sum;
 }
 
 /* Row `row` of the recurrence weights times a state. */
 static inline int32_t esp_dl_gate_state(const esp_dl_recurrent_t *p, int32_t row, const int16_t *state)
 {
     const int8_t *weights = p->recurrence + row * p->hidden;
-    int32_t sum = p->recurrence_bias[row];
-    for (int32_t i = 0; i < p->hidden; i++) {
-        sum += weights[i] * state[i];
-    }
+    const int32_t sum = esp_dl_dot_state(weights, state, p->hidden, p->recurrence_bias[row]);
     return esp_dl_requantize16(sum, p->recurrence_shift[row]);
 }
 
