@@ -155,3 +155,15 @@ def test_control_flow_is_refused():
     b.output("y", [2])
     with pytest.raises(UserError, match="branch"):
         compile_model(b.model())
+
+
+def test_table_of_an_embedding_is_int8():
+    """Rows that computed indices choose: a fourth of the bytes, and nothing is quantized while the model runs."""
+    b = QdqBuilder()
+    table = np.random.RandomState(0).standard_normal((50, 16)).astype(np.float32)
+    ids = b.input("ids", [1, 6], dtype=TensorProto.INT64)
+    b.quantize(b.node("Gather", [b.initializer(table), ids], axis=0), -5, "y")
+    b.output("y", [1, 6, 16])
+    compiled = compile_model(b.model())
+    assert "quantize" not in operators(compiled)
+    assert re.search(r"const int8_t \w+\[800\]", compiled.lib1)

@@ -156,6 +156,8 @@ class _RaiseDequantize(relay.ExprMutator):
         return call
 
     def _quantize(self, call: relay.Call, x: relay.Expr) -> relay.Expr:
+        if isinstance(x, relay.Constant):
+            return _quantized_values(call, x.data.numpy())
         if is_call(x, _DEQUANTIZE) and has_one_scale(x):
             if isinstance(x.args[0], relay.Constant):
                 return _quantized_constant(call, x)
@@ -183,10 +185,14 @@ def _quantized_value(value: float, call: relay.Call) -> int:
 def _quantized_constant(quantize: relay.Call, dequantize: relay.Call) -> relay.Expr:
     scale, zero = (float(a.data.numpy()) for a in dequantize.args[1:])
     values = (dequantize.args[0].data.numpy().astype(np.float64) - zero) * scale
+    return _quantized_values(quantize, values)
+
+
+def _quantized_values(quantize: relay.Call, values: np.ndarray) -> relay.Expr:
     scale, zero = (float(a.data.numpy()) for a in quantize.args[1:])
     info = np.iinfo(str(quantize.attrs.out_dtype))
-    values = np.clip(np.floor(values / scale + 0.5) + zero, info.min, info.max)
-    return relay.const(values.astype(info.dtype))
+    scaled = np.nan_to_num(values.astype(np.float64) / scale, posinf=1e9, neginf=-1e9)
+    return relay.const(np.clip(np.floor(scaled + 0.5) + zero, info.min, info.max).astype(info.dtype))
 
 
 def _same_scale(one: relay.Call, other: relay.Call) -> bool:
@@ -201,6 +207,8 @@ def _quantized_dtype(call: relay.Call) -> str:
 
 def _dtype(expr: relay.Expr) -> str:
     """The dtype of a quantized value; calls made by this pass are not typed yet."""
+    if isinstance(expr, relay.Constant):
+        return str(expr.data.dtype)
     if expr._checked_type_ is not None:
         return expr.checked_type.dtype
     if is_call(expr, _QUANTIZE):

@@ -38,6 +38,9 @@ def moved_data(call: relay.Expr) -> Optional[List[relay.Expr]]:
     if name in ("image.resize1d", "image.resize2d", "image.resize3d"):
         inside = str(call.attrs.coordinate_transformation_mode) != "tf_crop_and_resize"
         return [call.args[0]] if str(call.attrs.method) == "nearest_neighbor" and inside else None
+    if name == "take" and _constant(call.args[0]):
+        # Rows of a table, as of an embedding, whatever the indices are.
+        return [call.args[0]]
     # Indices that are values themselves have a meaning of their own: only where they are given beforehand.
     if name in ("take", "gather_nd", "gather", "reverse_sequence"):
         return [call.args[0]] if _constant(call.args[1]) else None
