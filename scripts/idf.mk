@@ -1,5 +1,5 @@
 ##@ ESP-IDF and the board (MODEL or OUT says which project; PORT the serial device)
-.PHONY: build flash flash-weights monitor menuconfig erase size emulate
+.PHONY: build flash flash-weights monitor menuconfig erase size emulate component
 build: ## build OUT/new_project with the activated ESP-IDF, or in its container when none is active
 	@scripts/idf.sh build
 
@@ -23,3 +23,6 @@ size: ## the sizes of the built program
 
 emulate: ## MODEL CALIB INPUT TARGET: run it in ESP-IDF's QEMU where that is active, else its C on an emulated RISC-V
 	@scripts/emulate.sh
+
+component: ## DEST [MODEL_NAME]: copy the model into the components of another application (docs/own-application.md)
+	@scripts/component.sh

@@ -18,6 +18,7 @@ def load_options(project: Path, target: str, settings: Sequence[str]):
 
     os.environ["IDF_TARGET"] = target
     files = [project / name for name in KCONFIG_FILES if (project / name).is_file()]
+    files += sorted(path for path in project.glob("components/*/Kconfig") if path not in files)
     top = project / "build_options"
     top.mkdir(exist_ok=True)
     lines = [(STUB / "Kconfig").read_text(), *(f'source "{file}"\n' for file in files)]

@@ -10,6 +10,8 @@ from ..naming import shown
 
 KIB = 1024
 MIB = 1024 * KIB
+# Offsets of data partitions in flash are multiples of this.
+DATA_ALIGNMENT = 0x1000
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,8 @@ def check_cores(chip: Chip, cores: int) -> int:
         able = [one.name for one in CHIPS.values() if one.cores >= cores and not one.is_host]
         raise UserError(f"{chip.name} has one core for a model; leave out --cores 2, or choose {', '.join(able)}")
     return cores
+
+
+def aligned(size: int, alignment: int) -> int:
+    """`size` bytes rounded up to a multiple of `alignment`."""
+    return (size + alignment - 1) // alignment * alignment

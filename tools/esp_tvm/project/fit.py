@@ -10,7 +10,7 @@ import numpy as np
 from ..compile.compiled import CompiledModel
 from ..errors import UserError
 from ..naming import shown
-from .chips import KIB, MIB, Chip
+from .chips import DATA_ALIGNMENT, KIB, MIB, Chip, aligned
 
 # What the rest of a program needs, generously: FreeRTOS, drivers, code in RAM, stacks, some heap; and code in flash.
 SYSTEM_RAM = 96 * KIB
@@ -26,7 +26,6 @@ CONSTANTS = {
 # The first partition of the application starts here; application partitions are aligned to this.
 APP_OFFSET = 0x10000
 APP_ALIGNMENT = 0x10000
-DATA_ALIGNMENT = 0x1000
 # What a partitions.csv of ours begins with.
 PARTITIONS_HEAD = "# Made by the export step"
 
@@ -76,14 +75,14 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> F
     data partition of their own). Unless they must be there, the partition is only made where the flash has room.
     """
     place = check_constants(constants)
-    partition = _aligned(len(compiled.constants_bin), DATA_ALIGNMENT)
+    partition = aligned(len(compiled.constants_bin), DATA_ALIGNMENT)
     if chip.is_host:
         return Fit(False, 4, 2 * MIB - APP_OFFSET, partition)
     notes: List[str] = []
     psram = _needs_psram(compiled, chip, compiled.weight_bytes if place == "ram" else 0, notes)
     weights = compiled.weight_bytes
     inside = weights - len(compiled.constants_bin) if place == "partition" else weights
-    app = _aligned(SYSTEM_FLASH + max(inside, 0) * 17 // 16 + buffer_bytes(compiled), APP_ALIGNMENT)
+    app = aligned(SYSTEM_FLASH + max(inside, 0) * 17 // 16 + buffer_bytes(compiled), APP_ALIGNMENT)
     needed = APP_OFFSET + app + (partition if place == "partition" else 0)
     flash = next((mib for mib in chip.flash_sizes if needed <= mib * MIB), None)
     if flash is None:
@@ -126,10 +125,6 @@ def _needs_psram(compiled: CompiledModel, chip: Chip, weights: int, notes: List[
         raise UserError(f"{needed} do not fit: {available}, and {PSRAM_BYTES} bytes of PSRAM; take a smaller model")
     notes.append(f"{needed} do not fit: {available}. They go to PSRAM, which is slower")
     return True
-
-
-def _aligned(size: int, alignment: int) -> int:
-    return (size + alignment - 1) // alignment * alignment
 
 
 def partition_table(fit: Fit) -> str:

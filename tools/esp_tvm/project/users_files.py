@@ -39,15 +39,12 @@ def keep(earlier: Path, project: Path) -> List[str]:
 
     Changed settings (sdkconfig) are only kept where the defaults that they were made of are the same.
     """
-    written = _recorded(earlier)
-    if not written:
+    if not _recorded(earlier):
         return []
     kept = []
     same_settings = _defaults(earlier) == _defaults(project)
-    for name in sorted(_files(earlier)):
+    for name in changed(earlier):
         if name.startswith(_GENERATED) or (name in _SETTINGS and not same_settings):
-            continue
-        if name in written and _digest(earlier / name) == written[name]:
             continue
         target = project / name
         if target.is_symlink() or target.is_file():
@@ -57,6 +54,12 @@ def keep(earlier: Path, project: Path) -> List[str]:
         if name not in _SETTINGS:
             kept.append(name)
     return kept
+
+
+def changed(folder: Path) -> List[str]:
+    """What differs from what was recorded of `folder`, or was added to it; sorted."""
+    written = _recorded(folder)
+    return sorted(n for n in _files(folder) if n != MARKER and written.get(n) != _digest(folder / n))
 
 
 def _recorded(project: Path) -> Dict[str, str]:

@@ -47,7 +47,7 @@
 #include "esp_partition.h"
 #define PARTITION "constants"
 #define SOURCE "partition '" PARTITION "'"
-#define WRITE_THEM "write them with `idf.py constants-flash`"
+#define WRITE_THEM "write them with `idf.py " PARTITION "-flash`"
 #endif
 
 /* What constants.bin begins with; little-endian, as all chips of the family. */

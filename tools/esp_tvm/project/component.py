@@ -1,0 +1,125 @@
+"""The model as a component of another application, with names of its own so that there can be several."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import List, Optional
+
+from ..errors import UserError
+from ..files import whole_folder
+from ..naming import shown
+from .chips import DATA_ALIGNMENT, aligned
+from .users_files import MARKER, changed, record
+
+COMPONENT = "tvm_model"
+KERNELS = "esp-dl"
+# A partition's label has at most 15 characters, and the model's partition has its name.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,14}")
+_TAKEN = ("default", "model", "constants", "nvs", "nvs_keys", "phy_init", "factory", "otadata", "storage")
+_TEXT = (".c", ".h", ".txt", ".yml", ".json", "Kconfig")
+# Where names of the model begin: in C, in CMake and in Kconfig.
+_OURS = re.compile(
+    r"\b(CONFIG_)?(?:(TVM_MODEL|tvm_model|TVMGEN_DEFAULT|tvmgen_default)(?![A-Za-z0-9])|(CRT_CONFIG)(?=_H)|(crt_config)(?=\.h))"
+)
+
+
+def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]:
+    """Copy the model of the exported `project`, and the kernels, into the folder `to` (an application's components).
+
+    name: what `tvmgen_default`, `tvm_model` and their like become: `tvmgen_<name>`, `tvm_model_<name>`; None: unchanged
+    Returns lines for people: what the application has to do. Folders of that name that this tool did not copy, or that
+    were changed since, are never replaced.
+    """
+    source = project / "components" / COMPONENT
+    if not (source / "model" / "metadata.json").is_file() or not (project / MARKER).is_file():
+        raise UserError(f"{project}: is not a project that the export step wrote; run export first")
+    if name is not None:
+        check_name(name)
+    component = COMPONENT if name is None else f"{COMPONENT}_{name}"
+    metadata = json.loads((source / "model" / "metadata.json").read_text("utf-8"))
+    kernels = project / "components" / KERNELS
+    for folder in (to / component, to / KERNELS):
+        _check_replaceable(folder, kernels if folder.name == KERNELS else None)
+    if not _same(kernels, to / KERNELS):
+        _copy(kernels, to / KERNELS, None)
+    _copy(source, to / component, name)
+    return _advice(project, metadata["target_chip"], component, name)
+
+
+def check_name(name: str) -> str:
+    """`name`, which must do for C, Kconfig and the label of a partition."""
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise UserError(
+            f"--name {shown(name)}: give lower-case letters, digits and _, a letter first, at most 15, and none of "
+            f"{', '.join(_TAKEN)}"
+        )
+    return name
+
+
+def renamed(text: str, name: str) -> str:
+    """`text` of a file of the component with the model's names made `name`'s."""
+
+    def own(found: re.Match) -> str:
+        prefix, *kinds = found.groups(default="")
+        kind = "".join(kinds)
+        end = name.upper() if kind.isupper() else name
+        base = kind[: -len("_default")] if kind.lower() == "tvmgen_default" else kind
+        return f"{prefix}{base}_{end}"
+
+    text = _OURS.sub(own, text)
+    text = text.replace('"TVM model"', f'"TVM model {name}"').replace("constants-flash", f"{name}-flash")
+    return re.sub(r"(PARTITION |partition )(['\"])constants\2", rf"\1\2{name}\2", text)
+
+
+def _copy(source: Path, target: Path, name: Optional[str]) -> None:
+    with whole_folder(target) as folder:
+        for path in sorted(source.rglob("*")):
+            if path.is_dir() or "build" in path.relative_to(source).parts:
+                continue
+            relative = path.relative_to(source).as_posix()
+            if name is not None:
+                head, _, file = relative.rpartition("/")
+                relative = f"{head}/{renamed(file, name)}" if head else file
+            copy = folder / relative
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if name is not None and path.name.endswith(_TEXT):
+                copy.write_text(renamed(path.read_text("utf-8"), name), encoding="utf-8")
+            else:
+                shutil.copyfile(path, copy)
+        record(folder, name or "default")
+
+
+def _check_replaceable(folder: Path, kernels: Optional[Path]) -> None:
+    """That `folder` is not there, or is as this tool wrote it; kernels may be any copy of those of the project."""
+    if not folder.exists() or (kernels is not None and _same(kernels, folder)):
+        return
+    if not (folder / MARKER).is_file():
+        raise UserError(f"{folder}: was not copied there by this tool and stays as it is; move it away")
+    files = changed(folder)
+    if files:
+        raise UserError(f"{folder}: {shown(files[0])} was changed since it was copied there; move the folder away")
+
+
+def _same(a: Path, b: Path) -> bool:
+    def content(folder: Path) -> dict:
+        files = (path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+    return b.is_dir() and content(a) == content(b)
+
+
+def _advice(project: Path, chip: str, component: str, name: Optional[str]) -> List[str]:
+    """What else the application needs; the lines of sdkconfig.defaults and of partitions.csv as they stand there."""
+    lines = [f'PRIV_REQUIRES {component}; #include "{component}.h" and "tvmgen_{name or "default"}.h"']
+    defaults = project / f"sdkconfig.defaults.{chip}"
+    _, _, text = (defaults.read_text("utf-8") if defaults.is_file() else "").partition("# For this model.\n")
+    options = [line for line in text.splitlines() if line.startswith("CONFIG_") and "FLASHSIZE" not in line]
+    lines += [f"sdkconfig.defaults: {renamed(line, name) if name else line}" for line in options]
+    if "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y" in options:
+        needed = (project / "components" / COMPONENT / "model" / "constants.bin").stat().st_size
+        size = aligned(needed, DATA_ALIGNMENT)
+        lines.append(f"partitions.csv: {name or 'constants'}, data, undefined, , {size:#x}")
+    return lines
