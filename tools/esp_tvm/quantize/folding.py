@@ -1,0 +1,172 @@
+"""What follows a product and belongs into its weights; means over the whole plane as pooling.
+
+A batch normalization behind a dense layer, a factor or an offset per channel behind a convolution: once they are in the
+weights, one rounding less is left, and the passes that work on weights see them.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Set, Tuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from .rules import RULES, Facts, attribute
+
+_FACTORS = ("Mul", "Div", "Add", "Sub")
+
+
+class _Folder:
+    def __init__(self, model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict, fresh):
+        self.graph, self.constants, self.shapes, self.fresh = model.graph, constants, shapes, fresh
+        self.facts = Facts(constants, shapes)
+        self.producers = {o: node for node in self.graph.node for o in node.output}
+        self.names: Set[str] = set(constants) | set(self.producers) | {v.name for v in self.graph.input}
+        self.uses: Dict[str, int] = {}
+        for name in [n for node in self.graph.node for n in node.input] + [v.name for v in self.graph.output]:
+            self.uses[name] = self.uses.get(name, 0) + 1
+
+    def constant(self, base: str, values: np.ndarray) -> str:
+        name = self.fresh(base, self.names)
+        self.names.add(name)
+        self.constants[name] = np.array(values, np.float32, order="C")
+        self.shapes[name] = self.constants[name].shape
+        self.graph.initializer.append(numpy_helper.from_array(self.constants[name], name))
+        return name
+
+    def into(self, node: onnx.NodeProto) -> bool:
+        """Put a factor or an offset into the product before it, which then gives the result of `node`."""
+        if node.op_type not in _FACTORS or len(node.input) != 2:
+            return False
+        place = next((i for i, name in enumerate(node.input) if name in self.constants), None)
+        if place is None or node.input[1 - place] in self.constants or (node.op_type == "Div" and place == 0):
+            return False
+        x = node.input[1 - place]
+        values = self.constants[node.input[place]]
+        maker = self.producers.get(x)
+        shape = self.shapes.get(x)
+        free = self.uses.get(x) == 1 and shape and self.shapes.get(node.output[0]) == shape
+        if maker is None or not free or values.dtype != np.float32:
+            return False
+        if maker.op_type == "Add":
+            return self._into_sum(node, maker, values, place)
+        if maker.op_type not in ("Conv", "Gemm", "MatMul") or RULES[maker.op_type].check(self.facts, maker):
+            return False
+        if maker.op_type == "Gemm" and not attribute(maker, "transB", 0):
+            return False
+        channels = self._per_channel(values, len(shape), 1 if maker.op_type == "Conv" else len(shape) - 1)
+        if channels is None or channels.size not in (1, shape[1 if maker.op_type == "Conv" else -1]):
+            return False
+        if maker.op_type == "MatMul" and node.op_type not in ("Mul", "Div"):
+            return False  # Its bias stays behind it.
+        factor, offset = _affine(node.op_type, channels, place)
+        self._scale(maker, factor)
+        if maker.op_type != "MatMul":
+            self._bias(maker, factor, offset)
+        return self._replace(node, maker)
+
+    def _into_sum(self, node: onnx.NodeProto, maker: onnx.NodeProto, values: np.ndarray, place: int) -> bool:
+        """The same behind the bias of a MatMul."""
+        at = next((i for i, name in enumerate(maker.input) if name in self.constants), None)
+        product = self.producers.get(maker.input[1 - at]) if at is not None else None
+        if product is None or product.op_type != "MatMul" or RULES["MatMul"].check(self.facts, product):
+            return False
+        shape = self.shapes.get(product.output[0])
+        if self.uses.get(product.output[0]) != 1 or shape != self.shapes.get(maker.output[0]):
+            return False
+        bias = self._per_channel(self.constants[maker.input[at]], len(shape), len(shape) - 1)
+        channels = self._per_channel(values, len(shape), len(shape) - 1)
+        if bias is None or channels is None:
+            return False
+        factor, offset = _affine(node.op_type, channels, place)
+        self._scale(product, factor)
+        both = np.broadcast_to(bias * factor + offset, shape[-1:])
+        maker.input[at] = self.constant(maker.input[at], both)
+        return self._replace(node, maker)
+
+    @staticmethod
+    def _per_channel(values: np.ndarray, rank: int, axis: int) -> Optional[np.ndarray]:
+        """float64 [C] or [1] of a constant that differs along one axis only, None of another."""
+        shape = (1,) * (rank - values.ndim) + values.shape
+        if len(shape) != rank or any(size != 1 for i, size in enumerate(shape) if i != axis):
+            return None
+        return values.reshape(-1).astype(np.float64)
+
+    def _scale(self, maker: onnx.NodeProto, factor: np.ndarray) -> None:
+        if np.all(factor == 1.0):
+            return
+        weights = self.constants[maker.input[1]].astype(np.float64)
+        along = (1, -1) if maker.op_type == "MatMul" else (-1,) + (1,) * (weights.ndim - 1)
+        maker.input[1] = self.constant(maker.input[1], weights * factor.reshape(along))
+
+    def _bias(self, maker: onnx.NodeProto, factor: np.ndarray, offset: np.ndarray) -> None:
+        count = len(self.constants[maker.input[1]])
+        bias = np.zeros(count)
+        if len(maker.input) > 2 and maker.input[2]:
+            bias = np.broadcast_to(self.constants[maker.input[2]].astype(np.float64).reshape(-1), (count,))
+        maker.input[2:] = [self.constant(f"{maker.output[0]}_bias", bias * factor + offset)]
+
+    def _replace(self, node: onnx.NodeProto, maker: onnx.NodeProto) -> bool:
+        maker.output[0] = node.output[0]
+        self.producers[node.output[0]] = maker
+        return True
+
+
+def _affine(kind: str, values: np.ndarray, place: int) -> Tuple[np.ndarray, np.ndarray]:
+    """(factor, offset) of an operator with a constant as its operand `place`."""
+    one, zero = np.ones(1), np.zeros(1)
+    if kind == "Mul":
+        return values, zero
+    if kind == "Div":
+        return 1.0 / values, zero
+    if kind == "Add":
+        return one, values
+    return (-one, values) if place == 0 else (one, -values)
+
+
+def fold_factors(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict, fresh) -> None:
+    """Factors and offsets per channel behind Conv, Gemm and MatMul into their weights.
+
+    fresh(name, taken) -> an unused name; constants and shapes grow by what is made.
+    """
+    folder = _Folder(model, constants, shapes, fresh)
+    kept = [node for node in model.graph.node if not folder.into(node)]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
+def means_as_pooling(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict, fresh) -> None:
+    """ReduceMean over all places of [N, C, ...] as GlobalAveragePool, with a Reshape where it drops their axes."""
+    graph = model.graph
+    names = {o for node in graph.node for o in node.output} | set(constants) | set(shapes)
+    node_names = {node.name for node in graph.node}
+    nodes: List[onnx.NodeProto] = []
+    for node in graph.node:
+        shape = shapes.get(node.input[0]) if node.op_type == "ReduceMean" else None
+        if shape is None or len(shape) not in (3, 4) or not _over_all_places(node, constants, len(shape)):
+            nodes.append(node)
+            continue
+        if attribute(node, "keepdims", 1):
+            nodes.append(helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name))
+            continue
+        pooled = fresh(f"{node.output[0]}_pooled", names)
+        target = fresh(f"{node.output[0]}_shape", names | {pooled})
+        name = fresh(f"{node.name}_reshape", node_names)
+        names |= {pooled, target}
+        node_names.add(name)
+        shapes[pooled] = (*shape[:2], *[1] * (len(shape) - 2))
+        constants[target] = np.array(shape[:2], np.int64)
+        shapes[target] = (2,)
+        graph.initializer.append(numpy_helper.from_array(constants[target], target))
+        nodes.append(helper.make_node("GlobalAveragePool", node.input[:1], [pooled], node.name))
+        nodes.append(helper.make_node("Reshape", [pooled, target], list(node.output), name))
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _over_all_places(node: onnx.NodeProto, constants: Dict[str, np.ndarray], rank: int) -> bool:
+    axes = attribute(node, "axes")
+    if axes is None and len(node.input) > 1 and node.input[1] in constants:
+        axes = constants[node.input[1]].reshape(-1).tolist()
+    return axes is not None and sorted(axis % rank for axis in axes) == list(range(2, rank))
