@@ -189,8 +189,8 @@ def random_split_pairs(variant, operator: str, count: int, seed: int) -> List[Sp
     while len(pairs) < count:
         if kind == "dense" or random.randint(2):
             call = random_call(kind, random)
-        elif kind == "conv2d" and isinstance(variant, Esp32s3Variant):
-            call = sixteens(random)
+        elif isinstance(variant, Esp32s3Variant):
+            call = sixteens(kind, random)
         else:
             call = wide_window(random, kind)
         if operator != kind:

@@ -6,6 +6,7 @@ import functools
 import re
 import shutil
 import subprocess
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from test_memory_plan import residual_network, write_program
 from test_variants import INCLUDES
 
 from esp_tvm.compile import compile_model, cores
+from esp_tvm.compile.esp32s3 import Esp32s3Variant
 from esp_tvm.compile.metadata import describe
 from esp_tvm.compile.operators import OPERATORS
 from esp_tvm.errors import UserError
@@ -27,7 +29,10 @@ from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.project.chips import CHIPS
 from esp_tvm.project.export import export_onnx_model
 from esp_tvm.report.cores import calling_core_macs, cores_lines
-from esp_tvm.run import qemu
+from esp_tvm.report.facts import gather
+from esp_tvm.report.html import as_html
+from esp_tvm.report.text import as_text
+from esp_tvm.run import esp32s3, qemu
 from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, HostProgram, host_compiler
 from esp_tvm.run.machines import RISCV
 
@@ -99,13 +104,14 @@ def run_pairs(pairs, folder: Path, *flags: str) -> None:
 
 
 def test_two_parts_give_the_bytes_of_the_plain_kernel(tmp_path):
-    pairs = all_pairs(8, seed=1)
+    pairs = all_pairs(4, seed=1)
     assert {pair.split.axis for pair in pairs} == {"images", "rows", "columns", "outputs"}
     run_pairs(pairs, tmp_path, *SANITIZE)
 
 
+@pytest.mark.slow
 def test_parts_do_not_race(threads, tmp_path):
-    run_pairs(all_pairs(4, seed=2), tmp_path, *THREADS)
+    run_pairs(all_pairs(3, seed=2), tmp_path, *THREADS)
 
 
 def test_harness_sees_parts_in_the_wrong_place(tmp_path):
@@ -126,6 +132,12 @@ def test_harness_sees_parts_in_the_wrong_place(tmp_path):
         verdict(tmp_path, [pair])
 
 
+@pytest.mark.slow
+def test_many_shapes_in_two_parts(tmp_path):
+    run_pairs(all_pairs(40, seed=6), tmp_path, *SANITIZE)
+
+
+@pytest.mark.slow
 def test_same_bytes_one_after_the_other(tmp_path):
     """Without threads, as in an emulator: the parts are computed all the same."""
     if RISCV.missing():
@@ -252,6 +264,36 @@ def test_network_in_two_parts_with_sanitizers(options, tmp_path):
     same_as_the_reference(compiled, tmp_path, sanitize=True)
 
 
+def reference_of(compiled):
+    """(a sample, what NumPy computes of it)"""
+    sample = {"x": np.random.RandomState(0).randn(*compiled.inputs[0].shape).astype(np.float32)}
+    return sample, NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs["y"]
+
+
+@pytest.mark.slow
+def test_network_in_two_parts_in_the_emulator(tmp_path):
+    if RISCV.missing():
+        pytest.skip(RISCV.missing())
+    compiled = compiled_for(residual_network)
+    sample, expected = reference_of(compiled)
+    outputs = qemu.EmulatedProgram(write_program(compiled, tmp_path)).run({"x": sample["x"][None]})
+    assert outputs["y"].tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("make", [residual_network, chain])
+def test_vector_kernels_in_two_parts_in_the_emulator(make, tmp_path):
+    """The assembly: rows that start anywhere in the image."""
+    (tmp_path / "probe").mkdir()
+    reason = esp32s3.why_not(tmp_path / "probe")
+    if reason:
+        pytest.skip(reason)
+    compiled = compiled_for(make, chip="esp32s3")
+    assert any(isinstance(compiled.choices.steps[i].variant, Esp32s3Variant) for i in compiled.choices.splits)
+    sample, expected = reference_of(compiled)
+    outputs, _ = esp32s3.run_model(compiled, sample, COMPONENT, tmp_path)
+    assert outputs["y"].tobytes() == expected.tobytes()
+
+
 @pytest.mark.slow
 def test_race_is_seen_where_nobody_waits(threads, tmp_path):
     """The test above can fail: without the wait for the other core ThreadSanitizer complains."""
@@ -361,8 +403,8 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
-@pytest.mark.parametrize("chip", [TWO[0], *[pytest.param(name, marks=pytest.mark.slow) for name in TWO[1:]]])
-def test_project_for_two_cores(chip, files, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("chip", [TWO[0], *[pytest.param(name, marks=pytest.mark.slow) for name in TWO]])
+def test_project_for_two_cores(chip, files, tmp_path, capsys, monkeypatch, request):
     """The whole program, its second task as a thread: on the other core than the first."""
     monkeypatch.setattr(cores, "WORTH", 1)
     # The vector kernels' assembly is not for this computer.
@@ -386,6 +428,8 @@ def test_project_for_two_cores(chip, files, tmp_path, capsys, monkeypatch):
     assert "priority 5, core 1\n" in output and "task esp_dl_cores: stack 4096, priority 5, core 0\n" in output
     count = int(re.search(r"(\d+) kernels are computed on both cores", output).group(1))
     assert count == printed.count("\nboth cores: ") - 1 > 0
+    if request.node.get_closest_marker("slow") is None:
+        return
     options = ["STACK_SIZE=6000", "PRIORITY=9", "CORE=1"]
     output = run("CONFIG_INFERENCE_TASK_CORE=1", *(f"CONFIG_ESP_DL_CORES_{option}" for option in options))
     assert "task esp_dl_cores: stack 6000, priority 9, core 1\n" in output
@@ -395,6 +439,20 @@ def test_project_for_two_cores(chip, files, tmp_path, capsys, monkeypatch):
     assert "esp_dl_cores" not in run("CONFIG_FREERTOS_UNICORE=y")
     with pytest.raises(AssertionError, match="ESP_DL_CORES_PRIORITY is"):
         load_options(project, "esp32c3", ["CONFIG_ESP_DL_CORES_PRIORITY=9"])
+
+
+@pytest.mark.slow
+def test_report_says_what_both_cores_compute(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "WORTH", 1)
+    project = export_onnx_model("esp32p4", *files, str(TEMPLATE), str(tmp_path), cores=2)
+    report = gather(onnx.load(files[0]), "m.onnx", project, {"x": np.load(files[1])[None]})
+    assert report.equal and len(report.cores) == 8
+    text, page = as_text(report), as_html(report)
+    for line in report.cores:
+        assert line in text and escape(line) in page
+    kernels = [row.kernel for row in report.rows]
+    assert sum("rows cut at " in kernel for kernel in kernels) == 7
+    assert not any("begin_part" in kernel for kernel in kernels)
 
 
 def test_single_core_chips_are_refused(files, tmp_path):
