@@ -10,7 +10,7 @@ depends on the weights, which are known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -156,10 +156,12 @@ class Variant:
     kernel: its C function; fuses_add: there is a form with an addition after it
     plain_parameters: it is called like the plain kernel, `replaces` if that has no name of its own, with the same
     parameters
+    takes: the operator whose parameters its kernel takes, where that is another one
     """
 
     operator = ""
     kernel = ""
+    takes = ""
     fuses_add = False
     plain_parameters = False
     replaces = ""
@@ -202,7 +204,7 @@ class Variant:
         }
         scratch = "scratch, " if self.scratch(call) else ""
         if choice.addition is None:
-            parameters = c.struct(f"esp_dl_{self.operator}_t", **fields)
+            parameters = c.struct(f"esp_dl_{self.takes or self.operator}_t", **fields)
             c.line(f"{self.kernel}({inputs[0]}, {parameters}, {scratch}{output});")
             return
         add = choice.addition.attributes
@@ -270,6 +272,8 @@ class Conv2d3x4(Variant):
     def fits(self, call):
         outputs, height, width, channels = call.attributes["weights"].shape
         if call.attributes["groups"] != 1 or not _shifts_right(call) or outputs % 4 or channels % 4:
+            return False
+        if call.output.elements == outputs:  # one pixel: three times the work, twice the weights
             return False
         return height * width <= self.MAX_TAPS and channels <= self.MAX_CHANNELS and self._words(call) <= self.MAX_BYTES
 
@@ -367,6 +371,42 @@ class Dense8(Variant):
         return {"rows": call.output.elements // outputs, "inputs": inputs, "outputs": outputs}
 
 
+class DenseAsConv2d(Variant):
+    """Several rows as the pixels of a 1x1 convolution."""
+
+    operator = "dense"
+    kernel = Conv2d6x2.kernel
+    takes = "conv2d"
+    convolution = Conv2d6x2()
+
+    @staticmethod
+    def call(call: KernelCall) -> KernelCall:
+        """The same as a convolution."""
+        outputs, inputs = call.attributes["weights"].shape
+        rows = call.output.elements // outputs
+        attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
+        attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
+        x, y = replace(call.inputs[0], shape=(1, 1, rows, inputs)), replace(call.output, shape=(1, 1, rows, outputs))
+        return replace(call, operator="conv2d", inputs=[x], output=y, attributes=attributes)
+
+    def fits(self, call):
+        rows, pixels = call.output.elements // len(call.attributes["weights"]), Conv2d6x2.PIXELS
+        # Two instructions a multiply-accumulate, for the missing rows of the last six as well; else three.
+        return -(-rows // pixels) * pixels * 2 <= rows * 3 and self.convolution.fits(self.call(call))
+
+    def scratch(self, call):
+        return self.convolution.scratch(self.call(call))
+
+    def lead(self, call):
+        return self.convolution.lead(self.call(call))
+
+    def pack(self, call, low, high):
+        return self.convolution.pack(self.call(call), low, high)
+
+    def fields(self, call):
+        return self.convolution.fields(self.call(call))
+
+
 class GlobalAverage(Variant):
     """Whole planes, four channels at a time."""
 
@@ -403,7 +443,7 @@ class QuantizeNhwc(Variant):
 VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": [Conv2d6x2(), Conv2d3x4()],
     "depthwise_conv2d": [Depthwise3x3(), Depthwise1x4()],
-    "dense": [Dense8()],
+    "dense": [DenseAsConv2d(), Dense8()],
     "average_pool2d": [GlobalAverage()],
 }
 
