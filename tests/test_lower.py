@@ -77,8 +77,10 @@ def test_axes_in_a_constant_node(tmp_path):
 
 def test_reduction_of_nothing_is_the_identity(tmp_path):
     x = random(1, 3)
-    model = newer([node("ReduceMean", ["x"], noop_with_empty_axes=1)], {"x": x.shape}, {"y": x.shape})
-    assert np.array_equal(result(model, tmp_path, x=x)[0], x)
+    relu = helper.make_node("Relu", ["z"], ["y"], "relu")
+    nodes = [node("ReduceMean", ["x"], outputs=["z"], noop_with_empty_axes=1), relu]
+    model = newer(nodes, {"x": x.shape}, {"y": x.shape})
+    assert np.array_equal(result(model, tmp_path, x=x)[0], np.maximum(x, 0))
 
 
 def test_pad_of_some_axes(tmp_path):

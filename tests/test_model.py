@@ -353,3 +353,15 @@ def test_samples_in_the_other_layout(tmp_path):
         assert f"samples.transpose{axes}" in str(error.value)
         np.save(file, np.load(file).transpose(axes))
         assert load_samples(file, [("x", shape, "float32")])["x"].shape == (5, *shape)
+
+
+@pytest.mark.parametrize("source", ["x", "k"])
+def test_outputs_that_nothing_computes(tmp_path, source):
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"], "relu"),
+        helper.make_node("Identity", [source], ["t"], "copy"),
+        helper.make_node("Identity", ["t"], ["z"], "again"),
+    ]
+    model = model_of(nodes, {"x": [1, 4]}, {"y": [1, 4], "z": [1, 4]}, {"k": random(1, 4)})
+    text = complaint(save(model, tmp_path / "m.onnx"))
+    assert "output 'z'" in text and ("constant" if source == "k" else "copy of the input 'x'") in text

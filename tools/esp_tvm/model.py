@@ -65,6 +65,7 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     _check_elements(model, path)
     fix_shapes(model, path)
     make_node_names_unique(model.graph)
+    _check_outputs(model.graph, path)
     return model
 
 
@@ -297,6 +298,24 @@ def _check_elements(model: onnx.ModelProto, path: Path) -> None:
             refuse(what, value.name, value.type.tensor_type.elem_type)
     for tensor in model.graph.initializer:
         refuse("constant", tensor.name, tensor.data_type)
+
+
+def _check_outputs(graph: onnx.GraphProto, path: Path) -> None:
+    """Every output must be computed: nothing else is the program's work, and TVM has no call for it."""
+    copied = {node.output[0]: node for node in graph.node if node.op_type in ("Identity", "Dropout", "Constant")}
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = {value.name for value in graph.input}
+    for value in graph.output:
+        name = value.name
+        while name in copied and copied[name].op_type != "Constant":
+            name = copied[name].input[0]
+        if name in constants or name in copied:
+            what = "a constant, which the program that uses the model may as well write down"
+        elif name in inputs:
+            what = f"only a copy of the input '{shown(name)}'"
+        else:
+            continue
+        raise UserError(f"{path}: output '{shown(value.name)}' is {what}; remove it from the model's outputs")
 
 
 # --- shapes -----------------------------------------------------------------------------------------------
