@@ -111,7 +111,7 @@ static void start_worker(void)
 
 /* --- Handing over --- */
 
-/* How often to look before sleeping: some 50 microseconds on these chips. */
+/* How often to look before sleeping: less than 100 microseconds on these chips. */
 #define LOOKS 2000
 
 typedef enum { NOTHING, BEGUN, DONE } state_t;
