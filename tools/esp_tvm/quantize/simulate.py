@@ -346,7 +346,7 @@ class Simulator:
             part = helper.make_graph(
                 nodes,
                 "part",
-                [helper.make_value_info(n, _any_type(self.network, n)) for n in layer.inputs],
+                [helper.make_value_info(n, _any_type(self.network, n)) for n in dict.fromkeys(layer.inputs)],
                 [helper.make_value_info(o, onnx.TypeProto()) for o in made],
                 [t for t in graph.initializer if any(t.name in node.input for node in nodes)],
             )
