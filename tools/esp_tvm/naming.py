@@ -39,12 +39,16 @@ def c_comment(text: str, limit: int = 120) -> str:
 
 
 def c_identifier(name: str, taken: set[str] | None = None, fallback: str = "tensor") -> str:
-    """A C identifier made of `name`, at most 48 characters, different from all in `taken` (and added to it)."""
+    """A C identifier made of `name`, at most 48 characters, different from all in `taken` (and added to it).
+
+    Different in capitals too: the names of macros are made of it.
+    """
     base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:48] or fallback
     if base[0].isdigit() or base in _C_KEYWORDS or _OURS.match(base):
         base = f"{fallback}_{base}"
     candidate, suffix = base, 1
-    while taken is not None and candidate in taken:
+    known = {name.upper() for name in taken or ()}
+    while candidate.upper() in known:
         candidate, suffix = f"{base}_{suffix}", suffix + 1
     if taken is not None:
         taken.add(candidate)

@@ -232,6 +232,10 @@ class Program:
         ]
         if not self.plan.arena_bytes:
             lines.append("    (void)workspace;")
+        used = {value for step in self.lowered.steps for value in step.arguments}
+        for index, port in enumerate(self.inputs):
+            if Value("input", index) not in used:
+                lines.append(f"    (void){port.c_name};")
         if self.lowered.scratch_bytes:
             lines.append(f"    scratch = workspace + {self.plan.scratch_offset};")
         if self.constants:
