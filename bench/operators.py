@@ -68,6 +68,8 @@ def _layers() -> List[OnnxCase]:
     same, recurrent = [1, 1, 1, 1], {"hidden_size": 32}
     factors = {1: np.full(64, 1.5, np.float32), 2: np.full(64, 0.25, np.float32)}
     channels = {i: np.full(32, value, np.float32) for i, value in ((1, 1.5), (2, 0.25), (3, 0.5), (4, 2.0))}
+    # Something that takes int8 follows; it is not counted.
+    inside = (("Softmax", ("x0",), "s", {"axis": -1}), ("MatMul", ("s", "x1"), "y0", {}))
     gates = [(1, {1: _weights(1, 4 * 32, 16), 2: _weights(1, 4 * 32, 32)}, "LSTM")]
     gates.append((2, {1: _weights(1, 3 * 32, 16), 2: _weights(1, 3 * 32, 32)}, "GRU"))
     return [
@@ -94,7 +96,8 @@ def _layers() -> List[OnnxCase]:
         OnnxCase("LayerNormalization", "32 rows of 64", {0: ROWS}, factors, opset=17),
         OnnxCase("InstanceNormalization", "32, 16x16", {0: X}, {i: channels[i] for i in (1, 2)}),
         OnnxCase("LpNormalization", "32 rows of 64", {0: ROWS}, {}, {"axis": -1, "p": 2}),
-        OnnxCase("Softmax", "32 rows of 64", {0: ROWS}, {}, {"axis": -1}),
+        OnnxCase("Softmax", "32 rows of 64, to float", {0: ROWS}, {}, {"axis": -1}),
+        OnnxCase("Softmax", "32 rows of 64, to int8", {0: ROWS, 1: (64, 4)}, nodes=inside),
         OnnxCase("LogSoftmax", "32 rows of 64", {0: ROWS}, {}, {"axis": -1}),
     ]
 
@@ -177,6 +180,8 @@ def row(case: OnnxCase, steps: List[Dict[str, Any]]) -> List[str]:
     own = [step for step in steps if step["operator"] not in EDGES and "quantize_s8_nhwc" not in step["kernel"]]
     # An operator that only moves values has a relu before it here.
     own = own[1:] if case.behind_relu else own
+    if case.nodes:
+        own = [step for step in own if step["operator"] == case.operator.lower()]
     if case.operator != "Transpose":
         # To NHWC and back, which in a network happens at its ends alone.
         own = [step for step in own if step["operator"] != "transpose"]
