@@ -10,7 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from small_models import model_of, random, small_cnn
 
 from esp_tvm.compile import compile_model
-from esp_tvm.convert.qdq import Qdq, as_it_is, strip, why_not_as_it_is
+from esp_tvm.convert.qdq import Qdq
+from esp_tvm.convert.qdq_float import strip
+from esp_tvm.convert.qdq_form import as_it_is, why_not_as_it_is
 from esp_tvm.errors import UserError
 from esp_tvm.model import load_model
 from esp_tvm.preprocess import preprocess_model

@@ -19,7 +19,7 @@ import tvm  # noqa: E402
 from tvm import relay  # noqa: E402
 
 from ..convert.int16 import collapse  # noqa: E402
-from ..convert.qdq import as_it_is  # noqa: E402
+from ..convert.qdq_form import as_it_is  # noqa: E402
 from ..errors import UserError  # noqa: E402
 from ..model import opset_of  # noqa: E402
 from ..naming import c_identifier, shown  # noqa: E402

@@ -1,26 +1,26 @@
-"""Models that were quantized elsewhere, in QDQ form: taken as they are where all scales are powers of two.
+"""Models that were quantized elsewhere, in QDQ form: what their scales are, and how their graph is changed.
 
 What other tools write differs from what our kernels read in form, not in meaning: uint8 with zero point 128, weights
 with a zero point, float biases, operators that only move values without a pair of their own, weights quantized in the
-graph. `as_it_is` brings these into our form without changing a value; `strip` makes the float model of a model whose
-scales cannot be kept, with the ranges that it had.
+graph. `Qdq` is such a model being rewritten; qdq_form.py brings it into our form without changing a value, qdq_float.py
+makes the float model of one whose scales cannot be kept.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Set, Tuple
+from typing import List, Optional, Set, Tuple
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from ..errors import UserError
 from ..naming import shown
 from .qoperator import constants_of
 
 OURS = "esp_quantize_onnx"
-_PAIR = ("QuantizeLinear", "DequantizeLinear")
+PAIR = ("QuantizeLinear", "DequantizeLinear")
 # Operators on constants that may be done at once; those that only move values also behind a DequantizeLinear.
 _MOVES_OF_CONSTANTS = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 _INTEGERS = (np.int8, np.uint8, np.int32, np.int16)
@@ -28,7 +28,7 @@ _INTEGERS = (np.int8, np.uint8, np.int32, np.int16)
 
 def is_qdq(model: onnx.ModelProto) -> bool:
     """Whether anything in the model is quantized."""
-    return any(node.op_type in _PAIR for node in model.graph.node)
+    return any(node.op_type in PAIR for node in model.graph.node)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Qdq:
         for node in list(self.nodes):
             constant = [name in self.constants for name in node.input if name]
             if node.op_type == "QuantizeLinear" and constant[0]:
-                values = _quantize(self.constants[node.input[0]], *self.parameters(node), _axis(node))
+                values = _quantize(self.constants[node.input[0]], *self.parameters(node), axis_of(node))
                 self._folded(node, values)
             elif node.op_type in (*_MOVES_OF_CONSTANTS, "Clip", "Cast") and all(constant):
                 self._folded(node, _run(node, [self.constants.get(name) for name in node.input], self.model))
@@ -203,7 +203,7 @@ class Qdq:
         source = self.producer(node.input[0])
         if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in self.constants:
             return
-        values, axis = self.constants[source.input[0]], _axis(source)
+        values, axis = self.constants[source.input[0]], axis_of(source)
         if self.parameters(source)[0].size > 1:
             if node.op_type == "Transpose":
                 order = next((list(a.ints) for a in node.attribute if a.name == "perm"), list(range(values.ndim))[::-1])
@@ -247,11 +247,11 @@ def _dtype(value: onnx.ValueInfoProto) -> np.dtype:
     return np.dtype(onnx.mapping.TENSOR_TYPE_TO_NP_TYPE[value.type.tensor_type.elem_type])
 
 
-def _axis(node: onnx.NodeProto) -> int:
+def axis_of(node: onnx.NodeProto) -> int:
     return next((a.i for a in node.attribute if a.name == "axis"), 1)
 
 
-def _along(values: np.ndarray, rank: int, axis: int) -> np.ndarray:
+def along(values: np.ndarray, rank: int, axis: int) -> np.ndarray:
     """Parameters of a tensor with `rank` axes: one, or one per index of `axis`."""
     return (
         values.reshape(()) if values.size == 1 else values.reshape([-1 if i == axis % rank else 1 for i in range(rank)])
@@ -260,7 +260,7 @@ def _along(values: np.ndarray, rank: int, axis: int) -> np.ndarray:
 
 def _quantize(x: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int) -> np.ndarray:
     kind = np.iinfo(zero.dtype)
-    scaled = np.rint(x / _along(scale, x.ndim, axis)) + _along(zero.astype(np.float32), x.ndim, axis)
+    scaled = np.rint(x / along(scale, x.ndim, axis)) + along(zero.astype(np.float32), x.ndim, axis)
     return np.clip(scaled, kind.min, kind.max).astype(zero.dtype)
 
 
@@ -281,101 +281,6 @@ def _run(node: onnx.NodeProto, values: List[np.ndarray], model: onnx.ModelProto)
     return run_session(session(part), [node.output[0]], {})[0]
 
 
-# --- taken as it is ---------------------------------------------------------------------------------------
-
-
-def why_not_as_it_is(qdq: Qdq) -> Optional[str]:
-    """The first thing in a model that our form cannot hold exactly, or None."""
-    for node in qdq.quantizers():
-        scale = qdq.scale_of(node)
-        label = f"tensor '{shown(node.input[0])}'"
-        if scale is None:
-            return f"{label} has one scale per channel"
-        if scale.exponent is None:
-            mantissa = np.frexp(scale.scale)[0]
-            if mantissa != 0.5:
-                return f"the scale of {label} is {scale.scale:.6g}, no power of two"
-            return f"{label} has the zero point {scale.zero} of {scale.low}..{scale.high}"
-        for user in qdq.users(node.output[0]):
-            if user.op_type != "DequantizeLinear":
-                return f"node '{shown(user.name)}' ({user.op_type}) reads the integers of {label}"
-            if qdq.scale_of(user) != scale:
-                return f"{label} is dequantized with another scale than it was quantized with"
-    for node in qdq.nodes:
-        if node.op_type != "DequantizeLinear":
-            continue
-        scale, zero = qdq.parameters(node)
-        if np.any(np.frexp(scale)[0] != 0.5):
-            return f"the scale of '{shown(node.input[0])}' is {float(np.ravel(scale)[0]):.6g}, no power of two"
-        values = qdq.constants.get(node.input[0])
-        if values is not None and values.dtype != np.int32:
-            shifted = values.astype(np.int32) - _along(zero.astype(np.int32), values.ndim, _axis(node))
-            if shifted.min() < -128 or shifted.max() > 127:
-                return f"the weights '{shown(node.input[0])}' have a zero point that int8 does not hold"
-        if values is None and qdq.producer(node.input[0]) is None and zero.dtype != np.int8:
-            return f"input '{shown(node.input[0])}' is {zero.dtype}"
-    return None
-
-
-def as_it_is(model: onnx.ModelProto, path="model") -> onnx.ModelProto:
-    """`model` in our form, every value as it was, where its scales allow; otherwise `model` itself.
-
-    What has no scale stays float, but for what only moves quantized values and for biases.
-    """
-    if model.producer_name == OURS or not is_qdq(model):
-        return model
-    known = set(constants_of(model.graph))
-    quantizers = [node for node in model.graph.node if node.op_type in _PAIR]
-    if any(name and name not in known for node in quantizers for name in node.input[1:]):
-        return model
-    qdq = Qdq(model, path)
-    if why_not_as_it_is(qdq):
-        return model
-    bring_into_form(qdq)
-    return qdq.finished() if qdq.changed else model
-
-
-def bring_into_form(qdq: Qdq) -> None:
-    """Zero points 0, int8; pairs around what moves values; int32 biases at the exponents of the products."""
-    for node in qdq.nodes:
-        if node.op_type in _PAIR and node.input[0] not in qdq.constants:
-            scale = qdq.scale_of(node)
-            if scale is not None and (scale.zero or scale.low == 0 or len(node.input) < 3):
-                zero = qdq.constant("zero_point", np.int8(0))
-                node.input[:] = [node.input[0], node.input[1], zero]
-    for node in qdq.dequantized_constants():
-        _, zero = qdq.parameters(node)
-        values = qdq.constants[node.input[0]]
-        if np.any(zero) or values.dtype not in (np.int8, np.int32):
-            shifted = values.astype(np.int32) - _along(zero.astype(np.int32), values.ndim, _axis(node))
-            kind = np.int32 if values.dtype == np.int32 else np.int8
-            node.input[:] = [
-                qdq.constant(f"{node.input[0]}_centred", shifted.astype(kind)),
-                node.input[1],
-                qdq.constant("zero_point", np.zeros(zero.shape, kind)),
-            ]
-    _complete_moves(qdq)
-    _untranspose(qdq)
-    _complete_biases(qdq)
-
-
-def quantized_exponent(qdq: Qdq, name: str) -> Optional[int]:
-    """The exponent of an activation behind a DequantizeLinear."""
-    node = qdq.producer(name)
-    if node is None or node.op_type != "DequantizeLinear" or node.input[0] in qdq.constants:
-        return None
-    scale = qdq.scale_of(node)
-    return scale.exponent if scale else None
-
-
-def target_exponents(qdq: Qdq, name: str) -> Set[int]:
-    """The exponents at which an activation is quantized; empty where something reads the float values too."""
-    users = qdq.users(name)
-    if name in qdq.outputs or any(user.op_type != "QuantizeLinear" for user in users):
-        return set()
-    return {scale.exponent for scale in map(qdq.scale_of, users) if scale and scale.exponent is not None}
-
-
 def moves_values(qdq: Qdq, node: onnx.NodeProto) -> bool:
     """Whether an operator only moves (or picks) values of its first input: by the table of rules."""
     from ..quantize.rules import INPUT, RULES
@@ -383,199 +288,3 @@ def moves_values(qdq: Qdq, node: onnx.NodeProto) -> bool:
     rule = RULES.get(node.op_type)
     constant = all(name in qdq.constants for name in node.input[1:] if name)
     return rule is not None and rule.exponent == INPUT and constant and len([o for o in node.output if o]) == 1
-
-
-def _complete_moves(qdq: Qdq) -> None:
-    """A pair before and behind every operator that only moves values: rounding before it or after it is the same."""
-    for node in list(qdq.nodes):
-        if not moves_values(qdq, node):
-            continue
-        exponent = quantized_exponent(qdq, node.input[0])
-        if exponent is not None and target_exponents(qdq, node.output[0]) != {exponent}:
-            real, raw = node.output[0], qdq.fresh(f"{node.output[0]}_float")
-            node.output[0] = raw
-            qdq.pair(raw, real, exponent, qdq.place(node) + 1)
-    for node in reversed(list(qdq.nodes)):
-        if not moves_values(qdq, node) or quantized_exponent(qdq, node.input[0]) is not None:
-            continue
-        source, targets = node.input[0], target_exponents(qdq, node.output[0])
-        if len(targets) == 1 and len(qdq.users(source)) == 1 and source not in qdq.outputs | set(qdq.constants):
-            moved = qdq.fresh(f"{source}_dequantized")
-            qdq.pair(source, moved, targets.pop(), qdq.place(node))
-            node.input[0] = moved
-
-
-def _untranspose(qdq: Qdq) -> None:
-    """Gemm with weights [I, O] -> [O, I], as kernels read them."""
-    for node in qdq.nodes:
-        if node.op_type != "Gemm" or any(a.name == "transB" and a.i for a in node.attribute):
-            continue
-        source = qdq.producer(node.input[1])
-        if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in qdq.constants:
-            continue
-        values, axis = qdq.constants[source.input[0]], _axis(source)
-        if values.ndim != 2 or len(qdq.users(source.output[0])) != 1:
-            continue
-        source.input[0] = qdq.constant(f"{source.input[0]}_transposed", np.ascontiguousarray(values.T))
-        kept = [a for a in source.attribute if a.name != "axis"]
-        del source.attribute[:]
-        source.attribute.extend([*kept, helper.make_attribute("axis", 1 - axis % 2)])
-        kept = [a for a in node.attribute if a.name != "transB"]
-        del node.attribute[:]
-        node.attribute.extend([*kept, helper.make_attribute("transB", 1)])
-
-
-def _complete_biases(qdq: Qdq) -> None:
-    """Biases in float, or finer than the products, as int32 at the exponents of the products."""
-    for node in list(qdq.nodes):
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            continue
-        e_x, weights = quantized_exponent(qdq, node.input[0]), qdq.producer(node.input[1])
-        if e_x is None or weights is None or weights.input[0] not in qdq.constants:
-            continue
-        scale, _ = qdq.parameters(weights)
-        exponents = np.frexp(scale.astype(np.float64))[1].reshape(-1) - 1 + e_x
-        holder, position = node, 2
-        if node.op_type == "MatMul":
-            users = qdq.users(node.output[0])
-            if len(users) != 1 or users[0].op_type != "Add" or node.output[0] in qdq.outputs:
-                continue
-            holder = users[0]
-            position = 1 - list(holder.input).index(node.output[0])
-        if len(holder.input) <= position or not holder.input[position]:
-            continue
-        _complete_bias(qdq, holder, position, exponents, qdq.constants[weights.input[0]])
-
-
-def _complete_bias(qdq: Qdq, holder: onnx.NodeProto, position: int, exponents: np.ndarray, weights) -> None:
-    name = holder.input[position]
-    values = qdq.constants.get(name)
-    if values is None:
-        source = qdq.producer(name)
-        if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in qdq.constants:
-            return
-        scale, zero = qdq.parameters(source)
-        own = np.frexp(scale.astype(np.float64))[1].reshape(-1) - 1
-        if np.all(own >= exponents) and qdq.constants[source.input[0]].dtype == np.int32:
-            return
-        values = (qdq.constants[source.input[0]].astype(np.float64) - zero) * scale
-    channels = values.size if values.size > 1 else exponents.size
-    if values.size != max(values.shape, default=1) or (exponents.size not in (1, channels)):
-        return
-    whole = np.floor(values.reshape(-1).astype(np.float64) * np.exp2(-exponents.astype(np.float64)) + 0.5)
-    if np.abs(whole).max() >= 2**31:
-        return
-    real = qdq.fresh(f"{name}_int32")
-    step = np.exp2(exponents.astype(np.float64)).astype(np.float32)
-    step = step.reshape(()) if step.size == 1 else step
-    inputs = [
-        qdq.constant(f"{name}_quantized", whole.astype(np.int32)),
-        qdq.constant(f"{name}_scale", step),
-        qdq.constant(f"{name}_zero_point", np.zeros(step.shape, np.int32)),
-    ]
-    qdq.node("DequantizeLinear", inputs, real, 0, **({"axis": 0} if step.ndim else {}))
-    holder.input[position] = real
-
-
-# --- the float model below --------------------------------------------------------------------------------
-
-# What these make is never negative anyway.
-_NOT_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs", "Sqrt", "Exp")
-
-
-def strip(qdq: Qdq) -> Tuple[onnx.ModelProto, Dict[str, Scale]]:
-    """(the float model without quantizers, how the tensors in it were quantized).
-
-    Other tools leave a Relu to the lower end of a tensor's range; here it is a Relu again, and Relu6 a Clip.
-    """
-    scales: Dict[str, Scale] = {}
-    renamed: Dict[str, str] = {}
-    nodes: List[onnx.NodeProto] = []
-    constants = dict(qdq.constants)
-
-    def source(name: str) -> str:
-        while name in renamed:
-            name = renamed[name]
-        return name
-
-    made: Dict[str, onnx.NodeProto] = {}
-    for node in qdq.nodes:
-        if node.op_type == "DequantizeLinear":
-            values = qdq.constants.get(node.input[0])
-            if values is not None:
-                scale, zero = (_along(p, values.ndim, _axis(node)) for p in qdq.parameters(node))
-                real = (values.astype(np.float64) - zero.astype(np.float64)) * scale.astype(np.float64)
-                constants[node.output[0]] = real.astype(np.float32)
-            elif node.input[0] in renamed:
-                renamed[node.output[0]] = source(node.input[0])
-            else:
-                raise UserError(
-                    f"{qdq.path}: '{shown(node.input[0])}' is an integer that no QuantizeLinear makes; export the "
-                    "model with float inputs"
-                )
-            continue
-        if node.op_type == "QuantizeLinear":
-            name, scale = source(node.input[0]), qdq.scale_of(node)
-            if scale is None:
-                raise UserError(f"{qdq.path}: tensor '{shown(name)}' has one scale per channel; quantize it per tensor")
-            bounded = _bounded(name, scale, made, scales, qdq)
-            if bounded is not None:
-                nodes.append(bounded)
-                made[bounded.output[0]] = bounded
-                constants.update({k: v for k, v in qdq.constants.items() if k not in constants})
-                name = bounded.output[0]
-            scales.setdefault(name, scale)
-            renamed[node.output[0]] = name
-            continue
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copy.input[:] = [source(name) for name in node.input]
-        nodes.append(copy)
-        made.update((name, copy) for name in copy.output)
-    # Outputs keep their names: what makes them takes these.
-    for name in [v.name for v in qdq.graph.output if v.name in renamed]:
-        inner = source(name)
-        if inner in {v.name for v in qdq.graph.input} | qdq.outputs:
-            nodes.append(helper.make_node("Identity", [inner], [name], qdq.fresh(f"{name}_Identity")))
-            continue
-        for node in nodes:
-            node.input[:] = [name if one == inner else one for one in node.input]
-            node.output[:] = [name if one == inner else one for one in node.output]
-        if inner in scales:
-            scales[name] = scales.pop(inner)
-        renamed = {k: name if v == inner else v for k, v in renamed.items()}
-    used = {name for node in nodes for name in node.input} | qdq.outputs
-    for value in qdq.graph.output:
-        if value.type.tensor_type.elem_type in (TensorProto.INT8, TensorProto.UINT8):
-            raise UserError(f"{qdq.path}: output '{shown(value.name)}' is int8; export the model with float outputs")
-    graph = helper.make_graph(
-        nodes,
-        qdq.graph.name,
-        qdq.graph.input,
-        qdq.graph.output,
-        [numpy_helper.from_array(np.array(v, order="C"), k) for k, v in constants.items() if k in used],
-    )
-    model = onnx.ModelProto()
-    model.CopyFrom(qdq.model)
-    model.graph.CopyFrom(graph)
-    onnx.checker.check_model(model)
-    return model, scales
-
-
-def _bounded(name: str, scale: Scale, made: Dict, scales: Dict[str, Scale], qdq: Qdq) -> Optional[onnx.NodeProto]:
-    """The Relu or Clip that the range of a tensor stands for; None where it stands for none."""
-    maker = made.get(name)
-    if maker is None or scale.zero != scale.low or maker.op_type in _NOT_NEGATIVE or name in scales:
-        return None
-    if maker.op_type == "Clip" and np.all(qdq.constants.get(maker.input[1], np.float32(-1)) >= 0):
-        return None
-    if moves_values(qdq, maker) and maker.input[0] in scales and scales[maker.input[0]].zero == scale.low:
-        return None
-    label = qdq.fresh(f"{name}_relu")
-    if abs(scale.range[1] - 6.0) < 0.006:
-        bounds = [qdq.constant(f"{label}_{what}", np.float32(v)) for what, v in (("low", 0.0), ("high", 6.0))]
-        return helper.make_node("Clip", [name, *bounds], [label], qdq.fresh(f"{label}_"))
-    return helper.make_node("Relu", [name], [label], qdq.fresh(f"{label}_"))
-
-
-__all__ = ["OURS", "Qdq", "Scale", "as_it_is", "bring_into_form", "is_qdq", "strip", "why_not_as_it_is"]

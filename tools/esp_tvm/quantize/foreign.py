@@ -13,16 +13,9 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 import onnx
 
-from ..convert.qdq import (
-    OURS,
-    Qdq,
-    Scale,
-    bring_into_form,
-    quantized_exponent,
-    strip,
-    target_exponents,
-    why_not_as_it_is,
-)
+from ..convert.qdq import OURS, Qdq, Scale
+from ..convert.qdq_float import strip
+from ..convert.qdq_form import bring_into_form, quantized_exponent, target_exponents, why_not_as_it_is
 from ..errors import UserError
 from ..model import inputs_of, run_session, session
 from ..naming import shown
