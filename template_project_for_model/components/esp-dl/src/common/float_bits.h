@@ -59,10 +59,11 @@ static inline float esp_dl_dequantize_value(int32_t x, int32_t exponent)
     const uint32_t magnitude = (uint32_t)(x < 0 ? -x : x);
     uint32_t bits = 0;
     if (magnitude != 0) {
-        int32_t top = 0; /* the highest bit of the magnitude */
-        while (magnitude >> top > 1) {
-            top++;
-        }
+        /* The highest bit of the magnitude, which has at most 16. */
+        int32_t top = magnitude >> 8 != 0 ? 8 : 0;
+        top += magnitude >> top > 15 ? 4 : 0;
+        top += magnitude >> top > 3 ? 2 : 0;
+        top += (int32_t)(magnitude >> top > 1);
         const int32_t biased = exponent + top + 127;
         if (biased >= 0xff) {
             bits = sign | 0x7f800000u;
