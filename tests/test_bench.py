@@ -156,6 +156,31 @@ def test_generated_networks_are_what_they_say():
     assert widths == [128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
 
 
+def test_rows_of_operators_count_what_is_theirs():
+    import operators
+    from onnx_cases import OnnxCase
+
+    def step(operator, kernel, macs, instructions, outputs):
+        names = ("operator", "kernel", "macs", "instructions", "outputs")
+        return dict(zip(names, (operator, kernel, macs, instructions, outputs)))
+
+    steps = [
+        step("transpose", "esp_dl_quantize_s8_nhwc", 0, 70, 9),
+        step("conv2d", "esp_dl_conv2d_s8_6x2", 100, 210, 30),
+        step("transpose", "esp_dl_transpose_s8", 0, 80, 30),
+        step("dequantize", "esp_dl_dequantize_s8", 0, 90, 30),
+    ]
+    names = [case.id for case in operators.cases()]
+    assert len(set(names)) == len(names)
+    row = operators.row(OnnxCase("Conv", "3x3", {}), steps)
+    assert row == ["Conv, 3x3", "30", "210", "7.0", "2.10", "`conv2d_s8_6x2`"]
+    moved = operators.row(OnnxCase("Transpose", "", {}, behind_relu=True), [step("requantize", "", 0, 9, 30), steps[2]])
+    assert moved == ["Transpose", "30", "80", "2.7", "", "`transpose_s8`"]
+    edges = {}
+    operators.edges(edges, steps)
+    assert edges == {"esp_dl_dequantize_s8": (90, 30)}
+
+
 def test_the_picture_of_the_arena_shows_every_block():
     import memory
     from test_memory_plan import residual_network
