@@ -35,8 +35,8 @@ SUM_START = 2**33
 _MAX_SHIFTS = 7
 # All shifts of 19 and more give the same of 20 bits.
 _MAX_SHIFT = 19
-# Pixels that src/convolution/conv2d_row_esp32s3.S computes sixteen channels of after the other.
-RUN = 32
+# Of windows of 1x1 so many bytes are copied at once where the output overlaps the input.
+RUN_BYTES = 1536
 _VECTORS = (6, 4, 2)
 # Weights are loaded two vectors ahead: nothing may be read that lies behind all constants.
 _READ_AHEAD = np.zeros(2 * LANES, np.int8)
@@ -187,15 +187,20 @@ def lead_of_rows(call: KernelCall, kernel: Sequence[int]) -> int:
     return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
 
 
+def run_of(call: KernelCall) -> int:
+    """Pixels of a window of 1x1 that are copied before sixteen channels after the other are computed."""
+    return min(max(RUN_BYTES // call.inputs[0].shape[3], 1), int(np.prod(call.output.shape[:3])))
+
+
 def lead_of_runs(call: KernelCall, starts: np.ndarray) -> int:
-    """`Variant.lead` of a kernel that computes sixteen channels of a run of pixels after the other."""
+    """`Variant.lead` of a kernel that copies runs of pixels before it computes them."""
     # Runs go through all rows where pixels lie as in the input, else they begin anew with every row.
     same = call.inputs[0].shape[:3] == call.output.shape[:3] and tuple(call.attributes["strides"]) == (1, 1)
     width = len(starts) if same else call.output.shape[2]
-    firsts = [row + column for row in range(0, len(starts), width) for column in range(0, width, RUN)]
+    firsts = [row + column for row in range(0, len(starts), width) for column in range(0, width, run_of(call))]
     ends = np.array([*firsts[1:], len(starts)])
     first = np.array([starts[start:end].min() for start, end in zip(firsts, ends)])
-    return lead_of(first, ends * call.output.shape[3], reads_own=True)
+    return lead_of(first, ends * call.output.shape[3], reads_own=False)
 
 
 def start_of(call: KernelCall) -> np.ndarray:
@@ -267,13 +272,16 @@ class Conv2dLanes(Esp32s3Variant):
     def scratch(self, call):
         sums = aligned(self.sums * call.output.shape[3])
         kernel = call.attributes["weights"].shape[1:3]
-        return aligned(self.segmented(call).shape[1] * 8) + sums + border_bytes(call, kernel)
+        copied = 0
+        if kernel == (1, 1) and self._holds_shifts(call):
+            copied = aligned(run_of(call) * call.inputs[0].shape[3])
+        return aligned(self.segmented(call).shape[1] * 8) + sums + copied + border_bytes(call, kernel)
 
     def lead(self, call):
         kernel = call.attributes["weights"].shape[1:3]
         if not copies_rows(call, kernel):
             starts = window_starts(call, kernel)
-            if self._holds_window(call):
+            if kernel == (1, 1) and self._holds_shifts(call):
                 return lead_of_runs(call, starts)
             return lead_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
         return lead_of_copies(call, kernel)
@@ -284,12 +292,17 @@ class Conv2dLanes(Esp32s3Variant):
         packed = pack_lanes(self.segmented(call), start_of(call), shift, least=self._has_least_masks(call))
         return self._fields(call, c, packed, 0)
 
-    def _holds_window(self, call: KernelCall) -> bool:
-        """Whether the window is a pixel of 8 or 16 channels that stays in a register."""
-        return call.attributes["weights"].shape[1:] in ((1, 1, 8), (1, 1, 16)) and call.output.shape[3] % LANES == 0
+    def _holds_shifts(self, call: KernelCall) -> bool:
+        """Whether sixteen channels of many pixels are computed after the other."""
+        _, height, width, channels = call.attributes["weights"].shape
+        if self.sums or self.watched or call.output.shape[3] % LANES:
+            return False
+        if (height, width) == (1, 1):
+            return channels % LANES == 0 or channels == 8
+        return channels % LANES == 0 and copies_rows(call, (height, width))
 
     def _has_least_masks(self, call: KernelCall) -> bool:
-        return self._holds_window(call) and is_relu(call)
+        return self._holds_shifts(call) and is_relu(call)
 
     def _fields(self, call: KernelCall, c, packed: np.ndarray, vectors: int) -> Dict:
         a = call.attributes

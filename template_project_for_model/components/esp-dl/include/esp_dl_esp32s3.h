@@ -57,7 +57,9 @@ typedef struct {
     bool by_taps;
     int8_t watched;  /* 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
     int32_t vectors; /* of input held in registers: 2, 4 or 6; 0: lanes of 20 bits */
-    bool least;      /* only vectors = 0, kernel 1x1 of 8 or 16 channels, output.c a multiple of 16, clamp 0..127 */
+    /* Only vectors = 0, not watched, output.c a multiple of 16, clamp 0..127; input.c a multiple of 16 and 1x1, or
+     * windows over the left or right border; or input.c = 8 and 1x1. */
+    bool least;
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_conv2d_esp32s3_t;

@@ -44,6 +44,30 @@ static inline void esp_dl_copy_row(int8_t *to, const int8_t *from, int32_t bytes
 #endif
 }
 
+/* Pixels that begin `step` bytes apart, one behind the other to a multiple of 16. */
+static inline void esp_dl_copy_pixels(int8_t *to, const int8_t *from, int32_t bytes, int32_t step, int32_t pixels)
+{
+    if (step == bytes) {
+        esp_dl_copy_row(to, from, bytes * pixels);
+        return;
+    }
+#ifdef ESP_DL_ESP32S3
+    void esp_dl_copy_blocks_esp32s3(char *to, const char *from, int32_t vectors, int32_t blocks, int32_t to_step,
+                                    int32_t from_step);
+    if (bytes % 16 == 0) {
+        esp_dl_copy_blocks_esp32s3((char *)to, (const char *)from, bytes / 16, pixels, bytes, step);
+        return;
+    }
+#endif
+    for (; pixels > 0; pixels--) {
+        for (int32_t i = 0; i < bytes; i++) {
+            to[i] = from[i];
+        }
+        to += bytes;
+        from += step;
+    }
+}
+
 static inline int32_t esp_dl_aligned(int32_t bytes)
 {
     return (bytes + 15) / 16 * 16;

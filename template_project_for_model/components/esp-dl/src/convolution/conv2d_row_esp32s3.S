@@ -204,18 +204,16 @@
     .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
 
 /*
- * Windows of 8 or 16 bytes at multiples of that, sixteen channels of ONE_PIXELS pixels after the other: the input stays
+ * Windows of 8 or 16 bytes at multiples of that, sixteen channels of all pixels after the other: the input stays
  * in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
  *
  * a2 as for shift_held, a3 step, a4 weights, a5 output, a6 head, a7 masks that are not held, a8 input, a9 where the
  * weights begin, a10 pixels, a11 number of shifts, a12 channels.
  */
-#define ONE_PIXELS 32
-#define STACK_ROW 16
-#define STACK_PIXELS 20 /* left */
-#define STACK_INPUT 24
-#define STACK_OUTPUT 28 /* bytes from the last pixel to the first's next channels */
-#define STACK_END 32
+#define STACK_PIXELS 16
+#define STACK_INPUT 20
+#define STACK_OUTPUT 24 /* bytes from the last pixel to the first's next channels */
+#define STACK_END 28
 
     .macro one shifts, relu, bytes
     bnei a11, \shifts, 3f
@@ -273,28 +271,13 @@
     .endm
 
     .macro ones relu, bytes
-0:  /* pixels */
-    l32i a13, a1, STACK_PIXELS
-    l32i a14, a1, STACK_ROW
-    movi a10, ONE_PIXELS
-    beqz a13, .Lone_end
-    minu a10, a10, a13
-    sub a13, a13, a10
-    l32i a6, a14, WEIGHTS
-    mull a14, a10, a12
-    movi a15, 16
-    s32i a13, a1, STACK_PIXELS
-    sub a14, a15, a14
-    add a15, a5, a12
-    s32i a14, a1, STACK_OUTPUT
-    s32i a15, a1, STACK_END
     j 5f
 1:  /* sixteen channels are done; a4: how far to the next head */
     l32i a14, a1, STACK_OUTPUT
     l32i a15, a1, STACK_END
     add a6, a6, a4
     add a5, a5, a14
-    beq a5, a15, 4f
+    beq a5, a15, .Lone_end
 5:
     l8ui a11, a6, HEAD_COUNT
     one 3, \relu, \bytes
@@ -304,33 +287,37 @@
     one 5, \relu, \bytes
     one 6, \relu, \bytes
     one 7, \relu, \bytes
-4:  /* all channels are done */
-    sub a5, a5, a12
-    sub a5, a5, a14
-    addi a5, a5, 16
-    s32i a8, a1, STACK_INPUT
-    j 0b
+    .endm
+
+/* What both ways begin with: all but a2. */
+    .macro begin_held
+    l32i a10, a2, PIXELS
+    l32i a12, a2, CHANNELS
+    l32i a5, a2, OUTPUT
+    l32i a6, a2, WEIGHTS
+    mull a14, a10, a12
+    movi a15, 16
+    sub a14, a15, a14
+    add a15, a5, a12
+    s32i a14, a1, STACK_OUTPUT
+    s32i a15, a1, STACK_END
+    l32i a11, a2, LEAST
     .endm
 
     function esp_dl_conv2d_row_one_esp32s3
-    l32i a13, a2, PIXELS
+    begin_held
     l32i a14, a2, SEGMENTS
-    l32i a12, a2, CHANNELS
-    l32i a14, a14, 0
     l32i a3, a2, STEP
-    l32i a5, a2, OUTPUT
-    l32i a11, a2, LEAST
-    l32i a10, a2, SEGMENT_BYTES
-    s32i a13, a1, STACK_PIXELS
+    l32i a14, a14, 0
+    l32i a7, a2, SEGMENT_BYTES
     s32i a14, a1, STACK_INPUT
-    s32i a2, a1, STACK_ROW
     l32i a2, a2, CLAMP
     beqz a11, .Lone_clamp
     movi a2, 0
-    bnei a10, 8, .Lone_16_relu
+    bnei a7, 8, .Lone_16_relu
     ones 1, 8
 .Lone_clamp:
-    bnei a10, 8, .Lone_16
+    bnei a7, 8, .Lone_16
     ones 0, 8
 .Lone_16_relu:
     ones 1, 16
@@ -339,6 +326,114 @@
 .Lone_end:
     return
     .size esp_dl_conv2d_row_one_esp32s3, . - esp_dl_conv2d_row_one_esp32s3
+
+/*
+ * Windows of any size, all at multiples of 16, sixteen channels of all pixels after the other, shifts and masks held.
+ *
+ * a2 as for shift_held, a3 offset of the window, a4 weights, a5 output, a6 head, a7 segment, a8 input, a9 blocks of 16
+ * bytes in a segment, a10 pixels left, a11 end of the segments, number of shifts, or free, a12 channels.
+ */
+#define STACK_SEGMENTS 32
+#define STACK_SEGMENTS_END 36
+#define STACK_STEP 40
+#define STACK_WEIGHTS 44 /* bytes of the weights of sixteen channels */
+
+    .macro held shifts, relu
+    bnei a11, \shifts, 5f
+    l32i a10, a1, STACK_WEIGHTS
+    addi a4, a6, 48
+    add a4, a4, a10
+    .if \relu
+    addi a4, a4, 16
+    .endif
+    hold_shifts \shifts, \relu, a6
+    movi a3, 0
+    l32i a10, a1, STACK_PIXELS
+2:  /* a pixel */
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    l32i a7, a1, STACK_SEGMENTS
+    addi a4, a6, 48
+    ee.vld.128.ip q0, a4, 16
+    l32i a11, a1, STACK_SEGMENTS_END
+    ee.vld.128.ip q1, a4, 16
+3:  /* a segment */
+    l32i a8, a7, 0
+    addi a7, a7, 4
+    add a8, a8, a3
+    loop a9, 4f
+    ee.vld.128.ip q3, a8, 16
+    sixteen 0
+4:
+    bne a7, a11, 3b
+    /* Two vectors behind the weights were loaded. */
+    .if \shifts > 5 && \relu
+    addi a4, a4, 32 /* to the fifth mask */
+    .elseif \shifts > 4 && \relu == 0
+    addi a4, a4, 16 /* to the fourth */
+    .endif
+    shift_held \shifts, \relu, q3, a6, a4
+    l32i a11, a1, STACK_STEP
+    ee.vst.128.xp q2, a5, a12
+    addi a10, a10, -1
+    add a3, a3, a11
+    bnez a10, 2b
+    .if \shifts > 1
+    movi a4, 48 + 16 * \shifts
+    .else
+    movi a4, 48
+    .endif
+    j 1b
+5:
+    .endm
+
+    .macro helds relu
+    j 7f
+1:  /* sixteen channels are done; a4: how far to the next head, but for the weights */
+    l32i a14, a1, STACK_OUTPUT
+    l32i a15, a1, STACK_END
+    l32i a10, a1, STACK_WEIGHTS
+    add a6, a6, a4
+    add a5, a5, a14
+    add a6, a6, a10
+    beq a5, a15, .Lheld_end
+7:
+    l8ui a11, a6, HEAD_COUNT
+    held 3, \relu
+    held 2, \relu
+    held 4, \relu
+    held 1, \relu
+    held 5, \relu
+    held 6, \relu
+    held 7, \relu
+    .endm
+
+    function esp_dl_conv2d_row_held_esp32s3
+    begin_held
+    l32i a14, a2, SEGMENTS
+    l32i a15, a2, SEGMENT_COUNT
+    l32i a9, a2, SEGMENT_BYTES
+    l32i a3, a2, STEP
+    s32i a10, a1, STACK_PIXELS
+    s32i a14, a1, STACK_SEGMENTS
+    addx4 a14, a15, a14
+    mull a15, a15, a9
+    s32i a14, a1, STACK_SEGMENTS_END
+    slli a15, a15, 4
+    srli a9, a9, 4
+    s32i a3, a1, STACK_STEP
+    s32i a15, a1, STACK_WEIGHTS
+    l32i a2, a2, CLAMP
+    beqz a11, .Lheld_clamp
+    movi a2, 0
+    helds 1
+.Lheld_clamp:
+    helds 0
+.Lheld_end:
+    return
+    .size esp_dl_conv2d_row_held_esp32s3, . - esp_dl_conv2d_row_held_esp32s3
 
 /*
  * The accumulator of 40 bits: a piece of the window is held in registers while the weights of all channels stream by;

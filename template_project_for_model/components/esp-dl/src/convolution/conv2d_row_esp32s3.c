@@ -53,6 +53,11 @@ void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row)
     esp_dl_conv2d_row_exact_esp32s3(row);
 }
 
+void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    esp_dl_conv2d_row_exact_esp32s3(row);
+}
+
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
 {
     const int32_t bytes = row->vectors * 16;

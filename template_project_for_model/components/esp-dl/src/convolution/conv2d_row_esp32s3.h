@@ -28,8 +28,12 @@ typedef struct {
  */
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
 
-/* Windows of 1x1 with 8 or 16 bytes, channels in sixteens: these of 32 pixels, then the next sixteen. */
+/*
+ * Channels in sixteens: these of all pixels, then the next sixteen. Windows of 1x1 with 8 or 16 bytes; and all windows
+ * whose segments are multiples of 16 bytes at multiples of 16. Sums are not watched.
+ */
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row);
+void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /* The same in C, with sums of 32 bits. */
 void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row);
