@@ -64,4 +64,15 @@ def _masks() -> List[OnnxCase]:
     ]
 
 
-EXPORT_CASES: List[OnnxCase] = [*_linear(), *_masks()]
+def _casts() -> List[OnnxCase]:
+    """What compares two tensors, as a factor."""
+    nodes = [
+        ("Greater", ["x0", "x1"], "g", {}),
+        ("Cast", ["g"], "m", {"to": 1}),
+        ("Mul", ["x0", "m"], "y0", {}),
+    ]
+    kernels = ("compare", "lookup", "mul")
+    return [OnnxCase("Gate", "cast of a comparison", {0: (3, 8), 1: (3, 8)}, kernel=kernels, nodes=nodes)]
+
+
+EXPORT_CASES: List[OnnxCase] = [*_linear(), *_masks(), *_casts()]

@@ -49,6 +49,8 @@ def _random(text: str) -> np.random.RandomState:
 def _uniform(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> np.ndarray:
     if dtype == "int8":
         return random.randint(-128, 128, shape).astype(np.int8)
+    if dtype == "uint8":
+        return random.randint(0, 256, shape).astype(np.uint8)
     if dtype == "int16":
         return random.randint(-(2**15), 2**15, shape).astype(np.int16)
     return random.standard_normal(shape).astype(np.float32)
@@ -65,6 +67,8 @@ def _near_ties(random: np.random.RandomState, shape: Sequence[int], dtype: str, 
 def _extremes(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> np.ndarray:
     if dtype == "int8":
         return random.choice(np.array([-128, -128, 127], np.int8), shape)
+    if dtype == "uint8":
+        return random.choice(np.array([0, 127, 128, 255], np.uint8), shape)
     if dtype == "int16":
         return random.choice(np.array([-(2**15), -(2**15), 2**15 - 1], np.int16), shape)
     # Any bits at all: denormals, infinities and NaN too.
@@ -197,6 +201,7 @@ def _elementwise() -> List[Case]:
         cases.append(Case(f">> {shift}, {clamp}", "requantize", every, {"shift": shift, "clamp": clamp}))
     table = _random("table").randint(-128, 128, 256).astype(np.int8)
     cases.append(Case("any table", "lookup", (((3, 100), "int8"),), {"table": table}))
+    cases.append(Case("of bytes", "lookup", (((3, 100), "uint8"),), {"table": table}))
     return cases  # fmt: skip
 
 

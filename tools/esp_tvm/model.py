@@ -445,7 +445,8 @@ def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize:
 def run_session(run, names: Sequence[str], feeds: Dict[str, np.ndarray], path: str | os.PathLike = "model"):
     """The outputs `names` of an onnxruntime session; `UserError` when it fails."""
     try:
-        return run.run(list(names), feeds)
+        # A sample of an input without axes is a NumPy scalar, which is no array.
+        return run.run(list(names), {name: np.asarray(value) for name, value in feeds.items()})
     except Exception as error:
         raise UserError(f"{path}: ONNX Runtime fails to run this model: {_first_line(error)}")
 

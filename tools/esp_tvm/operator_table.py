@@ -86,7 +86,11 @@ ROWS: List[Row] = sorted(
         *_rows(
             "Pad", ["pad"], "constant, edge and reflect; at most 6 axes; zeros before a convolution are its padding"
         ),
-        *_rows("Cast", ["requantize", "reshape"], "of float to float: no code; of other types: in float"),
+        *_rows(
+            "Cast",
+            ["requantize", "lookup"],
+            "of float to float: no code; of uint8, int8, bool to float; others: in float",
+        ),
         *_rows("Flatten Identity Reshape Squeeze Unsqueeze", ["reshape"], "no code where the memory can be shared"),
         *_rows("Transpose", ["transpose"], "at most 6 axes; pairs around a layout change vanish"),
         *_rows("Gather", ["gather"], "indices constant"),

@@ -59,7 +59,12 @@ def requantize(x: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE, 
 
 
 def lookup(x: np.ndarray, *, table: np.ndarray) -> np.ndarray:
-    """Any function of one value: table[x + 128]. x: int8 of any shape; table: int8 [256]."""
+    """Any function of one value: table[x + 128]. x: int8 of any shape; table: int8 [256].
+
+    The bytes of uint8 and bool are taken for those of int8: 200 reads table[200 - 256 + 128], True table[129].
+    """
+    if x.dtype in (np.uint8, np.bool_):
+        x = np.ascontiguousarray(x).view(np.int8)
     check_array("x", x, "int8")
     check_array("table", table, "int8", 1)
     if table.shape != (256,):

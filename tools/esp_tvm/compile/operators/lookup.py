@@ -15,7 +15,7 @@ from tvm import relay
 
 from ..layout import has_one_scale, is_call, rewrite_main
 from . import base
-from .base import Operator, Parsed, Refusal
+from .base import Operand, Operator, Parsed, Refusal
 
 # Relay operators on float64 arrays; `attrs` are the call's.
 ELEMENTWISE = {
@@ -76,9 +76,16 @@ ELEMENTWISE = {
 }
 
 
-def table_of(function, exponent: int, output_exponent: int) -> np.ndarray:
-    """int8[256], indexed by x + 128: sat8(floor(f(x * 2^e_x) / 2^e_y + 1/2)) in float64; NaN gives 0."""
+def table_of(function, exponent: int, output_exponent: int, dtype: str = "int8") -> np.ndarray:
+    """int8[256], indexed by x + 128: sat8(floor(f(x * 2^e_x) / 2^e_y + 1/2)) in float64; NaN gives 0.
+
+    dtype: of the bytes x; those of uint8 and bool are numbered as if they were int8
+    """
     x = np.arange(-128, 128, dtype=np.float64) * 2.0**exponent
+    if dtype == "uint8":
+        x = np.where(x < 0, x + 256, x)
+    elif dtype == "bool":
+        x = (x != 0).astype(np.float64)
     with np.errstate(all="ignore"):
         y = np.asarray(function(x), dtype=np.float64) * 2.0**-output_exponent
         y = np.floor(np.where(np.isnan(y), 0.0, np.clip(y, -1e6, 1e6)) + 0.5)
@@ -99,6 +106,8 @@ def evaluate(expr: relay.Expr, x: np.ndarray) -> np.ndarray:
         if e not in known:
             if isinstance(e, relay.Constant):
                 known[e] = _one_value(e).astype(np.float64)
+            elif _is_byte(e):
+                known[e] = x
             elif is_call(e, "qnn.dequantize"):
                 constant = e.args[0]
                 if isinstance(constant, relay.Constant):
@@ -112,8 +121,21 @@ def evaluate(expr: relay.Expr, x: np.ndarray) -> np.ndarray:
     return value(expr)
 
 
+def _is_byte(expr: relay.Expr, whatever: bool = False) -> bool:
+    """A cast to float32 of bytes that come from elsewhere, as a model's input; whatever: of any bytes."""
+    if not is_call(expr, "cast") or str(expr.attrs.dtype) != "float32" or isinstance(expr.args[0], relay.Constant):
+        return False
+    inner = expr.args[0]
+    return inner.checked_type.dtype in ("uint8", "int8", "bool") and (whatever or not is_call(inner, *ELEMENTWISE))
+
+
 def _source(root: relay.Expr) -> Optional[relay.Expr]:
-    """The one dequantize that the elementwise expression `root` depends on; None when there is no such one."""
+    """The one dequantize, or cast of bytes, that `root`, an elementwise expression, depends on; None: no such one."""
+    # What compares two tensors is no function of one; the cast of its result is.
+    return _source_within(root, False) or _source_within(root, True)
+
+
+def _source_within(root: relay.Expr, whatever: bool) -> Optional[relay.Expr]:
     sources: List[relay.Call] = []
     stack, seen = [root], set()
     while stack:
@@ -124,6 +146,8 @@ def _source(root: relay.Expr) -> Optional[relay.Expr]:
         if isinstance(e, relay.Constant):
             if _one_value(e) is None:
                 return None
+        elif _is_byte(e, whatever):
+            sources.append(e)
         elif is_call(e, "qnn.dequantize"):
             if isinstance(e.args[0], relay.Constant):
                 if _one_value(e.args[0]) is None or not has_one_scale(e):
@@ -135,6 +159,8 @@ def _source(root: relay.Expr) -> Optional[relay.Expr]:
         else:
             return None
     first = sources[0] if sources else None
+    if any(is_call(source, "cast") for source in sources):
+        return first if all(is_call(s, "cast") and s.args[0].same_as(first.args[0]) for s in sources) else None
     for other in sources:
         same = other.args[0].same_as(first.args[0]) and np.array_equal(
             other.args[1].data.numpy(), first.args[1].data.numpy()
@@ -142,6 +168,12 @@ def _source(root: relay.Expr) -> Optional[relay.Expr]:
         if not same or not has_one_scale(other):
             return None
     return first
+
+
+def _read_source(source: relay.Call) -> Operand:
+    if is_call(source, "cast"):
+        return Operand(source.args[0], source.args[0].checked_type.dtype)
+    return base.read_dequantize(source)
 
 
 # These alone need no table: a shift and a clamp do.
@@ -171,7 +203,7 @@ class _Collapse(relay.ExprMutator):
             return False
         try:
             base.read_quantize(call)
-            base.read_dequantize(source)
+            _read_source(source)
         except Refusal:
             return False
         return True
@@ -182,7 +214,7 @@ class _Collapse(relay.ExprMutator):
 
         class Bind(relay.ExprMutator):
             def visit_call(self, inner):
-                if is_call(inner, "qnn.dequantize") and inner.args[0].same_as(x):
+                if is_call(inner, "qnn.dequantize", "cast") and inner.args[0].same_as(x):
                     return relay.Call(inner.op, [parameter, *inner.args[1:]], inner.attrs, None, inner.span)
                 return super().visit_call(inner)
 
@@ -193,7 +225,7 @@ class _Collapse(relay.ExprMutator):
 
 
 class Lookup(Operator):
-    """q(f(dq(x))) for any elementwise f of one tensor; matched by `collapse_unary`, not by a pattern."""
+    """q(f(dq(x))), or q(f(cast(x))) of bytes, for any elementwise f of one tensor; matched by `collapse_unary`."""
 
     name = "lookup"
     in_place = True
@@ -204,17 +236,20 @@ class Lookup(Operator):
     def parse(self, root):
         output = base.read_quantize(root)
         source = _source(root.args[0])
-        x = base.read_dequantize(source)
-        table = table_of(lambda v: evaluate(root.args[0], v), x.exponent, output.exponent)
+        x = _read_source(source)
+        table = table_of(lambda v: evaluate(root.args[0], v), x.exponent or 0, output.exponent, x.dtype)
         return Parsed([x], output, {"table": table})
 
     def reference(self, call, x):
-        index = relay.add(base.widen(x), relay.const(128))
+        # Of the byte, whatever its type: x + 128 of int8 is its bits with the first one turned over.
+        byte = relay.bitwise_and(base.widen(x), relay.const(255))
+        index = relay.bitwise_xor(byte, relay.const(128))
         return relay.take(relay.const(call.attributes["table"]), index)
 
     def emit(self, call, c, inputs, output):
         table = c.constant("table", call.attributes["table"], "f(x), indexed by x + 128")
-        c.line(f"esp_dl_lookup_s8({inputs[0]}, {call.output.elements}, {table}, {output});")
+        x = inputs[0] if call.inputs[0].dtype == "int8" else f"(const int8_t *){inputs[0]}"
+        c.line(f"esp_dl_lookup_s8({x}, {call.output.elements}, {table}, {output});")
 
 
 def collapse_unary(mod: tvm.IRModule) -> tvm.IRModule:
