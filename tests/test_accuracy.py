@@ -123,6 +123,49 @@ def test_tied_and_pinned_channels(network):
     assert len(scalable_groups(channels, network)) == 3
 
 
+def bounded_model():
+    """A convolution, relu6 and a depthwise convolution, with channels of very different size."""
+    spread = np.exp2(np.arange(8) - 4).astype(np.float32)
+    constants = {
+        "w": random(8, 3, 1, 1, scale=4.0) * spread[:, None, None, None],
+        "v": random(8, 1, 3, 3, scale=0.5),
+        "u": random(4, 8, 1, 1) / spread[None, :, None, None],
+        "low": np.float32(0),
+        "high": np.float32(6),
+    }
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Clip", ["c", "low", "high"], ["m"]),
+        node("Conv", ["m", "v"], ["d"], group=8, pads=[1, 1, 1, 1]),
+        node("Relu", ["d"], ["r"]),
+        node("Conv", ["r", "u"], ["y"]),
+    ]
+    return model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 8, 8]}, constants)
+
+
+def test_relu6_lets_factors_pass():
+    network = read_network(bounded_model())
+    simulator, channels = Simulator(network, SAMPLES), Channels(network)
+    assert len(scalable_groups(channels, network)) == 2
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 1.0), 1.0)
+    scaled = scale_network(network, channels, factors)
+    assert scaled.layers[0].high != 6.0
+    same_function(scaled.model, network.model)
+    with_it, without = (quantize_model(network.model, SAMPLES, Passes(equalize=on)) for on in (True, False))
+    ours, theirs = (judge(network.model, one.model, NEW).decibels for one in (with_it, without))
+    assert ours > theirs + 3.0
+
+
+def test_ranges_of_least_error_clip_what_is_rare(network):
+    values = random(512, 1, 8, 8, 8, seed=7)
+    values[:, :, 0] = np.sign(values[:, :, 0])
+    values[:, :, 1] = values[:, :, 1] ** 3
+    channels = Channels(network)
+    plain, clipping = (channel_ranges(channels, {"r1": values}, 1.0, one)["r1"] for one in (False, True))
+    even, rare = channels.find(channels.ids["r1"])[0, :2, 0, 0]
+    assert clipping[even] == plain[even] and clipping[rare] < 0.8 * plain[rare]
+
+
 @pytest.mark.parametrize(
     "middle",
     [
@@ -138,7 +181,7 @@ def test_tied_and_pinned_channels(network):
 def test_what_no_factor_passes(middle):
     constants = {"w": random(4, 3, 1, 1), "v": random(5, 4, 1, 1)}
     if middle[0].op_type == "Clip":
-        constants.update(low=np.float32(0), high=np.float32(6))
+        constants.update(low=np.float32(-1), high=np.float32(6))
     nodes = [node("Conv", ["x", "w"], ["c"]), *middle, node("Conv", ["m", "v"], ["y"])]
     network = read_network(model_of(nodes, {"x": [1, 3, 4, 4]}, {"y": [1, 5, 4, 4]}, constants))
     assert scalable_groups(Channels(network), network) == []

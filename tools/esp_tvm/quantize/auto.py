@@ -29,7 +29,7 @@ CLIP = 0.85
 STRENGTHS = (0.5, 0.75, 1.0)
 STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
 # A change must lower the noise by this share: less is chance, and would only fit the samples at hand.
-WORTH = 0.998
+WORTH, CLEARLY_WORTH = 0.998, 0.93
 RIDGE = 10.0
 # Things are tried on as many samples as make this many activations, within bounds; weights are fitted to all.
 SEARCH_ACTIVATIONS, SEARCH_SAMPLES = 5_000_000, (32, 256)
@@ -192,21 +192,26 @@ def _equalize(
 ) -> Tuple[State, Simulator]:
     """The strength of equalization that leaves least noise; none at all where that is best."""
     channels = Channels(state.network)
-    ranges = channel_ranges(channels, simulator.reference, CLIP)
+    # Ranges that clip more must be clearly better: what they clip is more in samples that are not at hand.
+    ranges = [(channel_ranges(channels, simulator.reference, CLIP), WORTH)]
+    ranges.append((channel_ranges(channels, simulator.reference, CLIP, least_error=True), CLEARLY_WORTH))
     best, chosen = state, None
     few = simulator.subset(_search_samples(state.network))
     least = few.noise_of(state)
-    with Progress("equalizing", len(STRENGTHS)) as progress:
-        for strength in STRENGTHS:
-            factors = choose_factors(channels, ranges, strength)
-            network = scale_network(state.network, channels, factors)
-            scaled = few.scaled(network, channels, factors)
-            exponents = _initial(network, _rescaled(network, histograms, channels, factors, scaled), scaled, passes)
-            candidate = State(network, exponents, rounded_weights(network, exponents, scaled, passes))
-            noise = scaled.noise_of(candidate)
-            if noise < least * WORTH:
-                best, chosen, least = candidate, factors, noise
-            progress.step()
+    with Progress("equalizing", len(STRENGTHS) * len(ranges)) as progress:
+        for found, worth in ranges:
+            limit = least * worth
+            for strength in STRENGTHS:
+                factors = choose_factors(channels, found, strength)
+                network = scale_network(state.network, channels, factors)
+                scaled = few.scaled(network, channels, factors)
+                exponents = _initial(network, _rescaled(network, histograms, channels, factors, scaled), scaled, passes)
+                candidate = State(network, exponents, rounded_weights(network, exponents, scaled, passes))
+                noise = scaled.noise_of(candidate)
+                if noise < limit:
+                    best, chosen, least = candidate, factors, noise
+                    limit = noise * WORTH
+                progress.step()
     if chosen is None:
         chosen = np.ones(channels.count)
     if passes.search:

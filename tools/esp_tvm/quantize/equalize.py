@@ -18,6 +18,9 @@ from .rules import attribute
 
 # Channels that hold next to nothing are not blown up beyond this.
 MAX_RATIO = 64.0
+# Of the largest |x| of a channel: ranges that are tried on its own values, of so many of them.
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+_VALUES = 8192
 PINNED = 0
 
 
@@ -54,13 +57,11 @@ class Channels:
 
     def channel_ids(self, layer: Layer) -> np.ndarray:
         """The ids of the channels that the weights of a Conv or Gemm read."""
-        ids = self.ids[layer.inputs[0]]
-        return ids[0, :, 0, 0] if layer.kind == "conv" else ids.reshape(-1, ids.shape[-1])[0]
+        return _channels_of(self.ids[layer.inputs[0]], layer.kind)
 
     def output_ids(self, layer: Layer) -> np.ndarray:
         """The ids of the channels that a Conv or Gemm makes."""
-        ids = self.ids[layer.output]
-        return ids[0, :, 0, 0] if layer.kind == "conv" else ids.reshape(-1, ids.shape[-1])[0]
+        return _channels_of(self.ids[layer.output], layer.kind)
 
     def _union(self, a: np.ndarray, b: np.ndarray) -> None:
         a, b = np.broadcast_arrays(self.find(a), self.find(b))
@@ -94,8 +95,8 @@ class Channels:
             return
         ids = [self.ids[name] for name in layer.inputs]
         if layer.kind == "conv":
-            self._union(ids[0], ids[0][:1, :, :1, :1])
-            made = self._fresh(shape[1]).reshape(1, -1, 1, 1)
+            self._union(ids[0], _first_places(ids[0][:1]))
+            made = self._fresh(shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
         elif layer.kind == "dense":
             self._union(ids[0], ids[0].reshape(-1, ids[0].shape[-1])[0])
             made = self._fresh(shape[-1])
@@ -103,8 +104,8 @@ class Channels:
             self._union(ids[0], ids[1])
             made = ids[0]
         elif layer.kind in ("max_pool", "average_pool"):
-            self._union(ids[0], ids[0][:, :, :1, :1])
-            made = ids[0][:, :, :1, :1]
+            made = _first_places(ids[0])
+            self._union(ids[0], made)
         elif layer.kind == "clamp":
             made = ids[0]
         elif layer.kind == "move":
@@ -114,8 +115,8 @@ class Channels:
                 self._pin(name)
             made = np.zeros((), np.int64)
         self.ids[layer.output] = np.broadcast_to(made, shape)
-        # Relu lets a factor pass, other bounds do not.
-        if layer.low not in (-np.inf, 0.0) or layer.high != np.inf:
+        # Relu lets a factor pass; so does an upper bound, see `scale_network`; other bounds do not.
+        if layer.low not in (-np.inf, 0.0) or layer.low == -np.inf and layer.high != np.inf:
             self._pin(layer.output)
 
     def _moved(self, layer: Layer, ids: np.ndarray, shape) -> np.ndarray:
@@ -125,9 +126,21 @@ class Channels:
         return ids.reshape(shape)
 
 
+def _channels_of(ids: np.ndarray, kind: str) -> np.ndarray:
+    """[C] of what a Conv (kind "conv") or Gemm reads or makes."""
+    return ids[0].reshape(ids.shape[1], -1)[:, 0] if kind == "conv" else ids.reshape(-1, ids.shape[-1])[0]
+
+
+def _first_places(ids: np.ndarray) -> np.ndarray:
+    """The first place of each channel of [N, C, ...]."""
+    return ids[(slice(None), slice(None), *[slice(1)] * (ids.ndim - 2))]
+
+
 def scale_network(network: Network, channels: Channels, factors: np.ndarray, model_too: bool = True) -> Network:
     """The same function with every channel multiplied by the factor of its group; factors: [channels.count].
 
+    The one upper bound of all channels (relu6) is then that of the channel with the smallest factor: channels that stay
+    far below it, and have a larger factor for that, meet it a little earlier than before.
     model_too: False leaves the ONNX model as it is, for a network that is only tried out.
     """
     model = network.model
@@ -139,6 +152,10 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
     for layer in network.layers:
         layer = Layer(**vars(layer))
         layers.append(layer)
+        if layer.rule is not None and layer.low == 0.0 and layer.high != np.inf:
+            _scale_bound(
+                layer, float(factors[channels.find(channels.ids[layer.output])].min()), model, constants, model_too
+            )
         if layer.rule is None or layer.weights is None:
             continue
         ours = factors[channels.find(channels.output_ids(layer))]
@@ -148,7 +165,8 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
             groups = len(theirs) // weights.shape[1]
             per_group = theirs.reshape(groups, 1, weights.shape[1])
             per_output = np.repeat(per_group, len(weights) // groups, axis=1).reshape(weights.shape[:2])
-            weights = weights * (ours[:, None] / per_output)[:, :, None, None]
+            ratio = ours[:, None] / per_output
+            weights = weights * ratio.reshape(*ratio.shape, *[1] * (weights.ndim - 2))
         else:
             weights = weights * (ours[:, None] / theirs[None, :])
         layer.weights = weights.astype(np.float32)
@@ -156,6 +174,20 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
         if model_too:
             own_constants(model.graph, layer, constants)
     return Network(**{**vars(network), "model": model, "constants": constants, "layers": layers})
+
+
+def _scale_bound(layer: Layer, factor: float, model: onnx.ModelProto, constants: Dict, model_too: bool) -> None:
+    """Multiply the upper bound of a fused Clip."""
+    if factor == 1.0:
+        return
+    layer.high *= factor
+    if model_too:
+        node = next(model.graph.node[i] for i in layer.nodes[::-1] if model.graph.node[i].op_type == "Clip")
+        taken = set(constants) | {o for n in model.graph.node for o in n.output} | {v.name for v in model.graph.input}
+        name = fresh_name(f"{node.output[0]}_high", taken)
+        constants[name] = np.array(layer.high, np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(constants[name], name))
+        node.input[2] = name
 
 
 def own_constants(graph: onnx.GraphProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
@@ -201,18 +233,40 @@ def scalable_groups(channels: Channels, network: Network) -> List[np.ndarray]:
 # --- which factors ----------------------------------------------------------------------------------------
 
 
-def channel_ranges(channels: Channels, reference: Dict[str, np.ndarray], clip: float) -> Dict[str, np.ndarray]:
-    """{tensor: range of each id, [channels.count], 0 where the tensor has none}: `clip` of the largest |x|."""
+def channel_ranges(
+    channels: Channels, reference: Dict[str, np.ndarray], clip: float, least_error: bool = False
+) -> Dict[str, np.ndarray]:
+    """{tensor: range of each id, [channels.count], 0 where it is always 0, -1 where the tensor has none}.
+
+    `clip` of the largest |x|, or (least_error) as much of it as makes the least error of clipping and rounding.
+    """
     ranges = {}
     for name, values in reference.items():
         if name not in channels.ids:
             continue
         ids = channels.find(channels.ids[name])
-        reach = np.maximum(values.max(axis=0) / 127.5, -values.min(axis=0) / 128.5)
-        found = np.zeros(channels.count)
+        share = _best_share(ids, values) if least_error else clip
+        reach = np.maximum(values.max(axis=0) / 127.5, -values.min(axis=0) / 128.5) * share
+        found = np.full(channels.count, -1.0)
         np.maximum.at(found, ids.reshape(-1), reach.reshape(-1))
-        ranges[name] = found * clip
+        ranges[name] = found
     return ranges
+
+
+def _best_share(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """For each channel of values [N, 1, C, ...] the share of its range that int8 should cover, shaped to multiply."""
+    rest = (1,) * max(ids.ndim - 2, 0)
+    if ids.ndim < 2 or not np.array_equal(ids, np.broadcast_to(_first_places(ids[:1]), ids.shape)):
+        return np.float64(SHARES[0])
+    rows = np.abs(np.moveaxis(values.reshape(-1, *ids.shape[1:]), 1, 0)).reshape(ids.shape[1], -1)
+    rows = rows[:, :: max(rows.shape[1] // _VALUES, 1)].astype(np.float32)
+    top = rows.max(axis=1, keepdims=True)
+    used = (rows > 0).mean(axis=1)
+    errors = []
+    for share in SHARES:
+        beyond = np.maximum(rows - share * top, 0.0)
+        errors.append(np.mean(beyond * beyond, axis=1) + used * (share * top[:, 0] / 127.5) ** 2 / 12.0)
+    return np.asarray(SHARES)[np.argmin(errors, axis=0)].reshape(1, -1, *rest)
 
 
 def choose_factors(channels: Channels, ranges: Dict[str, np.ndarray], strength: float) -> np.ndarray:
@@ -226,12 +280,12 @@ def choose_factors(channels: Channels, ranges: Dict[str, np.ndarray], strength: 
     worst = np.zeros(channels.count)
     largest = np.zeros(channels.count)
     for found in ranges.values():
-        here = found > 0
-        if not here.any():
-            continue
         top = found.max()
-        np.maximum.at(worst, np.nonzero(here)[0], (found / top)[here])
-        np.maximum.at(largest, np.nonzero(here)[0], np.full(here.sum(), top))
+        if top <= 0:
+            continue
+        worst = np.maximum(worst, found / top)
+        # Channels that are always 0 are scaled along.
+        largest = np.where(found >= 0, np.maximum(largest, top), largest)
     ratio = np.maximum(np.where(worst > 0, worst, 1.0), 1.0 / MAX_RATIO)
     factors = ratio**-strength
     # Then fill: the largest range of the tensor becomes a power of two.

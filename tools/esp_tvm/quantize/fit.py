@@ -107,41 +107,41 @@ def _linear_system(network: Network, layer: Layer, x: np.ndarray, target: np.nda
     y = target.reshape(-1, *target.shape[2:])
     view = windows(node, layer, x, y.shape[2:])
     width = int(np.prod(layer.weights.shape[1:]))
-    places = y.shape[2] * y.shape[3]
+    places = int(np.prod(y.shape[2:]))
     wanted = int(np.clip(ROWS_PER_COLUMN * width, 4096, MAX_ROWS // groups))
     keep = int(np.clip(-(-wanted // len(y)), 1, places))
     # The same places in every sample, evenly spread, not all in one column of the image.
     chosen = np.unique((np.arange(keep) * places // keep + np.arange(keep) % 2) % places)
-    down, across = np.unravel_index(chosen, y.shape[2:])
-    part = view[:, :, down, across].reshape(len(x), groups, -1, len(chosen), *layer.weights.shape[2:])
-    columns = part.transpose(1, 0, 3, 2, 4, 5).reshape(groups, -1, width)
-    values = y[:, :, down, across].reshape(len(y), groups, -1, len(chosen))
+    where = (slice(None), slice(None), *np.unravel_index(chosen, y.shape[2:]))
+    part = view[where].reshape(len(x), groups, -1, len(chosen), *layer.weights.shape[2:])
+    part = np.moveaxis(part, (1, 0, 3), (0, 1, 2))
+    columns = part.reshape(groups, -1, width)
+    values = y[where].reshape(len(y), groups, -1, len(chosen))
     return columns, values.transpose(1, 0, 3, 2).reshape(groups, len(columns[0]), -1)
 
 
-def windows(node, layer: Layer, x: np.ndarray, places: Tuple[int, int]) -> np.ndarray:
-    """A view [N, C, out_h, out_w, kernel_h, kernel_w] of the padded images x [N, C, h, w]."""
-    strides = attribute(node, "strides") or [1, 1]
-    dilations = attribute(node, "dilations") or [1, 1]
+def windows(node, layer: Layer, x: np.ndarray, places: Tuple[int, ...]) -> np.ndarray:
+    """A view [N, C, *out, *kernel] of the padded images [N, C, h, w] or series [N, C, l] in x."""
+    axes = range(x.ndim - 2)
+    strides = attribute(node, "strides") or [1] * len(axes)
+    dilations = attribute(node, "dilations") or [1] * len(axes)
     kernel = layer.weights.shape[2:]
     auto = attribute(node, "auto_pad", b"NOTSET").decode()
-    pads = list(attribute(node, "pads") or [0, 0, 0, 0])
-    before = pads[:2]
+    before = list(attribute(node, "pads") or [0] * 2 * len(axes))[: len(axes)]
     total = []
-    for axis in (0, 1):
+    for axis in axes:
         span = (kernel[axis] - 1) * dilations[axis] + 1
         needed = max((places[axis] - 1) * strides[axis] + span - x.shape[2 + axis], 0)
         if auto.startswith("SAME"):
             before[axis] = needed // 2 if auto == "SAME_UPPER" else needed - needed // 2
         total.append(max(needed, before[axis]))
-    padding = [(0, 0), (0, 0)] + [(before[axis], max(total[axis] - before[axis], 0)) for axis in (0, 1)]
+    padding = [(0, 0), (0, 0)] + [(before[axis], max(total[axis] - before[axis], 0)) for axis in axes]
     padded = np.pad(x, padding)
-    n, c, h, w = padded.strides
+    steps = padded.strides
+    moves = [step * stride for step, stride in zip(steps[2:], strides)]
+    taps = [step * dilation for step, dilation in zip(steps[2:], dilations)]
     return np.lib.stride_tricks.as_strided(
-        padded,
-        (*x.shape[:2], *places, *kernel),
-        (n, c, h * strides[0], w * strides[1], h * dilations[0], w * dilations[1]),
-        writeable=False,
+        padded, (*x.shape[:2], *places, *kernel), (*steps[:2], *moves, *taps), writeable=False
     )
 
 

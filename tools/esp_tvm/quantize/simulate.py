@@ -258,11 +258,12 @@ class Simulator:
             y = y if low is None else np.clip(np.floor(y), low, high)
             return y.reshape(*x.shape[:-1], -1).astype(np.float32)
         run = self._conv_session(layer, low is not None)
+        along = (1, -1) + (1,) * (weights.ndim - 2)
         feeds = {
             "x": x.reshape(-1, *x.shape[2:]),
             "w": weights,
-            "scale": scale.reshape(1, -1, 1, 1),
-            "offset": offset.reshape(1, -1, 1, 1),
+            "scale": scale.reshape(along),
+            "offset": offset.reshape(along),
         }
         if low is not None:
             feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
@@ -279,7 +280,7 @@ class Simulator:
             conv.output[:] = ["acc"]
             nodes = [conv, helper.make_node("Mul", ["acc", "scale"], ["scaled"])]
             nodes.append(helper.make_node("Add", ["scaled", "offset"], ["sum" if rounds else "y"]))
-            inputs = {"x": 4, "w": 4, "scale": 4, "offset": 4}
+            inputs = dict.fromkeys(("x", "w", "scale", "offset"), layer.weights.ndim)
             if rounds:
                 nodes.append(helper.make_node("Floor", ["sum"], ["floor"]))
                 nodes.append(helper.make_node("Clip", ["floor", "low", "high"], ["y"]))
@@ -306,7 +307,7 @@ class Simulator:
             node.CopyFrom(self.network.model.graph.node[layer.nodes[0]])
             node.input[:] = ["x"]
             node.output[:] = ["y"]
-            self._sessions[layer.output] = self._session([node], {"x": 4})
+            self._sessions[layer.output] = self._session([node], {"x": x.ndim - 1})
         y = run_session(self._sessions[layer.output], ["y"], {"x": x.reshape(-1, *x.shape[2:])})[0]
         return y.reshape(len(x), -1, *y.shape[1:])
 
