@@ -12,7 +12,9 @@ from kernel_harness import COMPONENT, listed_sources
 from variant_cases import CLAMPS, RANGES, random_call
 
 from esp_tvm.compile.emit_c import array_lines, chosen_function
-from esp_tvm.compile.esp32s3 import BROADCASTING, MOVES, VECTOR_VARIANTS, Esp32s3Variant
+from esp_tvm.compile.esp32s3 import VECTOR_VARIANTS
+from esp_tvm.compile.esp32s3_base import Esp32s3Variant
+from esp_tvm.compile.esp32s3_values import BROADCASTING, MOVES
 from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import OPERATORS, Emitter
 from esp_tvm.compile.variants import Choice

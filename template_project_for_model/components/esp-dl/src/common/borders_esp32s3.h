@@ -3,7 +3,7 @@
  *
  * Where a window reaches over the left or right border, the rows that it needs are copied into scratch memory, between
  * values that stand for what lies outside; above and below the image a row of such values stands in. Scratch memory: as
- * `border_bytes` of tools/esp_tvm/compile/esp32s3.py says.
+ * `border_bytes` of tools/esp_tvm/compile/esp32s3_base.py says.
  */
 #ifndef ESP_DL_COMMON_BORDERS_ESP32S3_H
 #define ESP_DL_COMMON_BORDERS_ESP32S3_H

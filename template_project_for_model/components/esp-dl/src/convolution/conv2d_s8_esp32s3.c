@@ -6,7 +6,7 @@
 #include "convolution/conv2d_row_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
-/* As RUN_BYTES of tools/esp_tvm/compile/esp32s3.py. */
+/* As RUN_BYTES of tools/esp_tvm/compile/esp32s3_base.py. */
 #define ESP_DL_RUN_BYTES 1536
 
 /* A row again, its pixels one by one: in C where a sum is too large for a lane. */

@@ -1,0 +1,226 @@
+"""What kernels for the ESP32-S3's vector unit have in common: proofs, layouts of weights, scratch memory for borders.
+
+Lanes of 20 bits saturate at every step, so a sum is exact only if no partial sum leaves them for any input. Weights,
+bias and range of the input are known here: it is proved channel by channel.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from .kernel_call import KernelCall
+from .operators.base import rounding_bias
+from .variants import Variant, lead_of, window_starts
+
+LANES = 16
+# Emulators hold -(2^19 - 1), the chip one more.
+LANE_MAX = 2**19 - 1
+# Where sums in the accumulator of 40 bits start: never negative (an emulator loads it without its sign), and the lower
+# 32 bits are the sum.
+SUM_START = 2**33
+_MAX_SHIFTS = 7
+# All shifts of 19 and more give the same of 20 bits.
+_MAX_SHIFT = 19
+# Of windows of 1x1 so many bytes are copied at once where the output overlaps the input.
+RUN_BYTES = 1536
+_VECTORS = (6, 4, 2)
+# Weights are loaded two vectors ahead: nothing may be read that lies behind all constants.
+_READ_AHEAD = np.zeros(2 * LANES, np.int8)
+
+
+def aligned(count: int) -> int:
+    """The next multiple of 16."""
+    return (count + 15) // 16 * 16
+
+
+def sums_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -> bool:
+    """Whether no partial sum of bias + x * weights, in any order, leaves 20 bits for any x in low..high or 0.
+
+    weights [O, K], bias [O] with the half that rounding adds
+    """
+    wide = weights.astype(np.int64)
+    low, high = min(low, 0), max(high, 0)
+    most = np.maximum(wide * low, wide * high).sum(axis=1) + np.maximum(bias, 0)
+    least = np.minimum(wide * low, wide * high).sum(axis=1) + np.minimum(bias, 0)
+    return bool(most.max() <= LANE_MAX and least.min() >= -LANE_MAX)
+
+
+def fits_within(weights: np.ndarray, low: int, high: int, limit: int) -> bool:
+    """Whether no partial sum of x * weights [O, K], in any order, leaves -limit..limit for any x in low..high or 0."""
+    wide = weights.astype(np.int64)
+    low, high = min(low, 0), max(high, 0)
+    most = np.maximum(wide * low, wide * high).sum(axis=1).max()
+    return bool(most <= limit and np.minimum(wide * low, wide * high).sum(axis=1).min() >= -limit)
+
+
+def pack_20_bits(values: np.ndarray) -> np.ndarray:
+    """Sixteen values as the lanes' registers are loaded: 40 bytes."""
+    halves = []
+    for half in (values[:8], values[8:]):
+        bits = sum((int(value) & 0xFFFFF) << (20 * lane) for lane, value in enumerate(half))
+        halves.append(np.frombuffer(bits.to_bytes(20, "little"), np.int8))
+    return np.concatenate([halves[0][:16], halves[1][:16], halves[0][16:], halves[1][16:]])
+
+
+def shift_steps(shift: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """(how much to shift right, each step further than the one before; per step the channels that stop there)."""
+    levels = np.unique(shift)
+    return np.diff(levels, prepend=0), [shift == level for level in levels]
+
+
+def most_shifts(shift: np.ndarray) -> int:
+    """The most different shifts in sixteen channels."""
+    return max(len(np.unique(shift[o : o + LANES])) for o in range(0, len(shift), LANES))
+
+
+def tail_order(length: int) -> np.ndarray:
+    """The order in which a segment's bytes meet their weights; `length` stands for the one that makes them even."""
+    full, even = length // LANES * LANES, (length + 1) // 2 * 2
+    return np.concatenate([np.arange(full), np.arange(even - 1, full - 1, -1)])
+
+
+def pack_lanes(
+    weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False, least: bool = False
+) -> np.ndarray:
+    """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits.
+
+    in_order: as they are, else in the order of `tail_order`; least: masks of this kind (esp_dl_esp32s3.h)
+    """
+    outputs, segments, length = weights.shape
+    rows = aligned(outputs)
+    shift = np.minimum(shift, _MAX_SHIFT)
+    padded = np.zeros((rows, segments, length + 1), np.int8)
+    padded[:outputs, :, :length] = weights
+    padded = padded[:, :, np.arange(length) if in_order else tail_order(length)]
+    # Channels that are not there are shifted like those beside them.
+    bias = np.concatenate([bias, np.zeros(rows - outputs, np.int64)])
+    shift = np.concatenate([shift, np.full(rows - outputs, shift[-1])])
+    parts = []
+    for o in range(0, rows, LANES):
+        steps, stops = shift_steps(shift[o : o + LANES])
+        steps = np.concatenate([steps, np.zeros(_MAX_SHIFTS - len(steps), steps.dtype), [len(steps)]])
+        parts += [pack_20_bits(bias[o : o + LANES]), steps.astype(np.int8)]
+        parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
+        if len(stops) > 1:
+            own, other = (0, 127) if least else (-1, 0)
+            parts += [np.where(stop, own, other).astype(np.int8) for stop in stops]
+    return np.concatenate([*parts, _READ_AHEAD])
+
+
+def vectors_of(length: int) -> int:
+    """How many vectors of a segment of `length` bytes are best held in registers: the fewest instructions."""
+    return min(_VECTORS, key=lambda held: -(-length // (LANES * held)) * (held + 2))
+
+
+def pack_wide(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for the accumulator of 40 bits."""
+    outputs, segments, length = weights.shape
+    chunk = vectors_of(length) * LANES
+    chunks = -(-length // chunk)
+    padded = np.zeros((outputs, segments, chunks * chunk), np.int8)
+    padded[:, :, :length] = weights
+    stream = padded.reshape(outputs, segments * chunks, chunk).transpose(1, 0, 2)
+    start = np.asarray(bias, np.int64) + SUM_START
+    # The weights start at a multiple of 16.
+    start = np.concatenate([start, np.zeros(outputs % 2, np.int64)])
+    return np.concatenate([start.view(np.int8), stream.reshape(-1), shift.astype(np.int8), _READ_AHEAD])
+
+
+# --- borders: scratch memory as in src/common/borders_esp32s3.h --------------------------------------------------
+
+
+def _spans(call: KernelCall, kernel: Sequence[int]) -> List[int]:
+    """Rows and columns that all windows together reach over, borders included."""
+    a, shape = call.attributes, call.output.shape
+    return [(shape[1 + i] - 1) * a["strides"][i] + (kernel[i] - 1) * a["dilation"][i] + 1 for i in (0, 1)]
+
+
+def copies_rows(call: KernelCall, kernel: Sequence[int]) -> bool:
+    """Whether windows reach over the left or right border."""
+    before = call.attributes["padding"][1]
+    return before > 0 or _spans(call, kernel)[1] - before > call.inputs[0].shape[2]
+
+
+def border_bytes(call: KernelCall, kernel: Sequence[int]) -> int:
+    """Bytes of the row of zeros and of the copied rows, where they are needed."""
+    a, shape = call.attributes, call.inputs[0].shape
+    spans = _spans(call, kernel)
+    left = a["padding"][1] * shape[3]
+    row, size = aligned(aligned(left) - left + spans[1] * shape[3]), 0
+    if a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]:
+        size += row
+    if copies_rows(call, kernel):
+        size += row * ((kernel[0] - 1) * a["dilation"][0] + 1)
+    return size
+
+
+def lead_of_copies(call: KernelCall, kernel: Sequence[int]) -> int:
+    """`Variant.lead` of a kernel that copies the rows of the image that a row of pixels needs before it computes it."""
+    a, (images, height, width, channels) = call.attributes, call.inputs[0].shape
+    _, rows, columns, outputs = call.output.shape
+    first = np.arange(rows) * a["strides"][0] - a["padding"][0]
+    ends = np.clip(first + (kernel[0] - 1) * a["dilation"][0] + 1, 0, height)
+    copied = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
+    starts = np.maximum(copied, np.clip(first, 0, height)) * width * channels
+    starts = (np.arange(images)[:, None] * height * width * channels + starts[None, :]).reshape(-1)
+    return lead_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
+
+
+def lead_of_rows(call: KernelCall, kernel: Sequence[int]) -> int:
+    """`Variant.lead` of a kernel that may read all that a row of pixels needs until the row is done."""
+    width = call.output.shape[2]
+    starts = window_starts(call, kernel).reshape(-1, width).min(axis=1)
+    return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
+
+
+def run_of(call: KernelCall) -> int:
+    """Pixels of a window of 1x1 that are copied before sixteen channels after the other are computed."""
+    return min(max(RUN_BYTES // call.inputs[0].shape[3], 1), int(np.prod(call.output.shape[:3])))
+
+
+def lead_of_runs(call: KernelCall, starts: np.ndarray) -> int:
+    """`Variant.lead` of a kernel that copies runs of pixels before it computes them."""
+    # Runs go through all rows where pixels lie as in the input, else they begin anew with every row.
+    same = call.inputs[0].shape[:3] == call.output.shape[:3] and tuple(call.attributes["strides"]) == (1, 1)
+    width = len(starts) if same else call.output.shape[2]
+    firsts = [row + column for row in range(0, len(starts), width) for column in range(0, width, run_of(call))]
+    ends = np.array([*firsts[1:], len(starts)])
+    first = np.array([starts[start:end].min() for start, end in zip(firsts, ends)])
+    return lead_of(first, ends * call.output.shape[3], reads_own=False)
+
+
+def start_of(call: KernelCall) -> np.ndarray:
+    """What sums start with: the bias with what rounding adds."""
+    return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
+
+
+def lanes_can_shift(shift: np.ndarray) -> bool:
+    """Whether all shifts are to the right and few enough."""
+    return bool(np.all(np.asarray(shift) >= 0)) and most_shifts(np.minimum(shift, _MAX_SHIFT)) <= _MAX_SHIFTS
+
+
+def is_relu(call: KernelCall) -> bool:
+    """Whether negative results become 0 and nothing else is cut off."""
+    return tuple(call.attributes["clamp"]) == (0, 127)
+
+
+class Esp32s3Variant(Variant):
+    """A kernel for the vector unit. `fits` says whether it can compute the call for any input in low..high."""
+
+    def fits_range(self, call: KernelCall, low: int, high: int) -> bool:
+        """Whether it gives the plain kernel's bytes for inputs in low..high."""
+        raise NotImplementedError
+
+    def fits(self, call):
+        return self.fits_range(call, -128, 127)
+
+    def body(self, call: KernelCall, c) -> Dict:
+        """The fields of the kernel's parameters; the weights are declared."""
+        raise NotImplementedError
+
+    def emit(self, call, choice, c, inputs, output):
+        parameters = c.struct(f"{self.kernel.replace('_s8_', '_')}_t", **self.body(call, c))
+        scratch = "scratch, " if self.scratch(call) else ""
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {scratch}{output});")

@@ -1,0 +1,156 @@
+"""Kernels for the ESP32-S3's vector unit that compute values one by one, pool them or move them."""
+
+from __future__ import annotations
+
+from typing import List
+
+import numpy as np
+
+from .esp32s3_base import (
+    LANE_MAX,
+    LANES,
+    Esp32s3Variant,
+    aligned,
+    border_bytes,
+    copies_rows,
+    lead_of_copies,
+    lead_of_rows,
+)
+from .kernel_call import KernelCall
+from .operators import OPERATORS
+from .operators.base import Operator
+from .operators.broadcasting import broadcast_steps, operand_shapes
+from .operators.moves import copy_fields, steps_of
+
+MOVES = ("strided_slice", "tile", "broadcast", "depth_to_space", "space_to_depth", "concat", "pad")
+BROADCASTING = ("add_broadcast", "sub_broadcast", "mul_broadcast", "maximum", "minimum")
+
+
+class Pool(Esp32s3Variant):
+    """Sixteen channels at a time."""
+
+    # Bytes for sums.
+    sums = 0
+
+    def __init__(self, operator: Operator):
+        self.plain = operator
+        self.operator, self.kernel = operator.name, f"esp_dl_{operator.name}_s8_esp32s3"
+
+    def fits_range(self, call, low, high):
+        return True
+
+    def scratch(self, call):
+        kernel = call.attributes["kernel"]
+        return aligned(kernel[0] * 8) + self.sums + border_bytes(call, kernel)
+
+    def lead(self, call):
+        kernel = call.attributes["kernel"]
+        return lead_of_copies(call, kernel) if copies_rows(call, kernel) else lead_of_rows(call, kernel)
+
+    def emit(self, call, choice, c, inputs, output):
+        parameters = c.struct("esp_dl_pool2d_t", **self.plain.fields(call))
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, scratch, {output});")
+
+
+class Average(Pool):
+    """Sums of whole windows in lanes of 20 bits, divided by a shift or by a product with the reciprocal."""
+
+    sums = 64
+
+    def fits_range(self, call, low, high):
+        taps, shift = int(np.prod(call.attributes["kernel"])), call.attributes["shift"]
+        factor, divisor = 2 ** max(-shift, 0), taps * 2 ** max(shift, 0)
+        # Where sums are divided by a product they start so high that they are never negative.
+        most = factor * taps * (128 + max(high, 0)) + 2 * divisor
+        return factor <= 64 and divisor < 2**12 and most <= LANE_MAX
+
+
+class Elementwise(Esp32s3Variant):
+    """Sixteen values at a time, in lanes that always hold the sums."""
+
+    plain_parameters = True
+
+    def __init__(self, operator: str):
+        self.operator, self.kernel = operator, f"esp_dl_{operator}_s8_esp32s3"
+
+    def fits_range(self, call, low, high):
+        a = call.attributes
+        return max(a.get("shift_a", 0), a.get("shift_b", 0)) <= 6 and 0 <= a["shift"] <= 13
+
+
+class Broadcasting(Elementwise):
+    """The same where one operand is a single value, or a row of channels for all pixels."""
+
+    def fits_range(self, call, low, high):
+        a = call.attributes
+        if self.operator in ("maximum", "minimum"):
+            if (a["shift_a"], a["shift_b"], a["shift"]) != (0, 0, 0):
+                return False
+        elif not super().fits_range(call, low, high):
+            return False
+        shapes = operand_shapes(call)
+        shape, steps = broadcast_steps(call.output.shape, shapes)
+        if call.output.elements < LANES:
+            return False
+        if len(shape) == 1:
+            return steps != [[0], [0]]
+        return len(shape) == 2 and shape[1] % LANES == 0 and sorted(steps) == [[0, 1], [shape[1], 1]]
+
+
+class LookupTable(Esp32s3Variant):
+    """Sixteen values at a time by indexed loads, from a table of words."""
+
+    operator = "lookup"
+    kernel = "esp_dl_lookup_s8_esp32s3"
+
+    def fits_range(self, call, low, high):
+        return call.output.elements >= 4 * LANES
+
+    def emit(self, call, choice, c, inputs, output):
+        table = np.asarray(call.attributes["table"], np.int8)
+        unsigned = np.concatenate([table[128:], table[:128]]).view(np.uint8)
+        words = np.concatenate([[4, 0], unsigned]).astype(np.int32)
+        name = c.constant("table", words, "4, 0, and f(x), indexed by x as an unsigned byte")
+        c.line(f"{self.kernel}({inputs[0]}, {call.output.elements}, {name}, {output});")
+
+
+class Move(Esp32s3Variant):
+    """Copies of blocks of sixteens of bytes to multiples of 16."""
+
+    plain_parameters = True
+    replaces = "esp_dl_copy"
+    kernel = "esp_dl_copy_esp32s3"
+
+    def __init__(self, operator: str):
+        self.operator = operator
+
+    def copies(self, call: KernelCall) -> List[dict]:
+        """The parameters of the copies that the call consists of; none where it is more than that."""
+        plain = OPERATORS[self.operator]
+        if self.operator == "pad" and not plain.is_one_copy(call):
+            return []
+        return plain.copies(call)
+
+    def fits_range(self, call, low, high):
+        return any(
+            not any(v % LANES for v in (copy["block"], copy["to_offset"], *copy["to"])) for copy in self.copies(call)
+        )
+
+
+class TransposeRows(Move):
+    """The last axis stays: its values are copied together."""
+
+    plain_parameters = False
+    replaces = ""
+
+    def copies(self, call):
+        shape, axes = call.inputs[0].shape, call.attributes["axes"]
+        if axes[-1] != len(shape) - 1:
+            return []
+        steps = steps_of(shape)
+        shape = [shape[axis] for axis in axes]
+        return [copy_fields(shape, [steps[axis] for axis in axes], steps_of(shape))]
+
+    def emit(self, call, choice, c, inputs, output):
+        parameters = c.struct("esp_dl_copy_t", **self.copies(call)[0])
+        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
