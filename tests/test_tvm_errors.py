@@ -42,9 +42,7 @@ def test_reason(text, wanted):
 
 def test_what_the_library_logs_stays_away(capfd):
     with without_tvm_log():
-        os.write(
-            2, b"[03:55:47] /home/x/tvm/src/te/schedule/bound.cc:119: not in the graph\nlast words\n"
-        )
+        os.write(2, b"[03:55:47] /home/x/tvm/src/te/schedule/bound.cc:119: not in the graph\nlast words\n")
     assert capfd.readouterr().err == "last words\n"
     with pytest.raises(ValueError), without_tvm_log():
         os.write(2, b"a picture of a program\n")
