@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,19 @@ def test_mistakes_of_our_own_keep_their_traceback(error):
 def test_interrupted(capsys):
     def main():
         raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        cli.run(main)
+    assert end.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_error_that_an_interrupt_became_is_an_interrupt(capsys):
+    def main():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:  # as TVM's callbacks do
+            raise UserError("TVM cannot compile this model: what a span has")
 
     with pytest.raises(SystemExit) as end:
         cli.run(main)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import shutil
+import signal
 import sys
-from typing import Callable
+import threading
+from typing import Callable, Iterator, List, Optional
 
 from .errors import UserError
 from .naming import one_line
 
 EXIT_USER_ERROR = 2
+_INTERRUPTED = 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -22,32 +26,64 @@ def run(main: Callable[[], int | None]) -> None:
     That is a `UserError`, a package that is not installed, and what the operating system refuses (a full disk).
     """
     try:
-        status = main()
-        sys.stdout.flush()
-    except UserError as error:
-        sys.stdout.flush()
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        status = EXIT_USER_ERROR
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == __package__:
+        with _noted_interrupts() as interrupted:
+            status = main()
+            sys.stdout.flush()
+    except Exception as error:
+        # Where Ctrl-C met a callback of TVM's or ONNX Runtime's library, an error of theirs came out of it.
+        status = _INTERRUPTED if interrupted else _told(error)
+        if status is None:
             raise
-        print(f"error: {_missing(package)}", file=sys.stderr)
-        status = EXIT_USER_ERROR
     except KeyboardInterrupt:
+        status = _INTERRUPTED
+    if status == _INTERRUPTED:
         print("interrupted", file=sys.stderr)
-        status = 130
-    except BrokenPipeError:
+    sys.exit(status or 0)
+
+
+@contextlib.contextmanager
+def _noted_interrupts() -> Iterator[List[int]]:
+    """A list that is not empty once Ctrl-C was pressed."""
+    seen: List[int] = []
+
+    def note(number: int, frame: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    # Left alone where whoever started us wants it ignored; other threads cannot set it.
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not ours or threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _told(error: Exception) -> Optional[int]:
+    """Tell the user in one line what went wrong; the exit code, or None for a mistake of ours."""
+    if isinstance(error, BrokenPipeError):
         # The reader (head, less) went away; without this Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    except MemoryError:
-        print("error: this computer has not enough memory for it", file=sys.stderr)
-        status = EXIT_USER_ERROR
-    except OSError as error:
-        print(f"error: {one_line(system_error(error))}", file=sys.stderr)
-        status = EXIT_USER_ERROR
-    sys.exit(status or 0)
+        return 1
+    if isinstance(error, UserError):
+        sys.stdout.flush()
+        text = str(error)
+    elif isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if package == __package__:
+            return None
+        text = _missing(package)
+    elif isinstance(error, MemoryError):
+        text = "this computer has not enough memory for it"
+    elif isinstance(error, OSError):
+        text = system_error(error)
+    else:
+        return None
+    print(f"error: {one_line(text)}", file=sys.stderr)
+    return EXIT_USER_ERROR
 
 
 def _missing(package: str) -> str:
