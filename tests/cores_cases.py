@@ -24,7 +24,7 @@ from variant_cases import (
 
 from esp_tvm.compile import cores
 from esp_tvm.compile.emit_c import kernel_function, split_functions
-from esp_tvm.compile.esp32s3 import Esp32s3Variant
+from esp_tvm.compile.esp32s3_base import Esp32s3Variant
 from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import Emitter
 from esp_tvm.compile.variants import Choice

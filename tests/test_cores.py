@@ -21,7 +21,7 @@ from test_memory_plan import residual_network, write_program
 from test_variants import INCLUDES
 
 from esp_tvm.compile import compile_model, cores
-from esp_tvm.compile.esp32s3 import Esp32s3Variant
+from esp_tvm.compile.esp32s3_base import Esp32s3Variant
 from esp_tvm.compile.metadata import describe
 from esp_tvm.compile.operators import OPERATORS
 from esp_tvm.errors import UserError

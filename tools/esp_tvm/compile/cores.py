@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Iterator, List, Optional, Tuple, Union
 
 from .aot import Lowered
-from .esp32s3 import LANES, Esp32s3Variant, aligned
+from .esp32s3_base import LANES, Esp32s3Variant, aligned
 from .kernel_call import KernelCall, Tensor
 from .memory_plan import plan_memory
 from .operators import OPERATORS
