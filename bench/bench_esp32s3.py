@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Multiply-accumulates an instruction of the ESP32-S3's vector kernels, counted in an emulator.
 
-bench_esp32s3.py [part of a shape's name ...]           the table of shapes
+bench_esp32s3.py [part of a row's name ...]             the tables of docs/esp32-s3.md
 bench_esp32s3.py model_quant.onnx sample.npy            the layers of a quantized model
 
 Weights are drawn from a bell curve with a spread of its own for every channel and quantized with one power of two per
@@ -64,6 +64,49 @@ ROWS = (
     Row("1x1, 64->64, 25x5", None, 1.39, 8, "conv2d", (25, 5), 64, 64, 1),
     Row("depthwise 3x3, 64 ch, 25x5", None, 0.22, 3, "depthwise_conv2d", (25, 5), 64, 64, 3),
     Row("1x1, 8->16, 48x48", None, 0.28, 3, "conv2d", (48, 48), 8, 16, 1),
+)
+
+
+@dataclass(frozen=True)
+class ValueRow:
+    """A layer without products to count: the shapes of its inputs and its output, channels last."""
+
+    name: str
+    operator: str
+    inputs: Tuple[Tuple[int, ...], ...]
+    output: Tuple[int, ...]
+    attributes: dict
+
+
+def _pool(name: str, operator: str, size, channels: int, kernel, stride: int = 1, before: int = 0) -> ValueRow:
+    shape = [(length + 2 * before - tap) // stride + 1 for length, tap in zip(size, kernel)]
+    attributes = {"kernel": kernel, "strides": (stride, stride), "padding": (before,) * 4, "dilation": (1, 1)}
+    attributes["clamp"] = (-128, 127)
+    if operator == "average_pool2d":
+        attributes.update(count_include_pad=False, shift=0)
+    return ValueRow(name, operator, ((1, *size, channels),), (1, *shape, channels), attributes)
+
+
+_IMAGE = (1, 16, 16, 32)
+_BOTH = {"shift_a": 0, "shift_b": 1, "shift": 2, "clamp": (-128, 127)}
+_WHOLE = {"shift_a": 0, "shift_b": 0, "shift": 0, "clamp": (-128, 127)}
+VALUE_ROWS = (
+    _pool("max 2x2 s2, 16 ch, 32x32", "max_pool2d", (32, 32), 16, (2, 2), 2),
+    _pool("max 3x3 s2, 64 ch, 24x24", "max_pool2d", (24, 24), 64, (3, 3), 2, 1),
+    _pool("max 2x2 s2, 20 ch, 16x16", "max_pool2d", (16, 16), 20, (2, 2), 2),
+    _pool("average 2x2 s2, 16 ch, 32x32", "average_pool2d", (32, 32), 16, (2, 2), 2),
+    _pool("average 3x3, 32 ch, 16x16", "average_pool2d", (16, 16), 32, (3, 3), 1, 1),
+    _pool("average of all, 64 ch, 25x5", "average_pool2d", (25, 5), 64, (25, 5)),
+    ValueRow("sum", "add", (_IMAGE, _IMAGE), _IMAGE, _BOTH),
+    ValueRow("product", "mul", (_IMAGE, _IMAGE), _IMAGE, {"shift": 7, "clamp": (-128, 127)}),
+    ValueRow(
+        "product with a row of channels", "mul_broadcast", (_IMAGE, (1, 1, 1, 32)), _IMAGE, {**_WHOLE, "shift": 7}
+    ),
+    ValueRow("larger value", "maximum", (_IMAGE, _IMAGE), _IMAGE, _WHOLE),
+    ValueRow("relu", "requantize", (_IMAGE,), _IMAGE, {"shift": 0, "clamp": (0, 127)}),
+    ValueRow("table", "lookup", (_IMAGE,), _IMAGE, {"table": (np.arange(256) * 7 % 256 - 128).astype(np.int8)}),
+    ValueRow("concatenation of 32 and 48 ch", "concat", (_IMAGE, (1, 16, 16, 48)), (1, 16, 16, 80), {"axis": 3}),
+    ValueRow("transposed rows and columns", "transpose", (_IMAGE,), _IMAGE, {"axes": [0, 2, 1, 3]}),
 )
 
 
@@ -153,6 +196,45 @@ def model_figures(
     }
 
 
+def measure_values(rows: List[ValueRow]) -> List[Tuple[ValueRow, int, float, float]]:
+    """(row, values of the output, instructions of the vector kernel, of the plain one in C) of all rows."""
+    pairs = []
+    for row in rows:
+        inputs = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(row.inputs)]
+        call = KernelCall("", row.operator, inputs, Tensor("y", row.output, "int8"), row.attributes)
+        pairs.append(Pair(call, choose_vector(call, -128, 127), -128, 127, np.random.RandomState(1)))
+    counted = []
+    for timed in ("fast", "plain"):
+        with tempfile.TemporaryDirectory() as folder:
+            counted.append(verdicts(run_in_emulator(pairs, Path(folder), 2, timed), pairs, 2))
+    for row, fast in zip(rows, counted[0]):
+        if fast.difference:
+            raise SystemExit(f"error: {row.name}: {fast.difference}")
+    values = [pair.call.output.elements for pair in pairs]
+    return [
+        (row, count, fast.instructions, plain.instructions) for row, count, fast, plain in zip(rows, values, *counted)
+    ]
+
+
+def print_shapes(rows: List[Row]) -> None:
+    """Multiply-accumulates an instruction, beside others'."""
+    print("| shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel |")
+    print("|---|---|---|---|---|---|---|")
+    for row, kernel, macs, instructions in measure(rows):
+        others = " | ".join("-" if value is None else f"{value:g}" for value in (row.esp_dl, row.esp_nn))
+        rate = f"{macs / instructions:.2f}"
+        print(f"| {row.name} | {others} | {row.aim:g} | {rate} | {instructions:.0f} | {kernel} |", flush=True)
+
+
+def print_values(rows: List[ValueRow]) -> None:
+    """Instructions for a value of the output."""
+    print("| layer | output | instructions | for a value | plain C, for a value |")
+    print("|---|---|---|---|---|")
+    for row, count, fast, plain in measure_values(rows):
+        shape = "x".join(map(str, row.output[1:]))
+        print(f"| {row.name} | {shape} | {fast:.0f} | {fast / count:.2f} | {plain / count:.1f} |")
+
+
 def print_model(model_path: str, sample_path: str) -> None:
     """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
     compiled = compile_model(load_model(model_path), chip=CHIP)
@@ -181,15 +263,16 @@ def main() -> None:
     if len(sys.argv) == 3 and sys.argv[1].endswith(".onnx"):
         print_model(sys.argv[1], sys.argv[2])
         return
-    rows = [row for row in ROWS if not sys.argv[1:] or any(word in row.name for word in sys.argv[1:])]
-    print("| shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel |")
-    print("|---|---|---|---|---|---|---|")
-    for row, kernel, macs, instructions in measure(rows):
-        others = " | ".join("-" if value is None else f"{value:g}" for value in (row.esp_dl, row.esp_nn))
-        print(
-            f"| {row.name} | {others} | {row.aim:g} | {macs / instructions:.2f} | {instructions:.0f} | {kernel} |",
-            flush=True,
-        )
+    rows, value_rows = (
+        [row for row in rows if not sys.argv[1:] or any(word in row.name for word in sys.argv[1:])]
+        for rows in (ROWS, VALUE_ROWS)
+    )
+    if rows:
+        print_shapes(rows)
+    if rows and value_rows:
+        print()
+    if value_rows:
+        print_values(value_rows)
 
 
 if __name__ == "__main__":

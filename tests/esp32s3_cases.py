@@ -104,8 +104,8 @@ class Pair:
         x[random.rand(count) < random.choice([0.0, 0.3, 1.0])] = random.choice([low, high])
         return x
 
-    def c_code(self, number: int) -> str:
-        """Data, the functions `plain_N` and `fast_N`, and `compare_N`."""
+    def c_code(self, number: int, timed: str = "fast") -> str:
+        """Data, the functions `plain_N` and `fast_N`, and `compare_N`, which counts instructions of `timed`."""
         call, parts, functions = self.call, [], []
         for name in ("plain", "fast"):
             emitter = Emitter(f"{name}_{number}")
@@ -145,7 +145,7 @@ static void compare_{number}(void)
     plain_{number}({arguments}, wanted);
     uint32_t start = emulator_cycles();
     for (int i = 0; i < REPEATS; i++) {{
-        fast_{number}({arguments}, y{tail});
+        {timed}_{number}({arguments}, y{tail if timed == "fast" else ""});
     }}
     report({out}, emulator_cycles() - start);
 {overlap}}}
@@ -172,8 +172,8 @@ def _array(c_type: str, name: str, array: np.ndarray) -> str:
     return f"static const {c_type} {name}[{array.size}] __attribute__((aligned(16))) = {{\n{lines}\n}};"
 
 
-def program(pairs: Sequence[Pair], emulator: bool, repeats: int = 1) -> str:
-    """A C program that reports on a loop of 100000 instructions and on all pairs."""
+def program(pairs: Sequence[Pair], emulator: bool, repeats: int = 1, timed: str = "fast") -> str:
+    """A C program that reports on a loop of 100000 instructions and on all pairs; timed: "fast" or "plain" kernels."""
     sizes = {
         "x": max(pair.call.inputs[0].elements for pair in pairs) + 64,
         "y": max(pair.reach() for pair in pairs) + 32,
@@ -186,7 +186,7 @@ def program(pairs: Sequence[Pair], emulator: bool, repeats: int = 1) -> str:
     )
     main = main.replace("    uint32_t start", "    memset(y, 0x55, 16);\n    uint32_t start", 1)
     head = f"#define REPEATS {repeats}\n" + (RUNTIME if emulator else _HOST) + _HEAD.format(**sizes)
-    return "\n".join([head, *(pair.c_code(number) for number, pair in enumerate(pairs)), main])
+    return "\n".join([head, *(pair.c_code(number, timed) for number, pair in enumerate(pairs)), main])
 
 
 @dataclass(frozen=True)
@@ -408,10 +408,10 @@ def assembly_sources() -> List[Path]:
     return sorted((COMPONENT / "src").rglob("*_esp32s3.S"))
 
 
-def run_in_emulator(pairs: Sequence[Pair], folder: Path, repeats: int = 1) -> bytes:
+def run_in_emulator(pairs: Sequence[Pair], folder: Path, repeats: int = 1, timed: str = "fast") -> bytes:
     """What the program of `pairs`, built for the ESP32-S3, reports."""
     source = folder / "program.c"
-    source.write_text(program(pairs, emulator=True, repeats=repeats), encoding="utf-8")
+    source.write_text(program(pairs, emulator=True, repeats=repeats, timed=timed), encoding="utf-8")
     sources = [source, *listed_sources(), *assembly_sources()]
     binary = esp32s3.build(sources, INCLUDES, folder, ["-Wl,--gc-sections"])
     done = esp32s3.run(binary)
