@@ -198,6 +198,7 @@ def _reductions() -> List[OnnxCase]:
             cases.append(OnnxCase(name, what, {0: shape}, constants, attributes, kernel=kernel))
     for name in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp"):
         cases.append(OnnxCase(name, "", {0: (2, 3, 4)}, {}, {"axes": [1], "keepdims": 0}, low=0.5, high=2))
+    cases.append(OnnxCase("Hardmax", "", {0: (3, 40)}, kernel=None))
     for name in ("ArgMax", "ArgMin"):
         cases += [
             OnnxCase(name, "last axis", {0: (3, 40)}, {}, {"axis": -1, "keepdims": 0}, kernel="argmax"),

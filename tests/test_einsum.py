@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from small_models import model_of as model_of_nodes
 from small_models import random
 
-from esp_tvm.convert.einsum import spell_out_einsum
+from esp_tvm.convert.einsum import spell_out_products
 from esp_tvm.model import load_model, session
 from esp_tvm.preprocess import preprocess_model
 
@@ -46,7 +47,7 @@ def model_of(equation, shapes, tmp_path):
 )
 def test_spelled_out(tmp_path, equation, shapes):
     model = model_of(equation, shapes, tmp_path)
-    spelled = spell_out_einsum(model)
+    spelled = spell_out_products(model)
     assert "Einsum" not in [node.op_type for node in spelled.graph.node]
     feeds = {f"x{i}": random(*s, seed=i) for i, s in enumerate(shapes)}
     wanted = np.einsum(equation, *feeds.values())
@@ -55,7 +56,7 @@ def test_spelled_out(tmp_path, equation, shapes):
 
 def test_a_diagonal_stays(tmp_path):
     model = model_of("ii->i", [(3, 3)], tmp_path)
-    assert [node.op_type for node in spell_out_einsum(model).graph.node] == ["Einsum"]
+    assert [node.op_type for node in spell_out_products(model).graph.node] == ["Einsum"]
 
 
 def test_preprocess_step_does_it(tmp_path):
@@ -64,3 +65,22 @@ def test_preprocess_step_does_it(tmp_path):
         sorted({node.op_type for node in result.model.graph.node}) == ["MatMul", "Transpose"]
     )
     assert not result.skipped
+
+
+@pytest.mark.parametrize("shapes", [((2, 5, 6), (6,)), ((6,), (2, 3, 6, 5))])
+def test_stacked_matrices_and_a_vector(tmp_path, shapes):
+    wanted = list(np.matmul(*map(np.zeros, shapes)).shape)
+    node = helper.make_node("MatMul", ["x", "v"], ["y"], "product")
+    model = model_of_nodes([node], dict(zip("xv", shapes)), {"y": wanted})
+    spelled = spell_out_products(model)
+    feeds = {name: random(*shape) for name, shape in zip("xv", shapes)}
+    np.testing.assert_allclose(session(spelled).run(None, feeds)[0], np.matmul(*feeds.values()), rtol=1e-4, atol=1e-5)
+    assert "Reshape" in [node.op_type for node in spelled.graph.node]
+
+
+def test_whole_exponent(tmp_path):
+    node = helper.make_node("Pow", ["x", "p"], ["y"], "square")
+    spelled = spell_out_products(model_of_nodes([node], {"x": [2, 3]}, {"y": [2, 3]}, {"p": np.int64(2)}))
+    x = random(2, 3)
+    np.testing.assert_allclose(session(spelled).run(None, {"x": x})[0], x**2, rtol=1e-6)
+    assert spelled.graph.node[0].input[1] != "p"

@@ -156,7 +156,7 @@ class NumpyEvaluator:
             function = relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
             try:
                 mod = _canonical(tvm.IRModule.from_expr(function))
-                with _pass_context(mod["main"].body):
+                with without_tvm_log(), _pass_context(mod["main"].body):
                     executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
                     self._fallbacks[call] = executor.evaluate()
             except Exception as error:  # TVM raises anything.

@@ -19,7 +19,7 @@ from typing import Dict, List
 import numpy as np
 import onnx
 
-from .convert.einsum import spell_out_einsum
+from .convert.einsum import spell_out_products
 from .model import (
     describe,
     fix_shapes,
@@ -91,7 +91,7 @@ def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model
     check = _Check(original, path)
     model, error, skipped = original, 0.0, []
     for name, step in (
-        ("spelling out Einsum", spell_out_einsum),
+        ("spelling out products", spell_out_products),
         ("ONNX Runtime", _onnxruntime),
         ("onnxsim", _onnxsim),
         ("onnxoptimizer", _onnxoptimizer),

@@ -210,6 +210,8 @@ def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:
             )
 
 
+# As many results as the values make, or in an order that only TVM's runtime library finds.
+_NOT_FOR_C = "NonMaxSuppression NonZero TopK Unique".split()
 _RANDOM = "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
 
 
@@ -223,6 +225,11 @@ def _refuse_what_changes(model: onnx.ModelProto) -> None:
             training = bool(np.any(constants.get(node.input[2], True)))
         if training:
             raise UserError(f"node '{shown(node.name)}' ({node.op_type}) is in training mode; export for inference")
+        if node.op_type in _NOT_FOR_C:
+            raise UserError(
+                f"node '{shown(node.name)}' ({node.op_type}): TVM has no C for it that runs on the chip; end the model "
+                "before it, and compute it in the program that uses the model"
+            )
         if node.op_type == "Size":  # TVM crashes on it
             raise UserError(f"node '{shown(node.name)}' (Size) is a constant; run the preprocess step first")
         if node.op_type in ("DFT", "STFT"):

@@ -68,7 +68,45 @@ class _LpNormalization(frontend.OnnxOpConverter):
         return relay.divide(x, norm)
 
 
+def _one_hot(indices: relay.Expr, depth: int, axis: int, on: relay.Expr, off: relay.Expr) -> relay.Expr:
+    """Comparisons with 0, 1, 2, ...: TVM's own one_hot fails where its indices are what a kernel computes."""
+    kind = frontend.infer_type(indices).checked_type
+    rank = len(kind.shape) + 1
+    axis %= rank
+    places = np.arange(depth, dtype=kind.dtype).reshape([-1 if i == axis else 1 for i in range(rank)])
+    hit = relay.equal(relay.expand_dims(indices, axis=axis), relay.const(places, kind.dtype))
+    return relay.where(hit, on, off)
+
+
+class _OneHot(frontend.OnnxOpConverter):
+    """OneHot of a constant depth; negative indices count from the end."""
+
+    @classmethod
+    def _impl_v11(cls, inputs, attr, params):
+        indices, depth, values = inputs
+        if not isinstance(depth, relay.Constant):
+            raise ValueError("its depth is not constant")
+        depth = int(depth.data.numpy().reshape(-1)[0])
+        zero, size = (relay.const(value, frontend.infer_type(indices).checked_type.dtype) for value in (0, depth))
+        indices = relay.where(relay.less(indices, zero), relay.add(indices, size), indices)
+        off, on = (relay.take(values, relay.const(place)) for place in (0, 1))
+        return _one_hot(indices, depth, int(attr.get("axis", -1)), on, off)
+
+
+class _Hardmax(frontend.OnnxOpConverter):
+    """1 for the first of the largest values along an axis, 0 for all others."""
+
+    @classmethod
+    def _impl_v13(cls, inputs, attr, params):
+        kind = frontend.infer_type(inputs[0]).checked_type
+        axis = int(attr.get("axis", -1)) % len(kind.shape)
+        largest = relay.argmax(inputs[0], axis=axis)
+        on, off = relay.const(1, kind.dtype), relay.const(0, kind.dtype)
+        return _one_hot(largest, int(kind.shape[axis]), axis, on, off)
+
+
 _ADDED = {"LpNormalization": _LpNormalization}
+_REPLACED = {"OneHot": _OneHot, "Hardmax": _Hardmax}
 
 
 @functools.lru_cache(maxsize=None)
@@ -80,6 +118,7 @@ def fix_importer() -> None:
 
     def convert_map(opset):
         added = {name: c.get_converter(opset) for name, c in _ADDED.items()}
-        return {**added, **original(opset)}
+        replaced = {name: c.get_converter(opset) for name, c in _REPLACED.items()}
+        return {**added, **original(opset), **replaced}
 
     frontend._get_convert_map = convert_map

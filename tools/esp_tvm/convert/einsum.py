@@ -1,4 +1,7 @@
-"""Einsum as what it is made of: Transpose, ReduceSum, Reshape, MatMul and Mul, which have kernels."""
+"""Einsum as what it is made of: Transpose, ReduceSum, Reshape, MatMul and Mul, which have kernels.
+
+And two more that only their form keeps from a kernel: MatMul with a vector, Pow with a whole exponent.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from onnx import helper, numpy_helper
 from ..naming import fresh_name
 
 
-def spell_out_einsum(model: onnx.ModelProto) -> onnx.ModelProto:
+def spell_out_products(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model` (fixed shapes) without the Einsums that can be written otherwise.
+
+    Products of stacked matrices and a vector are Einsums here, too; and whole exponents of Pow become float32.
 
     What stays: an operand with a letter twice (a diagonal), and shapes that cannot be inferred.
     """
@@ -25,16 +30,41 @@ def spell_out_einsum(model: onnx.ModelProto) -> onnx.ModelProto:
         if all(dim.dim_value > 0 for dim in dims):
             shapes[value.name] = tuple(dim.dim_value for dim in dims)
     nodes: List[onnx.NodeProto] = []
+    _whole_exponents(copy.graph)
     for node in copy.graph.node:
-        terms = _terms(node, shapes) if node.op_type == "Einsum" and node.domain in ("", "ai.onnx") else None
+        terms = _terms(_as_einsum(node, shapes), shapes) if node.domain in ("", "ai.onnx") else None
         nodes += [node] if terms is None else _Spelling(copy.graph, node, shapes, terms).nodes
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
     return copy
 
 
+def _as_einsum(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> onnx.NodeProto:
+    """A MatMul of stacked matrices and a vector as the Einsum that it is."""
+    ranks = [len(shapes.get(name, ())) for name in node.input]
+    if node.op_type != "MatMul" or 1 not in ranks or max(ranks) < 3:
+        return node
+    equation = "...ij,j->...i" if ranks[1] == 1 else "i,...ij->...j"
+    return helper.make_node("Einsum", list(node.input), list(node.output), node.name, equation=equation)
+
+
+def _whole_exponents(graph: onnx.GraphProto) -> None:
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    taken = {name for node in graph.node for name in [*node.input, *node.output]} | set(constants)
+    for node in graph.node:
+        tensor = constants.get(node.input[1]) if node.op_type == "Pow" else None
+        # Of float bases alone: the result has the type of the base.
+        if tensor is not None and tensor.data_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64):
+            node.input[1] = fresh_name(f"{tensor.name}_float", taken)
+            taken.add(node.input[1])
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            graph.initializer.append(numpy_helper.from_array(values, node.input[1]))
+
+
 def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional[List[str]]:
     """The letters of each operand and of the result; None where the node must stay."""
+    if node.op_type != "Einsum":
+        return None
     equation = next((a.s.decode("utf-8", "replace") for a in node.attribute if a.name == "equation"), "")
     left, arrow, result = equation.replace(" ", "").partition("->")
     terms = left.split(",")
