@@ -13,6 +13,7 @@ from bench_esp32s3 import ROWS, measure, model_figures
 
 from esp_tvm.compile import compile_model
 from esp_tvm.compile.esp32s3 import CHIP
+from esp_tvm.errors import UserError
 from esp_tvm.run import esp32s3
 
 # What Espressif publishes for ESP-DL v3, in microseconds at 240 MHz.
@@ -52,7 +53,10 @@ def _output(command, text: str = "") -> str:
 
 def measure_model(model: onnx.ModelProto, sample: Dict[str, np.ndarray], expected: Dict[str, np.ndarray]):
     """One inference of a quantized model: see `model_figures`."""
-    return model_figures(compile_model(model, chip=CHIP), sample, expected)
+    try:
+        return model_figures(compile_model(model, chip=CHIP), sample, expected)
+    except RuntimeError as error:
+        raise UserError(f"on the ESP32-S3: {error}")
 
 
 def measure_shapes() -> Dict[str, Dict[str, Any]]:
