@@ -167,3 +167,12 @@ def test_table_of_an_embedding_is_int8():
     compiled = compile_model(b.model())
     assert "quantize" not in operators(compiled)
     assert re.search(r"const int8_t \w+\[800\]", compiled.lib1)
+
+
+@pytest.mark.parametrize("kind, size", [("NonZero", [2, 0]), ("Unique", [0])])
+def test_results_of_any_size_are_refused_by_name(kind, size):
+    b = QdqBuilder()
+    b.node(kind, [b.input("x", [3, 4])], ["y"], "the_node")
+    b.output("y", size, TensorProto.INT64 if kind == "NonZero" else TensorProto.FLOAT)
+    with pytest.raises(UserError, match=f"'the_node' .{kind}.*end the model before it"):
+        compile_model(b.model())

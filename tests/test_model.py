@@ -365,3 +365,9 @@ def test_outputs_that_nothing_computes(tmp_path, source):
     model = model_of(nodes, {"x": [1, 4]}, {"y": [1, 4], "z": [1, 4]}, {"k": random(1, 4)})
     text = complaint(save(model, tmp_path / "m.onnx"))
     assert "output 'z'" in text and ("constant" if source == "k" else "copy of the input 'x'") in text
+
+
+def test_input_without_a_shape(tmp_path):
+    model = relu()
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    assert "input 'x' has no shape" in complaint(save(model, tmp_path / "m.onnx"))

@@ -275,6 +275,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check(model: onnx.ModelProto, path: Path) -> None:
+    for value in model.graph.input:
+        if not _has_shape(value):
+            raise UserError(f"{path}: input '{shown(value.name)}' has no shape; export the model with a fixed one")
     try:
         onnx.checker.check_model(model)
     except ValueError as error:

@@ -168,6 +168,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     Another tool's quantized model is brought into our form first, where its scales are powers of two.
     """
     model = collapse(as_it_is(model))
+    _refuse_what_changes(model)
     constants = {tensor.name for tensor in model.graph.initializer}
     taken: set = set()
     inputs = [_port(value, taken) for value in model.graph.input if value.name not in constants]
@@ -182,7 +183,6 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
         nodes.append(Node(index, node.name, node.op_type, list(node.input), list(node.output)))
     safe = _with_safe_names(model, {port.name: port.c_name for port in inputs + outputs})
     shapes = {port.c_name: port.shape for port in inputs}
-    _refuse_what_changes(model)
     _refuse_inexact_resize(model)
     fix_importer()
     try:
