@@ -35,13 +35,13 @@ mount_options() {
 pass() { # NAME: adds its value to `words`, and a mount where it names a file outside this folder
     local name=$1 value=${!1} folder mode=,readonly
     case $name in
-    MODEL | CALIB | INPUT | OUT | LOG | BASE | EVAL)
+    MODEL | CALIB | INPUT | OUT | LOG | BASE | EVAL | SPEC | SAMPLE | APP | DEST)
         case $value in
         "$PWD"/*) value=${value#"$PWD"/} ;;
         /* | ../*)
             value=$(readlink -m -- "$value")
             folder=$value
-            if [ "$name" = OUT ]; then
+            if [ "$name" = OUT ] || [ "$name" = DEST ]; then
                 mkdir -p -- "$folder"
                 mode=
             elif [ ! -d "$folder" ]; then

@@ -140,6 +140,13 @@ def test_make_passes_its_words_to_the_image(make_in_container, repo: Path, tmp_p
     ]
 
 
+def test_components_are_written_where_another_application_lies(make_in_container, tmp_path: Path):
+    words = make_in_container("component", "MODEL=examples/digits/model.onnx", f"DEST={tmp_path}/app/components")
+    components = f"{tmp_path}/app/components"
+    assert f"type=bind,source={components},target={components}" in words and Path(components).is_dir()
+    assert f"DEST={components}" in words
+
+
 def test_without_a_target_make_lists_them_in_the_image_too(make_in_container):
     assert make_in_container()[-2:] == ["esp-tvm", "help"]
 
