@@ -21,7 +21,6 @@ from .common import rshift, sat8
 from .convolution import conv2d, dense, depthwise_conv2d
 from .elementwise import add, lookup, mul, requantize, sub
 from .matrix import channelwise, conv_transpose2d, matmul
-from .movement import reshape, transpose
 from .moves import (
     argmax,
     broadcast,
@@ -31,12 +30,14 @@ from .moves import (
     gather,
     gather_rows,
     pad,
+    reshape,
     resize_linear,
     resize_nearest,
     scatter_rows,
     space_to_depth,
     strided_slice,
     tile,
+    transpose,
 )
 from .normalization import log_softmax, normalize
 from .pooling import average_pool2d, max_pool2d

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 import onnx
@@ -286,9 +286,3 @@ def node_indices(expr: relay.Expr) -> List[int]:
         if found:
             indices.append(int(found.group(1)))
     return indices
-
-
-def first_node(expr: relay.Expr) -> Optional[int]:
-    """Index of the ONNX node that `expr` comes from, or None when the compiler made it."""
-    indices = node_indices(expr)
-    return indices[0] if indices else None

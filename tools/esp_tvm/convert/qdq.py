@@ -23,7 +23,6 @@ OURS = "esp_quantize_onnx"
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 # Operators on constants that may be done at once; those that only move values also behind a DequantizeLinear.
 _MOVES_OF_CONSTANTS = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
-_INTEGERS = (np.int8, np.uint8, np.int32, np.int16)
 
 
 def is_qdq(model: onnx.ModelProto) -> bool:
