@@ -56,8 +56,10 @@ struct tvmgen_default_outputs outputs = {{{outputs}}};
 tvmgen_default_run(&inputs, &outputs);
 ```
 
-`main/app_main.c` is a complete example. For an application of your own copy `components/tvm_model` and
-`components/esp-dl` into its `components/`, and add `PRIV_REQUIRES tvm_model` to the component that calls the model.
+`main/app_main.c` is a complete example. What you change or add here is kept when the model is exported again, but for
+generated files. For an application of your own copy `components/tvm_model` and `components/esp-dl` into its
+`components/`, and add `PRIV_REQUIRES tvm_model` to the component that calls the model. For several models in one
+application the exporter's `tools/tvm/copy_model.py` copies each under names of its own.
 """
 
 
