@@ -13,6 +13,7 @@ import numpy as np
 
 from .aot import Lowered, Step, Value
 from .esp32s3_base import (
+    GATHER_BYTES,
     LANE_MAX,
     LANES,
     Esp32s3Variant,
@@ -50,6 +51,8 @@ from .partition import Partitioned
 from .variants import lead_of, window_starts
 
 CHIP = "esp32s3"
+# Bytes of a segment that the kernel copies.
+_MAX_GATHERED = 24
 
 
 class Conv2dLanes(Esp32s3Variant):
@@ -67,6 +70,27 @@ class Conv2dLanes(Esp32s3Variant):
         return call.attributes["dilation"][1] != 1
 
     def segmented(self, call: KernelCall) -> np.ndarray:
+        """Weights [O, segments, bytes] as the kernel multiplies them."""
+        segments = self._segments(call)
+        if not self.gathers(call):
+            return segments
+        segments = segments.reshape(len(segments), 1, -1)
+        length = segments.shape[2]
+        return np.pad(segments, ((0, 0), (0, 0), (0, aligned(length) - length)))
+
+    def gathers(self, call: KernelCall) -> bool:
+        """Whether the segments of a window are put together before, as it takes fewer instructions."""
+        outputs, segments, length = self._segments(call).shape
+        if self.sums or self.watched or outputs % LANES or segments == 1 or length > _MAX_GATHERED:
+            return False
+        if call.inputs[0].shape[3] % LANES == 0:
+            return False
+        # Estimates, counted in the assembly: of every segment, of sixteen channels, of the copy.
+        alone = outputs // LANES * (segments * (9 + (length + 1) // 2 * 2) + 45)
+        together = outputs // LANES * (aligned(segments * length) * 17 // 16 + 30)
+        return together + segments * (4 + (length + 3) // 4 * 2) + 8 < alone
+
+    def _segments(self, call: KernelCall) -> np.ndarray:
         """Weights [O, segments, bytes]: a segment is a row of the window, or a tap of a dilated one."""
         weights = call.attributes["weights"]
         outputs, height, width, channels = weights.shape
@@ -89,11 +113,15 @@ class Conv2dLanes(Esp32s3Variant):
         copied = 0
         if kernel == (1, 1) and self._holds_shifts(call):
             copied = aligned(run_of(call) * call.inputs[0].shape[3])
-        return aligned(self.segmented(call).shape[1] * 8) + sums + copied + border_bytes(call, kernel)
+        if self.gathers(call):
+            copied = max(GATHER_BYTES, self.segmented(call).shape[2]) + LANES
+        return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, kernel)
 
     def lead(self, call):
         kernel = call.attributes["weights"].shape[1:3]
         if not copies_rows(call, kernel):
+            if self.gathers(call):
+                return lead_of_rows(call, kernel)
             starts = window_starts(call, kernel)
             if kernel == (1, 1) and self._holds_shifts(call):
                 return lead_of_runs(call, starts)
@@ -111,6 +139,8 @@ class Conv2dLanes(Esp32s3Variant):
         _, height, width, channels = call.attributes["weights"].shape
         if self.sums or self.watched or call.output.shape[3] % LANES:
             return False
+        if self.gathers(call):
+            return True
         if (height, width) == (1, 1):
             return channels % LANES == 0 or channels == 8
         return channels % LANES == 0 and copies_rows(call, (height, width))
@@ -123,6 +153,7 @@ class Conv2dLanes(Esp32s3Variant):
         return {
             **window_fields(call, a["weights"].shape[1:3]),
             "by_taps": bool(self.by_taps(call)),
+            "gathered": self.gathers(call),
             "watched": self.watched,
             "least": bool(vectors == 0 and self._has_least_masks(call)),
             "vectors": vectors,

@@ -25,6 +25,8 @@ _MAX_SHIFTS = 7
 _MAX_SHIFT = 19
 # Of windows of 1x1 so many bytes are copied at once where the output overlaps the input.
 RUN_BYTES = 1536
+# Windows that are put together take so many bytes at once, or one of them takes more.
+GATHER_BYTES = 1024
 _VECTORS = (6, 4, 2)
 # Weights are loaded two vectors ahead: nothing may be read that lies behind all constants.
 _READ_AHEAD = np.zeros(2 * LANES, np.int8)

@@ -45,6 +45,9 @@ extern "C" {
  *   a mask for every shift (none if there is but one): 0xff for the channels that have this shift, else 0. Or, with
  *     `least`, 0 for the channels that have this shift, else 0x7f.
  *
+ * gathered (vectors = 0, not watched, output.c a multiple of 16, segments of at most 24 bytes): all segments, one
+ * behind the other and made a multiple of 16 bytes, are one.
+ *
  * vectors > 0: one channel at a time, in the accumulator of 40 bits. weights:
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
  *   for every segment, for every `vectors` * 16 bytes of it, for every output channel: the weights, zero behind the
@@ -55,6 +58,7 @@ typedef struct {
     esp_dl_shape_t output;
     esp_dl_window_t window;
     bool by_taps;
+    bool gathered;   /* see above */
     int8_t watched;  /* 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
     int32_t vectors; /* of input held in registers: 2, 4 or 6; 0: lanes of 20 bits */
     /* Only vectors = 0, not watched, output.c a multiple of 16, clamp 0..127; input.c a multiple of 16 and 1x1, or

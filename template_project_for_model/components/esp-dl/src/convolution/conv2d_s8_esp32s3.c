@@ -4,10 +4,13 @@
  */
 #include "common/borders_esp32s3.h"
 #include "convolution/conv2d_row_esp32s3.h"
+#include "convolution/gather_windows_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
 /* As RUN_BYTES of tools/esp_tvm/compile/esp32s3_base.py. */
 #define ESP_DL_RUN_BYTES 1536
+/* As GATHER_BYTES there: of windows that are put together. */
+#define ESP_DL_GATHER_BYTES 1024
 
 /* A row again, its pixels one by one: in C where a sum is too large for a lane. */
 static void pixel_by_pixel(esp_dl_conv2d_row_t row, const int8_t **segments)
@@ -59,6 +62,32 @@ static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int8_t *copy,
     }
 }
 
+/* A row of pixels whose windows are put together first, as many as memory at `to` holds. */
+static void gathered(esp_dl_conv2d_row_t row, int8_t *to)
+{
+    const int8_t *segment = to;
+    const int32_t bytes = esp_dl_aligned(row.segment_count * row.segment_bytes);
+    const int32_t run = bytes < ESP_DL_GATHER_BYTES ? ESP_DL_GATHER_BYTES / bytes : 1;
+    esp_dl_windows_t windows = {
+        .segments = row.segments,
+        .segment_count = row.segment_count,
+        .segment_bytes = row.segment_bytes,
+        .step = row.step,
+        .to = to,
+        .to_step = bytes,
+    };
+    row.segments = &segment;
+    row.segment_count = 1;
+    row.segment_bytes = row.step = bytes;
+    for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
+        windows.pixels = row.pixels = left < run ? left : run;
+        esp_dl_gather_windows_esp32s3(&windows);
+        esp_dl_conv2d_row_held_esp32s3(&row);
+        windows.offset += row.pixels * windows.step;
+        row.output += row.pixels * row.channels;
+    }
+}
+
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
@@ -72,7 +101,10 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
     const bool lanes = p->vectors == 0 && !p->watched && p->output.c % 16 == 0;
     const bool pixel = w->kernel_h * w->kernel_w == 1 && (p->input.c % 16 == 0 || p->input.c == 8);
     int8_t *pixels = free;
-    if (lanes && pixel) {
+    if (p->gathered) {
+        const int32_t bytes = esp_dl_aligned(w->kernel_h * w->kernel_w * p->input.c);
+        free += (bytes < ESP_DL_GATHER_BYTES ? ESP_DL_GATHER_BYTES : bytes) + 16;
+    } else if (lanes && pixel) {
         free += esp_dl_aligned(run_of(p->input.c, p->output.n * p->output.h * p->output.w) * p->input.c);
     }
     _Alignas(16) uint32_t clamp[8];
@@ -112,7 +144,9 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         esp_dl_next_image(&borders, w);
         for (int32_t y = 0; y < rows; y++) {
             esp_dl_window_rows(input, &p->input, w, &borders, per_row, segments);
-            if (held != NULL && pixel && borders.rows == NULL) {
+            if (p->gathered) {
+                gathered(row, pixels);
+            } else if (held != NULL && pixel && borders.rows == NULL) {
                 runs(row, segments, pixels, held);
             } else if (held != NULL) {
                 held(&row);

@@ -1,0 +1,63 @@
+/* The bytes of windows one behind the other; gather_windows_esp32s3.c is the same in C. */
+#include "common/esp32s3.inc"
+
+/* Fields of esp_dl_windows_t. */
+#define SEGMENTS 0
+#define SEGMENT_COUNT 4
+#define SEGMENT_BYTES 8
+#define OFFSET 12
+#define STEP 16
+#define TO 20
+#define TO_STEP 24
+#define PIXELS 28
+
+/*
+ * Segments of up to \words words, which may lie anywhere; what is too much is written over by the next.
+ *
+ * a3 offset of the window, a4 where it goes, a5 segments, a6 bytes of one, a7 where they are listed, a8 segment, a9 where
+ * it goes, a10 input, a11 word, a12 pixels left, a13 and a14 to the next pixel.
+ */
+    .macro gather words
+    bnei a15, \words, 3f
+1:  /* a pixel */
+    mov a8, a7
+    mov a9, a4
+    addi a12, a12, -1
+    loop a5, 2f
+    l32i a10, a8, 0
+    addi a8, a8, 4
+    add a10, a10, a3
+    .irp at, 0, 4, 8, 12, 16, 20
+    .if 4 * \words > \at
+    l32i a11, a10, \at
+    s32i a11, a9, \at
+    .endif
+    .endr
+    add a9, a9, a6
+2:
+    add a3, a3, a13
+    add a4, a4, a14
+    bnez a12, 1b
+    return
+3:
+    .endm
+
+    function esp_dl_gather_windows_esp32s3
+    l32i a6, a2, SEGMENT_BYTES
+    l32i a7, a2, SEGMENTS
+    l32i a5, a2, SEGMENT_COUNT
+    l32i a3, a2, OFFSET
+    l32i a4, a2, TO
+    l32i a12, a2, PIXELS
+    l32i a13, a2, STEP
+    l32i a14, a2, TO_STEP
+    addi a15, a6, 3
+    srli a15, a15, 2
+    gather 1
+    gather 2
+    gather 3
+    gather 4
+    gather 5
+    gather 6
+    return
+    .size esp_dl_gather_windows_esp32s3, . - esp_dl_gather_windows_esp32s3
