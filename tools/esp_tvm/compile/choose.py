@@ -70,12 +70,17 @@ def choose(
             if behind is not None and behind.operator == "transpose" and tuple(behind.attributes["axes"]) == _TO_NHWC:
                 choices.steps[index] = Choice(call, QuantizeNhwc())
                 choices.fused[index] = following
+    _take_faster(choices, lowered, partitioned, plan_memory(lowered, partitioned, choices).arena_bytes)
     if cores > 1:
+        # Speed is what two cores are for: splits, and scratch memory of faster kernels, may take what room there is.
+        least = plan_memory(lowered, partitioned, choices).arena_bytes
         choose_splits(choices, lowered, partitioned, room)
-    least = plan_memory(lowered, partitioned, choices).arena_bytes
-    if cores > 1:
-        # Speed is what two cores are for: scratch memory, too, may take what room there is.
-        least = sys.maxsize if room is None else max(room, least)
+        _take_faster(choices, lowered, partitioned, sys.maxsize if room is None else max(room, least))
+    return choices
+
+
+def _take_faster(choices: Choices, lowered: Lowered, partitioned: Partitioned, most: int) -> None:
+    """Take the fastest variant of every step with which the arena has at most `most` bytes."""
     for index, choice in sorted(choices.steps.items(), key=lambda item: item[1].call.inputs[0].bytes):
         lean, split = choice.variant, choices.splits.get(index)
         if isinstance(lean, esp32s3.Esp32s3Variant):
@@ -86,12 +91,11 @@ def choose(
             if not variant.fits(choice.call):
                 continue
             choice.variant = variant
-            if _split_again(index, choices) and plan_memory(lowered, partitioned, choices).arena_bytes <= least:
+            if _split_again(index, choices) and plan_memory(lowered, partitioned, choices).arena_bytes <= most:
                 break
             choice.variant = lean
             if split is not None:
                 choices.splits[index] = split
-    return choices
 
 
 def _split_again(index: int, choices: Choices) -> bool:
