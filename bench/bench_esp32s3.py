@@ -99,9 +99,7 @@ VALUE_ROWS = (
     _pool("average of all, 64 ch, 25x5", "average_pool2d", (25, 5), 64, (25, 5)),
     ValueRow("sum", "add", (_IMAGE, _IMAGE), _IMAGE, _BOTH),
     ValueRow("product", "mul", (_IMAGE, _IMAGE), _IMAGE, {"shift": 7, "clamp": (-128, 127)}),
-    ValueRow(
-        "product with a row of channels", "mul_broadcast", (_IMAGE, (1, 1, 1, 32)), _IMAGE, {**_WHOLE, "shift": 7}
-    ),
+    ValueRow("product by channel", "mul_broadcast", (_IMAGE, (1, 1, 1, 32)), _IMAGE, {**_WHOLE, "shift": 7}),
     ValueRow("larger value", "maximum", (_IMAGE, _IMAGE), _IMAGE, _WHOLE),
     ValueRow("relu", "requantize", (_IMAGE,), _IMAGE, {"shift": 0, "clamp": (0, 127)}),
     ValueRow("table", "lookup", (_IMAGE,), _IMAGE, {"table": (np.arange(256) * 7 % 256 - 128).astype(np.int8)}),
