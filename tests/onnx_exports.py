@@ -65,14 +65,31 @@ def _masks() -> List[OnnxCase]:
 
 
 def _casts() -> List[OnnxCase]:
-    """What compares two tensors, as a factor."""
+    """Comparisons as factors and choices."""
     nodes = [
         ("Greater", ["x0", "x1"], "g", {}),
         ("Cast", ["g"], "m", {"to": 1}),
         ("Mul", ["x0", "m"], "y0", {}),
     ]
     kernels = ("compare", "lookup", "mul")
-    return [OnnxCase("Gate", "cast of a comparison", {0: (3, 8), 1: (3, 8)}, kernel=kernels, nodes=nodes)]
+    shrunk = [
+        ("Less", ["x0", "c1"], "l", {}),
+        ("Greater", ["x0", "c2"], "g", {}),
+        ("Or", ["l", "g"], "o", {}),
+        ("Not", ["o"], "n", {}),
+        ("Where", ["n", "c3", "x0"], "y0", {}),
+    ]
+    mask = [
+        ("Greater", ["x0", "c1"], "g", {}),
+        ("Cast", ["g"], "m", {"to": 1}),
+        ("Mul", ["m", "x0"], "y0", {}),
+    ]
+    limits = {1: np.float32(-0.5), 2: np.float32(0.5), 3: np.float32(0)}
+    return [
+        OnnxCase("Gate", "cast of a comparison", {0: (3, 8), 1: (3, 8)}, kernel=kernels, nodes=nodes),
+        OnnxCase("Threshold", "a factor of 0 or 1", {0: (3, 40)}, {1: np.float32(0.5)}, kernel="lookup", nodes=mask),
+        OnnxCase("Threshold", "hard shrink", {0: (3, 40)}, limits, kernel="lookup", nodes=shrunk),
+    ]
 
 
 EXPORT_CASES: List[OnnxCase] = [*_linear(), *_masks(), *_casts()]

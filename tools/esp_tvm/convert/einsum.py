@@ -1,6 +1,7 @@
 """Einsum as what it is made of: Transpose, ReduceSum, Reshape, MatMul and Mul, which have kernels.
 
-And two more that only their form keeps from a kernel: MatMul with a vector, Pow with a whole exponent.
+And more that only their form keeps from a kernel: MatMul with a vector, Pow with a whole exponent, whole tensors of
+one value.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from onnx import helper, numpy_helper
 
 from ..naming import fresh_name
 
+_BROADCASTING = frozenset(
+    "Add Sub Mul Div Max Min Pow Where Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor".split()
+)
+
 
 def spell_out_products(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model` (fixed shapes) without the Einsums that can be written otherwise.
 
-    Products of stacked matrices and a vector are Einsums here, too; and whole exponents of Pow become float32.
+    Products of stacked matrices and a vector are Einsums here, too; whole exponents of Pow become float32; constants of
+    one value everywhere become that value.
 
     What stays: an operand with a letter twice (a diagonal), and shapes that cannot be inferred.
     """
@@ -31,6 +37,7 @@ def spell_out_products(model: onnx.ModelProto) -> onnx.ModelProto:
             shapes[value.name] = tuple(dim.dim_value for dim in dims)
     nodes: List[onnx.NodeProto] = []
     _whole_exponents(copy.graph)
+    _single_values(copy.graph, shapes)
     for node in copy.graph.node:
         terms = _terms(_as_einsum(node, shapes), shapes) if node.domain in ("", "ai.onnx") else None
         nodes += [node] if terms is None else _Spelling(copy.graph, node, shapes, terms).nodes
@@ -59,6 +66,28 @@ def _whole_exponents(graph: onnx.GraphProto) -> None:
             taken.add(node.input[1])
             values = numpy_helper.to_array(tensor).astype(np.float32)
             graph.initializer.append(numpy_helper.from_array(values, node.input[1]))
+
+
+def _single_values(graph: onnx.GraphProto, shapes: Dict[str, Tuple[int, ...]]) -> None:
+    """A constant of one value everywhere (zeros_like of an exporter) as that one value."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    taken = {name for node in graph.node for name in [*node.input, *node.output]} | set(constants)
+    single: Dict[str, str] = {}
+    for node in graph.node:
+        shape = shapes.get(node.output[0]) if node.op_type in _BROADCASTING else None
+        if shape is None or not any(shapes.get(name) == shape for name in node.input if name not in constants):
+            continue
+        for place, name in enumerate(node.input):
+            if name not in constants or int(np.prod(shapes[name])) < 2:
+                continue
+            if name not in single:
+                values = numpy_helper.to_array(constants[name])
+                single[name] = ""
+                if np.all(values == values.flat[0]):
+                    single[name] = fresh_name(f"{name}_value", taken)
+                    taken.add(single[name])
+                    graph.initializer.append(numpy_helper.from_array(np.array(values.flat[0]), single[name]))
+            node.input[place] = single[name] or name
 
 
 def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional[List[str]]:

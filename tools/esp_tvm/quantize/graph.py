@@ -14,7 +14,7 @@ from ..model import inputs_of, make_node_names_unique, outputs_of
 from ..naming import fresh_name, shown
 from .clusters import batch_normalizations, channelwise, normalization, one_output_each
 from .folding import fold_factors, means_as_pooling
-from .rules import ELEMENTWISE, INPUT, OWN, RULES, Facts, Rule, attribute, product_of_activations
+from .rules import ELEMENTWISE, INPUT, OWN, RULES, TESTS, Facts, Rule, attribute, product_of_activations
 
 
 @dataclass
@@ -371,13 +371,18 @@ class _Grouper:
 
     def is_elementwise(self, index: int) -> bool:
         node = self.graph.node[index]
-        if node.op_type not in ELEMENTWISE or index in self.taken or len(node.output) != 1:
+        if node.op_type not in ELEMENTWISE | TESTS or index in self.taken or len(node.output) != 1:
+            return False
+        if node.op_type == "Cast" and node.input[0] in self.floats:
             return False
         constants = [self.facts.constants[name] for name in node.input if name in self.facts.constants]
-        return node.output[0] in self.floats and all(c.size == 1 and c.dtype == np.float32 for c in constants)
+        real = node.output[0] in self.floats or node.op_type in TESTS
+        return real and all(c.size == 1 and c.dtype in (np.float32, np.bool_) for c in constants)
 
     def unary_cluster(self, index: int) -> Optional[Layer]:
         """The largest function of one tensor that ends in the node `index`, as a lookup layer."""
+        if self.graph.node[index].op_type in TESTS:
+            return None
         best: Optional[Tuple[Set[int], str]] = None
         producers = {o: i for i, node in enumerate(self.graph.node) for o in node.output}
         cluster: Set[int] = {index}

@@ -246,8 +246,11 @@ RULES: Dict[str, Rule] = {
 
 # Operators that a lookup table may hold together: each value of the result depends on one value of one tensor.
 ELEMENTWISE = frozenset(
-    [name for name, rule in RULES.items() if rule.kind in ("lookup", "clamp")] + "Add Sub Mul Div Pow Min Max".split()
+    [name for name, rule in RULES.items() if rule.kind in ("lookup", "clamp")]
+    + "Add Cast Sub Mul Div Pow Min Max Where".split()
 )
+# What may stand between them, of bool.
+TESTS = frozenset("And Equal Greater GreaterOrEqual Less LessOrEqual Not Or Xor".split())
 
 # Operators whose constant operands are int8 tensors with an exponent of their own.
 WITH_CONSTANTS = frozenset("Add Sub Mul Div Max Min PRelu Equal Greater GreaterOrEqual Less LessOrEqual".split())
