@@ -84,3 +84,14 @@ def test_whole_exponent(tmp_path):
     x = random(2, 3)
     np.testing.assert_allclose(session(spelled).run(None, {"x": x})[0], x**2, rtol=1e-6)
     assert spelled.graph.node[0].input[1] != "p"
+
+
+def test_one_value_everywhere(tmp_path):
+    """A constant that is as large as the result becomes a number; one that makes the result so large stays."""
+    nodes = [helper.make_node("Max", ["x", "z"], ["m"], "max"), helper.make_node("Add", ["v", "o"], ["y"], "add")]
+    constants = {"z": np.zeros((2, 3), np.float32), "o": np.ones((2, 3), np.float32)}
+    model = model_of_nodes(nodes, {"x": [2, 3], "v": [3]}, {"m": [2, 3], "y": [2, 3]}, constants)
+    spelled = spell_out_products(model)
+    assert spelled.graph.node[0].input[1] != "z" and spelled.graph.node[1].input[1] == "o"
+    feeds = {"x": random(2, 3), "v": random(3)}
+    assert np.array_equal(session(spelled).run(None, feeds)[0], np.maximum(feeds["x"], 0))

@@ -78,7 +78,7 @@ def _single_values(graph: onnx.GraphProto, shapes: Dict[str, Tuple[int, ...]]) -
         if shape is None or not any(shapes.get(name) == shape for name in node.input if name not in constants):
             continue
         for place, name in enumerate(node.input):
-            if name not in constants or int(np.prod(shapes[name])) < 2:
+            if name not in constants or int(np.prod(constants[name].dims)) < 2:
                 continue
             if name not in single:
                 values = numpy_helper.to_array(constants[name])
