@@ -24,13 +24,17 @@ from .mixed import choose_wide, named, wide_outputs, widen, widenable
 from .simulate import Simulator, decibels
 from .weights import Weights, quantize_weights, real_weights
 
-# Clipping beyond this share of the largest value costs less than the finer steps gain, in most tensors.
-CLIP = 0.85
+# Clipping beyond 0.85 of the largest value costs less than the finer steps gain, in most tensors; to clip nothing must
+# be better by more than chance: (share of the range, the noise must become this much smaller).
+CLIPS = ((0.85, 0.998), (1.0, 0.93))
 STRENGTHS = (0.5, 0.75, 1.0)
 STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
 # A change must lower the noise by this share: less is chance, and would only fit the samples at hand.
-WORTH, CLEARLY_WORTH = 0.998, 0.93
-RIDGE = 10.0
+WORTH = 0.998
+# How near to the trained weights a fit stays, and how much it trusts what the samples show: (ridge, damping) of `fit`.
+FITS = ((10.0, 0.01), (100.0, 0.1))
+# With fewer samples than this nothing can be held back to choose by.
+ENOUGH_TO_PART = 16
 # Things are tried on as many samples as make this many activations, within bounds; weights are fitted to all.
 SEARCH_ACTIVATIONS, SEARCH_SAMPLES = 5_000_000, (32, 256)
 # What makes the noise this much larger once is not tried again.
@@ -93,17 +97,20 @@ def optimize(
         effects.append(("centering", simulator.noise_of(state)))
     hopeless: Set[Tuple[str, int]] = set()
     if passes.search:
-        state = _search(state, simulator, lambda e: rounded_weights(state.network, e, simulator, passes), hopeless)
+        searched = _search(state, simulator, lambda e: rounded_weights(state.network, e, simulator, passes), hopeless)
+        # It looked at some of the samples only.
+        state = min((state, searched), key=simulator.noise_of)
         effects.append(("search of exponents", simulator.noise_of(state)))
     if passes.fit:
         rivals = _input_rivals(state, simulator, passes) if passes.search else []
-        fitted = [_fit(one, simulator, passes) for one in (state, *rivals)]
+        how = _choose_fit(state, simulator, passes)
+        fitted = [_fit(one, simulator, passes, how) for one in (state, *rivals)]
         state = min(fitted, key=simulator.noise_of)
         effects.append(("fit of weights and biases", simulator.noise_of(state)))
         if passes.search:
             searched = _search(state, simulator, None, hopeless, sweeps=1)
             if searched.exponents != state.exponents:
-                searched = _fit(searched, simulator, passes)
+                searched = _fit(searched, simulator, passes, how)
                 if simulator.noise_of(searched) < simulator.noise_of(state):
                     state = searched
             effects.append(("search and fit once more", simulator.noise_of(state)))
@@ -192,14 +199,12 @@ def _equalize(
 ) -> Tuple[State, Simulator]:
     """The strength of equalization that leaves least noise; none at all where that is best."""
     channels = Channels(state.network)
-    # Ranges that clip more must be clearly better: what they clip is more in samples that are not at hand.
-    ranges = [(channel_ranges(channels, simulator.reference, CLIP), WORTH)]
-    ranges.append((channel_ranges(channels, simulator.reference, CLIP, least_error=True), CLEARLY_WORTH))
     best, chosen = state, None
     few = simulator.subset(_search_samples(state.network))
     least = few.noise_of(state)
-    with Progress("equalizing", len(STRENGTHS) * len(ranges)) as progress:
-        for found, worth in ranges:
+    with Progress("equalizing", len(STRENGTHS) * len(CLIPS)) as progress:
+        for clip, worth in CLIPS:
+            found = channel_ranges(channels, simulator.reference, clip)
             limit = least * worth
             for strength in STRENGTHS:
                 factors = choose_factors(channels, found, strength)
@@ -401,15 +406,23 @@ def _input_rivals(state: State, simulator: Simulator, passes: Passes) -> List[St
     return rivals
 
 
-def _fit(state: State, simulator: Simulator, passes: Passes) -> State:
-    """Weights fitted layer by layer, each to the input that the fitted layers before it give."""
+def _choose_fit(state: State, simulator: Simulator, passes: Passes) -> Tuple[float, float]:
+    """The one of `FITS` that leaves least noise on samples that it was not fitted to."""
+    if len(simulator.samples) < ENOUGH_TO_PART:
+        return FITS[-1]
+    most, held = simulator.parted()
+    return min(FITS, key=lambda how: held.noise_of(_fit(state, most, passes, how)))
+
+
+def _fit(state: State, simulator: Simulator, passes: Passes, how: Tuple[float, float] = FITS[0]) -> State:
+    """Weights fitted layer by layer, each to the input that the fitted layers before it give; how: one of `FITS`."""
     network, exponents = state.network, state.exponents
     weights: Dict[str, Weights] = {}
     values = simulator.inputs(exponents)
     with Progress("fitting weights", len(network.layers)) as progress:
         for layer in network.layers:
             if layer.output in state.weights:
-                weights[layer.output] = fit_layer(simulator, layer, values, exponents, passes.per_channel, RIDGE)
+                weights[layer.output] = fit_layer(simulator, layer, values, exponents, passes.per_channel, *how)
             simulator.step(layer, values, exponents, weights)
             progress.step()
     fitted = State(network, exponents, weights)

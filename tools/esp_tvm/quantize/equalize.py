@@ -18,9 +18,6 @@ from .rules import attribute
 
 # Channels that hold next to nothing are not blown up beyond this.
 MAX_RATIO = 64.0
-# Of the largest |x| of a channel: ranges that are tried on its own values, of so many of them.
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-_VALUES = 8192
 PINNED = 0
 
 
@@ -233,40 +230,19 @@ def scalable_groups(channels: Channels, network: Network) -> List[np.ndarray]:
 # --- which factors ----------------------------------------------------------------------------------------
 
 
-def channel_ranges(
-    channels: Channels, reference: Dict[str, np.ndarray], clip: float, least_error: bool = False
-) -> Dict[str, np.ndarray]:
-    """{tensor: range of each id, [channels.count], 0 where it is always 0, -1 where the tensor has none}.
-
-    `clip` of the largest |x|, or (least_error) as much of it as makes the least error of clipping and rounding.
-    """
+def channel_ranges(channels: Channels, reference: Dict[str, np.ndarray], clip: float) -> Dict[str, np.ndarray]:
+    """{tensor: range of each id, [channels.count], 0 where it is always 0, -1 where the tensor has none}: `clip` of
+    the largest |x|."""
     ranges = {}
     for name, values in reference.items():
         if name not in channels.ids:
             continue
         ids = channels.find(channels.ids[name])
-        share = _best_share(ids, values) if least_error else clip
-        reach = np.maximum(values.max(axis=0) / 127.5, -values.min(axis=0) / 128.5) * share
+        reach = np.maximum(values.max(axis=0) / 127.5, -values.min(axis=0) / 128.5) * clip
         found = np.full(channels.count, -1.0)
         np.maximum.at(found, ids.reshape(-1), reach.reshape(-1))
         ranges[name] = found
     return ranges
-
-
-def _best_share(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each channel of values [N, 1, C, ...] the share of its range that int8 should cover, shaped to multiply."""
-    rest = (1,) * max(ids.ndim - 2, 0)
-    if ids.ndim < 2 or not np.array_equal(ids, np.broadcast_to(_first_places(ids[:1]), ids.shape)):
-        return np.float64(SHARES[0])
-    rows = np.abs(np.moveaxis(values.reshape(-1, *ids.shape[1:]), 1, 0)).reshape(ids.shape[1], -1)
-    rows = rows[:, :: max(rows.shape[1] // _VALUES, 1)].astype(np.float32)
-    top = rows.max(axis=1, keepdims=True)
-    used = (rows > 0).mean(axis=1)
-    errors = []
-    for share in SHARES:
-        beyond = np.maximum(rows - share * top, 0.0)
-        errors.append(np.mean(beyond * beyond, axis=1) + used * (share * top[:, 0] / 127.5) ** 2 / 12.0)
-    return np.asarray(SHARES)[np.argmin(errors, axis=0)].reshape(1, -1, *rest)
 
 
 def choose_factors(channels: Channels, ranges: Dict[str, np.ndarray], strength: float) -> np.ndarray:

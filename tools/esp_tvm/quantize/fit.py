@@ -19,8 +19,6 @@ from .weights import Weights, covering, integer_bias, round_half_up
 
 # Rows of the linear system that are looked at, for each of its columns, and at most.
 ROWS_PER_COLUMN, MAX_ROWS = 64, 60_000
-# Of the mean square of the inputs: keeps directions that the samples hardly show from being fitted to.
-DAMPING = 1e-2
 # Samples whose input carries this many times the usual noise are left out.
 OUTLIER = 10.0
 
@@ -32,8 +30,12 @@ def fit_layer(
     exponents: Dict[str, int],
     per_channel: bool,
     ridge: float,
+    damping: float = 1e-2,
 ) -> Weights:
-    """Weights of one layer for the inputs in `state`; ridge: infinite keeps to the trained weights."""
+    """Weights of one layer for the inputs in `state`; ridge: infinite keeps to the trained weights.
+
+    damping: of the mean square of the inputs; keeps directions that the samples hardly show from being fitted to
+    """
     x = _real_input(sim, layer, state, exponents)
     target = _target(sim, layer, state, exponents)
     good = _representative(sim.reference[layer.inputs[0]], x)
@@ -47,7 +49,7 @@ def fit_layer(
     if np.isfinite(ridge):
         cross = np.matmul(columns.transpose(0, 2, 1), rows).astype(np.float64) / count
         wanted = _least_squares(moment, cross, weights, ridge)
-    values, scales = _round(wanted, moment, per_channel)
+    values, scales = _round(wanted, moment, per_channel, damping)
     real = values * np.exp2(scales.astype(np.float64))[..., None]
     bias = mean_t[:, 0].astype(np.float64) - np.einsum("gok,gk->go", real, mean_x[:, 0].astype(np.float64))
     flat = values.reshape(-1, width), scales.reshape(-1), bias.reshape(-1)
@@ -156,11 +158,11 @@ def _least_squares(moment: np.ndarray, cross: np.ndarray, weights: np.ndarray, r
     return np.linalg.solve(system, cross + weight * weights.transpose(0, 2, 1)).transpose(0, 2, 1)
 
 
-def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[np.ndarray, np.ndarray]:
+def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool, damping: float) -> Tuple[np.ndarray, np.ndarray]:
     """(values [g, o, n], exponents [g, o]): for each channel the exponent whose rounding costs least."""
     groups, outputs, width = wanted.shape
     top = covering(wanted.reshape(-1, width), per_channel).reshape(groups, outputs)
-    order, upper = _factor(moment)
+    order, upper = _factor(moment, damping)
     results = []
     for step in (0, 1):
         scales = top - step
@@ -173,14 +175,14 @@ def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[n
     return np.where(better[..., None], finer, values), np.where(better, finer_scales, scales)
 
 
-def _factor(moment: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _factor(moment: np.ndarray, damping: float) -> Tuple[np.ndarray, np.ndarray]:
     """(order of rounding [g, n], upper Cholesky factor [g, n, n] of the inverse moment in that order)."""
     diagonal = np.diagonal(moment, axis1=1, axis2=2)
     # What matters most is rounded first, while there is most left to make up for it.
     order = np.argsort(-diagonal, axis=1, kind="stable")
     sorted_rows = np.take_along_axis(moment, order[:, :, None], axis=1)
     damped = np.take_along_axis(sorted_rows, order[:, None, :], axis=2)
-    damped = damped + DAMPING * np.maximum(diagonal.mean(axis=1), 1e-30)[:, None, None] * np.eye(moment.shape[-1])
+    damped = damped + damping * np.maximum(diagonal.mean(axis=1), 1e-30)[:, None, None] * np.eye(moment.shape[-1])
     inverse = np.linalg.inv(damped)
     lower = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
     return order, lower.transpose(0, 2, 1)
