@@ -45,7 +45,7 @@ TWO = [name for name, chip in CHIPS.items() if chip.cores == 2 and not chip.is_h
 def build(sources, binary: Path, *flags: str) -> None:
     command = [host_compiler(), *CFLAGS, *STRICT, *flags, *[f"-I{include}" for include in INCLUDES]]
     done = subprocess.run(
-        [*command, *map(str, sources), "-o", str(binary), "-lm"],
+        [*command, "-ffunction-sections", "-Wl,--gc-sections", *map(str, sources), "-o", str(binary), "-lm"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -84,7 +84,7 @@ def all_pairs(count: int, seed: int):
 def sources():
     """The kernels of the cases, and what runs their parts."""
     names = ("conv2d", "depthwise_conv2d", "dense", "add_s8", "cores")
-    return [path for path in listed_sources() if path.stem.startswith(names)]
+    return [path for path in listed_sources() if path.stem.startswith(names) or "esp32s3" in path.stem]
 
 
 def verdict(folder: Path, pairs) -> None:
