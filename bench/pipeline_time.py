@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,11 @@ import numpy as np
 from esp_tvm.errors import UserError
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools" / "tvm"
+
+
+def busy() -> bool:
+    """Whether so much else runs on this computer that times say little: twice as many processes as processors."""
+    return os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
 
 
 def timed(script: str, *arguments: object) -> float:

@@ -111,6 +111,11 @@ model.
 """
 
 
+_TIMES = """\
+Seconds of the documented commands. While more than two processes a processor run, those of an earlier run are kept.
+"""
+
+
 def markdown(found: Dict[str, Any]) -> str:
     """RESULTS.md."""
     parts = [_HOW, "![instructions, RAM and flash](results.svg)\n", "## Networks\n", _models(found["models"])]
@@ -121,7 +126,7 @@ def markdown(found: Dict[str, Any]) -> str:
     parts += ["## Layers\n", _layers(found["layers"]), "## Kernels in the networks\n", _kernels(found["models"])]
     parts.append(vector_results.markdown(found))
     if found.get("pipeline_seconds"):
-        parts += ["## Time of the pipeline\n", "Seconds of the documented commands.\n", _seconds(found)]
+        parts += ["## Time of the pipeline\n", _TIMES, _seconds(found)]
     return "\n".join(parts)
 
 
