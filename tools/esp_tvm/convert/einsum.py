@@ -27,6 +27,18 @@ def spell_out_products(model: onnx.ModelProto) -> onnx.ModelProto:
 
     What stays: an operand with a letter twice (a diagonal), and shapes that cannot be inferred.
     """
+    # ONNX's inference knows no shape behind an Einsum: the next one is spelled out when this one is.
+    while True:
+        before, model = model, _spelled_once(model)
+        if _einsums(model) in (0, _einsums(before)):
+            return model
+
+
+def _einsums(model: onnx.ModelProto) -> int:
+    return sum(node.op_type == "Einsum" for node in model.graph.node)
+
+
+def _spelled_once(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     values = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph
