@@ -177,7 +177,7 @@ def show(machine: str, one: CompiledModel, two: CompiledModel, counts: List[List
     total = sum(whole for whole, _, _ in counts)
     added = follow + FORK_JOIN * len(two.choices.splits)
     print(
-        f"\none core {total}, both cores {follow} that follow each other: {follow / total:.3f}, "
+        f"\none core {total}, the busier of both {follow}: {follow / total:.3f}, "
         f"{total / follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "
         f"{total / added:.2f} times; arena {one.arena_bytes} bytes, for two cores {two.arena_bytes}; "
         "not measured on a board\n"

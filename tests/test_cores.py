@@ -28,7 +28,7 @@ from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.project.chips import CHIPS
 from esp_tvm.project.export import export_onnx_model
-from esp_tvm.report.cores import calling_core_macs, cores_lines
+from esp_tvm.report.cores import busier_core_macs, cores_lines
 from esp_tvm.report.facts import gather
 from esp_tvm.report.html import as_html
 from esp_tvm.report.text import as_text
@@ -352,7 +352,7 @@ def test_small_kernels_stay_whole():
         assert cores.estimate(call, compiled.choices.steps[index].variant, OPERATORS[call.operator].macs(call)) >= 12000
         assert split.saved >= cores.WORTH and split.slower < 0.6
     assert compiled.choices.splits and any("too small" in why for why in compiled.choices.whole.values())
-    share = calling_core_macs(compiled)
+    share = busier_core_macs(compiled)
     assert 0.5 < share < 1
     lines = cores_lines(compiled)
     assert f"{100 * share:.0f} % of the MAC" in lines[0] and "not measured on a board" in lines[0]

@@ -19,8 +19,8 @@ def _nodes(compiled: CompiledModel, index: int) -> str:
     return f"{index}. {call.operator} {shown(', '.join(call.nodes), 50)}"
 
 
-def calling_core_macs(compiled: CompiledModel) -> float:
-    """The part of all multiply-accumulates that are computed one after the other: 0.5 if all kernels were halved."""
+def busier_core_macs(compiled: CompiledModel) -> float:
+    """The part of all multiply-accumulates that the busier core computes, kernel by kernel: 0.5 if all were halved."""
     total = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
     other = sum((1 - split.slower) * _macs(compiled, index) for index, split in compiled.choices.splits.items())
     return (total - other) / total if total else 1.0
@@ -31,8 +31,8 @@ def cores_lines(compiled: CompiledModel) -> List[str]:
     splits, whole = compiled.choices.splits, compiled.choices.whole
     lines = [
         f"both cores: {len(splits)} of {len(splits) + len(whole)} kernels with weights are split; "
-        f"{100 * calling_core_macs(compiled):.0f} % of the MAC follow each other, on one core 100 % (counted, not "
-        "measured on a board)"
+        f"the busier core computes {100 * busier_core_macs(compiled):.0f} % of the MAC "
+        "(counted, not measured on a board)"
     ]
     lines += [f"both cores: {_nodes(compiled, index)}: {split.text}" for index, split in sorted(splits.items())]
     lines += [f"one core: {_nodes(compiled, index)}: {why}" for index, why in sorted(whole.items())]
