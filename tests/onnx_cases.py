@@ -194,8 +194,10 @@ def _reductions() -> List[OnnxCase]:
                 constants = {1: _i(*axes)}
             else:
                 attributes["axes"] = list(axes)
-            # Transposes that stay may stand around it.
-            cases.append(OnnxCase(name, what, {0: shape}, constants, attributes, kernel=kernel))
+            # Transposes that stay may stand around it. The mean of a plane is the pooling of it.
+            pooled = (name, what) == ("ReduceMean", "the plane")
+            used = "average_pool2d" if pooled else kernel
+            cases.append(OnnxCase(name, what, {0: shape}, constants, attributes, kernel=used))
     for name in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp"):
         cases.append(OnnxCase(name, "", {0: (2, 3, 4)}, {}, {"axes": [1], "keepdims": 0}, low=0.5, high=2))
     cases.append(OnnxCase("Hardmax", "", {0: (3, 40)}, kernel=None))

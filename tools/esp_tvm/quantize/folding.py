@@ -137,14 +137,21 @@ def fold_factors(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shape
 
 
 def means_as_pooling(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict, fresh) -> None:
-    """ReduceMean over all places of [N, C, ...] as GlobalAveragePool, with a Reshape where it drops their axes."""
+    """ReduceMean over all places of [N, C, ...] as GlobalAveragePool, with a Reshape where it drops their axes.
+
+    Those of a normalization stay: its pattern looks for them.
+    """
     graph = model.graph
+    squares = {node.output[0] for node in graph.node if _is_square(node)}
+    subtracted = {tuple(node.input) for node in graph.node if node.op_type == "Sub"}
     names = {o for node in graph.node for o in node.output} | set(constants) | set(shapes)
     node_names = {node.name for node in graph.node}
     nodes: List[onnx.NodeProto] = []
     for node in graph.node:
         shape = shapes.get(node.input[0]) if node.op_type == "ReduceMean" else None
-        if shape is None or len(shape) not in (3, 4) or not _over_all_places(node, constants, len(shape)):
+        normalizes = node.input[0] in squares or (node.input[0], node.output[0]) in subtracted
+        whole = shape is not None and len(shape) in (3, 4) and _over_all_places(node, constants, len(shape))
+        if normalizes or not whole:
             nodes.append(node)
             continue
         if attribute(node, "keepdims", 1):
@@ -163,6 +170,10 @@ def means_as_pooling(model: onnx.ModelProto, constants: Dict[str, np.ndarray], s
         nodes.append(helper.make_node("Reshape", [pooled, target], list(node.output), name))
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _is_square(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Pow" or (node.op_type == "Mul" and node.input[0] == node.input[1])
 
 
 def _over_all_places(node: onnx.NodeProto, constants: Dict[str, np.ndarray], rank: int) -> bool:
