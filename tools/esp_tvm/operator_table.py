@@ -74,7 +74,7 @@ ROWS: List[Row] = sorted(
         *_rows("AveragePool", ["average_pool2d"], "1-D and 2-D; 3-D: in float"),
         *_rows("GlobalAveragePool", ["average_pool2d", "reduce_mean"]),
         *_rows("GlobalMaxPool", ["max_pool2d", "reduce_max"]),
-        Row("ReduceMean", ("reduce_mean",), _REDUCE),
+        Row("ReduceMean", ("reduce_mean", "average_pool2d"), _REDUCE),
         Row("ReduceSum", ("reduce_sum",), _REDUCE),
         Row("ReduceL1", ("reduce_l1",), _REDUCE),
         Row("ReduceL2", ("reduce_l2",), _REDUCE),
