@@ -40,18 +40,18 @@ step() {
 # The stand-in: Debian and what Python's modules are linked against, this machine's Python 3.8 in /usr/local.
 step "make a base of Debian and Python 3.8"
 libraries=ca-certificates,libssl3,libffi8,libsqlite3-0,libbz2-1.0,libreadline8,liblzma5,libncursesw6,zlib1g
-debootstrap --variant=minbase --include="$libraries" bookworm "$work/root" \
+debootstrap --variant=minbase --include="$libraries" bookworm "$work/rootfs" \
     "${MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" ||
     { tail "$work/debootstrap.log" >&2; exit 1; }
 python=$(.venv/bin/python -c 'import sys; print(sys.base_prefix)')
 tar -C "$python" --exclude=lib/python3.8/test --exclude=site-packages --exclude=__pycache__ --exclude='*.a' \
-    -c bin lib | tar -C "$work/root/usr/local" -x
-ln -sf python3.8 "$work/root/usr/local/bin/python3"
-mkdir -p "$work/root/usr/local/lib/python3.8/site-packages"
-chroot "$work/root" ldconfig
+    -c bin lib | tar -C "$work/rootfs/usr/local" -x
+ln -sf python3.8 "$work/rootfs/usr/local/bin/python3"
+mkdir -p "$work/rootfs/usr/local/lib/python3.8/site-packages"
+chroot "$work/rootfs" ldconfig
 # As small as the images it stands for.
-rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/{locale,man,info}/*
-find "$work/root/usr/share/doc" -type f ! -name copyright -delete
+rm -rf "$work"/rootfs/var/cache/apt/* "$work"/rootfs/var/lib/apt/lists/* "$work"/rootfs/usr/share/{locale,man,info}/*
+find "$work/rootfs/usr/share/doc" -type f ! -name copyright -delete
 
 # Debian's client goes with Debian's engine: a newer one has no BuildKit without its plug-in.
 step "start an engine"
@@ -72,8 +72,8 @@ start_engine() { # storage driver
 }
 # vfs works everywhere, and copies everything for every layer.
 start_engine overlay2 || start_engine vfs || { tail "$work/dockerd.log" >&2; exit 1; }
-tar -C "$work/root" -c . | docker import - esp-tvm-base:stand-in >/dev/null
-rm -rf "$work/root"
+tar -C "$work/rootfs" -c . | docker import - esp-tvm-base:stand-in >/dev/null
+rm -rf "$work/rootfs"
 
 step "build the image"
 export IMAGE=esp-tvm:test STAGE=pipeline PYTHON_IMAGE=esp-tvm-base:stand-in NETWORK=host

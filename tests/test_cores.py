@@ -19,6 +19,7 @@ from project_checks import check_settings
 from qdq import QdqBuilder
 from test_memory_plan import residual_network, write_program
 from test_variants import INCLUDES
+from variant_cases import verdict
 
 from esp_tvm.compile import compile_model, cores
 from esp_tvm.compile.esp32s3_base import Esp32s3Variant
@@ -85,14 +86,6 @@ def sources():
     """The kernels of the cases, and what runs their parts."""
     names = ("conv2d", "depthwise_conv2d", "dense", "add_s8", "cores")
     return [path for path in listed_sources() if path.stem.startswith(names) or "esp32s3" in path.stem]
-
-
-def verdict(folder: Path, pairs) -> None:
-    lines = (folder / "report.txt").read_text().splitlines()
-    assert lines[-1].endswith(f"of {len(pairs)} differ"), "the program did not run to its end"
-    if lines[-1] != f"0 of {len(pairs)} differ":
-        case = pairs[int(lines[0].split()[1].rstrip(":"))]
-        pytest.fail(f"{lines[0]}; {case.describe()}; {lines[-1]}")
 
 
 def run_pairs(pairs, folder: Path, *flags: str) -> None:

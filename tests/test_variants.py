@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kernel_harness import COMPONENT
-from variant_cases import ALL_VARIANTS, program, random_pairs
+from variant_cases import ALL_VARIANTS, program, random_pairs, verdict
 
-from esp_tvm.compile import variants
+from esp_tvm.compile import packing, variants
 from esp_tvm.run import qemu
 from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
 from esp_tvm.run.machines import RISCV
@@ -24,15 +24,6 @@ def kernel_sources(variant):
     folders = {"dense": "dense", "average_pool2d": "pooling"}
     paths = [f"{folders.get(name.split('_s8')[0], 'convolution')}/{name}.c" for name in names]
     return [COMPONENT / "src" / path for path in [*paths, "elementwise/add_s8.c"]]
-
-
-def verdict(folder: Path, pairs) -> None:
-    """Read report.txt; fail with the first case that differs."""
-    lines = (folder / "report.txt").read_text().splitlines()
-    assert lines[-1].endswith(f"of {len(pairs)} differ"), "the program did not run to its end"
-    if lines[-1] != f"0 of {len(pairs)} differ":
-        case = pairs[int(lines[0].split()[1].rstrip(":"))]
-        pytest.fail(f"{lines[0]}; {case.describe()}; {lines[-1]}")
 
 
 def run_on_host(pairs, variant, folder: Path) -> None:
@@ -71,7 +62,7 @@ def test_same_bytes_in_the_emulator(variant, tmp_path):
 def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
     variant = variants.Dense8()
     pairs = random_pairs(variant, 5, seed=3)
-    packed = variants.pack_8
+    packed = packing.pack_8
 
     def wrong(weights):
         result = packed(weights).copy()
@@ -91,9 +82,9 @@ def test_lanes_hold_every_piece(low, high):
     random = np.random.RandomState(0)
     for spread in (20, 200):
         weights = np.clip(random.randn(2, 60) * spread, -128, 127).astype(np.int8)
-        centre = variants.centre_of(low, high)
+        centre = packing.centre_of(low, high)
         low_x, high_x = min(low, 0) - centre, max(high, 0) - centre
-        cuts = variants.pieces(weights, low_x, high_x)
+        cuts = packing.pieces(weights, low_x, high_x)
         assert [start for start, _ in cuts[1:]] == [end for _, end in cuts[:-1]]
         assert cuts[0][0] == 0 and cuts[-1][1] == 60
         for start, end in cuts:
@@ -101,8 +92,8 @@ def test_lanes_hold_every_piece(low, high):
             worst = np.maximum(piece * low_x, piece * high_x)
             least = np.minimum(piece * low_x, piece * high_x)
             # Every partial sum, too: the extremes of the first few products.
-            assert (np.cumsum(worst, axis=1) + variants.LANE_START <= 2**16 - 1).all()
-            assert (np.cumsum(least, axis=1) + variants.LANE_START >= 0).all()
+            assert (np.cumsum(worst, axis=1) + packing.LANE_START <= 2**16 - 1).all()
+            assert (np.cumsum(least, axis=1) + packing.LANE_START >= 0).all()
         # As long as can be: one step of two more would not fit.
         for (start, end), _ in zip(cuts, cuts[1:]):
             longer = weights[:, start : end + 2].astype(np.int64)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import List, Optional
 
 import numpy as np
+import pytest
 
 from esp_tvm.compile.emit_c import array_lines, kernel_function, variant_function
 from esp_tvm.compile.kernel_call import KernelCall, Tensor
@@ -256,3 +258,12 @@ def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
 
 
 ALL_VARIANTS = [variant for variants in VARIANTS.values() for variant in variants]
+
+
+def verdict(folder: Path, pairs) -> None:
+    """Read report.txt; fail with the first case that differs."""
+    lines = (folder / "report.txt").read_text().splitlines()
+    assert lines[-1].endswith(f"of {len(pairs)} differ"), "the program did not run to its end"
+    if lines[-1] != f"0 of {len(pairs)} differ":
+        case = pairs[int(lines[0].split()[1].rstrip(":"))]
+        pytest.fail(f"{lines[0]}; {case.describe()}; {lines[-1]}")

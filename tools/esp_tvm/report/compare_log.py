@@ -11,7 +11,7 @@ import onnx
 
 from ..compile import CompiledModel, compile_model
 from ..compile.kernel_call import KernelCall
-from ..compile.variants import centre_of
+from ..compile.packing import centre_of
 from ..errors import UserError
 from ..evaluate import Evaluation, NumpyEvaluator
 from ..naming import shown

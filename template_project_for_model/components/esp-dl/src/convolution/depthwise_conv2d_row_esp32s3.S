@@ -64,18 +64,8 @@
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
     shift_lanes q5
-    ee.vmin.s8 q2, q2, q7
-    mov a7, a5
-    .if \whole
-    ee.vst.128.ip q2, a5, 16
-    .else
-    store_some
-    .endif
-    l32i a14, a2, CHANNELS
-    l32i a12, a2, STEP
+    end_pixel \whole, CHANNELS, STEP
     addi a15, a15, -1
-    add a5, a7, a14
-    add a3, a3, a12
     bnez a15, 2b
     mov a6, a4
     addi a11, a11, -16

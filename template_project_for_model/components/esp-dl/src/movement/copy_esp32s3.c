@@ -1,7 +1,6 @@
 /* Copies for the vector unit of the ESP32-S3: the way through the axes. common/copy_esp32s3.S copies blocks. */
+#include "common/places.h"
 #include "esp_dl_esp32s3.h"
-
-#include <stddef.h>
 
 #ifdef ESP_DL_ESP32S3
 void esp_dl_copy_blocks_esp32s3(char *to, const char *from, int32_t vectors, int32_t blocks, int32_t to_step,
@@ -34,18 +33,7 @@ void esp_dl_copy_esp32s3(const void *input, const esp_dl_copy_t *p, void *output
     const char *from = (const char *)input + p->from_offset;
     char *to = (char *)output + p->to_offset;
     int32_t index[8] = {0};
-    int32_t axis;
     do {
         esp_dl_copy_blocks_esp32s3(to, from, vectors, p->shape[last], p->to[last], p->from[last]);
-        for (axis = last - 1; axis >= 0; axis--) {
-            if (++index[axis] < p->shape[axis]) {
-                from += p->from[axis];
-                to += p->to[axis];
-                break;
-            }
-            index[axis] = 0;
-            from -= (ptrdiff_t)p->from[axis] * (p->shape[axis] - 1);
-            to -= (ptrdiff_t)p->to[axis] * (p->shape[axis] - 1);
-        }
-    } while (axis >= 0);
+    } while (esp_dl_next_place(p, last - 1, index, &from, &to));
 }

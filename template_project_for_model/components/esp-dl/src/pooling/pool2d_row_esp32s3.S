@@ -95,19 +95,9 @@
 6:
     ee.vmax.s8 q2, q2, q6
     .endif
-    ee.vmin.s8 q2, q2, q7
-    mov a7, a5
-    .if \whole
-    ee.vst.128.ip q2, a5, 16
-    .else
-    store_some
-    .endif
+    end_pixel \whole, CHANNELS, STEP
     l32i a15, a1, STACK_PIXELS
-    l32i a14, a2, CHANNELS
-    l32i a12, a2, STEP
     addi a15, a15, -1
-    add a5, a7, a14
-    add a3, a3, a12
     bnez a15, 2b
     addi a11, a11, -16
     bgei a11, 1, 1b

@@ -1,0 +1,110 @@
+"""Weights in the order in which the faster kernels in C (esp_dl_fast.h) read them.
+
+Two multiply-accumulates an instruction: (x0 + x1 * 2^16) * w adds x0 * w and x1 * w to the two halves of a 32-bit
+register. A half holds 16 bits, so only so many products may be added before the halves are taken apart; how many
+depends on the weights, which are known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Tuple
+
+import numpy as np
+
+LANE_START = 2**15 - 1
+_LANE_MAX, _LANE_MIN = 2**15, -(2**15 - 1)
+_PIECE_STEPS = 255
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Weights as a kernel reads them, and what to add to the bias ([O], int64)."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+def centre_of(low: int, high: int) -> int:
+    """What is taken from inputs in low..high so that they lie around 0."""
+    return (low + high + 1) // 2
+
+
+def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
+    """Cut [R, K] weights (K even) along K into pieces (start, end) whose products fit the lanes, as long as can be.
+
+    low, high: range of the values that the weights are multiplied by; all R rows are cut alike.
+    """
+    rows = rows.astype(np.int64)
+    most = np.maximum(rows * low, rows * high)
+    least = np.minimum(rows * low, rows * high)
+    # In steps of two values of K.
+    most = most.reshape(len(rows), -1, 2).sum(axis=2)
+    least = least.reshape(len(rows), -1, 2).sum(axis=2)
+    cuts, start = [], 0
+    while start < most.shape[1]:
+        above = np.cumsum(most[:, start:], axis=1).max(axis=0) > _LANE_MAX
+        below = np.cumsum(least[:, start:], axis=1).min(axis=0) < _LANE_MIN
+        bad = np.flatnonzero(above | below)
+        length = min(int(bad[0]) if len(bad) else most.shape[1] - start, _PIECE_STEPS)
+        # Two products of int8 values always fit: |x * w| <= 2^14.
+        assert length > 0
+        cuts.append((2 * start, 2 * (start + length)))
+        start += length
+    return cuts
+
+
+def pack_6x2(weights: np.ndarray, low: int, high: int) -> Packed:
+    """Weights [O, K] for `esp_dl_conv2d_s8_6x2`; low, high: range of the input."""
+    outputs, count = weights.shape
+    centre = centre_of(low, high)
+    padded = np.zeros(((outputs + 1) // 2 * 2, (count + 1) // 2 * 2), np.int8)
+    padded[:outputs, :count] = weights
+    stream = [np.array([centre], np.int8)]
+    bias = centre * padded.astype(np.int64).sum(axis=1)
+    for o in range(0, len(padded), 2):
+        pair = padded[o : o + 2]
+        # A value outside of the image is 0.
+        cuts = pieces(pair, min(low, 0) - centre, max(high, 0) - centre)
+        for start, end in cuts:
+            stream.append(np.array([(end - start) // 2], np.uint8).view(np.int8))
+            stream.append(np.ascontiguousarray(pair[:, start:end].T).reshape(-1))
+        stream.append(np.zeros(1, np.int8))
+        bias[o : o + 2] -= LANE_START * len(cuts)
+    return Packed(np.concatenate(stream), bias[:outputs])
+
+
+def pack_3x4(weights: np.ndarray, low: int, high: int) -> Packed:
+    """Weights [O, taps, C] for `esp_dl_conv2d_s8_3x4` (O a multiple of 4, C even); low, high: range of the input."""
+    outputs, taps, channels = weights.shape
+    # A value outside of the image is 0.
+    low, high = min(low, 0), max(high, 0)
+    wide = weights.astype(np.int64)
+    bias = np.zeros(outputs, np.int64)
+    words: List[np.ndarray] = []
+    for o in range(0, outputs, 4):
+        for tap in range(taps):
+            start = 0
+            while start < channels:
+                rows = wide[o : o + 4, tap, start:]
+                # A lane starts so high that it cannot fall below 0, and ends before it can exceed 16 bits.
+                span = np.cumsum(np.abs(rows), axis=1).max(axis=0) * (high - low)
+                length = int(np.searchsorted(span, 2**16)) // 2 * 2
+                assert length > 0, "two products fit a lane: 2 * 128 * 255 < 2^16"
+                rows = rows[:, :length]
+                starts = -np.minimum(rows * low, rows * high).sum(axis=1)
+                bias[o : o + 4] -= starts
+                start += length
+                words.append(np.array([2 * length | (start == channels)]))
+                words.append(starts[0::2] + (starts[1::2] << 16))
+                words.append((rows[0::2] + (rows[1::2] << 16)).T.reshape(-1))
+    stream = np.concatenate(words) & 0xFFFFFFFF
+    return Packed(stream.astype(np.uint32).view(np.int32), bias)
+
+
+def pack_8(weights: np.ndarray) -> np.ndarray:
+    """Weights [O, I] for `esp_dl_dense_s8_8`: [O / 8][I][8], the last rows beside zeros."""
+    outputs, inputs = weights.shape
+    padded = np.zeros(((outputs + 7) // 8 * 8, inputs), np.int8)
+    padded[:outputs] = weights
+    return np.ascontiguousarray(padded.reshape(-1, 8, inputs).transpose(0, 2, 1))
