@@ -1,0 +1,253 @@
+"""The program: the one form that every pass of the compiler changes and every tool reads.
+
+A `Program` is an ordered list of items. A `Call` is one kernel call, or a call of a function of TVM's for what has no
+kernel; a `Loop` holds calls that run together, strip after strip over the rows of an image. Tensors are objects: the
+call that makes a tensor and the calls that read it hold the same one, so nothing is looked up by name or index.
+
+Tensors and calls are compared by identity. Passes fill in what they decide and return the program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+
+import numpy as np
+
+INT8 = (-128, 127)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies.
+
+    kind: "arena": `offset` bytes behind its start; "input", "output": the caller's buffer for port `index`;
+        "constant": `Program.constants[index]`; "ring": `rows` rows at `offset` of the arena, written round and round
+    memory: what the place is in on the chip: "internal", "psram" or "flash"; "" until that is decided
+    """
+
+    kind: str
+    offset: int = 0
+    index: int = 0
+    rows: int = 0
+    memory: str = ""
+
+
+@dataclass(eq=False)
+class Tensor:
+    """An activation tensor at the border of a call.
+
+    name: the ONNX tensor it is ("" where the compiler made it, e.g. between two layout changes)
+    shape: as it lies in memory (images NHWC)
+    dtype: NumPy name, "int8", "int16", "int32", "float32", ...
+    exponent: e of the real value q * 2^e; None for a tensor that is not quantized
+    source: the tensor whose very bytes these are, in another shape; None for a tensor of its own
+    place: see `Place`; None until it is placed
+    """
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: str
+    exponent: Optional[int] = None
+    source: Optional[Tensor] = None
+    place: Optional[Place] = None
+
+    @property
+    def elements(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * np.dtype(self.dtype).itemsize
+
+    @property
+    def root(self) -> Tensor:
+        """The tensor that owns the bytes."""
+        tensor = self
+        while tensor.source is not None:
+            tensor = tensor.source
+        return tensor
+
+
+@dataclass(eq=False)
+class Port(Tensor):
+    """A model input or output as the generated C has it; shape and dtype as in the ONNX file.
+
+    c_name: its field in the structs of tvmgen_default.h
+    exponent: of an integer port, or of the integer tensor that a float input is quantized to (an output: dequantized
+        from); None where there is none
+    inside: the type of that tensor, None where there is none
+    """
+
+    c_name: str = ""
+    inside: Optional[str] = None
+
+    @property
+    def macro(self) -> str:
+        return self.c_name.upper()
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An array of the generated program: its C type and name, its values, what it is."""
+
+    c_type: str
+    name: str
+    array: np.ndarray
+    comment: str
+
+
+@dataclass(eq=False)
+class Scratch:
+    """Memory that a call needs while it runs: bytes, and where in the arena."""
+
+    bytes: int
+    offset: int = 0
+
+
+@dataclass(eq=False)
+class Call:
+    """One call.
+
+    index: its number, from the order in which TVM runs the calls; gaps are calls that others compute with them. The
+        number in traces and logs
+    symbol: the C function, "tvmgen_default_esp_main_N", or a function of TVM's; calls with one symbol are of one
+        function and have the same attributes
+    operator: key in `compile.operators.OPERATORS`, the rule in `esp_tvm.arithmetic`; "" for a fallback to TVM's C
+    inputs: in the order of the rule's arguments; outputs: one of a kernel, one or more of a fallback
+    attributes: the keyword arguments of the rule; constants are NumPy arrays in the canonical layout of the rule
+    nodes: the ONNX nodes it computes as people read them, in graph order; node_indices: their places in the graph
+    output_node: index of the ONNX node that makes its output, None where the compiler inserted the call
+
+    Filled in by passes:
+    kernel: the C function that it calls, by its real name; "" where there is nothing to do (`is_view`)
+    is_view: its output is its input's memory: no code
+    variant: the faster kernel that was chosen (compile/variants.py), None: the operator's plain one; exporter only
+    input_range: least and greatest int8 value of its first input
+    followers: the calls that the same kernel computes after it (an addition, a change of layout); `inputs` then has
+        what they read besides, and `outputs` is the last one's
+    scratch: memory while it runs; lead: bytes by which its output has to start before its first input where the two
+        overlap, None: they must not
+    split: how two cores share it (compile/cores.py); whole: why they do not
+    constants: its arrays, in the order of the C
+    macs: multiply-accumulates, its followers' included
+    reason: of a fallback, why it has no kernel; relay: the Relay operators in it; operations: what it costs
+    """
+
+    index: int
+    symbol: str
+    operator: str
+    inputs: List[Tensor]
+    outputs: List[Tensor]
+    attributes: Dict[str, Any] = field(default_factory=dict)
+    nodes: List[str] = field(default_factory=list)
+    node_indices: List[int] = field(default_factory=list)
+    output_node: Optional[int] = None
+    kernel: str = ""
+    is_view: bool = False
+    variant: Any = None
+    input_range: Tuple[int, int] = INT8
+    followers: List[Call] = field(default_factory=list)
+    scratch: Optional[Scratch] = None
+    lead: Optional[int] = None
+    split: Any = None
+    whole: str = ""
+    constants: List[Constant] = field(default_factory=list)
+    macs: int = 0
+    reason: str = ""
+    relay: List[str] = field(default_factory=list)
+    operations: int = 0
+
+    @property
+    def output(self) -> Tensor:
+        """The output of a kernel."""
+        return self.outputs[0]
+
+    @property
+    def is_fallback(self) -> bool:
+        return not self.operator
+
+    @property
+    def kind(self) -> str:
+        """The operator whatever the width of its tensors: `conv2d` of conv2d and of conv2d_s16."""
+        return self.operator[: -len("_s16")] if self.operator.endswith("_s16") else self.operator
+
+    @property
+    def all_nodes(self) -> List[str]:
+        """The ONNX nodes that its kernel computes, those of its followers too."""
+        return [node for call in (self, *self.followers) for node in call.nodes]
+
+    @property
+    def title(self) -> str:
+        """`conv2d + add`: what its kernel computes."""
+        return " + ".join(call.operator for call in (self, *self.followers)) if self.operator else "TVM"
+
+
+@dataclass(eq=False)
+class Loop:
+    """Calls that run together strip by strip over the rows of an image, with rings between them.
+
+    rows: rows of the last call's output in a strip
+    """
+
+    calls: List[Call]
+    rows: int
+
+
+Item = Union[Call, Loop]
+
+
+@dataclass(eq=False)
+class Program:
+    """See the module. inputs, outputs: of the model; items: in the order of execution
+
+    nodes: the ONNX nodes as people read them; refusals: index of a node -> why the kernel for it does not take it
+    constants: all arrays of the program, its calls' and those that main hands to functions of TVM's
+    fallback_source: C of TVM's functions and their constants (fallback_constant_bytes)
+    fallback_scratch: what TVM's functions allocate for themselves, None where they need nothing
+    arena_bytes: memory for all activations; arena_room: how much more speed was allowed to take, None: all it needs
+    model_hash: SHA-256 of the quantized ONNX file's content
+    kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
+    """
+
+    inputs: List[Port]
+    outputs: List[Port]
+    items: List[Item]
+    nodes: List[str] = field(default_factory=list)
+    refusals: Dict[int, str] = field(default_factory=dict)
+    constants: List[Constant] = field(default_factory=list)
+    fallback_source: str = ""
+    fallback_constant_bytes: int = 0
+    fallback_scratch: Optional[Scratch] = None
+    arena_bytes: int = 0
+    arena_room: Optional[int] = None
+    model_hash: str = ""
+    kernels_for: Optional[str] = None
+    cores: int = 1
+
+    def calls(self) -> Iterator[Call]:
+        """Every call in the order of execution, those in loops too; followers are not calls of their own."""
+        for item in self.items:
+            yield from item.calls if isinstance(item, Loop) else [item]
+
+    @property
+    def kernels(self) -> List[Call]:
+        return [call for call in self.calls() if not call.is_fallback]
+
+    @property
+    def fallbacks(self) -> List[Call]:
+        return [call for call in self.calls() if call.is_fallback]
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of all constant data."""
+        return sum(constant.array.nbytes for constant in self.constants) + self.fallback_constant_bytes
+
+    @property
+    def macs(self) -> int:
+        return sum(call.macs for call in self.calls())
+
+
+def nodes_text(call: Call) -> str:
+    """The ONNX nodes of a call in a line, or what it is without any."""
+    return ", ".join(call.all_nodes) or ("(layout change)" if call.operator else "Relay " + ", ".join(call.relay))
