@@ -114,7 +114,8 @@ class Call:
     symbol: the C function, "tvmgen_default_esp_main_N", or a function of TVM's; calls with one symbol are of one
         function and have the same attributes
     operator: key in `compile.operators.OPERATORS`, the rule in `esp_tvm.arithmetic`; "" for a fallback to TVM's C
-    inputs: in the order of the rule's arguments; outputs: one of a kernel, one or more of a fallback
+    inputs: in the order of the rule's arguments; outputs: one of a kernel, one or more of a fallback. Both are its own;
+        what its C function reads and writes, followers included, are `reads` and `writes`
     attributes: the keyword arguments of the rule; constants are NumPy arrays in the canonical layout of the rule
     nodes: the ONNX nodes it computes as people read them, in graph order; node_indices: their places in the graph
     output_node: index of the ONNX node that makes its output, None where the compiler inserted the call
@@ -124,8 +125,8 @@ class Call:
     is_view: its output is its input's memory: no code
     variant: the faster kernel that was chosen (compile/variants.py), None: the operator's plain one; exporter only
     input_range: least and greatest int8 value of its first input
-    followers: the calls that the same kernel computes after it (an addition, a change of layout); `inputs` then has
-        what they read besides, and `outputs` is the last one's
+    followers: the calls that the same kernel computes after it (an addition, a change of layout), each complete with
+        inputs and outputs of its own; what is passed between them lies nowhere (its place is None)
     scratch: memory while it runs; lead: bytes by which its output has to start before its first input where the two
         overlap, None: they must not
     split: how two cores share it (compile/cores.py); whole: why they do not
@@ -162,6 +163,17 @@ class Call:
     def output(self) -> Tensor:
         """The output of a kernel."""
         return self.outputs[0]
+
+    @property
+    def reads(self) -> List[Tensor]:
+        """What its C function reads, in order: its inputs, and what its followers read besides."""
+        own = {output for call in (self, *self.followers) for output in call.outputs}
+        return [x for call in (self, *self.followers) for x in call.inputs if x.root not in own]
+
+    @property
+    def writes(self) -> List[Tensor]:
+        """What its C function writes: the outputs of the last call in it."""
+        return (self.followers[-1] if self.followers else self).outputs
 
     @property
     def is_fallback(self) -> bool:
