@@ -373,9 +373,8 @@ def chosen_function(
     if choice is None:
         return kernel_function(call, parameter_order, emitter)
     if choice.variant.plain_parameters:
-        text = kernel_function(call, parameter_order, emitter)
-        replaced = choice.variant.replaces or f"esp_dl_{call.operator}_s8"
-        return text.replace(f"{replaced}(", f"{choice.kernel}(")
+        emitter.instead = {choice.variant.replaces or f"esp_dl_{call.operator}_s8": choice.kernel}
+        return kernel_function(call, parameter_order, emitter)
     return variant_function(call, choice, emitter)
 
 

@@ -224,5 +224,5 @@ class Esp32s3Variant(Variant):
 
     def emit(self, call, choice, c, inputs, output):
         parameters = c.struct(f"{self.kernel.replace('_s8_', '_')}_t", **self.body(call, c))
-        scratch = "scratch, " if self.scratch(call) else ""
-        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {scratch}{output});")
+        scratch = ["scratch"] if self.scratch(call) else []
+        c.call(self.kernel, inputs[0], parameters, *scratch, output)

@@ -49,7 +49,7 @@ class Pool(Esp32s3Variant):
 
     def emit(self, call, choice, c, inputs, output):
         parameters = c.struct("esp_dl_pool2d_t", **self.plain.fields(call))
-        c.line(f"{self.kernel}({inputs[0]}, {parameters}, scratch, {output});")
+        c.call(self.kernel, inputs[0], parameters, "scratch", output)
 
 
 class Average(Pool):
@@ -111,7 +111,7 @@ class LookupTable(Esp32s3Variant):
         unsigned = np.concatenate([table[128:], table[:128]]).view(np.uint8)
         words = np.concatenate([[4, 0], unsigned]).astype(np.int32)
         name = c.constant("table", words, "4, 0, and f(x), indexed by x as an unsigned byte")
-        c.line(f"{self.kernel}({inputs[0]}, {call.output.elements}, {name}, {output});")
+        c.call(self.kernel, inputs[0], call.output.elements, name, output)
 
 
 class Move(Esp32s3Variant):
@@ -153,4 +153,4 @@ class TransposeRows(Move):
 
     def emit(self, call, choice, c, inputs, output):
         parameters = c.struct("esp_dl_copy_t", **self.copies(call)[0])
-        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
+        c.call(self.kernel, inputs[0], parameters, output)

@@ -102,10 +102,10 @@ class Variant:
             "min": a["clamp"][0],
             "max": a["clamp"][1],
         }
-        scratch = "scratch, " if self.scratch(call) else ""
+        scratch = ["scratch"] if self.scratch(call) else []
         if choice.addition is None:
             parameters = c.struct(f"esp_dl_{self.takes or self.operator}_t", **fields)
-            c.line(f"{self.kernel}({inputs[0]}, {parameters}, {scratch}{output});")
+            c.call(self.kernel, inputs[0], parameters, *scratch, output)
             return
         add = choice.addition.attributes
         shifts = (add["shift_b"], add["shift_a"]) if choice.swapped else (add["shift_a"], add["shift_b"])
@@ -118,7 +118,7 @@ class Variant:
             "max": add["clamp"][1],
         }
         parameters = c.struct(f"esp_dl_{self.operator}_add_t", conv2d=fields, add=addition)
-        c.line(f"{choice.kernel}({inputs[0]}, {inputs[1]}, {parameters}, {scratch}{output});")
+        c.call(choice.kernel, inputs[0], inputs[1], parameters, *scratch, output)
 
 
 def _shifts_right(call: KernelCall) -> bool:
@@ -320,7 +320,7 @@ class GlobalAverage(Variant):
 
     def emit(self, call, choice, c, inputs, output):
         parameters = c.struct("esp_dl_pool2d_t", **AveragePool2d().fields(call))
-        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
+        c.call(self.kernel, inputs[0], parameters, output)
 
 
 class QuantizeNhwc(Variant):
@@ -336,7 +336,7 @@ class QuantizeNhwc(Variant):
         n, channels, h, w = call.output.shape
         shape = {"n": n, "h": h, "w": w, "c": channels}
         parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, exponent=call.attributes["exponent"])
-        c.line(f"{self.kernel}({inputs[0]}, {parameters}, {output});")
+        c.call(self.kernel, inputs[0], parameters, output)
 
 
 # By operator, the fastest first.

@@ -94,13 +94,17 @@ class Emitter:
 
     constants: (C type, name, array, comment) of the data it needs, for default_lib0.c
     lines: the parameters and the body of the function, for default_lib1.c
+    kernels: the C functions that it calls
+    instead: name of a kernel -> name of the one with the same parameters that is called in its place
     """
 
-    def __init__(self, symbol: str):
+    def __init__(self, symbol: str, instead: Optional[Dict[str, str]] = None):
         self.symbol = symbol
+        self.instead = instead or {}
         self.constants: List[Tuple[str, str, np.ndarray, str]] = []
         self.parameters: List[str] = []
         self.lines: List[str] = []
+        self.kernels: List[str] = []
 
     def constant(self, name: str, array: np.ndarray, comment: str) -> str:
         """Declare constant data; returns its C name."""
@@ -121,6 +125,12 @@ class Emitter:
         lines += [f"        .{key} = {_initializer(value)}," for key, value in fields.items()]
         self.parameters += lines + ["    };"]
         return f"&{struct_name}"
+
+    def call(self, kernel: str, *arguments: Any) -> None:
+        """Append a call of a kernel: `arguments` are C expressions or numbers."""
+        kernel = self.instead.get(kernel, kernel)
+        self.kernels.append(kernel)
+        self.line(f"{kernel}({', '.join(map(str, arguments))});")
 
     def line(self, text: str) -> None:
         """Append a statement to the function."""

@@ -110,7 +110,7 @@ class _Broadcast(Operator):
         a = call.attributes
         parameters = c.struct("esp_dl_broadcast_t", **places(call, c, inputs), min=a["clamp"][0], max=a["clamp"][1])
         first, second = operand_names(call, c, inputs)
-        c.line(f"esp_dl_{self.name}_s8({first}, {second}, {parameters}, {output});")
+        c.call(f"esp_dl_{self.name}_s8", first, second, parameters, output)
 
 
 def both_wide(call, inputs: Sequence[relay.Expr]) -> List[relay.Expr]:
@@ -312,7 +312,7 @@ class PRelu(Operator):
         }
         parameters = c.struct("esp_dl_prelu_t", places=where, shift_negative=a["shift_negative"])
         slope = c.constant("slope", a["slope"], f"slope {list(a['slope'].shape)}")
-        c.line(f"esp_dl_prelu_s8({inputs[0]}, {slope}, {parameters}, {output});")
+        c.call("esp_dl_prelu_s8", inputs[0], slope, parameters, output)
 
 
 class Compare(Operator):
@@ -344,4 +344,4 @@ class Compare(Operator):
             for one, other in (("step_a", "step_b"), ("shift_a", "shift_b")):
                 fields[one], fields[other] = fields[other], fields[one]
         parameters = c.struct("esp_dl_broadcast_t", **fields)
-        c.line(f"esp_dl_{relation}_s8({names[0]}, {names[1]}, {parameters}, {output});")
+        c.call(f"esp_dl_{relation}_s8", names[0], names[1], parameters, output)

@@ -68,7 +68,7 @@ class Channelwise(Operator):
             min=a["clamp"][0],
             max=a["clamp"][1],
         )
-        c.line(f"esp_dl_channelwise_s8({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_channelwise_s8", inputs[0], parameters, output)
 
     def macs(self, call):
         return call.output.elements

@@ -157,7 +157,7 @@ class Conv2d(_Convolution):
             groups=call.attributes["groups"],
             **emit_weighted(call, c, weights, "OHWI"),
         )
-        c.line(f"esp_dl_conv2d_s8({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_conv2d_s8", inputs[0], parameters, output)
 
     def macs(self, call):
         return call.output.elements * int(np.prod(call.attributes["weights"].shape[1:]))
@@ -180,7 +180,7 @@ class DepthwiseConv2d(_Convolution):
             **window_fields(call, weights.shape[:2]),
             **emit_weighted(call, c, weights, "HWO"),
         )
-        c.line(f"esp_dl_depthwise_conv2d_s8({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_depthwise_conv2d_s8", inputs[0], parameters, output)
 
     def macs(self, call):
         return call.output.elements * int(np.prod(call.attributes["weights"].shape[:2]))

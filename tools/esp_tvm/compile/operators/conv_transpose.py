@@ -77,7 +77,7 @@ class ConvTranspose2d(Operator):
             groups=call.attributes["groups"],
             **emit_weighted(call, c, weights, "OHWI"),
         )
-        c.line(f"esp_dl_conv_transpose2d_s8({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_conv_transpose2d_s8", inputs[0], parameters, output)
 
     def macs(self, call):
         return call.inputs[0].elements * int(np.prod(call.attributes["weights"].shape[:3])) // call.attributes["groups"]

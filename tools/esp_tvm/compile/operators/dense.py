@@ -54,7 +54,7 @@ class Dense(Operator):
             outputs=weights.shape[0],
             **emit_weighted(call, c, weights, "[outputs][inputs]"),
         )
-        c.line(f"esp_dl_dense_s8({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_dense_s8", inputs[0], parameters, output)
 
     def macs(self, call):
         return call.output.elements * call.attributes["weights"].shape[1]

@@ -41,7 +41,7 @@ class _Binary(Operator):
             min=a["clamp"][0],
             max=a["clamp"][1],
         )
-        c.line(f"esp_dl_{self.name}_s8({inputs[0]}, {inputs[1]}, {parameters}, {output});")
+        c.call(f"esp_dl_{self.name}_s8", inputs[0], inputs[1], parameters, output)
 
 
 class Add(_Binary):
@@ -124,4 +124,4 @@ class Requantize(Operator):
     def emit(self, call, c, inputs, output):
         a = call.attributes
         parameters = c.struct("esp_dl_requantize_t", shift=a["shift"], min=a["clamp"][0], max=a["clamp"][1])
-        c.line(f"esp_dl_requantize_s8({inputs[0]}, {call.output.elements}, {parameters}, {output});")
+        c.call("esp_dl_requantize_s8", inputs[0], call.output.elements, parameters, output)

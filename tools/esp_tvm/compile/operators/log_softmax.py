@@ -102,7 +102,7 @@ class LogSoftmax(Operator):
             output_exponent=a["output_exponent"] or 0,
         )
         kernel = "esp_dl_log_softmax_s8_f32" if a["output_exponent"] is None else "esp_dl_log_softmax_s8"
-        c.line(f"{kernel}({inputs[0]}, {parameters}, {output});")
+        c.call(kernel, inputs[0], parameters, output)
 
 
 def _const(value: int) -> relay.Expr:

@@ -249,7 +249,7 @@ class Lookup(Operator):
     def emit(self, call, c, inputs, output):
         table = c.constant("table", call.attributes["table"], "f(x), indexed by x + 128")
         x = inputs[0] if call.inputs[0].dtype == "int8" else f"(const int8_t *){inputs[0]}"
-        c.line(f"esp_dl_lookup_s8({x}, {call.output.elements}, {table}, {output});")
+        c.call("esp_dl_lookup_s8", x, call.output.elements, table, output)
 
 
 def collapse_unary(mod: tvm.IRModule) -> tvm.IRModule:

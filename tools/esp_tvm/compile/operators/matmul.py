@@ -104,7 +104,7 @@ class MatMul(Operator):
         for position, side in enumerate(("left", "right")):
             if side in a:
                 names.insert(position, c.constant("weights", a[side], f"{side} operand {list(a[side].shape)}"))
-        c.line(f"esp_dl_matmul_s8({names[0]}, {names[1]}, {parameters}, {output});")
+        c.call("esp_dl_matmul_s8", names[0], names[1], parameters, output)
 
     def macs(self, call):
         return call.output.elements * _sizes(call)[2]

@@ -48,7 +48,7 @@ class Transpose(Operator):
             axes=call.attributes["axes"],
             element_size=np.dtype(call.output.dtype).itemsize,
         )
-        c.line(f"esp_dl_transpose({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_transpose", inputs[0], parameters, output)
 
 
 class Reshape(Operator):
@@ -71,4 +71,4 @@ class Reshape(Operator):
         return relay.reshape(x, call.attributes["shape"])
 
     def emit(self, call, c, inputs, output):
-        c.line(f"memmove({output}, {inputs[0]}, {call.output.bytes});")
+        c.call("memmove", output, inputs[0], call.output.bytes)

@@ -76,7 +76,7 @@ class _Copy(Operator):
         raise NotImplementedError
 
     def emit(self, call, c, inputs, output):
-        c.line(f"esp_dl_copy({inputs[0]}, {c.struct('esp_dl_copy_t', **self.copies(call)[0])}, {output});")
+        c.call("esp_dl_copy", inputs[0], c.struct("esp_dl_copy_t", **self.copies(call)[0]), output)
 
     def copies(self, call) -> List[dict]:
         """The one copy."""
@@ -271,9 +271,9 @@ class Pad(Operator):
         if not self.is_one_copy(call):
             emit_gather(call, c, inputs[0], output, x, self._indices(a, x), a["value"])
             return
-        c.line(f"memset({output}, {a['value']}, {call.output.bytes});")
+        c.call("memset", output, a["value"], call.output.bytes)
         fields = self.copies(call)[0]
-        c.line(f"esp_dl_copy({inputs[0]}, {c.struct('esp_dl_copy_t', **fields)}, {output});")
+        c.call("esp_dl_copy", inputs[0], c.struct("esp_dl_copy_t", **fields), output)
 
 
 def emit_gather(call, c, source, target, shape, indices: Sequence[np.ndarray], fill: int = 0) -> None:
@@ -299,7 +299,7 @@ def emit_gather(call, c, source, target, shape, indices: Sequence[np.ndarray], f
         block=block,
         fill=fill,
     )
-    c.line(f"esp_dl_gather_s8({source}, {parameters}, {target});")
+    c.call("esp_dl_gather_s8", source, parameters, target)
 
 
 class Gather(Operator):
@@ -425,7 +425,7 @@ class ScatterRows(Operator):
             inner=a["inner"],
             rows=c.constant("rows", a["rows"].astype(np.int32), "the row that each update replaces"),
         )
-        c.line(f"esp_dl_scatter_s8({inputs[0]}, {inputs[1]}, {parameters}, {output});")
+        c.call("esp_dl_scatter_s8", inputs[0], inputs[1], parameters, output)
 
 
 class Concat(Operator):
@@ -458,7 +458,7 @@ class Concat(Operator):
     def emit(self, call, c, inputs, output):
         for number, (fields, name) in enumerate(zip(self.copies(call), inputs)):
             parameters = c.struct("esp_dl_copy_t", struct_name=f"part{number}", **fields)
-            c.line(f"esp_dl_copy({name}, {parameters}, {output});")
+            c.call("esp_dl_copy", name, parameters, output)
 
 
 class _WrapConcatenations(relay.ExprMutator):

@@ -298,7 +298,7 @@ class Normalize(Operator):
             min=a["clamp"][0],
             max=a["clamp"][1],
         )
-        c.line(f"esp_dl_normalize_s8({inputs[0]}, {fields}, {output});")
+        c.call("esp_dl_normalize_s8", inputs[0], fields, output)
 
     def macs(self, call):
         return 3 * call.output.elements

@@ -69,7 +69,7 @@ class _Pool2d(Operator):
 
     def emit(self, call, c, inputs, output):
         parameters = c.struct("esp_dl_pool2d_t", **self.fields(call))
-        c.line(f"esp_dl_{self.name}_s8({inputs[0]}, {parameters}, {output});")
+        c.call(f"esp_dl_{self.name}_s8", inputs[0], parameters, output)
 
 
 def _declared_padding(attrs) -> tuple:

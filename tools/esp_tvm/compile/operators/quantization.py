@@ -40,7 +40,7 @@ class Quantize(Operator):
 
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]
-        c.line(f"esp_dl_quantize_s8({inputs[0]}, {call.output.elements}, {exponent}, {output});")
+        c.call("esp_dl_quantize_s8", inputs[0], call.output.elements, exponent, output)
 
 
 class Dequantize(Operator):
@@ -63,4 +63,4 @@ class Dequantize(Operator):
 
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]
-        c.line(f"esp_dl_dequantize_s8({inputs[0]}, {call.output.elements}, {exponent}, {output});")
+        c.call("esp_dl_dequantize_s8", inputs[0], call.output.elements, exponent, output)

@@ -167,7 +167,7 @@ class _Recurrent(Operator):
             tanh=c.constant("tanh", a["tanh_table"], "tanh(i / 32) * 2^15"),
             shift=a["shift"],
         )
-        c.line(f"esp_dl_{self.name}_s8({inputs[0]}, {parameters}, scratch, {output});")
+        c.call(f"esp_dl_{self.name}_s8", inputs[0], parameters, "scratch", output)
 
 
 class Gru(_Recurrent):

@@ -139,7 +139,7 @@ class _Reduce(Operator):
             min=a["clamp"][0],
             max=a["clamp"][1],
         )
-        c.line(f"esp_dl_{self.kernel or self.name}_s8({inputs[0]}, {parameters}, {output});")
+        c.call(f"esp_dl_{self.kernel or self.name}_s8", inputs[0], parameters, output)
 
 
 class ReduceSum(_Reduce):
@@ -303,4 +303,4 @@ class ArgMax(Operator):
             last=a["last"],
             smallest=a["smallest"],
         )
-        c.line(f"esp_dl_argmax_s8({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_argmax_s8", inputs[0], parameters, output)

@@ -147,7 +147,7 @@ class ResizeLinear(Operator):
             min=a["clamp"][0],
             max=a["clamp"][1],
         )
-        c.line(f"esp_dl_resize_linear_s8({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_resize_linear_s8", inputs[0], parameters, output)
 
     def macs(self, call):
         return 4 * call.output.elements

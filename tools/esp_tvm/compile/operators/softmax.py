@@ -71,4 +71,4 @@ class Softmax(Operator):
             exponent=a["output_exponent"] or 0,
         )
         kernel = "esp_dl_softmax_s8_f32" if a["output_exponent"] is None else "esp_dl_softmax_s8"
-        c.line(f"{kernel}({inputs[0]}, {parameters}, {output});")
+        c.call(kernel, inputs[0], parameters, output)

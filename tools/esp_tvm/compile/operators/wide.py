@@ -54,7 +54,7 @@ class Conv2dS16(_Wide, Conv2d):
             **emit_weighted(call, c, weights, "OHWI"),
             **self.types(call),
         )
-        c.line(f"esp_dl_conv2d_s16({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_conv2d_s16", inputs[0], parameters, output)
 
 
 class DepthwiseConv2dS16(_Wide, DepthwiseConv2d):
@@ -69,7 +69,7 @@ class DepthwiseConv2dS16(_Wide, DepthwiseConv2d):
             **emit_weighted(call, c, weights, "HWO"),
             **self.types(call),
         )
-        c.line(f"esp_dl_depthwise_conv2d_s16({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_depthwise_conv2d_s16", inputs[0], parameters, output)
 
 
 class DenseS16(_Wide, Dense):
@@ -85,7 +85,7 @@ class DenseS16(_Wide, Dense):
             **emit_weighted(call, c, weights, "[outputs][inputs]"),
             **self.types(call),
         )
-        c.line(f"esp_dl_dense_s16({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_dense_s16", inputs[0], parameters, output)
 
 
 class AddS16(_Wide, Add):
@@ -107,7 +107,7 @@ class AddS16(_Wide, Add):
             b_s16=_s16(call.inputs[1]),
             output_s16=_s16(call.output),
         )
-        c.line(f"esp_dl_add_s16({inputs[0]}, {inputs[1]}, {parameters}, {output});")
+        c.call("esp_dl_add_s16", inputs[0], inputs[1], parameters, output)
 
 
 class RequantizeS16(_Wide, Requantize):
@@ -123,7 +123,7 @@ class RequantizeS16(_Wide, Requantize):
             max=a["clamp"][1],
             **self.types(call),
         )
-        c.line(f"esp_dl_requantize_s16({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_requantize_s16", inputs[0], parameters, output)
 
 
 class AveragePool2dS16(_Wide, AveragePool2d):
@@ -150,7 +150,7 @@ class AveragePool2dS16(_Wide, AveragePool2d):
     def emit(self, call, c, inputs, output):
         fields = {**self.fields(call), **self.types(call)}
         parameters = c.struct("esp_dl_average_pool2d_s16_t", **fields)
-        c.line(f"esp_dl_average_pool2d_s16({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_average_pool2d_s16", inputs[0], parameters, output)
 
 
 class MaxPool2dS16(_Wide, MaxPool2d):
@@ -169,7 +169,7 @@ class MaxPool2dS16(_Wide, MaxPool2d):
             min=a["clamp"][0],
             max=a["clamp"][1],
         )
-        c.line(f"esp_dl_max_pool2d_s16({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_max_pool2d_s16", inputs[0], parameters, output)
 
 
 class SoftmaxS16(_Wide, Softmax):
@@ -209,7 +209,7 @@ class SoftmaxS16(_Wide, Softmax):
             coarse=c.constant("coarse", self._table(exponent, 256), "exp(-256 i * 2^e)"),
             fine=c.constant("fine", self._table(exponent, 1), "exp(-i * 2^e)"),
         )
-        c.line(f"esp_dl_softmax_s16_f32({inputs[0]}, {parameters}, {output});")
+        c.call("esp_dl_softmax_s16_f32", inputs[0], parameters, output)
 
 
 class QuantizeS16(_Wide, Quantize):
@@ -217,7 +217,7 @@ class QuantizeS16(_Wide, Quantize):
 
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]
-        c.line(f"esp_dl_quantize_s16({inputs[0]}, {call.output.elements}, {exponent}, {output});")
+        c.call("esp_dl_quantize_s16", inputs[0], call.output.elements, exponent, output)
 
 
 class DequantizeS16(_Wide, Dequantize):
@@ -225,7 +225,7 @@ class DequantizeS16(_Wide, Dequantize):
 
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]
-        c.line(f"esp_dl_dequantize_s16({inputs[0]}, {call.output.elements}, {exponent}, {output});")
+        c.call("esp_dl_dequantize_s16", inputs[0], call.output.elements, exponent, output)
 
 
 __all__ = [name for name in dir() if name.endswith("S16")] + ["Operand"]
