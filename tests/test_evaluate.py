@@ -8,7 +8,7 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
-from esp_tvm.compile.import_onnx import import_onnx, relay, tvm  # noqa: E402
+from esp_tvm.compile.importing.import_onnx import import_onnx, relay, tvm  # noqa: E402
 from esp_tvm.compile.partition import partition  # noqa: E402
 from esp_tvm.evaluate import (  # noqa: E402
     NumpyEvaluator,

@@ -21,10 +21,10 @@ import numpy as np
 
 from . import arithmetic
 from .compile import Imported, Partitioned
-from .compile.import_onnx import Port, import_onnx, relay, tvm
-from .compile.layout import is_call
+from .compile.importing.import_onnx import Port, import_onnx, relay, tvm
 from .compile.operators import OPERATORS
 from .compile.partition import partition
+from .compile.rewriting.toolbox import is_call
 from .data import load_sample
 from .errors import UserError
 from .files import write_text

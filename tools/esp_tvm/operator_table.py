@@ -131,7 +131,7 @@ def opsets(row: Row) -> str:
 
 def imported() -> List[str]:
     """All ONNX operators that TVM imports."""
-    from .compile.importer_fixes import fix_importer, frontend
+    from .compile.importing.importer_fixes import fix_importer, frontend
 
     fix_importer()
     names = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain in ("", "ai.onnx")}

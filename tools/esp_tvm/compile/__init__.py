@@ -16,7 +16,7 @@ from .compiled import CompiledModel, ModelPort
 from .cores import choose_splits
 from .emit_c import Program
 from .esp32s3 import CHIP, check_alignment
-from .import_onnx import Imported, Port, import_onnx, tvm
+from .importing.import_onnx import Imported, Port, import_onnx, tvm
 from .memory_plan import plan_memory
 from .partition import Partitioned, partition
 from .variants import Choices

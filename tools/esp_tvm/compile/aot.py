@@ -12,7 +12,7 @@ from tvm import relay, tir
 
 from ..errors import UserError
 from ..tvm_errors import tvm_reason, without_tvm_log
-from .import_onnx import Imported, node_indices
+from .importing.import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
 
 

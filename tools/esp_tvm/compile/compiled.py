@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional
 
 from .aot import Fallback, Lowered
-from .import_onnx import Imported
+from .importing.import_onnx import Imported
 from .kernel_call import KernelCall
 from .memory_plan import MemoryPlan
 from .partition import Partitioned

@@ -13,7 +13,7 @@ from .aot import Fallback, Lowered, Step, Value
 from .compiled import ModelPort
 from .constants import BASE, MAPPED, Constant, constants_file, data_bytes, declarations, layout
 from .cores import Split
-from .import_onnx import Node
+from .importing.import_onnx import Node
 from .kernel_call import KernelCall, Tensor
 from .memory_plan import MemoryPlan
 from .operators import OPERATORS, Emitter

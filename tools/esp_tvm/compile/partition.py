@@ -9,17 +9,18 @@ import tvm
 from tvm import relay
 
 from ..tvm_errors import without_tvm_log
-from .import_onnx import Imported, node_indices
+from .importing.import_onnx import Imported, node_indices
 from .kernel_call import KernelCall, Tensor
-from .layout import convert_layout, is_call, rewrite_main, simplify_layout
-from .normalize import Normalize
 from .operators import OPERATORS, Operator, Refusal
 from .operators.base import Operand
 from .operators.lookup import collapse_unary
 from .operators.moves import wrap_concatenations
 from .operators.normalize import collapse_normalization
-from .recurrent import quantize_directions, unroll
-from .rewrites import after_layout, before_layout, settle
+from .rewriting.canonical_forms import Canonicalize
+from .rewriting.kernel_forms import after_layout, before_layout, settle
+from .rewriting.layout import convert_layout, simplify_layout
+from .rewriting.recurrent_calls import quantize_directions, unroll
+from .rewriting.toolbox import is_call, rewrite_main
 
 COMPILER = "esp"
 
@@ -104,7 +105,7 @@ def _main_node(root: relay.Expr) -> int:
 def prepare(mod: tvm.IRModule) -> tvm.IRModule:
     """Layout NHWC and a normal form in which the patterns match."""
     mod = relay.transform.InferType()(mod)
-    mod = rewrite_main(mod, Normalize())
+    mod = rewrite_main(mod, Canonicalize())
     mod = convert_layout(before_layout(quantize_directions(mod)))
     mod = settle(simplify_layout(after_layout(mod)))
     return rewrite_main(mod, _OwnDequantize())

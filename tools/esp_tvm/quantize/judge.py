@@ -68,7 +68,7 @@ def _made_by(graph: onnx.GraphProto, name: str, kinds: Sequence[str]) -> List[in
 
 def exact_runner(model: onnx.ModelProto) -> Callable[[Dict[str, np.ndarray]], List[np.ndarray]]:
     """A function from one sample to the outputs of a quantized model, by the rules in `esp_tvm.arithmetic`."""
-    from ..compile.import_onnx import import_onnx
+    from ..compile.importing.import_onnx import import_onnx
     from ..compile.partition import partition
     from ..evaluate import NumpyEvaluator
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from ..compile.import_onnx import import_onnx
+from ..compile.importing.import_onnx import import_onnx
 from ..data import load_samples
 from ..errors import UserError
 from ..files import write_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from ..compile.import_onnx import import_onnx
+from ..compile.importing.import_onnx import import_onnx
 from ..data import load_samples
 from ..evaluate import debug_onnx_model
 from ..files import write_text

@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 import numpy as np
 import onnx
 
-from ..compile.import_onnx import import_onnx
+from ..compile.importing.import_onnx import import_onnx
 from ..compile.kernel_call import KernelCall
 from ..compile.partition import Partitioned, partition
 from ..errors import UserError

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Optional
 
-from ..compile.import_onnx import import_onnx
+from ..compile.importing.import_onnx import import_onnx
 from ..compile.partition import partition
 from ..data import load_samples
 from ..errors import UserError

@@ -18,7 +18,7 @@ from tvm import relay
 from tvm.relay.dataflow_pattern import DFPattern, is_constant, is_op, wildcard
 
 from ..kernel_call import KernelCall
-from ..layout import has_one_scale, is_call
+from ..rewriting.toolbox import has_one_scale, is_call
 
 INT8 = (-128, 127)
 INT32_MAX = 2**31 - 1

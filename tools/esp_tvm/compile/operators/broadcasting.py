@@ -9,7 +9,7 @@ import numpy as np
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_constant, is_op
 
-from ..layout import is_call
+from ..rewriting.toolbox import is_call
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
 from .moves import steps_of

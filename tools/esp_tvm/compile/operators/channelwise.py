@@ -8,7 +8,7 @@ import numpy as np
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_op
 
-from ..layout import is_call
+from ..rewriting.toolbox import is_call
 from . import base
 from .base import Operator, Parsed, Refusal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm import relay
 
-from ..layout import is_call
+from ..rewriting.toolbox import is_call
 
 
 def composite(root: relay.Call, name: str, x: relay.Expr, argument: relay.Expr) -> relay.Call:

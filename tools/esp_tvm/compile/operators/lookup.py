@@ -13,7 +13,7 @@ import scipy.special
 import tvm
 from tvm import relay
 
-from ..layout import has_one_scale, is_call, rewrite_main
+from ..rewriting.toolbox import has_one_scale, is_call, rewrite_main
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
 

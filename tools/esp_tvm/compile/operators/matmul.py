@@ -11,7 +11,7 @@ from tvm import relay
 from tvm.relay.dataflow_pattern import is_op
 
 from ..kernel_call import KernelCall
-from ..layout import is_call, permutation
+from ..rewriting.toolbox import is_call, permutation
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
 

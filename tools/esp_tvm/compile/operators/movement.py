@@ -8,7 +8,7 @@ import numpy as np
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_op, wildcard
 
-from ..layout import permutation
+from ..rewriting.toolbox import permutation
 from .base import Operand, Operator, Parsed, Refusal
 
 

@@ -9,7 +9,7 @@ import tvm
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_constant, is_op, wildcard
 
-from ..layout import is_call, rewrite_main
+from ..rewriting.toolbox import is_call, rewrite_main
 from .base import Operand, Operator, Parsed, Refusal
 from .movement import _int8
 

@@ -10,7 +10,7 @@ import numpy as np
 import tvm
 from tvm import relay
 
-from ..layout import has_one_scale, is_call, rewrite_main
+from ..rewriting.toolbox import has_one_scale, is_call, rewrite_main
 from . import base
 from .base import Operator, Parsed, Refusal
 from .composite import composite

@@ -9,7 +9,7 @@ import scipy.special
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_constant, is_op
 
-from ..recurrent import _register, relay_name
+from ..rewriting.recurrent_calls import register, relay_name
 from . import base
 from .base import Operator, Parsed, Refusal
 
@@ -60,7 +60,7 @@ class _Recurrent(Operator):
     kind = ""
 
     def patterns(self):
-        _register(self.kind)
+        register(self.kind)
         weights = [base.constant_weights() | is_constant() for _ in range(3)]
         return [base.quantized(is_op(relay_name(self.kind))(base.dequantized(), *weights))]
 

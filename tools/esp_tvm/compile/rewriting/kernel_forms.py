@@ -11,10 +11,18 @@ import numpy as np
 import tvm
 from tvm import relay
 
-from .layout import has_one_scale, is_call, permutation, rewrite_main
-from .normalize import is_constant
+from .toolbox import (
+    RESHAPES,
+    has_one_scale,
+    is_call,
+    is_constant,
+    permutation,
+    rewrite_main,
+    shape_of,
+    with_args,
+    with_span,
+)
 
-_RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
 _QUANTIZATION = ("qnn.quantize", "qnn.dequantize")
 _UNARY = ("nn.relu", "clip", "sigmoid", "tanh", "nn.leaky_relu", "exp", "log", "sqrt", "abs", "negative", "erf")
 _BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
@@ -39,19 +47,6 @@ def settle(mod: tvm.IRModule) -> tvm.IRModule:
     return rewrite_main(mod, _TransposeIntoDense())
 
 
-def _shape(expr: relay.Expr) -> Tuple[int, ...]:
-    return tuple(int(dim) for dim in expr.checked_type.shape)
-
-
-def _call(like: relay.Call, args: Sequence[relay.Expr]) -> relay.Call:
-    """`like` with other arguments."""
-    return relay.Call(like.op, list(args), like.attrs, like.type_args, like.span)
-
-
-def _from(call: relay.Call, span) -> relay.Call:
-    return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
-
-
 def _constant_shape(expr: relay.Expr) -> Tuple[int, ...]:
     return tuple((expr.args[0] if is_call(expr, "qnn.dequantize") else expr).data.shape)
 
@@ -62,14 +57,14 @@ def _padding(values: Sequence[int]) -> Tuple[int, int]:
 
 
 class _OneToTwoDimensions(relay.ExprMutator):
-    """conv1d and conv1d_transpose over [N, C, L] as convolutions over [N, C, 1, L]; pooling was (normalize.py)."""
+    """conv1d and conv1d_transpose over [N, C, L] as convolutions over [N, C, 1, L]; canonical_forms.py does pooling."""
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         args = [self.visit(arg) for arg in call.args]
         made = self._two_dimensional(call, args)
         if made is None:
             return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-        return _from(relay.squeeze(_from(made, call.span), axis=[2]), call.span)
+        return with_span(relay.squeeze(with_span(made, call.span), axis=[2]), call.span)
 
     def _two_dimensional(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Call]:
         attrs = call.attrs
@@ -91,12 +86,12 @@ class _OneToTwoDimensions(relay.ExprMutator):
 
 
 def _widened(x: relay.Expr, span) -> relay.Expr:
-    return _from(relay.expand_dims(x, axis=2), span)
+    return with_span(relay.expand_dims(x, axis=2), span)
 
 
 def _axis_of_size_one(call: relay.Call, removed: bool) -> Optional[int]:
     """The one axis that a reshape removes (of its input) or adds (to its output), None for another reshape."""
-    old, new = _shape(call.args[0]), _shape(call)
+    old, new = shape_of(call.args[0]), shape_of(call)
     long, short = (old, new) if removed else (new, old)
     if len(long) != len(short) + 1:
         return None
@@ -115,15 +110,15 @@ class _SinkSqueezes(relay.ExprMutator):
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         args = [self.visit(arg) for arg in call.args]
-        if is_call(call, *_RESHAPES):
+        if is_call(call, *RESHAPES):
             removed = _axis_of_size_one(call, True)
-            if removed is not None and len(_shape(call)) == 3:
+            if removed is not None and len(shape_of(call)) == 3:
                 return self._hold(args[0], removed, call.span)
             added = _axis_of_size_one(call, False)
             if added is not None and args[0] in self._held:
                 inner, axis = self._held[args[0]]
                 # Which of several axes of size 1 it was makes no difference to the values.
-                if _same_axis(_shape(call), axis, added):
+                if _same_axis(shape_of(call), axis, added):
                     return inner
         sunk = self._through(call, args)
         return (
@@ -131,7 +126,7 @@ class _SinkSqueezes(relay.ExprMutator):
         )
 
     def _hold(self, inner: relay.Expr, axis: int, span) -> relay.Expr:
-        expr = _from(relay.squeeze(inner, axis=[axis]), span)
+        expr = with_span(relay.squeeze(inner, axis=[axis]), span)
         self._held[expr] = (inner, axis)
         return expr
 
@@ -140,14 +135,14 @@ class _SinkSqueezes(relay.ExprMutator):
             return None
         first, axis = next(self._held[arg] for arg in args if arg in self._held)
         if is_call(call, *_UNARY) or (is_call(call, *_QUANTIZATION) and has_one_scale(call)):
-            return self._hold(_call(call, [first, *args[1:]]), axis, call.span)
+            return self._hold(with_args(call, [first, *args[1:]]), axis, call.span)
         if is_call(call, "nn.bias_add") and args[0] in self._held and int(call.attrs.axis) == 1 and axis >= 2:
-            return self._hold(_call(call, [first, args[1]]), axis, call.span)
+            return self._hold(with_args(call, [first, args[1]]), axis, call.span)
         if is_call(call, *_BINARY):
-            rank = len(_shape(call))
+            rank = len(shape_of(call))
             wide = [self._wide(old, new, axis, rank) for old, new in zip(call.args, args)]
             if all(expr is not None for expr in wide):
-                return self._hold(_call(call, wide), axis, call.span)
+                return self._hold(with_args(call, wide), axis, call.span)
         return None
 
     def _wide(self, old: relay.Expr, new: relay.Expr, axis: int, rank: int) -> Optional[relay.Expr]:
@@ -159,7 +154,7 @@ class _SinkSqueezes(relay.ExprMutator):
             shape = _constant_shape(old)
             position = axis - (rank - len(shape))
             return new if position <= 0 else _reshaped(old, new, shape[:position] + (1,) + shape[position:])
-        shape = _shape(old)
+        shape = shape_of(old)
         if len(shape) != rank:
             return None
         return relay.reshape(new, shape[:axis] + (1,) + shape[axis:])
@@ -178,7 +173,7 @@ def _reshaped(old: relay.Expr, new: relay.Expr, shape: Sequence[int]) -> Optiona
             return None
         axis = places[0]
     made = relay.qnn.op.dequantize(relay.const(values), old.args[1], old.args[2], axis=axis)
-    return _from(made, old.span)
+    return with_span(made, old.span)
 
 
 def _same_axis(shape: Sequence[int], one: int, other: int) -> bool:
@@ -199,8 +194,8 @@ class _PadIntoConvolution(relay.ExprMutator):
                 own = own * (4 // len(own)) if len(own) < 4 else own
                 padding = (own[0] + top, own[1] + left, own[2] + bottom, own[3] + right)
                 attrs = {name: call.attrs[name] for name in ("strides", "dilation", "groups", "channels")}
-                made = relay.nn.conv2d(x, args[1], padding=padding, kernel_size=_shape(call.args[1])[2:], **attrs)
-                return _from(made, call.span)
+                made = relay.nn.conv2d(x, args[1], padding=padding, kernel_size=shape_of(call.args[1])[2:], **attrs)
+                return with_span(made, call.span)
         return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
 
     def _padded(self, x: relay.Expr) -> Optional[Tuple[relay.Expr, Tuple[int, ...]]]:
@@ -217,7 +212,9 @@ class _PadIntoConvolution(relay.ExprMutator):
             found = self._padded(quantize.args[0])
             if found is None or not has_one_scale(quantize) or not _same_quantization(quantize, dequantize):
                 return None
-            return _call(dequantize, [_call(quantize, [found[0], *quantize.args[1:]]), *dequantize.args[1:]]), found[1]
+            return with_args(
+                dequantize, [with_args(quantize, [found[0], *quantize.args[1:]]), *dequantize.args[1:]]
+            ), found[1]
         return None
 
 
@@ -231,17 +228,17 @@ class _SoftmaxOverLastAxis(relay.ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         inner = call.args[0] if is_call(call, "log") else call
         if is_call(inner, "nn.softmax", "nn.log_softmax"):
-            rank = len(_shape(inner))
+            rank = len(shape_of(inner))
             axis = int(inner.attrs.axis) % rank
             if axis != rank - 1:
                 order = [i for i in range(rank) if i != axis] + [axis]
                 back = [order.index(i) for i in range(rank)]
-                x = _from(relay.transpose(self.visit(inner.args[0]), order), inner.span)
+                x = with_span(relay.transpose(self.visit(inner.args[0]), order), inner.span)
                 function = relay.nn.softmax if is_call(inner, "nn.softmax") else relay.nn.log_softmax
-                y = _from(function(x, axis=-1), inner.span)
+                y = with_span(function(x, axis=-1), inner.span)
                 if inner is not call:
-                    y = _call(call, [y])
-                return _from(relay.transpose(y, back), call.span)
+                    y = with_args(call, [y])
+                return with_span(relay.transpose(y, back), call.span)
         return super().visit_call(call)
 
 
@@ -260,8 +257,8 @@ class _SinkReshapes(relay.ExprMutator):
         args = [self.visit(arg) for arg in call.args]
         plain = relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
         if is_call(call, "reshape") and is_call(call.args[0], "nn.dense", "nn.batch_matmul"):
-            if _shape(call.args[0])[-1:] == _shape(call)[-1:]:
-                self._held[plain] = (args[0], _shape(call.args[0]))
+            if shape_of(call.args[0])[-1:] == shape_of(call)[-1:]:
+                self._held[plain] = (args[0], shape_of(call.args[0]))
         elif is_call(call, *_UNARY, *_BINARY):
             return self._behind(call, args) or plain
         return plain
@@ -271,7 +268,7 @@ class _SinkReshapes(relay.ExprMutator):
         if len(moving) != 1 or args[moving[0]] not in self._held:
             return None
         inner, shape = self._held[args[moving[0]]]
-        if _shape(call.args[moving[0]]) != _shape(call):
+        if shape_of(call.args[moving[0]]) != shape_of(call):
             return None
         operands = list(args)
         operands[moving[0]] = inner
@@ -284,7 +281,7 @@ class _SinkReshapes(relay.ExprMutator):
             operands[i] = _reshaped(arg, args[i], size[-1:])
             if operands[i] is None:
                 return None
-        made = _from(relay.reshape(_call(call, operands), _shape(call)), call.span)
+        made = with_span(relay.reshape(with_args(call, operands), shape_of(call)), call.span)
         self._held[made] = (made.args[0], shape)
         return made
 
@@ -298,24 +295,24 @@ class _TransposeIntoDense(relay.ExprMutator):
             found = _flattened_transpose(call.args[0], args[0])
             weights = call.args[1]
             if found is not None and is_call(weights, "qnn.dequantize") and is_constant(weights):
-                return _call(call, [found[0], _with_columns(weights, found[1], found[2])])
+                return with_args(call, [found[0], _with_columns(weights, found[1], found[2])])
         return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
 
 
 def _flattened_transpose(old: relay.Expr, new: relay.Expr):
     """(dequantized flattened source, its shape, axes) of dequantize(reshape(transpose(q))), None for anything else."""
-    if not (is_call(old, "qnn.dequantize") and is_call(old.args[0], *_RESHAPES)):
+    if not (is_call(old, "qnn.dequantize") and is_call(old.args[0], *RESHAPES)):
         return None
     move = old.args[0].args[0]
     axes = permutation(move)
-    if axes is None or axes[0] != 0 or len(axes) < 3 or len(_shape(old)) != 2:
+    if axes is None or axes[0] != 0 or len(axes) < 3 or len(shape_of(old)) != 2:
         return None
-    shape = _shape(move.args[0])
-    if _shape(old)[0] != shape[0]:
+    shape = shape_of(move.args[0])
+    if shape_of(old)[0] != shape[0]:
         return None
     source = new.args[0].args[0].args[0]
-    flat = _from(relay.reshape(source, _shape(old)), old.args[0].span)
-    return _call(new, [flat, *new.args[1:]]), shape, axes
+    flat = with_span(relay.reshape(source, shape_of(old)), old.args[0].span)
+    return with_args(new, [flat, *new.args[1:]]), shape, axes
 
 
 def _with_columns(weights: relay.Call, shape: Sequence[int], axes: Sequence[int]) -> relay.Call:
@@ -323,4 +320,4 @@ def _with_columns(weights: relay.Call, shape: Sequence[int], axes: Sequence[int]
     moved = [shape[axis] for axis in axes[1:]]
     back = [axes.index(axis) for axis in range(1, len(axes))]
     ordered = values.reshape(len(values), *moved).transpose(0, *back).reshape(values.shape)
-    return _call(weights, [relay.const(np.ascontiguousarray(ordered)), *weights.args[1:]])
+    return with_args(weights, [relay.const(np.ascontiguousarray(ordered)), *weights.args[1:]])

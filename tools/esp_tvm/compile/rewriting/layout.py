@@ -8,14 +8,26 @@ cancel, move the rest onto int8 values (a quarter of the bytes), and apply those
 from __future__ import annotations
 
 import functools
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import tvm
 from tvm import relay
 from tvm.relay.transform.infer_layout_utils import InferCorrectLayoutOutput
 
-from .moves import fills_exactly, moved_data, with_data
+from .data_movement import fills_exactly, moved_data, with_data
+from .toolbox import (
+    DEQUANTIZE,
+    QUANTIZE,
+    RESHAPES,
+    has_one_scale,
+    is_call,
+    permutation,
+    rewrite_main,
+    shape_of,
+    transpose,
+    with_span,
+)
 
 DESIRED_LAYOUTS = {
     # The documented two first; "default" is HWIO (HWOI when depthwise), which TVM's own code can also lower.
@@ -29,7 +41,6 @@ DESIRED_LAYOUTS = {
     "image.resize2d": ["NHWC"],
 }
 
-_QUANTIZE, _DEQUANTIZE = "qnn.quantize", "qnn.dequantize"
 # Above the level of TVM's own registrations, which some versions have and which stop at per-axis scales.
 _OUR_LEVEL = 20
 
@@ -43,7 +54,7 @@ def _pass_any_layout(attrs, new_layouts, old_layouts, _old_types):
 
 @functools.lru_cache(maxsize=None)
 def _let_layouts_pass() -> None:
-    for name in (_QUANTIZE, _DEQUANTIZE):
+    for name in (QUANTIZE, DEQUANTIZE):
         tvm.ir.register_op_attr(name, "FInferCorrectLayout", _pass_any_layout, _OUR_LEVEL)
 
 
@@ -53,55 +64,6 @@ def convert_layout(mod: tvm.IRModule) -> tvm.IRModule:
     passes = [relay.transform.RemoveUnusedFunctions(), relay.transform.ConvertLayout(DESIRED_LAYOUTS)]
     with tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(passes)(mod)
-
-
-def is_call(expr: relay.Expr, *names: str) -> bool:
-    """Whether `expr` calls one of the operators `names`."""
-    return isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) and expr.op.name in names
-
-
-def permutation(call: relay.Expr) -> Optional[Tuple[int, ...]]:
-    """The axes of a transpose, or of a layout_transform that is one; None for anything else."""
-    if is_call(call, "transpose"):
-        rank = len(call.checked_type.shape)
-        if call.attrs.axes is None:
-            return tuple(reversed(range(rank)))
-        return tuple(int(axis) % rank for axis in call.attrs.axes)
-    if is_call(call, "layout_transform"):
-        source, target = str(call.attrs.src_layout), str(call.attrs.dst_layout)
-        if len(source) == len(target) and sorted(source) == sorted(target) and len(set(source)) == len(source):
-            return tuple(source.index(axis) for axis in target)
-    return None
-
-
-def _shape(expr: relay.Expr) -> Tuple[int, ...]:
-    return tuple(int(dim) for dim in expr.checked_type.shape)
-
-
-def _with_span(call: relay.Call, span) -> relay.Call:
-    return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
-
-
-def transpose(x: relay.Expr, axes: Sequence[int], shape: Sequence[int], span=None) -> relay.Expr:
-    """`x` of `shape` with its axes permuted: nothing, a reshape (only axes of size 1 move), or a transpose."""
-    if list(axes) == list(range(len(axes))):
-        return x
-    moved = [axis for axis in axes if shape[axis] != 1]
-    if moved == sorted(moved):
-        return _with_span(relay.reshape(x, [int(shape[axis]) for axis in axes]), span)
-    return _with_span(relay.transpose(x, list(axes)), span)
-
-
-_RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
-
-
-def _is_scalar_constant(expr: relay.Expr) -> bool:
-    return isinstance(expr, relay.Constant) and expr.data.numpy().ndim == 0
-
-
-def has_one_scale(call: relay.Call) -> bool:
-    """Whether a quantize or dequantize has one scale for the whole tensor."""
-    return _is_scalar_constant(call.args[1]) and _is_scalar_constant(call.args[2])
 
 
 class _SinkTransposes(relay.ExprMutator):
@@ -120,13 +82,13 @@ class _SinkTransposes(relay.ExprMutator):
         args = [self.visit(arg) for arg in call.args]
         axes = permutation(call)
         if axes is not None:
-            source, shape, span = args[0], _shape(call.args[0]), call.span
+            source, shape, span = args[0], shape_of(call.args[0]), call.span
             held = self._split(source)
             if held is not None:
                 source, first, shape, span = held[0], held[1], held[2], held[3] or span
                 axes = tuple(first[axis] for axis in axes)
             return self._hold(source, axes, shape, span)
-        if is_call(call, _QUANTIZE, _DEQUANTIZE) and has_one_scale(call):
+        if is_call(call, QUANTIZE, DEQUANTIZE) and has_one_scale(call):
             held = self._split(args[0])
             if held is not None:
                 inner = relay.Call(call.op, [held[0], *args[1:]], call.attrs, call.type_args, call.span)
@@ -146,19 +108,19 @@ class _RaiseDequantize(relay.ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         call = relay.Call(call.op, [self.visit(arg) for arg in call.args], call.attrs, call.type_args, call.span)
         data = moved_data(call)
-        if data is not None and all(is_call(x, _DEQUANTIZE) and has_one_scale(x) for x in data):
+        if data is not None and all(is_call(x, DEQUANTIZE) and has_one_scale(x) for x in data):
             first = data[0]
             if all(_same_scale(first, x) for x in data) and fills_exactly(call, _exponent(first)):
                 moved = with_data(call, [x.args[0] for x in data], lambda v: _quantized_value(v, first))
                 return relay.Call(first.op, [moved, *first.args[1:]], first.attrs, first.type_args, first.span)
-        if is_call(call, _QUANTIZE) and has_one_scale(call):
+        if is_call(call, QUANTIZE) and has_one_scale(call):
             return self._quantize(call, call.args[0])
         return call
 
     def _quantize(self, call: relay.Call, x: relay.Expr) -> relay.Expr:
         if isinstance(x, relay.Constant):
             return _quantized_values(call, x.data.numpy())
-        if is_call(x, _DEQUANTIZE) and has_one_scale(x):
+        if is_call(x, DEQUANTIZE) and has_one_scale(x):
             if isinstance(x.args[0], relay.Constant):
                 return _quantized_constant(call, x)
             if _same_scale(call, x):
@@ -202,7 +164,7 @@ def _same_scale(one: relay.Call, other: relay.Call) -> bool:
 
 
 def _quantized_dtype(call: relay.Call) -> str:
-    return str(call.attrs.out_dtype) if is_call(call, _QUANTIZE) else _dtype(call.args[0])
+    return str(call.attrs.out_dtype) if is_call(call, QUANTIZE) else _dtype(call.args[0])
 
 
 def _dtype(expr: relay.Expr) -> str:
@@ -211,7 +173,7 @@ def _dtype(expr: relay.Expr) -> str:
         return str(expr.data.dtype)
     if expr._checked_type_ is not None:
         return expr.checked_type.dtype
-    if is_call(expr, _QUANTIZE):
+    if is_call(expr, QUANTIZE):
         return str(expr.attrs.out_dtype)
     data = moved_data(expr)
     if data is None:
@@ -224,13 +186,13 @@ class _MergeReshapes(relay.ExprMutator):
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         args = [self.visit(arg) for arg in call.args]
-        if is_call(call, *_RESHAPES):
+        if is_call(call, *RESHAPES):
             x, span = args[0], call.span
-            while is_call(x, *_RESHAPES):
+            while is_call(x, *RESHAPES):
                 x, span = x.args[0], span or x.span
-            if x._checked_type_ is not None and _shape(x) == _shape(call):
+            if x._checked_type_ is not None and shape_of(x) == shape_of(call):
                 return x
-            return _with_span(relay.reshape(x, _shape(call)), span)
+            return with_span(relay.reshape(x, shape_of(call)), span)
         return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
 
 
@@ -239,7 +201,7 @@ class _FoldIntoConstants(relay.ExprMutator):
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         args = [self.visit(arg) for arg in call.args]
-        if args and is_call(args[0], _DEQUANTIZE) and isinstance(args[0].args[0], relay.Constant):
+        if args and is_call(args[0], DEQUANTIZE) and isinstance(args[0].args[0], relay.Constant):
             folded = _moved_constant(call, args[0])
             if folded is not None:
                 return folded
@@ -250,11 +212,11 @@ def _moved_constant(move: relay.Call, dequantize: relay.Call) -> Optional[relay.
     values = dequantize.args[0].data.numpy()
     per_axis = not has_one_scale(dequantize)
     axis = int(dequantize.attrs.axis) % max(values.ndim, 1)
-    shape = _shape(move)
+    shape = shape_of(move)
     axes = permutation(move)
     if axes is not None:
         values, axis = np.transpose(values, axes), list(axes).index(axis)
-    elif is_call(move, *_RESHAPES):
+    elif is_call(move, *RESHAPES):
         if per_axis:
             axis = _axis_after_reshape(values.shape, axis, shape)
             if axis is None:
@@ -264,7 +226,7 @@ def _moved_constant(move: relay.Call, dequantize: relay.Call) -> Optional[relay.
         return None
     constant = relay.const(np.ascontiguousarray(values), dtype=str(values.dtype))
     call = relay.qnn.op.dequantize(constant, dequantize.args[1], dequantize.args[2], axis=axis)
-    return _with_span(call, dequantize.span)
+    return with_span(call, dequantize.span)
 
 
 def _axis_after_reshape(old: Sequence[int], axis: int, new: Sequence[int]) -> Optional[int]:
@@ -283,24 +245,3 @@ def simplify_layout(mod: tvm.IRModule) -> tvm.IRModule:
         mod = rewrite_main(mod, mutator())
     # The sinking copies a transpose to each consumer of a tensor.
     return relay.transform.EliminateCommonSubexpr()(mod)
-
-
-def rewrite_main(mod: tvm.IRModule, mutator: relay.ExprMutator) -> tvm.IRModule:
-    """`mod` with `mutator` applied to its main function and types inferred."""
-    main = mod["main"]
-    body = mutator.visit(main.body)
-    new = relay.Function(main.params, body, None, main.type_params, main.attrs)
-    mod = tvm.IRModule(dict(mod.functions), mod.type_definitions)
-    mod["main"] = new
-    return relay.transform.InferType()(mod)
-
-
-__all__: List[str] = [
-    "convert_layout",
-    "has_one_scale",
-    "is_call",
-    "permutation",
-    "rewrite_main",
-    "simplify_layout",
-    "transpose",
-]

@@ -18,14 +18,14 @@ os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 import tvm  # noqa: E402
 from tvm import relay  # noqa: E402
 
-from ..convert.int16 import collapse  # noqa: E402
-from ..convert.qdq_form import as_it_is  # noqa: E402
-from ..errors import UserError  # noqa: E402
-from ..model import opset_of  # noqa: E402
-from ..naming import c_identifier, shown  # noqa: E402
-from ..tvm_errors import tvm_reason, without_tvm_log  # noqa: E402
+from ...convert.int16 import collapse  # noqa: E402
+from ...convert.qdq_form import as_it_is  # noqa: E402
+from ...errors import UserError  # noqa: E402
+from ...model import opset_of  # noqa: E402
+from ...naming import c_identifier, shown  # noqa: E402
+from ...tvm_errors import tvm_reason, without_tvm_log  # noqa: E402
 from .importer_fixes import fix_importer  # noqa: E402
-from .recurrent import converters  # noqa: E402
+from .recurrent_layers import converters  # noqa: E402
 
 # It would recommend tuning, which the references and the few operators without a kernel do not need.
 for _logger in ("te_compiler", "autotvm", "strategy"):

@@ -12,14 +12,12 @@ import numpy as np
 import tvm
 from tvm import relay
 
+from .toolbox import is_call
+
 _ALWAYS = frozenset(
     "broadcast_to copy expand_dims layout_transform nn.batch_flatten nn.depth_to_space nn.mirror_pad "
     "nn.space_to_depth repeat reshape reverse squeeze strided_slice tile transpose".split()
 )
-
-
-def _is(expr: relay.Expr, *names: str) -> bool:
-    return isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) and expr.op.name in names
 
 
 def _constant(expr: relay.Expr) -> bool:
@@ -68,7 +66,7 @@ def with_data(call: relay.Call, data: List[relay.Expr], pad_value: Optional[Call
 
 def fills_exactly(call: relay.Call, exponent: int) -> bool:
     """Whether what the move adds of its own (the value of a padding) is an int8 value at `exponent`."""
-    if not _is(call, "nn.pad") or str(call.attrs.pad_mode) != "constant":
+    if not is_call(call, "nn.pad") or str(call.attrs.pad_mode) != "constant":
         return True
     scaled = float(call.args[1].data.numpy()) * 2.0**-exponent
     return scaled == np.floor(scaled) and -128 <= scaled <= 127

@@ -10,21 +10,10 @@ from typing import List
 import numpy as np
 from tvm import relay
 
-from .layout import is_call
+from .toolbox import is_call, is_constant, shape_of
 
 
-def is_constant(expr: relay.Expr) -> bool:
-    """A constant, or one behind a dequantize."""
-    if is_call(expr, "qnn.dequantize"):
-        expr = expr.args[0]
-    return isinstance(expr, relay.Constant)
-
-
-def _shape(expr: relay.Expr) -> List[int]:
-    return [int(dim) for dim in expr.checked_type.shape]
-
-
-class Normalize(relay.ExprMutator):
+class Canonicalize(relay.ExprMutator):
     """Rewrites by the name of the operator: `_<name>(call, args)`, args are rewritten already."""
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
@@ -41,7 +30,7 @@ class Normalize(relay.ExprMutator):
         if not is_call(source, "split"):
             return super().visit_tuple_getitem(item)
         x = self.visit(source.args[0])
-        shape, axis = _shape(source.args[0]), int(source.attrs.axis)
+        shape, axis = shape_of(source.args[0]), int(source.attrs.axis)
         axis %= len(shape)
         sections = source.attrs.indices_or_sections
         if hasattr(sections, "__len__"):
@@ -110,7 +99,7 @@ class Normalize(relay.ExprMutator):
     # --- global pooling that the importer does not call so ---
 
     def _adaptive(self, call, args, reduce):
-        rank = len(_shape(call.args[0]))
+        rank = len(shape_of(call.args[0]))
         if any(int(size) != 1 for size in call.attrs.output_size):
             return None
         return reduce(args[0], axis=list(range(2, rank)), keepdims=True)
@@ -130,7 +119,7 @@ class Normalize(relay.ExprMutator):
     # --- others ---
 
     def _nn_upsampling(self, call, args):
-        attrs, shape = call.attrs, _shape(call)
+        attrs, shape = call.attrs, shape_of(call)
         methods = {"nearest_neighbor": "nearest_neighbor", "bilinear": "linear"}
         if str(attrs.layout) != "NCHW" or str(attrs.method) not in methods or attrs.align_corners:
             return None
@@ -163,7 +152,7 @@ class Normalize(relay.ExprMutator):
         x, slope = prelu.args[0].args[0], prelu.args[1]
         while is_call(slope, "reshape", "broadcast_to_like", "broadcast_to"):
             slope = slope.args[0]
-        if _shape(x) != _shape(call) or np.broadcast_shapes(_shape(x), _shape(slope)) != tuple(_shape(x)):
+        if shape_of(x) != shape_of(call) or np.broadcast_shapes(shape_of(x), shape_of(slope)) != tuple(shape_of(x)):
             return None
         x, slope = self.visit(x), self.visit(slope)
         negative = relay.minimum(x, relay.const(np.float32(0)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Callable, Dict, Iterator, List, Optional
 
 import numpy as np
@@ -11,36 +10,10 @@ import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
-from .layout import is_call, rewrite_main
+from ..rewriting.recurrent_calls import GATES, register
+from ..rewriting.toolbox import is_call
 
-# Number of gates, and the ONNX input that holds the initial state.
-GATES = {"GRU": 3, "LSTM": 4}
 _DEFAULT_ACTIVATIONS = {"GRU": [b"Sigmoid", b"Tanh"], "LSTM": [b"Sigmoid", b"Tanh", b"Tanh"]}
-
-
-def relay_name(kind: str) -> str:
-    """The Relay operator of an ONNX operator: (x, W, R, B), attributes `output`, `shape`, `reverse`,
-    `linear_before_reset`."""
-    return f"esp_tvm.{kind.lower()}"
-
-
-@functools.lru_cache(maxsize=None)
-def _register(kind: str) -> tvm.ir.Op:
-    def result_type(_types, attrs):
-        # From the attributes alone: TVM asks while the types of the arguments may be unknown.
-        return relay.TensorType([int(size) for size in attrs["shape"]], "float32")
-
-    name = relay_name(kind)
-    tvm.ir._ffi_api.RegisterOp(name, f"{kind} of one direction from a zero state")
-    op = tvm.ir.Op.get(name)
-    op.set_num_inputs(4)
-    for argument in ("x", "weights", "recurrence", "bias"):
-        op.add_argument(argument, "Tensor", argument)
-    op.set_attrs_type_key("DictAttrs")
-    op.add_type_rel(f"{name}_type", result_type)
-    op.set_support_level(10)
-    tvm.ir.register_op_attr(name, "TOpPattern", frontend._op.op.OpPattern.OPAQUE)
-    return op
 
 
 def _constant(expr: Optional[relay.Expr]) -> Optional[np.ndarray]:
@@ -83,7 +56,7 @@ def _converter(kind: str, original: Callable) -> Callable:
     def convert(inputs, attr, params):
         if not _is_plain(kind, inputs, attr):
             return original(inputs, attr, params)
-        op = _register(kind)
+        op = register(kind)
         weights, recurrence, bias = inputs[1], inputs[2], inputs[3]
         if bias is None:
             bias = relay.const(np.zeros((_constant(weights).shape[0], 2 * _constant(weights).shape[1]), np.float32))
@@ -139,62 +112,3 @@ def converters() -> Iterator[None]:
         yield
     finally:
         frontend._get_convert_map = original
-
-
-class _QuantizeDirections(relay.ExprMutator):
-    """quantize(concatenate(directions)) with each direction quantized on its own: the same values, from kernels."""
-
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        x = call.args[0] if call.args else None
-        if is_call(call, "qnn.quantize") and is_call(x, "concatenate") and isinstance(x.args[0], relay.Tuple):
-            parts = list(x.args[0].fields)
-            if all(is_call(part, *map(relay_name, GATES)) for part in parts):
-                parameters = call.args[1:]
-                made = []
-                for part in parts:
-                    quantized = relay.Call(
-                        call.op, [self.visit(part), *parameters], call.attrs, call.type_args, call.span
-                    )
-                    real = relay.qnn.op.dequantize(quantized, *parameters)
-                    made.append(relay.Call(real.op, real.args, real.attrs, real.type_args, call.span))
-                whole = relay.concatenate(made, axis=int(x.attrs.axis))
-                whole = relay.Call(whole.op, whole.args, whole.attrs, whole.type_args, x.span)
-                return relay.Call(call.op, [whole, *parameters], call.attrs, call.type_args, call.span)
-        return super().visit_call(call)
-
-
-def quantize_directions(mod: tvm.IRModule) -> tvm.IRModule:
-    """Let the kernels of both directions write int8."""
-    return rewrite_main(mod, _QuantizeDirections()) if _recurrent_calls(mod) else mod
-
-
-def _recurrent_calls(mod: tvm.IRModule) -> List[relay.Call]:
-    found: List[relay.Call] = []
-    names = [relay_name(kind) for kind in GATES]
-    relay.analysis.post_order_visit(mod["main"].body, lambda e: found.append(e) if is_call(e, *names) else None)
-    return found
-
-
-class _Unroll(relay.ExprMutator):
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
-        for kind in GATES:
-            if is_call(call, relay_name(kind)):
-                return self._unrolled(kind, call, args)
-        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-
-    @staticmethod
-    def _unrolled(kind: str, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
-        names = ("x", "w", "r", "b")
-        variables = [relay.var(n, type_annotation=arg.checked_type) for n, arg in zip(names, call.args)]
-        attr = {"direction": b"reverse" if int(call.attrs["reverse"]) else b"forward"}
-        if kind == "GRU":
-            attr["linear_before_reset"] = int(call.attrs["linear_before_reset"])
-        outputs = frontend._get_convert_map(14)[kind](frontend.onnx_input(variables), attr, {})
-        index = ("sequence", "hidden", "cell").index(str(call.attrs["output"]))
-        return relay.bind(outputs[index], dict(zip(variables, args)))
-
-
-def unroll(mod: tvm.IRModule) -> tvm.IRModule:
-    """What no kernel took, step by step in Relay's own operators."""
-    return rewrite_main(mod, _Unroll()) if _recurrent_calls(mod) else mod
