@@ -25,12 +25,12 @@ from kernel_harness import COMPONENT  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.esp32s3 import CHIP, choose_vector  # noqa: E402
-from esp_tvm.compile.kernel_call import KernelCall, Tensor  # noqa: E402
 from esp_tvm.compile.operators import OPERATORS  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
+from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 
 
@@ -116,7 +116,7 @@ def quantized(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return np.round(values / scale).astype(np.int8), exponents
 
 
-def call_of(row: Row, random: np.random.RandomState) -> KernelCall:
+def call_of(row: Row, random: np.random.RandomState) -> Call:
     """The call, its outputs spread over int8."""
     depthwise = row.operator == "depthwise_conv2d"
     inner = 1 if depthwise else row.channels
@@ -136,7 +136,7 @@ def call_of(row: Row, random: np.random.RandomState) -> KernelCall:
     else:
         attributes["groups"] = 1
     x, y = (1, *row.size, row.channels), (1, *size, row.outputs)
-    return KernelCall("", row.operator, [Tensor("x", x, "int8")], Tensor("y", y, "int8"), attributes)
+    return Call("", row.operator, [Tensor("x", x, "int8")], [Tensor("y", y, "int8")], attributes)
 
 
 def measure(rows: List[Row]) -> List[Tuple[Row, str, int, float]]:
@@ -199,7 +199,7 @@ def measure_values(rows: List[ValueRow]) -> List[Tuple[ValueRow, int, float, flo
     pairs = []
     for row in rows:
         inputs = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(row.inputs)]
-        call = KernelCall("", row.operator, inputs, Tensor("y", row.output, "int8"), row.attributes)
+        call = Call("", row.operator, inputs, [Tensor("y", row.output, "int8")], row.attributes)
         pairs.append(Pair(call, choose_vector(call, -128, 127), -128, 127, np.random.RandomState(1)))
     counted = []
     for timed in ("fast", "plain"):

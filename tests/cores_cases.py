@@ -25,16 +25,16 @@ from variant_cases import (
 from esp_tvm.compile import cores
 from esp_tvm.compile.emit_c import kernel_function, split_functions
 from esp_tvm.compile.esp32s3_base import Esp32s3Variant
-from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import Emitter
 from esp_tvm.compile.variants import Choice
+from esp_tvm.program import Call, Tensor
 
 # Kernels that are cut: every faster one, and the plain ones (None) of every operator.
 SPLIT_VARIANTS = [v for v in [*ALL_VARIANTS, *VECTOR_VARIANTS] if v.operator in cores.PLAIN]
 PLAIN = ["conv2d", "depthwise_conv2d", "dense", "conv2d_s16", "depthwise_conv2d_s16", "dense_s16"]
 
 
-def wide_window(random: np.random.RandomState, operator: str) -> KernelCall:
+def wide_window(random: np.random.RandomState, operator: str) -> Call:
     """A convolution with what halves may stumble over: few rows, big steps and holes, uneven borders, groups."""
     depthwise = operator == "depthwise_conv2d"
     while True:
@@ -57,29 +57,29 @@ def wide_window(random: np.random.RandomState, operator: str) -> KernelCall:
     if not depthwise:
         attributes["groups"] = groups
     x = Tensor("x", (images, *size, channels), "int8")
-    return KernelCall("", operator, [x], Tensor("y", (images, *shape, outputs), "int8"), attributes)
+    return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], attributes)
 
 
-def _widened(call: KernelCall, random: np.random.RandomState) -> KernelCall:
+def _widened(call: Call, random: np.random.RandomState) -> Call:
     """The same with int16 tensors."""
     types = [("int16", "int16"), ("int8", "int16"), ("int16", "int8")][random.randint(3)]
     x, y = (replace(tensor, dtype=dtype) for tensor, dtype in zip((call.inputs[0], call.output), types))
     attributes = {**call.attributes, "output": types[1]}
     # |x| is 2^8 times larger: a smaller sum of weights keeps the sum within int32.
     attributes["weights"] = (attributes["weights"] // 8).astype(np.int8)
-    return replace(call, operator=f"{call.operator}_s16", inputs=[x], output=y, attributes=attributes)
+    return replace(call, operator=f"{call.operator}_s16", inputs=[x], outputs=[y], attributes=attributes)
 
 
 class SplitPair:
     """A call by the plain kernel and in two parts by a variant (None: by the plain kernel too)."""
 
-    def __init__(self, number: int, call: KernelCall, variant, random: np.random.RandomState, fused: bool = False):
+    def __init__(self, number: int, call: Call, variant, random: np.random.RandomState, fused: bool = False):
         self.number, self.call = number, call
         low, high = RANGES[random.randint(len(RANGES))]
         dtype = call.inputs[0].dtype
         factor = 1 if dtype == "int8" else 230
         self.x = (random.randint(low, high + 1, call.inputs[0].elements) * factor).astype(dtype)
-        self.addition: Optional[KernelCall] = addition_after(call, random) if fused else None
+        self.addition: Optional[Call] = addition_after(call, random) if fused else None
         self.addend = random.randint(-128, 128, call.output.elements).astype(np.int8)
         self.choice = None
         if variant is not None:

@@ -15,9 +15,9 @@ from esp_tvm.compile.emit_c import array_lines, chosen_function
 from esp_tvm.compile.esp32s3 import VECTOR_VARIANTS
 from esp_tvm.compile.esp32s3_base import Esp32s3Variant
 from esp_tvm.compile.esp32s3_values import BROADCASTING, MOVES
-from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import OPERATORS, Emitter
 from esp_tvm.compile.variants import Choice
+from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
 from esp_tvm.run.esp32s3 import RUNTIME
 
@@ -92,7 +92,7 @@ static inline void report_overlap(int size)
 class Pair:
     """A call by the plain kernel and by a variant, and the input to compare them with."""
 
-    def __init__(self, call: KernelCall, variant: Esp32s3Variant, low: int, high: int, random: np.random.RandomState):
+    def __init__(self, call: Call, variant: Esp32s3Variant, low: int, high: int, random: np.random.RandomState):
         self.call, self.variant = call, variant
         self.choice = Choice(call, variant, low, high)
         self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]
@@ -109,7 +109,7 @@ class Pair:
         call, parts, functions = self.call, [], []
         for name in ("plain", "fast"):
             emitter = Emitter(f"{name}_{number}")
-            renamed = KernelCall(f"{name}_{number}", call.operator, call.inputs, call.output, call.attributes)
+            renamed = Call(f"{name}_{number}", call.operator, call.inputs, [call.output], call.attributes)
             choice = None if name == "plain" else replace(self.choice, call=renamed)
             text = chosen_function(renamed, list(range(len(call.inputs))), choice, emitter)
             functions.append("static " + text[text.index("*/") + 3 :])
@@ -218,7 +218,7 @@ def verdicts(output: bytes, pairs: Sequence[Pair], repeats: int = 1) -> List[Ver
     return result
 
 
-def sixteens(operator: str, random: np.random.RandomState) -> KernelCall:
+def sixteens(operator: str, random: np.random.RandomState) -> Call:
     """A convolution with channels that the assembly has ways of its own for, now and then larger than most."""
     depthwise, large = operator == "depthwise_conv2d", random.randint(6) == 0
     channels, outputs = int(random.choice([1, 3, 4, 8, 16, 32, 48])), int(random.choice([16, 32, 64, 33]))
@@ -246,10 +246,10 @@ def sixteens(operator: str, random: np.random.RandomState) -> KernelCall:
     if not depthwise:
         attributes["groups"] = 1
     x, y = Tensor("x", (1, *size, channels), "int8"), Tensor("y", (1, *shape, outputs), "int8")
-    return KernelCall("", operator, [x], y, attributes)
+    return Call("", operator, [x], [y], attributes)
 
 
-def elementwise(operator: str, random: np.random.RandomState) -> KernelCall:
+def elementwise(operator: str, random: np.random.RandomState) -> Call:
     """A sum, a product or a change of exponent, of any count."""
     shape = (1, int(random.randint(1, 100)))
     attributes = {"shift": int(random.randint(-1, 15)), "clamp": CLAMPS[random.randint(len(CLAMPS))]}
@@ -257,10 +257,10 @@ def elementwise(operator: str, random: np.random.RandomState) -> KernelCall:
         attributes.update(shift_a=int(random.randint(0, 8)), shift_b=int(random.randint(0, 8)))
     count = 1 if operator == "requantize" else 2
     inputs = [Tensor(f"x{i}", shape, "int8") for i in range(count)]
-    return KernelCall("", operator, inputs, Tensor("y", shape, "int8"), attributes)
+    return Call("", operator, inputs, [Tensor("y", shape, "int8")], attributes)
 
 
-def pooling(operator: str, random: np.random.RandomState) -> KernelCall:
+def pooling(operator: str, random: np.random.RandomState) -> Call:
     """Pooling with windows of any size, with and without borders, and of whole planes."""
     images, size = int(random.randint(1, 3)), random.randint(1, 14, 2)
     channels = int(random.choice([3, 5, 8, 16, 16, 20, 32, 33, 48]))
@@ -286,10 +286,10 @@ def pooling(operator: str, random: np.random.RandomState) -> KernelCall:
     if operator == "average_pool2d":
         attributes.update(count_include_pad=bool(random.randint(2)), shift=int(random.randint(-4, 5)))
     x, y = (images, *map(int, size), channels), (images, *map(int, shape), channels)
-    return KernelCall("", operator, [Tensor("x", x, "int8")], Tensor("y", y, "int8"), attributes)
+    return Call("", operator, [Tensor("x", x, "int8")], [Tensor("y", y, "int8")], attributes)
 
 
-def broadcasting(operator: str, random: np.random.RandomState) -> KernelCall:
+def broadcasting(operator: str, random: np.random.RandomState) -> Call:
     """Two tensors of one shape, or one of them a single value or a row of channels; now and then a constant."""
     channels = int(random.choice([16, 32, 48]))
     whole, other = [(1, 3, 5, channels), (1, 1, 1, channels)] if random.randint(2) else [(1, channels + 5), (1, 1)]
@@ -306,10 +306,10 @@ def broadcasting(operator: str, random: np.random.RandomState) -> KernelCall:
         constant = random.randint(-128, 128, shapes[0 if first else 1]).astype(np.int8)
         attributes.update(constant=constant, constant_first=first)
         del inputs[0 if first else 1]
-    return KernelCall("", operator, inputs, Tensor("y", whole, "int8"), attributes)
+    return Call("", operator, inputs, [Tensor("y", whole, "int8")], attributes)
 
 
-def scale(random: np.random.RandomState) -> KernelCall:
+def scale(random: np.random.RandomState) -> Call:
     """A factor and an offset per channel."""
     shape = (1, int(random.randint(1, 40)), int(random.choice([5, 16, 20, 48])))
     attributes = {
@@ -319,17 +319,17 @@ def scale(random: np.random.RandomState) -> KernelCall:
         "axis": 2,
         "clamp": CLAMPS[random.randint(len(CLAMPS))],
     }
-    return KernelCall("", "channelwise", [Tensor("x", shape, "int8")], Tensor("y", shape, "int8"), attributes)
+    return Call("", "channelwise", [Tensor("x", shape, "int8")], [Tensor("y", shape, "int8")], attributes)
 
 
-def lookup(random: np.random.RandomState) -> KernelCall:
+def lookup(random: np.random.RandomState) -> Call:
     """Any table."""
     shape = (1, int(random.randint(64, 200)))
     table = random.randint(-128, 128, 256).astype(np.int8)
-    return KernelCall("", "lookup", [Tensor("x", shape, "int8")], Tensor("y", shape, "int8"), {"table": table})
+    return Call("", "lookup", [Tensor("x", shape, "int8")], [Tensor("y", shape, "int8")], {"table": table})
 
 
-def move(operator: str, random: np.random.RandomState) -> KernelCall:
+def move(operator: str, random: np.random.RandomState) -> Call:
     """A move of NHWC values; channels in sixteens, or what begins between them."""
     n, h, w = (int(v) for v in random.randint(1, 5, 3))
     channels = int(random.choice([16, 32, 48, 80]))
@@ -366,7 +366,7 @@ def move(operator: str, random: np.random.RandomState) -> KernelCall:
         axes = [*map(int, random.permutation(3)), 3]
         y, attributes = tuple(x[axis] for axis in axes), {"axes": axes}
     tensors = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(inputs)]
-    return KernelCall("", operator, tensors, Tensor("y", y, "int8"), attributes)
+    return Call("", operator, tensors, [Tensor("y", y, "int8")], attributes)
 
 
 _OWN = {"channelwise": scale, "lookup": lookup}

@@ -15,8 +15,8 @@ from operator_cases import Case
 
 from esp_tvm import arithmetic
 from esp_tvm.compile.emit_c import array_lines, kernel_function
-from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import OPERATORS, Emitter
+from esp_tvm.program import Call, Tensor
 from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
 
 COMPONENT = Path(__file__).resolve().parent.parent / "template_project_for_model/components/esp-dl"
@@ -78,12 +78,12 @@ def listed_sources() -> List[Path]:
     return [COMPONENT / name for name in names]
 
 
-def kernel_call(case: Case, symbol: str) -> KernelCall:
+def kernel_call(case: Case, symbol: str) -> Call:
     """The call of a case; the shape of its output is what the rule gives."""
     result = expected(case, case.samples()[0])
     inputs = [Tensor(f"input{i}", shape, dtype) for i, (shape, dtype) in enumerate(case.inputs)]
     output = Tensor("output", result.shape, result.dtype.name)
-    return KernelCall(symbol, case.operator, inputs, output, case.attributes)
+    return Call(symbol, case.operator, inputs, [output], case.attributes)
 
 
 def expected(case: Case, inputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -166,11 +166,11 @@ class KernelProgram:
         return "\n".join(parts)
 
 
-def _all_alike(call: KernelCall) -> bool:
+def _all_alike(call: Call) -> bool:
     return len(call.inputs) > 1 and len({(t.shape, t.dtype) for t in call.inputs}) == 1
 
 
-def _ways(call: KernelCall) -> List[str]:
+def _ways(call: Call) -> List[str]:
     """How a call is run: output apart; in the memory of each input; all of them the same memory."""
     ways = ["apart"]
     if OPERATORS[call.operator].in_place:
@@ -186,7 +186,7 @@ def _shift(dtype: str) -> int:
     return 1 if dtype == "int8" else 0
 
 
-def _runner(call: KernelCall) -> str:
+def _runner(call: Call) -> str:
     out, shift = call.output.bytes, _shift(call.output.dtype)
     lines = [f"static void run_{call.symbol}(void)", "{"]
     names = [f"input{i}" for i in range(len(call.inputs))]

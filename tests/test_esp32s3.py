@@ -17,9 +17,9 @@ from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
 from esp_tvm.compile.esp32s3 import Conv2dLanes, Conv2dWatched, choose_vector
-from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.metadata import describe
 from esp_tvm.evaluate import NumpyEvaluator
+from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
 from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
 
@@ -71,7 +71,7 @@ def test_shapes_of_the_table_reach_their_aims(emulator):
         assert macs / instructions >= row.aim, f"{row.name} by {kernel}: {macs / instructions:.2f}, aim {row.aim}"
 
 
-def convolution(channels: int, value: int) -> KernelCall:
+def convolution(channels: int, value: int) -> Call:
     """3x3 over 4x4, 16 outputs, all weights the same."""
     attributes = {
         "weights": np.full((16, 3, 3, channels), value, np.int8),
@@ -84,7 +84,7 @@ def convolution(channels: int, value: int) -> KernelCall:
         "groups": 1,
     }
     x, y = Tensor("x", (1, 4, 4, channels), "int8"), Tensor("y", (1, 4, 4, 16), "int8")
-    return KernelCall("", "conv2d", [x], y, attributes)
+    return Call("", "conv2d", [x], [y], attributes)
 
 
 @pytest.mark.parametrize(

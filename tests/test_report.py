@@ -19,7 +19,7 @@ from small_models import HOSTILE_NAMES
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.kernel_call import KernelCall, Tensor  # noqa: E402
+from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.report.command import write_report  # noqa: E402
 from esp_tvm.report.facts import gather  # noqa: E402
@@ -140,7 +140,7 @@ def test_axes_are_found():
 def test_rescaled_and_moved_tensors_are_compared_likewise():
     """What the quantizer does to a tensor on purpose is no noise; what rounding does is."""
     random = np.random.RandomState(2)
-    call = KernelCall("s", "conv2d", [], Tensor("t", (1, 8, 8, 3), "int8", -5))
+    call = Call("s", "conv2d", [], [Tensor("t", (1, 8, 8, 3), "int8", -5)])
     meter = NoiseMeter(float_model(), [(3, call)])
     for _ in range(4):
         relu = np.maximum(random.randn(1, 8, 8, 3), 0)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from esp_tvm.compile.emit_c import array_lines, kernel_function, variant_function
-from esp_tvm.compile.kernel_call import KernelCall, Tensor
 from esp_tvm.compile.operators import Emitter
 from esp_tvm.compile.operators.base import requantize_shift
 from esp_tvm.compile.variants import VARIANTS, Choice, Variant
+from esp_tvm.program import Call, Tensor
 
 CLAMPS = ((-128, 127), (0, 127), (0, 96), (-20, 30))
 RANGES = ((-128, 127), (0, 127), (0, 40), (-128, -3))
@@ -53,20 +53,20 @@ def _window(random, size, kernel, dilation, strides, padding):
     return shape
 
 
-def random_call(operator: str, random: np.random.RandomState) -> KernelCall:
+def random_call(operator: str, random: np.random.RandomState) -> Call:
     """A legal call of `operator` with small random shapes."""
     if operator == "dense":
         rows, inputs, outputs = random.choice([1, 1, 2, 3, 4, 6, 8, 15]), random.randint(1, 40), random.randint(1, 30)
         attributes = _requantized(random, _weights(random, (outputs, inputs)), 0)
-        return KernelCall(
-            "", operator, [Tensor("x", (rows, inputs), "int8")], Tensor("y", (rows, outputs), "int8"), attributes
+        return Call(
+            "", operator, [Tensor("x", (rows, inputs), "int8")], [Tensor("y", (rows, outputs), "int8")], attributes
         )
     if operator == "average_pool2d":
         shape = tuple(int(v) for v in (random.randint(1, 3), *random.randint(1, 9, 2), random.randint(1, 20)))
         attributes = {"kernel": shape[1:3], "strides": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
         attributes.update(count_include_pad=False, shift=random.randint(-4, 5), clamp=CLAMPS[random.randint(4)])
         output = Tensor("y", (shape[0], 1, 1, shape[3]), "int8")
-        return KernelCall("", operator, [Tensor("x", shape, "int8")], output, attributes)
+        return Call("", operator, [Tensor("x", shape, "int8")], [output], attributes)
     while True:
         images, size = random.randint(1, 3), random.randint(1, 12, 2)
         depthwise = operator == "depthwise_conv2d"
@@ -84,10 +84,10 @@ def random_call(operator: str, random: np.random.RandomState) -> KernelCall:
     if not depthwise:
         attributes["groups"] = 1
     x = Tensor("x", (images, *size, channels), "int8")
-    return KernelCall("", operator, [x], Tensor("y", (images, *shape, outputs), "int8"), attributes)
+    return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], attributes)
 
 
-def addition_after(call: KernelCall, random: np.random.RandomState) -> KernelCall:
+def addition_after(call: Call, random: np.random.RandomState) -> Call:
     """An addition of the call's output and another tensor."""
     attributes = {
         "shift_a": int(random.randint(0, 3)),
@@ -95,19 +95,19 @@ def addition_after(call: KernelCall, random: np.random.RandomState) -> KernelCal
         "shift": int(random.randint(-1, 5)),
         "clamp": CLAMPS[random.randint(len(CLAMPS))],
     }
-    return KernelCall("", "add", [call.output, call.output], call.output, attributes)
+    return Call("", "add", [call.output, call.output], [call.output], attributes)
 
 
 class Pair:
     """A call by the plain kernel and by a variant, the input to compare them with, and for some a fused addition."""
 
-    def __init__(self, number: int, call: KernelCall, variant: Variant, random: np.random.RandomState, fused: bool):
+    def __init__(self, number: int, call: Call, variant: Variant, random: np.random.RandomState, fused: bool):
         self.number, self.call, self.variant = number, call, variant
         low, high = RANGES[random.randint(len(RANGES))]
         self.choice = Choice(call, variant, low, high)
         self.x = random.randint(low, high + 1, call.inputs[0].elements).astype(np.int8)
         self.x[random.rand(len(self.x)) < 0.3] = random.choice([low, high, min(max(0, low), high)])
-        self.addition: Optional[KernelCall] = addition_after(call, random) if fused else None
+        self.addition: Optional[Call] = addition_after(call, random) if fused else None
         self.addend = random.randint(-128, 128, call.output.elements).astype(np.int8)
         self.choice.addition, self.choice.swapped = self.addition, bool(fused and random.randint(2))
 
@@ -121,11 +121,11 @@ class Pair:
             if one is None:
                 continue
             emitter = Emitter(f"{name}_{n}")
-            renamed = KernelCall(f"{name}_{n}", one.operator, one.inputs, one.output, one.attributes)
+            renamed = Call(f"{name}_{n}", one.operator, one.inputs, [one.output], one.attributes)
             functions.append("static " + _body(kernel_function(renamed, list(range(len(one.inputs))), emitter)))
             emitters.append(emitter)
         emitter = Emitter(f"fast_{n}")
-        renamed = KernelCall(f"fast_{n}", call.operator, call.inputs, call.output, call.attributes)
+        renamed = Call(f"fast_{n}", call.operator, call.inputs, [call.output], call.attributes)
         functions.append("static " + _body(variant_function(renamed, self.choice, emitter)))
         emitters.append(emitter)
         for emitter in emitters:

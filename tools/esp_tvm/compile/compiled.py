@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional
 
+from ..program import Call
 from .aot import Fallback, Lowered
 from .importing.import_onnx import Imported
-from .kernel_call import KernelCall
 from .memory_plan import MemoryPlan
 from .partition import Partitioned
 from .variants import Choices
@@ -52,7 +52,7 @@ class CompiledModel:
     constants_bin: bytes
     inputs: List[ModelPort]
     outputs: List[ModelPort]
-    calls: List[KernelCall]
+    calls: List[Call]
     fallbacks: Dict[int, Fallback]
     arena_bytes: int
     weight_bytes: int

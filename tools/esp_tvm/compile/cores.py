@@ -16,9 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterator, List, Optional, Tuple, Union
 
+from ..program import Call, Tensor
 from .aot import Lowered
 from .esp32s3_base import LANES, Esp32s3Variant, aligned
-from .kernel_call import KernelCall, Tensor
 from .memory_plan import plan_memory
 from .operators import OPERATORS
 from .partition import Partitioned
@@ -42,12 +42,12 @@ class Part:
     input_offset, output_offset: elements from the tensors' start to the part's; addition: of a fused one, its part
     """
 
-    call: KernelCall
+    call: Call
     start: int
     end: int
     input_offset: int
     output_offset: int
-    addition: Optional[KernelCall] = None
+    addition: Optional[Call] = None
 
     def choice(self, whole: Optional[Choice]) -> Optional[Choice]:
         """The choice of the whole call, for this part."""
@@ -85,7 +85,7 @@ class Split:
         return max(first.end, second.end - second.start) / self.size
 
 
-def estimate(call: KernelCall, variant: Optional[Variant], macs: int) -> int:
+def estimate(call: Call, variant: Optional[Variant], macs: int) -> int:
     """Instructions that a call takes, roughly."""
     if isinstance(variant, Esp32s3Variant):
         rate = _VECTOR[call.kind]
@@ -97,23 +97,23 @@ def estimate(call: KernelCall, variant: Optional[Variant], macs: int) -> int:
 # --- cutting ------------------------------------------------------------------------------------------------
 
 
-def _with_shapes(call: KernelCall, input_shape: tuple, output_shape: tuple, **attributes) -> KernelCall:
+def _with_shapes(call: Call, input_shape: tuple, output_shape: tuple, **attributes) -> Call:
     x, y = call.inputs[0], call.output
     return replace(
         call,
         inputs=[Tensor(x.name, tuple(input_shape), x.dtype, x.exponent), *call.inputs[1:]],
-        output=Tensor(y.name, tuple(output_shape), y.dtype, y.exponent),
+        outputs=[Tensor(y.name, tuple(output_shape), y.dtype, y.exponent)],
         attributes={**call.attributes, **attributes},
     )
 
 
-def _images(call: KernelCall, start: int, end: int) -> Part:
+def _images(call: Call, start: int, end: int) -> Part:
     x, y = call.inputs[0].shape, call.output.shape
     part = _with_shapes(call, (end - start, *x[1:]), (end - start, *y[1:]))
     return Part(part, start, end, start * _count(x[1:]), start * _count(y[1:]))
 
 
-def _rows(call: KernelCall, start: int, end: int) -> Part:
+def _rows(call: Call, start: int, end: int) -> Part:
     """The image stays whole; its first window starts further down, which is less padding, or a negative one."""
     a, y = call.attributes, call.output.shape
     padding = (a["padding"][0] - start * a["strides"][0], *a["padding"][1:])
@@ -121,7 +121,7 @@ def _rows(call: KernelCall, start: int, end: int) -> Part:
     return Part(part, start, end, 0, start * _count(y[2:]))
 
 
-def _columns(call: KernelCall, start: int, end: int) -> Optional[Part]:
+def _columns(call: Call, start: int, end: int) -> Optional[Part]:
     """Of an image with one row; None for a part that lies in the padding alone."""
     a, (n, h, width, channels), y = call.attributes, call.inputs[0].shape, call.output.shape
     first = start * a["strides"][1] - a["padding"][1]
@@ -133,13 +133,13 @@ def _columns(call: KernelCall, start: int, end: int) -> Optional[Part]:
     return Part(part, start, end, begin * channels, start * y[3])
 
 
-def _dense_rows(call: KernelCall, start: int, end: int) -> Part:
+def _dense_rows(call: Call, start: int, end: int) -> Part:
     outputs, inputs = call.attributes["weights"].shape
     part = _with_shapes(call, (end - start, inputs), (end - start, outputs))
     return Part(part, start, end, start * inputs, start * outputs)
 
 
-def _outputs(call: KernelCall, start: int, end: int) -> Part:
+def _outputs(call: Call, start: int, end: int) -> Part:
     a = call.attributes
     own = {name: a[name][start:end] for name in ("weights", "bias", "shift")}
     part = _with_shapes(call, call.inputs[0].shape, (1, end - start), **own)
@@ -150,7 +150,7 @@ def _count(shape: tuple) -> int:
     return Tensor("", tuple(shape), "int8").elements
 
 
-def _axis(call: KernelCall) -> Union[str, Tuple[str, int, object]]:
+def _axis(call: Call) -> Union[str, Tuple[str, int, object]]:
     """(name, size, function that makes a part) of the axis along which a call is cut, or why it is not."""
     if call.kind == "dense":
         outputs = len(call.attributes["weights"])
@@ -178,7 +178,7 @@ def _fits(part: Part, choice: Optional[Choice]) -> bool:
     return choice.variant.fits_range(part.call, choice.low, choice.high)
 
 
-def _pair(call: KernelCall, choice: Optional[Choice], axis: tuple, cut: int) -> Optional[Tuple[Part, Part]]:
+def _pair(call: Call, choice: Optional[Choice], axis: tuple, cut: int) -> Optional[Tuple[Part, Part]]:
     """Both parts, None where the kernel cannot compute one of them."""
     parts: List[Part] = []
     for start, end in ((0, cut), (cut, axis[1])):
@@ -187,12 +187,12 @@ def _pair(call: KernelCall, choice: Optional[Choice], axis: tuple, cut: int) -> 
             return None
         if choice is not None and choice.addition is not None:
             output = replace(choice.addition.output, shape=part.call.output.shape)
-            part = replace(part, addition=replace(choice.addition, output=output))
+            part = replace(part, addition=replace(choice.addition, outputs=[output]))
         parts.append(part)
     return parts[0], parts[1]
 
 
-def _cuts(call: KernelCall, choice: Optional[Choice], axis: tuple) -> Iterator[int]:
+def _cuts(call: Call, choice: Optional[Choice], axis: tuple) -> Iterator[int]:
     """Where to cut, the most even first; the calling core, which begins first, has what is more."""
     size, step = axis[1], 1
     if axis[0] == "outputs" and choice is not None:
@@ -201,7 +201,7 @@ def _cuts(call: KernelCall, choice: Optional[Choice], axis: tuple) -> Iterator[i
     return iter(sorted(range(step, size, step), key=lambda cut: (max(cut, size - cut), -cut)))
 
 
-def split_call(call: KernelCall, choice: Optional[Choice], macs: int) -> Union[Split, str]:
+def split_call(call: Call, choice: Optional[Choice], macs: int) -> Union[Split, str]:
     """The most even split of a call by the kernel that was chosen for it, or why it stays whole.
 
     choice: None for the plain kernel

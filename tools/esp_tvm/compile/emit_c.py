@@ -9,12 +9,12 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 
 from ..naming import c_comment
+from ..program import Call, Tensor
 from .aot import Fallback, Lowered, Step, Value
 from .compiled import ModelPort
 from .constants import BASE, MAPPED, Constant, constants_file, data_bytes, declarations, layout
 from .cores import Split
 from .importing.import_onnx import Node
-from .kernel_call import KernelCall, Tensor
 from .memory_plan import MemoryPlan
 from .operators import OPERATORS, Emitter
 from .partition import Partitioned
@@ -338,7 +338,7 @@ class Program:
         return "\n".join(parts)
 
 
-def _title(call: KernelCall) -> str:
+def _title(call: Call) -> str:
     number = call.symbol.rsplit("_", 1)[1]
     nodes = ", ".join(c_comment(node) for node in call.nodes)
     return f"{number}. {nodes}" if nodes else f"{number}. (layout change)"
@@ -350,7 +350,7 @@ def fallback_title(fallback: Fallback, nodes: Sequence[Node]) -> str:
     return ", ".join(names) or "Relay " + ", ".join(fallback.operators)
 
 
-def kernel_function(call: KernelCall, parameter_order: Sequence[int], emitter: Emitter) -> str:
+def kernel_function(call: Call, parameter_order: Sequence[int], emitter: Emitter) -> str:
     """The C function of one kernel call; its constants are left in `emitter`."""
     names = ["input"] if len(call.inputs) == 1 else [f"input{i}" for i in range(len(call.inputs))]
     parameters: Dict[int, str] = {}
@@ -366,9 +366,7 @@ def kernel_function(call: KernelCall, parameter_order: Sequence[int], emitter: E
     return _function(call, signature, emitter)
 
 
-def chosen_function(
-    call: KernelCall, parameter_order: Sequence[int], choice: Optional[Choice], emitter: Emitter
-) -> str:
+def chosen_function(call: Call, parameter_order: Sequence[int], choice: Optional[Choice], emitter: Emitter) -> str:
     """The C function of one kernel call by the kernel that was chosen, the plain one without a choice."""
     if choice is None:
         return kernel_function(call, parameter_order, emitter)
@@ -378,7 +376,7 @@ def chosen_function(
     return variant_function(call, choice, emitter)
 
 
-def variant_function(call: KernelCall, choice: Choice, emitter: Emitter) -> str:
+def variant_function(call: Call, choice: Choice, emitter: Emitter) -> str:
     """The C function of a faster kernel: its input, the addend where an addition is fused, output, scratch memory."""
     names = ["input"] if choice.addition is None else ["input", "addend"]
     choice.variant.emit(choice.call, choice, emitter, names, "output")
@@ -403,7 +401,7 @@ class _SecondEmitter(Emitter):
         return super().constant(f"second_{name}", array, comment)
 
 
-def split_functions(call: KernelCall, split: Split, choice: Optional[Choice], emitter: Emitter) -> str:
+def split_functions(call: Call, split: Split, choice: Optional[Choice], emitter: Emitter) -> str:
     """The C of one kernel call in two parts: a function for the second, which the function of the call starts.
 
     choice: None for the plain kernel. Parameters of the function are those of `chosen_function`.
@@ -460,7 +458,7 @@ def _behind(pointer: str, offset: int) -> str:
     return f"{pointer} + {offset}" if offset else pointer
 
 
-def _function(call: KernelCall, signature: Sequence[str], emitter: Emitter) -> str:
+def _function(call: Call, signature: Sequence[str], emitter: Emitter) -> str:
     lines = [
         f"/* {_title(call)} */",
         f"int32_t {call.symbol}({', '.join(signature)})",

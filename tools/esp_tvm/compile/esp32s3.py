@@ -11,6 +11,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from ..program import Call
 from .aot import Lowered, Step, Value
 from .esp32s3_base import (
     GATHER_BYTES,
@@ -44,7 +45,6 @@ from .esp32s3_values import (
     Pool,
     TransposeRows,
 )
-from .kernel_call import KernelCall
 from .operators.conv import window_fields
 from .operators.pooling import AveragePool2d, MaxPool2d
 from .partition import Partitioned
@@ -65,11 +65,11 @@ class Conv2dLanes(Esp32s3Variant):
     # Where sums are watched: they have to lie within 2^(7 + watched) between segments.
     watched = 0
 
-    def by_taps(self, call: KernelCall) -> bool:
+    def by_taps(self, call: Call) -> bool:
         """Whether segments are taps."""
         return call.attributes["dilation"][1] != 1
 
-    def segmented(self, call: KernelCall) -> np.ndarray:
+    def segmented(self, call: Call) -> np.ndarray:
         """Weights [O, segments, bytes] as the kernel multiplies them."""
         segments = self._segments(call)
         if not self.gathers(call):
@@ -78,7 +78,7 @@ class Conv2dLanes(Esp32s3Variant):
         length = segments.shape[2]
         return np.pad(segments, ((0, 0), (0, 0), (0, aligned(length) - length)))
 
-    def gathers(self, call: KernelCall) -> bool:
+    def gathers(self, call: Call) -> bool:
         """Whether the segments of a window are put together before, as it takes fewer instructions."""
         outputs, segments, length = self._segments(call).shape
         if self.sums or self.watched or outputs % LANES or segments == 1 or length > _MAX_GATHERED:
@@ -90,7 +90,7 @@ class Conv2dLanes(Esp32s3Variant):
         together = outputs // LANES * (aligned(segments * length) * 17 // 16 + 30)
         return together + segments * (4 + (length + 3) // 4 * 2) + 8 < alone
 
-    def _segments(self, call: KernelCall) -> np.ndarray:
+    def _segments(self, call: Call) -> np.ndarray:
         """Weights [O, segments, bytes]: a segment is a row of the window, or a tap of a dilated one."""
         weights = call.attributes["weights"]
         outputs, height, width, channels = weights.shape
@@ -98,7 +98,7 @@ class Conv2dLanes(Esp32s3Variant):
             return weights.reshape(outputs, height, width * channels)
         return weights.reshape(outputs, height * width, channels)
 
-    def _takes(self, call: KernelCall) -> bool:
+    def _takes(self, call: Call) -> bool:
         return call.attributes["groups"] == 1 and bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
 
     def fits_range(self, call, low, high):
@@ -134,7 +134,7 @@ class Conv2dLanes(Esp32s3Variant):
         packed = pack_lanes(self.segmented(call), start_of(call), shift, least=self._has_least_masks(call))
         return self._fields(call, c, packed, 0)
 
-    def _holds_shifts(self, call: KernelCall) -> bool:
+    def _holds_shifts(self, call: Call) -> bool:
         """Whether sixteen channels of many pixels are computed after the other."""
         _, height, width, channels = call.attributes["weights"].shape
         if self.sums or self.watched or call.output.shape[3] % LANES:
@@ -145,10 +145,10 @@ class Conv2dLanes(Esp32s3Variant):
             return channels % LANES == 0 or channels == 8
         return channels % LANES == 0 and copies_rows(call, (height, width))
 
-    def _has_least_masks(self, call: KernelCall) -> bool:
+    def _has_least_masks(self, call: Call) -> bool:
         return self._holds_shifts(call) and is_relu(call)
 
-    def _fields(self, call: KernelCall, c, packed: np.ndarray, vectors: int) -> Dict:
+    def _fields(self, call: Call, c, packed: np.ndarray, vectors: int) -> Dict:
         a = call.attributes
         return {
             **window_fields(call, a["weights"].shape[1:3]),
@@ -246,14 +246,14 @@ class DepthwiseLanes(Esp32s3Variant):
         }
 
 
-def as_convolution(call: KernelCall) -> KernelCall:
+def as_convolution(call: Call) -> Call:
     """A fully connected layer as a convolution of 1x1 over its rows."""
     outputs, inputs = call.attributes["weights"].shape
     rows = call.output.elements // outputs
     attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
     attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
     x = replace(call.inputs[0], shape=(rows, 1, 1, inputs))
-    return replace(call, inputs=[x], output=replace(call.output, shape=(rows, 1, 1, outputs)), attributes=attributes)
+    return replace(call, inputs=[x], outputs=[replace(call.output, shape=(rows, 1, 1, outputs))], attributes=attributes)
 
 
 class Dense(Esp32s3Variant):
@@ -275,14 +275,14 @@ class Dense(Esp32s3Variant):
         return self.convolution.body(as_convolution(call), c)
 
 
-def as_depthwise(call: KernelCall) -> KernelCall:
+def as_depthwise(call: Call) -> Call:
     """A scale and offset per channel as a depthwise convolution of 1x1."""
     a, channels = call.attributes, call.output.shape[-1]
     shape = (1, 1, call.output.elements // channels, channels)
     attributes = {"weights": a["multiplier"].reshape(1, 1, channels), "strides": (1, 1), "padding": (0, 0, 0, 0)}
     attributes.update(bias=a["bias"], shift=np.asarray(a["shift"]), clamp=a["clamp"], dilation=(1, 1))
     x, y = replace(call.inputs[0], shape=shape), replace(call.output, shape=shape)
-    return replace(call, inputs=[x], output=y, attributes=attributes)
+    return replace(call, inputs=[x], outputs=[y], attributes=attributes)
 
 
 class Scale(Esp32s3Variant):
@@ -326,7 +326,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
 }
 
 
-def choose_vector(call: KernelCall, low: int, high: int) -> Optional[Esp32s3Variant]:
+def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
     """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
     if any(tensor.dtype != "int8" for tensor in [*call.inputs, call.output]):
         return None

@@ -10,7 +10,7 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from .kernel_call import KernelCall
+from ..program import Call
 from .operators.base import rounding_bias
 from .variants import Variant, lead_of, window_starts
 
@@ -133,19 +133,19 @@ def pack_wide(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.nd
 # --- borders: scratch memory as in src/common/borders_esp32s3.h --------------------------------------------------
 
 
-def _spans(call: KernelCall, kernel: Sequence[int]) -> List[int]:
+def _spans(call: Call, kernel: Sequence[int]) -> List[int]:
     """Rows and columns that all windows together reach over, borders included."""
     a, shape = call.attributes, call.output.shape
     return [(shape[1 + i] - 1) * a["strides"][i] + (kernel[i] - 1) * a["dilation"][i] + 1 for i in (0, 1)]
 
 
-def copies_rows(call: KernelCall, kernel: Sequence[int]) -> bool:
+def copies_rows(call: Call, kernel: Sequence[int]) -> bool:
     """Whether windows reach over the left or right border."""
     before = call.attributes["padding"][1]
     return before > 0 or _spans(call, kernel)[1] - before > call.inputs[0].shape[2]
 
 
-def border_bytes(call: KernelCall, kernel: Sequence[int]) -> int:
+def border_bytes(call: Call, kernel: Sequence[int]) -> int:
     """Bytes of the row of zeros and of the copied rows, where they are needed."""
     a, shape = call.attributes, call.inputs[0].shape
     spans = _spans(call, kernel)
@@ -158,7 +158,7 @@ def border_bytes(call: KernelCall, kernel: Sequence[int]) -> int:
     return size
 
 
-def lead_of_copies(call: KernelCall, kernel: Sequence[int]) -> int:
+def lead_of_copies(call: Call, kernel: Sequence[int]) -> int:
     """`Variant.lead` of a kernel that copies the rows of the image that a row of pixels needs before it computes it."""
     a, (images, height, width, channels) = call.attributes, call.inputs[0].shape
     _, rows, columns, outputs = call.output.shape
@@ -170,19 +170,19 @@ def lead_of_copies(call: KernelCall, kernel: Sequence[int]) -> int:
     return lead_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
 
 
-def lead_of_rows(call: KernelCall, kernel: Sequence[int]) -> int:
+def lead_of_rows(call: Call, kernel: Sequence[int]) -> int:
     """`Variant.lead` of a kernel that may read all that a row of pixels needs until the row is done."""
     width = call.output.shape[2]
     starts = window_starts(call, kernel).reshape(-1, width).min(axis=1)
     return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
 
 
-def run_of(call: KernelCall) -> int:
+def run_of(call: Call) -> int:
     """Pixels of a window of 1x1 that are copied before sixteen channels after the other are computed."""
     return min(max(RUN_BYTES // call.inputs[0].shape[3], 1), int(np.prod(call.output.shape[:3])))
 
 
-def lead_of_runs(call: KernelCall, starts: np.ndarray) -> int:
+def lead_of_runs(call: Call, starts: np.ndarray) -> int:
     """`Variant.lead` of a kernel that copies runs of pixels before it computes them."""
     # Runs go through all rows where pixels lie as in the input, else they begin anew with every row.
     same = call.inputs[0].shape[:3] == call.output.shape[:3] and tuple(call.attributes["strides"]) == (1, 1)
@@ -193,7 +193,7 @@ def lead_of_runs(call: KernelCall, starts: np.ndarray) -> int:
     return lead_of(first, ends * call.output.shape[3], reads_own=False)
 
 
-def start_of(call: KernelCall) -> np.ndarray:
+def start_of(call: Call) -> np.ndarray:
     """What sums start with: the bias with what rounding adds."""
     return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
 
@@ -203,7 +203,7 @@ def lanes_can_shift(shift: np.ndarray) -> bool:
     return bool(np.all(np.asarray(shift) >= 0)) and most_shifts(np.minimum(shift, _MAX_SHIFT)) <= _MAX_SHIFTS
 
 
-def is_relu(call: KernelCall) -> bool:
+def is_relu(call: Call) -> bool:
     """Whether negative results become 0 and nothing else is cut off."""
     return tuple(call.attributes["clamp"]) == (0, 127)
 
@@ -211,14 +211,14 @@ def is_relu(call: KernelCall) -> bool:
 class Esp32s3Variant(Variant):
     """A kernel for the vector unit. `fits` says whether it can compute the call for any input in low..high."""
 
-    def fits_range(self, call: KernelCall, low: int, high: int) -> bool:
+    def fits_range(self, call: Call, low: int, high: int) -> bool:
         """Whether it gives the plain kernel's bytes for inputs in low..high."""
         raise NotImplementedError
 
     def fits(self, call):
         return self.fits_range(call, -128, 127)
 
-    def body(self, call: KernelCall, c) -> Dict:
+    def body(self, call: Call, c) -> Dict:
         """The fields of the kernel's parameters; the weights are declared."""
         raise NotImplementedError
 

@@ -6,6 +6,7 @@ from typing import List
 
 import numpy as np
 
+from ..program import Call
 from .esp32s3_base import (
     LANE_MAX,
     LANES,
@@ -16,7 +17,6 @@ from .esp32s3_base import (
     lead_of_copies,
     lead_of_rows,
 )
-from .kernel_call import KernelCall
 from .operators import OPERATORS
 from .operators.base import Operator
 from .operators.broadcasting import broadcast_steps, operand_shapes
@@ -124,7 +124,7 @@ class Move(Esp32s3Variant):
     def __init__(self, operator: str):
         self.operator = operator
 
-    def copies(self, call: KernelCall) -> List[dict]:
+    def copies(self, call: Call) -> List[dict]:
         """The parameters of the copies that the call consists of; none where it is more than that."""
         plain = OPERATORS[self.operator]
         if self.operator == "pad" and not plain.is_one_copy(call):

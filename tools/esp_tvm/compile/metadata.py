@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
+from ..program import Tensor
 from .aot import Value
 from .compiled import CompiledModel, ModelPort
-from .kernel_call import Tensor
 from .operators import OPERATORS
 
 VERSION = 1

@@ -8,9 +8,9 @@ from typing import Callable, Dict, List, Tuple
 import tvm
 from tvm import relay
 
+from ..program import Call, Tensor
 from ..tvm_errors import without_tvm_log
 from .importing.import_onnx import Imported, node_indices
-from .kernel_call import KernelCall, Tensor
 from .operators import OPERATORS, Operator, Refusal
 from .operators.base import Operand
 from .operators.lookup import collapse_unary
@@ -36,7 +36,7 @@ class Partitioned:
     """
 
     mod: tvm.IRModule
-    calls: Dict[str, KernelCall] = field(default_factory=dict)
+    calls: Dict[str, Call] = field(default_factory=dict)
     parameters: Dict[str, List[int]] = field(default_factory=dict)
     refusals: Dict[int, str] = field(default_factory=dict)
 
@@ -168,7 +168,7 @@ def _number_by_call_order(mod: tvm.IRModule) -> tvm.IRModule:
     return relay.transform.InferType()(tvm.IRModule(functions, mod.type_definitions))
 
 
-def read_kernel_call(symbol: str, function: relay.Function, imported: Imported) -> Tuple[KernelCall, List[int]]:
+def read_kernel_call(symbol: str, function: relay.Function, imported: Imported) -> Tuple[Call, List[int]]:
     """(kernel call, parameter index of each of its inputs) of a partitioned function."""
     outer = function.body
     composite = outer.op
@@ -185,11 +185,11 @@ def read_kernel_call(symbol: str, function: relay.Function, imported: Imported) 
     indices: List[int] = []
     for call in _calls_in(composite.body):
         indices += [index for index in node_indices(call) if index not in indices]
-    call = KernelCall(
+    call = Call(
         symbol,
         operator.name,
         [tensor(operand) for operand in parsed.inputs],
-        tensor(parsed.output),
+        [tensor(parsed.output)],
         parsed.attributes,
     )
     call.node_indices = _essential(sorted(indices), imported)
@@ -228,5 +228,5 @@ def _name_tensors(result: Partitioned, imported: Imported) -> None:
         if exponent is None and output.dtype.startswith("int"):
             exponent = call.inputs[0].exponent
         name = imported.tensor_of(call.output_node) if call.output_node is not None else ""
-        call.output = Tensor(name, output.shape, output.dtype, exponent)
+        call.outputs = [Tensor(name, output.shape, output.dtype, exponent)]
         known[expr] = call.output

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from .kernel_call import KernelCall
+from ..program import Call
 from .operators.base import rounding_bias
 from .operators.conv import window_fields
 from .operators.pooling import AveragePool2d
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # --- how far an output may lie before its input --------------------------------------------------------------
 
 
-def window_starts(call: KernelCall, kernel: Sequence[int]) -> np.ndarray:
+def window_starts(call: Call, kernel: Sequence[int]) -> np.ndarray:
     """Offset in bytes of the first input value that each output pixel reads, in the order of pixels."""
     a = call.attributes
     images, height, width, channels = call.inputs[0].shape
@@ -66,27 +66,27 @@ class Variant:
     plain_parameters = False
     replaces = ""
 
-    def fits(self, call: KernelCall) -> bool:
+    def fits(self, call: Call) -> bool:
         """Whether it can compute this call, and faster than the plain kernel."""
         raise NotImplementedError
 
-    def scratch(self, call: KernelCall) -> int:
+    def scratch(self, call: Call) -> int:
         """Bytes of scratch memory, aligned to 4."""
         return 0
 
-    def lead(self, call: KernelCall) -> Optional[int]:
+    def lead(self, call: Call) -> Optional[int]:
         """Bytes by which the output has to start before the input where they overlap; None: they must not."""
         return None
 
-    def pack(self, call: KernelCall, low: int, high: int) -> Packed:
+    def pack(self, call: Call, low: int, high: int) -> Packed:
         """The weights in the kernel's layout; low, high: range of the input."""
         raise NotImplementedError
 
-    def fields(self, call: KernelCall) -> Dict[str, Any]:
+    def fields(self, call: Call) -> Dict[str, Any]:
         """The kernel's parameters without those of the weights."""
         raise NotImplementedError
 
-    def emit(self, call: KernelCall, choice: Choice, c, inputs: Sequence[str], output: str) -> None:
+    def emit(self, call: Call, choice: Choice, c, inputs: Sequence[str], output: str) -> None:
         """Write the C; inputs: C names, the addend behind the convolution's input where an addition is fused."""
         a = call.attributes
         packed = self.pack(call, choice.low, choice.high)
@@ -121,11 +121,11 @@ class Variant:
         c.call(choice.kernel, inputs[0], inputs[1], parameters, *scratch, output)
 
 
-def _shifts_right(call: KernelCall) -> bool:
+def _shifts_right(call: Call) -> bool:
     return bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
 
 
-def _lead_by_tiles(call: KernelCall, pixels: int, reads_own: bool) -> int:
+def _lead_by_tiles(call: Call, pixels: int, reads_own: bool) -> int:
     starts = window_starts(call, call.attributes["weights"].shape[1:3])
     count = -(-len(starts) // pixels)
     ends = np.minimum((np.arange(count) + 1) * pixels, len(starts)) * call.output.shape[3]
@@ -178,7 +178,7 @@ class Conv2d3x4(Variant):
         return height * width <= self.MAX_TAPS and channels <= self.MAX_CHANNELS and self._words(call) <= self.MAX_BYTES
 
     @staticmethod
-    def _words(call: KernelCall) -> int:
+    def _words(call: Call) -> int:
         return 2 * call.attributes["weights"].size
 
     def lead(self, call):
@@ -280,14 +280,14 @@ class DenseAsConv2d(Variant):
     convolution = Conv2d6x2()
 
     @staticmethod
-    def call(call: KernelCall) -> KernelCall:
+    def call(call: Call) -> Call:
         """The same as a convolution."""
         outputs, inputs = call.attributes["weights"].shape
         rows = call.output.elements // outputs
         attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
         attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
         x, y = replace(call.inputs[0], shape=(1, 1, rows, inputs)), replace(call.output, shape=(1, 1, rows, outputs))
-        return replace(call, operator="conv2d", inputs=[x], output=y, attributes=attributes)
+        return replace(call, operator="conv2d", inputs=[x], outputs=[y], attributes=attributes)
 
     def fits(self, call):
         rows, pixels = call.output.elements // len(call.attributes["weights"]), Conv2d6x2.PIXELS
@@ -358,11 +358,11 @@ class Choice:
     addition: the call of the addition that is fused with it; swapped: the convolution is the addition's second input
     """
 
-    call: KernelCall
+    call: Call
     variant: Variant
     low: int = -128
     high: int = 127
-    addition: Optional[KernelCall] = None
+    addition: Optional[Call] = None
     swapped: bool = False
     _leads: Dict[str, Optional[int]] = field(default_factory=dict)
 

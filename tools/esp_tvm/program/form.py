@@ -109,14 +109,13 @@ class Scratch:
 class Call:
     """One call.
 
-    index: its number, from the order in which TVM runs the calls; gaps are calls that others compute with them. The
-        number in traces and logs
-    symbol: the C function, "tvmgen_default_esp_main_N", or a function of TVM's; calls with one symbol are of one
-        function and have the same attributes
+    symbol: the C function, "tvmgen_default_esp_main_N", or a function of TVM's
     operator: key in `compile.operators.OPERATORS`, the rule in `esp_tvm.arithmetic`; "" for a fallback to TVM's C
     inputs: in the order of the rule's arguments; outputs: one of a kernel, one or more of a fallback. Both are its own;
         what its C function reads and writes, followers included, are `reads` and `writes`
     attributes: the keyword arguments of the rule; constants are NumPy arrays in the canonical layout of the rule
+    index: its number, from the order in which TVM runs the calls; gaps are calls that others compute with them. The
+        number in traces and logs
     nodes: the ONNX nodes it computes as people read them, in graph order; node_indices: their places in the graph
     output_node: index of the ONNX node that makes its output, None where the compiler inserted the call
 
@@ -135,12 +134,12 @@ class Call:
     reason: of a fallback, why it has no kernel; relay: the Relay operators in it; operations: what it costs
     """
 
-    index: int
     symbol: str
     operator: str
     inputs: List[Tensor]
     outputs: List[Tensor]
     attributes: Dict[str, Any] = field(default_factory=dict)
+    index: int = -1
     nodes: List[str] = field(default_factory=list)
     node_indices: List[int] = field(default_factory=list)
     output_node: Optional[int] = None

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 
 from ..compile import CompiledModel, compile_model
-from ..compile.kernel_call import KernelCall
 from ..compile.packing import centre_of
 from ..errors import UserError
 from ..evaluate import Evaluation, NumpyEvaluator
 from ..naming import shown
+from ..program import Call
 from .diagnose import Evidence, layout_that_gives, likely_cause
 from .log import LoggedTensor, LogReader, Run
 
@@ -30,7 +30,7 @@ class Expected:
     step: int
     part: int
     title: str
-    call: Optional[KernelCall] = None
+    call: Optional[Call] = None
     output: Optional[str] = None
 
 
@@ -95,7 +95,7 @@ class LogComparer:
                 output = compiled.outputs[value.index].name if value.kind == "output" else None
                 yield Expected(index, part, self._title(index, call), call, output)
 
-    def _title(self, index: int, call: Optional[KernelCall]) -> str:
+    def _title(self, index: int, call: Optional[Call]) -> str:
         fused = self.compiled.choices.fused_with(index)
         if call is not None and fused is not None:
             inner = self.compiled.partitioned.calls[self.compiled.lowered.steps[fused].symbol]
@@ -261,7 +261,7 @@ class LogComparer:
         layer.lines.append(f"likely cause: {cause}")
         return layer
 
-    def _computed(self, expected: Expected, evaluation: Evaluation) -> List[Tuple[KernelCall, dict]]:
+    def _computed(self, expected: Expected, evaluation: Evaluation) -> List[Tuple[Call, dict]]:
         """The calls that one step computes: an addition and the convolution fused with it; what `Evidence` wants."""
         convolution = self.compiled.choices.fused_with(expected.step)
         if convolution is None:
@@ -275,7 +275,7 @@ class LogComparer:
         addend = operands[0] if swapped else operands[1]
         return [(inner, {"addition": expected.call, "addend": addend, "swapped": swapped}), (expected.call, {})]
 
-    def _centres(self, step: int, call: KernelCall) -> Tuple[int, ...]:
+    def _centres(self, step: int, call: Call) -> Tuple[int, ...]:
         choice = self.compiled.choices.at(step)
         if choice is None or choice.call is not call or call.operator != "conv2d":
             return (0,)

@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .. import arithmetic
-from ..compile.kernel_call import KernelCall
+from ..program import Call
 from .weights import find_parameter
 
 SHIFTS = [k for n in range(1, 9) for k in (n, -n)]
@@ -31,13 +31,13 @@ class Evidence:
     then the addition's result. centres: what a kernel may take from every input value before it multiplies
     """
 
-    call: KernelCall
+    call: Call
     arguments: Sequence[np.ndarray]
     expected: np.ndarray
     crc: int
     got: Optional[np.ndarray] = None
     before: Optional[bytes] = None
-    addition: Optional[KernelCall] = None
+    addition: Optional[Call] = None
     addend: Optional[np.ndarray] = None
     swapped: bool = False
     centres: Sequence[int] = (0,)

@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from ..compile.kernel_call import KernelCall
 from ..errors import UserError
 from ..evaluate import Evaluation
+from ..program import Call
 from ..quantize.calibrate import with_outputs
 
 BINS = 40
@@ -53,7 +53,7 @@ class _Sums:
     """Sums over the samples, per channel (last axis in memory)."""
 
     step: int
-    call: KernelCall
+    call: Call
     ff: np.ndarray
     qq: np.ndarray
     fq: np.ndarray
@@ -110,11 +110,9 @@ def in_memory(tensor: np.ndarray, like: np.ndarray) -> Optional[np.ndarray]:
 class NoiseMeter:
     """Collects the noise of every int8 tensor and of the model's outputs; `calls`: (step, kernel call)."""
 
-    def __init__(
-        self, float_model: onnx.ModelProto, calls: Sequence[Tuple[int, KernelCall]], outputs: Sequence[str] = ()
-    ):
+    def __init__(self, float_model: onnx.ModelProto, calls: Sequence[Tuple[int, Call]], outputs: Sequence[str] = ()):
         # Of several calls that make one tensor (a layout change after it), the first.
-        named: Dict[str, Tuple[int, KernelCall]] = {}
+        named: Dict[str, Tuple[int, Call]] = {}
         for step, call in calls:
             # What only moves values adds no noise, and may leave them in an order that the ONNX model does not know.
             if call.operator in _MOVES:
@@ -140,7 +138,7 @@ class NoiseMeter:
             if name in wanted:
                 self._add(name, step, call, np.asarray(wanted[name]), evaluation.tensors[call.symbol])
 
-    def _add(self, name: str, step: int, call: KernelCall, wanted: np.ndarray, got: np.ndarray) -> None:
+    def _add(self, name: str, step: int, call: Call, wanted: np.ndarray, got: np.ndarray) -> None:
         real = got.astype(np.float64) * 2.0**call.output.exponent
         wanted = in_memory(wanted.astype(np.float64), real)
         if wanted is None:

@@ -6,7 +6,7 @@ from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..compile.kernel_call import KernelCall
+from ..program import Call
 
 _PIXELS = 24
 _MOST_EXPLANATIONS = 20
@@ -15,7 +15,7 @@ Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def find_parameter(
-    call: KernelCall, x: np.ndarray, got: np.ndarray, channel: int, finish: Finish, centre: int = 0
+    call: Call, x: np.ndarray, got: np.ndarray, channel: int, finish: Finish, centre: int = 0
 ) -> Optional[str]:
     """Name the weight or bias of output `channel` whose change alone explains `got`, or None.
 
@@ -88,7 +88,7 @@ def _single_byte_changes(value: int):
                 yield (changed - (1 << 32) if changed >> 31 else changed) - value
 
 
-def _patches(call: KernelCall, x: np.ndarray, channel: int):
+def _patches(call: Call, x: np.ndarray, channel: int):
     """(inputs of every output value [pixels, taps], the channel's weights [taps], tap -> what it is called)."""
     attributes = call.attributes
     weights = attributes["weights"].astype(np.int64)

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 
 from ..compile.importing.import_onnx import import_onnx
-from ..compile.kernel_call import KernelCall
 from ..compile.partition import Partitioned, partition
 from ..errors import UserError
 from ..evaluate import NumpyEvaluator, TvmEvaluator
 from ..naming import shown
+from ..program import Call
 from .host import HostProgram
 
 REFERENCES = ("NumPy", "TVM")
@@ -59,7 +59,7 @@ def check_same_model(program: HostProgram, model: onnx.ModelProto) -> None:
         raise UserError(f"{program.project}: was exported from another model than this one; export again")
 
 
-def layer_title(call: KernelCall) -> str:
+def layer_title(call: Call) -> str:
     """`3 conv2d  Conv "name", Relu "name"`."""
     number = call.symbol.rsplit("_", 1)[1]
     return f"{number:>3} {call.operator:<16} {shown(', '.join(call.nodes), 70)}"
@@ -76,7 +76,7 @@ def compare_with_references(
     imported = import_onnx(model)
     partitioned: Partitioned = partition(imported)
     references = {"NumPy": NumpyEvaluator(imported, partitioned), "TVM": TvmEvaluator(imported, partitioned)}
-    calls: List[Tuple[str, KernelCall]] = [
+    calls: List[Tuple[str, Call]] = [
         (tensor.symbol, partitioned.calls[tensor.symbol])
         for tensor in program.tensors
         if tensor.symbol in partitioned.calls

@@ -17,7 +17,7 @@ import tvm
 from tvm import relay
 from tvm.relay.dataflow_pattern import DFPattern, is_constant, is_op, wildcard
 
-from ..kernel_call import KernelCall
+from ...program import Call
 from ..rewriting.toolbox import has_one_scale, is_call
 
 INT8 = (-128, 127)
@@ -72,19 +72,19 @@ class Operator:
         """Read a matched expression, or raise `Refusal`. Types are inferred."""
         raise NotImplementedError
 
-    def reference(self, call: KernelCall, *inputs: relay.Expr) -> relay.Expr:
+    def reference(self, call: Call, *inputs: relay.Expr) -> relay.Expr:
         """The same computation in Relay's integer operators."""
         raise NotImplementedError
 
-    def emit(self, call: KernelCall, c: Emitter, inputs: Sequence[str], output: str) -> None:
+    def emit(self, call: Call, c: Emitter, inputs: Sequence[str], output: str) -> None:
         """Write the C: constants and parameters, then a call of the kernel from `inputs` to `output`."""
         raise NotImplementedError
 
-    def scratch(self, call: KernelCall) -> int:
+    def scratch(self, call: Call) -> int:
         """Bytes of memory that the kernel needs while it runs; `emit` finds it in the C variable `scratch`."""
         return 0
 
-    def macs(self, call: KernelCall) -> int:
+    def macs(self, call: Call) -> int:
         """Multiply-accumulates of one call."""
         return 0
 

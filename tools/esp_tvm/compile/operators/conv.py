@@ -6,12 +6,12 @@ import numpy as np
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_op
 
-from ..kernel_call import KernelCall
+from ...program import Call
 from . import base
 from .base import Operator, Parsed, Refusal
 
 
-def _window(call: KernelCall, kernel) -> dict:
+def _window(call: Call, kernel) -> dict:
     a = call.attributes
     return {
         "kernel_h": kernel[0],
@@ -25,7 +25,7 @@ def _window(call: KernelCall, kernel) -> dict:
     }
 
 
-def window_fields(call: KernelCall, kernel) -> dict:
+def window_fields(call: Call, kernel) -> dict:
     """The fields of esp_dl_shape_t input and output and of esp_dl_window_t."""
     return {
         "input": dict(zip("nhwc", call.inputs[0].shape)),
@@ -34,7 +34,7 @@ def window_fields(call: KernelCall, kernel) -> dict:
     }
 
 
-def emit_weighted(call: KernelCall, c, weights: np.ndarray, layout: str) -> dict:
+def emit_weighted(call: Call, c, weights: np.ndarray, layout: str) -> dict:
     """The fields that all kernels with weights share, their data declared."""
     a = call.attributes
     shift = np.asarray(a["shift"])

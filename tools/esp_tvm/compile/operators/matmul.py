@@ -10,7 +10,7 @@ import numpy as np
 from tvm import relay
 from tvm.relay.dataflow_pattern import is_op
 
-from ..kernel_call import KernelCall
+from ...program import Call
 from ..rewriting.toolbox import is_call, permutation
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
@@ -141,7 +141,7 @@ def _wide(constant: Optional[np.ndarray], given) -> relay.Expr:
     return base.widen(next(given)) if constant is None else relay.const(constant.astype(np.int32))
 
 
-def _sizes(call: KernelCall) -> Tuple[int, int, int, int]:
+def _sizes(call: Call) -> Tuple[int, int, int, int]:
     """(batch, rows, inner, columns)"""
     shape = call.output.shape
     left = call.attributes.get("left")

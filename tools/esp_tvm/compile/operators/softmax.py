@@ -46,7 +46,7 @@ class Softmax(Operator):
         y = self.shares(call, powers)
         if a["output_exponent"] is None:
             return y
-        quantize = base.KernelCall("", "quantize", [], call.output, {"exponent": a["output_exponent"]})
+        quantize = base.Call("", "quantize", [], [call.output], {"exponent": a["output_exponent"]})
         return Quantize().reference(quantize, y)
 
     @staticmethod
