@@ -25,11 +25,11 @@ from kernel_harness import COMPONENT  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.esp32s3 import CHIP, choose_vector  # noqa: E402
-from esp_tvm.compile.operators import OPERATORS  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
+from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 

@@ -25,8 +25,8 @@ from variant_cases import (
 from esp_tvm.compile import cores
 from esp_tvm.compile.emit_c import kernel_function, split_functions
 from esp_tvm.compile.esp32s3_base import Esp32s3Variant
-from esp_tvm.compile.operators import Emitter
 from esp_tvm.compile.variants import Choice
+from esp_tvm.operators import Emitter
 from esp_tvm.program import Call, Tensor
 
 # Kernels that are cut: every faster one, and the plain ones (None) of every operator.

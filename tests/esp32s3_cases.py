@@ -15,8 +15,8 @@ from esp_tvm.compile.emit_c import array_lines, chosen_function
 from esp_tvm.compile.esp32s3 import VECTOR_VARIANTS
 from esp_tvm.compile.esp32s3_base import Esp32s3Variant
 from esp_tvm.compile.esp32s3_values import BROADCASTING, MOVES
-from esp_tvm.compile.operators import OPERATORS, Emitter
 from esp_tvm.compile.variants import Choice
+from esp_tvm.operators import OPERATORS, Emitter
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
 from esp_tvm.run.esp32s3 import RUNTIME

@@ -15,7 +15,7 @@ from operator_cases import Case
 
 from esp_tvm import arithmetic
 from esp_tvm.compile.emit_c import array_lines, kernel_function
-from esp_tvm.compile.operators import OPERATORS, Emitter
+from esp_tvm.operators import OPERATORS, Emitter
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
 

@@ -390,7 +390,7 @@ def _matrices() -> List[Case]:
 
 
 def _log_softmaxes() -> List[Case]:
-    from esp_tvm.compile.operators.log_softmax import logarithm_table, power_table
+    from esp_tvm.operators.log_softmax import logarithm_table, power_table
 
     cases = []
     for exponent, output, columns in (
@@ -444,7 +444,7 @@ def _normalizations() -> List[Case]:
 
 
 def _recurrences() -> List[Case]:
-    from esp_tvm.compile.operators.recurrent import function_table
+    from esp_tvm.operators.recurrent import function_table
 
     tables = {
         "sigmoid_table": function_table(lambda v: 1 / (1 + np.exp(-v))),

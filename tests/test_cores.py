@@ -24,9 +24,9 @@ from variant_cases import verdict
 from esp_tvm.compile import compile_model, cores
 from esp_tvm.compile.esp32s3_base import Esp32s3Variant
 from esp_tvm.compile.metadata import describe
-from esp_tvm.compile.operators import OPERATORS
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
+from esp_tvm.operators import OPERATORS
 from esp_tvm.project.chips import CHIPS
 from esp_tvm.project.export import export_onnx_model
 from esp_tvm.report.cores import busier_core_macs, cores_lines

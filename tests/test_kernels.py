@@ -13,7 +13,7 @@ pytest.importorskip("tvm")
 from kernel_harness import COMPONENT, KernelLibrary, KernelProgram, listed_sources  # noqa: E402
 from operator_cases import CASES, Case, random_convolutions  # noqa: E402
 
-from esp_tvm.compile.operators import OPERATORS  # noqa: E402
+from esp_tvm.operators import OPERATORS  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.memory_plan import Block, floor_bytes, place  # noqa: E402
-from esp_tvm.compile.operators import OPERATORS
+from esp_tvm.operators import OPERATORS
 
 
 def residual_network():

@@ -8,8 +8,8 @@ pytest.importorskip("tvm")
 
 from onnx_cases import ONNX_CASES  # noqa: E402
 
-from esp_tvm.compile.operators import OPERATORS  # noqa: E402
 from esp_tvm.operator_table import ROWS, markdown  # noqa: E402
+from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.quantize.rules import RULES  # noqa: E402
 
 # What the compiler inserts by itself, for no operator of ONNX in particular.

@@ -12,8 +12,8 @@ from operator_cases import CASES, Case  # noqa: E402
 from tvm import relay  # noqa: E402
 from tvm.contrib import graph_executor  # noqa: E402
 
-from esp_tvm.compile.operators import OPERATORS  # noqa: E402
 from esp_tvm.evaluate import build_for_host  # noqa: E402
+from esp_tvm.operators import OPERATORS  # noqa: E402
 
 # TVM takes about half a second to compile a case: not all of them, but all kinds.
 MOST = 3

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from esp_tvm.compile.emit_c import array_lines, kernel_function, variant_function
-from esp_tvm.compile.operators import Emitter
-from esp_tvm.compile.operators.base import requantize_shift
 from esp_tvm.compile.variants import VARIANTS, Choice, Variant
+from esp_tvm.operators import Emitter
+from esp_tvm.operators.base import requantize_shift
 from esp_tvm.program import Call, Tensor
 
 CLAMPS = ((-128, 127), (0, 127), (0, 96), (-20, 30))

@@ -22,13 +22,13 @@ import numpy as np
 from . import arithmetic
 from .compile import Imported, Partitioned
 from .compile.importing.import_onnx import Port, import_onnx, relay, tvm
-from .compile.operators import OPERATORS
 from .compile.partition import partition
 from .compile.rewriting.toolbox import is_call
 from .data import load_sample
 from .errors import UserError
 from .files import write_text
 from .model import load_model
+from .operators import OPERATORS
 from .tvm_errors import tvm_reason, without_tvm_log
 
 

@@ -19,7 +19,7 @@ from .project.chips import CHIPS
 
 @dataclass(frozen=True)
 class Row:
-    """An ONNX operator: the kernels that compute it (keys of `compile.operators.OPERATORS`) and what they ask for.
+    """An ONNX operator: the kernels that compute it (keys of `operators.OPERATORS`) and what they ask for.
 
     since: the opset that brought it, where that is one which is lowered (convert/lower.py)
     """

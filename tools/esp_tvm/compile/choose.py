@@ -7,12 +7,12 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from ..operators import OPERATORS
+from ..operators.base import INT8
 from . import esp32s3
 from .aot import Lowered, Value
 from .cores import choose_splits, split_call
 from .memory_plan import plan_memory
-from .operators import OPERATORS
-from .operators.base import INT8
 from .partition import Partitioned
 from .variants import VARIANTS, Choice, Choices, QuantizeNhwc
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterator, List, Optional, Tuple, Union
 
+from ..operators import OPERATORS
 from ..program import Call, Tensor
 from .aot import Lowered
 from .esp32s3_base import LANES, Esp32s3Variant, aligned
 from .memory_plan import plan_memory
-from .operators import OPERATORS
 from .partition import Partitioned
 from .variants import Choice, Choices, Variant
 

@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 
 from ..naming import c_comment
+from ..operators import OPERATORS, Emitter
 from ..program import Call, Tensor
 from .aot import Fallback, Lowered, Step, Value
 from .compiled import ModelPort
@@ -16,7 +17,6 @@ from .constants import BASE, MAPPED, Constant, constants_file, data_bytes, decla
 from .cores import Split
 from .importing.import_onnx import Node
 from .memory_plan import MemoryPlan
-from .operators import OPERATORS, Emitter
 from .partition import Partitioned
 from .variants import Choice, Choices
 

@@ -11,6 +11,8 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from ..operators.conv import window_fields
+from ..operators.pooling import AveragePool2d, MaxPool2d
 from ..program import Call
 from .aot import Lowered, Step, Value
 from .esp32s3_base import (
@@ -45,8 +47,6 @@ from .esp32s3_values import (
     Pool,
     TransposeRows,
 )
-from .operators.conv import window_fields
-from .operators.pooling import AveragePool2d, MaxPool2d
 from .partition import Partitioned
 from .variants import lead_of, window_starts
 

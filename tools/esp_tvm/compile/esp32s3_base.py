@@ -10,8 +10,8 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from ..operators.base import rounding_bias
 from ..program import Call
-from .operators.base import rounding_bias
 from .variants import Variant, lead_of, window_starts
 
 LANES = 16

@@ -6,6 +6,10 @@ from typing import List
 
 import numpy as np
 
+from ..operators import OPERATORS
+from ..operators.base import Operator
+from ..operators.broadcasting import broadcast_steps, operand_shapes
+from ..operators.moves import copy_fields, steps_of
 from ..program import Call
 from .esp32s3_base import (
     LANE_MAX,
@@ -17,10 +21,6 @@ from .esp32s3_base import (
     lead_of_copies,
     lead_of_rows,
 )
-from .operators import OPERATORS
-from .operators.base import Operator
-from .operators.broadcasting import broadcast_steps, operand_shapes
-from .operators.moves import copy_fields, steps_of
 
 MOVES = ("strided_slice", "tile", "broadcast", "depth_to_space", "space_to_depth", "concat", "pad")
 BROADCASTING = ("add_broadcast", "sub_broadcast", "mul_broadcast", "maximum", "minimum")

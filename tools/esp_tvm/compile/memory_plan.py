@@ -15,8 +15,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Set, Tuple
 
+from ..operators import OPERATORS
 from .aot import Lowered, Value
-from .operators import OPERATORS
 from .partition import Partitioned
 from .variants import Choices
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
+from ..operators import OPERATORS
 from ..program import Tensor
 from .aot import Value
 from .compiled import CompiledModel, ModelPort
-from .operators import OPERATORS
 
 VERSION = 1
 

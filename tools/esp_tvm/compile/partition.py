@@ -8,21 +8,17 @@ from typing import Callable, Dict, List, Tuple
 import tvm
 from tvm import relay
 
+from ..operators import OPERATORS, Operator, Refusal
+from ..operators.base import Operand
 from ..program import Call, Tensor
 from ..tvm_errors import without_tvm_log
 from .importing.import_onnx import Imported, node_indices
-from .operators import OPERATORS, Operator, Refusal
-from .operators.base import Operand
-from .operators.lookup import collapse_unary
-from .operators.moves import wrap_concatenations
-from .operators.normalize import collapse_normalization
 from .rewriting.canonical_forms import Canonicalize
+from .rewriting.composites import COMPILER, compose
 from .rewriting.kernel_forms import after_layout, before_layout, settle
 from .rewriting.layout import convert_layout, simplify_layout
 from .rewriting.recurrent_calls import quantize_directions, unroll
 from .rewriting.toolbox import is_call, rewrite_main
-
-COMPILER = "esp"
 
 
 @dataclass
@@ -115,7 +111,7 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
 def partition(imported: Imported) -> Partitioned:
     """Give every expression that a kernel computes to that kernel."""
     refusals: Dict[int, str] = {}
-    mod = wrap_concatenations(collapse_unary(collapse_normalization(prepare(imported.mod))))
+    mod = compose(prepare(imported.mod))
     passes = [
         relay.transform.MergeComposite(_pattern_table(refusals)),
         # Tuples are no operators: a region of their own would only copy.

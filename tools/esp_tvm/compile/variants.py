@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from ..operators.base import rounding_bias
+from ..operators.conv import window_fields
+from ..operators.pooling import AveragePool2d
 from ..program import Call
-from .operators.base import rounding_bias
-from .operators.conv import window_fields
-from .operators.pooling import AveragePool2d
 from .packing import Packed, pack_3x4, pack_6x2, pack_8
 
 if TYPE_CHECKING:

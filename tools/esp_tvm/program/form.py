@@ -110,7 +110,7 @@ class Call:
     """One call.
 
     symbol: the C function, "tvmgen_default_esp_main_N", or a function of TVM's
-    operator: key in `compile.operators.OPERATORS`, the rule in `esp_tvm.arithmetic`; "" for a fallback to TVM's C
+    operator: key in `operators.OPERATORS`, the rule in `esp_tvm.arithmetic`; "" for a fallback to TVM's C
     inputs: in the order of the rule's arguments; outputs: one of a kernel, one or more of a fallback. Both are its own;
         what its C function reads and writes, followers included, are `reads` and `writes`
     attributes: the keyword arguments of the rule; constants are NumPy arrays in the canonical layout of the rule

@@ -10,11 +10,11 @@ import onnx
 from ..compile import compile_model
 from ..compile.compiled import CompiledModel
 from ..compile.emit_c import fallback_title, tensor_text
-from ..compile.operators import OPERATORS
 from ..data import load_sample
 from ..evaluate import NumpyEvaluator
 from ..model import is_quantized, load_model
 from ..naming import one_line, shown
+from ..operators import OPERATORS
 from ..report.cores import cores_lines
 from ..report.trace import check_mode, with_trace
 from .chips import Chip, check_chip, check_cores

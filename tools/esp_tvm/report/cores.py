@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import List
 
 from ..compile.compiled import CompiledModel
-from ..compile.operators import OPERATORS
 from ..naming import shown
+from ..operators import OPERATORS
 
 
 def _macs(compiled: CompiledModel, index: int) -> int:

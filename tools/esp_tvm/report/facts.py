@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 
 from ..compile import CompiledModel, compile_model
-from ..compile.operators import OPERATORS
 from ..errors import UserError
 from ..naming import shown
+from ..operators import OPERATORS
 from ..run.compare import check_same_model
 from ..run.host import HostProgram
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge

@@ -10,7 +10,7 @@ import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
-from ..rewriting.recurrent_calls import GATES, register
+from ...operators.recurrent import GATES, register
 from ..rewriting.toolbox import is_call
 
 _DEFAULT_ACTIVATIONS = {"GRU": [b"Sigmoid", b"Tanh"], "LSTM": [b"Sigmoid", b"Tanh", b"Tanh"]}

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from typing import List
 
 import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
+from ...operators.recurrent import GATES, relay_name
 from .toolbox import is_call, rewrite_main
-
-# ONNX operators, and the number of gates of each.
-GATES = {"GRU": 3, "LSTM": 4}
-
-
-def relay_name(kind: str) -> str:
-    """The Relay operator of an ONNX operator: (x, W, R, B), attributes `output`, `shape`, `reverse`,
-    `linear_before_reset`."""
-    return f"esp_tvm.{kind.lower()}"
-
-
-@functools.lru_cache(maxsize=None)
-def register(kind: str) -> tvm.ir.Op:
-    def result_type(_types, attrs):
-        # From the attributes alone: TVM asks while the types of the arguments may be unknown.
-        return relay.TensorType([int(size) for size in attrs["shape"]], "float32")
-
-    name = relay_name(kind)
-    tvm.ir._ffi_api.RegisterOp(name, f"{kind} of one direction from a zero state")
-    op = tvm.ir.Op.get(name)
-    op.set_num_inputs(4)
-    for argument in ("x", "weights", "recurrence", "bias"):
-        op.add_argument(argument, "Tensor", argument)
-    op.set_attrs_type_key("DictAttrs")
-    op.add_type_rel(f"{name}_type", result_type)
-    op.set_support_level(10)
-    tvm.ir.register_op_attr(name, "TOpPattern", frontend._op.op.OpPattern.OPAQUE)
-    return op
 
 
 class _QuantizeDirections(relay.ExprMutator):

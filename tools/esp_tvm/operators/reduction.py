@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import List, Sequence, Tuple
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
 from . import base
 from .base import INT32_MAX, Operand, Operator, Parsed, Refusal
 from .moves import steps_of
+from .tvm_later import is_op, relay
 
 MAX_AXES = 6
 

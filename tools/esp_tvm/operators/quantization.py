@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import wildcard
 
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
+from .tvm_later import relay, wildcard
+
+
+def quantize_expr(x: relay.Expr, exponent: int, dtype: str = "int8") -> relay.Expr:
+    """sat(floor(x / 2^exponent + 1/2)) of float32, as an integer of `dtype`."""
+    # Clipped first: a float beyond int32 has no integer to round to. NaN compares false and becomes 0.
+    x = relay.where(relay.equal(x, x), x, relay.zeros_like(x))
+    scaled = relay.multiply(x, relay.const(np.float32(2.0**-exponent)))
+    low, high = base.bounds_of(dtype)
+    scaled = relay.clip(scaled, 4.0 * low, 4.0 * high)
+    # float32 cannot hold x + 1/2 exactly for all x: floor(x) + (x - floor(x) >= 1/2) can.
+    floor = relay.floor(scaled)
+    up = relay.cast(relay.greater_equal(relay.subtract(scaled, floor), relay.const(np.float32(0.5))), "int32")
+    y = relay.add(relay.cast(floor, "int32"), up)
+    return relay.cast(relay.clip(y, low, high), dtype)
 
 
 class Quantize(Operator):
@@ -27,16 +40,7 @@ class Quantize(Operator):
         return Parsed([Operand(x, dtype)], output, {"exponent": output.exponent})
 
     def reference(self, call, x):
-        # Clipped first: a float beyond int32 has no integer to round to. NaN compares false and becomes 0.
-        x = relay.where(relay.equal(x, x), x, relay.zeros_like(x))
-        scaled = relay.multiply(x, relay.const(np.float32(2.0 ** -call.attributes["exponent"])))
-        low, high = base.bounds_of(call.output.dtype)
-        scaled = relay.clip(scaled, 4.0 * low, 4.0 * high)
-        # float32 cannot hold x + 1/2 exactly for all x: floor(x) + (x - floor(x) >= 1/2) can.
-        floor = relay.floor(scaled)
-        up = relay.cast(relay.greater_equal(relay.subtract(scaled, floor), relay.const(np.float32(0.5))), "int32")
-        y = relay.add(relay.cast(floor, "int32"), up)
-        return relay.cast(relay.clip(y, low, high), call.output.dtype)
+        return quantize_expr(x, call.attributes["exponent"], call.output.dtype)
 
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]

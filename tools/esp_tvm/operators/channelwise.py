@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
-from ..rewriting.toolbox import is_call
 from . import base
 from .base import Operator, Parsed, Refusal
+from .expressions import is_call
+from .tvm_later import is_op, relay
 
 
 class Channelwise(Operator):

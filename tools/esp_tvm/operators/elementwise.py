@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
-
 from . import base
 from .base import Operator, Parsed, Refusal
+from .tvm_later import is_op, relay
 
 
 class _Binary(Operator):

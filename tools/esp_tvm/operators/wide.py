@@ -6,7 +6,6 @@ Each is its int8 operator with other types; what is all int8 is left to that one
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
 
 from . import base
 from .base import Operand, Parsed, Refusal
@@ -16,6 +15,7 @@ from .elementwise import Add, Requantize
 from .pooling import AveragePool2d, MaxPool2d
 from .quantization import Dequantize, Quantize
 from .softmax import Softmax
+from .tvm_later import relay
 
 BOTH = ("int8", "int16")
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_constant, is_op
 
-from ..rewriting.toolbox import is_call
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
+from .expressions import is_call
 from .moves import steps_of
+from .tvm_later import is_constant, is_op, relay
 
 MAX_AXES = 6
 

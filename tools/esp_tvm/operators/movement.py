@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Sequence
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op, wildcard
 
-from ..rewriting.toolbox import permutation
 from .base import Operand, Operator, Parsed, Refusal
+from .expressions import permutation
+from .tvm_later import is_op, relay, wildcard
 
 
 def _int8(expr: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
-import tvm
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_constant, is_op, wildcard
 
-from ..rewriting.toolbox import is_call, rewrite_main
 from .base import Operand, Operator, Parsed, Refusal
+from .expressions import is_call
 from .movement import _int8
+from .tvm_later import is_constant, is_op, relay, wildcard
 
 MAX_AXES = 8
 
@@ -429,12 +427,20 @@ class ScatterRows(Operator):
 
 
 class Concat(Operator):
-    """Tensors of one exponent, one behind another; matched by `wrap_concatenations`, not by a pattern."""
+    """Tensors of one exponent, one behind another; found by `sources`, not by a pattern."""
 
     name = "concat"
 
     def patterns(self):
         return []
+
+    def sources(self, root):
+        if not is_call(root, "concatenate") or not isinstance(root.args[0], relay.Tuple):
+            return None
+        fields = list(root.args[0].fields)
+        if any(isinstance(field, relay.Constant) or field.checked_type.dtype != "int8" for field in fields):
+            return None
+        return fields
 
     def parse(self, root):
         fields = list(root.args[0].fields)
@@ -459,28 +465,3 @@ class Concat(Operator):
         for number, (fields, name) in enumerate(zip(self.copies(call), inputs)):
             parameters = c.struct("esp_dl_copy_t", struct_name=f"part{number}", **fields)
             c.call("esp_dl_copy", name, parameters, output)
-
-
-class _WrapConcatenations(relay.ExprMutator):
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        if not is_call(call, "concatenate") or not isinstance(call.args[0], relay.Tuple):
-            args = [self.visit(arg) for arg in call.args]
-            return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-        fields = list(call.args[0].fields)
-        values = [self.visit(field) for field in fields]
-        dtypes = {field.checked_type.dtype for field in fields}
-        if dtypes != {"int8"} or any(isinstance(field, relay.Constant) for field in fields):
-            return relay.Call(call.op, [relay.Tuple(values)], call.attrs, call.type_args, call.span)
-        unique: Dict[relay.Expr, relay.Var] = {}
-        for field, value in zip(fields, values):
-            if value not in unique:
-                unique[value] = relay.var(f"FunctionVar_0_{len(unique)}", type_annotation=field.checked_type)
-        body = relay.Call(call.op, [relay.Tuple([unique[value] for value in values])], call.attrs, None, call.span)
-        function = relay.Function(list(unique.values()), body).with_attr("Composite", "esp.concat")
-        function = function.with_attr("PartitionedFromPattern", "concatenate_")
-        return relay.Call(function, list(unique), span=call.span)
-
-
-def wrap_concatenations(mod: tvm.IRModule) -> tvm.IRModule:
-    """Give every concatenation of int8 tensors, of any number, to its kernel."""
-    return rewrite_main(mod, _WrapConcatenations())

@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-import tvm
-from tvm import relay
-from tvm.relay.dataflow_pattern import DFPattern, is_constant, is_op, wildcard
 
-from ...program import Call
-from ..rewriting.toolbox import has_one_scale, is_call
+from ..program import Call
+from .expressions import has_one_scale, is_call
+from .tvm_later import is_constant, is_op, relay, tvm, wildcard
+
+if TYPE_CHECKING:
+    from tvm.relay.dataflow_pattern import DFPattern
 
 INT8 = (-128, 127)
 INT32_MAX = 2**31 - 1
@@ -71,6 +72,10 @@ class Operator:
     def parse(self, root: relay.Expr) -> Parsed:
         """Read a matched expression, or raise `Refusal`. Types are inferred."""
         raise NotImplementedError
+
+    def sources(self, root: relay.Call) -> Optional[List[relay.Expr]]:
+        """Of an operator that no pattern can describe: the tensors it computes `root` from; None: it does not."""
+        return None
 
     def reference(self, call: Call, *inputs: relay.Expr) -> relay.Expr:
         """The same computation in Relay's integer operators."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
-from .quantization import Quantize
+from .quantization import quantize_expr
+from .tvm_later import is_op, relay
 
 
 def exp_table(exponent: int) -> np.ndarray:
@@ -46,8 +45,7 @@ class Softmax(Operator):
         y = self.shares(call, powers)
         if a["output_exponent"] is None:
             return y
-        quantize = base.Call("", "quantize", [], [call.output], {"exponent": a["output_exponent"]})
-        return Quantize().reference(quantize, y)
+        return quantize_expr(y, a["output_exponent"], call.output.dtype)
 
     @staticmethod
     def shares(call, powers):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
-from ...program import Call
+from ..program import Call
 from . import base
 from .base import Operator, Parsed, Refusal
+from .tvm_later import is_op, relay
 
 
 def _window(call: Call, kernel) -> dict:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
 
 from . import base
 from .base import Operator, Parsed, Refusal
 from .conv import emit_weighted, patterns_of, read_convolution, window_fields
+from .tvm_later import relay
 
 
 class ConvTranspose2d(Operator):

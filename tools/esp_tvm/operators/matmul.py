@@ -7,13 +7,12 @@ import operator
 from typing import Optional, Tuple
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
-from ...program import Call
-from ..rewriting.toolbox import is_call, permutation
+from ..program import Call
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
+from .expressions import is_call, permutation
+from .tvm_later import is_op, relay
 
 # Axes of a transpose that only swaps the last two.
 _SWAPS = ([1, 0], [0, 2, 1], [0, 1, 3, 2], [0, 1, 2, 4, 3])

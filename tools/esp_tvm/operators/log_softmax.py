@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
 from . import base
 from .base import INT8, Operand, Operator, Parsed, Refusal
+from .tvm_later import is_op, relay
 
 LN2 = 11629080  # ln(2) * 2^24
 

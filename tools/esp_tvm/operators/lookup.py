@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Dict, List, Optional
 
 import numpy as np
-import scipy.special
-import tvm
-from tvm import relay
 
-from ..rewriting.toolbox import has_one_scale, is_call, rewrite_main
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
+from .expressions import has_one_scale, is_call, shape_of
+from .tvm_later import relay, special, tvm
 
 # Relay operators on float64 arrays; `attrs` are the call's.
 ELEMENTWISE = {
@@ -34,9 +32,9 @@ ELEMENTWISE = {
     "cosh": lambda attrs, x: np.cosh(x),
     "divide": lambda attrs, a, b: a / b,
     "equal": lambda attrs, a, b: a == b,
-    "erf": lambda attrs, x: scipy.special.erf(x),
+    "erf": lambda attrs, x: special.erf(x),
     "exp": lambda attrs, x: np.exp(x),
-    "fast_erf": lambda attrs, x: scipy.special.erf(x),
+    "fast_erf": lambda attrs, x: special.erf(x),
     "fast_exp": lambda attrs, x: np.exp(x),
     "fast_tanh": lambda attrs, x: np.tanh(x),
     "floor": lambda attrs, x: np.floor(x),
@@ -62,7 +60,7 @@ ELEMENTWISE = {
     "power": lambda attrs, a, b: np.power(a, b),
     "round": lambda attrs, x: np.round(x),
     "rsqrt": lambda attrs, x: 1 / np.sqrt(x),
-    "sigmoid": lambda attrs, x: scipy.special.expit(x),
+    "sigmoid": lambda attrs, x: special.expit(x),
     "sign": lambda attrs, x: np.sign(x),
     "sin": lambda attrs, x: np.sin(x),
     "sinh": lambda attrs, x: np.sinh(x),
@@ -180,58 +178,35 @@ def _read_source(source: relay.Call) -> Operand:
 _NO_TABLE = ("nn.relu", "clip", "qnn.dequantize")
 
 
-class _Collapse(relay.ExprMutator):
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        if is_call(call, "qnn.quantize") and has_one_scale(call):
-            source = _source(call.args[0])
-            if source is not None and not self._is_plain(call.args[0]) and self._fits(call, source):
-                return self._composite(call, source)
-        args = [self.visit(arg) for arg in call.args]
-        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-
-    @staticmethod
-    def _is_plain(expr: relay.Expr) -> bool:
-        while is_call(expr, *_NO_TABLE):
-            if is_call(expr, "qnn.dequantize"):
-                return True
-            expr = expr.args[0]
-        return False
-
-    @staticmethod
-    def _fits(call: relay.Call, source: relay.Expr) -> bool:
-        if [int(d) for d in call.checked_type.shape] != [int(d) for d in source.checked_type.shape]:
-            return False
-        try:
-            base.read_quantize(call)
-            _read_source(source)
-        except Refusal:
-            return False
-        return True
-
-    def _composite(self, call: relay.Call, source: relay.Expr) -> relay.Expr:
-        x = source.args[0]
-        parameter = relay.var("FunctionVar_0_0", type_annotation=x.checked_type)
-
-        class Bind(relay.ExprMutator):
-            def visit_call(self, inner):
-                if is_call(inner, "qnn.dequantize", "cast") and inner.args[0].same_as(x):
-                    return relay.Call(inner.op, [parameter, *inner.args[1:]], inner.attrs, None, inner.span)
-                return super().visit_call(inner)
-
-        body = Bind().visit(call)
-        function = relay.Function([parameter], body).with_attr("Composite", "esp.lookup")
-        function = function.with_attr("PartitionedFromPattern", "elementwise_")
-        return relay.Call(function, [self.visit(x)], span=call.span)
+def _needs_no_table(expr: relay.Expr) -> bool:
+    while is_call(expr, *_NO_TABLE):
+        if is_call(expr, "qnn.dequantize"):
+            return True
+        expr = expr.args[0]
+    return False
 
 
 class Lookup(Operator):
-    """q(f(dq(x))), or q(f(cast(x))) of bytes, for any elementwise f of one tensor; matched by `collapse_unary`."""
+    """q(f(dq(x))), or q(f(cast(x))) of bytes, for any elementwise f of one tensor; found by `sources`."""
 
     name = "lookup"
     in_place = True
 
     def patterns(self):
         return []
+
+    def sources(self, root):
+        if not is_call(root, "qnn.quantize") or not has_one_scale(root) or _needs_no_table(root.args[0]):
+            return None
+        source = _source(root.args[0])
+        if source is None or shape_of(root) != shape_of(source):
+            return None
+        try:
+            base.read_quantize(root)
+            _read_source(source)
+        except Refusal:
+            return None
+        return [source.args[0]]
 
     def parse(self, root):
         output = base.read_quantize(root)
@@ -250,8 +225,3 @@ class Lookup(Operator):
         table = c.constant("table", call.attributes["table"], "f(x), indexed by x + 128")
         x = inputs[0] if call.inputs[0].dtype == "int8" else f"(const int8_t *){inputs[0]}"
         c.call("esp_dl_lookup_s8", x, call.output.elements, table, output)
-
-
-def collapse_unary(mod: tvm.IRModule) -> tvm.IRModule:
-    """Give every elementwise expression of one int8 tensor to the lookup kernel."""
-    return rewrite_main(mod, _Collapse())

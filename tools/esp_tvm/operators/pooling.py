@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
 from . import base
 from .base import INT8, Operator, Parsed, Refusal
 from .conv import window_fields
+from .tvm_later import is_op, relay
 
 
 class _Pool2d(Operator):

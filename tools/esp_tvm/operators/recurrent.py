@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Tuple
 
 import numpy as np
-import scipy.special
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_constant, is_op
 
-from ..rewriting.recurrent_calls import register, relay_name
 from . import base
 from .base import Operator, Parsed, Refusal
+from .tvm_later import is_constant, is_op, relay, special, tvm
 
+# ONNX operators, and the number of gates of each.
+GATES = {"GRU": 3, "LSTM": 4}
 INT16 = (-32768, 32767)
 GATE_EXPONENT, STATE_EXPONENT = -11, -15
+
+
+def relay_name(kind: str) -> str:
+    """The Relay operator of an ONNX operator: (x, W, R, B), attributes `output`, `shape`, `reverse`,
+    `linear_before_reset`."""
+    return f"esp_tvm.{kind.lower()}"
+
+
+@functools.lru_cache(maxsize=None)
+def register(kind: str) -> tvm.ir.Op:
+    def result_type(_types, attrs):
+        # From the attributes alone: TVM asks while the types of the arguments may be unknown.
+        return relay.TensorType([int(size) for size in attrs["shape"]], "float32")
+
+    name = relay_name(kind)
+    tvm.ir._ffi_api.RegisterOp(name, f"{kind} of one direction from a zero state")
+    op = tvm.ir.Op.get(name)
+    op.set_num_inputs(4)
+    for argument in ("x", "weights", "recurrence", "bias"):
+        op.add_argument(argument, "Tensor", argument)
+    op.set_attrs_type_key("DictAttrs")
+    op.add_type_rel(f"{name}_type", result_type)
+    op.set_support_level(10)
+    tvm.ir.register_op_attr(name, "TOpPattern", relay.op.OpPattern.OPAQUE)
+    return op
 
 
 def function_table(function) -> np.ndarray:
@@ -87,7 +112,7 @@ class _Recurrent(Operator):
             "recurrence_bias": recurrence_bias.astype(np.int32),
             "weights_shift": weights_shift,
             "recurrence_shift": recurrence_shift,
-            "sigmoid_table": function_table(scipy.special.expit),
+            "sigmoid_table": function_table(special.expit),
             "tanh_table": function_table(np.tanh),
             "reverse": bool(int(body.attrs["reverse"])),
             "output": kind,

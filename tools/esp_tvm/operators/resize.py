@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Tuple
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op, wildcard
 
 from . import base
 from .base import Operand, Operator, Parsed, Refusal
 from .movement import _int8
 from .moves import emit_gather
+from .tvm_later import is_op, relay, wildcard
 
 WEIGHT_BITS = 10
 

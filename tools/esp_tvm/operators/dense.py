@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from tvm import relay
-from tvm.relay.dataflow_pattern import is_op
 
 from . import base
 from .base import Operator, Parsed, Refusal
 from .conv import emit_weighted
+from .tvm_later import is_op, relay
 
 
 class Dense(Operator):

@@ -7,13 +7,11 @@ from fractions import Fraction
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-import tvm
-from tvm import relay
 
-from ..rewriting.toolbox import has_one_scale, is_call, rewrite_main
 from . import base
 from .base import Operator, Parsed, Refusal
-from .composite import composite
+from .expressions import has_one_scale, is_call
+from .tvm_later import relay, tvm
 
 LARGEST = 16384  # elements that are normalized together
 PLACES = 12  # of the normalized value
@@ -208,13 +206,21 @@ def recognise(expr: relay.Expr) -> Optional[Normalization]:
 
 
 class Normalize(Operator):
-    """q(act(normalized(dq(x)) * m + b)); matched by `collapse_normalization`, not by a pattern."""
+    """q(act(normalized(dq(x)) * m + b)); found by `sources`, not by a pattern."""
 
     name = "normalize"
     in_place = True
 
     def patterns(self):
         return []
+
+    def sources(self, root):
+        if not is_call(root, "qnn.quantize") or not has_one_scale(root):
+            return None
+        try:
+            return [self.parse(root).inputs[0].expr]
+        except Refusal:
+            return None
 
     def parse(self, root):
         output = base.read_quantize(root)
@@ -356,22 +362,3 @@ def _sqrt(values: relay.Expr) -> relay.Expr:
     root = relay.subtract(root, relay.cast(relay.greater(relay.multiply(root, root), values), "int64"))
     above = relay.add(root, _const(1))
     return relay.add(root, relay.cast(relay.less_equal(relay.multiply(above, above), values), "int64"))
-
-
-class _Collapse(relay.ExprMutator):
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        if is_call(call, "qnn.quantize") and has_one_scale(call):
-            try:
-                parsed = Normalize().parse(call)
-            except Refusal:
-                parsed = None
-            if parsed is not None:
-                x = parsed.inputs[0].expr
-                return composite(call, Normalize.name, x, self.visit(x))
-        args = [self.visit(arg) for arg in call.args]
-        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-
-
-def collapse_normalization(mod: tvm.IRModule) -> tvm.IRModule:
-    """Give every normalization of an int8 tensor to its kernel."""
-    return rewrite_main(mod, _Collapse())

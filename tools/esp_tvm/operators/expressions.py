@@ -1,0 +1,45 @@
+"""What a Relay expression is: the questions that operators and rewrites ask of one."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+from .tvm_later import relay, tvm
+
+QUANTIZE, DEQUANTIZE = "qnn.quantize", "qnn.dequantize"
+
+
+def is_call(expr: relay.Expr, *names: str) -> bool:
+    """Whether `expr` calls one of the operators `names`."""
+    return isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) and expr.op.name in names
+
+
+def is_constant(expr: relay.Expr) -> bool:
+    """A constant, or one behind a dequantize."""
+    if is_call(expr, DEQUANTIZE):
+        expr = expr.args[0]
+    return isinstance(expr, relay.Constant)
+
+
+def has_one_scale(call: relay.Call) -> bool:
+    """Whether a quantize or dequantize has one scale for the whole tensor."""
+    return all(isinstance(arg, relay.Constant) and arg.data.numpy().ndim == 0 for arg in call.args[1:3])
+
+
+def shape_of(expr: relay.Expr) -> Tuple[int, ...]:
+    """The shape of an expression whose type is inferred."""
+    return tuple(int(dim) for dim in expr.checked_type.shape)
+
+
+def permutation(call: relay.Expr) -> Optional[Tuple[int, ...]]:
+    """The axes of a transpose, or of a layout_transform that is one; None for anything else."""
+    if is_call(call, "transpose"):
+        rank = len(call.checked_type.shape)
+        if call.attrs.axes is None:
+            return tuple(reversed(range(rank)))
+        return tuple(int(axis) % rank for axis in call.attrs.axes)
+    if is_call(call, "layout_transform"):
+        source, target = str(call.attrs.src_layout), str(call.attrs.dst_layout)
+        if len(source) == len(target) and sorted(source) == sorted(target) and len(set(source)) == len(source):
+            return tuple(source.index(axis) for axis in target)
+    return None
