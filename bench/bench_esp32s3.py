@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
 from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
-from kernel_harness import COMPONENT  # noqa: E402
+from kernel_archive import COMPONENT  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.esp32s3 import CHIP, choose_vector  # noqa: E402

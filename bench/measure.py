@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from esp_tvm.project.write import write_project
 from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.run.host import CFLAGS, HostProgram, host_compiler
 from esp_tvm.run.machines import RISCV, XTENSA, Machine
+from esp_tvm.run.objects import kernel_archive
 from esp_tvm.run.qemu import EmulatedProgram, compile_objects
 
 REPO = Path(__file__).resolve().parent.parent
@@ -50,11 +50,7 @@ class Kernels:
             if not machine.missing():
                 (folder / machine.prefix).mkdir()
                 self.objects[machine] = compile_objects(sources, includes, folder / machine.prefix, machine=machine)
-        flags = [f"-I{include}" for include in includes]
-        command = [host_compiler(), *CFLAGS, *flags, "-c", *map(str, sources)]
-        subprocess.run(command, cwd=folder, check=True)
-        self.archive = folder / "libesp_dl.a"
-        subprocess.run(["ar", "rcs", str(self.archive), *sorted(map(str, folder.glob("*.o")))], check=True)
+        self.archive = kernel_archive(COMPONENT, [host_compiler(), *CFLAGS], folder)
 
 
 class HostWithKernels(HostProgram):
@@ -64,8 +60,8 @@ class HostWithKernels(HostProgram):
         self._kernels = kernels
         super().__init__(project)
 
-    def sources(self):
-        return [path for path in super().sources() if "codegen" in path.parts] + [self._kernels.archive]
+    def kernels(self) -> Path:
+        return self._kernels.archive
 
 
 class Mismatch(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 import numpy as np
-from kernel_harness import COMPONENT, listed_sources
+from kernel_archive import COMPONENT, INCLUDES, listed_sources
 from variant_cases import CLAMPS, RANGES, random_call
 
 from esp_tvm.compile.emit_c import array_lines, chosen_function
@@ -21,7 +21,6 @@ from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
 from esp_tvm.run.esp32s3 import RUNTIME
 
-INCLUDES = (COMPONENT / "include", COMPONENT / "src")
 ALL = [variant for variants in VECTOR_VARIANTS.values() for variant in variants]
 REPEATS = 8
 

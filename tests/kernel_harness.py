@@ -5,21 +5,19 @@ The C of a call is the exporter's own (`emit_c.kernel_function`), so parameters 
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 from typing import List, Sequence
 
 import numpy as np
+from kernel_archive import build
 from operator_cases import Case
 
 from esp_tvm import arithmetic
 from esp_tvm.compile.emit_c import array_lines, kernel_function
 from esp_tvm.operators import OPERATORS, Emitter
 from esp_tvm.program import Call, Tensor
-from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
-
-COMPONENT = Path(__file__).resolve().parent.parent / "template_project_for_model/components/esp-dl"
+from esp_tvm.run.host import SANITIZE, STRICT
 
 _HEAD = """\
 #include "esp_dl.h"
@@ -71,13 +69,6 @@ static inline void release(void *data, size_t shift)
 """
 
 
-def listed_sources() -> List[Path]:
-    """The sources that the component's CMakeLists.txt names."""
-    text = (COMPONENT / "CMakeLists.txt").read_text(encoding="utf-8")
-    names = re.search(r"set\(sources\n(.*?)\)", text, re.S).group(1).split()
-    return [COMPONENT / name for name in names]
-
-
 def kernel_call(case: Case, symbol: str) -> Call:
     """The call of a case; the shape of its output is what the rule gives."""
     result = expected(case, case.samples()[0])
@@ -91,37 +82,16 @@ def expected(case: Case, inputs: Sequence[np.ndarray]) -> np.ndarray:
     return getattr(arithmetic, case.operator)(*inputs, **case.attributes)
 
 
-class KernelLibrary:
-    """The kernels, compiled once with sanitizers."""
-
-    def __init__(self, folder: Path):
-        self.objects = []
-        for source in listed_sources():
-            target = folder / (source.stem + ".o")
-            self._compile([str(source), "-I", str(COMPONENT / "src"), "-c", "-o", str(target)])
-            self.objects.append(str(target))
-
-    @staticmethod
-    def _compile(arguments: List[str]) -> None:
-        command = [host_compiler(), *CFLAGS, "-O1", *STRICT, *SANITIZE, "-I", str(COMPONENT / "include"), *arguments]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert done.returncode == 0, done.stdout
-
-    def link(self, source: Path, target: Path) -> None:
-        """Compile one more file and link it with the kernels."""
-        self._compile([str(source), *self.objects, "-o", str(target), "-lm"])
-
-
 class KernelProgram:
     """The calls of `cases` in one program, which runs each of them in every way the kernel allows."""
 
-    def __init__(self, library: KernelLibrary, cases: Sequence[Case], folder: Path):
+    def __init__(self, cases: Sequence[Case], folder: Path):
         self.cases = list(cases)
         self.calls = [kernel_call(case, f"call_{i}") for i, case in enumerate(self.cases)]
         self.binary = folder / "program"
         source = folder / "program.c"
         source.write_text(self._text(), encoding="utf-8")
-        library.link(source, self.binary)
+        build([source], self.binary, *STRICT, *SANITIZE)
 
     def mismatches(self) -> List[str]:
         """Run all samples of all cases; one line for each result that is not the rule's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Dict, List
 
 import numpy as np
 import onnx
+from kernel_archive import COMPONENT, TEMPLATE, archive
 
 from esp_tvm.compile import CompiledModel, compile_model
 from esp_tvm.compile.metadata import describe
@@ -19,10 +19,7 @@ from esp_tvm.model import load_model, session
 from esp_tvm.quantize import quantize_model
 from esp_tvm.quantize.auto import Passes
 from esp_tvm.run.compare import Comparison, compare_with_references
-from esp_tvm.run.host import CFLAGS, MODEL, SANITIZE, STRICT, HostProgram, host_compiler
-
-TEMPLATE = Path(__file__).resolve().parent.parent / "template_project_for_model"
-COMPONENT = TEMPLATE / "components" / "esp-dl"
+from esp_tvm.run.host import MODEL, SANITIZE, STRICT, HostProgram
 
 
 class Kernels:
@@ -30,26 +27,18 @@ class Kernels:
 
     def __init__(self, sanitize: bool = True):
         self.sanitize = sanitize
-        self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_kernels_")
-        folder = Path(self._folder.name)
-        flags = [*CFLAGS, "-O1", *(STRICT + SANITIZE if sanitize else ())]
-        sources = sorted((COMPONENT / "src").rglob("*.c"))
-        includes = ["-I", str(COMPONENT / "include"), "-I", str(COMPONENT / "src")]
-        subprocess.run([host_compiler(), *flags, *includes, "-c", *map(str, sources)], cwd=folder, check=True)
-        self.archive = folder / "libesp_dl.a"
-        subprocess.run(["ar", "rcs", str(self.archive), *sorted(map(str, folder.glob("*.o")))], check=True)
+        self.archive = archive(*(STRICT + SANITIZE if sanitize else ()))
 
 
 class Program(HostProgram):
     """A project linked with kernels that are compiled already."""
 
     def __init__(self, project: Path, kernels: Kernels):
-        self.kernels = kernels
+        self._kernels = kernels
         super().__init__(project, kernels.sanitize)
 
-    def sources(self) -> List[Path]:
-        generated = [path for path in super().sources() if "codegen" in path.parts]
-        return [*generated, self.kernels.archive]
+    def kernels(self) -> Path:
+        return self._kernels.archive
 
     def include_folders(self) -> List[Path]:
         generated = [path for path in super().include_folders() if "codegen" in path.parts]

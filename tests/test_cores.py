@@ -14,11 +14,10 @@ import onnx
 import pytest
 from cores_cases import PLAIN, SPLIT_VARIANTS, program, random_split_pairs
 from idf_standin import StandIn, load_options
-from kernel_harness import COMPONENT, listed_sources
+from kernel_archive import COMPONENT, INCLUDES, build, listed_sources
 from project_checks import check_settings
 from qdq import QdqBuilder
 from test_memory_plan import residual_network, write_program
-from test_variants import INCLUDES
 from variant_cases import verdict
 
 from esp_tvm.compile import compile_model, cores
@@ -34,24 +33,13 @@ from esp_tvm.report.facts import gather
 from esp_tvm.report.html import as_html
 from esp_tvm.report.text import as_text
 from esp_tvm.run import esp32s3, qemu
-from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, HostProgram, host_compiler
+from esp_tvm.run.host import SANITIZE, STRICT, HostProgram, host_compiler
 from esp_tvm.run.machines import RISCV
 
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"
 THREADS = ("-g", "-O0", "-fsanitize=thread")
 TWO = [name for name, chip in CHIPS.items() if chip.cores == 2 and not chip.is_host]
-
-
-def build(sources, binary: Path, *flags: str) -> None:
-    command = [host_compiler(), *CFLAGS, *STRICT, *flags, *[f"-I{include}" for include in INCLUDES]]
-    done = subprocess.run(
-        [*command, "-ffunction-sections", "-Wl,--gc-sections", *map(str, sources), "-o", str(binary), "-lm"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[:3000]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +78,7 @@ def sources():
 
 def run_pairs(pairs, folder: Path, *flags: str) -> None:
     (folder / "program.c").write_text(program(pairs))
-    build([folder / "program.c", *sources()], folder / "program", *flags)
+    build([folder / "program.c"], folder / "program", *STRICT, *flags)
     done = subprocess.run([str(folder / "program")], cwd=folder, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr[:3000]
     verdict(folder, pairs)
@@ -99,7 +87,7 @@ def run_pairs(pairs, folder: Path, *flags: str) -> None:
 def test_two_parts_give_the_bytes_of_the_plain_kernel(tmp_path):
     pairs = all_pairs(4, seed=1)
     assert {pair.split.axis for pair in pairs} == {"images", "rows", "columns", "outputs"}
-    run_pairs(pairs, tmp_path, "-O1", *SANITIZE)
+    run_pairs(pairs, tmp_path, *SANITIZE)
 
 
 @pytest.mark.slow
@@ -119,7 +107,7 @@ def test_harness_sees_parts_in_the_wrong_place(tmp_path):
     )
     assert wrong != text or second.output_offset == 0
     (tmp_path / "program.c").write_text(wrong)
-    build([tmp_path / "program.c", *sources()], tmp_path / "program")
+    build([tmp_path / "program.c"], tmp_path / "program", *STRICT, *SANITIZE)
     subprocess.run([str(tmp_path / "program")], cwd=tmp_path, check=True)
     with pytest.raises(pytest.fail.Exception):
         verdict(tmp_path, [pair])
@@ -127,7 +115,7 @@ def test_harness_sees_parts_in_the_wrong_place(tmp_path):
 
 @pytest.mark.slow
 def test_many_shapes_in_two_parts(tmp_path):
-    run_pairs(all_pairs(40, seed=6), tmp_path, "-O1", *SANITIZE)
+    run_pairs(all_pairs(40, seed=6), tmp_path, *SANITIZE)
 
 
 @pytest.mark.slow
@@ -203,7 +191,8 @@ def test_several_tasks_share_the_other_core(looks, threads, tmp_path):
         assert f"LOOKS {looks}\n" in text
     (tmp_path / "cores.c").write_text(text)
     (tmp_path / "callers.c").write_text(_CALLERS)
-    build([tmp_path / "callers.c", tmp_path / "cores.c"], tmp_path / "callers", *THREADS, "-D_POSIX_C_SOURCE=199309L")
+    flags = [*STRICT, *THREADS, "-D_POSIX_C_SOURCE=199309L"]
+    build([tmp_path / "callers.c", tmp_path / "cores.c"], tmp_path / "callers", *flags)
     done = subprocess.run([str(tmp_path / "callers")], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[:2000]
     assert done.stdout == "4501500 4501500 4501500\n"

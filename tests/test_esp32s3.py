@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from esp32s3_cases import ALL, INCLUDES, Pair, listed, program, random_pairs, run_in_emulator
-from kernel_harness import COMPONENT, listed_sources
+from esp32s3_cases import ALL, Pair, listed, program, random_pairs, run_in_emulator
+from kernel_archive import COMPONENT, build
 from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
@@ -21,7 +21,7 @@ from esp_tvm.compile.metadata import describe
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
-from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
+from esp_tvm.run.host import SANITIZE, STRICT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
@@ -36,19 +36,10 @@ def emulator(tmp_path_factory):
         pytest.skip(reason)
 
 
-def sources():
-    """What the calls of the cases need."""
-    plain = {"copy", "transpose", *(f"{variant.operator}_s8" for variant in ALL)}
-    return [path for path in listed_sources() if path.stem in plain or "esp32s3" in path.stem]
-
-
 def run_on_host(pairs, folder) -> bytes:
     source, binary = folder / "program.c", folder / "program"
     source.write_text(program(pairs, emulator=False), encoding="utf-8")
-    command = [host_compiler(), *CFLAGS, "-O1", *STRICT, *SANITIZE, *[f"-I{include}" for include in INCLUDES]]
-    command += [str(source), *map(str, sources()), "-o", str(binary), "-lm"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout[:3000]
+    build([source], binary, *STRICT, *SANITIZE)
     done = subprocess.run([str(binary)], capture_output=True)
     assert done.returncode == 0, done.stderr[:3000]
     return done.stdout

@@ -10,15 +10,11 @@ import pytest
 
 pytest.importorskip("tvm")
 
-from kernel_harness import COMPONENT, KernelLibrary, KernelProgram, listed_sources  # noqa: E402
+from kernel_archive import COMPONENT, listed_sources  # noqa: E402
+from kernel_harness import KernelProgram  # noqa: E402
 from operator_cases import CASES, Case, random_convolutions  # noqa: E402
 
 from esp_tvm.operators import OPERATORS  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory) -> KernelLibrary:
-    return KernelLibrary(tmp_path_factory.mktemp("kernels"))
 
 
 def test_cases_have_names_of_their_own():
@@ -30,19 +26,19 @@ def test_every_kernel_has_cases():
 
 
 @pytest.mark.parametrize("operator", sorted({case.operator for case in CASES}))
-def test_kernel_follows_its_rule(operator, library, tmp_path):
+def test_kernel_follows_its_rule(operator, tmp_path):
     cases = [case for case in CASES if case.operator == operator]
-    assert KernelProgram(library, cases, tmp_path).mismatches() == []
+    assert KernelProgram(cases, tmp_path).mismatches() == []
 
 
-def test_windows_of_random_shapes(library, tmp_path):
-    assert KernelProgram(library, random_convolutions(120, seed=1), tmp_path).mismatches() == []
+def test_windows_of_random_shapes(tmp_path):
+    assert KernelProgram(random_convolutions(120, seed=1), tmp_path).mismatches() == []
 
 
-def test_harness_sees_a_wrong_byte(library, tmp_path):
+def test_harness_sees_a_wrong_byte(tmp_path):
     """The comparison itself: a rule that is off by a rounding must show."""
     case = next(case for case in CASES if case.operator == "requantize" and case.attributes["shift"] == 1)
-    program = KernelProgram(library, [case], tmp_path)
+    program = KernelProgram([case], tmp_path)
     off = Case(case.name, case.operator, case.inputs, {**case.attributes, "shift": 2})
     program.cases = [off]
     found = program.mismatches()

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_harness import COMPONENT
+from kernel_archive import COMPONENT, INCLUDES, build
 from variant_cases import ALL_VARIANTS, program, random_pairs, verdict
 
 from esp_tvm.compile import packing, variants
 from esp_tvm.run import qemu
-from esp_tvm.run.host import CFLAGS, SANITIZE, STRICT, host_compiler
+from esp_tvm.run.host import SANITIZE, STRICT
 from esp_tvm.run.machines import RISCV
-
-INCLUDES = (COMPONENT / "include", COMPONENT / "src")
 
 
 def kernel_sources(variant):
@@ -26,14 +24,10 @@ def kernel_sources(variant):
     return [COMPONENT / "src" / path for path in [*paths, "elementwise/add_s8.c"]]
 
 
-def run_on_host(pairs, variant, folder: Path) -> None:
+def run_on_host(pairs, folder: Path) -> None:
     source, binary = folder / "program.c", folder / "program"
     source.write_text(program(pairs))
-    command = [host_compiler(), *CFLAGS, "-O1", *STRICT, *SANITIZE]
-    command += [f"-I{include}" for include in INCLUDES]
-    command += [str(source), *map(str, kernel_sources(variant)), "-o", str(binary), "-lm"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout[:3000]
+    build([source], binary, *STRICT, *SANITIZE)
     done = subprocess.run([str(binary)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout[:3000]
 
@@ -41,7 +35,7 @@ def run_on_host(pairs, variant, folder: Path) -> None:
 @pytest.mark.parametrize("variant", ALL_VARIANTS, ids=lambda variant: type(variant).__name__)
 def test_same_bytes_on_this_computer(variant, tmp_path):
     pairs = random_pairs(variant, 120, seed=1)
-    run_on_host(pairs, variant, tmp_path)
+    run_on_host(pairs, tmp_path)
     verdict(tmp_path, pairs)
 
 
@@ -72,7 +66,7 @@ def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
     monkeypatch.setattr(variants, "pack_8", wrong)
     for pair in pairs:
         pair.x[:] = pair.choice.high or 1
-    run_on_host(pairs, variant, tmp_path)
+    run_on_host(pairs, tmp_path)
     with pytest.raises(pytest.fail.Exception):
         verdict(tmp_path, pairs)
 

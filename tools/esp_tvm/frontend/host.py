@@ -119,9 +119,9 @@ def defined_number(header: Path, name: str) -> int:
 def run_application(program: HostProgram, build: Path, data: bytes, options: Sequence[str] = ()) -> str:
     """What the project's own main/app_main.c prints, compiled for this machine, with `data` on its stdin."""
     component = program.project / COMPONENT
-    sources = [program.project / "main/app_main.c", *program.sources(), *sorted((component / "src").glob("*.c"))]
-    includes = [program.project / "main", component / "include", *program.include_folders()]
-    binary = compile_c(build / "application", sources, includes, False, options)
+    sources = [program.project / "main/app_main.c", *sorted((component / "src").glob("*.c"))]
+    includes = [word for folder in (program.project / "main", component / "include") for word in ("-I", str(folder))]
+    binary = program.link(sources, build / "application", [*includes, *options])
     return run_program(binary, [], data).decode(errors="replace")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, Sequence
 
 import numpy as np
 
 from ..errors import UserError
-from ..run.driver import fill, first_error, sample_bytes
-from ..run.host import CFLAGS, HostProgram, host_compiler
+from ..run.driver import fill, sample_bytes
+from ..run.host import HostProgram
 from .trace import HEADER_NAME, trace_header
 
 _DRIVER = """\
@@ -55,16 +55,10 @@ class LoggingProgram(HostProgram):
     def _build(self, sanitize: bool) -> Path:
         folder = Path(self._folder.name)
         (folder / HEADER_NAME).write_text(trace_header(self.metadata, self.mode), encoding="utf-8")
-        (folder / "driver.c").write_text(driver_source(self.inputs, self.outputs, "stdin"), encoding="utf-8")
-        binary = folder / "program"
-        command: List[str] = [host_compiler(), *CFLAGS, f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"']
-        for include in [folder, *self.include_folders()]:
-            command += ["-I", str(include)]
-        command += [str(folder / "driver.c"), *map(str, self.sources()), "-o", str(binary), "-lm"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            raise UserError(f"{self.project}: its C does not compile with the trace: {first_error(done.stdout)}")
-        return binary
+        driver = folder / "driver.c"
+        driver.write_text(driver_source(self.inputs, self.outputs, "stdin"), encoding="utf-8")
+        options = [f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"', "-I", str(folder)]
+        return self.link([driver], folder / "program", options)
 
     def log(self, samples: Dict[str, np.ndarray]) -> str:
         """What a board with this project prints for `samples` (ONNX input name -> array [N, ...])."""

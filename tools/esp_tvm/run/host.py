@@ -14,7 +14,8 @@ from typing import Dict, Iterator, List, Sequence
 import numpy as np
 
 from ..errors import UserError
-from .driver import fill, first_error, sample_bytes
+from .driver import fill, sample_bytes
+from .objects import compile_c, kernel_archive
 
 MODEL = Path("components/tvm_model/model")
 KERNELS = Path("components/esp-dl")
@@ -102,14 +103,23 @@ class HostProgram:
         self.inputs = self.metadata["inputs"]
         self.outputs = self.metadata["outputs"]
         self.tensors = [_traced(call) for call in self.metadata["calls"] if call["traced"]]
-        self.flags = list(flags)
+        self.command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *flags]
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
         self._binary = self._build(sanitize)
 
+    def generated(self) -> List[Path]:
+        """The C files that the exporter generated."""
+        return sorted((self.project / MODEL / "codegen/host/src").glob("*.c"))
+
     def sources(self) -> List[Path]:
         """The project's own C files: the generated ones and the kernels."""
-        generated = sorted((self.project / MODEL / "codegen/host/src").glob("*.c"))
-        return generated + sorted((self.project / KERNELS / "src").rglob("*.c"))
+        return [*self.generated(), *sorted((self.project / KERNELS / "src").rglob("*.c"))]
+
+    def kernels(self) -> Path:
+        """The archive of the project's kernels; it stays in the project's build_host, unless that is read-only."""
+        kept = self.project / "build_host"
+        writable = os.access(self.project, os.W_OK) and not kept.is_symlink()
+        return kernel_archive(self.project / KERNELS, self.command, kept if writable else Path(self._folder.name))
 
     def include_folders(self) -> List[Path]:
         return [
@@ -128,15 +138,20 @@ class HostProgram:
             "#include <stddef.h>\nvoid host_trace(int index, const void *data, size_t size);\n"
             "#define TVMGEN_DEFAULT_TRACE(index, data, size) host_trace(index, data, size)\n"
         )
-        binary = folder / "program"
-        command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *self.flags]
-        command += ["-include", str(trace)]
-        for include in self.include_folders():
-            command += ["-I", str(include)]
-        command += [str(driver), *map(str, self.sources()), "-o", str(binary), "-lm"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            raise UserError(f"{self.project}: its C does not compile on this machine: {first_error(done.stdout)}")
+        return self.link([driver], folder / "program", ["-include", str(trace)])
+
+    def link(self, sources: Sequence[Path], binary: Path, options: Sequence[str] = ()) -> Path:
+        """Compile `sources` and link them with the generated C and the kernels."""
+        includes = [word for include in self.include_folders() for word in ("-I", str(include))]
+        words = [
+            *options,
+            *includes,
+            *map(str, [*sources, *self.generated(), self.kernels()]),
+            "-o",
+            str(binary),
+            "-lm",
+        ]
+        compile_c([*self.command, *words], str(self.project))
         return binary
 
     def run(self, samples: Dict[str, np.ndarray], traced: bool = False) -> Dict[str, np.ndarray]:
