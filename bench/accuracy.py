@@ -65,7 +65,7 @@ def measure(name: str, options: dict) -> dict:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", choices=[[], *CASES], help="which; all that are there by default")
-    parser.add_argument("--per_channel", type=cli.boolean, default=True)
+    parser.add_argument("--per_channel", choices=("true", "false"), default="true")
     parser.add_argument("--method", default="auto")
     parser.add_argument("--json", help="write the figures to this file")
     args = parser.parse_args()
@@ -74,7 +74,7 @@ def main():
         if not (CASES[name][0] / "model.onnx").exists():
             print(f"{name}: not here, left out", file=sys.stderr)
             continue
-        got = figures[name] = measure(name, {"per_channel": args.per_channel, "method": args.method})
+        got = figures[name] = measure(name, {"per_channel": args.per_channel == "true", "method": args.method})
         if got["decibels"] < got["aim"]:
             missed.append(name)
         agreement = f"{got['agreement'] * 100:.1f} %"

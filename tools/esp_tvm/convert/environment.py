@@ -13,8 +13,9 @@ from typing import Dict, List, Optional, Tuple
 
 from ..errors import UserError
 from ..naming import one_line
+from ..places import CHECKOUT
 
-REPO = Path(__file__).resolve().parents[3]
+REPO = CHECKOUT or Path.cwd()
 WORKER = Path(__file__).with_name("framework.py")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from ..naming import shown
 
 KIB = 1024
@@ -68,10 +68,12 @@ CHIPS: Dict[str, Chip] = {
 
 
 def check_chip(name: str) -> Chip:
-    """The chip called `name`, or a `UserError` that lists the known ones."""
-    if name not in CHIPS:
-        raise UserError(f"unknown chip '{shown(str(name))}'; known are {', '.join(CHIPS)}")
-    return CHIPS[name]
+    """The chip called `name` (ESP32-S3 is esp32s3), or a `UserError` that lists the known ones."""
+    plain = str(name).strip().lower().replace("-", "").replace("_", "")
+    if plain not in CHIPS:
+        near = did_you_mean(plain, CHIPS)
+        raise UserError(f"unknown chip '{shown(str(name))}'; known are {', '.join(CHIPS)}{near}")
+    return CHIPS[plain]
 
 
 def check_cores(chip: Chip, cores: int) -> int:

@@ -12,14 +12,14 @@ from ..compile.compiled import CompiledModel
 from ..compile.emit_c import fallback_title, tensor_text
 from ..data import load_sample
 from ..evaluate import NumpyEvaluator
-from ..model import is_quantized, load_model
+from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
 from ..operators import OPERATORS
 from ..report.cores import cores_lines
 from ..report.trace import check_mode, with_trace
 from .chips import Chip, check_chip, check_cores
 from .fit import arena_room, check_constants, fit_chip
-from .write import write_project
+from .write import check_places, write_project
 
 
 def export_onnx_model(
@@ -44,7 +44,10 @@ def export_onnx_model(
     check_mode(debug)
     check_constants(constants)
     check_cores(chip, cores)
+    # What the user can put right is said before the long compile.
+    check_places(template_path, out_path)
     model = load_model(model_path)
+    load_sample(img_path, inputs_of(model))
     compiled = with_trace(_compile(model, chip, vector, cores, constants), debug)
     fit = fit_chip(compiled, chip, constants)
     if not is_quantized(model):
@@ -55,7 +58,7 @@ def export_onnx_model(
         fit.sdkconfig.append(f"CONFIG_TVM_MODEL_TRACE_{debug.upper()}=y")
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in compiled.inputs])
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
-    project = write_project(compiled, sample, expected, template_path, out_path, target_chip, fit)
+    project = write_project(compiled, sample, expected, template_path, out_path, chip.name, fit)
     print_export(compiled, project)
     for note in fit.notes:
         print(f"note: {note}")

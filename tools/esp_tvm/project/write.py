@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..compile.metadata import describe
 from ..errors import UserError
 from ..files import whole_folder
 from ..naming import c_comment, shown
+from ..places import TEMPLATE, template_folder
 from ..report.trace import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
@@ -22,9 +23,18 @@ from .users_files import MARKER, keep, record
 
 PROJECT = "new_project"
 MODEL = Path("components/tvm_model/model")
-_OUR_TEMPLATE = Path(__file__).resolve().parents[3] / "template_project_for_model"
 # Choices that a template of the user's may have made; ours would come later in the file and win.
 _USERS_CHOICES = ("CONFIG_ESPTOOLPY_FLASHSIZE_", "CONFIG_SPIRAM_MODE_", "CONFIG_SPIRAM_SPEED_")
+
+
+def check_places(template_path: str, out_path: str) -> Tuple[Path, Path]:
+    """The template and the project to write; `UserError` where the one is none or the other must not be replaced."""
+    template, project = template_folder(template_path), Path(out_path) / PROJECT
+    if not (template / "main" / "app_main.c").is_file():
+        raise UserError(f"{template}: is no template project (main/app_main.c is missing); give --template_path")
+    if project.exists() and not (project / MARKER).is_file():
+        raise UserError(f"{project}: was not written by this tool and stays as it is; choose another output path")
+    return template, project
 
 
 def write_project(
@@ -43,11 +53,7 @@ def write_project(
     A folder of that name which this tool did not write is never replaced; of one that it wrote, files that were changed
     or added since then are kept, with a note. A README.md or a changed partitions.csv of the template stays as it is.
     """
-    template, project = Path(template_path), Path(out_path) / PROJECT
-    if not (template / "main" / "app_main.c").is_file():
-        raise UserError(f"{template}: is no template project (main/app_main.c is missing); give --template_path")
-    if project.exists() and not (project / MARKER).is_file():
-        raise UserError(f"{project}: was not written by this tool and stays as it is; choose another output path")
+    template, project = check_places(template_path, out_path)
     with whole_folder(project) as folder:
         shutil.copytree(template, folder, dirs_exist_ok=True, ignore=_not_copied)
         host = folder / MODEL / "codegen" / "host"
@@ -98,7 +104,7 @@ def _not_copied(folder: str, names: List[str]) -> List[str]:
 
 def _write_partitions(path: Path, fit: Fit) -> None:
     """partitions.csv for the model, unless the template came with one of the user's."""
-    ours = ((_OUR_TEMPLATE / "partitions.csv").read_text("utf-8"), PARTITIONS_HEAD)
+    ours = ((TEMPLATE / "partitions.csv").read_text("utf-8"), PARTITIONS_HEAD)
     if path.exists() and not path.read_text("utf-8", "replace").startswith(ours):
         constants = f", and 'constants' {fit.constants_bytes:#x} where the weights lie there" * bool(
             fit.constants_bytes

@@ -1,8 +1,7 @@
-"""What all command-line entry points share."""
+"""What all command-line entry points share: how a process ends, and what it says then."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import os
@@ -12,12 +11,32 @@ import sys
 import threading
 from typing import Callable, Iterator, List, Optional
 
-from .errors import UserError
-from .naming import one_line
+from ..errors import UserError
+from ..naming import one_line
 
 EXIT_USER_ERROR = 2
 _INTERRUPTED = 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def entry() -> None:
+    """The command esp-tvm."""
+    run(lambda: _click("esp-tvm"))
+
+
+def script(name: str) -> None:
+    """A script of tools/tvm: the sub-command `name` by the documented names of its options."""
+    run(lambda: _click(os.path.basename(sys.argv[0]), name))
+
+
+def _click(shown_as: str, name: str = "") -> Optional[int]:
+    _find_tvm()
+    # Imported here: where the packages are not installed, one line says so.
+    from .app import call
+    from .commands import esp_tvm
+    from .commands import script as script_of
+
+    return call(script_of(name) if name else esp_tvm, None, shown_as)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -73,7 +92,7 @@ def _told(error: Exception) -> Optional[int]:
         text = str(error)
     elif isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
-        if package == __package__:
+        if package == __package__.partition(".")[0]:
             return None
         text = _missing(package)
     elif isinstance(error, MemoryError):
@@ -87,11 +106,32 @@ def _told(error: Exception) -> Optional[int]:
 
 
 def _missing(package: str) -> str:
-    what = "TVM" if package == "tvm" else f"the Python package '{package}'"
+    here = sys.executable or "this Python"
+    if package == "tvm":
+        return (
+            f"TVM is not there for {here}; in the project's folder type 'make setup' and '. tools/tvm/download.sh', or "
+            "set TVM_HOME to the folder of a TVM 0.11 to 0.19 (its python/tvm is taken)"
+        )
     return (
-        f"{what} is not there for {sys.executable or 'this Python'}; type 'make setup', then "
-        "'source .venv/bin/activate; . tools/tvm/download.sh', or use the make targets"
+        f"the Python package '{package}' is not there for {here}; type 'make setup', then 'source .venv/bin/activate; "
+        ". tools/tvm/download.sh', or use the make targets"
     )
+
+
+def _find_tvm() -> None:
+    """Make TVM importable where nothing on the path has it: that of TVM_HOME, or the one that set-up brought."""
+    from importlib.util import find_spec
+
+    from ..places import CHECKOUT
+
+    # Without this TVM looks for tuning logs on the network in its first build.
+    os.environ.setdefault("TOPHUB_LOCATION", "NONE")
+    home = os.environ.get("TVM_HOME")
+    folders = [os.path.join(home, "python")] if home else []
+    folders += [str(CHECKOUT / "tvm" / "python")] if CHECKOUT else []
+    found = find_spec("tvm")
+    if found is None or not found.origin:
+        sys.path += [folder for folder in folders if os.path.isdir(os.path.join(folder, "tvm"))][:1]
 
 
 def system_error(error: OSError) -> str:
@@ -106,13 +146,3 @@ def system_error(error: OSError) -> str:
         "; make room there" if where else "; make room where the output goes, and in the folder for temporary files"
     )
     return f"{f'{where}: ' if where else ''}{reason or error}{advice if number in _NO_ROOM else ''}"
-
-
-def boolean(text: str) -> bool:
-    """An argparse type for real booleans: `--per_channel false` means false."""
-    value = text.strip().lower()
-    if value in ("true", "yes", "on", "1"):
-        return True
-    if value in ("false", "no", "off", "0"):
-        return False
-    raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")

@@ -1,0 +1,399 @@
+"""The sub-commands of esp-tvm and their options; each script of tools/tvm is one of them by its documented names.
+
+What a sub-command does is imported when it runs: --help and completion answer at once, and outside the environment one
+line says what is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Dict, Mapping, Optional
+
+import click
+
+from .. import __version__
+from ..places import TEMPLATE
+from .app import Chip, Choice, Command, Group, Reads, Writes
+
+_CONTEXT = {"show_default": True, "max_content_width": 110, "help_option_names": ["-h", "--help"]}
+
+
+@click.group(cls=Group, context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="esp-tvm")
+def esp_tvm() -> None:
+    """From a trained float model (ONNX) to a verified int8 program on an Espressif chip."""
+
+
+def _model(help: str = "the quantized ONNX model that the project was exported from") -> Any:
+    return click.option("--model", required=True, type=Reads(), help=help)
+
+
+def _input(help: str = ".npy file with one sample or many") -> Any:
+    return click.option("--input", required=True, type=Reads(), help=help)
+
+
+def _project() -> Any:
+    return click.option("--project", required=True, type=Reads(), help="the folder new_project")
+
+
+def _target(**options: Any) -> Any:
+    from ..project.chips import CHIPS
+
+    return click.option("--target", type=Chip(), help=", ".join(CHIPS), **options)
+
+
+def _template() -> Any:
+    return click.option(
+        "--template", type=Reads(), default=str(TEMPLATE), show_default="the project's own", help="template project"
+    )
+
+
+@esp_tvm.command()
+@_model("the float ONNX model")
+@click.option("--output", required=True, type=Writes(), help="the ONNX model to write")
+def preprocess(model: str, output: str) -> None:
+    """Fold and simplify a float ONNX model before quantization."""
+    from ..model import load_model
+    from ..preprocess import preprocess_onnx, summary
+
+    result = preprocess_onnx(model, output)
+    click.echo("\n".join(summary(load_model(model), result)))
+
+
+# Passes of the quantization that can be left out.
+_PASSES = {
+    "per_channel": "one weight scale per output channel",
+    "equalize": "even out the ranges of a tensor's channels",
+    "centre": "store what is never negative minus a constant, where that helps",
+    "correct_bias": "let biases take what rounding does to the mean",
+    "int16_outputs": "with --method auto, outputs of a last Gemm or small Conv in int16, before a softmax too",
+    "fit": "round weights so that their errors make up for each other",
+}
+
+
+def _passes(command: Any) -> Any:
+    for name, what in reversed(list(_PASSES.items())):
+        command = click.option(f"--{name}", type=click.BOOL, default="true", metavar="true|false", help=what)(command)
+    return command
+
+
+@esp_tvm.command()
+@_model("the float ONNX model, preprocessed")
+@click.option("--output", required=True, type=Writes(), help="the quantized ONNX model to write")
+@click.option(
+    "--calib",
+    type=Reads(),
+    help=".npy with N samples of the input; .npz or folder keyed by input name for several inputs (not needed for a "
+    "model that is quantized already)",
+)
+@click.option("--method", default="auto", help="auto, minmax, percentile, mse or entropy: scales of activations")
+@click.option("--percentile", type=float, default=99.99, help="share of the values that --method percentile covers")
+@_passes
+@click.option(
+    "--int16",
+    default="",
+    show_default="none",
+    help="layers whose results are int16 in place of int8: auto, or their names with commas between",
+)
+@click.option("--int16_gain", type=float, default=6.0, help="dB that --int16 auto stops at, with as few as it can")
+@click.option("--evaluate", type=Reads(), help="samples like --calib: judge the result on them")
+@click.option("--labels", type=Reads(), help=".npy with one whole number per evaluation sample: also tell the accuracy")
+def quantize(
+    model: str, output: str, calib: Optional[str], evaluate: Optional[str], labels: Optional[str], **settings: Any
+) -> None:
+    """Quantize a float ONNX model to int8 with power-of-two scales."""
+    if labels and not evaluate:
+        raise click.UsageError("--labels needs --evaluate")
+    from ..quantize import quantize_onnx
+    from ..quantize.command import evaluate_quantized
+
+    result = quantize_onnx(model, output, calib, **settings)
+    click.echo(result.table())
+    if evaluate:
+        click.echo("\n".join(evaluate_quantized(model, output, result, evaluate, labels)))
+
+
+@esp_tvm.command()
+@_target(required=True)
+@_model("the quantized ONNX model")
+@_input(".npy file with one sample of the model's input")
+@_template()
+@click.option("--out", required=True, help="folder in which new_project is made")
+@click.option(
+    "--debug",
+    type=Choice(("off", "checksums", "tensors")),
+    default="off",
+    help="what the program prints of every layer (off costs nothing); esp-tvm compare compares it with the reference",
+)
+@click.option(
+    "--constants",
+    type=Choice(("flash", "ram", "partition")),
+    default="flash",
+    help="where weights and tables lie: in the program, copied to RAM at start, or in a data partition of their own; "
+    "menuconfig changes it",
+)
+@click.option("--vector", type=Choice(("on", "off")), default="on", help="kernels for the vector unit of the esp32s3")
+@click.option(
+    "--cores",
+    type=Choice(("1", "2")),
+    default="1",
+    help="2: both cores compute, on esp32, esp32s3 and esp32p4; faster, may take more RAM",
+)
+def export(
+    target: str, model: str, input: str, template: str, out: str, debug: str, constants: str, vector: str, cores: str
+) -> None:
+    """Export a quantized ONNX model as an ESP-IDF project."""
+    from ..project.export import export_onnx_model
+
+    export_onnx_model(target, model, input, template, out, debug, constants, vector == "on", int(cores))
+
+
+@esp_tvm.command()
+@_project()
+@_model()
+@_input()
+@click.option("--sanitize", is_flag=True, help="with the address and undefined behaviour sanitizers")
+@click.option("--summary", is_flag=True, help="without the table of layers")
+@click.option("--log", type=Writes(), help="also write what a board prints when exported with --debug, for compare")
+@click.option("--log_mode", type=Choice(("checksums", "tensors")), default="tensors", help="what --log has of a layer")
+def run(
+    project: str, model: str, input: str, sanitize: bool, summary: bool, log: Optional[str], log_mode: str
+) -> Optional[int]:
+    """Compile an exported project for this machine, run it, and compare every layer with the references."""
+    from ..run.command import run_project
+
+    return run_project(project, model, input, sanitize, summary, log, log_mode)
+
+
+@esp_tvm.command()
+@_project()
+@_model()
+@_input()
+@click.option("--log", type=Writes(), help="also write what it prints with the trace in it, for compare")
+@click.option(
+    "--log_mode", type=Choice(("checksums", "tensors")), default="checksums", help="what --log has of a layer"
+)
+def emulate(project: str, model: str, input: str, log: Optional[str], log_mode: str) -> Optional[int]:
+    """Compile an exported project for RV32IMC, run it in QEMU, and compare its outputs with the reference's."""
+    from ..run.emulate import emulate_project
+
+    return emulate_project(project, model, input, log, log_mode)
+
+
+@esp_tvm.command()
+@_target(required=True)
+@_model("the quantized ONNX model")
+@_input(".npy file with one sample of the model's input")
+@click.option("--dump_root", show_default="tvmdbg beside the model", help="folder of the dump")
+@click.option(
+    "--layer",
+    multiple=True,
+    metavar="NAME",
+    help="print what this layer computes: an ONNX tensor or node, a TVM node or a C function; can be repeated",
+)
+def debug(target: str, model: str, input: str, dump_root: Optional[str], layer: tuple) -> Optional[int]:
+    """Run a quantized model's reference on one sample through TVM's debug executor and keep its dump."""
+    from ..run.command import debug as run_debug
+
+    return run_debug(target, model, input, dump_root, list(layer))
+
+
+@esp_tvm.command()
+@click.option("--log", required=True, help="what the serial monitor showed; - for standard input, live")
+@_model("the quantized ONNX model the program was exported from")
+@_input(".npy with the sample that the program was run on, or many")
+@_target()
+def compare(log: str, model: str, input: str, target: Optional[str]) -> int:
+    """Compare the log of a board, an emulator or the host with the reference; name the first layer that differs.
+
+    The program must have been exported with --debug checksums or --debug tensors. Exit code 0: every layer is equal;
+    1: something differs or is missing; 2: a mistake in the arguments.
+    """
+    from ..errors import UserError
+    from ..report.compare_log import run_comparison
+    from ..report.log import text_lines
+
+    if log == "-":
+        return 0 if run_comparison(model, input, text_lines(sys.stdin.buffer), chip=target) else 1
+    try:
+        stream = open(log, "rb")
+    except OSError as error:
+        raise UserError(f"{log}: cannot read this log ({error.strerror})")
+    with stream:
+        return 0 if run_comparison(model, input, text_lines(stream), chip=target) else 1
+
+
+@esp_tvm.command()
+@_project()
+@_model()
+@_input(".npy file with one sample or many (16 are used for the noise)")
+@click.option(
+    "--float_model", type=Reads(), help="the float ONNX model it was quantized from, for the noise of each layer"
+)
+@click.option("--log", type=Reads(), help="a board's or emulator's log; without it the C is run on this computer")
+@click.option("--output", required=True, type=Writes(), help="the HTML file to write; the text goes beside it as .txt")
+def report(project: str, model: str, input: str, float_model: Optional[str], log: Optional[str], output: str) -> None:
+    """Write the report of an exported model: one HTML file that needs no network, and the same as text."""
+    from ..report.command import write_report
+
+    write_report(project, model, input, output, float_model, log)
+
+
+@esp_tvm.command()
+@click.argument("model", type=Reads())
+@click.option("--output", required=True, type=Writes(), help="the ONNX model to write")
+@click.option("--opset", type=int, default=13, help="13 to 17")
+@click.option(
+    "--shape",
+    multiple=True,
+    metavar="[NAME=]1,3,32,32",
+    help="shape of an input, batch first, where the file does not say (TorchScript); once for each input",
+)
+@click.option("--signature", show_default="serving_default", help="the SavedModel's signature")
+@click.option(
+    "--samples",
+    type=Reads(),
+    show_default="random",
+    help=".npy (.npz for several inputs) of real samples to compare on",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    show_default="1e-4; int8: 0.1",
+    help="largest difference, as a part of an output's largest value",
+)
+@click.option(
+    "--python",
+    show_default="build/env/<framework>, else this one",
+    help="the Python that has the framework",
+)
+@click.option("--trust_pickle", is_flag=True, help="the file may run Python code of its own")
+def convert(model: str, output: str, shape: tuple, trust_pickle: bool, **settings: Any) -> None:
+    """Convert a model of Keras, TensorFlow (Lite), PyTorch or scikit-learn to ONNX; check that both compute the same.
+
+    MODEL: .h5 .keras, a SavedModel's folder, .tflite, .pt (TorchScript), .pt2 (torch.export), .pkl .joblib
+    """
+    from ..convert.convert import convert as convert_model
+    from ..convert.convert import summary
+
+    result = convert_model(model, output, shapes=list(shape), trust=trust_pickle, **settings)
+    click.echo("\n".join(summary(result, model, output)))
+
+
+@esp_tvm.command()
+@_project()
+@click.option("--to", required=True, help="the application's folder components")
+@click.option(
+    "--name",
+    show_default="tvmgen_default and tvm_model, as exported",
+    help="names begin with tvmgen_NAME and tvm_model_NAME, so that there can be several models",
+)
+def component(project: str, to: str, name: Optional[str]) -> None:
+    """Copy the model of an exported project into another ESP-IDF application, as a component with names of its own."""
+    from pathlib import Path
+
+    from ..project.component import copy_model
+
+    click.echo("\n".join(copy_model(Path(project), Path(to), name)))
+
+
+@esp_tvm.group(cls=Group)
+def frontend() -> None:
+    """Pictures or sound to a model's input, by a YAML beside the model: arrays to calibrate with, and C for the board.
+
+    \b
+    arrays --spec image.yaml --out calib.npy pictures/
+    export --spec image.yaml --model model_quant.onnx --sample picture.jpg --out build/board
+    """
+
+
+def _spec() -> Any:
+    return click.option("--spec", required=True, type=Reads(), help="YAML: docs/image-input.md, docs/audio-input.md")
+
+
+@frontend.command()
+@_spec()
+@click.option("--out", required=True, type=Writes(), help=".npy to write, [N, ...]")
+@click.argument("files", nargs=-1, required=True)
+def arrays(spec: str, out: str, files: tuple) -> None:
+    """Write the float model's inputs as .npy, from pictures or sound files, or folders of them."""
+    from ..frontend import command
+
+    array = command.write_arrays(spec, list(files), out)
+    click.echo(f"wrote {out}: {list(array.shape)} {array.dtype}, {array.min():.4g} to {array.max():.4g}")
+
+
+@frontend.command(name="export")
+@_spec()
+@_model("the quantized ONNX model")
+@click.option("--sample", required=True, type=Reads(), help="a picture or a sound file: the sample in the project")
+@_target(default="esp32s3")
+@_template()
+@click.option("--out", required=True, help="folder in which new_project is made")
+@click.option("--app", type=Reads(), help="folder with main/app_main.c, ...: laid over the project")
+def frontend_export(
+    spec: str, model: str, sample: str, target: str, template: str, out: str, app: Optional[str]
+) -> None:
+    """Write new_project with the front end in components/frontend."""
+    from ..frontend import command
+
+    command.export(spec, model, sample, target, template, out, app)
+
+
+@esp_tvm.command()
+@click.argument("shell", type=Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print what makes this shell complete esp-tvm: eval "$(esp-tvm completion bash)" in its start-up file."""
+    from click.shell_completion import get_completion_class
+
+    maker = get_completion_class(shell)
+    assert maker is not None
+    click.echo(maker(esp_tvm, {}, "esp-tvm", "_ESP_TVM_COMPLETE").source())
+
+
+# What the documented scripts of tools/tvm call the options: {esp-tvm's: the script's}. They stay as they are typed.
+SCRIPTS: Dict[str, Mapping[str, str]] = {
+    "preprocess": {"--model": "--input"},
+    "quantize": {"--model": "--input_model", "--output": "--output_model", "--calib": "--calibrate_dataset"},
+    "export": {
+        "--target": "--target_chip",
+        "--model": "--model_path",
+        "--input": "--img_path",
+        "--template": "--template_path",
+        "--out": "--out_path",
+    },
+    "run": {},
+    "emulate": {},
+    "debug": {"--target": "--target_chip", "--model": "--model_path", "--input": "--img_path"},
+    "compare": {"--target": "--target_chip"},
+    "report": {},
+    "convert": {"--trust_pickle": "--trust-pickle"},
+    "component": {},
+    "frontend arrays": {},
+    "frontend export": {"--target": "--target_chip", "--template": "--template_path", "--out": "--out_path"},
+}
+
+
+def command_of(name: str) -> Command:
+    """The sub-command called `name`, as typed: `export`, `frontend arrays`."""
+    command: Any = esp_tvm
+    for word in name.split():
+        command = command.commands[word]
+    return command
+
+
+for _name, _spellings in SCRIPTS.items():
+    command_of(_name).spellings = _spellings
+
+
+def script(name: str) -> click.Command:
+    """What a script of tools/tvm runs: a sub-command, or a group of them, by the documented names of its options."""
+    command = command_of(name)
+    if not isinstance(command, Group):
+        renamed = command.renamed(SCRIPTS[name])
+        renamed.context_settings = _CONTEXT
+        return renamed
+    group = Group(command.name, help=command.help, context_settings=_CONTEXT)
+    for inner in command.commands:
+        group.add_command(script(f"{name} {inner}"), inner)
+    return group

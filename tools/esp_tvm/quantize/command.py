@@ -1,0 +1,25 @@
+"""What the sub-command quantize does after quantizing: the evaluation on samples of the user's."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from ..data import load_samples
+from ..model import inputs_of, load_model
+from . import Quantized
+from .evaluation import lines, load_labels, noise_by_layer, write_json, write_picture
+from .judge import judge
+
+
+def evaluate_quantized(
+    float_model: str, quantized_model: str, result: Quantized, samples_path: str, labels_path: Optional[str] = None
+) -> List[str]:
+    """The lines of the evaluation; writes <quantized_model>.evaluation.json and .svg."""
+    real = load_model(float_model)
+    samples = load_samples(samples_path, inputs_of(real))
+    labels = load_labels(labels_path, min(len(array) for array in samples.values())) if labels_path else None
+    judgement = judge(real, load_model(quantized_model), samples, labels)
+    layers = noise_by_layer(result.state, samples) if result.state else []
+    write_json(f"{quantized_model}.evaluation.json", judgement, layers)
+    write_picture(f"{quantized_model}.evaluation.svg", layers)
+    return lines(judgement, layers)
