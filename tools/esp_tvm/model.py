@@ -18,6 +18,7 @@ from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
 from .convert.qoperator import to_qdq
 from .errors import UserError
 from .naming import one_line, shown
+from .onnx_graph import make_node_names_unique, opset_of
 
 # What the pinned onnx 1.12 and onnxruntime 1.14 read is 17; newer models are lowered (convert/lower.py).
 MAX_OPSET = TARGET_OPSET
@@ -100,11 +101,6 @@ def _read(path: Path) -> onnx.ModelProto:
     if not model.graph.output or not model.graph.node:
         raise UserError(f"{path}: the model has no operators or no outputs; export it again")
     return model
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of the standard operators that the model uses; 0 where it declares none."""
-    return max((o.version for o in model.opset_import if o.domain in _STANDARD_DOMAINS), default=0)
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -381,18 +377,6 @@ def _fix_output_shapes(model: onnx.ModelProto, path: str | os.PathLike) -> None:
         del shape.dim[:]
         for size in shapes[value.name]:
             shape.dim.add().dim_value = int(size)
-
-
-def make_node_names_unique(graph: onnx.GraphProto) -> None:
-    """Give every node a name of its own, in place; names that are already unique stay."""
-    taken = set()
-    for index, node in enumerate(graph.node):
-        base = node.name or f"{node.op_type}_{index}"
-        name, suffix = base, 1
-        while name in taken:
-            name, suffix = f"{base}_{suffix}", suffix + 1
-        taken.add(name)
-        node.name = name
 
 
 # --- description ------------------------------------------------------------------------------------------

@@ -26,13 +26,13 @@ from .model import (
     inputs_of,
     is_quantized,
     load_model,
-    make_node_names_unique,
     outputs_of,
     run_session,
     save_model,
     session,
 )
 from .naming import one_line
+from .onnx_graph import copied, is_standard, keep_opsets, make_node_names_unique, with_inferred_shapes
 
 # Of the largest output; what float32 rounds differently when operations are merged stays below it.
 TOLERANCE = 1e-5
@@ -156,12 +156,9 @@ def _tidy(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
     if [name for name, _, _ in outputs_of(model)] != [name for name, _, _ in outputs_of(original)]:
         raise ValueError("the outputs changed")
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx"):
+        if not is_standard(node):
             raise ValueError(f"it made an operator of the domain {node.domain}")
-    # onnxruntime declares all domains it knows.
-    standard = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    del model.opset_import[:]
-    model.opset_import.extend(standard)
+    keep_opsets(model)  # onnxruntime declares all domains it knows.
     fix_shapes(model)
     make_node_names_unique(model.graph)
     onnx.checker.check_model(model)
@@ -203,7 +200,7 @@ def _onnxsim(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
     with _quiet():
-        simplified, _ = onnxsim.simplify(_copy(model), check_n=0)
+        simplified, _ = onnxsim.simplify(copied(model), check_n=0)
     return simplified
 
 
@@ -211,19 +208,11 @@ def _onnxoptimizer(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxoptimizer
 
     with _quiet():
-        return onnxoptimizer.optimize(_copy(model), _OPTIMIZER_PASSES, fixed_point=True)
+        return onnxoptimizer.optimize(copied(model), _OPTIMIZER_PASSES, fixed_point=True)
 
 
 def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    bare = _copy(model)
-    del bare.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(bare, check_type=True, data_prop=True)
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
+    return with_inferred_shapes(model, check_type=True)
 
 
 def summary(before: onnx.ModelProto, result: Preprocessed) -> List[str]:

@@ -6,11 +6,13 @@ size 1, a local response normalization, an optional mask).
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set
+from typing import List, Optional
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, helper
+from onnx import helper
+
+from ..onnx_graph import Graph, attribute, bodies, copied, is_standard
 
 # Of these only the shape of the input counts.
 _SHAPES_ONLY = ("Shape", "Size")
@@ -25,108 +27,66 @@ def take_branches(model: onnx.ModelProto, evaluate) -> None:
 
     evaluate(model, names) -> values of tensors of a model, or None where it cannot be run
     """
+    if not any(is_standard(node, "If") for node in model.graph.node):
+        return
+    graph = Graph(model)
     while True:
-        found = next((i for i, node in enumerate(model.graph.node) if _is_if(node) and _decided(model, node)), None)
-        if found is None:
-            return
-        node = model.graph.node[found]
-        condition = _condition(model, node, evaluate)
-        if condition is None:
-            return
-        _inline(model.graph, found, condition)
+        node = next((node for node in graph.nodes if is_standard(node, "If") and decided(graph, node.input[0])), None)
+        values = None if node is None else values_of(graph, [node.input[0]], evaluate)
+        if values is None:
+            break
+        _inline(graph, node, bool(np.any(values[0])))
+    graph.write()
 
 
-def _is_if(node: onnx.NodeProto) -> bool:
-    return node.op_type == "If" and node.domain in ("", "ai.onnx")
-
-
-def _needed(graph: onnx.GraphProto, name: str) -> Optional[List[onnx.NodeProto]]:
+def _needed(graph: Graph, name: str) -> Optional[List[onnx.NodeProto]]:
     """The nodes that `name` is computed by, in order; None where one of them has a body."""
-    producers = {output: i for i, node in enumerate(graph.node) for output in node.output}
-    places: Set[int] = set()
+    found = {}
     names = [name]
     while names:
-        place = producers.get(names.pop())
-        if place is None or place in places:
+        node = graph.producer(names.pop())
+        if node is None or id(node) in found:
             continue
-        places.add(place)
-        node = graph.node[place]
-        if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
+        if bodies(node):
             return None
+        found[id(node)] = node
         names += list(node.input)
-    return [graph.node[place] for place in sorted(places)]
+    return sorted(found.values(), key=graph.place)
 
 
-def _decided(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
-    """Whether no value of an input reaches the condition."""
-    needed = _needed(model.graph, node.input[0])
+def decided(graph: Graph, name: str) -> bool:
+    """Whether no value of an input reaches the tensor `name`."""
+    needed = _needed(graph, name)
     if needed is None:
         return False
-    constants = {tensor.name for tensor in model.graph.initializer}
-    valued = {value.name for value in model.graph.input} - constants
-    if node.input[0] in valued:
-        return False
-    for one in needed:
-        kind, read = one.op_type, set(one.input)
-        sized = kind in _SIZED_BY_PARAMETERS and valued & set(one.input[1:])
+    valued = graph.inputs - set(graph.constants)
+    for node in needed:
+        kind, read = node.op_type, set(node.input)
+        sized = kind in _SIZED_BY_PARAMETERS and valued & set(node.input[1:])
         if kind in _RANDOM or sized or (kind in _OF_ANY_SIZE and valued & read):
             return False
         if kind not in _SHAPES_ONLY and valued & read:
-            valued |= set(one.output)
-    return node.input[0] not in valued
+            valued |= set(node.output)
+    return name not in valued
 
 
-def _condition(model: onnx.ModelProto, node: onnx.NodeProto, evaluate) -> Optional[bool]:
-    graph = model.graph
-    for tensor in graph.initializer:
-        if tensor.name == node.input[0]:
-            return bool(np.any(onnx.numpy_helper.to_array(tensor)))
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
-    needed = _needed(graph, node.input[0])
+def values_of(graph: Graph, names: List[str], evaluate) -> Optional[List[np.ndarray]]:
+    """The values of tensors that are `decided`; None where they cannot be computed."""
+    constants = [graph.constant(name) for name in names]
+    if all(value is not None for value in constants):
+        return constants
+    needed = {id(node): node for name in names for node in _needed(graph, name)}
+    part = copied(graph.model)
     del part.graph.node[:], part.graph.output[:], part.graph.value_info[:]
-    part.graph.node.extend(needed)
-    part.graph.output.append(helper.make_tensor_value_info(node.input[0], onnx.TensorProto.BOOL, None))
-    values = evaluate(part, [node.input[0]])
-    return None if values is None else bool(np.any(values[0]))
+    part.graph.node.extend(sorted(needed.values(), key=graph.place))
+    part.graph.output.extend(helper.make_value_info(name, onnx.TypeProto()) for name in names)
+    return evaluate(part, names)
 
 
-def _inline(graph: onnx.GraphProto, place: int, condition: bool) -> None:
-    node = graph.node[place]
-    wanted = "then_branch" if condition else "else_branch"
-    branch = next(attribute.g for attribute in node.attribute if attribute.name == wanted)
-    taken = {name for one in graph.node for name in [*one.input, *one.output]} | {t.name for t in graph.initializer}
-    made = [o for one in branch.node for o in one.output if o] + [t.name for t in branch.initializer]
-    new: Dict[str, str] = {}
-    for name in made:
-        new[name] = name
-        while new[name] in taken:
-            new[name] += "_branch"
-        taken.add(new[name])
-    nodes = []
-    for one in branch.node:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(one)
-        _rename(copy, new)
-        nodes.append(copy)
+def _inline(graph: Graph, node: onnx.NodeProto, condition: bool) -> None:
+    branch = attribute(node, "then_branch" if condition else "else_branch")
+    nodes, names = graph.inlined(branch.node, branch.initializer, {})
     for output, value in zip(node.output, branch.output):
         if output:
-            nodes.append(helper.make_node("Identity", [new.get(value.name, value.name)], [output], node.name))
-    for tensor in branch.initializer:
-        graph.initializer.add().CopyFrom(tensor)
-        graph.initializer[-1].name = new[tensor.name]
-    rest = [*graph.node[:place], *nodes, *graph.node[place + 1 :]]
-    del graph.node[:]
-    graph.node.extend(rest)
-
-
-def _rename(node: onnx.NodeProto, new: Dict[str, str]) -> None:
-    """Names of tensors, in the bodies of a node too: no body hides a name of what is around it."""
-    node.input[:] = [new.get(name, name) for name in node.input]
-    node.output[:] = [new.get(name, name) for name in node.output]
-    for attribute in node.attribute:
-        for body in [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs:
-            for inner in body.node:
-                _rename(inner, new)
-            for value in body.output:
-                value.name = new.get(value.name, value.name)
+            nodes.append(graph.make("Identity", [names.get(value.name, value.name)], [output], node.name))
+    graph.replace(node, *nodes)

@@ -10,9 +10,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from ..naming import fresh_name
+from ..onnx_graph import Chain, Graph, copied, edited, is_standard, string_attribute
 
 _BROADCASTING = frozenset(
     "Add Sub Mul Div Max Min Pow Where Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor".split()
@@ -39,23 +39,14 @@ def _einsums(model: onnx.ModelProto) -> int:
 
 
 def _spelled_once(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    values = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph
-    shapes: Dict[str, Tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in copy.graph.initializer}
-    for value in [*values.input, *values.value_info, *values.output]:
-        dims = value.type.tensor_type.shape.dim
-        if all(dim.dim_value > 0 for dim in dims):
-            shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    nodes: List[onnx.NodeProto] = []
-    _whole_exponents(copy.graph)
-    _single_values(copy.graph, shapes)
-    for node in copy.graph.node:
-        terms = _terms(_as_einsum(node, shapes), shapes) if node.domain in ("", "ai.onnx") else None
-        nodes += [node] if terms is None else _Spelling(copy.graph, node, shapes, terms).nodes
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    return copy
+    with edited(copied(model)) as graph:
+        _whole_exponents(graph)
+        _single_values(graph)
+        for node in graph.nodes:
+            terms = _terms(_as_einsum(node, graph.shapes), graph.shapes) if is_standard(node) else None
+            if terms is not None:
+                graph.replace(node, *_Spelling(graph, node, terms).nodes)
+    return graph.model
 
 
 def _as_einsum(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> onnx.NodeProto:
@@ -67,46 +58,37 @@ def _as_einsum(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> onnx
     return helper.make_node("Einsum", list(node.input), list(node.output), node.name, equation=equation)
 
 
-def _whole_exponents(graph: onnx.GraphProto) -> None:
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    taken = {name for node in graph.node for name in [*node.input, *node.output]} | set(constants)
-    for node in graph.node:
-        tensor = constants.get(node.input[1]) if node.op_type == "Pow" else None
+def _whole_exponents(graph: Graph) -> None:
+    for node in graph.nodes:
+        exponent = graph.constant(node.input[1]) if is_standard(node, "Pow") else None
         # Of float bases alone: the result has the type of the base.
-        if tensor is not None and tensor.data_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64):
-            node.input[1] = fresh_name(f"{tensor.name}_float", taken)
-            taken.add(node.input[1])
-            values = numpy_helper.to_array(tensor).astype(np.float32)
-            graph.initializer.append(numpy_helper.from_array(values, node.input[1]))
+        if exponent is not None and exponent.dtype in (np.int32, np.int64):
+            graph.set_input(node, 1, graph.add_constant(f"{node.input[1]}_float", exponent, np.float32))
 
 
-def _single_values(graph: onnx.GraphProto, shapes: Dict[str, Tuple[int, ...]]) -> None:
+def _single_values(graph: Graph) -> None:
     """A constant of one value everywhere (zeros_like of an exporter) as that one value."""
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    taken = {name for node in graph.node for name in [*node.input, *node.output]} | set(constants)
+    shapes = graph.shapes
     single: Dict[str, str] = {}
-    for node in graph.node:
+    for node in graph.nodes:
         shape = shapes.get(node.output[0]) if node.op_type in _BROADCASTING else None
-        if shape is None or not any(shapes.get(name) == shape for name in node.input if name not in constants):
+        if shape is None or not any(shapes.get(name) == shape for name in node.input if name not in graph.constants):
             continue
         for place, name in enumerate(node.input):
-            if name not in constants or int(np.prod(constants[name].dims)) < 2:
+            values = graph.constant(name)
+            if values is None or values.size < 2:
                 continue
             if name not in single:
-                values = numpy_helper.to_array(constants[name])
-                single[name] = ""
-                if np.all(values == values.flat[0]):
-                    single[name] = fresh_name(f"{name}_value", taken)
-                    taken.add(single[name])
-                    graph.initializer.append(numpy_helper.from_array(np.array(values.flat[0]), single[name]))
-            node.input[place] = single[name] or name
+                same = np.all(values == values.flat[0])
+                single[name] = graph.add_constant(f"{name}_value", values.flat[0]) if same else name
+            graph.set_input(node, place, single[name])
 
 
 def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional[List[str]]:
     """The letters of each operand and of the result; None where the node must stay."""
     if node.op_type != "Einsum":
         return None
-    equation = next((a.s.decode("utf-8", "replace") for a in node.attribute if a.name == "equation"), "")
+    equation = string_attribute(node, "equation")
     left, arrow, result = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(node.input) or any(name not in shapes for name in node.input):
@@ -144,12 +126,9 @@ def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional
 class _Spelling:
     """The nodes that take the place of one Einsum."""
 
-    def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto, shapes: Dict, terms: Sequence[str]):
-        self.graph, self.node = graph, node
-        self.nodes: List[onnx.NodeProto] = []
-        self.taken = {n for one in graph.node for n in [*one.input, *one.output]}
-        self.taken |= {tensor.name for tensor in graph.initializer}
-        self.sizes = {x: size for term, name in zip(terms, node.input) for x, size in zip(term, shapes[name])}
+    def __init__(self, graph: Graph, node: onnx.NodeProto, terms: Sequence[str]):
+        self.chain = Chain(graph, node)
+        self.sizes = {x: size for term, name in zip(terms, node.input) for x, size in zip(term, graph.shapes[name])}
         *operands, result = terms
         name, letters = node.input[0], operands[0]
         for place, (other, other_letters) in enumerate(zip(node.input[1:], operands[1:]), 2):
@@ -158,18 +137,15 @@ class _Spelling:
         name, letters = self.summed(name, letters, set(result))
         self.move(name, letters, result, node.output[0])
 
+    @property
+    def nodes(self) -> List[onnx.NodeProto]:
+        return self.chain.nodes
+
     def add(self, kind: str, inputs: Sequence[str], output: str = "", **attributes) -> str:
-        output = output or fresh_name(f"{self.node.output[0]}_{kind.lower()}", self.taken)
-        self.taken.add(output)
-        name = f"{self.node.name}/{kind}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name, **attributes))
-        return output
+        return self.chain.add(kind, *inputs, output=output, **attributes)
 
     def integers(self, values: Sequence[int]) -> str:
-        name = fresh_name(f"{self.node.output[0]}_sizes", self.taken)
-        self.taken.add(name)
-        self.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
-        return name
+        return self.chain.integers(values)
 
     def count(self, letters: str) -> int:
         return int(np.prod([self.sizes[x] for x in letters], dtype=np.int64))

@@ -12,11 +12,13 @@ QuantizeLinear of int16 of it for the compiler.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, List, Optional
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from ..onnx_graph import Graph, attribute, copied
 
 CHAIN = ("Mul", "Add", "Floor", "Clip", "Cast")
 LOW, HIGH = -32768, 32767
@@ -53,78 +55,51 @@ def collapse(model: onnx.ModelProto) -> onnx.ModelProto:
 
     No standard ONNX: for TVM's importer, which reads it.
     """
-    graph = model.graph
-    if not any(node.op_type == "Cast" for node in graph.node):
+    if not any(node.op_type == "Cast" for node in model.graph.node):
         return model
-    constants = {t.name: t for t in graph.initializer}
-    makers = {output: i for i, node in enumerate(graph.node) for output in node.output}
-    users: Dict[str, List[int]] = {}
-    for i, node in enumerate(graph.node):
-        for name in node.input:
-            users.setdefault(name, []).append(i)
-    found: Dict[int, Tuple[List[int], int]] = {}
-    for i, node in enumerate(graph.node):
-        if node.op_type != "DequantizeLinear" or len(users.get(node.input[0], [])) != 1:
+    graph = Graph(copied(model))
+    zero = ""
+    for node in graph.nodes:
+        chain = _chain(graph, node) if node.op_type == "DequantizeLinear" else None
+        if chain is None:
             continue
-        chain = _chain(graph, makers, users, constants, node)
-        if chain is not None:
-            found[i] = chain
-    if not found:
+        zero = zero or graph.add_constant("int16_zero_point", np.int16(0))
+        first, last = chain[0], chain[-1]
+        source = next(name for name in first.input if name not in graph.constants)
+        parameters = [node.input[1], zero]
+        quantized = helper.make_node("QuantizeLinear", [source, *parameters], list(last.output), last.name)
+        graph.remove(*chain)
+        graph.insert_before(node, quantized)
+        graph.set_inputs(node, [quantized.output[0], *parameters])
+    if not zero:
         return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    dropped = {i for chain, _ in found.values() for i in chain}
-    taken = {o for node in graph.node for o in node.output} | set(constants)
-    zero = "int16_zero_point"
-    while zero in taken:
-        zero += "_"
-    nodes = []
-    for i, node in enumerate(graph.node):
-        if i in dropped:
-            continue
-        if i in found:
-            chain, _ = found[i]
-            first, last = graph.node[chain[0]], graph.node[chain[-1]]
-            source = next(name for name in first.input if name not in constants)
-            parameters = [node.input[1], zero]
-            nodes.append(helper.make_node("QuantizeLinear", [source, *parameters], list(last.output), last.name))
-            nodes.append(
-                helper.make_node("DequantizeLinear", [last.output[0], *parameters], list(node.output), node.name)
-            )
-            continue
-        nodes.append(node)
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    copy.graph.initializer.append(numpy_helper.from_array(np.zeros((), np.int16), zero))
-    return copy
+    graph.write()
+    return graph.model
 
 
-def _chain(graph, makers, users, constants, dequantize) -> Optional[Tuple[List[int], int]]:
-    """(indices of the nodes of a chain that ends before `dequantize`, exponent), or None where it is none."""
-    chain: List[int] = []
+def _chain(graph: Graph, dequantize: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]:
+    """The nodes of a chain that ends before `dequantize`, or None where it is none."""
+    chain: List[onnx.NodeProto] = []
     name = dequantize.input[0]
     for op_type in reversed(CHAIN):
-        index = makers.get(name)
-        if index is None or graph.node[index].op_type != op_type or len(users.get(name, [])) != 1:
+        node = graph.producer(name)
+        if node is None or node.op_type != op_type or graph.only_consumer(name) is None:
             return None
-        chain.insert(0, index)
-        inputs = [n for n in graph.node[index].input if n not in constants]
+        chain.insert(0, node)
+        inputs = [one for one in node.input if one not in graph.constants]
         if len(inputs) != 1:
             return None
         name = inputs[0]
 
-    def values(index: int) -> List[float]:
-        arrays = [numpy_helper.to_array(constants[n]) for n in graph.node[index].input if n in constants]
+    def values(node: onnx.NodeProto) -> List[float]:
+        arrays = [graph.constants[one] for one in node.input if one in graph.constants]
         return [float(a.reshape(-1)[0]) if a.size == 1 else np.nan for a in arrays]
 
-    scale = constants.get(dequantize.input[1])
-    step = float(numpy_helper.to_array(scale).reshape(-1)[0]) if scale is not None else np.nan
     multiply, add, _, clip, cast = chain
-    whole = graph.node[cast].attribute[0].i == TensorProto.INT32
-    if values(multiply) != [1.0 / step] or values(add) != [0.5] or values(clip) != [LOW, HIGH] or not whole:
+    step = values(dequantize)[0] if dequantize.input[1] in graph.constants else np.nan
+    if values(multiply) != [1.0 / step] or values(add) != [0.5] or values(clip) != [LOW, HIGH]:
         return None
-    mantissa, exponent = np.frexp(step)
-    return (chain, int(exponent) - 1) if mantissa == 0.5 else None
+    return chain if np.frexp(step)[0] == 0.5 and attribute(cast, "to") == TensorProto.INT32 else None
 
 
 __all__ = ["collapse", "expand"]

@@ -9,7 +9,7 @@ makes the float model of one whose scales cannot be kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Set, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 
 from ..errors import UserError
 from ..naming import shown
-from .qoperator import constants_of
+from ..onnx_graph import Graph, attribute, copied, drop_unused_constants
 
 OURS = "esp_quantize_onnx"
 PAIR = ("QuantizeLinear", "DequantizeLinear")
@@ -52,31 +52,18 @@ class Scale:
         return int(exponent) - 1 if mantissa == 0.5 and centred else None
 
 
-class Qdq:
+class Qdq(Graph):
     """A copy of a QDQ model that is being rewritten. Constant sub-graphs are folded; activations keep their pairs."""
 
     def __init__(self, model: onnx.ModelProto, path="model"):
-        self.model = onnx.ModelProto()
-        self.model.CopyFrom(model)
-        self.graph, self.path = self.model.graph, path
-        self.constants = constants_of(self.graph)
+        super().__init__(copied(model))
+        self.path = path
+        self.fold_constant_nodes()
         self.changed = False
-        self.nodes = [
-            node for node in self.graph.node if node.op_type != "Constant" or node.output[0] not in self.constants
-        ]
-        self.names: Set[str] = {o for node in self.graph.node for o in node.output} | set(self.constants)
-        self.names |= {v.name for v in self.graph.input} | {node.name for node in self.graph.node}
-        self.outputs = {v.name for v in self.graph.output}
         self._fold()
         self._moves_of_integers()
 
     # --- reading ---
-
-    def producer(self, name: str) -> Optional[onnx.NodeProto]:
-        return next((node for node in self.nodes if name in node.output), None)
-
-    def users(self, name: str) -> List[onnx.NodeProto]:
-        return [node for node in self.nodes if name in node.input]
 
     def scale_of(self, node: onnx.NodeProto) -> Optional[Scale]:
         """The one scale of a QuantizeLinear or DequantizeLinear; None where there is one per channel."""
@@ -105,7 +92,7 @@ class Qdq:
             elif source is not None and source.op_type == "QuantizeLinear":
                 kind = self.parameters(source)[1].dtype
             else:
-                kind = next((_dtype(v) for v in self.graph.input if v.name == node.input[0]), kind)
+                kind = next((_dtype(v) for v in self.proto.input if v.name == node.input[0]), kind)
         return scale, np.zeros(scale.shape, kind)
 
     def quantizers(self) -> List[onnx.NodeProto]:
@@ -118,49 +105,24 @@ class Qdq:
 
     # --- writing ---
 
-    def fresh(self, base: str) -> str:
-        name, number = base, 1
-        while name in self.names:
-            name, number = f"{base}_{number}", number + 1
-        self.names.add(name)
-        return name
-
-    def constant(self, base: str, values) -> str:
-        name = self.fresh(base)
-        self.constants[name] = np.asarray(values)
-        self.changed = True
-        return name
-
-    def node(self, op_type: str, inputs: List[str], output: str, place: int, **attributes) -> onnx.NodeProto:
-        made = helper.make_node(op_type, inputs, [output], self.fresh(f"{output}_{op_type}"), **attributes)
-        self.nodes.insert(place, made)
-        self.changed = True
-        return made
-
-    def place(self, node: onnx.NodeProto) -> int:
-        return next(i for i, one in enumerate(self.nodes) if one is node)
+    def node(self, op_type: str, inputs: List[str], output: str, place: int, **attributes) -> None:
+        """A new node at an index."""
+        self.insert(place, self.make(op_type, inputs, [output], **attributes))
 
     def pair(self, source: str, output: str, exponent: int, place: int) -> None:
         """QuantizeLinear and DequantizeLinear that make `output` of the float tensor `source`, at `place`."""
-        scale = self.constant(f"scale_2^{exponent}", np.float32(2.0**exponent))
-        zero = self.constant("zero_point", np.int8(0))
+        scale = self.add_constant(f"scale_2^{exponent}", 2.0**exponent, np.float32)
+        zero = self.add_constant("zero_point", 0, np.int8)
         whole = self.fresh(f"{output}_quantized")
         self.node("QuantizeLinear", [source, scale, zero], whole, place)
         self.node("DequantizeLinear", [whole, scale, zero], output, place + 1)
 
     def finished(self) -> onnx.ModelProto:
         """The rewritten model."""
-        used = {name for node in self.nodes for name in node.input} | self.outputs
-        graph = helper.make_graph(
-            self.nodes,
-            self.graph.name,
-            self.graph.input,
-            self.graph.output,
-            [numpy_helper.from_array(np.array(v, order="C"), k) for k, v in self.constants.items() if k in used],
-        )
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        model.graph.CopyFrom(graph)
+        self.write()
+        model = copied(self.model)
+        del model.graph.value_info[:]
+        drop_unused_constants(model.graph)
         onnx.checker.check_model(model)
         return model
 
@@ -168,13 +130,13 @@ class Qdq:
 
     def _fold(self) -> None:
         """Weights that are quantized, transposed or reshaped in the graph."""
-        for node in list(self.nodes):
+        for node in self.nodes:
             constant = [name in self.constants for name in node.input if name]
             if node.op_type == "QuantizeLinear" and constant[0]:
                 values = _quantize(self.constants[node.input[0]], *self.parameters(node), axis_of(node))
-                self._folded(node, values)
+                self.fold(node, values)
             elif node.op_type in (*_MOVES_OF_CONSTANTS, "Clip", "Cast") and all(constant):
-                self._folded(node, _run(node, [self.constants.get(name) for name in node.input], self.model))
+                self.fold(node, _run(node, [self.constants.get(name) for name in node.input], self.model))
             elif node.op_type == "Clip" and self._clipped_integers(node):
                 continue
             elif node.op_type in _MOVES_OF_CONSTANTS and all(constant[1:]):
@@ -182,20 +144,17 @@ class Qdq:
 
     def _moves_of_integers(self) -> None:
         """What moves integers (MaxPool of uint8) between a DequantizeLinear and a QuantizeLinear of its own."""
-        for node in list(self.nodes):
+        for node in self.nodes:
             source = self.producer(node.input[0]) if node.input else None
             if source is None or source.op_type != "QuantizeLinear" or not moves_values(self, node):
                 continue
             parameters = list(source.input[1:])
             real, moved = self.fresh(f"{node.input[0]}_real"), self.fresh(f"{node.output[0]}_real")
+            output = node.output[0]
             self.node("DequantizeLinear", [node.input[0], *parameters], real, self.place(node))
-            self.node("QuantizeLinear", [moved, *parameters], node.output[0], self.place(node) + 1)
-            node.input[0], node.output[0] = real, moved
-
-    def _folded(self, node: onnx.NodeProto, values: np.ndarray) -> None:
-        self.constants[node.output[0]] = values
-        self.nodes.remove(node)
-        self.changed = True
+            self.set_input(node, 0, real)
+            self.set_outputs(node, [moved])
+            self.node("QuantizeLinear", [moved, *parameters], output, self.place(node) + 1)
 
     def _below_dequantize(self, node: onnx.NodeProto) -> None:
         """move(DequantizeLinear(constant)) -> DequantizeLinear(moved constant)."""
@@ -205,40 +164,40 @@ class Qdq:
         values, axis = self.constants[source.input[0]], axis_of(source)
         if self.parameters(source)[0].size > 1:
             if node.op_type == "Transpose":
-                order = next((list(a.ints) for a in node.attribute if a.name == "perm"), list(range(values.ndim))[::-1])
+                order = attribute(node, "perm", list(range(values.ndim))[::-1])
                 axis = order.index(axis % values.ndim)
             elif node.op_type != "Identity":
                 return
         moved = _run(node, [values, *[self.constants[name] for name in node.input[1:]]], self.model)
-        inputs = [self.constant(f"{source.input[0]}_moved", moved), *source.input[1:]]
+        inputs = [self.add_constant(f"{source.input[0]}_moved", moved), *source.input[1:]]
         place = self.place(node)
-        self.nodes.remove(node)
+        self.remove(node)
         self.node("DequantizeLinear", inputs, node.output[0], place, axis=axis)
 
     def _clipped_integers(self, node: onnx.NodeProto) -> bool:
         """Clip of integers between QuantizeLinear and DequantizeLinear (a narrow range): a Clip of floats before it."""
         source = self.producer(node.input[0])
-        if source is None or source.op_type != "QuantizeLinear" or len(self.users(node.input[0])) != 1:
+        if source is None or source.op_type != "QuantizeLinear" or len(self.consumers(node.input[0])) != 1:
             return False
         given, bounds = self.scale_of(source), [self.constants.get(name) for name in [*node.input[1:], "", ""][:2]]
         if given is None or any(b is None for b in bounds):
             return False
         real = [np.float32((int(b.reshape(())) - given.zero) * given.scale) for b in bounds]
-        names = [self.constant(f"{source.input[0]}_{what}", value) for what, value in zip(("low", "high"), real)]
+        names = [self.add_constant(f"{source.input[0]}_{what}", value) for what, value in zip(("low", "high"), real)]
         clipped = self.fresh(f"{source.input[0]}_narrow")
         if self.producer(source.input[0]) is None:
             # Nothing before an input could do it: its integers are clipped.
             place, parameters = self.place(node), list(source.input[1:])
-            self.nodes.remove(node)
+            self.remove(node)
             real = self.fresh(f"{source.input[0]}_real")
             self.node("DequantizeLinear", [source.output[0], *parameters], real, place)
             self.node("Clip", [real, *names], clipped, place + 1)
             self.node("QuantizeLinear", [clipped, *parameters], node.output[0], place + 2)
             return True
         self.node("Clip", [source.input[0], *names], clipped, self.place(source))
-        source.input[0] = clipped
-        source.output[0] = node.output[0]
-        self.nodes.remove(node)
+        self.remove(node)
+        self.set_input(source, 0, clipped)
+        self.set_outputs(source, [node.output[0]])
         return True
 
 
@@ -247,7 +206,7 @@ def _dtype(value: onnx.ValueInfoProto) -> np.dtype:
 
 
 def axis_of(node: onnx.NodeProto) -> int:
-    return next((a.i for a in node.attribute if a.name == "axis"), 1)
+    return attribute(node, "axis", 1)
 
 
 def along(values: np.ndarray, rank: int, axis: int) -> np.ndarray:

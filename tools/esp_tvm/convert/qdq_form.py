@@ -6,11 +6,10 @@ from typing import Optional, Set
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from ..naming import shown
+from ..onnx_graph import Graph, attribute, set_attributes
 from .qdq import OURS, PAIR, Qdq, along, axis_of, is_qdq, moves_values
-from .qoperator import constants_of
 
 
 def why_not_as_it_is(qdq: Qdq) -> Optional[str]:
@@ -25,7 +24,7 @@ def why_not_as_it_is(qdq: Qdq) -> Optional[str]:
             if mantissa != 0.5:
                 return f"the scale of {label} is {scale.scale:.6g}, no power of two"
             return f"{label} has the zero point {scale.zero} of {scale.low}..{scale.high}"
-        for user in qdq.users(node.output[0]):
+        for user in qdq.consumers(node.output[0]):
             if user.op_type != "DequantizeLinear":
                 return f"node '{shown(user.name)}' ({user.op_type}) reads the integers of {label}"
             if qdq.scale_of(user) != scale:
@@ -53,7 +52,7 @@ def as_it_is(model: onnx.ModelProto, path="model") -> onnx.ModelProto:
     """
     if model.producer_name == OURS or not is_qdq(model):
         return model
-    known = set(constants_of(model.graph))
+    known = Graph(model).constants
     quantizers = [node for node in model.graph.node if node.op_type in PAIR]
     if any(name and name not in known for node in quantizers for name in node.input[1:]):
         return model
@@ -70,19 +69,16 @@ def bring_into_form(qdq: Qdq) -> None:
         if node.op_type in PAIR and node.input[0] not in qdq.constants:
             scale = qdq.scale_of(node)
             if scale is not None and (scale.zero or scale.low == 0 or len(node.input) < 3):
-                zero = qdq.constant("zero_point", np.int8(0))
-                node.input[:] = [node.input[0], node.input[1], zero]
+                qdq.set_input(node, 2, qdq.add_constant("zero_point", 0, np.int8))
     for node in qdq.dequantized_constants():
         _, zero = qdq.parameters(node)
         values = qdq.constants[node.input[0]]
         if np.any(zero) or values.dtype not in (np.int8, np.int32):
             shifted = values.astype(np.int32) - along(zero.astype(np.int32), values.ndim, axis_of(node))
             kind = np.int32 if values.dtype == np.int32 else np.int8
-            node.input[:] = [
-                qdq.constant(f"{node.input[0]}_centred", shifted.astype(kind)),
-                node.input[1],
-                qdq.constant("zero_point", np.zeros(zero.shape, kind)),
-            ]
+            centred = qdq.add_constant(f"{node.input[0]}_centred", shifted, kind)
+            zeros = qdq.add_constant("zero_point", np.zeros(zero.shape, kind))
+            qdq.set_inputs(node, [centred, node.input[1], zeros])
     _complete_moves(qdq)
     _untranspose(qdq)
     _complete_biases(qdq)
@@ -99,7 +95,7 @@ def quantized_exponent(qdq: Qdq, name: str) -> Optional[int]:
 
 def target_exponents(qdq: Qdq, name: str) -> Set[int]:
     """The exponents at which an activation is quantized; empty where something reads the float values too."""
-    users = qdq.users(name)
+    users = qdq.consumers(name)
     if name in qdq.outputs or any(user.op_type != "QuantizeLinear" for user in users):
         return set()
     return {scale.exponent for scale in map(qdq.scale_of, users) if scale and scale.exponent is not None}
@@ -107,47 +103,43 @@ def target_exponents(qdq: Qdq, name: str) -> Set[int]:
 
 def _complete_moves(qdq: Qdq) -> None:
     """A pair before and behind every operator that only moves values: rounding before it or after it is the same."""
-    for node in list(qdq.nodes):
+    for node in qdq.nodes:
         if not moves_values(qdq, node):
             continue
         exponent = quantized_exponent(qdq, node.input[0])
         if exponent is not None and target_exponents(qdq, node.output[0]) != {exponent}:
             real, raw = node.output[0], qdq.fresh(f"{node.output[0]}_float")
-            node.output[0] = raw
+            qdq.set_outputs(node, [raw])
             qdq.pair(raw, real, exponent, qdq.place(node) + 1)
-    for node in reversed(list(qdq.nodes)):
+    for node in reversed(qdq.nodes):
         if not moves_values(qdq, node) or quantized_exponent(qdq, node.input[0]) is not None:
             continue
         source, targets = node.input[0], target_exponents(qdq, node.output[0])
-        if len(targets) == 1 and len(qdq.users(source)) == 1 and source not in qdq.outputs | set(qdq.constants):
+        if len(targets) == 1 and len(qdq.consumers(source)) == 1 and source not in qdq.outputs | set(qdq.constants):
             moved = qdq.fresh(f"{source}_dequantized")
             qdq.pair(source, moved, targets.pop(), qdq.place(node))
-            node.input[0] = moved
+            qdq.set_input(node, 0, moved)
 
 
 def _untranspose(qdq: Qdq) -> None:
     """Gemm with weights [I, O] -> [O, I], as kernels read them."""
     for node in qdq.nodes:
-        if node.op_type != "Gemm" or any(a.name == "transB" and a.i for a in node.attribute):
+        if node.op_type != "Gemm" or attribute(node, "transB"):
             continue
         source = qdq.producer(node.input[1])
         if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in qdq.constants:
             continue
         values, axis = qdq.constants[source.input[0]], axis_of(source)
-        if values.ndim != 2 or len(qdq.users(source.output[0])) != 1:
+        if values.ndim != 2 or len(qdq.consumers(source.output[0])) != 1:
             continue
-        source.input[0] = qdq.constant(f"{source.input[0]}_transposed", np.ascontiguousarray(values.T))
-        kept = [a for a in source.attribute if a.name != "axis"]
-        del source.attribute[:]
-        source.attribute.extend([*kept, helper.make_attribute("axis", 1 - axis % 2)])
-        kept = [a for a in node.attribute if a.name != "transB"]
-        del node.attribute[:]
-        node.attribute.extend([*kept, helper.make_attribute("transB", 1)])
+        qdq.set_input(source, 0, qdq.add_constant(f"{source.input[0]}_transposed", values.T))
+        set_attributes(source, axis=1 - axis % 2)
+        set_attributes(node, transB=1)
 
 
 def _complete_biases(qdq: Qdq) -> None:
     """Biases in float, or finer than the products, as int32 at the exponents of the products."""
-    for node in list(qdq.nodes):
+    for node in qdq.nodes:
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
             continue
         e_x, weights = quantized_exponent(qdq, node.input[0]), qdq.producer(node.input[1])
@@ -157,7 +149,7 @@ def _complete_biases(qdq: Qdq) -> None:
         exponents = np.frexp(scale.astype(np.float64))[1].reshape(-1) - 1 + e_x
         holder, position = node, 2
         if node.op_type == "MatMul":
-            users = qdq.users(node.output[0])
+            users = qdq.consumers(node.output[0])
             if len(users) != 1 or users[0].op_type != "Add" or node.output[0] in qdq.outputs:
                 continue
             holder = users[0]
@@ -189,9 +181,9 @@ def _complete_bias(qdq: Qdq, holder: onnx.NodeProto, position: int, exponents: n
     step = np.exp2(exponents.astype(np.float64)).astype(np.float32)
     step = step.reshape(()) if step.size == 1 else step
     inputs = [
-        qdq.constant(f"{name}_quantized", whole.astype(np.int32)),
-        qdq.constant(f"{name}_scale", step),
-        qdq.constant(f"{name}_zero_point", np.zeros(step.shape, np.int32)),
+        qdq.add_constant(f"{name}_quantized", whole.astype(np.int32)),
+        qdq.add_constant(f"{name}_scale", step),
+        qdq.add_constant(f"{name}_zero_point", np.zeros(step.shape, np.int32)),
     ]
     qdq.node("DequantizeLinear", inputs, real, 0, **({"axis": 0} if step.ndim else {}))
-    holder.input[position] = real
+    qdq.set_input(holder, position, real)

@@ -10,65 +10,40 @@ from typing import Dict, List
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 from ..errors import UserError
 from ..naming import shown
+from ..onnx_graph import Chain, Graph, attribute, attributes, copied_node, edited, keep_opsets
 
 _NORMS = {"L1": "ReduceL1", "L2": "ReduceL2", "MAX": "ReduceMax"}
 
 
 def drop_labels(model: onnx.ModelProto) -> None:
     """Leave out outputs that are not floats (the label of a classifier) and what only they need, in place."""
-    graph = model.graph
-    if len(graph.output) > 1:
-        floats = [v for v in graph.output if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
-        del graph.output[:]
-        graph.output.extend(floats)
-    needed = {value.name for value in graph.output}
-    kept: List[onnx.NodeProto] = []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed.update(node.input)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
+    outputs = model.graph.output
+    if len(outputs) > 1:
+        floats = [value for value in outputs if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+        del outputs[:]
+        outputs.extend(floats)
+    with edited(model) as graph:
+        graph.remove_unused()
 
 
 def standardize(model: onnx.ModelProto, path) -> None:
     """Replace all nodes of ai.onnx.ml in place; `UserError` names the first one that can't be."""
     drop_labels(model)
-    graph = model.graph
-    rewriting = _Rewriting(graph, path)
-    nodes: List[onnx.NodeProto] = []
-    for node in graph.node:
-        nodes.extend(rewriting.rewrite(node) if node.domain == "ai.onnx.ml" else [node])
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del graph.value_info[:]
-    versions = [entry for entry in model.opset_import if entry.domain != "ai.onnx.ml"]
-    del model.opset_import[:]
-    model.opset_import.extend(versions)
+    with edited(model) as graph:
+        rewriting = _Rewriting(graph, path)
+        for node in graph.nodes:
+            if node.domain == "ai.onnx.ml":
+                graph.replace(node, *rewriting.rewrite(node))
+    del model.graph.value_info[:]
+    keep_opsets(model, [entry.domain for entry in model.opset_import if entry.domain != "ai.onnx.ml"])
 
 
 class _Rewriting:
-    def __init__(self, graph: onnx.GraphProto, path):
-        self.graph, self.path, self.count = graph, path, 0
-        self.taken = {name for node in graph.node for name in [*node.input, *node.output]}
-        self.makers = {output: node for node in graph.node for output in node.output}
-
-    def name(self, base: str) -> str:
-        while True:
-            self.count += 1
-            name = f"{base}_{self.count}"
-            if name not in self.taken:
-                self.taken.add(name)
-                return name
-
-    def constant(self, base: str, value) -> str:
-        name = self.name(base)
-        self.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
-        return name
+    def __init__(self, graph: Graph, path):
+        self.graph, self.path = graph, path
 
     def rewrite(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
         rules = {
@@ -85,82 +60,71 @@ class _Rewriting:
             raise UserError(
                 f"{self.path}: {kind} cannot be computed by int8 kernels; linear models, MLPs, scalers and PCA can"
             )
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        return rules[node.op_type](node, attributes)
+        return rules[node.op_type](node, attributes(node))
 
-    def scaler(self, node: onnx.NodeProto, attributes: Dict) -> List[onnx.NodeProto]:
+    def scaler(self, node: onnx.NodeProto, given: Dict) -> List[onnx.NodeProto]:
         """(x - offset) * scale."""
-        centred = self.name("centred")
-        offset, scale = self.constant("offset", attributes["offset"]), self.constant("scale", attributes["scale"])
-        return [
-            helper.make_node("Sub", [node.input[0], offset], [centred], self.name("offset")),
-            helper.make_node("Mul", [centred, scale], [node.output[0]], self.name("scale")),
-        ]
+        chain = Chain(self.graph, node)
+        centred = chain.add("Sub", node.input[0], chain.constant(given["offset"]))
+        return chain.end("Mul", centred, chain.constant(given["scale"]))
 
-    def linear(self, x: str, output: str, coefficients, intercepts, rows: int) -> onnx.NodeProto:
-        weights = self.constant("weights", np.reshape(coefficients, (rows, -1)))
-        inputs = [x, weights]
+    def linear(self, chain: Chain, coefficients, intercepts, rows: int) -> List[str]:
+        """What a Gemm (transB) of x takes."""
+        inputs = [chain.node.input[0], chain.constant(np.reshape(coefficients, (rows, -1)))]
         if intercepts is not None and len(intercepts):
-            inputs.append(self.constant("bias", np.resize(intercepts, rows)))
-        return helper.make_node("Gemm", inputs, [output], self.name("linear"), transB=1)
+            inputs.append(chain.constant(np.resize(intercepts, rows)))
+        return inputs
 
-    def linear_regressor(self, node: onnx.NodeProto, attributes: Dict) -> List[onnx.NodeProto]:
-        self.no_transform(node, attributes, (b"NONE",))
-        rows = int(attributes.get("targets", 1))
-        coefficients = attributes["coefficients"]
-        return [self.linear(node.input[0], node.output[0], coefficients, attributes.get("intercepts"), rows)]
+    def linear_regressor(self, node: onnx.NodeProto, given: Dict) -> List[onnx.NodeProto]:
+        self.transform_of(node, given, (b"NONE",))
+        chain, rows = Chain(self.graph, node), int(given.get("targets", 1))
+        return chain.end("Gemm", *self.linear(chain, given["coefficients"], given.get("intercepts"), rows), transB=1)
 
-    def linear_classifier(self, node: onnx.NodeProto, attributes: Dict) -> List[onnx.NodeProto]:
+    def linear_classifier(self, node: onnx.NodeProto, given: Dict) -> List[onnx.NodeProto]:
         """The second output, the scores; the label is left out."""
-        transform = self.no_transform(node, attributes, (b"NONE", b"SOFTMAX", b"LOGISTIC"))
-        labels = attributes.get("classlabels_ints") or attributes.get("classlabels_strings") or ()
-        intercepts = attributes.get("intercepts")
+        transform = self.transform_of(node, given, (b"NONE", b"SOFTMAX", b"LOGISTIC"))
+        labels = given.get("classlabels_ints") or given.get("classlabels_strings") or ()
+        intercepts = given.get("intercepts")
         rows = len(intercepts) if intercepts else len(labels)
         if rows != len(labels):
             raise UserError(f"{self.path}: its classifier has {len(labels)} classes but {rows} rows of coefficients")
-        output = node.output[1]
+        scores = copied_node(node)
+        scores.output[:] = node.output[1:2]
+        chain = Chain(self.graph, scores)
+        inputs = self.linear(chain, given["coefficients"], intercepts, rows)
         after = {b"SOFTMAX": "Softmax", b"LOGISTIC": "Sigmoid"}.get(transform)
-        scores = self.name("scores") if after else output
-        nodes = [self.linear(node.input[0], scores, attributes["coefficients"], intercepts, rows)]
-        if after:
-            options = {"axis": -1} if after == "Softmax" else {}
-            nodes.append(helper.make_node(after, [scores], [output], self.name(after.lower()), **options))
-        return nodes
+        if after is None:
+            return chain.end("Gemm", *inputs, transB=1)
+        options = {"axis": -1} if after == "Softmax" else {}
+        return chain.end(after, chain.add("Gemm", *inputs, transB=1), **options)
 
-    def no_transform(self, node: onnx.NodeProto, attributes: Dict, known) -> bytes:
-        transform = attributes.get("post_transform", b"NONE")
+    def transform_of(self, node: onnx.NodeProto, given: Dict, known) -> bytes:
+        transform = given.get("post_transform", b"NONE")
         if transform not in known:
             raise UserError(f"{self.path}: {node.op_type} ends in {transform.decode()}, for which there is no kernel")
         return transform
 
-    def normalizer(self, node: onnx.NodeProto, attributes: Dict) -> List[onnx.NodeProto]:
+    def normalizer(self, node: onnx.NodeProto, given: Dict) -> List[onnx.NodeProto]:
         """x / |x|, by the norm over the last axis."""
-        x, y = node.input[0], node.output[0]
-        norm = attributes.get("norm", b"MAX").decode()
-        maker = self.makers.get(x)
-        softmax = maker is not None and any(
-            a.name == "post_transform" and helper.get_attribute_value(a) == b"SOFTMAX" for a in maker.attribute
-        )
-        if norm == "L1" and softmax:
+        x = node.input[0]
+        norm = given.get("norm", b"MAX").decode()
+        chain, maker = Chain(self.graph, node), self.graph.producer(x)
+        if norm == "L1" and maker is not None and _is_softmax(maker):
             # A softmax sums to 1 already.
-            return [helper.make_node("Identity", [x], [y], self.name("normalized"))]
-        nodes, measured = [], x
-        if norm == "MAX":
-            measured = self.name("magnitude")
-            nodes.append(helper.make_node("Abs", [x], [measured], self.name("abs")))
-        length = self.name("norm")
-        nodes.append(helper.make_node(_NORMS[norm], [measured], [length], self.name("norm"), axes=[-1], keepdims=1))
+            return chain.end("Identity", x)
+        measured = chain.add("Abs", x) if norm == "MAX" else x
+        length = chain.add(_NORMS[norm], measured, axes=[-1], keepdims=1)
         # A row of zeros stays zero, as in scikit-learn.
-        divisor = self.name("divisor")
-        nodes.append(helper.make_node("Max", [length, self.constant("tiny", 1e-30)], [divisor], self.name("not_zero")))
-        return [*nodes, helper.make_node("Div", [x, divisor], [y], self.name("normalized"))]
+        return chain.end("Div", x, chain.add("Max", length, chain.constant(1e-30)))
 
-    def feature_extractor(self, node: onnx.NodeProto, attributes: Dict) -> List[onnx.NodeProto]:
+    def feature_extractor(self, node: onnx.NodeProto, given: Dict) -> List[onnx.NodeProto]:
         """Some columns of x, by constant indices."""
-        for tensor in self.graph.initializer:
-            if tensor.name == node.input[1]:
-                name = self.name("columns")
-                columns = numpy_helper.to_array(tensor).astype(np.int64).ravel()
-                self.graph.initializer.append(numpy_helper.from_array(columns, name))
-                return [helper.make_node("Gather", [node.input[0], name], [node.output[0]], self.name("pick"), axis=-1)]
-        raise UserError(f"{self.path}: it picks columns that are computed, for which there is no kernel")
+        columns = self.graph.constant(node.input[1])
+        if columns is None:
+            raise UserError(f"{self.path}: it picks columns that are computed, for which there is no kernel")
+        chain = Chain(self.graph, node)
+        return chain.end("Gather", node.input[0], chain.integers(columns.astype(np.int64).ravel()), axis=-1)
+
+
+def _is_softmax(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Softmax" or attribute(node, "post_transform") == b"SOFTMAX"

@@ -19,6 +19,7 @@ from ..convert.qdq_form import bring_into_form, quantized_exponent, target_expon
 from ..errors import UserError
 from ..model import inputs_of, run_session, session
 from ..naming import shown
+from ..onnx_graph import attribute, known_shapes
 from .auto import Passes, State
 from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of, with_outputs
 from .graph import Network, describe_layer, read_network
@@ -169,10 +170,7 @@ _FUSED_BEHIND = ("Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "
 
 
 def _facts(qdq: Qdq) -> Facts:
-    inferred = onnx.shape_inference.infer_shapes(qdq.finished(), data_prop=True).graph
-    shapes = {name: value.shape for name, value in qdq.constants.items()}
-    for value in [*inferred.input, *inferred.value_info, *inferred.output]:
-        shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+    shapes = known_shapes(qdq.finished())
     # To the rules quantized weights are constants.
     constants = dict(qdq.constants)
     for node in qdq.dequantized_constants():
@@ -185,7 +183,7 @@ def _facts(qdq: Qdq) -> Facts:
 def _open_ends(qdq: Qdq) -> List[str]:
     """Float tensors that operators with an integer rule read or make, in order; not those inside of one kernel."""
     facts = _facts(qdq)
-    floats = {v.name for v in qdq.graph.input if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    floats = {v.name for v in qdq.proto.input if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     found: List[str] = []
 
     def note(name: str) -> None:
@@ -215,7 +213,7 @@ def _end(qdq: Qdq, node: onnx.NodeProto) -> str:
     if node.op_type not in _FUSED_BEHIND:
         return end
     for kinds in (("Add",) if node.op_type == "MatMul" else (), ("Relu",), ("Clip",)):
-        users = qdq.users(end)
+        users = qdq.consumers(end)
         if len(users) != 1 or end in qdq.outputs or users[0].op_type not in kinds:
             continue
         if users[0].op_type == "Add":
@@ -231,17 +229,17 @@ def _between(qdq: Qdq, node: onnx.NodeProto, end: str) -> List[str]:
     names, name = [], node.output[0]
     while name != end:
         names.append(name)
-        name = qdq.users(name)[0].output[0]
+        name = qdq.consumers(name)[0].output[0]
     return names
 
 
 def _quantize_weights(qdq: Qdq, per_channel: bool) -> None:
     """Weights that the given model left in float."""
-    for node in list(qdq.nodes):
+    for node in qdq.nodes:
         values = qdq.constants.get(node.input[1]) if node.op_type in ("Conv", "Gemm", "MatMul") else None
         if values is None or values.dtype != np.float32 or (node.op_type != "Conv" and values.ndim != 2):
             continue
-        transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        transposed = attribute(node, "transB")
         axis = 0 if node.op_type == "Conv" or transposed else 1
         rows = np.moveaxis(values, axis, 0)
         exponents = weight_exponents(rows, per_channel)
@@ -249,17 +247,17 @@ def _quantize_weights(qdq: Qdq, per_channel: bool) -> None:
         step = np.exp2(exponents.astype(np.float64)).astype(np.float32)
         name = node.input[1]
         inputs = [
-            qdq.constant(f"{name}_quantized", np.moveaxis(whole, 0, axis)),
-            qdq.constant(f"{name}_scale", step),
-            qdq.constant(f"{name}_zero_point", np.zeros(step.shape, np.int8)),
+            qdq.add_constant(f"{name}_quantized", np.moveaxis(whole, 0, axis)),
+            qdq.add_constant(f"{name}_scale", step),
+            qdq.add_constant(f"{name}_zero_point", np.zeros(step.shape, np.int8)),
         ]
         real = qdq.fresh(f"{name}_dequantized")
         qdq.node("DequantizeLinear", inputs, real, 0, axis=axis)
-        node.input[1] = real
+        qdq.set_input(node, 1, real)
 
 
 def _calibrated(qdq: Qdq, names: Sequence[str], samples: Dict, passes: Passes) -> Dict[str, int]:
-    given = {v.name for v in qdq.graph.input}
+    given = {v.name for v in qdq.proto.input}
     made = [name for name in names if name not in given]
     run = session(with_outputs(qdq.finished(), made)) if made else None
     histograms = {name: Histogram() for name in names}
@@ -285,12 +283,11 @@ def _complete(qdq: Qdq, name: str, exponent: int) -> None:
     maker = qdq.producer(name)
     if maker is None:
         real = qdq.fresh(f"{name}_dequantized")
-        for user in qdq.users(name):
-            user.input[:] = [real if one == name else one for one in user.input]
+        qdq.redirect(name, real)
         qdq.pair(name, real, exponent, 0)
         return
     raw = qdq.fresh(f"{name}_float")
-    maker.output[:] = [raw if one == name else one for one in maker.output]
+    qdq.set_outputs(maker, [raw if one == name else one for one in maker.output])
     qdq.pair(raw, name, exponent, qdq.place(maker) + 1)
 
 
