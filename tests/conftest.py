@@ -27,6 +27,16 @@ def repo() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of inputs that failed once, beside the project or in $ESP_TVM_SHARED; skips where there is none."""
+    places = [Path(os.environ["ESP_TVM_SHARED"])] if "ESP_TVM_SHARED" in os.environ else []
+    for place in [*places, REPO.parent / "shared", REPO.parent.parent / "shared"]:
+        if (place / "cases").is_dir():
+            return place / "cases"
+    pytest.skip("the inputs that failed are not beside the project (../shared/cases)")
+
+
+@pytest.fixture(scope="session")
 def shared_models() -> Path:
     """The folder of the two networks that lie beside the project; skips where they do not.
 

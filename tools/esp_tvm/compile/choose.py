@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Dict, Optional, Tuple
 
-import numpy as np
-
 from ..operators import OPERATORS
 from ..operators.base import INT8
 from . import esp32s3
@@ -17,25 +15,17 @@ from .partition import Partitioned
 from .variants import VARIANTS, Choice, Choices, QuantizeNhwc
 
 _TO_NHWC = (0, 2, 3, 1)
-# The result has the range of the input.
-_KEEP_RANGE = ("reshape", "transpose", "max_pool2d")
 
 
 def value_ranges(lowered: Lowered, partitioned: Partitioned) -> Dict[Value, Tuple[int, int]]:
-    """Least and greatest int8 value that each value can hold, from the clamps of the kernels that make it."""
+    """Least and greatest int8 value that each value can hold, by the rules of the operators (`output_range`)."""
     ranges: Dict[Value, Tuple[int, int]] = {}
     for step in lowered.steps:
         call = partitioned.calls.get(step.symbol)
         if call is None or call.output.dtype != "int8" or len(step.results) != 1:
             continue
-        known = INT8
-        if call.operator in _KEEP_RANGE:
-            known = ranges.get(step.arguments[0], INT8)
-        elif call.operator == "lookup":
-            table = call.attributes["table"]
-            known = (int(np.min(table)), int(np.max(table)))
-        low, high = call.attributes.get("clamp", INT8)
-        ranges[step.results[0]] = (max(low, known[0]), min(high, known[1]))
+        inputs = [ranges.get(step.arguments[i], INT8) for i in partitioned.parameters[step.symbol]]
+        ranges[step.results[0]] = OPERATORS[call.operator].output_range(call, inputs)
     return ranges
 
 

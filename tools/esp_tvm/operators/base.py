@@ -93,6 +93,20 @@ class Operator:
         """Multiply-accumulates of one call."""
         return 0
 
+    def output_range(self, call: Call, inputs: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
+        """(least, greatest) int8 value that the output can hold, where each input lies within its range of `inputs`.
+
+        Kernels are chosen by it, so it must hold for every input. This one does for all operators: what the clamp
+        leaves of int8.
+        """
+        return clamped(INT8, call)
+
+
+def clamped(known: Tuple[int, int], call: Call) -> Tuple[int, int]:
+    """The range of values in `known` behind the call's clamp, which may lie beside it."""
+    low, high = call.attributes.get("clamp", INT8)
+    return min(max(known[0], low), high), min(max(known[1], low), high)
+
 
 class Emitter:
     """Collects the C of one kernel function.

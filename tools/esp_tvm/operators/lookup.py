@@ -225,3 +225,7 @@ class Lookup(Operator):
         table = c.constant("table", call.attributes["table"], "f(x), indexed by x + 128")
         x = inputs[0] if call.inputs[0].dtype == "int8" else f"(const int8_t *){inputs[0]}"
         c.call("esp_dl_lookup_s8", x, call.output.elements, table, output)
+
+    def output_range(self, call, inputs):
+        table = call.attributes["table"]
+        return int(np.min(table)), int(np.max(table))

@@ -18,7 +18,14 @@ def _int8(expr: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
     return Operand(expr, dtype)
 
 
-class Transpose(Operator):
+class _Movement(Operator):
+    """All values of the input and no others."""
+
+    def output_range(self, call, inputs):
+        return inputs[0]
+
+
+class Transpose(_Movement):
     """Axes permuted."""
 
     name = "transpose"
@@ -50,7 +57,7 @@ class Transpose(Operator):
         c.call("esp_dl_transpose", inputs[0], parameters, output)
 
 
-class Reshape(Operator):
+class Reshape(_Movement):
     """Another shape over the same bytes: no code where input and output share their memory."""
 
     name = "reshape"

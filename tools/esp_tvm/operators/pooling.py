@@ -100,6 +100,26 @@ class MaxPool2d(_Pool2d):
         )
         return relay.cast(relay.clip(y, a["clamp"][0], a["clamp"][1]), call.output.dtype)
 
+    def output_range(self, call, inputs):
+        low, high = inputs[0]
+        return base.clamped((INT8[0] if _has_empty_window(call) else low, high), call)
+
+
+def _taps(call, axis: int) -> np.ndarray:
+    """Along an axis of the image, the place of every tap [outputs, taps]; those outside of the image included."""
+    a = call.attributes
+    starts = np.arange(call.output.shape[1 + axis]) * a["strides"][axis] - a["padding"][axis]
+    return starts[:, None] + np.arange(a["kernel"][axis]) * a["dilation"][axis]
+
+
+def _has_empty_window(call) -> bool:
+    """Whether a window has no tap in the image: ceil_mode or dilation can bring it to lie in the padding alone."""
+    for axis in (0, 1):
+        taps = _taps(call, axis)
+        if not np.all(np.any((taps >= 0) & (taps < call.inputs[0].shape[1 + axis]), axis=1)):
+            return True
+    return False
+
 
 def _reaching_padding(call) -> list:
     """Padding enlarged at the end so far that the windows of all outputs fit (ceil_mode)."""
@@ -165,8 +185,7 @@ class AveragePool2d(_Pool2d):
         for axis in (0, 1):
             size, before, after = call.inputs[0].shape[1 + axis], a["padding"][axis], a["padding"][2 + axis]
             first, last = (-before, size + after) if a["count_include_pad"] else (0, size)
-            starts = np.arange(call.output.shape[1 + axis]) * a["strides"][axis] - before
-            taps = starts[:, None] + np.arange(a["kernel"][axis]) * a["dilation"][axis]
+            taps = _taps(call, axis)
             counts.append(((taps >= first) & (taps < last)).sum(axis=1))
         # A window that lies in the padding alone (ceil_mode) has sum 0: any count gives 0.
         return np.maximum(counts[0][:, None] * counts[1][None, :], 1)[None, :, :, None]

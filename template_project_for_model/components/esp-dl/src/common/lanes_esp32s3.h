@@ -1,4 +1,4 @@
-/* The data of sixteen channels in lanes of 20 bits (esp_dl_esp32s3.h), read in C. */
+/* Lanes of 20 bits (esp_dl_esp32s3.h) in C: the data of sixteen channels, and what keeps their sums in the lanes. */
 #ifndef ESP_DL_COMMON_LANES_ESP32S3_H
 #define ESP_DL_COMMON_LANES_ESP32S3_H
 
@@ -7,6 +7,39 @@
 #include <string.h>
 
 #define ESP_DL_LANE_COUNT 16
+
+/* What a lane holds to both sides: emulators -(2^19 - 1), the chip one more. As LANE_MAX of
+ * tools/esp_tvm/compile/esp32s3_base.py. */
+#define ESP_DL_LANE_MAX ((1 << 19) - 1)
+
+/*
+ * On the chip a lane saturates at every step, so a sum that leaves it gives wrong bytes; the C sums in 32 bits and
+ * would hide that. So it adds up what is positive and what is negative by itself, `most` and `least`: between them lies
+ * every partial sum in whatever order the chip adds. What leaves the lanes ends the program: the exporter proved
+ * something that is not so.
+ */
+static inline void esp_dl_extend(int32_t value, int32_t *most, int32_t *least)
+{
+    *most += value > 0 ? value : 0;
+    *least += value < 0 ? value : 0;
+}
+
+#ifdef ESP_DL_ESP32S3
+static inline void esp_dl_hold_lane(int32_t most, int32_t least, const char *kernel)
+{
+    (void)most, (void)least, (void)kernel;
+}
+#else
+/* Says on stderr that a sum of `kernel` leaves its lane, and aborts. */
+_Noreturn void esp_dl_fail_lane(int32_t most, int32_t least, const char *kernel);
+
+static inline void esp_dl_hold_lane(int32_t most, int32_t least, const char *kernel)
+{
+    if (most > ESP_DL_LANE_MAX || least < -ESP_DL_LANE_MAX) {
+        esp_dl_fail_lane(most, least, kernel);
+    }
+}
+#endif
 
 static inline int32_t esp_dl_load_20_bits(const uint8_t *low, const uint8_t *high, int lane)
 {

@@ -11,16 +11,24 @@ static void any_window(const esp_dl_depthwise_row_t *row)
         const int32_t channels = row->channels - c < ESP_DL_LANE_COUNT ? row->channels - c : ESP_DL_LANE_COUNT;
         const int8_t *end = data;
         for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
-            int32_t acc[ESP_DL_LANE_COUNT];
+            int32_t acc[ESP_DL_LANE_COUNT], most[ESP_DL_LANE_COUNT] = {0}, least[ESP_DL_LANE_COUNT] = {0};
             const uint8_t *shifts;
             const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
+            for (int32_t lane = 0; lane < channels; lane++) {
+                esp_dl_extend(acc[lane], &most[lane], &least[lane]);
+            }
             for (int32_t i = 0; i < row->row_count; i++) {
                 const int8_t *x = row->rows[i] + pixel * row->step + c;
                 for (int32_t j = 0; j < row->taps; j++, x += row->tap_step, weights += ESP_DL_LANE_COUNT) {
                     for (int32_t lane = 0; lane < channels; lane++) {
-                        acc[lane] += x[lane] * weights[lane];
+                        const int32_t product = x[lane] * weights[lane];
+                        acc[lane] += product;
+                        esp_dl_extend(product, &most[lane], &least[lane]);
                     }
                 }
+            }
+            for (int32_t lane = 0; lane < channels; lane++) {
+                esp_dl_hold_lane(most[lane], least[lane], "esp_dl_depthwise_conv2d_s8_esp32s3");
             }
             end = esp_dl_shift_lanes(acc, shifts, weights, row->least, row->clamp[0], row->clamp[16],
                                      row->output + pixel * row->channels + c, channels);

@@ -1,5 +1,6 @@
 /* What vectors_esp32s3.S computes on the ESP32-S3, in C. */
 #include "elementwise/vectors_esp32s3.h"
+#include "common/lanes_esp32s3.h"
 #include "common/requantize.h"
 
 #ifndef ESP_DL_ESP32S3
@@ -10,20 +11,30 @@ static int32_t at(int32_t i, int32_t step)
     return i / 16 * step + i % 16;
 }
 
+/* From the sum of three products to int8, as a lane of 20 bits does it. */
+static int8_t from_lane(int32_t a, int32_t b, int32_t half, const esp_dl_vectors_t *p)
+{
+    int32_t most = 0, least = 0;
+    esp_dl_extend(a, &most, &least);
+    esp_dl_extend(b, &most, &least);
+    esp_dl_extend(half, &most, &least);
+    esp_dl_hold_lane(most, least, "a sum or product of esp_dl_esp32s3.h");
+    return esp_dl_requantize(a + b + half, p->shift, p->min, p->max);
+}
+
 void esp_dl_add_vectors_esp32s3(const esp_dl_vectors_t *p)
 {
     for (int32_t i = 0; i < p->vectors * 16; i++) {
         const int32_t a = p->a[at(i, p->step_a)], b = p->b[at(i, p->step_b)];
-        const int32_t acc = a * p->factor_a + b * p->factor_b + p->half_a * p->half_b;
-        p->output[at(i, p->step_y)] = esp_dl_requantize(acc, p->shift, p->min, p->max);
+        p->output[at(i, p->step_y)] = from_lane(a * p->factor_a, b * p->factor_b, p->half_a * p->half_b, p);
     }
 }
 
 void esp_dl_mul_vectors_esp32s3(const esp_dl_vectors_t *p)
 {
     for (int32_t i = 0; i < p->vectors * 16; i++) {
-        const int32_t acc = p->a[at(i, p->step_a)] * p->b[at(i, p->step_b)] + p->half_a * p->half_b;
-        p->output[at(i, p->step_y)] = esp_dl_requantize(acc, p->shift, p->min, p->max);
+        const int32_t product = p->a[at(i, p->step_a)] * p->b[at(i, p->step_b)];
+        p->output[at(i, p->step_y)] = from_lane(product, 0, p->half_a * p->half_b, p);
     }
 }
 

@@ -40,13 +40,16 @@ void esp_dl_average_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row)
     const uint8_t *start = (const uint8_t *)row->start;
     for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
         for (int32_t c = 0; c < row->channels; c++) {
-            int32_t sum = esp_dl_load_20_bits(start, start + 32, 0);
+            int32_t sum = esp_dl_load_20_bits(start, start + 32, 0), most = 0, least = 0;
+            esp_dl_extend(sum, &most, &least);
             for (int32_t i = 0; i < row->row_count; i++) {
                 const int8_t *x = row->rows[i] + row->offset + pixel * row->step + c;
                 for (int32_t j = 0; j < row->taps; j++, x += row->tap_step) {
                     sum += *x * row->factor;
+                    esp_dl_extend(*x * row->factor, &most, &least);
                 }
             }
+            esp_dl_hold_lane(most, least, "esp_dl_average_pool2d_s8_esp32s3");
             if (row->reciprocal != 0) {
                 sum = (int32_t)((uint64_t)(uint32_t)sum * row->reciprocal >> 32) - row->offset_result;
             } else {
