@@ -35,7 +35,7 @@ for argument in "$@"; do
         fail "'$argument' is no variable followed by =value; type 'help' for the list"
     fi
     case $name in
-    MODEL | CALIB | INPUT | OUT | LOG | BASE | EVAL | SPEC | SAMPLE | APP | DEST)
+    MODEL | CALIB | INPUT | OUT | LOG | BASE | SPEC | SAMPLE | APP | DEST)
         # The steps start in the image's own folder.
         case $value in '' | - | /*) ;; *) value=$PWD/$value ;; esac
         ;;

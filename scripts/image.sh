@@ -35,7 +35,7 @@ mount_options() {
 pass() { # NAME: adds its value to `words`, and a mount where it names a file outside this folder
     local name=$1 value=${!1} folder mode=,readonly
     case $name in
-    MODEL | CALIB | INPUT | OUT | LOG | BASE | EVAL | SPEC | SAMPLE | APP | DEST)
+    MODEL | CALIB | INPUT | OUT | LOG | BASE | SPEC | SAMPLE | APP | DEST)
         case $value in
         "$PWD"/*) value=${value#"$PWD"/} ;;
         /* | ../*)

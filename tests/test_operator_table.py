@@ -1,14 +1,21 @@
-"""docs/operators.md and the table it is made from."""
+"""The table of operators and what is made from it: the quantizer's rules, the documents, the list of sources."""
 
 from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from typing import Iterator, Tuple
 
 import pytest
 
 pytest.importorskip("tvm")
 
 from onnx_cases import ONNX_CASES  # noqa: E402
+from tvm.relay import dataflow_pattern as patterns  # noqa: E402
 
-from esp_tvm.operator_table import ROWS, markdown  # noqa: E402
+from esp_tvm import arithmetic  # noqa: E402
+from esp_tvm.operator_table import ROWS, written  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.quantize.rules import RULES  # noqa: E402
 
@@ -41,20 +48,80 @@ def test_every_operator_that_is_expected_has_a_case(operator):
         assert any(case.kernels for case in cases)
 
 
-def test_document_is_up_to_date(repo):
-    written = (repo / "docs" / "operators.md").read_text(encoding="utf-8")
-    assert written == markdown(), "run: make operators"
+def test_what_is_made_from_the_table_is_up_to_date(repo):
+    for path, text in written(repo).items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run make operators"
 
 
-def test_rows_name_kernels_that_exist():
-    assert {kernel for row in ROWS for kernel in row.kernels} <= set(OPERATORS)
+def test_every_kernel_is_an_operator_of_onnx_or_one_that_the_compiler_inserts():
     plain = {name[: -len("_s16")] if name.endswith("_s16") else name for name in OPERATORS}
     assert plain <= set(OPERATORS), "every int16 kernel has its int8 one"
     assert plain - {kernel for row in ROWS for kernel in row.kernels} <= _INSERTED
 
 
-def test_every_operator_that_is_quantized_has_a_row():
-    assert set(RULES) <= {row.operator for row in ROWS}
+def test_every_operator_has_a_rule_in_words_and_in_numpy():
+    for name, operator in OPERATORS.items():
+        assert operator.formula, name
+        assert callable(arithmetic.rule(name))
+
+
+def test_every_name_that_is_also_computed_is_the_own_one_of_another():
+    own = {row.operator for row in ROWS}
+    assert {name for operator in OPERATORS.values() for name in operator.also.split()} <= own
+    assert set(RULES) <= own
+
+
+def test_the_quantizer_starts_without_tvm(repo):
+    """TVM takes seconds to import, and quantizing needs none of it."""
+    program = "import sys, esp_tvm.quantize; sys.exit('tvm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=repo / "tools").returncode == 0
+
+
+# --- the order of patterns ---
+
+# A pattern spelled out: "*" for anything, "constant", or (operator, arguments).
+Tree = Tuple
+
+
+def _trees(pattern) -> Iterator[Tree]:
+    """Every way to choose among the alternatives of a pattern."""
+    if isinstance(pattern, patterns.AltPattern):
+        yield from _trees(pattern.left)
+        yield from _trees(pattern.right)
+    elif isinstance(pattern, patterns.AttrPattern):
+        yield from _trees(pattern.pattern)
+    elif isinstance(pattern, patterns.CallPattern):
+        for arguments in itertools.product(*map(list, map(_trees, pattern.args))):
+            yield (pattern.op.expr.name, arguments)
+    else:
+        yield "constant" if isinstance(pattern, patterns.ConstantPattern) else "*"
+
+
+def _matches(small, large) -> bool:
+    """Whether all that `large` describes is described by `small` too."""
+    if small == "*" or small == large:
+        return True
+    if isinstance(small, str) or isinstance(large, str):
+        return False
+    same = small[0] == large[0] and len(small[1]) == len(large[1])
+    return same and all(map(_matches, small[1], large[1]))
+
+
+def _inside(small, large) -> bool:
+    """Whether `small` matches `large` or a part of it."""
+    return _matches(small, large) or (not isinstance(large, str) and any(_inside(small, part) for part in large[1]))
+
+
+def _size(tree) -> int:
+    return 0 if isinstance(tree, str) else 1 + sum(map(_size, tree[1]))
+
+
+def test_no_pattern_takes_apart_what_a_later_one_takes_whole():
+    trees = [(name, list(dict.fromkeys(t for p in o.patterns() for t in _trees(p)))) for name, o in OPERATORS.items()]
+    assert sum(len(own) for _, own in trees) > 100
+    for (name, earlier), (other, later) in itertools.combinations(trees, 2):
+        for small, large in itertools.product(earlier, later):
+            assert _size(small) >= _size(large) or not _inside(small, large), f"{name} comes before {other}"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.operator for row in ROWS])

@@ -138,7 +138,7 @@ class NumpyEvaluator:
                 kernel = self.partitioned.calls[symbol]
                 arguments = [values[expr.args[i]] for i in self.partitioned.parameters[symbol]]
                 inputs[symbol] = arguments
-                rule = getattr(arithmetic, kernel.operator)
+                rule = arithmetic.rule(kernel.operator)
                 # Of a tensor without axes some rules make a NumPy scalar.
                 values[expr] = tensors[symbol] = np.asarray(rule(*arguments, **kernel.attributes))
             elif isinstance(expr, relay.Call):

@@ -1,6 +1,7 @@
-"""Which ONNX operator runs in which kernel, and within what limits: the table of docs/operators.md.
+"""What documents and builds say of the operators, made from the table of operators.
 
-python -m esp_tvm.operator_table docs/operators.md
+docs/operators.md, the table of rules in docs/arithmetic.md and the list of the kernels' sources. `make operators`, or
+python -m esp_tvm.operator_table, writes them.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import onnx.defs
 
 from .convert.lower import NEWEST_OPSET
 from .model import MAX_OPSET
+from .operators import OPERATORS, kernels_of
+from .operators.rule import Rule
 from .project.chips import CHIPS
 
 
@@ -30,90 +33,20 @@ class Row:
     since: int = 0
 
 
-_TABLE = "any function of one tensor, value by value, is one table; also x * sigmoid(x), gelu, ... spelled out"
-_CONSTANT = "parameters constant"
-_BROADCAST = "any broadcasting; one operand may be constant; with a single constant number it becomes a table"
-_REDUCE = "any constant axes whose sum fits 32 bits"
+def _rows() -> List[Row]:
+    """A row for every operator of ONNX that an entry of the table of operators calls its own."""
+    rules: Dict[str, List[Rule]] = {}
+    for entry in OPERATORS.values():
+        for rule in entry.rules:
+            for name in rule.operators:
+                rules.setdefault(name, []).append(rule)
+    return [
+        Row(name, tuple(kernels_of(name)), ", ".join(rule.limits for rule in own if rule.limits), own[0].since)
+        for name, own in sorted(rules.items())
+    ]
 
 
-def _rows(text: str, kernels: Sequence[str], limits: str = "") -> List[Row]:
-    return [Row(operator, tuple(kernels), limits) for operator in text.split()]
-
-
-ROWS: List[Row] = sorted(
-    [
-        *_rows(
-            "Abs Atan Ceil Cos Elu Erf Exp Floor HardSigmoid HardSwish LeakyRelu Log Neg Pow Reciprocal Round Selu "
-            "Sigmoid Sign Sin Softplus Softsign Sqrt Tanh ThresholdedRelu",
-            ["lookup"],
-            _TABLE,
-        ),
-        *_rows("Relu Clip", ["requantize"], "bounds constant; fused into the kernel before it where there is one"),
-        *_rows("Add Sum", ["add", "add_broadcast", "channelwise", "lookup"], _BROADCAST),
-        *_rows("Sub", ["sub", "sub_broadcast", "channelwise", "lookup"], _BROADCAST),
-        *_rows("Mul", ["mul", "mul_broadcast", "channelwise", "lookup"], _BROADCAST),
-        *_rows("Div", ["div", "lookup"], _BROADCAST),
-        *_rows("Max", ["maximum", "lookup"], _BROADCAST),
-        *_rows("Min", ["minimum", "lookup"], _BROADCAST),
-        *_rows("PRelu", ["prelu", "lookup"], "slope constant"),
-        *_rows(
-            "Equal Greater GreaterOrEqual Less LessOrEqual", ["compare"], "of two int8 tensors, or one and a constant"
-        ),
-        *_rows("ArgMax ArgMin", ["argmax"], "behind a softmax: in float"),
-        *_rows("Conv", ["conv2d", "depthwise_conv2d"], "1-D and 2-D, weights constant; 3-D: in float"),
-        *_rows("ConvTranspose", ["conv_transpose2d"], "1-D and 2-D, weights constant; 3-D: in float"),
-        *_rows("Gemm", ["dense", "matmul"], "constant weights without transA, or two activations"),
-        *_rows("MatMul", ["dense", "matmul"], "constant weights, or two activations"),
-        *_rows("BatchNormalization", ["channelwise"], "not in training mode; folded into a convolution before it"),
-        *_rows("LayerNormalization InstanceNormalization LpNormalization", ["normalize"], _CONSTANT),
-        *_rows("GRU", ["gru", "gather", "concat"], "weights constant, usual activations; each direction a kernel"),
-        *_rows("LSTM", ["lstm", "gather", "concat"], "weights constant, usual activations; each direction a kernel"),
-        *_rows("Softmax", ["softmax"], "at the end of the graph its output is float"),
-        *_rows("LogSoftmax", ["log_softmax"]),
-        *_rows("MaxPool", ["max_pool2d"], "1-D and 2-D, without indices; 3-D: in float"),
-        *_rows("AveragePool", ["average_pool2d"], "1-D and 2-D; 3-D: in float"),
-        *_rows("GlobalAveragePool", ["average_pool2d", "reduce_mean"]),
-        *_rows("GlobalMaxPool", ["max_pool2d", "reduce_max"]),
-        Row("ReduceMean", ("reduce_mean", "average_pool2d"), _REDUCE),
-        Row("ReduceSum", ("reduce_sum",), _REDUCE),
-        Row("ReduceL1", ("reduce_l1",), _REDUCE),
-        Row("ReduceL2", ("reduce_l2",), _REDUCE),
-        Row("ReduceSumSquare", ("reduce_sum_square",), _REDUCE),
-        Row("ReduceMax", ("reduce_max",), "any constant axes"),
-        Row("ReduceMin", ("reduce_min",), "any constant axes"),
-        *_rows("Concat", ["concat"], "any number; inputs of another exponent are requantized"),
-        *_rows("Split Slice", ["strided_slice"], _CONSTANT),
-        *_rows(
-            "Pad", ["pad"], "constant, edge and reflect; at most 6 axes; zeros before a convolution are its padding"
-        ),
-        *_rows(
-            "Cast",
-            ["requantize", "lookup"],
-            "of float to float: no code; of uint8, int8, bool to float; others: in float",
-        ),
-        *_rows("Flatten Identity Reshape Squeeze Unsqueeze", ["reshape"], "no code where the memory can be shared"),
-        *_rows("Transpose", ["transpose"], "at most 6 axes; pairs around a layout change vanish"),
-        *_rows("Gather", ["gather"], "indices constant"),
-        *_rows("GatherND", ["gather_rows"], "indices constant, no batch axes"),
-        *_rows("ReverseSequence", ["gather_rows"], "lengths constant"),
-        *_rows("ScatterND", ["scatter_rows"], "indices constant, no reduction"),
-        *_rows("Expand", ["broadcast"], "shape constant"),
-        *_rows("Tile", ["tile"], "repeats constant"),
-        *_rows("DepthToSpace", ["depth_to_space"], "DCR and CRD"),
-        *_rows("SpaceToDepth", ["space_to_depth"]),
-        *_rows(
-            "Resize Upsample",
-            ["resize_nearest", "resize_linear"],
-            "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic: in float",
-        ),
-        Row("Gelu", ("lookup",), _TABLE, since=20),
-        Row("Mish", ("lookup",), _TABLE, since=18),
-        Row("Swish", ("lookup",), _TABLE, since=24),
-        Row("RMSNormalization", ("normalize",), _CONSTANT, since=23),
-        Row("GroupNormalization", ("normalize", "channelwise", "reshape"), _CONSTANT, since=18),
-    ],
-    key=lambda row: row.operator,
-)
+ROWS = _rows()
 
 
 def opsets(row: Row) -> str:
@@ -174,12 +107,49 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+def formulas() -> str:
+    """The table of docs/arithmetic.md: the rule of every kernel, those with the same words in one line."""
+    kernels: Dict[str, List[str]] = {}
+    for entry in OPERATORS.values():
+        if not entry.name.endswith("_s16"):
+            kernels.setdefault(entry.formula, []).append(entry.name)
+    lines = ["| kernel | rule |", "| --- | --- |"]
+    lines += [f"| {', '.join(names)} | {formula} |" for formula, names in kernels.items()]
+    return "\n".join(lines) + "\n"
+
+
+_BEGIN, _END = "<!-- rules: written by make operators -->\n", "<!-- end of rules -->\n"
+
+
+def with_formulas(text: str) -> str:
+    """docs/arithmetic.md with the table between its marks made anew."""
+    head, rest = text.split(_BEGIN)
+    return head + _BEGIN + formulas() + _END + rest.split(_END)[1]
+
+
+def with_sources(text: str, component: Path) -> str:
+    """The kernels' CMakeLists.txt with the list of the C files that the folder `component` has."""
+    head, rest = text.split("set(sources\n", 1)
+    names = sorted(path.relative_to(component).as_posix() for path in (component / "src").rglob("*.c"))
+    return head + "set(sources\n" + "".join(f"    {name}\n" for name in names) + ")\n" + rest.split(")\n", 1)[1]
+
+
+def written(repo: Path) -> Dict[Path, str]:
+    """The files of the repository that are made from the operators, complete or in part: path -> text."""
+    component = repo / "template_project_for_model" / "components" / "esp-dl"
+    arithmetic, sources = repo / "docs" / "arithmetic.md", component / "CMakeLists.txt"
+    return {
+        repo / "docs" / "operators.md": markdown(),
+        arithmetic: with_formulas(arithmetic.read_text(encoding="utf-8")),
+        sources: with_sources(sources.read_text(encoding="utf-8"), component),
+    }
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Write the table to the path given, or to standard output."""
-    if arguments:
-        Path(arguments[0]).write_text(markdown(), encoding="utf-8")
-    else:
-        print(markdown(), end="")
+    """Write what is made from the operators into the repository; with an argument, into the one there."""
+    repo = Path(arguments[0]) if arguments else Path(__file__).resolve().parents[2]
+    for path, text in written(repo).items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -43,12 +43,12 @@ def normalize(
         distance, spread = count * x - total, count * squares - total * total
     spread = np.maximum(spread + epsilon, 1)
     level = sum((spread >= 4**power).astype(np.int64) for power in range(1, 31))
-    root = integer_sqrt(spread << (60 - 2 * level))
+    root = _integer_sqrt(spread << (60 - 2 * level))
     z = rshift(distance * (2**61 // root), 19 + level)
     return requantize(z * multiplier + bias.astype(np.int64), shift, clamp)
 
 
-def integer_sqrt(values: np.ndarray) -> np.ndarray:
+def _integer_sqrt(values: np.ndarray) -> np.ndarray:
     """floor(sqrt(v)) of int64 values below 2^62, exactly."""
     root = np.sqrt(values.astype(np.float64)).astype(np.int64)
     root -= root * root > values

@@ -16,7 +16,7 @@ def _sat16(values: np.ndarray) -> np.ndarray:
     return np.clip(values, -32768, 32767)
 
 
-def interpolate(table: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _interpolate(table: np.ndarray, v: np.ndarray) -> np.ndarray:
     """f(v) for v >= 0 (v = min(|v|, 32767)): table int16 [513] at steps of 2^-5, linear between them."""
     v = np.minimum(np.abs(v), 32767)
     index, part = v >> 6, v & 63
@@ -24,15 +24,15 @@ def interpolate(table: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (table[index] * (64 - part) + table[index + 1] * part + 32) >> 6
 
 
-def sigmoid(table: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _sigmoid(table: np.ndarray, v: np.ndarray) -> np.ndarray:
     """sigmoid(v * 2^-11) at 2^-15; sigmoid(-v) = 1 - sigmoid(v)."""
-    positive = interpolate(table, v)
+    positive = _interpolate(table, v)
     return np.where(v >= 0, positive, _ONE - positive)
 
 
-def tanh(table: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _tanh(table: np.ndarray, v: np.ndarray) -> np.ndarray:
     """tanh(v * 2^-11) at 2^-15; tanh(-v) = -tanh(v)."""
-    positive = interpolate(table, v)
+    positive = _interpolate(table, v)
     return np.where(v >= 0, positive, -positive)
 
 
@@ -84,13 +84,13 @@ def gru(
         return _product(state, recurrence[rows], recurrence_bias[rows], recurrence_shift[rows])
 
     for gates in _gates(x, weights, weights_bias, weights_shift, reverse):
-        z = sigmoid(sigmoid_table, _sat16(gates[:, z_rows] + recurrent(z_rows, h)))
-        r = sigmoid(sigmoid_table, _sat16(gates[:, r_rows] + recurrent(r_rows, h)))
+        z = _sigmoid(sigmoid_table, _sat16(gates[:, z_rows] + recurrent(z_rows, h)))
+        r = _sigmoid(sigmoid_table, _sat16(gates[:, r_rows] + recurrent(r_rows, h)))
         if linear_before_reset:
             remembered = rshift(r * recurrent(n_rows, h), 15)
         else:
             remembered = recurrent(n_rows, rshift(r * h, 15))
-        n = tanh(tanh_table, _sat16(gates[:, n_rows] + remembered))
+        n = _tanh(tanh_table, _sat16(gates[:, n_rows] + remembered))
         h = _sat16(n + rshift(z * (h - n), 15))
         states.append(h)
     return _output(states, shift, output, reverse)
@@ -122,9 +122,9 @@ def lstm(
     for gates in _gates(x, weights, weights_bias, weights_shift, reverse):
         gates = _sat16(gates + _product(h, recurrence, recurrence_bias, recurrence_shift))
         i, o, f, g = (gates[:, k * hidden : (k + 1) * hidden] for k in range(4))
-        i, o, f = (sigmoid(sigmoid_table, gate) for gate in (i, o, f))
-        g = tanh(tanh_table, g)
+        i, o, f = (_sigmoid(sigmoid_table, gate) for gate in (i, o, f))
+        g = _tanh(tanh_table, g)
         c = _sat16(rshift(f * c, 15) + rshift(i * g, 19))
-        h = rshift(o * tanh(tanh_table, c), 15)
+        h = rshift(o * _tanh(tanh_table, c), 15)
         states.append(c if output == "cell" else h)
     return _output(states, shift, output, reverse)

@@ -1,135 +1,31 @@
-"""The table of operators: one entry per kernel, in the order in which patterns are tried."""
+"""One home per operator: a class that holds all that Python knows of it but its NumPy rule (`esp_tvm.arithmetic`).
+
+The quantizer's rules, the patterns of the compiler, the documents' tables and the list of benchmarks are made from
+these classes. Every class with a `name`, in whatever module here, is an entry: nothing is listed by hand. TVM is
+imported only when patterns and references are made.
+"""
 
 from __future__ import annotations
 
-from typing import Dict
+import importlib
+import pkgutil
+from typing import Dict, List
 
-from .base import Emitter, Operand, Operator, Parsed, Refusal
-from .broadcasting import (
-    AddBroadcast,
-    Compare,
-    Div,
-    Maximum,
-    Minimum,
-    MulBroadcast,
-    PRelu,
-    SubBroadcast,
-)
-from .channelwise import Channelwise
-from .conv import Conv2d, DepthwiseConv2d
-from .conv_transpose import ConvTranspose2d
-from .dense import Dense
-from .elementwise import Add, Mul, Requantize, Sub
-from .log_softmax import LogSoftmax
-from .lookup import Lookup
-from .matmul import MatMul
-from .movement import Reshape, Transpose
-from .moves import (
-    Broadcast,
-    Concat,
-    DepthToSpace,
-    Gather,
-    GatherRows,
-    Pad,
-    ScatterRows,
-    SpaceToDepth,
-    StridedSlice,
-    Tile,
-)
-from .normalize import Normalize
-from .pooling import AveragePool2d, MaxPool2d
-from .quantization import Dequantize, Quantize
-from .recurrent import Gru, Lstm
-from .reduction import (
-    ArgMax,
-    ReduceL1,
-    ReduceL2,
-    ReduceMax,
-    ReduceMean,
-    ReduceMin,
-    ReduceSum,
-    ReduceSumSquare,
-)
-from .resize import ResizeLinear, ResizeNearest
-from .softmax import Softmax
-from .wide import (
-    AddS16,
-    AveragePool2dS16,
-    Conv2dS16,
-    DenseS16,
-    DepthwiseConv2dS16,
-    DequantizeS16,
-    MaxPool2dS16,
-    QuantizeS16,
-    RequantizeS16,
-    SoftmaxS16,
-)
+from .base import ENTRIES, Emitter, Operand, Operator, Parsed, Refusal
 
-# Larger patterns first: what they take, a smaller one (a lone requantize, quantize, ...) must not take apart.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+# By name, in the order in which patterns are tried.
 OPERATORS: Dict[str, Operator] = {
-    operator.name: operator
-    for operator in (
-        Conv2d(),
-        DepthwiseConv2d(),
-        Conv2dS16(),
-        DepthwiseConv2dS16(),
-        ConvTranspose2d(),
-        Dense(),
-        DenseS16(),
-        MatMul(),
-        Channelwise(),
-        Normalize(),
-        Gru(),
-        Lstm(),
-        PRelu(),
-        Add(),
-        AddS16(),
-        Sub(),
-        Mul(),
-        AddBroadcast(),
-        SubBroadcast(),
-        MulBroadcast(),
-        Div(),
-        Maximum(),
-        Minimum(),
-        Compare(),
-        ReduceL2(),
-        ReduceSumSquare(),
-        ReduceL1(),
-        ReduceSum(),
-        ReduceMean(),
-        ReduceMax(),
-        ReduceMin(),
-        ArgMax(),
-        ResizeLinear(),
-        AveragePool2d(),
-        AveragePool2dS16(),
-        MaxPool2d(),
-        MaxPool2dS16(),
-        Lookup(),
-        LogSoftmax(),
-        Softmax(),
-        SoftmaxS16(),
-        Requantize(),
-        RequantizeS16(),
-        ResizeNearest(),
-        StridedSlice(),
-        Concat(),
-        Pad(),
-        Gather(),
-        GatherRows(),
-        ScatterRows(),
-        Tile(),
-        Broadcast(),
-        DepthToSpace(),
-        SpaceToDepth(),
-        Transpose(),
-        Reshape(),
-        Quantize(),
-        QuantizeS16(),
-        Dequantize(),
-        DequantizeS16(),
-    )
+    entry.name: entry() for entry in sorted(ENTRIES, key=lambda entry: (entry.order, entry.name))
 }
 
-__all__ = ["OPERATORS", "Emitter", "Operand", "Operator", "Parsed", "Refusal"]
+
+def kernels_of(onnx_operator: str) -> List[str]:
+    """The operators that compute an operator of ONNX: those with a rule for it first."""
+    own = [o.name for o in OPERATORS.values() if any(onnx_operator in rule.operators for rule in o.rules)]
+    return own + [o.name for o in OPERATORS.values() if onnx_operator in o.also.split() and o.name not in own]
+
+
+__all__ = ["OPERATORS", "Emitter", "Operand", "Operator", "Parsed", "Refusal", "kernels_of"]

@@ -10,18 +10,35 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
 from ..program import Call
 from .expressions import has_one_scale, is_call
+from .rule import Rule
 from .tvm_later import is_constant, is_op, relay, tvm, wildcard
 
 if TYPE_CHECKING:
     from tvm.relay.dataflow_pattern import DFPattern
 
 INT8 = (-128, 127)
+
+# The order in which patterns are tried: what takes more of the graph comes first, or a smaller pattern would take it
+# apart (tests/test_operator_table.py compares all patterns).
+WEIGHTED = 10  # a sum of products with constant weights
+SEVERAL = 20  # several operators of ONNX or Relay in one kernel
+PAIR = 30  # of two tensors of one shape
+BROADCAST = 40  # of two tensors that broadcast
+COMPUTED = 50  # one operator between dequantize and quantize
+MOVED = 60  # a change of exponent alone, and what only moves values
+BORDER = 70  # quantize and dequantize alone
+
+# Parts of the documents that several operators share.
+CONSTANT = "parameters constant"
+MOVES = "values move; where exponents differ, `sat8(rshift(x, e_y - e_x))`"
+STEPS = "integers alone, in the steps written out below"
+
 INT32_MAX = 2**31 - 1
 # Beyond it a scale or its inverse is no normal float32.
 MAX_EXPONENT = 126
@@ -53,17 +70,37 @@ class Parsed:
     attributes: Dict[str, Any] = field(default_factory=dict)
 
 
+# Every operator, in the order of definition.
+ENTRIES: List[Type[Operator]] = []
+
+
 class Operator:
-    """One entry of the table of operators. Subclasses set `name` and write the four methods.
+    """All that Python knows of an operator but its NumPy rule. Subclasses set `name` and write the methods.
+
+    A class with a `name` is an entry of the table of operators by being defined.
 
     name: the kernel (`esp_dl_<name>_s8`), the NumPy rule (`arithmetic.<name>`) and the composite (`esp.<name>`)
+    order: when its patterns are tried, see above
+    formula: its rule as docs/arithmetic.md says it; operators with the same words share a line there
+    rules: the operators of ONNX that are its own; also: names of others' that it computes in some cases
     in_place: the kernel allows its output to be the memory of its first input (or of any input of equal size)
     """
 
     name = ""
+    order = 0
+    formula = ""
+    rules: Sequence[Rule] = ()
+    also = ""
     in_place = False
     # Types of quantized tensors that it takes.
     dtypes: Sequence[str] = ("int8",)
+
+    def __init_subclass__(cls, **arguments: Any):
+        super().__init_subclass__(**arguments)
+        # Of the class itself: an operator that is made of another one is no operator of the same ONNX nodes.
+        cls.rules, cls.also = vars(cls).get("rules", ()), vars(cls).get("also", "")
+        if "name" in vars(cls):
+            ENTRIES.append(cls)
 
     def patterns(self) -> List[DFPattern]:
         """The expressions this operator takes, larger ones first."""

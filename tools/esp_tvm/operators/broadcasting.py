@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
+import onnx
 
 from . import base
-from .base import Operand, Operator, Parsed, Refusal
+from .base import BROADCAST, COMPUTED, SEVERAL, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
 from .moves import steps_of
+from .rule import OWN, Facts, Rule
 from .tvm_later import is_constant, is_op, relay
 
 MAX_AXES = 6
+SUM_OF_TWO = (
+    "both inputs shifted left to the finer of the two exponents `f`, then `sat8(rshift(x1 ± x2, e_y - f))` "
+    "(or the larger, the smaller of the two)"
+)
+PRODUCT_OF_TWO = "`sat8(rshift(x1 * x2, e_y - e_1 - e_2))`"
 
 
 @dataclass
@@ -68,8 +75,21 @@ def _pairs() -> list:
     return [(activation(), constant()), (constant(), activation()), (activation(), activation())]
 
 
+def check_pair(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    """Check: two operands, not both of them constant."""
+    if len(node.input) != 2:
+        return f"it has {len(node.input)} operands"
+    if any(name in facts.constants and facts.constants[name].dtype != np.float32 for name in node.input):
+        return "an operand is not float32"
+    if all(name in facts.constants for name in node.input):
+        return "both its operands are constant"
+    return None
+
+
 class _Broadcast(Operator):
     """q(act(op(dq(a), dq(b)))); in no operator both are constant."""
+
+    order = BROADCAST
 
     relay_op = ""
 
@@ -171,10 +191,15 @@ def _common_shifts(a: _Side, b: _Side) -> dict:
     return shifts
 
 
+LIMITS = "any broadcasting; one operand may be constant; with a single constant number it becomes a table"
+
+
 class AddBroadcast(_Broadcast):
     """Both inputs shifted to the finer exponent, added, requantized."""
 
     name = "add_broadcast"
+    formula = SUM_OF_TWO
+    also = "Add Sum"
     relay_op = "add"
 
     def shifts(self, a, b, output):
@@ -191,6 +216,7 @@ class SubBroadcast(AddBroadcast):
     """Both inputs shifted to the finer exponent, subtracted, requantized."""
 
     name = "sub_broadcast"
+    also = "Sub"
     relay_op = "subtract"
 
     def value(self, call, a, b):
@@ -201,6 +227,7 @@ class Maximum(AddBroadcast):
     """Both inputs shifted to the finer exponent, the larger one requantized."""
 
     name = relay_op = "maximum"
+    rules = (Rule("binary", OWN, check_pair, "Max", LIMITS, constants="int8"),)
 
     def value(self, call, a, b):
         return relay.maximum(*shifted(call, (a, b)))
@@ -210,6 +237,7 @@ class Minimum(AddBroadcast):
     """Both inputs shifted to the finer exponent, the smaller one requantized."""
 
     name = relay_op = "minimum"
+    rules = (Rule("binary", OWN, check_pair, "Min", LIMITS, constants="int8"),)
 
     def value(self, call, a, b):
         return relay.minimum(*shifted(call, (a, b)))
@@ -219,6 +247,8 @@ class MulBroadcast(_Broadcast):
     """The product, requantized."""
 
     name = "mul_broadcast"
+    formula = PRODUCT_OF_TWO
+    also = "Mul"
     relay_op = "multiply"
 
     def shifts(self, a, b, output):
@@ -232,6 +262,8 @@ class Div(_Broadcast):
     """The quotient of the integers, scaled and rounded once."""
 
     name = "div"
+    formula = "`sat8(floor(x1 / x2 * 2^(e_1 - e_2 - e_y) + 1/2))`; x / 0 saturates by the sign of x, 0 / 0 gives 0"
+    rules = (Rule("binary", OWN, check_pair, "Div", LIMITS, constants="int8"),)
     relay_op = "divide"
 
     def shifts(self, a, b, output):
@@ -261,10 +293,17 @@ class Div(_Broadcast):
         return relay.cast(relay.clip(y, *call.attributes["clamp"]), "int8")
 
 
+def _check_slope(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    return None if node.input[1] in facts.constants else "its slope is not constant"
+
+
 class PRelu(Operator):
-    """q(relu(dq(x)) + min(dq(x), 0) * dq(slope)), the form `normalize` gives PRelu; slope is constant."""
+    """q(relu(dq(x)) + min(dq(x), 0) * dq(slope)), as `rewriting.canonical_forms` writes PRelu; slope is constant."""
 
     name = "prelu"
+    order = SEVERAL
+    formula = "x >= 0: `sat8(rshift(x, e_y - e_x))`; x < 0: `sat8(rshift(x * slope, e_y - e_x - e_slope))`"
+    rules = (Rule("shape", OWN, _check_slope, "PRelu", "slope constant", constants="single"),)
 
     def patterns(self):
         negative = is_op("minimum")(base.dequantized(), is_constant())
@@ -318,6 +357,18 @@ class Compare(Operator):
     """dq(a) compared with dq(b): a tensor of bool, not quantized."""
 
     name = "compare"
+    order = COMPUTED
+    formula = "compared after both are shifted left to the finer exponent"
+    rules = (
+        Rule(
+            "compare",
+            OWN,
+            check_pair,
+            "Equal Greater GreaterOrEqual Less LessOrEqual",
+            "of two int8 tensors, or one and a constant",
+            constants="single",
+        ),
+    )
     RELATIONS = ("equal", "greater", "greater_equal", "less", "less_equal")
 
     def patterns(self):

@@ -7,8 +7,9 @@ from typing import Optional, Tuple
 import numpy as np
 
 from . import base
-from .base import Operator, Parsed, Refusal
+from .base import SEVERAL, Operator, Parsed, Refusal
 from .expressions import is_call
+from .rule import Rule
 from .tvm_later import is_op, relay
 
 
@@ -16,6 +17,10 @@ class Channelwise(Operator):
     """q(act(dq(x) * dq(m) + dq(b))), m and b constants along one axis."""
 
     name = "channelwise"
+    order = SEVERAL
+    formula = "`sat8(rshift(x * m[c] + b[c], e_y - e_x - e_m[c]))`, `b` int32 at `e_x + e_m`"
+    rules = (Rule("", onnx="BatchNormalization", limits="not in training mode; folded into a convolution before it"),)
+    also = "Add Sum Sub Mul GroupNormalization"
     in_place = True
 
     def patterns(self):

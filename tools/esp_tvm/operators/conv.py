@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
+import onnx
 
 from ..program import Call
 from . import base
-from .base import Operator, Parsed, Refusal
+from .base import WEIGHTED, Operator, Parsed, Refusal
+from .rule import OWN, Facts, Rule
 from .tvm_later import is_op, relay
 
 
@@ -67,6 +71,12 @@ def read_convolution(root, dtypes=("int8",)) -> tuple:
     if constant.values.dtype != np.int8:
         raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
     return output, clamp, x, constant, bias, body.attrs
+
+
+SUM_OF_PRODUCTS = (
+    "`acc = sum(x * w) + b`, `b` int32 at exponent `e_x + e_w`; `y = sat8(rshift(acc, e_y - e_x - e_w[c]))`. "
+    "Padding adds nothing to the sum."
+)
 
 
 class _Convolution(Operator):
@@ -140,10 +150,23 @@ def _as_ohwi(values: np.ndarray, layout: str, outputs: int, axis: int):
     return np.ascontiguousarray(weights), moved
 
 
+def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if node.input[1] not in facts.constants:
+        return "its weights are not constant"
+    if facts.constants[node.input[1]].ndim not in (3, 4):
+        return "it is neither 1-D nor 2-D"
+    if len(node.input) > 2 and node.input[2] and node.input[2] not in facts.constants:
+        return "its bias is not constant"
+    return None
+
+
 class Conv2d(_Convolution):
     """Convolution, any number of groups but depthwise."""
 
     name = "conv2d"
+    order = WEIGHTED
+    formula = SUM_OF_PRODUCTS
+    rules = (Rule("conv", OWN, _check, "Conv", "1-D and 2-D, weights constant; 3-D: in float"),)
 
     def reference(self, call, x):
         return self._reference(call, x, call.attributes["weights"], call.attributes["groups"])
@@ -166,6 +189,9 @@ class DepthwiseConv2d(_Convolution):
     """One filter, or `multiplier` filters, per input channel."""
 
     name = "depthwise_conv2d"
+    order = WEIGHTED
+    formula = SUM_OF_PRODUCTS
+    also = "Conv"
     depthwise = True
 
     def reference(self, call, x):

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
+import onnx
 
 from . import base
-from .base import Operator, Parsed, Refusal
-from .conv import emit_weighted, patterns_of, read_convolution, window_fields
+from .base import WEIGHTED, Operator, Parsed, Refusal
+from .conv import SUM_OF_PRODUCTS, emit_weighted, patterns_of, read_convolution, window_fields
+from .rule import OWN, Facts, Rule
 from .tvm_later import relay
+
+
+def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if any(name and name not in facts.constants for name in node.input[1:]):
+        return "its weights or its bias are not constant"
+    return None if facts.constants[node.input[1]].ndim in (3, 4) else "it is neither 1-D nor 2-D"
 
 
 class ConvTranspose2d(Operator):
     """q(act(conv2d_transpose(dq(x), dq(w)) + dq(b))), NHWC."""
 
     name = "conv_transpose2d"
+    order = WEIGHTED
+    formula = SUM_OF_PRODUCTS
+    rules = (Rule("real", OWN, _check, "ConvTranspose", "1-D and 2-D, weights constant; 3-D: in float"),)
 
     def patterns(self):
         return patterns_of("nn.conv2d_transpose")

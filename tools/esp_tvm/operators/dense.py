@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
+import onnx
 
 from . import base
-from .base import Operator, Parsed, Refusal
-from .conv import emit_weighted
+from .base import WEIGHTED, Operator, Parsed, Refusal
+from .conv import SUM_OF_PRODUCTS, emit_weighted
+from .rule import OWN, Facts, Rule, attribute
 from .tvm_later import is_op, relay
+
+
+def _gemm(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if node.input[1] not in facts.constants:
+        return "its weights are not constant"
+    if attribute(node, "transA", 0):
+        return "its input is transposed"
+    if len(node.input) > 2 and node.input[2]:
+        bias = facts.constants.get(node.input[2])
+        if bias is None:
+            return "its bias is not constant"
+        if bias.size > 1 and (bias.ndim > 1 and bias.shape[:-1] != (1,) * (bias.ndim - 1)):
+            return "its bias differs per row"
+    return None
+
+
+def _matmul(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    weights = facts.constants.get(node.input[1])
+    if weights is None:
+        return "neither operand or not the second is constant"
+    if weights.ndim != 2 or facts.rank(node.input[0]) < 2:
+        return "its weights are not a matrix"
+    return None
 
 
 class Dense(Operator):
     """q(act(dense(dq(x), dq(w)) + dq(b))): x [rows, inputs], w [outputs, inputs]."""
 
     name = "dense"
+    order = WEIGHTED
+    formula = SUM_OF_PRODUCTS
+    rules = (
+        Rule("dense", OWN, _gemm, "Gemm", "constant weights without transA"),
+        Rule("dense", OWN, _matmul, "MatMul", "constant weights"),
+    )
 
     def patterns(self):
         dense = is_op("nn.dense")(base.dequantized(), base.constant_weights())

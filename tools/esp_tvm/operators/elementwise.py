@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from . import base
-from .base import Operator, Parsed, Refusal
+from .base import MOVED, PAIR, Operator, Parsed, Refusal
+from .broadcasting import LIMITS, PRODUCT_OF_TWO, SUM_OF_TWO, check_pair
+from .rule import OWN, Rule, constant_parameters
 from .tvm_later import is_op, relay
 
 
 class _Binary(Operator):
     """q(act(op(dq(a), dq(b)))), a and b of the same shape."""
+
+    order = PAIR
 
     in_place = True
     relay_op = ""
@@ -46,6 +50,11 @@ class Add(_Binary):
     """Both inputs shifted to the finer exponent, added, requantized."""
 
     name = relay_op = "add"
+    formula = SUM_OF_TWO
+    rules = (
+        Rule("binary", OWN, check_pair, "Add", LIMITS, constants="int8"),
+        Rule("", onnx="Sum", limits=LIMITS),
+    )
     # |x| <= 128 shifted by this much, twice, still fits int32.
     MAX_SHIFT = 22
 
@@ -74,6 +83,7 @@ class Sub(Add):
     """Both inputs shifted to the finer exponent, subtracted, requantized."""
 
     name = "sub"
+    rules = (Rule("binary", OWN, check_pair, "Sub", LIMITS, constants="int8"),)
     relay_op = "subtract"
 
     def reference(self, call, a, b):
@@ -85,6 +95,8 @@ class Mul(_Binary):
     """The product, requantized."""
 
     name = "mul"
+    formula = PRODUCT_OF_TWO
+    rules = (Rule("binary", OWN, check_pair, "Mul", LIMITS, constants="int8"),)
     relay_op = "multiply"
 
     def shifts(self, a, b, output):
@@ -96,10 +108,20 @@ class Mul(_Binary):
         return base.requantize_expr(product, call.attributes["shift"], call.attributes["clamp"], call.output.dtype)
 
 
+FUSED = "bounds constant; fused into the kernel before it where there is one"
+
+
 class Requantize(Operator):
     """q(act(dq(x))): relu or clip that stands alone, or a change of exponent."""
 
     name = "requantize"
+    order = MOVED
+    formula = "`sat8(rshift(x, e_y - e_x))`, then the bounds of the relu or clip"
+    rules = (
+        Rule("clamp", OWN, None, "Relu", FUSED),
+        Rule("clamp", OWN, constant_parameters, "Clip", FUSED),
+        Rule("", onnx="Cast", limits="of float to float: no code; of uint8, int8, bool to float; others: in float"),
+    )
     in_place = True
 
     def patterns(self):

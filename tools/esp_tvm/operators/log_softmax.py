@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import base
-from .base import INT8, Operand, Operator, Parsed, Refusal
+from .base import COMPUTED, INT8, STEPS, Operand, Operator, Parsed, Refusal
+from .rule import OWN, Rule
 from .tvm_later import is_op, relay
 
 LN2 = 11629080  # ln(2) * 2^24
@@ -27,6 +28,10 @@ class LogSoftmax(Operator):
     """log(softmax(dq(x))), float where the graph ends, int8 where it goes on."""
 
     name = "log_softmax"
+    # In front of softmax, which it may hold.
+    order = COMPUTED - 1
+    formula = STEPS
+    rules = (Rule("real", OWN, None, "LogSoftmax"),)
 
     def patterns(self):
         spelled = is_op("log")(is_op("nn.softmax")(base.dequantized()))

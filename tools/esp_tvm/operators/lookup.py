@@ -11,8 +11,9 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from . import base
-from .base import Operand, Operator, Parsed, Refusal
+from .base import COMPUTED, Operand, Operator, Parsed, Refusal
 from .expressions import has_one_scale, is_call, shape_of
+from .rule import OWN, Rule, constant_parameters
 from .tvm_later import relay, special, tvm
 
 # Relay operators on float64 arrays; `attrs` are the call's.
@@ -186,10 +187,33 @@ def _needs_no_table(expr: relay.Expr) -> bool:
     return False
 
 
+_FUNCTIONS = (
+    "Abs Atan Ceil Cos Elu Erf Exp Floor HardSwish LeakyRelu Log Neg Reciprocal Round Selu Sign Sin Softplus "
+    "Softsign Sqrt ThresholdedRelu"
+)
+_LIMITS = "any function of one tensor, value by value, is one table; also x * sigmoid(x), gelu, ... spelled out"
+# ONNX operators that a table may hold together with those above, Relu and Clip: each value of the result depends on
+# one value of one tensor. And what may stand between them, of bool.
+PARTS = "Add Cast Sub Mul Div Pow Min Max Where"
+TESTS = "And Equal Greater GreaterOrEqual Less LessOrEqual Not Or Xor"
+
+
 class Lookup(Operator):
     """q(f(dq(x))), or q(f(cast(x))) of bytes, for any elementwise f of one tensor; found by `sources`."""
 
     name = "lookup"
+    order = COMPUTED
+    formula = "a table of 256 entries made at export: `sat8(floor(f(x * 2^e_x) / 2^e_y + 1/2))`, `f` in float64"
+    rules = (
+        Rule("lookup", OWN, constant_parameters, _FUNCTIONS, _LIMITS),
+        # Values lie in [-1, 1]: nothing finer than 2^-7 holds them.
+        Rule("lookup", -7, None, "Sigmoid HardSigmoid Tanh", _LIMITS),
+        Rule("", onnx="Pow", limits=_LIMITS),
+        Rule("", onnx="Mish", limits=_LIMITS, since=18),
+        Rule("", onnx="Gelu", limits=_LIMITS, since=20),
+        Rule("", onnx="Swish", limits=_LIMITS, since=24),
+    )
+    also = "Add Sum Sub Mul Div Max Min PRelu Cast"
     in_place = True
 
     def patterns(self):

@@ -7,21 +7,42 @@ import operator
 from typing import Optional, Tuple
 
 import numpy as np
+import onnx
 
 from ..program import Call
 from . import base
-from .base import Operand, Operator, Parsed, Refusal
+from .base import WEIGHTED, Operand, Operator, Parsed, Refusal
 from .expressions import is_call, permutation
+from .rule import OWN, Facts, Rule, attribute
 from .tvm_later import is_op, relay
 
 # Axes of a transpose that only swaps the last two.
 _SWAPS = ([1, 0], [0, 2, 1], [0, 1, 3, 2], [0, 1, 2, 4, 3])
 
 
+def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    """Of what is no product with a matrix of constant weights: that is dense."""
+    if node.op_type == "Gemm":
+        if len(node.input) > 2 or attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1.0:
+            return "it is no plain product of two activations"
+    if any(facts.rank(name) < 2 for name in node.input[:2]):
+        return "an operand is a vector"
+    if all(name in facts.constants for name in node.input[:2]):
+        return "both its operands are constant"
+    batches = {facts.shapes.get(name, ())[:-2] for name in node.input[:2]}
+    if len(batches) > 1:
+        return "its operands have different batches"
+    return None
+
+
 class MatMul(Operator):
     """q(act(matmul(dq(a), dq(b)))): a [batch, rows, inner], b [batch, inner, columns] or that transposed."""
 
     name = "matmul"
+    # Behind dense, which takes products with one matrix of constants.
+    order = WEIGHTED + 1
+    formula = "`sat8(rshift(sum(a * b), e_y - e_a - e_b))`"
+    rules = (Rule("real", OWN, _check, "Gemm MatMul", "or two activations"),)
 
     def patterns(self):
         # A transpose of b alone needs no code: the kernel reads b by columns. Constants are looked for first: a

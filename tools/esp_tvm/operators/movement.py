@@ -6,8 +6,9 @@ from typing import Sequence
 
 import numpy as np
 
-from .base import Operand, Operator, Parsed, Refusal
+from .base import MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .expressions import permutation
+from .rule import INPUT, Rule, constant_parameters
 from .tvm_later import is_op, relay, wildcard
 
 
@@ -29,6 +30,9 @@ class Transpose(_Movement):
     """Axes permuted."""
 
     name = "transpose"
+    order = MOVED
+    formula = MOVES
+    rules = (Rule("move", INPUT, None, "Transpose", "at most 6 axes; pairs around a layout change vanish"),)
     dtypes = ("int8", "int16")
     MAX_RANK = 6
 
@@ -57,10 +61,20 @@ class Transpose(_Movement):
         c.call("esp_dl_transpose", inputs[0], parameters, output)
 
 
+_SHARED = "no code where the memory can be shared"
+
+
 class Reshape(_Movement):
     """Another shape over the same bytes: no code where input and output share their memory."""
 
     name = "reshape"
+    order = MOVED
+    formula = MOVES
+    rules = (
+        Rule("move", INPUT, None, "Flatten Identity", _SHARED),
+        Rule("move", INPUT, constant_parameters, "Reshape Squeeze Unsqueeze", _SHARED),
+    )
+    also = "GroupNormalization"
     dtypes = ("int8", "int16")
     in_place = True
 

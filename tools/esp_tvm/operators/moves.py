@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
+import onnx
 
-from .base import Operand, Operator, Parsed, Refusal
+from .base import CONSTANT, MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
 from .movement import _int8
+from .rule import INPUT, OWN, Facts, Rule, attribute, constant_parameters
 from .tvm_later import is_constant, is_op, relay, wildcard
 
 MAX_AXES = 8
@@ -55,6 +57,9 @@ def copy_fields(shape: Sequence[int], source: Sequence[int], target: Sequence[in
 class _Copy(Operator):
     """A move that one strided copy does."""
 
+    order = MOVED
+    formula = MOVES
+
     def patterns(self):
         return [is_op(self.relay_op)(wildcard())]
 
@@ -85,6 +90,10 @@ class StridedSlice(_Copy):
     """Slice and the parts of Split."""
 
     name = "strided_slice"
+    rules = (
+        Rule("shape", INPUT, constant_parameters, "Slice", CONSTANT),
+        Rule("", onnx="Split", limits=CONSTANT),
+    )
     relay_op = "strided_slice"
 
     def attributes(self, root, x, y):
@@ -120,6 +129,7 @@ class Tile(_Copy):
     """The whole tensor repeated along its axes."""
 
     name = "tile"
+    rules = (Rule("shape", INPUT, constant_parameters, "Tile", "repeats constant"),)
     relay_op = "tile"
 
     def attributes(self, root, x, y):
@@ -142,6 +152,7 @@ class Broadcast(_Copy):
     """Expand: axes of size 1 repeated."""
 
     name = "broadcast"
+    rules = (Rule("shape", INPUT, constant_parameters, "Expand", "shape constant"),)
     relay_op = "broadcast_to"
 
     def attributes(self, root, x, y):
@@ -160,6 +171,7 @@ class DepthToSpace(_Copy):
     """NHWC: channels spread over blocks of pixels."""
 
     name = "depth_to_space"
+    rules = (Rule("shape", INPUT, None, "DepthToSpace", "DCR and CRD"),)
     relay_op = "nn.depth_to_space"
 
     def attributes(self, root, x, y):
@@ -191,6 +203,7 @@ class SpaceToDepth(DepthToSpace):
     """NHWC: blocks of pixels gathered into channels, those of one pixel together."""
 
     name = "space_to_depth"
+    rules = (Rule("shape", INPUT, None, "SpaceToDepth"),)
     relay_op = "nn.space_to_depth"
 
     def attributes(self, root, x, y):
@@ -205,10 +218,27 @@ class SpaceToDepth(DepthToSpace):
         return [n, h // block, block, w // block, block, c], [0, 1, 3, 2, 4, 5]
 
 
+def _check_pad(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if facts.rank(node.input[0]) > 6:
+        return "it has more than 6 axes"
+    return constant_parameters(facts, node)
+
+
 class Pad(Operator):
     """Padding with a value, with the edge, or mirrored."""
 
     name = "pad"
+    order = MOVED
+    formula = MOVES
+    rules = (
+        Rule(
+            "shape",
+            INPUT,
+            _check_pad,
+            "Pad",
+            "constant, edge and reflect; at most 6 axes; zeros before a convolution are its padding",
+        ),
+    )
 
     def patterns(self):
         return [is_op("nn.pad")(wildcard(), is_constant())]
@@ -304,6 +334,10 @@ class Gather(Operator):
     """Slices along one axis, numbered by constants."""
 
     name = "gather"
+    order = MOVED
+    formula = MOVES
+    rules = (Rule("shape", INPUT, constant_parameters, "Gather", "indices constant"),)
+    also = "GRU LSTM"
 
     def patterns(self):
         return [is_op("take")(wildcard(), is_constant())]
@@ -340,6 +374,12 @@ class GatherRows(Operator):
     """GatherND and ReverseSequence with constant indices: rows of the leading axes."""
 
     name = "gather_rows"
+    order = MOVED
+    formula = MOVES
+    rules = (
+        Rule("shape", INPUT, constant_parameters, "GatherND", "indices constant, no batch axes"),
+        Rule("shape", INPUT, constant_parameters, "ReverseSequence", "lengths constant"),
+    )
 
     def patterns(self):
         return [is_op("gather_nd")(wildcard(), is_constant()), is_op("reverse_sequence")(wildcard(), is_constant())]
@@ -380,10 +420,21 @@ class GatherRows(Operator):
         emit_gather(call, c, inputs[0], output, shape, [a["rows"], np.arange(a["inner"])])
 
 
+def _check_scatter(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if node.input[1] not in facts.constants:
+        return "its indices are not constant"
+    if any(name in facts.constants for name in (node.input[0], node.input[2])):
+        return "its data or its updates are constant"
+    return None if attribute(node, "reduction", b"none") == b"none" else "it reduces"
+
+
 class ScatterRows(Operator):
     """ScatterND with constant indices."""
 
     name = "scatter_rows"
+    order = MOVED
+    formula = MOVES
+    rules = (Rule("shape", OWN, _check_scatter, "ScatterND", "indices constant, no reduction"),)
     # Only over x, never over the updates, and the plan knows no such difference.
     in_place = False
 
@@ -430,6 +481,10 @@ class Concat(Operator):
     """Tensors of one exponent, one behind another; found by `sources`, not by a pattern."""
 
     name = "concat"
+    order = MOVED
+    formula = MOVES
+    rules = (Rule("shape", OWN, None, "Concat", "any number; inputs of another exponent are requantized"),)
+    also = "GRU LSTM"
 
     def patterns(self):
         return []

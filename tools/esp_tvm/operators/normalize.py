@@ -7,10 +7,12 @@ from fractions import Fraction
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
+import onnx
 
 from . import base
-from .base import Operator, Parsed, Refusal
+from .base import CONSTANT, SEVERAL, STEPS, Operator, Parsed, Refusal
 from .expressions import has_one_scale, is_call
+from .rule import OWN, Facts, Rule, attribute, constant_parameters
 from .tvm_later import relay, tvm
 
 LARGEST = 16384  # elements that are normalized together
@@ -205,10 +207,22 @@ def recognise(expr: relay.Expr) -> Optional[Normalization]:
 # --- the kernel -------------------------------------------------------------------------------------------
 
 
+def _check_norm(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    return None if attribute(node, "p", 2) == 2 else "its norm is not the second"
+
+
 class Normalize(Operator):
     """q(act(normalized(dq(x)) * m + b)); found by `sources`, not by a pattern."""
 
     name = "normalize"
+    order = SEVERAL
+    formula = STEPS
+    rules = (
+        Rule("real", OWN, constant_parameters, "LayerNormalization InstanceNormalization", CONSTANT),
+        Rule("real", OWN, _check_norm, "LpNormalization", CONSTANT),
+        Rule("", onnx="RMSNormalization", limits=CONSTANT, since=23),
+        Rule("", onnx="GroupNormalization", limits=CONSTANT, since=18),
+    )
     in_place = True
 
     def patterns(self):

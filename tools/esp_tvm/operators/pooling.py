@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
+import onnx
 
 from . import base
-from .base import INT8, Operator, Parsed, Refusal
+from .base import COMPUTED, INT8, Operator, Parsed, Refusal
 from .conv import window_fields
+from .rule import INPUT, OWN, Facts, Rule
 from .tvm_later import is_op, relay
+
+
+def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if facts.rank(node.input[0]) not in ((3, 4, 5) if node.op_type.startswith("Global") else (3, 4)):
+        return "it is neither 1-D nor 2-D"
+    if len(node.output) > 1 and node.output[1]:
+        return "its second output is used"
+    return None
+
+
+CHOSEN = "the largest (smallest) value; `e_y = e_x`"
+MEAN = "`sat8(floor(sum * 2^(e_x - e_y) / n + 1/2))`; `n` counts the elements that ONNX counts, and is 1 for a sum"
 
 
 class _Pool2d(Operator):
     """q(act(pool(dq(x)))), NHWC; windowed and global."""
+
+    order = COMPUTED
 
     relay_ops = ()
 
@@ -81,6 +99,11 @@ class MaxPool2d(_Pool2d):
     """The largest value of each window; the exponent stays."""
 
     name = "max_pool2d"
+    formula = CHOSEN
+    rules = (
+        Rule("max_pool", INPUT, _check, "MaxPool", "1-D and 2-D, without indices; 3-D: in float"),
+        Rule("max_pool", INPUT, _check, "GlobalMaxPool"),
+    )
     relay_ops = ("nn.max_pool2d", "nn.global_max_pool2d")
 
     def more(self, attrs, x, output, attributes):
@@ -137,6 +160,12 @@ class AveragePool2d(_Pool2d):
     """floor(sum * 2^(e_x - e_y) / n + 1/2), n as ONNX counts."""
 
     name = "average_pool2d"
+    formula = MEAN
+    rules = (
+        Rule("average_pool", OWN, _check, "AveragePool", "1-D and 2-D; 3-D: in float"),
+        Rule("average_pool", OWN, _check, "GlobalAveragePool"),
+    )
+    also = "ReduceMean"
     relay_ops = ("nn.avg_pool2d", "nn.global_avg_pool2d")
 
     def more(self, attrs, x, output, attributes):

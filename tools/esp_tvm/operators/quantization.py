@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import base
-from .base import Operand, Operator, Parsed, Refusal
+from .base import BORDER, Operand, Operator, Parsed, Refusal
 from .tvm_later import relay, wildcard
 
 
@@ -27,6 +27,8 @@ class Quantize(Operator):
     """sat8(floor(x / 2^e + 1/2))."""
 
     name = "quantize"
+    order = BORDER
+    formula = "`sat8(floor(x / 2^e_y + 1/2))`"
 
     def patterns(self):
         return [base.quantized(wildcard())]
@@ -51,6 +53,8 @@ class Dequantize(Operator):
     """x * 2^e, exact."""
 
     name = "dequantize"
+    order = BORDER
+    formula = "`x * 2^e_x` in float32, exact"
 
     def patterns(self):
         return [base.dequantized()]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
+import onnx
 
 from . import base
-from .base import Operator, Parsed, Refusal
+from .base import SEVERAL, STEPS, Operator, Parsed, Refusal
+from .rule import OWN, Facts, Rule, attribute
 from .tvm_later import is_constant, is_op, relay, special, tvm
 
 # ONNX operators, and the number of gates of each.
 GATES = {"GRU": 3, "LSTM": 4}
+_LIMITS = "weights constant, usual activations; each direction a kernel"
 INT16 = (-32768, 32767)
 GATE_EXPONENT, STATE_EXPONENT = -11, -15
 
@@ -79,10 +82,28 @@ def _scaled(weights: np.ndarray, bias: np.ndarray, exponents: np.ndarray, magnit
     return base.requantize_shift(weights, bias.astype(np.int64), shift, magnitude)
 
 
+def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if any(name and name not in facts.constants for name in node.input[1:]):
+        return "its weights or its initial state are not constant"
+    if any(name and np.any(facts.constants[name]) for name in node.input[5:7]):
+        return "its initial state is not zero"
+    if any(node.input[i] for i in (4, 7) if len(node.input) > i):
+        return "it has lengths of its own or peepholes"
+    if attribute(node, "layout", 0) or attribute(node, "clip") or attribute(node, "activations"):
+        usual = [b"Sigmoid", b"Tanh", b"Tanh"][: 2 if node.op_type == "GRU" else 3]
+        directions = 2 if attribute(node, "direction", b"") == b"bidirectional" else 1
+        given = [name.capitalize() for name in attribute(node, "activations") or usual * directions]
+        if attribute(node, "layout", 0) or attribute(node, "clip") or given != usual * directions:
+            return "its layout, its clip or its functions are not the usual ones"
+    return None
+
+
 class _Recurrent(Operator):
     """q(gru(dq(x))) with the output after every step, or after the last."""
 
     kind = ""
+    order = SEVERAL
+    formula = STEPS
 
     def patterns(self):
         register(self.kind)
@@ -199,6 +220,7 @@ class Gru(_Recurrent):
     """Gated recurrent unit."""
 
     name, kind = "gru", "GRU"
+    rules = (Rule("real", OWN, _check, "GRU", _LIMITS),)
 
     def more(self, body):
         return {"linear_before_reset": bool(int(body.attrs["linear_before_reset"]))}
@@ -218,6 +240,7 @@ class Lstm(_Recurrent):
     """Long short-term memory."""
 
     name, kind = "lstm", "LSTM"
+    rules = (Rule("real", OWN, _check, "LSTM", _LIMITS),)
 
     def start(self, batch, hidden):
         zeros = relay.const(np.zeros((batch, hidden), np.int32))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
+import onnx
 
 from . import base
-from .base import INT32_MAX, Operand, Operator, Parsed, Refusal
+from .base import COMPUTED, INT32_MAX, SEVERAL, Operand, Operator, Parsed, Refusal
 from .moves import steps_of
+from .pooling import CHOSEN, MEAN
+from .rule import INPUT, OWN, Facts, Rule, constant_parameters
 from .tvm_later import is_op, relay
 
 MAX_AXES = 6
@@ -42,8 +45,16 @@ def _int64(value: int) -> relay.Expr:
     return relay.const(np.array(value), dtype="int64")
 
 
+def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    if not facts.rank(node.input[0]) or 0 in facts.shapes[node.input[0]]:
+        return "there is nothing to reduce"
+    return constant_parameters(facts, node)
+
+
 class _Reduce(Operator):
     """q(act(reduce(dq(x))))."""
+
+    order = COMPUTED
 
     relay_op = ""
     keeps_exponent = False
@@ -141,10 +152,17 @@ class _Reduce(Operator):
         c.call(f"esp_dl_{self.kernel or self.name}_s8", inputs[0], parameters, output)
 
 
+_SUMS = "any constant axes whose sum fits 32 bits"
+
+
 class ReduceSum(_Reduce):
     """floor(sum * 2^(e_x - e_y) + 1/2)"""
 
     name = "reduce_sum"
+    # Behind the sums of squares and magnitudes, which hold it.
+    order = COMPUTED + 1
+    formula = MEAN
+    rules = (Rule("real", OWN, _check, "ReduceSum", _SUMS),)
     relay_op = "sum"
 
 
@@ -152,6 +170,9 @@ class ReduceMean(_Reduce):
     """floor(sum * 2^(e_x - e_y) / n + 1/2)"""
 
     name = "reduce_mean"
+    formula = MEAN
+    rules = (Rule("real", OWN, _check, "ReduceMean", _SUMS),)
+    also = "GlobalAveragePool"
     relay_op = "mean"
     kernel = "reduce_sum"
 
@@ -163,6 +184,8 @@ class ReduceL1(_Reduce):
     """The sum of magnitudes."""
 
     name = "reduce_l1"
+    formula = "the sum of `abs(x)`, rounded like a sum"
+    rules = (Rule("real", OWN, _check, "ReduceL1", _SUMS),)
     relay_op = "sum"
 
     def inner(self):
@@ -179,6 +202,10 @@ class ReduceSumSquare(_Reduce):
     """The sum of squares."""
 
     name = "reduce_sum_square"
+    # In front of products, which its summands are.
+    order = SEVERAL
+    formula = "the sum of `x^2`, at `2 e_x`, rounded like a sum"
+    rules = (Rule("real", OWN, _check, "ReduceSumSquare", _SUMS),)
     relay_op = "sum"
     LARGEST = 128 * 128
 
@@ -203,6 +230,10 @@ class ReduceL2(ReduceSumSquare):
     """The square root of the sum of squares, rounded exactly."""
 
     name = "reduce_l2"
+    # In front of the sum of squares, which it holds.
+    order = SEVERAL - 1
+    formula = "the exact square root of the sum of `x^2`, rounded like a sum"
+    rules = (Rule("real", OWN, _check, "ReduceL2", _SUMS),)
 
     def body(self):
         return is_op("sqrt")(is_op("sum")(self.inner()))
@@ -236,6 +267,9 @@ class ReduceMax(_Reduce):
     """The largest value."""
 
     name = "reduce_max"
+    formula = CHOSEN
+    rules = (Rule("real", INPUT, _check, "ReduceMax", "any constant axes"),)
+    also = "GlobalMaxPool"
     relay_op = "max"
     keeps_exponent = True
 
@@ -250,6 +284,8 @@ class ReduceMin(ReduceMax):
     """The smallest value."""
 
     name = "reduce_min"
+    formula = CHOSEN
+    rules = (Rule("real", INPUT, _check, "ReduceMin", "any constant axes"),)
     relay_op = "min"
 
 
@@ -257,6 +293,9 @@ class ArgMax(Operator):
     """ArgMax and ArgMin of dq(x) along one axis, as int64."""
 
     name = "argmax"
+    order = COMPUTED
+    formula = "the index of the first (`select_last_index`: last) of the largest (ArgMin: smallest) values"
+    rules = (Rule("compare", OWN, None, "ArgMax ArgMin", "behind a softmax: in float"),)
 
     def patterns(self):
         return [is_op("cast")(is_op(name)(base.dequantized())) for name in ("argmax", "argmin")]

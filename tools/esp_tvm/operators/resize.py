@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
+import onnx
 
 from . import base
-from .base import Operand, Operator, Parsed, Refusal
+from .base import COMPUTED, MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .movement import _int8
 from .moves import emit_gather
+from .rule import INPUT, Facts, Rule, attribute, constant_parameters
 from .tvm_later import is_op, relay, wildcard
 
 WEIGHT_BITS = 10
@@ -63,10 +65,34 @@ def _check_layout(attrs) -> None:
         raise Refusal(f"its layout is {attrs.layout}; the kernel takes NHWC")
 
 
+def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
+    mode = attribute(node, "mode", b"nearest").decode()
+    linear = mode in ("linear", "bilinear")
+    if not linear and mode != "nearest":
+        return f"its mode is {mode}"
+    if attribute(node, "coordinate_transformation_mode", b"").decode() == "tf_crop_and_resize":
+        return "it crops"
+    shapes = [facts.shapes.get(name, ()) for name in (node.input[0], node.output[0])]
+    if len(shapes[0]) not in (3, 4) or shapes[0][:2] != shapes[1][:2]:
+        return "it is neither 1-D nor 2-D"
+    return constant_parameters(facts, node)
+
+
 class ResizeNearest(Operator):
     """Each place of the result holds one place of the input."""
 
     name = "resize_nearest"
+    order = MOVED
+    formula = MOVES
+    rules = (
+        Rule(
+            "shape",
+            INPUT,
+            _check,
+            "Resize Upsample",
+            "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic: in float",
+        ),
+    )
 
     def patterns(self):
         return [is_op("image.resize2d")(wildcard())]
@@ -96,6 +122,12 @@ class ResizeLinear(Operator):
     """Weighted sum of four values, the weights rounded to 2^-10."""
 
     name = "resize_linear"
+    order = COMPUTED
+    formula = (
+        "weights of neighbours in units of 2^-10 along each axis; `sat8(rshift(sum of four x * weight * weight, "
+        "20 + e_y - e_x))`"
+    )
+    also = "Resize Upsample"
 
     def patterns(self):
         return [base.quantized(base.activated(is_op("image.resize2d")(base.dequantized())))]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from . import base
-from .base import Operand, Operator, Parsed, Refusal
+from .base import COMPUTED, Operand, Operator, Parsed, Refusal
 from .quantization import quantize_expr
+from .rule import Rule
 from .tvm_later import is_op, relay
 
 
@@ -20,6 +21,13 @@ class Softmax(Operator):
     """softmax(dq(x)), float where the graph ends, int8 where it goes on."""
 
     name = "softmax"
+    order = COMPUTED
+    formula = (
+        "`exp` from a table of 256 float32 values, summed and divided in float32 in the order of the index; float32, "
+        "or int8 where the graph goes on in int8"
+    )
+    # Values lie in [0, 1]: nothing finer than 2^-7 holds them.
+    rules = (Rule("softmax", -7, None, "Softmax", "at the end of the graph its output is float"),)
 
     def patterns(self):
         softmax = is_op("nn.softmax")(base.dequantized())

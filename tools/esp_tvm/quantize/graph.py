@@ -14,7 +14,7 @@ from ..model import inputs_of, make_node_names_unique, outputs_of
 from ..naming import fresh_name, shown
 from .clusters import batch_normalizations, channelwise, normalization, one_output_each
 from .folding import fold_factors, means_as_pooling
-from .rules import ELEMENTWISE, INPUT, OWN, RULES, TESTS, Facts, Rule, attribute, product_of_activations
+from .rules import ELEMENTWISE, INPUT, NO_RULE, RULES, TESTS, Facts, Rule, attribute, rule_of
 
 
 @dataclass
@@ -282,21 +282,18 @@ class _Grouper:
         node = self.graph.node[index]
         output = next((name for name in node.output if name), "")
         layer = Layer([index], node.op_type, self.activations(node), output)
-        rule = RULES.get(node.op_type)
-        if rule is None:
-            layer.why = "no integer rule for this operator"
+        if node.op_type not in RULES:
+            layer.why = NO_RULE
             return layer
-        names = layer.inputs + [layer.output] * (rule.kind != "compare")
+        names = layer.inputs + [layer.output] * (RULES[node.op_type].kind != "compare")
         if (
             any(name not in self.floats or name not in self.facts.shapes for name in names)
             or len([o for o in node.output if o]) != 1
         ):
             layer.why = "not all its tensors are float32 of known shape"
             return layer
-        why = rule.check(self.facts, node) if rule.check else None
-        if why and node.op_type in ("MatMul", "Gemm") and product_of_activations(self.facts, node) is None:
-            rule, why = Rule("real", OWN), None
-        if why:
+        rule, why = rule_of(self.facts, node)
+        if rule is None:
             layer.why = why
             return layer
         if rule.kind == "binary" and not self._is_plain_pair(layer):

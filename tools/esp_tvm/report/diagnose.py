@@ -50,7 +50,7 @@ class Evidence:
 
     def rule(self, *arguments: np.ndarray, **changes: Any) -> np.ndarray:
         """The rule with some of the call's attributes changed, or with other inputs."""
-        rule = getattr(arithmetic, self.call.operator)
+        rule = arithmetic.rule(self.call.operator)
         y = rule(*(arguments or self.arguments), **{**self.call.attributes, **changes})
         return self.finish(y, self.addend)
 
@@ -59,7 +59,7 @@ class Evidence:
         if self.addition is None:
             return y
         operands = (addend, y) if self.swapped else (y, addend)
-        return getattr(arithmetic, self.addition.operator)(*operands, **self.addition.attributes)
+        return arithmetic.rule(self.addition.operator)(*operands, **self.addition.attributes)
 
 
 _TESTS = ("stale", "shift", "activation", "rounding", "bias", "layout", "wrapped", "parameter", "place", "where")

@@ -85,16 +85,6 @@ def _converter(kind: str, original: Callable) -> Callable:
     return convert
 
 
-def _lp_normalization(inputs, attr, params):
-    """x / its L1 or L2 norm along an axis; TVM's importer does not know it."""
-    x, axis = inputs[0], int(attr.get("axis", -1))
-    if int(attr.get("p", 2)) == 1:
-        # TVM generates no C for the absolute value of floats.
-        size = relay.maximum(x, relay.negative(x))
-        return relay.divide(x, relay.sum(size, axis=axis, keepdims=True))
-    return relay.divide(x, relay.sqrt(relay.sum(relay.multiply(x, x), axis=axis, keepdims=True)))
-
-
 @contextlib.contextmanager
 def converters() -> Iterator[None]:
     """TVM's importer, inside, with converters of our own."""
@@ -104,7 +94,6 @@ def converters() -> Iterator[None]:
         table = original(opset)
         for kind in GATES:
             table[kind] = _converter(kind, table[kind])
-        table.setdefault("LpNormalization", _lp_normalization)
         return table
 
     frontend._get_convert_map = convert_map

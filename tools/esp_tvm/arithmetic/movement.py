@@ -126,31 +126,3 @@ def argmax(x: np.ndarray, axis: int, keepdims: bool, last: bool, smallest: bool 
     else:
         y = np.argmax(wide, axis=axis)
     return np.expand_dims(y, axis).astype(np.int64) if keepdims else np.asarray(y).astype(np.int64)
-
-
-def cast(x: np.ndarray, exponent: int, dtype: str) -> np.ndarray:
-    """x * 2^exponent, cut off towards zero (bool: whether it is not 0)."""
-    wide = x.astype(np.int64)
-    if dtype == "bool":
-        return wide != 0
-    if exponent >= 0:
-        return (wide << exponent).astype(dtype)
-    return (np.sign(wide) * (np.abs(wide) >> min(-exponent, 62))).astype(dtype)
-
-
-__all__ = [
-    "argmax",
-    "broadcast",
-    "cast",
-    "concat",
-    "depth_to_space",
-    "gather",
-    "gather_rows",
-    "pad",
-    "resize_linear",
-    "resize_nearest",
-    "scatter_rows",
-    "strided_slice",
-    "space_to_depth",
-    "tile",
-]
