@@ -7,6 +7,7 @@ make bench-accuracy, or: scripts/in-env.sh python bench/accuracy.py [resnet8|kws
 import argparse
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from esp_tvm.preprocess import preprocess_onnx  # noqa: E402
 from esp_tvm.quantize import quantize_onnx  # noqa: E402
 from esp_tvm.quantize.judge import judge  # noqa: E402
 
-SHARED = REPO.parent / "shared" / "models"
+SHARED = Path(os.environ.get("ESP_TVM_SHARED") or REPO.parent / "shared") / "models"
 DIGITS = REPO / "examples" / "digits"
 # (folder, calibration, evaluation, aim in dB); peers in dB: old ESP flow, esp-ppq default, esp-ppq best by hand, ONNX
 # Runtime with free scales per tensor and per channel.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -336,3 +337,18 @@ def picture_colours(path: Path) -> set:
         position += 12 + size
     raw = zlib.decompress(data)
     return {raw[i : i + 3] for i in range(0, len(raw) - 3, 997)}
+
+
+def test_the_zero_of_a_centred_tensor_is_not_clipped():
+    """relu(x) - 128 steps: the many zeros lie at -128, and nothing is lost there; beyond the largest value it is."""
+    values = np.maximum(np.random.RandomState(0).normal(size=(1, 500, 4)), 0.0)
+    step = 2.0**-6
+    whole = np.clip(np.floor(values / step + 0.5) - 128, -128, 127).astype(np.int8)
+    output = SimpleNamespace(name="t", exponent=-6, dtype="int8")
+    call = SimpleNamespace(output=output, operator="conv2d", kind="conv2d", nodes=["n"], symbol="s", inputs=[])
+    meter = NoiseMeter.__new__(NoiseMeter)
+    meter._sums = {}
+    meter._add("t", 0, call, values, whole)
+    noise = meter.result()[0]
+    share = float(np.mean(values > (255.501 * step)))
+    assert np.mean(whole == -128) > 0.4 and noise.clipped == pytest.approx(share, abs=1e-3)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-import zipfile
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .errors import UserError
-from .naming import file_stem, shown
+from .naming import file_stem, one_line, shown
 
 _LOG = logging.getLogger(__name__)
 Inputs = Sequence[Tuple[str, Sequence[int], str]]
@@ -48,6 +47,30 @@ class Samples:
         if isinstance(index, (int, np.integer)):
             return values.reshape(self.shape[1:])
         return values.reshape(values.shape[0], *self.shape[1:])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+class Part:
+    """Some of the samples of an array or of `Samples`, by index; nothing is read before it is asked for."""
+
+    def __init__(self, source: Sequence[np.ndarray], indices: Sequence[int]):
+        self._source, self._indices = source, [int(index) for index in indices]
+        self.shape = (len(self._indices), *source.shape[1:])
+        self.dtype, self.ndim = source.dtype, source.ndim
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index):
+        chosen = np.asarray(self._indices)[index]
+        if chosen.ndim == 0:
+            return self._source[int(chosen)]
+        return np.stack([self._source[int(i)] for i in chosen]) if len(chosen) else np.zeros((0, *self.shape[1:]))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
@@ -107,7 +130,7 @@ def _open(path: Path, inputs: Inputs) -> List[Tuple[np.ndarray, str]]:
     names = [name for name, _, _ in inputs]
     if path.is_dir():
         return _open_folder(path, names)
-    array = _load(path)
+    array = load_file(path)
     if isinstance(array, np.ndarray):
         if len(names) > 1:
             listed = ", ".join(f"'{shown(name, 30)}'" for name in names)
@@ -120,7 +143,8 @@ def _open(path: Path, inputs: Inputs) -> List[Tuple[np.ndarray, str]]:
         return [(_member(array, path, name, only=len(names) == 1), f"{path}[{shown(name, 30)}]") for name in names]
 
 
-def _load(path: Path):
+def load_file(path: str | os.PathLike):
+    """The array (mapped) or archive of a .npy or .npz file; `UserError` for whatever cannot be read as one."""
     try:
         with open(path, "rb") as file:
             magic = file.read(6)
@@ -129,12 +153,20 @@ def _load(path: Path):
         if magic != b"\x93NUMPY":
             raise UserError(f"{path}: is not a .npy or .npz file; write it with numpy.save")
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile, SyntaxError) as error:
-        if "allow_pickle" in str(error) or "Python object" in str(error):
-            raise UserError(f"{path}: holds Python objects, not numbers; save it as an array of float32")
-        raise UserError(f"{path}: is damaged or cut off ({error}); write it again with numpy.save")
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})")
+    except Exception as error:
+        raise _damaged(str(path), error)
+
+
+def _damaged(label: str, error: Exception) -> UserError:
+    """What to say of a file that NumPy cannot read: of damaged ones it, zipfile, zlib and tokenize raise anything."""
+    if "allow_pickle" in str(error) or "Python object" in str(error):
+        return UserError(f"{label}: holds Python objects, not numbers; save it as an array of float32")
+    why = one_line(str(error), 120) or type(error).__name__
+    return UserError(f"{label}: is damaged or cut off ({why}); write it again with numpy.save or numpy.savez")
 
 
 def _open_folder(path: Path, names: List[str]) -> List[Tuple[np.ndarray, str]]:
@@ -148,7 +180,7 @@ def _open_folder(path: Path, names: List[str]) -> List[Tuple[np.ndarray, str]]:
             raise UserError(
                 f"{path}: has no file '{file_stem(name, 'input')}.npy' for the model's input '{shown(name)}'"
             )
-        array = _load(file)
+        array = load_file(file)
         if not isinstance(array, np.ndarray):
             raise UserError(f"{file}: is an .npz; a folder of samples holds .npy files")
         found.append((array, str(file)))
@@ -172,12 +204,8 @@ def _member(archive, path: Path, name: str, only: bool) -> np.ndarray:
         raise UserError(f"{path}: has no array for the model's input '{shown(name)}' (it has {keys})")
     try:
         return archive[key]
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise UserError(f"{path}: '{shown(key)}' holds Python objects, not numbers; save it as float32")
-        raise UserError(f"{path}: '{shown(key)}' is damaged ({error}); write it again with numpy.savez")
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: '{shown(key)}' is damaged ({error}); write it again with numpy.savez")
+    except Exception as error:
+        raise _damaged(f"{path}: '{shown(key)}'", error)
 
 
 # --- checks -----------------------------------------------------------------------------------------------

@@ -82,6 +82,12 @@ class Qdq(Graph):
                 f"{self.path}: node '{shown(node.name)}' ({node.op_type}): its scale or zero point is no constant; "
                 "quantize the model statically"
             )
+        if not np.all(np.isfinite(scale)) or not np.all(scale >= np.finfo(np.float32).tiny):
+            bad = scale.reshape(-1)[~(np.isfinite(scale) & (scale >= np.finfo(np.float32).tiny)).reshape(-1)][0]
+            raise UserError(
+                f"{self.path}: node '{shown(node.name)}' ({node.op_type}): its scale is {bad:g}, nothing can be "
+                "divided by it; quantize the model anew, with samples in which this tensor is not constant"
+            )
         if name:
             return scale, self.constants[name]
         kind = np.dtype(np.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
 
 import onnx
@@ -11,15 +11,19 @@ import onnx
 from ..convert.qdq import is_qdq
 from ..convert.qoperator import refuse_dynamic
 from ..data import load_samples
+from ..data_check import describe, examine, note, warnings
 from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
 from . import mixed
 from .auto import Passes, State, optimize
 from .calibrate import LOCAL_METHODS, calibrate
+from .doubts import doubts_of_data, doubts_of_model, refuse_unusable
 from .graph import Network, read_network
+from .held_back import hold_back
 from .masks import bound_masks
-from .report import Noise, measure, table
+from .report import Noise, headline, measure, table
 from .simulate import Simulator, choose_samples
+from .split_products import split_products
 from .weights import Weights
 from .write import write_qdq
 
@@ -29,7 +33,9 @@ METHODS = ("auto", *LOCAL_METHODS)
 @dataclass
 class Quantized:
     """model: the QDQ model; network: the float model it stands for, channel factors in; exponents by tensor; weights
-    by their layer's output; noise by tensor; effects: what each pass left, in dB at the outputs."""
+    by their layer's output; noise by tensor, on the samples held back, or on those of calibration where there were too
+    few; effects: what each pass left, in dB at the outputs, on the calibration samples; notes: lines on the samples
+    and warnings; held: {input: [N, *shape]} the samples held back, or None; count: how many samples `noise` is of."""
 
     model: onnx.ModelProto
     network: Network
@@ -37,6 +43,9 @@ class Quantized:
     weights: Dict[str, Weights]
     noise: Dict[str, Noise]
     effects: List[Tuple[str, float]]
+    notes: List[str] = field(default_factory=list)
+    held: Optional[Dict] = None
+    count: int = 0
 
     @property
     def state(self) -> State:
@@ -46,8 +55,11 @@ class Quantized:
     def table(self) -> str:
         """The lines people read."""
         lines = table(self.network, self.exponents, self.noise)
-        lines += [f"{what}: {ratio:.1f} dB" for what, ratio in self.effects]
+        lines.append("at the outputs, on the calibration samples, after each step:")
+        lines += [f"  {what}: {ratio:.1f} dB" for what, ratio in self.effects]
         lines += mixed.lines(self.network)
+        lines += headline(self.network, self.noise, self.count, self.held is not None)
+        lines += self.notes
         return "\n".join(lines)
 
 
@@ -107,17 +119,27 @@ def quantize_model(
     passes = passes or Passes()
     if is_qdq(model):
         raise UserError(f"{path}: is quantized already; give the float model")
-    network = read_network(bound_masks(model, samples))
+    facts = examine(samples)
+    calibration, held = hold_back(samples)
+    network = read_network(split_products(bound_masks(model, calibration), calibration))
+    refuse_unusable(network, path)
     if not any(layer.rule for layer in network.layers):
         raise UserError(
             f"{path}: has no operator that can be quantized; tools/tvm/export_onnx_model.py takes this very file, "
             "and runs it in float through TVM's C"
         )
-    histograms = calibrate(network, samples)
-    state = optimize(network, histograms, Simulator(network, choose_samples(network, samples)), passes)
+    histograms = calibrate(network, calibration)
+    simulator = Simulator(network, choose_samples(network, calibration))
+    notes = [*describe("calibration", facts), *warnings("calibration", facts), *doubts_of_model(model)]
+    notes += doubts_of_data(network, facts, simulator.reference)
+    state = optimize(network, histograms, simulator, passes)
+    del simulator
     quantized = write_qdq(state.network, state.exponents, state.weights)
-    noise = measure(state.network, state.exponents, state.weights, choose_samples(network, samples, 256))
-    return Quantized(quantized, state.network, state.exponents, state.weights, noise, state.effects)
+    note(quantized, facts)
+    judged = held or choose_samples(network, calibration, 256)
+    noise = measure(state.network, state.exponents, state.weights, judged)
+    count = min(len(array) for array in judged.values())
+    return Quantized(quantized, state.network, state.exponents, state.weights, noise, state.effects, notes, held, count)
 
 
 # Behind what it uses of this module.

@@ -331,8 +331,9 @@ def _search(state: State, simulator: Simulator, reweigh, hopeless: Set, sweeps: 
     # What is clipped at an output is lost for good, and more of it in samples that are not at hand.
     for name in simulator.objectives():
         root = network.root(name)
-        for finer in range(1, 4):
-            hopeless.add((root, _covering(simulator, groups.get(root, [name])) - finer))
+        if root in groups:
+            finest = _covering(simulator, groups[root])
+            hopeless.update((root, finest - finer) for finer in range(1, 4))
     values = simulator.forward(exponents, weights)
     least = simulator.noise(values, exponents)
     with Progress("searching exponents", sweeps * len(groups)) as progress:

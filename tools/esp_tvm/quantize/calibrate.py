@@ -14,6 +14,8 @@ from ..naming import shown
 from .graph import Network
 
 BINS = 2048
+# Of a bin, as an exponent of two: what lies below is too small for float32 to divide by.
+LEAST_WIDTH = -100
 # Tensors fetched in one run; more samples' worth of memory is never needed than one.
 _TENSORS_AT_ONCE = 64
 LOCAL_METHODS = ("minmax", "percentile", "mse", "entropy")
@@ -53,7 +55,7 @@ class Histogram:
         if self.magnitude == 0.0:
             self.counts[0] += values.size
             return
-        needed = int(np.ceil(np.log2(self.magnitude / BINS)))
+        needed = max(int(np.ceil(np.log2(self.magnitude / BINS))), LEAST_WIDTH)
         if self.width_exponent is None:
             self.width_exponent = needed
         while self.width_exponent < needed or self.magnitude >= BINS * self.width:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ..data import load_samples
+from ..data_check import check
 from ..model import inputs_of, load_model
 from . import Quantized
 from .evaluation import lines, load_labels, noise_by_layer, write_json, write_picture
@@ -18,8 +19,9 @@ def evaluate_quantized(
     real = load_model(float_model)
     samples = load_samples(samples_path, inputs_of(real))
     labels = load_labels(labels_path, min(len(array) for array in samples.values())) if labels_path else None
-    judgement = judge(real, load_model(quantized_model), samples, labels)
+    quantized = load_model(quantized_model)
+    judgement = judge(real, quantized, samples, labels)
     layers = noise_by_layer(result.state, samples) if result.state else []
     write_json(f"{quantized_model}.evaluation.json", judgement, layers)
     write_picture(f"{quantized_model}.evaluation.svg", layers)
-    return lines(judgement, layers)
+    return [*lines(judgement, layers), *check("evaluation", samples, quantized)]

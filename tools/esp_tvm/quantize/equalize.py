@@ -235,7 +235,8 @@ def channel_ranges(channels: Channels, reference: Dict[str, np.ndarray], clip: f
     the largest |x|."""
     ranges = {}
     for name, values in reference.items():
-        if name not in channels.ids:
+        # Only numbers are scaled; a network may give truth values too.
+        if name not in channels.ids or values.dtype.kind != "f":
             continue
         ids = channels.find(channels.ids[name])
         reach = np.maximum(values.max(axis=0) / 127.5, -values.min(axis=0) / 128.5) * clip

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import onnx
 
+from ..data import load_file
 from ..errors import UserError
 from ..files import write_text
 from ..model import run_session, session
@@ -42,10 +43,7 @@ def load_labels(path: str | os.PathLike, count: int) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the labels as a .npy file of {count} whole numbers")
-    try:
-        labels = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as .npy ({error})")
+    labels = load_file(path)
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.size != count:
         found = f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, np.ndarray) else "an archive"
         raise UserError(f"{path}: holds {found}; {count} whole numbers are needed, one label for each sample")
@@ -105,7 +103,7 @@ def _alone(simulator: Simulator, name: str, values: np.ndarray) -> float:
     for one in objectives:
         reference = simulator.reference[one].astype(np.float64)
         difference = results[one] - reference
-        noise += float(np.sum(difference * difference) / max(np.sum(reference * reference), 1e-30))
+        noise += float(np.sum(difference * difference) / max(np.sum(reference * reference), 1e-300))
     return noise
 
 

@@ -292,6 +292,9 @@ class _Grouper:
         ):
             layer.why = "not all its tensors are float32 of known shape"
             return layer
+        if any(0 in self.facts.shapes[name] for name in names):
+            layer.why = "a tensor of it has no values"
+            return layer
         rule, why = rule_of(self.facts, node)
         if rule is None:
             layer.why = why

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..naming import shown
 from .calibrate import Progress, samples_of
+from .doubts import collapsed
 from .graph import Network, describe_layer
 from .simulate import Simulator
 from .weights import Weights
@@ -58,7 +59,7 @@ def measure(
 
 
 def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) -> List[str]:
-    """A line per tensor: where it comes from, shape, exponent, signal-to-noise; then the outputs."""
+    """A line per tensor: where it comes from, shape, exponent, signal-to-noise; then what stays float."""
     rows = [("layer", "operator", "shape", "exponent", "SNR dB")]
 
     def row(name: str, label: str, kind: str) -> None:
@@ -74,9 +75,22 @@ def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) 
     widths = [max(len(r[column]) for r in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(r, widths)).rstrip() for r in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    for name in network.outputs:
-        lines.append(f"output '{shown(name, 40)}': SNR {noise[name].decibels:.1f} dB on the calibration data")
     floats = [layer for layer in network.layers if layer.rule is None]
     for layer in floats:
         lines.append(f"stays float: {describe_layer(network, layer)} ({layer.op_type}): {layer.why}")
+    return lines
+
+
+def headline(network: Network, noise: Dict[str, Noise], count: int, held: bool) -> List[str]:
+    """A line per output: signal-to-noise on `count` samples that were held back from calibration, if `held`."""
+    if held:
+        where = f"on {count} samples held back from calibration"
+    else:
+        samples = f"{count} calibration samples themselves" if count > 1 else "one calibration sample itself"
+        where = f"on the {samples}: too few to hold any back, unseen data give less"
+    lines = []
+    for name in network.outputs:
+        ratio = noise[name].decibels
+        lines.append(f"output '{shown(name, 40)}': SNR {ratio:.1f} dB {where}")
+        lines += collapsed(name, ratio)
     return lines

@@ -13,7 +13,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from ..errors import UserError
 from ..model import run_session, session
+from ..naming import shown
 from .calibrate import reader, samples_of
 from .graph import Layer, Network
 from .rules import attribute
@@ -61,6 +63,13 @@ class Simulator:
             for name, value in self._read_reference(sample).items():
                 values.setdefault(name, []).append(value)
         self.reference = {name: np.stack(value) for name, value in values.items()}
+        for name, value in self.reference.items():
+            shape = self.network.shapes.get(name, value.shape[1:])
+            if value.shape[1:] != tuple(shape):
+                raise UserError(
+                    f"tensor '{shown(name)}': ONNX Runtime gives it the shape {list(value.shape[1:])}, the model's "
+                    f"operators {list(shape)}; export the model with explicit pads"
+                )
 
     def scaled(self, network: Network, channels, factors: np.ndarray) -> Simulator:
         """A simulator of the same samples for `network`, which is this one with channel factors."""
@@ -179,10 +188,17 @@ class Simulator:
                 first = index
                 break
         later = layers[first:]
-        stale = {layer.output for layer in later} | set(changed)
-        kept = {k: v for k, v in state.items() if k not in stale and (isinstance(k, str) or k[1] not in stale)}
+        made = {name for layer in later for name in self._outputs_of(layer)}
+        # The float value of a tensor whose exponent changed stays, unless what makes it is computed anew.
+        stale = {*made, *changed, *(("float", name) for name in made)}
+        kept = {name: values for name, values in state.items() if name not in stale}
         kept.update((k, v) for k, v in self.inputs(exponents, changed).items())
         return self.forward(exponents, weights, kept, later)
+
+    def _outputs_of(self, layer: Layer) -> List[str]:
+        """All tensors that a layer makes: a float layer may have several."""
+        nodes = self.network.model.graph.node
+        return [name for index in layer.nodes for name in nodes[index].output if name]
 
     def noise_of(self, quantization) -> float:
         """Noise of a quantization (see `auto.State`) relative to the signal."""
@@ -391,7 +407,7 @@ class Simulator:
         for name in self.objectives():
             reference = self.reference[name].astype(np.float64)
             difference = self.real(name, state, exponents) - reference
-            total += float(np.sum(difference * difference) / max(np.sum(reference * reference), 1e-30))
+            total += float(np.sum(difference * difference) / max(np.sum(reference * reference), 1e-300))
         return total
 
 

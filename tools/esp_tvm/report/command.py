@@ -7,6 +7,7 @@ from typing import Optional
 
 from ..compile.importing.import_onnx import import_onnx
 from ..data import load_samples
+from ..data_check import check
 from ..errors import UserError
 from ..files import write_text
 from ..model import load_model
@@ -33,6 +34,7 @@ def write_report(
     model = load_model(model_path)
     imported = import_onnx(model)
     samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
+    print("\n".join(check("input", samples, model)))
     title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
     report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)
     write_text(text, as_text(report))

@@ -30,6 +30,7 @@ class TensorNoise:
     snr: 10 log10(signal power / noise power) in dB; worst: largest |error|; offset: mean error; both in real units
     rescaled: the quantizer scaled its channels (weight equalization); moved: the constant that it added (so that what
     is never negative uses all of int8). The float tensor is changed likewise before it is compared.
+    clipped: share of the float values that lie beyond what the integers hold
     edges, float_counts, int_counts: histogram of both, [BINS + 1], [BINS]
     """
 
@@ -60,7 +61,7 @@ class _Sums:
     f: np.ndarray
     q: np.ndarray
     count: int = 0
-    clipped: int = 0
+    bounds: Optional[np.iinfo] = None
     kept: List[Tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
 
@@ -152,8 +153,7 @@ class NoiseMeter:
         s.ff, s.qq, s.fq = s.ff + (f * f).sum(0), s.qq + (q * q).sum(0), s.fq + (f * q).sum(0)
         s.f, s.q = s.f + f.sum(0), s.q + q.sum(0)
         s.count += q.size
-        bounds = np.iinfo(got.dtype)
-        s.clipped += int(np.count_nonzero((got == bounds.min) | (got == bounds.max)))
+        s.bounds = np.iinfo(got.dtype)
         if sum(a.size for a, _ in s.kept) < _KEPT:
             s.kept.append((f, q))
 
@@ -202,6 +202,9 @@ def _result(name: str, s: _Sums) -> TensorNoise:
             factor, moved, snr = scaled, tried, better
     floats = np.concatenate([(f * factor + moved).reshape(-1) for f, _ in s.kept])
     ints = np.concatenate([q.reshape(-1) for _, q in s.kept])
+    # Beyond the last integers by more than rounding takes: the zero of what is stored minus a constant is not.
+    step = 2.0**exponent
+    low, high = (s.bounds.min - 0.501) * step, (s.bounds.max + 0.501) * step
     edges = np.linspace(min(floats.min(), ints.min()), max(floats.max(), ints.max()) + 1e-12, BINS + 1)
     return TensorNoise(
         name=name,
@@ -211,7 +214,7 @@ def _result(name: str, s: _Sums) -> TensorNoise:
         snr=snr,
         worst=float(np.abs(ints - floats).max()),
         offset=float(np.mean(ints - floats)),
-        clipped=s.clipped / s.count,
+        clipped=float(np.mean((floats < low) | (floats > high))),
         rescaled=bool(np.any(np.abs(factor - 1) > 0.2)),
         moved=moved,
         edges=edges,

@@ -6,6 +6,7 @@ from typing import Optional, Sequence
 
 from ..compile.importing.import_onnx import import_onnx
 from ..data import load_samples
+from ..data_check import check
 from ..evaluate import debug_onnx_model
 from ..files import write_text
 from ..model import load_model
@@ -32,6 +33,7 @@ def run_project(
     model = load_model(model_path)
     imported = import_onnx(model)
     samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
+    print("\n".join(check("input", samples, model)))
     program = HostProgram(project, sanitize)
     if log_path is not None:
         write_text(log_path, LoggingProgram(project, log_mode).log(samples))

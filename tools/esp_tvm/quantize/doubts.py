@@ -1,0 +1,103 @@
+"""What is doubtful about a model and its quantization: data that do not fit it, and accuracy that collapsed."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+import numpy as np
+import onnx
+
+from ..data_check import InputFacts
+from ..errors import UserError
+from ..naming import shown
+from .graph import Network, describe_layer
+
+# An output with less signal than this above its noise is of no use.
+COLLAPSED_DB = 10.0
+# Weights beyond this are no network's: the sums of their products leave float32.
+LARGEST_WEIGHT = 1e15
+# The products of weights and inputs in a first layer beside its bias: trained networks are far below this.
+_MADE_FOR_SMALLER = 30.0
+# Outputs that vary by less than this share of their size say the same of every sample.
+_SAME = 1e-3
+_SAMPLES = 16
+
+
+def refuse_unusable(network: Network, path) -> None:
+    """No weights that no arithmetic can use."""
+    for layer in network.layers:
+        if layer.weights is None:
+            continue
+        largest = float(np.abs(layer.weights).max(initial=0.0))
+        if largest > LARGEST_WEIGHT:
+            raise UserError(
+                f"{path}: node '{describe_layer(network, layer)}': a weight is {largest:.3g}, sums with it are beyond "
+                "float32; the model is damaged or was not trained to an end"
+            )
+
+
+def doubts_of_model(model: onnx.ModelProto) -> List[str]:
+    """Clips that make every value the same."""
+    found = []
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Clip" or len(node.input) < 3 or not {node.input[1], node.input[2]} <= set(constants):
+            continue
+        low, high = (onnx.numpy_helper.to_array(constants[name]).reshape(-1) for name in node.input[1:3])
+        if low.size and high.size and low[0] > high[0]:
+            found.append(
+                f"node '{shown(node.name, 40)}' (Clip): its least value {low[0]:g} lies above its largest {high[0]:g}: "
+                f"it makes {high[0]:g} of every value"
+            )
+    return [f"warning: {line}" for line in found]
+
+
+def doubts_of_data(network: Network, facts: Dict[str, InputFacts], reference: Dict[str, np.ndarray]) -> List[str]:
+    """Bytes where the model takes small numbers; outputs that are the same for every sample.
+
+    reference: float values [N, *shape] of the tensors between layers, on some of the samples
+    """
+    found = []
+    for one in facts.values():
+        if one.looks_like_bytes() and _made_for_smaller(network, one.name, reference):
+            found.append(
+                f"calibration: input '{shown(one.name, 40)}': looks like bytes ({one.low:g} to {one.high:g}), but the "
+                "biases of the first layer are for inputs of about 0 to 1: scale the samples as in training"
+            )
+    outputs = [reference[name] for name in network.outputs if name in reference]
+    outputs = [values for values in outputs if values.dtype.kind == "f" and values.size]
+    if outputs and len(outputs[0]) > 1 and all(_is_same(values) for values in outputs):
+        found.append(
+            "calibration: the outputs are the same for every sample; are these samples what the model was trained on, "
+            "in the same scale?"
+        )
+    return [f"warning: {line}" for line in found]
+
+
+def _is_same(values: np.ndarray) -> bool:
+    spread = float(np.abs(values - values.mean(axis=0)).max())
+    return spread <= _SAME * max(float(np.abs(values).max()), 1e-30)
+
+
+def _made_for_smaller(network: Network, name: str, reference: Dict[str, np.ndarray]) -> bool:
+    """Whether the first layers' results are far larger than their biases: they were trained on smaller inputs."""
+    ratios = []
+    for layer in network.consumers(name):
+        if layer.weights is None or layer.output not in reference or not np.any(layer.bias):
+            continue
+        rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
+        values = reference[name].astype(np.float64)
+        # Of unrelated inputs; an estimate by their size is enough.
+        size = np.sqrt(np.square(rows).sum(axis=1) * np.square(values).mean())
+        ratios.append(float(np.median(size) / np.median(np.abs(layer.bias))))
+    return bool(ratios) and min(ratios) > _MADE_FOR_SMALLER
+
+
+def collapsed(name: str, decibels: float) -> List[str]:
+    """A warning where an output is mostly noise."""
+    if decibels >= COLLAPSED_DB:
+        return []
+    return [
+        f"warning: output '{shown(name, 40)}': {decibels:.1f} dB: its values are mostly noise, do not use this model; "
+        "see docs/accuracy-dropped.md, or try --int16 auto"
+    ]
