@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from esp32s3_cases import ALL, Pair, listed, program, random_pairs, run_in_emulator
-from kernel_archive import COMPONENT, build
+from kernel_archive import COMPONENT, INCLUDES, build
 from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
@@ -21,7 +21,7 @@ from esp_tvm.compile.metadata import describe
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
-from esp_tvm.run.host import SANITIZE, STRICT
+from esp_tvm.run.host import SANITIZE, STRICT, host_compiler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
@@ -141,3 +141,36 @@ def test_build_takes_every_assembly_file():
     text = (COMPONENT / "CMakeLists.txt").read_text(encoding="utf-8")
     listed_names = re.search(r"set\(esp32s3_sources\n(.*?)\)", text, re.S).group(1).split()
     assert [COMPONENT / name for name in listed_names] == sorted((COMPONENT / "src").rglob("*.S"))
+
+
+FIELD_HEADERS = sorted(path for path in (COMPONENT / "src").rglob("*.h") if "_AT_" in path.read_text(encoding="utf-8"))
+
+
+def with_32_bits(header: Path) -> subprocess.CompletedProcess:
+    """A header alone, checked for pointers of 32 bits as on the chip."""
+    command = [host_compiler(), "-m32", "-ffreestanding", "-std=c11", "-fsyntax-only", "-x", "c", str(header)]
+    command += [f"-I{include}" for include in INCLUDES]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("header", FIELD_HEADERS, ids=lambda path: path.stem)
+def test_assembly_finds_the_fields(header, tmp_path):
+    done = with_32_bits(header)
+    if "-m32" in done.stdout:
+        pytest.skip(f"this compiler has no 32 bits: {done.stdout[:80]}")
+    assert done.returncode == 0, done.stdout
+    # Every place is looked at: any of them moved is an error.
+    text = header.read_text(encoding="utf-8")
+    for name, place in re.findall(r"#define (\w+_AT_\w+) (\d+)", text):
+        moved = tmp_path / header.name
+        moved.write_text(text.replace(f"#define {name} {place}\n", f"#define {name} {int(place) + 1}\n"))
+        assert "the assembly looks for" in with_32_bits(moved).stdout, name
+
+
+def test_assembly_addresses_structs_by_name_alone():
+    for source in sorted((COMPONENT / "src").rglob("*.S")):
+        header = source.with_suffix(".h")
+        if header in FIELD_HEADERS:
+            text = source.read_text(encoding="utf-8")
+            assert f'#include "{header.relative_to(COMPONENT / "src")}"' in text
+            assert not re.findall(r"l32i a\d+, a2, \d+", text), source.name

@@ -22,8 +22,10 @@ from .esp32s3_base import (
     Esp32s3Variant,
     aligned,
     border_bytes,
+    border_fields,
     copies_rows,
     fits_within,
+    is_one_row,
     is_relu,
     lanes_can_shift,
     lead_of_copies,
@@ -109,13 +111,31 @@ class Conv2dLanes(Esp32s3Variant):
 
     def scratch(self, call):
         sums = aligned(self.sums * call.output.shape[3])
-        kernel = call.attributes["weights"].shape[1:3]
-        copied = 0
-        if kernel == (1, 1) and self._holds_shifts(call):
-            copied = aligned(run_of(call) * call.inputs[0].shape[3])
+        window, channels = call.attributes["weights"].shape[1:3], call.inputs[0].shape[3]
+        copied = aligned(self.run(call) * channels)
         if self.gathers(call):
-            copied = max(GATHER_BYTES, self.segmented(call).shape[2]) + LANES
-        return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, kernel)
+            copied = self.run(call) * self.segmented(call).shape[2] + LANES
+        return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, window)
+
+    def path(self, call: Call) -> str:
+        """How rows of pixels are computed: a value of esp_dl_conv2d_path_t."""
+        if self.sums:
+            return "ESP_DL_CONV2D_WIDE"
+        if self.gathers(call):
+            return "ESP_DL_CONV2D_GATHERED"
+        if not self._holds_shifts(call):
+            return "ESP_DL_CONV2D_LANES"
+        _, height, width, channels = call.attributes["weights"].shape
+        return "ESP_DL_CONV2D_ONE" if (height, width) == (1, 1) and channels <= LANES else "ESP_DL_CONV2D_HELD"
+
+    def run(self, call: Call) -> int:
+        """Pixels whose windows are put together, or that are copied where the output overlaps the input, at a time."""
+        kernel = call.attributes["weights"].shape[1:3]
+        if self.gathers(call):
+            return max(GATHER_BYTES // self.segmented(call).shape[2], 1)
+        if kernel == (1, 1) and self._holds_shifts(call) and not copies_rows(call, kernel):
+            return run_of(call)
+        return 0
 
     def lead(self, call):
         kernel = call.attributes["weights"].shape[1:3]
@@ -152,11 +172,14 @@ class Conv2dLanes(Esp32s3Variant):
         a = call.attributes
         return {
             **window_fields(call, a["weights"].shape[1:3]),
+            "border": border_fields(call, a["weights"].shape[1:3]),
+            "path": self.path(call),
             "by_taps": bool(self.by_taps(call)),
-            "gathered": self.gathers(call),
+            "one_row": is_one_row(call),
             "watched": self.watched,
-            "least": bool(vectors == 0 and self._has_least_masks(call)),
             "vectors": vectors,
+            "run": self.run(call),
+            "least": bool(vectors == 0 and self._has_least_masks(call)),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],
@@ -235,10 +258,13 @@ class DepthwiseLanes(Esp32s3Variant):
         shift = np.asarray(a["shift"])
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
         segments = a["weights"].reshape(-1, channels).T[:, None, :]
-        least = (height, width) == (3, 3) and a["strides"][1] <= 2 and channels % LANES == 0 and is_relu(call)
+        three = (height, width) == (3, 3) and a["strides"][1] <= 2 and channels % LANES == 0
+        least = three and is_relu(call)
         packed = pack_lanes(segments, start_of(call), shift, in_order=True, least=least)
         return {
             **window_fields(call, (height, width)),
+            "border": border_fields(call, (height, width)),
+            "three": bool(three),
             "least": bool(least),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],

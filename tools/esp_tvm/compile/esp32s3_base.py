@@ -130,7 +130,7 @@ def pack_wide(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.nd
     return np.concatenate([start.view(np.int8), stream.reshape(-1), shift.astype(np.int8), _READ_AHEAD])
 
 
-# --- borders: scratch memory as in src/common/borders_esp32s3.h --------------------------------------------------
+# --- borders, which src/common/borders_esp32s3.h lays out --------------------------------------------------
 
 
 def _spans(call: Call, kernel: Sequence[int]) -> List[int]:
@@ -145,17 +145,32 @@ def copies_rows(call: Call, kernel: Sequence[int]) -> bool:
     return before > 0 or _spans(call, kernel)[1] - before > call.inputs[0].shape[2]
 
 
-def border_bytes(call: Call, kernel: Sequence[int]) -> int:
-    """Bytes of the row of zeros and of the copied rows, where they are needed."""
+def border_fields(call: Call, kernel: Sequence[int]) -> Dict:
+    """The fields of esp_dl_border_t."""
     a, shape = call.attributes, call.inputs[0].shape
-    spans = _spans(call, kernel)
-    left = a["padding"][1] * shape[3]
-    row, size = aligned(aligned(left) - left + spans[1] * shape[3]), 0
-    if a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]:
-        size += row
-    if copies_rows(call, kernel):
-        size += row * ((kernel[0] - 1) * a["dilation"][0] + 1)
-    return size
+    spans, left = _spans(call, kernel), a["padding"][1] * shape[3]
+    return {
+        "row_bytes": aligned(aligned(left) - left + spans[1] * shape[3]),
+        "outside": bool(a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]),
+        "copied": bool(copies_rows(call, kernel)),
+    }
+
+
+def border_bytes(call: Call, kernel: Sequence[int]) -> int:
+    """Bytes of the row of what lies outside and of the copied rows, where they are needed."""
+    border = border_fields(call, kernel)
+    span = (kernel[0] - 1) * call.attributes["dilation"][0] + 1
+    return border["row_bytes"] * (border["outside"] + border["copied"] * span)
+
+
+def is_one_row(call: Call) -> bool:
+    """Whether the pixels of a convolution's output follow each other, as those of its input, in all rows and images."""
+    a, (images, height, width, _) = call.attributes, call.inputs[0].shape
+    kernel = a["weights"].shape[1:3]
+    border = border_fields(call, kernel)
+    if (*kernel, *a["strides"]) != (1, 1, 1, 1) or border["outside"] or border["copied"]:
+        return False
+    return call.output.shape[2] == width and (images == 1 or call.output.shape[1] == height)
 
 
 def lead_of_copies(call: Call, kernel: Sequence[int]) -> int:

@@ -17,6 +17,7 @@ from .esp32s3_base import (
     Esp32s3Variant,
     aligned,
     border_bytes,
+    border_fields,
     copies_rows,
     lead_of_copies,
     lead_of_rows,
@@ -48,7 +49,11 @@ class Pool(Esp32s3Variant):
         return lead_of_copies(call, kernel) if copies_rows(call, kernel) else lead_of_rows(call, kernel)
 
     def emit(self, call, choice, c, inputs, output):
-        parameters = c.struct("esp_dl_pool2d_t", **self.plain.fields(call))
+        kernel = call.attributes["kernel"]
+        square = kernel[0] if kernel[0] == kernel[1] in (2, 3) and call.inputs[0].shape[3] % LANES == 0 else 0
+        border = border_fields(call, kernel)
+        fields = {"pool": self.plain.fields(call), "border": border, "square": square}
+        parameters = c.struct("esp_dl_pool2d_esp32s3_t", **fields)
         c.call(self.kernel, inputs[0], parameters, "scratch", output)
 
 
@@ -132,9 +137,7 @@ class Move(Esp32s3Variant):
         return plain.copies(call)
 
     def fits_range(self, call, low, high):
-        return any(
-            not any(v % LANES for v in (copy["block"], copy["to_offset"], *copy["to"])) for copy in self.copies(call)
-        )
+        return any(copy["vectors"] for copy in self.copies(call))
 
 
 class TransposeRows(Move):

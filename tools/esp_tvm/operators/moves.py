@@ -51,6 +51,7 @@ def copy_fields(shape: Sequence[int], source: Sequence[int], target: Sequence[in
         "from_offset": offsets[0],
         "to_offset": offsets[1],
         "block": block,
+        "vectors": not any(v % 16 for v in (block, offsets[1], *(t for _, _, t in merged))),
     }
 
 

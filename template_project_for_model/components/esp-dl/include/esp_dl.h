@@ -265,7 +265,6 @@ void esp_dl_normalize_s8(const int8_t *input, const esp_dl_normalize_t *p, int8_
  * GRU and LSTM of one direction, starting at a zero state: input [steps][batch][inputs]; output [steps][batch][hidden],
  * or [batch][hidden] without `sequence`. Gates (GRU: update, reset, new; LSTM: input, output, forget, cell) and the
  * cell are int16 at 2^-11, the state int16 at 2^-15; the steps of the rule are in docs/arithmetic.md.
- * scratch: 3 * hidden values
  */
 typedef struct {
     int32_t steps, batch, inputs, hidden;
@@ -283,6 +282,10 @@ typedef struct {
 
 void esp_dl_gru_s8(const int8_t *input, const esp_dl_recurrent_t *p, int16_t *scratch, int8_t *output);
 void esp_dl_lstm_s8(const int8_t *input, const esp_dl_recurrent_t *p, int16_t *scratch, int8_t *output);
+
+/* Bytes of scratch memory that they need. */
+int32_t esp_dl_gru_s8_scratch(const esp_dl_recurrent_t *p);
+int32_t esp_dl_lstm_s8_scratch(const esp_dl_recurrent_t *p);
 
 /* --- Values that move ------------------------------------------------------------------------------------------- */
 
@@ -307,6 +310,7 @@ typedef struct {
     int32_t to[8];   /* the same in the output */
     int32_t from_offset, to_offset;
     int32_t block; /* bytes that lie together at every place */
+    bool vectors;  /* all of block, to, to_offset are multiples of 16; read by esp_dl_copy_esp32s3 alone */
 } esp_dl_copy_t;
 
 void esp_dl_copy(const void *input, const esp_dl_copy_t *p, void *output);

@@ -27,14 +27,30 @@
 extern "C" {
 #endif
 
+/* What a kernel keeps in scratch memory because windows reach over the border of the image. */
+typedef struct {
+    int32_t row_bytes; /* of a row there, borders included; a multiple of 16 */
+    bool outside;      /* windows reach above or below the image: a row of what lies outside */
+    bool copied;       /* windows reach over its left or right border: copies of the rows of a window */
+} esp_dl_border_t;
+
+/* How rows of pixels of a convolution are computed. */
+typedef enum {
+    ESP_DL_CONV2D_LANES,    /* sixteen channels after the other of every pixel */
+    ESP_DL_CONV2D_ONE,      /* those of all pixels after the other: 1x1, input.c 8 or 16 */
+    ESP_DL_CONV2D_HELD,     /* the same: 1x1, or rows are copied; input.c a multiple of 16 */
+    ESP_DL_CONV2D_GATHERED, /* the same, of windows that are put together first */
+    ESP_DL_CONV2D_WIDE,     /* a channel after the other, in the accumulator of 40 bits */
+} esp_dl_conv2d_path_t;
+
 /*
  * Convolution, groups = 1; a fully connected layer is one of 1x1.
  *
  * A window is read in segments: a row of it (kernel_w * input.c bytes, dilation_w = 1) or, by taps, a tap (input.c
  * bytes).
  *
- * vectors = 0: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input a
- * partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. Or, where sums are watched, that the bias lies within 2^(7 +
+ * All paths but WIDE: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input
+ * a partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. Or, where sums are watched, that the bias lies within 2^(7 +
  * watched) and all partial sums of a segment within 2^19 - 1 less that: between segments the kernel looks whether the
  * sum yet lies within 2^(7 + watched), too, and computes the few pixels where it does not in C. weights, for every
  * sixteen channels:
@@ -47,10 +63,10 @@ extern "C" {
  *   a mask for every shift (none if there is but one): 0xff for the channels that have this shift, else 0. Or, with
  *     `least`, 0 for the channels that have this shift, else 0x7f.
  *
- * gathered (vectors = 0, not watched, output.c a multiple of 16, segments of at most 24 bytes): all segments, one
+ * GATHERED (segments of at most 24 bytes): all segments, one
  * behind the other and made a multiple of 16 bytes, are one.
  *
- * vectors > 0: one channel at a time, in the accumulator of 40 bits. weights:
+ * WIDE: one channel at a time, in the accumulator of 40 bits. weights:
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
  *   for every segment, for every `vectors` * 16 bytes of it, for every output channel: the weights, zero behind the
  * end; for every output channel its right shift, a byte.
@@ -59,18 +75,24 @@ typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
+    esp_dl_border_t border;
+    esp_dl_conv2d_path_t path; /* ONE, HELD, GATHERED: output.c a multiple of 16 */
     bool by_taps;
-    bool gathered;   /* see above */
-    int8_t watched;  /* 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
-    int32_t vectors; /* of input held in registers: 2, 4 or 6; 0: lanes of 20 bits */
-    /* Only vectors = 0, not watched, output.c a multiple of 16, clamp 0..127; input.c a multiple of 16 and 1x1, or
-     * windows over the left or right border; or input.c = 8 and 1x1. */
-    bool least;
+    bool one_row;    /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
+    int8_t watched;  /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
+    int32_t vectors; /* WIDE: of input held in registers: 2, 4 or 6 */
+    /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
+     * overlaps the input; 0: their rows are copied as it is. */
+    int32_t run;
+    bool least; /* ONE, HELD, GATHERED with a clamp of 0..127: masks of this kind */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_conv2d_esp32s3_t;
 
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_conv2d_s8_esp32s3_scratch(const esp_dl_conv2d_esp32s3_t *p);
 
 /*
  * Depthwise convolution with one filter per channel. Sums as for the convolution in lanes of 20 bits. weights, for
@@ -80,7 +102,9 @@ typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
-    bool least; /* only 3x3, stride_w at most 2, channels a multiple of 16, clamp 0..127 */
+    esp_dl_border_t border;
+    bool three; /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
+    bool least; /* only with `three` and a clamp of 0..127 */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_depthwise_conv2d_esp32s3_t;
@@ -88,13 +112,27 @@ typedef struct {
 void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
                                         int8_t *output);
 
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_depthwise_conv2d_s8_esp32s3_scratch(const esp_dl_depthwise_conv2d_esp32s3_t *p);
+
 /*
  * Pooling: as the plain kernels. Averages: with all taps T and their values v, the sums T * 2^max(-shift, 0) * (v +
- * 128) and a divisor more stay below 2^19; -shift at most 6, T * 2^max(shift, 0) below 2^12. scratch: for the rows of a
- * window 8 bytes each, to a multiple of 16; averages 64 bytes; borders as for a convolution.
+ * 128) and a divisor more stay below 2^19; -shift at most 6, T * 2^max(shift, 0) below 2^12.
  */
-void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, void *scratch, int8_t *output);
-void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, void *scratch, int8_t *output);
+typedef struct {
+    esp_dl_pool2d_t pool;
+    esp_dl_border_t border;
+    int32_t
+        square; /* maximum: 2 or 3: windows of 2x2 or 3x3, channels a multiple of 16: by code of their own; else 0 */
+} esp_dl_pool2d_esp32s3_t;
+
+void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch, int8_t *output);
+void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
+                                      int8_t *output);
+
+/* Bytes of scratch memory that they need. */
+int32_t esp_dl_max_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p);
+int32_t esp_dl_average_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p);
 
 /*
  * Sums and products of two tensors, relu, clip and changes of exponent: as the plain kernels, in place too. shift_a and

@@ -36,14 +36,17 @@ typedef struct {
  *   them; then for every two output channels (the last alone: beside zeros) the K = kernel_h * kernel_w * input.c
  * weights of both, interleaved [K][2] and with K made even by a zero, in pieces that a lane can hold: a byte (uint8)
  * that counts the piece's length in steps of two values of K, its weights; a byte 0 ends the two channels. bias: with
- * what was taken from the inputs, and less the lanes' starting value for every piece. scratch: 12 * (K + 1) bytes,
- * aligned to 4.
+ * what was taken from the inputs, and less the lanes' starting value for every piece. scratch: aligned to 4.
  */
 void esp_dl_conv2d_s8_6x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
 
 /* The same with an addition. In place: the output may be the addend. */
 void esp_dl_conv2d_add_s8_6x2(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, void *scratch,
                               int8_t *output);
+
+/* Bytes of scratch memory that they need. */
+int32_t esp_dl_conv2d_s8_6x2_scratch(const esp_dl_conv2d_t *p);
+int32_t esp_dl_conv2d_add_s8_6x2_scratch(const esp_dl_conv2d_add_t *p);
 
 /*
  * Convolution, three pixels by four output channels (groups = 1), without scratch memory; output.c and input.c

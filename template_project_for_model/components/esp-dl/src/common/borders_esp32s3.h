@@ -2,13 +2,13 @@
  * Windows at the border of an image, for kernels that read windows without asking where the image ends.
  *
  * Where a window reaches over the left or right border, the rows that it needs are copied into scratch memory, between
- * values that stand for what lies outside; above and below the image a row of such values stands in. Scratch memory: as
- * `border_bytes` of tools/esp_tvm/compile/esp32s3_base.py says.
+ * values that stand for what lies outside; above and below the image a row of such values stands in. Whether that is
+ * needed the exporter says (esp_dl_border_t).
  */
 #ifndef ESP_DL_COMMON_BORDERS_ESP32S3_H
 #define ESP_DL_COMMON_BORDERS_ESP32S3_H
 
-#include "esp_dl.h"
+#include "esp_dl_esp32s3.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -92,33 +92,38 @@ typedef struct {
     int32_t copied_at; /* its place in the ring */
 } esp_dl_borders_t;
 
-static inline int esp_dl_no_borders(const esp_dl_borders_t *borders)
+/* Rows from a window's first to behind its last. */
+static inline int32_t esp_dl_window_span(const esp_dl_window_t *w)
 {
-    return borders->outside == NULL && borders->rows == NULL;
+    return (w->kernel_h - 1) * w->dilation_h + 1;
+}
+
+/* Bytes of scratch memory that `esp_dl_borders` takes. */
+static inline int32_t esp_dl_border_bytes(const esp_dl_border_t *border, const esp_dl_window_t *w)
+{
+    return border->row_bytes * (border->outside + border->copied * esp_dl_window_span(w));
 }
 
 /* value: what lies outside of the image */
-static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const esp_dl_shape_t *output,
+static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const esp_dl_border_t *border,
                                               const esp_dl_window_t *w, int8_t value, int8_t *scratch)
 {
-    const int32_t span_w = (output->w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1;
-    const int32_t span_h = (output->h - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
     const int32_t image_row = input->w * input->c, pad_left = w->pad_left * input->c;
-    const int32_t left = esp_dl_aligned(pad_left), row_bytes = esp_dl_aligned(left - pad_left + span_w * input->c);
+    const int32_t left = esp_dl_aligned(pad_left), row_bytes = border->row_bytes;
     esp_dl_borders_t b = {
         .row_bytes = image_row,
         .ring = INT32_MAX,
         .image_row = image_row,
-        .span = (w->kernel_h - 1) * w->dilation_h + 1,
+        .span = esp_dl_window_span(w),
         .row_step = w->dilation_h,
         .tap_step = w->dilation_w * input->c,
     };
-    if (w->pad_top > 0 || span_h - w->pad_top > input->h) {
+    if (border->outside) {
         b.outside = scratch;
         esp_dl_fill_esp32s3(scratch, value, row_bytes / 16);
         scratch += row_bytes;
     }
-    if (w->pad_left > 0 || span_w - w->pad_left > input->w) {
+    if (border->copied) {
         b.rows = scratch;
         b.row_bytes = row_bytes;
         b.ring = b.span * row_bytes;

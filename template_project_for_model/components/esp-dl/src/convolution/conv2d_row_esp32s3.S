@@ -3,23 +3,7 @@
  * esp_dl_esp32s3.h; conv2d_row_esp32s3.c is the same in C.
  */
 #include "common/lanes_esp32s3.inc"
-
-/* Fields of esp_dl_conv2d_row_t. */
-#define SEGMENTS 0
-#define SEGMENT_COUNT 4
-#define SEGMENT_BYTES 8
-#define STEP 12
-#define WEIGHTS 16
-#define OUTPUT 20
-#define PIXELS 24
-#define CHANNELS 28
-#define MIN 32
-#define MAX 36
-#define VECTORS 40
-#define SUMS 44
-#define WATCHED 48
-#define LEAST 52
-#define CLAMP 56
+#include "convolution/conv2d_row_esp32s3.h"
 
 /*
  * Lanes of 20 bits. Every instruction multiplies the weights of sixteen channels by one value of the input and loads
@@ -50,8 +34,8 @@
  * hold the most and the least of the sums' upper bits yet.
  */
     .macro watch
-    l32i a13, a2, SUMS
-    l32i a14, a2, WATCHED
+    l32i a13, a2, CONV2D_AT_SUMS
+    l32i a14, a2, CONV2D_AT_WATCHED
     ee.st.qacc_l.l.128.ip a13, 16
     ee.st.qacc_h.l.128.ip a13, 16
     ee.st.qacc_l.h.32.ip a13, 4
@@ -95,11 +79,11 @@
     ee.zero.q q5
     .endif
 1:  /* a pixel */
-    l32i a4, a2, WEIGHTS
-    l32i a11, a2, CHANNELS
+    l32i a4, a2, CONV2D_AT_WEIGHTS
+    l32i a11, a2, CONV2D_AT_CHANNELS
 2:  /* sixteen channels */
     mov a12, a4
-    l32i a7, a2, SEGMENTS
+    l32i a7, a2, CONV2D_AT_SEGMENTS
     load_head
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
@@ -149,7 +133,7 @@
     addi a11, a11, -16
     bgei a11, 1, 2b
 6:
-    l32i a14, a2, STEP
+    l32i a14, a2, CONV2D_AT_STEP
     addi a15, a15, -1
     add a3, a3, a14
     bnez a15, 1b
@@ -157,21 +141,21 @@
 
     function esp_dl_conv2d_row_lanes_esp32s3
     movi a3, 0
-    l32i a5, a2, OUTPUT
-    l32i a6, a2, SEGMENT_COUNT
-    l32i a7, a2, SEGMENTS
+    l32i a5, a2, CONV2D_AT_OUTPUT
+    l32i a6, a2, CONV2D_AT_SEGMENT_COUNT
+    l32i a7, a2, CONV2D_AT_SEGMENTS
     addx4 a6, a6, a7
-    l32i a15, a2, PIXELS
-    addi a8, a2, MIN
+    l32i a15, a2, CONV2D_AT_PIXELS
+    addi a8, a2, CONV2D_AT_MIN
     ee.vldbc.8 q6, a8
-    addi a8, a2, MAX
+    addi a8, a2, CONV2D_AT_MAX
     ee.vldbc.8 q7, a8
-    l32i a14, a2, SEGMENT_BYTES
+    l32i a14, a2, CONV2D_AT_SEGMENT_BYTES
     srli a9, a14, 4
     /* Is everything a multiple of 16? */
-    l32i a8, a2, STEP
+    l32i a8, a2, CONV2D_AT_STEP
     or a8, a8, a14
-    l32i a12, a2, CHANNELS
+    l32i a12, a2, CONV2D_AT_CHANNELS
     or a8, a8, a12
     or a8, a8, a5
 10:
@@ -192,7 +176,7 @@
     movi a2, 0
     return
 .Lwhole:
-    l32i a14, a2, WATCHED
+    l32i a14, a2, CONV2D_AT_WATCHED
     bnez a14, .Lwatched
     lanes 1
     movi a2, 0
@@ -291,27 +275,27 @@
 
 /* What both ways begin with: all but a2. */
     .macro begin_held
-    l32i a10, a2, PIXELS
-    l32i a12, a2, CHANNELS
-    l32i a5, a2, OUTPUT
-    l32i a6, a2, WEIGHTS
+    l32i a10, a2, CONV2D_AT_PIXELS
+    l32i a12, a2, CONV2D_AT_CHANNELS
+    l32i a5, a2, CONV2D_AT_OUTPUT
+    l32i a6, a2, CONV2D_AT_WEIGHTS
     mull a14, a10, a12
     movi a15, 16
     sub a14, a15, a14
     add a15, a5, a12
     s32i a14, a1, STACK_OUTPUT
     s32i a15, a1, STACK_END
-    l32i a11, a2, LEAST
+    l32i a11, a2, CONV2D_AT_LEAST
     .endm
 
     function esp_dl_conv2d_row_one_esp32s3
     begin_held
-    l32i a14, a2, SEGMENTS
-    l32i a3, a2, STEP
+    l32i a14, a2, CONV2D_AT_SEGMENTS
+    l32i a3, a2, CONV2D_AT_STEP
     l32i a14, a14, 0
-    l32i a7, a2, SEGMENT_BYTES
+    l32i a7, a2, CONV2D_AT_SEGMENT_BYTES
     s32i a14, a1, STACK_INPUT
-    l32i a2, a2, CLAMP
+    l32i a2, a2, CONV2D_AT_CLAMP
     beqz a11, .Lone_clamp
     movi a2, 0
     bnei a7, 8, .Lone_16_relu
@@ -412,10 +396,10 @@
 
     function esp_dl_conv2d_row_held_esp32s3
     begin_held
-    l32i a14, a2, SEGMENTS
-    l32i a15, a2, SEGMENT_COUNT
-    l32i a9, a2, SEGMENT_BYTES
-    l32i a3, a2, STEP
+    l32i a14, a2, CONV2D_AT_SEGMENTS
+    l32i a15, a2, CONV2D_AT_SEGMENT_COUNT
+    l32i a9, a2, CONV2D_AT_SEGMENT_BYTES
+    l32i a3, a2, CONV2D_AT_STEP
     s32i a10, a1, STACK_PIXELS
     s32i a14, a1, STACK_SEGMENTS
     addx4 a14, a15, a14
@@ -425,7 +409,7 @@
     srli a9, a9, 4
     s32i a3, a1, STACK_STEP
     s32i a15, a1, STACK_WEIGHTS
-    l32i a2, a2, CLAMP
+    l32i a2, a2, CONV2D_AT_CLAMP
     beqz a11, .Lheld_clamp
     movi a2, 0
     helds 1
@@ -488,21 +472,21 @@
 
     .macro wide vectors
 1:  /* a pixel */
-    l32i a10, a2, WEIGHTS
+    l32i a10, a2, CONV2D_AT_WEIGHTS
     addi a14, a9, 1
     srli a14, a14, 1
     slli a14, a14, 4
     add a4, a10, a14
-    l32i a7, a2, SEGMENTS
+    l32i a7, a2, CONV2D_AT_SEGMENTS
 2:  /* a segment */
     l32i a8, a7, 0
-    l32i a12, a2, SEGMENT_BYTES
+    l32i a12, a2, CONV2D_AT_SEGMENT_BYTES
     addi a7, a7, 4
     add a8, a8, a3
 3:  /* a piece */
     load_piece \vectors
     addi a12, a12, -16 * \vectors
-    l32i a11, a2, SUMS
+    l32i a11, a2, CONV2D_AT_SUMS
     bgei a12, 1, 4f
     beq a7, a6, 6f
 4:
@@ -511,13 +495,13 @@
     ee.st.accx.ip a11, 8
 5:
     addi a4, a4, -32
-    l32i a10, a2, SUMS
+    l32i a10, a2, CONV2D_AT_SUMS
     bgei a12, 1, 3b
     j 2b
 6:  /* the last */
     mov a8, a13
-    l32i a11, a2, MIN
-    l32i a12, a2, MAX
+    l32i a11, a2, CONV2D_AT_MIN
+    l32i a12, a2, CONV2D_AT_MAX
     loop a9, 7f
     multiply_piece \vectors
     l8ui a14, a8, 0
@@ -530,7 +514,7 @@
     s8i a14, a5, 0
     addi a5, a5, 1
 7:
-    l32i a14, a2, STEP
+    l32i a14, a2, CONV2D_AT_STEP
     addi a15, a15, -1
     add a3, a3, a14
     bnez a15, 1b
@@ -539,15 +523,15 @@
 
     function esp_dl_conv2d_row_wide_esp32s3
     movi a3, 0
-    l32i a5, a2, OUTPUT
-    l32i a6, a2, SEGMENT_COUNT
-    l32i a7, a2, SEGMENTS
-    l32i a9, a2, CHANNELS
-    l32i a15, a2, PIXELS
+    l32i a5, a2, CONV2D_AT_OUTPUT
+    l32i a6, a2, CONV2D_AT_SEGMENT_COUNT
+    l32i a7, a2, CONV2D_AT_SEGMENTS
+    l32i a9, a2, CONV2D_AT_CHANNELS
+    l32i a15, a2, CONV2D_AT_PIXELS
     /* The shifts lie behind the weights. */
-    l32i a14, a2, VECTORS
+    l32i a14, a2, CONV2D_AT_VECTORS
     slli a14, a14, 4
-    l32i a12, a2, SEGMENT_BYTES
+    l32i a12, a2, CONV2D_AT_SEGMENT_BYTES
     movi a13, 0
 10:
     add a13, a13, a14
@@ -558,7 +542,7 @@
     srli a12, a12, 1
     slli a12, a12, 4
     add a13, a13, a12
-    l32i a12, a2, WEIGHTS
+    l32i a12, a2, CONV2D_AT_WEIGHTS
     add a13, a13, a12
     addx4 a6, a6, a7
     beqi a14, 64, .Lfour

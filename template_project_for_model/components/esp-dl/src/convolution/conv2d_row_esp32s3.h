@@ -2,9 +2,30 @@
 #ifndef ESP_DL_CONVOLUTION_CONV2D_ROW_ESP32S3_H
 #define ESP_DL_CONVOLUTION_CONV2D_ROW_ESP32S3_H
 
+/* Where the assembly finds the fields of esp_dl_conv2d_row_t, in bytes. */
+#define CONV2D_AT_SEGMENTS 0
+#define CONV2D_AT_SEGMENT_COUNT 4
+#define CONV2D_AT_SEGMENT_BYTES 8
+#define CONV2D_AT_STEP 12
+#define CONV2D_AT_WEIGHTS 16
+#define CONV2D_AT_OUTPUT 20
+#define CONV2D_AT_PIXELS 24
+#define CONV2D_AT_CHANNELS 28
+#define CONV2D_AT_MIN 32
+#define CONV2D_AT_MAX 36
+#define CONV2D_AT_VECTORS 40
+#define CONV2D_AT_SUMS 44
+#define CONV2D_AT_WATCHED 48
+#define CONV2D_AT_LEAST 52
+#define CONV2D_AT_CLAMP 56
+
+#ifndef __ASSEMBLER__
+
+#include "common/fields.h"
+
 #include <stdint.h>
 
-/* The assembly knows the place of every field. */
+/* The assembly reads fields at the places above. */
 typedef struct {
     const int8_t *const *segments; /* where the first window's segments lie */
     int32_t segment_count;
@@ -21,6 +42,22 @@ typedef struct {
     int32_t least;       /* the same */
     const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
 } esp_dl_conv2d_row_t;
+
+ESP_DL_FIELD(esp_dl_conv2d_row_t, segments, CONV2D_AT_SEGMENTS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, segment_count, CONV2D_AT_SEGMENT_COUNT);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, segment_bytes, CONV2D_AT_SEGMENT_BYTES);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, step, CONV2D_AT_STEP);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, weights, CONV2D_AT_WEIGHTS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, output, CONV2D_AT_OUTPUT);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, pixels, CONV2D_AT_PIXELS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, channels, CONV2D_AT_CHANNELS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, min, CONV2D_AT_MIN);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, max, CONV2D_AT_MAX);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, vectors, CONV2D_AT_VECTORS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, sums, CONV2D_AT_SUMS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, watched, CONV2D_AT_WATCHED);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, least, CONV2D_AT_LEAST);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
 
 /*
  * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are watched and one became so large
@@ -40,5 +77,7 @@ void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /* vectors > 0: a channel at a time in the accumulator of 40 bits. */
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row);
+
+#endif /* __ASSEMBLER__ */
 
 #endif

@@ -215,6 +215,17 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
     }
 }
 
+int32_t esp_dl_conv2d_s8_6x2_scratch(const esp_dl_conv2d_t *p)
+{
+    const int32_t values = p->window.kernel_h * p->window.kernel_w * p->input.c;
+    return PAIRS * (int32_t)sizeof(uint32_t) * (values + 1);
+}
+
+int32_t esp_dl_conv2d_add_s8_6x2_scratch(const esp_dl_conv2d_add_t *p)
+{
+    return esp_dl_conv2d_s8_6x2_scratch(&p->conv2d);
+}
+
 void esp_dl_conv2d_s8_6x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output)
 {
     convolve(input, NULL, p, NULL, scratch, output);

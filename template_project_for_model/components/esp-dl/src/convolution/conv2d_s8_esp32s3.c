@@ -7,11 +7,6 @@
 #include "convolution/gather_windows_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
-/* As RUN_BYTES of tools/esp_tvm/compile/esp32s3_base.py. */
-#define ESP_DL_RUN_BYTES 1536
-/* As GATHER_BYTES there: of windows that are put together. */
-#define ESP_DL_GATHER_BYTES 1024
-
 /* A row again, its pixels one by one: in C where a sum is too large for a lane. */
 static void pixel_by_pixel(esp_dl_conv2d_row_t row, const int8_t **segments)
 {
@@ -28,19 +23,12 @@ static void pixel_by_pixel(esp_dl_conv2d_row_t row, const int8_t **segments)
     }
 }
 
-/* How many of the pixels of so many channels are copied at once, where they have to be. */
-static int32_t run_of(int32_t channels, int32_t pixels)
-{
-    const int32_t run = channels < ESP_DL_RUN_BYTES ? ESP_DL_RUN_BYTES / channels : 1;
-    return run < pixels ? run : pixels;
-}
-
 /*
  * Pixels of a window of 1x1. Where the output overlaps the input, as the memory plan lets it, some pixels are copied
  * before theirs is written: sixteen channels after the other are written while all are still read.
- * copy: memory for `run_of` pixels
+ * copy: memory for `run` pixels
  */
-static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int8_t *copy,
+static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t run, int8_t *copy,
                  void (*compute)(const esp_dl_conv2d_row_t *))
 {
     const int32_t bytes = row.segment_bytes, step = row.step;
@@ -50,7 +38,6 @@ static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int8_t *copy,
         compute(&row);
         return;
     }
-    const int32_t run = run_of(bytes, row.pixels);
     row.step = bytes;
     for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
         row.pixels = left < run ? left : run;
@@ -62,12 +49,11 @@ static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int8_t *copy,
     }
 }
 
-/* A row of pixels whose windows are put together first, as many as memory at `to` holds. */
-static void gathered(esp_dl_conv2d_row_t row, int8_t *to)
+/* A row of pixels whose windows are put together first, `run` of them at a time, in memory at `to`. */
+static void gathered(esp_dl_conv2d_row_t row, int32_t run, int8_t *to)
 {
     const int8_t *segment = to;
     const int32_t bytes = esp_dl_aligned(row.segment_count * row.segment_bytes);
-    const int32_t run = bytes < ESP_DL_GATHER_BYTES ? ESP_DL_GATHER_BYTES / bytes : 1;
     esp_dl_windows_t windows = {
         .segments = row.segments,
         .segment_count = row.segment_count,
@@ -88,31 +74,47 @@ static void gathered(esp_dl_conv2d_row_t row, int8_t *to)
     }
 }
 
+/* Where things lie in scratch memory, in bytes from its start; first the places of segments. */
+typedef struct {
+    int32_t sums, pixels, borders, end;
+} places_t;
+
+static int32_t segments_of(const esp_dl_conv2d_esp32s3_t *p)
+{
+    return p->window.kernel_h * (p->by_taps ? p->window.kernel_w : 1);
+}
+
+static places_t places_of(const esp_dl_conv2d_esp32s3_t *p)
+{
+    const bool wide = p->path == ESP_DL_CONV2D_WIDE, is_gathered = p->path == ESP_DL_CONV2D_GATHERED;
+    const int32_t window = p->window.kernel_h * p->window.kernel_w * p->input.c;
+    places_t places;
+    places.sums = esp_dl_aligned(segments_of(p) * 8);
+    places.pixels = places.sums + (wide ? esp_dl_aligned(p->output.c * 8) : p->watched ? 64 : 0);
+    places.borders =
+        places.pixels + (is_gathered ? p->run * esp_dl_aligned(window) + 16 : esp_dl_aligned(p->run * p->input.c));
+    places.end = places.borders + esp_dl_border_bytes(&p->border, &p->window);
+    return places;
+}
+
+int32_t esp_dl_conv2d_s8_esp32s3_scratch(const esp_dl_conv2d_esp32s3_t *p)
+{
+    return places_of(p).end;
+}
+
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
     const int32_t per_row = p->by_taps ? w->kernel_w : 1;
-    const int32_t segment_count = w->kernel_h * per_row;
+    const places_t places = places_of(p);
+    int8_t *const memory = scratch, *const pixels = memory + places.pixels;
     const int8_t **segments = scratch;
-    int8_t *free = (int8_t *)scratch + esp_dl_aligned(segment_count * 8);
-    int64_t *sums = (int64_t *)(void *)free;
-    free += p->vectors > 0 ? esp_dl_aligned(p->output.c * 8) : p->watched ? 64 : 0;
-    /* Sixteen channels of many pixels after the other? */
-    const bool lanes = p->vectors == 0 && !p->watched && p->output.c % 16 == 0;
-    const bool pixel = w->kernel_h * w->kernel_w == 1 && (p->input.c % 16 == 0 || p->input.c == 8);
-    int8_t *pixels = free;
-    if (p->gathered) {
-        const int32_t bytes = esp_dl_aligned(w->kernel_h * w->kernel_w * p->input.c);
-        free += (bytes < ESP_DL_GATHER_BYTES ? ESP_DL_GATHER_BYTES : bytes) + 16;
-    } else if (lanes && pixel) {
-        free += esp_dl_aligned(run_of(p->input.c, p->output.n * p->output.h * p->output.w) * p->input.c);
-    }
     _Alignas(16) uint32_t clamp[8];
     esp_dl_clamp_vectors(p->min, p->max, clamp);
-    esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->output, w, 0, free);
+    esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->border, w, 0, memory + places.borders);
     esp_dl_conv2d_row_t row = {
         .segments = segments,
-        .segment_count = segment_count,
+        .segment_count = segments_of(p),
         .segment_bytes = (per_row == 1 ? w->kernel_w : 1) * p->input.c,
         .step = w->stride_w * p->input.c,
         .weights = p->weights,
@@ -122,40 +124,42 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         .min = p->min,
         .max = p->max,
         .vectors = p->vectors,
-        .sums = sums,
+        .sums = (int64_t *)(void *)(memory + places.sums),
         .watched = p->watched,
         .least = p->least,
         .clamp = (const int8_t *)clamp,
     };
     int32_t images = p->output.n, rows = p->output.h;
-    const bool whole_rows = p->output.w == p->input.w && (images == 1 || rows == p->input.h);
-    if (w->kernel_h * w->kernel_w * w->stride_h * w->stride_w == 1 && whole_rows && esp_dl_no_borders(&borders)) {
-        /* Pixels follow each other all through the images. */
+    if (p->one_row) {
         row.pixels *= images * rows;
         images = rows = 1;
     }
-    void (*held)(const esp_dl_conv2d_row_t *) = NULL;
-    if (lanes && pixel) {
-        held = p->input.c > 16 ? esp_dl_conv2d_row_held_esp32s3 : esp_dl_conv2d_row_one_esp32s3;
-    } else if (lanes && p->input.c % 16 == 0 && borders.rows != NULL) {
-        held = esp_dl_conv2d_row_held_esp32s3;
-    }
+    void (*const held)(const esp_dl_conv2d_row_t *) =
+        p->path == ESP_DL_CONV2D_ONE ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
     for (int32_t n = 0; n < images; n++) {
         esp_dl_next_image(&borders, w);
         for (int32_t y = 0; y < rows; y++) {
             esp_dl_window_rows(input, &p->input, w, &borders, per_row, segments);
-            if (p->gathered) {
-                gathered(row, pixels);
-            } else if (held != NULL && pixel && borders.rows == NULL) {
-                runs(row, segments, pixels, held);
-            } else if (held != NULL) {
-                held(&row);
-            } else if (p->vectors == 0) {
+            switch (p->path) {
+            case ESP_DL_CONV2D_LANES:
                 if (esp_dl_conv2d_row_lanes_esp32s3(&row) != 0) {
                     pixel_by_pixel(row, segments);
                 }
-            } else {
+                break;
+            case ESP_DL_CONV2D_ONE:
+            case ESP_DL_CONV2D_HELD:
+                if (p->run > 0) {
+                    runs(row, segments, p->run, pixels, held);
+                } else {
+                    held(&row);
+                }
+                break;
+            case ESP_DL_CONV2D_GATHERED:
+                gathered(row, p->run, pixels);
+                break;
+            case ESP_DL_CONV2D_WIDE:
                 esp_dl_conv2d_row_wide_esp32s3(&row);
+                break;
             }
             row.output += row.pixels * row.channels;
         }

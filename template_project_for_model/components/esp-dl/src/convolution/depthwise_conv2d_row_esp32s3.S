@@ -4,22 +4,7 @@
  * C.
  */
 #include "common/lanes_esp32s3.inc"
-
-/* Fields of esp_dl_depthwise_row_t. */
-#define ROWS 0
-#define ROW_COUNT 4
-#define TAPS 8
-#define TAP_STEP 12
-#define STEP 16
-#define WEIGHTS 20
-#define OUTPUT 24
-#define PIXELS 28
-#define CHANNELS 32
-#define CLAMP 36
-#define LEAST 40
-#define BACK 44
-#define NEXT_INPUT 48
-#define NEXT_OUTPUT 52
+#include "convolution/depthwise_conv2d_row_esp32s3.h"
 
 /*
  * Windows of any size. whole: all is at multiples of 16.
@@ -28,21 +13,21 @@
  * the next tap, a11 channels left, a12 head, a14 rows left, a15 pixels left.
  */
     .macro any_window whole
-    l32i a8, a2, CLAMP
+    l32i a8, a2, DEPTHWISE_AT_CLAMP
     ee.vld.128.ip q6, a8, 16
     ee.vld.128.ip q7, a8, 16
 1:  /* sixteen channels */
-    l32i a14, a2, CHANNELS
-    l32i a5, a2, OUTPUT
+    l32i a14, a2, DEPTHWISE_AT_CHANNELS
+    l32i a5, a2, DEPTHWISE_AT_OUTPUT
     sub a3, a14, a11
     add a5, a5, a3
-    l32i a15, a2, PIXELS
+    l32i a15, a2, DEPTHWISE_AT_PIXELS
 2:  /* a pixel */
     mov a4, a6
     mov a12, a6
     load_head
-    l32i a7, a2, ROWS
-    l32i a14, a2, ROW_COUNT
+    l32i a7, a2, DEPTHWISE_AT_ROWS
+    l32i a14, a2, DEPTHWISE_AT_ROW_COUNT
 3:  /* a row of the window */
     l32i a8, a7, 0
     addi a14, a14, -1
@@ -64,7 +49,7 @@
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
     shift_lanes q5
-    end_pixel \whole, CHANNELS, STEP
+    end_pixel \whole, DEPTHWISE_AT_CHANNELS, DEPTHWISE_AT_STEP
     addi a15, a15, -1
     bnez a15, 2b
     mov a6, a4
@@ -74,11 +59,11 @@
     .endm
 
     function esp_dl_depthwise_conv2d_row_esp32s3
-    l32i a6, a2, WEIGHTS
-    l32i a9, a2, TAPS
-    l32i a10, a2, TAP_STEP
-    l32i a11, a2, CHANNELS
-    l32i a14, a2, ROW_COUNT
+    l32i a6, a2, DEPTHWISE_AT_WEIGHTS
+    l32i a9, a2, DEPTHWISE_AT_TAPS
+    l32i a10, a2, DEPTHWISE_AT_TAP_STEP
+    l32i a11, a2, DEPTHWISE_AT_CHANNELS
+    l32i a14, a2, DEPTHWISE_AT_ROW_COUNT
     extui a8, a11, 0, 4
     beqz a8, .Lwhole
     addi a10, a10, -16
@@ -173,23 +158,23 @@
     .endm
 
     function esp_dl_depthwise_conv2d_row_3x3_esp32s3
-    l32i a4, a2, ROWS
-    l32i a13, a2, PIXELS
-    l32i a14, a2, NEXT_INPUT
-    l32i a15, a2, NEXT_OUTPUT
+    l32i a4, a2, DEPTHWISE_AT_ROWS
+    l32i a13, a2, DEPTHWISE_AT_PIXELS
+    l32i a14, a2, DEPTHWISE_AT_NEXT_INPUT
+    l32i a15, a2, DEPTHWISE_AT_NEXT_OUTPUT
     l32i a8, a4, 0
     l32i a9, a4, 4
     l32i a10, a4, 8
-    l32i a12, a2, CHANNELS
+    l32i a12, a2, DEPTHWISE_AT_CHANNELS
     s32i a13, a1, STACK_PIXELS
     s32i a14, a1, STACK_INPUT
     s32i a15, a1, STACK_OUTPUT
-    l32i a5, a2, OUTPUT
-    l32i a3, a2, TAP_STEP
+    l32i a5, a2, DEPTHWISE_AT_OUTPUT
+    l32i a3, a2, DEPTHWISE_AT_TAP_STEP
     add a15, a5, a12
-    l32i a6, a2, WEIGHTS
-    l32i a7, a2, BACK
-    l32i a13, a2, LEAST
+    l32i a6, a2, DEPTHWISE_AT_WEIGHTS
+    l32i a7, a2, DEPTHWISE_AT_BACK
+    l32i a13, a2, DEPTHWISE_AT_LEAST
     s32i a15, a1, STACK_END
     l8ui a11, a6, HEAD_COUNT
     beqz a13, .Lclamp
@@ -207,7 +192,7 @@
     three 6, 1
     three 7, 1
 .Lclamp:
-    l32i a2, a2, CLAMP
+    l32i a2, a2, DEPTHWISE_AT_CLAMP
     j .Lclamped
 1:
     next_block

@@ -6,6 +6,17 @@
 #include "convolution/depthwise_conv2d_row_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
+/* Bytes of the places of a window's rows; borders lie behind them. */
+static int32_t rows_bytes(const esp_dl_depthwise_conv2d_esp32s3_t *p)
+{
+    return esp_dl_aligned(p->window.kernel_h * 8);
+}
+
+int32_t esp_dl_depthwise_conv2d_s8_esp32s3_scratch(const esp_dl_depthwise_conv2d_esp32s3_t *p)
+{
+    return rows_bytes(p) + esp_dl_border_bytes(&p->border, &p->window);
+}
+
 void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
                                         int8_t *output)
 {
@@ -13,8 +24,7 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
     const int8_t **rows = scratch;
     _Alignas(16) uint32_t clamp[8];
     esp_dl_clamp_vectors(p->min, p->max, clamp);
-    esp_dl_borders_t borders =
-        esp_dl_borders(&p->input, &p->output, w, 0, (int8_t *)scratch + esp_dl_aligned(w->kernel_h * 8));
+    esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->border, w, 0, (int8_t *)scratch + rows_bytes(p));
     esp_dl_depthwise_row_t row = {
         .rows = rows,
         .row_count = w->kernel_h,
@@ -31,9 +41,8 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .next_input = 16 - p->output.w * w->stride_w * p->input.c,
         .next_output = 16 - p->output.w * p->output.c,
     };
-    const bool three = w->kernel_h == 3 && w->kernel_w == 3 && w->stride_w <= 2 && p->input.c % 16 == 0;
     void (*const compute)(const esp_dl_depthwise_row_t *) =
-        three ? esp_dl_depthwise_conv2d_row_3x3_esp32s3 : esp_dl_depthwise_conv2d_row_esp32s3;
+        p->three ? esp_dl_depthwise_conv2d_row_3x3_esp32s3 : esp_dl_depthwise_conv2d_row_esp32s3;
     const int32_t rows_of_image = p->output.h, output_row = p->output.w * p->output.c;
     for (int32_t n = 0; n < p->output.n; n++) {
         esp_dl_next_image(&borders, w);

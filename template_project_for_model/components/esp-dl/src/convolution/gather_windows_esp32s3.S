@@ -1,15 +1,6 @@
 /* The bytes of windows one behind the other; gather_windows_esp32s3.c is the same in C. */
 #include "common/esp32s3.inc"
-
-/* Fields of esp_dl_windows_t. */
-#define SEGMENTS 0
-#define SEGMENT_COUNT 4
-#define SEGMENT_BYTES 8
-#define OFFSET 12
-#define STEP 16
-#define TO 20
-#define TO_STEP 24
-#define PIXELS 28
+#include "convolution/gather_windows_esp32s3.h"
 
 /*
  * Segments of up to \words words, which may lie anywhere; what is too much is written over by the next.
@@ -43,14 +34,14 @@
     .endm
 
     function esp_dl_gather_windows_esp32s3
-    l32i a6, a2, SEGMENT_BYTES
-    l32i a7, a2, SEGMENTS
-    l32i a5, a2, SEGMENT_COUNT
-    l32i a3, a2, OFFSET
-    l32i a4, a2, TO
-    l32i a12, a2, PIXELS
-    l32i a13, a2, STEP
-    l32i a14, a2, TO_STEP
+    l32i a6, a2, WINDOWS_AT_SEGMENT_BYTES
+    l32i a7, a2, WINDOWS_AT_SEGMENTS
+    l32i a5, a2, WINDOWS_AT_SEGMENT_COUNT
+    l32i a3, a2, WINDOWS_AT_OFFSET
+    l32i a4, a2, WINDOWS_AT_TO
+    l32i a12, a2, WINDOWS_AT_PIXELS
+    l32i a13, a2, WINDOWS_AT_STEP
+    l32i a14, a2, WINDOWS_AT_TO_STEP
     addi a15, a6, 3
     srli a15, a15, 2
     gather 1

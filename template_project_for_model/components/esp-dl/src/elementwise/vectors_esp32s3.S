@@ -3,22 +3,7 @@
  * vectors_esp32s3.c is the same in C.
  */
 #include "common/esp32s3.inc"
-
-/* Fields of esp_dl_vectors_t. */
-#define A 0
-#define B 4
-#define OUTPUT 8
-#define VECTORS 12
-#define SHIFT 16
-#define FACTOR_A 20
-#define FACTOR_B 21
-#define HALF_A 22
-#define HALF_B 23
-#define MIN 24
-#define MAX 25
-#define STEP_A 28
-#define STEP_B 32
-#define STEP_Y 36
+#include "elementwise/vectors_esp32s3.h"
 
     .macro fill to, field
     addi a7, a2, \field
@@ -27,17 +12,17 @@
 
     /* q0 a, q1 b, q2 result and product of halves, q3 min, q4 factor of a, q5 factor of b, q6 half, q7 max */
     .macro begin
-    l32i a3, a2, A
-    l32i a4, a2, B
-    l32i a5, a2, OUTPUT
-    l32i a6, a2, VECTORS
-    l32i a8, a2, SHIFT
-    addi a9, a2, HALF_B
-    fill q3, MIN
-    fill q7, MAX
-    l32i a10, a2, STEP_A
-    l32i a11, a2, STEP_B
-    l32i a12, a2, STEP_Y
+    l32i a3, a2, VECTORS_AT_A
+    l32i a4, a2, VECTORS_AT_B
+    l32i a5, a2, VECTORS_AT_OUTPUT
+    l32i a6, a2, VECTORS_AT_VECTORS
+    l32i a8, a2, VECTORS_AT_SHIFT
+    addi a9, a2, VECTORS_AT_HALF_B
+    fill q3, VECTORS_AT_MIN
+    fill q7, VECTORS_AT_MAX
+    l32i a10, a2, VECTORS_AT_STEP_A
+    l32i a11, a2, VECTORS_AT_STEP_B
+    l32i a12, a2, VECTORS_AT_STEP_Y
     .endm
 
     .macro load_first
@@ -61,9 +46,9 @@
 
     function esp_dl_add_vectors_esp32s3
     begin
-    fill q4, FACTOR_A
-    fill q5, FACTOR_B
-    fill q6, HALF_A
+    fill q4, VECTORS_AT_FACTOR_A
+    fill q5, VECTORS_AT_FACTOR_B
+    fill q6, VECTORS_AT_HALF_A
     load_first
     loopnez a6, 1f
     fill_half
@@ -76,7 +61,7 @@
 
     function esp_dl_mul_vectors_esp32s3
     begin
-    fill q6, HALF_A
+    fill q6, VECTORS_AT_HALF_A
     load_first
     loopnez a6, 1f
     fill_half

@@ -2,9 +2,29 @@
 #ifndef ESP_DL_ELEMENTWISE_VECTORS_ESP32S3_H
 #define ESP_DL_ELEMENTWISE_VECTORS_ESP32S3_H
 
+/* Where the assembly finds the fields of esp_dl_vectors_t, in bytes. */
+#define VECTORS_AT_A 0
+#define VECTORS_AT_B 4
+#define VECTORS_AT_OUTPUT 8
+#define VECTORS_AT_VECTORS 12
+#define VECTORS_AT_SHIFT 16
+#define VECTORS_AT_FACTOR_A 20
+#define VECTORS_AT_FACTOR_B 21
+#define VECTORS_AT_HALF_A 22
+#define VECTORS_AT_HALF_B 23
+#define VECTORS_AT_MIN 24
+#define VECTORS_AT_MAX 25
+#define VECTORS_AT_STEP_A 28
+#define VECTORS_AT_STEP_B 32
+#define VECTORS_AT_STEP_Y 36
+
+#ifndef __ASSEMBLER__
+
+#include "common/fields.h"
+
 #include <stdint.h>
 
-/* The assembly knows the place of every field. */
+/* The assembly reads fields at the places above. */
 typedef struct {
     const int8_t *a, *b; /* at multiples of 16, as is the output */
     int8_t *output;      /* may be a or b */
@@ -15,6 +35,21 @@ typedef struct {
     int8_t min, max;
     int32_t step_a, step_b, step_y; /* bytes from a vector to the next, multiples of 16; one more of a and b is read */
 } esp_dl_vectors_t;
+
+ESP_DL_FIELD(esp_dl_vectors_t, a, VECTORS_AT_A);
+ESP_DL_FIELD(esp_dl_vectors_t, b, VECTORS_AT_B);
+ESP_DL_FIELD(esp_dl_vectors_t, output, VECTORS_AT_OUTPUT);
+ESP_DL_FIELD(esp_dl_vectors_t, vectors, VECTORS_AT_VECTORS);
+ESP_DL_FIELD(esp_dl_vectors_t, shift, VECTORS_AT_SHIFT);
+ESP_DL_FIELD(esp_dl_vectors_t, factor_a, VECTORS_AT_FACTOR_A);
+ESP_DL_FIELD(esp_dl_vectors_t, factor_b, VECTORS_AT_FACTOR_B);
+ESP_DL_FIELD(esp_dl_vectors_t, half_a, VECTORS_AT_HALF_A);
+ESP_DL_FIELD(esp_dl_vectors_t, half_b, VECTORS_AT_HALF_B);
+ESP_DL_FIELD(esp_dl_vectors_t, min, VECTORS_AT_MIN);
+ESP_DL_FIELD(esp_dl_vectors_t, max, VECTORS_AT_MAX);
+ESP_DL_FIELD(esp_dl_vectors_t, step_a, VECTORS_AT_STEP_A);
+ESP_DL_FIELD(esp_dl_vectors_t, step_b, VECTORS_AT_STEP_B);
+ESP_DL_FIELD(esp_dl_vectors_t, step_y, VECTORS_AT_STEP_Y);
 
 /* a * factor_a + b * factor_b */
 void esp_dl_add_vectors_esp32s3(const esp_dl_vectors_t *p);
@@ -31,5 +66,7 @@ void esp_dl_min_vectors_esp32s3(const esp_dl_vectors_t *p);
  * words the assembly sees whether an indexed load begins to count a word too early, as it does in an emulator.
  */
 void esp_dl_lookup_vectors_esp32s3(const int8_t *x, const int32_t table[258], int8_t *y, int32_t vectors);
+
+#endif /* __ASSEMBLER__ */
 
 #endif

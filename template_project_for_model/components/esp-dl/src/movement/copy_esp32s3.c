@@ -21,11 +21,7 @@ static void esp_dl_copy_blocks_esp32s3(char *to, const char *from, int32_t vecto
 
 void esp_dl_copy_esp32s3(const void *input, const esp_dl_copy_t *p, void *output)
 {
-    int32_t places = p->block | p->to_offset;
-    for (int32_t axis = 0; axis < p->rank; axis++) {
-        places |= p->to[axis];
-    }
-    if (places % 16 != 0) {
+    if (!p->vectors) {
         esp_dl_copy(input, p, output);
         return;
     }

@@ -3,27 +3,7 @@
  * pool2d_row_esp32s3.c is the same in C.
  */
 #include "common/lanes_esp32s3.inc"
-
-/* Fields of esp_dl_pool2d_row_t. */
-#define ROWS 0
-#define ROW_COUNT 4
-#define TAPS 8
-#define TAP_STEP 12
-#define STEP 16
-#define OFFSET 20
-#define START 24
-#define OUTPUT 28
-#define PIXELS 32
-#define CHANNELS 36
-#define CLAMP 40
-#define FACTOR 44
-#define SHIFT 48
-#define RECIPROCAL 52
-#define OFFSET_RESULT 56
-#define SCRATCH 60
-#define BACK 64
-#define NEXT_INPUT 68
-#define NEXT_OUTPUT 72
+#include "pooling/pool2d_row_esp32s3.h"
 
 #define STACK_PIXELS 16
 
@@ -36,13 +16,13 @@
  */
     .macro windows whole, average
 1:  /* sixteen channels */
-    l32i a14, a2, CHANNELS
-    l32i a5, a2, OUTPUT
-    l32i a15, a2, OFFSET
+    l32i a14, a2, POOL2D_AT_CHANNELS
+    l32i a5, a2, POOL2D_AT_OUTPUT
+    l32i a15, a2, POOL2D_AT_OFFSET
     sub a3, a14, a11
     add a5, a5, a3
     add a3, a3, a15
-    l32i a15, a2, PIXELS
+    l32i a15, a2, POOL2D_AT_PIXELS
 2:  /* a pixel */
     s32i a15, a1, STACK_PIXELS
     .if \average
@@ -54,8 +34,8 @@
     .else
     ee.orq q2, q6, q6
     .endif
-    l32i a7, a2, ROWS
-    l32i a14, a2, ROW_COUNT
+    l32i a7, a2, POOL2D_AT_ROWS
+    l32i a14, a2, POOL2D_AT_ROW_COUNT
 3:  /* a row of the window */
     l32i a8, a7, 0
     addi a14, a14, -1
@@ -87,7 +67,7 @@
     bnez a14, 3b
     .if \average
     bnez a4, 5f
-    l32i a12, a2, SHIFT
+    l32i a12, a2, POOL2D_AT_SHIFT
     ee.srcmb.s8.qacc q2, a12, 0
     j 6f
 5:
@@ -95,7 +75,7 @@
 6:
     ee.vmax.s8 q2, q2, q6
     .endif
-    end_pixel \whole, CHANNELS, STEP
+    end_pixel \whole, POOL2D_AT_CHANNELS, POOL2D_AT_STEP
     l32i a15, a1, STACK_PIXELS
     addi a15, a15, -1
     bnez a15, 2b
@@ -147,9 +127,9 @@
 
 /* All sums, divided, to q2. */
     .macro divide
-    l32i a8, a2, SCRATCH
+    l32i a8, a2, POOL2D_AT_SCRATCH
     movi a12, 0xfffff
-    l32i a13, a2, OFFSET_RESULT
+    l32i a13, a2, POOL2D_AT_OFFSET_RESULT
     addi a15, a8, 48
     ee.st.qacc_l.l.128.ip a8, 16
     ee.st.qacc_h.l.128.ip a8, 16
@@ -162,10 +142,10 @@
     .endm
 
     .macro begin_windows
-    l32i a9, a2, TAPS
-    l32i a10, a2, TAP_STEP
-    l32i a11, a2, CHANNELS
-    l32i a8, a2, CLAMP
+    l32i a9, a2, POOL2D_AT_TAPS
+    l32i a10, a2, POOL2D_AT_TAP_STEP
+    l32i a11, a2, POOL2D_AT_CHANNELS
+    l32i a8, a2, POOL2D_AT_CLAMP
     extui a7, a11, 0, 4
     ee.vld.128.ip q6, a8, 16
     ee.vld.128.ip q7, a8, 16
@@ -182,10 +162,10 @@
 
     function esp_dl_average_pool2d_row_esp32s3
     begin_windows
-    addi a8, a2, FACTOR
+    addi a8, a2, POOL2D_AT_FACTOR
     ee.vldbc.8 q3, a8
-    l32i a4, a2, RECIPROCAL
-    l32i a6, a2, START
+    l32i a4, a2, POOL2D_AT_RECIPROCAL
+    l32i a6, a2, POOL2D_AT_START
     bnez a7, .Laverage_some
     windows 1, 1
 .Laverage_some:
@@ -200,11 +180,11 @@
  * a11 pixels, a12 channels, a13 and a14 to the next channels, a15 the end of the first pixel's channels.
  */
     .macro small_windows size
-    l32i a4, a2, ROWS
-    l32i a8, a2, CLAMP
-    l32i a3, a2, TAP_STEP
-    l32i a5, a2, OUTPUT
-    l32i a7, a2, BACK
+    l32i a4, a2, POOL2D_AT_ROWS
+    l32i a8, a2, POOL2D_AT_CLAMP
+    l32i a3, a2, POOL2D_AT_TAP_STEP
+    l32i a5, a2, POOL2D_AT_OUTPUT
+    l32i a7, a2, POOL2D_AT_BACK
     ee.vld.128.ip q6, a8, 16
     ee.vld.128.ip q7, a8, 16
     l32i a8, a4, 0
@@ -212,10 +192,10 @@
     .if \size == 3
     l32i a10, a4, 8
     .endif
-    l32i a11, a2, PIXELS
-    l32i a12, a2, CHANNELS
-    l32i a13, a2, NEXT_INPUT
-    l32i a14, a2, NEXT_OUTPUT
+    l32i a11, a2, POOL2D_AT_PIXELS
+    l32i a12, a2, POOL2D_AT_CHANNELS
+    l32i a13, a2, POOL2D_AT_NEXT_INPUT
+    l32i a14, a2, POOL2D_AT_NEXT_OUTPUT
     add a15, a5, a12
 1:  /* sixteen channels */
     loop a11, 2f

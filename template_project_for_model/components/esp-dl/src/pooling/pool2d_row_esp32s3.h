@@ -2,9 +2,34 @@
 #ifndef ESP_DL_POOLING_POOL2D_ROW_ESP32S3_H
 #define ESP_DL_POOLING_POOL2D_ROW_ESP32S3_H
 
+/* Where the assembly finds the fields of esp_dl_pool2d_row_t, in bytes. */
+#define POOL2D_AT_ROWS 0
+#define POOL2D_AT_ROW_COUNT 4
+#define POOL2D_AT_TAPS 8
+#define POOL2D_AT_TAP_STEP 12
+#define POOL2D_AT_STEP 16
+#define POOL2D_AT_OFFSET 20
+#define POOL2D_AT_START 24
+#define POOL2D_AT_OUTPUT 28
+#define POOL2D_AT_PIXELS 32
+#define POOL2D_AT_CHANNELS 36
+#define POOL2D_AT_CLAMP 40
+#define POOL2D_AT_FACTOR 44
+#define POOL2D_AT_SHIFT 48
+#define POOL2D_AT_RECIPROCAL 52
+#define POOL2D_AT_OFFSET_RESULT 56
+#define POOL2D_AT_SCRATCH 60
+#define POOL2D_AT_BACK 64
+#define POOL2D_AT_NEXT_INPUT 68
+#define POOL2D_AT_NEXT_OUTPUT 72
+
+#ifndef __ASSEMBLER__
+
+#include "common/fields.h"
+
 #include <stdint.h>
 
-/* The assembly knows the place of every field. */
+/* The assembly reads fields at the places above. */
 typedef struct {
     const int8_t *const *rows; /* where the rows of the windows of a row of pixels lie */
     int32_t row_count;
@@ -31,11 +56,33 @@ typedef struct {
     int32_t back, next_input, next_output;
 } esp_dl_pool2d_row_t;
 
+ESP_DL_FIELD(esp_dl_pool2d_row_t, rows, POOL2D_AT_ROWS);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, row_count, POOL2D_AT_ROW_COUNT);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, taps, POOL2D_AT_TAPS);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, tap_step, POOL2D_AT_TAP_STEP);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, step, POOL2D_AT_STEP);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, offset, POOL2D_AT_OFFSET);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, start, POOL2D_AT_START);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, output, POOL2D_AT_OUTPUT);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, pixels, POOL2D_AT_PIXELS);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, channels, POOL2D_AT_CHANNELS);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, clamp, POOL2D_AT_CLAMP);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, factor, POOL2D_AT_FACTOR);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, shift, POOL2D_AT_SHIFT);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, reciprocal, POOL2D_AT_RECIPROCAL);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, offset_result, POOL2D_AT_OFFSET_RESULT);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, scratch, POOL2D_AT_SCRATCH);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, back, POOL2D_AT_BACK);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, next_input, POOL2D_AT_NEXT_INPUT);
+ESP_DL_FIELD(esp_dl_pool2d_row_t, next_output, POOL2D_AT_NEXT_OUTPUT);
+
 void esp_dl_max_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row);
 void esp_dl_average_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row);
 
 /* Windows of 2x2 or 3x3, channels in sixteens, all pixels of a row. */
 void esp_dl_max_pool2d_row_2x2_esp32s3(const esp_dl_pool2d_row_t *row);
 void esp_dl_max_pool2d_row_3x3_esp32s3(const esp_dl_pool2d_row_t *row);
+
+#endif /* __ASSEMBLER__ */
 
 #endif

@@ -25,18 +25,39 @@ static esp_dl_pool2d_row_t row_of(const esp_dl_pool2d_t *p, const uint32_t *clam
     };
 }
 
-void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, void *scratch, int8_t *output)
+/* Bytes of averages for their sums. */
+#define SUM_BYTES 64
+
+/* Bytes of the places of a window's rows; what averages need lies behind them, and borders behind that. */
+static int32_t rows_bytes(const esp_dl_pool2d_esp32s3_t *p)
 {
+    return esp_dl_aligned(p->pool.window.kernel_h * 8);
+}
+
+int32_t esp_dl_max_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p)
+{
+    return rows_bytes(p) + esp_dl_border_bytes(&p->border, &p->pool.window);
+}
+
+int32_t esp_dl_average_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p)
+{
+    return esp_dl_max_pool2d_s8_esp32s3_scratch(p) + SUM_BYTES;
+}
+
+void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *all, void *scratch,
+                                  int8_t *output)
+{
+    const esp_dl_pool2d_t *p = &all->pool;
     const esp_dl_window_t *w = &p->window;
     const int8_t **rows = scratch;
     _Alignas(16) uint32_t clamp[8];
     esp_dl_clamp_vectors(p->min, p->max, clamp);
     esp_dl_borders_t borders =
-        esp_dl_borders(&p->input, &p->output, w, INT8_MIN, (int8_t *)scratch + esp_dl_aligned(w->kernel_h * 8));
+        esp_dl_borders(&p->input, &all->border, w, INT8_MIN, (int8_t *)scratch + rows_bytes(all));
     esp_dl_pool2d_row_t row = row_of(p, clamp, scratch, output);
     void (*compute)(const esp_dl_pool2d_row_t *) = esp_dl_max_pool2d_row_esp32s3;
-    if (p->input.c % 16 == 0 && w->kernel_h == w->kernel_w && (w->kernel_h == 2 || w->kernel_h == 3)) {
-        compute = w->kernel_h == 2 ? esp_dl_max_pool2d_row_2x2_esp32s3 : esp_dl_max_pool2d_row_3x3_esp32s3;
+    if (all->square != 0) {
+        compute = all->square == 2 ? esp_dl_max_pool2d_row_2x2_esp32s3 : esp_dl_max_pool2d_row_3x3_esp32s3;
     }
     for (int32_t n = 0; n < p->output.n; n++) {
         esp_dl_next_image(&borders, w);
@@ -105,19 +126,21 @@ static void divide_by(esp_dl_pool2d_row_t *row, int32_t n, int32_t shift, int32_
     start[8] = start[9] = words[4];
 }
 
-void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, void *scratch, int8_t *output)
+void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *all, void *scratch,
+                                      int8_t *output)
 {
+    const esp_dl_pool2d_t *p = &all->pool;
     const esp_dl_window_t *w = &p->window;
     const int8_t **rows = scratch;
-    int8_t *free = (int8_t *)scratch + esp_dl_aligned(w->kernel_h * 8);
+    int8_t *free = (int8_t *)scratch + rows_bytes(all);
     _Alignas(16) uint32_t clamp[8], start[12];
     esp_dl_clamp_vectors(p->min, p->max, clamp);
-    esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->output, w, 0, free + 64);
+    esp_dl_borders_t borders = esp_dl_borders(&p->input, &all->border, w, 0, free + SUM_BYTES);
     esp_dl_pool2d_row_t row = row_of(p, clamp, scratch, output);
     row.start = start;
     row.scratch = free;
     const int32_t taps = w->kernel_h * w->kernel_w;
-    const bool inside = esp_dl_no_borders(&borders);
+    const bool inside = !all->border.outside && !all->border.copied;
     if (inside && w->kernel_w == p->input.w && w->dilation_h == 1) {
         /* The rows of a window lie one behind the other. */
         row.row_count = 1;

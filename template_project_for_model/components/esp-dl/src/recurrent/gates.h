@@ -17,6 +17,12 @@ static inline int32_t esp_dl_requantize16(int32_t acc, int32_t shift)
     return esp_dl_sat16(shift >= 0 ? acc >> shift : esp_dl_sat16(acc) * (1 << -shift));
 }
 
+/* Bytes of the three vectors of int16 that a step works on. */
+static inline int32_t esp_dl_state_bytes(const esp_dl_recurrent_t *p)
+{
+    return 3 * p->hidden * (int32_t)sizeof(int16_t);
+}
+
 /* Row `row` of the weights times the input of one step. */
 static inline int32_t esp_dl_gate_input(const esp_dl_recurrent_t *p, int32_t row, const int8_t *x)
 {

@@ -22,6 +22,11 @@ static void step(const esp_dl_recurrent_t *p, const int8_t *x, const int16_t *st
     }
 }
 
+int32_t esp_dl_lstm_s8_scratch(const esp_dl_recurrent_t *p)
+{
+    return esp_dl_state_bytes(p);
+}
+
 void esp_dl_lstm_s8(const int8_t *input, const esp_dl_recurrent_t *p, int16_t *scratch, int8_t *output)
 {
     for (int32_t batch = 0; batch < p->batch; batch++) {
