@@ -52,11 +52,11 @@ demo: ## the whole way for handwritten digits, with the accuracy of the generate
 
 test: lint ## lint and the tests; PYTEST_OPTIONS="-k conv" chooses some
 	@scripts/setup.sh --dev >/dev/null
-	@scripts/in-env.sh python -m pytest -n auto --dist loadfile $(PYTEST_OPTIONS)
+	@scripts/in-env.sh python -m pytest -n auto --dist loadgroup $(PYTEST_OPTIONS)
 
 test-all: lint ## lint and all tests, the slow ones too (whole networks again and again, emulator sweeps)
 	@scripts/setup.sh --dev >/dev/null
-	@scripts/in-env.sh python -m pytest -m "" -n auto --dist loadfile $(PYTEST_OPTIONS)
+	@scripts/in-env.sh python -m pytest -m "" -n auto --dist loadgroup $(PYTEST_OPTIONS)
 
 lint: ## check the style of Python, C and shell files
 	@scripts/lint.sh check

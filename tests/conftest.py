@@ -20,6 +20,14 @@ if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if ent
     sys.path.insert(1, str(REPO / "tvm" / "python"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """For `-n 2 --dist loadgroup`: a file's tests share what its fixtures make, unless they say their own groups."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The project's folder."""

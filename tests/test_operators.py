@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -27,19 +27,19 @@ def kernels() -> Kernels:
     return Kernels(sanitize=True)
 
 
-def _batches() -> List[List[OnnxCase]]:
-    """Rows of one opset together, a limited number; newer ones are lowered to one."""
-    batches: Dict[int, List[List[OnnxCase]]] = {}
+def _batches() -> Dict[str, int]:
+    """Row -> its batch: rows of one opset together, a limited number; newer ones are lowered to one."""
+    batches: Dict[int, List[List[str]]] = {}
     for case in ONNX_CASES:
         of_opset = batches.setdefault(min(case.opset, TARGET_OPSET), [[]])
         if len(of_opset[-1]) == _AT_ONCE:
             of_opset.append([])
-        of_opset[-1].append(case)
-    return [batch for of_opset in batches.values() for batch in of_opset]
+        of_opset[-1].append(case.id)
+    numbered = enumerate(batch for of_opset in batches.values() for batch in of_opset)
+    return {name: number for number, batch in numbered for name in batch}
 
 
-BATCHES = _batches()
-_PLACE = {case.id: (b, i) for b, batch in enumerate(BATCHES) for i, case in enumerate(batch)}
+BATCH_OF = _batches()
 
 
 def merged(cases: Sequence[OnnxCase]) -> onnx.ModelProto:
@@ -64,17 +64,37 @@ def merged(cases: Sequence[OnnxCase]) -> onnx.ModelProto:
     return whole
 
 
-@functools.lru_cache(maxsize=None)
-def batch_result(number: int) -> Result:
-    samples = {}
-    for index, case in enumerate(BATCHES[number]):
-        samples.update({f"case{index}_{name}": array for name, array in case.samples().items()})
-    return run_model(merged(BATCHES[number]), samples, kernels())
+class Batches:
+    """Results of batches, of the rows that were chosen (-k): a batch is one model, compiled when its first row is asked
+    for."""
+
+    def __init__(self, chosen: Sequence[OnnxCase]):
+        self._cases: Dict[int, List[OnnxCase]] = {}
+        for case in chosen:
+            self._cases.setdefault(BATCH_OF[case.id], []).append(case)
+        self._results: Dict[int, Result] = {}
+
+    def result(self, case: OnnxCase) -> Tuple[Result, int]:
+        """The result of the row's batch, and the row's place in it."""
+        number = BATCH_OF[case.id]
+        cases = self._cases[number]
+        if number not in self._results:
+            samples = {}
+            for index, one in enumerate(cases):
+                samples.update({f"case{index}_{name}": array for name, array in one.samples().items()})
+            self._results[number] = run_model(merged(cases), samples, kernels())
+        return self._results[number], [one.id for one in cases].index(case.id)
 
 
-def _of(case: OnnxCase):
-    number, index = _PLACE[case.id]
-    return batch_result(number), index
+@pytest.fixture(scope="module")
+def batches(request) -> Batches:
+    """The rows of the tests that this run chose."""
+    calls = [
+        item.callspec.params
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    ]
+    return Batches(list({call["case"].id: call["case"] for call in calls}.values()))
 
 
 def _nodes_of(index: int):
@@ -86,17 +106,23 @@ def _outputs(case: OnnxCase, index: int) -> List[str]:
     return [f"case{index}_y{i}" for i in range(case.outputs)]
 
 
-each_case = pytest.mark.parametrize("case", ONNX_CASES, ids=[case.id for case in ONNX_CASES])
+each_case = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.id, marks=pytest.mark.xdist_group(f"operators {BATCH_OF[case.id]}"))
+        for case in ONNX_CASES
+    ],
+)
 
 
 def test_rows_have_names_of_their_own():
-    assert len(_PLACE) == len(ONNX_CASES)
+    assert len(BATCH_OF) == len(ONNX_CASES)
 
 
 @each_case
-def test_close_to_float(case):
+def test_close_to_float(case, batches):
     """The result differs from float ONNX Runtime by at most so many steps of the output's scale."""
-    result, index = _of(case)
+    result, index = batches.result(case)
     for name in _outputs(case, index):
         ours, floats = result.ours[name], result.floats[name]
         assert ours.dtype == floats.dtype and ours.shape == floats.shape
@@ -110,18 +136,18 @@ def test_close_to_float(case):
 
 
 @each_case
-def test_kernel_equals_its_rule(case):
+def test_kernel_equals_its_rule(case, batches):
     """The C of each kernel gives the bytes of the NumPy rule, and of the reference in Relay."""
-    result, index = _of(case)
+    result, index = batches.result(case)
     layers = [layer for layer in result.comparison.layers if _nodes_of(index).search(layer.title)]
     assert layers or not case.kernels
     assert [layer.title for layer in layers if any(layer.differing.values())] == []
 
 
 @each_case
-def test_whole_pipeline_is_equal(case):
+def test_whole_pipeline_is_equal(case, batches):
     """The outputs of the generated program are those of both references, byte for byte."""
-    result, index = _of(case)
+    result, index = batches.result(case)
     titles = {shown(name) for name in _outputs(case, index)}
     outputs = [output for output in result.comparison.outputs if output.title in titles]
     assert len(outputs) == case.outputs
@@ -129,9 +155,9 @@ def test_whole_pipeline_is_equal(case):
 
 
 @each_case
-def test_report_names_the_kernel(case):
+def test_report_names_the_kernel(case, batches):
     """What the project's metadata, and so every report, says of the case's nodes."""
-    result, index = _of(case)
+    result, index = batches.result(case)
     calls = [c for c in describe(result.compiled)["calls"] if any(_nodes_of(index).search(n) for n in c["nodes"])]
     # A concatenation's or a sum's inputs may be requantized, and layouts change; both have no name of their own.
     used = [c["operator"] for c in calls if "operator" in c and c["operator"] not in ("transpose", "reshape")]
