@@ -24,6 +24,7 @@ from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_archive import COMPONENT  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
+from esp_tvm.compile.bridge import program_of  # noqa: E402
 from esp_tvm.compile.esp32s3 import CHIP, choose_vector  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
@@ -171,18 +172,16 @@ def model_figures(
         if outputs[name].tobytes() != np.ascontiguousarray(array).tobytes():
             raise UserError(f"output {name} differs between the ESP32-S3 and the reference")
     steps = []
-    for index, (step, count) in enumerate(zip(compiled.lowered.steps, counts)):
-        call, choice = compiled.partitioned.calls.get(step.symbol), compiled.choices.at(index)
-        if not count:
+    for call in program_of(compiled).calls():
+        if not counts[call.index]:
             continue
-        operator = call.operator if call is not None else "fallback"
         steps.append(
             {
-                "operator": operator,
-                "kernel": type(choice.variant).__name__ if choice else "C",
-                "macs": OPERATORS[operator].macs(call) if call is not None else 0,
-                "instructions": count,
-                "output": list(call.output.shape) if call is not None else None,
+                "operator": (call.followers or [call])[-1].operator or "fallback",
+                "kernel": type(call.variant).__name__ if call.variant else "C",
+                "macs": call.macs,
+                "instructions": counts[call.index],
+                "output": None if call.is_fallback else list(call.writes[0].shape),
             }
         )
     return {

@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
+from esp_tvm.compile.bridge import program_of  # noqa: E402
 from esp_tvm.compile.cores import FORK_JOIN  # noqa: E402
 from esp_tvm.compile.emit_c import tensor_text  # noqa: E402
 from esp_tvm.compile.esp32s3 import CHIP  # noqa: E402
@@ -153,7 +154,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         reason = esp32s3.why_not(Path(folder))
     one, two = compile_model(model, chip=CHIP), compile_model(model, chip=CHIP, cores=2)
-    if reason or any(index in two.choices.splits for index in two.choices.fused):
+    if reason or any(call.split is not None and call.followers for call in program_of(two).calls()):
         # A fused addition writes over its addend: it cannot be computed twice.
         print(f"ESP32-S3: left out, {reason or 'an addition is fused with a kernel in C'}")
     else:
@@ -165,17 +166,17 @@ def show(machine: str, one: CompiledModel, two: CompiledModel, counts: List[List
     print(f"{machine}, instructions\n")
     print("| step | output | parts | one core | calling core | other core | larger part of one core's |")
     print("|---|---|---|---|---|---|---|")
-    follow = 0
-    for index, (step, (whole, calling, other)) in enumerate(zip(two.lowered.steps, counts)):
-        split = two.choices.split_at(index)
-        larger = max(calling, other) if split is not None else calling
+    follow, splits = 0, 0
+    for call in program_of(two).calls():
+        whole, calling, other = counts[call.index]
+        larger = max(calling, other) if call.split is not None else calling
         follow += larger
-        call = two.partitioned.calls.get(step.symbol)
-        if split is not None and call is not None and index not in two.choices.fused:
-            cells = [call.operator, tensor_text(call.output), split.text, whole, calling, other]
+        if call.split is not None:
+            splits += 1
+            cells = [call.title, tensor_text(call.writes[0]), call.split.text, whole, calling, other]
             print("| " + " | ".join(map(str, [*cells, f"{larger / whole:.2f}"])) + " |")
     total = sum(whole for whole, _, _ in counts)
-    added = follow + FORK_JOIN * len(two.choices.splits)
+    added = follow + FORK_JOIN * splits
     print(
         f"\none core {total}, the busier of both {follow}: {follow / total:.3f}, "
         f"{total / follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "

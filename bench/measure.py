@@ -15,6 +15,7 @@ import vector
 from esp_tvm.compile import compile_model
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
+from esp_tvm.program import Program
 from esp_tvm.project.chips import check_chip
 from esp_tvm.project.fit import fit_chip
 from esp_tvm.project.write import write_project
@@ -99,9 +100,9 @@ def measure(
     expected = on_host.run(subject.samples)
     equal(subject, expected, outputs, "emulator and host")
     sizes = emulated.sizes()
-    steps = _steps(emulated.metadata, counts[-1].steps)
+    steps = _steps(emulated.program, counts[-1].steps)
     result: Dict[str, Any] = {
-        "macs": sum(call.get("macs", 0) for call in emulated.metadata["calls"]),
+        "macs": emulated.program.macs,
         "instructions": counts[-1].instructions,
         "arena_bytes": compiled.arena_bytes,
         "stack_bytes": max(count.stack_bytes for count in counts),
@@ -117,7 +118,7 @@ def measure(
         xtensa, xtensa_counts = EmulatedProgram(project, kernels.objects[XTENSA], XTENSA).measure(subject.samples)
         equal(subject, expected, xtensa, "the emulated Xtensa and the host")
         result["xtensa_instructions"] = xtensa_counts[-1].instructions
-        for step, count in zip(steps, _steps(emulated.metadata, xtensa_counts[-1].steps)):
+        for step, count in zip(steps, _steps(emulated.program, xtensa_counts[-1].steps)):
             step["xtensa_instructions"] = count["instructions"]
     if on_esp32s3:
         last = {name: array[-1] for name, array in subject.samples.items()}
@@ -173,14 +174,15 @@ def _spread(values: List[int]) -> float:
     return round((max(values) - min(values)) / min(values), 5)
 
 
-def _steps(metadata: Dict[str, Any], counts: List[int]) -> List[Dict[str, Any]]:
-    """What each step took; a convolution that is fused with an addition counts there."""
+def _steps(program: Program, counts: List[int]) -> List[Dict[str, Any]]:
+    """What each call took; a convolution that is fused with an addition counts with it."""
     steps = []
-    for call, count in zip(metadata["calls"], counts):
-        if not call["traced"]:
+    for call in program.calls():
+        if call.is_view:
             continue
-        step = {"operator": call.get("operator", "fallback"), "kernel": call.get("kernel", "")}
-        step.update(macs=call.get("macs", 0), instructions=count)
-        step["output"] = call.get("output", {}).get("shape")
+        operator = (call.followers or [call])[-1].operator or "fallback"
+        step: Dict[str, Any] = {"operator": operator, "kernel": call.kernel}
+        step.update(macs=call.macs, instructions=counts[call.index])
+        step["output"] = None if call.is_fallback else list(call.writes[0].shape)
         steps.append(step)
     return steps

@@ -166,11 +166,12 @@ def count(case: OnnxCase, kernels: Kernels) -> List[Dict[str, Any]]:
         outputs, counts = emulated.measure(samples)
         equal(subject, HostWithKernels(project, kernels).run(samples), outputs, "emulator and host")
     steps = []
-    for call, instructions in zip(emulated.metadata["calls"], counts[-1].steps):
-        if call["traced"]:
-            step = {"operator": call.get("operator", "fallback"), "kernel": call.get("kernel", "")}
-            step.update(macs=call.get("macs", 0), instructions=instructions)
-            step["outputs"] = int(np.prod(call.get("output", {}).get("shape", [0])))
+    for call in emulated.program.calls():
+        if not call.is_view:
+            operator = (call.followers or [call])[-1].operator or "fallback"
+            step: Dict[str, Any] = {"operator": operator, "kernel": call.kernel}
+            step.update(macs=call.macs, instructions=counts[-1].steps[call.index])
+            step["outputs"] = 0 if call.is_fallback else call.writes[0].elements
             steps.append(step)
     return steps
 

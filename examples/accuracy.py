@@ -49,10 +49,8 @@ def main():
         print(f"  {what:<28}{share:>8.2%}")
     print(f"  {'the same answer':<28}{np.mean(before == after):>8.2%}")
     size = (folder / "model.onnx").stat().st_size
-    facts = program.metadata
-    print(
-        f"model.onnx {size} bytes; on the chip: constants {facts['constant_bytes']}, arena {facts['arena_bytes']} bytes"
-    )
+    facts = program.program
+    print(f"model.onnx {size} bytes; on the chip: constants {facts.constant_bytes}, arena {facts.arena_bytes} bytes")
     if np.mean(after == labels) < np.mean(before == labels) - ALLOWED_LOSS:
         print(f"error: int8 lost more than {ALLOWED_LOSS:.0%}; see docs/accuracy-dropped.md", file=sys.stderr)
         return 1

@@ -19,5 +19,5 @@ calibration-memory: ## peak memory of quantizing on 10 000 samples of 96x96x3 st
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python -m pytest -q -m "" tests/test_calibration_memory.py
 
-memory: ## OUT: a picture of the arena over time, of the quantized model in OUT
-	@scripts/in-env.sh python bench/memory.py "$${OUT:-build/digits}"
+memory: ## MODEL or OUT: a picture of the exported project's arena over time: OUT/memory.svg
+	@scripts/in-env.sh python bench/memory.py

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,16 @@ import onnx
 from kernel_archive import COMPONENT, TEMPLATE, archive
 
 from esp_tvm.compile import CompiledModel, compile_model
-from esp_tvm.compile.metadata import describe
+from esp_tvm.compile.bridge import program_of
+from esp_tvm.compile.constants import constants_offsets
 from esp_tvm.errors import UserError
+from esp_tvm.evaluate import TvmEvaluator
 from esp_tvm.model import load_model, session
+from esp_tvm.program.evaluate import Evaluation
+from esp_tvm.program.store import save
 from esp_tvm.quantize import quantize_model
 from esp_tvm.quantize.auto import Passes
-from esp_tvm.run.compare import Comparison, compare_with_references
+from esp_tvm.run.compare import Comparison, compare_with_rules, differing_bytes
 from esp_tvm.run.host import MODEL, SANITIZE, STRICT, HostProgram
 
 
@@ -55,7 +58,8 @@ def write_program(compiled: CompiledModel, folder: Path) -> Path:
     ):
         (host / name).parent.mkdir(parents=True, exist_ok=True)
         (host / name).write_text(text, encoding="utf-8")
-    (folder / MODEL / "metadata.json").write_text(json.dumps(describe(compiled)), encoding="utf-8")
+    offsets = constants_offsets(compiled.constants)
+    save(program_of(compiled), folder / MODEL, "host", compiled.constants_bin, offsets)
     return folder
 
 
@@ -67,7 +71,7 @@ _PLAIN = Passes(method="minmax", equalize=False, fit=False)
 class Result:
     """What became of a model.
 
-    quantized: the QDQ model, compiled: its C; comparison: the C against both references;
+    quantized: the QDQ model, compiled: its C; comparison: the C against the rules and TVM;
     floats: what ONNX Runtime computes of the float model, ours: what the C computes; by output name, [N, ...]
     """
 
@@ -102,6 +106,26 @@ def quantized_or_float(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -
         return model
 
 
+def compare_with_references(program: HostProgram, compiled: CompiledModel, samples) -> Comparison:
+    """The C against the rules, and the rules against TVM's reference in Relay: bytes that differ from either."""
+    evaluations: List[Evaluation] = []
+    comparison = compare_with_rules(program, samples, lambda _, evaluation: evaluations.append(evaluation))
+    tvm = TvmEvaluator(compiled.imported, compiled.partitioned)
+    calls = [call for call in program.program.kernels if not call.is_view]
+    for index, evaluation in enumerate(evaluations):
+        theirs = tvm.run({name: array[index] for name, array in samples.items()})
+        wrong = 0
+        for call, layer in zip(calls, comparison.layers):
+            differing = differing_bytes(evaluation.values[call.writes[0]], theirs.tensors[call.symbol])
+            layer.differing, wrong = layer.differing + differing, wrong + differing
+        for port, output in zip(program.outputs, comparison.outputs):
+            differing = differing_bytes(evaluation.outputs[port.name], theirs.outputs[port.name])
+            output.differing, wrong = output.differing + differing, wrong + differing
+        if wrong:
+            comparison.samples_equal = 0
+    return comparison
+
+
 def run_model(model: onnx.ModelProto, samples: Dict[str, np.ndarray], kernels: Kernels) -> Result:
     """Quantize `model` on `samples` ({input: [N, *shape]}), compile, run and compare with both references."""
     with tempfile.TemporaryDirectory(prefix="esp_tvm_case_") as folder:
@@ -110,6 +134,6 @@ def run_model(model: onnx.ModelProto, samples: Dict[str, np.ndarray], kernels: K
         quantized = quantized_or_float(load_model(path), samples)
         compiled = compile_model(quantized)
         program = Program(write_program(compiled, Path(folder)), kernels)
-        comparison = compare_with_references(program, quantized, samples)
+        comparison = compare_with_references(program, compiled, samples)
         ours = program.run(samples)
     return Result(quantized, compiled, comparison, float_outputs(model, samples), ours)

@@ -181,14 +181,33 @@ def test_rows_of_operators_count_what_is_theirs():
     assert edges == {"esp_dl_dequantize_s8": (90, 30)}
 
 
-def test_the_picture_of_the_arena_shows_every_block():
+def test_the_picture_of_the_arena_shows_all_that_lies_there(tmp_path):
     import memory
-    from test_memory_plan import residual_network
+    from test_memory_plan import residual_network, write_program
 
     from esp_tvm.compile import compile_model
+    from esp_tvm.program.store import load
 
-    compiled = compile_model(residual_network())
-    root = ElementTree.fromstring(memory.picture(compiled))
+    program = load(write_program(compile_model(residual_network()), tmp_path))
+    root = ElementTree.fromstring(memory.picture(program))
     titles = [element.text for element in root.iter() if element.tag.endswith("title")]
-    assert len(titles) == len(compiled.plan.blocks)
-    assert f"arena: {compiled.arena_bytes} bytes" in memory.text(compiled)
+    owned = {tensor for call in program.calls() for tensor in call.writes if tensor.place.kind == "arena"}
+    scratch = [call for call in program.calls() if call.scratch is not None]
+    assert len(titles) == len({tensor.root for tensor in owned}) + len(scratch) > 5
+    ends = [int(title.split(": ")[1].split(" ")[0]) + int(title.rsplit(" ", 1)[1]) for title in titles]
+    assert 0 <= program.arena_bytes - max(ends) < 16
+    assert f"arena on esp32c3: {program.arena_bytes} bytes" in memory.text(program)
+
+
+def test_whose_arena_is_said_or_asked_for(tmp_path, monkeypatch):
+    import memory
+
+    for name in ("MODEL", "OUT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="say whose arena: make memory MODEL="):
+        memory.folder_of({})
+    assert str(memory.folder_of({"MODEL": "some/where/net.onnx"})) == "build/net"
+    assert str(memory.folder_of({"MODEL": "some/where/net.onnx", "OUT": "elsewhere"})) == "elsewhere"
+    monkeypatch.setattr(sys, "argv", ["memory.py", str(tmp_path)])
+    with pytest.raises(UserError, match="not a project that the export step wrote"):
+        memory.main()

@@ -21,6 +21,7 @@ pytest.importorskip("tvm")
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import debug_onnx_model  # noqa: E402
+from esp_tvm.program import Call, Port, Program, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.quantize import quantize_onnx  # noqa: E402
 from esp_tvm.report.compare_log import LogComparer, describe_run, judge  # noqa: E402
@@ -45,7 +46,7 @@ class Network:
         self.project = export_onnx_model("host", str(model_path), str(sample_path), str(TEMPLATE), str(folder))
         self.model = onnx.load(str(model_path))
         self.samples = {self.model.graph.input[0].name: samples}
-        self.comparer = LogComparer(self.model, self.samples)
+        self.comparer = LogComparer(self.project, self.samples)
         self.log = {mode: LoggingProgram(self.project, mode).log(self.samples) for mode in ("checksums", "tensors")}
 
     def compare(self, log: str):
@@ -66,8 +67,13 @@ class Network:
 
     def step(self, operator: str, number: int):
         """(step, kernel call) of the `number`th call of an operator."""
-        found = [e for e in self.comparer.expected if e.call is not None and e.call.operator == operator]
-        return found[number].step, found[number].call
+        found = [
+            (e.step, one)
+            for e in self.comparer.expected
+            for one in (e.call, *e.call.followers)
+            if one.operator == operator
+        ]
+        return found[number]
 
 
 def small_model() -> onnx.ModelProto:
@@ -177,13 +183,16 @@ def test_every_layer_has_its_tvm_node(small, tmp_path):
     assert json.loads((tmp_path / "tvmdbg" / "names.json").read_text()) == module.names
     assert module.get_num_outputs() == 1
     evaluation = small.comparer.evaluation(0)
-    assert {entry["call"] for entry in module.names} == set(evaluation.tensors)
+    values = {call.symbol: evaluation.values[call.writes[0]] for call in small.comparer.program.calls()}
+    assert {entry["call"] for entry in module.names} >= set(values)
     for entry in module.names:
-        right = evaluation.tensors[entry["call"]]
+        if entry["call"] not in values:
+            continue
+        right = values[entry["call"]]
         got = module.debug_get_output(entry["tvm_index"]).numpy()
         assert got.tobytes() == right.tobytes() and list(right.shape) == entry["shape"]
     (layer,) = find_layer(module.names, "first")
-    tensor = evaluation.tensors[layer["call"]]
+    tensor = values[layer["call"]]
     text, crc = "\n".join(layer_lines(layer, tensor)), f"{zlib.crc32(tensor.tobytes()):08x}"
     assert crc in text and text.startswith("conv2d int8 1x12x10x8 -2 Conv 'first'")
     # The board's line says the same.
@@ -242,9 +251,8 @@ def flipped_weight(network, step, symbol):
     (place, value there, value with the bit flipped, the weight, what the weight becomes). Found by exporting the model
     with that weight changed by 1. Its magnitude falls: kernels that add up in narrow lanes have no room for more.
     """
-    compiled = network.comparer.compiled
-    conv = compiled.choices.fused_with(step)
-    call = compiled.partitioned.calls[compiled.lowered.steps[step if conv is None else conv].symbol]
+    compiled = compile_model(network.model)
+    call = next(call for call in network.comparer.program.calls() if call.index == step)
     nodes = network.model.graph.node
     node = next(nodes[i] for i in call.node_indices if nodes[i].op_type in ("Conv", "Gemm"))
     made_by = {output: n for n in nodes for output in n.output}
@@ -257,7 +265,7 @@ def flipped_weight(network, step, symbol):
         large = np.flatnonzero(np.abs(weights.reshape(-1).astype(int)) >= 70)
         if node.op_type == "Gemm":
             # A weight that meets a 0 changes nothing: those of the largest inputs first.
-            x = np.abs(network.comparer.evaluation(0).arguments[call.symbol][0].reshape(-1).astype(int))
+            x = np.abs(network.comparer.evaluation(0).arguments(call)[0].reshape(-1).astype(int))
             transposed = any(one.name == "transB" and one.i for one in node.attribute)
             meets = large % x.size if transposed else large // weights.shape[1]
             place = large[np.argsort(-x[meets], kind="stable")][attempt]
@@ -357,7 +365,7 @@ def test_memory_that_was_not_written_is_recognized(small):
     _, call = small.step("conv2d", 1)
     evaluation = small.comparer.evaluation(0)
     before = np.random.RandomState(0).randint(-128, 128, call.output.shape).astype(np.int8)
-    expected, arguments = evaluation.tensors[call.symbol], evaluation.arguments[call.symbol]
+    expected, arguments = evaluation.values[call.output], evaluation.arguments(call)
     evidence = Evidence(call, arguments, expected, zlib.crc32(before.tobytes()), None, before.tobytes())
     assert likely_cause([evidence]).startswith("nothing was written: the memory holds what lay there before")
 
@@ -439,7 +447,7 @@ def test_random_bytes_are_no_trace(small):
 
 def test_a_program_of_another_model_is_stale(small):
     log = small.log["checksums"]
-    own = small.comparer.compiled.model_hash[:8]
+    own = small.comparer.program.model_hash[:8]
     lines = [with_crc(text.replace(own, "01234567")) for text in log.splitlines()]
     equal, text = small.compare("\n".join(lines))
     assert not equal and "stale: the program in the log was made from another model (01234567)" in text
@@ -470,7 +478,7 @@ def compare_command(*arguments, stdin=None):
 
 
 def test_the_command_reads_a_file_or_standard_input(small, tmp_path):
-    own = ["--model", small.model_path, "--input", small.sample_path]
+    own = ["--project", small.project, "--model", small.model_path, "--input", small.sample_path]
     first = small.log["checksums"].split("~tvm begin")[1]
     log = tmp_path / "monitor.txt"
     log.write_text("~tvm begin" + first)
@@ -532,11 +540,13 @@ def without_times(log: str):
 def test_names_of_a_model_are_data_in_the_trace():
     from small_models import HOSTILE_NAMES
 
-    call = {"symbol": "s", "operator": "add", "nodes": [f'Add "{name}"' for name in HOSTILE_NAMES]}
-    call["output"] = {"dtype": "int8", "shape": [1, 4], "exponent": -3}
-    calls = [call] + [{**call, "nodes": [name]} for name in HOSTILE_NAMES]
-    ports = [{"name": name, "dtype": "int8", "shape": [], "exponent": None} for name in HOSTILE_NAMES]
-    text = trace_header({"calls": calls, "inputs": ports}, "checksums").split("How a trace prints")[0]
+    def call(index, nodes):
+        return Call("s", "add", [], [Tensor("", (1, 4), "int8", -3)], index=index, nodes=nodes)
+
+    calls = [call(0, [f'Add "{name}"' for name in HOSTILE_NAMES])]
+    calls += [call(index, [name]) for index, name in enumerate(HOSTILE_NAMES, 1)]
+    ports = [Port(name, (), "int8", c_name="x") for name in HOSTILE_NAMES]
+    text = trace_header(Program(ports, [], calls), "checksums").split("How a trace prints")[0]
     strings = re.findall(r'(?m)^    "(.*)",$', text)
     assert len(strings) == len(calls) + len(ports)
     for string in strings:

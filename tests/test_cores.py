@@ -21,8 +21,8 @@ from test_memory_plan import residual_network, write_program
 from variant_cases import verdict
 
 from esp_tvm.compile import compile_model, cores
+from esp_tvm.compile.bridge import program_of
 from esp_tvm.compile.esp32s3_base import Esp32s3Variant
-from esp_tvm.compile.metadata import describe
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.operators import OPERATORS
@@ -334,13 +334,13 @@ def test_small_kernels_stay_whole():
         assert cores.estimate(call, compiled.choices.steps[index].variant, OPERATORS[call.operator].macs(call)) >= 12000
         assert split.saved >= cores.WORTH and split.slower < 0.6
     assert compiled.choices.splits and any("too small" in why for why in compiled.choices.whole.values())
-    share = busier_core_macs(compiled)
+    program = program_of(compiled)
+    share = busier_core_macs(program)
     assert 0.5 < share < 1
-    lines = cores_lines(compiled)
+    lines = cores_lines(program)
     assert f"{100 * share:.0f} % of the MAC" in lines[0] and "not measured on a board" in lines[0]
     assert sum(line.startswith("both cores: ") for line in lines) == len(compiled.choices.splits) + 1
-    entries = [entry for entry in describe(compiled)["calls"] if entry.get("parts")]
-    assert len(entries) >= len(compiled.choices.splits)
+    assert sum(call.split is not None for call in program.calls()) == len(compiled.choices.splits)
     assert f"#define TVMGEN_DEFAULT_SPLIT_KERNELS {len(compiled.choices.splits)}\n" in compiled.header
 
 
@@ -364,12 +364,12 @@ def test_digits_on_two_cores(threads, tmp_path):
     data = np.load(REPO / "examples/digits/test.npy")[:20].astype(np.float32)
     program_ = HostProgram(project, flags=THREADS)
     port = program_.inputs[0]
-    samples = {port["name"]: data.reshape(-1, *port["shape"])}
+    samples = {port.name: data.reshape(-1, *port.shape)}
     compiled = compile_model(onnx.load(str(model)), cores=2)
     evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
     assert compiled.choices.splits
-    for sample, (outputs, _) in zip(samples[port["name"]], program_.run_each(samples)):
-        for name, array in evaluator.run({port["name"]: sample}).outputs.items():
+    for sample, (outputs, _) in zip(samples[port.name], program_.run_each(samples)):
+        for name, array in evaluator.run({port.name: sample}).outputs.items():
             assert outputs[name].tobytes() == np.ascontiguousarray(array).tobytes()
 
 

@@ -16,8 +16,8 @@ from kernel_archive import COMPONENT, INCLUDES, build
 from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
+from esp_tvm.compile.bridge import program_of
 from esp_tvm.compile.esp32s3 import Conv2dLanes, Conv2dWatched, choose_vector
-from esp_tvm.compile.metadata import describe
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
@@ -121,7 +121,7 @@ def test_export_takes_them_and_the_switch_leaves_them_out():
     for chip, expected in (("esp32s3", True), ("esp32c3", False)):
         compiled = compile_model(model, chip=chip)
         assert ("_esp32s3(" in compiled.lib1) == expected
-        assert describe(compiled)["kernels_for"] == ("esp32s3" if expected else None)
+        assert program_of(compiled).kernels_for == ("esp32s3" if expected else None)
         assert all(block.offset % 16 == 0 for block in compiled.plan.blocks)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from esp_tvm.frontend.audio_spec import load_audio_spec  # noqa: E402
 from esp_tvm.frontend.host import AudioProgram, ImageProgram, run_application  # noqa: E402
 from esp_tvm.frontend.image_spec import load_image_spec  # noqa: E402
 from esp_tvm.frontend.interface import with_int8_input  # noqa: E402
-from esp_tvm.run.host import MODEL, HostProgram  # noqa: E402
+from esp_tvm.program.store import load  # noqa: E402
+from esp_tvm.run.host import HostProgram  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = str(REPO / "template_project_for_model")
@@ -116,8 +116,7 @@ def test_int8_input_gives_the_outputs_of_the_float_one(tmp_path):
 
 
 def test_the_layout_of_the_camera_costs_nothing_on_the_chip(image_project):
-    calls = json.loads((image_project / MODEL / "metadata.json").read_text())["calls"]
-    assert "transpose" not in {call.get("operator") for call in calls}
+    assert "transpose" not in {call.operator for call in load(image_project).calls()}
 
 
 def test_models_that_are_not_quantized_are_refused():

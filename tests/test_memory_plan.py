@@ -173,17 +173,15 @@ def test_an_output_without_a_lead_does_not_overlap():
     assert place([x, y]) == 320
 
 
-def test_metadata_counts_a_fused_convolution_where_it_is_computed():
-    from esp_tvm.compile.metadata import describe
+def test_a_fused_convolution_is_one_call_with_both_parts():
+    from esp_tvm.compile.bridge import program_of
 
     compiled = compile_model(residual_network())
-    calls = describe(compiled)["calls"]
-    assert compiled.choices.fused, "the network has a convolution before an addition"
-    for index, into in compiled.choices.fused.items():
-        inner, outer = calls[index], calls[into]
-        if inner["operator"] != "conv2d":
-            continue
-        assert outer["operator"] == "add" and outer["computes"] == index and inner["fused_into"] == into
-        assert "_add_s8" in outer["kernel"] and outer["kernel"] in compiled.lib1
-        assert inner["macs"] == 0 and outer["macs"] == OPERATORS["conv2d"].macs(compiled.calls[index])
-        assert outer["nodes"][0] == inner["nodes"][0] and "Conv" in outer["nodes"][0]
+    program = program_of(compiled)
+    fused = [call for call in program.calls() if call.operator == "conv2d" and call.followers]
+    assert fused, "the network has a convolution before an addition"
+    for call in fused:
+        assert call.title == "conv2d + add" and "_add_s8" in call.kernel and call.kernel in compiled.lib1
+        assert call.macs == OPERATORS["conv2d"].macs(call) and call.output.place is None
+        assert "Conv" in call.all_nodes[0] and "Add" in call.all_nodes[-1]
+        assert call.index not in compiled.choices.fused and call.index in compiled.choices.fused.values()

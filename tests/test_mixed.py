@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper
-from pipeline_harness import Kernels, Program, write_program
+from pipeline_harness import Kernels, Program, compare_with_references, write_program
 from small_models import model_of, random
 
 from esp_tvm.compile import compile_model
@@ -18,7 +18,6 @@ from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge
 from esp_tvm.quantize.mixed import widenable
-from esp_tvm.run.compare import compare_with_references
 
 node = helper.make_node
 SAMPLES = {"x": random(12, 1, 3, 8, 8, seed=7)}
@@ -71,8 +70,8 @@ def differing(model, tmp_path):
     compiled = compile_model(model)
     assert not compiled.fallbacks
     program = Program(write_program(compiled, tmp_path), kernels())
-    comparison = compare_with_references(program, model, SAMPLES)
-    found = [one.title for one in [*comparison.layers, *comparison.outputs] if any(one.differing.values())]
+    comparison = compare_with_references(program, compiled, SAMPLES)
+    found = [one.title for one in [*comparison.layers, *comparison.outputs] if one.differing]
     return compiled, found
 
 

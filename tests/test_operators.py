@@ -15,7 +15,7 @@ pytest.importorskip("tvm")
 from onnx_cases import ONNX_CASES, OnnxCase  # noqa: E402
 from pipeline_harness import Kernels, Result, run_model  # noqa: E402
 
-from esp_tvm.compile.metadata import describe  # noqa: E402
+from esp_tvm.compile.bridge import program_of  # noqa: E402
 from esp_tvm.convert.lower import TARGET_OPSET  # noqa: E402
 from esp_tvm.naming import shown  # noqa: E402
 
@@ -141,7 +141,7 @@ def test_kernel_equals_its_rule(case, batches):
     result, index = batches.result(case)
     layers = [layer for layer in result.comparison.layers if _nodes_of(index).search(layer.title)]
     assert layers or not case.kernels
-    assert [layer.title for layer in layers if any(layer.differing.values())] == []
+    assert [layer.title for layer in layers if layer.differing] == []
 
 
 @each_case
@@ -151,17 +151,18 @@ def test_whole_pipeline_is_equal(case, batches):
     titles = {shown(name) for name in _outputs(case, index)}
     outputs = [output for output in result.comparison.outputs if output.title in titles]
     assert len(outputs) == case.outputs
-    assert [output.title for output in outputs if any(output.differing.values())] == []
+    assert [output.title for output in outputs if output.differing] == []
 
 
 @each_case
 def test_report_names_the_kernel(case, batches):
     """What the project's metadata, and so every report, says of the case's nodes."""
     result, index = batches.result(case)
-    calls = [c for c in describe(result.compiled)["calls"] if any(_nodes_of(index).search(n) for n in c["nodes"])]
+    calls = [c for c in program_of(result.compiled).calls() if any(_nodes_of(index).search(n) for n in c.all_nodes)]
     # A concatenation's or a sum's inputs may be requantized, and layouts change; both have no name of their own.
-    used = [c["operator"] for c in calls if "operator" in c and c["operator"] not in ("transpose", "reshape")]
+    each = [one.operator for call in calls for one in (call, *call.followers) if not call.is_fallback]
+    used = [name for name in each if name not in ("transpose", "reshape")]
     used = [name for name in used if name not in ("quantize", "dequantize")]
     assert used == case.kernels
-    fallbacks = [c for c in calls if "relay" in c]
+    fallbacks = [call for call in calls if call.is_fallback]
     assert bool(fallbacks) == (not case.kernels)

@@ -31,8 +31,8 @@ def main():
     agree = (expected.argmax(1) == computed.argmax(1)).mean()
     print(f"accuracy on {len(labels)} test images: float {accuracy['float']:.2%}, generated C {accuracy['int8']:.2%}")
     print(f"the same answer on {agree:.2%} of them")
-    metadata = program.metadata
-    print(f"RAM: arena {metadata['arena_bytes']} bytes; flash: constants {metadata['constant_bytes']} bytes")
+    facts = program.program
+    print(f"RAM: arena {facts.arena_bytes} bytes; flash: constants {facts.constant_bytes} bytes")
     if accuracy["int8"] < accuracy["float"] - 0.02:
         print("error: the quantized model lost more than 2 % of accuracy", file=sys.stderr)
         return 1

@@ -202,8 +202,11 @@ def debug(target: str, model: str, input: str, dump_root: Optional[str], layer: 
 @click.option("--log", required=True, help="what the serial monitor showed; - for standard input, live")
 @_model("the quantized ONNX model the program was exported from")
 @_input(".npy with the sample that the program was run on, or many")
+@click.option(
+    "--project", type=Reads(), show_default="new_project beside the model", help="the folder new_project of the program"
+)
 @_target()
-def compare(log: str, model: str, input: str, target: Optional[str]) -> int:
+def compare(log: str, model: str, input: str, project: Optional[str], target: Optional[str]) -> int:
     """Compare the log of a board, an emulator or the host with the reference; name the first layer that differs.
 
     The program must have been exported with --debug checksums or --debug tensors. Exit code 0: every layer is equal;
@@ -214,13 +217,14 @@ def compare(log: str, model: str, input: str, target: Optional[str]) -> int:
     from ..report.log import text_lines
 
     if log == "-":
-        return 0 if run_comparison(model, input, text_lines(sys.stdin.buffer), chip=target) else 1
+        equal = run_comparison(model, input, text_lines(sys.stdin.buffer), project=project, chip=target)
+        return 0 if equal else 1
     try:
         stream = open(log, "rb")
     except OSError as error:
         raise UserError(f"{log}: cannot read this log ({error.strerror})")
     with stream:
-        return 0 if run_comparison(model, input, text_lines(stream), chip=target) else 1
+        return 0 if run_comparison(model, input, text_lines(stream), project=project, chip=target) else 1
 
 
 @esp_tvm.command()

@@ -57,6 +57,7 @@ def compile_model(
         outputs=outputs,
         calls=_calls_in_order(lowered, partitioned),
         fallbacks=lowered.fallbacks,
+        constants=program.constants,
         arena_bytes=plan.arena_bytes,
         weight_bytes=sum(constant.array.nbytes for constant in program.constants) + lowered.fallback_constant_bytes,
         constant_bytes={

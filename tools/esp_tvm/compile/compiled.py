@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 
 from ..program import Call
 from .aot import Fallback, Lowered
+from .constants import Constant
 from .importing.import_onnx import Imported
 from .memory_plan import MemoryPlan
 from .partition import Partitioned
@@ -39,6 +40,7 @@ class CompiledModel:
 
     constants_bin: the constant data as a file (compile/constants.py), for projects that map it
     calls: the kernel calls in the order of execution; fallbacks: step index -> what TVM's own C computes
+    constants: the arrays of constants.bin
     weight_bytes: all constant data; constant_bytes: that of each kernel, by symbol
     model_hash: SHA-256 of the quantized ONNX file's content
     chip: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all
@@ -54,6 +56,7 @@ class CompiledModel:
     outputs: List[ModelPort]
     calls: List[Call]
     fallbacks: Dict[int, Fallback]
+    constants: List[Constant]
     arena_bytes: int
     weight_bytes: int
     constant_bytes: Dict[str, int]

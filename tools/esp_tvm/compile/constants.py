@@ -48,6 +48,11 @@ def offsets(constants: Sequence[Constant]) -> List[int]:
     return places
 
 
+def constants_offsets(constants: Sequence[Constant]) -> List[int]:
+    """Where each array starts in constants.bin."""
+    return [_HEADER.size + offset for offset in offsets(constants)]
+
+
 def data_bytes(constants: Sequence[Constant]) -> bytes:
     """All arrays in their places: what stands behind the header."""
     blob = bytearray()

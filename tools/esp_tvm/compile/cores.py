@@ -79,6 +79,11 @@ class Split:
         return f"{self.axis} {first.start}-{first.end - 1} and {second.start}-{second.end - 1}"
 
     @property
+    def cut(self) -> int:
+        """Where the part of the calling core ends."""
+        return self.parts[0].end
+
+    @property
     def slower(self) -> float:
         """The part of the work that the core with more of it has."""
         first, second = self.parts

@@ -219,6 +219,7 @@ class Program:
     arena_bytes: memory for all activations; arena_room: how much more speed was allowed to take, None: all it needs
     model_hash: SHA-256 of the quantized ONNX file's content
     kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
+    target_chip: of the project that it was read from, "" before it is exported
     """
 
     inputs: List[Port]
@@ -235,11 +236,17 @@ class Program:
     model_hash: str = ""
     kernels_for: Optional[str] = None
     cores: int = 1
+    target_chip: str = ""
 
     def calls(self) -> Iterator[Call]:
         """Every call in the order of execution, those in loops too; followers are not calls of their own."""
         for item in self.items:
             yield from item.calls if isinstance(item, Loop) else [item]
+
+    @property
+    def steps(self) -> int:
+        """One more than the greatest number of a call: how many lines a trace's table has."""
+        return max((call.index for call in self.calls()), default=-1) + 1
 
     @property
     def kernels(self) -> List[Call]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from ..compile import compile_model
+from ..compile.bridge import program_of
 from ..compile.compiled import CompiledModel
 from ..compile.emit_c import fallback_title, tensor_text
 from ..data import load_sample
@@ -16,7 +18,7 @@ from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
 from ..operators import OPERATORS
 from ..report.cores import cores_lines
-from ..report.trace import check_mode, with_trace
+from ..report.trace import HEADER_NAME, check_mode, trace_header
 from .chips import Chip, check_chip, check_cores
 from .fit import arena_room, check_constants, fit_chip
 from .write import check_places, write_project
@@ -92,7 +94,7 @@ def print_export(compiled: CompiledModel, project: Path) -> None:
         print(f"falls back to TVM's C, slow: {shown(fallback_title(fallback, nodes), 100)} ({cost}): {why}")
     total = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
     if compiled.cores > 1:
-        print("\n".join(cores_lines(compiled)))
+        print("\n".join(cores_lines(program_of(compiled))))
     ram = compiled.arena_bytes + sum(_port_bytes(port) for port in [*compiled.inputs, *compiled.outputs])
     print(
         f"{len(compiled.calls)} kernels, {len(compiled.fallbacks)} fallbacks, {total} MAC; "
@@ -103,3 +105,25 @@ def print_export(compiled: CompiledModel, project: Path) -> None:
 
 def _port_bytes(port) -> int:
     return int(np.prod(port.shape, dtype=np.int64)) * np.dtype(port.dtype).itemsize
+
+
+def with_trace(compiled: CompiledModel, mode: str) -> CompiledModel:
+    """`compiled` as a program that prints its trace; unchanged when mode is off.
+
+    Under ESP-IDF menuconfig says whether it prints; there the mode is what menuconfig starts with (project/export.py).
+    """
+    if mode == "off":
+        return compiled
+    trace = trace_header(program_of(compiled), mode)
+    return dataclasses.replace(compiled, lib1=_traced_lib1(compiled.lib1), trace=trace)
+
+
+def _traced_lib1(lib1: str) -> str:
+    include = '#include "crt_config.h"\n'
+    define = (
+        "#if !defined(ESP_PLATFORM) && !defined(TVMGEN_DEFAULT_TRACE_HEADER)\n"
+        f'#define TVMGEN_DEFAULT_TRACE_HEADER "{HEADER_NAME}"\n#endif\n'
+    )
+    head, found, tail = lib1.partition(include)
+    assert found
+    return head + define + found + tail

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
+import onnx
+import tvm
 
+from ..compile.bridge import program_of
 from ..compile.compiled import CompiledModel, ModelPort
+from ..compile.constants import constants_offsets
 from ..compile.emit_c import C_TYPES, array_lines
-from ..compile.metadata import describe
 from ..errors import UserError
 from ..files import whole_folder
 from ..naming import c_comment, shown
 from ..places import TEMPLATE, template_folder
+from ..program.store import MODEL, save
 from ..report.trace import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
 from .users_files import MARKER, keep, record
 
 PROJECT = "new_project"
-MODEL = Path("components/tvm_model/model")
 # Choices that a template of the user's may have made; ours would come later in the file and win.
 _USERS_CHOICES = ("CONFIG_ESPTOOLPY_FLASHSIZE_", "CONFIG_SPIRAM_MODE_", "CONFIG_SPIRAM_SPEED_")
 
@@ -57,20 +59,20 @@ def write_project(
     with whole_folder(project) as folder:
         shutil.copytree(template, folder, dirs_exist_ok=True, ignore=_not_copied)
         host = folder / MODEL / "codegen" / "host"
-        metadata = {**describe(compiled), "target_chip": target_chip}
+        program = program_of(compiled)
         for name, text in (
             ("src/default_lib0.c", compiled.lib0),
             ("src/default_lib1.c", compiled.lib1),
             ("include/tvmgen_default.h", compiled.header),
-            (f"include/{HEADER_NAME}", compiled.trace or trace_header(metadata, "checksums")),
+            (f"include/{HEADER_NAME}", compiled.trace or trace_header(program, "checksums")),
         ):
             (host / name).parent.mkdir(parents=True, exist_ok=True)
             (host / name).write_text(text, encoding="utf-8")
-        (folder / MODEL / "constants.bin").write_bytes(compiled.constants_bin)
+        offsets = constants_offsets(compiled.constants)
+        save(program, folder / MODEL, target_chip, compiled.constants_bin, offsets, _versions())
         # A project that was exported can be a template too.
         if not (template / "README.md").exists() or (template / MARKER).exists():
             (folder / "README.md").write_text(readme(compiled, target_chip, fit), encoding="utf-8")
-        (folder / MODEL / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
         (folder / "main" / "input_data.h").write_text(_input_data(compiled.inputs, sample), encoding="utf-8")
         (folder / "main" / "output_data.h").write_text(
             _output_data(compiled.inputs, compiled.outputs, expected), encoding="utf-8"
@@ -87,6 +89,11 @@ def write_project(
         names = ", ".join(shown(name) for name in kept[:5])
         fit.notes.append(f"kept as you changed it: {names}{more}; move {project} away to begin anew")
     return project
+
+
+def _versions() -> Dict[str, str]:
+    """Of what made the program."""
+    return {"onnx": onnx.__version__, "tvm": tvm.__version__}
 
 
 def _not_copied(folder: str, names: List[str]) -> List[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from ..compile.importing.import_onnx import import_onnx
 from ..data import load_samples
 from ..data_check import check
 from ..errors import UserError
 from ..files import write_text
 from ..model import load_model
+from ..program.store import load
 from .facts import gather
 from .html import as_html
 from .text import as_text
@@ -32,8 +32,7 @@ def write_report(
             f"{output}: the text goes to the same name with .txt; give the page another, such as report.html"
         )
     model = load_model(model_path)
-    imported = import_onnx(model)
-    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
+    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in load(Path(project)).inputs])
     print("\n".join(check("input", samples, model)))
     title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
     report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)

@@ -4,36 +4,30 @@ from __future__ import annotations
 
 from typing import List
 
-from ..compile.compiled import CompiledModel
 from ..naming import shown
-from ..operators import OPERATORS
+from ..program.form import Call, Program
 
 
-def _macs(compiled: CompiledModel, index: int) -> int:
-    call = compiled.partitioned.calls[compiled.lowered.steps[index].symbol]
-    return OPERATORS[call.operator].macs(call)
+def _nodes(call: Call) -> str:
+    return f"{call.index}. {call.title} {shown(', '.join(call.all_nodes), 50)}"
 
 
-def _nodes(compiled: CompiledModel, index: int) -> str:
-    call = compiled.partitioned.calls[compiled.lowered.steps[index].symbol]
-    return f"{index}. {call.operator} {shown(', '.join(call.nodes), 50)}"
-
-
-def busier_core_macs(compiled: CompiledModel) -> float:
+def busier_core_macs(program: Program) -> float:
     """The part of all multiply-accumulates that the busier core computes, kernel by kernel: 0.5 if all were halved."""
-    total = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
-    other = sum((1 - split.slower) * _macs(compiled, index) for index, split in compiled.choices.splits.items())
+    total = program.macs
+    other = sum((1 - call.split.slower) * call.macs for call in program.calls() if call.split is not None)
     return (total - other) / total if total else 1.0
 
 
-def cores_lines(compiled: CompiledModel) -> List[str]:
+def cores_lines(program: Program) -> List[str]:
     """Which kernels are split and how, which are not and why."""
-    splits, whole = compiled.choices.splits, compiled.choices.whole
+    split = [call for call in program.calls() if call.split is not None]
+    whole = [call for call in program.calls() if call.split is None and call.whole]
     lines = [
-        f"both cores: {len(splits)} of {len(splits) + len(whole)} kernels with weights are split; "
-        f"the busier core computes {100 * busier_core_macs(compiled):.0f} % of the MAC "
+        f"both cores: {len(split)} of {len(split) + len(whole)} kernels with weights are split; "
+        f"the busier core computes {100 * busier_core_macs(program):.0f} % of the MAC "
         "(counted, not measured on a board)"
     ]
-    lines += [f"both cores: {_nodes(compiled, index)}: {split.text}" for index, split in sorted(splits.items())]
-    lines += [f"one core: {_nodes(compiled, index)}: {why}" for index, why in sorted(whole.items())]
+    lines += [f"both cores: {_nodes(call)}: {call.split.text}" for call in split]
+    lines += [f"one core: {_nodes(call)}: {call.whole}" for call in whole]
     return lines

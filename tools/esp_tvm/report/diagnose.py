@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .. import arithmetic
-from ..program import Call
+from ..program.form import Call
 from .weights import find_parameter
 
 SHIFTS = [k for n in range(1, 9) for k in (n, -n)]

@@ -23,7 +23,7 @@ class EmulatedLog(HostProgram):
 
     def _build(self, sanitize: bool) -> Path:
         folder = Path(self._folder.name)
-        (folder / HEADER_NAME).write_text(trace_header(self.metadata, self.mode), encoding="utf-8")
+        (folder / HEADER_NAME).write_text(trace_header(self.program, self.mode), encoding="utf-8")
         driver = folder / "driver.c"
         driver.write_text(driver_source(self.inputs, self.outputs, 'fopen("input.bin", "rb")'), encoding="utf-8")
         # QEMU counts one cycle for every instruction.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -10,12 +9,11 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 import onnx
 
-from ..compile import CompiledModel, compile_model
 from ..errors import UserError
 from ..naming import shown
-from ..operators import OPERATORS
-from ..run.compare import check_same_model
-from ..run.host import HostProgram
+from ..program.form import Call, Program, Tensor
+from ..program.store import load
+from ..run.reference import check_same_model
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge
 from .cores import cores_lines
 from .host_log import LoggingProgram
@@ -27,7 +25,7 @@ NOISE_SAMPLES = 16
 
 @dataclass
 class Row:
-    """One step of main.
+    """One call of the program.
 
     kernel: the C function that computes it, "" where no code is needed; reason: why it has no kernel of ours
     shape: as in memory; macs: multiply-accumulates; constants: bytes of weights and tables; activation: of its output
@@ -132,144 +130,88 @@ def gather(
     samples: ONNX input name -> array [N, ...]; float_model: what it was quantized from, for the noise
     log_path: a log to compare and to take times from; without one the generated C is run on this computer
     """
-    program = ProjectFacts(project)
-    check_same_model(program, model)
-    made = program.metadata
-    compiled = compile_model(
-        model, chip=made.get("kernels_for"), cores=made.get("cores", 1), room=made.get("arena_room")
-    )
+    program = load(project)
+    check_same_model(program, project, model)
     report = Report(
         title=title,
-        model_hash=compiled.model_hash,
-        chip=program.chip,
-        ports=_ports(compiled),
-        rows=_rows(compiled),
-        bars=_bars(compiled),
-        cores=cores_lines(compiled) if compiled.cores > 1 else [],
-        arena_bytes=compiled.arena_bytes,
-        constant_bytes=compiled.weight_bytes,
+        model_hash=program.model_hash,
+        chip=program.target_chip,
+        ports=_ports(program),
+        rows=[_row(call) for call in program.calls()],
+        bars=arena_bars(program),
+        cores=cores_lines(program) if program.cores > 1 else [],
+        arena_bytes=program.arena_bytes,
+        constant_bytes=program.constant_bytes,
     )
-    comparer = LogComparer(model, samples, compiled)
+    comparer = LogComparer(project, samples, program)
     _compare(report, comparer, project, log_path)
     if float_model is not None:
         _measure_noise(report, comparer, float_model)
     return report
 
 
-class ProjectFacts(HostProgram):
-    """What a project says of itself; nothing is compiled."""
-
-    def _build(self, sanitize: bool) -> Path:
-        return Path()
-
-    @property
-    def chip(self) -> str:
-        return self.metadata.get("target_chip", "")
-
-
 # --- the model --------------------------------------------------------------------------------------------
 
 
-def _ports(compiled: CompiledModel) -> List[PortRow]:
-    rows = []
-    for kind, ports in (("input", compiled.inputs), ("output", compiled.outputs)):
-        for port in ports:
-            size = int(np.prod(port.shape, dtype=np.int64)) * np.dtype(port.dtype).itemsize
-            rows.append(PortRow(kind, port.name, port.dtype, tuple(port.shape), port.exponent, size, port.inside))
-    return rows
+def _ports(program: Program) -> List[PortRow]:
+    return [
+        PortRow(kind, port.name, port.dtype, port.shape, port.exponent, port.bytes, port.inside or "")
+        for kind, ports in (("input", program.inputs), ("output", program.outputs))
+        for port in ports
+    ]
 
 
-def _kernel_of(lib1: str, symbol: str) -> str:
-    """The kernel that a function of default_lib1.c calls."""
-    body = re.search(rf"(?ms)^int32_t {symbol}\(.*?^}}", lib1)
-    pattern = r"^    (esp_dl_(?!begin_part|finish_part)\w+|memcpy|memmove)\("
-    called = re.search(pattern, body.group(), re.M) if body else None
-    return called.group(1) if called else ""
-
-
-def _rows(compiled: CompiledModel) -> List[Row]:
-    rows = []
-    for index, step in enumerate(compiled.lowered.steps):
-        value = step.results[0]
-        block = compiled.plan.where.get(value)
-        size = sum(compiled.lowered.bytes[result] for result in step.results)
-        where = f"{block.offset}" if block is not None else value.kind
-        call = compiled.partitioned.calls.get(step.symbol)
-        if call is None:
-            rows.append(_fallback_row(compiled, index, size, where))
-            continue
-        kernel, activation = _kernel_of(compiled.lib1, step.symbol), size
-        if index in compiled.choices.fused:
-            kernel, where, activation = f"in step {compiled.choices.fused[index]}", "-", 0
-        elif index in compiled.plan.skipped:
-            kernel, activation = "nothing to do", 0
-        split = None if index in compiled.choices.fused else compiled.choices.split_at(index)
-        if split is not None:
-            kernel += f", {split.axis} cut at {split.parts[0].end}"
-        output = call.output
-        rows.append(
-            Row(
-                step=index,
-                nodes=", ".join(call.nodes) or "(layout change)",
-                operator=call.operator,
-                kernel=kernel,
-                tensor=output.name,
-                dtype=output.dtype,
-                shape=tuple(output.shape),
-                exponent=output.exponent,
-                macs=OPERATORS[call.operator].macs(call),
-                constants=compiled.constant_bytes.get(step.symbol, 0),
-                activation=activation,
-                where=where,
-                symbol=step.symbol,
-            )
-        )
-    for convolution, addition in compiled.choices.fused.items():
-        inner, outer = rows[convolution], rows[addition]
-        outer.operator, outer.macs, inner.macs = f"{inner.operator} + {outer.operator}", outer.macs + inner.macs, 0
-        outer.nodes = f"{inner.nodes}, {outer.nodes}"
-    return rows
-
-
-def _fallback_row(compiled: CompiledModel, index: int, size: int, where: str) -> Row:
-    fallback, nodes = compiled.fallbacks[index], compiled.imported.nodes
-    reasons = [compiled.partitioned.refusals[i] for i in fallback.node_indices if i in compiled.partitioned.refusals]
-    operators = ", ".join(dict.fromkeys(name.rsplit(".", 1)[-1] for name in fallback.operators))
+def _row(call: Call) -> Row:
+    output, place = call.writes[0], call.writes[0].place
+    kernel = "TVM's C" if call.is_fallback else call.kernel
+    if call.is_view:
+        kernel = "nothing to do"
+    if call.split is not None:
+        kernel += f", {call.split.axis} cut at {call.split.cut}"
+    relay = ", ".join(dict.fromkeys(name.rsplit(".", 1)[-1] for name in call.relay))
     return Row(
-        step=index,
-        nodes=", ".join(str(nodes[i]) for i in fallback.node_indices) or operators,
-        operator="fallback",
-        kernel="TVM's C",
-        tensor="",
-        dtype="",
-        shape=(),
-        exponent=None,
-        macs=0,
-        constants=0,
-        activation=size,
-        where=where,
-        symbol=fallback.symbol,
-        reason="; ".join(dict.fromkeys(reasons)) or f"no kernel for {operators} in this form",
+        step=call.index,
+        nodes=", ".join(call.all_nodes) or relay or "(layout change)",
+        operator=call.title if call.operator else "fallback",
+        kernel=kernel,
+        tensor=output.name,
+        dtype="" if call.is_fallback else output.dtype,
+        shape=output.shape,
+        exponent=output.exponent if output.dtype.startswith("int") else None,
+        macs=call.macs,
+        constants=sum(constant.array.nbytes for constant in call.constants),
+        activation=0 if call.is_view else sum(tensor.bytes for tensor in call.writes),
+        where="-" if place is None else str(place.offset) if place.kind == "arena" else place.kind,
+        symbol=call.symbol,
+        reason=call.reason,
     )
 
 
-def _bars(compiled: CompiledModel) -> List[Bar]:
-    """The blocks of the arena, named by what they hold."""
-    names = {}
-    for index, step in enumerate(compiled.lowered.steps):
-        call = compiled.partitioned.calls.get(step.symbol)
-        for value in step.results:
-            tensor = call.output.name if call is not None else ""
-            names[value] = shown(tensor, 40) or f"step {index}"
-    bars = []
-    for block in compiled.plan.blocks:
-        label = ", ".join(dict.fromkeys(names[value] for value in block.values if value in names))
-        bars.append(Bar(block.offset, block.size, block.first, block.last, label or "scratch"))
-    held = {id(block) for block in compiled.plan.blocks}
-    for step, block in compiled.plan.scratch.items():
-        if id(block) not in held:
-            bars.append(Bar(block.offset, block.size, block.first, block.last, f"scratch of step {step}"))
-    return sorted(bars, key=lambda bar: (bar.first, bar.offset))
+def arena_bars(program: Program) -> List[Bar]:
+    """What lies in the arena: every tensor that owns its bytes, and scratch memory, by the calls that need it.
+
+    Bars count calls by their places in the order of execution.
+    """
+    bars: Dict[Tensor, Bar] = {}
+    more: List[Bar] = []
+    fallbacks = []
+    for step, call in enumerate(program.calls()):
+        for tensor in call.reads:
+            if tensor.root in bars:
+                bars[tensor.root].last = step
+        for tensor in call.writes:
+            if tensor.source is None and tensor.place is not None and tensor.place.kind == "arena":
+                label = shown(tensor.name, 40) or f"step {call.index}"
+                bars[tensor] = Bar(tensor.place.offset, tensor.bytes, step, step, label)
+        if call.scratch is not None and call.scratch.bytes:
+            more.append(Bar(call.scratch.offset, call.scratch.bytes, step, step, f"scratch of step {call.index}"))
+        if call.is_fallback:
+            fallbacks.append(step)
+    scratch = program.fallback_scratch
+    if scratch is not None and fallbacks:
+        label = "scratch of TVM's functions"
+        more.append(Bar(scratch.offset, scratch.bytes, fallbacks[0], fallbacks[-1], label))
+    return sorted([*bars.values(), *more], key=lambda bar: (bar.first, bar.offset))
 
 
 # --- the comparison ---------------------------------------------------------------------------------------
@@ -300,29 +242,25 @@ def _compare(report: Report, comparer: LogComparer, project: Path, log_path: Opt
 def _put_status(report: Report, runs: List[RunComparison]) -> None:
     """The worst status and the median time of every step."""
     times: Dict[int, List[int]] = {}
+    rows = {row.step: row for row in report.rows}
     for run in runs:
         report.time_unit = report.time_unit or run.run.unit
         for layer in run.layers:
-            row = report.rows[layer.expected.step]
+            row = rows[layer.expected.step]
             if layer.time is not None:
                 times.setdefault(row.step, []).append(layer.time)
             if row.status in ("", EQUAL) or layer.status == DIFFERS:
                 row.status = layer.status
     for step, values in times.items():
-        report.rows[step].time = int(np.median(values))
+        rows[step].time = int(np.median(values))
 
 
 # --- the noise --------------------------------------------------------------------------------------------
 
 
 def _measure_noise(report: Report, comparer: LogComparer, float_model: onnx.ModelProto) -> None:
-    compiled = comparer.compiled
-    calls = [
-        (index, compiled.partitioned.calls[step.symbol])
-        for index, step in enumerate(compiled.lowered.steps)
-        if step.symbol in compiled.partitioned.calls
-    ]
-    outputs = [port.name for port in compiled.outputs]
+    calls = [(call.index, one) for call in comparer.program.kernels for one in (call, *call.followers)]
+    outputs = [port.name for port in comparer.program.outputs]
     meter = NoiseMeter(float_model, calls, outputs)
     report.noise_samples = min(comparer.count, NOISE_SAMPLES)
     for index in range(report.noise_samples):
@@ -330,5 +268,6 @@ def _measure_noise(report: Report, comparer: LogComparer, float_model: onnx.Mode
         meter.add(sample, comparer.evaluation(index))
     report.noise = meter.result()
     report.output_noise = meter.outputs()
-    for noise in report.noise:
-        report.rows[noise.step].snr = noise.snr
+    ratios = {noise.step: noise.snr for noise in report.noise}
+    for row in report.rows:
+        row.snr = ratios.get(row.step)

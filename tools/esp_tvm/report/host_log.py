@@ -10,6 +10,7 @@ from typing import Dict, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..program.form import Port
 from ..run.driver import fill, sample_bytes
 from ..run.host import HostProgram
 from .trace import HEADER_NAME, trace_header
@@ -40,7 +41,7 @@ int main(void)
 """
 
 
-def driver_source(inputs: Sequence[dict], outputs: Sequence[dict], stream: str) -> str:
+def driver_source(inputs: Sequence[Port], outputs: Sequence[Port], stream: str) -> str:
     """A main function that runs the model on every sample in `stream`, a C expression of an open file."""
     return fill(_DRIVER, inputs, outputs, "in", stream=stream)
 
@@ -54,7 +55,7 @@ class LoggingProgram(HostProgram):
 
     def _build(self, sanitize: bool) -> Path:
         folder = Path(self._folder.name)
-        (folder / HEADER_NAME).write_text(trace_header(self.metadata, self.mode), encoding="utf-8")
+        (folder / HEADER_NAME).write_text(trace_header(self.program, self.mode), encoding="utf-8")
         driver = folder / "driver.c"
         driver.write_text(driver_source(self.inputs, self.outputs, "stdin"), encoding="utf-8")
         options = [f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"', "-I", str(folder)]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import json
 import zlib
-from typing import Any, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence
 
 import numpy as np
 
-from ..compile.partition import Partitioned
 from ..errors import UserError
 from ..naming import shown
 from .trace import layer_text
+
+if TYPE_CHECKING:
+    from ..compile.partition import Partitioned
 
 FILE_NAME = "names.json"
 
@@ -64,11 +66,10 @@ def find_layer(entries: Sequence[Dict[str, Any]], name: str) -> List[Dict[str, A
 
 def layer_lines(entry: Dict[str, Any], values: np.ndarray, count: int = 16) -> List[str]:
     """What a layer computed, in the form of the trace, and its first values as integers and real numbers."""
-    call = {"operator": entry["operator"], "nodes": entry["nodes"], "output": entry}
     flat = np.ascontiguousarray(values).reshape(-1)
     more = " ..." if flat.size > count else ""
     lines = [
-        layer_text(call),
+        layer_text(*(entry[key] for key in ("operator", "dtype", "shape", "exponent", "nodes"))),
         f"  ONNX tensor '{shown(entry['tensor'])}', TVM node '{entry['tvm_node']}', in C {entry['call']}",
         f"  {flat.nbytes} bytes in memory, CRC-32 {zlib.crc32(flat.tobytes()):08x}",
         "  first values: " + " ".join(f"{value:g}" for value in flat[:count]) + more,

@@ -11,8 +11,8 @@ import onnx
 import onnxruntime
 
 from ..errors import UserError
-from ..evaluate import Evaluation
-from ..program import Call
+from ..program.evaluate import Evaluation
+from ..program.form import Call
 from ..quantize.calibrate import with_outputs
 
 BINS = 40
@@ -137,7 +137,7 @@ class NoiseMeter:
         for name, (step, call) in self._calls.items():
             name = name if name in wanted else self._alias.get(name, name)
             if name in wanted:
-                self._add(name, step, call, np.asarray(wanted[name]), evaluation.tensors[call.symbol])
+                self._add(name, step, call, np.asarray(wanted[name]), evaluation.values[call.output])
 
     def _add(self, name: str, step: int, call: Call, wanted: np.ndarray, got: np.ndarray) -> None:
         real = got.astype(np.float64) * 2.0**call.output.exponent

@@ -6,7 +6,7 @@ from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..program import Call
+from ..program.form import Call
 
 _PIXELS = 24
 _MOST_EXPLANATIONS = 20

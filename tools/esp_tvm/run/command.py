@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from ..compile.importing.import_onnx import import_onnx
 from ..data import load_samples
 from ..data_check import check
-from ..evaluate import debug_onnx_model
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..report.host_log import LoggingProgram
 from ..report.names import find_layer, layer_lines
-from .compare import compare_with_references, print_comparison
+from .compare import compare_with_rules, print_comparison
 from .host import HostProgram
+from .reference import check_same_model
 
 
 def run_project(
@@ -31,13 +30,13 @@ def run_project(
     log_path: where to write what a board with this project would print, in mode `log_mode`: checksums or tensors
     """
     model = load_model(model_path)
-    imported = import_onnx(model)
-    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
-    print("\n".join(check("input", samples, model)))
     program = HostProgram(project, sanitize)
+    check_same_model(program.program, program.project, model)
+    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in program.inputs])
+    print("\n".join(check("input", samples, model)))
     if log_path is not None:
         write_text(log_path, LoggingProgram(project, log_mode).log(samples))
-    comparison = compare_with_references(program, model, samples)
+    comparison = compare_with_rules(program, samples)
     print_comparison(comparison, summary)
     return 0 if comparison.equal else 1
 
@@ -49,6 +48,8 @@ def debug(
 
     layers: names of layers to print: an ONNX tensor or node, a TVM node, or a function of the generated C
     """
+    from ..evaluate import debug_onnx_model  # imports TVM, which nothing else here needs
+
     module = debug_onnx_model(target_chip, model_path, img_path, dump_root)
     for index in range(module.get_num_outputs()):
         values = module.get_output(index).numpy().reshape(-1)

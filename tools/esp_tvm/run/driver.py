@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence
+from typing import Dict, Sequence
 
 import numpy as np
 
+from ..program.form import Port
 
-def fill(template: str, inputs: Sequence[dict], outputs: Sequence[dict], source: str, target: str = "", **more) -> str:
-    """A program: `template` with what depends on the model's ports (as metadata.json describes them) put in.
+
+def fill(template: str, inputs: Sequence[Port], outputs: Sequence[Port], source: str, target: str = "", **more) -> str:
+    """A program: `template` with what depends on the model's ports put in.
 
     source, target: C expressions of the open files that samples are read from and outputs are written to
     more: further places of the template
@@ -17,34 +19,33 @@ def fill(template: str, inputs: Sequence[dict], outputs: Sequence[dict], source:
     structs, {read} for a condition that reads a sample, and {write} for statements that write all outputs.
     """
 
-    def size(kind: str, port: Dict[str, Any]) -> str:
-        return f"TVMGEN_DEFAULT_{kind}_{port['c_name'].upper()}_SIZE"
+    def size(kind: str, port: Port) -> str:
+        return f"TVMGEN_DEFAULT_{kind}_{port.macro}_SIZE"
 
     ports = [("INPUT", port) for port in inputs] + [("OUTPUT", port) for port in outputs]
     buffers = [
-        f"static _Alignas(16) unsigned char {kind.lower()}_{port['c_name']}[{size(kind, port)}];"
-        for kind, port in ports
+        f"static _Alignas(16) unsigned char {kind.lower()}_{port.c_name}[{size(kind, port)}];" for kind, port in ports
     ]
     read = [
-        f"fread(input_{port['c_name']}, 1, {size('INPUT', port)}, {source}) == {size('INPUT', port)}" for port in inputs
+        f"fread(input_{port.c_name}, 1, {size('INPUT', port)}, {source}) == {size('INPUT', port)}" for port in inputs
     ]
-    write = [f"fwrite(output_{port['c_name']}, 1, {size('OUTPUT', port)}, {target});" for port in outputs]
+    write = [f"fwrite(output_{port.c_name}, 1, {size('OUTPUT', port)}, {target});" for port in outputs]
     return template.format(
         buffers="\n".join(buffers),
-        inputs=", ".join(f".{port['c_name']} = input_{port['c_name']}" for port in inputs),
-        outputs=", ".join(f".{port['c_name']} = output_{port['c_name']}" for port in outputs),
+        inputs=", ".join(f".{port.c_name} = input_{port.c_name}" for port in inputs),
+        outputs=", ".join(f".{port.c_name} = output_{port.c_name}" for port in outputs),
         read=" && ".join(read),
         write="\n        ".join(write),
         **more,
     )
 
 
-def sample_bytes(inputs: Sequence[dict], samples: Dict[str, np.ndarray]) -> bytes:
+def sample_bytes(inputs: Sequence[Port], samples: Dict[str, np.ndarray]) -> bytes:
     """All samples (ONNX input name -> array [N, ...]) as such a program reads them, one after the other."""
     blob = bytearray()
     for index in range(len(next(iter(samples.values())))):
         for port in inputs:
-            blob += np.ascontiguousarray(samples[port["name"]][index], dtype=port["dtype"]).tobytes()
+            blob += np.ascontiguousarray(samples[port.name][index], dtype=port.dtype).tobytes()
     return bytes(blob)
 
 

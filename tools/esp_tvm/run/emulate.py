@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Optional
 
-from ..compile.importing.import_onnx import import_onnx
-from ..compile.partition import partition
 from ..data import load_samples
 from ..errors import UserError
-from ..evaluate import NumpyEvaluator
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
+from ..program.store import load
 from ..project.chips import CHIPS
 from ..report.emulator_log import EmulatedLog
-from .compare import check_same_model, differing_bytes
-from .host import MODEL
+from .compare import differing_bytes
 from .qemu import EmulatedProgram
+from .reference import Reference, check_same_model
 
 # The chips that `idf.py qemu` knows; scripts/emulate.sh takes it for them where it is there.
 IDF_QEMU = ("esp32", "esp32c3", "esp32s3")
@@ -26,10 +23,7 @@ IDF_QEMU = ("esp32", "esp32c3", "esp32s3")
 
 def check_emulator(project: str) -> None:
     """Refuse a project for a chip whose instructions the emulated RISC-V does not have."""
-    try:
-        name = json.loads((Path(project) / MODEL / "metadata.json").read_text(encoding="utf-8")).get("target_chip")
-    except (OSError, ValueError):
-        return  # EmulatedProgram tells what is wrong with it.
+    name = load(Path(project)).target_chip
     chip = CHIPS.get(name)
     if chip is None or chip.is_riscv or chip.is_host:
         return
@@ -48,17 +42,16 @@ def emulate_project(
     """
     check_emulator(project)
     model = load_model(model_path)
-    imported = import_onnx(model)
-    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
     program = EmulatedProgram(project)
-    check_same_model(program, model)
+    check_same_model(program.program, program.project, model)
+    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in program.inputs])
     if log_path is not None:
         write_text(log_path, EmulatedLog(project, log_mode).log(samples))
     outputs, counts = program.measure(samples)
-    evaluator = NumpyEvaluator(imported, partition(imported))
+    reference = Reference(program.program, program.project)
     equal, wrong = 0, 0
     for index in range(len(counts)):
-        expected = evaluator.run({name: array[index] for name, array in samples.items()}).outputs
+        expected = reference.evaluation({name: array[index] for name, array in samples.items()}).outputs
         differing = sum(differing_bytes(outputs[name][index], expected[name]) for name in expected)
         equal, wrong = equal + (differing == 0), wrong + differing
     print_counts(program, counts[-1])
@@ -70,15 +63,11 @@ def emulate_project(
 def print_counts(program: EmulatedProgram, counts) -> None:
     """Instructions of one inference, kernel by kernel."""
     print(f"{'kernel':<26} {'ONNX nodes':<62} {'instructions':>12}  per MAC")
-    calls = program.metadata["calls"]
-    for call in calls:
-        if not call["traced"]:
+    for call in program.program.calls():
+        if call.is_view:
             continue
-        operator = call.get("operator", "TVM")
-        if "computes" in call:
-            operator = f"{calls[call['computes']]['operator']} + {operator}"
-        instructions, macs = counts.steps[call["index"]], call.get("macs", 0)
-        nodes = shown(", ".join(call["nodes"]), 60) if call["nodes"] else "(layout change)"
-        per_mac = f"{instructions / macs:.2f}" if macs else ""
-        print(f"{operator:<26} {nodes:<62} {instructions:>12}  {per_mac}")
+        instructions = counts.steps[call.index]
+        nodes = shown(", ".join(call.all_nodes), 60) or "(layout change)"
+        per_mac = f"{instructions / call.macs:.2f}" if call.macs else ""
+        print(f"{call.title:<26} {nodes:<62} {instructions:>12}  {per_mac}")
     print(f"{counts.instructions} instructions an inference on RV32IMC, {counts.stack_bytes} bytes of stack")

@@ -15,6 +15,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..compile.bridge import program_of
 from ..compile.compiled import CompiledModel
 from ..compile.emit_c import C_TYPES, array_lines
 
@@ -323,7 +324,7 @@ def run_model(
     done = run(build(sources, includes, folder, flags), timeout=600)
     if done.returncode != 0:
         raise RuntimeError(f"the program ended with {done.returncode}")
-    steps = len(compiled.lowered.steps)
+    steps = program_of(compiled).steps
     loop, last, *ends = struct.unpack_from(f"<{2 + steps}I", done.stdout)
     counts, position, outputs = [], 8 + 4 * steps, {}
     for end in ends:
@@ -348,7 +349,7 @@ def _main(compiled: CompiledModel, sample: Dict[str, np.ndarray]) -> str:
         writes.append(f"    emulator_write(out_{port.c_name}, sizeof(out_{port.c_name}));")
     return _MODEL.format(
         runtime=RUNTIME,
-        steps=len(compiled.lowered.steps),
+        steps=program_of(compiled).steps,
         buffers="\n".join(buffers),
         inputs=", ".join(f".{port.c_name} = in_{port.c_name}" for port in compiled.inputs),
         outputs=", ".join(f".{port.c_name} = out_{port.c_name}" for port in compiled.outputs),

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UserError
+from ..program.form import Tensor
+from ..program.store import MODEL, load
 from .driver import fill, sample_bytes
 from .objects import compile_c, kernel_archive
 
-MODEL = Path("components/tvm_model/model")
 KERNELS = Path("components/esp-dl")
 CFLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-pthread")
 STRICT = ("-Werror",)
@@ -66,43 +65,21 @@ def host_compiler() -> str:
     raise UserError("no C compiler found for the host run; install one (apt-get install gcc) or set CC")
 
 
-@dataclass(frozen=True)
-class TracedTensor:
-    """A tensor that the program shows while it runs: the output of step `index`."""
-
-    index: int
-    symbol: str
-    dtype: str
-    shape: tuple
-
-
-def _traced(call: dict) -> TracedTensor:
-    if "output" in call:
-        output = call["output"]
-        return TracedTensor(call["index"], call["symbol"], output["dtype"], tuple(output["shape"]))
-    # TVM's own C: its results as plain bytes.
-    size = sum(place["bytes"] for place in call["memory"])
-    return TracedTensor(call["index"], f"{call['symbol']}#{call['index']}", "uint8", (size,))
-
-
 class HostProgram:
     """A generated project, compiled for the host.
 
-    project: the folder `new_project`. sanitize: with the address and undefined behaviour sanitizers, and with
-    warnings as errors (for tests: a user's newer compiler may know warnings that ours does not)
+    project: the folder `new_project`; program: what it says of itself
+    sanitize: with the address and undefined behaviour sanitizers, and with warnings as errors (for tests: a user's
+        newer compiler may know warnings that ours does not)
     flags: more options of the compiler
     """
 
     def __init__(self, project: os.PathLike, sanitize: bool = False, flags: Sequence[str] = ()):
         self.project = Path(project)
-        metadata = self.project / MODEL / "metadata.json"
-        try:
-            self.metadata = json.loads(metadata.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError(f"{self.project}: is not a project that the export step wrote; run export first")
-        self.inputs = self.metadata["inputs"]
-        self.outputs = self.metadata["outputs"]
-        self.tensors = [_traced(call) for call in self.metadata["calls"] if call["traced"]]
+        self.program = load(self.project)
+        self.inputs, self.outputs = self.program.inputs, self.program.outputs
+        # What the program shows while it runs, in order.
+        self.traced = [tensor for call in self.program.calls() if not call.is_view for tensor in call.writes]
         self.command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *flags]
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
         self._binary = self._build(sanitize)
@@ -157,26 +134,33 @@ class HostProgram:
     def run(self, samples: Dict[str, np.ndarray], traced: bool = False) -> Dict[str, np.ndarray]:
         """Outputs by ONNX name, [N, ...], for `samples`: ONNX input name -> array [N, ...] of the input's dtype."""
         outputs = [outputs for outputs, _ in self.run_each(samples, traced)]
-        return {port["name"]: np.stack([output[port["name"]] for output in outputs]) for port in self.outputs}
+        return {port.name: np.stack([output[port.name] for output in outputs]) for port in self.outputs}
 
-    def run_each(self, samples: Dict[str, np.ndarray], traced: bool = True) -> Iterator[tuple]:
-        """(outputs by ONNX name, tensors by kernel symbol) for every sample in turn."""
+    def run_each(
+        self, samples: Dict[str, np.ndarray], traced: bool = True
+    ) -> Iterator[Tuple[Dict[str, np.ndarray], Dict[Tensor, np.ndarray]]]:
+        """(outputs by ONNX name, what every call wrote: tensor of `self.program` -> array) for every sample in turn."""
         count = len(next(iter(samples.values())))
         command = [str(self._binary)] + (["trace"] if traced else [])
         done = subprocess.run(command, input=sample_bytes(self.inputs, samples), capture_output=True)
         if done.returncode != 0:
             why = done.stderr.decode(errors="replace").strip().splitlines()
             raise UserError(f"{self.project}: the host program failed: {why[0] if why else done.returncode}")
+        shown = [*self.traced, *self.outputs] if traced else self.outputs
+        expected = count * sum(tensor.bytes for tensor in shown)
+        if len(done.stdout) != expected:
+            raise UserError(
+                f"{self.project}: its C writes {len(done.stdout)} bytes, by its metadata {expected}; export again"
+            )
         view = memoryview(done.stdout)
         position = 0
 
-        def take(dtype: str, shape: Sequence[int]) -> np.ndarray:
+        def take(tensor: Tensor) -> np.ndarray:
             nonlocal position
-            size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            array = np.frombuffer(view[position : position + size], dtype=dtype).reshape(shape)
-            position += size
+            array = np.frombuffer(view[position : position + tensor.bytes], dtype=tensor.dtype).reshape(tensor.shape)
+            position += tensor.bytes
             return array
 
         for _ in range(count):
-            tensors = {t.symbol: take(t.dtype, t.shape) for t in self.tensors} if traced else {}
-            yield {p["name"]: take(p["dtype"], p["shape"]) for p in self.outputs}, tensors
+            tensors = {tensor: take(tensor) for tensor in self.traced} if traced else {}
+            yield {port.name: take(port) for port in self.outputs}, tensors

@@ -106,7 +106,7 @@ int main(void)
 
 @dataclass(frozen=True)
 class Counts:
-    """What one inference took: instructions in all and by step index; stack_bytes: the most it used."""
+    """What one inference took: instructions in all and by `Call.index`; stack_bytes: the most it used."""
 
     instructions: int
     stack_bytes: int
@@ -193,7 +193,7 @@ class EmulatedProgram(HostProgram):
         folder = Path(self._folder.name)
         (folder / "trace.h").write_text(_TRACE)
         driver = folder / "driver.c"
-        more = {"steps": len(self.metadata["calls"]), "counter": self.machine.counter}
+        more = {"steps": self.program.steps, "counter": self.machine.counter}
         driver.write_text(fill(_DRIVER, self.inputs, self.outputs, "in", "out", **more), encoding="utf-8")
         includes = self.include_folders()
         if not self._kernels:
@@ -220,12 +220,11 @@ class EmulatedProgram(HostProgram):
         (folder / "input.bin").write_bytes(sample_bytes(self.inputs, samples))
         execute(self._binary, folder, machine=self.machine)
         blob, position = (folder / "output.bin").read_bytes(), 0
-        outputs: Dict[str, List[np.ndarray]] = {port["name"]: [] for port in self.outputs}
+        outputs: Dict[str, List[np.ndarray]] = {port.name: [] for port in self.outputs}
         for _ in range(count):
             for port in self.outputs:
-                elements = int(np.prod(port["shape"], dtype=np.int64))
-                array = np.frombuffer(blob, port["dtype"], elements, position)
-                outputs[port["name"]].append(array.reshape(port["shape"]))
+                array = np.frombuffer(blob, port.dtype, port.elements, position)
+                outputs[port.name].append(array.reshape(port.shape))
                 position += array.nbytes
         counts = np.fromfile(folder / "counts.bin", np.uint32).reshape(count, -1)
         exact = self.machine.count

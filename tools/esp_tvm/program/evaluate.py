@@ -1,0 +1,104 @@
+"""What a program must compute, from its project alone: every kernel call by its rule in NumPy.
+
+A call of a function of TVM's has no rule. Its outputs are given by whoever evaluates: what the generated C computed
+on this computer. So a fallback is never judged by itself here; its value is compared with ONNX Runtime's at export and
+in `make run`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Sequence
+
+import numpy as np
+
+from .. import arithmetic
+from ..errors import UserError
+from ..naming import one_line, shown
+from .form import Call, Port, Program, Tensor
+
+Values = Mapping[Tensor, np.ndarray]
+
+
+@dataclass
+class Evaluation:
+    """values: tensor -> array of its shape, of every tensor that a call writes or passes to a follower
+
+    outputs: ONNX output name -> array
+    """
+
+    values: Dict[Tensor, np.ndarray]
+    outputs: Dict[str, np.ndarray]
+
+    def arguments(self, call: Call) -> List[np.ndarray]:
+        """What a call reads, in the order of its rule's arguments."""
+        return [read(self.values, tensor) for tensor in call.inputs]
+
+
+def evaluate(program: Program, sample: Mapping[str, np.ndarray], computed: Values = {}) -> Evaluation:  # noqa: B006
+    """All values for one sample (ONNX input name -> array of the input's shape).
+
+    computed: the outputs of calls of TVM's functions, see the module
+    """
+    values: Dict[Tensor, np.ndarray] = {}
+    ports: Dict[tuple, np.ndarray] = {}
+    for index, port in enumerate(program.inputs):
+        array = np.ascontiguousarray(sample[port.name], dtype=port.dtype).reshape(port.shape)
+        values[port] = ports["input", index] = array
+    for call in program.calls():
+        for one in (call, *call.followers):
+            for tensor in one.inputs:
+                if tensor.root not in values and tensor not in values:
+                    values[tensor.root] = _given(program, ports, tensor.root)
+            if one.is_fallback:
+                for tensor in one.outputs:
+                    values[tensor] = np.asarray(computed[tensor]).reshape(tensor.shape)
+            else:
+                values[one.output] = apply_rule(one, [read(values, tensor) for tensor in one.inputs])
+    return Evaluation(values, _outputs(program, values))
+
+
+def apply_rule(call: Call, arguments: Sequence[np.ndarray], **changes: object) -> np.ndarray:
+    """What a kernel call computes by its rule; changes: attributes in place of the call's own."""
+    rule = getattr(arithmetic, call.operator)
+    try:
+        # Of a tensor without axes some rules make a NumPy scalar.
+        return np.asarray(rule(*arguments, **{**call.attributes, **changes}))
+    except (ValueError, TypeError, IndexError, KeyError, ArithmeticError, MemoryError) as error:
+        raise UserError(
+            f"call {call.index} ({call.operator}) of the project cannot be computed ({one_line(str(error), 120)}); "
+            "export the model again"
+        )
+
+
+def read(values: Values, tensor: Tensor) -> np.ndarray:
+    """The value of a tensor; of one that is another's bytes in another shape, those."""
+    if tensor in values:
+        return values[tensor]
+    source = tensor.source
+    assert source is not None, f"{shown(tensor.name)} is read before it is made"
+    return np.frombuffer(np.ascontiguousarray(read(values, source)).tobytes(), tensor.dtype).reshape(tensor.shape)
+
+
+def _given(program: Program, ports: Mapping[tuple, np.ndarray], tensor: Tensor) -> np.ndarray:
+    """The value of a model input or a constant."""
+    place = tensor.place
+    assert place is not None, f"{shown(tensor.name)} is read before it is made"
+    if place.kind == "constant":
+        return program.constants[place.index].array.reshape(tensor.shape)
+    return ports[place.kind, place.index].reshape(tensor.shape)
+
+
+def output_tensors(program: Program) -> Dict[Port, Tensor]:
+    """Model output -> the tensor that a call writes there."""
+    written = [tensor for call in program.calls() for tensor in call.writes]
+    places = {tensor.place.index: tensor for tensor in written if tensor.place and tensor.place.kind == "output"}
+    return {port: port if port in written else places[index] for index, port in enumerate(program.outputs)}
+
+
+def _outputs(program: Program, values: Values) -> Dict[str, np.ndarray]:
+    found = output_tensors(program)
+    return {port.name: read(values, found[port]).reshape(port.shape) for port in program.outputs}
+
+
+__all__ = ["Evaluation", "Values", "apply_rule", "evaluate", "output_tensors", "read"]

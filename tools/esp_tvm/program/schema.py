@@ -1,0 +1,178 @@
+"""metadata.json as types: what a project says of itself. docs/metadata.md says the same in words.
+
+The file is data of unknown origin: every field is checked for type and range before anything is made of it.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Literal, Optional, Union
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import Annotated
+
+# Goes up with every change of what stands in metadata.json or reference.npz; another version is refused.
+VERSION = 2
+
+Name = Annotated[str, Field(max_length=100_000)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=1000)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, lt=2**48)]
+Bytes = Annotated[int, Field(ge=0, lt=2**30)]
+Id = Annotated[int, Field(ge=0, lt=2**31)]
+Exponent = Annotated[int, Field(ge=-1100, le=1100)]
+Shape = Annotated[List[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=32)]
+DType = Literal[
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64", "bool"
+]
+
+
+class Record(BaseModel):
+    """No field but those that are known, no conversion of one type to another, no NaN and no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class PlaceRecord(Record):
+    """`Place`"""
+
+    kind: Literal["arena", "input", "output", "constant", "ring"]
+    offset: Bytes
+    index: Id
+    rows: Count
+    memory: Literal["", "internal", "psram", "flash"]
+
+
+class TensorRecord(Record):
+    """`Tensor`; id: what calls name it by; source: id of the tensor whose bytes these are"""
+
+    id: Id
+    name: Name
+    dtype: DType
+    shape: Shape
+    exponent: Optional[Exponent]
+    source: Optional[Id]
+    place: Optional[PlaceRecord]
+
+
+class PortRecord(TensorRecord):
+    """`Port`"""
+
+    c_name: Identifier
+    inside: Optional[DType]
+
+
+class ArrayRecord(Record):
+    """An attribute that is an array: its name in reference.npz"""
+
+    array: Name
+
+
+Scalar = Union[bool, int, float, str, None]
+Attribute = Union[ArrayRecord, Scalar, List[Union[ArrayRecord, Scalar, List[Union[ArrayRecord, Scalar]]]]]
+
+
+class ScratchRecord(Record):
+    """`Scratch`"""
+
+    bytes: Bytes
+    offset: Bytes
+
+
+class SplitRecord(Record):
+    """`Split`"""
+
+    axis: Literal["images", "rows", "columns", "outputs"]
+    size: Count
+    cut: Count
+    saved: Count
+
+
+class CallRecord(Record):
+    """`Call`; inputs, outputs: ids of tensors; constants: names of arrays; constant_bytes: of all of them"""
+
+    index: Id
+    symbol: Identifier
+    operator: Name
+    kernel: Union[Identifier, Literal[""]]
+    is_view: bool
+    nodes: List[Name]
+    node_indices: List[Id]
+    output_node: Optional[Id]
+    inputs: List[Id]
+    outputs: Annotated[List[Id], Field(min_length=1)]
+    attributes: Dict[str, Attribute]
+    input_range: Annotated[List[int], Field(min_length=2, max_length=2)]
+    followers: List[CallRecord]
+    scratch: Optional[ScratchRecord]
+    lead: Optional[int]
+    split: Optional[SplitRecord]
+    whole: Name
+    constants: List[Identifier]
+    constant_bytes: Count
+    macs: Count
+    reason: Name
+    relay: List[Name]
+    operations: Count
+
+
+class LoopRecord(Record):
+    """`Loop`"""
+
+    rows: Count
+    loop: List[CallRecord]
+
+
+class ConstantRecord(Record):
+    """`Constant`; offset: where it stands in constants.bin, in bytes"""
+
+    name: Identifier
+    c_type: Name
+    dtype: DType
+    shape: Shape
+    offset: Bytes
+    comment: Name
+
+
+class RefusalRecord(Record):
+    """Why no kernel takes an ONNX node."""
+
+    node: Id
+    reason: Name
+
+
+class FilesRecord(Record):
+    """SHA-256 of the files beside metadata.json that belong to it."""
+
+    constants: Hash
+    reference: Hash
+
+
+class ProgramRecord(Record):
+    """`Program`: the whole file.
+
+    versions: of the tools that made it; files: hashes of constants.bin and reference.npz
+    """
+
+    version: Literal[2]
+    target_chip: Name
+    model_hash: Hash
+    versions: Dict[str, Name]
+    kernels_for: Optional[Name]
+    cores: Annotated[int, Field(ge=1, le=2)]
+    arena_bytes: Bytes
+    arena_room: Optional[Count]
+    constant_bytes: Count
+    fallback_constant_bytes: Count
+    fallback_scratch: Optional[ScratchRecord]
+    macs: Count
+    files: FilesRecord
+    inputs: List[PortRecord]
+    outputs: List[PortRecord]
+    nodes: List[Name]
+    refusals: List[RefusalRecord]
+    tensors: List[TensorRecord]
+    constants: List[ConstantRecord]
+    items: List[Union[CallRecord, LoopRecord]]
+
+
+CallRecord.model_rebuild()
