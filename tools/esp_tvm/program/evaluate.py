@@ -54,7 +54,10 @@ def evaluate(program: Program, sample: Mapping[str, np.ndarray], computed: Value
                 for tensor in one.outputs:
                     values[tensor] = np.asarray(computed[tensor]).reshape(tensor.shape)
             else:
-                values[one.output] = apply_rule(one, [read(values, tensor) for tensor in one.inputs])
+                result = apply_rule(one, [read(values, tensor) for tensor in one.inputs])
+                if (result.size, result.dtype.name) != (one.output.elements, one.output.dtype):
+                    raise UserError(f"call {one.index} of the project does not compute what it says; export it again")
+                values[one.output] = result.reshape(one.output.shape)
     return Evaluation(values, _outputs(program, values))
 
 

@@ -438,7 +438,7 @@ class _Reader:
                     _need(there, f"call {one.index} reads what no call has made")
                 made.update(one.outputs)
         for index, port in enumerate(program.outputs):
-            written = port in made or any(_lies_in_output(tensor, index) for tensor in made)
+            written = port in made or any(_lies_in_output(tensor, index, port.bytes) for tensor in made)
             _need(written, f"output '{shown(port.name)}' is written by no call")
 
 
@@ -446,8 +446,9 @@ def _is_given(tensor: Tensor) -> bool:
     return tensor.place is not None and tensor.place.kind in ("input", "constant")
 
 
-def _lies_in_output(tensor: Tensor, index: int) -> bool:
-    return tensor.place is not None and (tensor.place.kind, tensor.place.index) == ("output", index)
+def _lies_in_output(tensor: Tensor, index: int, size: int) -> bool:
+    place = tensor.place
+    return place is not None and (place.kind, place.index, tensor.bytes) == ("output", index, size)
 
 
 __all__: Sequence[str] = ["CONSTANTS", "METADATA", "MODEL", "REFERENCE", "load", "save", "target_chip"]

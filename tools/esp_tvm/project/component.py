@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import List, Optional
 from ..errors import UserError
 from ..files import whole_folder
 from ..naming import shown
+from ..program.store import load
 from .chips import DATA_ALIGNMENT, aligned
 from .users_files import MARKER, changed, record
 
@@ -39,14 +39,14 @@ def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]
     if name is not None:
         check_name(name)
     component = COMPONENT if name is None else f"{COMPONENT}_{name}"
-    metadata = json.loads((source / "model" / "metadata.json").read_text("utf-8"))
+    chip = load(project).target_chip
     kernels = project / "components" / KERNELS
     for folder in (to / component, to / KERNELS):
         _check_replaceable(folder, kernels if folder.name == KERNELS else None)
     if not _same(kernels, to / KERNELS):
         _copy(kernels, to / KERNELS, None)
     _copy(source, to / component, name)
-    return _advice(project, metadata["target_chip"], component, name)
+    return _advice(project, chip, component, name)
 
 
 def check_name(name: str) -> str:

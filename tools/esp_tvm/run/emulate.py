@@ -21,9 +21,8 @@ from .reference import Reference, check_same_model
 IDF_QEMU = ("esp32", "esp32c3", "esp32s3")
 
 
-def check_emulator(project: str) -> None:
-    """Refuse a project for a chip whose instructions the emulated RISC-V does not have."""
-    name = load(Path(project)).target_chip
+def check_emulator(name: str) -> None:
+    """Refuse a chip (of CHIPS) whose instructions the emulated RISC-V does not have."""
     chip = CHIPS.get(name)
     if chip is None or chip.is_riscv or chip.is_host:
         return
@@ -40,7 +39,7 @@ def emulate_project(
 
     log_path: where to write what the project would print with the trace in it, in mode `log_mode`
     """
-    check_emulator(project)
+    check_emulator(load(Path(project)).target_chip)
     model = load_model(model_path)
     program = EmulatedProgram(project)
     check_same_model(program.program, program.project, model)
