@@ -36,10 +36,10 @@ class Reports(Pipeline):
         """Not through `tool`: a live log must not wait for a pipe to fill."""
         log = self.log() or "-"
         sample = self.sample("export", "INPUT")
-        model = self.quantize()
+        model, project = self.export()
         if log == "-" and sys.stdin.isatty():
             fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
-        command = ["tools/tvm/compare_log.py", "--log", log, "--model", model, "--input", sample]
+        command = ["tools/tvm/compare_log.py", "--log", log, "--model", model, "--input", sample, "--project", project]
         environment = {**os.environ, "PYTHONPATH": self.python_path, "TOPHUB_LOCATION": "NONE"}
         status = subprocess.run([".venv/bin/python", *command], env=environment).returncode
         if status != 0:
@@ -51,7 +51,7 @@ def do(goal: str) -> None:
     steps = {"report": Reports.report, "compare": Reports.compare}
     reports = Reports(goal, (), dict(os.environ))
     reports.log()
-    reports.check("export" if goal == "report" else "quantize")
+    reports.check("export")
     reports.sample("export", "INPUT")
     reports.open()
     steps[goal](reports)

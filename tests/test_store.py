@@ -126,7 +126,7 @@ def test_every_kernel_that_is_named_is_called(name, tmp_path):
 
 
 def test_every_operator_has_a_rule():
-    assert set(OPERATORS) <= set(arithmetic.__all__)
+    assert all(callable(arithmetic.rule(operator)) for operator in OPERATORS)
 
 
 def test_reading_needs_no_tvm():

@@ -63,7 +63,7 @@ def evaluate(program: Program, sample: Mapping[str, np.ndarray], computed: Value
 
 def apply_rule(call: Call, arguments: Sequence[np.ndarray], **changes: object) -> np.ndarray:
     """What a kernel call computes by its rule; changes: attributes in place of the call's own."""
-    rule = getattr(arithmetic, call.operator)
+    rule = arithmetic.rule(call.operator)
     try:
         # Of a tensor without axes some rules make a NumPy scalar.
         return np.asarray(rule(*arguments, **{**call.attributes, **changes}))

@@ -388,7 +388,7 @@ class _Reader:
 
     def _call(self, record: schema.CallRecord) -> Call:
         what = f"call {record.index}"
-        _need(not record.operator or record.operator in arithmetic.__all__, f"{what}: no rule '{record.operator}'")
+        _need(not record.operator or _has_rule(record.operator), f"{what}: no rule '{shown(record.operator)}'")
         _need(not record.operator or len(record.outputs) == 1, f"{what}: a kernel has one output")
         _need(all(name in self.constants for name in record.constants), f"{what}: no such constant")
         split = None if record.split is None else Split(**record.split.model_dump())
@@ -440,6 +440,14 @@ class _Reader:
         for index, port in enumerate(program.outputs):
             written = port in made or any(_lies_in_output(tensor, index, port.bytes) for tensor in made)
             _need(written, f"output '{shown(port.name)}' is written by no call")
+
+
+def _has_rule(operator: str) -> bool:
+    try:
+        arithmetic.rule(operator)
+    except KeyError:
+        return False
+    return True
 
 
 def _is_given(tensor: Tensor) -> bool:
