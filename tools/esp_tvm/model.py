@@ -13,9 +13,15 @@ import onnx.version_converter
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
-from .convert.branches import take_branches
+from .convert.floats import to_float32
+from .convert.folding import fold_constants
+from .convert.functions import inline_functions
+from .convert.int4 import widen_int4
+from .convert.loops import straighten
 from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
 from .convert.qoperator import to_qdq
+from .convert.sizes import set_sizes, symbol_of
+from .convert.windows import declared_sizes, explicit_windows
 from .errors import UserError
 from .naming import one_line, shown
 from .onnx_graph import make_node_names_unique, opset_of
@@ -47,16 +53,26 @@ _OTHER_FRAMEWORKS = {
 }
 
 
-def load_model(path: str | os.PathLike) -> onnx.ModelProto:
+def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = None) -> onnx.ModelProto:
     """The model in `path`, checked, in opset 13 to 17, all inputs and outputs of fixed shape, node names unique.
 
-    A free batch axis (the first one) becomes 1. Raises `UserError` for everything else that is wrong with it.
+    A free batch axis (the first one) becomes 1; other free axes take their sizes from `sizes` {input name: shape}.
+    Functions, constant control flow and constant sub-graphs are spelled out, float16 and float64 inside are float32.
+    Raises `UserError` for everything else that is wrong with it.
     """
     path = Path(path)
     model = _read(path)
     _load_external_data(model, path)
-    take_branches(model, _values_at_zero)
+    if sizes:
+        set_sizes(model, sizes, path)
+    declared = declared_sizes(model)
+    widen_int4(model, path)
+    inline_functions(model, path)
+    straighten(model, _values_at_zero)
+    fold_constants(model, _values_at_zero, shapes=False)
     lower(model, path)
+    fold_constants(model, _values_at_zero)
+    to_float32(model)
     to_qdq(model, path)
     _check_operators(model, path)
     _drop_initializers_from_inputs(model.graph)
@@ -64,6 +80,8 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     model = _at_least_opset_13(model, path)
     _check(model, path)
     _check_elements(model, path)
+    _fix_inputs(model, path)
+    explicit_windows(model, declared)
     fix_shapes(model, path)
     make_node_names_unique(model.graph)
     _check_outputs(model.graph, path)
@@ -327,6 +345,12 @@ def shape_of(value: onnx.ValueInfoProto) -> List[int]:
 
 def fix_shapes(model: onnx.ModelProto, path: str | os.PathLike = "model") -> None:
     """Make all shapes fixed in place: a free first axis becomes 1, any other free axis is refused by name."""
+    _fix_inputs(model, path)
+    if any(0 in shape_of(v) or not v.type.tensor_type.HasField("shape") for v in model.graph.output):
+        _fix_output_shapes(model, path)
+
+
+def _fix_inputs(model: onnx.ModelProto, path: str | os.PathLike) -> None:
     graph = model.graph
     symbols = set()
     changed = False
@@ -337,23 +361,30 @@ def fix_shapes(model: onnx.ModelProto, path: str | os.PathLike = "model") -> Non
         for axis, dim in enumerate(tensor.shape.dim):
             if dim.dim_value > 0:
                 continue
-            if axis > 0 and dim.dim_param not in symbols:
-                name = f" ('{shown(dim.dim_param)}')" if dim.dim_param else ""
+            symbol = symbol_of(dim)
+            if axis > 0 and symbol not in symbols:
+                name = f" ('{shown(symbol)}')" if symbol else ""
                 raise UserError(
                     f"{path}: input '{shown(value.name)}': axis {axis}{name} has no fixed size; "
-                    "export the model with fixed shapes (only a free batch axis becomes 1 by itself): "
-                    "torch.onnx.export with no more than axis 0 in dynamic_axes, tf2onnx with a fixed Input(shape)"
+                    "only a free batch axis becomes 1 by itself: give preprocess_onnx.py all sizes "
+                    f"(--shape '{shown(value.name)}={_sizes_to_give(tensor)}'), or export the model with fixed shapes"
                 )
-            if dim.dim_param:
-                symbols.add(dim.dim_param)
+            if symbol:
+                symbols.add(symbol)
             dim.Clear()
             dim.dim_value = 1
             changed = True
     if changed:
         # Shapes further down were declared for the free axis.
         del graph.value_info[:]
-    if changed or any(0 in shape_of(v) or not v.type.tensor_type.HasField("shape") for v in graph.output):
-        _fix_output_shapes(model, path)
+        for value in graph.output:
+            value.type.tensor_type.ClearField("shape")
+
+
+def _sizes_to_give(tensor: onnx.TypeProto.Tensor) -> str:
+    """The shape of an input as the option takes it, SIZE where the model leaves one free."""
+    dims = tensor.shape.dim
+    return ",".join(str(dim.dim_value) if dim.dim_value > 0 else "SIZE" if i else "1" for i, dim in enumerate(dims))
 
 
 def _fix_output_shapes(model: onnx.ModelProto, path: str | os.PathLike) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import onnx
@@ -64,22 +64,26 @@ _OPTIMIZER_PASSES = [
 
 @dataclass
 class Preprocessed:
-    """model: the result; error: its largest difference to the float model relative to the output's scale;
-    skipped: what a tool could not do, one line each."""
+    """original: the model as it was loaded; model: the result; error: its largest difference to the original, relative
+    to the output's scale; skipped: what a tool could not do, one line each."""
 
+    original: onnx.ModelProto
     model: onnx.ModelProto
     error: float
     skipped: List[str]
 
 
-def preprocess_onnx(input_path: str | os.PathLike, output_path: str | os.PathLike) -> Preprocessed:
+def preprocess_onnx(
+    input_path: str | os.PathLike, output_path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = None
+) -> Preprocessed:
     """Preprocess the float model in `input_path` and write the result to `output_path`, whole or not at all.
 
-    A model that another tool quantized is passed on: folding would change what its scales were made for.
+    sizes: {input name: shape} where the model leaves axes free. A model that another tool quantized is passed on:
+    folding would change what its scales were made for.
     """
-    original = load_model(input_path)
+    original = load_model(input_path, sizes)
     if is_quantized(original):
-        result = Preprocessed(original, 0.0, ["it is quantized already and passed on as it is"])
+        result = Preprocessed(original, original, 0.0, ["it is quantized already and passed on as it is"])
     else:
         result = preprocess_model(original, input_path)
     save_model(result.model, output_path)
@@ -107,7 +111,7 @@ def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model
             skipped.append(f"{name} left out: its result differs by {difference:.1e} of the output's scale")
             continue
         model, error = candidate, difference
-    return Preprocessed(model, error, skipped)
+    return Preprocessed(original, model, error, skipped)
 
 
 class _Check:
@@ -215,9 +219,9 @@ def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return with_inferred_shapes(model, check_type=True)
 
 
-def summary(before: onnx.ModelProto, result: Preprocessed) -> List[str]:
+def summary(result: Preprocessed) -> List[str]:
     """The lines the script prints."""
-    old, new = describe(before)["operators"], describe(result.model)["operators"]
+    old, new = describe(result.original)["operators"], describe(result.model)["operators"]
     changed = []
     for kind in sorted(set(old) | set(new)):
         if old.get(kind, 0) != new.get(kind, 0):

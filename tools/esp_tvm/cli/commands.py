@@ -7,7 +7,7 @@ line says what is missing.
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import click
 
@@ -51,13 +51,18 @@ def _template() -> Any:
 @esp_tvm.command()
 @_model("the float ONNX model")
 @click.option("--output", required=True, type=Writes(), help="the ONNX model to write")
-def preprocess(model: str, output: str) -> None:
+@click.option(
+    "--shape",
+    multiple=True,
+    metavar="[NAME=]1,3,96,96",
+    help="the size of an input that the model leaves free (time, height, width); once for each such input",
+)
+def preprocess(model: str, output: str, shape: Sequence[str]) -> None:
     """Fold and simplify a float ONNX model before quantization."""
-    from ..model import load_model
+    from ..convert.sizes import parse_shapes
     from ..preprocess import preprocess_onnx, summary
 
-    result = preprocess_onnx(model, output)
-    click.echo("\n".join(summary(load_model(model), result)))
+    click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape)))))
 
 
 # Passes of the quantization that can be left out.

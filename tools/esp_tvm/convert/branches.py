@@ -22,21 +22,20 @@ _SIZED_BY_PARAMETERS = frozenset("Reshape Expand Slice Tile Pad Resize Upsample 
 _RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split())
 
 
-def take_branches(model: onnx.ModelProto, evaluate) -> None:
-    """Replace every If whose condition no value of an input decides, in place.
+def take_branch(graph: Graph, evaluate) -> bool:
+    """Replace the first If whose condition no value of an input decides; False where there is none.
 
     evaluate(model, names) -> values of tensors of a model, or None where it cannot be run
     """
-    if not any(is_standard(node, "If") for node in model.graph.node):
-        return
-    graph = Graph(model)
-    while True:
-        node = next((node for node in graph.nodes if is_standard(node, "If") and decided(graph, node.input[0])), None)
-        values = None if node is None else values_of(graph, [node.input[0]], evaluate)
-        if values is None:
-            break
-        _inline(graph, node, bool(np.any(values[0])))
-    graph.write()
+    node = next((node for node in graph.nodes if is_standard(node, "If") and decided(graph, node.input[0])), None)
+    values = None if node is None else values_of(graph, [node.input[0]], evaluate)
+    if values is None:
+        return False
+    branch = attribute(node, "then_branch" if np.any(values[0]) else "else_branch")
+    outputs = [(value.name, name) for value, name in zip(branch.output, node.output) if name]
+    nodes, _ = graph.inlined(branch.node, branch.initializer, {}, outputs)
+    graph.replace(node, *nodes)
+    return True
 
 
 def _needed(graph: Graph, name: str) -> Optional[List[onnx.NodeProto]]:
@@ -81,12 +80,3 @@ def values_of(graph: Graph, names: List[str], evaluate) -> Optional[List[np.ndar
     part.graph.node.extend(sorted(needed.values(), key=graph.place))
     part.graph.output.extend(helper.make_value_info(name, onnx.TypeProto()) for name in names)
     return evaluate(part, names)
-
-
-def _inline(graph: Graph, node: onnx.NodeProto, condition: bool) -> None:
-    branch = attribute(node, "then_branch" if condition else "else_branch")
-    nodes, names = graph.inlined(branch.node, branch.initializer, {})
-    for output, value in zip(node.output, branch.output):
-        if output:
-            nodes.append(graph.make("Identity", [names.get(value.name, value.name)], [output], node.name))
-    graph.replace(node, *nodes)

@@ -19,6 +19,7 @@ from .check import TOLERANCE, Difference, differences, feeds_of, one_by_one, req
 from .environment import KINDS, kind_of, python_for, run_framework
 from .ports import with_float_ports
 from .qdq import is_qdq
+from .sizes import parse_shapes
 from .standard import standardize
 
 # Of int8 models: their kernels in the source and in ONNX Runtime may differ by a step in every layer.
@@ -123,21 +124,6 @@ def _finish(raw: Path, path: str | os.PathLike, kind: str, real_samples: bool) -
         return load_model(finished)
     except UserError as error:
         raise UserError(str(error).replace(str(finished), str(path)))
-
-
-def parse_shapes(texts: Sequence[str]) -> Dict[str, List[int]]:
-    """{input name: shape} of "1,3,32,32" (named input0, input1, ...) or "name=1,3,32,32"."""
-    shapes: Dict[str, List[int]] = {}
-    for text in texts:
-        name, _, sizes = text.rpartition("=")
-        try:
-            shape = [int(size) for size in sizes.split(",")]
-        except ValueError:
-            shape = []
-        if not shape or min(shape) < 1:
-            raise UserError(f"--shape {text}: give whole numbers, batch first: --shape 1,3,32,32 or NAME=1,3,32,32")
-        shapes[name or f"input{len(shapes)}"] = shape
-    return shapes
 
 
 def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLike) -> List[str]:

@@ -129,11 +129,11 @@ class Graph:
         self._note_constant(name, np.array(values, dtype, order="C"))
         return name
 
-    def fold(self, node: onnx.NodeProto, *values: np.ndarray) -> None:
-        """Put constants of the same names in the place of a node's outputs."""
+    def fold(self, node: onnx.NodeProto, *values: Optional[np.ndarray]) -> None:
+        """Put constants of the same names in the place of a node's outputs; None for one that nothing needs."""
         self.remove(node)
         for name, array in zip(node.output, values):
-            if name:
+            if name and array is not None:
                 self._note_constant(name, np.array(array, order="C"))
 
     def fold_constant_nodes(self) -> None:
@@ -243,20 +243,31 @@ class Graph:
             self.constants.sources.update({tensor.name: tensor for tensor in self.proto.initializer})
 
     def inlined(
-        self, nodes: Sequence[onnx.NodeProto], constants: Sequence[onnx.TensorProto], bound: Dict[str, str]
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        constants: Sequence[onnx.TensorProto],
+        inputs: Dict[str, str],
+        outputs: Sequence[Tuple[str, str]] = (),
     ) -> Tuple[List[onnx.NodeProto], Dict[str, str]]:
         """(copies of a body's nodes, {name in the body: name here}), not yet in the graph.
 
-        bound: what the body's inputs are here. All that the body makes gets a name that nothing has.
+        inputs: what the body's inputs are here; outputs: (name in the body, name here) of what it gives. All else that
+        the body makes gets a name that nothing has.
         """
-        names = dict(bound)
+        names = dict(inputs)
         for tensor in constants:
             names[tensor.name] = self.adopt_constant(tensor, tensor.name)
-        for node in nodes:
-            names.update((name, self.fresh(name)) for name in node.output if name)
+        made = {name for node in nodes for name in node.output if name}
+        for inner, outer in outputs:
+            if inner in made and inner not in names:
+                names[inner] = outer
+        names.update((name, self.fresh(name)) for node in nodes for name in node.output if name and name not in names)
         copies = [copied_node(node, names) for node in nodes]
         for copy in copies:
             copy.name = self.fresh_node(copy.name or copy.op_type)
+        for inner, outer in outputs:
+            if outer and names.get(inner, inner) != outer:
+                copies.append(self.make("Identity", [names.get(inner, inner)], [outer]))
         return copies, names
 
     def write(self) -> None:

@@ -1,0 +1,140 @@
+"""Windows whose borders tools read differently, with explicit pads.
+
+- auto_pad SAME with dilations: ONNX Runtime 1.14 refuses it in Conv, and counts the pads of pools without dilation.
+- AveragePool with ceil_mode: ONNX Runtime 1.14 divides by positions beyond the padded input, and has windows that lie
+  wholly in the padding. As PyTorch computes it, and ONNX's text says since opset 19: a window ends at the padded input,
+  and none begins behind the input and its left pad.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import onnx
+
+from ..onnx_graph import (
+    Graph,
+    attribute,
+    copied,
+    drop_attributes,
+    is_standard,
+    known_shapes,
+    set_attributes,
+    string_attribute,
+)
+
+
+def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]]) -> None:
+    """Rewrite these windows in place; the shapes of their inputs must be known.
+
+    declared: the shapes of the outputs as the model's file says them (`declared_sizes`).
+    """
+    if not any(_has_dilated_same(node) or _has_ceiling(node) for node in model.graph.node):
+        return
+    graph = Graph(copied(model))
+    for node in graph.nodes:
+        shape = graph.shapes.get(node.input[0]) if _has_dilated_same(node) or _has_ceiling(node) else None
+        if shape is None:
+            continue
+        if _has_dilated_same(node):
+            _same_as_pads(graph, node, shape[2:])
+        else:
+            _ceiling_as_pads(graph, node, shape[2:])
+    graph.write()
+    del graph.proto.value_info[:]
+    # A model that was made for windows in the padding (its outputs say so) is left as it is.
+    if _output_sizes(graph.model).items() >= declared.items():
+        model.CopyFrom(graph.model)
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+
+
+def declared_sizes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
+    """The shapes of the outputs that a model declares with all sizes."""
+    dims = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
+    shapes = {name: tuple(dim.dim_value for dim in sizes) for name, sizes in dims.items()}
+    return {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
+
+
+def _output_sizes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
+    """The shapes of the outputs by inference alone."""
+    bare = copied(model)
+    for value in bare.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    shapes = known_shapes(bare)
+    return {value.name: shapes[value.name] for value in model.graph.output if value.name in shapes}
+
+
+def _has_dilated_same(node: onnx.NodeProto) -> bool:
+    same = is_standard(node, "Conv", "MaxPool") and string_attribute(node, "auto_pad").startswith("SAME")
+    return same and any(size != 1 for size in attribute(node, "dilations", ()))
+
+
+def _has_ceiling(node: onnx.NodeProto) -> bool:
+    return is_standard(node, "AveragePool") and bool(attribute(node, "ceil_mode"))
+
+
+def _kernel(graph: Graph, node: onnx.NodeProto, rank: int) -> Optional[List[int]]:
+    kernel = attribute(node, "kernel_shape")
+    if kernel is None and len(node.input) > 1:
+        kernel = graph.shapes.get(node.input[1], ())[2:]
+    return list(kernel) if kernel and len(kernel) == rank else None
+
+
+def _same_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
+    kernel = _kernel(graph, node, len(sizes))
+    if kernel is None:
+        return
+    strides = attribute(node, "strides", [1] * len(sizes))
+    dilations = attribute(node, "dilations")
+    upper = string_attribute(node, "auto_pad") == "SAME_UPPER"
+    before, after = [], []
+    for size, window, stride, dilation in zip(sizes, kernel, strides, dilations):
+        total = max(0, (-(-size // stride) - 1) * stride + (window - 1) * dilation + 1 - size)
+        before.append(total // 2 if upper else total - total // 2)
+        after.append(total - before[-1])
+    drop_attributes(node, "auto_pad")
+    set_attributes(node, pads=[*before, *after])
+    # As many windows as SAME has, no more.
+    drop_attributes(node, "ceil_mode")
+
+
+def _ceiling_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
+    kernel = _kernel(graph, node, len(sizes))
+    if string_attribute(node, "auto_pad", "NOTSET") == "VALID":
+        pads = [0] * (2 * len(sizes))
+    elif string_attribute(node, "auto_pad", "NOTSET") == "NOTSET":
+        pads = list(attribute(node, "pads", [0] * (2 * len(sizes))))
+    else:
+        # SAME knows its number of windows without rounding.
+        drop_attributes(node, "ceil_mode")
+        return
+    if kernel is None or len(pads) != 2 * len(sizes):
+        return
+    strides = attribute(node, "strides", [1] * len(sizes))
+    before, after = pads[: len(sizes)], pads[len(sizes) :]
+    beyond = []
+    for size, window, stride, first, last in zip(sizes, kernel, strides, before, after):
+        count = _windows(size, window, stride, first, last)
+        if count < 1:
+            return
+        beyond.append(max(0, (count - 1) * stride + window - (size + first + last)))
+    drop_attributes(node, "ceil_mode", "auto_pad")
+    if not attribute(node, "count_include_pad", 0) or not any(beyond):
+        set_attributes(node, pads=[*before, *[last + more for last, more in zip(after, beyond)]])
+        return
+    if any(pads):
+        padded = graph.fresh(f"{node.input[0]}_padded")
+        amounts = graph.add_constant(f"{node.input[0]}_pads", [0, 0, *before, 0, 0, *after], np.int64)
+        graph.insert_before(node, graph.make("Pad", [node.input[0], amounts], [padded], f"{node.name}_pad"))
+        graph.set_input(node, 0, padded)
+    set_attributes(node, pads=[*[0] * len(sizes), *beyond], count_include_pad=0)
+
+
+def _windows(size: int, window: int, stride: int, before: int, after: int) -> int:
+    count = -(-(size + before + after - window) // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + before else count
+
+
+__all__: List[str] = ["declared_sizes", "explicit_windows"]
