@@ -220,7 +220,8 @@ class Program:
             "/* Operators without a kernel: TVM's own C. */\n"
             "#pragma GCC diagnostic push\n"
             '#pragma GCC diagnostic ignored "-Wunused-parameter"\n'
-            '#pragma GCC diagnostic ignored "-Wunused-variable"\n\n'
+            '#pragma GCC diagnostic ignored "-Wunused-variable"\n'
+            '#pragma GCC diagnostic ignored "-Wunused-but-set-variable"\n\n'
             f"{scratch}\n{self.lowered.fallback_source}\n#pragma GCC diagnostic pop\n"
         )
 

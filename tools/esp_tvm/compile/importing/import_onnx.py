@@ -26,6 +26,7 @@ from ...naming import c_identifier, shown  # noqa: E402
 from ...tvm_errors import tvm_reason, without_tvm_log  # noqa: E402
 from .importer_fixes import fix_importer  # noqa: E402
 from .recurrent_layers import converters  # noqa: E402
+from .run_time_indices import clamp_indices  # noqa: E402
 
 # It would recommend tuning, which the references and the few operators without a kernel do not need.
 for _logger in ("te_compiler", "autotvm", "strategy"):
@@ -193,6 +194,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     except Exception as error:  # TVM's importer raises anything: the user's model is what it stumbled on.
         raise UserError(f"TVM cannot import this model: {tvm_reason(error)}")
     _check_results(mod, outputs)
+    mod = clamp_indices(mod)
     return Imported(mod, params, inputs, outputs, nodes)
 
 

@@ -1,0 +1,114 @@
+"""Indices that are known at run time alone: none may reach outside of its tensor, whatever the caller gives.
+
+TVM's C reads and writes where an index says. Constant ones are settled before; those that are computed, or inputs of
+the model, are brought into their range here: a negative one counts from the end, as in ONNX, and what is still outside
+becomes the nearest place inside. ONNX leaves such an index undefined, ONNX Runtime refuses it. All that runs a model
+(the C, both references) is made from the module that this changes, so they stay equal.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+import tvm
+from tvm import relay
+
+from ..rewriting.toolbox import is_call, rewrite_main, shape_of
+
+
+class _ClampIndices(relay.ExprMutator):
+    """Rewrites by the name of the operator: `_<name>(call, args)` gives the arguments with indices in their range.
+
+    `take` does it by itself (mode "clip"), and the importer has made its negative indices count from the end.
+    """
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        clamp = getattr(self, f"_{call.op.name.replace('.', '_')}", None) if is_call(call, *_NAMES) else None
+        if clamp is not None:
+            args = clamp(call, args)
+        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+
+    def _gather(self, call, args):
+        """The importer has made negative indices count from the end."""
+        if not relay.analysis.free_vars(call.args[1]):
+            return args
+        size = shape_of(call.args[0])[int(call.attrs.axis)]
+        return [args[0], _clip(args[1], 0, size - 1, call.args[1].checked_type.dtype, call.span)]
+
+    def _gather_nd(self, call, args):
+        batch = int(call.attrs.batch_dims)
+        sizes = shape_of(call.args[0])[batch : batch + shape_of(call.args[1])[0]]
+        return [args[0], _within(call.args[1], args[1], sizes, call.span)]
+
+    def _scatter_elements(self, call, args):
+        axis = int(call.attrs.axis)
+        return [args[0], _within(call.args[1], args[1], [shape_of(call.args[0])[axis]], call.span), args[2]]
+
+    def _scatter_nd(self, call, args):
+        sizes = shape_of(call.args[0])[: shape_of(call.args[1])[0]]
+        return [args[0], _within(call.args[1], args[1], sizes, call.span), args[2]]
+
+    def _reverse_sequence(self, call, args):
+        """Lengths, of which 0 and the whole axis are ones too."""
+        if not relay.analysis.free_vars(call.args[1]):
+            return args
+        axis, span = int(call.attrs.seq_axis), call.span
+        return [args[0], _clip(args[1], 0, shape_of(call.args[0])[axis], call.args[1].checked_type.dtype, span)]
+
+    def _vision_roi_align(self, call, args):
+        """Of every region [image, y or x, ...] the image, a float here."""
+        if not relay.analysis.free_vars(call.args[1]):
+            return args
+        span, images = call.span, shape_of(call.args[0])[0]
+        first = _call(relay.strided_slice(args[1], begin=[0], end=[1], axes=[1]), span)
+        rest = _call(relay.strided_slice(args[1], begin=[1], end=[5], axes=[1]), span)
+        first = _clip(first, 0, images - 1, call.args[1].checked_type.dtype, span)
+        return [args[0], _call(relay.concatenate([first, rest], axis=1), span)]
+
+    _vision_roi_pool = _vision_roi_align
+
+
+_NAMES = (
+    "gather",
+    "gather_nd",
+    "scatter_elements",
+    "scatter_nd",
+    "reverse_sequence",
+    "vision.roi_align",
+    "vision.roi_pool",
+)
+
+
+def _call(call: relay.Call, span) -> relay.Call:
+    """`call` as part of the ONNX node of `span`."""
+    return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
+
+
+def _clip(x: relay.Expr, low, high, dtype: str, span) -> relay.Expr:
+    """x within low..high, numbers or arrays."""
+    least, most = (relay.const(np.asarray(value), dtype) for value in (low, high))
+    return _call(relay.minimum(_call(relay.maximum(x, least), span), most), span)
+
+
+def _within(original: relay.Expr, indices: relay.Expr, sizes: Sequence[int], span) -> relay.Expr:
+    """`indices` brought into 0..size - 1: one size for all, or one per row of the first axis.
+
+    original: the expression that is rewritten as `indices`, with its type
+    """
+    if not relay.analysis.free_vars(original):
+        return indices
+    dtype, rank = original.checked_type.dtype, len(shape_of(original))
+    size: np.ndarray = np.asarray(sizes, np.int64)
+    size = size.reshape([-1] + [1] * (rank - 1)) if len(sizes) > 1 else size.reshape(())
+    if not dtype.startswith("uint"):
+        negative = _call(relay.less(indices, relay.const(0, dtype)), span)
+        from_end = _call(relay.add(indices, relay.const(size, dtype)), span)
+        indices = _call(relay.where(negative, from_end, indices), span)
+    return _clip(indices, 0, size - 1, dtype, span)
+
+
+def clamp_indices(mod: tvm.IRModule) -> tvm.IRModule:
+    """`mod` in which every index that is not constant lies inside of the axis it counts in."""
+    return rewrite_main(relay.transform.InferType()(mod), _ClampIndices())
