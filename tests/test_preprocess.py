@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from small_models import HOSTILE_NAMES, model_of, random, small_cnn
 from esp_tvm import preprocess
 from esp_tvm.model import inputs_of, load_model, opset_of, outputs_of
 from esp_tvm.preprocess import preprocess_model, preprocess_onnx
+from esp_tvm.preprocess.check import Check
 
 
 def save(model, path):
@@ -124,6 +126,55 @@ def test_a_tool_that_errs_is_not_believed(monkeypatch):
     result = preprocess_model(small_cnn())
     assert len(result.skipped) == 2 and "differs" in result.skipped[0] and "no idea" in result.skipped[1]
     assert result.error <= preprocess.TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "nodes, constants",
+    [
+        # The tail of a function whose values go to 1; a small difference of large numbers, moved afterwards.
+        (["Mul", "Add", "Sigmoid"], {"k": np.float32(0.001), "b": np.float32(-6.4)}),
+        (["Add", "Sub", "Relu"], {"k": np.float32(1000), "b": np.float32(999.9)}),
+    ],
+)
+def test_differences_are_measured_in_the_range_that_outputs_work_in(nodes, constants):
+    """What float32 rounds in another order is no reason to leave a tool's work out."""
+    first, second, last = nodes
+    chain = [
+        helper.make_node(first, ["x", "k"], ["a"], "first"),
+        helper.make_node(second, ["a", "b"], ["z"], "second"),
+        helper.make_node(last, ["z"], ["y"], "last"),
+    ]
+    model = model_of(chain, {"x": [1, 64]}, {"y": [1, 64]}, constants)
+    check = Check(model, "model")
+    value = check.expected[0]
+    off = [np.float32(value + np.float32(6e-8 if last == "Sigmoid" else 6e-5))]
+    assert value.max() < 4 and np.abs(off[0] - value).max() / value.max() > (1e-5 if last == "Sigmoid" else 1.5e-5)
+    assert difference_of(check, off) <= preprocess.TOLERANCE
+    assert difference_of(check, [np.float32(value * 1.01)]) > preprocess.TOLERANCE
+
+
+def difference_of(check, values):
+    """The difference that a model with these outputs has."""
+    nodes = [
+        helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(value))
+        for name, value in zip(check.names, values)
+    ]
+    inputs = {name: value.shape for name, value in check.feeds.items()}
+    return check.difference(model_of(nodes, inputs, {n: v.shape for n, v in zip(check.names, values)}))
+
+
+def test_nothing_is_left_in_the_current_folder(tmp_path, monkeypatch):
+    """Where ONNX Runtime's symbolic shapes give up, they write a file to look at."""
+    monkeypatch.chdir(tmp_path)
+    nodes = [
+        helper.make_node("LSTM", ["x", "w", "r", "", "", "h", "c"], ["", "hn", "cn"], "lstm", hidden_size=4),
+        helper.make_node("Reshape", ["cn", "s"], ["y"], "reshape"),
+    ]
+    constants = {"w": random(1, 16, 3), "r": random(1, 16, 4), "s": np.array([1, 4], np.int64)}
+    inputs = {"x": [1, 1, 3], "h": [1, 1, 4], "c": [1, 1, 4]}
+    result = preprocess_model(model_of(nodes, inputs, {"y": [1, 4], "hn": [1, 1, 4]}, constants))
+    assert kinds(result.model) == ["LSTM", "Reshape"] and not result.skipped
+    assert os.getcwd() == str(tmp_path) and not list(tmp_path.iterdir())
 
 
 def test_quantized_models_are_passed_on(tmp_path):

@@ -1,0 +1,115 @@
+"""The float model made ready for quantization: constants folded, batch norms gone, shapes fixed and known.
+
+Einsum spelled out, ONNX Runtime's own preprocessing (symbolic shapes, basic optimizations), then onnxsim and
+onnxoptimizer. Each step is believed only after its result computes the same as the model it was given.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Dict, List, Optional
+
+import onnx
+
+from ..convert.einsum import spell_out_products
+from ..model import describe, fix_shapes, inputs_of, is_quantized, load_model, outputs_of, save_model
+from ..naming import one_line
+from ..onnx_graph import is_standard, keep_opsets, make_node_names_unique, with_inferred_shapes
+from .check import Check, random_feeds
+from .tools import onnxoptimizer_optimized as _onnxoptimizer
+from .tools import onnxruntime_basics as _onnxruntime
+from .tools import onnxsim_simplified as _onnxsim
+
+# Of the range that an output works in (`WorkingRange`): what float32 rounds differently when operations are merged
+# stays below it.
+TOLERANCE = 1e-5
+
+
+@dataclass
+class Preprocessed:
+    """original: the model as it was loaded; model: the result; error: its largest difference to the original, relative
+    to the range that the output works in; skipped: what a tool could not do, one line each."""
+
+    original: onnx.ModelProto
+    model: onnx.ModelProto
+    error: float
+    skipped: List[str]
+
+
+def preprocess_onnx(
+    input_path: str | os.PathLike, output_path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = None
+) -> Preprocessed:
+    """Preprocess the float model in `input_path` and write the result to `output_path`, whole or not at all.
+
+    sizes: {input name: shape} where the model leaves axes free. A model that another tool quantized is passed on:
+    folding would change what its scales were made for.
+    """
+    original = load_model(input_path, sizes)
+    if is_quantized(original):
+        result = Preprocessed(original, original, 0.0, ["it is quantized already and passed on as it is"])
+    else:
+        result = preprocess_model(original, input_path)
+    save_model(result.model, output_path)
+    return result
+
+
+def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model") -> Preprocessed:
+    """The same for a loaded model (`load_model`); `path` is for messages."""
+    check = Check(original, path)
+    model, error, skipped = original, 0.0, []
+    for name, step in (
+        ("spelling out products", spell_out_products),
+        ("ONNX Runtime", _onnxruntime),
+        ("onnxsim", _onnxsim),
+        ("onnxoptimizer", _onnxoptimizer),
+        ("shape inference", _infer_shapes),
+    ):
+        try:
+            candidate = _tidy(step(model), original)
+            difference = check.difference(candidate)
+        except Exception as failure:  # These tools raise anything; what they refuse stays as it is.
+            skipped.append(f"{name} left the model as it was: {one_line(str(failure) or repr(failure), 160)}")
+            continue
+        if not difference <= TOLERANCE:
+            skipped.append(f"{name} left out: its result differs by {difference:.1e} of the output's range")
+            continue
+        model, error = candidate, difference
+    return Preprocessed(original, model, error, skipped)
+
+
+def _tidy(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
+    """What every tool owes: the same inputs and outputs, standard operators, names for all nodes."""
+    if [i[:2] for i in inputs_of(model)] != [i[:2] for i in inputs_of(original)]:
+        # Tools drop inputs that nothing uses: the user still passes them.
+        del model.graph.input[:]
+        model.graph.input.extend(original.graph.input)
+    if [name for name, _, _ in outputs_of(model)] != [name for name, _, _ in outputs_of(original)]:
+        raise ValueError("the outputs changed")
+    for node in model.graph.node:
+        if not is_standard(node):
+            raise ValueError(f"it made an operator of the domain {node.domain}")
+    keep_opsets(model)  # onnxruntime declares all domains it knows.
+    fix_shapes(model)
+    make_node_names_unique(model.graph)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    return with_inferred_shapes(model, check_type=True)
+
+
+def summary(result: Preprocessed) -> List[str]:
+    """The lines the script prints."""
+    old, new = describe(result.original)["operators"], describe(result.model)["operators"]
+    changed = []
+    for kind in sorted(set(old) | set(new)):
+        if old.get(kind, 0) != new.get(kind, 0):
+            changed.append(f"{kind} {old.get(kind, 0)} -> {new.get(kind, 0)}")
+    lines = [f"operators: {sum(old.values())} -> {sum(new.values())}" + (f" ({', '.join(changed)})" if changed else "")]
+    lines.append(f"largest difference on random input: {result.error:.1e} of the output's range")
+    return lines + [f"note: {line}" for line in result.skipped]
+
+
+__all__: List[str] = ["Preprocessed", "preprocess_model", "preprocess_onnx", "random_feeds", "summary"]

@@ -1,0 +1,100 @@
+"""The tools that preprocessing lets work on a model: ONNX Runtime's own preprocessing, onnxsim, onnxoptimizer."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Iterator
+
+import onnx
+
+from ..onnx_graph import copied
+
+_OPTIMIZER_PASSES = [
+    "eliminate_deadend",
+    "eliminate_identity",
+    "eliminate_nop_cast",
+    "eliminate_nop_dropout",
+    "eliminate_nop_flatten",
+    "eliminate_nop_monotone_argmax",
+    "eliminate_nop_pad",
+    "eliminate_nop_transpose",
+    "extract_constant_to_initializer",
+    "fuse_consecutive_concats",
+    "fuse_consecutive_log_softmax",
+    "fuse_consecutive_reduce_unsqueeze",
+    "fuse_consecutive_squeezes",
+    "fuse_consecutive_transposes",
+    "fuse_transpose_into_gemm",
+    "fuse_matmul_add_bias_into_gemm",
+    "fuse_pad_into_conv",
+    "fuse_add_bias_into_conv",
+    "fuse_bn_into_conv",
+    "eliminate_duplicate_initializer",
+    "eliminate_unused_initializer",
+]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Tools print notes of their own on what the user cannot change."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            with contextlib.redirect_stderr(io.StringIO()):
+                yield
+    finally:
+        logging.disable(level)
+
+
+@contextlib.contextmanager
+def _working_in(folder: str) -> Iterator[None]:
+    """Symbolic shape inference leaves what it gave up on in the current folder (sym_shape_infer_temp.onnx)."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def onnxruntime_basics(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Symbolic shapes where they can be told, and ONNX Runtime's basic optimizations."""
+    import onnxruntime
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    # Its library writes warnings of shapes to the file descriptor.
+    onnxruntime.set_default_logger_severity(4)
+    with tempfile.TemporaryDirectory() as folder, _working_in(folder), _quiet():
+        source, target = str(Path(folder, "in.onnx")), str(Path(folder, "out.onnx"))
+        onnx.save(model, source)
+        try:
+            quant_pre_process(source, target)
+        except Exception:
+            # Symbolic shape inference does not know every operator; the rest works without it.
+            quant_pre_process(source, target, skip_symbolic_shape=True)
+        return onnx.load(target)
+
+
+def onnxsim_simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What onnxsim makes of a model."""
+    import onnxsim
+
+    with _quiet():
+        simplified, _ = onnxsim.simplify(copied(model), check_n=0)
+    return simplified
+
+
+def onnxoptimizer_optimized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What onnxoptimizer makes of a model."""
+    import onnxoptimizer
+
+    with _quiet():
+        return onnxoptimizer.optimize(copied(model), _OPTIMIZER_PASSES, fixed_point=True)
