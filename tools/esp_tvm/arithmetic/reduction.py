@@ -68,3 +68,10 @@ __all__ = [
     "reduce_sum",
     "reduce_sum_square",
 ]
+
+
+def hardmax(x: np.ndarray, axis: int, one: int) -> np.ndarray:
+    """`one` at the first of the largest values along `axis`, 0 elsewhere."""
+    y = np.zeros_like(x)
+    np.put_along_axis(y, np.expand_dims(np.argmax(x, axis=axis), axis), one, axis=axis)
+    return y

@@ -367,6 +367,7 @@ class Compare(Operator):
             "Equal Greater GreaterOrEqual Less LessOrEqual",
             "of two int8 tensors, or one and a constant",
             constants="single",
+            compares=True,
         ),
     )
     RELATIONS = ("equal", "greater", "greater_equal", "less", "less_equal")

@@ -295,7 +295,7 @@ class ArgMax(Operator):
     name = "argmax"
     order = COMPUTED
     formula = "the index of the first (`select_last_index`: last) of the largest (ArgMin: smallest) values"
-    rules = (Rule("compare", OWN, None, "ArgMax ArgMin", "behind a softmax: in float"),)
+    rules = (Rule("compare", OWN, None, "ArgMax ArgMin", "behind a softmax: in float", compares=True),)
 
     def patterns(self):
         return [is_op("cast")(is_op(name)(base.dequantized())) for name in ("argmax", "argmin")]

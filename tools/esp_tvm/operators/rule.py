@@ -27,6 +27,7 @@ class Rule:
     since: the opset that brought them, where that is one which is lowered (convert/lower.py)
     constants: "int8": a constant operand of several values is an int8 tensor with an exponent of its own; "single": one
         of a single value as well
+    compares: which values are larger decides: float behind a softmax, whose small values become equal in int8
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Rule:
     limits: str = ""
     since: int = 0
     constants: str = ""
+    compares: bool = False
 
     @property
     def operators(self) -> List[str]:

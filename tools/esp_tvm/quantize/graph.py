@@ -469,7 +469,7 @@ def _choose_integers(network: Network) -> None:
             wanted[id(layer)] = True
     for layer in layers:
         source = producer.get(layer.inputs[0]) if layer.inputs else None
-        if layer.kind == "compare" and source is not None and source.kind == "softmax":
+        if layer.rule is not None and layer.rule.compares and source is not None and source.kind == "softmax":
             # In int8 the small values of a softmax become equal.
             layer.rule, layer.why = None, "it compares the float values of a softmax"
     for layer in layers:

@@ -400,6 +400,14 @@ typedef struct {
 
 void esp_dl_argmax_s8(const int8_t *input, const esp_dl_argmax_t *p, int64_t *output);
 
+/* `one` at the first of the largest values along an axis, 0 elsewhere: [outer][size][inner]. Works in place. */
+typedef struct {
+    int32_t outer, size, inner;
+    int8_t one; /* 1 at the exponent of the output */
+} esp_dl_hardmax_t;
+
+void esp_dl_hardmax_s8(const int8_t *input, const esp_dl_hardmax_t *p, int8_t *output);
+
 /* Bilinear resize: low and high are the two input places of every output place, weight is that of the high one in
  * units of 2^-10. sat8(rshift(sum of four values * weights, shift)) */
 typedef struct {

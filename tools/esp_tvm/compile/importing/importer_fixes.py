@@ -99,10 +99,13 @@ class _Hardmax(frontend.OnnxOpConverter):
     @classmethod
     def _impl_v13(cls, inputs, attr, params):
         kind = frontend.infer_type(inputs[0]).checked_type
-        axis = int(attr.get("axis", -1)) % len(kind.shape)
-        largest = relay.argmax(inputs[0], axis=axis)
-        on, off = relay.const(1, kind.dtype), relay.const(0, kind.dtype)
-        return _one_hot(largest, int(kind.shape[axis]), axis, on, off)
+        shape = [int(size) for size in kind.shape]
+        axis = int(attr.get("axis", -1)) % len(shape)
+        # Three axes have no layout that a conversion could change: the operator stays in one piece.
+        x = relay.reshape(inputs[0], [int(np.prod(shape[:axis])), shape[axis], int(np.prod(shape[axis + 1 :]))])
+        places = np.arange(shape[axis], dtype=np.int32).reshape(1, -1, 1)
+        hit = relay.equal(relay.argmax(x, axis=1, keepdims=True), relay.const(places))
+        return relay.reshape(relay.where(hit, relay.const(1, kind.dtype), relay.const(0, kind.dtype)), shape)
 
 
 _ADDED = {"LpNormalization": _LpNormalization}
