@@ -201,7 +201,6 @@ def _reductions() -> List[OnnxCase]:
     for name in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp"):
         cases.append(OnnxCase(name, "", {0: (2, 3, 4)}, {}, {"axes": [1], "keepdims": 0}, low=0.5, high=2))
     hard = (("Conv", ("x0", "c1"), "c", {}), ("Hardmax", ("c",), "y0", {"axis": 1}))
-    soft = (("Softmax", ("x0",), "s", {"axis": -1}), ("Hardmax", ("s",), "y0", {"axis": -1}))
     cases += [
         OnnxCase("Hardmax", "last axis", {0: (3, 40)}, kernel="hardmax"),
         OnnxCase("Hardmax", "channels", {0: X}, {}, {"axis": 1}, kernel="hardmax"),
@@ -209,7 +208,6 @@ def _reductions() -> List[OnnxCase]:
         OnnxCase(
             "Hardmax", "behind a convolution", {0: X}, {1: _f(4, 4, 1, 1)}, kernel=["conv2d", "hardmax"], nodes=hard
         ),
-        OnnxCase("Hardmax", "behind a softmax", {0: (3, 40)}, kernel=["softmax"], nodes=soft),
         OnnxCase("Hardmax", "all axes from one on", {0: (3, 4, 5)}, {}, {"axis": 1}, kernel="hardmax", opset=11),
         OnnxCase("Hardmax", "all axes from the second on", {0: (3, 4, 5)}, kernel="hardmax", opset=9),
     ]
