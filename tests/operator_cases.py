@@ -356,9 +356,8 @@ def _reductions() -> List[Case]:
     for axis, last, smallest in ((0, False, False), (1, True, False), (3, False, True), (2, True, True)):
         attributes = {"axis": axis, "keepdims": axis % 2 == 0, "last": last, "smallest": smallest}
         cases.append(Case(f"axis {axis}, last {last}, smallest {smallest}", "argmax", ((shape, "int8"),), attributes))
-    for axis, one in ((0, 64), (1, 127), (3, 1), (2, 0)):
-        cases.append(Case(f"axis {axis}, one {one}", "hardmax", ((shape, "int8"),), {"axis": axis, "one": one}))
-    cases.append(Case("one value", "hardmax", (((4, 1), "int8"),), {"axis": 1, "one": 64}))
+    for sizes, one in (((3, 40, 1), 64), ((1, 7, 5), 127), ((4, 1, 3), 1), ((2, 300, 2), 0)):
+        cases.append(Case(f"{sizes}, one {one}", "hardmax", ((sizes, "int8"),), {"one": one}))
     return cases
 
 

@@ -13,6 +13,7 @@ from esp_tvm.errors import UserError
 from esp_tvm.preprocess import preprocess_model
 from esp_tvm.quantize import Passes, quantize_model, quantize_onnx
 from esp_tvm.quantize.calibrate import LOCAL_METHODS, Histogram, choose_exponent, covering_exponent
+from esp_tvm.quantize.rules import RULES
 from esp_tvm.quantize.weights import quantize_weights, real_weights
 
 
@@ -232,6 +233,18 @@ def test_softmax_at_the_end_is_float_and_inside_is_int8():
     inside = quantized([node("Softmax", ["x"], ["s"]), node("Tanh", ["s"], ["y"])], [1, 10], [1, 10])
     assert inside.exponents["s"] == -7
     Graph(inside.model).check()
+
+
+def _search_along_an_axis():
+    return [n for n, rule in RULES.items() if rule.compares and "axis" in onnx.defs.get_schema(n, 13).attributes]
+
+
+@pytest.mark.parametrize("operator", _search_along_an_axis())
+def test_what_looks_for_the_largest_value_reads_the_float_values_of_a_softmax(operator):
+    """In int8 the small ones are equal."""
+    nodes = [node("Softmax", ["x"], ["s"]), node(operator, ["s"], ["f"], axis=1), node("Cast", ["f"], ["c"], to=1)]
+    result = quantized([*nodes, node("ReduceMax", ["c"], ["y"], axes=[1])], [2, 10], [2, 1])
+    assert Graph(result.model).one(operator).input[0] == "s"
 
 
 # --- float islands ---

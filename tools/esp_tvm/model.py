@@ -25,6 +25,7 @@ from .convert.windows import declared_sizes, explicit_windows
 from .errors import UserError
 from .naming import fresh_name, one_line, shown
 from .onnx_graph import make_node_names_unique, opset_of
+from .operators import OPERATORS
 
 # What the pinned onnx 1.12 and onnxruntime 1.14 read is 17; newer models are lowered (convert/lower.py).
 MAX_OPSET = TARGET_OPSET
@@ -260,7 +261,7 @@ def _at_least_opset_13(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         )
     if opset < 11:
         _resize_as_before(converted.graph)
-    _hardmax_as_before(converted)
+    _flat_as_before(converted, opset)
     _name_as_before(converted.graph, model.graph)
     return converted
 
@@ -273,10 +274,11 @@ def _name_as_before(graph: onnx.GraphProto, old: onnx.GraphProto) -> None:
             node.name = names.get(node.output[0], "")
 
 
-def _hardmax_as_before(model: onnx.ModelProto) -> None:
-    """Hardmax below opset 13 takes all axes from `axis` (1 unless given) on as one, which the converter forgets."""
+def _flat_as_before(model: onnx.ModelProto, opset: int) -> None:
+    """What took all axes from `axis` (1 unless given) on as one, which the converter forgets: between two reshapes."""
     graph = model.graph
-    if all(node.op_type != "Hardmax" for node in graph.node):
+    flat = {name for o in OPERATORS.values() for rule in o.rules if opset < rule.flat_below for name in rule.operators}
+    if not flat.intersection(node.op_type for node in graph.node):
         return
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes = {v.name: v.type.tensor_type.shape.dim for v in [*inferred.input, *inferred.value_info]}
@@ -289,19 +291,19 @@ def _hardmax_as_before(model: onnx.ModelProto) -> None:
         return name
 
     for node in graph.node:
-        if node.op_type != "Hardmax":
+        if node.op_type not in flat:
             nodes.append(node)
             continue
         axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
         dims = shapes.get(node.input[0], ())
-        flat, rows, shape = (fresh(node, what) for what in ("flattened", "rows", "shape"))
+        flattened, rows, shape = (fresh(node, what) for what in ("flattened", "rows", "shape"))
         if dims and all(dim.dim_value > 0 for dim in dims):
             sizes = np.array([dim.dim_value for dim in dims], np.int64)
             graph.initializer.append(numpy_helper.from_array(sizes, shape))
         else:
             nodes.append(onnx.helper.make_node("Shape", [node.input[0]], [shape], f"{node.name}_shape"))
-        nodes.append(onnx.helper.make_node("Flatten", [node.input[0]], [flat], f"{node.name}_flatten", axis=axis))
-        nodes.append(onnx.helper.make_node("Hardmax", [flat], [rows], node.name, axis=1))
+        nodes.append(onnx.helper.make_node("Flatten", [node.input[0]], [flattened], f"{node.name}_flatten", axis=axis))
+        nodes.append(onnx.helper.make_node(node.op_type, [flattened], [rows], node.name, axis=1))
         nodes.append(onnx.helper.make_node("Reshape", [rows, shape], list(node.output), f"{node.name}_reshape"))
     del graph.node[:]
     graph.node.extend(nodes)

@@ -70,8 +70,8 @@ __all__ = [
 ]
 
 
-def hardmax(x: np.ndarray, axis: int, one: int) -> np.ndarray:
-    """`one` at the first of the largest values along `axis`, 0 elsewhere."""
+def hardmax(x: np.ndarray, one: int) -> np.ndarray:
+    """`one` at the first of the largest values along the middle one of three axes, 0 elsewhere."""
     y = np.zeros_like(x)
-    np.put_along_axis(y, np.expand_dims(np.argmax(x, axis=axis), axis), one, axis=axis)
+    np.put_along_axis(y, np.argmax(x, axis=1)[:, None, :], one, axis=1)
     return y

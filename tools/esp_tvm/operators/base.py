@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -83,6 +83,8 @@ class Operator:
     order: when its patterns are tried, see above
     formula: its rule as docs/arithmetic.md says it; operators with the same words share a line there
     rules: the operators of ONNX that are its own; also: names of others' that it computes in some cases
+    converters: ONNX operators that TVM's importer is to read in the words of the patterns: name -> a function of
+        (inputs, attributes, parameters) as in tvm.relay.frontend.onnx
     in_place: the kernel allows its output to be the memory of its first input (or of any input of equal size)
     """
 
@@ -91,6 +93,7 @@ class Operator:
     formula = ""
     rules: Sequence[Rule] = ()
     also = ""
+    converters: Dict[str, Callable] = {}
     in_place = False
     # Types of quantized tensors that it takes.
     dtypes: Sequence[str] = ("int8",)

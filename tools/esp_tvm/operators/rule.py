@@ -27,6 +27,8 @@ class Rule:
     since: the opset that brought them, where that is one which is lowered (convert/lower.py)
     constants: "int8": a constant operand of several values is an int8 tensor with an exponent of its own; "single": one
         of a single value as well
+    flat_below: below this opset the operator takes all axes from its attribute `axis` (1 unless given) on as one, and
+        ONNX's own converter forgets it
     compares: which values are larger decides: float behind a softmax, whose small values become equal in int8
     """
 
@@ -38,6 +40,7 @@ class Rule:
     since: int = 0
     constants: str = ""
     compares: bool = False
+    flat_below: int = 0
 
     @property
     def operators(self) -> List[str]:

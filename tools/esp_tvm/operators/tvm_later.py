@@ -22,6 +22,7 @@ class _Later:
 
 tvm, relay = _Later("tvm"), _Later("tvm.relay")
 _patterns = _Later("tvm.relay.dataflow_pattern")
+frontend = _Later("tvm.relay.frontend.onnx")
 special = _Later("scipy.special")
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
+from ...operators import OPERATORS
+
 
 def _constant_axes(inputs, attr) -> List[int]:
     """The axes of a reduction (ReduceSum since opset 13: its second input), all of them where none are given."""
@@ -93,23 +95,8 @@ class _OneHot(frontend.OnnxOpConverter):
         return _one_hot(indices, depth, int(attr.get("axis", -1)), on, off)
 
 
-class _Hardmax(frontend.OnnxOpConverter):
-    """1 for the first of the largest values along an axis, 0 for all others."""
-
-    @classmethod
-    def _impl_v13(cls, inputs, attr, params):
-        kind = frontend.infer_type(inputs[0]).checked_type
-        shape = [int(size) for size in kind.shape]
-        axis = int(attr.get("axis", -1)) % len(shape)
-        # Three axes have no layout that a conversion could change: the operator stays in one piece.
-        x = relay.reshape(inputs[0], [int(np.prod(shape[:axis])), shape[axis], int(np.prod(shape[axis + 1 :]))])
-        places = np.arange(shape[axis], dtype=np.int32).reshape(1, -1, 1)
-        hit = relay.equal(relay.argmax(x, axis=1, keepdims=True), relay.const(places))
-        return relay.reshape(relay.where(hit, relay.const(1, kind.dtype), relay.const(0, kind.dtype)), shape)
-
-
 _ADDED = {"LpNormalization": _LpNormalization}
-_REPLACED = {"OneHot": _OneHot, "Hardmax": _Hardmax}
+_REPLACED = {"OneHot": _OneHot}
 
 
 @functools.lru_cache(maxsize=None)
@@ -122,6 +109,8 @@ def fix_importer() -> None:
     def convert_map(opset):
         added = {name: c.get_converter(opset) for name, c in _ADDED.items()}
         replaced = {name: c.get_converter(opset) for name, c in _REPLACED.items()}
+        for operator in OPERATORS.values():
+            replaced.update(operator.converters)
         return {**added, **original(opset), **replaced}
 
     frontend._get_convert_map = convert_map
