@@ -205,9 +205,7 @@ def _reductions() -> List[OnnxCase]:
         OnnxCase("Hardmax", "last axis", {0: (3, 40)}, kernel="hardmax"),
         OnnxCase("Hardmax", "channels", {0: X}, {}, {"axis": 1}, kernel="hardmax"),
         OnnxCase("Hardmax", "first of equals", {0: (90, 3)}, {}, {"axis": 0}, kernel="hardmax", low=-0.5, high=0.5),
-        OnnxCase(
-            "Hardmax", "behind a convolution", {0: X}, {1: _f(4, 4, 1, 1)}, kernel=["conv2d", "hardmax"], nodes=hard
-        ),
+        OnnxCase("Conv, Hardmax", "channels", {0: X}, {1: _f(4, 4, 1, 1)}, kernel=["conv2d", "hardmax"], nodes=hard),
         OnnxCase("Hardmax", "all axes from one on", {0: (3, 4, 5)}, {}, {"axis": 1}, kernel="hardmax", opset=11),
         OnnxCase("Hardmax", "all axes", {0: (3, 4, 5)}, {}, {"axis": 0}, kernel="hardmax", opset=12),
         OnnxCase("Hardmax", "all axes from the second on", {0: (3, 4, 5)}, kernel="hardmax", opset=9),
