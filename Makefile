@@ -40,7 +40,7 @@ deploy: ## MODEL CALIB INPUT TARGET: everything from preprocess to run; on RISC-
 -include scripts/*.mk
 
 ##@ This project
-.PHONY: setup system-packages demo test test-all lint format lock clean distclean help
+.PHONY: setup system-packages demo test test-all fuzz lint format lock clean distclean help
 setup: ## make .venv and bring TVM; done once, and by every target that needs it
 	@scripts/setup.sh >/dev/null && echo "ready: .venv and TVM are set up"
 
@@ -57,6 +57,10 @@ test: lint ## lint and the tests; PYTEST_OPTIONS="-k conv" chooses some
 test-all: lint ## lint and all tests, the slow ones too (whole networks again and again, emulator sweeps)
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python -m pytest -m "" -n auto --dist loadgroup $(PYTEST_OPTIONS)
+
+fuzz: ## 2000 odd and damaged inputs in 10 minutes; FUZZ_OPTIONS="--seed 7" for others (docs/security.md)
+	@scripts/setup.sh --dev >/dev/null
+	@scripts/in-env.sh python tests/fuzz/__main__.py $(FUZZ_OPTIONS)
 
 lint: ## check the style of Python, C and shell files
 	@scripts/lint.sh check

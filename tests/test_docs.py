@@ -131,7 +131,7 @@ def test_commands_run(path, copy):
     if path.name in GENERATED:
         pytest.skip("written by a make target, which is run by itself")
     # The tests are not run inside of themselves.
-    text = re.sub(r"(?m)^( *make) (test|test-all|test-docs)( .*)?$", r"\1 -n \2", shell(path, "sh"))
+    text = re.sub(r"(?m)^( *make) (test|test-all|test-docs|fuzz)( .*)?$", r"\1 -n \2", shell(path, "sh"))
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-x", "-c", text],
         cwd=copy,

@@ -29,9 +29,14 @@ def in_scratch_folder() -> Iterator[None]:
 
 
 with in_scratch_folder():
+    # Else it makes a folder in the user's home.
+    _ours = os.environ.setdefault("TEST_DATA_ROOT_PATH", os.path.realpath("data"))
     import tvm  # noqa: F401
     import tvm.topi  # noqa: F401
     from tvm.relay.backend import te_compiler
+
+    if _ours == os.path.realpath("data"):
+        del os.environ["TEST_DATA_ROOT_PATH"]
 
 # How this TVM was built: asked for with every function that is compiled, a tenth of the time of a small model.
 te_compiler.libinfo = functools.lru_cache(maxsize=None)(te_compiler.libinfo)
