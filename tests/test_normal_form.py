@@ -437,3 +437,64 @@ def test_axes_that_are_called_a_question_mark_are_not_one(tmp_path):
     loaded = load(model, tmp_path, parse_shapes(["1,3,8,16"]))
     assert [d.dim_value for d in loaded.graph.output[0].type.tensor_type.shape.dim] == [1, 3, 8, 16]
     assert "axis 2" in complaint(model, tmp_path)
+
+
+# --- data of constants ---
+
+
+def quantized_with(tensor):
+    """A QLinearConv, whose scales and weights are read before anything else, with `tensor` in place of one constant."""
+    constants = {"xs": np.float32(0.5), "xz": np.int8(0), "w": np.ones((1, 1, 2, 2), np.int8)}
+    constants.update({"ws": np.float32(0.5), "wz": np.int8(0), "ys": np.float32(1), "yz": np.int8(0)})
+    nodes = [
+        make("QuantizeLinear", ["x", "xs", "xz"], ["q"], "quantize"),
+        make("QLinearConv", ["q", "xs", "xz", "w", "ws", "wz", "ys", "yz"], ["c"], "conv"),
+        make("DequantizeLinear", ["c", "ys", "yz"], ["y"], "dequantize"),
+    ]
+    model = model_of(nodes, {"x": [1, 1, 4, 4]}, constants=constants)
+    place = next(i for i, one in enumerate(model.graph.initializer) if one.name == tensor.name)
+    model.graph.initializer[place].CopyFrom(tensor)
+    return model
+
+
+@pytest.mark.parametrize(
+    "name, kind, dims, data",
+    [
+        ("ws", FLOAT, [], {"raw_data": b"\0\0"}),
+        ("ws", FLOAT, [], {"raw_data": b""}),
+        ("ws", FLOAT, [], {"float_data": [1.0, 2.0]}),
+        ("ws", FLOAT, [], {"int32_data": [1]}),
+        ("w", TensorProto.INT8, [1, 1, 2, 2], {"raw_data": b"12345"}),
+        ("w", TensorProto.INT8, [1, 1, 2, 2], {}),
+        ("w", TensorProto.INT8, [1, 1, -2, -2], {"raw_data": b"1234"}),
+        ("wz", TensorProto.UNDEFINED, [], {"raw_data": b"1"}),
+        ("w", TensorProto.INT32, [1, 1, 2, 2], {"raw_data": b"1234"}),
+    ],
+)
+def test_data_that_do_not_fit_are_told_in_one_line(tmp_path, name, kind, dims, data):
+    tensor = TensorProto(name=name, data_type=kind, dims=dims, **data)
+    assert f"constant '{name}'" in complaint(quantized_with(tensor), tmp_path)
+
+
+def test_data_of_constant_nodes_and_bodies(tmp_path):
+    broken = TensorProto(data_type=FLOAT, dims=[3], raw_data=b"1234")
+    nodes = [make("Constant", [], ["k"], "short", value=broken), make("Add", ["x", "k"], ["y"], "add")]
+    assert "'short'" in complaint(model_of(nodes, {"x": [2, 3]}), tmp_path)
+    body = loop_body()
+    body.initializer[0].raw_data += b"1"
+    nodes = [make("Loop", ["n", "", "x"], ["y"], "loop", body=body)]
+    constants = {"n": np.int64(3), "k": np.float32(2)}
+    assert "'tenth'" in complaint(model_of(nodes, {"x": [2, 3]}, constants=constants), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("ws", np.int32(1), "no float32"),
+        ("xs", np.float32([1, 2]), "2 scales"),
+        ("wz", np.int32(0), "not int8"),
+    ],
+)
+def test_constants_of_quantized_operators_of_another_type(tmp_path, name, value, words):
+    text = complaint(quantized_with(numpy_helper.from_array(np.asarray(value), name)), tmp_path)
+    assert words in text and "'conv'" in text

@@ -13,6 +13,7 @@ import onnx.version_converter
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
+from .convert.data import check_data
 from .convert.floats import to_float32
 from .convert.folding import fold_constants
 from .convert.functions import inline_functions
@@ -64,6 +65,7 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     path = Path(path)
     model = _read(path)
     _load_external_data(model, path)
+    check_data(model, path)
     if sizes:
         set_sizes(model, sizes, path)
     declared = declared_sizes(model)

@@ -3,7 +3,7 @@ DequantizeLinear and QuantizeLinear, which is what every later step reads."""
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -51,9 +51,34 @@ def to_qdq(model: onnx.ModelProto, path) -> None:
     with edited(model) as graph:
         found = [node for node in graph.nodes if _convertible(node, graph)]
         for node in found:
+            _check_constants(graph, node, path)
             graph.replace(node, *_Rewriting(graph, node).nodes)
     if found:
         keep_opsets(model, {node.domain for node in model.graph.node})
+
+
+def _check_constants(graph: Graph, node: onnx.NodeProto, path) -> None:
+    """`UserError` for scales that are no float32, and inputs without a scale of their own."""
+    label = f"{path}: node '{shown(node.name)}' ({node.op_type})"
+    pairs = _scales_and_zeros(node)
+    for value, scale, zero in pairs:
+        steps, zeros = graph.constant(scale), graph.constant(zero)
+        if not scale or (steps is not None and (steps.dtype != np.float32 or steps.ndim > 1)):
+            raise UserError(f"{label}: the scale '{shown(scale)}' of '{shown(value)}' is no float32; export it again")
+        if zeros is not None and zeros.dtype not in (np.int8, np.uint8):
+            raise UserError(f"{label}: the zero point '{shown(zero)}' is {zeros.dtype}, not int8 or uint8")
+    first = graph.constant(pairs[0][1])
+    if first is not None and first.size != 1:
+        raise UserError(f"{label}: its input has {first.size} scales; quantize activations per tensor")
+
+
+def _scales_and_zeros(node: onnx.NodeProto) -> List[Tuple[str, str, str]]:
+    """(value, its scale, its zero point) of each operand."""
+    names = [*node.input, *[""] * 6]
+    if node.op_type == "QLinearConcat":
+        return [tuple(node.input[k : k + 3]) for k in range(2, len(node.input) - 2, 3)]
+    two = node.op_type in ("QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearMatMul")
+    return [tuple(names[k : k + 3]) for k in ((0, 3) if two else (0,))]
 
 
 class _Rewriting:
