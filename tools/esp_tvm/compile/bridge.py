@@ -122,6 +122,10 @@ class _Bridge:
         call = Call(step.symbol, "", inputs, outputs, index=index)
         call.node_indices = fallback.node_indices
         call.nodes = [str(self.compiled.imported.nodes[i]) for i in fallback.node_indices]
+        last = self.compiled.imported.nodes[max(fallback.node_indices)] if fallback.node_indices else None
+        if last is not None and len(last.outputs) == len(outputs) == 1:
+            call.output_node = last.index
+            outputs[0].name = outputs[0].name or last.outputs[0]
         call.relay, call.operations = fallback.operators, fallback.operations
         call.reason = self.compiled.reason(fallback)
         return call

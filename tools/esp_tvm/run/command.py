@@ -9,6 +9,7 @@ from ..data_check import check
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
+from ..onnx_check import OnnxRuntimeCheck, Verification, wrong_line
 from ..report.host_log import LoggingProgram
 from ..report.names import find_layer, layer_lines
 from .compare import compare_with_rules, print_comparison
@@ -27,6 +28,8 @@ def run_project(
 ) -> int:
     """Build the project for the host, run all samples, compare; 0 when every byte is equal, else 1.
 
+    Every byte must be that of the rules, and what the rules and TVM's C give must be within bounds of ONNX Runtime's.
+
     log_path: where to write what a board with this project would print, in mode `log_mode`: checksums or tensors
     """
     model = load_model(model_path)
@@ -36,9 +39,11 @@ def run_project(
     print("\n".join(check("input", samples, model)))
     if log_path is not None:
         write_text(log_path, LoggingProgram(project, log_mode).log(samples))
-    comparison = compare_with_rules(program, samples)
-    print_comparison(comparison, summary)
-    return 0 if comparison.equal else 1
+    onnx_runtime, verification = OnnxRuntimeCheck(model, program.program), Verification()
+    comparison = compare_with_rules(program, samples, lambda *one: verification.add(onnx_runtime.check(*one)))
+    wrong = verification.first_wrong
+    print_comparison(comparison, summary, wrong and wrong_line(wrong), verification.line)
+    return 0 if comparison.equal and wrong is None else 1
 
 
 def debug(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -94,8 +94,13 @@ def _count(result: LayerResult, own: np.ndarray, right: np.ndarray) -> int:
     return wrong
 
 
-def print_comparison(comparison: Comparison, summary_only: bool = False) -> None:
-    """The table that `make run` shows."""
+def print_comparison(
+    comparison: Comparison, summary_only: bool = False, wrong: Optional[str] = None, right: str = ""
+) -> None:
+    """The table that `make run` shows.
+
+    wrong: what is computed otherwise than by ONNX Runtime, if anything is; right: the line where nothing is
+    """
     if not summary_only:
         print(f"{'kernel':<91} {'bytes':>8}  differing from the rules")
         for layer in comparison.layers:
@@ -110,7 +115,9 @@ def print_comparison(comparison: Comparison, summary_only: bool = False) -> None
         values = " ".join(f"{value:.6g}" for value in flat[:16]) + (" ..." if flat.size > 16 else "")
         print(f"output '{shown(name)}' of the first sample: {values}")
     wrong = sum(x.differing for x in [*comparison.layers, *comparison.outputs])
-    verdict = "PASS" if comparison.equal else "FAIL"
+    if wrong or right:
+        print(wrong or right)
+    verdict = "PASS" if comparison.equal and not wrong else "FAIL"
     print(
         f"{verdict}: {comparison.samples_equal} of {comparison.samples} samples equal in every layer, "
         f"{wrong} differing bytes"

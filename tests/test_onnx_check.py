@@ -1,0 +1,82 @@
+"""`make run` against ONNX Runtime: right programs are within bounds, and what is computed otherwise is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from qdq import QdqBuilder
+
+pytest.importorskip("tvm")
+
+from esp_tvm.onnx_check import OnnxRuntimeCheck, Verification, wrong_line  # noqa: E402
+from esp_tvm.program.store import MODEL  # noqa: E402
+from esp_tvm.project.export import export_onnx_model  # noqa: E402
+from esp_tvm.run.command import run_project  # noqa: E402
+from esp_tvm.run.compare import compare_with_rules  # noqa: E402
+from esp_tvm.run.host import HostProgram  # noqa: E402
+
+
+def network() -> onnx.ModelProto:
+    """Two convolutions, and between them a function that TVM computes in float."""
+    b = QdqBuilder(3)
+    x = b.input("x", [1, 3, 6, 6], -4)
+    x = b.conv(x, [6, 3, 3, 3], -3, relu=True, pads=[1, 1, 1, 1], name="first")
+    x = b.quantize(b.node("LRN", [x], name="middle", size=3, alpha=0.5), -4)
+    b.conv(x, [5, 6, 1, 1], -2, name="last", output="y")
+    b.output("y", [1, 5, 6, 6])
+    return b.model()
+
+
+@pytest.fixture(scope="module")
+def exported(repo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    onnx.save(network(), str(folder / "model.onnx"))
+    np.save(folder / "x.npy", np.random.RandomState(0).randn(2, 1, 3, 6, 6).astype(np.float32))
+    np.save(folder / "one.npy", np.load(folder / "x.npy")[0])
+    template = str(repo / "template_project_for_model")
+    export_onnx_model("host", str(folder / "model.onnx"), str(folder / "one.npy"), template, str(folder))
+    return folder
+
+
+def run(folder) -> int:
+    return run_project(str(folder / "new_project"), str(folder / "model.onnx"), str(folder / "x.npy"))
+
+
+def test_a_right_program_is_within_its_bounds(exported, capsys):
+    assert run(exported) == 0
+    text = capsys.readouterr().out
+    assert "ONNX Runtime computes the same: " in text and "on 2 inputs" in text and "PASS: 2 of 2" in text
+    assert "(no rule)" in text, "the network has a function of TVM's"
+
+
+def test_a_wrong_fallback_is_named(exported, capsys):
+    """Nothing else can see it: what has no rule is taken from the very C that is wrong."""
+    path = exported / "new_project" / MODEL / "codegen/host/src/default_lib1.c"
+    right = path.read_text()
+    assert "powf(" in right
+    path.write_text(right.replace("powf(", "fmaxf("))
+    try:
+        assert run(exported) == 1
+    finally:
+        path.write_text(right)
+    text = capsys.readouterr().out
+    assert 'node LRN "middle": TVM\'s C computes' in text and "otherwise than ONNX Runtime" in text
+    assert "FAIL: 2 of 2 samples equal in every layer, 0 differing bytes" in text
+
+
+def test_a_program_of_other_weights_is_named(exported):
+    """As if the compiler had misread a layer: rules and C agree, the model says otherwise."""
+    model = network()
+    convolution = next(node for node in model.graph.node if node.name == "last")
+    weights = next(node for node in model.graph.node if node.output[0] == convolution.input[1]).input[0]
+    tensor = next(one for one in model.graph.initializer if one.name == weights)
+    values = numpy_helper.to_array(tensor).copy()
+    values.reshape(-1)[:] = values.reshape(-1)[::-1]
+    tensor.CopyFrom(numpy_helper.from_array(values, weights))
+    program = HostProgram(exported / "new_project")
+    check, result = OnnxRuntimeCheck(model, program.program), Verification()
+    samples = {"x": np.load(exported / "x.npy")}
+    assert compare_with_rules(program, samples, lambda *one: result.add(check.check(*one))).equal
+    assert result.first_wrong is not None and 'Conv "last"' in wrong_line(result.first_wrong)
