@@ -19,7 +19,7 @@ from onnx import helper
 from .convert.qdq_form import as_it_is
 from .model import run_session, session
 from .naming import shown
-from .program.evaluate import Evaluation, read
+from .program.evaluate import Evaluation, output_tensors, read
 from .program.form import Call, Program, Tensor
 from .quantize.calibrate import with_outputs
 
@@ -130,6 +130,8 @@ class OnnxRuntimeCheck:
     def __init__(self, model: onnx.ModelProto, program: Program):
         self._model = as_it_is(model)
         self._outputs = [port.name for port in program.outputs]
+        written = {tensor: call for call in program.calls() for tensor in call.writes}
+        self._kernels = {port.name: written[tensor].operator for port, tensor in output_tensors(program).items()}
         self._place = {name: i for i, node in enumerate(self._model.graph.node) for name in node.output if name}
         quantizers = {n.input[0]: n.output[0] for n in self._model.graph.node if n.op_type == "QuantizeLinear"}
         self._borders: List[_Border] = []
@@ -153,7 +155,7 @@ class OnnxRuntimeCheck:
             theirs[name] = np.where(np.isnan(theirs[source]), given[name], theirs[name])
         found = [_difference(b, given[b.name], theirs[b.name]) for b in self._borders]
         for name in self._outputs:
-            border = _Border(name, self._node_of(name), "", None, None)
+            border = _Border(name, self._node_of(name), self._kernels[name], None, None)
             found.append(_difference(border, evaluation.outputs[name], theirs[name]))
         return sorted(found, key=lambda difference: self._place[difference.tensor])
 
@@ -218,7 +220,9 @@ def _borders(program: Program) -> List[_Border]:
         if any(call.output_node in _nodes(reader) for reader in readers.get(call.output.root, ())):
             continue
         exponent = call.output.exponent if call.output.dtype.startswith("int") else None
-        label = ", ".join(call.nodes) or program.nodes[call.output_node]
+        label = program.nodes[call.output_node]
+        if call.nodes and not call.is_fallback:
+            label = ", ".join(call.nodes)
         found.append(_Border(call.output.name, label, call.operator, call.output, exponent))
     return found
 

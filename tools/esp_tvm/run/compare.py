@@ -114,11 +114,11 @@ def print_comparison(
         flat = array.reshape(-1)
         values = " ".join(f"{value:.6g}" for value in flat[:16]) + (" ..." if flat.size > 16 else "")
         print(f"output '{shown(name)}' of the first sample: {values}")
-    wrong = sum(x.differing for x in [*comparison.layers, *comparison.outputs])
+    differing = sum(x.differing for x in [*comparison.layers, *comparison.outputs])
     if wrong or right:
         print(wrong or right)
     verdict = "PASS" if comparison.equal and not wrong else "FAIL"
     print(
         f"{verdict}: {comparison.samples_equal} of {comparison.samples} samples equal in every layer, "
-        f"{wrong} differing bytes"
+        f"{differing} differing bytes"
     )
