@@ -62,6 +62,14 @@ def test_mistakes_of_our_own_keep_their_traceback(error):
         cli.run(main)
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT as a shell in the foreground gives it; one that started make in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_interrupted(capsys):
     def main():
         raise KeyboardInterrupt
@@ -71,7 +79,7 @@ def test_interrupted(capsys):
     assert end.value.code == 130 and capsys.readouterr().err == "interrupted\n"
 
 
-def test_an_error_that_an_interrupt_became_is_an_interrupt(capsys):
+def test_an_error_that_an_interrupt_became_is_an_interrupt(capsys, interruptible):
     def main():
         try:
             os.kill(os.getpid(), signal.SIGINT)
@@ -82,6 +90,19 @@ def test_an_error_that_an_interrupt_became_is_an_interrupt(capsys):
     with pytest.raises(SystemExit) as end:
         cli.run(main)
     assert end.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_ignored_interrupt_stays_ignored(capsys, interruptible):
+    """As for what a shell started in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def main():
+        os.kill(os.getpid(), signal.SIGINT)
+        print("done")
+
+    with pytest.raises(SystemExit) as end:
+        cli.run(main)
+    assert end.value.code == 0 and capsys.readouterr().out == "done\n"
 
 
 def test_scripts_outside_the_environment(tmp_path):

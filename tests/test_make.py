@@ -7,6 +7,7 @@ prints a path stands in for the real one.
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -64,9 +65,7 @@ class Project:
         ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(repo / "tools" / "esp_tvm", folder / "tools" / "esp_tvm", ignore=ignored)
         os.symlink(sys.executable, folder / ".venv" / "bin" / "python")
-        files = (folder / "scripts" / "pipeline.py").read_text()
-        files = files[files.index("PROJECT_FILES = (") :]
-        files = files[: files.index("\n)\n") + 3]
+        files = f"PROJECT_FILES = {runpy.run_path(str(repo / 'scripts' / 'pipeline.py'))['PROJECT_FILES']!r}\n"
         for step, script in {
             "preprocess": "tools/tvm/preprocess_onnx.py",
             "quantize": "tools/tvm/esp_quantize_onnx.py",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -55,6 +56,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--only", type=_one, nargs="+", metavar="KIND:SEED", help="only these cases")
     parser.add_argument("--keep", type=Path, help="a folder in which the files of cases with faults stay")
     options = parser.parse_args(arguments)
+    # Ended from outside it cleans up as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cases = options.only or chosen(options.cases, options.seed, options.kinds)
     least = min(options.least, len(cases)) if not options.only else len(cases)
     with tempfile.TemporaryDirectory(prefix="esp_tvm_fuzz_") as scratch:
