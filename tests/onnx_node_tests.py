@@ -13,6 +13,7 @@ test's own data as calibration; what cannot be quantized is exported as it is. E
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
@@ -30,14 +31,17 @@ sys.path[:0] = [str(REPO / "tools"), str(REPO / "tests"), str(REPO / "tvm" / "py
 
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 from pipeline_harness import Kernels, Program, quantized_or_float, write_program  # noqa: E402
 
+from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model, session  # noqa: E402
 from esp_tvm.naming import one_line  # noqa: E402
+from esp_tvm.tvm_import import tvm  # noqa: E402
 
 TABLE = REPO / "docs" / "onnx-node-tests.md"
 WAYS = ("kernel", "fallback", "coarse", "refused", "failed")
@@ -233,7 +237,39 @@ def _check(ours, expected, rounded, exponent: Optional[int], quantized: bool) ->
 # --- the table --------------------------------------------------------------------------------------------
 
 
-def table(results: Dict[str, dict]) -> str:
+# What results depend on: a result of other code says nothing of this one.
+_CODE = ("tools/esp_tvm", "template_project_for_model/components/esp-dl", "tests/onnx_node_tests.py")
+
+
+def state_of_code() -> str:
+    """A short hash of all code that the tests run through, and of the versions behind it."""
+    made = hashlib.sha256(f"{onnx.__version__} {onnxruntime.__version__} {tvm.__version__}".encode())
+    for root in _CODE:
+        path = REPO / root
+        for file in sorted(p for p in [path, *path.rglob("*")] if p.suffix in (".py", ".c", ".h", ".S", ".j2")):
+            made.update(f"{file.relative_to(REPO)}\0".encode() + file.read_bytes())
+    return made.hexdigest()[:12]
+
+
+def earlier_results(path: Path, code: str) -> Dict[str, dict]:
+    """What an interrupted run of this very code found; raises `UserError` where it was other code."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run without --continue")
+    if not isinstance(found, dict) or found.get("code") != code:
+        raise UserError(f"{path}: holds results of other code than today's; run without --continue")
+    return found["results"]
+
+
+def write_results(path: Path, code: str, results: Dict[str, dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"code": code, "results": results}, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def table(results: Dict[str, dict], code: str) -> str:
     """docs/onnx-node-tests.md."""
     by_operator: Dict[str, Dict[str, int]] = {}
     reasons: Dict[str, Dict[str, int]] = {}
@@ -249,6 +285,8 @@ def table(results: Dict[str, dict]) -> str:
         "",
         "Written by `make test-onnx-nodes`. Single operators with inputs and outputs that ship in the `onnx` package",
         f"({onnx.__version__}), through quantize, export and run; the tests' own data is the calibration.",
+        "",
+        f"All by one state of the code ({code}; ONNX Runtime {onnxruntime.__version__}, TVM {tvm.__version__}).",
         "",
         f"{len(results)} tests: {totals['kernel']} passed by kernels, {totals['fallback']} by fallback to TVM's C in",
         f"float, {totals['coarse']} are computed as",
@@ -298,37 +336,38 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
     parser.add_argument("--results", type=Path, default=REPO / "build" / "onnx-node-tests.json")
     parser.add_argument(
-        "--continue", dest="resume", action="store_true", help="run only what has no result yet or failed"
+        "--continue", dest="resume", action="store_true", help="go on with an interrupted run of the same code"
     )
     parser.add_argument("--sanitize", action="store_true", help="compile with sanitizers (slow)")
     arguments = parser.parse_args()
     folders = node_tests()
-    known = {}
-    if (arguments.resume or arguments.pattern) and arguments.results.is_file():
-        known = json.loads(arguments.results.read_text(encoding="utf-8"))
+    code = state_of_code()
+    known: Dict[str, dict] = {}
     chosen = folders
     if arguments.pattern:
         chosen = [f for f in folders if any(p in f.name for p in arguments.pattern)]
     elif arguments.resume:
+        known = earlier_results(arguments.results, code)
         chosen = [f for f in folders if known.get(f.name, {}).get("way") in (None, "failed")]
     _KERNELS = Kernels(sanitize=arguments.sanitize)
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
     # A process of its own for every few tests: what one leaves behind, or a crash, harms no other.
     with multiprocessing.get_context("fork").Pool(arguments.jobs, maxtasksperchild=40) as pool:
         for number, (name, result) in enumerate(pool.imap_unordered(_work, map(str, chosen), chunksize=1)):
             known[name] = result
             if arguments.pattern or result["way"] == "failed":
                 print(f"{name}: {result['way']} {result['why']}", flush=True)
-            if number % 20 == 19:
-                arguments.results.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-    arguments.results.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+            if number % 20 == 19 and not arguments.pattern:
+                write_results(arguments.results, code, known)
+    if code != state_of_code():
+        print("error: the code changed while the tests ran: run them again", file=sys.stderr)
+        return 2
     counts = {way: sum(r["way"] == way for r in known.values()) for way in WAYS}
     print(", ".join(f"{count} {way}" for way, count in counts.items()))
-    if not arguments.pattern and len(known) == len(folders):
-        TABLE.parent.mkdir(exist_ok=True)
-        TABLE.write_text(table(known), encoding="utf-8")
+    if not arguments.pattern:
+        write_results(arguments.results, code, known)
+        TABLE.write_text(table(known, code), encoding="utf-8")
     return 1 if any(known[f.name]["way"] == "failed" for f in chosen) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)
