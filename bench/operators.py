@@ -16,12 +16,13 @@ sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench"), str(REPO / "tests")]
 
 import numpy as np  # noqa: E402
 from measure import HostWithKernels, Kernels, Subject, equal, project_of, quantize_quickly  # noqa: E402
-from onnx_cases import OnnxCase  # noqa: E402
+from onnx_cases import ONNX_CASES, OnnxCase  # noqa: E402
 from tables import table  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.files import whole_file  # noqa: E402
+from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.run.machines import RISCV, require  # noqa: E402
 from esp_tvm.run.qemu import EmulatedProgram  # noqa: E402
 
@@ -152,8 +153,15 @@ def _rest() -> List[OnnxCase]:
 
 
 def cases() -> List[OnnxCase]:
-    """The rows of the table."""
-    return [*_layers(), *_elementwise(), *_rest()]
+    """The rows of the table: those above, and the tests' largest row of every kernel that has none there."""
+    rows = [*_layers(), *_elementwise(), *_rest()]
+    measured = {row.operator for row in rows}
+    for entry in OPERATORS.values():
+        own = {name for rule in entry.rules if rule.kind for name in rule.operators}
+        tested = [case for case in ONNX_CASES if case.operator in own and case.kernels]
+        if not own & measured and tested:
+            rows.append(max(tested, key=lambda case: sum(int(np.prod(shape)) for shape in case.inputs.values())))
+    return rows
 
 
 def count(case: OnnxCase, kernels: Kernels) -> List[Dict[str, Any]]:

@@ -160,6 +160,8 @@ def test_rows_of_operators_count_what_is_theirs():
     import operators
     from onnx_cases import OnnxCase
 
+    from esp_tvm.operators import OPERATORS
+
     def step(operator, kernel, macs, instructions, outputs):
         names = ("operator", "kernel", "macs", "instructions", "outputs")
         return dict(zip(names, (operator, kernel, macs, instructions, outputs)))
@@ -172,6 +174,10 @@ def test_rows_of_operators_count_what_is_theirs():
     ]
     names = [case.id for case in operators.cases()]
     assert len(set(names)) == len(names)
+    measured = {case.operator for case in operators.cases()}
+    for name, entry in OPERATORS.items():
+        own = {operator for rule in entry.rules if rule.kind for operator in rule.operators}
+        assert not own or own & measured, f"{name} has no row"
     row = operators.row(OnnxCase("Conv", "3x3", {}), steps)
     assert row == ["Conv, 3x3", "30", "210", "7.0", "2.10", "`conv2d_s8_6x2`"]
     moved = operators.row(OnnxCase("Transpose", "", {}, behind_relu=True), [step("requantize", "", 0, 9, 30), steps[2]])

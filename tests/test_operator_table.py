@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Iterator, Tuple
 
 import pytest
@@ -131,3 +133,37 @@ def test_row_is_what_the_cases_show(row):
     used = {kernel for case in cases if not case.behind_relu for kernel in case.kernels}
     assert used <= set(row.kernels)
     assert cases
+
+
+# --- docs/adding-a-kernel.md ---
+
+
+def _guide(repo) -> str:
+    return (repo / "docs" / "adding-a-kernel.md").read_text(encoding="utf-8")
+
+
+def test_the_guides_example_is_in_the_files_it_names_and_in_no_other(repo):
+    """At most six files are written by hand; what `make operators` and test runs write may name the kernel as well."""
+    guide = repo / "docs" / "adding-a-kernel.md"
+    named = {(guide.parent / path).resolve() for path in re.findall(r"^\| \[[^]]*\]\(([^)]+)\)", _guide(repo), re.M)}
+    assert 0 < len(named) <= 6
+    made = {*written(repo), guide, repo / "docs" / "onnx-node-tests.md", repo / "bench" / "OPERATORS.md"}
+    found = set()
+    for folder in ("bench", "docs", "scripts", "template_project_for_model", "tests", "tools"):
+        for path in (repo / folder).rglob("*"):
+            if path.suffix in (".c", ".h", ".md", ".mk", ".py", ".sh", ".txt") and path.is_file():
+                if "hardmax" in path.read_text(encoding="utf-8"):
+                    found.add(path)
+    assert found - made - {Path(__file__)} == named
+
+
+def test_the_guide_shows_the_code_as_it_is(repo):
+    """Every line of its blocks of code stands in the file named last before them, in this order."""
+    path, blocks = None, 0
+    for name, text in re.findall(r"^`(\S+)`:$|^```(?:python|c)\n(.*?)^```$", _guide(repo), re.M | re.S):
+        path = name or path
+        source = iter((repo / path).read_text(encoding="utf-8").splitlines())
+        for line in text.splitlines():
+            assert line in source, f"{path} has no line {line!r}, or not here"
+        blocks += bool(text)
+    assert blocks == 7
