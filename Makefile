@@ -1,13 +1,26 @@
 # The front door: `make help` lists everything. The work is done by scripts/; this file only names it.
 #
-# A target's text for `make help` stands behind its '##'. Variables reach the scripts through the environment (make
-# exports what is given on its command line), never through this file's text: so any file name is fine.
+# A target's text for `make help` stands behind its '##'. Variables reach the scripts through the environment, never
+# through this file's text, and as they were typed: so any file name is fine.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
 PYTEST_OPTIONS ?=
+
+# Make would expand what stands on its command line, and run what '$(shell ...)' in a file's name says.
+GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+$(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
+# For a hint: after make -C files are named from here, not from there.
+export CALLED_FROM := $(value PWD)
+# A misspelt one would silently mean its default.
+ifneq ($(GIVEN),)
+SAID := $(shell scripts/pipeline.sh names $(GIVEN) >&2)
+ifneq ($(.SHELLSTATUS),0)
+$(error nothing was done)
+endif
+endif
 
 # `make DOCKER=1 TARGET ...` does the same in the image of `make image`.
 ifeq ($(DOCKER),1)
@@ -71,17 +84,19 @@ format: ## put Python and C files into the project's style
 lock: ## renew the lock files from the requirements files (needs uv), and vendor/ and scripts/wheels.json after them
 	@scripts/lock.sh && scripts/vendor.sh
 
-clean: ## remove what the targets made for MODEL or OUT; without both, all of build/ but installed frameworks
+clean: ## remove what the targets made for MODEL or OUT and nobody changed; without both, in all of build/
 	@scripts/pipeline.sh clean
 
-distclean: clean ## also remove .venv, TVM and the frameworks that examples installed
-	@rm -rf build
+distclean: clean ## also remove .venv, TVM, and what set-up and the examples put into build/
+	@rm -rf build/env build/logs build/tvm-setup build/sbom.json build/.setup-lock build/.tvm-checked build/from_* \
+	    build/image_classification build/keyword_spotting
+	@rmdir build 2>/dev/null || true
 	@if [ -f .venv/made-by-setup ]; then rm -rf .venv; fi
 	@if [ -f tvm/installed-files.json ]; then rm -rf tvm; fi
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	    /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	    /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@scripts/pipeline.sh variables
 endif

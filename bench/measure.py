@@ -51,7 +51,7 @@ class Kernels:
             if not machine.missing():
                 (folder / machine.prefix).mkdir()
                 self.objects[machine] = compile_objects(sources, includes, folder / machine.prefix, machine=machine)
-        self.archive = kernel_archive(COMPONENT, [host_compiler(), *CFLAGS], folder)
+        self.archive = kernel_archive(COMPONENT, [*host_compiler(), *CFLAGS], folder)
 
 
 class HostWithKernels(HostProgram):

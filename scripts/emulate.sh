@@ -8,10 +8,7 @@ if ! command -v idf.py >/dev/null; then
     exec scripts/pipeline.sh emulate
 fi
 scripts/pipeline.sh export
-if [ -z "${OUT:-}" ]; then
-    name=${MODEL##*/}
-    OUT=build/${name%.onnx}
-fi
+OUT=$(scripts/pipeline.sh out)
 metadata=$OUT/new_project/components/tvm_model/model/metadata.json
 chip=$(sed -n 's/^ "target_chip": "\([a-z0-9]*\)".*/\1/p' "$metadata")
 case $chip in

@@ -3,4 +3,4 @@
 ##@ ESP32-S3
 .PHONY: bench-esp32s3
 bench-esp32s3: ## MODEL SAMPLE: multiply-accumulates an instruction of the vector kernels in an emulator, by shape or by layer
-	@scripts/in-env.sh python bench/bench_esp32s3.py $(MODEL) $(SAMPLE)
+	@scripts/in-env.sh python bench/bench_esp32s3.py $${MODEL:+"$$MODEL"} $${SAMPLE:+"$$SAMPLE"}

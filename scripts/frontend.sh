@@ -52,8 +52,9 @@ frontend() { # quantized model, out
 
 # From the model to the project with its front end, in OUT.
 whole_way() {
-    MODEL=$MODEL CALIB=$CALIB OUT=$OUT scripts/pipeline.sh quantize
+    MODEL=${MODEL:-} CALIB=$CALIB OUT=$OUT scripts/pipeline.sh quantize
     frontend "$OUT/model_quant.onnx" "$OUT/board"
+    OUT=$OUT scripts/pipeline.sh made board/model_board.onnx board/input_board.npy
 }
 
 case ${1:-} in
@@ -66,12 +67,10 @@ case ${1:-} in
         python tools/tvm/frontend.py arrays --spec "$SPEC" --out "$CALIB" $FILES
         ;;
     frontend)
-        need MODEL "name the float model"
         need CALIB "make it with 'make arrays'"
         need SPEC "name the YAML that describes the model's input"
         need SAMPLE "name a picture or a sound"
-        name=${MODEL##*/}
-        OUT=${OUT:-build/${name%.onnx}}
+        OUT=$(scripts/pipeline.sh out)
         whole_way
         ;;
     example-image)

@@ -25,4 +25,4 @@ emulate: ## MODEL CALIB INPUT TARGET: run it in ESP-IDF's QEMU where that is act
 	@scripts/emulate.sh
 
 component: ## DEST [MODEL_NAME]: copy the model into the components of another application (docs/own-application.md)
-	@scripts/component.sh
+	@scripts/pipeline.sh component

@@ -14,18 +14,16 @@ fail() {
 action=${1:?usage: scripts/idf.sh ACTION}
 image=${IDF_IMAGE:-espressif/idf:v5.1.6}
 
-if [ -z "${OUT:-}" ]; then
-    [ -n "${MODEL:-}" ] || fail "neither MODEL nor OUT is set; say which project: make $action OUT=build/name"
-    name=${MODEL##*/}
-    OUT=build/${name%.onnx}
-fi
+OUT=$(scripts/pipeline.sh out)
 project=$OUT/new_project
 metadata=$project/components/tvm_model/model/metadata.json
 [ -f "$metadata" ] || fail "$project is not there; export it first: make export MODEL=... CALIB=... INPUT=... TARGET=..."
 chip=$(sed -n 's/^ "target_chip": "\([a-z0-9]*\)".*/\1/p' "$metadata")
 [ -n "$chip" ] || fail "$metadata names no target_chip; export the project again"
 [ "$chip" != host ] || fail "$project was exported for this computer; export it for a chip: make export ... TARGET=esp32s3"
-if [ -n "${TARGET:-}" ] && [ "$TARGET" != "$chip" ]; then
+# ESP32-S3 is esp32s3.
+target=$(tr -d '_-' <<<"${TARGET:-}" | tr '[:upper:]' '[:lower:]')
+if [ -n "$target" ] && [ "$target" != "$chip" ]; then
     fail "$project was exported for $chip, not for $TARGET; type: make export ... TARGET=$TARGET"
 fi
 port=${PORT:-}

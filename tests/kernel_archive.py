@@ -32,7 +32,7 @@ def build(sources: Sequence[Path], binary: Path, *flags: str) -> None:
 
 
 def _command(flags: Sequence[str]) -> List[str]:
-    return [host_compiler(), *CFLAGS, "-O1", *flags]
+    return [*host_compiler(), *CFLAGS, "-O1", *flags]
 
 
 def listed_sources() -> List[Path]:

@@ -504,7 +504,7 @@ def test_off_costs_no_byte(small, tmp_path):
 def compiled_code(project: Path, source: Path, folder: Path) -> bytes:
     includes = [str(i) for folder_ in HostProgram(project).include_folders() for i in ("-I", folder_)]
     assembly = folder / f"{source.stem}.s"
-    subprocess.run([host_compiler(), "-std=c11", "-O2", "-S", *includes, str(source), "-o", str(assembly)], check=True)
+    subprocess.run([*host_compiler(), "-std=c11", "-O2", "-S", *includes, str(source), "-o", str(assembly)], check=True)
     return re.sub(rb"(?m)^\s*\.(file|ident).*\n", b"", assembly.read_bytes())
 
 
@@ -522,7 +522,7 @@ def test_an_exported_debug_program_prints_the_same_log(small, tmp_path, mode):
         "    return tvmgen_default_run(&inputs, &outputs);\n}\n"
     )
     includes = [str(i) for folder in [*program.include_folders(), project / "main"] for i in ("-I", folder)]
-    command = [host_compiler(), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-const-variable"]
+    command = [*host_compiler(), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-const-variable"]
     command += [*includes, str(main), *map(str, program.sources()), "-o", str(tmp_path / "program"), "-lm"]
     subprocess.run(command, check=True)
     log = subprocess.run([str(tmp_path / "program")], stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -51,7 +51,7 @@ def threads(tmp_path_factory):
         "int main(void)\n{\n    pthread_t t;\n    pthread_create(&t, NULL, f, NULL);\n    x++;\n"
         "    return pthread_join(t, NULL);\n}\n"
     )
-    command = [host_compiler(), *THREADS, "-pthread", str(folder / "race.c"), "-o", str(folder / "race")]
+    command = [*host_compiler(), *THREADS, "-pthread", str(folder / "race.c"), "-o", str(folder / "race")]
     if subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("the C compiler has no ThreadSanitizer")
     done = subprocess.run([str(folder / "race")], stderr=subprocess.PIPE, text=True)

@@ -45,7 +45,7 @@ def run_scripts(folder: Path, chip: str, idf: str = "") -> subprocess.CompletedP
     metadata.write_text(f'{{\n "target_chip": "{chip}"\n}}\n')
     (project / "sdkconfig").write_text(f'CONFIG_IDF_TARGET="{chip}"\n')
     pipeline = folder / "scripts/pipeline.sh"
-    pipeline.write_text('#!/bin/sh\necho "pipeline $@"\n')
+    pipeline.write_text('#!/bin/sh\nif [ "$1" = out ]; then echo build/m; else echo "pipeline $@"; fi\n')
     pipeline.chmod(0o755)
     path = "/usr/bin:/bin"
     if idf:

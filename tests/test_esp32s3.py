@@ -148,7 +148,7 @@ FIELD_HEADERS = sorted(path for path in (COMPONENT / "src").rglob("*.h") if "_AT
 
 def with_32_bits(header: Path) -> subprocess.CompletedProcess:
     """A header alone, checked for pointers of 32 bits as on the chip."""
-    command = [host_compiler(), "-m32", "-ffreestanding", "-std=c11", "-fsyntax-only", "-x", "c", str(header)]
+    command = [*host_compiler(), "-m32", "-ffreestanding", "-std=c11", "-fsyntax-only", "-x", "c", str(header)]
     command += [f"-I{include}" for include in INCLUDES]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

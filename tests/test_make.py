@@ -7,122 +7,17 @@ prints a path stands in for the real one.
 from __future__ import annotations
 
 import os
-import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-STEPS = ["preprocess", "quantize", "export", "run"]
-
-# Writes the file or the project that the real script would, and counts its calls.
-SCRIPT = """
-import pathlib, sys
-arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-with open("calls.txt", "a") as calls:
-    calls.write(STEP + "\\n")
-if "--fail" in arguments:
-    sys.exit("error: told to fail")
-text = STEP + repr(sorted(arguments.items()))
-print("done by", STEP)
-if STEP == "export":
-    project = pathlib.Path(arguments["--out_path"]) / "new_project"
-    for name in PROJECT_FILES:
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(text)
-elif "--output" in arguments or "--output_model" in arguments:
-    pathlib.Path(arguments.get("--output") or arguments["--output_model"]).write_text(text)
-else:
-    pathlib.Path("last-" + STEP).write_text(text)
-"""
-
-# As the real one, but "many" in a file's name is what makes it many samples.
-FIRST_SAMPLE = """
-import pathlib, sys
-arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-if "many" in arguments["--input"]:
-    pathlib.Path(arguments["--output"]).write_text("one of many")
-    print(arguments["--output"])
-else:
-    print(arguments["--input"])
-"""
-
-
-class Project:
-    """A copy of the front door with stand-ins behind it."""
-
-    def __init__(self, repo: Path, folder: Path):
-        self.folder = folder
-        for name in ("scripts", "tools/tvm", ".venv/bin", "examples/digits", "template_project_for_model"):
-            (folder / name).mkdir(parents=True)
-        shutil.copy(repo / "Makefile", folder)
-        for name in ("pipeline.sh", "pipeline.py"):
-            shutil.copy(repo / "scripts" / name, folder / "scripts")
-        self.write("scripts/setup.sh", '#!/bin/sh\necho "$PWD/tvm/python"\n').chmod(0o755)
-        self.write("scripts/first_sample.py", FIRST_SAMPLE)
-        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(repo / "tools" / "esp_tvm", folder / "tools" / "esp_tvm", ignore=ignored)
-        os.symlink(sys.executable, folder / ".venv" / "bin" / "python")
-        files = f"PROJECT_FILES = {runpy.run_path(str(repo / 'scripts' / 'pipeline.py'))['PROJECT_FILES']!r}\n"
-        for step, script in {
-            "preprocess": "tools/tvm/preprocess_onnx.py",
-            "quantize": "tools/tvm/esp_quantize_onnx.py",
-            "export": "tools/tvm/export_onnx_model.py",
-            "run": "tools/tvm/run_project.py",
-            "emulate": "tools/tvm/emulate_project.py",
-            "debug": "tools/tvm/debug_onnx_model.py",
-            "evaluate": "examples/digits/evaluate.py",
-        }.items():
-            self.write(script, f"STEP = {step!r}\n{files}{SCRIPT}")
-        for name in ("a.onnx", "calib.npy", "sample.npy", "many.npy"):
-            self.write(name, name)
-        for name in ("model.onnx", "calib.npy", "input_sample.npy"):
-            self.write(f"examples/digits/{name}", name)
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.write_text(text)
-        return path
-
-    def make(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess:
-        variables = ("MODEL", "CALIB", "INPUT", "TARGET", "OUT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-        variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS", "CORES")
-        environment = {key: value for key, value in os.environ.items() if key not in variables}
-        done = subprocess.run(
-            ["make", *arguments],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == status, done.stderr
-        return done
-
-    def calls(self, *arguments: str) -> list:
-        """The steps that `make arguments` does."""
-        calls = self.folder / "calls.txt"
-        calls.write_text("")
-        self.make(*arguments)
-        return calls.read_text().split()
-
-    def error(self, *arguments: str) -> str:
-        """The error line of a `make` that must fail; nothing but it and make's own line is printed."""
-        done = self.make(*arguments, status=2)
-        error, own = done.stderr.splitlines()
-        assert error.startswith("error: ") and own.startswith("make: ***")
-        assert done.stdout == ""
-        return error
+from make_harness import ALL, STEPS, Project
 
 
 @pytest.fixture
 def project(repo: Path, tmp_path: Path) -> Project:
     return Project(repo, tmp_path / "a project")
-
-
-ALL = ("MODEL=a.onnx", "CALIB=calib.npy", "INPUT=sample.npy")
 
 
 def test_deploy_does_all_steps_once(project):
@@ -178,7 +73,7 @@ def test_deploy_says_when_it_cannot_emulate(project, monkeypatch):
 def test_scripts_get_the_documented_arguments(project):
     project.make("deploy", *ALL, "TARGET=esp32c3")
     text = {
-        step: (project.folder / "build/a" / name).read_text()
+        step: (project.folder / "build/a" / name).read_text().splitlines()[0]
         for step, name in (
             ("preprocess", "model_opt.onnx"),
             ("quantize", "model_quant.onnx"),
@@ -194,7 +89,7 @@ def test_scripts_get_the_documented_arguments(project):
         "export[('--img_path', 'sample.npy'), ('--model_path', 'build/a/model_quant.onnx'), ('--out_path', 'build/a'), "
         "('--target_chip', 'esp32c3'), ('--template_path', 'template_project_for_model')]"
     )
-    assert (project.folder / "last-run").read_text() == (
+    assert (project.folder / "last-run").read_text().splitlines()[0] == (
         "run[('--input', 'sample.npy'), ('--model', 'build/a/model_quant.onnx'), ('--project', 'build/a/new_project')]"
     )
 
@@ -203,10 +98,12 @@ def test_scripts_get_the_documented_arguments(project):
     "change, expected",
     [
         ("a.onnx", STEPS),
-        ("build/a/model_opt.onnx", STEPS[1:]),
+        # What was made is made again, and where it is what it was, nothing after it is.
+        ("build/a/model_opt.onnx", ["preprocess", "run"]),
         ("calib.npy", STEPS[1:]),
         ("sample.npy", STEPS[2:]),
-        ("build/a/model_quant.onnx", STEPS[2:]),
+        ("build/a/model_quant.onnx", ["quantize", "run"]),
+        ("build/a/new_project/main/app_main.c", ["run"]),
         ("tools/esp_tvm/files.py", STEPS),
         ("template_project_for_model/new.c", STEPS),
     ],
@@ -219,11 +116,44 @@ def test_what_changed_is_made_again(project, change, expected):
     assert project.calls("deploy", *ALL) == ["run"]
 
 
-def test_newer_file_with_the_same_bytes_counts_as_changed(project):
-    project.make("quantize", *ALL)
+def test_content_decides_what_is_up_to_date(project):
+    project.make("deploy", *ALL)
     os.utime(project.folder / "calib.npy", (2_000_000_000, 2_000_000_000))
-    assert project.calls("quantize", *ALL) == ["quantize"]
-    # Its time lies in the future, which must not mean 'newer' for ever.
+    assert project.calls("deploy", *ALL) == ["run"]
+    # Other bytes of the same size and time, in what is read and in what was made.
+    for name, expected in (
+        ("calib.npy", STEPS[1:]),
+        ("build/a/model_opt.onnx", ["preprocess", "run"]),
+        ("build/a/model_quant.onnx", ["quantize", "run"]),
+        ("build/a/new_project/main/input_data.h", STEPS[2:]),
+    ):
+        path = project.folder / name
+        before = path.stat()
+        path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+        assert project.calls("deploy", *ALL) == expected, name
+        assert project.calls("deploy", *ALL) == ["run"], name
+
+
+def test_weights_beside_the_model_are_read_too(project):
+    numpy = pytest.importorskip("numpy")
+    onnx = pytest.importorskip("onnx")
+    from onnx import external_data_helper, numpy_helper
+
+    tensor = numpy_helper.from_array(numpy.zeros(300, "float32"), "w")
+    external_data_helper.set_external_data(tensor, "the weights.bin")
+    tensor.ClearField("raw_data")
+    graph = onnx.helper.make_graph([], "g", [], [], [tensor])
+    (project.folder / "a.onnx").write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    project.write("the weights.bin", "weights")
+    project.make("quantize", *ALL)
+    assert project.calls("quantize", *ALL) == []
+    weights = project.folder / "the weights.bin"
+    before = weights.stat()
+    weights.write_text("WEIGHTS")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert project.calls("quantize", *ALL)[0] == "preprocess"
     assert project.calls("quantize", *ALL) == []
 
 
@@ -241,8 +171,8 @@ def test_changed_folder_of_samples(project):
 def test_what_is_missing_is_made_again(project, missing):
     project.make("export", *ALL)
     (project.folder / "build/a" / missing).unlink()
-    calls = project.calls("export", *ALL)
-    assert calls == STEPS[["model_opt.onnx", "model_quant.onnx", "new_project/main/input_data.h"].index(missing) : 3]
+    step = STEPS[["model_opt.onnx", "model_quant.onnx", "new_project/main/input_data.h"].index(missing)]
+    assert project.calls("export", *ALL) == [step]
 
 
 @pytest.mark.parametrize(
@@ -307,9 +237,9 @@ def test_failed_step_is_not_taken_for_done(project):
         (["preprocess"], "MODEL is not set"),
         (["deploy"], "MODEL is not set"),
         (["quantize", "MODEL=a.onnx"], "CALIB is not set"),
-        (["export", "MODEL=a.onnx", "CALIB=calib.npy"], "INPUT is not set"),
-        (["run", "MODEL=a.onnx", "CALIB=calib.npy"], "INPUT is not set"),
-        (["debug", "MODEL=a.onnx", "CALIB=calib.npy"], "INPUT is not set"),
+        (["export", "MODEL=a.onnx", "INPUT=sample.npy"], "CALIB is not set"),
+        (["run", "MODEL=a.onnx", "CALIB=calib.npy", "INPUT=none.npy"], "INPUT=none.npy does not exist"),
+        (["run", *ALL, "CC=no-such-compiler -O2"], "CC=no-such-compiler -O2 is no program on PATH"),
         (["quantize", "MODEL=none.onnx", "CALIB=calib.npy"], "MODEL=none.onnx does not exist"),
         (["quantize", "MODEL=a.onnx", "CALIB=none.npy"], "CALIB=none.npy does not exist"),
         (["export", *ALL, "TARGET=esp8266"], "TARGET=esp8266 is not a chip"),

@@ -29,7 +29,7 @@ def component(tmp_path, monkeypatch) -> Path:
 
 
 def made(component: Path, *flags: str) -> Path:
-    return kernel_archive(component, [host_compiler(), *flags], component.parent / "kept")
+    return kernel_archive(component, [*host_compiler(), *flags], component.parent / "kept")
 
 
 def test_the_same_files_are_compiled_once(component):
@@ -73,7 +73,7 @@ def test_processes_that_ask_at_once_get_the_same(component):
         "import sys; from pathlib import Path; from esp_tvm.run.objects import kernel_archive; "
         "print(kernel_archive(Path(sys.argv[1]), [sys.argv[2]], Path(sys.argv[1]).parent / 'kept'))"
     )
-    command = [sys.executable, "-c", code, str(component), host_compiler()]
+    command = [sys.executable, "-c", code, str(component), host_compiler()[0]]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     results = {process.communicate()[0] for process in running}
     assert len(results) == 1 and Path(results.pop().strip()).is_file()

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import logging
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
 
 from .errors import UserError
+
+_LOG = logging.getLogger(__name__)
+# Behind the name of a temporary folder: the folder whose place it is about to take.
+_EARLIER = ".earlier"
 
 
 def _new_mode(directory: bool) -> int:
@@ -34,7 +41,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         raise UserError(f"{path}: is a folder, a file is to be written there; choose another output path")
     make_parent(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot write here ({error.strerror}); choose another output path")
     os.close(handle)
@@ -58,18 +65,23 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a new temporary folder beside `path`; it takes the place of `path` when the block ends well.
 
-    An earlier folder stays whole until then. Whether it may be replaced is the caller's decision.
+    An earlier folder stays whole until then; where `path` is a link, it is the folder behind it. Whether it may be
+    replaced is the caller's decision.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: is a file, a folder is to be written there; choose another output path")
+    path = path.resolve() if path.is_symlink() else path
     make_parent(path)
+    recover_folder(path)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
     except OSError as error:
         raise UserError(f"{path.parent}: cannot write here ({error.strerror}); choose another output path")
     temporary.chmod(_new_mode(directory=True))
-    earlier = temporary.with_name(temporary.name + ".earlier")
+    earlier = temporary.with_name(temporary.name + _EARLIER)
+    # Held while we live: what nobody holds was left by a process that was killed.
+    held = _hold(temporary)
     try:
         yield temporary
         if path.exists():
@@ -83,3 +95,43 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(earlier, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def recover_folder(path: str | os.PathLike) -> None:
+    """Put right what a killed `whole_folder(path)` left: an earlier folder goes back to its place, litter goes away."""
+    path = Path(path)
+    path = path.resolve() if path.is_symlink() else path
+    pattern = re.compile(re.escape(_prefix(path)) + "[a-z0-9_]{8}(" + re.escape(_EARLIER) + ")?")
+    found = [p for p in path.parent.glob(".*") if pattern.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
+    for folder in sorted(found, reverse=True):
+        temporary = folder.with_name(folder.name.replace(_EARLIER, ""))
+        held = _hold(temporary) if temporary.exists() else None
+        if temporary.exists() and held is None:
+            continue  # of a process that lives
+        if folder.name.endswith(_EARLIER) and not path.exists():
+            os.replace(folder, path)
+            _LOG.warning("note: %s is back as it was before an export that was killed", path)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:40]}."
+
+
+def _hold(folder: Path) -> Optional[int]:
+    """A descriptor that locks `folder` until it is closed; None where another process holds it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -13,6 +13,7 @@ from typing import Callable, Iterator, List, Optional
 
 from ..errors import UserError
 from ..naming import one_line
+from ..steps.words import with_streams
 
 EXIT_USER_ERROR = 2
 _INTERRUPTED = 130
@@ -44,6 +45,7 @@ def run(main: Callable[[], int | None]) -> None:
 
     That is a `UserError`, a package that is not installed, and what the operating system refuses (a full disk).
     """
+    with_streams()
     try:
         with _noted_interrupts() as interrupted:
             status = main()

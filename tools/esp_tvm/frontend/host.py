@@ -28,7 +28,7 @@ def compile_c(
     binary: Path, sources: Sequence[Path], includes: Sequence[Path], sanitize: bool, options: Sequence[str] = ()
 ) -> Path:
     """Compile C files to a program; with the sanitizers, warnings are errors too."""
-    command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *options]
+    command = [*host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *options]
     for include in includes:
         command += ["-I", str(include)]
     command += [*map(str, sources), "-o", str(binary), "-lm"]

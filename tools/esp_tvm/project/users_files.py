@@ -11,7 +11,10 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Dict, List, Set
+from typing import Dict, Iterable, List, Set
+
+from ..errors import UserError
+from ..naming import shown
 
 # Says that this tool wrote the folder: the model's hash, then a line for each file that it wrote.
 MARKER = ".esp_tvm_project"
@@ -25,7 +28,7 @@ _SETTINGS = ("sdkconfig", "sdkconfig.old", "dependencies.lock")
 
 def record(project: Path, model_hash: str) -> None:
     """Note all files of `project` as written by this tool, for the model of this hash."""
-    lines = [model_hash, *(f"{_digest(project / name)}  {name}" for name in sorted(_files(project)))]
+    lines = [model_hash, *(f"{_digest(project / name)}  {name}" for name in sorted(_files(project) - {MARKER}))]
     (project / MARKER).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
@@ -46,14 +49,106 @@ def keep(earlier: Path, project: Path) -> List[str]:
     for name in changed(earlier):
         if name.startswith(_GENERATED) or (name in _SETTINGS and not same_settings):
             continue
-        target = project / name
-        if target.is_symlink() or target.is_file():
-            target.unlink()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(earlier / name, target, follow_symlinks=False)
+        _make_way(project, name)
+        shutil.copy2(earlier / name, project / name, follow_symlinks=False)
         if name not in _SETTINGS:
             kept.append(name)
     return kept
+
+
+def check(project: Path) -> None:
+    """Refuse what people made of an exported `project` that cannot be kept; to be asked before the long compile."""
+    for name in _files(project):
+        _check_generated(project, name)
+
+
+def _check_generated(earlier: Path, name: str) -> None:
+    """What people put in the place of a folder that the export writes into cannot be kept."""
+    if any(generated.startswith(f"{name}/") for generated in _GENERATED):
+        what = "a link" if (earlier / name).is_symlink() else "a file"
+        raise UserError(
+            f"{earlier / name}: is {what} where the export writes the model; put a folder there, or move {earlier} away"
+        )
+
+
+def _make_way(project: Path, name: str) -> None:
+    """Room for a kept file or link `name`: what the template has in its place goes, a folder too."""
+    target = project / name
+    for above in reversed(target.relative_to(project).parents):
+        if (project / above).is_symlink() or (project / above).is_file():
+            (project / above).unlink()
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    elif os.path.lexists(target):
+        target.unlink()
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+
+def is_whole(project: Path) -> bool:
+    """Whether all files that the export generates are there, with the bytes it wrote."""
+    try:
+        written = _recorded(project)
+    except OSError:
+        return False
+    names = [name for name in written if name.startswith(_GENERATED) and name != MARKER]
+    return bool(names) and all((project / n).is_file() and _digest(project / n) == written[n] for n in names)
+
+
+def remove_unchanged(project: Path) -> List[str]:
+    """Remove what the export wrote and nobody changed, and what was built of it; what stays, sorted."""
+    written = _recorded(project)
+    for name, digest in written.items():
+        if (
+            name != MARKER
+            and os.path.lexists(project / name)
+            and not _is_special(project / name)
+            and _is_inside(project, name)
+        ):
+            if _digest(project / name) == digest:
+                (project / name).unlink()
+    for build in [path for path in project.glob("*") if _BUILT.fullmatch(path.name)]:
+        if _is_build_of(build, project):
+            shutil.rmtree(build)
+    # The kernels that `make run` keeps there (run/objects.py).
+    for path in [*project.glob("build_host/kernels_*.a"), *project.glob("build_host/kernels_*.lock")]:
+        path.unlink()
+    remove_empty_folders(project, [*written, "build_host/kernels"])
+    stays = sorted(str(p.relative_to(project)) for p in project.rglob("*") if not p.is_dir() and p.name != MARKER)
+    if not stays:
+        # With what stays, the marker does too: the next export keeps it.
+        (project / MARKER).unlink()
+        remove_empty_folders(project, [MARKER])
+    return stays
+
+
+def _is_inside(project: Path, name: str) -> bool:
+    """Whether `name` lies in the project's own folders, not behind a link that people put there."""
+    return not any((project / above).is_symlink() for above in Path(name).parents if str(above) != ".")
+
+
+def _is_build_of(build: Path, project: Path) -> bool:
+    """Whether CMake made the folder for this very project."""
+    try:
+        cache = (build / "CMakeCache.txt").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    homes = re.findall(r"(?m)^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$", cache)
+    # /project: built in ESP-IDF's container.
+    ours = {str(project.resolve()), str(project.resolve() / "host"), "/project"}
+    return not build.is_symlink() and bool(ours & set(homes))
+
+
+def remove_empty_folders(top: Path, names: Iterable[str]) -> None:
+    """Remove the folders of files `names` in `top`, and `top`, where nothing is left in them."""
+    folders = {top / above for name in names for above in Path(name).parents}
+    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe, a socket or a device: to read one may never end."""
+    return not path.is_symlink() and not path.is_file() and not path.is_dir()
 
 
 def changed(folder: Path) -> List[str]:
@@ -73,7 +168,11 @@ def _files(project: Path) -> Set[str]:
     for folder, subfolders, files in os.walk(project):
         subfolders[:] = [one for one in subfolders if not _BUILT.fullmatch(one)]
         links = [one for one in subfolders if os.path.islink(os.path.join(folder, one))]
-        names |= {Path(folder, name).relative_to(project).as_posix() for name in [*files, *links]}
+        for name in [*files, *links]:
+            path = Path(folder, name)
+            if _is_special(path):
+                raise UserError(f"{shown(str(path), 200)}: is a pipe, a socket or a device; move it out of the project")
+            names.add(path.relative_to(project).as_posix())
     return names
 
 

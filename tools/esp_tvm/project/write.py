@@ -15,7 +15,7 @@ from ..compile.compiled import CompiledModel, ModelPort
 from ..compile.constants import constants_offsets
 from ..compile.emit_c import C_TYPES, array_lines
 from ..errors import UserError
-from ..files import whole_folder
+from ..files import recover_folder, whole_folder
 from ..naming import c_comment, shown
 from ..places import TEMPLATE, template_folder
 from ..program.store import MODEL, save
@@ -23,6 +23,7 @@ from ..report.trace import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
 from .users_files import MARKER, keep, record
+from .users_files import check as check_users_files
 
 PROJECT = "new_project"
 # Choices that a template of the user's may have made; ours would come later in the file and win.
@@ -34,8 +35,11 @@ def check_places(template_path: str, out_path: str) -> Tuple[Path, Path]:
     template, project = template_folder(template_path), Path(out_path) / PROJECT
     if not (template / "main" / "app_main.c").is_file():
         raise UserError(f"{template}: is no template project (main/app_main.c is missing); give --template_path")
+    recover_folder(project)
     if project.exists() and not (project / MARKER).is_file():
         raise UserError(f"{project}: was not written by this tool and stays as it is; choose another output path")
+    if project.exists():
+        check_users_files(project)
     return template, project
 
 

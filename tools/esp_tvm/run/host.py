@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -57,12 +58,19 @@ int main(int argc, char **argv)
 """
 
 
-def host_compiler() -> str:
-    """The C compiler of this machine: $CC, or cc, gcc, clang."""
-    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        if name and shutil.which(name):
-            return name
-    raise UserError("no C compiler found for the host run; install one (apt-get install gcc) or set CC")
+def host_compiler() -> List[str]:
+    """The C compiler of this machine as a command: $CC, which may hold options, or cc, gcc, clang."""
+    named = os.environ.get("CC", "")
+    try:
+        words = shlex.split(named)
+    except ValueError as error:
+        raise UserError(f"CC={named}: {error}")
+    if words and shutil.which(words[0]) is None:
+        raise UserError(f"CC={named}: is no program on PATH; name a C compiler of this computer, or leave CC out")
+    found = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+    if not words and found is None:
+        raise UserError("no C compiler found for the host run; install one (apt-get install gcc) or set CC")
+    return words or [str(found)]
 
 
 class HostProgram:
@@ -80,7 +88,7 @@ class HostProgram:
         self.inputs, self.outputs = self.program.inputs, self.program.outputs
         # What the program shows while it runs, in order.
         self.traced = [tensor for call in self.program.calls() if not call.is_view for tensor in call.writes]
-        self.command = [host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *flags]
+        self.command = [*host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *flags]
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
         self._binary = self._build(sanitize)
 

@@ -1,0 +1,114 @@
+"""What a make target asks for.
+
+scripts/pipeline.sh GOAL      with MODEL, CALIB, INPUT, TARGET, OUT, ... in the environment
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+from ..places import CHECKOUT
+from .pipeline import ALL_STEPS, LAST, Pipeline, default_out, exclusive, with_last
+from .process import catch_signals, run_live, set_up
+from .record import MADE, Records
+from .variables import HELP, complain
+from .words import StepError, exit_status, fail, say
+
+DIGITS = Path("examples/digits")
+_STEPS = ("preprocess", "quantize", "export", "run", "emulate", "debug", "deploy", "report", "compare")
+# What they are asked for is what they need: unset variables mean what they were.
+_ONLY_LOOK = ("report", "compare")
+
+
+def step(goal: str, variables: Dict[str, str]) -> None:
+    """One of the steps, and what it needs before it."""
+    asked = ALL_STEPS if goal == "deploy" else () if goal in _ONLY_LOOK else (goal,)
+    pipeline = Pipeline(goal, asked, with_last(variables))
+    pipeline.check("run" if goal == "deploy" else goal)
+    pipeline.open()
+    getattr(pipeline, goal)()
+
+
+def demo(variables: Dict[str, str]) -> None:
+    """The whole way for examples/digits, whatever MODEL and the other variables are."""
+    digits = {"MODEL": "model.onnx", "CALIB": "calib.npy", "INPUT": "input_sample.npy"}
+    files = {name: str(DIGITS / file) for name, file in digits.items()}
+    pipeline = Pipeline("demo", ALL_STEPS, {**variables, **files, "OUT": "build/digits"})
+    pipeline.check("run")
+    pipeline.open()
+    pipeline.run()
+    pipeline.tool("evaluate", [str(DIGITS / "evaluate.py"), "--project", str(pipeline.out / "new_project")])
+
+
+def out(variables: Dict[str, str]) -> Path:
+    """The folder of OUT or of MODEL, or of the last make."""
+    if variables.get("OUT"):
+        return Path(variables["OUT"])
+    found = with_last(variables)
+    if not found.get("MODEL"):
+        fail("neither MODEL nor OUT is set; say which project: OUT=build/name")
+    return Path(found["OUT"]) if found.get("OUT") else default_out(found["MODEL"])
+
+
+def component(variables: Dict[str, str]) -> None:
+    """The model of the project in OUT into DEST, with names of its own where MODEL_NAME is set."""
+    if not variables.get("DEST"):
+        fail("DEST is not set; name the application's folder components: make component DEST=path/to/components")
+    command = ["tools/tvm/copy_model.py", "--project", str(out(variables) / "new_project"), "--to", variables["DEST"]]
+    name = variables.get("MODEL_NAME")
+    run_live([*command, *(["--name", name] if name else [])], set_up())
+
+
+def clean(variables: Dict[str, str]) -> None:
+    """Remove what the steps made for MODEL or in OUT; without both, of all folders in build/."""
+    if variables.get("OUT"):
+        folders = [Path(variables["OUT"])]
+    elif variables.get("MODEL"):
+        folders = [Pipeline("clean", (), variables).out]
+    else:
+        folders = sorted(path.parent for path in Path("build").glob(f"*/{MADE}"))
+        if LAST.exists():
+            LAST.unlink()
+    for folder in folders:
+        if not (folder / MADE).is_dir():
+            continue
+        lock = exclusive(folder)
+        stays = Records(folder).clean()
+        if stays:
+            more = f" and {len(stays) - 5} more" if len(stays) > 5 else ""
+            say(f"left in {folder}, because it was changed or is not ours: {', '.join(stays[:5])}{more}")
+        del lock
+
+
+def do(goal: str, arguments: List[str]) -> None:
+    """What a make target asks for."""
+    variables = dict(os.environ)
+    if goal in _STEPS:
+        step(goal, variables)
+    elif goal == "variables":
+        print(HELP, end="")
+    elif goal == "names":
+        if complain(arguments, CHECKOUT or Path()):
+            raise StepError()
+    elif goal == "out":
+        print(out(variables))
+    elif goal == "made":
+        Records(out(variables)).made([out(variables) / name for name in arguments])
+    elif goal in ("demo", "clean", "component"):
+        {"demo": demo, "clean": clean, "component": component}[goal](variables)
+    else:
+        fail(f"'{goal}' is no step")
+
+
+def main(arguments: List[str]) -> int:
+    assert CHECKOUT is not None, "the make targets belong to a checkout"
+    os.chdir(CHECKOUT)
+    catch_signals()
+    return exit_status(lambda: do(arguments[0], arguments[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""Running a script of the project: its environment, its log, how it is watched and ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Dict, List, Optional, Sequence
+
+from .words import StepError, Terminated, say
+
+PYTHON = ".venv/bin/python"
+# Where there is no terminal, people hear of a silent step this often.
+_WORD_EVERY = 30.0
+# What a step gets to tidy up after it was asked to end.
+_GRACE = 10.0
+
+
+def set_up() -> str:
+    """Make the environment where it is not there; the folder that belongs on PYTHONPATH."""
+    done = subprocess.run(["scripts/setup.sh"], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise StepError(status=done.returncode)
+    return done.stdout.strip()
+
+
+def environment(python_path: str) -> Dict[str, str]:
+    """What scripts of the project run in."""
+    ours = {"PYTHONPATH": python_path, "TOPHUB_LOCATION": "NONE", "PYTHONUNBUFFERED": "1"}
+    return {**{name: value for name, value in os.environ.items() if name != "PYTHONHOME"}, **ours}
+
+
+def catch_signals() -> None:
+    """From now on SIGTERM and SIGHUP end what runs, too: the step first, then this process."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated(number)
+
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        # One that is ignored (nohup) stays so.
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, end)
+
+
+class _Watch:
+    """Says now and then that a silent step is still at work: on a terminal in a line that is written over."""
+
+    def __init__(self, step: str) -> None:
+        self.step, self.begin = step, time.monotonic()
+        self.next = self.begin + _WORD_EVERY
+        self.shown = False
+        self.terminal = sys.stderr.isatty()
+
+    def silent(self) -> None:
+        now = time.monotonic()
+        if self.terminal and now - self.begin > 2:
+            print(f"\r== {self.step}: {now - self.begin:.0f} s ", end="", file=sys.stderr, flush=True)
+            self.shown = True
+        elif not self.terminal and now >= self.next:
+            say(f"== {self.step}: still at work after {now - self.begin:.0f} s")
+            self.next = now + _WORD_EVERY
+
+    def heard(self) -> None:
+        self.next = time.monotonic() + _WORD_EVERY
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self.shown = False
+
+
+def run(
+    step: str,
+    command: Sequence[str],
+    python_path: str,
+    log: Path,
+    lock: Optional[IO],
+    show: bool = True,
+) -> str:
+    """Run a script of the project with its environment's Python; what it prints also goes to `log` and is returned.
+
+    lock: kept open by the script too: OUT is not free while a script works there, whatever became of us
+    """
+    pass_on = [lock.fileno()] if lock else []
+    process = subprocess.Popen(
+        [PYTHON, *command], stdout=subprocess.PIPE, env=environment(python_path), pass_fds=pass_on
+    )
+    watch = _Watch(step)
+    try:
+        with open(log, "wb") as file:
+            _copy(process.stdout, file, watch, show)
+        status = process.wait()
+    except KeyboardInterrupt:
+        # The script got Ctrl-C too and tidies up.
+        process.wait()
+        raise
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        watch.heard()
+    check(status)
+    return log.read_text("utf-8", "replace")
+
+
+def run_live(command: List[str], python_path: str) -> None:
+    """Run a script that reads standard input and writes standard output as it comes."""
+    process = subprocess.Popen([PYTHON, *command], env=environment(python_path))
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+    except BaseException:
+        _end(process)
+        raise
+    check(status)
+
+
+def check(status: int) -> None:
+    """A step that failed has said why."""
+    if status != 0:
+        raise StepError(status=status if status > 0 else 128 - status)
+
+
+def _copy(source: IO[bytes], log: IO[bytes], watch: _Watch, show: bool) -> None:
+    while True:
+        if not select.select([source], [], [], 1.0)[0]:
+            watch.silent()
+            continue
+        block = source.read1(1 << 16)
+        if not block:
+            return
+        watch.heard()
+        log.write(block)
+        if show:
+            sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End the script: politely, then not."""
+    process.terminate()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

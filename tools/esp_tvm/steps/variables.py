@@ -1,0 +1,63 @@
+"""The variables of make: which there are, and what is said of one that there is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Iterable, List
+
+from ..errors import did_you_mean
+from ..project.chips import CHIPS
+from .words import say
+
+DEFAULT_CHIP = "esp32s3"
+_TWO_CORES = [chip.name for chip in CHIPS.values() if chip.cores > 1 and not chip.is_host]
+
+HELP = f"""
+Variables
+  MODEL            the float ONNX model; where it is not given, the last one
+  CALIB            samples to calibrate with: .npy (N samples); .npz or a folder where there are several inputs
+  INPUT            one sample, or many for run (default the first sample of CALIB)
+  TARGET           {", ".join(CHIPS)} (default {DEFAULT_CHIP})
+  CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
+  OUT              where everything goes (default build/<name of MODEL>)
+  QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
+                   more options for a step's script; tools/tvm/ has the scripts, each with --help
+  PYTHON, CC       the Python 3.8 to set up with, the C compiler of this computer
+"""
+
+WHAT_IT_IS = {
+    "MODEL": "the float ONNX model",
+    "CALIB": "the samples to calibrate with",
+    "INPUT": "a sample of the model's input",
+}
+# A name that stands alone: ESP-IDF has none.
+_NAME = re.compile(r"(?<![-\w])[A-Z][A-Z0-9_]+(?![-\w])")
+_LINE = re.compile(r"(?m)^(##@|[a-z0-9-]+:.*?##) *(.*)$")
+
+
+def known(repo: Path) -> List[str]:
+    """Every variable that `make help` names: those of HELP, in front of a target's colon, NAME=, and in headings."""
+    found = {name for line in re.findall(r"(?m)^  (\S.*?)(?:  |$)", HELP) for name in _NAME.findall(line)}
+    for makefile in [repo / "Makefile", *sorted((repo / "scripts").glob("*.mk"))]:
+        for head, text in _LINE.findall(makefile.read_text("utf-8")):
+            found.update(re.findall(r"\b([A-Z][A-Z0-9_]+)=", text))
+            names = re.match(r"[A-Z0-9_\[\] ]+:", text)
+            found.update(_NAME.findall(text if head == "##@" else names.group() if names else ""))
+    return sorted(found)
+
+
+def complain(given: Iterable[str], repo: Path) -> bool:
+    """Tell which of the variables `given` on make's command line no target knows; whether one must be a mistake."""
+    names = known(repo)
+    wrong = False
+    for name in given:
+        if name in names:
+            continue
+        near = did_you_mean(name, names)
+        if near:
+            say(f"error: no target knows the variable {name}{near}")
+        elif name.isupper():
+            say(f"note: no target knows the variable {name}; make help lists them")
+        wrong = wrong or bool(near)
+    return wrong
