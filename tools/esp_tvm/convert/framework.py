@@ -122,11 +122,29 @@ def refuse_lambda(path):
     text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
     if not text:
         raise Complaint(f"{path} holds weights without a network; build the model in Python and save all of it")
-    if '"Lambda"' in text:
+    try:
+        network = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Complaint(f"{path} has a network that is not JSON; save the model again")
+    if has_lambda(network):
         raise Complaint(
             f"{path} has a Lambda layer, which is Python code that runs when the file is read; if you trust it: "
             "--trust-pickle"
         )
+
+
+def has_lambda(config):
+    """Whether a Keras network holds Python code of its own, decided by what its JSON means, not how it is spelled."""
+    pending = [config]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if value.get("class_name") in ("Lambda", "__lambda__") or value.get("function_type") == "lambda":
+                return True
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+    return False
 
 
 def saved_model(path, folder, settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
@@ -13,6 +14,7 @@ from ..errors import UserError
 from ..naming import one_line, shown
 
 _MISSING = object()
+_LARGEST_FILE = 1 << 20
 
 
 class Fields:
@@ -74,7 +76,10 @@ class Fields:
             if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
                 raise ValueError
             # repr: 0.229 is meant, not the binary fraction beside it.
-            number = Fraction(repr(value) if isinstance(value, float) else value)
+            text = repr(value) if isinstance(value, float) else value
+            if isinstance(text, str) and not _is_short(text):
+                raise ValueError
+            number = Fraction(text)
         except (ValueError, ZeroDivisionError, OverflowError):
             raise self.fail(key, f"{_text(value)} is not a number (0.5 and 1/255 are)")
         if abs(number) > 10**12 or (number and abs(number) < Fraction(1, 10**15)):
@@ -121,21 +126,39 @@ class Fields:
             raise self.fail(shown(str(key), 40), f"is not known here; known are {', '.join(self._known)}")
 
 
+def _is_short(number: str) -> bool:
+    """Whether a number's text is one that people write: what 1e999999999 stands for does not fit any memory."""
+    exponent = re.search(r"[eE][-+]?0*(\d+)", number)
+    return len(number) <= 100 and (exponent is None or len(exponent.group(1)) <= 3)
+
+
 def _text(value: Any) -> str:
     return one_line(str(value), 40) if not isinstance(value, str) else f"'{shown(value, 40)}'"
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not taken; write the value out", mark)
+        return super().compose_node(parent, index)
 
 
 def read_yaml(path: str | os.PathLike) -> Fields:
     """The keys of the YAML file `path`."""
     path = Path(path)
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UserError(f"{path}: is larger than {_LARGEST_FILE} bytes; give the YAML that describes the input")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})")
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not a text file in UTF-8; give the YAML that describes the input")
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _PlainLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""

@@ -192,7 +192,7 @@ class LogComparer:
     def _layer(self, run: Run, expected: Expected, evaluation: Evaluation, explain: bool) -> Layer:
         logged = run.tensors.get((expected.step, expected.part))
         reference = np.ascontiguousarray(evaluation.values[expected.tensor])
-        if logged is None or (logged.crc is None and not logged.data):
+        if logged is None or (logged.crc is None and not logged.chunks):
             layer = Layer(expected, MISSING)
         else:
             layer = self._compared(logged, expected, reference, evaluation, explain)
@@ -224,10 +224,10 @@ class LogComparer:
             return layer
         got = None
         if logged.complete:
-            got = np.frombuffer(bytes(logged.data), dtype=reference.dtype).reshape(reference.shape)
+            got = np.frombuffer(logged.data(), dtype=reference.dtype).reshape(reference.shape)
             layer.differing = int(np.count_nonzero(_bytes(got) != _bytes(reference)))
             layer.lines += differences(got, reference)
-        elif logged.data:
+        elif logged.chunks:
             layer.lines.append("its checksum differs, and lines with its bytes were lost")
         else:
             layer.lines.append("its checksum differs; the log has no bytes to say where")
@@ -265,11 +265,11 @@ class LogComparer:
     def _only_data(logged: LoggedTensor, layer: Layer, reference: np.ndarray) -> Layer:
         """The line with the checksum is lost; bytes were logged."""
         right = reference.tobytes()
-        wrong = sum(a != b for s, e in logged.seen for a, b in zip(logged.data[s:e], right[s:e]))
+        wrong = sum(a != b for start, chunk in logged.chunks.items() for a, b in zip(chunk, right[start:]))
         if wrong:
             layer.status, layer.differing = DIFFERS, None
             layer.lines.append(f"at least {wrong} of the bytes that were logged differ")
-        elif bytes(logged.data) != right:
+        elif logged.data() != right:
             layer.status, layer.differing = MISSING, None
         return layer
 

@@ -12,19 +12,23 @@ import binascii
 import re
 import zlib
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import BinaryIO, Dict, Iterable, Iterator, List, Optional, Tuple
+
+from ..naming import one_line
 
 _LINE = re.compile(r"~tvm ([^~]*) ~([0-9a-f]{8})(?![0-9a-f])")
 _MARK = "~tvm"
 # Never trusted beyond this: a log is data.
 _MOST_BYTES = 1 << 28
+_LONGEST_LINE = 1 << 20
+_HASH = re.compile(r"[0-9a-f]{1,16}")
 
 
 @dataclass
 class LoggedTensor:
     """One result of a step: its size and CRC-32 on the chip, the time it took, what it is, and its bytes if logged.
 
-    seen: which bytes of `data` were read, as (start, end), in the order of the log
+    chunks: offset -> the bytes that a line has from there on. What a log claims costs no memory, only what it holds.
     """
 
     step: int
@@ -33,13 +37,22 @@ class LoggedTensor:
     crc: Optional[int]
     time: Optional[int] = None
     text: str = ""
-    data: bytearray = field(default_factory=bytearray)
-    seen: List[Tuple[int, int]] = field(default_factory=list)
+    chunks: Dict[int, bytes] = field(default_factory=dict)
+
+    def data(self) -> bytes:
+        """All bytes up to the last that was logged; b"" where some in between are missing."""
+        whole = bytearray()
+        for start in sorted(self.chunks):
+            if start > len(whole):
+                return b""
+            whole[start : start + len(self.chunks[start])] = self.chunks[start]
+        return bytes(whole)
 
     @property
     def complete(self) -> bool:
         """Whether every byte was logged, and they are those the CRC was made of."""
-        return self.crc is not None and len(self.data) == self.size and zlib.crc32(bytes(self.data)) == self.crc
+        data = self.data() if self.crc is not None else b""
+        return self.crc is not None and len(data) == self.size and zlib.crc32(data) == self.crc
 
 
 @dataclass
@@ -101,7 +114,9 @@ class LogReader:
     def _take(self, text: str) -> Iterator[Run]:
         words = text.split(" ", 8)
         try:
-            kind, model_hash, number = words[0], words[1], int(words[2])
+            kind, model_hash, number = words[0], words[1], _whole(words[2])
+            if not _HASH.fullmatch(model_hash):
+                return
             read = {"begin": _begin, "input": _input, "layer": _layer, "data": _data, "end": _end}[kind]
         except (KeyError, IndexError, ValueError):
             return  # of a later version of the format
@@ -128,48 +143,57 @@ def _goes_back(run: Run, words: List[str]) -> bool:
     """A layer that was there already, or lies before one that was: the chip started anew and its first line is lost."""
     if words[0] == "input":
         return bool(run.tensors)
-    return words[0] == "layer" and int(words[3]) < run.last_step
+    try:
+        return words[0] == "layer" and _whole(words[3]) < run.last_step
+    except (IndexError, ValueError):
+        return False  # a damaged line, which is counted where it is read
+
+
+def _whole(word: str) -> int:
+    """A number of the trace: at most 64 bits, never negative; `ValueError` for anything else."""
+    if len(word) > 20:
+        raise ValueError
+    number = int(word)
+    if number < 0:
+        raise ValueError
+    return number
 
 
 def _begin(run: Run, words: List[str]) -> None:
     run.began = True
-    run.steps, run.mode, run.unit = int(words[3]), words[4], words[5]
+    run.steps, run.mode, run.unit = _whole(words[3]), one_line(words[4], 20), one_line(words[5], 20)
 
 
 def _input(run: Run, words: List[str]) -> None:
-    run.inputs[int(words[3])] = int(words[5], 16)
+    run.inputs[_whole(words[3])] = int(words[5][:9], 16)
 
 
 def _tensor(run: Run, words: List[str]) -> LoggedTensor:
-    key = int(words[3]), int(words[4])
+    key = _whole(words[3]), _whole(words[4])
     return run.tensors.setdefault(key, LoggedTensor(*key, 0, None))
 
 
 def _layer(run: Run, words: List[str]) -> None:
     tensor = _tensor(run, words)
-    tensor.size, tensor.crc, tensor.time = int(words[5]), int(words[6], 16), int(words[7])
-    tensor.text = words[8]
+    tensor.size, tensor.crc, tensor.time = _whole(words[5]), int(words[6][:9], 16), _whole(words[7])
+    tensor.text = one_line(words[8])
     if tensor.size > _MOST_BYTES:
         raise ValueError
 
 
 def _data(run: Run, words: List[str]) -> None:
     tensor = _tensor(run, words)
-    start, chunk = int(words[5]), base64.b64decode(words[6], validate=True)
-    end = start + len(chunk)
-    if start < 0 or end > (tensor.size if tensor.crc is not None else _MOST_BYTES):
+    start, chunk = _whole(words[5]), base64.b64decode(words[6], validate=True)
+    if start + len(chunk) > (tensor.size if tensor.crc is not None else _MOST_BYTES):
         raise ValueError
-    if len(tensor.data) < end:
-        tensor.data.extend(bytes(end - len(tensor.data)))
-    tensor.data[start:end] = chunk
-    tensor.seen.append((start, end))
+    tensor.chunks[start] = chunk
 
 
 def _end(run: Run, words: List[str]) -> None:
-    run.layers, run.ended = int(words[3]), True
+    run.layers, run.ended = _whole(words[3]), True
 
 
-def text_lines(stream: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a log as it comes: any bytes, ended by \\n."""
-    for line in stream:
+def text_lines(stream: BinaryIO) -> Iterator[str]:
+    """The lines of a log as it comes: any bytes, ended by \\n; what is longer than a line can be comes in parts."""
+    for line in iter(lambda: stream.readline(_LONGEST_LINE), b""):
         yield line.decode("ascii", "replace")
