@@ -44,6 +44,7 @@ def raised(error: BaseException, capsys) -> str:
         (shutil.Error([("a.c", "out/a.c", f"[Errno {errno.ENOSPC}] {FULL}: 'a.c'")]), ("out/a.c", FULL, "make room")),
         (OSError("4096 requested and 16 written"), ("4096 requested",)),
         (MemoryError(), ("memory",)),
+        (RecursionError("maximum recursion depth exceeded"), ("too long a chain", "split it")),
         (ModuleNotFoundError("No module named 'onnx'", name="onnx"), ("onnx", "make setup")),
         (ModuleNotFoundError("No module named 'tvm.relay'", name="tvm.relay"), ("TVM", "make setup")),
     ],
@@ -103,6 +104,44 @@ def test_an_ignored_interrupt_stays_ignored(capsys, interruptible):
     with pytest.raises(SystemExit) as end:
         cli.run(main)
     assert end.value.code == 0 and capsys.readouterr().out == "done\n"
+
+
+def test_sigterm_undoes_what_is_half_done(tmp_path):
+    program = (
+        "import sys, time; from esp_tvm import cli, files\n"
+        "def main():\n"
+        "    with files.whole_file(sys.argv[1]) as half:\n"
+        "        half.write_text('half'); print('started', flush=True); time.sleep(60)\n"
+        "cli.run(main)\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "file")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPO / "tools")},
+    )
+    assert running.stdout.readline() == "started\n"
+    running.terminate()
+    assert running.communicate(timeout=20)[1] == "terminated\n"
+    assert running.returncode == 143 and not list(tmp_path.iterdir())
+
+
+def test_a_closed_standard_output(tmp_path):
+    """No traceback where the reader is gone or there never was one."""
+    command = "python -m esp_tvm --help"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true; {command} >&-; {command} 2>&- | true; {command} exprt 2>&-"],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPO / "tools"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert done.stderr == ""
 
 
 def test_scripts_outside_the_environment(tmp_path):

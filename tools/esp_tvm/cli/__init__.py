@@ -16,7 +16,6 @@ from ..naming import one_line
 from ..steps.words import with_streams
 
 EXIT_USER_ERROR = 2
-_INTERRUPTED = 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -47,40 +46,49 @@ def run(main: Callable[[], int | None]) -> None:
     """
     with_streams()
     try:
-        with _noted_interrupts() as interrupted:
+        with _noted_signals() as seen:
             status = main()
             sys.stdout.flush()
     except Exception as error:
         # Where Ctrl-C met a callback of TVM's or ONNX Runtime's library, an error of theirs came out of it.
-        status = _INTERRUPTED if interrupted else _told(error)
+        status = _ended_by(seen) if seen else _told(error)
         if status is None:
             raise
     except KeyboardInterrupt:
-        status = _INTERRUPTED
-    if status == _INTERRUPTED:
-        print("interrupted", file=sys.stderr)
+        status = _ended_by(seen)
     sys.exit(status or 0)
 
 
+def _ended_by(seen: List[int]) -> int:
+    """Say that a signal ended the command; the exit code that shells give it."""
+    number = seen[0] if seen else signal.SIGINT
+    print("interrupted" if number == signal.SIGINT else "terminated", file=sys.stderr)
+    return 128 + number
+
+
 @contextlib.contextmanager
-def _noted_interrupts() -> Iterator[List[int]]:
-    """A list that is not empty once Ctrl-C was pressed."""
+def _noted_signals() -> Iterator[List[int]]:
+    """A list that is not empty once Ctrl-C was pressed, or SIGTERM came: both undo what is half done."""
     seen: List[int] = []
 
     def note(number: int, frame: object) -> None:
         seen.append(number)
         raise KeyboardInterrupt
 
-    # Left alone where whoever started us wants it ignored; other threads cannot set it.
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not ours or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
+        # Other threads cannot set it.
         yield seen
         return
-    signal.signal(signal.SIGINT, note)
+    # Left alone where whoever started us wants it ignored or has a handler of its own.
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) is handler]
+    for number in ours:
+        signal.signal(number, note)
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in ours:
+            signal.signal(number, usual[number])
 
 
 def _told(error: Exception) -> Optional[int]:
@@ -97,6 +105,8 @@ def _told(error: Exception) -> Optional[int]:
         if package == __package__.partition(".")[0]:
             return None
         text = _missing(package)
+    elif isinstance(error, RecursionError):
+        text = "the model is too long a chain of layers, or too deeply nested; split it into several models"
     elif isinstance(error, MemoryError):
         text = "this computer has not enough memory for it"
     elif isinstance(error, OSError):
