@@ -24,8 +24,7 @@ from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_archive import COMPONENT  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
-from esp_tvm.compile.bridge import program_of  # noqa: E402
-from esp_tvm.compile.esp32s3 import CHIP, choose_vector  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3 import CHIP, choose_vector  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
@@ -172,7 +171,7 @@ def model_figures(
         if outputs[name].tobytes() != np.ascontiguousarray(array).tobytes():
             raise UserError(f"output {name} differs between the ESP32-S3 and the reference")
     steps = []
-    for call in program_of(compiled).calls():
+    for call in compiled.program.calls():
         if not counts[call.index]:
             continue
         steps.append(
@@ -187,8 +186,8 @@ def model_figures(
     return {
         "macs": sum(step["macs"] for step in steps),
         "instructions": sum(counts),
-        "arena_bytes": compiled.arena_bytes,
-        "constant_bytes": compiled.weight_bytes,
+        "arena_bytes": compiled.program.arena_bytes,
+        "constant_bytes": compiled.program.constant_bytes,
         "steps": steps,
     }
 
@@ -235,7 +234,7 @@ def print_values(rows: List[ValueRow]) -> None:
 def print_model(model_path: str, sample_path: str) -> None:
     """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
     compiled = compile_model(load_model(model_path), chip=CHIP)
-    sample = load_sample(sample_path, [(port.name, port.shape, port.dtype) for port in compiled.inputs])
+    sample = load_sample(sample_path, [(port.name, port.shape, port.dtype) for port in compiled.program.inputs])
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     figures = model_figures(compiled, sample, expected)
     print("| step | output | kernel | MAC | instructions | MAC an instruction |")

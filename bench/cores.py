@@ -23,11 +23,10 @@ sys.path[:0] = [str(ROOT / "tools")]
 import numpy as np  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
+from esp_tvm.c_text import tensor_text  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
-from esp_tvm.compile.bridge import program_of  # noqa: E402
-from esp_tvm.compile.cores import FORK_JOIN  # noqa: E402
-from esp_tvm.compile.emit_c import tensor_text  # noqa: E402
-from esp_tvm.compile.esp32s3 import CHIP  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
+from esp_tvm.compile.planning.cores import FORK_JOIN  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
@@ -148,13 +147,13 @@ def main() -> None:
     require(RISCV)
     model = load_model(sys.argv[1])
     one, two = compile_model(model), compile_model(model, cores=2)
-    sample = load_sample(sys.argv[2], [(port.name, port.shape, port.dtype) for port in one.inputs])
+    sample = load_sample(sys.argv[2], [(port.name, port.shape, port.dtype) for port in one.program.inputs])
     for machine in [RISCV] + ([] if XTENSA.missing() else [XTENSA]):
         show(machine.name, one, two, measure(one, two, sample, machine))
     with tempfile.TemporaryDirectory() as folder:
         reason = esp32s3.why_not(Path(folder))
     one, two = compile_model(model, chip=CHIP), compile_model(model, chip=CHIP, cores=2)
-    if reason or any(call.split is not None and call.followers for call in program_of(two).calls()):
+    if reason or any(call.split is not None and call.followers for call in two.program.calls()):
         # A fused addition writes over its addend: it cannot be computed twice.
         print(f"ESP32-S3: left out, {reason or 'an addition is fused with a kernel in C'}")
     else:
@@ -167,7 +166,7 @@ def show(machine: str, one: CompiledModel, two: CompiledModel, counts: List[List
     print("| step | output | parts | one core | calling core | other core | larger part of one core's |")
     print("|---|---|---|---|---|---|---|")
     follow, splits = 0, 0
-    for call in program_of(two).calls():
+    for call in two.program.calls():
         whole, calling, other = counts[call.index]
         larger = max(calling, other) if call.split is not None else calling
         follow += larger
@@ -180,7 +179,7 @@ def show(machine: str, one: CompiledModel, two: CompiledModel, counts: List[List
     print(
         f"\none core {total}, the busier of both {follow}: {follow / total:.3f}, "
         f"{total / follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "
-        f"{total / added:.2f} times; arena {one.arena_bytes} bytes, for two cores {two.arena_bytes}; "
+        f"{total / added:.2f} times; arena {one.program.arena_bytes} bytes, for two cores {two.program.arena_bytes}; "
         "not measured on a board\n"
     )
 

@@ -104,7 +104,7 @@ def measure(
     result: Dict[str, Any] = {
         "macs": emulated.program.macs,
         "instructions": counts[-1].instructions,
-        "arena_bytes": compiled.arena_bytes,
+        "arena_bytes": compiled.program.arena_bytes,
         "stack_bytes": max(count.stack_bytes for count in counts),
         "code_bytes": sizes.code,
         "rodata_bytes": sizes.rodata,

@@ -12,7 +12,7 @@ import onnx
 from bench_esp32s3 import ROWS, measure, model_figures
 
 from esp_tvm.compile import compile_model
-from esp_tvm.compile.esp32s3 import CHIP
+from esp_tvm.compile.kernels.esp32s3 import CHIP
 from esp_tvm.errors import UserError
 from esp_tvm.run import esp32s3
 

@@ -14,7 +14,6 @@ from variant_cases import (
     CLAMPS,
     RANGES,
     _array,
-    _body,
     _requantized,
     _weights,
     _window,
@@ -22,11 +21,9 @@ from variant_cases import (
     random_call,
 )
 
-from esp_tvm.compile import cores
-from esp_tvm.compile.emit_c import kernel_function, split_functions
-from esp_tvm.compile.esp32s3_base import Esp32s3Variant
-from esp_tvm.compile.variants import Choice
-from esp_tvm.operators import Emitter
+from esp_tvm.compile.emitting.functions import static_functions
+from esp_tvm.compile.kernels.esp32s3 import Esp32s3Variant
+from esp_tvm.compile.planning import cores
 from esp_tvm.program import Call, Tensor
 
 # Kernels that are cut: every faster one, and the plain ones (None) of every operator.
@@ -74,19 +71,21 @@ class SplitPair:
     """A call by the plain kernel and in two parts by a variant (None: by the plain kernel too)."""
 
     def __init__(self, number: int, call: Call, variant, random: np.random.RandomState, fused: bool = False):
-        self.number, self.call = number, call
+        self.number, self.call = number, replace(call)
         low, high = RANGES[random.randint(len(RANGES))]
         dtype = call.inputs[0].dtype
         factor = 1 if dtype == "int8" else 230
         self.x = (random.randint(low, high + 1, call.inputs[0].elements) * factor).astype(dtype)
-        self.addition: Optional[Call] = addition_after(call, random) if fused else None
+        self.swapped = bool(fused and random.randint(2))
+        self.addition: Optional[Call] = addition_after(call, random, self.swapped) if fused else None
         self.addend = random.randint(-128, 128, call.output.elements).astype(np.int8)
-        self.choice = None
-        if variant is not None:
-            self.choice = Choice(call, variant, low, high, self.addition, bool(fused and random.randint(2)))
+        # So much work that it pays to cut it.
+        self.two = replace(call, variant=variant, input_range=(low, high), macs=10**9)
+        if self.addition is not None:
+            self.two.followers = [self.addition]
         vector = isinstance(variant, Esp32s3Variant)
         fits = variant is None or (variant.fits_range(call, low, high) if vector else variant.fits(call))
-        self.split = cores.split_call(call, self.choice, macs=10**9) if fits else "the variant does not take it"
+        self.split = cores.split_call(self.two) if fits else "the variant does not take it"
 
     @property
     def is_split(self) -> bool:
@@ -94,31 +93,22 @@ class SplitPair:
 
     def c_code(self) -> str:
         """Data, the functions `plain_N`, `add_N` and `two_N`, and the comparison `compare_N`."""
-        n, call = self.number, self.call
-        arrays: List[tuple] = []
-        functions: List[str] = []
-        for name, one in (("plain", call), ("add", self.addition)):
-            if one is not None:
-                emitter = Emitter(f"{name}_{n}")
-                renamed = replace(one, symbol=f"{name}_{n}")
-                functions.append("static " + _body(kernel_function(renamed, list(range(len(one.inputs))), emitter)))
-                arrays += emitter.constants
-        emitter = Emitter(f"two_{n}")
-        text = split_functions(replace(call, symbol=f"two_{n}"), self.split, self.choice, emitter)
-        functions.append(text.replace(f"int32_t two_{n}(", f"static int32_t two_{n}("))
-        arrays += emitter.constants
-        parts = [_array(c_type, name, array) for c_type, name, array, _ in arrays]
-        parts.append(_array(f"{call.inputs[0].dtype}_t", f"x_{n}", self.x))
+        self.two.split = self.split
+        self.call.symbol, self.two.symbol = f"plain_{self.number}", f"two_{self.number}"
         if self.addition is not None:
-            parts.append(_array("int8_t", f"addend_{n}", self.addend))
-        return "\n".join([*parts, *functions, self._compare()])
+            self.addition.symbol = f"add_{self.number}"
+        calls = [call for call in (self.call, self.addition, self.two) if call is not None]
+        parts = [*map(static_functions, calls), _array(f"{self.call.inputs[0].dtype}_t", f"x_{self.number}", self.x)]
+        if self.addition is not None:
+            parts.append(_array("int8_t", f"addend_{self.number}", self.addend))
+        return "\n".join([*parts, self._compare()])
 
     def _compare(self) -> str:
         n, call = self.number, self.call
         size, out, scratch = call.inputs[0].bytes, call.output.bytes, sum(self.split.scratch)
         tail = ", scratch" if scratch else ""
         # Vectors are read beyond the input's end.
-        room = 64 if self.choice is not None and isinstance(self.choice.variant, Esp32s3Variant) else 0
+        room = 64 if isinstance(self.two.variant, Esp32s3Variant) else 0
         y = f"aligned(NULL, 0, {out})" if self.addition is None else f"aligned(addend_{n}, {out}, 0)"
         lines = [
             f"static int compare_{n}(void)",
@@ -130,7 +120,7 @@ class SplitPair:
         if self.addition is None:
             lines.append(f"    two_{n}(x, y{tail});")
         else:
-            order = "y, expected" if self.choice.swapped else "expected, y"
+            order = "y, expected" if self.swapped else "expected, y"
             lines += [f"    add_{n}({order}, expected);", f"    two_{n}(x, y, y{tail});"]
         lines += [
             f"    const int wrong = differ({n}, y, expected, {out});",
@@ -147,7 +137,8 @@ class SplitPair:
     def describe(self) -> str:
         """For the message of a failed test."""
         a = {k: v for k, v in self.call.attributes.items() if k not in ("weights", "bias", "shift")}
-        kernel = self.choice.kernel if self.choice else f"plain {self.call.operator}"
+        variant = self.two.variant
+        kernel = variant.name(self.two) if variant else f"plain {self.call.operator}"
         shapes = f"{self.call.inputs[0].shape} -> {self.call.output.shape}"
         return f"case {self.number}: {kernel} {shapes} {self.split.text} {a}"
 

@@ -11,13 +11,11 @@ import numpy as np
 from kernel_archive import COMPONENT, INCLUDES, listed_sources
 from variant_cases import CLAMPS, RANGES, random_call
 
-from esp_tvm.compile.emit_c import array_lines, chosen_function
-from esp_tvm.compile.esp32s3 import VECTOR_VARIANTS
-from esp_tvm.compile.esp32s3_base import Esp32s3Variant
-from esp_tvm.compile.esp32s3_values import BROADCASTING, MOVES
-from esp_tvm.compile.variants import Choice
-from esp_tvm.operators import OPERATORS, Emitter
-from esp_tvm.program import Call, Tensor
+from esp_tvm.compile.emitting.functions import static_array, static_functions
+from esp_tvm.compile.kernels.esp32s3 import VECTOR_VARIANTS, Esp32s3Variant
+from esp_tvm.compile.kernels.esp32s3.values import BROADCASTING, MOVES
+from esp_tvm.operators import OPERATORS
+from esp_tvm.program import Call, Constant, Tensor
 from esp_tvm.run import esp32s3
 from esp_tvm.run.esp32s3 import RUNTIME
 
@@ -93,7 +91,8 @@ class Pair:
 
     def __init__(self, call: Call, variant: Esp32s3Variant, low: int, high: int, random: np.random.RandomState):
         self.call, self.variant = call, variant
-        self.choice = Choice(call, variant, low, high)
+        self.low, self.high = low, high
+        self.fast = replace(call, variant=variant, input_range=(low, high))
         self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]
 
     @staticmethod
@@ -105,14 +104,10 @@ class Pair:
 
     def c_code(self, number: int, timed: str = "fast") -> str:
         """Data, the functions `plain_N` and `fast_N`, and `compare_N`, which counts instructions of `timed`."""
-        call, parts, functions = self.call, [], []
-        for name in ("plain", "fast"):
-            emitter = Emitter(f"{name}_{number}")
-            renamed = Call(f"{name}_{number}", call.operator, call.inputs, [call.output], call.attributes)
-            choice = None if name == "plain" else replace(self.choice, call=renamed)
-            text = chosen_function(renamed, list(range(len(call.inputs))), choice, emitter)
-            functions.append("static " + text[text.index("*/") + 3 :])
-            parts += [_array(c_type, label, array) for c_type, label, array, _ in emitter.constants]
+        call = self.call
+        plain = replace(call, symbol=f"plain_{number}")
+        fast = replace(self.fast, symbol=f"fast_{number}")
+        parts, functions = [], [static_functions(plain), static_functions(fast)]
         names = []
         for i, values in enumerate(self.inputs):
             names.append("x" if i == 0 else f"x{i}_{number}")
@@ -163,12 +158,11 @@ static void compare_{number}(void)
         shapes = f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {weights}"
         kind = type(self.variant).__name__
         shifts = sorted(set(np.asarray(self.call.attributes.get("shift", 0)).reshape(-1).tolist()))
-        return f"{kind} {shapes} {a} shifts {shifts} input {self.choice.low}..{self.choice.high}"
+        return f"{kind} {shapes} {a} shifts {shifts} input {self.low}..{self.high}"
 
 
 def _array(c_type: str, name: str, array: np.ndarray) -> str:
-    lines = "\n".join(array_lines(array))
-    return f"static const {c_type} {name}[{array.size}] __attribute__((aligned(16))) = {{\n{lines}\n}};"
+    return static_array(Constant(c_type, name, array, ""))
 
 
 def program(pairs: Sequence[Pair], emulator: bool, repeats: int = 1, timed: str = "fast") -> str:

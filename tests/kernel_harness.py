@@ -1,6 +1,6 @@
 """Kernel calls, compiled with sanitizers into one program and run: what the generated C computes for each of them.
 
-The C of a call is the exporter's own (`emit_c.kernel_function`), so parameters and constants are tested with it.
+The C of a call is the exporter's own (`emitting/functions.py`), so parameters and constants are tested with it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from kernel_archive import build
 from operator_cases import Case
 
 from esp_tvm import arithmetic
-from esp_tvm.compile.emit_c import array_lines, kernel_function
-from esp_tvm.operators import OPERATORS, Emitter
+from esp_tvm.compile.emitting.functions import static_functions
+from esp_tvm.operators import OPERATORS
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run.host import SANITIZE, STRICT
 
@@ -121,12 +121,7 @@ class KernelProgram:
     def _text(self) -> str:
         parts = [_HEAD]
         for call in self.calls:
-            emitter = Emitter(call.symbol)
-            function = kernel_function(call, list(range(len(call.inputs))), emitter)
-            for c_type, name, array, _ in emitter.constants:
-                values = "\n".join(array_lines(array))
-                parts.append(f"static const {c_type} {name}[{array.size}] = {{\n{values}\n}};\n")
-            parts.append(function.replace("int32_t call_", "static int32_t call_", 1))
+            parts.append(static_functions(call))
             parts.append(_runner(call))
         runs = "\n".join(f"        run_{call.symbol}();" for call in self.calls)
         rounds = len(self.cases[0].samples())

@@ -137,16 +137,20 @@ def _run_case(folder: Path, kernels: Kernels) -> Tuple[str, str]:
                 if not call.is_view and not _same(tensors[call.writes[0]], wanted.tensors[call.symbol]):
                     wrong.append(f"{call.operator} differs from its rule")
             rounded = _on_rounded_inputs(loaded, compiled, sample)
-            for port in compiled.outputs:
+            for port in compiled.program.outputs:
                 ours = outputs[port.name]
                 if not _same(ours, wanted.outputs[port.name]) and not _close(
                     ours, wanted.outputs[port.name], 1e-6, 1e-6
                 ):
                     wrong.append(f"output {port.name} differs from the reference")
                 found = _check(
-                    ours, expected[index][port.name], rounded.get(port.name), port.exponent, bool(compiled.calls)
+                    ours,
+                    expected[index][port.name],
+                    rounded.get(port.name),
+                    port.exponent,
+                    bool(compiled.program.computations),
                 )
-                if found and compiled.calls and _as_quantized(quantized, sample, port, ours):
+                if found and compiled.program.computations and _as_quantized(quantized, sample, port, ours):
                     coarse += found
                 else:
                     wrong += found
@@ -154,7 +158,7 @@ def _run_case(folder: Path, kernels: Kernels) -> Tuple[str, str]:
             return "failed", "; ".join(dict.fromkeys(wrong))
     if coarse:
         return "coarse", "; ".join(dict.fromkeys(coarse))
-    if compiled.fallbacks:
+    if compiled.program.fallbacks:
         return "fallback", ""
     return "kernel", ""
 
@@ -162,7 +166,7 @@ def _run_case(folder: Path, kernels: Kernels) -> Tuple[str, str]:
 def _on_rounded_inputs(model, compiled, sample) -> Dict[str, np.ndarray]:
     """What ONNX Runtime computes of the inputs as int8 holds them; nothing where it does not know the operator."""
     feeds = {}
-    for port in compiled.inputs:
+    for port in compiled.program.inputs:
         values = sample[port.name]
         if port.exponent is not None and values.dtype == np.float32:
             values = np.clip(np.floor(values * np.float32(2.0**-port.exponent) + np.float32(0.5)), -128, 127)

@@ -12,8 +12,7 @@ import onnx
 from kernel_archive import COMPONENT, TEMPLATE, archive
 
 from esp_tvm.compile import CompiledModel, compile_model
-from esp_tvm.compile.bridge import program_of
-from esp_tvm.compile.constants import constants_offsets
+from esp_tvm.compile.emitting.constants import constants_offsets
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import TvmEvaluator
 from esp_tvm.model import load_model, session
@@ -52,14 +51,14 @@ def write_program(compiled: CompiledModel, folder: Path) -> Path:
     """The part of a project that a host run needs."""
     host = folder / MODEL / "codegen" / "host"
     for name, text in (
-        ("src/default_lib0.c", compiled.lib0),
-        ("src/default_lib1.c", compiled.lib1),
-        ("include/tvmgen_default.h", compiled.header),
+        ("src/default_lib0.c", compiled.code.lib0),
+        ("src/default_lib1.c", compiled.code.lib1),
+        ("include/tvmgen_default.h", compiled.code.header),
     ):
         (host / name).parent.mkdir(parents=True, exist_ok=True)
         (host / name).write_text(text, encoding="utf-8")
-    offsets = constants_offsets(compiled.constants)
-    save(program_of(compiled), folder / MODEL, "host", compiled.constants_bin, offsets)
+    offsets = constants_offsets(compiled.program.constants)
+    save(compiled.program, folder / MODEL, "host", compiled.code.constants_bin, offsets)
     return folder
 
 
@@ -84,7 +83,7 @@ class Result:
     @property
     def kernels(self) -> List[str]:
         """The kernels that compute something, without the quantization at the borders."""
-        return [c.operator for c in self.compiled.calls if c.operator not in ("quantize", "dequantize")]
+        return [c.operator for c in self.compiled.program.computations if c.operator not in ("quantize", "dequantize")]
 
 
 def float_outputs(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:

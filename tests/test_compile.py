@@ -16,7 +16,7 @@ from esp_tvm.errors import UserError  # noqa: E402
 
 
 def operators(compiled):
-    return [call.operator for call in compiled.calls]
+    return [call.operator for call in compiled.program.computations]
 
 
 def test_conv_relu_is_one_kernel_in_nhwc():
@@ -26,12 +26,12 @@ def test_conv_relu_is_one_kernel_in_nhwc():
     b.output("y", [1, 5, 4, 10])
     compiled = compile_model(b.model())
     assert operators(compiled) == ["quantize", "transpose", "conv2d", "transpose", "dequantize"]
-    conv = compiled.calls[2]
+    conv = compiled.program.computations[2]
     assert conv.inputs[0].shape == (1, 8, 10, 3) and conv.output.shape == (1, 4, 10, 5)
     assert conv.attributes["padding"] == (1, 0, 1, 2) and conv.attributes["clamp"] == (0, 127)
     assert conv.attributes["weights"].shape == (5, 3, 3, 3)
     assert [node.split()[0] for node in conv.nodes] == ["Conv", "Relu"]
-    assert not compiled.fallbacks
+    assert not compiled.program.fallbacks
 
 
 def test_one_channel_image_needs_no_transpose():
@@ -60,7 +60,7 @@ def test_depthwise(multiplier):
     b.conv(x, [4 * multiplier, 1, 3, 3], -2, e_w=[-8, -7, -9, -8] * multiplier, output="y", group=4)
     b.output("y", [1, 4 * multiplier, 6, 6])
     compiled = compile_model(b.model())
-    call = next(call for call in compiled.calls if call.operator == "depthwise_conv2d")
+    call = next(call for call in compiled.program.computations if call.operator == "depthwise_conv2d")
     assert call.attributes["weights"].shape == (3, 3, 4 * multiplier)
     assert list(call.attributes["shift"]) == [10, 9, 11, 10] * multiplier
 
@@ -72,7 +72,7 @@ def test_free_scale_is_refused_with_its_reason():
     b.quantize(b.node("Conv", [x, w], name="stem"), 0, "y", scale=0.05)
     b.output("y", [1, 2, 4, 4])
     compiled = compile_model(b.model())
-    assert compiled.fallbacks
+    assert compiled.program.fallbacks
     reasons = {str(compiled.imported.nodes[i]): why for i, why in compiled.partitioned.refusals.items()}
     assert "0.05 is not a power of two" in reasons['Conv "stem"']
 
@@ -109,12 +109,12 @@ def test_hostile_names_are_data(name):
     b.conv(x, [2, 1, 3, 3], -2, output=name, name=name + " node")
     b.output(name, [1, 2, 2, 2])
     compiled = compile_model(b.model())
-    for text in (compiled.lib0, compiled.lib1, compiled.header):
+    for text in (compiled.code.lib0, compiled.code.lib1, compiled.code.header):
         assert text.isascii() and "int main" not in re.sub(r"/\*.*?\*/", "", text, flags=re.S)
         assert text.count("/*") == text.count("*/") and "\\\n" not in text
         assert max(map(len, text.splitlines())) < 400
-    assert compiled.outputs[0].name == name
-    assert re.fullmatch(r"[A-Za-z]\w*", compiled.outputs[0].c_name)
+    assert compiled.program.outputs[0].name == name
+    assert re.fullmatch(r"[A-Za-z]\w*", compiled.program.outputs[0].c_name)
 
 
 def test_unnamed_and_equally_named_nodes_are_told_apart():
@@ -124,7 +124,7 @@ def test_unnamed_and_equally_named_nodes_are_told_apart():
     x = b.conv(x, [2, 2, 1, 1], -4, name="same")
     b.conv(x, [2, 2, 1, 1], -4, name="", output="y")
     b.output("y", [1, 2, 4, 4])
-    convs = [call for call in compile_model(b.model()).calls if call.operator == "conv2d"]
+    convs = [call for call in compile_model(b.model()).program.computations if call.operator == "conv2d"]
     assert [call.nodes[0] for call in convs][:2] == ['Conv "same"', 'Conv "same"']
     assert re.fullmatch(r"Conv number \d+", convs[2].nodes[0])
 
@@ -137,10 +137,11 @@ def test_several_inputs_and_outputs():
     b.output("sum", [1, 6])
     b.output("product", [1, 6])
     compiled = compile_model(b.model())
-    assert [port.c_name for port in compiled.inputs] == ["p", "q"]
-    assert [port.exponent for port in compiled.inputs + compiled.outputs] == [-4, -5, -3, -5]
+    assert [port.c_name for port in compiled.program.inputs] == ["p", "q"]
+    assert [port.exponent for port in compiled.program.inputs + compiled.program.outputs] == [-4, -5, -3, -5]
     assert (
-        "tvmgen_default___tvm_main__(void *p, void *q, void *sum, void *product, uint8_t *workspace)" in compiled.header
+        "tvmgen_default___tvm_main__(const float *p, const float *q, float *sum, float *product, uint8_t *workspace)"
+        in compiled.code.header
     )
 
 
@@ -166,7 +167,7 @@ def test_table_of_an_embedding_is_int8():
     b.output("y", [1, 6, 16])
     compiled = compile_model(b.model())
     assert "quantize" not in operators(compiled)
-    assert re.search(r"const int8_t \w+\[800\]", compiled.lib1)
+    assert re.search(r"const int8_t \w+\[800\]", compiled.code.lib1)
 
 
 @pytest.mark.parametrize("kind, size", [("NonZero", [2, 0]), ("Unique", [0])])

@@ -20,12 +20,11 @@ from qdq import QdqBuilder
 from test_memory_plan import residual_network, write_program
 from variant_cases import verdict
 
-from esp_tvm.compile import compile_model, cores
-from esp_tvm.compile.bridge import program_of
-from esp_tvm.compile.esp32s3_base import Esp32s3Variant
+from esp_tvm.compile import compile_model
+from esp_tvm.compile.kernels.esp32s3 import Esp32s3Variant
+from esp_tvm.compile.planning import cores
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
-from esp_tvm.operators import OPERATORS
 from esp_tvm.project.chips import CHIPS
 from esp_tvm.project.export import export_onnx_model
 from esp_tvm.report.cores import busier_core_macs, cores_lines
@@ -233,8 +232,8 @@ def same_as_the_reference(compiled, folder: Path, *flags: str, sanitize: bool = 
 @pytest.mark.parametrize("chip", [None, pytest.param("esp32s3", marks=pytest.mark.slow)])
 def test_network_in_two_parts(chip, threads, tmp_path):
     compiled = compiled_for(residual_network, **({"chip": chip} if chip else {}))
-    assert len(compiled.choices.splits) >= 6
-    assert bool(re.search(r"_esp32s3\(part->input", compiled.lib1)) == (chip == "esp32s3")
+    assert len(split_calls(compiled)) >= 6
+    assert bool(re.search(r"_esp32s3\(part->input", compiled.code.lib1)) == (chip == "esp32s3")
     same_as_the_reference(compiled, tmp_path, *THREADS)
 
 
@@ -242,13 +241,17 @@ def test_network_in_two_parts(chip, threads, tmp_path):
 @pytest.mark.parametrize("options", [{}, {"chip": "esp32s3"}, {"fast": False}], ids=str)
 def test_network_in_two_parts_with_sanitizers(options, tmp_path):
     compiled = compiled_for(residual_network, **options)
-    assert len(compiled.choices.splits) >= 6
+    assert len(split_calls(compiled)) >= 6
     same_as_the_reference(compiled, tmp_path, sanitize=True)
+
+
+def split_calls(compiled):
+    return [call for call in compiled.program.calls() if call.split is not None]
 
 
 def reference_of(compiled):
     """(a sample, what NumPy computes of it)"""
-    sample = {"x": np.random.RandomState(0).randn(*compiled.inputs[0].shape).astype(np.float32)}
+    sample = {"x": np.random.RandomState(0).randn(*compiled.program.inputs[0].shape).astype(np.float32)}
     return sample, NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs["y"]
 
 
@@ -270,7 +273,7 @@ def test_vector_kernels_in_two_parts_in_the_emulator(make, tmp_path):
     if reason:
         pytest.skip(reason)
     compiled = compiled_for(make, chip="esp32s3")
-    assert any(isinstance(compiled.choices.steps[i].variant, Esp32s3Variant) for i in compiled.choices.splits)
+    assert any(isinstance(call.variant, Esp32s3Variant) for call in split_calls(compiled))
     sample, expected = reference_of(compiled)
     outputs, _ = esp32s3.run_model(compiled, sample, COMPONENT, tmp_path)
     assert outputs["y"].tobytes() == expected.tobytes()
@@ -298,56 +301,56 @@ def test_race_is_seen_where_nobody_waits(threads, tmp_path):
 
 def test_nothing_that_two_cores_compute_overlaps_its_input():
     two = compiled_for(residual_network)
-    assert any(two.choices.steps[index].lead() is not None for index in two.choices.splits), "on one core they may"
+    assert any(call.variant.lead(call) is not None for call in split_calls(two)), "on one core they may"
     overlaps = []
-    for index in two.choices.splits:
-        at = two.choices.fused.get(index, index)
-        step = two.lowered.steps[index]
-        x, y = two.plan.where.get(step.arguments[0]), two.plan.where.get(two.lowered.steps[at].results[0])
-        if x is not None and y is not None:
-            overlaps.append(x.offset < y.offset + y.size and y.offset < x.offset + x.size)
-        scratch = two.plan.scratch.get(at)
-        if scratch is not None:
-            assert scratch.size >= sum(two.choices.splits[index].scratch)
-            assert all(size % 16 == 0 for size in two.choices.splits[index].scratch)
+    for call in split_calls(two):
+        x, y = call.inputs[0].root, call.writes[0]
+        if x.place.kind == y.place.kind == "arena":
+            (x_start, y_start), (x_size, y_size) = (x.place.offset, y.place.offset), (x.bytes, y.bytes)
+            overlaps.append(x_start < y_start + y_size and y_start < x_start + x_size)
+        if call.scratch is not None:
+            assert call.scratch.bytes >= sum(call.split.scratch)
+            assert all(size % 16 == 0 for size in call.split.scratch)
     assert len(overlaps) >= 5 and not any(overlaps)
 
 
 @pytest.mark.slow
 def test_arena_grows_only_where_there_is_room():
     one, two = compiled_for(chain, cores_=1), compiled_for(chain)
-    assert two.arena_bytes > one.arena_bytes + 500
-    middle = (one.arena_bytes + two.arena_bytes) // 2
+    small, large = one.program.arena_bytes, two.program.arena_bytes
+    assert large > small + 500
+    middle = (small + large) // 2
     # Room for less than one core needs is as good as for that.
-    for room, least in ((middle, one.arena_bytes + 1), (0, 0)):
-        tight = compiled_for(chain, room=room)
-        assert least <= tight.arena_bytes <= max(room, one.arena_bytes)
-        assert 0 < len(tight.choices.splits) < len(two.choices.splits)
-        reasons = [why for why in tight.choices.whole.values() if "the arena would grow to" in why]
-        assert len(reasons) == len(two.choices.splits) - len(tight.choices.splits)
+    for room, least in ((middle, small + 1), (0, 0)):
+        tight = compiled_for(chain, arena_room=room)
+        assert least <= tight.program.arena_bytes <= max(room, small)
+        assert 0 < len(split_calls(tight)) < len(split_calls(two))
+        reasons = [call for call in tight.program.calls() if "the arena would grow to" in call.whole]
+        assert len(reasons) == len(split_calls(two)) - len(split_calls(tight))
 
 
 def test_small_kernels_stay_whole():
     compiled = compiled_for(residual_network, worth=cores.WORTH)
-    for index, split in compiled.choices.splits.items():
-        call = compiled.partitioned.calls[compiled.lowered.steps[index].symbol]
-        assert cores.estimate(call, compiled.choices.steps[index].variant, OPERATORS[call.operator].macs(call)) >= 12000
-        assert split.saved >= cores.WORTH and split.slower < 0.6
-    assert compiled.choices.splits and any("too small" in why for why in compiled.choices.whole.values())
-    program = program_of(compiled)
+    program = compiled.program
+    for call in split_calls(compiled):
+        assert cores.estimate(call) >= 12000
+        assert call.split.saved >= cores.WORTH and call.split.slower < 0.6
+    assert split_calls(compiled) and any("too small" in call.whole for call in program.calls())
     share = busier_core_macs(program)
     assert 0.5 < share < 1
     lines = cores_lines(program)
     assert f"{100 * share:.0f} % of the MAC" in lines[0] and "not measured on a board" in lines[0]
-    assert sum(line.startswith("both cores: ") for line in lines) == len(compiled.choices.splits) + 1
-    assert sum(call.split is not None for call in program.calls()) == len(compiled.choices.splits)
-    assert f"#define TVMGEN_DEFAULT_SPLIT_KERNELS {len(compiled.choices.splits)}\n" in compiled.header
+    assert sum(line.startswith("both cores: ") for line in lines) == len(split_calls(compiled)) + 1
+    assert sum(call.split is not None for call in program.calls()) == len(split_calls(compiled))
+    assert f"#define TVMGEN_DEFAULT_SPLIT_KERNELS {len(split_calls(compiled))}\n" in compiled.code.header
 
 
 @pytest.mark.slow
 def test_one_core_is_as_before():
     compiled = compiled_for(residual_network, cores_=1)
-    assert "esp_dl_cores.h" not in compiled.lib1 and "_part" not in compiled.lib1 and not compiled.choices.splits
+    assert (
+        "esp_dl_cores.h" not in compiled.code.lib1 and "_part" not in compiled.code.lib1 and not split_calls(compiled)
+    )
 
 
 @pytest.mark.slow
@@ -367,7 +370,7 @@ def test_digits_on_two_cores(threads, tmp_path):
     samples = {port.name: data.reshape(-1, *port.shape)}
     compiled = compile_model(onnx.load(str(model)), cores=2)
     evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
-    assert compiled.choices.splits
+    assert split_calls(compiled)
     for sample, (outputs, _) in zip(samples[port.name], program_.run_each(samples)):
         for name, array in evaluator.run({port.name: sample}).outputs.items():
             assert outputs[name].tobytes() == np.ascontiguousarray(array).tobytes()

@@ -16,8 +16,8 @@ from kernel_archive import COMPONENT, INCLUDES, build
 from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
-from esp_tvm.compile.bridge import program_of
-from esp_tvm.compile.esp32s3 import Conv2dLanes, Conv2dWatched, choose_vector
+from esp_tvm.compile.kernels.esp32s3 import choose_vector
+from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dLanes, Conv2dWatched
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
@@ -120,16 +120,17 @@ def test_export_takes_them_and_the_switch_leaves_them_out():
     model = residual_network()
     for chip, expected in (("esp32s3", True), ("esp32c3", False)):
         compiled = compile_model(model, chip=chip)
-        assert ("_esp32s3(" in compiled.lib1) == expected
-        assert program_of(compiled).kernels_for == ("esp32s3" if expected else None)
-        assert all(block.offset % 16 == 0 for block in compiled.plan.blocks)
+        assert ("_esp32s3(" in compiled.code.lib1) == expected
+        assert compiled.program.kernels_for == ("esp32s3" if expected else None)
+        places = [tensor.place for call in compiled.program.calls() for tensor in call.writes]
+        assert all(place.offset % 16 == 0 for place in places if place is not None)
 
 
 def test_a_model_in_the_emulator(emulator, tmp_path):
     model = residual_network()
     compiled = compile_model(model, chip="esp32s3")
     random = np.random.RandomState(0)
-    sample = {port.name: random.randn(*port.shape).astype(port.dtype) for port in compiled.inputs}
+    sample = {port.name: random.randn(*port.shape).astype(port.dtype) for port in compiled.program.inputs}
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     outputs, counts = esp32s3.run_model(compiled, sample, COMPONENT, tmp_path)
     assert sum(counts) > 0

@@ -123,9 +123,9 @@ def test_powers_of_two_are_taken_as_they_are(ours, changes):
     adopted = adopt(theirs, None, Passes())
     assert adopted.state is None and "taken as they are" in adopted.table()
     assert np.array_equal(outputs(adopted.model), expected)
-    assert not compile_model(theirs).fallbacks
-    calls = [(c.operator, c.output.exponent) for c in compile_model(ours).calls]
-    assert [(c.operator, c.output.exponent) for c in compile_model(theirs).calls] == calls
+    assert not compile_model(theirs).program.fallbacks
+    calls = [(c.operator, c.output.exponent) for c in compile_model(ours).program.computations]
+    assert [(c.operator, c.output.exponent) for c in compile_model(theirs).program.computations] == calls
 
 
 def test_ours_is_left_alone(ours):
@@ -160,7 +160,7 @@ def test_narrow_range_and_transposed_weights():
     model = model_of(nodes, {"x": [1, 6]}, {"y": [1, 4]}, constants)
     assert why_not_as_it_is(Qdq(model)) is None
     compiled = compile_model(model)
-    assert not compiled.fallbacks and "dense" in [c.operator for c in compiled.calls]
+    assert not compiled.program.fallbacks and "dense" in [c.operator for c in compiled.program.computations]
     x = np.array([[-20, 9, -8, 0.3, 7.99, -1]], np.float32)
     q = np.clip(np.floor(x * 16 + 0.5), -127, 127)
     w = (constants["w"] - constants["wz"].astype(float)) * constants["ws"]
@@ -189,11 +189,11 @@ def test_missing_scales_are_completed(ours, real):
     alone = adopt(theirs, None, Passes())
     assert "stays float" in alone.table()
     compiled = compile_model(theirs)
-    assert compiled.fallbacks
+    assert compiled.program.fallbacks
     completed = adopt(theirs, SAMPLES, Passes())
     assert "completed: tensor" in completed.table()
     compiled = compile_model(completed.model)
-    assert not compiled.fallbacks
+    assert not compiled.program.fallbacks
     assert judge(real, completed.model, SAMPLES).decibels > judge(real, ours, SAMPLES).decibels - 3
 
 
@@ -239,7 +239,7 @@ def test_free_scales_are_converted(tmp_path, real, options):
         result = quantize_onnx(tmp_path / "theirs.onnx", tmp_path / "done.onnx", calibration)
         assert "no power of two" in result.table() and "loss, on" in result.table()
         made = load_model(tmp_path / "done.onnx")
-        assert not compile_model(made).fallbacks
+        assert not compile_model(made).program.fallbacks
         loss[calibration] = judge(real, made, SAMPLES).decibels
     # Relu was left to the range of uint8 there: it must be back.
     assert min(loss.values()) > 15 and loss[tmp_path / "calib.npy"] > 25

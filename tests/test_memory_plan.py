@@ -11,7 +11,7 @@ from qdq import QdqBuilder
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.memory_plan import Block, floor_bytes, place  # noqa: E402
+from esp_tvm.compile.planning.memory import Block, floor_bytes, place  # noqa: E402
 from esp_tvm.operators import OPERATORS
 
 
@@ -37,58 +37,53 @@ def compiled():
     return compile_model(residual_network())
 
 
-def lifetimes(compiled):
-    """value -> (first, last) step, from the steps alone; a fused convolution's input lives until the addition."""
+def lifetimes(program):
+    """tensor of the arena -> (first, last) call, from the calls alone; a view lives in the tensor it is one of."""
     spans = {}
-    for index, step in enumerate(compiled.lowered.steps):
-        at = compiled.choices.fused.get(index, index)
-        for value in step.results:
-            if index not in compiled.choices.fused:
-                spans[value] = [index, index]
-        for value in step.arguments:
-            if value in spans:
-                spans[value][1] = max(spans[value][1], at)
+    for step, call in enumerate(program.calls()):
+        for tensor in call.reads:
+            if tensor.root in spans:
+                spans[tensor.root][1] = step
+        for tensor in call.writes:
+            if tensor.source is None and tensor.place.kind == "arena":
+                spans[tensor] = [step, step]
     return spans
 
 
 def test_no_two_live_tensors_share_bytes(compiled):
-    plan, lowered = compiled.plan, compiled.lowered
-    spans = {value: span for value, span in lifetimes(compiled).items() if value in plan.where}
+    program = compiled.program
+    calls = list(program.calls())
+    spans = lifetimes(program)
     assert len(spans) > 5
-    regions = [(value, plan.where[value].offset, lowered.bytes[value], *span) for value, span in spans.items()]
-    regions += [(index, block.offset, block.size, index, index) for index, block in plan.scratch.items()]
+    regions = [(tensor, tensor.place.offset, tensor.bytes, *span) for tensor, span in spans.items()]
+    regions += [(c, c.scratch.offset, c.scratch.bytes, i, i) for i, c in enumerate(calls) if c.scratch is not None]
     overlaps = 0
     for number, (a, a_offset, a_size, a_first, a_last) in enumerate(regions):
-        assert 0 <= a_offset and a_offset + a_size <= compiled.arena_bytes
+        assert 0 <= a_offset and a_offset + a_size <= program.arena_bytes
         for b, b_offset, b_size, b_first, b_last in regions[number + 1 :]:
             apart = a_offset + a_size <= b_offset or b_offset + b_size <= a_offset
             if apart or a_last < b_first or b_last < a_first:
                 continue
-            # Both are alive, and overlap: one is the result of the only step at which both are.
+            # Both are alive, and overlap: one is the result of the only call at which both are.
             (result, argument), at = ((a, b), a_first) if a_first > b_first else ((b, a), b_first)
-            assert at == min(a_last, b_last), f"{a} and {b} overlap for more than one step"
-            step = lowered.steps[at]
-            assert result in step.results and argument in compiled_reads(compiled, at)
-            if plan.where[result] is plan.where[argument]:
-                call = compiled.partitioned.calls[step.symbol]
-                assert call.operator in ("add", "reshape", "requantize", "lookup"), call.operator
+            assert at == min(a_last, b_last), f"{a} and {b} overlap for more than one call"
+            call = calls[at]
+            assert result in call.writes and argument in [x.root for x in call.reads]
+            if result.place.offset == argument.place.offset and result.bytes == argument.bytes:
+                last = (call.followers or [call])[-1]
+                assert OPERATORS[last.operator].in_place and argument not in [
+                    x.root for x in call.inputs * bool(call.followers)
+                ]
             else:
-                distance = plan.where[argument].offset - plan.where[result].offset
-                assert distance >= compiled.choices.lead(at)
+                assert argument.place.offset - result.place.offset >= call.lead
             overlaps += 1
-    assert overlaps >= 3, "the plan lets nothing overlap: this test then says little"
-
-
-def compiled_reads(compiled, index):
-    fused = compiled.choices.fused_with(index)
-    inner = compiled.lowered.steps[fused].arguments if fused is not None else []
-    return [*inner, *compiled.lowered.steps[index].arguments]
+    assert overlaps >= 2, "the plan lets nothing overlap: this test then says little"
 
 
 def test_a_residual_block_takes_two_tensors(compiled):
     """The convolution before the addition writes over the addend: input, skipped tensor, nothing else of that size."""
-    assert compiled.choices.fused
-    assert compiled.arena_bytes <= 2 * 12 * 10 * 8 + 64
+    assert any(call.followers for call in compiled.program.calls())
+    assert compiled.program.arena_bytes <= 2 * 12 * 10 * 8 + 64
 
 
 def test_every_step_computes_what_numpy_does(compiled, tmp_path):
@@ -174,14 +169,13 @@ def test_an_output_without_a_lead_does_not_overlap():
 
 
 def test_a_fused_convolution_is_one_call_with_both_parts():
-    from esp_tvm.compile.bridge import program_of
 
     compiled = compile_model(residual_network())
-    program = program_of(compiled)
+    program = compiled.program
     fused = [call for call in program.calls() if call.operator == "conv2d" and call.followers]
     assert fused, "the network has a convolution before an addition"
     for call in fused:
-        assert call.title == "conv2d + add" and "_add_s8" in call.kernel and call.kernel in compiled.lib1
+        assert call.title == "conv2d + add" and "_add_s8" in call.kernel and call.kernel in compiled.code.lib1
         assert call.macs == OPERATORS["conv2d"].macs(call) and call.output.place is None
         assert "Conv" in call.all_nodes[0] and any("Add" in node for node in call.followers[0].nodes)
-        assert call.index not in compiled.choices.fused and call.index in compiled.choices.fused.values()
+        assert call.index == call.followers[0].index

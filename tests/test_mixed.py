@@ -68,7 +68,7 @@ def mixed(names):
 def differing(model, tmp_path):
     """What the C computes otherwise than both references, of every layer."""
     compiled = compile_model(model)
-    assert not compiled.fallbacks
+    assert not compiled.program.fallbacks
     program = Program(write_program(compiled, tmp_path), kernels())
     comparison = compare_with_references(program, compiled, SAMPLES)
     found = [one.title for one in [*comparison.layers, *comparison.outputs] if one.differing]
@@ -81,7 +81,7 @@ def test_everything_in_int16(tmp_path):
     result = mixed(everything)
     compiled, found = differing(result.model, tmp_path)
     assert found == []
-    used = {call.operator for call in compiled.calls}
+    used = {call.operator for call in compiled.program.computations}
     assert {name for name in used if not name.endswith("_s16")} <= {"reshape", "transpose"}
     assert {"conv2d_s16", "depthwise_conv2d_s16", "dense_s16", "add_s16", "max_pool2d_s16"} <= used
     assert {"average_pool2d_s16", "quantize_s16", "dequantize_s16"} <= used
@@ -98,7 +98,7 @@ def test_widths_side_by_side(names, tmp_path):
     """int8 and int16 at both ends of one kernel."""
     compiled, found = differing(mixed(names).model, tmp_path)
     assert found == []
-    types = {tensor.dtype for call in compiled.calls for tensor in [*call.inputs, call.output]}
+    types = {tensor.dtype for call in compiled.program.computations for tensor in [*call.inputs, call.output]}
     assert {"int8", "int16"} <= types
 
 

@@ -202,7 +202,7 @@ NETWORKS = [
 def test_network_is_exact_and_runs_on_kernels(make, wanted, decibels, kernels):
     result = run(make, kernels)
     assert result.comparison.equal
-    assert not result.compiled.fallbacks
+    assert not result.compiled.program.fallbacks
     found = Counter(result.kernels)
     assert {name: found[name] for name in wanted} == wanted
     real, ours = result.floats["y"].astype(np.float64), result.ours["y"]

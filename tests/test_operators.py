@@ -15,7 +15,6 @@ pytest.importorskip("tvm")
 from onnx_cases import ONNX_CASES, OnnxCase  # noqa: E402
 from pipeline_harness import Kernels, Result, run_model  # noqa: E402
 
-from esp_tvm.compile.bridge import program_of  # noqa: E402
 from esp_tvm.convert.lower import TARGET_OPSET  # noqa: E402
 from esp_tvm.naming import shown  # noqa: E402
 
@@ -126,7 +125,7 @@ def test_close_to_float(case, batches):
     for name in _outputs(case, index):
         ours, floats = result.ours[name], result.floats[name]
         assert ours.dtype == floats.dtype and ours.shape == floats.shape
-        port = next(port for port in result.compiled.outputs if port.name == name)
+        port = next(port for port in result.compiled.program.outputs if port.name == name)
         if floats.dtype != np.float32:
             assert np.array_equal(ours, floats)
             continue
@@ -158,7 +157,7 @@ def test_whole_pipeline_is_equal(case, batches):
 def test_report_names_the_kernel(case, batches):
     """What the project's metadata, and so every report, says of the case's nodes."""
     result, index = batches.result(case)
-    calls = [c for c in program_of(result.compiled).calls() if any(_nodes_of(index).search(n) for n in c.all_nodes)]
+    calls = [c for c in result.compiled.program.calls() if any(_nodes_of(index).search(n) for n in c.all_nodes)]
     # A concatenation's or a sum's inputs may be requantized, and layouts change; both have no name of their own.
     each = [one.operator for call in calls for one in (call, *call.followers) if not call.is_fallback]
     used = [name for name in each if name not in ("transpose", "reshape")]

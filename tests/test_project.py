@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -48,7 +49,7 @@ def compiled():
 
 @pytest.fixture(scope="module")
 def sample(compiled):
-    (port,) = compiled.inputs
+    (port,) = compiled.program.inputs
     return {port.name: np.random.RandomState(0).randn(*port.shape).astype(np.float32)}
 
 
@@ -204,13 +205,12 @@ def test_the_same_model_gives_the_same_bytes(compiled, sample, expected, tmp_pat
 
 
 def resized(compiled, arena=None, weights=None):
-    import dataclasses
-
-    return dataclasses.replace(
-        compiled,
-        arena_bytes=compiled.arena_bytes if arena is None else arena,
-        weight_bytes=compiled.weight_bytes if weights is None else weights,
-    )
+    program = dataclasses.replace(compiled.program)
+    if arena is not None:
+        program.arena_bytes = arena
+    if weights is not None:
+        program.fallback_constant_bytes += weights - program.constant_bytes
+    return dataclasses.replace(compiled, program=program)
 
 
 @pytest.mark.parametrize("chip", REAL_CHIPS)

@@ -22,9 +22,10 @@ from idf_standin import KCONFIG_FILES, StandIn, load_options  # noqa: E402
 from project_checks import own_settings  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.constants import Constant, data_bytes, offsets  # noqa: E402
+from esp_tvm.compile.emitting.constants import data_bytes, offsets  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
+from esp_tvm.program import Constant  # noqa: E402
 from esp_tvm.project.chips import CHIPS, KIB, MIB  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.project.fit import fit_chip, partition_table  # noqa: E402
@@ -60,7 +61,7 @@ def compiled_model(seed: int):
 
 def write(seed: int, chip: str, out: Path, constants: str = "flash") -> Path:
     compiled = compiled_model(seed)
-    (port,) = compiled.inputs
+    (port,) = compiled.program.inputs
     sample = {port.name: np.random.RandomState(0).randn(*port.shape).astype(np.float32)}
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     fit = fit_chip(compiled, CHIPS[chip], constants)
@@ -324,16 +325,18 @@ def test_what_export_is_told_is_what_menuconfig_starts_with(tmp_path):
 
 def test_constants_file_holds_what_the_program_would():
     compiled = compiled_model(0)
-    blob = compiled.constants_bin
+    blob = compiled.code.constants_bin
     magic, version, layout, size, crc, model = struct.unpack_from("<8sIIII8s", blob)
     assert (magic, version, size, crc) == (b"TVMCONST", 1, len(blob) - 32, zlib.crc32(blob[32:]))
-    assert model.hex() == compiled.model_hash[:16]
-    assert f"LAYOUT {layout:#010x}u" in compiled.header
+    assert model.hex() == compiled.program.model_hash[:16]
+    assert f"LAYOUT {layout:#010x}u" in compiled.code.header
     again = compiled_model(1)
-    assert again.constants_bin[12:16] == blob[12:16] and again.constants_bin != blob
-    places = dict(re.findall(r"#define (\w+) \(\(const \w+ \*\)\(tvmgen_default_constants \+ (\d+)\)\)", compiled.lib1))
+    assert again.code.constants_bin[12:16] == blob[12:16] and again.code.constants_bin != blob
+    places = dict(
+        re.findall(r"#define (\w+) \(\(const \w+ \*\)\(tvmgen_default_constants \+ (\d+)\)\)", compiled.code.lib1)
+    )
     for c_type, name, values in re.findall(
-        r"const (\w+) (\w+)\[\d+\] __attribute__[^{]*\{(.*?)\};", compiled.lib0, re.S
+        r"const (\w+) (\w+)\[\d+\] __attribute__[^{]*\{(.*?)\};", compiled.code.lib0, re.S
     ):
         dtype = {"int8_t": "<i1", "int32_t": "<i4", "int16_t": "<i2", "float": "<f4"}[c_type]
         array = np.array([v.rstrip("f") for v in values.replace("\n", "").split(",") if v.strip()], np.float64)
@@ -346,7 +349,7 @@ def test_what_another_network_needs_is_another_layout():
     x = b.input("image", [1, 3, 6, 6], -5)
     b.quantize(b.conv(x, [4, 3, 3, 3], -2), -2, "y")
     b.output("y", [1, 4, 4, 4])
-    assert compile_model(b.model()).constants_bin[12:16] != compiled_model(0).constants_bin[12:16]
+    assert compile_model(b.model()).code.constants_bin[12:16] != compiled_model(0).code.constants_bin[12:16]
 
 
 def test_arrays_are_aligned():
@@ -362,7 +365,10 @@ def test_arrays_are_aligned():
 def resized(compiled, weights: int):
     import dataclasses
 
-    return dataclasses.replace(compiled, weight_bytes=weights, constants_bin=bytes(weights + 32))
+    program = dataclasses.replace(compiled.program)
+    program.fallback_constant_bytes += weights - program.constant_bytes
+    code = dataclasses.replace(compiled.code, constants_bin=bytes(weights + 32))
+    return dataclasses.replace(compiled, program=program, code=code)
 
 
 def test_partition_is_as_large_as_the_weights():

@@ -21,8 +21,8 @@ from test_esp32s3 import convolution  # noqa: E402
 from variant_cases import CLAMPS, RANGES  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.esp32s3 import Conv2dLanes, Conv2dWatched, DepthwiseLanes  # noqa: E402
-from esp_tvm.compile.esp32s3_values import Average  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dLanes, Conv2dWatched, DepthwiseLanes  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3.values import Average  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402

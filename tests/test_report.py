@@ -20,7 +20,6 @@ from small_models import HOSTILE_NAMES
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.bridge import program_of  # noqa: E402
 from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.report.command import write_report  # noqa: E402
@@ -96,8 +95,10 @@ def report(exported):
 def test_the_numbers_are_the_model_s(report, exported):
     compiled = compile_model(onnx.load(str(exported.path)), chip="esp32s3")
     assert report.macs == 6 * 6 * 4 * 27 + 5 * 144
-    assert report.arena_bytes == compiled.arena_bytes and report.constant_bytes == compiled.weight_bytes
-    assert [row.step for row in report.rows] == [call.index for call in program_of(compiled).calls()]
+    assert (
+        report.arena_bytes == compiled.program.arena_bytes and report.constant_bytes == compiled.program.constant_bytes
+    )
+    assert [row.step for row in report.rows] == [call.index for call in compiled.program.calls()]
     conv = next(row for row in report.rows if row.operator == "conv2d")
     assert conv.shape == (1, 6, 6, 4) and conv.kernel.startswith("esp_dl_conv2d_s8") and conv.activation == 144
     assert '"first"' in conv.nodes and '"relu"' in conv.nodes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
-from typing import List, Sequence, Tuple
+from typing import List, Sequence
 
 import pytest
 
@@ -17,30 +17,21 @@ from kernel_harness import kernel_call  # noqa: E402
 from operator_cases import CASES  # noqa: E402
 from variant_cases import ALL_VARIANTS, random_pairs  # noqa: E402
 
-from esp_tvm.compile.emit_c import array_lines, chosen_function  # noqa: E402
-from esp_tvm.operators import OPERATORS, Emitter  # noqa: E402
+from esp_tvm.compile.emitting.functions import emitted, static_array  # noqa: E402
+from esp_tvm.operators import OPERATORS  # noqa: E402
+from esp_tvm.program import Call  # noqa: E402
 from esp_tvm.run.host import SANITIZE, STRICT  # noqa: E402
 
 # Calls of a variant.
 COUNT = 60
 
 
-def emitted(number: int, call, choice) -> Emitter:
-    """What the exporter writes for a call."""
-    emitter, call = Emitter(f"call_{number}"), replace(call, symbol=f"call_{number}")
-    choice = choice and replace(choice, call=call)
-    chosen_function(call, list(range(len(call.inputs))), choice, emitter)
-    return emitter
-
-
-def numbers_in_c(calls: Sequence[Tuple[object, object]], folder) -> List[int]:
-    """What `<kernel>_scratch` returns for each (call, choice), from the parameters that the exporter writes."""
+def numbers_in_c(calls: Sequence[Call], folder) -> List[int]:
+    """What `<kernel>_scratch` returns for each call, from the parameters that the exporter writes."""
     parts = ['#include "esp_dl.h"\n#include "esp_dl_fast.h"\n#include <stdio.h>\n#define TVMGEN_DEFAULT_STATIC static']
-    for number, (call, choice) in enumerate(calls):
-        emitter = emitted(number, call, choice)
-        for c_type, name, array, _ in emitter.constants:
-            values = "\n".join(array_lines(array))
-            parts.append(f"static const {c_type} {name}[{array.size}] = {{\n{values}\n}};")
+    for number, call in enumerate(calls):
+        emitter = emitted(replace(call, symbol=f"call_{number}"))
+        parts += map(static_array, emitter.constants)
         (kernel,) = emitter.kernels
         body = "\n".join([*emitter.parameters, f"    return {kernel}_scratch(&parameters);"])
         parts.append(f"static int32_t scratch_{number}(void)\n{{\n{body}\n}}")
@@ -55,7 +46,7 @@ def numbers_in_c(calls: Sequence[Tuple[object, object]], folder) -> List[int]:
 
 def compare(calls, wanted, folder) -> None:
     got = numbers_in_c(calls, folder)
-    wrong = [(call, ours, c) for (call, _), ours, c in zip(calls, wanted, got) if ours != c]
+    wrong = [(call, ours, c) for call, ours, c in zip(calls, wanted, got) if ours != c]
     assert not wrong, f"{len(wrong)} of {len(calls)}: Python says {wrong[0][1]}, C {wrong[0][2]} for {wrong[0][0]}"
 
 
@@ -71,22 +62,20 @@ VARIANTS = [variant for variant in [*ALL_VARIANTS, *ALL] if needs_scratch(varian
 @pytest.mark.parametrize("variant", VARIANTS, ids=[f"{i}-{type(v).__name__}" for i, v in enumerate(VARIANTS)])
 def test_faster_kernels(variant, tmp_path):
     pairs = (random_vector_pairs if variant in ALL else random_pairs)(variant, COUNT, seed=7)
-    calls = [(pair.call, pair.choice) for pair in pairs]
-    compare(calls, [variant.scratch(pair.call) for pair in pairs], tmp_path)
+    compare([pair.fast for pair in pairs], [variant.scratch(pair.call) for pair in pairs], tmp_path)
 
 
 def test_plain_kernels(tmp_path):
-    calls = [(kernel_call(case, "call"), None) for case in CASES]
-    calls = [(call, None) for call, _ in calls if OPERATORS[call.operator].scratch(call)]
-    assert {call.operator for call, _ in calls} == {"gru", "lstm"}
-    compare(calls, [OPERATORS[call.operator].scratch(call) for call, _ in calls], tmp_path)
+    calls = [call for call in (kernel_call(case, "call") for case in CASES) if OPERATORS[call.operator].scratch(call)]
+    assert {call.operator for call in calls} == {"gru", "lstm"}
+    compare(calls, [OPERATORS[call.operator].scratch(call) for call in calls], tmp_path)
 
 
 def test_the_comparison_sees_another_number(tmp_path):
     pairs = random_pairs(VARIANTS[0], 3, seed=7)
     wanted = [pair.variant.scratch(pair.call) + 4 * (i == 1) for i, pair in enumerate(pairs)]
     with pytest.raises(AssertionError, match="1 of 3"):
-        compare([(pair.call, pair.choice) for pair in pairs], wanted, tmp_path)
+        compare([pair.fast for pair in pairs], wanted, tmp_path)
 
 
 def test_every_fast_kernel_is_looked_at():

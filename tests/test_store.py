@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,8 +22,7 @@ from test_memory_plan import residual_network  # noqa: E402
 
 from esp_tvm import arithmetic  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.bridge import program_of  # noqa: E402
-from esp_tvm.compile.constants import constants_offsets  # noqa: E402
+from esp_tvm.compile.emitting.constants import constants_offsets  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
@@ -54,9 +54,9 @@ COMPILED = {
 
 def saved(compiled, folder: Path) -> Path:
     (folder / store.MODEL).mkdir(parents=True)
-    offsets = constants_offsets(compiled.constants)
-    program = program_of(compiled)
-    store.save(program, folder / store.MODEL, "esp32s3", compiled.constants_bin, offsets, {"tvm": "0"})
+    offsets = constants_offsets(compiled.program.constants)
+    program = compiled.program
+    store.save(program, folder / store.MODEL, "esp32s3", compiled.code.constants_bin, offsets, {"tvm": "0"})
     return folder
 
 
@@ -85,9 +85,9 @@ def facts(value, seen=None):
 @pytest.mark.parametrize("name", COMPILED)
 def test_what_is_read_is_what_was_written(name, tmp_path):
     compiled = COMPILED[name]()
-    written, found = program_of(compiled), store.load(saved(compiled, tmp_path))
+    written, found = compiled.program, store.load(saved(compiled, tmp_path))
     assert facts(found) == facts(written)
-    assert found.target_chip == "esp32s3" and found.constant_bytes == compiled.weight_bytes
+    assert found.target_chip == "esp32s3" and found.constant_bytes == compiled.program.constant_bytes
     assert bool(found.fallbacks) == (name == "with a fallback")
     assert any(call.split is not None for call in found.calls()) == (name == "two cores")
 
@@ -121,7 +121,7 @@ def test_every_kernel_that_is_named_is_called(name, tmp_path):
     calls = [call for call in store.load(saved(compiled, tmp_path)).kernels if not call.is_view]
     assert len(calls) >= 6
     for call in calls:
-        body = compiled.lib1.split(f"\nint32_t {call.symbol}(")[1].split("\n}\n")[0]
+        body = re.split(rf"\n(?:int32_t|void) {call.symbol}\(", compiled.code.lib1)[1].split("\n}\n")[0]
         assert call.kernel and f"{call.kernel}(" in body, call.title
 
 

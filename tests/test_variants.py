@@ -10,7 +10,7 @@ import pytest
 from kernel_archive import COMPONENT, INCLUDES, build
 from variant_cases import ALL_VARIANTS, program, random_pairs, verdict
 
-from esp_tvm.compile import packing, variants
+from esp_tvm.compile.kernels import packing, variants
 from esp_tvm.run import qemu
 from esp_tvm.run.host import SANITIZE, STRICT
 from esp_tvm.run.machines import RISCV

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional
 
 import numpy as np
 import pytest
 
-from esp_tvm.compile.emit_c import array_lines, kernel_function, variant_function
-from esp_tvm.compile.variants import VARIANTS, Choice, Variant
-from esp_tvm.operators import Emitter
+from esp_tvm.compile.emitting.functions import static_array, static_functions
+from esp_tvm.compile.kernels.variants import VARIANTS, Variant
 from esp_tvm.operators.base import requantize_shift
-from esp_tvm.program import Call, Tensor
+from esp_tvm.program import Call, Constant, Tensor
 
 CLAMPS = ((-128, 127), (0, 127), (0, 96), (-20, 30))
 RANGES = ((-128, 127), (0, 127), (0, 40), (-128, -3))
@@ -87,54 +87,41 @@ def random_call(operator: str, random: np.random.RandomState) -> Call:
     return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], attributes)
 
 
-def addition_after(call: Call, random: np.random.RandomState) -> Call:
-    """An addition of the call's output and another tensor."""
+def addition_after(call: Call, random: np.random.RandomState, swapped: bool) -> Call:
+    """An addition of the call's output and another tensor; swapped: of the other one and the call's output."""
     attributes = {
         "shift_a": int(random.randint(0, 3)),
         "shift_b": int(random.randint(0, 3)),
         "shift": int(random.randint(-1, 5)),
         "clamp": CLAMPS[random.randint(len(CLAMPS))],
     }
-    return Call("", "add", [call.output, call.output], [call.output], attributes)
+    operands = [call.output, replace(call.output, name="addend")]
+    return Call("", "add", operands[::-1] if swapped else operands, [replace(call.output, name="sum")], attributes)
 
 
 class Pair:
     """A call by the plain kernel and by a variant, the input to compare them with, and for some a fused addition."""
 
     def __init__(self, number: int, call: Call, variant: Variant, random: np.random.RandomState, fused: bool):
-        self.number, self.call, self.variant = number, call, variant
+        self.number, self.variant = number, variant
         low, high = RANGES[random.randint(len(RANGES))]
-        self.choice = Choice(call, variant, low, high)
+        self.call = replace(call, symbol=f"plain_{number}")
+        self.fast = replace(call, symbol=f"fast_{number}", variant=variant, input_range=(low, high))
         self.x = random.randint(low, high + 1, call.inputs[0].elements).astype(np.int8)
         self.x[random.rand(len(self.x)) < 0.3] = random.choice([low, high, min(max(0, low), high)])
-        self.addition: Optional[Call] = addition_after(call, random) if fused else None
+        self.swapped = bool(fused and random.randint(2))
+        self.addition: Optional[Call] = addition_after(call, random, self.swapped) if fused else None
+        if self.addition is not None:
+            self.addition.symbol, self.fast.followers = f"add_{number}", [self.addition]
         self.addend = random.randint(-128, 128, call.output.elements).astype(np.int8)
-        self.choice.addition, self.choice.swapped = self.addition, bool(fused and random.randint(2))
 
     def c_code(self) -> str:
         """Data, the functions `plain_N`, `add_N` and `fast_N`, and the comparison `compare_N`."""
-        n, call = self.number, self.call
-        parts: List[str] = []
-        functions: List[str] = []
-        emitters = []
-        for name, one in (("plain", call), ("add", self.addition)):
-            if one is None:
-                continue
-            emitter = Emitter(f"{name}_{n}")
-            renamed = Call(f"{name}_{n}", one.operator, one.inputs, [one.output], one.attributes)
-            functions.append("static " + _body(kernel_function(renamed, list(range(len(one.inputs))), emitter)))
-            emitters.append(emitter)
-        emitter = Emitter(f"fast_{n}")
-        renamed = Call(f"fast_{n}", call.operator, call.inputs, [call.output], call.attributes)
-        functions.append("static " + _body(variant_function(renamed, self.choice, emitter)))
-        emitters.append(emitter)
-        for emitter in emitters:
-            for c_type, name, array, _ in emitter.constants:
-                parts.append(_array(c_type, name, array))
-        parts.append(_array("int8_t", f"x_{n}", self.x))
+        calls = [call for call in (self.call, self.addition, self.fast) if call is not None]
+        parts = [*map(static_functions, calls), _array("int8_t", f"x_{self.number}", self.x)]
         if self.addition is not None:
-            parts.append(_array("int8_t", f"addend_{n}", self.addend))
-        return "\n".join([*parts, *functions, self._compare()])
+            parts.append(_array("int8_t", f"addend_{self.number}", self.addend))
+        return "\n".join([*parts, self._compare()])
 
     def _compare(self) -> str:
         n, call = self.number, self.call
@@ -150,7 +137,7 @@ class Pair:
             f"    plain_{n}(x, expected);",
         ]
         if self.addition is not None:
-            order = "addend, expected" if self.choice.swapped else "expected, addend"
+            order = "addend, expected" if self.swapped else "expected, addend"
             lines += [
                 f"    int8_t *addend = copy(addend_{n}, {out});",
                 f"    add_{n}({order}, expected);",
@@ -181,16 +168,12 @@ class Pair:
         a = {k: v for k, v in self.call.attributes.items() if k not in ("weights", "bias", "shift")}
         weights = np.shape(self.call.attributes.get("weights"))
         shapes = f"{self.call.inputs[0].shape} -> {self.call.output.shape}, weights {weights}"
-        return f"case {self.number}: {self.choice.kernel} {shapes} {a} input {self.choice.low}..{self.choice.high}"
-
-
-def _body(text: str) -> str:
-    return text[text.index("*/") + 3 :]
+        low, high = self.fast.input_range
+        return f"case {self.number}: {self.variant.name(self.fast)} {shapes} {a} input {low}..{high}"
 
 
 def _array(c_type: str, name: str, array: np.ndarray) -> str:
-    lines = "\n".join(array_lines(array))
-    return f"static const {c_type} {name}[{array.size}] __attribute__((aligned(16))) = {{\n{lines}\n}};"
+    return static_array(Constant(c_type, name, array, ""))
 
 
 _HEAD = """\

@@ -1,72 +1,22 @@
-"""TVM's AOT compiler: the order of the calls, and C for the operators that have no kernel."""
+"""TVM's AOT compiler: the program in the order of its calls, and C for the operators that have no kernel."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Dict, List, Set, Tuple
 
 import numpy as np
 import tvm
 from tvm import relay, tir
 
+from ..c_text import C_TYPES, SCRATCH_PARAMETER
 from ..errors import UserError
+from ..operators import OPERATORS
+from ..program import Call, Constant, Place, Port, Program, Scratch, Tensor
 from ..tvm_errors import tvm_reason, without_tvm_log
 from .importing.import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
-
-
-@dataclass(frozen=True)
-class Value:
-    """One value that main computes or is given.
-
-    kind: "input" and "output" (`index` counts the model's), "value" (`index` counts what calls compute),
-    "constant" (`index` counts `Lowered.constants`)
-    """
-
-    kind: str
-    index: int
-
-
-@dataclass
-class Step:
-    """One call in main: `symbol(*arguments, *results)`."""
-
-    symbol: str
-    arguments: List[Value]
-    results: List[Value]
-
-
-@dataclass
-class Lowered:
-    """What main does, and the C functions of TVM that it calls besides kernels.
-
-    bytes: size of every value
-    fallback_source: C of TVM's functions and constants (fallback_constant_bytes of them);
-        scratch_bytes: what they allocate at most at a time
-    fallbacks: step index -> what a step without a kernel computes
-    """
-
-    steps: List[Step]
-    bytes: Dict[Value, int]
-    constants: List[np.ndarray] = field(default_factory=list)
-    fallback_source: str = ""
-    fallback_constant_bytes: int = 0
-    scratch_bytes: int = 0
-    fallbacks: Dict[int, Fallback] = field(default_factory=dict)
-
-
-@dataclass
-class Fallback:
-    """A step without a kernel: the Relay operators in it and the ONNX nodes they come from.
-
-    operations: what it costs, the values that its operators compute plus their multiply-accumulates
-    """
-
-    symbol: str
-    operators: List[str]
-    node_indices: List[int]
-    operations: int = 0
 
 
 def _kernel_module(function: relay.Function):
@@ -82,8 +32,8 @@ tvm.ir.register_intrin_lowering(
 
 
 @without_tvm_log()
-def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
-    """Run TVM's AOT compiler (C target, unpacked interface) and read the plan of main out of its TIR."""
+def lower(partitioned: Partitioned, imported: Imported) -> Program:
+    """Run TVM's AOT compiler (C target, unpacked interface) and read the program out of the TIR of its main."""
     tvm._ffi.register_func(f"relay.ext.{COMPILER}", _kernel_module, override=True)
     executor = relay.backend.Executor(
         "aot",
@@ -115,67 +65,121 @@ def lower(partitioned: Partitioned, imported: Imported) -> Lowered:
     functions = {
         var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }
-    lowered = _read_main(functions, partitioned, imported)
-    lowered.fallbacks = _fallbacks(lowered, partitioned, target, context)
-    lowered.fallback_source, lowered.fallback_constant_bytes = _fallback_source(library.lib, _floats(functions))
-    packed = re.search(r"TVMBackendGetFuncFromEnv|TVMFuncCall|tvm_contrib_\w+", lowered.fallback_source)
-    if packed:
-        named = [
-            o for f in lowered.fallbacks.values() for o in f.operators if f.symbol in _callers(lowered.fallback_source)
-        ]
-        raise UserError(
-            f"no kernel computes {', '.join(dict.fromkeys(named)) or 'an operator of this model'}, "
-            "and TVM's C for it needs TVM's runtime library, which the chip does not have"
+    program = _MainReader(functions, partitioned, imported).read()
+    program.nodes = [str(node) for node in imported.nodes]
+    # Without those of what TVM made up itself.
+    program.refusals = {node: why for node, why in partitioned.refusals.items() if node >= 0}
+    source, program.fallback_constant_bytes = _fallback_source(library.lib, _floats(functions))
+    _describe_fallbacks(program, partitioned, imported, target, context)
+    _refuse_packed(program, source)
+    program.fallback_source = _with_own_scratch(source)
+    for call in program.fallbacks:
+        # What is small lies on the stack.
+        if SCRATCH_PARAMETER in _signature(program.fallback_source, call.symbol):
+            call.scratch = Scratch(_scratch(functions[call.symbol]))
+    _say_exponents(program)
+    return program
+
+
+class _MainReader:
+    """Reads a program out of the TIR of TVM's main."""
+
+    def __init__(self, functions: Dict[str, tir.PrimFunc], partitioned: Partitioned, imported: Imported):
+        self.functions, self.partitioned = functions, partitioned
+        # Every call has a function of its own: kernels are chosen call by call.
+        self.used: Dict[str, int] = {}
+        inputs, outputs = (
+            [
+                Port(port.name, port.shape, port.dtype, place=Place(kind, index=index), c_name=port.c_name)
+                for index, port in enumerate(ports)
+            ]
+            for kind, ports in (("input", imported.inputs), ("output", imported.outputs))
         )
-    if "TVMBackendAllocWorkspace" in lowered.fallback_source:  # what is small lies on the stack
-        own = [_scratch(f) for name, f in functions.items() if name != "__tvm_main__"]
-        lowered.scratch_bytes = max(own, default=0)
-    return lowered
+        self.program = Program(inputs, outputs, [])
+        # What a variable of TIR holds now; which output a variable is.
+        self.current: Dict[object, Tensor] = {}
+        self.output_of: Dict[object, int] = {}
 
+    def read(self) -> Program:
+        main = self.functions["__tvm_main__"]
+        ports = [*self.program.inputs, *self.program.outputs]
+        for param, port in zip(main.params, ports):
+            for variable in (param, main.buffer_map[param].data):
+                if port.place.kind == "input":
+                    self.current[variable] = port
+                else:
+                    self.output_of[variable] = port.place.index
+        _walk(main.body, self._visit)
+        return self.program
 
-def _read_main(functions: Dict[str, tir.PrimFunc], partitioned: Partitioned, imported: Imported) -> Lowered:
-    main = functions["__tvm_main__"]
-    inputs, outputs = len(imported.inputs), len(imported.outputs)
-    current: Dict[object, Value] = {}
-    sizes: Dict[Value, int] = {}
-    constants: List[np.ndarray] = []
-    for position, param in enumerate(main.params[: inputs + outputs]):
-        kind, index = ("input", position) if position < inputs else ("output", position - inputs)
-        port = imported.inputs[index] if kind == "input" else imported.outputs[index]
-        value = Value(kind, index)
-        sizes[value] = int(np.prod(port.shape, dtype=np.int64)) * np.dtype(port.dtype).itemsize
-        current[main.buffer_map[param].data] = current[param] = value
-    steps: List[Step] = []
-    made = 0
-
-    def visit(node) -> None:
-        nonlocal made
+    def _visit(self, node) -> None:
         if isinstance(node, tir.AllocateConst):
-            value = Value("constant", len(constants))
-            constants.append(node.data.numpy())
-            sizes[value] = constants[-1].nbytes
-            current[node.buffer_var] = value
-            return
-        if not (isinstance(node, tir.Call) and node.op.name in ("tir.call_extern", "tir.call_unpacked")):
-            return
-        symbol = node.args[0].value
-        arguments = [argument for argument in node.args[1:] if not _is_null(argument)]
-        results = _result_count(symbol, functions, partitioned)
-        split = len(arguments) - results
-        read = [current[_variable(a)] for a in arguments[:split]]
-        written = []
-        for argument, size in zip(arguments[split:], _result_bytes(symbol, functions, partitioned)):
-            variable = _variable(argument)
-            value = current.get(variable)
-            if value is None or value.kind != "output":
-                value, made = Value("value", made), made + 1
-                current[variable] = value
-                sizes[value] = size
-            written.append(value)
-        steps.append(Step(symbol, read, written))
+            self._constant(node)
+        elif isinstance(node, tir.Call) and node.op.name in ("tir.call_extern", "tir.call_unpacked"):
+            arguments = [_variable(argument) for argument in node.args[1:] if not _is_null(argument)]
+            self._call(node.args[0].value, arguments)
 
-    _walk(main.body, visit)
-    return Lowered(steps, sizes, constants)
+    def _constant(self, node: tir.AllocateConst) -> None:
+        array, index = node.data.numpy(), len(self.program.constants)
+        name = f"tvmgen_default_constant_{index}"
+        self.program.constants.append(Constant(C_TYPES[array.dtype.name], name, array, "TVM's constant"))
+        self.current[node.buffer_var] = Tensor("", array.shape, array.dtype.name, place=Place("constant", index=index))
+
+    def _call(self, symbol: str, variables: list) -> None:
+        kernel = self.partitioned.calls.get(symbol)
+        made = [kernel.output] if kernel is not None else self._results(symbol)
+        read = [self.current[variable] for variable in variables[: len(variables) - len(made)]]
+        index = len(self.program.items)
+        if kernel is None:
+            call = Call(symbol, "", read, [], index=index)
+        else:
+            parameters = self.partitioned.parameters[symbol]
+            inputs = [_as(own, read[p]) for own, p in zip(kernel.inputs, parameters)]
+            again = self.used[symbol] = self.used.get(symbol, 0) + 1
+            own_symbol = symbol if again == 1 else f"{symbol}_{again}"
+            macs = OPERATORS[kernel.operator].macs(kernel)
+            call = replace(kernel, symbol=own_symbol, inputs=inputs, index=index, macs=macs)
+        call.outputs = []
+        for variable, tensor in zip(variables[len(read) :], made):
+            output = self.output_of.get(variable)
+            place = None if output is None else Place("output", index=output)
+            self.current[variable] = replace(tensor, place=place)
+            call.outputs.append(self.current[variable])
+        self.program.items.append(call)
+
+    def _results(self, symbol: str) -> List[Tensor]:
+        """The tensors that a function of TVM's writes."""
+        function = self.functions[symbol]
+        written = _written(function)
+        buffers = [function.buffer_map[p] for p in function.params if p in function.buffer_map]
+        return [Tensor("", tuple(map(int, b.shape)), str(b.dtype)) for b in buffers if b.data in written]
+
+
+def _as(own: Tensor, given: Tensor) -> Tensor:
+    """What is `given` to a kernel as the kernel sees it: the tensor itself, or its bytes in another shape."""
+    if (own.shape, own.dtype, own.exponent) == (tuple(given.shape), given.dtype, given.exponent):
+        return given
+    return replace(own, source=given)
+
+
+def _say_exponents(program: Program) -> None:
+    """Give float ports the type and exponent that they have inside: of the quantize that reads an input, or of the
+    dequantize that writes an output."""
+    for port in program.inputs:
+        same = {port}  # and what is only moved of it
+        for call in program.kernels:
+            if not same.intersection(x.root for x in call.inputs):
+                continue
+            read = call.inputs[0] if call.kind != "quantize" else call.output
+            if read.exponent is not None:
+                port.exponent, port.inside = read.exponent, read.dtype
+                break
+            same.update(call.outputs)
+    for call in program.kernels:
+        if call.output.place is not None:
+            inside = call.output if call.kind != "dequantize" else call.inputs[0]
+            port = program.outputs[call.output.place.index]
+            port.exponent, port.inside = inside.exponent, inside.dtype if inside.exponent is not None else None
 
 
 def _walk(body: tir.Stmt, visit) -> None:
@@ -212,27 +216,6 @@ def _variable(argument):
 
 def _is_null(argument) -> bool:
     return isinstance(argument, tir.Call) and argument.op.name in ("tir.reinterpret", "tir.tvm_stack_make_array")
-
-
-def _buffers(function: tir.PrimFunc) -> List[tir.Buffer]:
-    return [function.buffer_map[p] for p in function.params if p in function.buffer_map]
-
-
-def _result_count(symbol: str, functions, partitioned: Partitioned) -> int:
-    return len(_result_bytes(symbol, functions, partitioned))
-
-
-def _result_bytes(symbol: str, functions, partitioned: Partitioned) -> List[int]:
-    if symbol in partitioned.calls:
-        return [partitioned.calls[symbol].output.bytes]
-    buffers = _buffers(functions[symbol])
-    written = _written(functions[symbol])
-    sizes = []
-    for buffer in buffers:
-        if buffer.data in written:
-            elements = int(np.prod([int(d) for d in buffer.shape], dtype=np.int64))
-            sizes.append(elements * np.dtype(buffer.dtype).itemsize)
-    return sizes
 
 
 def _written(function: tir.PrimFunc) -> set:
@@ -289,33 +272,82 @@ class _Called:
         # TVM shortens names beyond some 80 characters.
         self.prefix = f"tvmgen_default_fused_{names}"[:60]
 
-    def is_step(self, step: Step) -> bool:
-        """Whether `step` may call this function, by its name."""
-        return step.symbol == self.symbol if self.symbol else step.symbol.startswith(self.prefix)
+    def is_call(self, call: Call) -> bool:
+        """Whether `call` may be of this function, by its name."""
+        return call.symbol == self.symbol if self.symbol else call.symbol.startswith(self.prefix)
 
 
-def _fallbacks(lowered: Lowered, partitioned: Partitioned, target, context: dict) -> Dict[int, Fallback]:
+def _describe_fallbacks(program: Program, partitioned: Partitioned, imported: Imported, target, context: dict) -> None:
     """What each step without a kernel computes: TVM's optimizer runs once more, its calls are laid beside the steps."""
-    if all(step.symbol in partitioned.calls for step in lowered.steps):
-        return {}
+    if not program.fallbacks:
+        return
     with tvm.transform.PassContext(**context):
         optimized, _ = relay.optimize(partitioned.mod, target=target)
     visitor = _MainCalls()
     visitor.visit(optimized["main"].body)
-    calls = [_Called(call) for call in visitor.calls if isinstance(call.op, relay.Function)]
-    found: Dict[int, Fallback] = {}
+    functions = [_Called(call) for call in visitor.calls if isinstance(call.op, relay.Function)]
     place = 0
-    for index, step in enumerate(lowered.steps):
+    for call in program.calls():
         # Reshapes of what TVM allocated itself are no steps.
-        next_place = next((i for i in range(place, len(calls)) if calls[i].is_step(step)), None)
+        next_place = next((i for i in range(place, len(functions)) if functions[i].is_call(call)), None)
         place = place if next_place is None else next_place + 1
-        if step.symbol in partitioned.calls:
+        if not call.is_fallback:
             continue
-        inner = calls[next_place].inner if next_place is not None else []
-        nodes = sorted({node for one in inner for node in node_indices(one)})
-        operations = sum(_operations(one) for one in inner)
-        found[index] = Fallback(step.symbol, [one.op.name for one in inner] or [step.symbol], nodes, operations)
-    return found
+        inner = functions[next_place].inner if next_place is not None else []
+        call.node_indices = sorted({node for one in inner for node in node_indices(one)})
+        call.nodes = [str(imported.nodes[index]) for index in call.node_indices]
+        call.operations = sum(_operations(one) for one in inner)
+        call.relay = [one.op.name for one in inner] or [call.symbol]
+        call.reason = _reason(call, partitioned.refusals)
+        _name_output(call, inner, imported)
+
+
+def _name_output(fallback: Call, inner: List[relay.Call], imported: Imported) -> None:
+    """Say which ONNX tensor a step computes: that of its last operator, or of its last node."""
+    made_by = (node_indices(inner[-1]) if inner else []) or fallback.node_indices[-1:]
+    if made_by and len(fallback.outputs) == len(imported.nodes[made_by[0]].outputs) == 1:
+        fallback.output_node = made_by[0]
+        fallback.output.name = imported.tensor_of(made_by[0])
+
+
+def _reason(fallback: Call, refusals: Dict[int, str]) -> str:
+    """Why a step has no kernel: what a kernel said against it, or that there is no integer rule."""
+    given = [refusals[index] for index in fallback.node_indices if index in refusals]
+    if given:
+        return "; ".join(dict.fromkeys(given))
+    return f"no integer rule for {', '.join(dict.fromkeys(fallback.relay))} on these tensors"
+
+
+def _refuse_packed(program: Program, source: str) -> None:
+    """Refuse what TVM's C would call its runtime library for."""
+    if not re.search(r"TVMBackendGetFuncFromEnv|TVMFuncCall|tvm_contrib_\w+", source):
+        return
+    callers = _callers(source)
+    named = [name for call in program.fallbacks if call.symbol in callers for name in call.relay]
+    raise UserError(
+        f"no kernel computes {', '.join(dict.fromkeys(named)) or 'an operator of this model'}, "
+        "and TVM's C for it needs TVM's runtime library, which the chip does not have"
+    )
+
+
+def _with_own_scratch(source: str) -> str:
+    """`source` with a parameter for scratch memory in every function that allocates some.
+
+    TVM's functions would take it from a stack of the program's: two tasks with an arena each would share it.
+    """
+
+    def add(match) -> str:
+        name, parameters, body = match.groups()
+        if "TVMBackendAllocWorkspace" not in body:
+            return match.group()
+        return f"static int32_t {name}({parameters}, uint8_t *{SCRATCH_PARAMETER}) {{\n{body}}}\n"
+
+    return re.sub(r"(?ms)^static int32_t (\w+)\(([^)]*)\) \{\n(.*?)^\}\n", add, source)
+
+
+def _signature(source: str, symbol: str) -> str:
+    found = re.search(rf"(?m)^static int32_t {re.escape(symbol)}\(([^)]*)\)", source)
+    return found.group(1) if found else ""
 
 
 def _floats(functions: Dict[str, tir.PrimFunc]) -> Dict[str, str]:

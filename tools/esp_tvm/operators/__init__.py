@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from typing import Dict, List
 
-from .base import ENTRIES, Emitter, Operand, Operator, Parsed, Refusal
+from .base import ENTRIES, Operand, Operator, Parsed, Refusal
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -28,4 +28,4 @@ def kernels_of(onnx_operator: str) -> List[str]:
     return own + [o.name for o in OPERATORS.values() if onnx_operator in o.also.split() and o.name not in own]
 
 
-__all__ = ["OPERATORS", "Emitter", "Operand", "Operator", "Parsed", "Refusal", "kernels_of"]
+__all__ = ["OPERATORS", "Operand", "Operator", "Parsed", "Refusal", "kernels_of"]

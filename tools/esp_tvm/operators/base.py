@@ -8,7 +8,6 @@ NumPy rule of the same name in `esp_tvm.arithmetic` is written apart from all th
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
@@ -21,6 +20,9 @@ from .tvm_later import is_constant, is_op, relay, tvm, wildcard
 
 if TYPE_CHECKING:
     from tvm.relay.dataflow_pattern import DFPattern
+
+if TYPE_CHECKING:
+    from ..compile.emitting.emitter import Emitter
 
 INT8 = (-128, 127)
 
@@ -146,64 +148,6 @@ def clamped(known: Tuple[int, int], call: Call) -> Tuple[int, int]:
     """The range of values in `known` behind the call's clamp, which may lie beside it."""
     low, high = call.attributes.get("clamp", INT8)
     return min(max(known[0], low), high), min(max(known[1], low), high)
-
-
-class Emitter:
-    """Collects the C of one kernel function.
-
-    constants: (C type, name, array, comment) of the data it needs, for default_lib0.c
-    lines: the parameters and the body of the function, for default_lib1.c
-    kernels: the C functions that it calls
-    instead: name of a kernel -> name of the one with the same parameters that is called in its place
-    """
-
-    def __init__(self, symbol: str, instead: Optional[Dict[str, str]] = None):
-        self.symbol = symbol
-        self.instead = instead or {}
-        self.constants: List[Tuple[str, str, np.ndarray, str]] = []
-        self.parameters: List[str] = []
-        self.lines: List[str] = []
-        self.kernels: List[str] = []
-
-    def constant(self, name: str, array: np.ndarray, comment: str) -> str:
-        """Declare constant data; returns its C name."""
-        array = np.ascontiguousarray(array)
-        c_type = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}[array.dtype.name]
-        full = f"{self.symbol}_{name}"
-        self.constants.append((c_type, full, array, comment))
-        return full
-
-    def struct(self, c_type: str, struct_name: str = "parameters", **fields: Any) -> str:
-        """Declare the kernel's parameters, filled by field name; returns an expression for their address.
-
-        Parameters that point at constant data are static only where its address is known before the program runs.
-        """
-        text = " ".join(map(_initializer, fields.values()))
-        points = any(re.search(rf"\b{name}\b", text) for _, name, _, _ in self.constants)
-        lines = [f"    {'TVMGEN_DEFAULT_STATIC' if points else 'static'} const {c_type} {struct_name} = {{"]
-        lines += [f"        .{key} = {_initializer(value)}," for key, value in fields.items()]
-        self.parameters += lines + ["    };"]
-        return f"&{struct_name}"
-
-    def call(self, kernel: str, *arguments: Any) -> None:
-        """Append a call of a kernel: `arguments` are C expressions or numbers."""
-        kernel = self.instead.get(kernel, kernel)
-        self.kernels.append(kernel)
-        self.line(f"{kernel}({', '.join(map(str, arguments))});")
-
-    def line(self, text: str) -> None:
-        """Append a statement to the function."""
-        self.lines.append(f"    {text}")
-
-
-def _initializer(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f".{key} = {_initializer(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "{" + ", ".join(_initializer(item) for item in value) + "}"
-    return str(value)
 
 
 # --- patterns ---------------------------------------------------------------------------------------------

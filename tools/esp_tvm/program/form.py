@@ -122,13 +122,13 @@ class Call:
     Filled in by passes:
     kernel: the C function that it calls, by its real name; "" where there is nothing to do (`is_view`)
     is_view: its output is its input's memory: no code
-    variant: the faster kernel that was chosen (compile/variants.py), None: the operator's plain one; exporter only
+    variant: the faster kernel that was chosen (compile/kernels), None: the operator's plain one; exporter only
     input_range: least and greatest int8 value of its first input
     followers: the calls that the same kernel computes after it (an addition, a change of layout), each complete with
         inputs and outputs of its own; what is passed between them lies nowhere (its place is None)
     scratch: memory while it runs; lead: bytes by which its output has to start before its first input where the two
         overlap, None: they must not
-    split: how two cores share it (compile/cores.py); whole: why they do not
+    split: how two cores share it (compile/planning/cores.py); whole: why they do not
     constants: its arrays, in the order of the C
     macs: multiply-accumulates, its followers' included
     reason: of a fallback, why it has no kernel; relay: the Relay operators in it; operations: what it costs
@@ -215,7 +215,6 @@ class Program:
     nodes: the ONNX nodes as people read them; refusals: index of a node -> why the kernel for it does not take it
     constants: all arrays of the program, its calls' and those that main hands to functions of TVM's
     fallback_source: C of TVM's functions and their constants (fallback_constant_bytes)
-    fallback_scratch: what TVM's functions allocate for themselves, None where they need nothing
     arena_bytes: memory for all activations; arena_room: how much more speed was allowed to take, None: all it needs
     model_hash: SHA-256 of the quantized ONNX file's content
     kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
@@ -230,7 +229,6 @@ class Program:
     constants: List[Constant] = field(default_factory=list)
     fallback_source: str = ""
     fallback_constant_bytes: int = 0
-    fallback_scratch: Optional[Scratch] = None
     arena_bytes: int = 0
     arena_room: Optional[int] = None
     model_hash: str = ""
@@ -243,6 +241,14 @@ class Program:
         for item in self.items:
             yield from item.calls if isinstance(item, Loop) else [item]
 
+    def readers(self) -> Dict[Tensor, List[Call]]:
+        """The calls that read each tensor's bytes, by the tensor that owns them; each call once."""
+        found: Dict[Tensor, List[Call]] = {}
+        for call in self.calls():
+            for tensor in dict.fromkeys(x.root for x in call.reads):
+                found.setdefault(tensor, []).append(call)
+        return found
+
     @property
     def steps(self) -> int:
         """One more than the greatest number of a call: how many lines a trace's table has."""
@@ -251,6 +257,11 @@ class Program:
     @property
     def kernels(self) -> List[Call]:
         return [call for call in self.calls() if not call.is_fallback]
+
+    @property
+    def computations(self) -> List[Call]:
+        """What kernels compute, one operator each: the kernel calls, and their followers as calls of their own."""
+        return [one for call in self.kernels for one in (call, *call.followers)]
 
     @property
     def fallbacks(self) -> List[Call]:

@@ -163,7 +163,6 @@ class ProgramRecord(Record):
     arena_room: Optional[Count]
     constant_bytes: Count
     fallback_constant_bytes: Count
-    fallback_scratch: Optional[ScratchRecord]
     macs: Count
     files: FilesRecord
     inputs: List[PortRecord]

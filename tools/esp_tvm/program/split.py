@@ -1,4 +1,4 @@
-"""How two cores share a call, as tools read it; compile/cores.py decides it."""
+"""How two cores share a call, as tools read it; compile/planning/cores.py decides it."""
 
 from __future__ import annotations
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import List, Optional
 
-import numpy as np
-
 from ..compile.compiled import CompiledModel
 from ..errors import UserError
 from ..naming import shown
@@ -49,15 +47,14 @@ class Fit:
 
 def buffer_bytes(compiled: CompiledModel) -> int:
     """Inputs and outputs of the application: static buffers in main/, in the same memory as the arena."""
-    ports = [*compiled.inputs, *compiled.outputs]
-    return sum(int(np.prod(p.shape, dtype=np.int64)) * np.dtype(p.dtype).itemsize for p in ports)
+    return sum(port.bytes for port in [*compiled.program.inputs, *compiled.program.outputs])
 
 
 def arena_room(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> Optional[int]:
     """Bytes of internal RAM that are left for the arena; None: there is no limit (the host)."""
     if chip.is_host:
         return None
-    weights = compiled.weight_bytes if constants == "ram" else 0
+    weights = compiled.program.constant_bytes if constants == "ram" else 0
     return max(chip.static_ram - SYSTEM_RAM - weights - buffer_bytes(compiled), 0)
 
 
@@ -75,13 +72,13 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> F
     data partition of their own). Unless they must be there, the partition is only made where the flash has room.
     """
     place = check_constants(constants)
-    partition = aligned(len(compiled.constants_bin), DATA_ALIGNMENT)
+    partition = aligned(len(compiled.code.constants_bin), DATA_ALIGNMENT)
     if chip.is_host:
         return Fit(False, 4, 2 * MIB - APP_OFFSET, partition)
     notes: List[str] = []
-    psram = _needs_psram(compiled, chip, compiled.weight_bytes if place == "ram" else 0, notes)
-    weights = compiled.weight_bytes
-    inside = weights - len(compiled.constants_bin) if place == "partition" else weights
+    psram = _needs_psram(compiled, chip, compiled.program.constant_bytes if place == "ram" else 0, notes)
+    weights = compiled.program.constant_bytes
+    inside = weights - len(compiled.code.constants_bin) if place == "partition" else weights
     app = aligned(SYSTEM_FLASH + max(inside, 0) * 17 // 16 + buffer_bytes(compiled), APP_ALIGNMENT)
     needed = APP_OFFSET + app + (partition if place == "partition" else 0)
     flash = next((mib for mib in chip.flash_sizes if needed <= mib * MIB), None)
@@ -105,7 +102,7 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> F
 
 def _needs_psram(compiled: CompiledModel, chip: Chip, weights: int, notes: List[str]) -> bool:
     """Whether the arena must lie in PSRAM; weights: bytes of them that are copied to internal RAM."""
-    arena, buffers = compiled.arena_bytes, buffer_bytes(compiled)
+    arena, buffers = compiled.program.arena_bytes, buffer_bytes(compiled)
     room = chip.static_ram - SYSTEM_RAM
     if weights > room:
         raise UserError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import List
 
-from ..compile.compiled import CompiledModel, ModelPort
 from ..naming import shown
+from ..program import Port, Program
 from .fit import Fit
 
 _TARGETS = ("ESP32", "ESP32-S2", "ESP32-S3", "ESP32-C3", "ESP32-C6", "ESP32-P4")
@@ -63,26 +63,26 @@ application the exporter's `tools/tvm/copy_model.py` copies each under names of 
 """
 
 
-def readme(compiled: CompiledModel, target_chip: str, fit: Fit) -> str:
+def readme(program: Program, target_chip: str, fit: Fit) -> str:
     """The text of README.md. target_chip: a chip's name, or host"""
     chip = "esp32s3" if target_chip == "host" else target_chip
     arena = "PSRAM" if fit.psram else "internal RAM"
     return _TEXT.format(
         targets=" | ".join(_TARGETS),
         dashes=" | ".join("-" * len(name) for name in _TARGETS),
-        hash=compiled.model_hash[:16],
+        hash=program.model_hash[:16],
         made_for="" if target_chip == "host" else f" Partitions, flash size and memory were chosen for {target_chip}.",
         chip=chip,
-        ports="\n".join(_port_lines(compiled)),
-        memory=f"Activations take {compiled.arena_bytes} bytes of {arena}, weights and tables {compiled.weight_bytes} "
-        f"bytes, a run less than 2 kB of stack." + _cores(compiled),
-        inputs=", ".join(f".{port.c_name} = ..." for port in compiled.inputs),
-        outputs=", ".join(f".{port.c_name} = ..." for port in compiled.outputs),
+        ports="\n".join(_port_lines(program)),
+        memory=f"Activations take {program.arena_bytes} bytes of {arena}, weights and tables {program.constant_bytes} "
+        f"bytes, a run less than 2 kB of stack." + _cores(program),
+        inputs=", ".join(f".{port.c_name} = ..." for port in program.inputs),
+        outputs=", ".join(f".{port.c_name} = ..." for port in program.outputs),
     )
 
 
-def _cores(compiled: CompiledModel) -> str:
-    count = len(compiled.choices.splits)
+def _cores(program: Program) -> str:
+    count = sum(call.split is not None for call in program.calls())
     if not count:
         return ""
     return (
@@ -91,21 +91,18 @@ def _cores(compiled: CompiledModel) -> str:
     )
 
 
-def _port_lines(compiled: CompiledModel) -> List[str]:
+def _port_lines(program: Program) -> List[str]:
     lines = [
         "| | name | field | C type, elements | shape | one unit of its integer is worth |",
         "|---|---|---|---|---|---|",
     ]
-    for kind, ports in (("input", compiled.inputs), ("output", compiled.outputs)):
+    for kind, ports in (("input", program.inputs), ("output", program.outputs)):
         lines += [_port_line(kind, port) for port in ports]
     return lines
 
 
-def _port_line(kind: str, port: ModelPort) -> str:
-    elements = 1
-    for dim in port.shape:
-        elements *= dim
+def _port_line(kind: str, port: Port) -> str:
     unit = "" if port.exponent is None else f"2^{port.exponent}" + ("" if port.dtype.startswith("int") else " (inside)")
     name = re.sub(r"[^\w .:/-]", "?", shown(port.name))
     shape = "x".join(map(str, port.shape))
-    return f"| {kind} | {name} | `{port.c_name}` | {port.dtype}, {elements} | {shape} | {unit} |"
+    return f"| {kind} | {name} | `{port.c_name}` | {port.dtype}, {port.elements} | {shape} | {unit} |"

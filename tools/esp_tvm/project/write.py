@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 import tvm
 
-from ..compile.bridge import program_of
-from ..compile.compiled import CompiledModel, ModelPort
-from ..compile.constants import constants_offsets
-from ..compile.emit_c import C_TYPES, array_lines
+from ..c_text import C_TYPES, array_lines
+from ..compile.compiled import CompiledModel
+from ..compile.emitting.constants import constants_offsets
 from ..errors import UserError
 from ..files import recover_folder, whole_folder
 from ..naming import c_comment, shown
 from ..places import TEMPLATE, template_folder
+from ..program import Port
 from ..program.store import MODEL, save
 from ..report.trace import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
@@ -51,11 +51,13 @@ def write_project(
     out_path: str,
     target_chip: str,
     fit: Fit,
+    debug: str = "off",
 ) -> Path:
     """Write `out_path/new_project`, whole or not at all; returns its path.
 
     sample, expected: arrays by ONNX name of the inputs and outputs.
     fit: where arena and weights go on the chip; gets a note where the template has partitions of its own
+    debug: what the program prints of every kernel's output when it is watched: checksums (off, too) or tensors
     A folder of that name which this tool did not write is never replaced; of one that it wrote, files that were changed
     or added since then are kept, with a note. A README.md or a changed partitions.csv of the template stays as it is.
     """
@@ -63,30 +65,30 @@ def write_project(
     with whole_folder(project) as folder:
         shutil.copytree(template, folder, dirs_exist_ok=True, ignore=_not_copied)
         host = folder / MODEL / "codegen" / "host"
-        program = program_of(compiled)
+        program, code = compiled.program, compiled.code
         for name, text in (
-            ("src/default_lib0.c", compiled.lib0),
-            ("src/default_lib1.c", compiled.lib1),
-            ("include/tvmgen_default.h", compiled.header),
-            (f"include/{HEADER_NAME}", compiled.trace or trace_header(program, "checksums")),
+            ("src/default_lib0.c", code.lib0),
+            ("src/default_lib1.c", code.lib1),
+            ("include/tvmgen_default.h", code.header),
+            (f"include/{HEADER_NAME}", trace_header(program, debug if debug != "off" else "checksums")),
         ):
             (host / name).parent.mkdir(parents=True, exist_ok=True)
             (host / name).write_text(text, encoding="utf-8")
-        offsets = constants_offsets(compiled.constants)
-        save(program, folder / MODEL, target_chip, compiled.constants_bin, offsets, _versions())
+        starts = constants_offsets(program.constants)
+        save(program, folder / MODEL, target_chip, code.constants_bin, starts, _versions())
         # A project that was exported can be a template too.
         if not (template / "README.md").exists() or (template / MARKER).exists():
-            (folder / "README.md").write_text(readme(compiled, target_chip, fit), encoding="utf-8")
-        (folder / "main" / "input_data.h").write_text(_input_data(compiled.inputs, sample), encoding="utf-8")
+            (folder / "README.md").write_text(readme(program, target_chip, fit), encoding="utf-8")
+        (folder / "main" / "input_data.h").write_text(_input_data(program.inputs, sample), encoding="utf-8")
         (folder / "main" / "output_data.h").write_text(
-            _output_data(compiled.inputs, compiled.outputs, expected), encoding="utf-8"
+            _output_data(program.inputs, program.outputs, expected), encoding="utf-8"
         )
         _write_partitions(folder / "partitions.csv", fit)
         lines = _new_lines(folder, target_chip, fit.sdkconfig)
         if lines:
             with open(folder / f"sdkconfig.defaults.{target_chip}", "a", encoding="utf-8") as file:
                 file.write("\n".join(["# For this model.", *lines, ""]))
-        record(folder, compiled.model_hash)
+        record(folder, program.model_hash)
         kept = keep(project, folder) if project.exists() else []
     if kept:
         more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
@@ -135,12 +137,12 @@ def _new_lines(folder: Path, target_chip: str, lines: Sequence[str]) -> List[str
     return [line for line in lines if not line.startswith(tuple(users))]
 
 
-def _names(kind: str, ports: Sequence[ModelPort]) -> List[str]:
+def _names(kind: str, ports: Sequence[Port]) -> List[str]:
     """`input_data` when there is one, else `input_data_<name>`."""
     return [f"{kind}_data" if len(ports) == 1 else f"{kind}_data_{port.c_name}" for port in ports]
 
 
-def _definition(qualifiers: str, name: str, port: ModelPort, array: np.ndarray) -> str:
+def _definition(qualifiers: str, name: str, port: Port, array: np.ndarray) -> str:
     lines = array_lines(np.asarray(array, dtype=port.dtype))
     head = f"{qualifiers} {C_TYPES[port.dtype]} {name}[{array.size}] __attribute__((aligned(16))) = {{"
     shape = ",".join(map(str, port.shape))
@@ -171,16 +173,15 @@ def _header(guard: str, parts: Sequence[str]) -> str:
     )
 
 
-def _buffer(name: str, port: ModelPort) -> str:
-    size = int(np.prod(port.shape, dtype=np.int64))
-    return f"static {_MEMORY} {C_TYPES[port.dtype]} {name}[{size}] __attribute__((aligned(16), unused));\n"
+def _buffer(name: str, port: Port) -> str:
+    return f"static {_MEMORY} {C_TYPES[port.dtype]} {name}[{port.elements}] __attribute__((aligned(16), unused));\n"
 
 
-def _fields(names: Sequence[str], ports: Sequence[ModelPort], cast: str = "") -> str:
+def _fields(names: Sequence[str], ports: Sequence[Port], cast: str = "") -> str:
     return ", ".join(f".{port.c_name} = {cast}{name}" for name, port in zip(names, ports))
 
 
-def _input_data(ports: Sequence[ModelPort], sample: Dict[str, np.ndarray]) -> str:
+def _input_data(ports: Sequence[Port], sample: Dict[str, np.ndarray]) -> str:
     names = _names("input", ports)
     buffers = [name.replace("input_data", "input_buffer", 1) for name in names]
     parts = ["/* The sample that the model was exported with, in flash, and memory for input of your own. */"]
@@ -188,13 +189,13 @@ def _input_data(ports: Sequence[ModelPort], sample: Dict[str, np.ndarray]) -> st
         parts += [_definition("static const", name, port, sample[port.name]), _buffer(buffer, port)]
     fills = "; ".join(f"fill({buffer}, {name})" for name, buffer in zip(names, buffers))
     parts.append("/* The model only reads its inputs. */")
-    parts.append(f"#define MODEL_INPUTS {{{_fields(names, ports, '(void *)')}}}")
+    parts.append(f"#define MODEL_INPUTS {{{_fields(names, ports, '')}}}")
     parts.append(f"#define MODEL_INPUT_BUFFERS {{{_fields(buffers, ports)}}}")
     parts.append(f"#define FILL_MODEL_INPUTS(fill) do {{ {fills}; }} while (0)\n")
     return _header("INPUT_DATA_H", parts)
 
 
-def _output_data(inputs: Sequence[ModelPort], ports: Sequence[ModelPort], expected: Dict[str, np.ndarray]) -> str:
+def _output_data(inputs: Sequence[Port], ports: Sequence[Port], expected: Dict[str, np.ndarray]) -> str:
     names = _names("output", ports)
     parts = ["/* Where the outputs go, and what the reference computes for the sample. */"]
     for name, port in zip(names, ports):

@@ -194,7 +194,6 @@ def arena_bars(program: Program) -> List[Bar]:
     """
     bars: Dict[Tensor, Bar] = {}
     more: List[Bar] = []
-    fallbacks = []
     for step, call in enumerate(program.calls()):
         for tensor in call.reads:
             if tensor.root in bars:
@@ -205,12 +204,6 @@ def arena_bars(program: Program) -> List[Bar]:
                 bars[tensor] = Bar(tensor.place.offset, tensor.bytes, step, step, label)
         if call.scratch is not None and call.scratch.bytes:
             more.append(Bar(call.scratch.offset, call.scratch.bytes, step, step, f"scratch of step {call.index}"))
-        if call.is_fallback:
-            fallbacks.append(step)
-    scratch = program.fallback_scratch
-    if scratch is not None and fallbacks:
-        label = "scratch of TVM's functions"
-        more.append(Bar(scratch.offset, scratch.bytes, fallbacks[0], fallbacks[-1], label))
     return sorted([*bars.values(), *more], key=lambda bar: (bar.first, bar.offset))
 
 

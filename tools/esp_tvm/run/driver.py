@@ -6,6 +6,7 @@ from typing import Dict, Sequence
 
 import numpy as np
 
+from ..c_text import C_TYPES
 from ..program.form import Port
 
 
@@ -24,7 +25,8 @@ def fill(template: str, inputs: Sequence[Port], outputs: Sequence[Port], source:
 
     ports = [("INPUT", port) for port in inputs] + [("OUTPUT", port) for port in outputs]
     buffers = [
-        f"static _Alignas(16) unsigned char {kind.lower()}_{port.c_name}[{size(kind, port)}];" for kind, port in ports
+        f"static _Alignas(16) {C_TYPES[port.dtype]} {kind.lower()}_{port.c_name}[{port.elements}];"
+        for kind, port in ports
     ]
     read = [
         f"fread(input_{port.c_name}, 1, {size('INPUT', port)}, {source}) == {size('INPUT', port)}" for port in inputs

@@ -15,9 +15,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..compile.bridge import program_of
+from ..c_text import C_TYPES, array_lines
 from ..compile.compiled import CompiledModel
-from ..compile.emit_c import C_TYPES, array_lines
 
 COMPILERS = (("xtensa-esp32s3-elf-gcc",), ("xtensa-esp-elf-gcc", "-mdynconfig=xtensa_esp32s3.so"))
 EMULATOR = "qemu-system-xtensa"
@@ -311,7 +310,11 @@ def run_model(
 
     component: the folder of the kernels, components/esp-dl; folder: takes the program
     """
-    files = {"default_lib0.c": compiled.lib0, "default_lib1.c": compiled.lib1, "tvmgen_default.h": compiled.header}
+    files = {
+        "default_lib0.c": compiled.code.lib0,
+        "default_lib1.c": compiled.code.lib1,
+        "tvmgen_default.h": compiled.code.header,
+    }
     files["trace.h"] = _TRACE
     files["main.c"] = _main(compiled, sample)
     for name, text in files.items():
@@ -324,13 +327,13 @@ def run_model(
     done = run(build(sources, includes, folder, flags), timeout=600)
     if done.returncode != 0:
         raise RuntimeError(f"the program ended with {done.returncode}")
-    steps = program_of(compiled).steps
+    steps = compiled.program.steps
     loop, last, *ends = struct.unpack_from(f"<{2 + steps}I", done.stdout)
     counts, position, outputs = [], 8 + 4 * steps, {}
     for end in ends:
         counts.append(round(((end - last) % 2**32) * 100000 / loop) if end else 0)
         last = end or last
-    for port in compiled.outputs:
+    for port in compiled.program.outputs:
         count = int(np.prod(port.shape, dtype=np.int64))
         outputs[port.name] = np.frombuffer(done.stdout, port.dtype, count, position).reshape(port.shape)
         position += outputs[port.name].nbytes
@@ -339,19 +342,19 @@ def run_model(
 
 def _main(compiled: CompiledModel, sample: Dict[str, np.ndarray]) -> str:
     buffers, writes = [], []
-    for port in compiled.inputs:
+    for port in compiled.program.inputs:
         values = "\n".join(array_lines(np.asarray(sample[port.name], port.dtype)))
         head = f"static {C_TYPES[port.dtype]} in_{port.c_name}[] __attribute__((aligned(16)))"
         buffers.append(f"{head} = {{\n{values}\n}};\n")
-    for port in compiled.outputs:
+    for port in compiled.program.outputs:
         count = int(np.prod(port.shape, dtype=np.int64))
         buffers.append(f"static {C_TYPES[port.dtype]} out_{port.c_name}[{count}] __attribute__((aligned(16)));\n")
         writes.append(f"    emulator_write(out_{port.c_name}, sizeof(out_{port.c_name}));")
     return _MODEL.format(
         runtime=RUNTIME,
-        steps=program_of(compiled).steps,
+        steps=compiled.program.steps,
         buffers="\n".join(buffers),
-        inputs=", ".join(f".{port.c_name} = in_{port.c_name}" for port in compiled.inputs),
-        outputs=", ".join(f".{port.c_name} = out_{port.c_name}" for port in compiled.outputs),
+        inputs=", ".join(f".{port.c_name} = in_{port.c_name}" for port in compiled.program.inputs),
+        outputs=", ".join(f".{port.c_name} = out_{port.c_name}" for port in compiled.program.outputs),
         writes="\n".join(writes),
     )

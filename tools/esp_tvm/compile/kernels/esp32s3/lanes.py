@@ -10,9 +10,9 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from ..operators.base import rounding_bias
-from ..program import Call
-from .variants import Variant, lead_of, window_starts
+from ....operators.base import rounding_bias
+from ....program import Call
+from ..variants import Variant, lead_of, window_starts
 
 LANES = 16
 # Emulators hold -(2^19 - 1), the chip one more.
@@ -237,7 +237,7 @@ class Esp32s3Variant(Variant):
         """The fields of the kernel's parameters; the weights are declared."""
         raise NotImplementedError
 
-    def emit(self, call, choice, c, inputs, output):
+    def emit(self, call, c, inputs, output):
         parameters = c.struct(f"{self.kernel.replace('_s8_', '_')}_t", **self.body(call, c))
         scratch = ["scratch"] if self.scratch(call) else []
         c.call(self.kernel, inputs[0], parameters, *scratch, output)

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import List, Sequence
 
 import numpy as np
+
+from ...program import Constant
 
 MAGIC = b"TVMCONST"
 VERSION = 1
@@ -27,16 +28,6 @@ _HEADER = struct.Struct("<8sIIII8s")
 # The C name of the variable that points at the data, and of the macro that is defined where it is used.
 BASE = "tvmgen_default_constants"
 MAPPED = "TVMGEN_DEFAULT_CONSTANTS_MAPPED"
-
-
-@dataclass(frozen=True)
-class Constant:
-    """An array of the generated program: its C type and name, its values, what it is."""
-
-    c_type: str
-    name: str
-    array: np.ndarray
-    comment: str
 
 
 def offsets(constants: Sequence[Constant]) -> List[int]:

@@ -6,12 +6,12 @@ from typing import List
 
 import numpy as np
 
-from ..operators import OPERATORS
-from ..operators.base import Operator
-from ..operators.broadcasting import broadcast_steps, operand_shapes
-from ..operators.moves import copy_fields, steps_of
-from ..program import Call
-from .esp32s3_base import (
+from ....operators import OPERATORS
+from ....operators.base import Operator
+from ....operators.broadcasting import broadcast_steps, operand_shapes
+from ....operators.moves import copy_fields, steps_of
+from ....program import Call
+from .lanes import (
     LANE_MAX,
     LANES,
     Esp32s3Variant,
@@ -48,7 +48,7 @@ class Pool(Esp32s3Variant):
         kernel = call.attributes["kernel"]
         return lead_of_copies(call, kernel) if copies_rows(call, kernel) else lead_of_rows(call, kernel)
 
-    def emit(self, call, choice, c, inputs, output):
+    def emit(self, call, c, inputs, output):
         kernel = call.attributes["kernel"]
         square = kernel[0] if kernel[0] == kernel[1] in (2, 3) and call.inputs[0].shape[3] % LANES == 0 else 0
         border = border_fields(call, kernel)
@@ -111,7 +111,7 @@ class LookupTable(Esp32s3Variant):
     def fits_range(self, call, low, high):
         return call.output.elements >= 4 * LANES
 
-    def emit(self, call, choice, c, inputs, output):
+    def emit(self, call, c, inputs, output):
         table = np.asarray(call.attributes["table"], np.int8)
         unsigned = np.concatenate([table[128:], table[:128]]).view(np.uint8)
         words = np.concatenate([[4, 0], unsigned]).astype(np.int32)
@@ -154,6 +154,6 @@ class TransposeRows(Move):
         shape = [shape[axis] for axis in axes]
         return [copy_fields(shape, [steps[axis] for axis in axes], steps_of(shape))]
 
-    def emit(self, call, choice, c, inputs, output):
+    def emit(self, call, c, inputs, output):
         parameters = c.struct("esp_dl_copy_t", **self.copies(call)[0])
         c.call(self.kernel, inputs[0], parameters, output)

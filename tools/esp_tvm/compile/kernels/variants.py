@@ -7,19 +7,16 @@ input.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ..operators.base import rounding_bias
-from ..operators.conv import window_fields
-from ..operators.pooling import AveragePool2d
-from ..program import Call
+from ...operators.base import rounding_bias
+from ...operators.conv import window_fields
+from ...operators.pooling import AveragePool2d
+from ...program import Call
 from .packing import Packed, pack_3x4, pack_6x2, pack_8
-
-if TYPE_CHECKING:
-    from .cores import Split
 
 # --- how far an output may lie before its input --------------------------------------------------------------
 
@@ -86,10 +83,14 @@ class Variant:
         """The kernel's parameters without those of the weights."""
         raise NotImplementedError
 
-    def emit(self, call: Call, choice: Choice, c, inputs: Sequence[str], output: str) -> None:
+    def name(self, call: Call) -> str:
+        """The C function for a call, which may have an addition behind it."""
+        return self.kernel.replace("_s8", "_add_s8") if call.followers and self.fuses_add else self.kernel
+
+    def emit(self, call: Call, c, inputs: Sequence[str], output: str) -> None:
         """Write the C; inputs: C names, the addend behind the convolution's input where an addition is fused."""
         a = call.attributes
-        packed = self.pack(call, choice.low, choice.high)
+        packed = self.pack(call, *call.input_range)
         bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64) + packed.bias
         weights = c.constant("weights", packed.weights, f"{list(a['weights'].shape)}, laid out for {self.kernel}")
         if packed.weights.dtype != np.int8:
@@ -103,22 +104,29 @@ class Variant:
             "max": a["clamp"][1],
         }
         scratch = ["scratch"] if self.scratch(call) else []
-        if choice.addition is None:
+        if not call.followers:
             parameters = c.struct(f"esp_dl_{self.takes or self.operator}_t", **fields)
-            c.call(self.kernel, inputs[0], parameters, *scratch, output)
+            c.call(self.name(call), inputs[0], parameters, *scratch, output)
             return
-        add = choice.addition.attributes
-        shifts = (add["shift_b"], add["shift_a"]) if choice.swapped else (add["shift_a"], add["shift_b"])
-        addition = {
-            "count": choice.addition.output.elements,
-            "shift_a": shifts[0],
-            "shift_b": shifts[1],
-            "shift": add["shift"],
-            "min": add["clamp"][0],
-            "max": add["clamp"][1],
-        }
-        parameters = c.struct(f"esp_dl_{self.operator}_add_t", conv2d=fields, add=addition)
-        c.call(choice.kernel, inputs[0], inputs[1], parameters, *scratch, output)
+        parameters = c.struct(f"esp_dl_{self.operator}_add_t", conv2d=fields, add=addition_fields(call))
+        c.call(self.name(call), inputs[0], inputs[1], parameters, *scratch, output)
+
+
+def addition_fields(call: Call) -> Dict[str, Any]:
+    """The parameters of the addition behind a convolution; shift_a is that of the convolution's result."""
+    (addition,) = call.followers
+    a = addition.attributes
+    shifts = [a["shift_a"], a["shift_b"]]
+    if addition.inputs[0].root is not call.output:
+        shifts.reverse()
+    return {
+        "count": addition.output.elements,
+        "shift_a": shifts[0],
+        "shift_b": shifts[1],
+        "shift": a["shift"],
+        "min": a["clamp"][0],
+        "max": a["clamp"][1],
+    }
 
 
 def _shifts_right(call: Call) -> bool:
@@ -318,7 +326,7 @@ class GlobalAverage(Variant):
         whole = tuple(a["kernel"]) == tuple(call.inputs[0].shape[1:3]) and tuple(call.output.shape[1:3]) == (1, 1)
         return whole and not any(a["padding"]) and tuple(a["dilation"]) == (1, 1)
 
-    def emit(self, call, choice, c, inputs, output):
+    def emit(self, call, c, inputs, output):
         parameters = c.struct("esp_dl_pool2d_t", **AveragePool2d().fields(call))
         c.call(self.kernel, inputs[0], parameters, output)
 
@@ -332,7 +340,7 @@ class QuantizeNhwc(Variant):
     def fits(self, call):
         return len(call.output.shape) == 4
 
-    def emit(self, call, choice, c, inputs, output):
+    def emit(self, call, c, inputs, output):
         n, channels, h, w = call.output.shape
         shape = {"n": n, "h": h, "w": w, "c": channels}
         parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, exponent=call.attributes["exponent"])
@@ -346,74 +354,3 @@ VARIANTS: Dict[str, List[Variant]] = {
     "dense": [DenseAsConv2d(), Dense8()],
     "average_pool2d": [GlobalAverage()],
 }
-
-
-# --- what is chosen for a model ------------------------------------------------------------------------------
-
-
-@dataclass
-class Choice:
-    """A variant for one step; low, high: range of its input.
-
-    addition: the call of the addition that is fused with it; swapped: the convolution is the addition's second input
-    """
-
-    call: Call
-    variant: Variant
-    low: int = -128
-    high: int = 127
-    addition: Optional[Call] = None
-    swapped: bool = False
-    _leads: Dict[str, Optional[int]] = field(default_factory=dict)
-
-    @property
-    def kernel(self) -> str:
-        """The C function that is called."""
-        return self.variant.kernel if self.addition is None else self.variant.kernel.replace("_s8", "_add_s8")
-
-    def lead(self) -> Optional[int]:
-        """See `Variant.lead`; computed once."""
-        if self.variant.kernel not in self._leads:
-            self._leads[self.variant.kernel] = self.variant.lead(self.call)
-        return self._leads[self.variant.kernel]
-
-
-@dataclass
-class Choices:
-    """steps: index of a step -> its variant (no entry: the plain kernel).
-
-    fused: index of a convolution -> index of the addition that computes it as well, or of a quantize -> index of the
-    transpose behind it
-    splits: index of a step -> how it is computed on two cores; whole: why another with weights is not (cores.py)
-    """
-
-    steps: Dict[int, Choice] = field(default_factory=dict)
-    fused: Dict[int, int] = field(default_factory=dict)
-    splits: Dict[int, Split] = field(default_factory=dict)
-    whole: Dict[int, str] = field(default_factory=dict)
-
-    def fused_with(self, index: int) -> Optional[int]:
-        """The step that is computed together with the one at `index`."""
-        return next((conv for conv, add in self.fused.items() if add == index), None)
-
-    def at(self, index: int) -> Optional[Choice]:
-        """The variant that computes step `index`: for an addition, that of the convolution fused with it."""
-        convolution = self.fused_with(index)
-        return self.steps.get(index if convolution is None else convolution)
-
-    def split_at(self, index: int) -> Optional[Split]:
-        """How step `index` is computed on two cores, as `at`."""
-        convolution = self.fused_with(index)
-        return self.splits.get(index if convolution is None else convolution)
-
-    def scratch(self, index: int) -> int:
-        """Bytes of scratch memory of a step."""
-        choice, split = self.at(index), self.split_at(index)
-        if split is not None:
-            return sum(split.scratch)
-        return choice.variant.scratch(choice.call) if choice else 0
-
-    def lead(self, index: int) -> Optional[int]:
-        """See `Variant.lead`; None for a step that two cores compute: what one writes the other may have to read."""
-        choice = self.at(index) if self.split_at(index) is None else None
-        return choice.lead() if choice else None

@@ -14,15 +14,13 @@ from front to back: the arena can grow.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
-from ..operators import OPERATORS
-from ..program import Call, Tensor
-from .aot import Lowered
-from .esp32s3_base import LANES, Esp32s3Variant, aligned
-from .memory_plan import plan_memory
-from .partition import Partitioned
-from .variants import Choice, Choices, Variant
+from ...program import Call, Program, Tensor
+from ...program.split import Split
+from ..kernels.esp32s3 import LANES, Esp32s3Variant
+from ..kernels.esp32s3.lanes import aligned
+from .memory import arena_bytes
 
 # Instructions that pass until the other core has begun, and again until its end is seen: what FreeRTOS needs to wake a
 # task of the other core. An assumption.
@@ -39,7 +37,7 @@ PLAIN = {"conv2d": 7.0, "depthwise_conv2d": 10.0, "dense": 7.0}
 class Part:
     """One part: `call` computes places `start` to `end` of the axis that is cut.
 
-    input_offset, output_offset: elements from the tensors' start to the part's; addition: of a fused one, its part
+    input_offset, output_offset: elements from the tensors' start to the part's
     """
 
     call: Call
@@ -47,56 +45,31 @@ class Part:
     end: int
     input_offset: int
     output_offset: int
-    addition: Optional[Call] = None
 
-    def choice(self, whole: Optional[Choice]) -> Optional[Choice]:
-        """The choice of the whole call, for this part."""
-        return None if whole is None else replace(whole, call=self.call, addition=self.addition)
-
-    def scratch(self, whole: Optional[Choice]) -> int:
+    @property
+    def scratch(self) -> int:
         """Bytes of scratch memory, at a multiple of 16."""
-        return 0 if whole is None else aligned(whole.variant.scratch(self.call))
+        return 0 if self.call.variant is None else aligned(self.call.variant.scratch(self.call))
 
 
 @dataclass(frozen=True)
-class Split:
-    """How a kernel's output is cut. axis: images, rows, columns or outputs, `size` of them
+class TwoParts(Split):
+    """How a call is cut, with what the C of it needs.
 
     parts: on the calling core, on the other one; scratch: bytes for both, the second's behind the first's
-    saved: instructions that the calling core does not execute, by the estimate
     """
 
-    axis: str
-    size: int
     parts: Tuple[Part, Part]
     scratch: Tuple[int, int]
-    saved: int
-
-    @property
-    def text(self) -> str:
-        """`rows 0-15 and 16-31`"""
-        first, second = self.parts
-        return f"{self.axis} {first.start}-{first.end - 1} and {second.start}-{second.end - 1}"
-
-    @property
-    def cut(self) -> int:
-        """Where the part of the calling core ends."""
-        return self.parts[0].end
-
-    @property
-    def slower(self) -> float:
-        """The part of the work that the core with more of it has."""
-        first, second = self.parts
-        return max(first.end, second.end - second.start) / self.size
 
 
-def estimate(call: Call, variant: Optional[Variant], macs: int) -> int:
+def estimate(call: Call) -> int:
     """Instructions that a call takes, roughly."""
-    if isinstance(variant, Esp32s3Variant):
+    if isinstance(call.variant, Esp32s3Variant):
         rate = _VECTOR[call.kind]
     else:
-        rate = (_FAST if variant is not None else PLAIN)[call.kind]
-    return int(macs * rate)
+        rate = (_FAST if call.variant is not None else PLAIN)[call.kind]
+    return int(call.macs * rate)
 
 
 # --- cutting ------------------------------------------------------------------------------------------------
@@ -171,96 +144,106 @@ def _axis(call: Call) -> Union[str, Tuple[str, int, object]]:
     return "its output is one row"
 
 
-def _fits(part: Part, choice: Optional[Choice]) -> bool:
+def _fits(part: Part) -> bool:
     """Whether the kernel that was chosen for the whole call can compute the part."""
-    if choice is None:
+    variant = part.call.variant
+    if variant is None:
         return True
-    if not isinstance(choice.variant, Esp32s3Variant):
-        return choice.variant.fits(part.call)
+    if not isinstance(variant, Esp32s3Variant):
+        return variant.fits(part.call)
     # Tensors of the vector unit start at multiples of 16.
     if part.input_offset % LANES or part.output_offset % LANES:
         return False
-    return choice.variant.fits_range(part.call, choice.low, choice.high)
+    return variant.fits_range(part.call, *part.call.input_range)
 
 
-def _pair(call: Call, choice: Optional[Choice], axis: tuple, cut: int) -> Optional[Tuple[Part, Part]]:
+def _pair(call: Call, axis: tuple, cut: int) -> Optional[Tuple[Part, Part]]:
     """Both parts, None where the kernel cannot compute one of them."""
     parts: List[Part] = []
     for start, end in ((0, cut), (cut, axis[1])):
         part = axis[2](call, start, end)
-        if part is None or not _fits(part, choice):
+        if part is None or not _fits(part):
             return None
-        if choice is not None and choice.addition is not None:
-            output = replace(choice.addition.output, shape=part.call.output.shape)
-            part = replace(part, addition=replace(choice.addition, outputs=[output]))
+        part.call.followers = [_addition_of(part.call, call, addition) for addition in call.followers]
         parts.append(part)
     return parts[0], parts[1]
 
 
-def _cuts(call: Call, choice: Optional[Choice], axis: tuple) -> Iterator[int]:
+def _addition_of(part: Call, whole: Call, addition: Call) -> Call:
+    """The addition behind a convolution, of a part."""
+    inputs = [part.output if x.root is whole.output else replace(x, shape=part.output.shape) for x in addition.inputs]
+    return replace(addition, inputs=inputs, outputs=[replace(addition.output, shape=part.output.shape)])
+
+
+def _cuts(call: Call, axis: tuple) -> Iterator[int]:
     """Where to cut, the most even first; the calling core, which begins first, has what is more."""
     size, step = axis[1], 1
-    if axis[0] == "outputs" and choice is not None:
+    if axis[0] == "outputs" and call.variant is not None:
         # Weights lie in blocks of so many outputs.
-        step = LANES if isinstance(choice.variant, Esp32s3Variant) else 8
+        step = LANES if isinstance(call.variant, Esp32s3Variant) else 8
     return iter(sorted(range(step, size, step), key=lambda cut: (max(cut, size - cut), -cut)))
 
 
-def split_call(call: Call, choice: Optional[Choice], macs: int) -> Union[Split, str]:
-    """The most even split of a call by the kernel that was chosen for it, or why it stays whole.
-
-    choice: None for the plain kernel
-    """
+def split_call(call: Call) -> Union[TwoParts, str]:
+    """The most even split of a call by the kernel that was chosen for it, or why it stays whole."""
     if call.kind not in PLAIN:
         return "its kernel is not one that is cut"
     axis = _axis(call)
     if isinstance(axis, str):
         return axis
-    whole = estimate(call, choice.variant if choice else None, macs)
+    whole = estimate(call)
     least = whole // 2
     if least < WORTH:
         return f"too small: at most {least} instructions are saved"
-    for cut in _cuts(call, choice, axis):
+    for cut in _cuts(call, axis):
         saved = int(whole * min(cut, axis[1] - cut) / axis[1])
         if saved < WORTH:
             break
-        parts = _pair(call, choice, axis, cut)
+        parts = _pair(call, axis, cut)
         if parts is not None:
-            return Split(axis[0], axis[1], parts, (parts[0].scratch(choice), parts[1].scratch(choice)), saved)
+            return TwoParts(axis[0], axis[1], cut, saved, parts, (parts[0].scratch, parts[1].scratch))
     return f"no even cut of its {axis[1]} {axis[0]} suits its kernel"
+
+
+def split_again(call: Call) -> bool:
+    """Cut a call that is split anew, for another variant; False where that cannot be cut."""
+    if call.split is None:
+        return True
+    split = split_call(call)
+    if isinstance(split, str):
+        return False
+    call.split = split
+    return True
 
 
 # --- choosing -----------------------------------------------------------------------------------------------
 
 
-def choose_splits(choices: Choices, lowered: Lowered, partitioned: Partitioned, room: Optional[int] = None) -> None:
-    """Set `choices.splits`, and in `choices.whole` why the other kernels with weights stay on one core.
+def split_over_cores(program: Program, arena_room: Optional[int] = None) -> Program:
+    """Say of every call with weights how two cores share it, or why they do not.
 
-    room: bytes that the arena may grow to; None: as large as it must be. It never becomes larger than it is without
-    splits unless it fits `room`. Kernels that save most come first.
+    arena_room: bytes that the arena may grow to; None: as large as it must be. It never becomes larger than it is
+    without splits unless it fits there. Kernels that save most come first.
     """
-    found = {}
-    symbols = [step.symbol for step in lowered.steps]
-    for index, symbol in enumerate(symbols):
-        call = partitioned.calls.get(symbol)
-        if call is None or call.kind not in PLAIN:
+    program.cores, program.arena_room = 2, arena_room
+    before = arena_bytes(program)
+    found: Dict[Call, TwoParts] = {}
+    for call in program.kernels:
+        if call.kind not in PLAIN:
             continue
-        if symbols.count(symbol) > 1:
-            choices.whole[index] = "its function computes several steps"
-            continue
-        split = split_call(call, choices.steps.get(index), OPERATORS[call.operator].macs(call))
+        split = split_call(call)
         if isinstance(split, str):
-            choices.whole[index] = split
+            call.whole = split
         else:
-            found[index] = split
-    before = plan_memory(lowered, partitioned, choices).arena_bytes
-    choices.splits = dict(found)
-    if room is None or plan_memory(lowered, partitioned, choices).arena_bytes <= max(room, before):
-        return
-    choices.splits = {}
-    for index, split in sorted(found.items(), key=lambda item: -item[1].saved):
-        choices.splits[index] = split
-        arena = plan_memory(lowered, partitioned, choices).arena_bytes
-        if arena > max(room, before):
-            del choices.splits[index]
-            choices.whole[index] = f"the arena would grow to {arena} bytes; there is room for {max(room, before)}"
+            found[call] = call.split = split
+    if arena_room is None or arena_bytes(program) <= max(arena_room, before):
+        return program
+    for call in found:
+        call.split = None
+    for call, split in sorted(found.items(), key=lambda item: -item[1].saved):
+        call.split = split
+        arena = arena_bytes(program)
+        if arena > max(arena_room, before):
+            call.split = None
+            call.whole = f"the arena would grow to {arena} bytes; there is room for {max(arena_room, before)}"
+    return program

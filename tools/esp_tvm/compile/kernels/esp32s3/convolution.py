@@ -7,15 +7,14 @@ it is not so, sums grow in the accumulator of 40 bits, which holds all that int3
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Optional
+from typing import Dict
 
 import numpy as np
 
-from ..operators.conv import window_fields
-from ..operators.pooling import AveragePool2d, MaxPool2d
-from ..program import Call
-from .aot import Lowered, Step, Value
-from .esp32s3_base import (
+from ....operators.conv import window_fields
+from ....program import Call
+from ..variants import lead_of, window_starts
+from .lanes import (
     GATHER_BYTES,
     LANE_MAX,
     LANES,
@@ -38,21 +37,7 @@ from .esp32s3_base import (
     sums_fit_lanes,
     vectors_of,
 )
-from .esp32s3_values import (
-    BROADCASTING,
-    MOVES,
-    Average,
-    Broadcasting,
-    Elementwise,
-    LookupTable,
-    Move,
-    Pool,
-    TransposeRows,
-)
-from .partition import Partitioned
-from .variants import lead_of, window_starts
 
-CHIP = "esp32s3"
 # Bytes of a segment that the kernel copies.
 _MAX_GATHERED = 24
 
@@ -327,56 +312,3 @@ class Scale(Esp32s3Variant):
 
     def body(self, call, c):
         return self.convolution.body(as_depthwise(call), c)
-
-
-# By operator, the fastest first.
-VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
-    "conv2d": [
-        Conv2dLanes(),
-        # Long segments are faster; sums that are far from the bound are rarely computed again.
-        Conv2dWatched(rows=True, watched=11),
-        Conv2dWatched(rows=True, watched=10),
-        Conv2dWatched(rows=False, watched=11),
-        Conv2dWide(),
-    ],
-    "depthwise_conv2d": [DepthwiseLanes()],
-    "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
-    "max_pool2d": [Pool(MaxPool2d())],
-    "average_pool2d": [Average(AveragePool2d())],
-    "lookup": [LookupTable()],
-    "channelwise": [Scale()],
-    **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
-    **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
-    **{operator: [Move(operator)] for operator in MOVES},
-    "transpose": [TransposeRows("transpose")],
-}
-
-
-def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
-    """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
-    if any(tensor.dtype != "int8" for tensor in [*call.inputs, call.output]):
-        return None
-    fitting = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.fits_range(call, low, high))
-    return next(fitting, None)
-
-
-def lies_aligned(step: Step, lowered: Lowered, partitioned: Partitioned) -> bool:
-    """Whether all inputs and results of `step` lie in the arena, at multiples of 16; a caller's buffers need not."""
-
-    def in_arena(value: Value) -> bool:
-        if value.kind != "value":
-            return False
-        maker = next((one for one in lowered.steps if value in one.results), None)
-        call = partitioned.calls.get(maker.symbol) if maker is not None else None
-        # A reshape of an input is that input's own buffer.
-        return call is None or call.operator != "reshape" or in_arena(maker.arguments[0])
-
-    return all(map(in_arena, [*step.arguments, *step.results]))
-
-
-def check_alignment(choices, plan) -> None:
-    """Every tensor of a kernel for the vector unit lies at a multiple of 16: what its loads and stores rely on."""
-    for index, choice in choices.steps.items():
-        if isinstance(choice.variant, Esp32s3Variant):
-            for block in plan.blocks:
-                assert block.offset % LANES == 0, f"step {index}: a block lies at {block.offset}"

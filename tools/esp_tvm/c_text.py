@@ -1,0 +1,82 @@
+"""Pieces of C text: types, initializers, comments, calls that are wrapped."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import List, Sequence
+
+import numpy as np
+
+from .program import Tensor
+
+WIDTH = 120
+# The parameter that functions of TVM's get for what they allocate.
+SCRATCH_PARAMETER = "tvmgen_scratch"
+
+C_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "uint16": "uint16_t",
+    "int32": "int32_t",
+    "uint32": "uint32_t",
+    "int64": "int64_t",
+    "uint64": "uint64_t",
+    "float32": "float",
+    "float64": "double",
+    "bool": "bool",
+}
+
+
+def tensor_text(tensor: Tensor) -> str:
+    """`int8[1,32,32,16] * 2^-4`: dtype, shape as in memory, the exponent of an integer."""
+    text = f"{tensor.dtype}[{','.join(map(str, tensor.shape))}]"
+    return f"{text} * 2^{tensor.exponent}" if tensor.exponent is not None and "int" in tensor.dtype else text
+
+
+def array_lines(array: np.ndarray) -> List[str]:
+    """The values of `array`, in order, as lines of a C initializer."""
+    flat = array.reshape(-1)
+    texts = [_float_literal(value) for value in flat] if array.dtype.kind == "f" else [str(int(v)) for v in flat]
+    columns = (
+        8 if array.dtype.kind == "f" else 16 if array.dtype.itemsize == 1 else 10 if array.dtype.itemsize < 8 else 5
+    )
+    return ["    " + ", ".join(texts[i : i + columns]) + "," for i in range(0, len(texts), columns)]
+
+
+def _float_literal(value: np.floating) -> str:
+    """A literal that reads back as the same value."""
+    if np.isnan(value):
+        return "NAN"
+    if np.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    digits, suffix = (17, "") if value.dtype == np.float64 else (9, "f")
+    text = f"{float(value):.{digits}g}"
+    return (text if any(c in text for c in ".e") else text + ".0") + suffix
+
+
+def call_lines(name: str, arguments: Sequence[str], indent: str, end: str = ";") -> List[str]:
+    """`name(arguments);` in lines of at most WIDTH columns."""
+    start = f"{indent}{name}("
+    text = ", ".join(arguments) + ")" + end
+    if len(start) + len(text) <= WIDTH:
+        return [start + text]
+    return textwrap.wrap(
+        start + text,
+        WIDTH,
+        initial_indent="",
+        subsequent_indent=" " * len(start) if len(start) < WIDTH // 2 else indent + "    ",
+        drop_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def comment_lines(paragraphs: Sequence[str], indent: str = "") -> List[str]:
+    """A comment with a line, or several, for each paragraph."""
+    lines: List[str] = []
+    for paragraph in paragraphs:
+        lines += textwrap.wrap(paragraph, WIDTH - len(indent) - 6, break_on_hyphens=False, break_long_words=False)
+    if len(lines) == 1:
+        return [f"{indent}/* {lines[0]} */"]
+    return [f"{indent}/* {lines[0]}", *[f"{indent} * {line}" for line in lines[1:-1]], f"{indent} * {lines[-1]} */"]

@@ -1,0 +1,90 @@
+"""Collects the C of one kernel function, as the operators and the faster kernels write it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from ...c_text import C_TYPES, WIDTH, call_lines
+from ...program import Constant
+
+
+class Emitter:
+    """The C of one function.
+
+    constants: the data it needs, for default_lib0.c
+    parameters, lines: the kernels' parameters and the statements, for default_lib1.c
+    kernels: the C functions that it calls; can_fail: one of them returns whether it could
+    instead: name of a kernel -> name of the one with the same parameters that is called in its place
+    """
+
+    def __init__(self, symbol: str, instead: Optional[Dict[str, str]] = None):
+        self.symbol = symbol
+        self.instead = instead or {}
+        self.constants: List[Constant] = []
+        self.parameters: List[str] = []
+        self.lines: List[str] = []
+        self.kernels: List[str] = []
+        self.can_fail = False
+
+    def constant(self, name: str, array: np.ndarray, comment: str) -> str:
+        """Declare constant data; returns its C name."""
+        array = np.ascontiguousarray(array)
+        full = f"{self.symbol}_{name}"
+        self.constants.append(Constant(C_TYPES[array.dtype.name], full, array, comment))
+        return full
+
+    def struct(self, c_type: str, struct_name: str = "parameters", **fields: Any) -> str:
+        """Declare the kernel's parameters, filled by field name; returns an expression for their address.
+
+        Parameters that point at constant data are static only where its address is known before the program runs.
+        """
+        body = _field_lines(fields, "        ")
+        text = " ".join(body)
+        points = any(re.search(rf"\b{constant.name}\b", text) for constant in self.constants)
+        kind = "TVMGEN_DEFAULT_STATIC" if points else "static"
+        self.parameters += [f"    {kind} const {c_type} {struct_name} = {{", *body, "    };"]
+        return f"&{struct_name}"
+
+    def call(self, kernel: str, *arguments: Any) -> None:
+        """Append a call of a kernel that cannot fail; `arguments` are C expressions or numbers."""
+        self.lines += call_lines(self._kernel(kernel), [str(a) for a in arguments], "    ")
+
+    def check(self, kernel: str, *arguments: Any) -> None:
+        """Append a call of a kernel that returns 0, or anything else where it cannot compute: then the model fails."""
+        self.can_fail = True
+        lines = call_lines(f"if ({self._kernel(kernel)}", [str(a) for a in arguments], "    ", " != 0) {")
+        self.lines += [*lines, "        return -1;", "    }"]
+
+    def line(self, text: str) -> None:
+        """Append a statement to the function."""
+        self.lines.append(f"    {text}")
+
+    def _kernel(self, name: str) -> str:
+        name = self.instead.get(name, name)
+        self.kernels.append(name)
+        return name
+
+
+def _field_lines(fields: Dict[str, Any], indent: str) -> List[str]:
+    """`.name = value,` for every field; a struct that is too long for a line has its fields in lines of their own."""
+    lines: List[str] = []
+    for name, value in fields.items():
+        line = f"{indent}.{name} = {_initializer(value)},"
+        if len(line) > WIDTH and isinstance(value, dict):
+            lines += [f"{indent}.{name} = {{", *_field_lines(value, indent + "    "), f"{indent}}},"]
+        else:
+            lines.append(line)
+    return lines
+
+
+def _initializer(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f".{key} = {_initializer(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "{" + ", ".join(_initializer(item) for item in value) + "}"
+    return str(value)

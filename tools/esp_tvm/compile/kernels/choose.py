@@ -1,0 +1,73 @@
+"""Chooses the kernel of every call: as fast as can be while the arena stays as small as can be."""
+
+from __future__ import annotations
+
+import sys
+from typing import Dict, Optional
+
+from ...program import INT8, Call, Program, Tensor
+from ..planning.cores import split_again, split_over_cores
+from ..planning.fuse import fuse
+from ..planning.memory import arena_bytes
+from . import esp32s3
+from .ranges import value_ranges
+from .variants import VARIANTS
+
+
+def choose_kernels(
+    program: Program, chip: Optional[str] = None, cores: int = 1, arena_room: Optional[int] = None
+) -> Program:
+    """Choose the variant of every call that has one, and fuse what one kernel can compute together.
+
+    Where a faster variant would need so much scratch memory that the arena grows, the next one is taken. For `chip`
+    esp32s3 kernels for its vector unit come first, whatever they need.
+    cores: 2: also which calls are computed in two parts; arena_room: how large the arena may become for speed
+    """
+    ranges = value_ranges(program)
+    makers = {output: call for call in program.calls() for output in call.outputs}
+    for call in program.kernels:
+        call.input_range = ranges.get(call.inputs[0].root, INT8) if call.inputs else INT8
+        if chip == esp32s3.CHIP and _lies_aligned(call, makers):
+            call.variant = esp32s3.choose_vector(call, *call.input_range)
+        if call.variant is None:
+            fitting = [variant for variant in VARIANTS.get(call.operator, ()) if variant.fits(call)]
+            call.variant = min(fitting, key=lambda variant: variant.scratch(call)) if fitting else None
+    program = fuse(program)
+    _take_faster(program, arena_bytes(program))
+    if cores > 1:
+        # Speed is what two cores are for: splits, and scratch memory of faster kernels, may take what room there is.
+        least = arena_bytes(program)
+        program = split_over_cores(program, arena_room)
+        _take_faster(program, sys.maxsize if arena_room is None else max(arena_room, least))
+    return program
+
+
+def _take_faster(program: Program, most: int) -> None:
+    """Take the fastest variant of every call with which the arena has at most `most` bytes."""
+    chosen = [call for call in program.kernels if call.variant is not None]
+    for call in sorted(chosen, key=lambda one: one.inputs[0].bytes):
+        lean, split = call.variant, call.split
+        if isinstance(lean, esp32s3.Esp32s3Variant):
+            continue
+        for variant in VARIANTS.get(call.operator, ()):
+            if variant is lean:
+                break
+            if not variant.fits(call):
+                continue
+            call.variant = variant
+            if split_again(call) and arena_bytes(program) <= most:
+                break
+            call.variant, call.split = lean, split
+
+
+def _lies_aligned(call: Call, makers: Dict[Tensor, Call]) -> bool:
+    """Whether all tensors of a call lie in the arena, at multiples of 16; a caller's buffers need not."""
+
+    def in_arena(tensor: Tensor) -> bool:
+        if tensor.root.place is not None:
+            return False
+        maker = makers[tensor.root]
+        # A reshape of an input is that input's own buffer.
+        return maker.operator != "reshape" or in_arena(maker.inputs[0])
+
+    return all(map(in_arena, [*call.reads, *call.writes]))

@@ -1,0 +1,56 @@
+"""The kernels for the vector unit of the ESP32-S3, and which of them takes a call."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional
+
+from ....operators.pooling import AveragePool2d, MaxPool2d
+from ....program import Call
+from .convolution import Conv2dLanes, Conv2dWatched, Conv2dWide, Dense, DepthwiseLanes, Scale
+from .lanes import LANES, Esp32s3Variant
+from .values import (
+    BROADCASTING,
+    MOVES,
+    Average,
+    Broadcasting,
+    Elementwise,
+    LookupTable,
+    Move,
+    Pool,
+    TransposeRows,
+)
+
+CHIP = "esp32s3"
+
+# By operator, the fastest first.
+VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
+    "conv2d": [
+        Conv2dLanes(),
+        # Long segments are faster; sums that are far from the bound are rarely computed again.
+        Conv2dWatched(rows=True, watched=11),
+        Conv2dWatched(rows=True, watched=10),
+        Conv2dWatched(rows=False, watched=11),
+        Conv2dWide(),
+    ],
+    "depthwise_conv2d": [DepthwiseLanes()],
+    "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
+    "max_pool2d": [Pool(MaxPool2d())],
+    "average_pool2d": [Average(AveragePool2d())],
+    "lookup": [LookupTable()],
+    "channelwise": [Scale()],
+    **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
+    **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
+    **{operator: [Move(operator)] for operator in MOVES},
+    "transpose": [TransposeRows("transpose")],
+}
+
+
+def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
+    """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
+    if any(tensor.dtype != "int8" for tensor in [*call.inputs, call.output]):
+        return None
+    fitting = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.fits_range(call, low, high))
+    return next(fitting, None)
+
+
+__all__ = ["CHIP", "LANES", "VECTOR_VARIANTS", "Esp32s3Variant", "choose_vector"]

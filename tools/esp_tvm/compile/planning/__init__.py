@@ -1,0 +1,1 @@
+"""What runs together, on which core, and where it lies in memory."""

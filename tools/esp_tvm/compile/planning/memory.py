@@ -1,0 +1,306 @@
+"""Where every activation and every kernel's scratch memory lies in the arena.
+
+TVM's planner (USMP) keeps the inputs and outputs of an operator apart. Here
+
+- an elementwise operator writes over an input that is not needed any more;
+- a kernel that goes through its input from front to back may write to where it has read: its output then lies a known
+  distance (`lead`) before its input, and both overlap;
+- a convolution that is fused with the addition after it writes over the addend;
+- the order in which blocks are placed is searched for, until the arena is as small as some step alone needs it to be.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Set, Tuple
+from weakref import WeakKeyDictionary
+
+from ...operators import OPERATORS
+from ...program import Call, Place, Program, Scratch, Tensor
+
+ALIGNMENT = 16
+_TRIALS = 300
+
+
+@dataclass(eq=False)
+class Block:
+    """Memory that one tensor, or several in turn, hold from step `first` to step `last` (inclusive).
+
+    leads: for a block whose output may overlap the input's block: input's block -> by how many bytes it has to start
+    before the input does
+    """
+
+    size: int
+    first: int
+    last: int
+    tensors: List[Tensor] = field(default_factory=list)
+    offset: int = 0
+    leads: Dict[Block, int] = field(default_factory=dict)
+
+    def meets(self, other: Block) -> bool:
+        """Whether both are alive at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+    def conflicts(self, other: Block) -> bool:
+        """Whether both are alive at some step and their memory overlaps more than their kernel allows."""
+        if not self.meets(other):
+            return False
+        if self.offset + self.size <= other.offset or other.offset + other.size <= self.offset:
+            return False
+        if other in self.leads:
+            return other.offset - self.offset < self.leads[other]
+        if self in other.leads:
+            return self.offset - other.offset < other.leads[self]
+        return True
+
+
+@dataclass
+class MemoryPlan:
+    """arena_bytes; blocks with their offsets
+
+    where: tensor -> its block; views: outputs that need no code -> the tensor whose memory they are
+    scratch: call -> block of its scratch memory
+    """
+
+    arena_bytes: int
+    blocks: List[Block]
+    where: Dict[Tensor, Block]
+    views: Dict[Tensor, Tensor]
+    scratch: Dict[Call, Block]
+
+
+def _aligned(size: int) -> int:
+    return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+
+
+def plan_memory(program: Program, trials: int = _TRIALS) -> MemoryPlan:
+    """Where all tensors and scratch memory would lie with the kernels that are chosen; the program stays as it is."""
+    planner = _Planner(program)
+    for step, call in enumerate(planner.calls):
+        planner.plan(step, call)
+    return MemoryPlan(place(planner.blocks, trials), planner.blocks, planner.where, planner.views, planner.scratch)
+
+
+def arena_bytes(program: Program) -> int:
+    """Bytes of the arena with the kernels that are chosen."""
+    return plan_memory(program).arena_bytes
+
+
+def place_tensors(program: Program) -> Program:
+    """Give every tensor and all scratch memory its place, and drop the code of what then needs none."""
+    plan = plan_memory(program)
+    for call in program.calls():
+        call.lead = leads.of(call)
+        call.scratch = None
+        block = plan.scratch.get(call)
+        if block is not None:
+            call.scratch = Scratch(scratch_bytes(call), block.offset)
+        for tensor in call.writes:
+            if tensor in plan.views:
+                tensor.source, call.is_view = plan.views[tensor], True
+            elif tensor in plan.where:
+                tensor.place = Place("arena", offset=plan.where[tensor].offset)
+    program.arena_bytes = plan.arena_bytes
+    return program
+
+
+def scratch_bytes(call: Call) -> int:
+    """Bytes of scratch memory that a call needs."""
+    if call.is_fallback:
+        return call.scratch.bytes if call.scratch else 0
+    if call.split is not None:
+        return sum(call.split.scratch)
+    if call.variant is not None and not call.variant.plain_parameters:
+        return call.variant.scratch(call)
+    return OPERATORS[call.operator].scratch(call)
+
+
+class _Leads:
+    """`Variant.lead` of calls, computed once for each of their variants."""
+
+    def __init__(self):
+        self._known: WeakKeyDictionary = WeakKeyDictionary()
+
+    def of(self, call: Call) -> Optional[int]:
+        """None for a call that two cores compute: what one writes the other may have to read."""
+        if call.variant is None or call.split is not None:
+            return None
+        known = self._known.setdefault(call, {})
+        if call.variant.kernel not in known:
+            known[call.variant.kernel] = call.variant.lead(call)
+        return known[call.variant.kernel]
+
+
+leads = _Leads()
+
+
+class _Planner:
+    """Goes through the calls and makes the blocks."""
+
+    def __init__(self, program: Program):
+        self.calls = list(program.calls())
+        self.where: Dict[Tensor, Block] = {}
+        self.views: Dict[Tensor, Tensor] = {}
+        self.blocks: List[Block] = []
+        self.scratch: Dict[Call, Block] = {}
+        self.last_use: Dict[Tensor, int] = {}
+        for step, call in enumerate(self.calls):
+            for tensor in call.reads:
+                self.last_use[tensor.root] = step
+
+    def _new(self, size: int, first: int, last: int, tensors: List[Tensor]) -> Block:
+        block = Block(_aligned(size), first, last, tensors)
+        self.blocks.append(block)
+        return block
+
+    def plan(self, step: int, call: Call) -> None:
+        """Blocks for the outputs and the scratch memory of a call."""
+        scratch = scratch_bytes(call)
+        if scratch:
+            self.scratch[call] = self._new(scratch, step, step, [])
+        for tensor in call.writes:
+            source = self._reshaped(call, tensor)
+            if source is not None:
+                self.views[tensor] = source
+                if source not in self.where:
+                    continue
+            elif tensor.place is not None and tensor.place.kind != "arena":
+                continue
+            else:
+                source = self._to_overwrite(step, call, tensor)
+            end = self.last_use.get(tensor, step)
+            if source is not None:
+                block = self.where[source]
+                block.last = max(block.last, end)
+                block.tensors.append(tensor)
+            else:
+                block = self._new(tensor.bytes, step, end, [tensor])
+                self._lead(step, call, block)
+            self.where[tensor] = block
+
+    def _owner(self, tensor: Tensor) -> Tensor:
+        """The tensor whose memory a view is."""
+        tensor = tensor.root
+        while tensor in self.views:
+            tensor = self.views[tensor]
+        return tensor
+
+    def _reshaped(self, call: Call, tensor: Tensor) -> Optional[Tensor]:
+        """The tensor whose memory the output of a reshape can be: one in the arena, or an input of the model."""
+        in_buffer = tensor.place is not None and tensor.place.kind != "arena"
+        if call.operator != "reshape" or in_buffer:
+            return None
+        argument = call.inputs[0].root
+        if argument in self.where:
+            return argument
+        owner = self._owner(argument)
+        return owner if owner.place is not None and owner.place.kind == "input" else None
+
+    def _dies(self, tensor: Tensor, step: int) -> bool:
+        """Whether the step is the last to need the block of a tensor."""
+        block = self.where.get(tensor)
+        # A block's end is beyond this step when another tensor in it (a reshape's source) is still needed.
+        return block is not None and self.last_use[tensor] == step and block.last == step
+
+    def _to_overwrite(self, step: int, call: Call, result: Tensor) -> Optional[Tensor]:
+        """An input whose memory the result may take: same size, not needed later, and the kernel allows it."""
+        last = call.followers[-1] if call.followers else call
+        if call.is_fallback or not OPERATORS[last.operator].in_place or len(call.writes) != 1:
+            return None
+        # A convolution reads its own input to the end.
+        own = {x.root for x in call.inputs} if call.followers else set()
+        for tensor in (x.root for x in call.reads):
+            if tensor not in own and self._dies(tensor, step) and tensor.bytes == result.bytes:
+                return tensor
+        return None
+
+    def _lead(self, step: int, call: Call, block: Block) -> None:
+        """Let the block of a result overlap the input it is computed from."""
+        if call.is_fallback or call.followers:
+            return
+        lead = leads.of(call)
+        if lead is not None and self._dies(call.inputs[0].root, step):
+            block.leads[self.where[call.inputs[0].root]] = lead
+
+
+# --- placement --------------------------------------------------------------------------------------------
+
+
+def floor_bytes(blocks: List[Block]) -> int:
+    """A bound that no placement can beat: the most that blocks which may not overlap take at one step."""
+    most = 0
+    for step in {block.first for block in blocks}:
+        alive = [block for block in blocks if block.first <= step <= block.last]
+        total = sum(block.size for block in alive)
+        for block in alive:
+            for other, lead in block.leads.items():
+                if other in alive:
+                    # Together they need at least the larger one, or the lead and the input.
+                    total -= block.size + other.size - max(block.size, lead + other.size)
+        most = max(most, total)
+    return most
+
+
+def place(blocks: List[Block], trials: int = _TRIALS) -> int:
+    """Set the offsets; returns the size of the arena.
+
+    Blocks are put one after the other at the lowest offset that is free. The order decides: largest first, by time,
+    against time, and orders that come from exchanging two blocks of the best one yet.
+    """
+    meeting = {block: [other for other in blocks if other is not block and other.meets(block)] for block in blocks}
+    orders = [
+        sorted(blocks, key=lambda b: (-b.size, b.first)),
+        sorted(blocks, key=lambda b: (-b.size, -b.first)),
+        sorted(blocks, key=lambda b: -b.first),
+        sorted(blocks, key=lambda b: b.first),
+        sorted(blocks, key=lambda b: (-b.size * (b.last - b.first + 1), b.first)),
+    ]
+    floor = floor_bytes(blocks)
+    best: Optional[Tuple[int, List[Block], Dict[Block, int]]] = None
+
+    def attempt(order: List[Block]) -> bool:
+        nonlocal best
+        size = _first_fit(order, meeting)
+        if best is None or size <= best[0]:
+            better = best is None or size < best[0]
+            best = (size, order, {block: block.offset for block in blocks})
+            return better
+        return False
+
+    for order in orders:
+        if best is None or best[0] > floor:
+            attempt(order)
+    generator = random.Random(1)
+    for _ in range(trials if len(blocks) > 1 else 0):
+        if best[0] <= floor:
+            break
+        order = list(best[1])
+        a, b = generator.sample(range(len(order)), 2)
+        order.insert(b, order.pop(a))
+        attempt(order)
+    for block, offset in best[2].items() if best else ():
+        block.offset = offset
+    return best[0] if best else 0
+
+
+def _first_fit(order: List[Block], meeting: Dict[Block, List[Block]]) -> int:
+    """Each block at the lowest offset where it conflicts with none that is placed; returns the size."""
+    placed: Set[Block] = set()
+    size = 0
+    for block in order:
+        others = [other for other in meeting[block] if other in placed]
+        candidates = {0}
+        for other in others:
+            candidates.add(other.offset + other.size)
+            if other in block.leads:
+                candidates.add((other.offset - block.leads[other]) // ALIGNMENT * ALIGNMENT)
+            if block in other.leads:
+                candidates.add(_aligned(other.offset + other.leads[block]))
+        for offset in sorted(candidates):
+            block.offset = offset
+            if offset >= 0 and not any(block.conflicts(other) for other in others):
+                break
+        placed.add(block)
+        size = max(size, block.offset + block.size)
+    return size
