@@ -11,10 +11,9 @@ from onnx import TensorProto, helper
 
 pytest.importorskip("tvm")
 
-from pipeline_harness import Kernels, Program, write_program  # noqa: E402
+from pipeline_harness import Kernels, Program, compare_with_references, write_program  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.run.compare import compare_with_references  # noqa: E402
 
 X, U = (4, 5), (2, 5)
 TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
@@ -98,7 +97,8 @@ def test_no_index_reaches_outside(dtype, tmp_path):
             samples[value.name] = random.randn(*shape).astype(np.float32)
         else:
             samples[value.name] = random.choice(np.array(WILD[dtype], dtype), shape)
-    program = Program(write_program(compile_model(made), tmp_path), Kernels())
+    compiled = compile_model(made)
+    program = Program(write_program(compiled, tmp_path), Kernels())
     got = program.run(samples)
     for i in range(60):
         a = {name: array[i] for name, array in samples.items()}
@@ -107,7 +107,7 @@ def test_no_index_reaches_outside(dtype, tmp_path):
             if name in got:
                 assert np.array_equal(got[name][i], array), (name, i, a)
     assert {"gather", "gather_elements", "scatter_elements"} <= set(got)
-    comparison = compare_with_references(program, made, samples)
+    comparison = compare_with_references(program, compiled, samples)
     assert comparison.equal
 
 

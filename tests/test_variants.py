@@ -65,7 +65,7 @@ def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
 
     monkeypatch.setattr(variants, "pack_8", wrong)
     for pair in pairs:
-        pair.x[:] = pair.choice.high or 1
+        pair.x[:] = pair.fast.input_range[1] or 1
     run_on_host(pairs, tmp_path)
     with pytest.raises(pytest.fail.Exception):
         verdict(tmp_path, pairs)
