@@ -7,6 +7,7 @@ from onnx import helper
 from small_models import model_of, random
 
 from esp_tvm.quantize import quantize_model
+from esp_tvm.quantize.folding import means_as_pooling
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge
 
@@ -108,3 +109,11 @@ def test_a_series_is_as_good_as_an_image_of_one_row():
         one = model(rank)
         found.append(judge(one, quantize_model(one, samples).model, new).decibels)
     assert found[0] == pytest.approx(found[1], abs=0.3) and found[0] > 25.0
+
+
+def test_a_node_without_inputs_is_no_mean():
+    """The window functions of ONNX, written out, begin with such nodes."""
+    nodes = [node("RandomNormal", [], ["k"], shape=[1, 4, 3, 3]), node("Add", ["x", "k"], ["y"])]
+    model = model_of(nodes, {"x": [1, 4, 3, 3]}, {"y": [1, 4, 3, 3]})
+    means_as_pooling(model, {}, {"x": (1, 4, 3, 3)}, None)
+    assert list(model.graph.node) == nodes

@@ -21,6 +21,7 @@ from .convert.int4 import widen_int4
 from .convert.loops import straighten
 from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
 from .convert.qoperator import to_qdq
+from .convert.quantizers import check_quantizers
 from .convert.sizes import set_sizes, symbol_of
 from .convert.windows import declared_sizes, explicit_windows
 from .errors import UserError
@@ -83,6 +84,7 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     model = _at_least_opset_13(model, path)
     _check(model, path)
     _check_elements(model, path)
+    check_quantizers(model, path)
     _fix_inputs(model, path)
     explicit_windows(model, declared)
     fix_shapes(model, path)

@@ -148,8 +148,9 @@ def means_as_pooling(model: onnx.ModelProto, constants: Dict[str, np.ndarray], s
     node_names = {node.name for node in graph.node}
     nodes: List[onnx.NodeProto] = []
     for node in graph.node:
+        # Other nodes may have no input at all.
         shape = shapes.get(node.input[0]) if node.op_type == "ReduceMean" else None
-        normalizes = node.input[0] in squares or (node.input[0], node.output[0]) in subtracted
+        normalizes = shape is not None and (node.input[0] in squares or (*node.input[:1], node.output[0]) in subtracted)
         whole = shape is not None and len(shape) in (3, 4) and _over_all_places(node, constants, len(shape))
         if normalizes or not whole:
             nodes.append(node)
