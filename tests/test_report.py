@@ -72,18 +72,27 @@ class Exported:
         onnx.save(model, str(self.float_path))
         np.save(self.input, samples)
         np.save(folder / "one.npy", samples[0])
-        quantize_onnx(str(self.float_path), str(self.path), str(self.input))
+        self.quantized = quantize_onnx(str(self.float_path), str(self.path), str(self.input))
         self.project = export_onnx_model("esp32s3", str(self.path), str(folder / "one.npy"), str(TEMPLATE), str(folder))
 
-    def report(self, **options):
+    def report(self, count=None, noted=True, **options):
+        """Of the first `count` samples; noted: with the quantizer's own figures in the model"""
         model = onnx.load(str(self.path))
-        samples = {model.graph.input[0].name: np.load(self.input)}
+        samples = {model.graph.input[0].name: np.load(self.input)[:count]}
+        if not noted:
+            (self.folder / "without").mkdir(exist_ok=True)
+            del model.metadata_props[:]
+            onnx.save(model, str(self.folder / "without/model.onnx"))
+            one = str(self.folder / "one.npy")
+            arguments = ("host", str(self.folder / "without/model.onnx"), one, str(TEMPLATE))
+            project = export_onnx_model(*arguments, str(self.folder / "without"))
+            return gather(model, "a model", project, samples, onnx.load(str(self.float_path)), **options)
         return gather(model, "a model", self.project, samples, onnx.load(str(self.float_path)), **options)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    samples = np.random.RandomState(1).randn(4, 1, 3, 8, 8).astype(np.float32)
+    samples = np.random.RandomState(1).randn(24, 1, 3, 8, 8).astype(np.float32)
     return Exported(tmp_path_factory.mktemp("report"), float_model(), samples)
 
 
@@ -102,7 +111,10 @@ def test_the_numbers_are_the_model_s(report, exported):
     conv = next(row for row in report.rows if row.operator == "conv2d")
     assert conv.shape == (1, 6, 6, 4) and conv.kernel.startswith("esp_dl_conv2d_s8") and conv.activation == 144
     assert '"first"' in conv.nodes and '"relu"' in conv.nodes
-    assert report.equal and conv.status == "equal" and conv.time is not None and report.time_unit == "us"
+    assert report.equal and conv.status == "equal" and conv.time is not None
+    assert (
+        report.time_unit == "us" and "us, this computer" in as_text(report) and "us, this computer" in as_html(report)
+    )
     assert not report.fallbacks
 
 
@@ -112,7 +124,25 @@ def test_the_arena_holds_every_block(report):
     assert all(0 <= bar.first <= bar.last < len(report.rows) for bar in report.bars)
 
 
-def test_the_noise_is_that_of_an_independent_calculation(report, exported):
+def test_the_noise_is_the_quantizer_s(report, exported):
+    """What quantize printed stands in the report, whatever samples it is made with."""
+    printed = exported.quantized.noise
+    assert len(report.noise) >= 3
+    for made in (report, exported.report(count=1)):
+        assert made.noise_where.startswith(f"on {exported.quantized.count} ")
+        for noise in made.noise:
+            ratio = printed[noise.name].decibels
+            assert noise.snr == (round(ratio, 1) if np.isfinite(ratio) else np.inf)
+        ((name, value),) = made.output_noise
+        assert name == "scores" and value == round(printed["scores"].decibels, 1)
+        row = next(row for row in made.rows if row.operator == "conv2d")
+        assert row.snr == round(printed["relu"].decibels, 1)
+    # Pictures only of enough samples.
+    assert 'class="histograms"' in as_html(report) and 'class="histograms"' not in as_html(made)
+    assert all(noise.worst is None for noise in made.noise)
+
+
+def test_the_noise_is_that_of_an_independent_calculation(exported):
     """ONNX Runtime runs the quantized model as well; its output differs from ours by a rounding here and there."""
     import onnxruntime
 
@@ -122,6 +152,8 @@ def test_the_noise_is_that_of_an_independent_calculation(report, exported):
         ratios.append(np.stack([session.run(None, {"image": x})[0] for x in np.load(exported.input)]))
     wanted, got = (r.astype(np.float64) for r in ratios)
     snr = 10 * np.log10((wanted**2).sum() / ((got - wanted) ** 2).sum())
+    report = exported.report(noted=False)
+    assert report.noise_where == "on 24 samples of INPUT"
     ((name, value),) = report.output_noise
     assert name == "scores" and abs(value - snr) < 1.5
     assert {noise.name for noise in report.noise} >= {"image", "relu", "scores"}
@@ -130,6 +162,8 @@ def test_the_noise_is_that_of_an_independent_calculation(report, exported):
         assert noise.float_counts.sum() == noise.int_counts.sum() > 0
     image = next(noise for noise in report.noise if noise.name == "image")
     assert image.worst <= 2.0**image.exponent / 2 + 1e-9 or image.clipped > 0
+    few = exported.report(count=19, noted=False)
+    assert not few.noise and "Not measured" in as_html(few), "one sample, or a few, say nothing"
 
 
 def test_axes_are_found():

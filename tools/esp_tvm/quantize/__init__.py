@@ -21,7 +21,7 @@ from .doubts import doubts_of_data, doubts_of_model, refuse_unusable
 from .graph import Network, read_network
 from .held_back import hold_back
 from .masks import bound_masks
-from .report import Noise, headline, measure, table
+from .report import Noise, headline, measure, note_noise, table
 from .simulate import Simulator, choose_samples
 from .split_products import split_products
 from .weights import Weights
@@ -139,6 +139,7 @@ def quantize_model(
     judged = held or choose_samples(network, calibration, 256)
     noise = measure(state.network, state.exponents, state.weights, judged)
     count = min(len(array) for array in judged.values())
+    note_noise(quantized, noise, count, held is not None)
     return Quantized(quantized, state.network, state.exponents, state.weights, noise, state.effects, notes, held, count)
 
 

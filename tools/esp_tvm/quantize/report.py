@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence
+import json
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
+import onnx
 
 from ..naming import shown
 from .calibrate import Progress, samples_of
@@ -34,8 +37,53 @@ class Noise:
         return 10.0 * float(np.log10(max(self.signal, 1e-300) / self.noise))
 
 
+# Key of the figures of noise in a quantized model's metadata.
+NOISE_NOTE = "esp_tvm.noise"
 # Samples simulated at a time.
 _AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class NotedNoise:
+    """What a quantized model says of its noise: dB by tensor of the float model, on how many samples, which ones."""
+
+    decibels: Dict[str, float]
+    samples: int
+    held_back: bool
+
+    @property
+    def where(self) -> str:
+        """`on 12 samples held back from calibration`"""
+        which = "samples held back from calibration" if self.held_back else "calibration samples"
+        return f"on {self.samples} {which}"
+
+
+def note_noise(model: onnx.ModelProto, noise: Dict[str, Noise], samples: int, held_back: bool) -> None:
+    """Write the figures of `noise` into the metadata of `model`, to a tenth of a dB, as they are printed."""
+    figures = {name: one.decibels for name, one in noise.items()}
+    value = {
+        "samples": samples,
+        "held_back": held_back,
+        # JSON has no infinity: null is a tensor that loses nothing.
+        "decibels": {name: round(ratio, 1) if np.isfinite(ratio) else None for name, ratio in figures.items()},
+    }
+    model.metadata_props.add(key=NOISE_NOTE, value=json.dumps(value, sort_keys=True))
+
+
+def noted_noise(model: onnx.ModelProto) -> Optional[NotedNoise]:
+    """What `note_noise` wrote, or None."""
+    for entry in model.metadata_props:
+        if entry.key != NOISE_NOTE:
+            continue
+        try:
+            value = json.loads(entry.value)
+            figures = {
+                str(name): float("inf") if ratio is None else float(ratio) for name, ratio in value["decibels"].items()
+            }
+            return NotedNoise(figures, int(value["samples"]), bool(value["held_back"]))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None  # not ours
+    return None
 
 
 def measure(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import onnx
 
+from ..data_check import FEW
 from ..errors import UserError
 from ..naming import shown
 from ..program.form import Call, Program, Tensor
@@ -18,9 +19,10 @@ from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_ru
 from .cores import cores_lines
 from .host_log import LoggingProgram
 from .log import LogReader, text_lines
-from .noise import NoiseMeter, TensorNoise
+from .noise import NoiseMeter, TensorNoise, noted
 
-NOISE_SAMPLES = 16
+# Samples that are run on this computer for the report, and looked at beside the float model.
+NOISE_SAMPLES = 32
 
 
 @dataclass
@@ -96,13 +98,18 @@ class Report:
     constant_bytes: int
     cores: List[str] = field(default_factory=list)
     noise: List[TensorNoise] = field(default_factory=list)
-    noise_samples: int = 0
+    noise_where: str = ""
     output_noise: List[Tuple[str, float]] = field(default_factory=list)
     time_unit: str = ""
     time_source: str = ""
     comparison: List[str] = field(default_factory=list)
     equal: Optional[bool] = None
     compared: str = ""
+
+    @property
+    def time_label(self) -> str:
+        """The unit of the times; microseconds are always a computer's, chips count cycles."""
+        return "us, this computer" if self.time_unit == "us" else self.time_unit or "time"
 
     @property
     def macs(self) -> int:
@@ -145,8 +152,7 @@ def gather(
     )
     comparer = LogComparer(project, samples, program)
     _compare(report, comparer, project, log_path)
-    if float_model is not None:
-        _measure_noise(report, comparer, float_model)
+    _gather_noise(report, comparer, model, float_model)
     return report
 
 
@@ -251,16 +257,28 @@ def _put_status(report: Report, runs: List[RunComparison]) -> None:
 # --- the noise --------------------------------------------------------------------------------------------
 
 
-def _measure_noise(report: Report, comparer: LogComparer, float_model: onnx.ModelProto) -> None:
+def _gather_noise(
+    report: Report, comparer: LogComparer, model: onnx.ModelProto, float_model: Optional[onnx.ModelProto]
+) -> None:
+    """The quantizer's figures; on enough samples also what the tensors look like beside the float model's.
+
+    One sample says little: what the quantizer did to a tensor on purpose, and noise, cannot be told apart.
+    """
     calls = [(call.index, one) for call in comparer.program.kernels for one in (call, *call.followers)]
     outputs = [port.name for port in comparer.program.outputs]
-    meter = NoiseMeter(float_model, calls, outputs)
-    report.noise_samples = min(comparer.count, NOISE_SAMPLES)
-    for index in range(report.noise_samples):
-        sample = {name: array[index] for name, array in comparer.samples.items()}
-        meter.add(sample, comparer.evaluation(index))
-    report.noise = meter.result()
-    report.output_noise = meter.outputs()
+    found = noted(model, calls, outputs)
+    if float_model is not None and comparer.count >= FEW:
+        meter = NoiseMeter(float_model, calls, outputs)
+        count = min(comparer.count, NOISE_SAMPLES)
+        for index in range(count):
+            sample = {name: array[index] for name, array in comparer.samples.items()}
+            meter.add(sample, comparer.evaluation(index))
+        report.noise, report.output_noise = meter.result(), meter.outputs()
+        report.noise_where = f"on {count} samples of INPUT"
+    if found is not None:
+        own, report.output_noise, report.noise_where = found
+        seen = {noise.name: noise for noise in report.noise}
+        report.noise = [replace(seen.get(noise.name, noise), snr=noise.snr) for noise in own]
     ratios = {noise.step: noise.snr for noise in report.noise}
     for row in report.rows:
         row.snr = ratios.get(row.step)

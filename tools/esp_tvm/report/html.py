@@ -8,6 +8,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..data_check import FEW
 from ..naming import shown
 from .compare_log import DIFFERS, EQUAL, MISSING
 from .facts import Bar, Report, Row
@@ -133,7 +134,7 @@ def _layers(report: Report) -> str:
         ("MAC", "number"),
         ("const., B", "number"),
         ("activ., B", "number"),
-        (report.time_unit or "time", "number"),
+        (report.time_label, "number"),
         ("SNR, dB", "number"),
         ("status", ""),
     ]
@@ -243,7 +244,10 @@ def _block(bar: Bar, left: float, column: float, floor: float, scale: float, fre
 
 def _noise(report: Report) -> str:
     if not report.noise:
-        return "<h2>Noise</h2><p>Not measured: the float model was not given.</p>"
+        return (
+            "<h2>Noise</h2><p>Not measured: the quantized model has no figures of the quantizer's, and there are "
+            f"fewer than {FEW} samples to compare with the float model.</p>"
+        )
     finite = [n.snr for n in report.noise if np.isfinite(n.snr)]
     most = max([*finite, 1.0])
     rows = []
@@ -254,25 +258,27 @@ def _noise(report: Report) -> str:
             _cell(_name(noise.name, 60)),
             _cell(str(noise.exponent), "number"),
             _cell(decibel(noise.snr), "number", min(noise.snr, 998), part),
-            _cell(f"{noise.worst:.3g}", "number", noise.worst),
-            _cell(f"{noise.offset:+.2g}", "number", noise.offset),
-            _cell(f"{100 * noise.clipped:.2f} %", "number", noise.clipped),
+            _cell("" if noise.worst is None else f"{noise.worst:.3g}", "number", noise.worst),
+            _cell("" if noise.offset is None else f"{noise.offset:+.2g}", "number", noise.offset),
+            _cell("" if noise.clipped is None else f"{100 * noise.clipped:.2f} %", "number", noise.clipped),
             _cell(remark(noise)),
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     head = [("step", "number"), ("tensor", ""), ("exponent", "number"), ("SNR, dB", "number")]
-    head += [("worst error", "number"), ("mean error", "number"), ("at the bounds", "number"), ("", "")]
+    head += [("worst error", "number"), ("mean error", "number"), ("beyond int8", "number"), ("", "")]
     outputs = "; ".join(f"{escape(shown(name))} {decibel(value)} dB" for name, value in report.output_noise)
-    worst = sorted((n for n in report.noise if np.isfinite(n.snr)), key=lambda n: n.snr)[:_WORST]
+    worst = sorted((n for n in report.noise if np.isfinite(n.snr) and n.edges is not None), key=lambda n: n.snr)
+    figures = "".join(_histogram(noise) for noise in worst[:_WORST])
+    pictures = (
+        '<h2>The noisiest tensors</h2><p class="key">How often a value occurs (square root scale)'
+        '<i style="background:var(--blue);opacity:.55"></i>float<i style="background:var(--orange)"></i>int8</p>'
+        f'<div class="histograms">{figures}</div>'
+    )
     return (
-        f"<h2>Noise, int8 against float</h2><p>Over {report.noise_samples} samples. Signal to noise of the model's "
+        f"<h2>Noise, int8 against float</h2><p>Measured {escape(report.noise_where)}. Signal to noise of the model's "
         f"outputs: {outputs}. Errors are in the tensor's real units. Where the quantizer rescaled the channels "
         "of a tensor or moved it by a constant, to use int8 better, the float tensor is changed likewise before it is "
-        "compared.</p>"
-        + _table("noise", head, rows)
-        + '<h2>The noisiest tensors</h2><p class="key">How often a value occurs (square root scale)'
-        '<i style="background:var(--blue);opacity:.55"></i>float<i style="background:var(--orange)"></i>int8</p>'
-        + f'<div class="histograms">{"".join(_histogram(noise) for noise in worst)}</div>'
+        "compared.</p>" + _table("noise", head, rows) + (pictures if figures else "")
     )
 
 

@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..program.evaluate import Evaluation
 from ..program.form import Call
 from ..quantize.calibrate import with_outputs
+from ..quantize.report import noted_noise
 
 BINS = 40
 # Values of a tensor that are kept for its histogram.
@@ -25,9 +26,11 @@ _MOVES = ("reshape", "transpose")
 
 @dataclass
 class TensorNoise:
-    """One int8 tensor against the float model, over all samples.
+    """One int8 tensor against the float model, over many samples.
 
-    snr: 10 log10(signal power / noise power) in dB; worst: largest |error|; offset: mean error; both in real units
+    snr: 10 log10(signal power / noise power) in dB
+    What follows is None where only the quantizer's figures are known:
+    worst: largest |error|; offset: mean error; both in real units
     rescaled: the quantizer scaled its channels (weight equalization); moved: the constant that it added (so that what
     is never negative uses all of int8). The float tensor is changed likewise before it is compared.
     clipped: share of the float values that lie beyond what the integers hold
@@ -39,14 +42,14 @@ class TensorNoise:
     title: str
     exponent: Optional[int]
     snr: float
-    worst: float
-    offset: float
-    clipped: float
-    rescaled: bool
-    moved: float
-    edges: np.ndarray
-    float_counts: np.ndarray
-    int_counts: np.ndarray
+    worst: Optional[float] = None
+    offset: Optional[float] = None
+    clipped: Optional[float] = None
+    rescaled: bool = False
+    moved: float = 0.0
+    edges: Optional[np.ndarray] = None
+    float_counts: Optional[np.ndarray] = None
+    int_counts: Optional[np.ndarray] = None
 
 
 @dataclass
@@ -108,22 +111,43 @@ def in_memory(tensor: np.ndarray, like: np.ndarray) -> Optional[np.ndarray]:
     return best
 
 
+def named_calls(calls: Sequence[Tuple[int, Call]]) -> Tuple[Dict[str, Tuple[int, Call]], Dict[str, str]]:
+    """({ONNX tensor: (step, call) that makes it in integers}, {such a tensor: the model output that it is})."""
+    # Of several calls that make one tensor (a layout change after it), the first.
+    named: Dict[str, Tuple[int, Call]] = {}
+    for step, call in calls:
+        # What only moves values adds no noise, and may leave them in an order that the ONNX model does not know.
+        if call.operator in _MOVES:
+            continue
+        if call.output.name and call.output.exponent is not None and call.output.dtype.startswith("int"):
+            named.setdefault(call.output.name, (step, call))
+    # What the quantizer put a name of its own on, because a model output has the name of the float tensor.
+    alias = {call.inputs[0].name: call.output.name for _, call in calls if call.kind == "dequantize"}
+    return named, alias
+
+
+def noted(model: onnx.ModelProto, calls: Sequence[Tuple[int, Call]], outputs: Sequence[str]):
+    """(noise of the tensors, [(output, dB)], where it was measured) as the quantizer noted it in `model`, or None."""
+    found = noted_noise(model)
+    if found is None:
+        return None
+    named, alias = named_calls(calls)
+    tensors = []
+    for name, (step, call) in named.items():
+        known = name if name in found.decibels else alias.get(name, name)
+        if known in found.decibels:
+            title = ", ".join(call.nodes)
+            tensors.append(TensorNoise(known, step, title, call.output.exponent, found.decibels[known]))
+    own = [(name, found.decibels[name]) for name in outputs if name in found.decibels]
+    return sorted(tensors, key=lambda noise: noise.step), own, found.where
+
+
 class NoiseMeter:
     """Collects the noise of every int8 tensor and of the model's outputs; `calls`: (step, kernel call)."""
 
     def __init__(self, float_model: onnx.ModelProto, calls: Sequence[Tuple[int, Call]], outputs: Sequence[str] = ()):
-        # Of several calls that make one tensor (a layout change after it), the first.
-        named: Dict[str, Tuple[int, Call]] = {}
-        for step, call in calls:
-            # What only moves values adds no noise, and may leave them in an order that the ONNX model does not know.
-            if call.operator in _MOVES:
-                continue
-            if call.output.name and call.output.exponent is not None and call.output.dtype.startswith("int"):
-                named.setdefault(call.output.name, (step, call))
-        self._calls = named
-        # What the quantizer put a name of its own on, because a model output has the name of the float tensor.
-        self._alias = {call.inputs[0].name: call.output.name for _, call in calls if call.kind == "dequantize"}
-        self._float = FloatModel(float_model, [*named, *self._alias.values(), *outputs])
+        self._calls, self._alias = named_calls(calls)
+        self._float = FloatModel(float_model, [*self._calls, *self._alias.values(), *outputs])
         self._outputs = {name: [0.0, 0.0] for name in outputs if name in self._float.tensors}
         self._sums: Dict[str, _Sums] = {}
 

@@ -67,7 +67,7 @@ def _summary(report: Report) -> List[str]:
 
 def _layers(report: Report) -> List[str]:
     head = ["step", "operator", "ONNX nodes", "kernel", "output", "exponent", "MAC", "constants", "activation", "arena"]
-    head += [report.time_unit or "time", "SNR dB", "status"]
+    head += [report.time_label, "SNR dB", "status"]
     rows = []
     for row in report.rows:
         rows.append(
@@ -114,15 +114,15 @@ def _noise(report: Report) -> List[str]:
             shown(noise.name, 44),
             str(noise.exponent),
             decibel(noise.snr),
-            f"{noise.worst:.3g}",
-            f"{noise.offset:+.2g}",
-            f"{100 * noise.clipped:.2f}",
+            "" if noise.worst is None else f"{noise.worst:.3g}",
+            "" if noise.offset is None else f"{noise.offset:+.2g}",
+            "" if noise.clipped is None else f"{100 * noise.clipped:.2f}",
             remark(noise),
         ]
         for noise in report.noise
     ]
     head = ["step", "tensor", "exponent", "SNR dB", "worst error", "mean error", "% clipped", ""]
-    lines = [f"NOISE, int8 against float, {report.noise_samples} samples", *_table(head, rows, "rlrrrrrl")]
+    lines = [f"NOISE, int8 against float, {report.noise_where}", *_table(head, rows, "rlrrrrrl")]
     return lines + [f"output {shown(name)}: {decibel(value)} dB" for name, value in report.output_noise]
 
 
