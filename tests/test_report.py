@@ -196,7 +196,7 @@ def test_a_wrong_program_is_reported_as_such(exported, tmp_path):
     shutil.copytree(exported.project, copy)
     path = copy / "components/tvm_model/model/codegen/host/src/default_lib1.c"
     text = path.read_text()
-    path.write_text(re.sub(r"\.min = 0\b", ".min = -128", text))
+    path.write_text(re.sub(r"\.max = 127\b", ".max = 1", text))
     assert path.read_text() != text
     model = onnx.load(str(exported.path))
     report = gather(model, "a model", copy, {"image": np.load(exported.input)})
