@@ -233,18 +233,23 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
 
     The dump (tvmdbg_graph_dump.json, the tensors of every node, execution times) lies in `tvmdbg/` beside the
     model, or in `dump_root`, with `names.json`: which ONNX tensor is which TVM node and which call in the C.
-    Returns the debug module: `get_output(i)`, `debug_get_output(node_name)`, `names` (the entries of names.json).
+    Returns the debug module: `get_output(i)`, `debug_get_output(name)` (of TVM's node, or any other in names.json),
+    `names` (the entries of names.json).
     """
     from tvm.contrib.debugger.debug_executor import GraphModuleDebug
 
     from .project.chips import check_chip
-    from .report.names import FILE_NAME, name_map
+    from .report.names import FILE_NAME, find_layer, name_map
 
     class OwnOutputs(GraphModuleDebug):
         """Without the outputs that only make the kernels' tensors known by name."""
 
         def get_num_outputs(self) -> int:
             return len(imported.outputs)
+
+        def debug_get_output(self, node, out=None):
+            known = not isinstance(node, str) or any(node == one["name"] for one in self.debug_datum.get_graph_nodes())
+            return super().debug_get_output(node if known else find_layer(self.names, node)[0]["tvm_index"], out)
 
     check_chip(target_chip)
     model = load_model(model_path)

@@ -141,7 +141,7 @@ def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLik
     lines += [f"largest difference to the source: {difference}" for difference in result.differences]
     if is_qdq(model):
         lines.append(
-            "note: it is quantized: skip preprocessing, give it to esp_quantize_onnx.py (docs/quantization.md)"
+            "note: it is quantized: make deploy and esp_quantize_onnx.py take it as it is (docs/quantization.md)"
         )
     if result.kind == "sklearn" and _scales_its_input(model):
         lines.append(

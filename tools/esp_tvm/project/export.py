@@ -17,7 +17,7 @@ from ..program import Program, nodes_text
 from ..report.cores import cores_lines
 from ..report.trace import check_mode
 from .chips import Chip, check_chip, check_cores
-from .fit import arena_room, check_constants, fit_chip
+from .fit import arena_room, check_constants, fit_chip, fit_line
 from .write import check_places, write_project
 
 
@@ -60,6 +60,7 @@ def export_onnx_model(
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
     project = write_project(compiled, sample, expected, template_path, out_path, chip.name, fit, debug)
     print_export(program, project)
+    print(fit_line(compiled, chip, fit))
     for note in fit.notes:
         print(f"note: {note}")
     return project

@@ -100,6 +100,18 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> F
     return Fit(psram, flash, app, partition, notes, lines)
 
 
+def fit_line(compiled: CompiledModel, chip: Chip, fit: Fit) -> str:
+    """What the chip has and the model takes of it, for people."""
+    if chip.is_host:
+        return f"for {chip.cpu}: the host"
+    ram = compiled.program.arena_bytes + buffer_bytes(compiled)
+    has = "in PSRAM" if fit.psram else f"of about {chip.static_ram - SYSTEM_RAM} bytes of internal RAM"
+    return (
+        f"for {chip.name} ({chip.cpu}): {ram} bytes {has}; {compiled.program.constant_bytes} bytes of constants, "
+        f"a program of up to {fit.app_bytes // KIB} KiB in {fit.flash_mib} MiB of flash"
+    )
+
+
 def _needs_psram(compiled: CompiledModel, chip: Chip, weights: int, notes: List[str]) -> bool:
     """Whether the arena must lie in PSRAM; weights: bytes of them that are copied to internal RAM."""
     arena, buffers = compiled.program.arena_bytes, buffer_bytes(compiled)

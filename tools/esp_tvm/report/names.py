@@ -58,10 +58,23 @@ def find_layer(entries: Sequence[Dict[str, Any]], name: str) -> List[Dict[str, A
             known.setdefault(one, []).append(entry)
     if name in known:
         return known[name]
-    close = difflib.get_close_matches(name, known, 3, 0.3) or sorted(known)[:3]
-    raise UserError(
-        f"no layer is called '{shown(name)}'; the closest are " + ", ".join(f"'{shown(one, 80)}'" for one in close)
-    )
+    close = _of_operators(entries, name) or difflib.get_close_matches(name, known, 3, 0.3) or sorted(known)[:3]
+    listed = ", ".join(f"'{shown(one, 80)}'" for one in close)
+    raise UserError(f"no layer is called '{shown(name)}'; the closest are {listed}; {FILE_NAME} in the dump has all")
+
+
+# What TVM's names of nodes call an ONNX operator.
+_OPERATORS = {"conv2d": "Conv", "conv1d": "Conv", "dense": "Gemm", "matmul": "MatMul", "pool2d": "Pool"}
+
+
+def _of_operators(entries: Sequence[Dict[str, Any]], name: str) -> List[str]:
+    """Tensors of layers with the operators in a name such as tvmgen_default_fused_nn_relu (of ESP-DL's tutorial)."""
+    fused = name.rpartition("fused_")[2].lower().split("_") if "fused_" in name else []
+    operators = [_OPERATORS.get(word, word).lower() for word in fused]
+    found = [
+        entry["tensor"] for entry in entries if any(node.split(" ")[0].lower() in operators for node in entry["nodes"])
+    ]
+    return found[:6]
 
 
 def layer_lines(entry: Dict[str, Any], values: np.ndarray, count: int = 16) -> List[str]:
