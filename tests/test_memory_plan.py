@@ -80,6 +80,24 @@ def test_no_two_live_tensors_share_bytes(compiled):
     assert overlaps >= 2, "the plan lets nothing overlap: this test then says little"
 
 
+def test_scratch_of_tvms_functions_is_theirs_alone():
+    """Each function of TVM's that allocates has memory of its own size, apart from what it reads and writes."""
+    b = QdqBuilder(seed=4)
+    x = b.input("x", [1, 24], -4)
+    weights = b.initializer(np.random.RandomState(0).randn(72, 24).astype(np.float32))
+    b.node("Gemm", [b.node("Exp", [x]), weights], ["y"], transB=1)
+    b.output("y", [1, 72])
+    calls = [call for call in compile_model(b.model()).program.fallbacks if call.scratch is not None]
+    assert calls, "TVM packs the weights of a Gemm while it runs"
+    for call in calls:
+        start, end = call.scratch.offset, call.scratch.offset + call.scratch.bytes
+        assert call.scratch.bytes >= 72 * 24 * 4
+        for tensor in [*call.reads, *call.writes]:
+            place = tensor.root.place
+            if place.kind == "arena":
+                assert place.offset + tensor.bytes <= start or end <= place.offset
+
+
 def test_a_residual_block_takes_two_tensors(compiled):
     """The convolution before the addition writes over the addend: input, skipped tensor, nothing else of that size."""
     assert any(call.followers for call in compiled.program.calls())

@@ -360,3 +360,27 @@ def test_idf_py_is_called_in_order(tmp_path):
         f"{prefix} constants-flash /dev/null",
         f"{prefix} -p /dev/null monitor",
     ]
+
+
+@pytest.mark.parametrize(
+    "chip, built_for, said",
+    [
+        ("esp32s3", "esp32s3", ""),
+        ("esp32s3", "esp32c3", "error: #error"),
+        ("esp32c3", "esp32c6", "exported for the esp32c3"),
+        ("esp32c3", "esp32c3", ""),
+        ("esp32s3", "linux", ""),
+    ],
+)
+def test_a_build_for_another_chip_is_told_so(chip, built_for, said, tmp_path):
+    code = compile_model(image_model(), chip=chip, target_chip=chip).code
+    (tmp_path / "sdkconfig.h").write_text(f"#define CONFIG_IDF_TARGET_{built_for.upper()} 1\n")
+    (tmp_path / "esp_attr.h").write_text("")
+    (tmp_path / "tvmgen_default.h").write_text(code.header)
+    (tmp_path / "default_lib1.c").write_text(code.lib1)
+    folders = [tmp_path, TEMPLATE / "components/tvm_model/crt_config", TEMPLATE / "components/esp-dl/include"]
+    command = ["gcc", "-fsyntax-only", "-std=c11", "-DESP_PLATFORM", "-Wall", "-Wextra", "-Werror"]
+    command += [f"-I{folder}" for folder in folders]
+    done = subprocess.run([*command, str(tmp_path / "default_lib1.c")], capture_output=True, text=True)
+    assert said in done.stderr and bool(done.stderr) == bool(said)
+    assert (done.returncode != 0) == ("error" in said), done.stderr[:1000]

@@ -28,6 +28,7 @@ def compile_model(
     cores: int = 1,
     arena_room: Optional[int] = None,
     traced: bool = False,
+    target_chip: str = "",
 ) -> CompiledModel:
     """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only.
 
@@ -35,6 +36,7 @@ def compile_model(
     cores: 2: large kernels are computed in two parts, one on each core, by the same bytes
     arena_room: bytes of arena that this may take, where it takes more than one core does; None: as many as it needs
     traced: the program prints what every kernel computed
+    target_chip: the chip that the project is for: the C refuses, or says so, where it is built for another; "": any
     """
     imported = import_onnx(model)
     try:
@@ -44,6 +46,7 @@ def compile_model(
         raise UserError(f"TVM fails to compile this model, in what has no kernel: {tvm_reason(error)}")
     program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     program.kernels_for = chip if chip == esp32s3.CHIP else None
+    program.target_chip = target_chip
     if fast:
         program = choose_kernels(program, chip, cores, arena_room)
     elif cores > 1:

@@ -71,11 +71,11 @@ def _compile(
 ) -> CompiledModel:
     """Compiled; where two cores would need an arena beyond the internal RAM, fewer kernels are computed by both."""
     vector_chip = chip.name if vector else None
-    compiled = compile_model(model, chip=vector_chip, cores=cores, traced=traced)
+    compiled = compile_model(model, chip=vector_chip, cores=cores, traced=traced, target_chip=chip.name)
     room = arena_room(compiled, chip, constants)
     if cores == 1 or room is None or compiled.program.arena_bytes <= room:
         return compiled
-    return compile_model(model, chip=vector_chip, cores=cores, arena_room=room, traced=traced)
+    return compile_model(model, chip=vector_chip, cores=cores, arena_room=room, traced=traced, target_chip=chip.name)
 
 
 def print_export(program: Program, project: Path) -> None:

@@ -66,10 +66,12 @@ application the exporter's `tools/tvm/copy_model.py` copies each under names of 
 def readme(program: Program, target_chip: str, fit: Fit) -> str:
     """The text of README.md. target_chip: a chip's name, or host"""
     chip = "esp32s3" if target_chip == "host" else target_chip
+    # Kernels for the vector unit of one chip run on no other.
+    targets = _TARGETS if program.kernels_for is None else [_name(program.kernels_for)]
     arena = "PSRAM" if fit.psram else "internal RAM"
     return _TEXT.format(
-        targets=" | ".join(_TARGETS),
-        dashes=" | ".join("-" * len(name) for name in _TARGETS),
+        targets=" | ".join(targets),
+        dashes=" | ".join("-" * len(name) for name in targets),
         hash=program.model_hash[:16],
         made_for="" if target_chip == "host" else f" Partitions, flash size and memory were chosen for {target_chip}.",
         chip=chip,
@@ -79,6 +81,10 @@ def readme(program: Program, target_chip: str, fit: Fit) -> str:
         inputs=", ".join(f".{port.c_name} = ..." for port in program.inputs),
         outputs=", ".join(f".{port.c_name} = ..." for port in program.outputs),
     )
+
+
+def _name(chip: str) -> str:
+    return next(name for name in _TARGETS if name.replace("-", "").lower() == chip)
 
 
 def _cores(program: Program) -> str:

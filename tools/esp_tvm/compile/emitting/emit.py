@@ -55,6 +55,8 @@ def emit(program: Program, traced: bool = False) -> Code:
             "default_lib1.c.j2",
             traced=traced,
             declarations=declarations(program.constants),
+            chip="" if program.target_chip == "host" else program.target_chip,
+            only_chip=program.kernels_for is not None,
             fallbacks=program.fallback_source,
             fallbacks_allocate=any(call.scratch is not None for call in program.fallbacks),
             scratch_parameter=SCRATCH_PARAMETER,

@@ -92,10 +92,8 @@ def place_tensors(program: Program) -> Program:
     plan = plan_memory(program)
     for call in program.calls():
         call.lead = leads.of(call)
-        call.scratch = None
-        block = plan.scratch.get(call)
-        if block is not None:
-            call.scratch = Scratch(scratch_bytes(call), block.offset)
+        block, needed = plan.scratch.get(call), scratch_bytes(call)
+        call.scratch = Scratch(needed, block.offset) if block is not None else None
         for tensor in call.writes:
             if tensor in plan.views:
                 tensor.source, call.is_view = plan.views[tensor], True
