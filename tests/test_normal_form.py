@@ -402,6 +402,47 @@ def test_max_pools_with_same_and_dilation(tmp_path, auto_pad, size, stride):
     assert np.array_equal(ours, wanted)
 
 
+# --- resizing ---
+
+
+@pytest.mark.parametrize("places", ["half_pixel", "pytorch_half_pixel", "asymmetric"])
+@pytest.mark.parametrize(
+    "mode, nearest",
+    [
+        ("linear", "floor"),
+        ("nearest", "floor"),
+        ("nearest", "ceil"),
+        ("nearest", "round_prefer_floor"),
+        ("nearest", "round_prefer_ceil"),
+    ],
+)
+@pytest.mark.parametrize(
+    "size, scales",
+    [
+        ((9, 9), (1.5, 1.5)),
+        ((11, 9), (1.3, 1.0)),
+        ((7, 12), (0.7, 2.0)),
+        ((10, 7), (1.0, 1.7)),
+        ((9, 5), (0.37, 3.14159)),
+    ],
+)
+def test_scales_that_give_no_whole_sizes(tmp_path, size, scales, mode, nearest, places):
+    options = {"mode": mode, "nearest_mode": nearest, "coordinate_transformation_mode": places}
+    nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", **options)]
+    model = model_of(nodes, {"x": [1, 3, *size]}, constants={"s": np.float32([1, 1, *scales])})
+    loaded = load(model, tmp_path)
+    left = [node for node in loaded.graph.node if node.op_type == "Resize"]
+    assert all(len(node.input) == 4 and node.input[3] for node in left) and (mode == "linear" or not left)
+    same(model, loaded, 1, 3, *size, tolerance=2e-5)
+
+
+def test_whole_scales_and_cubic_ones_stay(tmp_path):
+    for options, scale in (({"mode": "linear"}, 1.5), ({"mode": "cubic"}, 1.3)):
+        nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", **options)]
+        model = model_of(nodes, {"x": [1, 3, 8, 8]}, constants={"s": np.float32([1, 1, scale, scale])})
+        assert kinds(load(model, tmp_path)) == ["Resize"]
+
+
 # --- sizes ---
 
 

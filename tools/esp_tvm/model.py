@@ -22,6 +22,7 @@ from .convert.loops import straighten
 from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
 from .convert.qoperator import to_qdq
 from .convert.quantizers import check_quantizers
+from .convert.resizing import whole_scales
 from .convert.sizes import set_sizes, symbol_of
 from .convert.windows import declared_sizes, explicit_windows
 from .errors import UserError
@@ -87,6 +88,7 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     check_quantizers(model, path)
     _fix_inputs(model, path)
     explicit_windows(model, declared)
+    whole_scales(model)
     fix_shapes(model, path)
     make_node_names_unique(model.graph)
     _check_outputs(model.graph, path)
