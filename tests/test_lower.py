@@ -97,6 +97,42 @@ def test_even_split(tmp_path):
     assert np.array_equal(np.hstack([y, z]), x)
 
 
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+@pytest.mark.parametrize("axes", [[-1], [3, 1], [2]])
+def test_pads_of_some_axes(tmp_path, declared, mode, axes):
+    """Also of a tensor whose shape nothing declares."""
+    x = random(1, 3, 5, 6)
+    amounts = [1, 2][: len(axes)] + [2, 0][: len(axes)]
+    nodes = [node("Relu", ["x"], outputs=["r"]), node("Pad", ["r", "p", "", "axes"], mode=mode)]
+    nodes = nodes if not declared else [node("Pad", ["x", "p", "", "axes"], mode=mode)]
+    widths = [(0, 0)] * 4
+    for i, axis in enumerate(axes):
+        widths[axis] = (amounts[i], amounts[i + len(axes)])
+    wanted = np.pad(x if declared else np.maximum(x, 0), widths, mode)
+    constants = {"p": np.int64(amounts), "axes": np.int64(axes)}
+    model = newer(nodes, {"x": x.shape}, {"y": wanted.shape}, constants, opset=18)
+    np.testing.assert_array_equal(result(model, tmp_path, x=x)[0], wanted)
+
+
+@pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1], [-1, -2]])
+@pytest.mark.parametrize("sizes", [True, False])
+def test_resizing_of_some_axes(tmp_path, axes, sizes):
+    x = random(1, 3, 4, 6)
+    whole, scales = [1, 3, 4, 6], [1, 1, 1, 1]
+    for axis, factor in zip(axes, (2, 3)):
+        scales[axis], whole[axis] = factor, whole[axis] * factor
+    given = np.int64([whole[axis] for axis in axes]) if sizes else np.float32([scales[axis] for axis in axes])
+    resize = node("Resize", ["r", "", "", "g"] if sizes else ["r", "", "g"], axes=axes, mode="nearest")
+    resize.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
+    resize.attribute.append(helper.make_attribute("nearest_mode", "floor"))
+    model = newer([node("Relu", ["x"], outputs=["r"]), resize], {"x": x.shape}, {"y": whole}, {"g": given}, opset=18)
+    wanted = np.maximum(x, 0)
+    for axis in (2, 3):
+        wanted = np.repeat(wanted, scales[axis], axis)
+    np.testing.assert_array_equal(result(model, tmp_path, x=x)[0], wanted)
+
+
 def test_uneven_split_is_refused(tmp_path):
     split = node("Split", ["x"], outputs=["y", "z"], axis=1, num_outputs=2)
     model = newer([split], {"x": [1, 5]}, {"y": [1, 3], "z": [1, 2]}, opset=18)

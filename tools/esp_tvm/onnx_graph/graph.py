@@ -99,6 +99,10 @@ class Graph:
         found = self._consumers.get(name, [])
         return found[0] if len(found) == 1 and name not in self.outputs else None
 
+    def is_used(self, name: str) -> bool:
+        """Whether anything reads a tensor, or it is an output of the graph."""
+        return name in self.outputs or bool(self._consumers.get(name))
+
     def constant(self, name: str) -> Optional[np.ndarray]:
         """The value of a constant tensor; None where it is computed."""
         return self.constants[name] if name in self.constants else None
@@ -230,9 +234,9 @@ class Graph:
     def remove_unused(self) -> None:
         """Remove nodes none of whose outputs is needed, then constants that nothing reads."""
         for node in reversed(self.nodes):
-            if not any(name in self.outputs or self._consumers.get(name) for name in node.output if name):
+            if not any(self.is_used(name) for name in node.output if name):
                 self.remove(node)
-        kept = [t for t in self.proto.initializer if t.name in self.outputs or self._consumers.get(t.name)]
+        kept = [tensor for tensor in self.proto.initializer if self.is_used(tensor.name)]
         if len(kept) < len(self.proto.initializer):
             del self.proto.initializer[:]
             self.proto.initializer.extend(kept)

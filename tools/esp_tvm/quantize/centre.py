@@ -15,9 +15,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from ..naming import fresh_name
 from .calibrate import exponent_at_least
 from .equalize import own_constants
-from .graph import Layer, Network, fresh_name
+from .graph import Layer, Network
 from .rules import attribute
 
 

@@ -1,8 +1,4 @@
-"""Groups of nodes that one kernel computes: normalizations spelled out, and scale and offset per channel.
-
-And the normal form of what belongs to them: batch normalizations as products and sums, recurrent layers with one
-output.
-"""
+"""Groups of nodes that one kernel computes: normalizations spelled out, and scale and offset per channel."""
 
 from __future__ import annotations
 
@@ -10,9 +6,6 @@ from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
-
-from .rules import attribute
 
 _PARTS = frozenset("ReduceMean ReduceSum ReduceL2 Sub Pow Mul Add Sqrt Div Reciprocal Max Clip Expand".split())
 _LARGEST = 24  # nodes
@@ -99,64 +92,3 @@ def _constant_operand(grouper, node: onnx.NodeProto) -> Optional[np.ndarray]:
     constants = [grouper.facts.constants[name] for name in node.input if name in grouper.facts.constants]
     floats = len(constants) == 1 and constants[0].dtype == np.float32 and node.output[0] in grouper.floats
     return constants[0] if floats else None
-
-
-# --- normal form ------------------------------------------------------------------------------------------
-
-
-def batch_normalizations(model: onnx.ModelProto, shapes: Dict[str, Tuple[int, ...]], fresh) -> None:
-    """BatchNormalization with constant parameters as a product and a sum; fresh(name, taken) -> an unused name."""
-    graph = model.graph
-    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    taken = {o for node in graph.node for o in node.output} | set(constants) | set(shapes)
-    nodes: List[onnx.NodeProto] = []
-    for node in graph.node:
-        parameters = [constants.get(name) for name in node.input[1:]]
-        rank = len(shapes.get(node.input[0], ())) if node.input else 0
-        plain = node.op_type == "BatchNormalization" and not attribute(node, "training_mode", 0)
-        if not plain or rank < 2 or any(p is None for p in parameters) or len([o for o in node.output if o]) > 1:
-            nodes.append(node)
-            continue
-        gamma, beta, mean, variance = (p.astype(np.float64) for p in parameters)
-        factor = gamma / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
-        names = []
-        for what, values in (("factor", factor), ("offset", beta - mean * factor)):
-            names.append(fresh(f"{node.output[0]}_{what}", taken))
-            taken.add(names[-1])
-            values = values.astype(np.float32).reshape(-1, *[1] * (rank - 2))
-            graph.initializer.append(numpy_helper.from_array(values, names[-1]))
-            shapes[names[-1]] = values.shape
-        product = fresh(f"{node.output[0]}_scaled", taken)
-        taken.add(product)
-        shapes[product] = shapes[node.input[0]]
-        nodes.append(helper.make_node("Mul", [node.input[0], names[0]], [product], f"{node.name}_scale"))
-        nodes.append(helper.make_node("Add", [product, names[1]], [node.output[0]], node.name))
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def one_output_each(model: onnx.ModelProto, shapes: Dict[str, Tuple[int, ...]], fresh) -> None:
-    """GRU and LSTM without outputs that nobody reads; the last state as a part of all, where both are read."""
-    graph = model.graph
-    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    taken = {o for node in graph.node for o in node.output} | {t.name for t in graph.initializer} | set(shapes)
-    nodes: List[onnx.NodeProto] = []
-    for node in graph.node:
-        nodes.append(node)
-        if node.op_type not in ("GRU", "LSTM"):
-            continue
-        outputs = [name if name in used else "" for name in node.output]
-        direction = attribute(node, "direction", b"forward")
-        if len(outputs) > 1 and outputs[0] and outputs[1] and direction != b"bidirectional":
-            place = fresh(f"{outputs[1]}_step", taken)
-            taken.add(place)
-            last = np.int64(0 if direction == b"reverse" else shapes[node.input[0]][0] - 1)
-            graph.initializer.append(numpy_helper.from_array(np.asarray(last), place))
-            shapes[place] = ()
-            nodes.append(helper.make_node("Gather", [outputs[0], place], [outputs[1]], f"{node.name}_last", axis=0))
-            outputs[1] = ""
-        while outputs and not outputs[-1]:
-            outputs.pop()
-        node.output[:] = outputs
-    del graph.node[:]
-    graph.node.extend(nodes)

@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from .graph import Layer, Network, fresh_name
+from ..naming import fresh_name
+from .graph import Layer, Network
 from .rules import attribute
 
 # Channels that hold next to nothing are not blown up beyond this.

@@ -6,34 +6,29 @@ weights, one rounding less is left, and the passes that work on weights see them
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Mapping, Optional, Tuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from .rules import RULES, Facts, attribute
+from ..onnx_graph import Graph, attribute
+from .rules import RULES, Facts
 
 _FACTORS = ("Mul", "Div", "Add", "Sub")
 
 
 class _Folder:
-    def __init__(self, model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict, fresh):
-        self.graph, self.constants, self.shapes, self.fresh = model.graph, constants, shapes, fresh
-        self.facts = Facts(constants, shapes)
-        self.producers = {o: node for node in self.graph.node for o in node.output}
-        self.names: Set[str] = set(constants) | set(self.producers) | {v.name for v in self.graph.input}
-        self.uses: Dict[str, int] = {}
-        for name in [n for node in self.graph.node for n in node.input] + [v.name for v in self.graph.output]:
-            self.uses[name] = self.uses.get(name, 0) + 1
+    def __init__(self, graph: Graph):
+        self.graph, self.constants, self.shapes = graph, graph.constants, graph.shapes
+        self.facts = Facts(graph.constants, graph.shapes)
 
     def constant(self, base: str, values: np.ndarray) -> str:
-        name = self.fresh(base, self.names)
-        self.names.add(name)
-        self.constants[name] = np.array(values, np.float32, order="C")
-        self.shapes[name] = self.constants[name].shape
-        self.graph.initializer.append(numpy_helper.from_array(self.constants[name], name))
-        return name
+        return self.graph.add_constant(base, values, np.float32)
+
+    def used_once(self, name: str) -> bool:
+        user = self.graph.only_consumer(name)
+        return user is not None and list(user.input).count(name) == 1
 
     def into(self, node: onnx.NodeProto) -> bool:
         """Put a factor or an offset into the product before it, which then gives the result of `node`."""
@@ -44,9 +39,9 @@ class _Folder:
             return False
         x = node.input[1 - place]
         values = self.constants[node.input[place]]
-        maker = self.producers.get(x)
+        maker = self.graph.producer(x)
         shape = self.shapes.get(x)
-        free = self.uses.get(x) == 1 and shape and self.shapes.get(node.output[0]) == shape
+        free = self.used_once(x) and shape and self.shapes.get(node.output[0]) == shape
         if maker is None or not free or values.dtype != np.float32:
             return False
         if maker.op_type == "Add":
@@ -69,11 +64,11 @@ class _Folder:
     def _into_sum(self, node: onnx.NodeProto, maker: onnx.NodeProto, values: np.ndarray, place: int) -> bool:
         """The same behind the bias of a MatMul."""
         at = next((i for i, name in enumerate(maker.input) if name in self.constants), None)
-        product = self.producers.get(maker.input[1 - at]) if at is not None else None
+        product = self.graph.producer(maker.input[1 - at]) if at is not None else None
         if product is None or product.op_type != "MatMul" or RULES["MatMul"].check(self.facts, product):
             return False
         shape = self.shapes.get(product.output[0])
-        if self.uses.get(product.output[0]) != 1 or shape != self.shapes.get(maker.output[0]):
+        if not self.used_once(product.output[0]) or shape != self.shapes.get(maker.output[0]):
             return False
         bias = self._per_channel(self.constants[maker.input[at]], len(shape), len(shape) - 1)
         channels = self._per_channel(values, len(shape), len(shape) - 1)
@@ -82,7 +77,7 @@ class _Folder:
         factor, offset = _affine(node.op_type, channels, place)
         self._scale(product, factor)
         both = np.broadcast_to(bias * factor + offset, shape[-1:])
-        maker.input[at] = self.constant(maker.input[at], both)
+        self.graph.set_input(maker, at, self.constant(maker.input[at], both))
         return self._replace(node, maker)
 
     @staticmethod
@@ -98,18 +93,18 @@ class _Folder:
             return
         weights = self.constants[maker.input[1]].astype(np.float64)
         along = (1, -1) if maker.op_type == "MatMul" else (-1,) + (1,) * (weights.ndim - 1)
-        maker.input[1] = self.constant(maker.input[1], weights * factor.reshape(along))
+        self.graph.set_input(maker, 1, self.constant(maker.input[1], weights * factor.reshape(along)))
 
     def _bias(self, maker: onnx.NodeProto, factor: np.ndarray, offset: np.ndarray) -> None:
         count = len(self.constants[maker.input[1]])
         bias = np.zeros(count)
         if len(maker.input) > 2 and maker.input[2]:
             bias = np.broadcast_to(self.constants[maker.input[2]].astype(np.float64).reshape(-1), (count,))
-        maker.input[2:] = [self.constant(f"{maker.output[0]}_bias", bias * factor + offset)]
+        self.graph.set_input(maker, 2, self.constant(f"{maker.output[0]}_bias", bias * factor + offset))
 
     def _replace(self, node: onnx.NodeProto, maker: onnx.NodeProto) -> bool:
-        maker.output[0] = node.output[0]
-        self.producers[node.output[0]] = maker
+        self.graph.remove(node)
+        self.graph.set_outputs(maker, [node.output[0]])
         return True
 
 
@@ -125,59 +120,44 @@ def _affine(kind: str, values: np.ndarray, place: int) -> Tuple[np.ndarray, np.n
     return (-one, values) if place == 0 else (one, -values)
 
 
-def fold_factors(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict, fresh) -> None:
-    """Factors and offsets per channel behind Conv, Gemm and MatMul into their weights.
-
-    fresh(name, taken) -> an unused name; constants and shapes grow by what is made.
-    """
-    folder = _Folder(model, constants, shapes, fresh)
-    kept = [node for node in model.graph.node if not folder.into(node)]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+def fold_factors(graph: Graph) -> None:
+    """Factors and offsets per channel behind Conv, Gemm and MatMul into their weights."""
+    folder = _Folder(graph)
+    for node in graph.nodes:
+        folder.into(node)
 
 
-def means_as_pooling(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict, fresh) -> None:
+def means_as_pooling(graph: Graph) -> None:
     """ReduceMean over all places of [N, C, ...] as GlobalAveragePool, with a Reshape where it drops their axes.
 
     Those of a normalization stay: its pattern looks for them.
     """
-    graph = model.graph
-    squares = {node.output[0] for node in graph.node if _is_square(node)}
-    subtracted = {tuple(node.input) for node in graph.node if node.op_type == "Sub"}
-    names = {o for node in graph.node for o in node.output} | set(constants) | set(shapes)
-    node_names = {node.name for node in graph.node}
-    nodes: List[onnx.NodeProto] = []
-    for node in graph.node:
-        # Other nodes may have no input at all.
-        shape = shapes.get(node.input[0]) if node.op_type == "ReduceMean" else None
-        normalizes = shape is not None and (node.input[0] in squares or (*node.input[:1], node.output[0]) in subtracted)
-        whole = shape is not None and len(shape) in (3, 4) and _over_all_places(node, constants, len(shape))
-        if normalizes or not whole:
-            nodes.append(node)
+    squares = {node.output[0] for node in graph.nodes if _is_square(node)}
+    subtracted = {tuple(node.input) for node in graph.nodes if node.op_type == "Sub"}
+    for node in graph.nodes:
+        shape = graph.shapes.get(node.input[0]) if node.op_type == "ReduceMean" else None
+        if shape is None or len(shape) not in (3, 4) or not _over_all_places(node, graph.constants, len(shape)):
+            continue
+        if node.input[0] in squares or (node.input[0], node.output[0]) in subtracted:
             continue
         if attribute(node, "keepdims", 1):
-            nodes.append(helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name))
+            graph.replace(node, helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name))
             continue
-        pooled = fresh(f"{node.output[0]}_pooled", names)
-        target = fresh(f"{node.output[0]}_shape", names | {pooled})
-        name = fresh(f"{node.name}_reshape", node_names)
-        names |= {pooled, target}
-        node_names.add(name)
-        shapes[pooled] = (*shape[:2], *[1] * (len(shape) - 2))
-        constants[target] = np.array(shape[:2], np.int64)
-        shapes[target] = (2,)
-        graph.initializer.append(numpy_helper.from_array(constants[target], target))
-        nodes.append(helper.make_node("GlobalAveragePool", node.input[:1], [pooled], node.name))
-        nodes.append(helper.make_node("Reshape", [pooled, target], list(node.output), name))
-    del graph.node[:]
-    graph.node.extend(nodes)
+        pooled = graph.fresh(f"{node.output[0]}_pooled")
+        graph.shapes[pooled] = (*shape[:2], *[1] * (len(shape) - 2))
+        target = graph.add_constant(f"{node.output[0]}_shape", shape[:2], np.int64)
+        graph.replace(
+            node,
+            helper.make_node("GlobalAveragePool", node.input[:1], [pooled], node.name),
+            graph.make("Reshape", [pooled, target], node.output, f"{node.name}_reshape"),
+        )
 
 
 def _is_square(node: onnx.NodeProto) -> bool:
     return node.op_type == "Pow" or (node.op_type == "Mul" and node.input[0] == node.input[1])
 
 
-def _over_all_places(node: onnx.NodeProto, constants: Dict[str, np.ndarray], rank: int) -> bool:
+def _over_all_places(node: onnx.NodeProto, constants: Mapping[str, np.ndarray], rank: int) -> bool:
     axes = attribute(node, "axes")
     if axes is None and len(node.input) > 1 and node.input[1] in constants:
         axes = constants[node.input[1]].reshape(-1).tolist()

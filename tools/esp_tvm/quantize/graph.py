@@ -7,13 +7,14 @@ from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 from ..errors import UserError
-from ..model import inputs_of, make_node_names_unique, outputs_of
-from ..naming import fresh_name, shown
-from .clusters import batch_normalizations, channelwise, normalization, one_output_each
+from ..model import inputs_of, outputs_of
+from ..naming import shown
+from ..onnx_graph import Graph, copied, inferred_values, make_node_names_unique
+from .clusters import channelwise, normalization
 from .folding import fold_factors, means_as_pooling
+from .normal_form import batch_normalizations, one_output_each, pairs_and_slices, products_as_gemm
 from .rules import ELEMENTWISE, INPUT, NO_RULE, RULES, TESTS, Facts, Rule, attribute, rule_of
 
 
@@ -81,23 +82,28 @@ class Network:
         return tensor
 
 
+_NORMAL_FORM = (
+    pairs_and_slices, batch_normalizations, one_output_each, products_as_gemm, fold_factors, means_as_pooling,
+)  # fmt: skip
+
+
 def read_network(model: onnx.ModelProto) -> Network:
     """The layers of a float model (from `load_model`); the model is not changed."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    graph = copy.graph
-    make_node_names_unique(graph)
-    _constants_to_initializers(graph)
-    shapes = _shapes(copy)
-    _pairs_and_slices(copy, shapes)
-    batch_normalizations(copy, shapes, fresh_name)
-    one_output_each(copy, shapes, fresh_name)
-    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    _normalize_products(copy, constants, shapes)
-    fold_factors(copy, constants, shapes, fresh_name)
-    means_as_pooling(copy, constants, shapes, fresh_name)
+    copy = copied(model)
+    make_node_names_unique(copy.graph)
+    editor = Graph(copy)
+    editor.fold_constant_nodes()
+    try:
+        shapes = editor.shapes
+    except Exception as error:
+        raise UserError(f"the shapes of this model's tensors cannot be inferred: {error}")
+    for step in _NORMAL_FORM:
+        step(editor)
+    editor.write()
+    graph, constants = copy.graph, dict(editor.constants)
     del graph.value_info[:]
-    floats = _float_tensors(copy)
+    types = list(inferred_values(copy).values())
+    floats = _float_tensors(graph, types)
     facts = Facts(constants, shapes)
     network = Network(
         copy,
@@ -106,154 +112,16 @@ def read_network(model: onnx.ModelProto) -> Network:
         shapes,
         [name for name, _, dtype in inputs_of(copy) if dtype == "float32"],
         [name for name, _, _ in outputs_of(copy)],
-        _values(_inferred(copy)),
+        types,
     )
     _choose_integers(network)
     return network
 
 
-# --- normal form ------------------------------------------------------------------------------------------
-
-
-def _constants_to_initializers(graph: onnx.GraphProto) -> None:
-    kept = []
-    for node in graph.node:
-        value = attribute(node, "value")
-        if node.op_type == "Constant" and value is not None:
-            tensor = onnx.TensorProto()
-            tensor.CopyFrom(value)
-            tensor.name = node.output[0]
-            graph.initializer.append(tensor)
-        else:
-            kept.append(node)
-    del graph.node[:]
-    graph.node.extend(kept)
-
-
-def _pairs_and_slices(model: onnx.ModelProto, shapes: Dict) -> None:
-    """Sum, Max and Min of many as operators on two; Split as slices, each with one output."""
-    graph = model.graph
-    names = {o for node in graph.node for o in node.output} | {t.name for t in graph.initializer} | set(shapes)
-    node_names = {node.name for node in graph.node}
-    nodes: List[onnx.NodeProto] = []
-
-    def fresh(base: str, taken: Set[str]) -> str:
-        name = fresh_name(base, taken)
-        taken.add(name)
-        return name
-
-    def constant(base: str, values) -> str:
-        name = fresh(base, names)
-        graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
-        shapes[name] = np.shape(values)
-        return name
-
-    for node in graph.node:
-        kind = {"Sum": "Add"}.get(node.op_type, node.op_type)
-        if node.op_type in ("Sum", "Max", "Min") and len(node.input) == 1:
-            nodes.append(helper.make_node("Identity", node.input, node.output, node.name))
-        elif node.op_type in ("Sum", "Max", "Min"):
-            left = node.input[0]
-            for position, right in enumerate(node.input[1:]):
-                last = position == len(node.input) - 2
-                made = node.output[0] if last else fresh(f"{node.output[0]}_part", names)
-                shapes[made] = tuple(np.broadcast_shapes(shapes.get(left, ()), shapes.get(right, ())))
-                name = node.name if last else fresh(f"{node.name}_part", node_names)
-                nodes.append(helper.make_node(kind, [left, right], [made], name))
-                left = made
-        elif node.op_type == "Split" and all(o in shapes for o in node.output if o) and node.input[0] in shapes:
-            axis = attribute(node, "axis", 0) % len(shapes[node.input[0]])
-            start = 0
-            for position, output in enumerate(node.output):
-                size = shapes[output][axis]
-                name = node.name if position == 0 else fresh(f"{node.name}_{position}", node_names)
-                bounds = [[start], [start + size], [axis]]
-                inputs = [constant(f"{output}_{what}", v) for what, v in zip(("start", "end", "axis"), bounds)]
-                nodes.append(helper.make_node("Slice", [node.input[0], *inputs], [output], name))
-                start += size
-        else:
-            nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:
-        raise UserError(f"the shapes of this model's tensors cannot be inferred: {error}")
-
-
-def _values(model: onnx.ModelProto):
-    graph = model.graph
-    return list(graph.input) + list(graph.value_info) + list(graph.output)
-
-
-def _shapes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
-    shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
-    for value in _values(_inferred(model)):
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            shapes[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
-    return shapes
-
-
-def _float_tensors(model: onnx.ModelProto) -> Set[str]:
+def _float_tensors(graph: onnx.GraphProto, types: List[onnx.ValueInfoProto]) -> Set[str]:
     float32 = onnx.TensorProto.FLOAT
-    names = {t.name for t in model.graph.initializer if t.data_type == float32}
-    return names | {v.name for v in _values(_inferred(model)) if v.type.tensor_type.elem_type == float32}
-
-
-def _normalize_products(model: onnx.ModelProto, constants: Dict[str, np.ndarray], shapes: Dict) -> None:
-    """Every product of a matrix and constant weights as Gemm with weights [O, I] and one bias."""
-    graph = model.graph
-    uses: Dict[str, int] = {}
-    for name in [n for node in graph.node for n in node.input] + [v.name for v in graph.output]:
-        uses[name] = uses.get(name, 0) + 1
-    consumer = {name: index for index, node in enumerate(graph.node) for name in node.input}
-    outputs = {v.name for v in graph.output}
-    dropped: Set[int] = set()
-    facts = Facts(constants, shapes)
-
-    def add_constant(base: str, array: np.ndarray) -> str:
-        name = fresh_name(base, set(constants) | set(uses) | {o for n in graph.node for o in n.output})
-        constants[name] = np.ascontiguousarray(array)
-        shapes[name] = array.shape
-        graph.initializer.append(numpy_helper.from_array(constants[name], name))
-        return name
-
-    for node in graph.node:
-        if node.op_type not in ("Gemm", "MatMul") or RULES[node.op_type].check(facts, node):
-            continue
-        weights, bias = constants[node.input[1]], None
-        if weights.dtype != np.float32 or len(shapes.get(node.input[0], ())) != 2:
-            continue
-        if node.op_type == "Gemm":
-            if not attribute(node, "transB", 0):
-                weights = weights.T
-            weights = weights * np.float32(attribute(node, "alpha", 1.0))
-            if len(node.input) > 2 and node.input[2]:
-                bias = constants[node.input[2]] * np.float32(attribute(node, "beta", 1.0))
-        else:
-            weights = weights.T
-            add = graph.node[consumer[node.output[0]]] if node.output[0] in consumer else None
-            if add is not None and add.op_type == "Add" and uses[node.output[0]] == 1 and node.output[0] not in outputs:
-                other = next((name for name in add.input if name in constants), None)
-                if other and constants[other].size in (1, len(weights)) and constants[other].shape[-1:] != (0,):
-                    if shapes.get(add.output[0]) == shapes.get(node.output[0]):
-                        bias = constants[other]
-                        dropped.add(consumer[node.output[0]])
-                        node.output[0] = add.output[0]
-        outputs_count = len(weights)
-        inputs = [node.input[0], add_constant(f"{node.input[1]}_transposed", weights)]
-        if bias is not None:
-            flat = np.broadcast_to(bias.reshape(-1), (outputs_count,)).astype(np.float32)
-            inputs.append(add_constant(f"{node.output[0]}_bias", flat))
-        replacement = helper.make_node("Gemm", inputs, list(node.output), node.name, transB=1)
-        node.CopyFrom(replacement)
-    kept = [node for index, node in enumerate(graph.node) if index not in dropped]
-    del graph.node[:]
-    graph.node.extend(kept)
+    names = {tensor.name for tensor in graph.initializer if tensor.data_type == float32}
+    return names | {value.name for value in types if value.type.tensor_type.elem_type == float32}
 
 
 # --- layers -----------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..convert.int16 import expand
+from ..naming import fresh_name
 from .calibrate import covering_exponent
-from .graph import Layer, Network, fresh_name
+from .graph import Layer, Network
 from .rules import WITH_CONSTANTS, WITH_SINGLE_CONSTANTS
 from .weighted import weighted_operands
 from .weights import Weights

@@ -90,15 +90,16 @@ def _widened(x: relay.Expr, span) -> relay.Expr:
 
 
 def _axis_of_size_one(call: relay.Call, removed: bool) -> Optional[int]:
-    """The one axis that a reshape removes (of its input) or adds (to its output), None for another reshape."""
+    """The one axis that a reshape removes (of its input) or adds (to its output), None for another reshape.
+
+    Of several that it could be, all of size 1, the third: the height of an image, where one-dimensional layers have it.
+    """
     old, new = shape_of(call.args[0]), shape_of(call)
     long, short = (old, new) if removed else (new, old)
     if len(long) != len(short) + 1:
         return None
-    for axis in range(len(long)):
-        if long[axis] == 1 and long[:axis] + long[axis + 1 :] == short:
-            return axis
-    return None
+    found = [axis for axis in range(len(long)) if long[axis] == 1 and long[:axis] + long[axis + 1 :] == short]
+    return 2 if 2 in found else next(iter(found), None)
 
 
 class _SinkSqueezes(relay.ExprMutator):

@@ -1,0 +1,137 @@
+"""The form in which quantization reads a float model: each operator written in one way, whatever the exporter wrote."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from ..onnx_graph import Graph, attribute
+from .rules import RULES, Facts
+
+
+def pairs_and_slices(graph: Graph) -> None:
+    """Sum, Max and Min of many as operators on two; Split as slices, each with one output."""
+    for node in graph.nodes:
+        if node.op_type in ("Sum", "Max", "Min"):
+            graph.replace(node, *_pairs(graph, node))
+        elif node.op_type == "Split":
+            known = node.input[0] in graph.shapes and all(name in graph.shapes for name in node.output if name)
+            if known:
+                graph.replace(node, *_slices(graph, node))
+
+
+def _pairs(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    kind = {"Sum": "Add"}.get(node.op_type, node.op_type)
+    if len(node.input) == 1:
+        return [helper.make_node("Identity", node.input, node.output, node.name)]
+    left, shapes, nodes = node.input[0], graph.shapes, []
+    for right in node.input[1:-1]:
+        made = graph.fresh(f"{node.output[0]}_part")
+        shapes[made] = tuple(np.broadcast_shapes(shapes.get(left, ()), shapes.get(right, ())))
+        nodes.append(graph.make(kind, [left, right], [made], f"{node.name}_part"))
+        left = made
+    return [*nodes, helper.make_node(kind, [left, node.input[-1]], node.output, node.name)]
+
+
+def _slices(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    axis = attribute(node, "axis", 0) % len(graph.shapes[node.input[0]])
+    start, nodes = 0, []
+    for position, output in enumerate(node.output):
+        end = start + graph.shapes[output][axis]
+        name = node.name if position == 0 else graph.fresh_node(f"{node.name}_{position}")
+        bounds = (("start", start), ("end", end), ("axis", axis))
+        inputs = [graph.add_constant(f"{output}_{what}", [value], np.int64) for what, value in bounds]
+        nodes.append(helper.make_node("Slice", [node.input[0], *inputs], [output], name))
+        start = end
+    return nodes
+
+
+def batch_normalizations(graph: Graph) -> None:
+    """BatchNormalization with constant parameters as a product and a sum."""
+    for node in graph.nodes:
+        parameters = [graph.constant(name) for name in node.input[1:]]
+        rank = graph.rank(node.input[0]) or 0 if node.input else 0
+        plain = node.op_type == "BatchNormalization" and not attribute(node, "training_mode", 0)
+        if not plain or rank < 2 or any(p is None for p in parameters) or len([o for o in node.output if o]) > 1:
+            continue
+        gamma, beta, mean, variance = (p.astype(np.float64) for p in parameters)
+        factor = gamma / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
+        along = (-1, *[1] * (rank - 2))
+        names = [
+            graph.add_constant(f"{node.output[0]}_{what}", values.astype(np.float32).reshape(along))
+            for what, values in (("factor", factor), ("offset", beta - mean * factor))
+        ]
+        product = graph.fresh(f"{node.output[0]}_scaled")
+        graph.shapes[product] = graph.shapes[node.input[0]]
+        graph.replace(
+            node,
+            graph.make("Mul", [node.input[0], names[0]], [product], f"{node.name}_scale"),
+            helper.make_node("Add", [product, names[1]], [node.output[0]], node.name),
+        )
+
+
+def one_output_each(graph: Graph) -> None:
+    """GRU and LSTM without outputs that nobody reads; the last state as a part of all, where both are read."""
+    for node in graph.nodes:
+        if node.op_type not in ("GRU", "LSTM"):
+            continue
+        outputs = [name if graph.is_used(name) else "" for name in node.output]
+        direction = attribute(node, "direction", b"forward")
+        last = None
+        if len(outputs) > 1 and outputs[0] and outputs[1] and direction != b"bidirectional":
+            step = 0 if direction == b"reverse" else graph.shapes[node.input[0]][0] - 1
+            place = graph.add_constant(f"{outputs[1]}_step", step, np.int64)
+            last = graph.make("Gather", [outputs[0], place], [outputs[1]], f"{node.name}_last", axis=0)
+            outputs[1] = ""
+        while outputs and not outputs[-1]:
+            outputs.pop()
+        graph.set_outputs(node, outputs)
+        if last is not None:
+            graph.insert_after(node, last)
+
+
+def products_as_gemm(graph: Graph) -> None:
+    """Every product of a matrix and constant weights as Gemm with weights [O, I] and one bias."""
+    facts = Facts(graph.constants, graph.shapes)
+    for node in graph.nodes:
+        if node.op_type not in ("Gemm", "MatMul") or RULES[node.op_type].check(facts, node):
+            continue
+        weights, bias = graph.constants[node.input[1]], None
+        if weights.dtype != np.float32 or graph.rank(node.input[0]) != 2:
+            continue
+        output, source = node.output[0], node.input[1]
+        if node.op_type == "Gemm":
+            if not attribute(node, "transB", 0):
+                weights = weights.T
+            weights = weights * np.float32(attribute(node, "alpha", 1.0))
+            if len(node.input) > 2 and node.input[2]:
+                bias = graph.constants[node.input[2]] * np.float32(attribute(node, "beta", 1.0))
+        else:
+            weights = weights.T
+            add = _added_bias(graph, node, len(weights))
+            if add is not None:
+                bias = graph.constants[next(name for name in add.input if name in graph.constants)]
+                output = add.output[0]
+                graph.remove(add)
+        inputs = [node.input[0], graph.add_constant(f"{source}_transposed", np.ascontiguousarray(weights))]
+        if bias is not None:
+            flat = np.broadcast_to(bias.reshape(-1), (len(weights),)).astype(np.float32)
+            inputs.append(graph.add_constant(f"{output}_bias", flat))
+        graph.replace(node, helper.make_node("Gemm", inputs, [output], node.name, transB=1))
+
+
+def _added_bias(graph: Graph, node: onnx.NodeProto, count: int) -> Optional[onnx.NodeProto]:
+    """The Add behind a MatMul that adds one constant, or one for each of `count` outputs."""
+    add = graph.only_consumer(node.output[0])
+    if add is None or add.op_type != "Add" or list(add.input).count(node.output[0]) != 1:
+        return None
+    bias = next((graph.constants[name] for name in add.input if name in graph.constants), None)
+    if bias is None or bias.size not in (1, count) or bias.shape[-1:] == (0,):
+        return None
+    return add if graph.shapes.get(add.output[0]) == graph.shapes.get(node.output[0]) else None
+
+
+__all__ = ["batch_normalizations", "one_output_each", "pairs_and_slices", "products_as_gemm"]
