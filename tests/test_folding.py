@@ -6,6 +6,7 @@ import pytest
 from onnx import helper
 from small_models import model_of, random
 
+from esp_tvm.onnx_graph import edited
 from esp_tvm.quantize import quantize_model
 from esp_tvm.quantize.folding import means_as_pooling
 from esp_tvm.quantize.graph import read_network
@@ -115,5 +116,6 @@ def test_a_node_without_inputs_is_no_mean():
     """The window functions of ONNX, written out, begin with such nodes."""
     nodes = [node("RandomNormal", [], ["k"], shape=[1, 4, 3, 3]), node("Add", ["x", "k"], ["y"])]
     model = model_of(nodes, {"x": [1, 4, 3, 3]}, {"y": [1, 4, 3, 3]})
-    means_as_pooling(model, {}, {"x": (1, 4, 3, 3)}, None)
+    with edited(model) as graph:
+        means_as_pooling(graph)
     assert list(model.graph.node) == nodes
