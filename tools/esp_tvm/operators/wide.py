@@ -48,7 +48,7 @@ class Conv2dS16(_Wide, Conv2d):
     def emit(self, call, c, inputs, output):
         weights = call.attributes["weights"]
         parameters = c.struct(
-            "esp_dl_conv2d_s16_t",
+            "esp_dl_conv2d_t",
             **window_fields(call, weights.shape[1:3]),
             groups=call.attributes["groups"],
             **emit_weighted(call, c, weights, "OHWI"),
@@ -64,7 +64,7 @@ class DepthwiseConv2dS16(_Wide, DepthwiseConv2d):
     def emit(self, call, c, inputs, output):
         weights = call.attributes["weights"]
         parameters = c.struct(
-            "esp_dl_depthwise_conv2d_s16_t",
+            "esp_dl_depthwise_conv2d_t",
             **window_fields(call, weights.shape[:2]),
             **emit_weighted(call, c, weights, "HWO"),
             **self.types(call),
@@ -78,7 +78,7 @@ class DenseS16(_Wide, Dense):
     def emit(self, call, c, inputs, output):
         weights = call.attributes["weights"]
         parameters = c.struct(
-            "esp_dl_dense_s16_t",
+            "esp_dl_dense_t",
             rows=call.output.elements // weights.shape[0],
             inputs=weights.shape[1],
             outputs=weights.shape[0],
@@ -96,7 +96,7 @@ class AddS16(_Wide, Add):
     def emit(self, call, c, inputs, output):
         a = call.attributes
         parameters = c.struct(
-            "esp_dl_add_s16_t",
+            "esp_dl_binary_t",
             count=call.output.elements,
             shift_a=a["shift_a"],
             shift_b=a["shift_b"],
@@ -116,14 +116,13 @@ class RequantizeS16(_Wide, Requantize):
     def emit(self, call, c, inputs, output):
         a = call.attributes
         parameters = c.struct(
-            "esp_dl_requantize_s16_t",
-            count=call.output.elements,
+            "esp_dl_requantize_t",
             shift=a["shift"],
             min=a["clamp"][0],
             max=a["clamp"][1],
             **self.types(call),
         )
-        c.call("esp_dl_requantize_s16", inputs[0], parameters, output)
+        c.call("esp_dl_requantize_s16", inputs[0], call.output.elements, parameters, output)
 
 
 class AveragePool2dS16(_Wide, AveragePool2d):
@@ -149,7 +148,7 @@ class AveragePool2dS16(_Wide, AveragePool2d):
 
     def emit(self, call, c, inputs, output):
         fields = {**self.fields(call), **self.types(call)}
-        parameters = c.struct("esp_dl_average_pool2d_s16_t", **fields)
+        parameters = c.struct("esp_dl_pool2d_t", **fields)
         c.call("esp_dl_average_pool2d_s16", inputs[0], parameters, output)
 
 
@@ -164,7 +163,7 @@ class MaxPool2dS16(_Wide, MaxPool2d):
     def emit(self, call, c, inputs, output):
         a = call.attributes
         parameters = c.struct(
-            "esp_dl_max_pool2d_s16_t",
+            "esp_dl_pool2d_t",
             **window_fields(call, a["kernel"]),
             min=a["clamp"][0],
             max=a["clamp"][1],

@@ -1,38 +1,51 @@
-/* Two tensors whose shapes broadcast, walked in the order of the output. */
+/* What the kernels of two tensors whose shapes broadcast share: the way through them, and what a value hangs on. */
 #ifndef ESP_DL_COMMON_BROADCAST_H
 #define ESP_DL_COMMON_BROADCAST_H
 
+#include "common/requantize.h"
+#include "common/walk.h"
 #include "esp_dl.h"
 
-#include <stddef.h>
-
-/* A row is the last axis; where both operands of the next row begin. */
+/* Copies of what is the same for all values: a store of int8 may change all that a pointer reaches, so parameters would
+ * be loaded for every value. */
 typedef struct {
-    int32_t index[6];
-    ptrdiff_t a, b;
-    int32_t count, step_a, step_b; /* of a row: elements, and from one to the next */
-} esp_dl_rows_t;
+    int32_t factor_a, factor_b; /* 2^shift_a, 2^shift_b */
+    int32_t half, shift, min, max;
+    int32_t shift_positive, half_negative, shift_negative; /* prelu */
+} esp_dl_constants_t;
 
-static inline esp_dl_rows_t esp_dl_rows(const esp_dl_broadcast_t *p)
+static inline esp_dl_constants_t esp_dl_constants(const esp_dl_broadcast_t *p)
 {
-    const int32_t last = p->rank - 1;
-    return (esp_dl_rows_t){.count = p->shape[last], .step_a = p->step_a[last], .step_b = p->step_b[last]};
+    return (esp_dl_constants_t){
+        /* Factors, because a left shift of a negative value is undefined in C. */
+        .factor_a = (int32_t)1 << p->shift_a,
+        .factor_b = (int32_t)1 << p->shift_b,
+        .half = esp_dl_half(p->shift),
+        .shift = p->shift,
+        .min = p->min,
+        .max = p->max,
+    };
 }
 
-/* To the next row; false behind the last. */
-static inline bool esp_dl_next_row(esp_dl_rows_t *rows, const esp_dl_broadcast_t *p)
+/* From one value of each operand, what is shifted and clamped to a value of the output. */
+typedef int32_t esp_dl_value_t(int32_t a, int32_t b, const esp_dl_constants_t *constants);
+
+/* All values, in the order of the output, the last axis in a loop of its own. Inlined into every kernel, with its
+ * `value`. */
+static inline __attribute__((always_inline)) void esp_dl_broadcast(const int8_t *a, const int8_t *b,
+                                                                   const esp_dl_broadcast_t *p,
+                                                                   esp_dl_constants_t constants, esp_dl_value_t *value,
+                                                                   int8_t *output)
 {
-    for (int32_t axis = p->rank - 2; axis >= 0; axis--) {
-        if (++rows->index[axis] < p->shape[axis]) {
-            rows->a += p->step_a[axis];
-            rows->b += p->step_b[axis];
-            return true;
+    const int32_t shift = constants.shift, min = constants.min, max = constants.max;
+    const int32_t last = p->rank - 1, count = p->shape[last], step_a = p->step_a[last], step_b = p->step_b[last];
+    int32_t index[6] = {0};
+    do {
+        const int8_t *x = a, *y = b;
+        for (const int8_t *end = output + count; output != end; x += step_a, y += step_b) {
+            *output++ = esp_dl_requantize(value(*x, *y, &constants), shift, min, max);
         }
-        rows->index[axis] = 0;
-        rows->a -= (ptrdiff_t)p->step_a[axis] * (p->shape[axis] - 1);
-        rows->b -= (ptrdiff_t)p->step_b[axis] * (p->shape[axis] - 1);
-    }
-    return false;
+    } while (esp_dl_next(last, p->shape, index, p->step_a, &a, p->step_b, &b));
 }
 
 #endif

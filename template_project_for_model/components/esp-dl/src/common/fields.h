@@ -1,4 +1,5 @@
-/* Structs whose fields assembly addresses by their places. */
+/* Structs whose fields assembly addresses by their places: the headers have a #define and a check for each field, since
+ * the assembler knows no structs. */
 #ifndef ESP_DL_COMMON_FIELDS_H
 #define ESP_DL_COMMON_FIELDS_H
 

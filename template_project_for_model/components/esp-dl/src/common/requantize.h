@@ -15,17 +15,17 @@ static inline int32_t esp_dl_clamp(int32_t value, int32_t min, int32_t max)
     return value;
 }
 
-/* sat8(acc >> shift), or sat8(acc << -shift) for shift < 0, within [min, max], which lie in int8. The half that
- * rounding adds is in acc already. acc is clamped before a left shift: what leaves int8 saturates either way, and
- * nothing overflows. */
+/* acc >> shift, or acc << -shift for shift < 0, which saturates at int8: what leaves it is clamped either way, and
+ * nothing overflows. The half that rounding adds is in acc already. */
+static inline int32_t esp_dl_shift(int32_t acc, int32_t shift)
+{
+    return shift >= 0 ? acc >> shift : esp_dl_clamp(acc, INT8_MIN, INT8_MAX) * (1 << -shift);
+}
+
+/* sat8 of it within [min, max], which lie in int8. */
 static inline int8_t esp_dl_requantize(int32_t acc, int32_t shift, int32_t min, int32_t max)
 {
-    if (shift >= 0) {
-        acc >>= shift;
-    } else {
-        acc = esp_dl_clamp(acc, INT8_MIN, INT8_MAX) * (1 << -shift);
-    }
-    acc = esp_dl_clamp(acc, min, max);
+    acc = esp_dl_clamp(esp_dl_shift(acc, shift), min, max);
     /* Kept 32 bits wide up to here: as int8 it would be sign-extended first. */
     __asm__("" : "+r"(acc));
     return (int8_t)acc;

@@ -1,5 +1,5 @@
 #include "common/wide.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
 /* Sum of `count` products. `s16` is a constant where this is called: one loop for each width. */
 static inline int32_t products(const void *x, const int8_t *weights, int32_t count, bool s16)
@@ -12,8 +12,8 @@ static inline int32_t products(const void *x, const int8_t *weights, int32_t cou
 }
 
 /* The sum of one output value, as in conv2d_s8.c; taps beside each other in memory are one run. */
-static inline int32_t window_sum(const void *image, const int8_t *weights, const esp_dl_conv2d_s16_t *p,
-                                 int32_t origin_h, int32_t origin_w, int32_t channels, bool s16)
+static inline int32_t window_sum(const void *image, const int8_t *weights, const esp_dl_conv2d_t *p, int32_t origin_h,
+                                 int32_t origin_w, int32_t channels, bool s16)
 {
     const esp_dl_window_t *window = &p->window;
     const bool whole = channels == p->input.c && window->dilation_w == 1;
@@ -46,7 +46,7 @@ static inline int32_t window_sum(const void *image, const int8_t *weights, const
     return sum;
 }
 
-void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_s16_t *p, void *output)
+void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_t *p, void *output)
 {
     const esp_dl_window_t *window = &p->window;
     const int32_t channels = p->input.c / p->groups;       /* that a filter reads */

@@ -143,7 +143,8 @@ __attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl
         t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
         t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
         if (add == NULL && pixels == PIXELS && last != o) {
-            /* Read only now: there are no registers left to hold them during the loops. */
+            /* Read only now: there are no registers left to hold them during the loops. Written out pixel by pixel: in
+             * a loop the twelve sums would go through memory. */
             const esp_dl_conv2d_t *q = p;
             ESP_DL_KEEP(q);
             const int32_t min = q->min, max = q->max, shift0 = q->shift[o], shift1 = q->shift[last];

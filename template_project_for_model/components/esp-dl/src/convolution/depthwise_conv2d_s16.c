@@ -1,5 +1,5 @@
 #include "common/wide.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
 /* Output channels that are summed side by side. */
 enum { BLOCK = 16 };
@@ -13,7 +13,7 @@ static inline void add_tap(int32_t *sums, int32_t count, const void *x, const in
     }
 }
 
-static inline void one_block(const void *input, const esp_dl_depthwise_conv2d_s16_t *p, int32_t oh, int32_t ow,
+static inline void one_block(const void *input, const esp_dl_depthwise_conv2d_t *p, int32_t oh, int32_t ow,
                              int32_t first, int32_t count, int32_t *sums, bool s16, bool each)
 {
     const esp_dl_window_t *window = &p->window;
@@ -35,7 +35,7 @@ static inline void one_block(const void *input, const esp_dl_depthwise_conv2d_s1
     }
 }
 
-void esp_dl_depthwise_conv2d_s16(const void *input, const esp_dl_depthwise_conv2d_s16_t *p, void *output)
+void esp_dl_depthwise_conv2d_s16(const void *input, const esp_dl_depthwise_conv2d_t *p, void *output)
 {
     const bool each = p->output.c == p->input.c;
     int32_t sums[BLOCK];

@@ -1,7 +1,7 @@
 #include "common/wide.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
-void esp_dl_dense_s16(const void *input, const esp_dl_dense_s16_t *p, void *output)
+void esp_dl_dense_s16(const void *input, const esp_dl_dense_t *p, void *output)
 {
     ptrdiff_t done = 0;
     for (int32_t row = 0; row < p->rows; row++) {

@@ -1,7 +1,7 @@
 #include "common/wide.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
-void esp_dl_add_s16(const void *a, const void *b, const esp_dl_add_s16_t *p, void *output)
+void esp_dl_add_s16(const void *a, const void *b, const esp_dl_binary_t *p, void *output)
 {
     const int32_t factor_a = (int32_t)1 << p->shift_a;
     const int32_t factor_b = (int32_t)1 << p->shift_b;

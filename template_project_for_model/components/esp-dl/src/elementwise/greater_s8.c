@@ -1,15 +1,14 @@
 #include "common/broadcast.h"
 
+static int32_t value(int32_t a, int32_t b, const esp_dl_constants_t *c)
+{
+    return a * c->factor_a > b * c->factor_b;
+}
+
 void esp_dl_greater_s8(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, bool *output)
 {
-    const int32_t factor_a = (int32_t)1 << p->shift_a;
-    const int32_t factor_b = (int32_t)1 << p->shift_b;
-    esp_dl_rows_t rows = esp_dl_rows(p);
-    const int32_t count = rows.count, step_a = rows.step_a, step_b = rows.step_b;
-    do {
-        const int8_t *x = a + rows.a, *y = b + rows.b;
-        for (const bool *end = output + count; output != end; x += step_a, y += step_b) {
-            *output++ = *x * factor_a > *y * factor_b;
-        }
-    } while (esp_dl_next_row(&rows, p));
+    /* 0 or 1: nothing to shift or clamp. */
+    esp_dl_constants_t constants = esp_dl_constants(p);
+    constants.shift = 0, constants.min = 0, constants.max = 1;
+    esp_dl_broadcast(a, b, p, constants, value, (int8_t *)(void *)output);
 }

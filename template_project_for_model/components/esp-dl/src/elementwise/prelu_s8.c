@@ -1,19 +1,18 @@
 #include "common/broadcast.h"
-#include "common/requantize.h"
+
+/* Two shifts, so that each is done here. */
+static int32_t value(int32_t x, int32_t slope, const esp_dl_constants_t *c)
+{
+    return x >= 0 ? esp_dl_shift(x + c->half, c->shift_positive)
+                  : esp_dl_shift(x * slope + c->half_negative, c->shift_negative);
+}
 
 void esp_dl_prelu_s8(const int8_t *x, const int8_t *slope, const esp_dl_prelu_t *p, int8_t *output)
 {
-    const esp_dl_broadcast_t *places = &p->places;
-    /* Copies: a store of int8 may change all that a pointer reaches, so they would be loaded for every value. */
-    const int32_t shift = places->shift, shift_negative = p->shift_negative, min = places->min, max = places->max;
-    const int32_t half = esp_dl_half(shift), half_negative = esp_dl_half(shift_negative);
-    esp_dl_rows_t rows = esp_dl_rows(places);
-    const int32_t count = rows.count, step_x = rows.step_a, step_slope = rows.step_b;
-    do {
-        const int8_t *v = x + rows.a, *factor = slope + rows.b;
-        for (const int8_t *end = output + count; output != end; v += step_x, factor += step_slope) {
-            *output++ = *v >= 0 ? esp_dl_requantize(*v + half, shift, min, max)
-                                : esp_dl_requantize(*v * *factor + half_negative, shift_negative, min, max);
-        }
-    } while (esp_dl_next_row(&rows, places));
+    esp_dl_constants_t constants = esp_dl_constants(&p->places);
+    constants.shift_positive = constants.shift;
+    constants.half_negative = esp_dl_half(p->shift_negative);
+    constants.shift_negative = p->shift_negative;
+    constants.shift = 0;
+    esp_dl_broadcast(x, slope, &p->places, constants, value, output);
 }

@@ -1,11 +1,14 @@
 #include "common/wide.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
-void esp_dl_requantize_s16(const void *input, const esp_dl_requantize_s16_t *p, void *output)
+void esp_dl_requantize_s16(const void *input, int32_t count, const esp_dl_requantize_t *p, void *output)
 {
     const int32_t half = esp_dl_half(p->shift);
-    for (int32_t i = 0; i < p->count; i++) {
-        const int32_t x = esp_dl_load(input, i, p->input_s16) + half;
-        esp_dl_store(output, i, esp_dl_requantize_wide(x, p->shift, p->min, p->max, p->output_s16), p->output_s16);
+    /* Copies: a store may change all that a pointer reaches, so they would be loaded for every value. */
+    const int32_t shift = p->shift, min = p->min, max = p->max;
+    const bool input_s16 = p->input_s16, output_s16 = p->output_s16;
+    for (int32_t i = 0; i < count; i++) {
+        const int32_t x = esp_dl_load(input, i, input_s16) + half;
+        esp_dl_store(output, i, esp_dl_requantize_wide(x, shift, min, max, output_s16), output_s16);
     }
 }

@@ -1,5 +1,5 @@
 /* Copies for the vector unit of the ESP32-S3: the way through the axes. common/copy_esp32s3.S copies blocks. */
-#include "common/places.h"
+#include "common/walk.h"
 #include "esp_dl_esp32s3.h"
 
 #ifdef ESP_DL_ESP32S3
@@ -26,10 +26,10 @@ void esp_dl_copy_esp32s3(const void *input, const esp_dl_copy_t *p, void *output
         return;
     }
     const int32_t last = p->rank - 1, vectors = p->block / 16;
-    const char *from = (const char *)input + p->from_offset;
-    char *to = (char *)output + p->to_offset;
+    const int8_t *from = (const int8_t *)input + p->from_offset;
+    const int8_t *to = (int8_t *)output + p->to_offset; /* const for `esp_dl_next` alone */
     int32_t index[8] = {0};
     do {
-        esp_dl_copy_blocks_esp32s3(to, from, vectors, p->shape[last], p->to[last], p->from[last]);
-    } while (esp_dl_next_place(p, last - 1, index, &from, &to));
+        esp_dl_copy_blocks_esp32s3((char *)to, (const char *)from, vectors, p->shape[last], p->to[last], p->from[last]);
+    } while (esp_dl_next(last, p->shape, index, p->from, &from, p->to, &to));
 }

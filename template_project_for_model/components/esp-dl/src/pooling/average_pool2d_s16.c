@@ -1,23 +1,12 @@
+#include "common/divide.h"
 #include "common/wide.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
+#include "pooling/counted.h"
 
-/* floor(a / b + 1/2) for b > 0. */
-static inline int64_t divide(int64_t a, int64_t b)
-{
-    const int64_t numerator = 2 * a + b, divisor = 2 * b;
-    return numerator / divisor - (numerator % divisor < 0);
-}
-
-void esp_dl_average_pool2d_s16(const void *input, const esp_dl_average_pool2d_s16_t *p, void *output)
+void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void *output)
 {
     const esp_dl_window_t *window = &p->window;
-    /* As in average_pool2d_s8.c. */
-    const int32_t reach_h = (p->output.h - 1) * window->stride_h + (window->kernel_h - 1) * window->dilation_h + 1;
-    const int32_t reach_w = (p->output.w - 1) * window->stride_w + (window->kernel_w - 1) * window->dilation_w + 1;
-    const int32_t bottom = p->count_include_pad ? reach_h - window->pad_top - p->input.h - p->overhang_h : 0;
-    const int32_t right = p->count_include_pad ? reach_w - window->pad_left - p->input.w - p->overhang_w : 0;
-    const int32_t top = p->count_include_pad ? window->pad_top : 0;
-    const int32_t left = p->count_include_pad ? window->pad_left : 0;
+    const esp_dl_counted_t counted = esp_dl_counted(p);
     const int64_t factor = p->shift < 0 ? (int64_t)1 << -p->shift : 1;
     const int64_t divisor = p->shift > 0 ? (int64_t)1 << p->shift : 1;
     ptrdiff_t done = 0;
@@ -30,14 +19,15 @@ void esp_dl_average_pool2d_s16(const void *input, const esp_dl_average_pool2d_s1
                         int32_t h = oh * window->stride_h - window->pad_top + kh * window->dilation_h;
                         for (int32_t kw = 0; kw < window->kernel_w; kw++) {
                             int32_t w = ow * window->stride_w - window->pad_left + kw * window->dilation_w;
-                            count += h >= -top && h < p->input.h + bottom && w >= -left && w < p->input.w + right;
+                            count += h >= counted.top && h < counted.bottom && w >= counted.left && w < counted.right;
                             if (h >= 0 && h < p->input.h && w >= 0 && w < p->input.w) {
                                 const ptrdiff_t place = ((ptrdiff_t)h * p->input.w + w) * p->input.c + c;
                                 sum += esp_dl_load(input, place, p->input_s16);
                             }
                         }
                     }
-                    int64_t average = divide(sum * factor, (count > 0 ? count : 1) * divisor);
+                    const int64_t whole = (count > 0 ? count : 1) * divisor;
+                    int64_t average = esp_dl_floor_wide(2 * sum * factor + whole, 2 * whole);
                     average = average < INT16_MIN ? INT16_MIN : average > INT16_MAX ? INT16_MAX : average;
                     const int32_t y = esp_dl_requantize_wide((int32_t)average, 0, p->min, p->max, p->output_s16);
                     esp_dl_store(output, done++, y, p->output_s16);

@@ -1,20 +1,15 @@
+#include "common/divide.h"
 #include "common/requantize.h"
 #include "common/window.h"
 #include "esp_dl.h"
-#include "pooling/divide.h"
+#include "pooling/counted.h"
 
 #include <stddef.h>
 
 void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output)
 {
     const esp_dl_window_t *window = &p->window;
-    /* Where counting ends, seen from the end of the image: the last window's end less what hangs over the padding. */
-    const int32_t reach_h = (p->output.h - 1) * window->stride_h + (window->kernel_h - 1) * window->dilation_h + 1;
-    const int32_t reach_w = (p->output.w - 1) * window->stride_w + (window->kernel_w - 1) * window->dilation_w + 1;
-    const int32_t bottom = p->count_include_pad ? reach_h - window->pad_top - p->input.h - p->overhang_h : 0;
-    const int32_t right = p->count_include_pad ? reach_w - window->pad_left - p->input.w - p->overhang_w : 0;
-    const int32_t top = p->count_include_pad ? window->pad_top : 0;
-    const int32_t left = p->count_include_pad ? window->pad_left : 0;
+    const esp_dl_counted_t counted = esp_dl_counted(p);
     /* The factor of the sum and of n: 2^-shift, whichever is whole. */
     const int32_t factor = p->shift < 0 ? (int32_t)1 << -p->shift : 1;
     const int32_t divisor = p->shift > 0 ? (int32_t)1 << p->shift : 1;
@@ -26,13 +21,13 @@ void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int
             const int32_t h = oh * window->stride_h - window->pad_top;
             const esp_dl_taps_t rows = esp_dl_taps(h, window->dilation_h, window->kernel_h, 0, p->input.h);
             const esp_dl_taps_t counted_rows =
-                esp_dl_taps(h, window->dilation_h, window->kernel_h, -top, p->input.h + bottom);
+                esp_dl_taps(h, window->dilation_h, window->kernel_h, counted.top, counted.bottom);
             for (int32_t ow = 0; ow < p->output.w; ow++) {
                 const int32_t w = ow * window->stride_w - window->pad_left;
                 const esp_dl_taps_t columns = esp_dl_taps(w, window->dilation_w, window->kernel_w, 0, p->input.w);
-                const esp_dl_taps_t counted =
-                    esp_dl_taps(w, window->dilation_w, window->kernel_w, -left, p->input.w + right);
-                int32_t count = (counted_rows.end - counted_rows.first) * (counted.end - counted.first);
+                const esp_dl_taps_t counted_columns =
+                    esp_dl_taps(w, window->dilation_w, window->kernel_w, counted.left, counted.right);
+                int32_t count = (counted_rows.end - counted_rows.first) * (counted_columns.end - counted_columns.first);
                 count = (count > 0 ? count : 1) * divisor;
                 const int32_t in_rows = rows.end - rows.first, in_columns = columns.end - columns.first;
                 const ptrdiff_t start = ((ptrdiff_t)h * p->input.w + w) * channels;

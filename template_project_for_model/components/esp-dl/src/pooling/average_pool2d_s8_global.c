@@ -1,7 +1,7 @@
 /* Average of whole planes, four channels at a time: a pixel's four values lie side by side. */
+#include "common/divide.h"
 #include "common/requantize.h"
 #include "esp_dl_fast.h"
-#include "pooling/divide.h"
 
 #include <stddef.h>
 

@@ -1,9 +1,9 @@
 #include "common/requantize.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
 #include <stddef.h>
 
-void esp_dl_max_pool2d_s16(const int16_t *input, const esp_dl_max_pool2d_s16_t *p, int16_t *output)
+void esp_dl_max_pool2d_s16(const int16_t *input, const esp_dl_pool2d_t *p, int16_t *output)
 {
     const esp_dl_window_t *window = &p->window;
     for (int32_t n = 0; n < p->output.n; n++) {

@@ -4,6 +4,7 @@
  */
 #include "common/borders_esp32s3.h"
 #include "esp_dl_esp32s3.h"
+#include "pooling/counted.h"
 #include "pooling/pool2d_row_esp32s3.h"
 
 static esp_dl_pool2d_row_t row_of(const esp_dl_pool2d_t *p, const uint32_t *clamp, void *scratch, int8_t *output)
@@ -146,25 +147,21 @@ void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_e
         row.row_count = 1;
         row.taps = taps;
     }
-    /* What counts, seen from the image. */
-    const int32_t reach_h = (p->output.h - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
-    const int32_t reach_w = (p->output.w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1;
-    const int32_t top = p->count_include_pad ? -w->pad_top : 0, left = p->count_include_pad ? -w->pad_left : 0;
-    const int32_t bottom = p->count_include_pad ? reach_h - w->pad_top - p->overhang_h : p->input.h;
-    const int32_t right = p->count_include_pad ? reach_w - w->pad_left - p->overhang_w : p->input.w;
+    const esp_dl_counted_t counted = esp_dl_counted(p);
     int32_t last_count = -1;
     for (int32_t n = 0; n < p->output.n; n++) {
         esp_dl_next_image(&borders, w);
         for (int32_t y = 0; y < p->output.h; y++) {
             const int32_t first = y * w->stride_h - w->pad_top;
-            const int32_t count_h = inside ? w->kernel_h : taps_within(first, w->kernel_h, w->dilation_h, top, bottom);
+            const int32_t count_h =
+                inside ? w->kernel_h : taps_within(first, w->kernel_h, w->dilation_h, counted.top, counted.bottom);
             esp_dl_window_rows(input, &p->input, w, &borders, 1, rows);
             row.offset = 0;
             for (int32_t x = 0; x < p->output.w; x += row.pixels) {
                 int32_t count_w = w->kernel_w;
                 row.pixels = p->output.w - x;
                 if (!inside) {
-                    row.pixels = alike(w, x, row.pixels, left, right, &count_w);
+                    row.pixels = alike(w, x, row.pixels, counted.left, counted.right, &count_w);
                 }
                 const int32_t count = count_h * count_w;
                 if (count != last_count) {

@@ -1,5 +1,5 @@
 #include "common/float_bits.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
 void esp_dl_dequantize_s16(const int16_t *input, int32_t count, int32_t exponent, float *output)
 {

@@ -1,5 +1,5 @@
 #include "common/float_bits.h"
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
 void esp_dl_quantize_s16(const float *input, int32_t count, int32_t exponent, int16_t *output)
 {

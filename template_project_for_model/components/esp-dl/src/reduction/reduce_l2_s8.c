@@ -16,11 +16,12 @@ static int32_t rounded_root(int32_t square, int32_t shift)
     return y;
 }
 
+static int8_t finish(int32_t sum, const esp_dl_reduce_t *p)
+{
+    return (int8_t)esp_dl_clamp(rounded_root(sum, p->shift), p->min, p->max);
+}
+
 void esp_dl_reduce_l2_s8(const int8_t *input, const esp_dl_reduce_t *p, int8_t *output)
 {
-    int32_t kept[6] = {0};
-    ptrdiff_t start = 0;
-    do {
-        *output++ = (int8_t)esp_dl_clamp(rounded_root(esp_dl_square_sum(input, p, start), p->shift), p->min, p->max);
-    } while (esp_dl_next_kept(p, kept, &start));
+    esp_dl_reduce(input, p, 0, esp_dl_add_square, finish, output);
 }

@@ -1,4 +1,4 @@
-#include "esp_dl_s16.h"
+#include "esp_dl.h"
 
 #include <float.h>
 

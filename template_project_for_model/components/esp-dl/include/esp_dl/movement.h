@@ -1,0 +1,67 @@
+/* Values that move. */
+#ifndef ESP_DL_MOVEMENT_H
+#define ESP_DL_MOVEMENT_H
+
+#include "esp_dl/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ESP_DL_MAX_RANK 6
+
+/* Axes permuted: axis i of the output is axis axes[i] of the input; as arithmetic.transpose. Elements of any type. */
+typedef struct {
+    int32_t rank;                   /* 1..ESP_DL_MAX_RANK */
+    int32_t shape[ESP_DL_MAX_RANK]; /* of the input */
+    int32_t axes[ESP_DL_MAX_RANK];  /* a permutation of 0..rank - 1 */
+    int32_t element_size;           /* bytes */
+} esp_dl_transpose_t;
+
+void esp_dl_transpose(const void *input, const esp_dl_transpose_t *p, void *output);
+
+/* A copy along up to 8 axes: slices, parts of a concatenation, repeats, permuted blocks, the inside of a padding; as
+ * arithmetic.strided_slice, concat, tile, broadcast, depth_to_space, space_to_depth, pad. Steps and offsets are in
+ * bytes; a step of 0 repeats, a negative one goes backwards. */
+typedef struct {
+    int32_t rank; /* 1 to 8 */
+    int32_t shape[8];
+    int32_t from[8]; /* from one index to the next, in the input */
+    int32_t to[8];   /* the same in the output */
+    int32_t from_offset, to_offset;
+    int32_t block; /* bytes that lie together at every place */
+    bool vectors;  /* all of block, to, to_offset are multiples of 16; read by esp_dl_copy_esp32s3 alone */
+} esp_dl_copy_t;
+
+void esp_dl_copy(const void *input, const esp_dl_copy_t *p, void *output);
+
+/* Output place i along an axis holds input place index[i]; -1: the value `fill`. Indices are constants, which the
+ * exporter has checked; those known at run time alone are no business of this kernel. As arithmetic.gather,
+ * gather_rows, resize_nearest, pad. */
+typedef struct {
+    int32_t rank;            /* 1 to 6 */
+    int32_t shape[6];        /* of the output, in blocks */
+    int32_t step[6];         /* bytes from one index to the next, in the input */
+    const int32_t *index[6]; /* NULL: place i holds place i */
+    int32_t block;           /* bytes that lie together at every place */
+    int8_t fill;
+} esp_dl_gather_t;
+
+void esp_dl_gather_s8(const int8_t *input, const esp_dl_gather_t *p, int8_t *output);
+
+/* The input with `count` of its rows replaced, in order: of one row the last update counts. In place of the input. Rows
+ * are constants, which the exporter has checked. As arithmetic.scatter_rows. */
+typedef struct {
+    int32_t size;        /* bytes of the input */
+    int32_t count;       /* rows of the updates */
+    int32_t inner;       /* bytes of one row */
+    const int32_t *rows; /* [count]: which row each replaces */
+} esp_dl_scatter_t;
+
+void esp_dl_scatter_s8(const int8_t *input, const int8_t *updates, const esp_dl_scatter_t *p, int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ESP_DL_MOVEMENT_H */

@@ -1,0 +1,31 @@
+/* From float to int8 and int16, and back. */
+#ifndef ESP_DL_QUANTIZATION_H
+#define ESP_DL_QUANTIZATION_H
+
+#include "esp_dl/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * `count` values to int8: y = sat8(floor(x / 2^exponent + 1/2)), exact for every float: denormals count, infinities
+ * saturate, NaN gives 0. Integer instructions only. exponent: -149..127. As arithmetic.quantize.
+ */
+void esp_dl_quantize_s8(const float *input, int32_t count, int32_t exponent, int8_t *output);
+
+/*
+ * `count` values to float: y = x * 2^exponent, exact. As arithmetic.dequantize. Integer instructions only.
+ * exponent: -149..127; beyond 120 the largest products leave the range of float and become infinite.
+ */
+void esp_dl_dequantize_s8(const int8_t *input, int32_t count, int32_t exponent, float *output);
+
+/* The same of int16, with sat16; as arithmetic.quantize_s16 and dequantize_s16. */
+void esp_dl_quantize_s16(const float *input, int32_t count, int32_t exponent, int16_t *output);
+void esp_dl_dequantize_s16(const int16_t *input, int32_t count, int32_t exponent, float *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ESP_DL_QUANTIZATION_H */

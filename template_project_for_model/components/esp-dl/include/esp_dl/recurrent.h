@@ -1,0 +1,43 @@
+/* Recurrent layers. */
+#ifndef ESP_DL_RECURRENT_H
+#define ESP_DL_RECURRENT_H
+
+#include "esp_dl/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * GRU and LSTM of one direction, starting at a zero state: input [steps][batch][inputs]; output [steps][batch][hidden],
+ * or [batch][hidden] without `sequence`. Gates (GRU: update, reset, new; LSTM: input, output, forget, cell) and the
+ * cell are int16 at 2^-11, the state int16 at 2^-15; the steps of the rule are in docs/arithmetic.md. As
+ * arithmetic.gru and lstm. scratch: as many bytes as the twin says, at an even address; what it holds before does not
+ * matter.
+ */
+typedef struct {
+    int32_t steps, batch, inputs, hidden;
+    bool linear_before_reset;                       /* GRU only */
+    bool reverse;                                   /* from the last step to the first */
+    bool sequence;                                  /* the state after every step, not after the last alone */
+    bool cell;                                      /* LSTM without sequence: the cell in place of the state */
+    const int8_t *weights;                          /* [gates * hidden][inputs] */
+    const int8_t *recurrence;                       /* [gates * hidden][hidden] */
+    const int32_t *weights_bias, *recurrence_bias;  /* [gates * hidden]; where shift > 0 with 2^(shift - 1) added */
+    const int8_t *weights_shift, *recurrence_shift; /* [gates * hidden], -16..31: to 2^-11 */
+    const int16_t *sigmoid, *tanh;                  /* [513]: f(i / 32) * 2^15, rounded, at most 32767 */
+    int8_t shift;                                   /* -8..31: e_y + 15, of a cell e_y + 11 */
+} esp_dl_recurrent_t;
+
+void esp_dl_gru_s8(const int8_t *input, const esp_dl_recurrent_t *p, int16_t *scratch, int8_t *output);
+void esp_dl_lstm_s8(const int8_t *input, const esp_dl_recurrent_t *p, int16_t *scratch, int8_t *output);
+
+/* Bytes of scratch memory that they need. */
+int32_t esp_dl_gru_s8_scratch(const esp_dl_recurrent_t *p);
+int32_t esp_dl_lstm_s8_scratch(const esp_dl_recurrent_t *p);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ESP_DL_RECURRENT_H */
