@@ -81,11 +81,6 @@ def test_component_builds_without_esp_idf(tmp_path):
 def test_kernels_compile_for_chips(compiler, flags, tmp_path):
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
-    probe = subprocess.run(
-        [compiler, *flags, "-fsyntax-only", "-x", "c", "-"], input=b"#include <string.h>\n", capture_output=True
-    )
-    if probe.returncode != 0:
-        pytest.skip(f"{compiler} has no C library here: {probe.stderr.decode(errors='replace')[:100]}")
     command = [compiler, *flags, "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-I", str(COMPONENT / "include")]
     command += ["-I", str(COMPONENT / "src"), "-c", *map(str, listed_sources())]
     done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
