@@ -103,11 +103,13 @@ class Evaluation:
     """outputs: ONNX output name -> array; tensors: symbol of a kernel call -> its output (as in memory).
 
     arguments: symbol -> the inputs of the kernel call, where the evaluator knows them
+    floats: Relay call -> what TVM computes for it, where no kernel does
     """
 
     outputs: Dict[str, np.ndarray]
     tensors: Dict[str, np.ndarray]
     arguments: Dict[str, List[np.ndarray]] = field(default_factory=dict)
+    floats: Dict[relay.Expr, np.ndarray] = field(default_factory=dict)
 
 
 class NumpyEvaluator:
@@ -125,6 +127,7 @@ class NumpyEvaluator:
             values[param] = np.asarray(sample[port.name], dtype=port.dtype).reshape(port.shape)
         tensors: Dict[str, np.ndarray] = {}
         inputs: Dict[str, List[np.ndarray]] = {}
+        floats: Dict[relay.Expr, np.ndarray] = {}
 
         def visit(expr) -> None:
             if isinstance(expr, relay.Constant):
@@ -132,7 +135,7 @@ class NumpyEvaluator:
             elif isinstance(expr, relay.Tuple):
                 values[expr] = [values[item] for item in expr.fields]
             elif isinstance(expr, relay.TupleGetItem):
-                values[expr] = values[expr.tuple_value][expr.index]
+                values[expr] = floats[expr] = values[expr.tuple_value][expr.index]
             elif isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar):
                 symbol = expr.op.name_hint
                 kernel = self.partitioned.calls[symbol]
@@ -142,12 +145,12 @@ class NumpyEvaluator:
                 # Of a tensor without axes some rules make a NumPy scalar.
                 values[expr] = tensors[symbol] = np.asarray(rule(*arguments, **kernel.attributes))
             elif isinstance(expr, relay.Call):
-                values[expr] = self._fallback(expr, [values[arg] for arg in expr.args])
+                values[expr] = floats[expr] = self._fallback(expr, [values[arg] for arg in expr.args])
 
         relay.analysis.post_order_visit(main.body, visit)
         result = values[main.body]
         results = result if isinstance(result, list) else [result]
-        return Evaluation({port.name: r for port, r in zip(self.imported.outputs, results)}, tensors, inputs)
+        return Evaluation({port.name: r for port, r in zip(self.imported.outputs, results)}, tensors, inputs, floats)
 
     def _fallback(self, call: relay.Call, arguments: List):
         if call not in self._fallbacks:

@@ -219,6 +219,7 @@ class Program:
     model_hash: SHA-256 of the quantized ONNX file's content
     kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
     target_chip: of the project that it was read from, "" before it is exported
+    verification: the comparison with ONNX Runtime (esp_tvm/verify.py: `Verification.describe`), None before the export
     """
 
     inputs: List[Port]
@@ -235,6 +236,7 @@ class Program:
     kernels_for: Optional[str] = None
     cores: int = 1
     target_chip: str = ""
+    verification: Optional[Dict[str, float]] = None
 
     def calls(self) -> Iterator[Call]:
         """Every call in the order of execution, those in loops too; followers are not calls of their own."""

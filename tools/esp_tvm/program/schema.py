@@ -147,6 +147,23 @@ class FilesRecord(Record):
     reference: Hash
 
 
+class VerificationRecord(Record):
+    """The comparison with ONNX Runtime at export (esp_tvm/verify.py)
+
+    samples, tensors: how many inputs it ran on, how many tensors it compared
+    worst_steps, worst_float: the largest difference in steps of an integer tensor; of a float tensor, relative to its
+        largest value; step_bound, several_steps_bound, float_bound: what is allowed
+    """
+
+    samples: Count
+    tensors: Count
+    worst_steps: float
+    worst_float: float
+    step_bound: float
+    several_steps_bound: float
+    float_bound: float
+
+
 class ProgramRecord(Record):
     """`Program`: the whole file.
 
@@ -172,6 +189,7 @@ class ProgramRecord(Record):
     tensors: List[TensorRecord]
     constants: List[ConstantRecord]
     items: List[Union[CallRecord, LoopRecord]]
+    verification: Optional[VerificationRecord]
 
 
 CallRecord.model_rebuild()

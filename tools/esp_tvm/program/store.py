@@ -110,6 +110,7 @@ class _Writer:
                 else self._call(item)
                 for item in program.items
             ],
+            "verification": program.verification,
             "tensors": [self._tensor(tensor) for tensor in list(self.ids)[len(ports) :]],
             "constants": [
                 {
@@ -318,6 +319,7 @@ class _Reader:
             kernels_for=record.kernels_for,
             cores=record.cores,
             target_chip=record.target_chip,
+            verification=record.verification.model_dump() if record.verification else None,
         )
         self._check(program)
         return program

@@ -1,0 +1,141 @@
+"""The comparison with ONNX Runtime: it holds for right programs, and names the node of a wrong one."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+from qdq import QdqBuilder
+from tvm.relay.frontend import onnx as frontend
+
+from esp_tvm import arithmetic
+from esp_tvm.compile import compile_model
+from esp_tvm.errors import UserError
+from esp_tvm.evaluate import NumpyEvaluator
+from esp_tvm.project.export import export_onnx_model
+from esp_tvm.project.verify import verify
+from esp_tvm.verify import FLOAT_BOUND, Difference, Verification, random_sample
+
+
+def network() -> onnx.ModelProto:
+    """Two convolutions, layouts that change between them, and in the middle a function that TVM computes in float."""
+    b = QdqBuilder(3)
+    x = b.input("x", [1, 3, 6, 6], -4)
+    x = b.conv(x, [6, 3, 3, 3], -3, relu=True, pads=[1, 1, 1, 1], name="first")
+    x = b.quantize(b.node("LRN", [x], name="middle", size=3, alpha=0.5), -4)
+    b.conv(x, [5, 6, 1, 1], -2, name="last", output="y")
+    b.output("y", [1, 5, 6, 6])
+    return b.model()
+
+
+def verified(model: onnx.ModelProto, seed: int = 0) -> Verification:
+    compiled = compile_model(model)
+    evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
+    random = np.random.RandomState(seed)
+    sample = {p.name: random.standard_normal(p.shape).astype(p.dtype) for p in compiled.inputs}
+    return verify(model, compiled, sample, evaluator.run(sample), evaluator)
+
+
+def test_a_right_program_is_within_its_bounds():
+    result = verified(network())
+    assert result.samples == 4 and result.first_wrong is None
+    nodes = [difference.node for difference in result.tensors]
+    assert len(nodes) >= 5 and any("middle" in node for node in nodes)
+    assert 0 <= result.worst(in_steps=True) <= 1
+    assert 0 < result.worst(in_steps=False) < FLOAT_BOUND
+    assert result.describe()["tensors"] == len(nodes)
+
+
+def test_what_the_importer_gets_wrong_is_named(monkeypatch):
+    """Both references would agree: they are made of the same import."""
+
+    original = frontend._get_convert_map
+
+    class Forgetful(original(13)["LRN"].__self__):
+        @classmethod
+        def _impl_v1(cls, inputs, attr, params):
+            return super()._impl_v1(inputs, {**attr, "alpha": 0.49}, params)
+
+    monkeypatch.setattr(
+        frontend, "_get_convert_map", lambda opset: {**original(opset), "LRN": Forgetful.get_converter(opset)}
+    )
+    with pytest.raises(UserError) as error:
+        verified(network())
+    assert 'node LRN "middle": TVM computes' in str(error.value)
+
+
+def test_what_a_rule_gets_wrong_is_named(monkeypatch):
+    right = arithmetic.rule
+
+    def wrong(x, *, weights, **more):
+        return right("conv2d")(x, weights=weights[::-1] if weights.shape[0] == 5 else weights, **more)
+
+    monkeypatch.setattr(arithmetic, "rule", lambda name: wrong if name == "conv2d" else right(name))
+    with pytest.raises(UserError, match='node Conv "last": the kernel conv2d computes'):
+        verified(network())
+
+
+def _inverted(x, **more):
+    return ~arithmetic.conv2d(x, **more)
+
+
+def test_export_refuses_and_writes_nothing(tmp_path, monkeypatch, repo):
+    onnx.save(network(), str(tmp_path / "m.onnx"))
+    np.save(tmp_path / "x.npy", np.ones((1, 3, 6, 6), np.float32))
+    arguments = ("host", str(tmp_path / "m.onnx"), str(tmp_path / "x.npy"), str(repo / "template_project_for_model"))
+    right = arithmetic.rule
+    monkeypatch.setattr(arithmetic, "rule", lambda name: right(name) if name != "conv2d" else _inverted)
+    with pytest.raises(UserError, match="otherwise than ONNX Runtime"):
+        export_onnx_model(*arguments, str(tmp_path / "out"))
+    assert not (tmp_path / "out" / "new_project").exists()
+
+
+def test_division_by_zero_is_no_difference():
+    """0 / 0 is no number in ONNX Runtime; the rule says what the chip makes of it."""
+    b = QdqBuilder()
+    x, y = b.input("x", [1, 64], -4), b.input("y", [1, 64], -4)
+    b.quantize(b.node("Div", [x, y]), -4, "q")
+    b.output("q", [1, 64])
+    model = b.model()
+    compiled = compile_model(model)
+    evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
+    sample = {"x": np.zeros((1, 64), np.float32), "y": np.zeros((1, 64), np.float32)}
+    sample["x"][0, ::2] = 1
+    result = verify(model, compiled, sample, evaluator.run(sample), evaluator)
+    assert result.first_wrong is None
+
+
+def test_random_inputs_are_of_the_calibrated_range_and_indices_stay_valid():
+    b = QdqBuilder()
+    x = b.input("x", [1, 500], -6)
+    i = b.input("i", [4], dtype=TensorProto.INT64)
+    b.quantize(b.node("Gather", [x, i], axis=1), -6, "y")
+    b.output("y", [1, 4])
+    compiled = compile_model(b.model())
+    sample = {"x": np.zeros((1, 500), np.float32), "i": np.array([499, 3, 0, 7])}
+    made = random_sample(compiled.inputs, sample, np.random.RandomState(1))
+    assert -2 <= made["x"].min() < -1.9 and 1.9 < made["x"].max() <= 127 / 64 and made["x"].dtype == np.float32
+    assert sorted(made["i"]) == [0, 3, 7, 499]
+
+
+def test_the_worst_sample_counts():
+    def difference(worst):
+        return Difference("t", "Node", "", worst, 1.0, True)
+
+    result = Verification()
+    for worst in (0.5, 2.0, 0.0):
+        result.add([difference(worst)])
+    assert result.samples == 3 and result.first_wrong.worst == 2.0
+    result = Verification()
+    result.add([difference(float("nan"))])
+    assert result.first_wrong is not None
+
+
+def test_an_output_of_whole_numbers_must_be_equal():
+    b = QdqBuilder()
+    x = b.input("x", [1, 8], -4)
+    b.node("ArgMax", [x], ["y"], axis=1)
+    b.output("y", [1, 1], TensorProto.INT64)
+    result = verified(b.model())
+    assert result.tensors[-1].tensor == "y" and result.tensors[-1].bound == 0 and result.first_wrong is None

@@ -1,0 +1,111 @@
+"""The export's comparison with ONNX Runtime (esp_tvm/verify.py), on the values of the reference in NumPy and TVM."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional
+
+import numpy as np
+import onnx
+
+from ..compile.compiled import CompiledModel
+from ..compile.importing.import_onnx import Imported, node_indices, relay
+from ..compile.partition import Partitioned
+from ..evaluate import Evaluation, NumpyEvaluator
+from ..operators import OPERATORS
+from ..verify import Border, OnnxRuntimeCheck, Verification, random_inputs, random_sample, refuse_wrong
+
+_SEED = 20240229
+
+
+def verify(
+    model: onnx.ModelProto,
+    compiled: CompiledModel,
+    sample: Dict[str, np.ndarray],
+    evaluation: Evaluation,
+    evaluator: NumpyEvaluator,
+) -> Verification:
+    """Compare the program with ONNX Runtime on `sample`, of which `evaluation` is the result, and on random inputs.
+
+    Raises `UserError` that names the first node whose result lies outside its bound.
+    """
+    check = OnnxRuntimeCheck(model, _borders(compiled.imported, compiled.partitioned))
+    result = Verification()
+
+    def add(inputs: Dict[str, np.ndarray], computed: Evaluation) -> None:
+        def value(border: Border) -> object:
+            return (computed.tensors if isinstance(border.key, str) else computed.floats)[border.key]
+
+        result.add(check.check(inputs, value, computed.outputs))
+
+    add(sample, evaluation)
+    random = np.random.RandomState(_SEED)
+    macs = sum(OPERATORS[call.operator].macs(call) for call in compiled.calls)
+    for _ in range(0 if result.first_wrong else random_inputs(macs)):
+        other = random_sample(compiled.inputs, sample, random)
+        add(other, evaluator.run(other))
+    refuse_wrong(result)
+    return result
+
+
+def _borders(imported: Imported, partitioned: Partitioned) -> List[Border]:
+    """What leaves an ONNX node in the program: its tensor as ONNX knows it, without order and type yet."""
+    readers, owners = _readers_and_owners(partitioned)
+    found = []
+    for expr, owner in owners.items():
+        # Made by the compiler, or something on the way into the node or between its steps.
+        if owner is None or any(owner in _nodes(reader, partitioned) for reader in readers[expr]):
+            continue
+        node = imported.nodes[owner]
+        outputs = [name for name in node.outputs if name]
+        if len(outputs) != 1:
+            continue
+        if isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar):
+            call = partitioned.calls[expr.op.name_hint]
+            label = ", ".join(call.nodes) or str(node)
+            found.append(Border(outputs[0], label, call.operator, call.symbol, call.output.exponent))
+        else:
+            found.append(Border(outputs[0], str(node), "", expr, None))
+    return found
+
+
+def _nodes(expr, partitioned: Partitioned) -> List[int]:
+    """Indices of the ONNX nodes that a call of main computes."""
+    if isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar):
+        call = partitioned.calls[expr.op.name_hint]
+        return [*call.node_indices, *([] if call.output_node is None else [call.output_node])]
+    return node_indices(expr.tuple_value if isinstance(expr, relay.TupleGetItem) else expr)
+
+
+def _readers_and_owners(partitioned: Partitioned):
+    """({expression: those that read it}, {expression: index of the ONNX node that makes it, or None}) of main's calls.
+
+    Tuples are no readers of their own: who reads the tuple reads what is in it.
+    """
+    direct: Dict[relay.Expr, List[relay.Expr]] = {}
+    owners: Dict[relay.Expr, Optional[int]] = {}
+
+    def visit(expr) -> None:
+        parts = []
+        if isinstance(expr, relay.Tuple):
+            parts = list(expr.fields)
+        elif isinstance(expr, relay.TupleGetItem):
+            parts = [expr.tuple_value]
+        elif isinstance(expr, relay.Call):
+            parts = list(expr.args)
+        if isinstance(expr, (relay.Call, relay.TupleGetItem)):
+            is_kernel = isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar)
+            indices = _nodes(expr, partitioned)
+            if is_kernel:
+                owners[expr] = partitioned.calls[expr.op.name_hint].output_node
+            else:
+                owners[expr] = indices[0] if len(indices) == 1 else None
+        for part in parts:
+            direct.setdefault(part, []).append(expr)
+
+    main = partitioned.mod["main"]
+    relay.analysis.post_order_visit(main.body, visit)
+
+    def readers(expr) -> List[relay.Expr]:
+        return [r for one in direct.get(expr, []) for r in (readers(one) if isinstance(one, relay.Tuple) else [one])]
+
+    return {expr: readers(expr) for expr in owners}, owners
