@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 from typing import Set
 
-_C_KEYWORDS = frozenset(
+# What a tensor may not be called in C: keywords of C and C++, the few words in small letters that headers of C and
+# POSIX and compilers define as macros, and names of the generated program.
+_TAKEN_IN_C = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
-    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
-    "bool true false class delete new this template typename namespace operator private protected public "
-    "try catch throw using virtual friend explicit export and or not xor asm "
-    # Macros and names of the generated program that a model's tensor must not hide.
-    "NULL NAN INFINITY EOF errno stdin stdout stderr linux unix workspace scratch inputs outputs".split()
+    "register restrict return short signed sizeof static struct switch typedef typeof union unsigned void volatile "
+    "while asm fortran constexpr nullptr alignas alignof bool true false noreturn static_assert thread_local "
+    "and and_eq bitand bitor catch char8_t char16_t char32_t class co_await co_return co_yield compl concept "
+    "const_cast consteval constinit decltype delete dynamic_cast explicit export friend mutable namespace new "
+    "noexcept not not_eq operator or or_eq private protected public reinterpret_cast requires static_cast template "
+    "this throw try typeid typename using virtual wchar_t xor xor_eq final override import module "
+    "assert basename complex environ errno far huge i386 imaginary linux main math_errhandling near stderr stdin "
+    "stdout unix arm mips sparc sun vax "
+    "host_trace inputs outputs scratch workspace".split()
 )
-_OURS = re.compile(r"(?i)(sid_|tvm|esp_|global_|_)|.*_t$")
+# Fields of POSIX's structures that are macros, and what begins like names of ours or of ESP-IDF; `..._t` are types.
+_TAKEN_SPACES = re.compile(
+    r"(d|h|if[acr]|msg|s|s6|sa|sched|si|sigev|st)_.*|(sid_|tvm|esp_|global_|_).*|.*_t|(u?int|float)\d+"
+)
 
 
 def one_line(text: str, limit: int = 400) -> str:
@@ -41,14 +50,15 @@ def c_comment(text: str, limit: int = 120) -> str:
 def c_identifier(name: str, taken: set[str] | None = None, fallback: str = "tensor") -> str:
     """A C identifier made of `name`, at most 48 characters, different from all in `taken` (and added to it).
 
-    Different in capitals too: the names of macros are made of it.
+    No header can define a macro of that name: it is in small letters, in which C's headers define few macros, and those
+    (`errno`, `linux`, `bool`) get `tensor_` before them, as keywords do. `Input` becomes `input`, `UINT8_MAX`
+    `uint8_max`. The names of the generated macros are made of it, in capitals behind `TVMGEN_DEFAULT_`.
     """
-    base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:48] or fallback
-    if base[0].isdigit() or base in _C_KEYWORDS or _OURS.match(base):
+    base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:48].lower() or fallback
+    if base[0].isdigit() or base in _TAKEN_IN_C or _TAKEN_SPACES.fullmatch(base):
         base = f"{fallback}_{base}"
     candidate, suffix = base, 1
-    known = {name.upper() for name in taken or ()}
-    while candidate.upper() in known:
+    while taken is not None and candidate in taken:
         candidate, suffix = f"{base}_{suffix}", suffix + 1
     if taken is not None:
         taken.add(candidate)

@@ -22,6 +22,7 @@ from ..program.store import MODEL, save
 from ..report.trace import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
+from .syntax import check_syntax
 from .users_files import MARKER, keep, record
 from .users_files import check as check_users_files
 
@@ -88,6 +89,9 @@ def write_project(
         if lines:
             with open(folder / f"sdkconfig.defaults.{target_chip}", "a", encoding="utf-8") as file:
                 file.write("\n".join(["# For this model.", *lines, ""]))
+        untried = check_syntax(folder, program.constant_bytes)
+        if untried:
+            fit.notes.append(untried)
         record(folder, program.model_hash)
         kept = keep(project, folder) if project.exists() else []
     if kept:

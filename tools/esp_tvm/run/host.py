@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 import numpy as np
 
 from ..errors import UserError
+from ..naming import one_line
 from ..program.form import Tensor
 from ..program.store import MODEL, load
 from .driver import fill, sample_bytes
@@ -68,9 +71,36 @@ def host_compiler() -> List[str]:
     if words and shutil.which(words[0]) is None:
         raise UserError(f"CC={named}: is no program on PATH; name a C compiler of this computer, or leave CC out")
     found = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+    if words:
+        _check_compiler(tuple(words))
     if not words and found is None:
         raise UserError("no C compiler found for the host run; install one (apt-get install gcc) or set CC")
     return words or [str(found)]
+
+
+@functools.lru_cache(maxsize=None)
+def _check_compiler(words: Tuple[str, ...]) -> None:
+    """Refuse a program that reads no C, which would else be found out by what it did not make."""
+    try:
+        done = subprocess.run(
+            [*words, "-E", "-x", "c", "-"], input="__STDC_VERSION__\n", capture_output=True, text=True, timeout=60
+        )
+        is_compiler = done.returncode == 0 and re.search(r"^\d{6}L$", done.stdout, re.M)
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        is_compiler = False
+    if not is_compiler:
+        named = one_line(" ".join(words), 100)
+        raise UserError(f"CC={named}: is no C compiler; name one of this computer, or leave CC out")
+
+
+def include_folders(project: Path) -> List[Path]:
+    """Where the C of a project looks for headers."""
+    return [
+        project / MODEL / "codegen/host/include",
+        project / "components/tvm_model/crt_config",
+        project / KERNELS / "include",
+        project / KERNELS / "src",
+    ]
 
 
 class HostProgram:
@@ -107,12 +137,7 @@ class HostProgram:
         return kernel_archive(self.project / KERNELS, self.command, kept if writable else Path(self._folder.name))
 
     def include_folders(self) -> List[Path]:
-        return [
-            self.project / MODEL / "codegen/host/include",
-            self.project / "components/tvm_model/crt_config",
-            self.project / KERNELS / "include",
-            self.project / KERNELS / "src",
-        ]
+        return include_folders(self.project)
 
     def _build(self, sanitize: bool) -> Path:
         folder = Path(self._folder.name)
