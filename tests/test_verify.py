@@ -13,9 +13,9 @@ from esp_tvm import arithmetic
 from esp_tvm.compile import compile_model
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
+from esp_tvm.onnx_check import FLOAT_BOUND, Difference, Verification
 from esp_tvm.project.export import export_onnx_model
-from esp_tvm.project.verify import verify
-from esp_tvm.verify import FLOAT_BOUND, Difference, Verification, random_sample
+from esp_tvm.project.verify import random_sample, verify
 
 
 def network() -> onnx.ModelProto:
@@ -33,7 +33,7 @@ def verified(model: onnx.ModelProto, seed: int = 0) -> Verification:
     compiled = compile_model(model)
     evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
     random = np.random.RandomState(seed)
-    sample = {p.name: random.standard_normal(p.shape).astype(p.dtype) for p in compiled.inputs}
+    sample = {p.name: random.standard_normal(p.shape).astype(p.dtype) for p in compiled.program.inputs}
     return verify(model, compiled, sample, evaluator.run(sample), evaluator)
 
 
@@ -62,7 +62,7 @@ def test_what_the_importer_gets_wrong_is_named(monkeypatch):
     )
     with pytest.raises(UserError) as error:
         verified(network())
-    assert 'node LRN "middle": TVM computes' in str(error.value)
+    assert 'node LRN "middle": TVM\'s C computes' in str(error.value)
 
 
 def test_what_a_rule_gets_wrong_is_named(monkeypatch):
@@ -114,7 +114,7 @@ def test_random_inputs_are_of_the_calibrated_range_and_indices_stay_valid():
     b.output("y", [1, 4])
     compiled = compile_model(b.model())
     sample = {"x": np.zeros((1, 500), np.float32), "i": np.array([499, 3, 0, 7])}
-    made = random_sample(compiled.inputs, sample, np.random.RandomState(1))
+    made = random_sample(compiled.program.inputs, sample, np.random.RandomState(1))
     assert -2 <= made["x"].min() < -1.9 and 1.9 < made["x"].max() <= 127 / 64 and made["x"].dtype == np.float32
     assert sorted(made["i"]) == [0, 3, 7, 499]
 

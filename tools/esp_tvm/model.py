@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import pickle
 import warnings
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
-import onnx.version_converter
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, TensorProto
 
 from .convert.data import check_data
 from .convert.floats import to_float32
@@ -26,14 +27,15 @@ from .convert.resizing import whole_scales
 from .convert.sizes import set_sizes, symbol_of
 from .convert.windows import declared_sizes, explicit_windows
 from .errors import UserError
-from .naming import fresh_name, one_line, shown
+from .first_reading import first_reading, try_inference
+from .model_file import check_names, load_external_data
+from .model_values import check_attributes, check_constants, node_label, settle_indices
+from .naming import one_line, shown
+from .native import Died, run_apart, silent_stderr
 from .onnx_graph import make_node_names_unique, opset_of
-from .operators import OPERATORS
 
 # What the pinned onnx 1.12 and onnxruntime 1.14 read is 17; newer models are lowered (convert/lower.py).
 MAX_OPSET = TARGET_OPSET
-# Below 13 QuantizeLinear has no axis, Softmax another meaning, and Squeeze its axes as an attribute.
-MIN_OPSET = 13
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _ELEMENTS = {
     TensorProto.FLOAT16: "float16",
@@ -66,23 +68,27 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     """
     path = Path(path)
     model = _read(path)
-    _load_external_data(model, path)
+    check_names(model, path)
+    load_external_data(model, path)
     check_data(model, path)
+    check_attributes(model, path)
     if sizes:
         set_sizes(model, sizes, path)
     declared = declared_sizes(model)
     widen_int4(model, path)
     inline_functions(model, path)
-    straighten(model, _values_at_zero)
-    fold_constants(model, _values_at_zero, shapes=False)
+    try_inference(model, path)
+    evaluate = functools.partial(_values_at_zero, path)
+    straighten(model, evaluate)
+    fold_constants(model, evaluate, shapes=False)
     lower(model, path)
-    fold_constants(model, _values_at_zero)
+    fold_constants(model, evaluate)
     to_float32(model)
     to_qdq(model, path)
     _check_operators(model, path)
     _drop_initializers_from_inputs(model.graph)
+    model = first_reading(model, path, session, MAX_OPSET)
     _put_right(model)
-    model = _at_least_opset_13(model, path)
     _check(model, path)
     _check_elements(model, path)
     check_quantizers(model, path)
@@ -92,6 +98,8 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     fix_shapes(model, path)
     make_node_names_unique(model.graph)
     _check_outputs(model.graph, path)
+    check_constants(model, path)
+    settle_indices(model, path)
     return model
 
 
@@ -114,7 +122,7 @@ def _read(path: Path) -> onnx.ModelProto:
     model = onnx.ModelProto()
     try:
         # Some protobuf versions warn of what they could not read, others raise.
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, silent_stderr():
             warnings.simplefilter("always")
             whole = model.ParseFromString(data) in (None, len(data)) and not caught
     except (DecodeError, ValueError):
@@ -136,50 +144,6 @@ def is_quantized(model: onnx.ModelProto) -> bool:
     )
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield sparse.values
-        yield sparse.indices
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.TENSOR:
-                yield attribute.t
-
-
-def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
-    folder = path.resolve().parent
-    for tensor in _tensors(model.graph):
-        if tensor.data_location != TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        # The name comes from the model: it must not lead out of the model's own folder.
-        file = Path(os.path.normpath(folder / location))
-        if not location or "\0" in location or folder not in file.parents:
-            raise UserError(
-                f"{path}: the data of tensor '{shown(tensor.name)}' lie outside the model's folder "
-                f"('{shown(location)}'); save the model in one file"
-            )
-        if not file.is_file():
-            raise UserError(
-                f"{path}: the data of tensor '{shown(tensor.name)}' are in '{shown(location)}', which is not "
-                "there; put that file beside the model, or save the model in one file"
-            )
-        try:
-            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-            tensor.data_location = TensorProto.DEFAULT
-            numpy_helper.to_array(tensor)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: the data file '{shown(location)}' does not fit the model: {error}")
-        del tensor.external_data[:]
-
-
-def node_label(node: onnx.NodeProto, index: int) -> str:
-    """How messages name a node."""
-    return f"node '{shown(node.name)}' ({shown(node.op_type)})" if node.name else f"node {index} ({node.op_type})"
-
-
 def _check_operators(model: onnx.ModelProto, path: Path) -> None:
     for index, node in enumerate(model.graph.node):
         label = node_label(node, index)
@@ -197,7 +161,7 @@ def _check_operators(model: onnx.ModelProto, path: Path) -> None:
             raise UserError(f"{path}: {label}: ONNX has no operator of this name; export with standard operators")
 
 
-def _values_at_zero(part: onnx.ModelProto, names: Sequence[str]) -> Optional[List[np.ndarray]]:
+def _values_at_zero(path: Path, part: onnx.ModelProto, names: Sequence[str]) -> Optional[List[np.ndarray]]:
     """The tensors `names` of a model whose inputs are 0, a free batch axis 1; None where it cannot be run."""
     for value in part.graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
@@ -210,8 +174,10 @@ def _values_at_zero(part: onnx.ModelProto, names: Sequence[str]) -> Optional[Lis
             entry.version = min(entry.version, TARGET_OPSET)
     try:
         feeds = {name: np.zeros(shape, dtype) for name, shape, dtype in inputs_of(part)}
-        return run_session(session(part), names, feeds)
-    except (UserError, KeyError, TypeError):  # what is wrong with the model is told later
+        return pickle.loads(run_apart(lambda tell: pickle.dumps(run_session(session(part), names, feeds))))
+    except Died as death:
+        raise UserError(f"{path}: ONNX Runtime {death.how} on what is constant in this model; export it again")
+    except (RuntimeError, UserError, KeyError, TypeError):  # what is wrong with the model is told later
         return None
 
 
@@ -250,80 +216,6 @@ def _put_right(model: onnx.ModelProto) -> None:
 def _has_shape(value: onnx.ValueInfoProto) -> bool:
     kind = value.type.WhichOneof("value")
     return bool(kind) and (kind != "tensor_type" or value.type.tensor_type.HasField("shape"))
-
-
-def _at_least_opset_13(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    opset = opset_of(model)
-    if opset >= MIN_OPSET:
-        return model
-    try:
-        # The converter wants constants declared as inputs while the IR is old.
-        model.ir_version = max(model.ir_version, 4)
-        converted = onnx.version_converter.convert_version(model, MIN_OPSET)
-    except Exception as error:  # The converter is C++: it raises RuntimeError and its own kinds.
-        raise UserError(
-            f"{path}: opset {opset} is too old and cannot be converted to {MIN_OPSET} ({_first_line(error)}); "
-            f"export again with opset {MIN_OPSET} to {MAX_OPSET}"
-        )
-    if opset < 11:
-        _resize_as_before(converted.graph)
-    _flat_as_before(converted, opset)
-    _name_as_before(converted.graph, model.graph)
-    return converted
-
-
-def _name_as_before(graph: onnx.GraphProto, old: onnx.GraphProto) -> None:
-    """A node that the converter replaced (Upsample by Resize) keeps the name of what made its output before."""
-    names = {output: node.name for node in old.node for output in node.output if output}
-    for node in graph.node:
-        if not node.name and node.output:
-            node.name = names.get(node.output[0], "")
-
-
-def _flat_as_before(model: onnx.ModelProto, opset: int) -> None:
-    """What took all axes from `axis` (1 unless given) on as one, which the converter forgets: between two reshapes."""
-    graph = model.graph
-    flat = {name for o in OPERATORS.values() for rule in o.rules if opset < rule.flat_below for name in rule.operators}
-    if not flat.intersection(node.op_type for node in graph.node):
-        return
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {v.name: v.type.tensor_type.shape.dim for v in [*inferred.input, *inferred.value_info]}
-    taken = {name for node in graph.node for name in [*node.input, *node.output]}
-    nodes: List[onnx.NodeProto] = []
-
-    def fresh(node: onnx.NodeProto, what: str) -> str:
-        name = fresh_name(f"{node.output[0]}_{what}", taken)
-        taken.add(name)
-        return name
-
-    for node in graph.node:
-        if node.op_type not in flat:
-            nodes.append(node)
-            continue
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        dims = shapes.get(node.input[0], ())
-        flattened, rows, shape = (fresh(node, what) for what in ("flattened", "rows", "shape"))
-        if dims and all(dim.dim_value > 0 for dim in dims):
-            sizes = np.array([dim.dim_value for dim in dims], np.int64)
-            graph.initializer.append(numpy_helper.from_array(sizes, shape))
-        else:
-            nodes.append(onnx.helper.make_node("Shape", [node.input[0]], [shape], f"{node.name}_shape"))
-        nodes.append(onnx.helper.make_node("Flatten", [node.input[0]], [flattened], f"{node.name}_flatten", axis=axis))
-        nodes.append(onnx.helper.make_node(node.op_type, [flattened], [rows], node.name, axis=1))
-        nodes.append(onnx.helper.make_node("Reshape", [rows, shape], list(node.output), f"{node.name}_reshape"))
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def _resize_as_before(graph: onnx.GraphProto) -> None:
-    """Resize and Upsample knew one rule before opset 11, which is no default since; the converter forgets it."""
-    for node in graph.node:
-        if node.op_type != "Resize":
-            continue
-        given = {attribute.name for attribute in node.attribute}
-        for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
-            if name not in given:
-                node.attribute.append(onnx.helper.make_attribute(name, value))
 
 
 def _first_line(error: BaseException) -> str:
@@ -365,8 +257,12 @@ def _check_outputs(graph: onnx.GraphProto, path: Path) -> None:
     copied = {node.output[0]: node for node in graph.node if node.op_type in ("Identity", "Dropout", "Constant")}
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name for value in graph.input}
+    seen = set()
     for value in graph.output:
         name = value.name
+        if name in seen:
+            raise UserError(f"{path}: output '{shown(name)}' stands twice in the list of outputs; remove one")
+        seen.add(name)
         while name in copied and copied[name].op_type != "Constant":
             name = copied[name].input[0]
         if name in constants or name in copied:

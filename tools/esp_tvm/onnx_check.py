@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -95,6 +95,18 @@ class Verification:
             f"{floats}"
         )
 
+    def describe(self) -> Dict[str, float]:
+        """For metadata.json (program/schema.py) and the report."""
+        return {
+            "samples": self.samples,
+            "tensors": len(self.tensors),
+            "worst_steps": self.worst(in_steps=True),
+            "worst_float": self.worst(in_steps=False),
+            "step_bound": float(STEP_BOUND),
+            "several_steps_bound": float(SEVERAL_STEPS_BOUND),
+            "float_bound": FLOAT_BOUND,
+        }
+
 
 def wrong_line(wrong: Difference) -> str:
     """Which node is computed otherwise, and how far it is off."""
@@ -106,47 +118,54 @@ def wrong_line(wrong: Difference) -> str:
 
 
 @dataclass(frozen=True)
-class _Border:
+class Border:
     """A tensor that the program and the ONNX model share.
 
     name: of the ONNX tensor; node: what computes it; kernel: the operator, "" for TVM's float C
-    tensor: as the program has it; exponent: its own
+    key: what the program's maker knows it by; exponent: of an integer tensor of the program
     dtype, shape: as ONNX Runtime has it; order: axes of the ONNX tensor (without those of size 1) as they lie in memory
     """
 
     name: str
     node: str
     kernel: str
-    tensor: Optional[Tensor]
+    key: Any
     exponent: Optional[int]
     dtype: np.dtype = np.dtype(np.float32)
     shape: Tuple[int, ...] = ()
     order: Tuple[int, ...] = ()
 
 
-class OnnxRuntimeCheck:
-    """Compares what a program computes with ONNX Runtime. model: what it was compiled from, as `load_model` gives it"""
+class BordersCheck:
+    """Compares what a program computes with ONNX Runtime.
 
-    def __init__(self, model: onnx.ModelProto, program: Program):
-        self._model = as_it_is(model)
-        self._outputs = [port.name for port in program.outputs]
-        written = {tensor: call for call in program.calls() for tensor in call.writes}
-        self._kernels = {port.name: written[tensor].operator for port, tensor in output_tensors(program).items()}
+    model: what it was compiled from, as `load_model` gives it; borders: of the program, order and type not known yet
+    kernels: output name -> operator of the kernel that writes it, "" or nothing for what TVM computes
+    """
+
+    def __init__(self, model: onnx.ModelProto, borders: Sequence[Border], kernels: Mapping[str, str]):
+        self._model, self._kernels = as_it_is(model), kernels
+        self._outputs = [value.name for value in self._model.graph.output]
         self._place = {name: i for i, node in enumerate(self._model.graph.node) for name in node.output if name}
         quantizers = {n.input[0]: n.output[0] for n in self._model.graph.node if n.op_type == "QuantizeLinear"}
-        self._borders: List[_Border] = []
-        for border in _borders(program):
+        self._borders: List[Border] = []
+        for border in borders:
             name = quantizers.get(border.name, border.name) if border.exponent is not None else border.name
             if name in self._place and name not in self._outputs:
                 self._borders.append(replace(border, name=name))
         self._session = None
         self._sources: Dict[str, str] = {}
 
-    def check(self, sample: Dict[str, np.ndarray], evaluation: Evaluation) -> List[Difference]:
-        """How far `evaluation` of `sample` is from ONNX Runtime, in the order of the graph."""
+    def compare(
+        self, sample: Mapping[str, np.ndarray], value: Callable[[Any], object], outputs: Mapping[str, np.ndarray]
+    ) -> List[Difference]:
+        """How far the program is from ONNX Runtime on one sample, in the order of the graph.
+
+        value: what the program computed for the key of a border, as in memory; outputs: of the program, by ONNX name
+        """
         if self._session is None:
-            self._prepare(sample, evaluation)
-        given = {border.name: _as_onnx(border, evaluation) for border in self._borders}
+            self._prepare(sample, value)
+        given = {border.name: _as_onnx(border, np.asarray(value(border.key))) for border in self._borders}
         names = list(dict.fromkeys([*given, *self._outputs, *self._sources.values()]))
         feeds = {**sample, **{_given(name): values for name, values in given.items()}}
         theirs = dict(zip(names, run_session(self._session, names, feeds)))
@@ -155,20 +174,20 @@ class OnnxRuntimeCheck:
             theirs[name] = np.where(np.isnan(theirs[source]), given[name], theirs[name])
         found = [_difference(b, given[b.name], theirs[b.name]) for b in self._borders]
         for name in self._outputs:
-            border = _Border(name, self._node_of(name), self._kernels[name], None, None)
-            found.append(_difference(border, evaluation.outputs[name], theirs[name]))
+            border = Border(name, self._node_of(name), self._kernels.get(name, ""), None, None)
+            found.append(_difference(border, np.asarray(outputs[name]), theirs[name]))
         return sorted(found, key=lambda difference: self._place[difference.tensor])
 
     def _node_of(self, name: str) -> str:
         node = self._model.graph.node[self._place[name]]
         return f'{node.op_type} "{node.name}"'
 
-    def _prepare(self, sample: Dict[str, np.ndarray], evaluation: Evaluation) -> None:
+    def _prepare(self, sample: Mapping[str, np.ndarray], value: Callable[[Any], object]) -> None:
         """Find types and the order of axes in memory, and a session in which borders are inputs where they are read."""
         names = list(dict.fromkeys(border.name for border in self._borders))
         found = run_session(session(with_outputs(self._model, names)), names, sample) if names else []
         theirs = dict(zip(names, found))
-        placed = [_placed(border, evaluation, theirs[border.name]) for border in self._borders]
+        placed = [_placed(border, value(border.key), theirs[border.name]) for border in self._borders]
         # Of several tensors of the program that are one of the ONNX model (a layout change behind it), the first.
         self._borders = list({b.name: b for b in reversed(placed) if b is not None}.values())[::-1]
         self._sources = self._quantized()
@@ -185,11 +204,24 @@ class OnnxRuntimeCheck:
         return found
 
 
+class OnnxRuntimeCheck(BordersCheck):
+    """Compares a program with ONNX Runtime. model: what it was compiled from, as `load_model` gives it"""
+
+    def __init__(self, model: onnx.ModelProto, program: Program):
+        written = {tensor: call for call in program.calls() for tensor in call.writes}
+        kernels = {port.name: written[tensor].operator for port, tensor in output_tensors(program).items()}
+        super().__init__(model, _borders(program), kernels)
+
+    def check(self, sample: Mapping[str, np.ndarray], evaluation: Evaluation) -> List[Difference]:
+        """How far `evaluation` of `sample` is from ONNX Runtime, in the order of the graph."""
+        return self.compare(sample, lambda tensor: read(evaluation.values, tensor), evaluation.outputs)
+
+
 def _given(name: str) -> str:
     return f"{name}/given"
 
 
-def _with_borders_given(model: onnx.ModelProto, borders: Sequence[_Border], outputs: Sequence[str]) -> onnx.ModelProto:
+def _with_borders_given(model: onnx.ModelProto, borders: Sequence[Border], outputs: Sequence[str]) -> onnx.ModelProto:
     """`model`, in which every border is computed as before but read from an input `<name>/given`."""
     copy = with_outputs(model, list(dict.fromkeys([*(border.name for border in borders), *outputs])))
     known = {border.name: border for border in borders}
@@ -205,7 +237,7 @@ def _with_borders_given(model: onnx.ModelProto, borders: Sequence[_Border], outp
 # --- which tensors ----------------------------------------------------------------------------------------
 
 
-def _borders(program: Program) -> List[_Border]:
+def _borders(program: Program) -> List[Border]:
     """What leaves an ONNX node in the program, order and type not known yet."""
     calls = [one for call in program.calls() for one in (call, *call.followers)]
     readers: Dict[Tensor, List[Call]] = {}
@@ -223,7 +255,7 @@ def _borders(program: Program) -> List[_Border]:
         label = program.nodes[call.output_node]
         if call.nodes and not call.is_fallback:
             label = ", ".join(call.nodes)
-        found.append(_Border(call.output.name, label, call.operator, call.output, exponent))
+        found.append(Border(call.output.name, label, call.operator, call.output, exponent))
     return found
 
 
@@ -232,15 +264,9 @@ def _nodes(call: Call) -> List[int]:
     return [*call.node_indices, *([] if call.output_node is None else [call.output_node])]
 
 
-def _value(border: _Border, evaluation: Evaluation) -> np.ndarray:
-    assert border.tensor is not None
-    return read(evaluation.values, border.tensor)
-
-
-def _placed(border: _Border, evaluation: Evaluation, theirs: np.ndarray) -> Optional[_Border]:
+def _placed(border: Border, ours: object, theirs: np.ndarray) -> Optional[Border]:
     """The border with type, shape and the order of axes; None where memory holds it in no order of its axes."""
-    ours = _value(border, evaluation)
-    if ours.size != theirs.size or ours.size == 0:
+    if not isinstance(ours, np.ndarray) or ours.size != theirs.size or ours.size == 0:
         return None
     if border.exponent is None and ours.dtype != theirs.dtype:
         return None
@@ -267,9 +293,8 @@ def _real(values: np.ndarray, exponent: Optional[int]) -> np.ndarray:
     return values.astype(np.float64) * (1.0 if exponent is None else 2.0**exponent)
 
 
-def _as_onnx(border: _Border, evaluation: Evaluation) -> np.ndarray:
+def _as_onnx(border: Border, ours: np.ndarray) -> np.ndarray:
     """The program's tensor in the shape and type that ONNX Runtime has it in."""
-    ours = _value(border, evaluation)
     if border.dtype.kind == "f":
         ours = _real(ours, border.exponent)
     ours = ours.reshape([size for size in ours.shape if size != 1])
@@ -279,7 +304,7 @@ def _as_onnx(border: _Border, evaluation: Evaluation) -> np.ndarray:
 # --- how far apart ----------------------------------------------------------------------------------------
 
 
-def _difference(border: _Border, ours: np.ndarray, theirs: np.ndarray) -> Difference:
+def _difference(border: Border, ours: np.ndarray, theirs: np.ndarray) -> Difference:
     def result(worst: float, bound: float, in_steps: bool) -> Difference:
         return Difference(border.name, border.node, border.kernel, float(worst), float(bound), in_steps)
 

@@ -219,7 +219,7 @@ class Program:
     model_hash: SHA-256 of the quantized ONNX file's content
     kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
     target_chip: of the project that it was read from, "" before it is exported
-    verification: the comparison with ONNX Runtime (esp_tvm/verify.py: `Verification.describe`), None before the export
+    verification: the export's comparison with ONNX Runtime (onnx_check.py: `Verification.describe`), None before it
     """
 
     inputs: List[Port]

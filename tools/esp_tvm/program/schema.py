@@ -148,7 +148,7 @@ class FilesRecord(Record):
 
 
 class VerificationRecord(Record):
-    """The comparison with ONNX Runtime at export (esp_tvm/verify.py)
+    """The comparison with ONNX Runtime at export (esp_tvm/onnx_check.py)
 
     samples, tensors: how many inputs it ran on, how many tensors it compared
     worst_steps, worst_float: the largest difference in steps of an integer tensor; of a float tensor, relative to its

@@ -18,6 +18,7 @@ from ..report.cores import cores_lines
 from ..report.trace import check_mode
 from .chips import Chip, check_chip, check_cores
 from .fit import arena_room, check_constants, fit_chip, fit_line
+from .verify import verify
 from .write import check_places, write_project
 
 
@@ -61,6 +62,7 @@ def export_onnx_model(
     project = write_project(compiled, sample, expected, template_path, out_path, chip.name, fit, debug)
     print_export(program, project)
     print(fit_line(compiled, chip, fit))
+from .verify import verify
     for note in fit.notes:
         print(f"note: {note}")
     return project
@@ -78,8 +80,8 @@ def _compile(
     return compile_model(model, chip=vector_chip, cores=cores, arena_room=room, traced=traced, target_chip=chip.name)
 
 
-def print_export(program: Program, project: Path) -> None:
-    """What went to a kernel, what did not and why, and what it takes."""
+def print_export(program: Program, project: Path, verified: str) -> None:
+    """What went to a kernel, what did not and why, what it takes, and the line of its comparison with ONNX Runtime."""
     print(f"{'kernel':<20} {'ONNX nodes':<62} {'output':<28} MAC")
     for call in program.kernels:
         print(f"{call.title:<20} {shown(nodes_text(call), 60):<62} {tensor_text(call.writes[0]):<28} {call.macs or ''}")
@@ -96,4 +98,5 @@ def print_export(program: Program, project: Path) -> None:
         f"{len(program.kernels)} kernels, {len(program.fallbacks)} fallbacks, {program.macs} MAC; "
         f"arena {program.arena_bytes} bytes ({ram} with inputs and outputs), constants {program.constant_bytes} bytes"
     )
+    print(verified)
     print(f"wrote {project}")
