@@ -114,7 +114,7 @@ def test_data_that_do_not_fit_their_shape(tmp_path, change):
         tensor.float_data.extend([1, 2, 3])
     else:
         tensor.dims[0] = 2**40 if change == "shape" else -4
-    refused(made, tmp_path, "tensor 'w'")
+    refused(made, tmp_path, "'w'")
 
 
 def test_external_data_in_a_branch_stay_in_the_models_folder(tmp_path, monkeypatch):
