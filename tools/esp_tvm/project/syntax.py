@@ -57,7 +57,7 @@ def check_syntax(project: Path, constant_bytes: int) -> Optional[str]:
         return "no C compiler here, so the generated C was not tried; install one (apt-get install gcc) or set CC"
     defines = ["-DTVMGEN_DEFAULT_CONSTANTS_MAPPED"] if constant_bytes > _LARGE_CONSTANTS else []
     folders = [*include_folders(project), project / "main"]
-    command = [compiler, *_FLAGS, *defines, *[f"-I{folder}" for folder in folders if folder.is_dir()]]
+    command = [*compiler, *_FLAGS, *defines, *[f"-I{folder}" for folder in folders if folder.is_dir()]]
     sources: List[Path] = sorted((project / MODEL / "codegen/host/src").glob("*.c"))
     for source in (*map(str, sources), None):
         text = None if source else _USE
