@@ -58,11 +58,13 @@ def export_onnx_model(
     if debug != "off":
         fit.sdkconfig.append(f"CONFIG_TVM_MODEL_TRACE_{debug.upper()}=y")
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in program.inputs])
-    expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
-    project = write_project(compiled, sample, expected, template_path, out_path, chip.name, fit, debug)
-    print_export(program, project)
+    evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
+    evaluation = evaluator.run(sample)
+    verification = verify(model, compiled, sample, evaluation, evaluator)
+    program.verification = verification.describe()
+    project = write_project(compiled, sample, evaluation.outputs, template_path, out_path, chip.name, fit, debug)
+    print_export(program, project, verification.line)
     print(fit_line(compiled, chip, fit))
-from .verify import verify
     for note in fit.notes:
         print(f"note: {note}")
     return project
