@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.c_text import tensor_text  # noqa: E402
+from esp_tvm.chips import check_chip  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
 from esp_tvm.compile.planning.cores import FORK_JOIN  # noqa: E402
@@ -31,7 +32,6 @@ from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
-from esp_tvm.project.chips import check_chip  # noqa: E402
 from esp_tvm.project.fit import fit_chip  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402

@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 import vector
 
+from esp_tvm.chips import check_chip
 from esp_tvm.compile import compile_model
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Program
-from esp_tvm.project.chips import check_chip
 from esp_tvm.project.fit import fit_chip
 from esp_tvm.project.write import write_project
 from esp_tvm.quantize import Passes, quantize_model

@@ -27,7 +27,7 @@ SOURCE = (
 )
 sys.path.insert(0, str(REPO / "tools"))
 
-from esp_tvm.project.chips import CHIPS  # noqa: E402
+from esp_tvm.chips import CHIPS  # noqa: E402
 
 # As in esp_tvm/project/fit.py, which needs more packages than this script has.
 CONSTANTS = {"ram": "CONFIG_TVM_MODEL_CONSTANTS_RAM=y", "partition": "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y"}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Iterable, List, Tuple
 
-from esp_tvm.project.chips import MIB
+from esp_tvm.chips import MIB
 
 # The options that ESP-IDF's versions know, by chip; tests/check_sdkconfig.py made it from ESP-IDF's own files.
 IDF_OPTIONS = json.loads((Path(__file__).parent / "idf_options.json").read_text())

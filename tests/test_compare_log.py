@@ -26,12 +26,12 @@ from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.quantize import quantize_onnx  # noqa: E402
 from esp_tvm.report.compare_log import LogComparer, describe_run, judge  # noqa: E402
 from esp_tvm.report.diagnose import Evidence, likely_cause  # noqa: E402
-from esp_tvm.report.emulator_log import EmulatedLog  # noqa: E402
-from esp_tvm.report.host_log import LoggingProgram  # noqa: E402
-from esp_tvm.report.log import LogReader  # noqa: E402
-from esp_tvm.report.names import find_layer, layer_lines  # noqa: E402
-from esp_tvm.report.trace import trace_header  # noqa: E402
+from esp_tvm.run.emulator_log import EmulatedLog  # noqa: E402
 from esp_tvm.run.host import MODEL, HostProgram, host_compiler  # noqa: E402
+from esp_tvm.run.host_log import LoggingProgram  # noqa: E402
+from esp_tvm.run.names import find_layer, layer_lines  # noqa: E402
+from esp_tvm.trace.header import trace_header  # noqa: E402
+from esp_tvm.trace.log import LogReader  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"

@@ -20,14 +20,14 @@ from qdq import QdqBuilder
 from test_memory_plan import residual_network, write_program
 from variant_cases import verdict
 
+from esp_tvm.chips import CHIPS
 from esp_tvm.compile import compile_model
 from esp_tvm.compile.kernels.esp32s3 import Esp32s3Variant
 from esp_tvm.compile.planning import cores
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
-from esp_tvm.project.chips import CHIPS
+from esp_tvm.program.both_cores import busier_core_macs, cores_lines
 from esp_tvm.project.export import export_onnx_model
-from esp_tvm.report.cores import busier_core_macs, cores_lines
 from esp_tvm.report.facts import gather
 from esp_tvm.report.html import as_html
 from esp_tvm.report.text import as_text

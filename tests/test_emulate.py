@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("tvm")
 
+from esp_tvm.chips import CHIPS  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.project.chips import CHIPS  # noqa: E402
 from esp_tvm.run.emulate import IDF_QEMU, check_emulator  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"

@@ -15,7 +15,7 @@ import pytest
 from esp_tvm.convert.framework import has_lambda
 from esp_tvm.errors import UserError
 from esp_tvm.frontend.fields import read_yaml
-from esp_tvm.report.log import LogReader, text_lines
+from esp_tvm.trace.log import LogReader, text_lines
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -73,7 +73,7 @@ def test_what_a_log_claims_costs_no_memory():
     text = [line("begin ecbc9228 1 5 tensors us")]
     text += [line(f"data ecbc9228 1 {step} 0 268435450 {chunk}") for step in range(200)]
     program = (
-        "import sys; from esp_tvm.report.log import LogReader, text_lines; "
+        "import sys; from esp_tvm.trace.log import LogReader, text_lines; "
         "print(sum(len(run.tensors) for run in LogReader().runs(text_lines(sys.stdin.buffer))))"
     )
     done = subprocess.run(

@@ -123,7 +123,7 @@ def test_every_step_computes_what_numpy_does(compiled, tmp_path):
 def write_program(compiled, folder):
     from pathlib import Path
 
-    from esp_tvm.project.chips import check_chip
+    from esp_tvm.chips import check_chip
     from esp_tvm.project.fit import fit_chip
     from esp_tvm.project.write import write_project
 

@@ -12,8 +12,8 @@ from project_checks import check_partitions, check_settings, own_settings
 
 pytest.importorskip("tvm")
 
+from esp_tvm.chips import CHIPS  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.project.chips import CHIPS  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.run.emulate import emulate_project  # noqa: E402
 

@@ -17,10 +17,10 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from esp_tvm.chips import CHIPS, KIB, MIB  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
-from esp_tvm.project.chips import CHIPS, KIB, MIB  # noqa: E402
 from esp_tvm.project.fit import CONSTANTS, fit_chip, partition_table  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 

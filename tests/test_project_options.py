@@ -21,12 +21,12 @@ pytest.importorskip("tvm")
 from idf_standin import KCONFIG_FILES, StandIn, load_options  # noqa: E402
 from project_checks import own_settings  # noqa: E402
 
+from esp_tvm.chips import CHIPS, KIB, MIB  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.emitting.constants import data_bytes, offsets  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.program import Constant  # noqa: E402
-from esp_tvm.project.chips import CHIPS, KIB, MIB  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.project.fit import fit_chip, partition_table  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402

@@ -100,7 +100,7 @@ def test_the_debug_snippet(tmp_path):
 
 
 def test_tvms_names_lead_to_layers_of_the_operator():
-    from esp_tvm.report.names import find_layer
+    from esp_tvm.run.names import find_layer
 
     def layer(tensor: str, *nodes: str) -> dict:
         return {

@@ -233,7 +233,7 @@ def logs(case: Case, random: np.random.RandomState) -> None:
             case.faults.append(("wrong", "compare: a log without the layers' lines is equal"))
         return
     from esp_tvm.errors import UserError
-    from esp_tvm.report.log import LogReader, text_lines
+    from esp_tvm.trace.log import LogReader, text_lines
 
     try:
         with open(path, "rb") as stream:

@@ -241,8 +241,8 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
     """
     from tvm.contrib.debugger.debug_executor import GraphModuleDebug
 
-    from .project.chips import check_chip
-    from .report.names import FILE_NAME, find_layer, name_map
+    from .chips import check_chip
+    from .run.names import FILE_NAME, find_layer, name_map
 
     class OwnOutputs(GraphModuleDebug):
         """Without the outputs that only make the kernels' tensors known by name."""

@@ -13,11 +13,11 @@ from typing import Dict, List, Sequence, Tuple
 
 import onnx.defs
 
+from .chips import CHIPS
 from .convert.lower import NEWEST_OPSET
 from .model import MAX_OPSET
 from .operators import OPERATORS, kernels_of
 from .operators.rule import Rule
-from .project.chips import CHIPS
 
 
 @dataclass(frozen=True)

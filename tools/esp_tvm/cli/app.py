@@ -29,14 +29,14 @@ class Chip(click.ParamType):
     name = "chip"
 
     def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> str:
-        from ..project.chips import check_chip
+        from ..chips import check_chip
 
         return check_chip(value).name
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
         from click.shell_completion import CompletionItem
 
-        from ..project.chips import CHIPS
+        from ..chips import CHIPS
 
         return [CompletionItem(name) for name in CHIPS if name.startswith(incomplete)]
 

@@ -37,7 +37,7 @@ def _project() -> Any:
 
 
 def _target(**options: Any) -> Any:
-    from ..project.chips import CHIPS
+    from ..chips import CHIPS
 
     return click.option("--target", type=Chip(), help=", ".join(CHIPS), **options)
 
@@ -219,7 +219,7 @@ def compare(log: str, model: str, input: str, project: Optional[str], target: Op
     """
     from ..errors import UserError
     from ..report.compare_log import run_comparison
-    from ..report.log import text_lines
+    from ..trace.log import text_lines
 
     if log == "-":
         equal = run_comparison(model, input, text_lines(sys.stdin.buffer), project=project, chip=target)

@@ -15,8 +15,8 @@ from .compiled import CompiledModel
 from .emitting.emit import emit
 from .importing.import_onnx import Imported, import_onnx, tvm
 from .kernels import esp32s3
-from .kernels.choose import choose_kernels
 from .partition import Partitioned, partition
+from .planning.choose import choose_kernels
 from .planning.cores import split_over_cores
 from .planning.memory import place_tensors
 

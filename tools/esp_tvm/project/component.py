@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import List, Optional
 
+from ..chips import DATA_ALIGNMENT, aligned
 from ..errors import UserError
 from ..files import whole_folder
 from ..naming import shown
 from ..program.store import load
-from .chips import DATA_ALIGNMENT, aligned
 from .users_files import MARKER, changed, record
 
 COMPONENT = "tvm_model"

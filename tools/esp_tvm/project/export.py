@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from ..c_text import tensor_text
+from ..chips import Chip, check_chip, check_cores
 from ..compile import compile_model
 from ..compile.compiled import CompiledModel
 from ..data import load_sample
@@ -14,9 +15,8 @@ from ..evaluate import NumpyEvaluator
 from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
 from ..program import Program, nodes_text
-from ..report.cores import cores_lines
-from ..report.trace import check_mode
-from .chips import Chip, check_chip, check_cores
+from ..program.both_cores import cores_lines
+from ..trace.header import check_mode
 from .fit import arena_room, check_constants, fit_chip, fit_line
 from .verify import verify
 from .write import check_places, write_project

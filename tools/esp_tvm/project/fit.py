@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import List, Optional
 
+from ..chips import DATA_ALIGNMENT, KIB, MIB, Chip, aligned
 from ..compile.compiled import CompiledModel
 from ..errors import UserError
 from ..naming import shown
-from .chips import DATA_ALIGNMENT, KIB, MIB, Chip, aligned
 
 # What the rest of a program needs, generously: FreeRTOS, drivers, code in RAM, stacks, some heap; and code in flash.
 SYSTEM_RAM = 96 * KIB

@@ -19,7 +19,7 @@ from ..naming import c_comment, shown
 from ..places import TEMPLATE, template_folder
 from ..program import Port
 from ..program.store import MODEL, save
-from ..report.trace import HEADER_NAME, trace_header
+from ..trace.header import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
 from .syntax import check_syntax

@@ -15,8 +15,8 @@ from ..program.evaluate import Evaluation, output_tensors
 from ..program.form import Call, Program, Tensor
 from ..program.store import METADATA, MODEL, load
 from ..run.reference import Reference, check_same_model
+from ..trace.log import LoggedTensor, LogReader, Run
 from .diagnose import Evidence, layout_that_gives, likely_cause
-from .log import LoggedTensor, LogReader, Run
 
 _MOST_TRIED = 64
 

@@ -12,13 +12,13 @@ import onnx
 from ..data_check import FEW
 from ..errors import UserError
 from ..naming import shown
+from ..program.both_cores import cores_lines
 from ..program.form import Call, Program, Tensor
 from ..program.store import load
+from ..run.host_log import LoggingProgram
 from ..run.reference import check_same_model
+from ..trace.log import LogReader, text_lines
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge
-from .cores import cores_lines
-from .host_log import LoggingProgram
-from .log import LogReader, text_lines
 from .noise import NoiseMeter, TensorNoise, noted
 
 # Samples that are run on this computer for the report, and looked at beside the float model.

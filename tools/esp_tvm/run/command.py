@@ -10,10 +10,10 @@ from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..onnx_check import OnnxRuntimeCheck, Verification, wrong_line
-from ..report.host_log import LoggingProgram
-from ..report.names import find_layer, layer_lines
 from .compare import compare_with_rules, print_comparison
 from .host import HostProgram
+from .host_log import LoggingProgram
+from .names import find_layer, layer_lines
 from .reference import check_same_model
 
 

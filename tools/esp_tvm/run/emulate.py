@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from ..chips import CHIPS
 from ..data import load_samples
 from ..errors import UserError
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..program.store import load
-from ..project.chips import CHIPS
-from ..report.emulator_log import EmulatedLog
 from .compare import differing_bytes
+from .emulator_log import EmulatedLog
 from .qemu import EmulatedProgram
 from .reference import Reference, check_same_model
 

@@ -19,9 +19,9 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
+from ..chips import CHIPS, check_chip
 from ..errors import UserError
 from ..places import CHECKOUT, TEMPLATE
-from ..project.chips import CHIPS, check_chip
 from ..project.users_files import is_whole
 from . import process
 from .record import MADE, PROJECT, Records, content

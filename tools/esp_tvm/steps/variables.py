@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Iterable, List
 
+from ..chips import CHIPS
 from ..errors import did_you_mean
-from ..project.chips import CHIPS
 from .words import say
 
 DEFAULT_CHIP = "esp32s3"

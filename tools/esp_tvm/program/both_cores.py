@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from ..naming import shown
-from ..program.form import Call, Program
+from .form import Call, Program
 
 
 def _nodes(call: Call) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..naming import shown
-from .trace import layer_text
+from ..trace.header import layer_text
 
 if TYPE_CHECKING:
     from ..compile.partition import Partitioned

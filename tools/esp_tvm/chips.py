@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-from ..errors import UserError, did_you_mean
-from ..naming import shown
+from .errors import UserError, did_you_mean
+from .naming import shown
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..run.driver import sample_bytes
-from ..run.host import HostProgram
-from ..run.machines import RISCV, require
-from ..run.qemu import compile_objects, execute, link
+from ..trace.header import HEADER_NAME, trace_header
+from .driver import sample_bytes
+from .host import HostProgram
 from .host_log import driver_source
-from .trace import HEADER_NAME, trace_header
+from .machines import RISCV, require
+from .qemu import compile_objects, execute, link
 
 
 class EmulatedLog(HostProgram):

@@ -6,12 +6,12 @@ import sys
 from typing import Dict, Optional
 
 from ...program import INT8, Call, Program, Tensor
-from ..planning.cores import split_again, split_over_cores
-from ..planning.fuse import fuse
-from ..planning.memory import arena_bytes
-from . import esp32s3
+from ..kernels import esp32s3
+from ..kernels.variants import VARIANTS
+from .cores import split_again, split_over_cores
+from .fuse import fuse
+from .memory import arena_bytes
 from .ranges import value_ranges
-from .variants import VARIANTS
 
 
 def choose_kernels(

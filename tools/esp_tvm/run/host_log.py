@@ -11,9 +11,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..program.form import Port
-from ..run.driver import fill, sample_bytes
-from ..run.host import HostProgram
-from .trace import HEADER_NAME, trace_header
+from ..trace.header import HEADER_NAME, trace_header
+from .driver import fill, sample_bytes
+from .host import HostProgram
 
 _DRIVER = """\
 /* Reads samples and runs the model on each; the trace prints. */
