@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, Iterable, List, Optional
 
 import numpy as np
 import onnx
@@ -16,10 +16,12 @@ from esp_tvm.compile.emitting.constants import constants_offsets
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import TvmEvaluator
 from esp_tvm.model import load_model, session
+from esp_tvm.program import Call
 from esp_tvm.program.evaluate import Evaluation
 from esp_tvm.program.store import save
-from esp_tvm.quantize import quantize_model
+from esp_tvm.quantize import Quantized, quantize_model
 from esp_tvm.quantize.auto import Passes
+from esp_tvm.quantize.graph import Network
 from esp_tvm.run.compare import Comparison, compare_with_rules, differing_bytes
 from esp_tvm.run.host import MODEL, SANITIZE, STRICT, HostProgram
 
@@ -70,11 +72,13 @@ _PLAIN = Passes(method="minmax", equalize=False, fit=False)
 class Result:
     """What became of a model.
 
-    quantized: the QDQ model, compiled: its C; comparison: the C against the rules and TVM;
+    quantized: the QDQ model, network: how the quantizer saw it, None where it quantized nothing
+    compiled: its C; comparison: the C against the rules and TVM;
     floats: what ONNX Runtime computes of the float model, ours: what the C computes; by output name, [N, ...]
     """
 
     quantized: onnx.ModelProto
+    network: Optional[Network]
     compiled: CompiledModel
     comparison: Comparison
     floats: Dict[str, np.ndarray]
@@ -95,14 +99,37 @@ def float_outputs(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> Dic
     return {name: np.stack([r[i] for r in results]) for i, name in enumerate(names)}
 
 
-def quantized_or_float(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.ModelProto:
-    """`model` quantized on `samples`, or as it is where nothing in it can be quantized."""
+def quantized_or_none(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> Optional[Quantized]:
+    """`model` quantized on `samples`; None where nothing in it can be quantized."""
     try:
-        return quantize_model(model, samples, _PLAIN).model
+        return quantize_model(model, samples, _PLAIN)
     except UserError as error:
         if "no operator that can be quantized" not in str(error):
             raise
-        return model
+        return None
+
+
+def quantized_or_float(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.ModelProto:
+    """`model` quantized on `samples`, or as it is where nothing in it can be quantized."""
+    quantized = quantized_or_none(model, samples)
+    return model if quantized is None else quantized.model
+
+
+def disagreements(network: Network, calls: Iterable[Call]) -> List[str]:
+    """Where the groups of ONNX nodes that the quantizer made are not those that kernels compute.
+
+    The quantizer recognises functions of one tensor, normalizations, recurrent layers and what is fused in ONNX, the
+    compiler does so again in Relay. Two differences have a reason: what only moves values meets other moves, and may
+    vanish with them; layouts change between kernels by transposes that are no node's.
+    """
+    names = [f'{node.op_type} "{node.name}"' for node in network.model.graph.node]
+    groups = {frozenset(names[i] for i in layer.nodes): layer for layer in network.layers if layer.rule is not None}
+    # Without what the quantizer added: QuantizeLinear, DequantizeLinear, the sum of a bias behind a MatMul.
+    kernels = [call for each in calls for call in (each, *each.followers) if not call.is_fallback]
+    computed = {frozenset(call.nodes).intersection(names) for call in kernels} - {frozenset()}
+    missing = [group for group, layer in groups.items() if group not in computed and layer.kind != "move"]
+    found = [f"the quantizer's group {sorted(group)} is no kernel's" for group in missing]
+    return found + [f"a kernel computes {sorted(one)}, no group of the quantizer's" for one in computed - set(groups)]
 
 
 def compare_with_references(program: HostProgram, compiled: CompiledModel, samples) -> Comparison:
@@ -130,9 +157,12 @@ def run_model(model: onnx.ModelProto, samples: Dict[str, np.ndarray], kernels: K
     with tempfile.TemporaryDirectory(prefix="esp_tvm_case_") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, str(path))
-        quantized = quantized_or_float(load_model(path), samples)
+        loaded = load_model(path)
+        result = quantized_or_none(loaded, samples)
+        quantized = loaded if result is None else result.model
         compiled = compile_model(quantized)
         program = Program(write_program(compiled, Path(folder)), kernels)
         comparison = compare_with_references(program, compiled, samples)
         ours = program.run(samples)
-    return Result(quantized, compiled, comparison, float_outputs(model, samples), ours)
+    network = None if result is None else result.network
+    return Result(quantized, network, compiled, comparison, float_outputs(model, samples), ours)

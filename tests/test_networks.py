@@ -12,7 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 pytest.importorskip("tvm")
 
-from pipeline_harness import Kernels, Result, run_model  # noqa: E402
+from pipeline_harness import Kernels, Result, disagreements, run_model  # noqa: E402
+
+from esp_tvm.compile.importing.import_onnx import import_onnx  # noqa: E402
+from esp_tvm.compile.partition import partition  # noqa: E402
+from esp_tvm.model import inputs_of, load_model  # noqa: E402
+from esp_tvm.quantize import quantize_model  # noqa: E402
+from esp_tvm.quantize.auto import Passes  # noqa: E402
 
 
 class Builder:
@@ -202,9 +208,21 @@ NETWORKS = [
 def test_network_is_exact_and_runs_on_kernels(make, wanted, decibels, kernels):
     result = run(make, kernels)
     assert result.comparison.equal
+    assert disagreements(result.network, result.compiled.program.calls()) == []
     assert not result.compiled.program.fallbacks
     found = Counter(result.kernels)
     assert {name: found[name] for name in wanted} == wanted
     real, ours = result.floats["y"].astype(np.float64), result.ours["y"]
     noise = np.sum((ours - real) ** 2) / np.sum((real - real.mean()) ** 2)
     assert -10 * np.log10(noise) > decibels
+
+
+@pytest.mark.parametrize("name", ["resnet8", "kws"])
+def test_quantizer_and_compiler_see_the_same_nodes_in_the_shared_networks(name, shared_models):
+    """Each with the fewest samples that the passes take: which nodes form a layer does not depend on them."""
+    folder = shared_models / name
+    model = load_model(folder / "model.onnx")
+    samples = {inputs_of(model)[0][0]: np.load(folder / "calib.npy")[:4]}
+    result = quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False))
+    calls = partition(import_onnx(result.model)).calls.values()
+    assert disagreements(result.network, calls) == []

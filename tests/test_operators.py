@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("tvm")
 
 from onnx_cases import ONNX_CASES, OnnxCase  # noqa: E402
-from pipeline_harness import Kernels, Result, run_model  # noqa: E402
+from pipeline_harness import Kernels, Result, disagreements, run_model  # noqa: E402
 
 from esp_tvm.convert.lower import TARGET_OPSET  # noqa: E402
 from esp_tvm.naming import shown  # noqa: E402
@@ -165,3 +165,12 @@ def test_report_names_the_kernel(case, batches):
     assert used == case.kernels
     fallbacks = [call for call in calls if call.is_fallback]
     assert bool(fallbacks) == (not case.kernels)
+
+
+@each_case
+def test_quantizer_and_compiler_see_the_same_nodes(case, batches):
+    """What one kernel computes is what the quantizer took for one layer: same nodes, no more and no less."""
+    result, index = batches.result(case)
+    if result.network is not None:
+        differing = disagreements(result.network, program_of(result.compiled).calls())
+        assert [text for text in differing if _nodes_of(index).search(text)] == []
