@@ -16,6 +16,7 @@ from pipeline_harness import Kernels, Result, disagreements, run_model  # noqa: 
 
 from esp_tvm.compile.importing.import_onnx import import_onnx  # noqa: E402
 from esp_tvm.compile.partition import partition  # noqa: E402
+from esp_tvm.data import load_samples  # noqa: E402
 from esp_tvm.model import inputs_of, load_model  # noqa: E402
 from esp_tvm.quantize import quantize_model  # noqa: E402
 from esp_tvm.quantize.auto import Passes  # noqa: E402
@@ -222,7 +223,7 @@ def test_quantizer_and_compiler_see_the_same_nodes_in_the_shared_networks(name, 
     """Each with the fewest samples that the passes take: which nodes form a layer does not depend on them."""
     folder = shared_models / name
     model = load_model(folder / "model.onnx")
-    samples = {inputs_of(model)[0][0]: np.load(folder / "calib.npy")[:4]}
+    samples = {name: rows[:4] for name, rows in load_samples(folder / "calib.npy", inputs_of(model)).items()}
     result = quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False))
     calls = partition(import_onnx(result.model)).calls.values()
     assert disagreements(result.network, calls) == []

@@ -87,6 +87,7 @@ class Operator:
     rules: the operators of ONNX that are its own; also: names of others' that it computes in some cases
     converters: ONNX operators that TVM's importer is to read in the words of the patterns: name -> a function of
         (inputs, attributes, parameters) as in tvm.relay.frontend.onnx
+    struct: the C struct of its parameters (`esp_dl_<struct>_t`) where that is not called like the kernel
     in_place: the kernel allows its output to be the memory of its first input (or of any input of equal size)
     """
 
@@ -95,6 +96,7 @@ class Operator:
     formula = ""
     rules: Sequence[Rule] = ()
     also = ""
+    struct = ""
     converters: Dict[str, Callable] = {}
     in_place = False
     # Types of quantized tensors that it takes.
@@ -123,9 +125,23 @@ class Operator:
         """The same computation in Relay's integer operators."""
         raise NotImplementedError
 
+    def fields(self, call: Call, c: Emitter) -> Dict[str, Any]:
+        """The fields of the kernel's struct, and the constants that they point at."""
+        raise NotImplementedError
+
     def emit(self, call: Call, c: Emitter, inputs: Sequence[str], output: str) -> None:
         """Write the C: constants and parameters, then a call of the kernel from `inputs` to `output`."""
-        raise NotImplementedError
+        c.call(self.c_function, *inputs, c.struct(self.c_struct, **self.fields(call, c)), output)
+
+    @property
+    def c_function(self) -> str:
+        return f"esp_dl_{self.name}" if self.name.endswith("_s16") else f"esp_dl_{self.name}_s8"
+
+    @property
+    def c_struct(self) -> str:
+        """The type of the kernel's parameters, whatever the width of its tensors."""
+        plain = self.name[: -len("_s16")] if self.name.endswith("_s16") else self.name
+        return f"esp_dl_{self.struct or plain}_t"
 
     def scratch(self, call: Call) -> int:
         """Bytes of memory that the kernel needs while it runs; `emit` finds it in the C variable `scratch`."""

@@ -58,21 +58,19 @@ class Channelwise(Operator):
         total = relay.add(product, relay.const(a["bias"].reshape(along)))
         return base.requantize_expr(total, a["shift"].reshape(along), a["clamp"])
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         a = call.attributes
         shape, axis = call.output.shape, a["axis"]
-        parameters = c.struct(
-            "esp_dl_channelwise_t",
-            outer=int(np.prod(shape[:axis], dtype=np.int64)),
-            channels=shape[axis],
-            inner=int(np.prod(shape[axis + 1 :], dtype=np.int64)),
-            multiplier=c.constant("multiplier", a["multiplier"], "factor per channel"),
-            bias=c.constant("bias", base.rounding_bias(a["bias"], a["shift"]), "with the half that rounding adds"),
-            shift=c.constant("shift", a["shift"].astype(np.int8), "right shift per channel"),
-            min=a["clamp"][0],
-            max=a["clamp"][1],
-        )
-        c.call("esp_dl_channelwise_s8", inputs[0], parameters, output)
+        return {
+            "outer": int(np.prod(shape[:axis], dtype=np.int64)),
+            "channels": shape[axis],
+            "inner": int(np.prod(shape[axis + 1 :], dtype=np.int64)),
+            "multiplier": c.constant("multiplier", a["multiplier"], "factor per channel"),
+            "bias": c.constant("bias", base.rounding_bias(a["bias"], a["shift"]), "with the half that rounding adds"),
+            "shift": c.constant("shift", a["shift"].astype(np.int8), "right shift per channel"),
+            "min": a["clamp"][0],
+            "max": a["clamp"][1],
+        }
 
     def macs(self, call):
         return call.output.elements

@@ -171,15 +171,13 @@ class Conv2d(_Convolution):
     def reference(self, call, x):
         return self._reference(call, x, call.attributes["weights"], call.attributes["groups"])
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         weights = call.attributes["weights"]
-        parameters = c.struct(
-            "esp_dl_conv2d_t",
+        return {
             **window_fields(call, weights.shape[1:3]),
-            groups=call.attributes["groups"],
+            "groups": call.attributes["groups"],
             **emit_weighted(call, c, weights, "OHWI"),
-        )
-        c.call("esp_dl_conv2d_s8", inputs[0], parameters, output)
+        }
 
     def macs(self, call):
         return call.output.elements * int(np.prod(call.attributes["weights"].shape[1:]))
@@ -198,14 +196,12 @@ class DepthwiseConv2d(_Convolution):
         weights = call.attributes["weights"].transpose(2, 0, 1)[..., None]
         return self._reference(call, x, weights, call.inputs[0].shape[3])
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         weights = call.attributes["weights"]
-        parameters = c.struct(
-            "esp_dl_depthwise_conv2d_t",
+        return {
             **window_fields(call, weights.shape[:2]),
             **emit_weighted(call, c, weights, "HWO"),
-        )
-        c.call("esp_dl_depthwise_conv2d_s8", inputs[0], parameters, output)
+        }
 
     def macs(self, call):
         return call.output.elements * int(np.prod(call.attributes["weights"].shape[:2]))

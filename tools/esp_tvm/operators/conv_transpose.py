@@ -24,6 +24,7 @@ class ConvTranspose2d(Operator):
     """q(act(conv2d_transpose(dq(x), dq(w)) + dq(b))), NHWC."""
 
     name = "conv_transpose2d"
+    struct = "conv2d"
     order = WEIGHTED
     formula = SUM_OF_PRODUCTS
     rules = (Rule("real", OWN, _check, "ConvTranspose", "1-D and 2-D, weights constant; 3-D: in float"),)
@@ -82,15 +83,13 @@ class ConvTranspose2d(Operator):
         acc = relay.add(relay.transpose(acc, [0, 2, 3, 1]), relay.const(a["bias"]))
         return base.requantize_expr(acc, a["shift"], a["clamp"])
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         weights = call.attributes["weights"]
-        parameters = c.struct(
-            "esp_dl_conv2d_t",
+        return {
             **window_fields(call, weights.shape[1:3]),
-            groups=call.attributes["groups"],
+            "groups": call.attributes["groups"],
             **emit_weighted(call, c, weights, "OHWI"),
-        )
-        c.call("esp_dl_conv_transpose2d_s8", inputs[0], parameters, output)
+        }
 
     def macs(self, call):
         return call.inputs[0].elements * int(np.prod(call.attributes["weights"].shape[:3])) // call.attributes["groups"]

@@ -77,16 +77,14 @@ class Dense(Operator):
         acc = relay.nn.dense(base.widen(x), weights, out_dtype="int32")
         return base.requantize_expr(relay.add(acc, relay.const(a["bias"])), a["shift"], a["clamp"], call.output.dtype)
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         weights = call.attributes["weights"]
-        parameters = c.struct(
-            "esp_dl_dense_t",
-            rows=call.output.elements // weights.shape[0],
-            inputs=weights.shape[1],
-            outputs=weights.shape[0],
+        return {
+            "rows": call.output.elements // weights.shape[0],
+            "inputs": weights.shape[1],
+            "outputs": weights.shape[0],
             **emit_weighted(call, c, weights, "[outputs][inputs]"),
-        )
-        c.call("esp_dl_dense_s8", inputs[0], parameters, output)
+        }
 
     def macs(self, call):
         return call.output.elements * call.attributes["weights"].shape[1]

@@ -13,6 +13,7 @@ class _Binary(Operator):
     """q(act(op(dq(a), dq(b)))), a and b of the same shape."""
 
     order = PAIR
+    struct = "binary"
 
     in_place = True
     relay_op = ""
@@ -32,18 +33,16 @@ class _Binary(Operator):
     def shifts(self, a, b, output) -> dict:
         raise NotImplementedError
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         a = call.attributes
-        parameters = c.struct(
-            "esp_dl_binary_t",
-            count=call.output.elements,
-            shift_a=a.get("shift_a", 0),
-            shift_b=a.get("shift_b", 0),
-            shift=a["shift"],
-            min=a["clamp"][0],
-            max=a["clamp"][1],
-        )
-        c.call(f"esp_dl_{self.name}_s8", inputs[0], inputs[1], parameters, output)
+        return {
+            "count": call.output.elements,
+            "shift_a": a.get("shift_a", 0),
+            "shift_b": a.get("shift_b", 0),
+            "shift": a["shift"],
+            "min": a["clamp"][0],
+            "max": a["clamp"][1],
+        }
 
 
 class Add(_Binary):
@@ -141,7 +140,10 @@ class Requantize(Operator):
             base.widen(x), call.attributes["shift"], call.attributes["clamp"], call.output.dtype
         )
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         a = call.attributes
-        parameters = c.struct("esp_dl_requantize_t", shift=a["shift"], min=a["clamp"][0], max=a["clamp"][1])
-        c.call("esp_dl_requantize_s8", inputs[0], call.output.elements, parameters, output)
+        return {"shift": a["shift"], "min": a["clamp"][0], "max": a["clamp"][1]}
+
+    def emit(self, call, c, inputs, output):
+        parameters = c.struct(self.c_struct, **self.fields(call, c))
+        c.call(self.c_function, inputs[0], call.output.elements, parameters, output)

@@ -65,7 +65,6 @@ class Hardmax(Operator):
         hit = relay.equal(both, relay.max(both, axis=[1], keepdims=True))
         return relay.where(hit, relay.const(np.int8(call.attributes["one"])), relay.const(np.int8(0)))
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         outer, size, inner = call.inputs[0].shape
-        fields = {"outer": outer, "size": size, "inner": inner, "one": call.attributes["one"]}
-        c.call("esp_dl_hardmax_s8", inputs[0], c.struct("esp_dl_hardmax_t", **fields), output)
+        return {"outer": outer, "size": size, "inner": inner, "one": call.attributes["one"]}

@@ -30,6 +30,7 @@ class _Pool2d(Operator):
     """q(act(pool(dq(x)))), NHWC; windowed and global."""
 
     order = COMPUTED
+    struct = "pool2d"
 
     relay_ops = ()
 
@@ -65,7 +66,7 @@ class _Pool2d(Operator):
     def more(self, attrs, x, output, attributes) -> dict:
         raise NotImplementedError
 
-    def fields(self, call) -> dict:
+    def fields(self, call, c):
         a = call.attributes
         return {
             **window_fields(call, a["kernel"]),
@@ -83,10 +84,6 @@ class _Pool2d(Operator):
         if not call.attributes.get("count_include_pad"):
             return 0
         return max(_reaching_padding(call)[2 + axis] - call.attributes["padding"][2 + axis], 0)
-
-    def emit(self, call, c, inputs, output):
-        parameters = c.struct("esp_dl_pool2d_t", **self.fields(call))
-        c.call(f"esp_dl_{self.name}_s8", inputs[0], parameters, output)
 
 
 def _declared_padding(attrs) -> tuple:

@@ -331,14 +331,12 @@ class ArgMax(Operator):
         place = relay.floor_mod(best, _int64(size))
         return place if a["last"] else relay.subtract(_int64(size - 1), place)
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         a, shape = call.attributes, call.inputs[0].shape
-        parameters = c.struct(
-            "esp_dl_argmax_t",
-            outer=int(np.prod(shape[: a["axis"]], dtype=np.int64)),
-            size=shape[a["axis"]],
-            inner=int(np.prod(shape[a["axis"] + 1 :], dtype=np.int64)),
-            last=a["last"],
-            smallest=a["smallest"],
-        )
-        c.call("esp_dl_argmax_s8", inputs[0], parameters, output)
+        return {
+            "outer": int(np.prod(shape[: a["axis"]], dtype=np.int64)),
+            "size": shape[a["axis"]],
+            "inner": int(np.prod(shape[a["axis"] + 1 :], dtype=np.int64)),
+            "last": a["last"],
+            "smallest": a["smallest"],
+        }

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import base
-from .base import Operand, Parsed, Refusal
-from .conv import Conv2d, DepthwiseConv2d, emit_weighted, window_fields
+from .base import Parsed, Refusal
+from .conv import Conv2d, DepthwiseConv2d, window_fields
 from .dense import Dense
 from .elementwise import Add, Requantize
 from .pooling import AveragePool2d, MaxPool2d
@@ -33,6 +33,9 @@ class _Wide:
             parsed.attributes["output"] = parsed.output.dtype
         return parsed
 
+    def fields(self, call, c):
+        return {**super().fields(call, c), **self.types(call)}
+
     def types(self, call) -> dict:
         """The fields that say which tensors are int16."""
         return {"input_s16": _s16(call.inputs[0]), "output_s16": _s16(call.output)}
@@ -45,47 +48,14 @@ def _s16(tensor) -> bool:
 class Conv2dS16(_Wide, Conv2d):
     name = "conv2d_s16"
 
-    def emit(self, call, c, inputs, output):
-        weights = call.attributes["weights"]
-        parameters = c.struct(
-            "esp_dl_conv2d_t",
-            **window_fields(call, weights.shape[1:3]),
-            groups=call.attributes["groups"],
-            **emit_weighted(call, c, weights, "OHWI"),
-            **self.types(call),
-        )
-        c.call("esp_dl_conv2d_s16", inputs[0], parameters, output)
-
 
 class DepthwiseConv2dS16(_Wide, DepthwiseConv2d):
     name = "depthwise_conv2d_s16"
     depthwise = True
 
-    def emit(self, call, c, inputs, output):
-        weights = call.attributes["weights"]
-        parameters = c.struct(
-            "esp_dl_depthwise_conv2d_t",
-            **window_fields(call, weights.shape[:2]),
-            **emit_weighted(call, c, weights, "HWO"),
-            **self.types(call),
-        )
-        c.call("esp_dl_depthwise_conv2d_s16", inputs[0], parameters, output)
-
 
 class DenseS16(_Wide, Dense):
     name = "dense_s16"
-
-    def emit(self, call, c, inputs, output):
-        weights = call.attributes["weights"]
-        parameters = c.struct(
-            "esp_dl_dense_t",
-            rows=call.output.elements // weights.shape[0],
-            inputs=weights.shape[1],
-            outputs=weights.shape[0],
-            **emit_weighted(call, c, weights, "[outputs][inputs]"),
-            **self.types(call),
-        )
-        c.call("esp_dl_dense_s16", inputs[0], parameters, output)
 
 
 class AddS16(_Wide, Add):
@@ -93,36 +63,13 @@ class AddS16(_Wide, Add):
     # |x| <= 2^15 shifted by this much, twice, still fits int32 with the half that rounding adds.
     MAX_SHIFT = 14
 
-    def emit(self, call, c, inputs, output):
-        a = call.attributes
-        parameters = c.struct(
-            "esp_dl_binary_t",
-            count=call.output.elements,
-            shift_a=a["shift_a"],
-            shift_b=a["shift_b"],
-            shift=a["shift"],
-            min=a["clamp"][0],
-            max=a["clamp"][1],
-            a_s16=_s16(call.inputs[0]),
-            b_s16=_s16(call.inputs[1]),
-            output_s16=_s16(call.output),
-        )
-        c.call("esp_dl_add_s16", inputs[0], inputs[1], parameters, output)
+    def types(self, call):
+        a, b = call.inputs
+        return {"a_s16": _s16(a), "b_s16": _s16(b), "output_s16": _s16(call.output)}
 
 
 class RequantizeS16(_Wide, Requantize):
     name = "requantize_s16"
-
-    def emit(self, call, c, inputs, output):
-        a = call.attributes
-        parameters = c.struct(
-            "esp_dl_requantize_t",
-            shift=a["shift"],
-            min=a["clamp"][0],
-            max=a["clamp"][1],
-            **self.types(call),
-        )
-        c.call("esp_dl_requantize_s16", inputs[0], call.output.elements, parameters, output)
 
 
 class AveragePool2dS16(_Wide, AveragePool2d):
@@ -146,11 +93,6 @@ class AveragePool2dS16(_Wide, AveragePool2d):
         y = relay.clip(relay.cast(relay.clip(y, low, high), "int32"), *a["clamp"])
         return relay.cast(y, a["output"])
 
-    def emit(self, call, c, inputs, output):
-        fields = {**self.fields(call), **self.types(call)}
-        parameters = c.struct("esp_dl_pool2d_t", **fields)
-        c.call("esp_dl_average_pool2d_s16", inputs[0], parameters, output)
-
 
 class MaxPool2dS16(_Wide, MaxPool2d):
     name = "max_pool2d_s16"
@@ -160,15 +102,9 @@ class MaxPool2dS16(_Wide, MaxPool2d):
             raise Refusal("its input and its output have different widths; a maximum keeps them")
         return super().more(attrs, x, output, attributes)
 
-    def emit(self, call, c, inputs, output):
+    def fields(self, call, c):
         a = call.attributes
-        parameters = c.struct(
-            "esp_dl_pool2d_t",
-            **window_fields(call, a["kernel"]),
-            min=a["clamp"][0],
-            max=a["clamp"][1],
-        )
-        c.call("esp_dl_max_pool2d_s16", inputs[0], parameters, output)
+        return {**window_fields(call, a["kernel"]), "min": a["clamp"][0], "max": a["clamp"][1]}
 
 
 class SoftmaxS16(_Wide, Softmax):
@@ -225,6 +161,3 @@ class DequantizeS16(_Wide, Dequantize):
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]
         c.call("esp_dl_dequantize_s16", inputs[0], call.output.elements, exponent, output)
-
-
-__all__ = [name for name in dir() if name.endswith("S16")] + ["Operand"]

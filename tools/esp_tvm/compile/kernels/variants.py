@@ -327,7 +327,7 @@ class GlobalAverage(Variant):
         return whole and not any(a["padding"]) and tuple(a["dilation"]) == (1, 1)
 
     def emit(self, call, c, inputs, output):
-        parameters = c.struct("esp_dl_pool2d_t", **AveragePool2d().fields(call))
+        parameters = c.struct("esp_dl_pool2d_t", **AveragePool2d().fields(call, c))
         c.call(self.kernel, inputs[0], parameters, output)
 
 

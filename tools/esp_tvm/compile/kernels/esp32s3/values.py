@@ -52,7 +52,7 @@ class Pool(Esp32s3Variant):
         kernel = call.attributes["kernel"]
         square = kernel[0] if kernel[0] == kernel[1] in (2, 3) and call.inputs[0].shape[3] % LANES == 0 else 0
         border = border_fields(call, kernel)
-        fields = {"pool": self.plain.fields(call), "border": border, "square": square}
+        fields = {"pool": self.plain.fields(call, c), "border": border, "square": square}
         parameters = c.struct("esp_dl_pool2d_esp32s3_t", **fields)
         c.call(self.kernel, inputs[0], parameters, "scratch", output)
 
