@@ -172,5 +172,5 @@ def test_quantizer_and_compiler_see_the_same_nodes(case, batches):
     """What one kernel computes is what the quantizer took for one layer: same nodes, no more and no less."""
     result, index = batches.result(case)
     if result.network is not None:
-        differing = disagreements(result.network, program_of(result.compiled).calls())
+        differing = disagreements(result.network, result.compiled.program.calls())
         assert [text for text in differing if _nodes_of(index).search(text)] == []

@@ -11,8 +11,8 @@ import onnx
 from . import base
 from .base import BROADCAST, COMPUTED, SEVERAL, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
-from .moves import steps_of
 from .rule import OWN, Facts, Rule
+from .strides import steps_of
 from .tvm_later import is_constant, is_op, relay
 
 MAX_AXES = 6

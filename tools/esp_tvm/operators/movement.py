@@ -1,4 +1,4 @@
-"""Operators that move int8 values and compute nothing."""
+"""Transpose and reshape: axes change, values do not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .rule import INPUT, Rule, constant_parameters
 from .tvm_later import is_op, relay, wildcard
 
 
-def _int8(expr: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
+def int8_operand(expr: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
+    """A tensor of activations that only moves, of one of `dtypes`."""
     dtype = expr.checked_type.dtype
     if dtype not in dtypes or isinstance(expr, relay.Constant):
         raise Refusal(f"it moves {dtype} values; kernels exist for {' and '.join(dtypes)} activations")
@@ -40,7 +41,7 @@ class Transpose(_Movement):
         return [is_op("transpose")(wildcard())]
 
     def parse(self, root):
-        x = _int8(root.args[0], self.dtypes)
+        x = int8_operand(root.args[0], self.dtypes)
         axes = permutation(root)
         if len(axes) > self.MAX_RANK:
             raise Refusal(f"it has {len(axes)} axes, the kernel takes {self.MAX_RANK}")
@@ -83,7 +84,7 @@ class Reshape(_Movement):
         return [is_op(name)(wildcard()) for name in names]
 
     def parse(self, root):
-        x = _int8(root.args[0], self.dtypes)
+        x = int8_operand(root.args[0], self.dtypes)
         output = Operand(root, x.dtype)
         return Parsed([x], output, {"shape": output.shape})
 

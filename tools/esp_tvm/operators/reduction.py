@@ -9,9 +9,9 @@ import onnx
 
 from . import base
 from .base import COMPUTED, INT32_MAX, SEVERAL, Operand, Operator, Parsed, Refusal
-from .moves import steps_of
 from .pooling import CHOSEN, MEAN
 from .rule import INPUT, OWN, Facts, Rule, constant_parameters
+from .strides import steps_of
 from .tvm_later import is_op, relay
 
 MAX_AXES = 6

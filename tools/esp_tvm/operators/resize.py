@@ -9,8 +9,8 @@ import onnx
 
 from . import base
 from .base import COMPUTED, MOVED, MOVES, Operand, Operator, Parsed, Refusal
-from .movement import _int8
-from .moves import emit_gather
+from .gathers import emit_gather
+from .movement import int8_operand
 from .rule import INPUT, Facts, Rule, attribute, constant_parameters
 from .tvm_later import is_op, relay, wildcard
 
@@ -78,21 +78,16 @@ def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     return constant_parameters(facts, node)
 
 
+_LIMITS = "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic: in float"
+
+
 class ResizeNearest(Operator):
     """Each place of the result holds one place of the input."""
 
     name = "resize_nearest"
     order = MOVED
     formula = MOVES
-    rules = (
-        Rule(
-            "shape",
-            INPUT,
-            _check,
-            "Resize Upsample",
-            "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic: in float",
-        ),
-    )
+    rules = (Rule("shape", INPUT, _check, "Resize Upsample", _LIMITS),)
 
     def patterns(self):
         return [is_op("image.resize2d")(wildcard())]
@@ -101,7 +96,7 @@ class ResizeNearest(Operator):
         attrs = root.attrs
         if str(attrs.method) != "nearest_neighbor":
             raise Refusal(f"its method is {attrs.method}")
-        x = _int8(root.args[0])
+        x = int8_operand(root.args[0])
         _check_layout(attrs)
         output = Operand(root, x.dtype)
         mode, rounding = str(attrs.coordinate_transformation_mode), str(attrs.rounding_method) or "round"

@@ -10,7 +10,7 @@ from typing import List
 import numpy as np
 from tvm import relay
 
-from .toolbox import is_call, is_constant, shape_of
+from .toolbox import is_call, is_constant, shape_of, with_args, with_span
 
 
 class Canonicalize(relay.ExprMutator):
@@ -21,7 +21,7 @@ class Canonicalize(relay.ExprMutator):
         rewrite = getattr(self, "_" + call.op.name.replace(".", "_"), None) if is_call(call, *_NAMES) else None
         result = rewrite(call, args) if rewrite else None
         if result is None:
-            return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+            return with_args(call, args)
         return _Spans(call.span).visit_upto(result, args)
 
     def visit_tuple_getitem(self, item: relay.TupleGetItem) -> relay.Expr:
@@ -39,7 +39,7 @@ class Canonicalize(relay.ExprMutator):
             borders = list(range(0, shape[axis] + 1, shape[axis] // int(sections)))
         begin, end = borders[item.index], borders[item.index + 1]
         part = relay.strided_slice(x, begin=[begin], end=[end], strides=[1], axes=[axis])
-        return relay.Call(part.op, part.args, part.attrs, part.type_args, source.span)
+        return with_span(part, source.span)
 
     def _copy(self, call, args):
         return args[0]
@@ -48,7 +48,7 @@ class Canonicalize(relay.ExprMutator):
 
     def _add(self, call, args):
         if is_constant(call.args[0]) and not is_constant(call.args[1]):
-            return relay.Call(call.op, [args[1], args[0]], call.attrs, call.type_args, call.span)
+            return with_args(call, [args[1], args[0]])
         return None
 
     _multiply = _add

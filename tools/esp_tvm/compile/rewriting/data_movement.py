@@ -20,10 +20,6 @@ _ALWAYS = frozenset(
 )
 
 
-def _constant(expr: relay.Expr) -> bool:
-    return isinstance(expr, relay.Constant)
-
-
 def moved_data(call: relay.Expr) -> Optional[List[relay.Expr]]:
     """The expressions whose values `call` moves, or None when it computes something."""
     if not isinstance(call, relay.Call) or not isinstance(call.op, tvm.ir.Op):
@@ -36,16 +32,17 @@ def moved_data(call: relay.Expr) -> Optional[List[relay.Expr]]:
     if name in ("image.resize1d", "image.resize2d", "image.resize3d"):
         inside = str(call.attrs.coordinate_transformation_mode) != "tf_crop_and_resize"
         return [call.args[0]] if str(call.attrs.method) == "nearest_neighbor" and inside else None
-    if name == "take" and _constant(call.args[0]):
+    if name == "take" and isinstance(call.args[0], relay.Constant):
         # Rows of a table, as of an embedding, whatever the indices are.
         return [call.args[0]]
     # Indices that are values themselves have a meaning of their own: only where they are given beforehand.
     if name in ("take", "gather_nd", "gather", "reverse_sequence"):
-        return [call.args[0]] if _constant(call.args[1]) else None
+        return [call.args[0]] if isinstance(call.args[1], relay.Constant) else None
     if name == "nn.pad":
-        return [call.args[0]] if _constant(call.args[1]) else None
+        return [call.args[0]] if isinstance(call.args[1], relay.Constant) else None
     if name == "scatter_nd":
-        return [call.args[0], call.args[2]] if _constant(call.args[1]) and str(call.attrs.mode) == "update" else None
+        replaces = isinstance(call.args[1], relay.Constant) and str(call.attrs.mode) == "update"
+        return [call.args[0], call.args[2]] if replaces else None
     return None
 
 

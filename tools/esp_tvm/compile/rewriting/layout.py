@@ -26,6 +26,7 @@ from .toolbox import (
     rewrite_main,
     shape_of,
     transpose,
+    with_args,
     with_span,
 )
 
@@ -91,9 +92,9 @@ class _SinkTransposes(relay.ExprMutator):
         if is_call(call, QUANTIZE, DEQUANTIZE) and has_one_scale(call):
             held = self._split(args[0])
             if held is not None:
-                inner = relay.Call(call.op, [held[0], *args[1:]], call.attrs, call.type_args, call.span)
+                inner = with_args(call, [held[0], *args[1:]])
                 return self._hold(inner, held[1], held[2], held[3])
-        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+        return with_args(call, args)
 
     def _hold(self, x, axes, shape, span) -> relay.Expr:
         expr = transpose(x, axes, shape, span)
@@ -106,13 +107,13 @@ class _RaiseDequantize(relay.ExprMutator):
     """dequantize, then move -> move, then dequantize: what only moves values moves int8."""
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
-        call = relay.Call(call.op, [self.visit(arg) for arg in call.args], call.attrs, call.type_args, call.span)
+        call = with_args(call, [self.visit(arg) for arg in call.args])
         data = moved_data(call)
         if data is not None and all(is_call(x, DEQUANTIZE) and has_one_scale(x) for x in data):
             first = data[0]
             if all(_same_scale(first, x) for x in data) and fills_exactly(call, _exponent(first)):
                 moved = with_data(call, [x.args[0] for x in data], lambda v: _quantized_value(v, first))
-                return relay.Call(first.op, [moved, *first.args[1:]], first.attrs, first.type_args, first.span)
+                return with_args(first, [moved, *first.args[1:]])
         if is_call(call, QUANTIZE) and has_one_scale(call):
             return self._quantize(call, call.args[0])
         return call
@@ -130,7 +131,7 @@ class _RaiseDequantize(relay.ExprMutator):
             # Quantize first: the move is then one of bytes.
             moved = with_data(x, [self._quantize(call, one) for one in data], lambda v: _quantized_value(v, call))
             return moved
-        return relay.Call(call.op, [x, *call.args[1:]], call.attrs, call.type_args, call.span)
+        return with_args(call, [x, *call.args[1:]])
 
 
 def _exponent(call: relay.Call) -> float:
@@ -193,7 +194,7 @@ class _MergeReshapes(relay.ExprMutator):
             if x._checked_type_ is not None and shape_of(x) == shape_of(call):
                 return x
             return with_span(relay.reshape(x, shape_of(call)), span)
-        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+        return with_args(call, args)
 
 
 class _FoldIntoConstants(relay.ExprMutator):
@@ -205,7 +206,7 @@ class _FoldIntoConstants(relay.ExprMutator):
             folded = _moved_constant(call, args[0])
             if folded is not None:
                 return folded
-        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+        return with_args(call, args)
 
 
 def _moved_constant(move: relay.Call, dequantize: relay.Call) -> Optional[relay.Expr]:

@@ -9,7 +9,7 @@ from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
 from ...operators.recurrent import GATES, relay_name
-from .toolbox import is_call, rewrite_main
+from .toolbox import is_call, rewrite_main, with_args, with_span
 
 
 class _QuantizeDirections(relay.ExprMutator):
@@ -27,10 +27,10 @@ class _QuantizeDirections(relay.ExprMutator):
                         call.op, [self.visit(part), *parameters], call.attrs, call.type_args, call.span
                     )
                     real = relay.qnn.op.dequantize(quantized, *parameters)
-                    made.append(relay.Call(real.op, real.args, real.attrs, real.type_args, call.span))
+                    made.append(with_span(real, call.span))
                 whole = relay.concatenate(made, axis=int(x.attrs.axis))
-                whole = relay.Call(whole.op, whole.args, whole.attrs, whole.type_args, x.span)
-                return relay.Call(call.op, [whole, *parameters], call.attrs, call.type_args, call.span)
+                whole = with_span(whole, x.span)
+                return with_args(call, [whole, *parameters])
         return super().visit_call(call)
 
 

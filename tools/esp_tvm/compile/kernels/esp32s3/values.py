@@ -9,7 +9,7 @@ import numpy as np
 from ....operators import OPERATORS
 from ....operators.base import Operator
 from ....operators.broadcasting import broadcast_steps, operand_shapes
-from ....operators.moves import copy_fields, steps_of
+from ....operators.strides import copy_fields, steps_of
 from ....program import Call
 from .lanes import (
     LANE_MAX,

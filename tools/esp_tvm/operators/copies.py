@@ -1,58 +1,19 @@
-"""Operators that move int8 values from place to place. The layout pass has brought quantization out of their way."""
+"""Operators whose int8 values are copied from place to place. The layout pass brought quantization out of their way."""
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 import onnx
 
 from .base import CONSTANT, MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
-from .movement import _int8
-from .rule import INPUT, OWN, Facts, Rule, attribute, constant_parameters
+from .gathers import emit_gather
+from .movement import int8_operand
+from .rule import INPUT, OWN, Facts, Rule, constant_parameters
+from .strides import copy_fields, steps_of
 from .tvm_later import is_constant, is_op, relay, wildcard
-
-MAX_AXES = 8
-
-
-def steps_of(shape: Sequence[int]) -> List[int]:
-    """Elements from one index to the next along each axis of a tensor."""
-    steps, step = [], 1
-    for size in reversed(shape):
-        steps.insert(0, step)
-        step *= size
-    return steps
-
-
-def copy_fields(shape: Sequence[int], source: Sequence[int], target: Sequence[int], offsets=(0, 0)) -> dict:
-    """The fields of esp_dl_copy_t, axes merged where they lie one behind the other in both tensors.
-
-    source, target: steps per axis of `shape`; all in bytes
-    """
-    axes = [(n, f, t) for n, f, t in zip(shape, source, target) if n != 1]
-    merged: List[Tuple[int, int, int]] = []
-    for n, f, t in axes:
-        if merged and merged[-1][1] == f * n and merged[-1][2] == t * n:
-            merged[-1] = (merged[-1][0] * n, f, t)
-        else:
-            merged.append((n, f, t))
-    block = 1
-    if merged and merged[-1][1:] == (1, 1):
-        block = merged.pop()[0]
-    if len(merged) > MAX_AXES:
-        raise Refusal(f"its copy has {len(merged)} axes, the kernel takes {MAX_AXES}")
-    merged = merged or [(1, 0, 0)]
-    return {
-        "rank": len(merged),
-        "shape": [n for n, _, _ in merged],
-        "from": [f for _, f, _ in merged],
-        "to": [t for _, _, t in merged],
-        "from_offset": offsets[0],
-        "to_offset": offsets[1],
-        "block": block,
-        "vectors": not any(v % 16 for v in (block, offsets[1], *(t for _, _, t in merged))),
-    }
 
 
 class _Copy(Operator):
@@ -67,7 +28,7 @@ class _Copy(Operator):
     relay_op = ""
 
     def parse(self, root):
-        x = _int8(root.args[0])
+        x = int8_operand(root.args[0])
         output = Operand(root, x.dtype)
         attributes = self.attributes(root, x.shape, output.shape)
         self.copy(attributes, x.shape, output.shape)  # refuses what has too many axes
@@ -225,27 +186,22 @@ def _check_pad(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     return constant_parameters(facts, node)
 
 
+_PADDING = "constant, edge and reflect; at most 6 axes; zeros before a convolution are its padding"
+
+
 class Pad(Operator):
     """Padding with a value, with the edge, or mirrored."""
 
     name = "pad"
     order = MOVED
     formula = MOVES
-    rules = (
-        Rule(
-            "shape",
-            INPUT,
-            _check_pad,
-            "Pad",
-            "constant, edge and reflect; at most 6 axes; zeros before a convolution are its padding",
-        ),
-    )
+    rules = (Rule("shape", INPUT, _check_pad, "Pad", _PADDING),)
 
     def patterns(self):
         return [is_op("nn.pad")(wildcard(), is_constant())]
 
     def parse(self, root):
-        x = _int8(root.args[0])
+        x = int8_operand(root.args[0])
         widths = [[int(v) for v in pair] for pair in root.attrs.pad_width]
         attributes = {
             "before": [before for before, _ in widths],
@@ -305,179 +261,6 @@ class Pad(Operator):
         c.call("esp_dl_copy", inputs[0], c.struct("esp_dl_copy_t", **fields), output)
 
 
-def emit_gather(call, c, source, target, shape, indices: Sequence[np.ndarray], fill: int = 0) -> None:
-    """esp_dl_gather_s8 with one table of indices per axis of `shape` (none where it is the identity)."""
-    same = [np.array_equal(index, np.arange(size)) for index, size in zip(indices, shape)]
-    rank = len(shape)
-    while rank > 1 and same[rank - 1]:
-        rank -= 1
-    block = int(np.prod(shape[rank:], dtype=np.int64))
-    tables = []
-    for axis in range(rank):
-        if same[axis]:
-            tables.append("0")
-        else:
-            table = np.asarray(indices[axis], np.int32)
-            tables.append(c.constant(f"index{axis}", table, f"where places of axis {axis} come from"))
-    parameters = c.struct(
-        "esp_dl_gather_t",
-        rank=rank,
-        shape=[len(index) for index in indices[:rank]],
-        step=steps_of(shape)[:rank],
-        index=tables,
-        block=block,
-        fill=fill,
-    )
-    c.call("esp_dl_gather_s8", source, parameters, target)
-
-
-class Gather(Operator):
-    """Slices along one axis, numbered by constants."""
-
-    name = "gather"
-    order = MOVED
-    formula = MOVES
-    rules = (Rule("shape", INPUT, constant_parameters, "Gather", "indices constant"),)
-    also = "GRU LSTM"
-
-    def patterns(self):
-        return [is_op("take")(wildcard(), is_constant())]
-
-    def parse(self, root):
-        x = _int8(root.args[0])
-        if root.attrs.axis is None:
-            raise Refusal("it takes from the flattened tensor")
-        axis = int(root.attrs.axis) % len(x.shape)
-        indices = root.args[1].data.numpy().astype(np.int64)
-        if indices.size and (indices.min() < -x.shape[axis] or indices.max() >= x.shape[axis]):
-            raise Refusal(f"an index lies outside axis {axis} of size {x.shape[axis]}")
-        if int(root.attrs.batch_dims) != 0:
-            raise Refusal("it has batch axes")
-        return Parsed([x], Operand(root, x.dtype), {"indices": indices, "axis": axis})
-
-    def reference(self, call, x):
-        a = call.attributes
-        size = call.inputs[0].shape[a["axis"]]
-        indices = np.where(a["indices"] < 0, a["indices"] + size, a["indices"])
-        return relay.take(x, relay.const(indices), axis=a["axis"])
-
-    def emit(self, call, c, inputs, output):
-        a, x = call.attributes, call.inputs[0].shape
-        axis = a["axis"]
-        outer, inner = (int(np.prod(part, dtype=np.int64)) for part in (x[:axis], x[axis + 1 :]))
-        flat = a["indices"].reshape(-1)
-        index = np.where(flat < 0, flat + x[axis], flat)
-        shape = (outer, x[axis], inner)
-        emit_gather(call, c, inputs[0], output, shape, [np.arange(outer), index, np.arange(inner)])
-
-
-class GatherRows(Operator):
-    """GatherND and ReverseSequence with constant indices: rows of the leading axes."""
-
-    name = "gather_rows"
-    order = MOVED
-    formula = MOVES
-    rules = (
-        Rule("shape", INPUT, constant_parameters, "GatherND", "indices constant, no batch axes"),
-        Rule("shape", INPUT, constant_parameters, "ReverseSequence", "lengths constant"),
-    )
-
-    def patterns(self):
-        return [is_op("gather_nd")(wildcard(), is_constant()), is_op("reverse_sequence")(wildcard(), is_constant())]
-
-    def parse(self, root):
-        x = _int8(root.args[0])
-        output = Operand(root, x.dtype)
-        indices = root.args[1].data.numpy().astype(np.int64)
-        if root.op.name == "gather_nd":
-            depth, batch = indices.shape[0], int(root.attrs.batch_dims)
-            if batch:
-                raise Refusal("it has batch axes")
-            leading = x.shape[:depth]
-            indices = [np.where(i < 0, i + size, i) for i, size in zip(indices, leading)]
-            if any(np.any((i < 0) | (i >= size)) for i, size in zip(indices, leading)):
-                raise Refusal("an index lies outside its axis")
-            rows = np.ravel_multi_index(indices, leading).reshape(-1)
-        else:
-            time, batch = int(root.attrs.seq_axis) % len(x.shape), int(root.attrs.batch_axis) % len(x.shape)
-            depth = max(time, batch) + 1
-            if sorted((time, batch)) != [0, 1]:
-                raise Refusal("its time and batch axes are not the first two")
-            rows = np.arange(x.shape[0] * x.shape[1]).reshape(x.shape[:2])
-            by_batch = rows if batch == 0 else rows.T
-            for sequence, length in zip(by_batch, indices):
-                sequence[:length] = sequence[:length][::-1].copy()
-            rows = rows.reshape(-1)
-        inner = int(np.prod(x.shape[depth:], dtype=np.int64))
-        return Parsed([x], output, {"rows": rows, "inner": inner, "shape": output.shape})
-
-    def reference(self, call, x):
-        a = call.attributes
-        return relay.reshape(relay.take(relay.reshape(x, [-1, a["inner"]]), relay.const(a["rows"]), axis=0), a["shape"])
-
-    def emit(self, call, c, inputs, output):
-        a = call.attributes
-        shape = (call.inputs[0].elements // a["inner"], a["inner"])
-        emit_gather(call, c, inputs[0], output, shape, [a["rows"], np.arange(a["inner"])])
-
-
-def _check_scatter(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
-    if node.input[1] not in facts.constants:
-        return "its indices are not constant"
-    if any(name in facts.constants for name in (node.input[0], node.input[2])):
-        return "its data or its updates are constant"
-    return None if attribute(node, "reduction", b"none") == b"none" else "it reduces"
-
-
-class ScatterRows(Operator):
-    """ScatterND with constant indices."""
-
-    name = "scatter_rows"
-    order = MOVED
-    formula = MOVES
-    rules = (Rule("shape", OWN, _check_scatter, "ScatterND", "indices constant, no reduction"),)
-    # Only over x, never over the updates, and the plan knows no such difference.
-    in_place = False
-
-    def patterns(self):
-        return [is_op("scatter_nd")(wildcard(), is_constant(), wildcard())]
-
-    def parse(self, root):
-        x, updates = _int8(root.args[0]), _int8(root.args[2])
-        if str(root.attrs.mode) != "update":
-            raise Refusal(f"its mode is {root.attrs.mode}")
-        indices = root.args[1].data.numpy().astype(np.int64)
-        depth = indices.shape[0]
-        leading = x.shape[:depth]
-        indices = [np.where(i < 0, i + size, i) for i, size in zip(indices, leading)]
-        if any(np.any((i < 0) | (i >= size)) for i, size in zip(indices, leading)):
-            raise Refusal("an index lies outside its axis")
-        rows = np.ravel_multi_index(indices, leading).reshape(-1)
-        inner = int(np.prod(x.shape[depth:], dtype=np.int64))
-        return Parsed([x, updates], Operand(root, x.dtype), {"rows": rows, "inner": inner})
-
-    def reference(self, call, x, updates):
-        a = call.attributes
-        rows = a["rows"]
-        # The last update of a row counts: where each row of the result comes from is known beforehand.
-        count = call.inputs[0].elements // a["inner"]
-        source = np.arange(count)
-        source[rows] = count + np.arange(len(rows))
-        both = relay.concatenate([relay.reshape(x, [-1, a["inner"]]), relay.reshape(updates, [-1, a["inner"]])], 0)
-        return relay.reshape(relay.take(both, relay.const(source), axis=0), call.output.shape)
-
-    def emit(self, call, c, inputs, output):
-        a = call.attributes
-        parameters = c.struct(
-            "esp_dl_scatter_t",
-            size=call.output.bytes,
-            count=len(a["rows"]),
-            inner=a["inner"],
-            rows=c.constant("rows", a["rows"].astype(np.int32), "the row that each update replaces"),
-        )
-        c.call("esp_dl_scatter_s8", inputs[0], inputs[1], parameters, output)
-
-
 class Concat(Operator):
     """Tensors of one exponent, one behind another; found by `sources`, not by a pattern."""
 
@@ -500,7 +283,7 @@ class Concat(Operator):
 
     def parse(self, root):
         fields = list(root.args[0].fields)
-        inputs = [_int8(field) for field in fields]
+        inputs = [int8_operand(field) for field in fields]
         rank = len(inputs[0].shape)
         return Parsed(inputs, Operand(root, "int8"), {"axis": int(root.attrs.axis) % rank})
 
