@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from esp_tvm import cli
+from esp_tvm.cli.patience import told_now_and_then
 from esp_tvm.errors import UserError
 
 REPO = Path(__file__).resolve().parents[1]
@@ -142,6 +143,35 @@ def test_a_closed_standard_output(tmp_path):
         text=True,
     )
     assert done.stderr == ""
+
+
+def test_a_word_now_and_then(capsys, monkeypatch):
+    monkeypatch.delenv("ESP_TVM_WATCHED", raising=False)
+    with told_now_and_then("esp-tvm quantize", every=0.05):
+        time.sleep(0.3)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 2 and set(lines) == {"esp-tvm quantize: still at work after 0 s"}
+    time.sleep(0.15)
+    # Not where make says it, and not after the end.
+    monkeypatch.setenv("ESP_TVM_WATCHED", "1")
+    with told_now_and_then("esp-tvm quantize", every=0.05):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == ""
+
+
+def test_colours_only_on_a_terminal(monkeypatch):
+    master, terminal = os.openpty()
+    program = "from esp_tvm import cli, errors\ndef main(): raise errors.UserError('m.onnx: odd')\ncli.run(main)\n"
+    environment = {**os.environ, "PYTHONPATH": str(REPO / "tools"), "TERM": "xterm"}
+    environment.pop("NO_COLOR", None)
+    for more, expected in (
+        ({}, b"\x1b[31merror:\x1b[0m m.onnx: odd\r\n"),
+        ({"NO_COLOR": "1"}, b"error: m.onnx: odd\r\n"),
+    ):
+        subprocess.run([sys.executable, "-c", program], env={**environment, **more}, stderr=terminal)
+        assert os.read(master, 1000) == expected
+    os.close(master)
+    os.close(terminal)
 
 
 def test_scripts_outside_the_environment(tmp_path):

@@ -13,7 +13,7 @@ from typing import Callable, Iterator, List, Optional
 
 from ..errors import UserError
 from ..naming import one_line
-from ..steps.words import with_streams
+from ..steps.words import say_error, with_streams
 
 EXIT_USER_ERROR = 2
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -35,8 +35,10 @@ def _click(shown_as: str, name: str = "") -> Optional[int]:
     from .app import call
     from .commands import esp_tvm
     from .commands import script as script_of
+    from .patience import told_now_and_then
 
-    return call(script_of(name) if name else esp_tvm, None, shown_as)
+    with told_now_and_then(shown_as):
+        return call(script_of(name) if name else esp_tvm, None, shown_as)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -113,7 +115,7 @@ def _told(error: Exception) -> Optional[int]:
         text = system_error(error)
     else:
         return None
-    print(f"error: {one_line(text)}", file=sys.stderr)
+    say_error(one_line(text))
     return EXIT_USER_ERROR
 
 

@@ -317,8 +317,9 @@ class Pipeline:
         if self._is_made(product) and self._same(self.recorded(step), recipe):
             say(f"== {step}: {product} is up to date")
             return
-        # Whatever stops the step from here on, it counts as not done.
-        self.records.note(step, {})
+        # Whatever stops the step from here on, it counts as not done; its files need not be named again.
+        files_only = {name: recipe[name] for name in ("MODEL", "CALIB", "INPUT") if name in recipe}
+        self.records.note(step, files_only)
         self.tool(step, command)
         if product.name != PROJECT:
             self.records.made([product, *self.out.glob(f"{product.name}.evaluation.*")])

@@ -11,11 +11,9 @@ import time
 from pathlib import Path
 from typing import IO, Dict, List, Optional, Sequence
 
-from .words import StepError, Terminated, say
+from .words import WATCHED, WORD_EVERY, StepError, Terminated, say
 
 PYTHON = ".venv/bin/python"
-# Where there is no terminal, people hear of a silent step this often.
-_WORD_EVERY = 30.0
 # What a step gets to tidy up after it was asked to end.
 _GRACE = 10.0
 
@@ -30,7 +28,7 @@ def set_up() -> str:
 
 def environment(python_path: str) -> Dict[str, str]:
     """What scripts of the project run in."""
-    ours = {"PYTHONPATH": python_path, "TOPHUB_LOCATION": "NONE", "PYTHONUNBUFFERED": "1"}
+    ours = {"PYTHONPATH": python_path, "TOPHUB_LOCATION": "NONE", "PYTHONUNBUFFERED": "1", WATCHED: "1"}
     return {**{name: value for name, value in os.environ.items() if name != "PYTHONHOME"}, **ours}
 
 
@@ -51,7 +49,7 @@ class _Watch:
 
     def __init__(self, step: str) -> None:
         self.step, self.begin = step, time.monotonic()
-        self.next = self.begin + _WORD_EVERY
+        self.next = self.begin + WORD_EVERY
         self.shown = False
         self.terminal = sys.stderr.isatty()
 
@@ -62,10 +60,10 @@ class _Watch:
             self.shown = True
         elif not self.terminal and now >= self.next:
             say(f"== {self.step}: still at work after {now - self.begin:.0f} s")
-            self.next = now + _WORD_EVERY
+            self.next = now + WORD_EVERY
 
     def heard(self) -> None:
-        self.next = time.monotonic() + _WORD_EVERY
+        self.next = time.monotonic() + WORD_EVERY
         if self.shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
             self.shown = False
@@ -141,10 +139,11 @@ def _copy(source: IO[bytes], log: IO[bytes], watch: _Watch, show: bool) -> None:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End the script: politely, then not."""
+    """End the script: politely, then not. It says itself that it was ended."""
     process.terminate()
     try:
         process.wait(_GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+        say("terminated")

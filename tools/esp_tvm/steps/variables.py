@@ -8,7 +8,7 @@ from typing import Iterable, List
 
 from ..chips import CHIPS
 from ..errors import did_you_mean
-from .words import say
+from .words import say, say_error
 
 DEFAULT_CHIP = "esp32s3"
 _TWO_CORES = [chip.name for chip in CHIPS.values() if chip.cores > 1 and not chip.is_host]
@@ -56,7 +56,7 @@ def complain(given: Iterable[str], repo: Path) -> bool:
             continue
         near = did_you_mean(name, names)
         if near:
-            say(f"error: no target knows the variable {name}{near}")
+            say_error(f"no target knows the variable {name}{near}")
         elif name.isupper():
             say(f"note: no target knows the variable {name}; make help lists them")
         wrong = wrong or bool(near)

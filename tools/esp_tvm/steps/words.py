@@ -8,6 +8,11 @@ from typing import Callable, NoReturn
 
 from ..errors import UserError
 
+# Where there is no terminal, people hear of a silent step this often (seconds).
+WORD_EVERY = 30.0
+# Set for the scripts of a step: the step says so, not they.
+WATCHED = "ESP_TVM_WATCHED"
+
 
 class StepError(Exception):
     """One line for the user, or nothing where a step has said it already; and the exit code."""
@@ -18,7 +23,10 @@ class StepError(Exception):
 
 
 class Terminated(BaseException):
-    """Somebody asked this process to end (SIGTERM, SIGHUP); `status` is what it then ends with."""
+    """Somebody asked this process to end (SIGTERM, SIGHUP); `status` is what it then ends with.
+
+    The script that ran says so; where none did there is nothing to tell.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -33,6 +41,12 @@ def fail(text: str) -> NoReturn:
 def say(text: str) -> None:
     """A line for people; standard output is for what a step computes."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_error(text: str) -> None:
+    """The one line of what is wrong; red where a person reads it."""
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    say(f"{chr(27)}[31merror:{chr(27)}[0m {text}" if coloured else f"error: {text}")
 
 
 def with_streams() -> None:
@@ -50,7 +64,7 @@ def exit_status(work: Callable[[], None]) -> int:
         sys.stdout.flush()
     except (StepError, UserError) as error:
         if str(error):
-            say(f"error: {' '.join(str(error).splitlines())}")
+            say_error(" ".join(str(error).splitlines()))
         return getattr(error, "status", 2)
     except BrokenPipeError:
         # The reader (head, less) went away: nothing more to say, not even at exit.
@@ -58,12 +72,11 @@ def exit_status(work: Callable[[], None]) -> int:
         return 1
     except OSError as error:
         where = error.filename or "where the output goes"
-        say(f"error: {where}: {error.strerror}")
+        say_error(f"{where}: {error.strerror}")
         return 2
     except KeyboardInterrupt:
         say("interrupted")
         return 130
     except Terminated as ended:
-        say("terminated")
         return ended.status
     return 0
