@@ -6,7 +6,6 @@ import itertools
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Iterator, Tuple
 
 import pytest
@@ -154,7 +153,8 @@ def test_the_guides_example_is_in_the_files_it_names_and_in_no_other(repo):
             if path.suffix in (".c", ".h", ".md", ".mk", ".py", ".sh", ".txt") and path.is_file():
                 if "hardmax" in path.read_text(encoding="utf-8"):
                     found.add(path)
-    assert found - made - {Path(__file__)} == named
+    # Tests of other things take it for an example.
+    assert {path for path in found - made if not path.name.startswith("test_")} == named
 
 
 def test_the_guide_shows_the_code_as_it_is(repo):
