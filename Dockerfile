@@ -43,7 +43,9 @@ COPY examples/digits examples/digits
 COPY tools tools
 # The pipeline works in build/: that is the caller's folder. Everything else belongs to root and is only read.
 # TVM makes .pkl_memoize_py3 in its working folder when it is imported, unless it is there.
-RUN mkdir .pkl_memoize_py3 && ln -s /project/build build && mkdir /project && chmod 1777 /project
+RUN mkdir .pkl_memoize_py3 && ln -s /project/build build && mkdir /project && chmod 1777 /project \
+    && printf '#!/bin/sh\nexec /opt/esp-tvm/scripts/in-env.sh python -m esp_tvm "$@"\n' >/usr/local/bin/esp-tvm \
+    && chmod +x /usr/local/bin/esp-tvm
 ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1 TOPHUB_LOCATION=NONE
 WORKDIR /project
 USER 1000:1000
@@ -79,7 +81,9 @@ COPY scripts scripts
 COPY template_project_for_model template_project_for_model
 COPY examples/digits examples/digits
 COPY tools tools
-RUN mkdir .pkl_memoize_py3 && ln -s /project/build build && mkdir -p /project && chmod 1777 /project
+RUN mkdir .pkl_memoize_py3 && ln -s /project/build build && mkdir -p /project && chmod 1777 /project \
+    && printf '#!/bin/sh\nexec /opt/esp-tvm/scripts/in-env.sh python -m esp_tvm "$@"\n' >/usr/local/bin/esp-tvm \
+    && chmod +x /usr/local/bin/esp-tvm
 ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1 TOPHUB_LOCATION=NONE
 WORKDIR /project
 USER 1000:1000

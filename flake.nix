@@ -44,6 +44,8 @@
           root=$out/share/esp-tvm
           mkdir -p "$root" "$out/bin"
           cp -r LICENSE Makefile README.md bench scripts template_project_for_model tools "$root"
+          mkdir "$root/examples"
+          cp -r examples/digits "$root/examples"
           chmod -R u+w "$root"
           patchShebangs "$root/scripts"
           cd "$root"

@@ -1,24 +1,45 @@
 #!/usr/bin/env bash
-# make emulate: the whole project in ESP-IDF's QEMU where an ESP-IDF is active that has one for the chip, otherwise its
-# C on Debian's emulated RISC-V, with the instructions counted. The chip is TARGET, or that of the last export.
+# make emulate: the project in an emulator. EMULATOR says in which:
+#   esp-idf      the whole project, bootloader and all, in the QEMU of the ESP-IDF that is active
+#   qemu-riscv   its C alone on Debian's emulated RISC-V, with the instructions counted
+# Without it esp-idf where that can be, else qemu-riscv with a last line that says what was not run. The chip is TARGET,
+# or that of the last export.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
-if ! command -v idf.py >/dev/null; then
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+# Why ESP-IDF's QEMU cannot run a project for the chip; nothing where it can.
+why_not() { # chip
+    local words
+    command -v idf.py >/dev/null || { echo "no ESP-IDF is active (. \$IDF_PATH/export.sh)" && return; }
+    case $1 in
+    esp32 | esp32c3 | esp32s3) ;;
+    *) echo "ESP-IDF's QEMU does not know the $1" && return ;;
+    esac
+    # Read to its end first: a search that ends early would end idf.py too, and its failure would be ours.
+    words=$(idf.py --help 2>/dev/null || true)
+    grep -qw qemu <<<"$words" || echo "this ESP-IDF has no 'idf.py qemu' (it came with 5.3)"
+}
+
+case ${EMULATOR:=} in
+'' | esp-idf | qemu-riscv) ;;
+*) fail "EMULATOR=$EMULATOR is neither esp-idf nor qemu-riscv" ;;
+esac
+if [ "$EMULATOR" = qemu-riscv ] || { [ -z "$EMULATOR" ] && ! command -v idf.py >/dev/null; }; then
     exec scripts/pipeline.sh emulate
 fi
 scripts/pipeline.sh export
 OUT=$(scripts/pipeline.sh out)
-metadata=$OUT/new_project/components/tvm_model/model/metadata.json
-chip=$(sed -n 's/^ "target_chip": "\([a-z0-9]*\)".*/\1/p' "$metadata")
-case $chip in
-esp32 | esp32c3 | esp32s3)
-    if idf.py --help 2>/dev/null | grep -qw qemu; then
-        export OUT
-        exec scripts/idf.sh qemu
-    fi
-    echo "note: this ESP-IDF has no 'idf.py qemu' (it came with 5.3)" >&2
-    ;;
-*) echo "note: ESP-IDF's QEMU does not know the $chip" >&2 ;;
-esac
-exec scripts/pipeline.sh emulate
+export OUT
+chip=$(sed -n 's/^ "target_chip": "\([a-z0-9]*\)".*/\1/p' "$OUT/new_project/components/tvm_model/model/metadata.json")
+reason=$(why_not "$chip")
+if [ -z "$reason" ]; then
+    exec scripts/idf.sh qemu
+fi
+[ -z "$EMULATOR" ] || fail "EMULATOR=esp-idf: $reason; take EMULATOR=qemu-riscv for the program's C alone"
+scripts/pipeline.sh emulate
+echo "not run: ESP-IDF's start, its drivers and partitions, since $reason; this was the program's C on an emulated RISC-V"

@@ -21,7 +21,7 @@ erase: ## erase the board's flash
 size: ## the sizes of the built program
 	@scripts/idf.sh size
 
-emulate: ## MODEL CALIB INPUT TARGET: run it in ESP-IDF's QEMU where that is active, else its C on an emulated RISC-V
+emulate: ## MODEL CALIB INPUT TARGET EMULATOR=esp-idf|qemu-riscv: run it in ESP-IDF's QEMU where that is active, else its C on an emulated RISC-V
 	@scripts/emulate.sh
 
 component: ## DEST [MODEL_NAME]: copy the model into the components of another application (docs/own-application.md)

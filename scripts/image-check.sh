@@ -42,6 +42,7 @@ contained emulate MODEL=model.onnx
 exit_code 2 quantize MODEL=missing.onnx CALIB=calib.npy
 exit_code 2 qantize MODEL=model.onnx
 exit_code 7 shell -c 'exit 7'
-other=$(find "$folder" ! -user "${user%:*}" | head -n 1)
-[ -z "$other" ] || fail "$other does not belong to the caller"
+# Read to its end first: a search that ends early would fail.
+others=$(find "$folder" ! -user "${user%:*}")
+[ -z "$others" ] || fail "${others%%$'\n'*} does not belong to the caller"
 echo "$image: checked"

@@ -6,10 +6,22 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 scripts/setup.sh --dev >/dev/null
 bin=.venv/bin
 
+# Without git, or in a copy that is no checkout, every file that set-up and builds did not make.
+list() { # pattern...
+    local pattern names=()
+    if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+        git ls-files -z --cached --others --exclude-standard -- "$@"
+        return
+    fi
+    for pattern in "$@"; do names+=(-o -path "./$pattern" -o -name "$pattern"); done
+    find . \( -path ./.venv -o -path ./tvm -o -path ./build -o -path ./dist -o -path ./vendor -o -path ./.git \) -prune \
+        -o -type f \( "${names[@]:1}" \) -print0
+}
+
 # Only files of this project: tracked, or new and not ignored. A file that was deleted but is still tracked is left out.
 files() { # pattern...
     local file
-    git ls-files -z --cached --others --exclude-standard -- "$@" | sort -zu |
+    list "$@" | sort -zu |
         while IFS= read -r -d '' file; do
             if [ -f "$file" ]; then printf '%s\0' "$file"; fi
         done

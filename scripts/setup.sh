@@ -17,7 +17,9 @@ log=build/logs/setup.log
 source=()
 advice="check the network"
 export WHEELS=${WHEELS:-vendor}
-if compgen -G "$WHEELS/*.whl" >/dev/null; then
+# A plain pattern: bash without its line editor, as nixpkgs builds it, has no compgen.
+wheels=("$WHEELS"/*.whl)
+if [ -e "${wheels[0]}" ]; then
     source=(--no-index --find-links "$WHEELS")
     advice="renew $WHEELS/ with 'make vendor' where there is a network"
 fi

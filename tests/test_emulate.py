@@ -33,7 +33,7 @@ def test_chips_that_the_emulator_does_not_know():
         assert ("activate ESP-IDF 5.3" in text) == (name in IDF_QEMU)
 
 
-def run_scripts(folder: Path, chip: str, idf: str = "") -> subprocess.CompletedProcess:
+def run_scripts(folder: Path, chip: str, idf: str = "", emulator: str = "") -> subprocess.CompletedProcess:
     """scripts/emulate.sh in a repository whose pipeline writes down its calls and exports for `chip`. idf: what the
     idf.py on PATH does, a shell script; none without"""
     (folder / "scripts").mkdir(parents=True)
@@ -55,7 +55,7 @@ def run_scripts(folder: Path, chip: str, idf: str = "") -> subprocess.CompletedP
         tool.chmod(0o755)
         path = f"{tool.parent}:{path}"
     environment = {key: value for key, value in os.environ.items() if key not in ("TARGET", "OUT", "PORT")}
-    environment.update(PATH=path, MODEL="m.onnx", QEMU_TIMEOUT="20")
+    environment.update(PATH=path, MODEL="m.onnx", QEMU_TIMEOUT="20", EMULATOR=emulator)
     command = [str(folder / "scripts/emulate.sh")]
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -81,12 +81,34 @@ def test_with_esp_idf(tmp_path, chip):
 
 
 def test_chips_and_versions_without_idf_qemu(tmp_path):
-    done = run_scripts(tmp_path / "a", "esp32c6", IDF)
-    note = "note: ESP-IDF's QEMU does not know the esp32c6"
-    assert sorted(done.stdout.splitlines()) == [note, "pipeline emulate", "pipeline export"]
-    done = run_scripts(tmp_path / "b", "esp32c3", "echo nothing of the kind")
-    note = "note: this ESP-IDF has no 'idf.py qemu' (it came with 5.3)"
-    assert sorted(done.stdout.splitlines()) == [note, "pipeline emulate", "pipeline export"]
+    cases = (
+        ("esp32c6", IDF, "ESP-IDF's QEMU does not know the esp32c6"),
+        ("esp32c3", "echo nothing of the kind", "this ESP-IDF has no 'idf.py qemu' (it came with 5.3)"),
+    )
+    for chip, idf, why in cases:
+        done = run_scripts(tmp_path / chip, chip, idf)
+        export, emulate, last = done.stdout.splitlines()
+        assert (export, emulate) == ("pipeline export", "pipeline emulate")
+        assert last.startswith("not run: ") and why in last, "what was not asked for is said last"
+        asked = run_scripts(tmp_path / f"asked {chip}", chip, idf, "esp-idf")
+        assert asked.returncode == 2 and "pipeline emulate" not in asked.stdout
+        assert asked.stdout.splitlines()[-1].startswith(f"error: EMULATOR=esp-idf: {why}")
+
+
+def test_the_emulator_that_is_asked_for(tmp_path):
+    assert run_scripts(tmp_path / "a", "esp32c3", IDF, "qemu-riscv").stdout == "pipeline emulate\n"
+    none = run_scripts(tmp_path / "b", "esp32c3", "", "esp-idf")
+    assert none.returncode == 2 and "error: EMULATOR=esp-idf: no ESP-IDF is active" in none.stdout
+    wrong = run_scripts(tmp_path / "c", "esp32c3", IDF, "bochs")
+    assert wrong.returncode == 2 and wrong.stdout.startswith("error: EMULATOR=bochs is neither")
+
+
+def test_a_long_help_is_read_to_its_end(tmp_path):
+    """idf.py fails where nobody reads on; with pipefail a search that ends early would then find nothing."""
+    lines = 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done'
+    words = f'case "$*" in --help) echo "  qemu   Run QEMU."; {lines};;'
+    done = run_scripts(tmp_path, "esp32c3", words + IDF[IDF.index("\n*qemu") :])
+    assert "idf -C build/m/new_project qemu" in done.stdout
 
 
 @pytest.mark.parametrize(
