@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Set
+from typing import Dict, List
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from ..convert.int16 import expand
-from ..naming import fresh_name
+from ..onnx_graph import Graph, copied, copied_node, drop_unused_constants, opset_of
 from .calibrate import covering_exponent
 from .graph import Layer, Network
 from .rules import WITH_CONSTANTS, WITH_SINGLE_CONSTANTS
@@ -25,12 +25,9 @@ def write_qdq(network: Network, exponents: Dict[str, int], weights: Dict[str, We
 class _Writer:
     def __init__(self, network: Network, exponents: Dict[str, int], weights: Dict[str, Weights]):
         self.network, self.exponents, self.weights = network, exponents, weights
-        graph = network.model.graph
-        self.names: Set[str] = {o for node in graph.node for o in node.output}
-        self.names |= {t.name for t in graph.initializer} | {v.name for v in graph.input}
-        self.node_names: Set[str] = {node.name for node in graph.node}
-        self.nodes: List[onnx.NodeProto] = []
-        self.constants: List[onnx.TensorProto] = []
+        # Only the names and the constants of the float model; nodes come one by one.
+        self.graph = Graph(copied(network.model))
+        self.graph.remove(*self.graph.nodes)
         self.scales: Dict[int, str] = {}
         self.zero = ""
         # Tensor of the float model -> what integer layers read, and what float layers read.
@@ -40,19 +37,13 @@ class _Writer:
         self.integers = set(network.integers)
 
     def fresh(self, base: str) -> str:
-        name = fresh_name(base, self.names)
-        self.names.add(name)
-        return name
+        return self.graph.fresh(base)
 
     def node(self, op_type: str, inputs: List[str], output: str, base: str, **attributes) -> None:
-        name = fresh_name(base, self.node_names)
-        self.node_names.add(name)
-        self.nodes.append(helper.make_node(op_type, inputs, [output], name, **attributes))
+        self.graph.append(self.graph.make(op_type, inputs, [output], base, **attributes))
 
     def constant(self, base: str, array: np.ndarray) -> str:
-        name = self.fresh(base)
-        self.constants.append(numpy_helper.from_array(np.array(array, order="C"), name))
-        return name
+        return self.graph.add_constant(base, array)
 
     def scale(self, exponent: int) -> str:
         if exponent not in self.scales:
@@ -72,11 +63,12 @@ class _Writer:
                 self.quantize(name, name)
         for layer in self.network.layers:
             self.layer(layer)
-        used = {name for node in self.nodes for name in node.input} | {v.name for v in graph.output}
-        kept = [t for t in graph.initializer if t.name in used]
+        self.graph.write()
+        drop_unused_constants(self.graph.proto)
+        made = self.graph.proto
         model = helper.make_model(
-            helper.make_graph(self.nodes, graph.name, graph.input, graph.output, [*kept, *self.constants]),
-            opset_imports=[helper.make_opsetid("", _opset(source))],
+            helper.make_graph(made.node, graph.name, graph.input, graph.output, made.initializer),
+            opset_imports=[helper.make_opsetid("", opset_of(source))],
             producer_name="esp_quantize_onnx",
         )
         model.ir_version = max(source.ir_version, 7)
@@ -99,9 +91,7 @@ class _Writer:
     def layer(self, layer: Layer) -> None:
         copies = []
         for index in layer.nodes:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(self.network.model.graph.node[index])
-            copies.append(copy)
+            copies.append(copied_node(self.network.model.graph.node[index]))
         integer = layer.rule is not None
         if layer.output in self.weights:
             self.constants_of(layer, copies)
@@ -115,7 +105,7 @@ class _Writer:
         for copy in copies:
             copy.input[:] = [name if name in inner else self.reads(name, integer) for name in copy.input]
             copy.output[:] = [raw if name == layer.output else name for name in copy.output]
-        self.nodes.extend(copies)
+        self.graph.append(*copies)
         if layer.output in self.integers:
             self.quantize(layer.output, raw)
 
@@ -153,10 +143,8 @@ class _Writer:
             holder, position = main, 2
         elif np.any(weights.bias) and transposed:
             # MatMul has no bias of its own: it is added behind it.
-            partial, name = self.fresh(f"{main.output[0]}_partial"), fresh_name(f"{main.name}_bias", self.node_names)
-            self.node_names.add(name)
-            bias = self.fresh(f"{base}_bias")
-            copies.insert(1, helper.make_node("Add", [partial, bias], [main.output[0]], name))
+            partial, bias = self.fresh(f"{main.output[0]}_partial"), self.fresh(f"{base}_bias")
+            copies.insert(1, self.graph.make("Add", [partial, bias], [main.output[0]], f"{main.name}_bias"))
             main.output[0] = partial
             holder, position = copies[1], 1
         elif np.any(weights.bias):
@@ -179,7 +167,3 @@ class _Writer:
         attributes = {"axis": axis} if scale.ndim else {}
         self.node("DequantizeLinear", inputs, real, f"{base}_DequantizeLinear", **attributes)
         return real
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
