@@ -8,6 +8,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 import onnx
 
+from ..kernel_limits import KERNEL_LIMITS
 from . import base
 from .base import BROADCAST, COMPUTED, SEVERAL, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
@@ -15,7 +16,7 @@ from .rule import OWN, Facts, Rule
 from .strides import steps_of
 from .tvm_later import is_constant, is_op, relay
 
-MAX_AXES = 6
+MAX_AXES = KERNEL_LIMITS["MAX_RANK"]
 SUM_OF_TWO = (
     "both inputs shifted left to the finer of the two exponents `f`, then `sat8(rshift(x1 ± x2, e_y - f))` "
     "(or the larger, the smaller of the two)"

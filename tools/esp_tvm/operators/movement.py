@@ -6,6 +6,7 @@ from typing import Sequence
 
 import numpy as np
 
+from ..kernel_limits import KERNEL_LIMITS
 from .base import MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .expressions import permutation
 from .rule import INPUT, Rule, constant_parameters
@@ -35,7 +36,7 @@ class Transpose(_Movement):
     formula = MOVES
     rules = (Rule("move", INPUT, None, "Transpose", "at most 6 axes; pairs around a layout change vanish"),)
     dtypes = ("int8", "int16")
-    MAX_RANK = 6
+    MAX_RANK = KERNEL_LIMITS["MAX_RANK"]
 
     def patterns(self):
         return [is_op("transpose")(wildcard())]

@@ -7,6 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 import onnx
 
+from ..kernel_limits import KERNEL_LIMITS
 from . import base
 from .base import COMPUTED, INT32_MAX, SEVERAL, Operand, Operator, Parsed, Refusal
 from .pooling import CHOSEN, MEAN
@@ -14,7 +15,7 @@ from .rule import INPUT, OWN, Facts, Rule, constant_parameters
 from .strides import steps_of
 from .tvm_later import is_op, relay
 
-MAX_AXES = 6
+MAX_AXES = KERNEL_LIMITS["MAX_RANK"]
 
 
 def reduced_axes(attrs, rank: int) -> Tuple[int, ...]:

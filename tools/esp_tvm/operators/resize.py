@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 import numpy as np
 import onnx
 
+from ..kernel_limits import KERNEL_LIMITS
 from . import base
 from .base import COMPUTED, MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .gathers import emit_gather
@@ -14,7 +15,7 @@ from .movement import int8_operand
 from .rule import INPUT, Facts, Rule, attribute, constant_parameters
 from .tvm_later import is_op, relay, wildcard
 
-WEIGHT_BITS = 10
+WEIGHT_BITS = KERNEL_LIMITS["RESIZE_BITS"]
 
 
 def source_places(size: int, output: int, mode: str) -> np.ndarray:

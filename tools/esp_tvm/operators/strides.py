@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import List, Sequence, Tuple
 
+from ..kernel_limits import KERNEL_LIMITS
 from .base import Refusal
 
-MAX_AXES = 8
+MAX_AXES = KERNEL_LIMITS["MAX_COPY_RANK"]
 
 
 def steps_of(shape: Sequence[int]) -> List[int]:

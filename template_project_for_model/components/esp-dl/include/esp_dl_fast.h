@@ -18,12 +18,6 @@
 extern "C" {
 #endif
 
-/*
- * Two sums in one word, in lanes of 16 bits: each starts at 2^15 - 1 so that it is never negative. A sum of products in
- * a lane must lie in -(2^15 - 1)..2^15.
- */
-#define ESP_DL_LANES 0x7fff7fffu
-
 /* A convolution whose result is added to another tensor: a is the convolution's result, b the addend. */
 typedef struct {
     esp_dl_conv2d_t conv2d;
@@ -34,7 +28,8 @@ typedef struct {
  * Convolution, six pixels by two output channels (groups = 1).
  * weights: a byte (int8) that is taken from every input value, so that the values lie around 0 and lanes hold more of
  *   them; then for every two output channels (the last alone: beside zeros) the K = kernel_h * kernel_w * input.c
- * weights of both, interleaved [K][2] and with K made even by a zero, in pieces that a lane can hold: a byte (uint8)
+ * weights of both, interleaved [K][2] and with K made even by a zero, in pieces whose sums of products lie in
+ * -(2^15 - 1)..2^15, as half a word holds that starts at ESP_DL_HALF_START: a byte (uint8)
  * that counts the piece's length in steps of two values of K, its weights; a byte 0 ends the two channels. bias: with
  * what was taken from the inputs, and less the lanes' starting value for every piece. scratch: aligned to 4.
  */

@@ -12,8 +12,10 @@ from typing import List, Tuple
 
 import numpy as np
 
-LANE_START = 2**15 - 1
-_LANE_MAX, _LANE_MIN = 2**15, -(2**15 - 1)
+from ...kernel_limits import KERNEL_LIMITS
+
+LANE_START = KERNEL_LIMITS["HALF_START"]
+_LANE_MAX, _LANE_MIN = 2**16 - 1 - LANE_START, -LANE_START
 _PIECE_STEPS = 255
 
 
@@ -105,6 +107,7 @@ def pack_3x4(weights: np.ndarray, low: int, high: int) -> Packed:
 def pack_8(weights: np.ndarray) -> np.ndarray:
     """Weights [O, I] for `esp_dl_dense_s8_8`: [O / 8][I][8], the last rows beside zeros."""
     outputs, inputs = weights.shape
-    padded = np.zeros(((outputs + 7) // 8 * 8, inputs), np.int8)
+    tile = KERNEL_LIMITS["8_OUTPUTS"]
+    padded = np.zeros((-(-outputs // tile) * tile, inputs), np.int8)
     padded[:outputs] = weights
-    return np.ascontiguousarray(padded.reshape(-1, 8, inputs).transpose(0, 2, 1))
+    return np.ascontiguousarray(padded.reshape(-1, tile, inputs).transpose(0, 2, 1))

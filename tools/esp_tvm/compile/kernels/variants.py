@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from ...kernel_limits import KERNEL_LIMITS
 from ...operators.base import rounding_bias
 from ...operators.conv import window_fields
 from ...operators.pooling import AveragePool2d
@@ -147,7 +148,7 @@ class Conv2d6x2(Variant):
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_6x2"
     fuses_add = True
-    PIXELS = 6
+    PIXELS = KERNEL_LIMITS["6X2_PIXELS"]
 
     def fits(self, call):
         pixels = call.output.elements // call.output.shape[3]
@@ -173,7 +174,7 @@ class Conv2d3x4(Variant):
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_3x4"
     fuses_add = True
-    PIXELS, MAX_TAPS, MAX_CHANNELS = 3, 25, 64
+    PIXELS, MAX_TAPS, MAX_CHANNELS = (KERNEL_LIMITS[f"3X4_{name}"] for name in ("PIXELS", "MAX_TAPS", "MAX_CHANNELS"))
     # Flash that the words may take.
     MAX_BYTES = 16 * 1024
 

@@ -68,12 +68,12 @@ void esp_dl_lookup_s8(const int8_t *input, int32_t count, const int8_t table[256
 
 /* Two tensors whose shapes broadcast: a step is 0 where one value serves the whole axis. The output has no gaps. */
 typedef struct {
-    int32_t rank;                 /* 1 to 6 */
-    int32_t shape[6];             /* of the output */
-    int32_t step_a[6], step_b[6]; /* elements from one index to the next */
-    int8_t shift_a, shift_b;      /* left shifts to the finer exponent f of the inputs, 0 to 22; 0 for mul, div */
-    int8_t shift;                 /* e_y - f (mul: e_y - e_a - e_b; div: e_y - e_a + e_b), -8 to 30 */
-    int8_t min, max;              /* clamp; not read by comparisons */
+    int32_t rank;                                             /* 1..ESP_DL_MAX_RANK */
+    int32_t shape[ESP_DL_MAX_RANK];                           /* of the output */
+    int32_t step_a[ESP_DL_MAX_RANK], step_b[ESP_DL_MAX_RANK]; /* elements from one index to the next */
+    int8_t shift_a, shift_b; /* left shifts to the finer exponent f of the inputs, 0 to 22; 0 for mul, div */
+    int8_t shift;            /* e_y - f (mul: e_y - e_a - e_b; div: e_y - e_a + e_b), -8 to 30 */
+    int8_t min, max;         /* clamp; not read by comparisons */
 } esp_dl_broadcast_t;
 
 /* clamp(sat8(rshift((a << shift_a) + (b << shift_b), shift))), likewise the difference, the maximum and the minimum; as

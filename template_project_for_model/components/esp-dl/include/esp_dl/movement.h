@@ -8,8 +8,6 @@
 extern "C" {
 #endif
 
-#define ESP_DL_MAX_RANK 6
-
 /* Axes permuted: axis i of the output is axis axes[i] of the input; as arithmetic.transpose. Elements of any type. */
 typedef struct {
     int32_t rank;                   /* 1..ESP_DL_MAX_RANK */
@@ -20,14 +18,14 @@ typedef struct {
 
 void esp_dl_transpose(const void *input, const esp_dl_transpose_t *p, void *output);
 
-/* A copy along up to 8 axes: slices, parts of a concatenation, repeats, permuted blocks, the inside of a padding; as
+/* A copy along axes: slices, parts of a concatenation, repeats, permuted blocks, the inside of a padding; as
  * arithmetic.strided_slice, concat, tile, broadcast, depth_to_space, space_to_depth, pad. Steps and offsets are in
  * bytes; a step of 0 repeats, a negative one goes backwards. */
 typedef struct {
-    int32_t rank; /* 1 to 8 */
-    int32_t shape[8];
-    int32_t from[8]; /* from one index to the next, in the input */
-    int32_t to[8];   /* the same in the output */
+    int32_t rank; /* 1..ESP_DL_MAX_COPY_RANK */
+    int32_t shape[ESP_DL_MAX_COPY_RANK];
+    int32_t from[ESP_DL_MAX_COPY_RANK]; /* from one index to the next, in the input */
+    int32_t to[ESP_DL_MAX_COPY_RANK];   /* the same in the output */
     int32_t from_offset, to_offset;
     int32_t block; /* bytes that lie together at every place */
     bool vectors;  /* all of block, to, to_offset are multiples of 16; read by esp_dl_copy_esp32s3 alone */
@@ -39,11 +37,11 @@ void esp_dl_copy(const void *input, const esp_dl_copy_t *p, void *output);
  * exporter has checked; those known at run time alone are no business of this kernel. As arithmetic.gather,
  * gather_rows, resize_nearest, pad. */
 typedef struct {
-    int32_t rank;            /* 1 to 6 */
-    int32_t shape[6];        /* of the output, in blocks */
-    int32_t step[6];         /* bytes from one index to the next, in the input */
-    const int32_t *index[6]; /* NULL: place i holds place i */
-    int32_t block;           /* bytes that lie together at every place */
+    int32_t rank;                          /* 1..ESP_DL_MAX_RANK */
+    int32_t shape[ESP_DL_MAX_RANK];        /* of the output, in blocks */
+    int32_t step[ESP_DL_MAX_RANK];         /* bytes from one index to the next, in the input */
+    const int32_t *index[ESP_DL_MAX_RANK]; /* NULL: place i holds place i */
+    int32_t block;                         /* bytes that lie together at every place */
     int8_t fill;
 } esp_dl_gather_t;
 

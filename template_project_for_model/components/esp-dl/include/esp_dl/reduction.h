@@ -10,10 +10,10 @@ extern "C" {
 
 /* Reduction: for every place of the kept axes, in their order, over all places of the reduced ones. */
 typedef struct {
-    int32_t kept_rank;                   /* 0 to 6 */
-    int32_t kept_shape[6], kept_step[6]; /* steps in elements of the input */
-    int32_t reduced_rank;                /* 0 to 6 */
-    int32_t reduced_shape[6], reduced_step[6];
+    int32_t kept_rank;                                               /* 0..ESP_DL_MAX_RANK */
+    int32_t kept_shape[ESP_DL_MAX_RANK], kept_step[ESP_DL_MAX_RANK]; /* steps in elements of the input */
+    int32_t reduced_rank;                                            /* 0..ESP_DL_MAX_RANK */
+    int32_t reduced_shape[ESP_DL_MAX_RANK], reduced_step[ESP_DL_MAX_RANK];
     int32_t divisor; /* mean: the elements of a sum; 1 otherwise */
     int8_t shift;    /* e_y - e_x, sum of squares: e_y - 2 e_x */
     int8_t min, max; /* clamp */

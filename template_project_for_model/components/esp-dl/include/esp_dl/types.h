@@ -26,6 +26,8 @@
 #ifndef ESP_DL_TYPES_H
 #define ESP_DL_TYPES_H
 
+#include "esp_dl/limits.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -39,7 +39,7 @@ static inline __attribute__((always_inline)) void esp_dl_broadcast(const int8_t 
 {
     const int32_t shift = constants.shift, min = constants.min, max = constants.max;
     const int32_t last = p->rank - 1, count = p->shape[last], step_a = p->step_a[last], step_b = p->step_b[last];
-    int32_t index[6] = {0};
+    int32_t index[ESP_DL_MAX_RANK] = {0};
     do {
         const int8_t *x = a, *y = b;
         for (const int8_t *end = output + count; output != end; x += step_a, y += step_b) {

@@ -3,14 +3,9 @@
 #define ESP_DL_COMMON_LANES_ESP32S3_H
 
 #include "common/requantize.h"
+#include "esp_dl/limits.h"
 
 #include <string.h>
-
-#define ESP_DL_LANE_COUNT 16
-
-/* What a lane holds to both sides: emulators -(2^19 - 1), the chip one more. As LANE_MAX of
- * tools/esp_tvm/compile/esp32s3_base.py. */
-#define ESP_DL_LANE_MAX ((1 << 19) - 1)
 
 /*
  * On the chip a lane saturates at every step, so a sum that leaves it gives wrong bytes; the C sums in 32 bits and
@@ -56,7 +51,7 @@ static inline int32_t esp_dl_load_20_bits(const uint8_t *low, const uint8_t *hig
 static inline const int8_t *esp_dl_load_head(const int8_t *data, int32_t *acc, const uint8_t **shifts)
 {
     const uint8_t *head = (const uint8_t *)data;
-    for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
+    for (int i = 0; i < ESP_DL_LANES; i++) {
         const int upper = i / 8;
         acc[i] = esp_dl_load_20_bits(head + 16 * upper, head + 32 + 4 * upper, i % 8);
     }
@@ -70,17 +65,17 @@ static inline const int8_t *esp_dl_shift_lanes(const int32_t *acc, const uint8_t
                                                int32_t least, int32_t min, int32_t max, int8_t *output,
                                                int32_t channels)
 {
-    const int32_t shift_count = shifts[7];
-    int8_t result[ESP_DL_LANE_COUNT];
+    const int32_t shift_count = shifts[ESP_DL_LANE_SHIFTS];
+    int8_t result[ESP_DL_LANES];
     int32_t shift = 0;
     for (int32_t m = 0; m < shift_count; m++) {
         shift += shifts[m];
-        for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
+        for (int i = 0; i < ESP_DL_LANES; i++) {
             if (shift_count == 1 || (masks[i] == 0) == (least != 0)) {
                 result[i] = esp_dl_requantize(acc[i], shift, min, max);
             }
         }
-        masks += shift_count > 1 ? ESP_DL_LANE_COUNT : 0;
+        masks += shift_count > 1 ? ESP_DL_LANES : 0;
     }
     memcpy(output, result, (size_t)channels);
     return masks;

@@ -21,7 +21,7 @@ static inline __attribute__((always_inline)) void esp_dl_reduce(const int8_t *in
 {
     const int32_t last = p->reduced_rank - 1;
     const int32_t count = last < 0 ? 1 : p->reduced_shape[last], step = last < 0 ? 0 : p->reduced_step[last];
-    int32_t kept[6] = {0}, reduced[6] = {0};
+    int32_t kept[ESP_DL_MAX_RANK] = {0}, reduced[ESP_DL_MAX_RANK] = {0};
     do {
         int32_t sum = start;
         const int8_t *row = input;

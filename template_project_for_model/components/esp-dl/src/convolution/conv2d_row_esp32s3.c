@@ -15,7 +15,7 @@ typedef enum { UNHELD, PROVED, WATCHED } holding_t;
 
 static void hold(const int32_t *most, const int32_t *least)
 {
-    for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
+    for (int i = 0; i < ESP_DL_LANES; i++) {
         esp_dl_hold_lane(most[i], least[i], KERNEL);
     }
 }
@@ -25,7 +25,7 @@ static void hold(const int32_t *most, const int32_t *least)
 static bool too_large(const int32_t *acc, int32_t watched)
 {
     bool found = false;
-    for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
+    for (int i = 0; i < ESP_DL_LANES; i++) {
         found |= acc[i] >> watched >= INT8_MAX || acc[i] >> watched <= INT8_MIN;
     }
     return found;
@@ -36,10 +36,10 @@ static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *w
                                  int32_t *least, bool held)
 {
     const int32_t full = bytes / 16 * 16, tail = (bytes + 1) / 2 * 2 - full;
-    for (int32_t k = 0; k < full + tail; k++, weights += ESP_DL_LANE_COUNT) {
+    for (int32_t k = 0; k < full + tail; k++, weights += ESP_DL_LANES) {
         const int32_t at = k < full ? k : full + tail - 1 - (k - full);
         if (at < bytes) {
-            for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
+            for (int i = 0; i < ESP_DL_LANES; i++) {
                 const int32_t product = x[at] * weights[i];
                 acc[i] += product;
                 if (held) {
@@ -55,11 +55,11 @@ static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *w
 static inline const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output,
                                   int32_t channels, holding_t holding, bool *flagged)
 {
-    int32_t acc[ESP_DL_LANE_COUNT], most[ESP_DL_LANE_COUNT] = {0}, least[ESP_DL_LANE_COUNT] = {0};
+    int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES] = {0}, least[ESP_DL_LANES] = {0};
     const uint8_t *shifts;
     const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
     bool held = holding != UNHELD;
-    for (int i = 0; held && i < ESP_DL_LANE_COUNT; i++) {
+    for (int i = 0; held && i < ESP_DL_LANES; i++) {
         esp_dl_extend(acc[i], &most[i], &least[i]);
     }
     for (int32_t s = 0; s < row->segment_count; s++) {
@@ -73,7 +73,7 @@ static inline const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset
             *flagged = true;
             held = false;
         }
-        for (int i = 0; i < ESP_DL_LANE_COUNT; i++) {
+        for (int i = 0; i < ESP_DL_LANES; i++) {
             most[i] = least[i] = acc[i];
         }
     }
@@ -90,8 +90,8 @@ static inline bool pixels(const esp_dl_conv2d_row_t *row, holding_t holding)
     int8_t *output = row->output;
     for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
         const int8_t *data = row->weights;
-        for (int32_t c = 0; c < row->channels; c += ESP_DL_LANE_COUNT) {
-            const int32_t channels = row->channels - c < ESP_DL_LANE_COUNT ? row->channels - c : ESP_DL_LANE_COUNT;
+        for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
+            const int32_t channels = row->channels - c < ESP_DL_LANES ? row->channels - c : ESP_DL_LANES;
             data = lanes(row, pixel * row->step, data, output, channels, holding, &flagged);
             output += channels;
         }

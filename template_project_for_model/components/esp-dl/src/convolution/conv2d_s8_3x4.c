@@ -11,12 +11,10 @@
 
 #include <stddef.h>
 
-#define PIXELS 3
-#define MAX_TAPS 25
-#define MAX_CHANNELS 64
+#define PIXELS ESP_DL_3X4_PIXELS
 
 /* What a tap outside of the image reads. */
-static const int8_t zeros[MAX_CHANNELS];
+static const int8_t zeros[ESP_DL_3X4_MAX_CHANNELS];
 
 #define MULTIPLY(i)                                                                                                    \
     do {                                                                                                               \
@@ -87,7 +85,7 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
     const esp_dl_window_t *window = &p->window;
     const int32_t count = window->kernel_h * window->kernel_w, plane = p->output.h * p->output.w;
     const int32_t all = p->output.n * plane;
-    const int8_t *taps[MAX_TAPS * PIXELS];
+    const int8_t *taps[ESP_DL_3X4_MAX_TAPS * PIXELS];
     for (int32_t first = 0; first < all; first += PIXELS) {
         for (int32_t i = 0; i < PIXELS; i++) {
             /* Pixels beyond the last one: any, the last again. */

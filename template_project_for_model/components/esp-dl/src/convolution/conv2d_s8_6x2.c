@@ -12,8 +12,11 @@
 
 #include <stddef.h>
 
-#define PIXELS 6
+#define PIXELS ESP_DL_6X2_PIXELS
 #define PAIRS (PIXELS / 2)
+
+/* Both sums of a word before anything is added. */
+#define START (ESP_DL_HALF_START * 0x10001u)
 
 /* `count` values of two pixels, either of which may lie outside of the image (NULL: zeros), as words PAIRS apart.
  * base: what a word of two zeros is. */
@@ -120,8 +123,8 @@ __attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl
         uint32_t t00 = h00 + (h00 << 16), t01 = h01 + (h01 << 16);
         uint32_t t10 = t00, t20 = t00, t11 = t01, t21 = t01;
         for (uint32_t count = (uint8_t)*w++; count != 0;) {
-            uint32_t p00 = ESP_DL_LANES, p10 = ESP_DL_LANES, p20 = ESP_DL_LANES;
-            uint32_t p01 = ESP_DL_LANES, p11 = ESP_DL_LANES, p21 = ESP_DL_LANES;
+            uint32_t p00 = START, p10 = START, p20 = START;
+            uint32_t p01 = START, p11 = START, p21 = START;
             const int8_t *end = w + count * 4;
             do {
                 MULTIPLY(x, w);

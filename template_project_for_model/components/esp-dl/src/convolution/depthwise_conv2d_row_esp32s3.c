@@ -7,11 +7,11 @@
 static void any_window(const esp_dl_depthwise_row_t *row)
 {
     const int8_t *data = row->weights;
-    for (int32_t c = 0; c < row->channels; c += ESP_DL_LANE_COUNT) {
-        const int32_t channels = row->channels - c < ESP_DL_LANE_COUNT ? row->channels - c : ESP_DL_LANE_COUNT;
+    for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
+        const int32_t channels = row->channels - c < ESP_DL_LANES ? row->channels - c : ESP_DL_LANES;
         const int8_t *end = data;
         for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
-            int32_t acc[ESP_DL_LANE_COUNT], most[ESP_DL_LANE_COUNT] = {0}, least[ESP_DL_LANE_COUNT] = {0};
+            int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES] = {0}, least[ESP_DL_LANES] = {0};
             const uint8_t *shifts;
             const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
             for (int32_t lane = 0; lane < channels; lane++) {
@@ -19,7 +19,7 @@ static void any_window(const esp_dl_depthwise_row_t *row)
             }
             for (int32_t i = 0; i < row->row_count; i++) {
                 const int8_t *x = row->rows[i] + pixel * row->step + c;
-                for (int32_t j = 0; j < row->taps; j++, x += row->tap_step, weights += ESP_DL_LANE_COUNT) {
+                for (int32_t j = 0; j < row->taps; j++, x += row->tap_step, weights += ESP_DL_LANES) {
                     for (int32_t lane = 0; lane < channels; lane++) {
                         const int32_t product = x[lane] * weights[lane];
                         acc[lane] += product;

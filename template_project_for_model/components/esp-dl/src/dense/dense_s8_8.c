@@ -7,7 +7,7 @@
 #include "common/requantize.h"
 #include "esp_dl_fast.h"
 
-#define OUTPUTS 8
+#define OUTPUTS ESP_DL_8_OUTPUTS
 
 void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *output)
 {

@@ -7,7 +7,7 @@ void esp_dl_copy(const void *input, const esp_dl_copy_t *p, void *output)
 {
     const int8_t *from = (const int8_t *)input + p->from_offset;
     const int8_t *to = (int8_t *)output + p->to_offset; /* const for `esp_dl_next` alone */
-    int32_t index[8] = {0};
+    int32_t index[ESP_DL_MAX_COPY_RANK] = {0};
     const int32_t block = p->block, last = p->rank - 1;
     const int32_t count = p->shape[last], x_step = p->from[last], y_step = p->to[last];
     do {

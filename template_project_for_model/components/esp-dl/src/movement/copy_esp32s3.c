@@ -28,7 +28,7 @@ void esp_dl_copy_esp32s3(const void *input, const esp_dl_copy_t *p, void *output
     const int32_t last = p->rank - 1, vectors = p->block / 16;
     const int8_t *from = (const int8_t *)input + p->from_offset;
     const int8_t *to = (int8_t *)output + p->to_offset; /* const for `esp_dl_next` alone */
-    int32_t index[8] = {0};
+    int32_t index[ESP_DL_MAX_COPY_RANK] = {0};
     do {
         esp_dl_copy_blocks_esp32s3((char *)to, (const char *)from, vectors, p->shape[last], p->to[last], p->from[last]);
     } while (esp_dl_next(last, p->shape, index, p->from, &from, p->to, &to));

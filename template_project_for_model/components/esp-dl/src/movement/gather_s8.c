@@ -18,7 +18,7 @@ static const int8_t *source(const int8_t *input, const esp_dl_gather_t *p, const
 
 void esp_dl_gather_s8(const int8_t *input, const esp_dl_gather_t *p, int8_t *output)
 {
-    int32_t place[6] = {0};
+    int32_t place[ESP_DL_MAX_RANK] = {0};
     do {
         const int8_t *from = source(input, p, place);
         if (from != NULL) {

@@ -11,6 +11,7 @@ from typing import Dict
 
 import numpy as np
 
+from ....kernel_limits import KERNEL_LIMITS
 from ....operators.conv import window_fields
 from ....program import Call
 from ..variants import lead_of, window_starts
@@ -39,7 +40,7 @@ from .lanes import (
 )
 
 # Bytes of a segment that the kernel copies.
-_MAX_GATHERED = 24
+_MAX_GATHERED = KERNEL_LIMITS["MAX_GATHERED"]
 
 
 class Conv2dLanes(Esp32s3Variant):

@@ -10,17 +10,17 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from ....kernel_limits import KERNEL_LIMITS
 from ....operators.base import rounding_bias
 from ....program import Call
 from ..variants import Variant, lead_of, window_starts
 
-LANES = 16
-# Emulators hold -(2^19 - 1), the chip one more.
-LANE_MAX = 2**19 - 1
+LANES = KERNEL_LIMITS["LANES"]
+LANE_MAX = KERNEL_LIMITS["LANE_MAX"]
 # Where sums in the accumulator of 40 bits start: never negative (an emulator loads it without its sign), and the lower
 # 32 bits are the sum.
 SUM_START = 2**33
-_MAX_SHIFTS = 7
+_MAX_SHIFTS = KERNEL_LIMITS["LANE_SHIFTS"]
 # All shifts of 19 and more give the same of 20 bits.
 _MAX_SHIFT = 19
 # Of windows of 1x1 so many bytes are copied at once where the output overlaps the input.
