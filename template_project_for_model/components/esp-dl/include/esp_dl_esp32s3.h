@@ -6,7 +6,7 @@
  * the same data, so that a project for the ESP32-S3 also runs on a computer and in an emulator. That C also holds sums
  * to the lanes of the vector unit: one that leaves them, which the exporter has proved to be impossible, ends the
  * program with a message. Which kernel is used, and the data for it, is decided at export:
- * tools/esp_tvm/compile/esp32s3.py.
+ * tools/esp_tvm/compile/kernels/esp32s3.
  *
  * For all of them:
  * - `weights`, inputs, outputs and scratch memory start at multiples of 16 bytes: vector loads and stores ignore the

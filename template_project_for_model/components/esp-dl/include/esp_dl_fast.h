@@ -1,8 +1,8 @@
 /*
  * Faster kernels: each gives the same bytes as the plain kernel of the same operator in esp_dl.h.
  *
- * They take the plain kernel's parameters, with weights laid out for them. tools/esp_tvm/compile/variants.py chooses
- * among them by shape, lays out the weights and folds what a layout needs into the bias; it also knows how much
+ * They take the plain kernel's parameters, with weights laid out for them. tools/esp_tvm/compile/kernels/variants.py
+ * chooses among them by shape, lays out the weights and folds what a layout needs into the bias; it also knows how much
  * scratch memory each needs. Their shifts are never negative: otherwise the plain kernel is taken.
  *
  * Unlike the plain kernels they may be given an output that overlaps their input: what they write lies behind what they

@@ -61,7 +61,7 @@ ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
 
 /*
  * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are watched and one became so large
- * that it may have left its lane: then the output is nothing worth.
+ * that it may have left its lane: then the output must be computed again.
  */
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
 

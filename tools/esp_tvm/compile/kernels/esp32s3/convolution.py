@@ -1,6 +1,6 @@
 """Kernels for the vector unit of the ESP32-S3: when they may be taken, and their weights (esp_dl_esp32s3.h).
 
-Where it is proved (esp32s3_base.py) that no sum leaves a lane of 20 bits, sixteen channels are computed at once. Where
+Where it is proved (lanes.py) that no sum leaves a lane of 20 bits, sixteen channels are computed at once. Where
 it is not so, sums grow in the accumulator of 40 bits, which holds all that int32 does, one channel at a time.
 """
 
