@@ -18,7 +18,8 @@ from pipeline_harness import Kernels, Result, disagreements, run_model  # noqa: 
 from esp_tvm.convert.lower import TARGET_OPSET  # noqa: E402
 from esp_tvm.naming import shown  # noqa: E402
 
-_AT_ONCE = 40
+# Layers over time are written out step by step, and what TVM does to a graph takes more than its size's share of time.
+_AT_ONCE, _RECURRENT_AT_ONCE = 40, 4
 
 
 @functools.lru_cache(maxsize=None)
@@ -28,13 +29,14 @@ def kernels() -> Kernels:
 
 def _batches() -> Dict[str, int]:
     """Row -> its batch: rows of one opset together, a limited number; newer ones are lowered to one."""
-    batches: Dict[int, List[List[str]]] = {}
+    batches: Dict[Tuple[int, bool], List[List[str]]] = {}
     for case in ONNX_CASES:
-        of_opset = batches.setdefault(min(case.opset, TARGET_OPSET), [[]])
-        if len(of_opset[-1]) == _AT_ONCE:
-            of_opset.append([])
-        of_opset[-1].append(case.id)
-    numbered = enumerate(batch for of_opset in batches.values() for batch in of_opset)
+        recurrent = case.operator in ("GRU", "LSTM")
+        alike = batches.setdefault((min(case.opset, TARGET_OPSET), recurrent), [[]])
+        if len(alike[-1]) == (_RECURRENT_AT_ONCE if recurrent else _AT_ONCE):
+            alike.append([])
+        alike[-1].append(case.id)
+    numbered = enumerate(batch for alike in batches.values() for batch in alike)
     return {name: number for number, batch in numbered for name in batch}
 
 
