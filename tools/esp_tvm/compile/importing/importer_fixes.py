@@ -57,6 +57,15 @@ def _clip(cls, inputs, attr, params):
     return x
 
 
+def _indices_from_the_end(original):
+    """Of Gather and GatherElements: TVM looks up the size of an axis by its number, and finds another's below 0."""
+
+    def normalized(data, indices, axis):
+        return original(data, indices, axis % max(len(frontend.infer_shape(data)), 1))
+
+    return normalized
+
+
 class _LpNormalization(frontend.OnnxOpConverter):
     """x divided by its norm along one axis."""
 
@@ -104,6 +113,7 @@ def fix_importer() -> None:
     """Put the importer right; done once."""
     frontend.Reduce._impl_v13 = classmethod(_reduce)
     frontend.Clip._impl_v11 = classmethod(_clip)
+    frontend.normalize_gather_indices = _indices_from_the_end(frontend.normalize_gather_indices)
     original = frontend._get_convert_map
 
     def convert_map(opset):
