@@ -91,7 +91,17 @@ class Project:
 
     def make(self, *arguments: str, status: int = 0, **more: str) -> subprocess.CompletedProcess:
         """`make arguments`, with `more` in the environment; it must end with `status`."""
-        variables = ("MODEL", "CALIB", "INPUT", "TARGET", "OUT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        variables = (
+            "MODEL",
+            "CALIB",
+            "INPUT",
+            "TARGET",
+            "OUT",
+            "MAKEFLAGS",
+            "MAKELEVEL",
+            "MFLAGS",
+            "PREPROCESS_OPTIONS",
+        )
         variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS", "CORES")
         environment = {key: value for key, value in os.environ.items() if key not in variables}
         environment.update(more)

@@ -341,6 +341,7 @@ class Pipeline:
     def check(self, goal: str) -> None:
         """Look at all variables that `goal` needs before anything is done."""
         self.compiler()
+        self.options("preprocess")
         if goal in ("quantize", "export", "run", "emulate", "debug", "report", "compare"):
             self.sample("quantize", "CALIB")
             self.options("quantize")
@@ -356,9 +357,10 @@ class Pipeline:
                 fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
 
     def preprocess(self) -> str:
+        text, options = self.options("preprocess")
         product = self.out / "model_opt.onnx"
-        command = ["tools/tvm/preprocess_onnx.py", "--input", self.model, "--output", str(product)]
-        self.make("preprocess", product, command, [self.model])
+        command = ["tools/tvm/preprocess_onnx.py", "--input", self.model, "--output", str(product), *options]
+        self.make("preprocess", product, command, [self.model], options, PREPROCESS_OPTIONS=text)
         return str(product)
 
     def quantize(self) -> str:

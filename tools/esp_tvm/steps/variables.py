@@ -21,7 +21,7 @@ Variables
   TARGET           {", ".join(CHIPS)} (default {DEFAULT_CHIP})
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
   OUT              where everything goes (default build/<name of MODEL>)
-  QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
+  PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
                    more options for a step's script; tools/tvm/ has the scripts, each with --help
   PYTHON, CC       the Python 3.8 to set up with, the C compiler of this computer
 """
