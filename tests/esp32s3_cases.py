@@ -115,7 +115,7 @@ class Pair:
         size, out = call.inputs[0].elements, call.output.elements
         arguments = ", ".join(names)
         tail = ", scratch" if self.variant.scratch(call) else ""
-        lead = self.variant.lead(call)
+        lead = self.variant.overlap_distance(call)
         overlap = ""
         if OPERATORS[call.operator].in_place:
             overlap = f"""\
@@ -148,7 +148,7 @@ static void compare_{number}(void)
 
     def reach(self) -> int:
         """Bytes of memory that hold the output and, behind it, an input that it may overlap."""
-        lead = self.variant.lead(self.call)
+        lead = self.variant.overlap_distance(self.call)
         return max(self.call.output.elements, (lead or 0) + 16 + self.call.inputs[0].elements)
 
     def describe(self) -> str:

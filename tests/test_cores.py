@@ -301,7 +301,7 @@ def test_race_is_seen_where_nobody_waits(threads, tmp_path):
 
 def test_nothing_that_two_cores_compute_overlaps_its_input():
     two = compiled_for(residual_network)
-    assert any(call.variant.lead(call) is not None for call in split_calls(two)), "on one core they may"
+    assert any(call.variant.overlap_distance(call) is not None for call in split_calls(two)), "on one core they may"
     overlaps = []
     for call in split_calls(two):
         x, y = call.inputs[0].root, call.writes[0]
@@ -322,10 +322,10 @@ def test_arena_grows_only_where_there_is_room():
     middle = (small + large) // 2
     # Room for less than one core needs is as good as for that.
     for room, least in ((middle, small + 1), (0, 0)):
-        tight = compiled_for(chain, arena_room=room)
+        tight = compiled_for(chain, arena_limit=room)
         assert least <= tight.program.arena_bytes <= max(room, small)
         assert 0 < len(split_calls(tight)) < len(split_calls(two))
-        reasons = [call for call in tight.program.calls() if "the arena would grow to" in call.whole]
+        reasons = [call for call in tight.program.calls() if "the arena would grow to" in call.not_split]
         assert len(reasons) == len(split_calls(two)) - len(split_calls(tight))
 
 
@@ -335,7 +335,7 @@ def test_small_kernels_stay_whole():
     for call in split_calls(compiled):
         assert cores.estimate(call) >= 12000
         assert call.split.saved >= cores.WORTH and call.split.slower < 0.6
-    assert split_calls(compiled) and any("too small" in call.whole for call in program.calls())
+    assert split_calls(compiled) and any("too small" in call.not_split for call in program.calls())
     share = busier_core_macs(program)
     assert 0.5 < share < 1
     lines = cores_lines(program)

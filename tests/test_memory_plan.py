@@ -75,7 +75,7 @@ def test_no_two_live_tensors_share_bytes(compiled):
                     x.root for x in call.inputs * bool(call.followers)
                 ]
             else:
-                assert argument.place.offset - result.place.offset >= call.lead
+                assert argument.place.offset - result.place.offset >= call.overlap_distance
             overlaps += 1
     assert overlaps >= 2, "the plan lets nothing overlap: this test then says little"
 
@@ -145,7 +145,7 @@ def random_blocks(seed):
             first = Block(16 * generator.randint(1, 40), step, step + generator.randint(0, 4))
             for other in blocks:
                 if other.last == first.first and generator.random() < 0.5:
-                    first.leads[other] = generator.randint(0, 100)
+                    first.distances[other] = generator.randint(0, 100)
             blocks.append(first)
     return blocks
 
@@ -155,15 +155,15 @@ def test_placement_never_conflicts(seed):
     blocks = random_blocks(seed)
     size = place(blocks)
     assert size == max(block.offset + block.size for block in blocks)
-    assert size >= max(sum(b.size for b in blocks if b.first <= s <= b.last and not b.leads) for s in range(3))
+    assert size >= max(sum(b.size for b in blocks if b.first <= s <= b.last and not b.distances) for s in range(3))
     for block in blocks:
         assert block.offset >= 0 and block.offset % 16 == 0
         for other in blocks:
             if other is block or not block.meets(other):
                 continue
             apart = block.offset + block.size <= other.offset or other.offset + other.size <= block.offset
-            led = other in block.leads and other.offset - block.offset >= block.leads[other]
-            led = led or (block in other.leads and block.offset - other.offset >= other.leads[block])
+            led = other in block.distances and other.offset - block.offset >= block.distances[other]
+            led = led or (block in other.distances and block.offset - other.offset >= other.distances[block])
             assert apart or led
 
 
@@ -176,7 +176,7 @@ def test_search_finds_what_largest_first_does_not():
 
 def test_an_output_overlaps_its_input_by_the_lead():
     x = Block(160, 0, 1)
-    y = Block(160, 1, 2, leads={x: 33})
+    y = Block(160, 1, 2, distances={x: 33})
     assert place([x, y]) == 160 + 48
     assert x.offset - y.offset == 48
 

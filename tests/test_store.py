@@ -205,7 +205,7 @@ DAMAGED = {
     "no JSON": (lambda content: '{"version": 2, ', "is damaged"),
     "empty": (lambda content: "", "is damaged"),
     "NaN": (lambda content: json.dumps({**content, "arena_bytes": float("nan")}), "NaN is no number"),
-    "infinity": (put("items", 0, "lead", float("inf")), "Infinity is no number"),
+    "infinity": (put("items", 0, "overlap_distance", float("inf")), "Infinity is no number"),
     "nested deeply": (lambda content: "[" * 100_000, "is damaged"),
     "a missing field": (drop("items"), "items: Field required"),
     "a missing field of a call": (drop("items", 0, "kernel"), "kernel: Field required"),

@@ -125,7 +125,7 @@ class Pair:
 
     def _compare(self) -> str:
         n, call = self.number, self.call
-        lead, scratch = self.variant.lead(call), self.variant.scratch(call)
+        lead, scratch = self.variant.overlap_distance(call), self.variant.scratch(call)
         tail = ", scratch" if scratch else ""
         size, out = call.inputs[0].elements, call.output.elements
         lines = [

@@ -26,7 +26,7 @@ def compile_model(
     fast: bool = True,
     chip: Optional[str] = None,
     cores: int = 1,
-    arena_room: Optional[int] = None,
+    arena_limit: Optional[int] = None,
     traced: bool = False,
     target_chip: str = "",
 ) -> CompiledModel:
@@ -34,7 +34,7 @@ def compile_model(
 
     chip: esp32s3 takes kernels for its vector unit where there are some; all others take the same kernels
     cores: 2: large kernels are computed in two parts, one on each core, by the same bytes
-    arena_room: bytes of arena that this may take, where it takes more than one core does; None: as many as it needs
+    arena_limit: bytes of arena that this may take, where it takes more than one core does; None: as many as it needs
     traced: the program prints what every kernel computed
     target_chip: the chip that the project is for: the C refuses, or says so, where it is built for another; "": any
     """
@@ -48,9 +48,9 @@ def compile_model(
     program.kernels_for = chip if chip == esp32s3.CHIP else None
     program.target_chip = target_chip
     if fast:
-        program = choose_kernels(program, chip, cores, arena_room)
+        program = choose_kernels(program, chip, cores, arena_limit)
     elif cores > 1:
-        program = split_over_cores(program, arena_room)
+        program = split_over_cores(program, arena_limit)
     program = place_tensors(program)
     return CompiledModel(program, emit(program, traced), imported, partitioned)
 

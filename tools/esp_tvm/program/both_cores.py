@@ -22,12 +22,12 @@ def busier_core_macs(program: Program) -> float:
 def cores_lines(program: Program) -> List[str]:
     """Which kernels are split and how, which are not and why."""
     split = [call for call in program.calls() if call.split is not None]
-    whole = [call for call in program.calls() if call.split is None and call.whole]
+    whole = [call for call in program.calls() if call.split is None and call.not_split]
     lines = [
         f"both cores: {len(split)} of {len(split) + len(whole)} kernels with weights are split; "
         f"the busier core computes {100 * busier_core_macs(program):.0f} % of the MAC "
         "(counted, not measured on a board)"
     ]
     lines += [f"both cores: {_nodes(call)}: {call.split.text}" for call in split]
-    lines += [f"one core: {_nodes(call)}: {call.whole}" for call in whole]
+    lines += [f"one core: {_nodes(call)}: {call.not_split}" for call in whole]
     return lines

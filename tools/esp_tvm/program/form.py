@@ -126,9 +126,10 @@ class Call:
     input_range: least and greatest int8 value of its first input
     followers: the calls that the same kernel computes after it (an addition, a change of layout), each complete with
         inputs and outputs of its own; what is passed between them lies nowhere (its place is None)
-    scratch: memory while it runs; lead: bytes by which its output has to start before its first input where the two
-        overlap, None: they must not
-    split: how two cores share it (compile/planning/cores.py); whole: why they do not
+    scratch: memory while it runs
+    overlap_distance: bytes by which its output has to start before its first input where the two overlap, None: they
+        must not
+    split: how two cores share it (compile/planning/cores.py); not_split: why they do not
     constants: its arrays, in the order of the C
     macs: multiply-accumulates, its followers' included
     reason: of a fallback, why it has no kernel; relay: the Relay operators in it; operations: what it costs
@@ -149,9 +150,9 @@ class Call:
     input_range: Tuple[int, int] = INT8
     followers: List[Call] = field(default_factory=list)
     scratch: Optional[Scratch] = None
-    lead: Optional[int] = None
+    overlap_distance: Optional[int] = None
     split: Any = None
-    whole: str = ""
+    not_split: str = ""
     constants: List[Constant] = field(default_factory=list)
     macs: int = 0
     reason: str = ""
@@ -215,7 +216,7 @@ class Program:
     nodes: the ONNX nodes as people read them; refusals: index of a node -> why the kernel for it does not take it
     constants: all arrays of the program, its calls' and those that main hands to functions of TVM's
     fallback_source: C of TVM's functions and their constants (fallback_constant_bytes)
-    arena_bytes: memory for all activations; arena_room: how much more speed was allowed to take, None: all it needs
+    arena_bytes: memory for all activations; arena_limit: how much more speed was allowed to take, None: all it needs
     model_hash: SHA-256 of the quantized ONNX file's content
     kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
     target_chip: of the project that it was read from, "" before it is exported
@@ -231,7 +232,7 @@ class Program:
     fallback_source: str = ""
     fallback_constant_bytes: int = 0
     arena_bytes: int = 0
-    arena_room: Optional[int] = None
+    arena_limit: Optional[int] = None
     model_hash: str = ""
     kernels_for: Optional[str] = None
     cores: int = 1

@@ -104,9 +104,9 @@ class CallRecord(Record):
     input_range: Annotated[List[int], Field(min_length=2, max_length=2)]
     followers: List[CallRecord]
     scratch: Optional[ScratchRecord]
-    lead: Optional[int]
+    overlap_distance: Optional[int]
     split: Optional[SplitRecord]
-    whole: Name
+    not_split: Name
     constants: List[Identifier]
     constant_bytes: Count
     macs: Count
@@ -177,7 +177,7 @@ class ProgramRecord(Record):
     kernels_for: Optional[Name]
     cores: Annotated[int, Field(ge=1, le=2)]
     arena_bytes: Bytes
-    arena_room: Optional[Count]
+    arena_limit: Optional[Count]
     constant_bytes: Count
     fallback_constant_bytes: Count
     macs: Count

@@ -17,7 +17,7 @@ from ..naming import one_line, shown
 from ..program import Program, nodes_text
 from ..program.both_cores import cores_lines
 from ..trace.header import check_mode
-from .fit import arena_room, check_constants, fit_chip, fit_line
+from .fit import arena_limit, check_constants, fit_chip, fit_line
 from .verify import verify
 from .write import check_places, write_project
 
@@ -76,10 +76,10 @@ def _compile(
     """Compiled; where two cores would need an arena beyond the internal RAM, fewer kernels are computed by both."""
     vector_chip = chip.name if vector else None
     compiled = compile_model(model, chip=vector_chip, cores=cores, traced=traced, target_chip=chip.name)
-    room = arena_room(compiled, chip, constants)
+    room = arena_limit(compiled, chip, constants)
     if cores == 1 or room is None or compiled.program.arena_bytes <= room:
         return compiled
-    return compile_model(model, chip=vector_chip, cores=cores, arena_room=room, traced=traced, target_chip=chip.name)
+    return compile_model(model, chip=vector_chip, cores=cores, arena_limit=room, traced=traced, target_chip=chip.name)
 
 
 def print_export(program: Program, project: Path, verified: str) -> None:

@@ -50,7 +50,7 @@ def buffer_bytes(compiled: CompiledModel) -> int:
     return sum(port.bytes for port in [*compiled.program.inputs, *compiled.program.outputs])
 
 
-def arena_room(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> Optional[int]:
+def arena_limit(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> Optional[int]:
     """Bytes of internal RAM that are left for the arena; None: there is no limit (the host)."""
     if chip.is_host:
         return None

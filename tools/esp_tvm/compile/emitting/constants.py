@@ -55,7 +55,7 @@ def data_bytes(constants: Sequence[Constant]) -> bytes:
 
 
 def layout(constants: Sequence[Constant], code: str) -> int:
-    """A number that changes with whatever the program takes for granted of the file: `code` is its generated C."""
+    """A number that changes with everything that the program expects of the file; code: its generated C."""
     places = "".join(
         f"{c.name} {c.c_type} {c.array.size} {offset}\n" for c, offset in zip(constants, offsets(constants))
     )

@@ -33,7 +33,7 @@ def window_starts(call: Call, kernel: Sequence[int]) -> np.ndarray:
     return starts.reshape(-1).astype(np.int64) * channels
 
 
-def lead_of(starts: np.ndarray, written: np.ndarray, reads_own: bool) -> int:
+def distance_of(starts: np.ndarray, written: np.ndarray, reads_own: bool) -> int:
     """By how many bytes an output has to start before its input so that no byte is written that is still to be read.
 
     Pieces are computed one after the other: piece i reads from starts[i] on and writes up to written[i]. reads_own: it
@@ -72,7 +72,7 @@ class Variant:
         """Bytes of scratch memory, aligned to 4."""
         return 0
 
-    def lead(self, call: Call) -> Optional[int]:
+    def overlap_distance(self, call: Call) -> Optional[int]:
         """Bytes by which the output has to start before the input where they overlap; None: they must not."""
         return None
 
@@ -134,12 +134,12 @@ def _shifts_right(call: Call) -> bool:
     return bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
 
 
-def _lead_by_tiles(call: Call, pixels: int, reads_own: bool) -> int:
+def _distance_by_tiles(call: Call, pixels: int, reads_own: bool) -> int:
     starts = window_starts(call, call.attributes["weights"].shape[1:3])
     count = -(-len(starts) // pixels)
     ends = np.minimum((np.arange(count) + 1) * pixels, len(starts)) * call.output.shape[3]
     first = np.array([starts[i * pixels : (i + 1) * pixels].min() for i in range(count)])
-    return lead_of(first, ends, reads_own)
+    return distance_of(first, ends, reads_own)
 
 
 class Conv2d6x2(Variant):
@@ -157,8 +157,8 @@ class Conv2d6x2(Variant):
     def scratch(self, call):
         return 12 * (int(np.prod(call.attributes["weights"].shape[1:])) + 1)
 
-    def lead(self, call):
-        return _lead_by_tiles(call, self.PIXELS, reads_own=False)
+    def overlap_distance(self, call):
+        return _distance_by_tiles(call, self.PIXELS, reads_own=False)
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
@@ -190,9 +190,9 @@ class Conv2d3x4(Variant):
     def _words(call: Call) -> int:
         return 2 * call.attributes["weights"].size
 
-    def lead(self, call):
+    def overlap_distance(self, call):
         # The windows are read again for every four channels.
-        return _lead_by_tiles(call, self.PIXELS, reads_own=True)
+        return _distance_by_tiles(call, self.PIXELS, reads_own=True)
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
@@ -221,12 +221,12 @@ class Depthwise3x3(Variant):
                 return False
         return call.inputs[0].shape[2] >= 2
 
-    def lead(self, call):
+    def overlap_distance(self, call):
         width = call.output.shape[2]
         starts = window_starts(call, (3, 3)).reshape(-1, width).min(axis=1)
         ends = (np.arange(len(starts)) + 1) * width * call.output.shape[3]
         # A row's channels are written one after the other: later ones still read all of the row's window.
-        return lead_of(starts, ends, reads_own=True)
+        return distance_of(starts, ends, reads_own=True)
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
@@ -245,9 +245,9 @@ class Depthwise1x4(Variant):
     def fits(self, call):
         return call.inputs[0].shape[3] == call.output.shape[3] and _shifts_right(call)
 
-    def lead(self, call):
+    def overlap_distance(self, call):
         starts = window_starts(call, call.attributes["weights"].shape[:2])
-        return lead_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
+        return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
 
     def pack(self, call, low, high):
         return Packed(call.attributes["weights"], np.zeros(call.output.shape[3], np.int64))
@@ -306,8 +306,8 @@ class DenseAsConv2d(Variant):
     def scratch(self, call):
         return self.convolution.scratch(self.call(call))
 
-    def lead(self, call):
-        return self.convolution.lead(self.call(call))
+    def overlap_distance(self, call):
+        return self.convolution.overlap_distance(self.call(call))
 
     def pack(self, call, low, high):
         return self.convolution.pack(self.call(call), low, high)

@@ -15,13 +15,13 @@ from .ranges import value_ranges
 
 
 def choose_kernels(
-    program: Program, chip: Optional[str] = None, cores: int = 1, arena_room: Optional[int] = None
+    program: Program, chip: Optional[str] = None, cores: int = 1, arena_limit: Optional[int] = None
 ) -> Program:
     """Choose the variant of every call that has one, and fuse what one kernel can compute together.
 
     Where a faster variant would need so much scratch memory that the arena grows, the next one is taken. For `chip`
     esp32s3 kernels for its vector unit come first, whatever they need.
-    cores: 2: also which calls are computed in two parts; arena_room: how large the arena may become for speed
+    cores: 2: also which calls are computed in two parts; arena_limit: how large the arena may become for speed
     """
     ranges = value_ranges(program)
     makers = {output: call for call in program.calls() for output in call.outputs}
@@ -37,8 +37,8 @@ def choose_kernels(
     if cores > 1:
         # Speed is what two cores are for: splits, and scratch memory of faster kernels, may take what room there is.
         least = arena_bytes(program)
-        program = split_over_cores(program, arena_room)
-        _take_faster(program, sys.maxsize if arena_room is None else max(arena_room, least))
+        program = split_over_cores(program, arena_limit)
+        _take_faster(program, sys.maxsize if arena_limit is None else max(arena_limit, least))
     return program
 
 

@@ -219,13 +219,13 @@ def split_again(call: Call) -> bool:
 # --- choosing -----------------------------------------------------------------------------------------------
 
 
-def split_over_cores(program: Program, arena_room: Optional[int] = None) -> Program:
+def split_over_cores(program: Program, arena_limit: Optional[int] = None) -> Program:
     """Say of every call with weights how two cores share it, or why they do not.
 
-    arena_room: bytes that the arena may grow to; None: as large as it must be. It never becomes larger than it is
+    arena_limit: bytes that the arena may grow to; None: as large as it must be. It never becomes larger than it is
     without splits unless it fits there. Kernels that save most come first.
     """
-    program.cores, program.arena_room = 2, arena_room
+    program.cores, program.arena_limit = 2, arena_limit
     before = arena_bytes(program)
     found: Dict[Call, TwoParts] = {}
     for call in program.kernels:
@@ -233,17 +233,17 @@ def split_over_cores(program: Program, arena_room: Optional[int] = None) -> Prog
             continue
         split = split_call(call)
         if isinstance(split, str):
-            call.whole = split
+            call.not_split = split
         else:
             found[call] = call.split = split
-    if arena_room is None or arena_bytes(program) <= max(arena_room, before):
+    if arena_limit is None or arena_bytes(program) <= max(arena_limit, before):
         return program
     for call in found:
         call.split = None
     for call, split in sorted(found.items(), key=lambda item: -item[1].saved):
         call.split = split
         arena = arena_bytes(program)
-        if arena > max(arena_room, before):
+        if arena > max(arena_limit, before):
             call.split = None
-            call.whole = f"the arena would grow to {arena} bytes; there is room for {max(arena_room, before)}"
+            call.not_split = f"the arena would grow to {arena} bytes; there is room for {max(arena_limit, before)}"
     return program

@@ -4,7 +4,7 @@ TVM's planner (USMP) keeps the inputs and outputs of an operator apart. Here
 
 - an elementwise operator writes over an input that is not needed any more;
 - a kernel that goes through its input from front to back may write to where it has read: its output then lies a known
-  distance (`lead`) before its input, and both overlap;
+  distance (`overlap_distance`) before its input, and both overlap;
 - a convolution that is fused with the addition after it writes over the addend;
 - the order in which blocks are placed is searched for, until the arena is as small as some step alone needs it to be.
 """
@@ -27,8 +27,8 @@ _TRIALS = 300
 class Block:
     """Memory that one tensor, or several in turn, hold from step `first` to step `last` (inclusive).
 
-    leads: for a block whose output may overlap the input's block: input's block -> by how many bytes it has to start
-    before the input does
+    distances: for a block whose output may overlap the input's block: input's block -> by how many bytes it has to
+    start before the input does
     """
 
     size: int
@@ -36,7 +36,7 @@ class Block:
     last: int
     tensors: List[Tensor] = field(default_factory=list)
     offset: int = 0
-    leads: Dict[Block, int] = field(default_factory=dict)
+    distances: Dict[Block, int] = field(default_factory=dict)
 
     def meets(self, other: Block) -> bool:
         """Whether both are alive at some step."""
@@ -48,10 +48,10 @@ class Block:
             return False
         if self.offset + self.size <= other.offset or other.offset + other.size <= self.offset:
             return False
-        if other in self.leads:
-            return other.offset - self.offset < self.leads[other]
-        if self in other.leads:
-            return self.offset - other.offset < other.leads[self]
+        if other in self.distances:
+            return other.offset - self.offset < self.distances[other]
+        if self in other.distances:
+            return self.offset - other.offset < other.distances[self]
         return True
 
 
@@ -91,7 +91,7 @@ def place_tensors(program: Program) -> Program:
     """Give every tensor and all scratch memory its place, and drop the code of what then needs none."""
     plan = plan_memory(program)
     for call in program.calls():
-        call.lead = leads.of(call)
+        call.overlap_distance = distances.of(call)
         block, needed = plan.scratch.get(call), scratch_bytes(call)
         call.scratch = Scratch(needed, block.offset) if block is not None else None
         for tensor in call.writes:
@@ -114,8 +114,8 @@ def scratch_bytes(call: Call) -> int:
     return OPERATORS[call.operator].scratch(call)
 
 
-class _Leads:
-    """`Variant.lead` of calls, computed once for each of their variants."""
+class _Distances:
+    """`Variant.overlap_distance` of calls, computed once for each of their variants."""
 
     def __init__(self):
         self._known: WeakKeyDictionary = WeakKeyDictionary()
@@ -126,11 +126,11 @@ class _Leads:
             return None
         known = self._known.setdefault(call, {})
         if call.variant.kernel not in known:
-            known[call.variant.kernel] = call.variant.lead(call)
+            known[call.variant.kernel] = call.variant.overlap_distance(call)
         return known[call.variant.kernel]
 
 
-leads = _Leads()
+distances = _Distances()
 
 
 class _Planner:
@@ -217,9 +217,9 @@ class _Planner:
         """Let the block of a result overlap the input it is computed from."""
         if call.is_fallback or call.followers:
             return
-        lead = leads.of(call)
-        if lead is not None and self._dies(call.inputs[0].root, step):
-            block.leads[self.where[call.inputs[0].root]] = lead
+        distance = distances.of(call)
+        if distance is not None and self._dies(call.inputs[0].root, step):
+            block.distances[self.where[call.inputs[0].root]] = distance
 
 
 # --- placement --------------------------------------------------------------------------------------------
@@ -232,10 +232,10 @@ def floor_bytes(blocks: List[Block]) -> int:
         alive = [block for block in blocks if block.first <= step <= block.last]
         total = sum(block.size for block in alive)
         for block in alive:
-            for other, lead in block.leads.items():
+            for other, distance in block.distances.items():
                 if other in alive:
-                    # Together they need at least the larger one, or the lead and the input.
-                    total -= block.size + other.size - max(block.size, lead + other.size)
+                    # Together they need at least the larger one, or the distance and the input.
+                    total -= block.size + other.size - max(block.size, distance + other.size)
         most = max(most, total)
     return most
 
@@ -291,10 +291,10 @@ def _first_fit(order: List[Block], meeting: Dict[Block, List[Block]]) -> int:
         candidates = {0}
         for other in others:
             candidates.add(other.offset + other.size)
-            if other in block.leads:
-                candidates.add((other.offset - block.leads[other]) // ALIGNMENT * ALIGNMENT)
-            if block in other.leads:
-                candidates.add(_aligned(other.offset + other.leads[block]))
+            if other in block.distances:
+                candidates.add((other.offset - block.distances[other]) // ALIGNMENT * ALIGNMENT)
+            if block in other.distances:
+                candidates.add(_aligned(other.offset + other.distances[block]))
         for offset in sorted(candidates):
             block.offset = offset
             if offset >= 0 and not any(block.conflicts(other) for other in others):

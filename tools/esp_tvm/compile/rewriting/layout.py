@@ -159,7 +159,7 @@ def _quantized_values(quantize: relay.Call, values: np.ndarray) -> relay.Expr:
 
 
 def _same_scale(one: relay.Call, other: relay.Call) -> bool:
-    """Whether two of quantize and dequantize have the same int8 values stand for the same real ones."""
+    """Whether an int8 value means the same real number to two calls of quantize or dequantize."""
     same = all(np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(one.args[1:], other.args[1:]))
     return same and _quantized_dtype(one) == _quantized_dtype(other)
 

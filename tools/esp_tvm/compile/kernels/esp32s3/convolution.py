@@ -14,7 +14,7 @@ import numpy as np
 from ....kernel_limits import KERNEL_LIMITS
 from ....operators.conv import window_fields
 from ....program import Call
-from ..variants import lead_of, window_starts
+from ..variants import distance_of, window_starts
 from .lanes import (
     GATHER_BYTES,
     LANE_MAX,
@@ -24,13 +24,13 @@ from .lanes import (
     border_bytes,
     border_fields,
     copies_rows,
+    distance_of_copies,
+    distance_of_rows,
+    distance_of_runs,
     fits_within,
     is_one_row,
     is_relu,
     lanes_can_shift,
-    lead_of_copies,
-    lead_of_rows,
-    lead_of_runs,
     pack_lanes,
     pack_wide,
     run_of,
@@ -123,16 +123,16 @@ class Conv2dLanes(Esp32s3Variant):
             return run_of(call)
         return 0
 
-    def lead(self, call):
+    def overlap_distance(self, call):
         kernel = call.attributes["weights"].shape[1:3]
         if not copies_rows(call, kernel):
             if self.gathers(call):
-                return lead_of_rows(call, kernel)
+                return distance_of_rows(call, kernel)
             starts = window_starts(call, kernel)
             if kernel == (1, 1) and self._holds_shifts(call):
-                return lead_of_runs(call, starts)
-            return lead_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
-        return lead_of_copies(call, kernel)
+                return distance_of_runs(call, starts)
+            return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
+        return distance_of_copies(call, kernel)
 
     def body(self, call, c):
         a = call.attributes
@@ -195,10 +195,10 @@ class Conv2dWatched(Conv2dLanes):
     def scratch(self, call):
         return super().scratch(call) + 64
 
-    def lead(self, call):
+    def overlap_distance(self, call):
         kernel = call.attributes["weights"].shape[1:3]
         # A row may be computed again.
-        return lead_of_copies(call, kernel) if copies_rows(call, kernel) else lead_of_rows(call, kernel)
+        return distance_of_copies(call, kernel) if copies_rows(call, kernel) else distance_of_rows(call, kernel)
 
 
 class Conv2dWide(Conv2dLanes):
@@ -231,12 +231,12 @@ class DepthwiseLanes(Esp32s3Variant):
         kernel = call.attributes["weights"].shape[:2]
         return aligned(kernel[0] * 8) + border_bytes(call, kernel)
 
-    def lead(self, call):
+    def overlap_distance(self, call):
         kernel = call.attributes["weights"].shape[:2]
         if copies_rows(call, kernel):
-            return lead_of_copies(call, kernel)
+            return distance_of_copies(call, kernel)
         # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
-        return lead_of_rows(call, kernel)
+        return distance_of_rows(call, kernel)
 
     def body(self, call, c):
         a = call.attributes

@@ -13,7 +13,7 @@ import numpy as np
 from ....kernel_limits import KERNEL_LIMITS
 from ....operators.base import rounding_bias
 from ....program import Call
-from ..variants import Variant, lead_of, window_starts
+from ..variants import Variant, distance_of, window_starts
 
 LANES = KERNEL_LIMITS["LANES"]
 LANE_MAX = KERNEL_LIMITS["LANE_MAX"]
@@ -173,8 +173,8 @@ def is_one_row(call: Call) -> bool:
     return call.output.shape[2] == width and (images == 1 or call.output.shape[1] == height)
 
 
-def lead_of_copies(call: Call, kernel: Sequence[int]) -> int:
-    """`Variant.lead` of a kernel that copies the rows of the image that a row of pixels needs before it computes it."""
+def distance_of_copies(call: Call, kernel: Sequence[int]) -> int:
+    """`Variant.overlap_distance` of a kernel that copies the rows that a row of pixels needs before it computes it."""
     a, (images, height, width, channels) = call.attributes, call.inputs[0].shape
     _, rows, columns, outputs = call.output.shape
     first = np.arange(rows) * a["strides"][0] - a["padding"][0]
@@ -182,14 +182,14 @@ def lead_of_copies(call: Call, kernel: Sequence[int]) -> int:
     copied = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
     starts = np.maximum(copied, np.clip(first, 0, height)) * width * channels
     starts = (np.arange(images)[:, None] * height * width * channels + starts[None, :]).reshape(-1)
-    return lead_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
+    return distance_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
 
 
-def lead_of_rows(call: Call, kernel: Sequence[int]) -> int:
-    """`Variant.lead` of a kernel that may read all that a row of pixels needs until the row is done."""
+def distance_of_rows(call: Call, kernel: Sequence[int]) -> int:
+    """`Variant.overlap_distance` of a kernel that may read all that a row of pixels needs until the row is done."""
     width = call.output.shape[2]
     starts = window_starts(call, kernel).reshape(-1, width).min(axis=1)
-    return lead_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
+    return distance_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
 
 
 def run_of(call: Call) -> int:
@@ -197,15 +197,15 @@ def run_of(call: Call) -> int:
     return min(max(RUN_BYTES // call.inputs[0].shape[3], 1), int(np.prod(call.output.shape[:3])))
 
 
-def lead_of_runs(call: Call, starts: np.ndarray) -> int:
-    """`Variant.lead` of a kernel that copies runs of pixels before it computes them."""
+def distance_of_runs(call: Call, starts: np.ndarray) -> int:
+    """`Variant.overlap_distance` of a kernel that copies runs of pixels before it computes them."""
     # Runs go through all rows where pixels lie as in the input, else they begin anew with every row.
     same = call.inputs[0].shape[:3] == call.output.shape[:3] and tuple(call.attributes["strides"]) == (1, 1)
     width = len(starts) if same else call.output.shape[2]
     firsts = [row + column for row in range(0, len(starts), width) for column in range(0, width, run_of(call))]
     ends = np.array([*firsts[1:], len(starts)])
     first = np.array([starts[start:end].min() for start, end in zip(firsts, ends)])
-    return lead_of(first, ends * call.output.shape[3], reads_own=False)
+    return distance_of(first, ends * call.output.shape[3], reads_own=False)
 
 
 def start_of(call: Call) -> np.ndarray:

@@ -19,8 +19,8 @@ from .lanes import (
     border_bytes,
     border_fields,
     copies_rows,
-    lead_of_copies,
-    lead_of_rows,
+    distance_of_copies,
+    distance_of_rows,
 )
 
 MOVES = ("strided_slice", "tile", "broadcast", "depth_to_space", "space_to_depth", "concat", "pad")
@@ -44,9 +44,9 @@ class Pool(Esp32s3Variant):
         kernel = call.attributes["kernel"]
         return aligned(kernel[0] * 8) + self.sums + border_bytes(call, kernel)
 
-    def lead(self, call):
+    def overlap_distance(self, call):
         kernel = call.attributes["kernel"]
-        return lead_of_copies(call, kernel) if copies_rows(call, kernel) else lead_of_rows(call, kernel)
+        return distance_of_copies(call, kernel) if copies_rows(call, kernel) else distance_of_rows(call, kernel)
 
     def emit(self, call, c, inputs, output):
         kernel = call.attributes["kernel"]
