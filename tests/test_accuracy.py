@@ -14,6 +14,7 @@ from small_models import HOSTILE_NAMES, model_of, random, small_cnn
 
 from esp_tvm.preprocess import preprocess_model
 from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize.auto import State as Quantization
 from esp_tvm.quantize.auto import rounded_weights
 from esp_tvm.quantize.calibrate import calibrate, choose_exponents
 from esp_tvm.quantize.centre import candidates, chains, shift_network
@@ -23,6 +24,8 @@ from esp_tvm.quantize.fit import fit_layer, windows
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge, without_softmax
 from esp_tvm.quantize.simulate import Simulator, choose_samples
+from esp_tvm.quantize.trials import Trials
+from esp_tvm.quantize.walk import Walk, choose_walk_samples
 
 node = helper.make_node
 
@@ -283,14 +286,74 @@ def test_fitted_weights_leave_less_noise_than_rounded_ones(network, simulator, p
     exponents = choose_exponents(network, calibrate(network, SAMPLES), "mse", 100.0)
     passes = Passes(per_channel=per_channel, correct_bias=False)
     rounded = rounded_weights(network, exponents, simulator, passes)
-    state, fitted = simulator.inputs(exponents), {}
-    for layer in network.layers:
+    fitted, walk = {}, Walk(simulator, choose_walk_samples(network, SAMPLES), exponents)
+    for index, layer in enumerate(network.layers):
         if layer.output in rounded:
-            fitted[layer.output] = fit_layer(simulator, layer, state, exponents, per_channel, 10.0)
+            fitted[layer.output] = fit_layer(walk, layer, per_channel)
             assert per_channel or len(set(fitted[layer.output].exponents)) == 1
-        simulator.step(layer, state, exponents, fitted)
+        walk.step(index, fitted)
     noise = [simulator.noise(simulator.forward(exponents, w), exponents) for w in (rounded, fitted)]
     assert noise[1] < 0.8 * noise[0]
+
+
+def wide_layer():
+    """A dense layer of 400 inputs that move together in 12 ways, and far fewer samples than inputs."""
+    ways = random(12, 400, seed=3)
+    constants = {"w": random(40, 400, scale=0.05, seed=4), "b": random(40, seed=5)}
+    model = model_of([node("Gemm", ["x", "w", "b"], ["y"], transB=1)], {"x": [1, 400]}, {"y": [1, 40]}, constants)
+
+    def samples(count, seed):
+        parts = random(count, 12, seed=seed) @ ways + random(count, 400, seed=seed + 1) * 0.3
+        return {"x": parts[:, None].astype(np.float32)}
+
+    return model, samples
+
+
+def test_a_wide_layer_does_not_learn_its_samples_by_heart():
+    model, samples = wide_layer()
+    network, seen, unseen = read_network(model), samples(60, 10), samples(200, 20)
+    simulator = Simulator(network, seen)
+    exponents = choose_exponents(network, calibrate(network, seen), "minmax", 100.0)
+    rounded = rounded_weights(network, exponents, simulator, Passes())
+    walk = Walk(simulator, choose_walk_samples(network, seen), exponents)
+    made = {how: {"y": fit_layer(walk, network.layers[0], True, how)} for how in ((10.0, 0.0), None)}
+    judge_by = {"seen": simulator, "unseen": Simulator(network, unseen)}
+
+    def noise(which, weights):
+        return judge_by[which].noise(judge_by[which].forward(exponents, weights), exponents)
+
+    # Without caution it is good on what it saw, and not on anything else; by default it is never worse than rounding.
+    assert noise("seen", made[(10.0, 0.0)]) < 0.7 * noise("seen", rounded)
+    assert noise("unseen", made[None]) < 1.02 * noise("unseen", rounded)
+    assert noise("unseen", made[None]) < noise("unseen", made[(10.0, 0.0)])
+
+
+def test_a_walk_computes_what_the_simulator_does(network, simulator):
+    exponents = choose_exponents(network, calibrate(network, SAMPLES), "mse", 100.0)
+    weights = rounded_weights(network, exponents, simulator, Passes())
+    walk = Walk(simulator, choose_walk_samples(network, SAMPLES), exponents)
+    wanted = simulator.forward(exponents, weights)
+    for index, layer in enumerate(network.layers):
+        walk.step(index, weights)
+        assert set(walk.real) <= {name for one in network.layers[index:] for name in [one.output, *one.inputs]}
+        np.testing.assert_allclose(walk.real[layer.output], simulator.reference[layer.output], atol=1e-4)
+        assert np.array_equal(walk.whole[layer.output], wanted[layer.output])
+
+
+def test_trials_judge_as_a_whole_forward_pass_does(network, simulator):
+    exponents = choose_exponents(network, calibrate(network, SAMPLES), "mse", 100.0)
+    weights = rounded_weights(network, exponents, simulator, Passes())
+    state = Quantization(network, exponents, weights)
+    trials = Trials(simulator, state)
+    assert trials.noise == pytest.approx(simulator.noise_of(state), rel=0.05)
+    for step in (-1, 1):
+        changed = {**exponents, "r2": exponents["r2"] + step}
+        behind = {**weights, "r3": weights["r3"].for_input(changed["r2"])}
+        trial = trials.attempt(Quantization(network, changed, behind), ["r2"])
+        for part in trial.parts:
+            whole = part.simulator.forward(changed, behind)
+            assert all(np.array_equal(whole[name], part.values[name]) for name in whole)
+        assert trial.full == (len(trial.parts) == 2) and trials.state is state
 
 
 # --- simulation and judgement ---

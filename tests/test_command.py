@@ -26,7 +26,7 @@ DOCUMENTED = {
     "esp_quantize_onnx": (
         "quantize",
         "--input_model --output_model --calibrate_dataset --method --percentile --per_channel --equalize --centre "
-        "--correct_bias --int16_outputs --fit --int16 --int16_gain --evaluate --labels",
+        "--correct_bias --int16_outputs --fit --int16 --int16_gain --effort --evaluate --labels",
     ),
     "export_onnx_model": (
         "export",

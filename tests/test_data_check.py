@@ -1,5 +1,7 @@
 """Data that do not fit a model are said, and the figure that is printed is of samples that nothing was fitted to."""
 
+import time
+
 import numpy as np
 import pytest
 from onnx import helper
@@ -10,7 +12,8 @@ from esp_tvm.data import Part, load_samples
 from esp_tvm.data_check import FEW, check, describe, examine, known_inputs, warnings
 from esp_tvm.errors import UserError
 from esp_tvm.model import load_model, save_model
-from esp_tvm.quantize import quantize_model
+from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize.calibrate import Progress
 from esp_tvm.quantize.held_back import hold_back
 from esp_tvm.quantize.split_products import split_products
 
@@ -235,3 +238,27 @@ def test_damaged_files_are_complaints(tmp_path, save):
             refused += 1
             assert "damaged.npy" in str(error) and "\n" not in str(error)
     assert refused > 100
+
+
+def test_answers_that_are_lost_are_said():
+    """Scores from -500 to 3 in one exponent: all that matter become 0."""
+    constants = {"w": np.eye(8, 16, dtype=np.float32), "b": np.zeros(8, np.float32)}
+    model = model_of([node("Gemm", ["x", "w", "b"], ["y"], transB=1)], {"x": [1, 16]}, {"y": [1, 8]}, constants)
+    good = random(60, 1, 16, seed=1)
+    table = quantize_model(model, {"x": good}).table()
+    assert "warning" not in table and "its largest value is in the same place" in table
+    scores = good.copy()
+    scores[:, :, :8] = -500 * np.abs(good[:, :, :8]) - 200
+    scores[:, :, 2] = 0.3
+    assert "its best value becomes 0" in quantize_model(model, {"x": scores}, Passes(int16_outputs=False)).table()
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Progress("fitting weights", 10) as progress:
+        for _ in range(10):
+            now[0] += 4.0
+            progress.step()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["fitting weights: 4/10, about 24 s left", "fitting weights: 8/10, about 8 s left"]

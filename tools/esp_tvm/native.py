@@ -39,7 +39,8 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
     """
     if not hasattr(os, "fork"):
         return work(lambda stage: None)
-    sys.stdout.flush()
+    if sys.stdout is not None:  # redirected to nothing
+        sys.stdout.flush()
     sys.stderr.flush()
     read, write = os.pipe()
     child = os.fork()

@@ -101,6 +101,12 @@ def _passes(command: Any) -> Any:
     help="layers whose results are int16 in place of int8: auto, or their names with commas between",
 )
 @click.option("--int16_gain", type=float, default=6.0, help="dB that --int16 auto stops at, with as few as it can")
+@click.option(
+    "--effort",
+    type=Choice(("quick", "default", "thorough")),
+    default="default",
+    help="how much is tried: on how many samples, how often",
+)
 @click.option("--evaluate", type=Reads(), help="samples like --calib: judge the result on them")
 @click.option("--labels", type=Reads(), help=".npy with one whole number per evaluation sample: also tell the accuracy")
 def quantize(

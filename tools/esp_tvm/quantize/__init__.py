@@ -15,15 +15,17 @@ from ..data_check import describe, examine, note, warnings
 from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
 from . import mixed
-from .auto import Passes, State, optimize
+from .auto import EFFORTS, Passes, State, optimize
 from .calibrate import LOCAL_METHODS, calibrate
 from .doubts import doubts_of_data, doubts_of_model, refuse_unusable
+from .equalize import ChannelStatistics
 from .graph import Network, read_network
 from .held_back import hold_back
 from .masks import bound_masks
-from .report import Noise, headline, measure, note_noise, table
+from .report import Answers, Noise, headline, measure, note_noise, table
 from .simulate import Simulator, choose_samples
 from .split_products import split_products
+from .walk import choose_walk_samples
 from .weights import Weights
 from .write import write_qdq
 
@@ -33,9 +35,12 @@ METHODS = ("auto", *LOCAL_METHODS)
 @dataclass
 class Quantized:
     """model: the QDQ model; network: the float model it stands for, channel factors in; exponents by tensor; weights
-    by their layer's output; noise by tensor, on the samples held back, or on those of calibration where there were too
-    few; effects: what each pass left, in dB at the outputs, on the calibration samples; notes: lines on the samples
-    and warnings; held: {input: [N, *shape]} the samples held back, or None; count: how many samples `noise` is of."""
+    by their layer's output; effects: what each pass left, in dB at the outputs, on the calibration samples.
+
+    noise by tensor, and answers by output: on the samples held back, or on those of calibration where there were too
+    few; count: how many these are; held: {input: [N, *shape]} the samples held back, or None
+    notes: lines on the samples, and warnings
+    """
 
     model: onnx.ModelProto
     network: Network
@@ -46,6 +51,7 @@ class Quantized:
     notes: List[str] = field(default_factory=list)
     held: Optional[Dict] = None
     count: int = 0
+    answers: Dict[str, Answers] = field(default_factory=dict)
 
     @property
     def state(self) -> State:
@@ -58,7 +64,7 @@ class Quantized:
         lines.append("at the outputs, on the calibration samples, after each step:")
         lines += [f"  {what}: {ratio:.1f} dB" for what, ratio in self.effects]
         lines += mixed.lines(self.network)
-        lines += headline(self.network, self.noise, self.count, self.held is not None)
+        lines += headline(self.network, self.noise, self.answers, self.count, self.held is not None)
         lines += self.notes
         return "\n".join(lines)
 
@@ -77,6 +83,7 @@ def quantize_onnx(
     int16_outputs: bool = True,
     int16: str = "",
     int16_gain: float = 6.0,
+    effort: str = "default",
 ):
     """Quantize the float model in `input_model` on the samples in `calibrate_dataset`; write `output_model`.
 
@@ -92,16 +99,19 @@ def quantize_onnx(
     int16_outputs: outputs in int16 where that costs next to nothing (with method auto)
     int16: names of tensors or layers, with commas between, whose results are int16; auto: as many as it takes for
     int16_gain: dB at the outputs
+    effort: quick, default or thorough: how much is tried
     """
     if method not in METHODS:
         raise UserError(f"'{method}' is not a calibration method; choose one of {', '.join(METHODS)}")
+    if effort not in EFFORTS:
+        raise UserError(f"'{effort}' is no effort; choose one of {', '.join(EFFORTS)}")
     if not 0.0 < percentile <= 100.0:
         raise UserError(f"percentile {percentile}: give a number above 0, at most 100")
     model = load_model(input_model)
     refuse_dynamic(model, input_model)
     samples = load_samples(calibrate_dataset, inputs_of(model)) if calibrate_dataset else None
     accuracy = (equalize, centre, correct_bias, fit, int16_outputs)
-    passes = Passes(per_channel, method, percentile, *accuracy, int16, int16_gain)
+    passes = Passes(per_channel, method, percentile, *accuracy, int16, int16_gain, effort)
     if is_qdq(model):
         result = adopt(model, samples, passes, input_model)
     elif samples is None:
@@ -128,19 +138,23 @@ def quantize_model(
             f"{path}: has no operator that can be quantized; tools/tvm/export_onnx_model.py takes this very file, "
             "and runs it in float through TVM's C"
         )
-    histograms = calibrate(network, calibration)
+    statistics = ChannelStatistics(network)
+    histograms = calibrate(network, calibration, statistics.add)
     simulator = Simulator(network, choose_samples(network, calibration))
+    simulator.learn_means(statistics.means)
     notes = [*describe("calibration", facts), *warnings("calibration", facts), *doubts_of_model(model)]
     notes += doubts_of_data(network, facts, simulator.reference)
-    state = optimize(network, histograms, simulator, passes)
+    state = optimize(network, histograms, simulator, passes, choose_walk_samples(network, calibration), statistics)
     del simulator
     quantized = write_qdq(state.network, state.exponents, state.weights)
     note(quantized, facts)
     judged = held or choose_samples(network, calibration, 256)
-    noise = measure(state.network, state.exponents, state.weights, judged)
+    answers: Dict[str, Answers] = {}
+    noise = measure(state.network, state.exponents, state.weights, judged, answers)
     count = min(len(array) for array in judged.values())
     note_noise(quantized, noise, count, held is not None)
-    return Quantized(quantized, state.network, state.exponents, state.weights, noise, state.effects, notes, held, count)
+    parts = (quantized, state.network, state.exponents, state.weights, noise, state.effects)
+    return Quantized(*parts, notes, held, count, answers)
 
 
 # Behind what it uses of this module.

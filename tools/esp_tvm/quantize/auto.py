@@ -17,11 +17,13 @@ from ..errors import UserError
 from ..naming import shown
 from .calibrate import Histogram, Progress, choose_exponent, choose_exponents, covering_exponent
 from .centre import candidates, chains, shift_network
-from .equalize import Channels, channel_ranges, choose_factors, scalable_groups, scale_network
+from .equalize import Channels, ChannelStatistics, channel_ranges, choose_factors, scalable_groups, scale_network
 from .fit import fit_layer
 from .graph import Network, describe_layer
 from .mixed import choose_wide, named, wide_outputs, widen, widenable
 from .simulate import Simulator, decibels
+from .trials import Trials
+from .walk import Walk
 from .weights import Weights, quantize_weights, real_weights
 
 # Clipping beyond 0.85 of the largest value costs less than the finer steps gain, in most tensors; to clip nothing must
@@ -31,14 +33,24 @@ STRENGTHS = (0.5, 0.75, 1.0)
 STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
 # A change must lower the noise by this share: less is chance, and would only fit the samples at hand.
 WORTH = 0.998
-# How near to the trained weights a fit stays, and how much it trusts what the samples show: (ridge, damping) of `fit`.
-FITS = ((10.0, 0.01), (100.0, 0.1))
-# With fewer samples than this nothing can be held back to choose by.
-ENOUGH_TO_PART = 16
 # Things are tried on as many samples as make this many activations, within bounds; weights are fitted to all.
 SEARCH_ACTIVATIONS, SEARCH_SAMPLES = 5_000_000, (32, 256)
 # What makes the noise this much larger once is not tried again.
 HOPELESS = 1.15
+
+
+@dataclass(frozen=True)
+class Effort:
+    """samples: that things are tried on, as a share of the usual; sweeps: of the search; large: networks with more
+    activations than this are fitted once; smaller ones also with other exponents of the input, and once more after
+    another search"""
+
+    samples: float
+    sweeps: int
+    large: float
+
+
+EFFORTS = {"quick": Effort(0.5, 1, 0), "default": Effort(1.0, 2, 300_000), "thorough": Effort(2.0, 3, np.inf)}
 
 
 @dataclass
@@ -47,6 +59,7 @@ class Passes:
 
     int16_outputs: outputs of int16 where that costs next to nothing (with method auto)
     int16: tensors or layers of int16, by name, or auto: as many as gain int16_gain dB, see `mixed`
+    effort: one of `EFFORTS`
     """
 
     per_channel: bool = True
@@ -59,6 +72,11 @@ class Passes:
     int16_outputs: bool = True
     int16: str = ""
     int16_gain: float = 6.0
+    effort: str = "default"
+
+    @property
+    def pains(self) -> Effort:
+        return EFFORTS[self.effort]
 
     @property
     def search(self) -> bool:
@@ -84,33 +102,40 @@ def optimize(
     histograms: Dict[str, Histogram],
     simulator: Simulator,
     passes: Passes,
+    samples: List[Dict[str, np.ndarray]],
+    statistics: ChannelStatistics,
 ) -> State:
-    """Quantize `network`; histograms: of all samples; simulator: of some of them."""
+    """Quantize `network`; histograms, statistics: of all samples; simulator: of some of them;
+    samples: those weights are fitted to, each {input: array}."""
     exponents = _initial(network, histograms, simulator, passes)
     state = State(network, exponents, rounded_weights(network, exponents, simulator, passes))
     effects = [(f"{passes.local_method} exponents, rounded weights", simulator.noise_of(state))]
     if passes.equalize:
-        state, simulator = _equalize(state, simulator, histograms, passes)
+        state, simulator = _equalize(state, simulator, histograms, passes, statistics)
         effects.append(("equalization", simulator.noise_of(state)))
     if passes.centre:
         state, simulator = _centre(state, simulator, passes)
         effects.append(("centering", simulator.noise_of(state)))
     hopeless: Set[Tuple[str, int]] = set()
     if passes.search:
-        searched = _search(state, simulator, lambda e: rounded_weights(state.network, e, simulator, passes), hopeless)
+
+        def reweigh(exponents: Dict[str, int], only: Set[str]) -> Dict[str, Weights]:
+            return rounded_weights(state.network, exponents, simulator, passes, only)
+
+        searched = _search(state, simulator, passes, reweigh, hopeless, passes.pains.sweeps)
         # It looked at some of the samples only.
         state = min((state, searched), key=simulator.noise_of)
         effects.append(("search of exponents", simulator.noise_of(state)))
     if passes.fit:
-        rivals = _input_rivals(state, simulator, passes) if passes.search else []
-        how = _choose_fit(state, simulator, passes)
-        fitted = [_fit(one, simulator, passes, how) for one in (state, *rivals)]
+        again = passes.search and _activations(network) <= passes.pains.large
+        rivals = _input_rivals(state, simulator, passes) if again else []
+        fitted = [_fit(one, simulator, passes, samples) for one in (state, *rivals)]
         state = min(fitted, key=simulator.noise_of)
         effects.append(("fit of weights and biases", simulator.noise_of(state)))
-        if passes.search:
-            searched = _search(state, simulator, None, hopeless, sweeps=1)
+        if again:
+            searched = _search(state, simulator, passes, None, hopeless, 1)
             if searched.exponents != state.exponents:
-                searched = _fit(searched, simulator, passes, how)
+                searched = _fit(searched, simulator, passes, samples)
                 if simulator.noise_of(searched) < simulator.noise_of(state):
                     state = searched
             effects.append(("search and fit once more", simulator.noise_of(state)))
@@ -120,20 +145,22 @@ def optimize(
         if state.network.wide:
             effects.append(("int16 outputs", simulator.noise_of(state)))
     if passes.int16:
-        state, simulator = _mix(state, simulator, passes)
+        state, simulator = _mix(state, simulator, passes, samples)
         effects.append((f"int16 for {len(state.network.wide)} tensors", simulator.noise_of(state)))
     state.effects = [(what, decibels(noise)) for what, noise in effects]
     return state
 
 
-def _mix(state: State, simulator: Simulator, passes: Passes) -> Tuple[State, Simulator]:
+def _mix(
+    state: State, simulator: Simulator, passes: Passes, samples: List[Dict[str, np.ndarray]]
+) -> Tuple[State, Simulator]:
     """`state` with some tensors in int16, its weights fitted to them."""
 
     def fit(one: State, its_simulator: Simulator) -> State:
-        return _fit(one, its_simulator, passes) if passes.fit else one
+        return _fit(one, its_simulator, passes, samples) if passes.fit else one
 
     if passes.int16 == "auto":
-        return choose_wide(state, simulator, _search_samples(state.network), passes.int16_gain, fit)
+        return choose_wide(state, simulator, _search_samples(state.network, passes), passes.int16_gain, fit)
     groups = widenable(state.network)
     for root in named(state.network, [name.strip() for name in passes.int16.split(",") if name.strip()]):
         wider = widen(state, simulator, root, groups[root])
@@ -159,12 +186,19 @@ def _initial(
 
 
 def rounded_weights(
-    network: Network, exponents: Dict[str, int], simulator: Simulator, passes: Passes
+    network: Network,
+    exponents: Dict[str, int],
+    simulator: Simulator,
+    passes: Passes,
+    only: Optional[Set[str]] = None,
 ) -> Dict[str, Weights]:
-    """Weights rounded to the nearest, by layer output; biases take what rounding does to the mean of the result."""
+    """Weights rounded to the nearest, by layer output; biases take what rounding does to the mean of the result.
+
+    only: of the layers with these outputs
+    """
     result = {}
     for layer in network.layers:
-        if layer.rule is None or layer.weights is None:
+        if layer.rule is None or layer.weights is None or (only is not None and layer.output not in only):
             continue
         e_x = exponents[layer.inputs[0]]
         most = -network.range_of(layer.inputs[0])[0]
@@ -185,26 +219,35 @@ def _per_input(weights: np.ndarray, means: np.ndarray) -> Tuple[np.ndarray, np.n
     return sums, np.repeat(means.reshape(groups, -1), len(sums) // groups, axis=0)
 
 
-def _search_samples(network: Network) -> int:
+def _activations(network: Network) -> int:
+    """Values of all tensors of one sample."""
+    return sum(int(np.prod(network.shapes.get(layer.output, ()))) for layer in network.layers)
+
+
+def _search_samples(network: Network, passes: Passes) -> int:
     """How many samples to try things on."""
-    each = sum(int(np.prod(network.shapes.get(layer.output, ()))) for layer in network.layers)
-    return int(np.clip(SEARCH_ACTIVATIONS // max(each, 1), *SEARCH_SAMPLES))
+    usual = np.clip(SEARCH_ACTIVATIONS // max(_activations(network), 1), *SEARCH_SAMPLES)
+    return max(int(usual * passes.pains.samples), 4)
 
 
 # --- equalization -----------------------------------------------------------------------------------------
 
 
 def _equalize(
-    state: State, simulator: Simulator, histograms: Dict[str, Histogram], passes: Passes
+    state: State,
+    simulator: Simulator,
+    histograms: Dict[str, Histogram],
+    passes: Passes,
+    statistics: ChannelStatistics,
 ) -> Tuple[State, Simulator]:
     """The strength of equalization that leaves least noise; none at all where that is best."""
-    channels = Channels(state.network)
+    channels, peaks = statistics.channels, statistics.peaks
     best, chosen = state, None
-    few = simulator.subset(_search_samples(state.network))
+    few = simulator.subset(_search_samples(state.network, passes))
     least = few.noise_of(state)
     with Progress("equalizing", len(STRENGTHS) * len(CLIPS)) as progress:
         for clip, worth in CLIPS:
-            found = channel_ranges(channels, simulator.reference, clip)
+            found = channel_ranges(channels, peaks, clip)
             limit = least * worth
             for strength in STRENGTHS:
                 factors = choose_factors(channels, found, strength)
@@ -220,7 +263,8 @@ def _equalize(
     if chosen is None:
         chosen = np.ones(channels.count)
     if passes.search:
-        chosen = _stretch(best, few, state.network, channels, chosen, least, passes)
+        scaled = few.scaled(best.network, channels, chosen)
+        chosen = chosen * _stretch(best, scaled, channels, passes)
     if np.all(chosen == 1.0):
         return state, simulator
     network = scale_network(state.network, channels, chosen)
@@ -228,33 +272,38 @@ def _equalize(
     return State(network, best.exponents, rounded_weights(network, best.exponents, simulator, passes)), simulator
 
 
-def _stretch(
-    state: State,
-    few: Simulator,
-    network: Network,
-    channels: Channels,
-    factors: np.ndarray,
-    least: float,
-    passes: Passes,
-) -> np.ndarray:
-    """`factors` with each tensor as a whole a little larger (finer steps, more clipped) or smaller, where that helps.
+def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -> np.ndarray:
+    """Factors that make each tensor as a whole a little larger (finer, more clipped) or smaller, where that helps.
 
-    state: `network` with `factors` in; few: a simulator of `network`; least: the noise of `state`.
+    few: a simulator of the state's network
     """
-    groups = scalable_groups(channels, network)
+    trials = Trials(few, state)
+    groups = scalable_groups(channels, state.network)
     roots = channels.find(np.arange(channels.count))
+    factors = np.ones(channels.count)
     with Progress("stretching", len(groups)) as progress:
         for group in groups:
-            best = factors
+            inside = np.isin(roots, group)
+            base, best, chosen = trials.state, None, 1.0
             for stretch in STRETCHES:
-                tried = np.where(np.isin(roots, group), factors * stretch, factors)
-                scaled_network = scale_network(network, channels, tried, model_too=False)
-                scaled = few.scaled(scaled_network, channels, tried)
-                weights = rounded_weights(scaled_network, state.exponents, scaled, passes)
-                noise = scaled.noise_of(State(scaled_network, state.exponents, weights))
-                if noise < least * WORTH:
-                    best, least = tried, noise
-            factors = best
+                relative = np.where(inside, stretch, 1.0)
+                network = scale_network(base.network, channels, relative, model_too=False)
+                changed = {b.output for a, b in zip(base.network.layers, network.layers) if a is not b}
+                scaled = trials.largest.scaled(network, channels, relative)
+                weights = {
+                    **base.weights,
+                    **rounded_weights(network, base.exponents, scaled, passes, only=changed),
+                }
+                trial = trials.attempt(
+                    State(network, base.exponents, weights),
+                    sorted(changed),
+                    lambda one, network=network, relative=relative: one.scaled(network, channels, relative),
+                )
+                if trial.full and trial.noise < (best.noise if best else trials.noise) * WORTH:
+                    best, chosen = trial, stretch
+            if best is not None:
+                trials.take(best)
+                factors[inside] *= chosen
             progress.step()
     return factors
 
@@ -278,26 +327,30 @@ def _rescaled(
 
 def _centre(state: State, simulator: Simulator, passes: Passes) -> Tuple[State, Simulator]:
     """Lower the tensors of each chain by the constant that leaves least noise, where one helps."""
-    few = simulator.subset(_search_samples(state.network))
-    least = few.noise_of(state)
+    trials = Trials(simulator.subset(_search_samples(state.network, passes)), state)
     found = chains(state.network)
     with Progress("centering", len(found)) as progress:
         for chain in found:
-            best = None
-            for constant in candidates(chain, few.reference):
-                network, names = shift_network(state.network, chain, constant)
-                moved = few.shifted(network, names, constant)
-                exponents = dict(state.exponents)
-                exponents.update(_exponents_of(network, moved, names, passes))
-                tried = State(network, exponents, rounded_weights(network, exponents, moved, passes))
-                noise = moved.noise_of(tried)
-                if noise < least * WORTH:
-                    best, least = (tried, moved, names, constant), noise
+            best, base = None, trials.state
+            for constant in candidates(chain, trials.largest.reference):
+                network, names = shift_network(base.network, chain, constant)
+
+                def lower(one: Simulator, network=network, names=names, constant=constant) -> Simulator:
+                    return one.shifted(network, names, constant)
+
+                moved = lower(trials.largest)
+                exponents = {**base.exponents, **_exponents_of(network, moved, names, passes)}
+                touched = {chain.shifted.output, *names, *(reader.output for reader in chain.readers)}
+                weights = {**base.weights, **rounded_weights(network, exponents, moved, passes, only=touched)}
+                trial = trials.attempt(State(network, exponents, weights), sorted(touched), lower)
+                if trial.full and trial.noise < (best[0].noise if best else trials.noise) * WORTH:
+                    best = trial, names, constant
             if best is not None:
-                state, few, names, constant = best
-                simulator = simulator.shifted(state.network, names, constant)
+                trial, names, constant = best
+                trials.take(trial)
+                simulator = simulator.shifted(trial.state.network, names, constant)
             progress.step()
-    return state, simulator
+    return trials.state, simulator
 
 
 def _exponents_of(network: Network, simulator: Simulator, names: Sequence[str], passes: Passes) -> Dict[str, int]:
@@ -314,51 +367,49 @@ def _exponents_of(network: Network, simulator: Simulator, names: Sequence[str], 
 # --- search -----------------------------------------------------------------------------------------------
 
 
-def _search(state: State, simulator: Simulator, reweigh, hopeless: Set, sweeps: int = 2) -> State:
+def _search(state: State, simulator: Simulator, passes: Passes, reweigh, hopeless: Set, sweeps: int) -> State:
     """Each exponent one finer or coarser where the outputs gain; from the outputs back to the inputs and again.
 
-    reweigh: exponents -> weights; None keeps the weights (their biases follow the exponents).
+    reweigh: (exponents, outputs of layers) -> their weights; None keeps them (their biases follow the exponents).
     hopeless: what is not worth trying; this search adds to it
     """
     network = state.network
-    exponents, weights = dict(state.exponents), dict(state.weights)
     fixed = {x.output for x in network.layers if x.rule is not None and isinstance(x.rule.exponent, int)}
     groups: Dict[str, List[str]] = {}
     for name in network.integers:
         if network.root(name) not in fixed and name not in network.wide:
             groups.setdefault(network.root(name), []).append(name)
-    simulator = simulator.subset(_search_samples(state.network))
+    simulator = simulator.subset(_search_samples(state.network, passes))
     # What is clipped at an output is lost for good, and more of it in samples that are not at hand.
     for name in simulator.objectives():
         root = network.root(name)
         if root in groups:
             finest = _covering(simulator, groups[root])
             hopeless.update((root, finest - finer) for finer in range(1, 4))
-    values = simulator.forward(exponents, weights)
-    least = simulator.noise(values, exponents)
+    trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)))
     with Progress("searching exponents", sweeps * len(groups)) as progress:
         for _sweep in range(sweeps):
             changed = False
             for root, members in groups.items():
                 for step in (-1, 1):
+                    exponents = trials.state.exponents
                     if (root, exponents[root] + step) in hopeless:
                         continue
                     tried = {**exponents, **{name: exponents[name] + step for name in members}}
-                    attempt = _weights_for(network, weights, tried, members, reweigh)
+                    attempt = _weights_for(network, trials.state.weights, tried, members, reweigh)
                     if attempt is None:
                         continue
-                    after = simulator.forward_again(values, members, tried, attempt)
-                    noise = simulator.noise(after, tried)
-                    if noise < least * WORTH:
-                        exponents, weights, values, least = tried, attempt, after, noise
+                    trial = trials.attempt(State(network, tried, attempt), members)
+                    if trial.full and trial.noise < trials.noise * WORTH:
+                        trials.take(trial)
                         changed = True
                         break
-                    if noise > least * HOPELESS:
+                    if trial.noise > trials.noise * HOPELESS:
                         hopeless.add((root, tried[root]))
                 progress.step()
             if not changed:
                 break
-    return State(network, exponents, weights)
+    return trials.state
 
 
 def _covering(simulator: Simulator, names: Sequence[str]) -> int:
@@ -373,7 +424,8 @@ def _weights_for(
 ) -> Optional[Dict[str, Weights]]:
     """`weights` behind tensors whose exponents changed; None where a bias no longer fits."""
     if reweigh is not None:
-        return reweigh(exponents)
+        behind = {layer.output for layer in network.layers if layer.inputs and layer.inputs[0] in changed}
+        return {**weights, **reweigh(exponents, behind)}
     result = dict(weights)
     for layer in network.layers:
         if layer.output in weights and layer.inputs[0] in changed:
@@ -394,7 +446,7 @@ def _input_rivals(state: State, simulator: Simulator, passes: Passes) -> List[St
     Nothing before an input can make up for its rounding: the choice is worth a fit of its own.
     """
     network = state.network
-    few = simulator.subset(_search_samples(network))
+    few = simulator.subset(_search_samples(network, passes))
     limit = few.noise_of(state) * HOPELESS
     rivals = []
     for name in network.inputs:
@@ -407,24 +459,19 @@ def _input_rivals(state: State, simulator: Simulator, passes: Passes) -> List[St
     return rivals
 
 
-def _choose_fit(state: State, simulator: Simulator, passes: Passes) -> Tuple[float, float]:
-    """The one of `FITS` that leaves least noise on samples that it was not fitted to."""
-    if len(simulator.samples) < ENOUGH_TO_PART:
-        return FITS[-1]
-    most, held = simulator.parted()
-    return min(FITS, key=lambda how: held.noise_of(_fit(state, most, passes, how)))
-
-
-def _fit(state: State, simulator: Simulator, passes: Passes, how: Tuple[float, float] = FITS[0]) -> State:
-    """Weights fitted layer by layer, each to the input that the fitted layers before it give; how: one of `FITS`."""
-    network, exponents = state.network, state.exponents
+def _fit(state: State, simulator: Simulator, passes: Passes, samples: List[Dict[str, np.ndarray]]) -> State:
+    """Weights fitted to `samples` layer by layer, each to the input that the fitted layers before it give."""
+    network = state.network
     weights: Dict[str, Weights] = {}
-    values = simulator.inputs(exponents)
-    with Progress("fitting weights", len(network.layers)) as progress:
-        for layer in network.layers:
+    walk = Walk(simulator, samples, state.exponents)
+    layers = simulator.judged()
+    last = max((i for i, layer in enumerate(network.layers) if layer in layers), default=-1)
+    with Progress("fitting weights", last + 1) as progress:
+        for index, layer in enumerate(network.layers[: last + 1]):
             if layer.output in state.weights:
-                weights[layer.output] = fit_layer(simulator, layer, values, exponents, passes.per_channel, *how)
-            simulator.step(layer, values, exponents, weights)
+                weights[layer.output] = fit_layer(walk, layer, passes.per_channel)
+            if index < last:
+                walk.step(index, weights)
             progress.step()
-    fitted = State(network, exponents, weights)
-    return fitted if simulator.noise(values, exponents) < simulator.noise_of(state) else state
+    fitted = State(network, state.exponents, weights)
+    return fitted if simulator.noise_of(fitted) < simulator.noise_of(state) else state

@@ -7,7 +7,8 @@ computes the same as before. With it a power-of-two exponent per tensor costs no
 
 from __future__ import annotations
 
-from typing import Dict, List, Set
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 import onnx
@@ -19,6 +20,8 @@ from .rules import attribute
 
 # Channels that hold next to nothing are not blown up beyond this.
 MAX_RATIO = 64.0
+# A sample in which a channel reaches this share of the most that it ever holds tells something of its range.
+_ACTIVE = 0.25
 PINNED = 0
 
 
@@ -31,6 +34,8 @@ class Channels:
     def __init__(self, network: Network):
         self.network = network
         self._parent = [PINNED]
+        # The group of every id, until two of them become one.
+        self._groups: Optional[np.ndarray] = None
         self.ids: Dict[str, np.ndarray] = {}
         for name in network.inputs:
             if name in network.shapes:
@@ -42,12 +47,12 @@ class Channels:
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         """The group of each id."""
-        parent = np.asarray(self._parent)
-        while True:
-            above = parent[ids]
-            if np.array_equal(above, ids):
-                return ids
-            ids = above
+        if self._groups is None:
+            groups = np.asarray(self._parent)
+            while not np.array_equal(groups[groups], groups):
+                groups = groups[groups]
+            self._groups = groups
+        return self._groups[ids]
 
     @property
     def count(self) -> int:
@@ -63,6 +68,9 @@ class Channels:
 
     def _union(self, a: np.ndarray, b: np.ndarray) -> None:
         a, b = np.broadcast_arrays(self.find(a), self.find(b))
+        if np.array_equal(a, b):
+            return
+        self._groups = None
         pairs = np.unique(np.stack([a.reshape(-1), b.reshape(-1)]), axis=1)
         for one, other in pairs.T:
             one, other = self._top(int(one)), self._top(int(other))
@@ -80,6 +88,7 @@ class Channels:
 
     def _fresh(self, count: int) -> np.ndarray:
         first = len(self._parent)
+        self._groups = None
         self._parent.extend(range(first, first + count))
         return np.arange(first, first + count)
 
@@ -138,7 +147,8 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
     """The same function with every channel multiplied by the factor of its group; factors: [channels.count].
 
     The one upper bound of all channels (relu6) is then that of the channel with the smallest factor: channels that stay
-    far below it, and have a larger factor for that, meet it a little earlier than before.
+    far below it, and have a larger factor for that, meet it a little earlier than before. Layers that no factor touches
+    are those of `network`.
     model_too: False leaves the ONNX model as it is, for a network that is only tried out.
     """
     model = network.model
@@ -147,17 +157,21 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
         model.CopyFrom(network.model)
     constants = dict(network.constants)
     layers: List[Layer] = []
-    for layer in network.layers:
-        layer = Layer(**vars(layer))
-        layers.append(layer)
+    for given in network.layers:
+        layer = Layer(**vars(given))
+        bound = 1.0
         if layer.rule is not None and layer.low == 0.0 and layer.high != np.inf:
-            _scale_bound(
-                layer, float(factors[channels.find(channels.ids[layer.output])].min()), model, constants, model_too
-            )
+            bound = float(factors[channels.find(channels.ids[layer.output])].min())
+            _scale_bound(layer, bound, model, constants, model_too)
         if layer.rule is None or layer.weights is None:
+            layers.append(given if bound == 1.0 else layer)
             continue
         ours = factors[channels.find(channels.output_ids(layer))]
         theirs = factors[channels.find(channels.channel_ids(layer))]
+        if bound == 1.0 and np.all(ours == 1.0) and np.all(theirs == 1.0):
+            layers.append(given)
+            continue
+        layers.append(layer)
         weights = layer.weights.astype(np.float64)
         if layer.kind == "conv":
             groups = len(theirs) // weights.shape[1]
@@ -231,23 +245,79 @@ def scalable_groups(channels: Channels, network: Network) -> List[np.ndarray]:
 # --- which factors ----------------------------------------------------------------------------------------
 
 
-def channel_ranges(channels: Channels, reference: Dict[str, np.ndarray], clip: float) -> Dict[str, np.ndarray]:
-    """{tensor: range of each id, [channels.count], 0 where it is always 0, -1 where the tensor has none}: `clip` of
-    the largest |x|."""
-    ranges = {}
-    for name, values in reference.items():
+class ChannelStatistics:
+    """What the channels of each tensor hold, over all calibration samples: the largest and smallest value of each
+
+    sample and the mean. peaks: {tensor: [2 N, *shape]}, means: {tensor: [*shape]}, with one place in place of all
+    where these share their channel (see `Channels`).
+    """
+
+    def __init__(self, network: Network):
+        self.channels = Channels(network)
+        self._axes: Dict[str, Tuple[int, ...]] = {}
+        self._peaks: Dict[str, List[np.ndarray]] = {}
+        self._sums: Dict[str, np.ndarray] = {}
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        """Count one sample of a tensor."""
+        if values.dtype.kind != "f" or not values.size:
+            return
+        axes = self._axes.get(name)
+        if axes is None:
+            axes = self._axes[name] = self._shared(name, values.shape)
+        self._peaks.setdefault(name, []).extend(
+            (values.max(axis=axes, keepdims=True), values.min(axis=axes, keepdims=True))
+        )
+        mean = values.mean(axis=axes, keepdims=True, dtype=np.float64)
+        self._sums[name] = self._sums[name] + mean if name in self._sums else mean
+
+    def _shared(self, name: str, shape: Tuple[int, ...]) -> Tuple[int, ...]:
+        """The axes along which all values are of one channel."""
+        network = self.channels.network
+        near = [layer for layer in (network.producer(name), *network.consumers(name)) if layer is not None]
+        if name not in self.channels.ids or len(shape) < 3 or any(layer.kind == "dense" for layer in near):
+            return ()
+        ids = self.channels.find(self.channels.ids[name])
+        alike = ids.shape == tuple(shape) and np.all(ids == _first_places(ids))
+        return tuple(range(2, len(shape))) if alike else ()
+
+    @property
+    def peaks(self) -> Dict[str, np.ndarray]:
+        return {name: np.stack(values) for name, values in self._peaks.items()}
+
+    @property
+    def means(self) -> Dict[str, np.ndarray]:
+        return {name: total / (len(self._peaks[name]) / 2) for name, total in self._sums.items()}
+
+
+@dataclass
+class Ranges:
+    """found: {tensor: range of each channel id, 0 where it is always 0, -1 where the tensor has none}; active: in how
+    many samples each channel shows more than a quarter of the most that it ever does."""
+
+    found: Dict[str, np.ndarray]
+    active: np.ndarray
+
+
+def channel_ranges(channels: Channels, values: Dict[str, np.ndarray], clip: float) -> Ranges:
+    """The ranges of channels, `clip` of the largest |x|; values: of tensors over the samples, or their peaks."""
+    ranges, active = {}, np.zeros(channels.count)
+    for name, array in values.items():
         # Only numbers are scaled; a network may give truth values too.
-        if name not in channels.ids or values.dtype.kind != "f":
+        if name not in channels.ids or array.dtype.kind != "f":
             continue
-        ids = channels.find(channels.ids[name])
-        reach = np.maximum(values.max(axis=0) / 127.5, -values.min(axis=0) / 128.5) * clip
+        ids = channels.find(channels.ids[name])[tuple(slice(size) for size in array.shape[1:])]
+        each = np.maximum(array / 127.5, array / -128.5)
+        reach = each.max(axis=0)
         found = np.full(channels.count, -1.0)
-        np.maximum.at(found, ids.reshape(-1), reach.reshape(-1))
+        np.maximum.at(found, ids.reshape(-1), reach.reshape(-1) * clip)
         ranges[name] = found
-    return ranges
+        often = np.count_nonzero(each > _ACTIVE * found[ids] / clip, axis=0)
+        np.maximum.at(active, ids.reshape(-1), often.reshape(-1))
+    return Ranges(ranges, active)
 
 
-def choose_factors(channels: Channels, ranges: Dict[str, np.ndarray], strength: float) -> np.ndarray:
+def choose_factors(channels: Channels, ranges: Ranges, strength: float) -> np.ndarray:
     """[channels.count] factors that bring the channels of every tensor to the same range.
 
     strength: 0 scales tensors only as a whole, to just fill the range at a power of two; 1 equalizes channels fully.
@@ -257,14 +327,16 @@ def choose_factors(channels: Channels, ranges: Dict[str, np.ndarray], strength: 
     # Tied tensors may have exponents of their own: what counts is a channel's range beside its tensor's.
     worst = np.zeros(channels.count)
     largest = np.zeros(channels.count)
-    for found in ranges.values():
+    for found in ranges.found.values():
         top = found.max()
         if top <= 0:
             continue
         worst = np.maximum(worst, found / top)
         # Channels that are always 0 are scaled along.
         largest = np.where(found >= 0, np.maximum(largest, top), largest)
-    ratio = np.maximum(np.where(worst > 0, worst, 1.0), 1.0 / MAX_RATIO)
+    # What one or two samples show may be far from the most that it can be; eight are trusted.
+    most = np.clip(ranges.active**2, 1.0, MAX_RATIO)
+    ratio = np.maximum(np.where(worst > 0, worst, 1.0), 1.0 / most)
     factors = ratio**-strength
     # Then fill: the largest range of the tensor becomes a power of two.
     step = np.where(largest > 0, largest, 1.0)

@@ -4,63 +4,139 @@ For each layer in turn: least squares between what the layer computes from its q
 in float, kept near the trained weights by a ridge; then one weight after another is rounded and its rounding error is
 spread over those that are still to come (optimal brain quantization, in the order and form of GPTQ, Frantar et al.
 2022). The bias takes what is left of the mean. No training, no gradients: one linear system per layer.
+
+A wide layer has more weights than a few samples have equations, and would learn these by heart. How near each layer
+stays to its trained weights, and how far it believes what its samples say of how inputs move together, is what leaves
+least error on every fourth sample, held back for that; then all samples are fitted to.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from .graph import Layer, Network
 from .rules import attribute
-from .simulate import Simulator
+from .walk import Walk
 from .weights import Weights, covering, integer_bias, round_half_up
 
 # Rows of the linear system that are looked at, for each of its columns, and at most.
 ROWS_PER_COLUMN, MAX_ROWS = 64, 60_000
 # Samples whose input carries this many times the usual noise are left out.
 OUTLIER = 10.0
+# With fewer samples than this nothing can be held back to choose by.
+ENOUGH_TO_PART = 16
+# How near to the trained weights a fit stays, and how far moments of two inputs shrink beside those of each alone.
+RIDGES = (10.0, 100.0, np.inf)
+SHRINKS = (0.01, 0.05, 0.2, 1.0)
+CAUTIOUS = (100.0, 0.2)
+# Columns rounded between two products of matrices.
+BLOCK = 64
 
 
-def fit_layer(
-    sim: Simulator,
-    layer: Layer,
-    state: Dict[str, np.ndarray],
-    exponents: Dict[str, int],
-    per_channel: bool,
-    ridge: float,
-    damping: float = 1e-2,
-) -> Weights:
-    """Weights of one layer for the inputs in `state`; ridge: infinite keeps to the trained weights.
+class Moments:
+    """Sums over the rows of a linear system: of x [groups, rows, inputs] and t [groups, rows, outputs]."""
 
-    damping: of the mean square of the inputs; keeps directions that the samples hardly show from being fitted to
+    def __init__(self, groups: int, inputs: int, outputs: int):
+        self.count = 0
+        self.x, self.t = np.zeros((groups, inputs)), np.zeros((groups, outputs))
+        self.xx, self.xt = np.zeros((groups, inputs, inputs)), np.zeros((groups, inputs, outputs))
+        self.tt = np.zeros((groups, outputs))
+
+    def add(self, x: np.ndarray, t: np.ndarray) -> None:
+        """Count rows, float32."""
+        self.count += x.shape[1]
+        self.x += x.sum(axis=1, dtype=np.float64)
+        self.t += t.sum(axis=1, dtype=np.float64)
+        turned = x.transpose(0, 2, 1)
+        self.xx += np.matmul(turned, x)
+        self.xt += np.matmul(turned, t)
+        self.tt += np.einsum("gro,gro->go", t, t, dtype=np.float64)
+
+    def plus(self, other: Moments) -> Moments:
+        """Those of both."""
+        result = Moments.__new__(Moments)
+        for name, value in vars(self).items():
+            setattr(result, name, value + getattr(other, name))
+        return result
+
+    def means(self) -> Tuple[np.ndarray, np.ndarray]:
+        return self.x / self.count, self.t / self.count
+
+    def about(self, mean_x: np.ndarray, mean_t: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean of (x - mean_x)(x - mean_x)', (x - mean_x)(t - mean_t)' and (t - mean_t)^2."""
+        n = self.count
+        x, t = self.x / n, self.t / n
+        moment = self.xx / n - _outer(x, mean_x) - _outer(mean_x, x) + _outer(mean_x, mean_x)
+        cross = self.xt / n - _outer(x, mean_t) - _outer(mean_x, t) + _outer(mean_x, mean_t)
+        return moment, cross, self.tt / n - 2.0 * mean_t * t + mean_t * mean_t
+
+
+def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, :, None] * b[:, None, :]
+
+
+def fit_layer(walk: Walk, layer: Layer, per_channel: bool, caution: Optional[Tuple[float, float]] = None) -> Weights:
+    """Weights of the layer that `walk` has come to; caution: (ridge, shrink), None chooses it on samples held back.
+
+    ridge: infinite keeps to the trained weights; shrink: 1 takes inputs for unrelated, each weight is rounded alone
     """
-    x = _real_input(sim, layer, state, exponents)
-    target = _target(sim, layer, state, exponents)
-    good = _representative(sim.reference[layer.inputs[0]], x)
-    columns, rows = _linear_system(sim.network, layer, x[good], target[good])
-    groups, count, width = columns.shape
+    walk.need_whole(layer.inputs[0])
+    most, held, origin = _moments(walk, layer)
+    groups, width = most.x.shape
     weights = layer.weights.astype(np.float64).reshape(groups, -1, width)
-    mean_x, mean_t = columns.mean(axis=1, keepdims=True), rows.mean(axis=1, keepdims=True)
-    columns, rows = columns - mean_x, rows - mean_t
-    moment = np.matmul(columns.transpose(0, 2, 1), columns).astype(np.float64) / count
-    wanted = weights
-    if np.isfinite(ridge):
-        cross = np.matmul(columns.transpose(0, 2, 1), rows).astype(np.float64) / count
-        wanted = _least_squares(moment, cross, weights, ridge)
-    values, scales = _round(wanted, moment, per_channel, damping)
+    if caution is None:
+        caution = _choose_caution(most, held, weights, per_channel) if held.count else CAUTIOUS
+    moments = most.plus(held)
+    mean_x, mean_t = moments.means()
+    moment, cross, _ = moments.about(mean_x, mean_t)
+    wanted = _least_squares(moment, cross, weights, caution[0])
+    values, scales = _round(wanted, _shrunk(moment, caution[1]), per_channel)
     real = values * np.exp2(scales.astype(np.float64))[..., None]
-    bias = mean_t[:, 0].astype(np.float64) - np.einsum("gok,gk->go", real, mean_x[:, 0].astype(np.float64))
+    bias = mean_t + origin[1] - np.einsum("gok,gk->go", real, mean_x + origin[0])
     flat = values.reshape(-1, width), scales.reshape(-1), bias.reshape(-1)
-    magnitude = -sim.network.range_of(layer.inputs[0])[0]
-    return _with_room(*flat, layer, exponents[layer.inputs[0]], per_channel, magnitude)
+    magnitude = -walk.network.range_of(layer.inputs[0])[0]
+    return _with_room(*flat, layer, walk.exponents[layer.inputs[0]], per_channel, magnitude)
 
 
-def _representative(reference: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _moments(walk: Walk, layer: Layer) -> Tuple[Moments, Moments, Tuple[np.ndarray, np.ndarray]]:
+    """(moments of most samples, of those held back, what was taken from x and t before: [g, inputs], [g, outputs])."""
+    good = _representative(walk, layer.inputs[0])
+    held = np.zeros(len(good), bool)
+    if good.sum() >= ENOUGH_TO_PART:
+        held[np.flatnonzero(good)[3::4]] = True
+    parts: List[Moments] = []
+    origin: Tuple[np.ndarray, np.ndarray] = (np.zeros(()), np.zeros(()))
+    for part, x, t in _rows(walk, layer, int(good.sum())):
+        groups, _, width = x.shape
+        if not parts:
+            parts = [Moments(groups, width, t.shape[2]) for _ in range(2)]
+            # Sums of squares about a point nearby stay exact.
+            origin = x.mean(axis=1), t.mean(axis=1)
+        x, t = x - origin[0][:, None], t - origin[1][:, None]
+        rows = x.shape[1] // (part.stop - part.start)
+        for moments, mask in zip(parts, (good & ~held, held)):
+            chosen = np.repeat(mask[part], rows)
+            if chosen.any():
+                moments.add(x[:, chosen], t[:, chosen])
+    return parts[0], parts[1], origin
+
+
+def _rows(walk: Walk, layer: Layer, samples: int) -> Iterator[Tuple[slice, np.ndarray, np.ndarray]]:
+    """(samples, x [groups, rows, inputs], t [groups, rows, outputs]), a few samples at a time."""
+    for part in walk.chunks():
+        target = walk.before_bounds(layer, part) + _lost_elsewhere(walk, layer, part)
+        yield (part, *_linear_system(walk.network, layer, walk.quantized(layer.inputs[0], part), target, samples))
+
+
+def _representative(walk: Walk, name: str) -> np.ndarray:
     """Which samples to fit to: not the few in which much is clipped, they would speak loudest."""
-    difference = (reference - x).reshape(len(x), -1)
-    noise = np.einsum("ij,ij->i", difference, difference)
+    noise = []
+    for part in walk.chunks():
+        difference = (walk.real[name][part] - walk.quantized(name, part)).reshape(part.stop - part.start, -1)
+        noise.append(np.einsum("ij,ij->i", difference, difference))
+    noise = np.concatenate(noise)
     good = noise <= OUTLIER * np.median(noise)
     return good if good.sum() * 2 >= len(good) else np.ones_like(good)
 
@@ -76,30 +152,23 @@ def _with_room(values, scales, bias, layer: Layer, e_x: int, per_channel: bool, 
         scales = scales + coarser
 
 
-def _real_input(sim: Simulator, layer: Layer, state: Dict, exponents: Dict[str, int]) -> np.ndarray:
-    name = layer.inputs[0]
-    if name not in state:
-        state[name] = sim.rounded(state[("float", name)], name, exponents)
-    return state[name] * np.float32(2.0 ** exponents[name])
-
-
-def _target(sim: Simulator, layer: Layer, state: Dict, exponents: Dict[str, int]) -> np.ndarray:
-    """What the layer should compute before its bounds: float, plus what a sum right behind it lost elsewhere."""
-    ones = np.ones(len(layer.weights), np.float32)
-    target = sim.product(layer, sim.reference[layer.inputs[0]], layer.weights, ones, layer.bias, None, None)
-    network = sim.network
+def _lost_elsewhere(walk: Walk, layer: Layer, part: slice):
+    """What a sum right behind the layer lost in its other operand; 0 where there is none."""
+    network = walk.network
     users = network.consumers(layer.output)
-    if len(users) == 1 and users[0].kind == "binary" and users[0].op_type == "Add":
-        other = [name for name in users[0].inputs if name != layer.output]
-        bounded = layer.low != -np.inf or layer.high != np.inf
-        if len(other) == 1 and other[0] in state and not bounded and layer.output not in network.outputs:
-            lost = sim.reference[other[0]] - state[other[0]] * np.float32(2.0 ** exponents[other[0]])
-            target = target + lost
-    return target
+    if len(users) != 1 or users[0].kind != "binary" or users[0].op_type != "Add":
+        return np.float32(0.0)
+    other = [name for name in users[0].inputs if name != layer.output]
+    bounded = layer.low != -np.inf or layer.high != np.inf
+    if len(other) != 1 or other[0] not in walk.whole or bounded or layer.output in network.outputs:
+        return np.float32(0.0)
+    return walk.real[other[0]][part] - walk.quantized(other[0], part)
 
 
-def _linear_system(network: Network, layer: Layer, x: np.ndarray, target: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """(columns [groups, rows, inputs], values [groups, rows, outputs of the group]) of samples x."""
+def _linear_system(
+    network: Network, layer: Layer, x: np.ndarray, target: np.ndarray, samples: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(columns [groups, rows, inputs], values [groups, rows, outputs of the group]) of a part x of all `samples`."""
     outputs = len(layer.weights)
     if layer.kind == "dense":
         return x.reshape(1, -1, x.shape[-1]), target.reshape(1, -1, outputs)
@@ -110,8 +179,8 @@ def _linear_system(network: Network, layer: Layer, x: np.ndarray, target: np.nda
     view = windows(node, layer, x, y.shape[2:])
     width = int(np.prod(layer.weights.shape[1:]))
     places = int(np.prod(y.shape[2:]))
-    wanted = int(np.clip(ROWS_PER_COLUMN * width, 4096, MAX_ROWS // groups))
-    keep = int(np.clip(-(-wanted // len(y)), 1, places))
+    wanted = int(np.clip(ROWS_PER_COLUMN * width, 4096, max(MAX_ROWS // groups, 4096)))
+    keep = int(np.clip(-(-wanted // samples), 1, places))
     # The same places in every sample, evenly spread, not all in one column of the image.
     chosen = np.unique((np.arange(keep) * places // keep + np.arange(keep) % 2) % places)
     where = (slice(None), slice(None), *np.unravel_index(chosen, y.shape[2:]))
@@ -147,57 +216,95 @@ def windows(node, layer: Layer, x: np.ndarray, places: Tuple[int, ...]) -> np.nd
     )
 
 
+def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_channel: bool) -> Tuple[float, float]:
+    """The (ridge, shrink) whose weights, fitted to `most`, leave least error on `held`."""
+    mean_x, mean_t = most.means()
+    moment, cross, _ = most.about(mean_x, mean_t)
+    judge = held.about(mean_x, mean_t)
+    fitted = {ridge: _least_squares(moment, cross, weights, ridge) for ridge in RIDGES}
+    ridge = min(RIDGES, key=lambda one: _error(fitted[one], *judge))
+    errors = {}
+    for shrink in SHRINKS:
+        values, scales = _round(fitted[ridge], _shrunk(moment, shrink), per_channel)
+        errors[shrink] = _error(values * np.exp2(scales.astype(np.float64))[..., None], *judge)
+    return ridge, min(SHRINKS, key=errors.__getitem__)
+
+
+def _error(weights: np.ndarray, moment: np.ndarray, cross: np.ndarray, square: np.ndarray) -> float:
+    """Mean square error of weights [g, o, n] by moments about the means that the bias makes up for."""
+    quadratic = np.einsum("gon,gon->", np.matmul(weights, moment), weights)
+    return float(quadratic - 2.0 * np.einsum("gon,gno->", weights, cross) + square.sum())
+
+
+def _shrunk(moment: np.ndarray, shrink: float) -> np.ndarray:
+    """Moments [g, n, n] of two inputs made smaller beside those of each alone; nothing is quite without effect."""
+    diagonal = np.maximum(np.diagonal(moment, axis1=1, axis2=2), 0.0)
+    floor = 1e-3 * np.maximum(diagonal.mean(axis=1), 1e-30)[:, None]
+    return (1.0 - shrink) * moment + (shrink * diagonal + floor)[:, :, None] * np.eye(moment.shape[-1])
+
+
 def _least_squares(moment: np.ndarray, cross: np.ndarray, weights: np.ndarray, ridge: float) -> np.ndarray:
     """argmin over W of mean |W x - t|^2 + ridge * mean square of x * |W - weights|^2, for each group.
 
     moment [g, n, n]: of x; cross [g, n, o]: of x and t; weights [g, o, n].
     """
+    if not np.isfinite(ridge):
+        return weights
     size = moment.shape[-1]
     weight = ridge * np.maximum(np.trace(moment, axis1=1, axis2=2) / size, 1e-30)[:, None, None]
     system = moment + weight * np.eye(size)
     return np.linalg.solve(system, cross + weight * weights.transpose(0, 2, 1)).transpose(0, 2, 1)
 
 
-def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool, damping: float) -> Tuple[np.ndarray, np.ndarray]:
+def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[np.ndarray, np.ndarray]:
     """(values [g, o, n], exponents [g, o]): for each channel the exponent whose rounding costs least."""
     groups, outputs, width = wanted.shape
     top = covering(wanted.reshape(-1, width), per_channel).reshape(groups, outputs)
-    order, upper = _factor(moment, damping)
-    results = []
-    for step in (0, 1):
-        scales = top - step
-        values = _spread_rounding(wanted, scales, order, upper)
-        error = values * np.exp2(scales.astype(np.float64))[..., None] - wanted
-        cost = np.einsum("gon,gon->go", np.matmul(error, moment), error)
-        results.append((values, scales, cost if per_channel else np.full_like(cost, cost.sum())))
-    (values, scales, cost), (finer, finer_scales, finer_cost) = results
-    better = finer_cost < cost
-    return np.where(better[..., None], finer, values), np.where(better, finer_scales, scales)
+    # Both exponents at once.
+    scales = np.concatenate([top, top - 1], axis=1)
+    both = np.concatenate([wanted, wanted], axis=1)
+    values = _spread_rounding(both, scales, *_factor(moment))
+    error = values * np.exp2(scales.astype(np.float64))[..., None] - both
+    cost = np.einsum("gon,gon->go", np.matmul(error, moment), error)
+    plain, finer = cost[:, :outputs], cost[:, outputs:]
+    if not per_channel:
+        plain, finer = np.full_like(plain, plain.sum()), np.full_like(finer, finer.sum())
+    better = finer < plain
+    chosen = np.where(better[..., None], values[:, outputs:], values[:, :outputs])
+    return chosen, np.where(better, top - 1, top)
 
 
-def _factor(moment: np.ndarray, damping: float) -> Tuple[np.ndarray, np.ndarray]:
+def _factor(moment: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """(order of rounding [g, n], upper Cholesky factor [g, n, n] of the inverse moment in that order)."""
     diagonal = np.diagonal(moment, axis1=1, axis2=2)
     # What matters most is rounded first, while there is most left to make up for it.
     order = np.argsort(-diagonal, axis=1, kind="stable")
     sorted_rows = np.take_along_axis(moment, order[:, :, None], axis=1)
-    damped = np.take_along_axis(sorted_rows, order[:, None, :], axis=2)
-    damped = damped + damping * np.maximum(diagonal.mean(axis=1), 1e-30)[:, None, None] * np.eye(moment.shape[-1])
-    inverse = np.linalg.inv(damped)
+    inverse = np.linalg.inv(np.take_along_axis(sorted_rows, order[:, None, :], axis=2))
     lower = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
     return order, lower.transpose(0, 2, 1)
 
 
 def _spread_rounding(wanted: np.ndarray, scales: np.ndarray, order: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """int8 values of `wanted` [g, o, n] at exponents `scales` [g, o], rounded one column at a time."""
+    """int8 values of `wanted` [g, o, n] at exponents `scales` [g, o], rounded one column at a time.
+
+    The errors of a block of columns reach those behind it in one product.
+    """
     step = np.exp2(scales.astype(np.float64))
-    left = np.take_along_axis(wanted, order[:, None, :], axis=2)
+    left = np.ascontiguousarray(np.take_along_axis(wanted, order[:, None, :], axis=2).transpose(0, 2, 1))
     values = np.empty_like(left)
-    for column in range(left.shape[-1]):
-        whole = np.clip(round_half_up(left[:, :, column] / step), -128, 127)
-        values[:, :, column] = whole
-        error = (left[:, :, column] - whole * step) / upper[:, None, column, column]
-        left[:, :, column + 1 :] -= error[:, :, None] * upper[:, None, column, column + 1 :]
-    result = np.empty_like(values)
-    np.put_along_axis(result, np.broadcast_to(order[:, None, :], values.shape), values, axis=2)
+    width = left.shape[1]
+    for start in range(0, width, BLOCK):
+        stop = min(start + BLOCK, width)
+        errors = np.empty_like(left[:, start:stop])
+        for column in range(start, stop):
+            whole = np.clip(round_half_up(left[:, column] / step), -128, 127)
+            values[:, column] = whole
+            error = (left[:, column] - whole * step) / upper[:, column, column, None]
+            left[:, column + 1 : stop] -= upper[:, column, column + 1 : stop, None] * error[:, None]
+            errors[:, column - start] = error
+        if stop < width:
+            left[:, stop:] -= np.matmul(upper[:, start:stop, stop:].transpose(0, 2, 1), errors)
+    result = np.empty_like(wanted)
+    np.put_along_axis(result, np.broadcast_to(order[:, None, :], wanted.shape), values.transpose(0, 2, 1), axis=2)
     return result

@@ -75,6 +75,11 @@ class Network:
     def producer(self, tensor: str) -> Optional[Layer]:
         return next((layer for layer in self.layers if layer.output == tensor), None)
 
+    def before_softmax(self, output: str) -> str:
+        """What a softmax that makes this output reads; the output itself where none does."""
+        producer = self.producer(output)
+        return producer.inputs[0] if producer is not None and producer.kind == "softmax" else output
+
     def root(self, tensor: str) -> str:
         """The tensor that decides the exponent of `tensor`."""
         while tensor in self.ties:

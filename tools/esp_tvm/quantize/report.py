@@ -39,6 +39,39 @@ class Noise:
 
 # Key of the figures of noise in a quantized model's metadata.
 NOISE_NOTE = "esp_tvm.noise"
+
+
+class Answers:
+    """What people read from an output: which value is the largest, and which sign it has.
+
+    best: in how many samples the largest value is at the same place; shortfall: by how much the place that the integers
+    say is below the best one in the float model, in standard deviations of the output; vanished: in how many samples
+    the best value became 0
+    """
+
+    def __init__(self) -> None:
+        self.samples = self.best = self.vanished = 0
+        self.shortfall = 0.0
+
+    def add(self, real: np.ndarray, ours: np.ndarray) -> None:
+        """One sample."""
+        real, ours = real.astype(np.float64).reshape(-1), ours.reshape(-1)
+        place, chosen = int(np.argmax(real)), int(np.argmax(ours))
+        self.samples += 1
+        self.best += place == chosen
+        self.vanished += bool(real[place] != 0.0 and ours[place] == 0.0)
+        self.shortfall += float((real[place] - real[chosen]) / max(real.std(), 1e-30))
+
+    def lost(self) -> bool:
+        """Whether the answers are not those of the float model: other places that are really worse, or nothing left."""
+        return self.samples > 0 and (
+            self.shortfall > _SHORTFALL * self.samples or self.vanished > _VANISHED * self.samples
+        )
+
+
+# Answers count as lost where the best place is worse by this share of a standard deviation, on the mean; or where the
+# best value is 0 in this share of the samples.
+_SHORTFALL, _VANISHED = 0.2, 0.5
 # Samples simulated at a time.
 _AT_ONCE = 16
 
@@ -87,9 +120,16 @@ def noted_noise(model: onnx.ModelProto) -> Optional[NotedNoise]:
 
 
 def measure(
-    network: Network, exponents: Dict[str, int], weights: Dict[str, Weights], samples: Dict[str, Sequence[np.ndarray]]
+    network: Network,
+    exponents: Dict[str, int],
+    weights: Dict[str, Weights],
+    samples: Dict[str, Sequence[np.ndarray]],
+    answers: Optional[Dict[str, Answers]] = None,
 ) -> Dict[str, Noise]:
-    """{tensor: noise} of every int8 tensor and every output against the float model, over all samples."""
+    """{tensor: noise} of every int8 tensor and every output against the float model, over all samples.
+
+    answers: filled with those of each output (before a softmax) of more than one number
+    """
     count = min(len(array) for array in samples.values())
     first = {name: array[:1] for name, array in samples.items()}
     simulator = Simulator(network, first)
@@ -102,6 +142,12 @@ def measure(
             state = simulator.forward(exponents, weights, only=network.layers)
             for name in tensors:
                 noise[name].add(simulator.reference[name], simulator.real(name, state, exponents))
+            for name in simulator.objectives() if answers is not None else ():
+                real, ours = simulator.reference[name], simulator.real(name, state, exponents)
+                if real.dtype.kind == "f" and real[0].size > 1:
+                    one = answers.setdefault(name, Answers())
+                    for index in range(len(real)):
+                        one.add(real[index], ours[index])
             progress.step(len(simulator.samples))
     return noise
 
@@ -129,7 +175,9 @@ def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) 
     return lines
 
 
-def headline(network: Network, noise: Dict[str, Noise], count: int, held: bool) -> List[str]:
+def headline(
+    network: Network, noise: Dict[str, Noise], answers: Dict[str, Answers], count: int, held: bool
+) -> List[str]:
     """A line per output: signal-to-noise on `count` samples that were held back from calibration, if `held`."""
     if held:
         where = f"on {count} samples held back from calibration"
@@ -138,7 +186,28 @@ def headline(network: Network, noise: Dict[str, Noise], count: int, held: bool) 
         where = f"on the {samples}: too few to hold any back, unseen data give less"
     lines = []
     for name in network.outputs:
-        ratio = noise[name].decibels
-        lines.append(f"output '{shown(name, 40)}': SNR {ratio:.1f} dB {where}")
+        # A softmax hides noise of large logits.
+        judged = network.before_softmax(name)
+        ratio = noise[judged if judged in noise else name].decibels
+        before = " (before its softmax)" * (judged != name)
+        lines.append(f"output '{shown(name, 40)}'{before}: SNR {ratio:.1f} dB {where}")
+        one = answers.get(judged)
+        if one is not None:
+            lines.append(
+                f"  its largest value is in the same place as the float model's in {one.best} of {one.samples}"
+            )
         lines += collapsed(name, ratio)
+        if one is not None and one.lost() and not collapsed(name, ratio):
+            lines.append(_answers_lost(name, one))
     return lines
+
+
+def _answers_lost(name: str, answers: Answers) -> str:
+    if answers.vanished > _VANISHED * answers.samples:
+        why = f"its best value becomes 0 in {answers.vanished} of {answers.samples} samples"
+    else:
+        why = "its largest values are not those of the float model"
+    return (
+        f"warning: output '{shown(name, 40)}': {why}; where only large values matter (scores), "
+        "end the model with a Clip or Sigmoid"
+    )

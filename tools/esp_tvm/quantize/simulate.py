@@ -7,7 +7,8 @@ are exact below 2^24, and where they are not the result may rarely differ by one
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+import copy
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
@@ -36,6 +37,31 @@ def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], l
     return {name: np.stack([array[int(i)] for i in indices]) for name, array in samples.items()}
 
 
+class Planes(Mapping):
+    """Arrays by tensor, with changes that are made when one is asked for: nobody asks for most of them."""
+
+    def __init__(
+        self, arrays: Dict[str, np.ndarray], changes: Tuple[Callable[[str, np.ndarray], np.ndarray], ...] = ()
+    ):
+        self._arrays, self._changes = arrays, changes
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        values = self._arrays[name]
+        for change in self._changes:
+            values = change(name, values)
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def changed(self, change: Callable[[str, np.ndarray], np.ndarray]) -> Planes:
+        """The same arrays after one change more."""
+        return Planes(self._arrays, (*self._changes, change))
+
+
 class Simulator:
     """Runs layers of `network` in integers on the samples it was made with.
 
@@ -49,6 +75,7 @@ class Simulator:
         self.network = network
         self._sessions: Dict[object, object] = {}
         self.wide: Set[str] = set()
+        self._channel_means: Dict[str, np.ndarray] = {}
         self._read_reference = reader(
             network, list(dict.fromkeys([*network.integers, *self.objectives(), *network.outputs]))
         )
@@ -62,7 +89,7 @@ class Simulator:
         for sample in self.samples:
             for name, value in self._read_reference(sample).items():
                 values.setdefault(name, []).append(value)
-        self.reference = {name: np.stack(value) for name, value in values.items()}
+        self.reference = Planes({name: np.stack(value) for name, value in values.items()})
         for name, value in self.reference.items():
             shape = self.network.shapes.get(name, value.shape[1:])
             if value.shape[1:] != tuple(shape):
@@ -71,52 +98,61 @@ class Simulator:
                     f"operators {list(shape)}; export the model with explicit pads"
                 )
 
+    def learn_means(self, means: Dict[str, np.ndarray]) -> None:
+        """Take the means of tensors ([*shape], one place for all of a channel) from more samples than it has."""
+        self._channel_means = dict(means)
+        self._means = {}
+
     def scaled(self, network: Network, channels, factors: np.ndarray) -> Simulator:
         """A simulator of the same samples for `network`, which is this one with channel factors."""
-        other = Simulator.__new__(Simulator)
-        other.network, other.samples, other.wide = network, self.samples, set()
-        other._read_reference = self._read_reference
-        other._sessions, other._means = self._sessions, {}
-        other.reference = {}
-        for name, values in self.reference.items():
+        groups = channels.find(np.arange(channels.count))
+        touched = factors != 1.0
+
+        def scale_of(name: str, like: np.ndarray) -> Optional[np.ndarray]:
             ids = channels.ids.get(name)
-            scale = None if ids is None else factors[channels.find(ids)].astype(np.float32)
-            other.reference[name] = values if scale is None or np.all(scale == 1.0) else values * scale
-        return other
+            if ids is None:
+                return None
+            ids = groups[ids[tuple(slice(size) for size in like.shape[-ids.ndim :])]]
+            return factors[ids].astype(np.float32) if touched[ids].any() else None
+
+        def scale(name: str, values: np.ndarray) -> np.ndarray:
+            factor = scale_of(name, values)
+            return values if factor is None else values * factor
+
+        return self._changed(network, scale)
 
     def shifted(self, network: Network, names: Sequence[str], constant: float) -> Simulator:
         """A simulator of the same samples for `network`, which is this one with tensors lowered by a constant."""
-        other = self.subset(len(self.samples), copy=True)
-        other.network = network
-        for name in names:
-            if name in other.reference:
-                other.reference[name] = other.reference[name] - np.float32(constant)
+        return self._changed(network, lambda name, v: v - np.float32(constant) if name in names else v)
+
+    def _changed(self, network: Network, change: Callable[[str, np.ndarray], np.ndarray]) -> Simulator:
+        other = copy.copy(self)
+        other.network, other.wide, other._means = network, set(), {}
+        other.reference = self.reference.changed(change)
+        other._channel_means = {name: change(name, mean) for name, mean in self._channel_means.items()}
         return other
 
-    def subset(self, limit: int, copy: bool = False) -> Simulator:
+    def subset(self, limit: int) -> Simulator:
         """A simulator of at most `limit` of its samples, evenly spread."""
-        if limit >= len(self.samples) and not copy:
+        if limit >= len(self.samples):
             return self
-        return self._part(np.linspace(0, len(self.samples) - 1, limit).round().astype(int))
+        return self.part(np.linspace(0, len(self.samples) - 1, limit).round().astype(int))
 
-    def _part(self, indices: np.ndarray) -> Simulator:
-        other = Simulator.__new__(Simulator)
-        other.network, other.wide, other._sessions = self.network, set(), self._sessions
-        other._read_reference, other._means = self._read_reference, {}
+    def part(self, indices: Sequence[int]) -> Simulator:
+        """A simulator of some of its samples."""
+        other = copy.copy(self)
+        other.wide, other._means = set(), {}
         other.samples = [self.samples[i] for i in indices]
-        other.reference = {name: values[indices] for name, values in self.reference.items()}
+        chosen = np.asarray(indices)
+        other.reference = self.reference.changed(lambda _name, values: values[chosen])
         return other
-
-    def parted(self) -> Tuple[Simulator, Simulator]:
-        """Simulators of three quarters of its samples, and of every fourth."""
-        held = np.arange(len(self.samples)) % 4 == 3
-        return self._part(np.flatnonzero(~held)), self._part(np.flatnonzero(held))
 
     def means(self, layer: Layer) -> np.ndarray:
         """[I]: mean of each input channel of a Conv or Gemm over all samples and places, in the float model."""
         name = layer.inputs[0]
         if name not in self._means:
-            values = self.reference[name]
+            known = self._channel_means.get(name)
+            values = self.reference[name] if known is None else known[None]
             values = values.reshape(-1, *values.shape[2:]) if layer.kind == "conv" else values
             axes = tuple(
                 axis for axis in range(values.ndim) if axis != (1 if layer.kind == "conv" else values.ndim - 1)
@@ -126,12 +162,7 @@ class Simulator:
 
     def objectives(self) -> List[str]:
         """What noise is counted at: the outputs, before a softmax that ends the network."""
-        tensors = []
-        for name in self.network.outputs:
-            producer = self.network.producer(name)
-            last = producer is not None and producer.kind == "softmax"
-            tensors.append(producer.inputs[0] if last else name)
-        return list(dict.fromkeys(tensors))
+        return list(dict.fromkeys(self.network.before_softmax(name) for name in self.network.outputs))
 
     # --- tensors ---
 
@@ -178,16 +209,20 @@ class Simulator:
         return [layer for layer in layers if not (layer.kind == "softmax" and layer.output in ends)]
 
     def forward_again(
-        self, state: Dict, changed: Sequence[str], exponents: Dict[str, int], weights: Dict[str, Weights]
+        self,
+        state: Dict,
+        changed: Sequence[str],
+        exponents: Dict[str, int],
+        weights: Dict[str, Weights],
     ) -> Dict[str, np.ndarray]:
-        """`state` after the exponents of the tensors `changed` changed: what they touch is computed anew."""
-        layers = self.judged()
-        first = len(layers)
-        for index, layer in enumerate(layers):
-            if layer.output in changed or any(name in changed for name in layer.inputs):
-                first = index
-                break
-        later = layers[first:]
+        """`state` after the tensors `changed` got other exponents, or their layers other weights: what follows from
+        them is computed anew."""
+        dirty = set(changed)
+        later = []
+        for layer in self.judged():
+            if layer.output in dirty or not dirty.isdisjoint(layer.inputs):
+                later.append(layer)
+                dirty.update(self._outputs_of(layer))
         made = {name for layer in later for name in self._outputs_of(layer)}
         # The float value of a tensor whose exponent changed stays, unless what makes it is computed anew.
         stale = {*made, *changed, *(("float", name) for name in made)}
@@ -370,7 +405,7 @@ class Simulator:
             part = helper.make_graph(
                 nodes,
                 "part",
-                [helper.make_value_info(n, _any_type(self.network, n)) for n in dict.fromkeys(layer.inputs)],
+                [helper.make_value_info(n, any_type(self.network, n)) for n in dict.fromkeys(layer.inputs)],
                 [helper.make_value_info(o, onnx.TypeProto()) for o in made],
                 [t for t in graph.initializer if any(t.name in node.input for node in nodes)],
             )
@@ -411,7 +446,7 @@ class Simulator:
         return total
 
 
-def _any_type(network: Network, name: str) -> onnx.TypeProto:
+def any_type(network: Network, name: str) -> onnx.TypeProto:
     for value in network.types:
         if value.name == name:
             return value.type

@@ -1,0 +1,85 @@
+"""Changes tried one after another, each judged by the noise at the outputs, at as little cost as that takes.
+
+What a change does not touch is not computed again, and a quarter of the samples is asked first: most changes make it
+worse there already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from .simulate import Simulator
+
+# With fewer samples than this a quarter of them says nothing.
+_ENOUGH = 8
+# Noise on the first quarter above this share of what it was ends a trial.
+_WORSE = 1.002
+
+
+@dataclass
+class _Part:
+    simulator: Simulator
+    values: Dict
+    noise: float
+    share: float
+
+
+@dataclass
+class Trial:
+    """A quantization that was tried. noise: relative to the signal; full: whether on all samples."""
+
+    state: object
+    parts: List[_Part]
+    noise: float
+    full: bool
+
+
+class Trials:
+    """state: the best quantization so far (see `auto.State`); noise: what it leaves at the outputs."""
+
+    def __init__(self, simulator: Simulator, state):
+        count = len(simulator.samples)
+        first = np.arange(count) % 4 == 2 if count >= _ENOUGH else np.ones(count, bool)
+        self.state = state
+        self._parts: List[_Part] = []
+        for mask in (first, ~first):
+            if mask.any():
+                part = simulator.part(np.flatnonzero(mask)) if not mask.all() else simulator
+                values = part.forward(state.exponents, state.weights)
+                self._parts.append(_Part(part, values, part.noise(values, state.exponents), mask.mean()))
+        self.noise = sum(part.noise * part.share for part in self._parts)
+
+    def simulators(self) -> List[Simulator]:
+        return [part.simulator for part in self._parts]
+
+    @property
+    def largest(self) -> Simulator:
+        """The simulator of most of the samples."""
+        return self._parts[-1].simulator
+
+    def attempt(
+        self, state, changed: Sequence[str], change: Optional[Callable[[Simulator], Simulator]] = None
+    ) -> Trial:
+        """`state` tried; changed: tensors whose exponents, or whose layers' weights, are not those of `self.state`;
+
+        change: the simulator of the state's network from the one before
+        """
+        made: List[_Part] = []
+        for part in self._parts:
+            simulator = part.simulator if change is None else change(part.simulator)
+            values = simulator.forward_again(part.values, changed, state.exponents, state.weights)
+            noise = simulator.noise(values, state.exponents)
+            made.append(_Part(simulator, values, noise, part.share))
+            if len(self._parts) > 1 and len(made) == 1 and noise > part.noise * _WORSE:
+                return Trial(state, made, self.noise * noise / max(part.noise, 1e-300), False)
+        return Trial(state, made, sum(part.noise * part.share for part in made), True)
+
+    def take(self, trial: Trial) -> None:
+        """Go on from a trial on all samples."""
+        self.state, self._parts, self.noise = trial.state, trial.parts, trial.noise
+
+
+__all__ = ["Trial", "Trials"]
