@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Dict
 
 import click
+import numpy as np
+import onnx
 import pytest
+from onnx import helper
+from small_models import model_of
 
 import esp_tvm
 from esp_tvm.cli.app import Group, Reads, Writes
@@ -243,8 +247,10 @@ def test_installed_without_tvm(installed, tmp_path):
 @pytest.mark.skipif(not (REPO / "tvm/python/tvm").is_dir(), reason="TVM is not set up")
 def test_installed_with_tvm(installed, tmp_path):
     """TVM_HOME is enough; the template comes out of the package."""
-    model, sample = REPO / "examples/digits/model.onnx", REPO / "examples/digits/input_sample.npy"
-    arguments = ("export", "--target", "ESP32-C3", "--model", str(model), "--input", str(sample), "--out", "out")
+    model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 8]}, {"y": [1, 8]})
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    np.save(tmp_path / "x.npy", np.zeros((1, 8), np.float32))
+    arguments = ("export", "--target", "ESP32-C3", "--model", "m.onnx", "--input", "x.npy", "--out", "out")
     done = command(installed, *arguments, cwd=tmp_path, TVM_HOME=str(REPO / "tvm"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/new_project/components/esp-dl/CMakeLists.txt").is_file()
