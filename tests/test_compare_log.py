@@ -398,6 +398,23 @@ def check_lost_line(network, step):
         assert equal == ("data" in lines[line + 1])
 
 
+def test_any_lost_line_fails(small, tmp_path):
+    """On the ESP32-S3 too, whose program has layers that are fused with others elsewhere."""
+    arguments = (str(small.model_path), str(small.sample_path), str(TEMPLATE), str(tmp_path))
+    project = export_onnx_model("esp32s3", *arguments, debug="checksums")
+    samples = {name: array[:1] for name, array in small.samples.items()}
+    for folder in (small.project, project):
+        comparer = LogComparer(folder, samples)
+        lines = LoggingProgram(folder, "checksums").log(samples).splitlines()
+        layers = [number for number, line in enumerate(lines) if line.startswith("~tvm layer ")]
+        assert len(layers) == len(comparer.expected) >= 6
+        for lost in (None, *layers):
+            reader = LogReader()
+            kept = [line for number, line in enumerate(lines) if number != lost]
+            equal, verdict = judge(list(comparer.runs(kept, reader)), reader)
+            assert equal == (lost is None), (verdict, lines[lost or 0])
+
+
 def test_lost_bytes_of_an_equal_tensor_do_not_matter(small):
     lines = [line for i, line in enumerate(small.log["tensors"].splitlines()) if "~tvm data" not in line or i % 7]
     equal, text = small.compare("\n".join(lines))

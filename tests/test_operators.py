@@ -165,6 +165,11 @@ def test_report_names_the_kernel(case, batches):
     used = [name for name in each if name not in ("transpose", "reshape")]
     used = [name for name in used if name not in ("quantize", "dequantize")]
     assert used == case.kernels
+    for call in calls:
+        if call.is_fallback or call.is_view:
+            continue
+        body = result.compiled.lib1.split(f"\nint32_t {call.symbol}(")[1].split("\n}\n")[0]
+        assert call.kernel and f"{call.kernel}(" in body, "the kernel that is named is the one that is called"
     fallbacks = [call for call in calls if call.is_fallback]
     assert bool(fallbacks) == (not case.kernels)
 
