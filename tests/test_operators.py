@@ -168,8 +168,8 @@ def test_report_names_the_kernel(case, batches):
     for call in calls:
         if call.is_fallback or call.is_view:
             continue
-        body = result.compiled.lib1.split(f"\nint32_t {call.symbol}(")[1].split("\n}\n")[0]
-        assert call.kernel and f"{call.kernel}(" in body, "the kernel that is named is the one that is called"
+        body = re.search(rf"(?ms)^(?:static )?\w+ {call.symbol}\(.*?^}}", result.compiled.code.lib1)
+        assert body and call.kernel and f"{call.kernel}(" in body.group(), "it is named and not called"
     fallbacks = [call for call in calls if call.is_fallback]
     assert bool(fallbacks) == (not case.kernels)
 
