@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 
 from ..errors import UserError
-from ..model import MAX_OPSET, MIN_OPSET, inputs_of, load_model, opset_of, outputs_of, save_model
+from ..model import MAX_OPSET, inputs_of, load_model, opset_of, outputs_of, save_model
 from ..naming import shown
 from .check import TOLERANCE, Difference, differences, feeds_of, one_by_one, require_equal
 from .environment import KINDS, kind_of, python_for, run_framework
+from .old_opsets import MIN_OPSET
 from .ports import with_float_ports
 from .qdq import is_qdq
 from .sizes import parse_shapes
