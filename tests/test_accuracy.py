@@ -18,7 +18,15 @@ from esp_tvm.quantize.auto import State as Quantization
 from esp_tvm.quantize.auto import rounded_weights
 from esp_tvm.quantize.calibrate import calibrate, choose_exponents
 from esp_tvm.quantize.centre import candidates, chains, shift_network
-from esp_tvm.quantize.equalize import Channels, channel_ranges, choose_factors, scalable_groups, scale_network
+from esp_tvm.quantize.equalize import (
+    MOST_PEAKS,
+    Channels,
+    ChannelStatistics,
+    channel_ranges,
+    choose_factors,
+    scalable_groups,
+    scale_network,
+)
 from esp_tvm.quantize.evaluation import noise_by_layer
 from esp_tvm.quantize.fit import fit_layer, windows
 from esp_tvm.quantize.graph import read_network
@@ -110,6 +118,17 @@ def test_full_equalization_evens_out_the_ranges(network, simulator):
         before, after = before[before > 0], after[after > 0]
         # Channels that share their factor with others of a sum, or are next to nothing, may stay smaller.
         assert np.sort(after)[1] > 0.99 * after.max() and after.max() / after.min() < before.max() / before.min()
+
+
+def test_statistics_of_channels_do_not_grow_with_the_samples(network):
+    statistics, rows = ChannelStatistics(network), random(300, 1, 8, 8, 8, seed=9)
+    for row in rows:
+        statistics.add("r1", row)
+    peaks = statistics.peaks["r1"]
+    assert peaks.shape[1:] == (1, 8, 1, 1) and len(peaks) <= 4 * MOST_PEAKS
+    np.testing.assert_allclose(peaks.max(axis=0)[0, :, 0, 0], rows.max(axis=(0, 1, 3, 4)))
+    np.testing.assert_allclose(peaks.min(axis=0)[0, :, 0, 0], rows.min(axis=(0, 1, 3, 4)))
+    np.testing.assert_allclose(statistics.means["r1"][0, :, 0, 0], rows.mean(axis=(0, 1, 3, 4)), atol=1e-6)
 
 
 def test_tied_and_pinned_channels(network):

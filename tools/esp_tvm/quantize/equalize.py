@@ -22,6 +22,8 @@ from .rules import attribute
 MAX_RATIO = 64.0
 # A sample in which a channel reaches this share of the most that it ever holds tells something of its range.
 _ACTIVE = 0.25
+# Samples whose peaks are kept apart.
+MOST_PEAKS = 64
 PINNED = 0
 
 
@@ -257,6 +259,7 @@ class ChannelStatistics:
         self._axes: Dict[str, Tuple[int, ...]] = {}
         self._peaks: Dict[str, List[np.ndarray]] = {}
         self._sums: Dict[str, np.ndarray] = {}
+        self._counts: Dict[str, int] = {}
 
     def add(self, name: str, values: np.ndarray) -> None:
         """Count one sample of a tensor."""
@@ -265,9 +268,13 @@ class ChannelStatistics:
         axes = self._axes.get(name)
         if axes is None:
             axes = self._axes[name] = self._shared(name, values.shape)
-        self._peaks.setdefault(name, []).extend(
-            (values.max(axis=axes, keepdims=True), values.min(axis=axes, keepdims=True))
-        )
+        peaks = self._peaks.setdefault(name, [])
+        peaks.append(np.stack([values.max(axis=axes, keepdims=True), values.min(axis=axes, keepdims=True)]))
+        if len(peaks) >= 2 * MOST_PEAKS:
+            # Of many samples two become one: memory does not grow with their number.
+            pairs = zip(peaks[::2], peaks[1::2])
+            peaks[:] = [np.stack([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])]) for a, b in pairs]
+        self._counts[name] = self._counts.get(name, 0) + 1
         mean = values.mean(axis=axes, keepdims=True, dtype=np.float64)
         self._sums[name] = self._sums[name] + mean if name in self._sums else mean
 
@@ -283,11 +290,11 @@ class ChannelStatistics:
 
     @property
     def peaks(self) -> Dict[str, np.ndarray]:
-        return {name: np.stack(values) for name, values in self._peaks.items()}
+        return {name: np.concatenate(values) for name, values in self._peaks.items()}
 
     @property
     def means(self) -> Dict[str, np.ndarray]:
-        return {name: total / (len(self._peaks[name]) / 2) for name, total in self._sums.items()}
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
 
 
 @dataclass
