@@ -3,11 +3,13 @@
 
 static int32_t value(int32_t a, int32_t b, const esp_dl_constants_t *c)
 {
+    int32_t d = (b < 0 ? -b : b) * c->factor_b, n = (b < 0 ? -a : a) * c->factor_a;
     if (__builtin_expect(b == 0, 0)) {
-        return a > 0 ? INT8_MAX : a < 0 ? INT8_MIN : 0;
+        /* Beyond all bounds, by the sign of a. */
+        n = a * 256;
+        d = 1;
     }
-    const int32_t d = (b < 0 ? -b : b) * c->factor_b;
-    return esp_dl_floor((b < 0 ? -a : a) * c->factor_a + d, 2 * d);
+    return esp_dl_floor(n + d, 2 * d);
 }
 
 void esp_dl_div_s8(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output)
