@@ -105,7 +105,6 @@ class Pool:
 
     def run(self, cases: Sequence[Tuple[str, int]], seconds: float) -> Iterator[Result]:
         """Results as they come; no case begins later than after `seconds`."""
-        self._import()
         base = self._base()
         end = time.monotonic() + seconds
         waiting = list(reversed(cases))
@@ -131,14 +130,8 @@ class Pool:
             for worker in workers:
                 worker.end()
 
-    @staticmethod
-    def _import() -> None:
-        """Before the processes are forked: each of them has it then."""
-        import esp_tvm.compile
-        import esp_tvm.evaluate  # noqa: F401
-
     def _base(self) -> Base:
-        """Made in a process of its own: this one stays without threads, for it is forked."""
+        """Made in a process of its own: this one imports no TVM, for it is forked, and TVM forked has crashed."""
         folder = self.scratch / "base"
         folder.mkdir(parents=True)
         process = multiprocessing.get_context("fork").Process(target=Base.make, args=(folder,))
