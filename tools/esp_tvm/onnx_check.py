@@ -249,6 +249,8 @@ def _borders(program: Program) -> List[Border]:
         # Made by the compiler, or something on the way into the node or between its steps.
         if call.output_node is None or len(call.outputs) != 1 or not call.output.name:
             continue
+        if call.operator == "reshape":
+            continue  # the same bytes as another tensor's, and which node they are named after is no one's promise
         if any(call.output_node in _nodes(reader) for reader in readers.get(call.output.root, ())):
             continue
         exponent = call.output.exponent if call.output.dtype.startswith("int") else None

@@ -24,6 +24,7 @@ from ...errors import UserError  # noqa: E402
 from ...model import opset_of  # noqa: E402
 from ...naming import c_identifier, shown  # noqa: E402
 from ...tvm_errors import tvm_reason, without_tvm_log  # noqa: E402
+from .ignored import refuse_ignored  # noqa: E402
 from .importer_fixes import fix_importer  # noqa: E402
 from .recurrent_layers import converters  # noqa: E402
 from .run_time_indices import clamp_indices  # noqa: E402
@@ -170,6 +171,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     """
     model = collapse(as_it_is(model))
     _refuse_what_changes(model)
+    refuse_ignored(model)
     constants = {tensor.name for tensor in model.graph.initializer}
     taken: set = set()
     inputs = [_port(value, taken) for value in model.graph.input if value.name not in constants]

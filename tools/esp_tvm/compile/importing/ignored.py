@@ -1,0 +1,72 @@
+"""Attributes and inputs that TVM 0.17's ONNX importer does not read: refused by name where they say something.
+
+What it reads wrongly shows on any input, and the export's comparison with ONNX Runtime finds it. What is listed here
+may not show on the few inputs that are tried: a clip that none of them reaches, a border that none of them crosses.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+import numpy as np
+import onnx
+
+from ...errors import UserError
+from ...naming import shown
+from ...onnx_graph import Graph, attribute, string_attribute
+
+_RECURRENT = ("RNN", "GRU", "LSTM")
+
+
+class Ignored(NamedTuple):
+    """operators: that have it; what: in words; says: whether a node's value of it differs from what TVM takes."""
+
+    operators: tuple
+    what: str
+    says: Callable[[onnx.NodeProto, Graph], bool]
+
+
+def _has_lengths(node: onnx.NodeProto, graph: Graph) -> bool:
+    """Sequences that end before the last step."""
+    if len(node.input) < 5 or not node.input[4]:
+        return False
+    lengths, shape = graph.constant(node.input[4]), graph.shapes.get(node.input[0])
+    steps = shape[1 if attribute(node, "layout", 0) else 0] if shape else None
+    return lengths is None or steps is None or bool(np.any(lengths != steps))
+
+
+def _is(name: str, default: str, *values: str) -> Callable[[onnx.NodeProto, Graph], bool]:
+    return lambda node, graph: string_attribute(node, name, default) in values
+
+
+IGNORED: List[Ignored] = [
+    Ignored(_RECURRENT, "the attribute 'clip'", lambda node, graph: attribute(node, "clip") is not None),
+    Ignored(_RECURRENT, "the attribute 'layout'", lambda node, graph: attribute(node, "layout", 0) != 0),
+    Ignored(_RECURRENT, "sequence_lens shorter than the sequence", _has_lengths),
+    Ignored(("LSTM",), "the attribute 'input_forget'", lambda node, graph: attribute(node, "input_forget", 0) != 0),
+    Ignored(("RoiAlign",), "the mode 'max'", _is("mode", "avg", "max")),
+    Ignored(
+        ("GridSample",),
+        "the mode 'bicubic' with a padding_mode other than 'zeros'",
+        lambda node, graph: (
+            string_attribute(node, "mode") == "bicubic" and string_attribute(node, "padding_mode", "zeros") != "zeros"
+        ),
+    ),
+]
+
+
+def refuse_ignored(model: onnx.ModelProto) -> None:
+    """Raise a `UserError` for the first node with something that TVM would not read."""
+    by_operator: Dict[str, List[Ignored]] = {}
+    for entry in IGNORED:
+        for operator in entry.operators:
+            by_operator.setdefault(operator, []).append(entry)
+    graph: Optional[Graph] = None
+    for node in model.graph.node:
+        for entry in by_operator.get(node.op_type, ()):
+            graph = graph or Graph(model)
+            if entry.says(node, graph):
+                raise UserError(
+                    f"node '{shown(node.name)}' ({node.op_type}): TVM does not know {entry.what}, and would compute "
+                    "something else; export the model without it"
+                )
