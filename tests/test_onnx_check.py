@@ -80,3 +80,31 @@ def test_a_program_of_other_weights_is_named(exported):
     samples = {"x": np.load(exported / "x.npy")}
     assert compare_with_rules(program, samples, lambda *one: result.add(check.check(*one))).equal
     assert result.first_wrong is not None and 'Conv "last"' in wrong_line(result.first_wrong)
+
+
+def test_a_float_model_is_no_fault(repo, tmp_path):
+    """TVM adds the bias of a convolution in an operator of no node: what is before it is no tensor of ONNX."""
+    digits, template = repo / "examples/digits", str(repo / "template_project_for_model")
+    sample = str(digits / "input_sample.npy")
+    project = export_onnx_model("esp32c3", str(digits / "model.onnx"), sample, template, str(tmp_path))
+    assert run_project(str(project), str(digits / "model.onnx"), sample) == 0
+
+
+@pytest.mark.parametrize("between", [[], ["Sigmoid"], ["Relu"]])
+def test_a_flattened_image_is_no_fault(between, repo, tmp_path):
+    """Images lie in memory as NHWC, flattened ones too; the weights of the layer behind them are in that order."""
+    b = QdqBuilder(3)
+    x = b.input("x", [1, 3, 8, 8], -5)
+    x = b.conv(x, [6, 3, 3, 3], -3, relu=True, pads=[1, 1, 1, 1])
+    x = b.quantize(b.node("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2]), -3)
+    x = b.quantize(b.node("Flatten", [x]), -3)
+    for operator in between:
+        x = b.quantize(b.node(operator, [x]), -4)
+    x = b.quantize(b.node("Gemm", [x, b.weights((5, 96), -9)], transB=1), -2)
+    b.node("Softmax", [x], ["y"])
+    b.output("y", [1, 5])
+    onnx.save(b.model(), str(tmp_path / "m.onnx"))
+    np.save(tmp_path / "x.npy", np.random.RandomState(0).randn(1, 3, 8, 8).astype(np.float32))
+    template, sample = str(repo / "template_project_for_model"), str(tmp_path / "x.npy")
+    project = export_onnx_model("host", str(tmp_path / "m.onnx"), sample, template, str(tmp_path))
+    assert run_project(str(project), str(tmp_path / "m.onnx"), sample) == 0

@@ -140,11 +140,14 @@ class BordersCheck:
     """Compares what a program computes with ONNX Runtime.
 
     model: what it was compiled from, as `load_model` gives it; borders: of the program, order and type not known yet
-    kernels: output name -> operator of the kernel that writes it, "" or nothing for what TVM computes
+    written: output name -> (operator of the kernel that writes it, "" for TVM's; the exponent of the integers that a
+        float output is made of, None where there is none), see `written_outputs`
     """
 
-    def __init__(self, model: onnx.ModelProto, borders: Sequence[Border], kernels: Mapping[str, str]):
-        self._model, self._kernels = as_it_is(model), kernels
+    def __init__(
+        self, model: onnx.ModelProto, borders: Sequence[Border], written: Mapping[str, Tuple[str, Optional[int]]]
+    ):
+        self._model, self._written = as_it_is(model), written
         self._outputs = [value.name for value in self._model.graph.output]
         self._place = {name: i for i, node in enumerate(self._model.graph.node) for name in node.output if name}
         quantizers = {n.input[0]: n.output[0] for n in self._model.graph.node if n.op_type == "QuantizeLinear"}
@@ -174,7 +177,8 @@ class BordersCheck:
             theirs[name] = np.where(np.isnan(theirs[source]), given[name], theirs[name])
         found = [_difference(b, given[b.name], theirs[b.name]) for b in self._borders]
         for name in self._outputs:
-            border = Border(name, self._node_of(name), self._kernels.get(name, ""), None, None)
+            kernel, exponent = self._written.get(name, ("", None))
+            border = Border(name, self._node_of(name), kernel, None, exponent)
             found.append(_difference(border, np.asarray(outputs[name]), theirs[name]))
         return sorted(found, key=lambda difference: self._place[difference.tensor])
 
@@ -208,13 +212,21 @@ class OnnxRuntimeCheck(BordersCheck):
     """Compares a program with ONNX Runtime. model: what it was compiled from, as `load_model` gives it"""
 
     def __init__(self, model: onnx.ModelProto, program: Program):
-        written = {tensor: call for call in program.calls() for tensor in call.writes}
-        kernels = {port.name: written[tensor].operator for port, tensor in output_tensors(program).items()}
-        super().__init__(model, _borders(program), kernels)
+        super().__init__(model, _borders(program), written_outputs(program))
 
     def check(self, sample: Mapping[str, np.ndarray], evaluation: Evaluation) -> List[Difference]:
         """How far `evaluation` of `sample` is from ONNX Runtime, in the order of the graph."""
         return self.compare(sample, lambda tensor: read(evaluation.values, tensor), evaluation.outputs)
+
+
+def written_outputs(program: Program) -> Dict[str, Tuple[str, Optional[int]]]:
+    """What writes each output, by its ONNX name: (operator of a kernel, exponent of the integers it dequantizes)."""
+    written = {tensor: call for call in program.calls() for tensor in call.writes}
+    found = {}
+    for port, tensor in output_tensors(program).items():
+        call = written[tensor]
+        found[port.name] = (call.operator, port.exponent if call.kind == "dequantize" else None)
+    return found
 
 
 def _given(name: str) -> str:
@@ -286,9 +298,31 @@ def _placed(border: Border, ours: object, theirs: np.ndarray) -> Optional[Border
             error = float(np.nansum(np.abs(wanted.transpose(order) - values)))
         if best is None or error < least:
             best, least = order, error
-    if best is None:
+    if best is None or (
+        _may_be_flattened(border) and _in_another_order(values, wanted.transpose(best), border.exponent)
+    ):
         return None
     return replace(border, dtype=theirs.dtype, shape=theirs.shape, order=best)
+
+
+# What computes a channel from weights has its channels in their order; else the program is wrong.
+_WITH_WEIGHTS = ("conv", "depthwise_conv", "dense", "matmul", "gemm", "gru", "lstm", "rnn", "channelwise")
+
+
+def _may_be_flattened(border: Border) -> bool:
+    """Whether a tensor may hold a flattened image in the order of memory: moves, and what goes value by value."""
+    return not (border.kernel or border.node.lower()).startswith(_WITH_WEIGHTS)
+
+
+def _in_another_order(values: np.ndarray, wanted: np.ndarray, exponent: Optional[int]) -> bool:
+    """Whether memory holds the same values in an order that no order of the axes gives, as an image that is flattened
+    before its axes are put back: what reads them (a Gemm whose weights are permuted) is then judged as one piece."""
+    largest = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0))
+    bound = FLOAT_BOUND * largest if exponent is None else SEVERAL_STEPS_BOUND * 2.0**exponent
+    with np.errstate(all="ignore"):
+        apart = float(np.nanmax(np.abs(values - wanted), initial=0))
+        sorted_apart = float(np.nanmax(np.abs(np.sort(values, axis=None) - np.sort(wanted, axis=None)), initial=0))
+    return apart > bound >= sorted_apart
 
 
 def _real(values: np.ndarray, exponent: Optional[int]) -> np.ndarray:

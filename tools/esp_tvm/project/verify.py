@@ -12,7 +12,7 @@ from ..compile.importing.import_onnx import Imported, node_indices, relay
 from ..compile.partition import Partitioned
 from ..errors import UserError
 from ..evaluate import Evaluation, NumpyEvaluator
-from ..onnx_check import Border, BordersCheck, Verification, wrong_line
+from ..onnx_check import Border, BordersCheck, Verification, written_outputs, wrong_line
 
 _SEED = 20240229
 # Random inputs for a program of so many multiply-accumulates: the reference takes seconds for the large ones.
@@ -30,7 +30,7 @@ def verify(
 
     Raises `UserError` that names the first node whose result lies outside its bound.
     """
-    check = BordersCheck(model, _borders(compiled.imported, compiled.partitioned), {})
+    check = BordersCheck(model, _borders(compiled.imported, compiled.partitioned), written_outputs(compiled.program))
     result = Verification()
 
     def add(inputs: Dict[str, np.ndarray], computed: Evaluation) -> None:
@@ -84,13 +84,13 @@ def _borders(imported: Imported, partitioned: Partitioned) -> List[Border]:
     found = []
     for expr, owner in owners.items():
         # Made by the compiler, or something on the way into the node or between its steps.
-        if owner is None or any(owner in _nodes(reader, partitioned) for reader in readers[expr]):
+        if owner is None or any(_may_belong(reader, owner, expr, partitioned) for reader in readers[expr]):
             continue
         node = imported.nodes[owner]
         outputs = [name for name in node.outputs if name]
         if len(outputs) != 1:
             continue
-        if isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar):
+        if _is_kernel(expr):
             call = partitioned.calls[expr.op.name_hint]
             if call.operator == "reshape":
                 continue  # the same bytes as another tensor's, and which node they are named after is no one's promise
@@ -101,9 +101,22 @@ def _borders(imported: Imported, partitioned: Partitioned) -> List[Border]:
     return found
 
 
+def _may_belong(reader, owner: int, expr, partitioned: Partitioned) -> bool:
+    """Whether what reads `expr` may be a later step of the node that makes it.
+
+    TVM's importer does not say of every operator which node it is of: the addition of a bias has none.
+    """
+    nodes = _nodes(reader, partitioned)
+    return owner in nodes or (not nodes and not _is_kernel(reader) and not _is_kernel(expr))
+
+
+def _is_kernel(expr) -> bool:
+    return isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar)
+
+
 def _nodes(expr, partitioned: Partitioned) -> List[int]:
     """Indices of the ONNX nodes that a call of main computes."""
-    if isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar):
+    if _is_kernel(expr):
         call = partitioned.calls[expr.op.name_hint]
         return [*call.node_indices, *([] if call.output_node is None else [call.output_node])]
     return node_indices(expr.tuple_value if isinstance(expr, relay.TupleGetItem) else expr)
@@ -126,9 +139,8 @@ def _readers_and_owners(partitioned: Partitioned):
         elif isinstance(expr, relay.Call):
             parts = list(expr.args)
         if isinstance(expr, (relay.Call, relay.TupleGetItem)):
-            is_kernel = isinstance(expr, relay.Call) and isinstance(expr.op, relay.GlobalVar)
             indices = _nodes(expr, partitioned)
-            if is_kernel:
+            if _is_kernel(expr):
                 owners[expr] = partitioned.calls[expr.op.name_hint].output_node
             else:
                 owners[expr] = indices[0] if len(indices) == 1 else None
