@@ -116,3 +116,23 @@ def test_a_machine_whose_tools_are_missing_names_the_package():
         UserError, match="no-such-gcc is not installed; install it with: apt-get install gcc-of-nowhere"
     ):
         require(absent)
+
+
+def test_all_missing_packages_are_named_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert RISCV.missing() == (
+        "riscv64-unknown-elf-gcc, qemu-system-riscv32, picolibc are not installed; install them with: "
+        "apt-get install gcc-riscv64-unknown-elf qemu-system-misc picolibc-riscv64-unknown-elf"
+    )
+    gcc = tmp_path / "riscv64-unknown-elf-gcc"
+    # As GCC answers for a file that it does not have.
+    gcc.write_text("#!/bin/sh\necho picolibc.specs\n")
+    gcc.chmod(0o755)
+    assert RISCV.missing() == (
+        "qemu-system-riscv32, picolibc are not installed; install them with: "
+        "apt-get install qemu-system-misc picolibc-riscv64-unknown-elf"
+    )
+    gcc.write_text("#!/bin/sh\necho /usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs\n")
+    assert RISCV.missing() == (
+        "qemu-system-riscv32 is not installed; install it with: apt-get install qemu-system-misc"
+    )

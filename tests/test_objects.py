@@ -10,7 +10,7 @@ import pytest
 
 from esp_tvm.errors import UserError
 from esp_tvm.run.host import host_compiler
-from esp_tvm.run.objects import SHARED_FOLDER, kernel_archive
+from esp_tvm.run.objects import SHARED_FOLDER, kernel_archive, run_program
 
 
 @pytest.fixture
@@ -77,3 +77,17 @@ def test_processes_that_ask_at_once_get_the_same(component):
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     results = {process.communicate()[0] for process in running}
     assert len(results) == 1 and Path(results.pop().strip()).is_file()
+
+
+def test_a_temporary_folder_that_runs_nothing_is_named(tmp_path, monkeypatch):
+    """What a folder mounted noexec gives: EACCES, which a file that is not executable gives too."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\ncat\n")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    program.chmod(0o644)
+    with pytest.raises(UserError) as error:
+        run_program([str(program)], b"")
+    assert str(error.value).startswith(f"{tmp_path}: no program can be run from there")
+    assert "set TMPDIR to a folder from which programs can be run" in str(error.value)
+    program.chmod(0o755)
+    assert run_program([str(program)], b"as it came").stdout == b"as it came"

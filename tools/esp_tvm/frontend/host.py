@@ -10,6 +10,7 @@ from typing import Dict, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..run import objects
 from ..run.host import CFLAGS, SANITIZE, STRICT, HostProgram, host_compiler
 from .audio_spec import AudioSpec
 from .c_text import COMPONENT
@@ -41,7 +42,7 @@ def compile_c(
 
 def run_program(binary: Path, arguments: Sequence[str], data: bytes, timeout: float = 600) -> bytes:
     """What the program writes to stdout for `data` on stdin."""
-    done = subprocess.run([str(binary), *arguments], input=data, capture_output=True, timeout=timeout)
+    done = objects.run_program([str(binary), *arguments], data, timeout)
     if done.returncode != 0:
         why = done.stderr.decode(errors="replace").strip().splitlines()
         raise UserError(f"the front end's host program failed: {why[0] if why else done.returncode}")

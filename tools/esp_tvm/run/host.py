@@ -19,7 +19,7 @@ from ..naming import one_line
 from ..program.form import Tensor
 from ..program.store import MODEL, load
 from .driver import fill, sample_bytes
-from .objects import compile_c, kernel_archive
+from .objects import compile_c, kernel_archive, run_program
 
 KERNELS = Path("components/esp-dl")
 CFLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-pthread")
@@ -175,7 +175,7 @@ class HostProgram:
         """(outputs by ONNX name, what every call wrote: tensor of `self.program` -> array) for every sample in turn."""
         count = len(next(iter(samples.values())))
         command = [str(self._binary)] + (["trace"] if traced else [])
-        done = subprocess.run(command, input=sample_bytes(self.inputs, samples), capture_output=True)
+        done = run_program(command, sample_bytes(self.inputs, samples))
         if done.returncode != 0:
             why = done.stderr.decode(errors="replace").strip().splitlines()
             raise UserError(f"{self.project}: the host program failed: {why[0] if why else done.returncode}")

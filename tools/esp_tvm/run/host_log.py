@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Dict, Sequence
 
@@ -14,6 +13,7 @@ from ..program.form import Port
 from ..trace.header import HEADER_NAME, trace_header
 from .driver import fill, sample_bytes
 from .host import HostProgram
+from .objects import run_program
 
 _DRIVER = """\
 /* Reads samples and runs the model on each; the trace prints. */
@@ -63,7 +63,7 @@ class LoggingProgram(HostProgram):
 
     def log(self, samples: Dict[str, np.ndarray]) -> str:
         """What a board with this project prints for `samples` (ONNX input name -> array [N, ...])."""
-        done = subprocess.run([str(self._binary)], input=sample_bytes(self.inputs, samples), capture_output=True)
+        done = run_program([str(self._binary)], sample_bytes(self.inputs, samples))
         if done.returncode != 0:
             raise UserError(f"{self.project}: the host program failed with the trace: exit code {done.returncode}")
         return done.stdout.decode("ascii", "replace")

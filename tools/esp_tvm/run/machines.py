@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from ..errors import UserError
 
@@ -47,11 +47,23 @@ class Machine:
         return f"{self.prefix}gcc"
 
     def missing(self) -> str:
-        """What is not installed, in a line, or nothing."""
-        for tool, package in self.packages:
-            if shutil.which(tool) is None:
-                return f"{tool} is not installed; install it with: apt-get install {package}"
-        return ""
+        """All that is not installed, in a line, or nothing."""
+        missing = self._missing()
+        if not missing:
+            return ""
+        names = ", ".join(name for name, _ in missing)
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        packages = " ".join(dict.fromkeys(package for _, package in missing))
+        return f"{names} {are} not installed; install {them} with: apt-get install {packages}"
+
+    def missing_tools(self) -> List[str]:
+        """The programs that are not on PATH."""
+        return [tool for tool, _ in self.packages if shutil.which(tool) is None]
+
+    def _missing(self) -> List[Tuple[str, str]]:
+        """(what is missing, its Debian package)"""
+        tools = self.missing_tools()
+        return [(tool, package) for tool, package in self.packages if tool in tools]
 
     def count(self, difference: int) -> int:
         """Instructions between two readings of the counter."""
@@ -59,14 +71,15 @@ class Machine:
 
 
 class _Riscv(Machine):
-    def missing(self) -> str:
-        found = super().missing()
-        if found:
-            return found
+    def _missing(self) -> List[Tuple[str, str]]:
+        return super()._missing() + ([] if self._has_library() else [("picolibc", "picolibc-riscv64-unknown-elf")])
+
+    def _has_library(self) -> bool:
+        """Whether the compiler finds its C library; False without a compiler, who alone knows where to look."""
+        if shutil.which(self.compiler) is None:
+            return False
         specs = subprocess.run([self.compiler, "-print-file-name=picolibc.specs"], stdout=subprocess.PIPE, text=True)
-        if not Path(specs.stdout.strip()).is_absolute():
-            return "picolibc is not installed; install it with: apt-get install picolibc-riscv64-unknown-elf"
-        return ""
+        return Path(specs.stdout.strip()).is_absolute()
 
 
 def _defined(*symbols: str) -> Sequence[str]:

@@ -75,6 +75,21 @@ def compile_c(command: Sequence[str], what: str) -> None:
         raise UserError(f"{what}: its C does not compile on this machine: {first_error(done.stdout)}")
 
 
+def run_program(command: Sequence[str], data: bytes, timeout: Optional[float] = None) -> subprocess.CompletedProcess:
+    """Run a program that was compiled into the folder for temporary files, `data` on its stdin; captures its output.
+
+    Raises `UserError` where that folder lets no program run, as a /tmp that is mounted noexec.
+    """
+    try:
+        return subprocess.run(list(command), input=data, capture_output=True, timeout=timeout)
+    except PermissionError:
+        folder = tempfile.gettempdir()
+        raise UserError(
+            f"{folder}: no program can be run from there (is it mounted noexec?); "
+            "set TMPDIR to a folder from which programs can be run"
+        )
+
+
 def _content(component: Path, sources: List[Path], includes: List[Path]) -> str:
     headers = [path for include in includes for path in sorted(include.rglob("*.h"))]
     words = [f"{path.relative_to(component)} {_digest([path.read_bytes()])}" for path in [*sources, *headers]]

@@ -23,13 +23,13 @@ from ..chips import CHIPS, check_chip
 from ..errors import UserError
 from ..places import CHECKOUT, TEMPLATE
 from ..project.users_files import is_whole
+from ..run.machines import RISCV
 from . import process
 from .record import MADE, PROJECT, Records, content
 from .variables import DEFAULT_CHIP, WHAT_IT_IS
 from .words import StepError, fail, say
 
 ALL_STEPS = ("preprocess", "quantize", "export", "run")
-EMULATOR_TOOLS = ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")
 # What the steps write into OUT: none of it is a step's MODEL there.
 _WRITTEN = ("model_opt.onnx", "model_quant.onnx", "input_sample.npz", "report.html", "report.txt")
 _WRITTEN_FOLDERS = (PROJECT, "tvmdbg", MADE, "logs")
@@ -403,10 +403,11 @@ class Pipeline:
         self.run()
         if not CHIPS[self.chip()].is_riscv:
             return
-        missing = [tool for tool in EMULATOR_TOOLS if shutil.which(tool) is None]
+        missing = RISCV.missing_tools()
         if missing:
-            advice = "scripts/system-packages.sh apt-packages-emulator.txt installs it"
-            say(f"== emulate: left out, because {missing[0]} is not there; {advice}")
+            are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+            advice = f"scripts/system-packages.sh apt-packages-emulator.txt installs {them}"
+            say(f"== emulate: left out, because {', '.join(missing)} {are} not there; {advice}")
         else:
             self.emulate(self.recorded("export")["INPUT"])
 
