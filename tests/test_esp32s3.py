@@ -17,7 +17,7 @@ from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
 from esp_tvm.compile.kernels.esp32s3 import choose_vector
-from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dLanes, Conv2dWatched
+from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
@@ -83,7 +83,7 @@ def convolution(channels: int, value: int) -> Call:
     [
         # 3 * 3 * 32 * 14 * 128 = 516096 < 2^19: all fits.
         (32, 14, -128, 127, "Conv2dLanes"),
-        (32, 15, -128, 127, "Conv2dWatched"),
+        (32, 15, -128, 127, "Conv2dChecked"),
         # A relu's output is never negative, but what is never negative can be as large.
         (32, 15, 0, 40, "Conv2dLanes"),
         # A tap of 48 channels alone reaches 48 * 127 * 128: more than lanes hold.
@@ -104,12 +104,12 @@ def test_left_shifts_and_wide_tensors_are_left_to_c():
 
 
 def test_sums_that_leave_their_lanes_are_computed_again(emulator, tmp_path):
-    """Sums of watched lanes that saturate would give other bytes; here they go far up, and come down again."""
+    """Sums of checked lanes that saturate would give other bytes; here they go far up, and come down again."""
     call = convolution(32, 0)
     weights = call.attributes["weights"]
     # 6 * 32 * 22 * 127 = 536448 > 2^19, then less 3 * 32 * 64 * 127.
     weights[:, :2], weights[:, 2] = 22, -64
-    variant = next(v for v in ALL if isinstance(v, Conv2dWatched) and v.fits_range(call, 0, 127))
+    variant = next(v for v in ALL if isinstance(v, Conv2dChecked) and v.fits_range(call, 0, 127))
     pair = Pair(call, variant, 0, 127, np.random.RandomState(0))
     pair.inputs[0][:] = 127
     assert not Conv2dLanes().fits_range(call, 0, 127)

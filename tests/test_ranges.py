@@ -21,7 +21,7 @@ from test_esp32s3 import convolution  # noqa: E402
 from variant_cases import CLAMPS, RANGES  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dLanes, Conv2dWatched, DepthwiseLanes  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes, DepthwiseLanes  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3.values import Average  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
@@ -198,7 +198,7 @@ RANDOM = np.random.RandomState(4)
         (Conv2dLanes(), ones(RANDOM, 1, 16, False)),  # one
         (Conv2dLanes(), ones(RANDOM, 5, 8, True)),  # lanes, or windows that are put together
         (Conv2dLanes(), ones(RANDOM, 3, 3, False)),
-        (Conv2dWatched(rows=True, watched=11), convolution(48, 127)),
+        (Conv2dChecked(rows=True, check_bits=11), convolution(48, 127)),
         (DepthwiseLanes(), ones(RANDOM, 3, 32, True, depthwise=True)),
         (DepthwiseLanes(), ones(RANDOM, 5, 16, False, depthwise=True)),
         (Average(AveragePool2d()), average()),

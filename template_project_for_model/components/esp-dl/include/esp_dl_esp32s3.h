@@ -50,18 +50,15 @@ typedef enum {
  * bytes).
  *
  * All paths but WIDE: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input
- * a partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. Or, where sums are watched, that the bias lies within 2^(7 +
- * watched) and all partial sums of a segment within 2^19 - 1 less that: between segments the kernel looks whether the
- * sum yet lies within 2^(7 + watched), too, and computes the few pixels where it does not in C. weights, for every
- * sixteen channels:
- *   40 bytes: the bias of every channel in 20 bits: bits 0..127 of the lower eight, of the upper eight, bits 128..159
- *     of the lower, of the upper;
- *   7 bytes: by how much to shift right, first for the channels of the first mask, then how much more for every other;
- *   a byte: how many of these seven shifts there are;
- *   for every segment [bytes, made even][16]: weights in the order of the bytes, those behind the last multiple of 16
- *     backwards, the missing one zero;
- *   a mask for every shift (none if there is but one): 0xff for the channels that have this shift, else 0. Or, with
- *     `least`, 0 for the channels that have this shift, else 0x7f.
+ * a partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. Or, where sums are checked, that the bias lies within 2^(7 +
+ * check_bits) and all partial sums of a segment within 2^19 - 1 less that: between segments the kernel looks whether
+ * the sum yet lies within 2^(7 + check_bits), too, and computes the few pixels where it does not in C. weights, for
+ * every sixteen channels: 40 bytes: the bias of every channel in 20 bits: bits 0..127 of the lower eight, of the upper
+ * eight, bits 128..159 of the lower, of the upper; 7 bytes: by how much to shift right, first for the channels of the
+ * first mask, then how much more for every other; a byte: how many of these seven shifts there are; for every segment
+ * [bytes, made even][16]: weights in the order of the bytes, those behind the last multiple of 16 backwards, the
+ * missing one zero; a mask for every shift (none if there is but one): 0xff for the channels that have this shift, else
+ * 0. Or, with `min_masks`, 0 for the channels that have this shift, else 0x7f.
  *
  * GATHERED (segments of at most 24 bytes): all segments, one
  * behind the other and made a multiple of 16 bytes, are one.
@@ -78,13 +75,13 @@ typedef struct {
     esp_dl_border_t border;
     esp_dl_conv2d_path_t path; /* ONE, HELD, GATHERED: output.c a multiple of 16 */
     bool by_taps;
-    bool one_row;    /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
-    int8_t watched;  /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
-    int32_t vectors; /* WIDE: of input held in registers: 2, 4 or 6 */
+    bool one_row;      /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
+    int8_t check_bits; /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
+    int32_t vectors;   /* WIDE: of input held in registers: 2, 4 or 6 */
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */
     int32_t run;
-    bool least; /* ONE, HELD, GATHERED with a clamp of 0..127: masks of this kind */
+    bool min_masks; /* ONE, HELD, GATHERED with a clamp of 0..127: masks of this kind */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_conv2d_esp32s3_t;
@@ -103,8 +100,8 @@ typedef struct {
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    bool three; /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
-    bool least; /* only with `three` and a clamp of 0..127 */
+    bool three;     /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
+    bool min_masks; /* only with `three` and a clamp of 0..127 */
     const int8_t *weights;
     int8_t min, max; /* clamp */
 } esp_dl_depthwise_conv2d_esp32s3_t;

@@ -12,7 +12,7 @@ TVM's planner (USMP) keeps the inputs and outputs of an operator apart. Here
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
@@ -97,6 +97,7 @@ def place_tensors(program: Program) -> Program:
         for tensor in call.writes:
             if tensor in plan.views:
                 tensor.source, call.is_view = plan.views[tensor], True
+                tensor.place = replace(tensor.root.place)
             elif tensor in plan.where:
                 tensor.place = Place("arena", offset=plan.where[tensor].offset)
     program.arena_bytes = plan.arena_bytes

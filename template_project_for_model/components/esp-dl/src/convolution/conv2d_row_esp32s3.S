@@ -35,7 +35,7 @@
  */
     .macro watch
     l32i a13, a2, CONV2D_AT_SUMS
-    l32i a14, a2, CONV2D_AT_WATCHED
+    l32i a14, a2, CONV2D_AT_CHECK_BITS
     ee.st.qacc_l.l.128.ip a13, 16
     ee.st.qacc_h.l.128.ip a13, 16
     ee.st.qacc_l.h.32.ip a13, 4
@@ -57,7 +57,7 @@
     .endm
 
 /* a2: not 0 if a sum was too large. */
-    .macro watched
+    .macro check_sums
     movi a14, 0x7e7e7e7e
     spread q2
     ee.vcmp.gt.s8 q4, q4, q2
@@ -176,14 +176,14 @@
     movi a2, 0
     return
 .Lwhole:
-    l32i a14, a2, CONV2D_AT_WATCHED
+    l32i a14, a2, CONV2D_AT_CHECK_BITS
     bnez a14, .Lwatched
     lanes 1
     movi a2, 0
     return
 .Lwatched:
     lanes 1, 1
-    watched
+    check_sums
     return
     .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
 
@@ -285,7 +285,7 @@
     add a15, a5, a12
     s32i a14, a1, STACK_OUTPUT
     s32i a15, a1, STACK_END
-    l32i a11, a2, CONV2D_AT_LEAST
+    l32i a11, a2, CONV2D_AT_MIN_MASKS
     .endm
 
     function esp_dl_conv2d_row_one_esp32s3

@@ -10,8 +10,8 @@
 /* What is said of sums that leave their lanes. */
 #define KERNEL "esp_dl_conv2d_s8_esp32s3"
 
-/* How sums are held to the lanes: not at all, by the exporter's proof, or between segments (watched). */
-typedef enum { UNHELD, PROVED, WATCHED } holding_t;
+/* How sums are held to the lanes: not at all, by the exporter's proof, or between segments (checked). */
+typedef enum { UNHELD, PROVED, CHECKED } holding_t;
 
 static void hold(const int32_t *most, const int32_t *least)
 {
@@ -22,11 +22,11 @@ static void hold(const int32_t *most, const int32_t *least)
 
 /* Whether a sum is so large that the next segment could take it out of its lane; as the assembly sees it, in the upper
  * bits of the sums. */
-static bool too_large(const int32_t *acc, int32_t watched)
+static bool too_large(const int32_t *acc, int32_t check_bits)
 {
     bool found = false;
     for (int i = 0; i < ESP_DL_LANES; i++) {
-        found |= acc[i] >> watched >= INT8_MAX || acc[i] >> watched <= INT8_MIN;
+        found |= acc[i] >> check_bits >= INT8_MAX || acc[i] >> check_bits <= INT8_MIN;
     }
     return found;
 }
@@ -51,7 +51,7 @@ static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *w
     return weights;
 }
 
-/* One pixel of sixteen channels; returns the end of their data. flagged: set where a watched sum became too large */
+/* One pixel of sixteen channels; returns the end of their data. flagged: set where a checked sum became too large */
 static inline const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output,
                                   int32_t channels, holding_t holding, bool *flagged)
 {
@@ -64,11 +64,11 @@ static inline const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset
     }
     for (int32_t s = 0; s < row->segment_count; s++) {
         weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, acc, most, least, held);
-        if (holding != WATCHED || s + 1 == row->segment_count || !held) {
+        if (holding != CHECKED || s + 1 == row->segment_count || !held) {
             continue;
         }
         hold(most, least);
-        if (too_large(acc, row->watched)) {
+        if (too_large(acc, row->check_bits)) {
             /* From here on lanes may saturate: the row is computed again. */
             *flagged = true;
             held = false;
@@ -80,10 +80,10 @@ static inline const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset
     if (held) {
         hold(most, least);
     }
-    return esp_dl_shift_lanes(acc, shifts, weights, row->least, row->min, row->max, output, channels);
+    return esp_dl_shift_lanes(acc, shifts, weights, row->min_masks, row->min, row->max, output, channels);
 }
 
-/* All pixels of a row; whether a watched sum became too large. */
+/* All pixels of a row; whether a checked sum became too large. */
 static inline bool pixels(const esp_dl_conv2d_row_t *row, holding_t holding)
 {
     bool flagged = false;
@@ -108,7 +108,7 @@ void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row)
 
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
 {
-    return row->watched ? pixels(row, WATCHED) : pixels(row, PROVED);
+    return row->check_bits ? pixels(row, CHECKED) : pixels(row, PROVED);
 }
 
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row)

@@ -15,8 +15,8 @@
 #define CONV2D_AT_MAX 36
 #define CONV2D_AT_VECTORS 40
 #define CONV2D_AT_SUMS 44
-#define CONV2D_AT_WATCHED 48
-#define CONV2D_AT_LEAST 52
+#define CONV2D_AT_CHECK_BITS 48
+#define CONV2D_AT_MIN_MASKS 52
 #define CONV2D_AT_CLAMP 56
 
 #ifndef __ASSEMBLER__
@@ -37,9 +37,9 @@ typedef struct {
     int32_t channels; /* of the output */
     int32_t min, max;
     int32_t vectors;     /* 0: lanes of 20 bits */
-    int64_t *sums;       /* [channels] where vectors is not 0, 64 bytes where sums are watched */
-    int32_t watched;     /* as in esp_dl_conv2d_esp32s3_t */
-    int32_t least;       /* the same */
+    int64_t *sums;       /* [channels] where vectors is not 0, 64 bytes where sums are checked */
+    int32_t check_bits;  /* as in esp_dl_conv2d_esp32s3_t */
+    int32_t min_masks;   /* the same */
     const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
 } esp_dl_conv2d_row_t;
 
@@ -55,19 +55,19 @@ ESP_DL_FIELD(esp_dl_conv2d_row_t, min, CONV2D_AT_MIN);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, max, CONV2D_AT_MAX);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, vectors, CONV2D_AT_VECTORS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, sums, CONV2D_AT_SUMS);
-ESP_DL_FIELD(esp_dl_conv2d_row_t, watched, CONV2D_AT_WATCHED);
-ESP_DL_FIELD(esp_dl_conv2d_row_t, least, CONV2D_AT_LEAST);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, check_bits, CONV2D_AT_CHECK_BITS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, min_masks, CONV2D_AT_MIN_MASKS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
 
 /*
- * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are watched and one became so large
+ * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are checked and one became so large
  * that it may have left its lane: then the output must be computed again.
  */
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /*
  * Channels in sixteens: these of all pixels, then the next sixteen. Windows of 1x1 with 8 or 16 bytes; and all windows
- * whose segments are multiples of 16 bytes at multiples of 16. Sums are not watched.
+ * whose segments are multiples of 16 bytes at multiples of 16. Sums are not checked.
  */
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row);
 void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row);

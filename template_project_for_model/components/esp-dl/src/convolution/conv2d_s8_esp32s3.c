@@ -90,7 +90,7 @@ static places_t places_of(const esp_dl_conv2d_esp32s3_t *p)
     const int32_t window = p->window.kernel_h * p->window.kernel_w * p->input.c;
     places_t places;
     places.sums = esp_dl_aligned(segments_of(p) * 8);
-    places.pixels = places.sums + (wide ? esp_dl_aligned(p->output.c * 8) : p->watched ? 64 : 0);
+    places.pixels = places.sums + (wide ? esp_dl_aligned(p->output.c * 8) : p->check_bits ? 64 : 0);
     places.borders =
         places.pixels + (is_gathered ? p->run * esp_dl_aligned(window) + 16 : esp_dl_aligned(p->run * p->input.c));
     places.end = places.borders + esp_dl_border_bytes(&p->border, &p->window);
@@ -125,8 +125,8 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         .max = p->max,
         .vectors = p->vectors,
         .sums = (int64_t *)(void *)(memory + places.sums),
-        .watched = p->watched,
-        .least = p->least,
+        .check_bits = p->check_bits,
+        .min_masks = p->min_masks,
         .clamp = (const int8_t *)clamp,
     };
     int32_t images = p->output.n, rows = p->output.h;

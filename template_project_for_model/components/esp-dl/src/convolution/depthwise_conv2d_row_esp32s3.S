@@ -174,7 +174,7 @@
     add a15, a5, a12
     l32i a6, a2, DEPTHWISE_AT_WEIGHTS
     l32i a7, a2, DEPTHWISE_AT_BACK
-    l32i a13, a2, DEPTHWISE_AT_LEAST
+    l32i a13, a2, DEPTHWISE_AT_MIN_MASKS
     s32i a15, a1, STACK_END
     l8ui a11, a6, HEAD_COUNT
     beqz a13, .Lclamp

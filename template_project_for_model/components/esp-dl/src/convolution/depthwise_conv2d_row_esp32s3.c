@@ -30,7 +30,7 @@ static void any_window(const esp_dl_depthwise_row_t *row)
             for (int32_t lane = 0; lane < channels; lane++) {
                 esp_dl_hold_lane(most[lane], least[lane], "esp_dl_depthwise_conv2d_s8_esp32s3");
             }
-            end = esp_dl_shift_lanes(acc, shifts, weights, row->least, row->clamp[0], row->clamp[16],
+            end = esp_dl_shift_lanes(acc, shifts, weights, row->min_masks, row->clamp[0], row->clamp[16],
                                      row->output + pixel * row->channels + c, channels);
         }
         data = end;

@@ -13,7 +13,7 @@
 #define DEPTHWISE_AT_PIXELS 28
 #define DEPTHWISE_AT_CHANNELS 32
 #define DEPTHWISE_AT_CLAMP 36
-#define DEPTHWISE_AT_LEAST 40
+#define DEPTHWISE_AT_MIN_MASKS 40
 #define DEPTHWISE_AT_BACK 44
 #define DEPTHWISE_AT_NEXT_INPUT 48
 #define DEPTHWISE_AT_NEXT_OUTPUT 52
@@ -36,7 +36,7 @@ typedef struct {
     int32_t pixels;
     int32_t channels;
     const int8_t *clamp; /* sixteen times the least, sixteen times the greatest value; at a multiple of 16 */
-    int32_t least;       /* they are 0 and 127, and the masks are "least" masks (esp_dl_esp32s3.h) */
+    int32_t min_masks;   /* they are 0 and 127, and the masks are "min_masks" masks (esp_dl_esp32s3.h) */
     /* 3x3 only: bytes from the last tap of a window's row to the next window's first, from the end of a row of windows
      * to the next channels of the first, the same in the output. */
     int32_t back, next_input, next_output;
@@ -52,7 +52,7 @@ ESP_DL_FIELD(esp_dl_depthwise_row_t, output, DEPTHWISE_AT_OUTPUT);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, pixels, DEPTHWISE_AT_PIXELS);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, channels, DEPTHWISE_AT_CHANNELS);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, clamp, DEPTHWISE_AT_CLAMP);
-ESP_DL_FIELD(esp_dl_depthwise_row_t, least, DEPTHWISE_AT_LEAST);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, min_masks, DEPTHWISE_AT_MIN_MASKS);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, back, DEPTHWISE_AT_BACK);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, next_input, DEPTHWISE_AT_NEXT_INPUT);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, next_output, DEPTHWISE_AT_NEXT_OUTPUT);

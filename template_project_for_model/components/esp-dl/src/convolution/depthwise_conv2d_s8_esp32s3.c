@@ -36,7 +36,7 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .pixels = p->output.w,
         .channels = p->output.c,
         .clamp = (const int8_t *)clamp,
-        .least = p->least,
+        .min_masks = p->min_masks,
         .back = (w->stride_w - 2 * w->dilation_w) * p->input.c,
         .next_input = 16 - p->output.w * w->stride_w * p->input.c,
         .next_output = 16 - p->output.w * p->output.c,

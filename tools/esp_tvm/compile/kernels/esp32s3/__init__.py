@@ -6,7 +6,7 @@ from typing import Dict, List, Optional
 
 from ....operators.pooling import AveragePool2d, MaxPool2d
 from ....program import Call
-from .convolution import Conv2dLanes, Conv2dWatched, Conv2dWide, Dense, DepthwiseLanes, Scale
+from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .values import (
     BROADCASTING,
@@ -27,9 +27,9 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [
         Conv2dLanes(),
         # Long segments are faster; sums that are far from the bound are rarely computed again.
-        Conv2dWatched(rows=True, watched=11),
-        Conv2dWatched(rows=True, watched=10),
-        Conv2dWatched(rows=False, watched=11),
+        Conv2dChecked(rows=True, check_bits=11),
+        Conv2dChecked(rows=True, check_bits=10),
+        Conv2dChecked(rows=False, check_bits=11),
         Conv2dWide(),
     ],
     "depthwise_conv2d": [DepthwiseLanes()],

@@ -50,8 +50,8 @@ class Conv2dLanes(Esp32s3Variant):
     kernel = "esp_dl_conv2d_s8_esp32s3"
     # Bytes for sums, per channel.
     sums = 0
-    # Where sums are watched: they have to lie within 2^(7 + watched) between segments.
-    watched = 0
+    # Where sums are checked: they have to lie within 2^(7 + check_bits) between segments.
+    check_bits = 0
 
     def by_taps(self, call: Call) -> bool:
         """Whether segments are taps."""
@@ -69,7 +69,7 @@ class Conv2dLanes(Esp32s3Variant):
     def gathers(self, call: Call) -> bool:
         """Whether the segments of a window are put together before, as it takes fewer instructions."""
         outputs, segments, length = self._segments(call).shape
-        if self.sums or self.watched or outputs % LANES or segments == 1 or length > _MAX_GATHERED:
+        if self.sums or self.check_bits or outputs % LANES or segments == 1 or length > _MAX_GATHERED:
             return False
         if call.inputs[0].shape[3] % LANES == 0:
             return False
@@ -137,13 +137,13 @@ class Conv2dLanes(Esp32s3Variant):
     def body(self, call, c):
         a = call.attributes
         shift = np.asarray(a["shift"])
-        packed = pack_lanes(self.segmented(call), start_of(call), shift, least=self._has_least_masks(call))
+        packed = pack_lanes(self.segmented(call), start_of(call), shift, min_masks=self._has_min_masks(call))
         return self._fields(call, c, packed, 0)
 
     def _holds_shifts(self, call: Call) -> bool:
         """Whether sixteen channels of many pixels are computed after the other."""
         _, height, width, channels = call.attributes["weights"].shape
-        if self.sums or self.watched or call.output.shape[3] % LANES:
+        if self.sums or self.check_bits or call.output.shape[3] % LANES:
             return False
         if self.gathers(call):
             return True
@@ -151,7 +151,7 @@ class Conv2dLanes(Esp32s3Variant):
             return channels % LANES == 0 or channels == 8
         return channels % LANES == 0 and copies_rows(call, (height, width))
 
-    def _has_least_masks(self, call: Call) -> bool:
+    def _has_min_masks(self, call: Call) -> bool:
         return self._holds_shifts(call) and is_relu(call)
 
     def _fields(self, call: Call, c, packed: np.ndarray, vectors: int) -> Dict:
@@ -162,21 +162,21 @@ class Conv2dLanes(Esp32s3Variant):
             "path": self.path(call),
             "by_taps": bool(self.by_taps(call)),
             "one_row": is_one_row(call),
-            "watched": self.watched,
+            "check_bits": self.check_bits,
             "vectors": vectors,
             "run": self.run(call),
-            "least": bool(vectors == 0 and self._has_least_masks(call)),
+            "min_masks": bool(vectors == 0 and self._has_min_masks(call)),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],
         }
 
 
-class Conv2dWatched(Conv2dLanes):
-    """Sixteen channels at a time, where a segment's sum fits but that of all may not: watched while they grow."""
+class Conv2dChecked(Conv2dLanes):
+    """Sixteen channels at a time, where a segment's sum fits but that of all may not: checked while they grow."""
 
-    def __init__(self, rows: bool, watched: int):
-        self.rows, self.watched = rows, watched
+    def __init__(self, rows: bool, check_bits: int):
+        self.rows, self.check_bits = rows, check_bits
 
     def by_taps(self, call):
         return not self.rows or super().by_taps(call)
@@ -187,7 +187,7 @@ class Conv2dWatched(Conv2dLanes):
         if call.inputs[0].shape[3] % LANES or call.output.shape[3] % LANES:
             return False
         segments, bias = self.segmented(call), start_of(call)
-        bound = 2 ** (7 + self.watched)
+        bound = 2 ** (7 + self.check_bits)
         if np.abs(bias).max() > bound or segments.shape[1] == 1:
             return False
         return all(fits_within(segments[:, i], low, high, LANE_MAX - bound) for i in range(segments.shape[1]))
@@ -245,13 +245,13 @@ class DepthwiseLanes(Esp32s3Variant):
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
         segments = a["weights"].reshape(-1, channels).T[:, None, :]
         three = (height, width) == (3, 3) and a["strides"][1] <= 2 and channels % LANES == 0
-        least = three and is_relu(call)
-        packed = pack_lanes(segments, start_of(call), shift, in_order=True, least=least)
+        min_masks = three and is_relu(call)
+        packed = pack_lanes(segments, start_of(call), shift, in_order=True, min_masks=min_masks)
         return {
             **window_fields(call, (height, width)),
             "border": border_fields(call, (height, width)),
             "three": bool(three),
-            "least": bool(least),
+            "min_masks": bool(min_masks),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],

@@ -84,11 +84,11 @@ def tail_order(length: int) -> np.ndarray:
 
 
 def pack_lanes(
-    weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False, least: bool = False
+    weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False, min_masks: bool = False
 ) -> np.ndarray:
     """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits.
 
-    in_order: as they are, else in the order of `tail_order`; least: masks of this kind (esp_dl_esp32s3.h)
+    in_order: as they are, else in the order of `tail_order`; min_masks: masks of this kind (esp_dl_esp32s3.h)
     """
     outputs, segments, length = weights.shape
     rows = aligned(outputs)
@@ -106,7 +106,7 @@ def pack_lanes(
         parts += [pack_20_bits(bias[o : o + LANES]), steps.astype(np.int8)]
         parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
         if len(stops) > 1:
-            own, other = (0, 127) if least else (-1, 0)
+            own, other = (0, 127) if min_masks else (-1, 0)
             parts += [np.where(stop, own, other).astype(np.int8) for stop in stops]
     return np.concatenate([*parts, _READ_AHEAD])
 
