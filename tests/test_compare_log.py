@@ -430,7 +430,7 @@ def test_a_reset_in_the_middle_is_no_fault(small):
 
 def test_only_a_part_of_a_run_is_not_enough(small):
     equal, text = small.compare("\n".join(small.log["checksums"].splitlines()[:5]))
-    assert not equal and "BROKEN OFF" in text and "no run of the log is whole" in text
+    assert not equal and "BROKEN OFF" in text and "no run of the log is complete" in text
 
 
 def test_other_lines_and_prefixes_do_no_harm(small):

@@ -113,7 +113,7 @@ class Evaluation:
 
 
 class NumpyEvaluator:
-    """Evaluates a partitioned model with the NumPy rules; what has no kernel, with TVM on the host."""
+    """Evaluates a partitioned model: kernels by the NumPy rules, the rest with TVM on this computer."""
 
     def __init__(self, imported: Imported, partitioned: Partitioned):
         self.imported, self.partitioned = imported, partitioned
@@ -210,7 +210,7 @@ def build_for_host(mod: tvm.IRModule):
         with _pass_context(mod["main"].body):
             return relay.build(mod, "llvm")
     except Exception as error:  # TVM raises anything; what it stumbles on is what has no kernel.
-        raise UserError(f"TVM cannot compute the reference of what has no kernel on this computer: {tvm_reason(error)}")
+        raise UserError(f"TVM cannot compute the part that has no kernel on this computer: {tvm_reason(error)}")
 
 
 # TVM's LLVM code computes these by formulas of its own; its C code, as the chip's, calls the C library.

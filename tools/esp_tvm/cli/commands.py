@@ -100,7 +100,7 @@ def _passes(command: Any) -> Any:
     show_default="none",
     help="layers whose results are int16 in place of int8: auto, or their names with commas between",
 )
-@click.option("--int16_gain", type=float, default=6.0, help="dB that --int16 auto stops at, with as few as it can")
+@click.option("--int16_gain", type=float, default=6.0, help="dB that --int16 auto has to gain, with few layers")
 @click.option(
     "--effort",
     type=Choice(("quick", "default", "thorough")),
@@ -166,7 +166,7 @@ def export(
 @click.option("--sanitize", is_flag=True, help="with the address and undefined behaviour sanitizers")
 @click.option("--summary", is_flag=True, help="without the table of layers")
 @click.option("--log", type=Writes(), help="also write what a board prints when exported with --debug, for compare")
-@click.option("--log_mode", type=Choice(("checksums", "tensors")), default="tensors", help="what --log has of a layer")
+@click.option("--log_mode", type=Choice(("checksums", "tensors")), default="tensors", help="what --log has for a layer")
 def run(
     project: str, model: str, input: str, sanitize: bool, summary: bool, log: Optional[str], log_mode: str
 ) -> Optional[int]:
@@ -182,7 +182,7 @@ def run(
 @_input()
 @click.option("--log", type=Writes(), help="also write what it prints with the trace in it, for compare")
 @click.option(
-    "--log_mode", type=Choice(("checksums", "tensors")), default="checksums", help="what --log has of a layer"
+    "--log_mode", type=Choice(("checksums", "tensors")), default="checksums", help="what --log has for a layer"
 )
 def emulate(project: str, model: str, input: str, log: Optional[str], log_mode: str) -> Optional[int]:
     """Compile an exported project for RV32IMC, run it in QEMU, and compare its outputs with the reference's."""
@@ -241,7 +241,7 @@ def compare(log: str, model: str, input: str, project: Optional[str], target: Op
 @esp_tvm.command()
 @_project()
 @_model()
-@_input(".npy file with one sample or many (16 are used for the noise)")
+@_input(".npy file with one sample or many (errors and histograms: 20 or more)")
 @click.option(
     "--float_model", type=Reads(), help="the float ONNX model it was quantized from, for the noise of each layer"
 )

@@ -43,7 +43,7 @@ def compile_model(
         partitioned = partition(imported)
         program = lower(partitioned, imported)
     except tvm.error.TVMError as error:
-        raise UserError(f"TVM fails to compile this model, in what has no kernel: {tvm_reason(error)}")
+        raise UserError(f"TVM cannot compile the part of this model that has no kernel: {tvm_reason(error)}")
     program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     program.kernels_for = chip if chip == esp32s3.CHIP else None
     program.target_chip = target_chip

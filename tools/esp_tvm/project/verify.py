@@ -47,8 +47,8 @@ def verify(
         add(other, evaluator.run(other))
     if result.first_wrong:
         raise UserError(
-            f"{wrong_line(result.first_wrong)}; nothing would be right behind it: end the model before this node, or "
-            "write it otherwise"
+            f"{wrong_line(result.first_wrong)}; every value after it would be wrong: end the model before this "
+            "node, or express it by other operators"
         )
     return result
 

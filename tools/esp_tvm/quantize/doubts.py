@@ -32,7 +32,7 @@ def refuse_unusable(network: Network, path) -> None:
         if largest > LARGEST_WEIGHT:
             raise UserError(
                 f"{path}: node '{describe_layer(network, layer)}': a weight is {largest:.3g}, sums with it are beyond "
-                "float32; the model is damaged or was not trained to an end"
+                "float32; the model is damaged, or its training diverged"
             )
 
 
@@ -46,8 +46,8 @@ def doubts_of_model(model: onnx.ModelProto) -> List[str]:
         low, high = (onnx.numpy_helper.to_array(constants[name]).reshape(-1) for name in node.input[1:3])
         if low.size and high.size and low[0] > high[0]:
             found.append(
-                f"node '{shown(node.name, 40)}' (Clip): its least value {low[0]:g} lies above its largest {high[0]:g}: "
-                f"it makes {high[0]:g} of every value"
+                f"node '{shown(node.name, 40)}' (Clip): its smallest value {low[0]:g} lies above its largest "
+                f"{high[0]:g}: it makes {high[0]:g} of every value"
             )
     return [f"warning: {line}" for line in found]
 

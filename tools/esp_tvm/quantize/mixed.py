@@ -187,9 +187,9 @@ def lines(network: Network) -> List[str]:
     cost = cost_of(network)
     names = [shown(_label(network, name), 40) for name in network.integers if name in network.wide]
     return [
-        f"int16: {cost.tensors} tensors: {', '.join(names)}",
-        f"int16 costs {cost.bytes} bytes more for these activations (the arena grows by what lives at its peak), and "
-        f"{cost.macs} of {cost.all_macs} MAC run with int16 inputs, without the fast kernels of int8",
+        f"int16: {cost.tensors} tensor{'s' * (cost.tensors != 1)}: {', '.join(names)}",
+        f"int16 costs {cost.bytes} bytes more for these activations (the arena grows only by those that are in it when "
+        f"it is fullest), and {cost.macs} of {cost.all_macs} MAC run with int16 inputs, without the fast int8 kernels",
     ]
 
 

@@ -385,13 +385,13 @@ def _tensor_line(layer: Layer) -> List[str]:
 
 
 def judge(comparisons: List[RunComparison], reader: LogReader) -> Tuple[bool, str]:
-    """(whether all that the log has is equal and at least one run is whole, the verdict in one line).
+    """(whether all that the log has is equal and at least one run is complete, the verdict in one line).
 
     A run that broke off is no fault by itself: boards are reset, logs are cut.
     """
     if not comparisons:
         if reader.trace_lines or reader.damaged:
-            return False, "FAIL: the log has no line of a trace that could be read whole"
+            return False, "FAIL: every line of the trace in the log is damaged"
         return False, "FAIL: the log has no trace; export with --debug checksums or --debug tensors, build and flash"
     whole = [c for c in comparisons if c.equal]
     cut = [c for c in comparisons if not c.problem and c.broken_off and c.first(DIFFERS) is None and not c.equal]
@@ -399,7 +399,7 @@ def judge(comparisons: List[RunComparison], reader: LogReader) -> Tuple[bool, st
     if bad:
         return False, f"FAIL: {len(bad)} of {len(comparisons)} runs differ or miss lines"
     if not whole:
-        return False, "FAIL: no run of the log is whole"
+        return False, "FAIL: no run of the log is complete"
     note = f", {len(cut)} broke off" if cut else ""
     return True, f"PASS: {len(whole)} of {len(comparisons)} runs equal in every layer{note}"
 
@@ -443,6 +443,6 @@ def run_comparison(
         interrupted = True
     equal, verdict = judge(done, reader)
     if interrupted and not done:
-        raise UserError("stopped before the log had a whole run")
+        raise UserError("stopped before the log had a complete run")
     show(f"{verdict} ({reader.lines} lines read, {reader.trace_lines} of the trace, {reader.damaged} damaged)")
     return equal

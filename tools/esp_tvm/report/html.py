@@ -80,7 +80,7 @@ def _head(report: Report) -> str:
         (
             "bad" if report.fallbacks else "good",
             f"{len(report.rows) - len(report.fallbacks)} / {len(report.rows)}",
-            "steps with a kernel of ours",
+            "steps with an integer kernel",
         ),
     ]
     if outputs:
@@ -176,7 +176,7 @@ def _cores(report: Report) -> str:
 
 def _fallbacks(report: Report) -> str:
     if not report.fallbacks:
-        return "<h2>Fallbacks</h2><p>None: every step is a kernel of ours.</p>"
+        return "<h2>Fallbacks</h2><p>None: every step has an integer kernel.</p>"
     rows = [
         f"<tr>{_cell(str(row.step), 'number', row.step)}{_cell(_name(row.nodes, 90), 'nodes')}"
         f"{_cell(escape(row.reason), 'reason')}</tr>"

@@ -446,7 +446,7 @@ def exclusive(out: Path) -> Optional[object]:
         lock = open(out / MADE / "lock", "w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise StepError(f"a make still works in {out}; wait for it to end")
+        raise StepError(f"another make is still at work in {out}; wait for it to end")
     except OSError:
         return None
     return lock
