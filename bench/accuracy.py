@@ -25,6 +25,7 @@ from esp_tvm.model import inputs_of, load_model  # noqa: E402
 from esp_tvm.preprocess import preprocess_onnx  # noqa: E402
 from esp_tvm.quantize import quantize_onnx  # noqa: E402
 from esp_tvm.quantize.judge import judge  # noqa: E402
+from esp_tvm.terminal import Table, show  # noqa: E402
 
 SHARED = Path(os.environ.get("ESP_TVM_SHARED") or REPO.parent / "shared") / "models"
 DIGITS = REPO / "examples" / "digits"
@@ -70,7 +71,7 @@ def main():
     parser.add_argument("--method", default="auto")
     parser.add_argument("--json", help="write the figures to this file")
     args = parser.parse_args()
-    rows, figures, missed = [HEADER], {}, []
+    rows, figures, missed = [], {}, []
     for name in args.networks or CASES:
         if not (CASES[name][0] / "model.onnx").exists():
             print(f"{name}: not here, left out", file=sys.stderr)
@@ -81,9 +82,7 @@ def main():
         agreement = f"{got['agreement'] * 100:.1f} %"
         ours = [name, f"{got['decibels']:.1f}", f"{got['aim']:.1f}", agreement, f"{got['seconds']:.1f}"]
         rows.append((*ours, *(f"{peer:.1f}" for peer in got["peers"])))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    show(Table(HEADER, rows, "l" + "r" * (len(HEADER) - 1)))
     print("dB: signal-to-noise ratio of the logits on the evaluation samples, by the exact integer reference")
     if args.json:
         write_text(args.json, json.dumps(figures, indent=1) + "\n")

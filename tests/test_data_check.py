@@ -13,9 +13,9 @@ from esp_tvm.data_check import FEW, check, describe, examine, known_inputs, warn
 from esp_tvm.errors import UserError
 from esp_tvm.model import load_model, save_model
 from esp_tvm.quantize import Passes, quantize_model
-from esp_tvm.quantize.calibrate import Progress
 from esp_tvm.quantize.held_back import hold_back
 from esp_tvm.quantize.split_products import split_products
+from esp_tvm.terminal import Progress
 
 node = helper.make_node
 

@@ -117,11 +117,12 @@ def quantize(
         raise click.UsageError("--labels needs --evaluate")
     from ..quantize import quantize_onnx
     from ..quantize.command import evaluate_quantized
+    from ..terminal import show
 
     result = quantize_onnx(model, output, calib, **settings)
-    click.echo(result.table())
+    show(*result.parts())
     if evaluate:
-        click.echo("\n".join(evaluate_quantized(model, output, result, evaluate, labels)))
+        show(*evaluate_quantized(model, output, result, evaluate, labels))
 
 
 @esp_tvm.command()

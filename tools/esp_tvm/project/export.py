@@ -16,6 +16,7 @@ from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
 from ..program import Program, nodes_text
 from ..program.both_cores import cores_lines
+from ..terminal import Table, show
 from ..trace.header import check_mode
 from .fit import arena_limit, check_constants, fit_chip, fit_line
 from .verify import verify
@@ -84,9 +85,8 @@ def _compile(
 
 def print_export(program: Program, project: Path, verified: str) -> None:
     """What went to a kernel, what did not and why, what it takes, and the line of its comparison with ONNX Runtime."""
-    print(f"{'kernel':<20} {'ONNX nodes':<62} {'output':<28} MAC")
-    for call in program.kernels:
-        print(f"{call.title:<20} {shown(nodes_text(call), 60):<62} {tensor_text(call.writes[0]):<28} {call.macs or ''}")
+    rows = [(c.title, shown(nodes_text(c), 60), tensor_text(c.writes[0]), c.macs or "") for c in program.kernels]
+    show(Table(("kernel", "ONNX nodes", "output", "MAC"), rows, "lllr"))
     for index, why in sorted(program.refusals.items()):
         if index >= 0:
             print(f"no kernel for {shown(program.nodes[index], 80)}: {why}")

@@ -14,6 +14,7 @@ from ..data import load_samples
 from ..data_check import describe, examine, note, warnings
 from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
+from ..terminal import Part, Table, lines_of
 from . import mixed
 from .auto import EFFORTS, Passes, State, optimize
 from .calibrate import LOCAL_METHODS, calibrate
@@ -60,13 +61,19 @@ class Quantized:
 
     def table(self) -> str:
         """The lines people read."""
-        lines = table(self.network, self.exponents, self.noise)
-        lines.append("at the outputs, on the calibration samples, after each step:")
-        lines += [f"  {what}: {ratio:.1f} dB" for what, ratio in self.effects]
-        lines += mixed.lines(self.network)
-        lines += headline(self.network, self.noise, self.answers, self.count, self.held is not None)
-        lines += self.notes
-        return "\n".join(lines)
+        return "\n".join(lines_of(self.parts()))
+
+    def parts(self) -> List[Part]:
+        """Lines and tables, for `show`."""
+        steps = [(what, f"{ratio:.1f}") for what, ratio in self.effects]
+        return [
+            *table(self.network, self.exponents, self.noise),
+            "at the outputs, on the calibration samples, after each step:",
+            Table(("step", "SNR dB"), steps, "lr"),
+            *mixed.lines(self.network),
+            *headline(self.network, self.noise, self.answers, self.count, self.held is not None),
+            *self.notes,
+        ]
 
 
 def quantize_onnx(

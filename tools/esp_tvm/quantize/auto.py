@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..naming import shown
-from .calibrate import Histogram, Progress, choose_exponent, choose_exponents, covering_exponent
+from ..terminal import Progress
+from .calibrate import Histogram, choose_exponent, choose_exponents, covering_exponent
 from .centre import candidates, chains, shift_network
 from .equalize import Channels, ChannelStatistics, channel_ranges, choose_factors, scalable_groups, scale_network
 from .fit import fit_layer

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
@@ -12,6 +10,7 @@ import onnx
 from ..errors import UserError
 from ..model import inputs_of, run_session, session
 from ..naming import shown
+from ..terminal import Progress
 from .graph import Network
 
 BINS = 2048
@@ -124,49 +123,6 @@ def calibrate(
                     also(name, values)
             progress.step()
     return histograms
-
-
-class Progress:
-    """How far something is and how long it will take: a bar on the terminal, elsewhere a line now and then."""
-
-    WIDTH = 30
-    # Seconds between two lines where the output is no terminal; what takes less has none.
-    EVERY = 15.0
-
-    def __init__(self, what: str, total: int):
-        self.what, self.total, self.done, self.shown = what, max(total, 1), 0, ""
-        self.terminal = sys.stderr.isatty()
-        self.started = self.said = time.monotonic()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_error) -> None:
-        if self.terminal and self.shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-    def step(self, count: int = 1) -> None:
-        """`count` of `total` more are done."""
-        self.done = min(self.done + count, self.total)
-        now = time.monotonic()
-        if self.terminal:
-            filled = self.done * self.WIDTH // self.total
-            bar = "#" * filled + "." * (self.WIDTH - filled)
-            self._say(f"\r{self.what} [{bar}] {self.done}/{self.total}{self._left(now)}\033[K")
-        elif now - self.said >= self.EVERY:
-            self.said = now
-            self._say(f"{self.what}: {self.done}/{self.total}{self._left(now)}\n")
-
-    def _left(self, now: float) -> str:
-        left = (now - self.started) * (self.total - self.done) / max(self.done, 1)
-        return f", about {left:.0f} s left" if left >= 1.0 else ""
-
-    def _say(self, text: str) -> None:
-        if text != self.shown:
-            self.shown = text
-            sys.stderr.write(text)
-            sys.stderr.flush()
 
 
 # --- exponents --------------------------------------------------------------------------------------------

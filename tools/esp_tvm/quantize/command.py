@@ -7,14 +7,15 @@ from typing import List, Optional
 from ..data import load_samples
 from ..data_check import check
 from ..model import inputs_of, load_model
+from ..terminal import Part
 from . import Quantized
-from .evaluation import lines, load_labels, noise_by_layer, write_json, write_picture
+from .evaluation import load_labels, noise_by_layer, parts, write_json, write_picture
 from .judge import judge
 
 
 def evaluate_quantized(
     float_model: str, quantized_model: str, result: Quantized, samples_path: str, labels_path: Optional[str] = None
-) -> List[str]:
+) -> List[Part]:
     """The lines of the evaluation; writes <quantized_model>.evaluation.json and .svg."""
     real = load_model(float_model)
     samples = load_samples(samples_path, inputs_of(real))
@@ -24,4 +25,4 @@ def evaluate_quantized(
     layers = noise_by_layer(result.state, samples) if result.state else []
     write_json(f"{quantized_model}.evaluation.json", judgement, layers)
     write_picture(f"{quantized_model}.evaluation.svg", layers)
-    return [*lines(judgement, layers), *check("evaluation", samples, quantized)]
+    return [*parts(judgement, layers), *check("evaluation", samples, quantized)]

@@ -17,8 +17,9 @@ from ..data import load_file
 from ..errors import UserError
 from ..files import write_text
 from ..model import run_session, session
+from ..terminal import Part, Progress, Table
 from .auto import State
-from .calibrate import Progress, with_outputs
+from .calibrate import with_outputs
 from .graph import Layer, describe_layer
 from .judge import Judgement
 from .simulate import Simulator, decibels
@@ -122,9 +123,9 @@ def _from_tensor(model: onnx.ModelProto, name: str, outputs: Sequence[str]):
 # --- what people look at ----------------------------------------------------------------------------------
 
 
-def lines(judgement: Judgement, layers: Sequence[LayerNoise]) -> List[str]:
-    """The text of an evaluation."""
-    text = [
+def parts(judgement: Judgement, layers: Sequence[LayerNoise]) -> List[Part]:
+    """What people read of an evaluation."""
+    text: List[Part] = [
         f"on {judgement.samples} evaluation samples, by the exact integer reference:",
         f"  signal-to-noise ratio of the outputs (before a softmax): {judgement.decibels:.1f} dB",
         f"  cosine: {judgement.cosine:.6f}",
@@ -134,12 +135,8 @@ def lines(judgement: Judgement, layers: Sequence[LayerNoise]) -> List[str]:
         ours, theirs = judgement.accuracy * 100, judgement.float_accuracy * 100
         text.append(f"  top-1 accuracy: int8 {ours:.1f} %, float {theirs:.1f} %")
     text.append("noise that each layer adds alone, largest first (dB at the outputs, share of the sum):")
-    width = max((len(layer.name) for layer in layers), default=0)
-    for layer in layers:
-        text.append(
-            f"  {layer.name.ljust(width)}  {layer.operator.ljust(17)}  {layer.decibels:6.1f}  {layer.share:6.1%}"
-        )
-    return text
+    rows = [(layer.name, layer.operator, f"{layer.decibels:.1f}", f"{layer.share:.1%}") for layer in layers]
+    return [*text, Table(("layer", "operator", "SNR dB", "share"), rows, "llrr")]
 
 
 def write_json(path: str | os.PathLike, judgement: Judgement, layers: Sequence[LayerNoise]) -> None:

@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..model import inputs_of, run_session, session
 from ..naming import shown
 from ..onnx_graph import attribute, known_shapes
+from ..terminal import Part, lines_of
 from .auto import Passes, State
 from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of, with_outputs
 from .graph import Network, describe_layer, read_network
@@ -37,12 +38,16 @@ class Adopted:
     """model: in our form; notes: what was done, for people; state: None where the model was taken as it is."""
 
     model: onnx.ModelProto
-    notes: List[str] = field(default_factory=list)
+    notes: List[Part] = field(default_factory=list)
     state: Optional[State] = None
 
     def table(self) -> str:
         """The lines people read."""
-        return "\n".join(self.notes)
+        return "\n".join(lines_of(self.notes))
+
+    def parts(self) -> List[Part]:
+        """Lines and tables, for `show`."""
+        return self.notes
 
 
 def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path="model") -> Adopted:
@@ -54,12 +59,12 @@ def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path=
     if why is None:
         return _taken(model, qdq, samples, passes)
     real, scales = strip(qdq)
-    notes = [f"{path}: {why}: converted to power-of-two scales"]
+    notes: List[Part] = [f"{path}: {why}: converted to power-of-two scales"]
     if samples is not None:
         from . import quantize_model
 
         result = quantize_model(real, samples, passes, path)
-        notes += result.table().splitlines()
+        notes += result.parts()
         which = "the samples held back" if result.held else "the calibration samples"
         return _judged(Adopted(result.model, notes, result.state), model, real, result.held or samples, which)
     network = read_network(real)
@@ -108,7 +113,7 @@ def random_samples(model: onnx.ModelProto, scales: Dict[str, Scale]) -> Dict[str
 # --- exponents from ranges --------------------------------------------------------------------------------
 
 
-def _from_ranges(network: Network, scales: Dict[str, Scale], per_channel: bool, notes: List[str]) -> State:
+def _from_ranges(network: Network, scales: Dict[str, Scale], per_channel: bool, notes: List[Part]) -> State:
     """Exponents that cover the ranges that tensors had; layers without them stay float."""
     known: Dict[str, int] = {}
     for name in network.integers:
@@ -143,7 +148,7 @@ def _from_ranges(network: Network, scales: Dict[str, Scale], per_channel: bool, 
 
 
 def _taken(model: onnx.ModelProto, qdq: Qdq, samples: Optional[Dict], passes: Passes) -> Adopted:
-    notes = ["all scales are powers of two: exponents and weights are taken as they are"]
+    notes: List[Part] = ["all scales are powers of two: exponents and weights are taken as they are"]
     bring_into_form(qdq)
     open_ends = _open_ends(qdq)
     if open_ends and samples is None:

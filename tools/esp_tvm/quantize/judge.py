@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 
 from ..model import outputs_of, run_session, session
-from .calibrate import Progress, samples_of
+from ..terminal import Progress
+from .calibrate import samples_of
 from .report import Noise
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..naming import shown
-from .calibrate import Progress, exponent_at_least
+from ..terminal import Progress
+from .calibrate import exponent_at_least
 from .graph import Layer, Network, describe_layer
 from .rules import attribute
 from .simulate import Simulator

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 
 from ..naming import shown
-from .calibrate import Progress, samples_of
+from ..terminal import Part, Progress, Table
+from .calibrate import samples_of
 from .doubts import collapsed
 from .graph import Network, describe_layer
 from .simulate import Simulator
@@ -152,9 +153,9 @@ def measure(
     return noise
 
 
-def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) -> List[str]:
-    """A line per tensor: where it comes from, shape, exponent, signal-to-noise; then what stays float."""
-    rows = [("layer", "operator", "shape", "exponent", "SNR dB")]
+def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) -> List[Part]:
+    """A row per tensor: where it comes from, shape, exponent, signal-to-noise; then what stays float."""
+    rows = []
 
     def row(name: str, label: str, kind: str) -> None:
         shape = "x".join(map(str, network.shapes.get(name, ())))
@@ -166,13 +167,9 @@ def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) 
         row(name, shown(name, 40), "input")
     for layer in network.layers:
         row(layer.output, describe_layer(network, layer), layer.op_type)
-    widths = [max(len(r[column]) for r in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(r, widths)).rstrip() for r in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
     floats = [layer for layer in network.layers if layer.rule is None]
-    for layer in floats:
-        lines.append(f"stays float: {describe_layer(network, layer)} ({layer.op_type}): {layer.why}")
-    return lines
+    stay = [f"stays float: {describe_layer(network, layer)} ({layer.op_type}): {layer.why}" for layer in floats]
+    return [Table(("layer", "operator", "shape", "exponent", "SNR dB"), rows, "lllrr"), *stay]
 
 
 def headline(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ..naming import one_line, shown
+from ..terminal import Table
 from .facts import Report, Row
 from .noise import TensorNoise
 
@@ -36,17 +37,6 @@ def as_text(report: Report) -> str:
     parts = [_summary(report), _layers(report), _cores(report), _fallbacks(report), _arena(report), _noise(report)]
     parts.append(_comparison(report))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
-
-
-def _table(head: List[str], rows: List[List[str]], right: str) -> List[str]:
-    """Columns as wide as they must be; `right`: a character per column, r for numbers."""
-    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
-
-    def line(cells: List[str]) -> str:
-        placed = [c.rjust(w) if side == "r" else c.ljust(w) for c, w, side in zip(cells, widths, right)]
-        return "  ".join(placed).rstrip()
-
-    return [line(head), "  ".join("-" * width for width in widths), *map(line, rows)]
 
 
 def _summary(report: Report) -> List[str]:
@@ -87,7 +77,7 @@ def _layers(report: Report) -> List[str]:
                 row.status,
             ]
         )
-    return ["LAYERS", *_table(head, rows, "rllllrrrrrrrl")]
+    return ["LAYERS", *Table(head, rows, "rllllrrrrrrrl").lines()]
 
 
 def _cores(report: Report) -> List[str]:
@@ -102,7 +92,7 @@ def _fallbacks(report: Report) -> List[str]:
 
 def _arena(report: Report) -> List[str]:
     rows = [[str(b.offset), str(b.size), f"{b.first}-{b.last}", shown(b.label, 70)] for b in report.bars]
-    return ["ARENA", *_table(["offset", "bytes", "steps", "holds"], rows, "rrll")]
+    return ["ARENA", *Table(["offset", "bytes", "steps", "holds"], rows, "rrll").lines()]
 
 
 def _noise(report: Report) -> List[str]:
@@ -122,7 +112,7 @@ def _noise(report: Report) -> List[str]:
         for noise in report.noise
     ]
     head = ["step", "tensor", "exponent", "SNR dB", "worst error", "mean error", "% clipped", ""]
-    lines = [f"NOISE, int8 against float, {report.noise_where}", *_table(head, rows, "rlrrrrrl")]
+    lines = [f"NOISE, int8 against float, {report.noise_where}", *Table(head, rows, "rlrrrrrl").lines()]
     return lines + [f"output {shown(name)}: {decibel(value)} dB" for name, value in report.output_noise]
 
 

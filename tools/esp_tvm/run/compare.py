@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ..naming import shown
 from ..program.evaluate import Evaluation, evaluate
 from ..program.form import Call, Program, Tensor
+from ..terminal import Table, show
 from .host import HostProgram
 
 
 @dataclass
 class LayerResult:
-    """One compared tensor: bytes that differ from the reference, summed over the samples."""
+    """One compared tensor: bytes that differ from the reference, summed over the samples.
 
+    title: the ONNX nodes, or the output's name; step: of the call, None for an output of the model
+    """
+
+    step: Optional[int]
+    kernel: str
     title: str
     bytes: int
     differing: int = 0
+
+    def row(self, verdict: object) -> Tuple[object, ...]:
+        """Its row in the table."""
+        return ("" if self.step is None else self.step, self.kernel, self.title, self.bytes, verdict)
 
 
 @dataclass
@@ -49,9 +59,9 @@ def differing_bytes(a: np.ndarray, b: np.ndarray) -> int:
     return int(np.count_nonzero(one != other))
 
 
-def layer_title(call: Call) -> str:
-    """`3 conv2d  Conv "name", Relu "name"`."""
-    return f"{call.index:>3} {call.title if call.operator else 'TVM':<16} {shown(', '.join(call.all_nodes), 70)}"
+def _result(call: Call, tensor: Tensor) -> LayerResult:
+    kernel = call.title if call.operator else "TVM"
+    return LayerResult(call.index, kernel, shown(", ".join(call.all_nodes), 70), tensor.bytes)
 
 
 def compare_with_rules(program: HostProgram, samples: Dict[str, np.ndarray], judge=None) -> Comparison:
@@ -65,12 +75,12 @@ def compare_with_rules(program: HostProgram, samples: Dict[str, np.ndarray], jud
     given: List[LayerResult] = []
     for call in form.calls():
         for tensor in call.writes:
-            result = LayerResult(layer_title(call), tensor.bytes)
+            result = _result(call, tensor)
             if call.is_fallback:
                 given.append(result)
             elif not call.is_view:
                 layers[tensor] = result
-    outputs = {port.name: LayerResult(shown(port.name), port.bytes) for port in form.outputs}
+    outputs = {port.name: LayerResult(None, "output", shown(port.name), port.bytes) for port in form.outputs}
     count, equal, first = len(next(iter(samples.values()))), 0, {}
     for index, (own_outputs, own_tensors) in enumerate(program.run_each(samples)):
         sample = {name: np.asarray(array[index]) for name, array in samples.items()}
@@ -102,14 +112,10 @@ def print_comparison(
     wrong: what is computed otherwise than by ONNX Runtime, if anything is; right: the line where nothing is
     """
     if not summary_only:
-        print(f"{'kernel':<91} {'bytes':>8}  differing from the rules")
-        for layer in comparison.layers:
-            print(f"{layer.title:<91} {layer.bytes:>8}  {layer.differing}")
-        for layer in comparison.given:
-            print(f"{layer.title:<91} {layer.bytes:>8}  (no rule)")
-        for output in comparison.outputs:
-            title = f"    output           {output.title}"
-            print(f"{title:<91} {output.bytes:>8}  {output.differing}")
+        rows = [layer.row(layer.differing) for layer in comparison.layers]
+        rows += [layer.row("(no rule)") for layer in comparison.given]
+        rows += [output.row(output.differing) for output in comparison.outputs]
+        show(Table(("step", "kernel", "ONNX nodes", "bytes", "differing from the rules"), rows, "rllrl"))
     for name, array in comparison.first_outputs.items():
         flat = array.reshape(-1)
         values = " ".join(f"{value:.6g}" for value in flat[:16]) + (" ..." if flat.size > 16 else "")

@@ -12,6 +12,7 @@ from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..program.store import load
+from ..terminal import Table, show
 from .compare import differing_bytes
 from .emulator_log import EmulatedLog
 from .qemu import EmulatedProgram
@@ -61,12 +62,13 @@ def emulate_project(
 
 def print_counts(program: EmulatedProgram, counts) -> None:
     """Instructions of one inference, kernel by kernel."""
-    print(f"{'kernel':<26} {'ONNX nodes':<62} {'instructions':>12}  per MAC")
+    rows = []
     for call in program.program.calls():
         if call.is_view:
             continue
         instructions = counts.steps[call.index]
         nodes = shown(", ".join(call.all_nodes), 60) or "(layout change)"
         per_mac = f"{instructions / call.macs:.2f}" if call.macs else ""
-        print(f"{call.title:<26} {nodes:<62} {instructions:>12}  {per_mac}")
+        rows.append((call.title, nodes, instructions, per_mac))
+    show(Table(("kernel", "ONNX nodes", "instructions", "per MAC"), rows, "llrr"))
     print(f"{counts.instructions} instructions an inference on RV32IMC, {counts.stack_bytes} bytes of stack")
