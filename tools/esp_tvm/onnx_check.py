@@ -82,18 +82,16 @@ class Verification:
     @property
     def line(self) -> str:
         """What is printed of a program within its bounds."""
-        floats = (
-            "no tensor in float"
-            if all(one.in_steps for one in self.tensors)
-            else (
-                f"float within {self.worst(in_steps=False):.1e} of a tensor's largest value (allowed {FLOAT_BOUND:.1e})"
-            )
-        )
-        return (
-            f"ONNX Runtime computes the same: {len(self.tensors)} tensors on {self.samples} inputs, integers within "
-            f"{self.worst(in_steps=True):.0f} steps (allowed {STEP_BOUND}, in rules of several {SEVERAL_STEPS_BOUND}), "
-            f"{floats}"
-        )
+        steps = self.worst(in_steps=True)
+        parts = [
+            f"integers differ by at most {steps:.0f} step{'s' * (steps != 1)} (allowed {STEP_BOUND}, or "
+            f"{SEVERAL_STEPS_BOUND} where a rule rounds several times)"
+        ]
+        if not all(one.in_steps for one in self.tensors):
+            worst = self.worst(in_steps=False)
+            parts.append(f"floats by at most {worst:.1e} of a tensor's largest value (allowed {FLOAT_BOUND:.1e})")
+        inputs = f"{self.samples} input{'s' * (self.samples != 1)}"
+        return f"ONNX Runtime computes the same: {len(self.tensors)} tensors on {inputs}; {', '.join(parts)}"
 
     def describe(self) -> Dict[str, float]:
         """For metadata.json (program/schema.py) and the report."""
