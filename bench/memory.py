@@ -6,8 +6,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any, List
-from xml.sax.saxutils import escape
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tools")]
@@ -15,12 +13,10 @@ sys.path[:0] = [str(REPO / "tools")]
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.files import write_text  # noqa: E402
+from esp_tvm.pictures import arena_file  # noqa: E402
 from esp_tvm.program import Program  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
 from esp_tvm.report.facts import arena_bars  # noqa: E402
-
-COLOURS = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#9c755f")
-STEP, HEIGHT, LEFT, TOP = 46, 420, 70, 40
 
 
 def text(program: Program) -> str:
@@ -40,36 +36,10 @@ def text(program: Program) -> str:
 
 def picture(program: Program) -> str:
     """Time from left to right, addresses from bottom to top; a rectangle is a tensor as long as it is needed."""
-    bars, calls = arena_bars(program), list(program.calls())
-    scale = HEIGHT / max(program.arena_bytes, 1)
-    width = LEFT + STEP * len(calls) + 20
-    parts: List[Any] = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{TOP + HEIGHT + 150}" '
-        'font-family="sans-serif" font-size="11">',
-        '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{LEFT}" y="20" font-weight="bold">Arena over time: {program.arena_bytes} bytes'
-        f"{escape(', ' + program.target_chip if program.target_chip else '')}</text>",
-    ]
-    for quarter in range(5):
-        y = TOP + HEIGHT - HEIGHT * quarter / 4
-        size = program.arena_bytes * quarter // 4
-        parts.append(f'<line x1="{LEFT}" x2="{width - 20}" y1="{y}" y2="{y}" stroke="#dddddd"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{size}</text>')
-    for number, bar in enumerate(bars):
-        x, wide = LEFT + STEP * bar.first, STEP * (bar.last - bar.first + 1)
-        y, high = TOP + HEIGHT - (bar.offset + bar.size) * scale, max(bar.size * scale, 1)
-        title = escape(f"{bar.label}: {bar.size} bytes at {bar.offset}")
-        colour = "#999999" if bar.label.startswith("scratch") else COLOURS[number % len(COLOURS)]
-        parts.append(
-            f'<rect x="{x + 1}" y="{y:.1f}" width="{wide - 2}" height="{high:.1f}" fill="{colour}" '
-            f'fill-opacity="0.65" stroke="{colour}"><title>{title}</title></rect>'
-        )
-        if high > 12:
-            parts.append(f'<text x="{x + 5}" y="{y + high / 2 + 4:.1f}">{bar.size}</text>')
-    for place, call in enumerate(calls):
-        x, y = LEFT + STEP * place + STEP // 2 + 4, TOP + HEIGHT + 10
-        parts.append(f'<text transform="translate({x},{y}) rotate(90)">{escape(f"{call.index} {call.title}")}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    chip = f", {program.target_chip}" if program.target_chip else ""
+    title = f"Arena over time: {program.arena_bytes} bytes{chip}"
+    calls = [f"{call.index} {call.title}" for call in program.calls()]
+    return arena_file(arena_bars(program), calls, program.arena_bytes, title)
 
 
 def folder_of(environment) -> Path:

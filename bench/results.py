@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import vector_results
-from chart import bars
 from tables import table
 
 from esp_tvm.errors import UserError
 from esp_tvm.files import whole_file
+from esp_tvm.pictures import bar_chart
 
 # Measured on the same instruction set, compiler and emulator; see RESULTS.md for how.
 PEERS: Dict[str, Dict[str, Any]] = {
@@ -254,7 +254,7 @@ def plot(found: Dict[str, Any]) -> str:
             networks.append((name, [value / m["macs"] for value in each]))
             ram.append((name, [m["arena_bytes"] / 1000, peer["arena"] / 1000]))
             code.append((name, [flash(m) / 1000, sum(peer["code"]) / 2000]))
-    return bars(
+    return bar_chart(
         [
             ("Instructions per multiply-accumulate, layers", ["esp_tvm"], layers),
             ("Instructions per multiply-accumulate, networks", ["esp_tvm", "TFLM + ESP-NN", "TFLM"], networks),

@@ -8,7 +8,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 import onnx
@@ -17,6 +16,7 @@ from ..data import load_file
 from ..errors import UserError
 from ..files import write_text
 from ..model import run_session, session
+from ..pictures import shares
 from ..terminal import Part, Progress, Table
 from .auto import State
 from .calibrate import with_outputs
@@ -162,22 +162,9 @@ def write_json(path: str | os.PathLike, judgement: Judgement, layers: Sequence[L
 
 def write_picture(path: str | os.PathLike, layers: Sequence[LayerNoise]) -> None:
     """An SVG with a bar per layer: the share of the noise that it adds."""
-    row, left, width = 20, 330, 420
-    height = row * len(layers) + 50
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 90}" height="{height}" '
-        'font-family="sans-serif" font-size="12">',
-        '<rect width="100%" height="100%" fill="white"/>',
-        '<text x="10" y="20" font-size="14">Share of the noise at the outputs that each layer adds alone</text>',
-    ]
-    top = max((layer.share for layer in layers), default=0.0) or 1.0
-    for index, layer in enumerate(layers):
-        y = 36 + row * index
-        # Characters that XML cannot hold were replaced when the name was made printable.
-        label = escape(f"{layer.name} ({layer.operator})")
-        length = max(width * layer.share / top, 1.0)
-        parts.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{label}</text>')
-        parts.append(f'<rect x="{left}" y="{y + 2}" width="{length:.1f}" height="{row - 6}" fill="#4a7ebb"/>')
+    rows = []
+    for layer in layers:
         ratio = "" if math.isinf(layer.decibels) else f" {layer.decibels:.0f} dB"
-        parts.append(f'<text x="{left + length + 5:.1f}" y="{y + 13}">{layer.share:.1%}{ratio}</text>')
-    write_text(path, "\n".join([*parts, "</svg>", ""]))
+        # Characters that XML cannot hold were replaced when the name was made printable.
+        rows.append((f"{layer.name} ({layer.operator})", layer.share, ratio))
+    write_text(path, shares("Share of the noise at the outputs that each layer adds alone", rows))
