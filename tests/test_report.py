@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from small_models import HOSTILE_NAMES
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.naming import shown  # noqa: E402
 from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.report.command import write_report  # noqa: E402
@@ -192,14 +194,14 @@ def test_rescaled_and_moved_tensors_are_compared_likewise():
 
 
 def test_a_wrong_program_is_reported_as_such(exported, tmp_path):
-    copy = tmp_path / "new_project"
-    shutil.copytree(exported.project, copy)
-    path = copy / "components/tvm_model/model/codegen/host/src/default_lib1.c"
+    changed = tmp_path / "new_project"
+    shutil.copytree(exported.project, changed)
+    path = changed / "components/tvm_model/model/codegen/host/src/default_lib1.c"
     text = path.read_text()
     path.write_text(re.sub(r"\.max = 127\b", ".max = 1", text))
     assert path.read_text() != text
     model = onnx.load(str(exported.path))
-    report = gather(model, "a model", copy, {"image": np.load(exported.input)})
+    report = gather(model, "a model", changed, {"image": np.load(exported.input)})
     assert not report.equal
     assert any("FIRST DIFFERENCE" in line and "conv2d" in line for line in report.comparison)
     assert "differs" in {row.status for row in report.rows}
@@ -241,7 +243,7 @@ class Strict(HTMLParser):
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.open, self.ids, self.scripts = [], [], 0
+        self.open, self.ids, self.scripts, self.text = [], [], 0, []
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
@@ -254,6 +256,9 @@ class Strict(HTMLParser):
 
     def handle_startendtag(self, tag, attributes):
         pass
+
+    def handle_data(self, data):
+        self.text.append(data)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -273,22 +278,29 @@ def test_the_page_is_whole_and_needs_no_network(report):
     assert not re.search(r"(?i)https?://|@import|url\(|fetch\(|XMLHttp", html)
 
 
+def named(report, name: str):
+    """A copy of the report in which every text that a model, a file or a log can give is `name`."""
+    copied = copy.deepcopy(report)
+    for row in copied.rows:
+        row.nodes = row.tensor = name
+    for one in (*copied.noise, *copied.ports):
+        one.name = name
+    for bar in copied.bars:
+        bar.label = name
+    copied.title = copied.compared = copied.time_source = name
+    copied.comparison, copied.output_noise = [name], [(name, 20.0)]
+    return copied
+
+
 @pytest.mark.parametrize("name", [n for n in HOSTILE_NAMES if "\x00" not in n] + ["</script><script>x()</script>"])
 def test_names_are_data_in_page_and_text(report, name):
-    import copy
-
-    hostile = copy.deepcopy(report)
-    for row in hostile.rows:
-        row.nodes = row.tensor = name
-    for noise in hostile.noise:
-        noise.name = name
-    for port in hostile.ports:
-        port.name = name
-    hostile.title = name
-    hostile.comparison = [name]
+    hostile = named(report, name)
     page = parsed(as_html(hostile))
-    assert page.scripts == 1
-    assert as_text(hostile).count("\n") <= as_text(report).count("\n") + len(name.splitlines())
+    assert page.scripts == 1 and page.ids == parsed(as_html(named(report, "x"))).ids
+    # Shown as it is: here in the heading and in the arena.
+    assert shown(name, 120) in page.text
+    assert any(text.startswith(f"{shown(name, 200)}: ") for text in page.text)
+    assert as_text(hostile).count("\n") <= as_text(named(report, "x")).count("\n") + 2 * len(name.splitlines())
 
 
 def test_the_command_writes_page_and_text(exported):
