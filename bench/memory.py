@@ -17,14 +17,14 @@ from esp_tvm.pictures import arena_file  # noqa: E402
 from esp_tvm.program import Program  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
 from esp_tvm.report.facts import arena_bars  # noqa: E402
+from esp_tvm.terminal import Table  # noqa: E402
 
 
 def text(program: Program) -> str:
     """Bytes per tensor, and which call is the tightest."""
     bars = arena_bars(program)
-    lines = [f"{'offset':>8} {'bytes':>8}  calls     holds"]
-    for bar in bars:
-        lines.append(f"{bar.offset:>8} {bar.size:>8}  {bar.first:>3}..{bar.last:<3}  {bar.label}")
+    rows = [(bar.offset, bar.size, f"{bar.first}..{bar.last}", bar.label) for bar in bars]
+    lines = Table(("offset", "bytes", "calls", "holds"), rows, "rrll").lines()
     tops = {step: max(b.offset + b.size for b in bars if b.first <= step <= b.last) for step in {b.first for b in bars}}
     chip = f" on {program.target_chip}" if program.target_chip else ""
     tight = ", ".join(str(step) for step, top in sorted(tops.items()) if top == max(tops.values()))
