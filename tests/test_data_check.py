@@ -117,6 +117,21 @@ def test_the_headline_is_of_samples_held_back_or_says_that_there_were_too_few():
     assert few.held is None and "too few to hold any back" in few.table() and "only 10 samples" in few.table()
 
 
+@pytest.mark.parametrize("size", [1e-44, 1e-36, 1e-22])
+def test_outputs_below_the_finest_step_are_refused(size):
+    with pytest.raises(UserError, match=r"output 'y': its largest value is .* every value would become 0"):
+        quantize_model(tiny(size), {"x": random(24, 1, 16)}, path="tiny.onnx")
+
+
+def test_the_least_outputs_that_steps_can_hold_pass():
+    assert "warning" not in quantize_model(tiny(1e-16), {"x": random(24, 1, 16)}).table()
+
+
+def tiny(size):
+    weights = np.where(random(4, 16) < 0, -size, size).astype(np.float32)
+    return model_of([node("Gemm", ["x", "w"], ["y"], transB=1)], {"x": [1, 16]}, {"y": [1, 4]}, {"w": weights})
+
+
 def test_bytes_and_samples_that_are_all_the_same():
     small = np.random.RandomState(0).uniform(0, 1, (40, 1, 16)).astype(np.float32)
     assert "warning" not in quantize_model(dense(), {"x": small}).table()

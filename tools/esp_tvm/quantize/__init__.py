@@ -18,7 +18,7 @@ from ..terminal import Part, Table, lines_of
 from . import mixed
 from .auto import EFFORTS, Passes, State, optimize
 from .calibrate import LOCAL_METHODS, calibrate
-from .doubts import doubts_of_data, doubts_of_model, refuse_unusable
+from .doubts import doubts_of_data, doubts_of_model, refuse_unusable, refuse_vanishing
 from .equalize import ChannelStatistics
 from .graph import Network, read_network
 from .held_back import hold_back
@@ -150,6 +150,7 @@ def quantize_model(
     simulator = Simulator(network, choose_samples(network, calibration))
     simulator.learn_means(statistics.means)
     notes = [*describe("calibration", facts), *warnings("calibration", facts), *doubts_of_model(model)]
+    refuse_vanishing(network, simulator.reference, path)
     notes += doubts_of_data(network, facts, simulator.reference)
     state = optimize(network, histograms, simulator, passes, choose_walk_samples(network, calibration), statistics)
     del simulator

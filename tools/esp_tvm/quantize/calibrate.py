@@ -20,6 +20,9 @@ MOST_COUNTED = 1 << 16
 LEAST_WIDTH = -100
 # Tensors fetched in one run; more samples' worth of memory is never needed than one.
 _TENSORS_AT_ONCE = 64
+# Exponents go from -60 to 60.
+FARTHEST = 60
+FINEST_STEP = 2.0**-FARTHEST
 LOCAL_METHODS = ("minmax", "percentile", "mse", "entropy")
 
 
@@ -140,7 +143,7 @@ def exponent_at_least(reach: float) -> int:
     if reach <= 0.0:
         return 0
     mantissa, exponent = np.frexp(reach)
-    return int(np.clip(exponent - 1 if mantissa == 0.5 else exponent, -60, 60))
+    return int(np.clip(exponent - 1 if mantissa == 0.5 else exponent, -FARTHEST, FARTHEST))
 
 
 def choose_exponent(histogram: Histogram, method: str, percentile: float) -> int:

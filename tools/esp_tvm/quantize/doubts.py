@@ -10,6 +10,7 @@ import onnx
 from ..data_check import InputFacts
 from ..errors import UserError
 from ..naming import shown
+from .calibrate import FINEST_STEP
 from .graph import Network, describe_layer
 
 # An output with less signal than this above its noise is of no use.
@@ -33,6 +34,19 @@ def refuse_unusable(network: Network, path) -> None:
             raise UserError(
                 f"{path}: node '{describe_layer(network, layer)}': a weight is {largest:.3g}, sums with it are beyond "
                 "float32; the model is damaged, or its training diverged"
+            )
+
+
+def refuse_vanishing(network: Network, reference: Dict[str, np.ndarray], path) -> None:
+    """No output whose every value would become 0; reference: as in `doubts_of_data`."""
+    for name in network.outputs:
+        if name not in network.integers or name not in reference:
+            continue
+        largest = float(np.abs(reference[name].astype(np.float64)).max(initial=0.0))
+        if 0.0 < largest < FINEST_STEP / 2:
+            raise UserError(
+                f"{path}: output '{shown(name, 40)}': its largest value is {largest:.3g}, and the finest step of int8 "
+                f"is {FINEST_STEP:.3g}: every value would become 0; the model is damaged or was not trained to an end"
             )
 
 
