@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from pipeline_harness import Kernels, Program, float_outputs, write_program
 
 from esp_tvm.compile import compile_model
 from esp_tvm.errors import UserError
@@ -17,12 +18,15 @@ from esp_tvm.project.verify import verify
 STEPS, BATCH, IN, HIDDEN = 4, 2, 3, 5
 
 
-def model(node, inputs, constants=(), outputs=1, opset=16) -> onnx.ModelProto:
+def model(nodes, inputs, constants=(), outputs=None, opset=16) -> onnx.ModelProto:
+    """outputs: their names; all that the nodes make where none are given"""
+    nodes = nodes if isinstance(nodes, list) else [nodes]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
-    empty = [helper.make_empty_tensor_value_info(name) for name in node.output[:outputs]]
+    names = outputs or [name for node in nodes for name in node.output]
+    empty = [helper.make_empty_tensor_value_info(name) for name in names]
     tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in dict(constants).items()]
     made = helper.make_model(
-        helper.make_graph([node], "g", values, empty, tensors), opset_imports=[helper.make_opsetid("", opset)]
+        helper.make_graph(nodes, "g", values, empty, tensors), opset_imports=[helper.make_opsetid("", opset)]
     )
     made.ir_version = 8
     return onnx.shape_inference.infer_shapes(made)
@@ -51,12 +55,61 @@ def recurrent(kind: str, inputs=("x", "w", "r", "b"), more=(), **attributes) -> 
         **dict(more),
     }
     node = helper.make_node(kind, list(inputs), ["y", "yh"], kind.lower(), hidden_size=HIDDEN, **attributes)
-    return model(node, {"x": [STEPS, BATCH, IN]}, constants, outputs=2)
+    return model(node, {"x": [STEPS, BATCH, IN]}, constants)
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 def test_directions_of_recurrent_layers(tmp_path, direction):
     computed(recurrent("RNN", direction=direction), tmp_path)
+
+
+def _layer(kind: str, direction: str, random: np.random.RandomState):
+    """(node, constants) of a layer with initial states, an LSTM with peepholes: no kernel takes it."""
+    gates, directions = {"RNN": 1, "GRU": 3, "LSTM": 4}[kind], 2 if direction == "bidirectional" else 1
+    shapes = {
+        "w": (directions, gates * HIDDEN, IN),
+        "r": (directions, gates * HIDDEN, HIDDEN),
+        "b": (directions, 2 * gates * HIDDEN),
+        "h": (directions, BATCH, HIDDEN),
+        "c": (directions, BATCH, HIDDEN),
+        "p": (directions, 3 * HIDDEN),
+    }
+    name = f"{kind}_{direction}"
+    constants = {f"{name}_{key}": random.standard_normal(shape).astype(np.float32) for key, shape in shapes.items()}
+    w, r, b, h, c, p = constants
+    inputs = ["x", w, r, b, "", h, *([c, p] if kind == "LSTM" else [])]
+    outputs = [f"{name}_y", f"{name}_yh"]
+    node = helper.make_node(kind, inputs, outputs, name, hidden_size=HIDDEN, direction=direction)
+    return node, {key: constants[key] for key in inputs if key in constants}
+
+
+def test_recurrent_layers_in_float_run_as_in_onnx_runtime(tmp_path):
+    random, nodes, constants = np.random.RandomState(2), [], {}
+    for kind, direction in (("RNN", "bidirectional"), ("GRU", "reverse"), ("LSTM", "reverse")):
+        node, tensors = _layer(kind, direction, random)
+        nodes.append(node)
+        constants.update(tensors)
+    made = model(nodes, {"x": [2, BATCH, IN]}, constants)
+    onnx.save(made, str(tmp_path / "m.onnx"))
+    loaded = load_model(tmp_path / "m.onnx")
+    program = Program(write_program(compile_model(loaded), tmp_path), Kernels(sanitize=False))
+    samples = {"x": random.standard_normal((2, 2, BATCH, IN)).astype(np.float32)}
+    ours = program.run(samples)
+    for name, right in float_outputs(loaded, samples).items():
+        assert np.allclose(ours[name], right, atol=1e-5), name
+
+
+def test_mean_of_shapes_that_are_not_the_same(tmp_path):
+    node = helper.make_node("Mean", ["x", "a", "b"], ["y"], "mean")
+    computed(model(node, {"x": [3, 4], "a": [3, 1], "b": [4]}), tmp_path)
+
+
+def test_outputs_that_nothing_reads(tmp_path):
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["y", "unread"], "pool", kernel_shape=[2, 2]),
+        helper.make_node("Relu", ["y"], ["z"], "relu"),
+    ]
+    computed(model(nodes, {"x": [1, 2, 6, 7]}, outputs=["z"]), tmp_path)
 
 
 @pytest.mark.parametrize("p", [1, 2, 3])
@@ -83,6 +136,11 @@ IGNORED = {
     "input_forget": (lambda: recurrent("LSTM", input_forget=1), "'lstm' (LSTM)", "'input_forget'"),
     "layout": (lambda: recurrent("RNN", layout=1), "'rnn' (RNN)", "'layout'"),
     "lengths": (lambda: recurrent("GRU", ("x", "w", "r", "b", "lengths"), LENGTHS), "'gru' (GRU)", "sequence_lens"),
+    "places of a max pool": (
+        lambda: model(helper.make_node("MaxPool", ["x"], ["y", "i"], "pool", kernel_shape=[2, 2]), {"x": [1, 2, 4, 4]}),
+        "'pool' (MaxPool)",
+        "the places of the maxima",
+    ),
     "max of regions": (
         lambda: roi_align(mode="max", coordinate_transformation_mode="output_half_pixel"),
         "'roi' (RoiAlign)",

@@ -21,6 +21,7 @@ from .convert.functions import inline_functions
 from .convert.int4 import widen_int4
 from .convert.loops import straighten
 from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
+from .convert.plain_nodes import plain_nodes
 from .convert.qoperator import to_qdq
 from .convert.quantizers import check_quantizers
 from .convert.resizing import whole_scales
@@ -95,6 +96,7 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     _fix_inputs(model, path)
     explicit_windows(model, declared)
     whole_scales(model)
+    plain_nodes(model)
     fix_shapes(model, path)
     make_node_names_unique(model.graph)
     _check_outputs(model.graph, path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 import onnx
@@ -22,6 +22,8 @@ from .naming import shown
 from .program.evaluate import Evaluation, output_tensors, read
 from .program.form import Call, Program, Tensor
 from .quantize.calibrate import with_outputs
+
+_Key = TypeVar("_Key")
 
 # The largest difference in float, relative to the tensor's largest value. Float32 rounds each operation by up to 2^-24
 # of its result: a sum of n values in another order differs by up to n 2^-24 of the largest partial sum. 2^-14 covers a
@@ -254,10 +256,18 @@ def _borders(program: Program) -> List[Border]:
     for call in calls:
         for tensor in call.inputs:
             readers.setdefault(tensor.root, []).append(call)
+    place = {id(call): i for i, call in enumerate(calls)}
+    later = {
+        i: [place[id(r)] for t in call.outputs for r in readers.get(t.root, ()) if place[id(r)] > i]
+        for i, call in enumerate(calls)
+    }
+    earliest = earliest_later({i: call.output_node for i, call in enumerate(calls)}, later)
     found = []
     for call in calls:
         # Made by the compiler, or something on the way into the node or between its steps.
         if call.output_node is None or len(call.outputs) != 1 or not call.output.name:
+            continue
+        if earliest[place[id(call)]] <= call.output_node:
             continue
         if call.operator == "reshape":
             continue  # the same bytes as another tensor's, and which node they are named after is no one's promise
@@ -269,6 +279,21 @@ def _borders(program: Program) -> List[Border]:
             label = ", ".join(call.nodes)
         found.append(Border(call.output.name, label, call.operator, call.output, exponent))
     return found
+
+
+def earliest_later(owners: Mapping[_Key, Optional[int]], readers: Mapping[_Key, Sequence[_Key]]) -> Dict[_Key, float]:
+    """{each: the first ONNX node of which anything is a result that is computed from it}, infinity where none is.
+
+    owners: the node whose result each is, in the order of computation. Where that node or an earlier one follows, it
+    is no tensor of the model: a step between others of its node, or what was quantized before the move (Gather,
+    Transpose) that stands before its quantization in ONNX.
+    """
+    earliest: Dict[_Key, float] = {}
+    for one in reversed(list(owners)):
+        later = [owners[reader] for reader in readers[one]]
+        nodes = [node for node in later if node is not None]
+        earliest[one] = min([*nodes, *(earliest[reader] for reader in readers[one])], default=np.inf)
+    return earliest
 
 
 def _nodes(call: Call) -> List[int]:

@@ -12,7 +12,7 @@ from ..compile.importing.import_onnx import Imported, node_indices, relay
 from ..compile.partition import Partitioned
 from ..errors import UserError
 from ..evaluate import Evaluation, NumpyEvaluator
-from ..onnx_check import Border, BordersCheck, Verification, written_outputs, wrong_line
+from ..onnx_check import Border, BordersCheck, Verification, earliest_later, written_outputs, wrong_line
 
 _SEED = 20240229
 # Random inputs for a program of so many multiply-accumulates: the reference takes seconds for the large ones.
@@ -81,10 +81,13 @@ def _random_inputs(macs: int) -> int:
 def _borders(imported: Imported, partitioned: Partitioned) -> List[Border]:
     """What leaves an ONNX node in the program: its tensor as ONNX knows it, without order and type yet."""
     readers, owners = _readers_and_owners(partitioned)
+    earliest = earliest_later(owners, readers)
     found = []
     for expr, owner in owners.items():
         # Made by the compiler, or something on the way into the node or between its steps.
         if owner is None or any(_may_belong(reader, owner, expr, partitioned) for reader in readers[expr]):
+            continue
+        if earliest[expr] <= owner:
             continue
         node = imported.nodes[owner]
         outputs = [name for name in node.outputs if name]

@@ -44,6 +44,7 @@ IGNORED: List[Ignored] = [
     Ignored(_RECURRENT, "the attribute 'layout'", lambda node, graph: attribute(node, "layout", 0) != 0),
     Ignored(_RECURRENT, "sequence_lens shorter than the sequence", _has_lengths),
     Ignored(("LSTM",), "the attribute 'input_forget'", lambda node, graph: attribute(node, "input_forget", 0) != 0),
+    Ignored(("MaxPool",), "its second output, the places of the maxima", lambda node, graph: any(node.output[1:])),
     Ignored(("RoiAlign",), "the mode 'max'", _is("mode", "avg", "max")),
     Ignored(
         ("GridSample",),
