@@ -186,6 +186,17 @@ GOOD = "width: 8\nheight: 8\nlayout: NHWC\nscale: 1/255\nmean: 0\nstd: 1\n"
     [
         ("width: 8", "height: is missing"),
         (GOOD + "stdd: 1", "stdd: is not known here"),
+        (GOOD.replace("height", "hieght"), "hieght: is not known here; did you mean height?"),
+        (
+            GOOD + "camera: {widht: 9, height: 9, formats: gray8}",
+            "camera.widht: is not known here; did you mean width?",
+        ),
+        (GOOD + "label: x", "label: is not known here; did you mean labels?"),
+        (GOOD + "2001-01-01: 4", "is not known here; known are input, width"),
+        (GOOD + "resize: !!binary aGk=", "resize: b'hi' is not one of"),
+        (GOOD + 'resize: "\\ud800"', "resize: has text that is not Unicode"),
+        (GOOD + 'labels: ["\\ud800"]', "labels: is not a list of names"),
+        (GOOD + "camera: {width: 9, height: 9, formats: []}", "camera.formats: names nothing"),
         (GOOD.replace("NHWC", "HWC"), "'HWC' is not one of NCHW, NHWC"),
         (GOOD.replace("std: 1", "std: [1, 0, 1]"), "std: 0 is not larger than 0"),
         (GOOD.replace("std: 1", "std: 0"), "is not larger than 0"),

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from esp_tvm.convert.framework import has_lambda
 from esp_tvm.errors import UserError
 from esp_tvm.frontend.fields import read_yaml
+from esp_tvm.frontend.image_spec import load_image_spec
 from esp_tvm.trace.log import LogReader, text_lines
 
 REPO = Path(__file__).resolve().parents[1]
@@ -31,25 +33,27 @@ def runs(*lines: str) -> list:
 # --- YAML -------------------------------------------------------------------------------------------------
 
 
+def image_spec(tmp_path, scale, mean):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"width: 8\nheight: 8\nlayout: NHWC\nscale: {scale}\nmean: {mean}\nstd: 1\n")
+    return path
+
+
 @pytest.mark.parametrize(
     "value",
     ["1e999999999", "-1e999999999", "1e-999999999", "1E+0999999999", "9" * 200, "1/" + "9" * 200, "1e1000"],
     ids=lambda value: value[:12],
 )
 def test_numbers_that_do_not_fit(tmp_path, value):
-    (tmp_path / "a.yaml").write_text(f"scale: {value}\nlist: ['{value}', 1]\n")
-    fields = read_yaml(tmp_path / "a.yaml")
-    with pytest.raises(UserError, match="a.yaml: scale: .*(is not a number|too large or too small)") as error:
-        fields.number("scale")
-    assert len(str(error.value)) < 400 and "\n" not in str(error.value)
-    with pytest.raises(UserError):
-        fields.numbers("list", 2)
+    for scale, mean, wrong in ((value, "0", "scale"), ("1", f"[0, '{value}', 1]", "mean")):
+        with pytest.raises(UserError, match=f"a.yaml: {wrong}: .*(is not a number|too large or too small)") as error:
+            load_image_spec(image_spec(tmp_path, scale, mean))
+        assert len(str(error.value)) < 400 and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["0.229", "1e-6", "1/255", "1e12", "255", "-0.5", "1.5E+2"])
 def test_numbers_that_people_write(tmp_path, value):
-    (tmp_path / "a.yaml").write_text(f"scale: {value}\n")
-    assert read_yaml(tmp_path / "a.yaml").number("scale")
+    assert load_image_spec(image_spec(tmp_path, "1", value)).mean == (Fraction(value),) * 3
 
 
 def test_aliases_are_refused(tmp_path):

@@ -6,15 +6,15 @@ import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from typing_extensions import Annotated, Literal
 
-from .fields import Fields, read_yaml
+from .fields import InputName, Labels, Positive, Spec, fault, load, numbers, positive, sequence, whole
 
-WINDOWS = ("hann", "hamming", "rectangle")
 FFT_SIZES = (64, 128, 256, 512, 1024)
-FEATURES = ("mfcc", "logmel")
 # What one factor of two is in each unit.
 LOGARITHMS = {"ln": math.log(2), "log10": math.log10(2), "dB": 10 * math.log10(2)}
 # Fractional bits. Of twiddle factors, window, logarithms, DCT, and of features before they become int8.
@@ -32,44 +32,130 @@ class MelBand:
     weights: Tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class AudioSpec:
+def _slaney_from(mel):
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+
+
+def _slaney_to(hz):
+    return hz * 3 / 200 if hz < 1000 else 15 + math.log(hz / 1000) * 27 / math.log(6.4)
+
+
+_MEL = {
+    "htk": (lambda hz: 2595 * math.log10(1 + hz / 700), lambda mel: 700 * (10 ** (mel / 2595) - 1)),
+    "slaney": (_slaney_to, _slaney_from),
+}
+
+
+def _count(values: Dict[str, Any]) -> int:
+    """Features of a frame."""
+    return values.get("coefficients" if values.get("features") == "mfcc" else "bands", 1)
+
+
+def _order(shape: Tuple[int, ...], count: int) -> Optional[Tuple[int, bool]]:
+    """(frames, whether features come first) where all sizes but those of frames and features are 1, else None."""
+    sizes = [size for size in shape if size != 1]
+    if len(sizes) == 1 and (count == 1 or sizes[0] == count):
+        return (sizes[0], False) if count == 1 else (1, False)
+    if len(sizes) != 2 or count not in sizes:
+        return None
+    return (sizes[0], False) if sizes[1] == count else (sizes[1], True)
+
+
+def _fft_size(value: int) -> int:
+    if value not in FFT_SIZES:
+        raise fault(f"{value} is not one of {', '.join(map(str, FFT_SIZES))}")
+    return value
+
+
+FFTSize = Annotated[whole(FFT_SIZES[0], FFT_SIZES[-1]), AfterValidator(_fft_size)]
+Size = Annotated[int, Field(ge=1, le=4096)]
+Shape = sequence(
+    Annotated[Tuple[Size, ...], Field(min_length=2)],
+    "is not the model's input shape, such as [1, 1, 49, 10] (at most 4096 frames)",
+)
+# Of one frame. The names are those of fields of AudioSpec.
+Window, Hop, Coefficients = whole(2, "fft"), whole(1, "window"), whole(1, "bands")
+
+
+class AudioSpec(Spec):
     """16-bit samples to frames of features, and `frames` of them to the model's input.
 
+    name: of the model's input, `input` in the YAML
     window, hop, fft: in samples. low, high: Hz. mean, std: of each feature, `(feature - mean) / std`
-    shape: of the model's input; features_first: its rows are features, not frames
+    shape: of the model's input, frames x features or features x frames, and ones
     labels: names of the model's classes, empty where none are given
     """
 
-    label: str
-    name: Optional[str]
-    sample_rate: int
-    window: int
-    hop: int
-    fft: int
-    window_function: str
-    spectrum: str
-    bands: int
-    low: Fraction
-    high: Fraction
-    mel_scale: str
-    mel_norm: str
-    log: str
-    log_offset: Fraction
-    features: str
-    coefficients: int
-    dct: str
-    mean: Tuple[Fraction, ...]
-    std: Tuple[Fraction, ...]
-    shape: Tuple[int, ...]
-    frames: int
-    features_first: bool
-    labels: Tuple[str, ...] = ()
+    name: InputName = Field(None, alias="input")
+    sample_rate: whole(1000, 96000)
+    fft: FFTSize
+    window: Window
+    hop: Hop
+    window_function: Literal["hann", "hamming", "rectangle"] = "hann"
+    spectrum: Literal["power", "magnitude"] = "power"
+    features: Literal["mfcc", "logmel"] = "mfcc"
+    bands: whole(2, 128)
+    coefficients: Coefficients
+    low: Positive
+    high: Positive
+    mel_scale: Literal[tuple(_MEL)] = "htk"
+    mel_norm: Literal["none", "slaney"] = "none"
+    log: Literal[tuple(LOGARITHMS)] = "ln"
+    log_offset: Positive = Fraction(1, 10**6)
+    dct: Literal["ortho", "htk"] = "ortho"
+    mean: numbers(_count) = Field(0, validate_default=True)
+    std: numbers(_count, positive) = Field(1, validate_default=True)
+    shape: Shape
+    labels: Labels = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_bands_of_logmel(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("features") == "logmel":
+            return {"coefficients": values.get("bands"), **values}
+        return values
+
+    @field_validator("shape")
+    @classmethod
+    def _frames_and_features(cls, shape: Tuple[int, ...], info: ValidationInfo) -> Tuple[int, ...]:
+        if shape[0] != 1:
+            raise fault("is not the model's input shape: its first size, the batch, is 1")
+        if _order(shape, _count(info.data)) is None:
+            raise fault(f"{list(shape)} is not frames x {_count(info.data)} features (other sizes 1)")
+        return shape
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> AudioSpec:
+        if not self.low < self.high <= Fraction(self.sample_rate, 2):
+            raise fault("high: is not between low and half the sample_rate")
+        if np.diff(self.mel_edges()).min() <= 0:
+            raise fault("high: is so near to low that bands have no width; take a larger one")
+        empty = np.flatnonzero(_rounded(self.mel_weights() * 2.0**self.mel_shift).max(axis=1) < 1)
+        if len(empty):
+            raise fault(f"bands: band {int(empty[0])} lies between bins of the FFT; take fewer, or a larger fft")
+        if self.energy_offset >= 1 << 60:
+            raise fault("log_offset: is too large; samples count as -1 to 1")
+        if max(map(abs, self.mean)) > 10000:
+            raise fault("mean: is too large for a logarithm")
+        least, most = min(self.std), max(self.std)
+        if not (Fraction(1, 10000) <= least and most <= 10**6 and most < 10**5 * least):
+            raise fault("std: is not from 0.0001 to 1000000, or its values are too different")
+        return self
+
+    @property
+    def frames(self) -> int:
+        """How many of them the model's input has."""
+        return _order(self.shape, self.count)[0]
+
+    @property
+    def features_first(self) -> bool:
+        """Whether the rows of the model's input are features, not frames."""
+        return _order(self.shape, self.count)[1]
 
     @property
     def count(self) -> int:
         """Features of a frame."""
-        return self.coefficients if self.features == "mfcc" else self.bands
+        return _count({"features": self.features, "coefficients": self.coefficients, "bands": self.bands})
 
     @property
     def gain_bits(self) -> int:
@@ -87,10 +173,14 @@ class AudioSpec:
         angle = 2 * np.pi * np.arange(self.fft // 2) / self.fft
         return _rounded(np.cos(angle) * (1 << TWIDDLE_BITS)), _rounded(-np.sin(angle) * (1 << TWIDDLE_BITS))
 
-    def mel_weights(self) -> np.ndarray:
-        """float64 [bands, fft / 2 + 1]: triangles over frequency, their corners evenly spaced on the mel scale."""
+    def mel_edges(self) -> np.ndarray:
+        """float64 [bands + 2], Hz: corners of the triangles, evenly spaced on the mel scale."""
         to_mel, from_mel = _MEL[self.mel_scale]
-        edges = from_mel(np.linspace(to_mel(float(self.low)), to_mel(float(self.high)), self.bands + 2))
+        return from_mel(np.linspace(to_mel(float(self.low)), to_mel(float(self.high)), self.bands + 2))
+
+    def mel_weights(self) -> np.ndarray:
+        """float64 [bands, fft / 2 + 1]: triangles over frequency, their corners at `mel_edges`."""
+        edges = self.mel_edges()
         frequency = np.arange(self.fft // 2 + 1) * self.sample_rate / self.fft
         rising = (frequency - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
         falling = (edges[2:, None] - frequency) / (edges[2:] - edges[1:-1])[:, None]
@@ -157,98 +247,6 @@ def _rounded(values: np.ndarray) -> np.ndarray:
     return np.floor(values + 0.5).astype(np.int64)
 
 
-def _slaney_from(mel):
-    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
-
-
-def _slaney_to(hz):
-    return hz * 3 / 200 if hz < 1000 else 15 + math.log(hz / 1000) * 27 / math.log(6.4)
-
-
-_MEL = {
-    "htk": (lambda hz: 2595 * math.log10(1 + hz / 700), lambda mel: 700 * (10 ** (mel / 2595) - 1)),
-    "slaney": (_slaney_to, _slaney_from),
-}
-
-
 def load_audio_spec(path: str | os.PathLike) -> AudioSpec:
     """Read and check the YAML file `path`; docs/audio-input.md documents its keys."""
-    fields = read_yaml(path)
-    sample_rate = fields.whole("sample_rate", 1000, 96000)
-    fft = fields.whole("fft", 64, 1024)
-    if fft not in FFT_SIZES:
-        raise fields.fail("fft", f"{fft} is not one of {', '.join(map(str, FFT_SIZES))}")
-    window = fields.whole("window", 2, fft)
-    features = fields.choice("features", FEATURES, "mfcc")
-    bands = fields.whole("bands", 2, 128)
-    coefficients = fields.whole("coefficients", 1, bands) if features == "mfcc" or fields.has("coefficients") else bands
-    count = coefficients if features == "mfcc" else bands
-    shape, frames, features_first = _shape(fields, count)
-    spec = AudioSpec(
-        label=fields.label,
-        name=_name(fields),
-        sample_rate=sample_rate,
-        window=window,
-        hop=fields.whole("hop", 1, window),
-        fft=fft,
-        window_function=fields.choice("window_function", WINDOWS, "hann"),
-        spectrum=fields.choice("spectrum", ("power", "magnitude"), "power"),
-        bands=bands,
-        low=fields.number("low", positive=True),
-        high=fields.number("high", positive=True),
-        mel_scale=fields.choice("mel_scale", tuple(_MEL), "htk"),
-        mel_norm=fields.choice("mel_norm", ("none", "slaney"), "none"),
-        log=fields.choice("log", tuple(LOGARITHMS), "ln"),
-        log_offset=fields.number("log_offset", "1e-6", positive=True),
-        features=features,
-        coefficients=coefficients,
-        dct=fields.choice("dct", ("ortho", "htk"), "ortho"),
-        mean=fields.numbers("mean", count, 0),
-        std=fields.numbers("std", count, 1, positive=True),
-        shape=shape,
-        frames=frames,
-        features_first=features_first,
-        labels=fields.words("labels") if fields.has("labels") else (),
-    )
-    fields.done()
-    _check(fields, spec)
-    return spec
-
-
-def _name(fields: Fields) -> Optional[str]:
-    value = fields.raw("input", None)
-    if value is not None and (not isinstance(value, str) or not value):
-        raise fields.fail("input", "is not the name of a model's input (put it in quotes)")
-    return value
-
-
-def _shape(fields: Fields, count: int) -> Tuple[Tuple[int, ...], int, bool]:
-    """(shape, frames, whether features come first): all sizes but those of frames and features are 1."""
-    value = fields.raw("shape")
-    whole = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
-    sizes = [v for v in value if v != 1] if whole else []
-    if not whole or len(value) < 2 or value[0] != 1:
-        raise fields.fail("shape", "is not the model's input shape, such as [1, 1, 49, 10]")
-    if count == 1 and len(sizes) == 1:
-        return tuple(value), sizes[0], False
-    if len(sizes) == 1 and sizes[0] == count:
-        return tuple(value), 1, False
-    if len(sizes) != 2 or count not in sizes or max(sizes) > 4096:
-        raise fields.fail("shape", f"{value} is not frames x {count} features (other sizes 1)")
-    frames, first = (sizes[0], False) if sizes[1] == count else (sizes[1], True)
-    return tuple(value), frames, first
-
-
-def _check(fields: Fields, spec: AudioSpec) -> None:
-    """What is wrong only together."""
-    if not spec.low < spec.high <= Fraction(spec.sample_rate, 2):
-        raise fields.fail("high", "is not between low and half the sample_rate")
-    empty = np.flatnonzero(_rounded(spec.mel_weights() * 2.0**spec.mel_shift).max(axis=1) < 1)
-    if len(empty):
-        raise fields.fail("bands", f"band {int(empty[0])} lies between bins of the FFT; take fewer, or a larger fft")
-    if spec.energy_offset >= 1 << 60:
-        raise fields.fail("log_offset", "is too large; samples count as -1 to 1")
-    if max(abs(mean) for mean in spec.mean) > 10000:
-        raise fields.fail("mean", "is too large for a logarithm")
-    if not (Fraction(1, 10000) <= min(spec.std) and max(spec.std) <= 10**6 and max(spec.std) < 10**5 * min(spec.std)):
-        raise fields.fail("std", "is not from 0.0001 to 1000000, or its values are too different")
+    return load(AudioSpec, path)

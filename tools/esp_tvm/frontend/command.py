@@ -14,7 +14,12 @@ from .fields import read_yaml
 
 def kind_of(spec_path: str | os.PathLike) -> str:
     """image or audio: what the YAML describes."""
-    return "audio" if read_yaml(spec_path).has("sample_rate") else "image"
+    from .audio_spec import AudioSpec
+    from .image_spec import ImageSpec
+
+    values = read_yaml(spec_path)
+    keys = set(values) if isinstance(values, dict) else set()
+    return "audio" if len(keys & set(AudioSpec.model_fields)) > len(keys & set(ImageSpec.model_fields)) else "image"
 
 
 def write_arrays(spec_path: str, paths: Sequence[str], out: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reading the YAML that describes a front end; every complaint about such a file is made here."""
+"""Reading the YAML that describes a front end: the kinds of values its keys have, and the file itself."""
 
 from __future__ import annotations
 
@@ -6,134 +6,179 @@ import os
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union, get_args
 
 import yaml
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import Annotated
 
-from ..errors import UserError
-from ..naming import one_line, shown
+from ..errors import UserError, did_you_mean
+from ..naming import one_line
+from ..record import Record, first_fault, value_text
 
-_MISSING = object()
 _LARGEST_FILE = 1 << 20
 
 
-class Fields:
-    """The keys of one mapping, each taken once with a check; `done` refuses what nobody took.
+def fault(text: str) -> PydanticCustomError:
+    """The error that a validator raises."""
+    return PydanticCustomError("spec", text)
 
-    Bad values raise `UserError` with one line: file, key, the value, and what is allowed.
-    """
 
-    def __init__(self, label: str, values: Any, prefix: str = ""):
-        if not isinstance(values, dict):
-            what = f"'{prefix[:-1]}' is" if prefix else "the file is"
-            raise UserError(f"{label}: {what} not a list of 'key: value' lines")
-        self.label, self._prefix = label, prefix
-        self._values = dict(values)
-        self._known: List[str] = []
+def _says(text: str) -> WrapValidator:
+    """`text` for whatever pydantic finds in a value."""
 
-    def fail(self, key: str, why: str) -> UserError:
-        """The error to raise about `key`."""
-        return UserError(f"{self.label}: {self._prefix}{key}: {why}")
-
-    def raw(self, key: str, default: Any = _MISSING) -> Any:
-        """The value as YAML has it; without a default the key must be there."""
-        if key not in self._known:
-            self._known.append(key)
-        value = self._values.pop(key, _MISSING)
-        if value is not _MISSING:
-            return value
-        if default is _MISSING:
-            raise self.fail(key, "is missing")
-        return default
-
-    def has(self, key: str) -> bool:
-        """Whether the file has `key`; a key that may be there is known from then on."""
-        self._known.append(key)
-        return key in self._values
-
-    def whole(self, key: str, low: int, high: int, default: Any = _MISSING) -> int:
-        """A whole number from `low` to `high`."""
-        value = self.raw(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.fail(key, f"{_text(value)} is not a whole number from {low} to {high}")
-        return value
-
-    def number(self, key: str, default: Any = _MISSING, positive: bool = False) -> Fraction:
-        """A number, exactly as written: 0.229, 1e-6, or a fraction such as 1/255."""
-        return self._number(key, self.raw(key, default), positive)
-
-    def numbers(self, key: str, count: int, default: Any = _MISSING, positive: bool = False) -> Tuple[Fraction, ...]:
-        """`count` numbers, or one that stands for all of them."""
-        value = self.raw(key, default)
-        if not isinstance(value, list):
-            return (self._number(key, value, positive),) * count
-        if len(value) != count:
-            raise self.fail(key, f"has {len(value)} numbers, {count} are needed (or one for all)")
-        return tuple(self._number(key, item, positive) for item in value)
-
-    def _number(self, key: str, value: Any, positive: bool) -> Fraction:
+    def check(value: Any, validate: Callable[[Any], Any]) -> Any:
         try:
-            if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
-                raise ValueError
-            # repr: 0.229 is meant, not the binary fraction beside it.
-            text = repr(value) if isinstance(value, float) else value
-            if isinstance(text, str) and not _is_short(text):
-                raise ValueError
-            number = Fraction(text)
-        except (ValueError, ZeroDivisionError, OverflowError):
-            raise self.fail(key, f"{_text(value)} is not a number (0.5 and 1/255 are)")
-        if abs(number) > 10**12 or (number and abs(number) < Fraction(1, 10**15)):
-            raise self.fail(key, f"{_text(value)} is too large or too small to compute with")
-        if positive and number <= 0:
-            raise self.fail(key, f"{_text(value)} is not larger than 0")
-        return number
+            return validate(value)
+        except ValidationError:
+            raise fault(text)
 
-    def choice(self, key: str, allowed: Sequence[str], default: Any = _MISSING) -> str:
-        """One of the words in `allowed`."""
-        value = self.raw(key, default)
-        if not isinstance(value, str) or value not in allowed:
-            raise self.fail(key, f"{_text(value)} is not one of {', '.join(allowed)}")
-        return value
-
-    def choices(self, key: str, allowed: Sequence[str], default: Any = _MISSING) -> Tuple[str, ...]:
-        """One or more different words of `allowed`."""
-        value = self.raw(key, default)
-        items = value if isinstance(value, (list, tuple)) else [value]
-        for item in items:
-            if not isinstance(item, str) or item not in allowed:
-                raise self.fail(key, f"{_text(item)} is not one of {', '.join(allowed)}")
-        if not items or len(set(items)) != len(items):
-            raise self.fail(key, "names nothing, or something twice")
-        return tuple(items)
-
-    def words(self, key: str) -> Tuple[str, ...]:
-        """A list of different names, at least one."""
-        value = self.raw(key)
-        if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
-            raise self.fail(key, f"{_text(value)} is not a list of names (put 'yes', 'no' and numbers in quotes)")
-        if len(set(value)) != len(value):
-            raise self.fail(key, "has a name twice")
-        return tuple(value)
-
-    def group(self, key: str) -> Optional[Fields]:
-        """The mapping below `key`, or None."""
-        value = self.raw(key, None)
-        return None if value is None else Fields(self.label, value, f"{self._prefix}{key}.")
-
-    def done(self) -> None:
-        """Complain about keys that nothing has asked for."""
-        for key in self._values:
-            raise self.fail(shown(str(key), 40), f"is not known here; known are {', '.join(self._known)}")
+    return WrapValidator(check)
 
 
-def _is_short(number: str) -> bool:
+def whole(low: int, high: Union[int, str]) -> Any:
+    """The type of a whole number from `low` to `high`, a number or the name of an earlier field."""
+
+    def check(value: Any, validate: Callable[[Any], int], info: ValidationInfo) -> int:
+        most = info.data.get(high, low) if isinstance(high, str) else high
+        try:
+            if validate(value) <= most:
+                return value
+        except ValidationError:
+            pass
+        raise fault(f"{value_text(value)} is not a whole number from {low} to {most}")
+
+    return Annotated[int, Field(ge=low), WrapValidator(check)]
+
+
+def number(value: Any) -> Fraction:
+    """A number, exactly as written: 0.229, 1e-6, or a fraction such as 1/255."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValueError
+        # repr: 0.229 is meant, not the binary fraction beside it.
+        text = repr(value) if isinstance(value, float) else value
+        if isinstance(text, str) and not _is_short(text):
+            raise ValueError
+        exact = Fraction(text)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise fault(f"{value_text(value)} is not a number (0.5 and 1/255 are)")
+    if abs(exact) > 10**12 or (exact and abs(exact) < Fraction(1, 10**15)):
+        raise fault(f"{value_text(value)} is too large or too small to compute with")
+    return exact
+
+
+def _is_short(text: str) -> bool:
     """Whether a number's text is one that people write: what 1e999999999 stands for does not fit any memory."""
-    exponent = re.search(r"[eE][-+]?0*(\d+)", number)
-    return len(number) <= 100 and (exponent is None or len(exponent.group(1)) <= 3)
+    exponent = re.search(r"[eE][-+]?0*(\d+)", text)
+    return len(text) <= 100 and (exponent is None or len(exponent.group(1)) <= 3)
 
 
-def _text(value: Any) -> str:
-    return one_line(str(value), 40) if not isinstance(value, str) else f"'{shown(value, 40)}'"
+def positive(value: Any) -> Fraction:
+    """A `number` above 0."""
+    if number(value) <= 0:
+        raise fault(f"{value_text(value)} is not larger than 0")
+    return number(value)
+
+
+def numbers(count: Callable[[Dict[str, Any]], int], each: Callable[[Any], Fraction] = number) -> Any:
+    """The type of a list of as many numbers as `count` makes of the earlier fields, or of one that stands for all."""
+
+    def spread(value: Any, info: ValidationInfo) -> Tuple[Fraction, ...]:
+        needed = count(info.data)
+        if not isinstance(value, list):
+            return (each(value),) * needed
+        if len(value) != needed:
+            raise fault(f"has {len(value)} numbers, {needed} are needed (or one for all)")
+        return tuple(map(each, value))
+
+    return Annotated[Tuple[Fraction, ...], PlainValidator(spread)]
+
+
+def sequence(kind: Any, text: str) -> Any:
+    """The type of a YAML list that becomes the tuple `kind`; `text` is said of everything else."""
+    as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else None)
+    return Annotated[kind, as_tuple, _says(text)]
+
+
+def different(values: Tuple[str, ...]) -> Tuple[str, ...]:
+    """Names of which none stands twice."""
+    if len(set(values)) != len(values):
+        raise fault("has a name twice")
+    return values
+
+
+Positive = Annotated[Fraction, PlainValidator(positive)]
+Name = Annotated[str, Field(min_length=1)]
+InputName = Annotated[Optional[Name], _says("is not the name of a model's input (put it in quotes)")]
+Labels = Annotated[
+    sequence(
+        Annotated[Tuple[Name, ...], Field(min_length=1)],
+        "is not a list of names (put 'yes', 'no' and numbers in quotes)",
+    ),
+    AfterValidator(different),
+]
+
+
+class Spec(Record):
+    """What a YAML of a front end says, or a part of it; label: the file, for messages."""
+
+    model_config = ConfigDict(frozen=True)
+    _label: str = PrivateAttr("")
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            raise fault("is not a list of 'key: value' lines")
+        return values
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def load(kind: Type[S], path: str | os.PathLike) -> S:
+    """Read and check the YAML file `path`; a bad value is a `UserError`: file, key, the value, and what is allowed."""
+    try:
+        spec = kind.model_validate(read_yaml(path))
+    except ValidationError as error:
+        # Unknown keys first: they are often what a missing one is called.
+        raise UserError(f"{path}: {first_fault(error, lambda one: _wrong(kind, one), 'extra_forbidden')}")
+    spec._label = str(path)
+    return spec
+
+
+def _wrong(kind: Type[Spec], fault: Mapping[str, Any]) -> str:
+    """What a fault that pydantic found in `kind` is."""
+    fixed = {"missing": "is missing", "too_short": "names nothing", "string_unicode": "has text that is not Unicode"}
+    if fault["type"] in fixed:
+        return fixed[fault["type"]]
+    if fault["type"] == "literal_error":
+        allowed = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"{value_text(fault['input'])} is not one of {allowed}"
+    if fault["type"] not in ("extra_forbidden", "invalid_key"):
+        return fault["msg"]
+    *parents, key = fault["loc"]
+    for parent in parents:
+        kind = get_args(kind.model_fields[parent].annotation)[0]
+    known = [field.alias or name for name, field in kind.model_fields.items()]
+    return f"is not known here{did_you_mean(str(key), known)}; known are {', '.join(known)}"
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -146,8 +191,8 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def read_yaml(path: str | os.PathLike) -> Fields:
-    """The keys of the YAML file `path`."""
+def read_yaml(path: str | os.PathLike) -> Any:
+    """What the YAML file `path` says."""
     path = Path(path)
     try:
         if path.stat().st_size > _LARGEST_FILE:
@@ -158,11 +203,10 @@ def read_yaml(path: str | os.PathLike) -> Fields:
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not a text file in UTF-8; give the YAML that describes the input")
     try:
-        values = yaml.load(text, _PlainLoader)
+        return yaml.load(text, _PlainLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}: is not YAML{where} ({getattr(error, 'problem', None) or 'cannot be parsed'})")
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not YAML that can be used ({one_line(str(error), 80)})")
-    return Fields(str(path), values)

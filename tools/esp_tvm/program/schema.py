@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Dict, List, Literal, Optional, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from typing_extensions import Annotated
+
+from ..record import Record
 
 # Goes up with every change of what stands in metadata.json or reference.npz; another version is refused.
 VERSION = 2
@@ -24,12 +26,6 @@ Shape = Annotated[List[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=
 DType = Literal[
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64", "bool"
 ]
-
-
-class Record(BaseModel):
-    """No field but those that are known, no conversion of one type to another, no NaN and no infinity."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PlaceRecord(Record):

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from .. import arithmetic
 from ..errors import UserError
 from ..naming import one_line, shown
+from ..record import first_fault
 from . import schema
 from .form import Call, Constant, Loop, Place, Port, Program, Scratch, Tensor
 from .split import Split
@@ -252,15 +253,10 @@ def _record(path: Path) -> schema.ProgramRecord:
         _refuse(path, f"is of version {found}, and this tool reads version {schema.VERSION}")
     try:
         return schema.ProgramRecord.model_validate(content)
-    except (ValidationError, RecursionError) as error:
-        _refuse(path, f"is damaged: {_first(error)}")
-
-
-def _first(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return "it is nested too deeply"
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except ValidationError as error:
+        _refuse(path, f"is damaged: {first_fault(error)}")
+    except RecursionError:
+        _refuse(path, "is damaged: it is nested too deeply")
 
 
 class _Damaged(Exception):

@@ -1,0 +1,33 @@
+"""Data of unknown origin (a project's metadata, a front end's YAML) as pydantic models, and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .naming import one_line, shown
+
+Say = Callable[[Mapping[str, Any]], str]
+
+
+class Record(BaseModel):
+    """No field but those that are known, no conversion of one type to another, no NaN and no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def first_fault(error: ValidationError, say: Say = lambda fault: fault["msg"], before: str = "") -> str:
+    """`key.key: what is wrong` on one line.
+
+    say: what is wrong, of one of pydantic's faults (type, loc, msg, input, ctx)
+    before: a type of faults that comes before the others
+    """
+    fault = min(error.errors(include_url=False), key=lambda each: each["type"] != before)
+    keys = ".".join(shown(str(key), 40) for key in fault["loc"])
+    return one_line(f"{keys}: {say(fault)}" if keys else say(fault))
+
+
+def value_text(value: Any) -> str:
+    """A value from a file as a message shows it: one short line."""
+    return f"'{shown(value, 40)}'" if isinstance(value, str) else one_line(str(value), 40)
