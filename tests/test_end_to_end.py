@@ -133,7 +133,7 @@ def test_one_changed_weight_is_found(network, tmp_path):
     subprocess.run(["cp", "-r", str(out / "new_project"), str(project)], check=True)
     lib0 = project / "components/tvm_model/model/codegen/host/src/default_lib0.c"
     text = lib0.read_text()
-    start = re.search(r"const int8_t \w+_weights\[\d+\][^{]*\{\n\s*", text).end()
+    start = re.search(r"const int8_t\s+\w+_weights\[\d+\][^{]*\{\n\s*", text).end()
     value = re.match(r"-?\d+", text[start:]).group()
     changed = str(int(value) - 64 if int(value) > 0 else int(value) + 64)
     lib0.write_text(text[:start] + changed + text[start + len(value) :])

@@ -17,7 +17,7 @@ def kernels():
 def check(nodes, shape, output, constants, kernels, wanted, least=25):
     samples = {"x": random(8, *shape)}
     result = run_model(model_of(nodes, {"x": shape}, {"y": output}, constants), samples, kernels)
-    assert result.comparison.samples_equal and not result.compiled.fallbacks
+    assert result.comparison.samples_equal and not result.compiled.program.fallbacks
     assert [kind for kind in result.kernels if kind in wanted] == list(wanted)
     noise = result.floats["y"] - result.ours["y"].reshape(result.floats["y"].shape)
     assert 10 * np.log10((result.floats["y"] ** 2).sum() / (noise**2).sum()) > least

