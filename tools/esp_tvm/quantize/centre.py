@@ -13,11 +13,10 @@ from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-from ..naming import fresh_name
+from ..onnx_graph import Graph, copied
 from .calibrate import exponent_at_least
-from .equalize import own_constants
+from .equalize import new_constant, own_constants
 from .graph import Layer, Network
 from .rules import attribute
 
@@ -113,20 +112,21 @@ def candidates(chain: Chain, reference: Dict[str, np.ndarray]) -> List[float]:
 
 def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Network, List[str]]:
     """(the same function with the chain's tensors lowered by `constant`, all tensors that were lowered)."""
-    model = onnx.ModelProto()
-    model.CopyFrom(network.model)
+    model = copied(network.model)
+    graph = Graph(model)
     constants = dict(network.constants)
     layers = [Layer(**vars(layer)) for layer in network.layers]
     by_output = {layer.output: layer for layer in layers}
     maker, shifted = by_output[chain.maker.output], by_output[chain.shifted.output]
     shifted.bias = (shifted.bias - np.float64(constant)).astype(np.float32)
-    own_constants(model.graph, shifted, constants)
+    own_constants(graph, shifted, constants)
     for reader in (by_output[one.output] for one in chain.readers):
         sums = reader.weights.astype(np.float64).reshape(len(reader.weights), -1).sum(axis=1)
         reader.bias = (reader.bias + constant * sums).astype(np.float32)
-        own_constants(model.graph, reader, constants)
+        own_constants(graph, reader, constants)
     maker.low, maker.high = -constant, maker.high - constant
-    _clip(model.graph, model.graph.node[maker.nodes[-1]], maker, constants)
+    _clip(graph, graph.nodes[maker.nodes[-1]], maker, constants)
+    graph.write()
     lowered = list(chain.tensors)
     if shifted is not maker:
         lowered.append(shifted.output)
@@ -134,16 +134,12 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
     return Network(**{**vars(network), **changed}), lowered
 
 
-def _clip(graph: onnx.GraphProto, node: onnx.NodeProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
+def _clip(graph: Graph, node: onnx.NodeProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
     """Turn the activation `node` into a Clip between the bounds of `layer`."""
-    taken = set(constants) | {o for n in graph.node for o in n.output} | {v.name for v in graph.input}
     node.op_type = "Clip"
     del node.attribute[:]
-    del node.input[1:]
+    inputs = [node.input[0]]
     for bound, what in ((layer.low, "low"), (layer.high, "high")):
         if np.isfinite(bound):
-            name = fresh_name(f"{node.output[0]}_{what}", taken)
-            taken.add(name)
-            constants[name] = np.array(bound, np.float32)
-            graph.initializer.append(numpy_helper.from_array(constants[name], name))
-            node.input.append(name)
+            inputs.append(new_constant(graph, f"{node.output[0]}_{what}", bound, constants))
+    graph.set_inputs(node, inputs)

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
-from ..naming import fresh_name
+from ..onnx_graph import Graph, copied
 from .graph import Layer, Network
 from .rules import attribute
 
@@ -153,10 +151,8 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
     are those of `network`.
     model_too: False leaves the ONNX model as it is, for a network that is only tried out.
     """
-    model = network.model
-    if model_too:
-        model = onnx.ModelProto()
-        model.CopyFrom(network.model)
+    model = copied(network.model) if model_too else network.model
+    graph = Graph(model) if model_too else None
     constants = dict(network.constants)
     layers: List[Layer] = []
     for given in network.layers:
@@ -164,7 +160,7 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
         bound = 1.0
         if layer.rule is not None and layer.low == 0.0 and layer.high != np.inf:
             bound = float(factors[channels.find(channels.ids[layer.output])].min())
-            _scale_bound(layer, bound, model, constants, model_too)
+            _scale_bound(layer, bound, graph, constants)
         if layer.rule is None or layer.weights is None:
             layers.append(given if bound == 1.0 else layer)
             continue
@@ -185,47 +181,48 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
             weights = weights * (ours[:, None] / theirs[None, :])
         layer.weights = weights.astype(np.float32)
         layer.bias = (layer.bias * ours).astype(np.float32)
-        if model_too:
-            own_constants(model.graph, layer, constants)
+        if graph is not None:
+            own_constants(graph, layer, constants)
+    if graph is not None:
+        graph.write()
     return Network(**{**vars(network), "model": model, "constants": constants, "layers": layers})
 
 
-def _scale_bound(layer: Layer, factor: float, model: onnx.ModelProto, constants: Dict, model_too: bool) -> None:
-    """Multiply the upper bound of a fused Clip."""
+def _scale_bound(layer: Layer, factor: float, graph: Optional[Graph], constants: Dict[str, np.ndarray]) -> None:
+    """Multiply the upper bound of a fused Clip, in `graph` too where one is given."""
     if factor == 1.0:
         return
     layer.high *= factor
-    if model_too:
-        node = next(model.graph.node[i] for i in layer.nodes[::-1] if model.graph.node[i].op_type == "Clip")
-        taken = set(constants) | {o for n in model.graph.node for o in n.output} | {v.name for v in model.graph.input}
-        name = fresh_name(f"{node.output[0]}_high", taken)
-        constants[name] = np.array(layer.high, np.float32)
-        model.graph.initializer.append(numpy_helper.from_array(constants[name], name))
-        node.input[2] = name
+    if graph is not None:
+        nodes = graph.nodes
+        clip = next(nodes[index] for index in reversed(layer.nodes) if nodes[index].op_type == "Clip")
+        graph.set_input(clip, 2, new_constant(graph, f"{clip.output[0]}_high", layer.high, constants))
 
 
-def own_constants(graph: onnx.GraphProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
-    """Give the nodes of `layer` its weights and bias, as initializers of their own."""
+def new_constant(graph: Graph, base: str, values, constants: Dict[str, np.ndarray]) -> str:
+    """A new float32 initializer of `graph`, noted in `constants`; returns its name."""
+    name = graph.add_constant(base, values, np.float32)
+    constants[name] = graph.constants[name]
+    return name
+
+
+def own_constants(graph: Graph, layer: Layer, constants: Dict[str, np.ndarray]) -> None:
+    """Give the nodes of `layer` its weights and bias as initializers that no other node reads."""
 
     def own(base: str, array: np.ndarray) -> str:
-        name = fresh_name(f"{base}_equalized", taken)
-        constants[name] = np.array(array, np.float32, order="C")
-        graph.initializer.append(numpy_helper.from_array(constants[name], name))
-        return name
+        return new_constant(graph, f"{base}_equalized", array, constants)
 
-    taken = set(constants) | {o for node in graph.node for o in node.output} | {v.name for v in graph.input}
-    main = graph.node[layer.nodes[0]]
-    old = main.input[1]
-    main.input[1] = own(old, layer.weights.T if main.op_type == "MatMul" else layer.weights)
-    taken.add(main.input[1])
-    add = graph.node[layer.nodes[1]] if len(layer.nodes) > 1 else None
+    nodes = [graph.nodes[index] for index in layer.nodes]
+    main, add = nodes[0], nodes[1] if len(nodes) > 1 else None
+    weights = main.input[1]
+    graph.set_input(main, 1, own(weights, layer.weights.T if main.op_type == "MatMul" else layer.weights))
     if add is not None and add.op_type == "Add":
         position = next(i for i, name in enumerate(add.input) if name in constants)
-        add.input[position] = own(add.input[position], layer.bias)
+        graph.set_input(add, position, own(add.input[position], layer.bias))
     elif len(main.input) > 2 and main.input[2]:
-        main.input[2] = own(main.input[2], layer.bias)
+        graph.set_input(main, 2, own(main.input[2], layer.bias))
     elif main.op_type != "MatMul" and np.any(layer.bias):
-        main.input[2:] = [own(f"{old}_bias", layer.bias)]
+        graph.set_input(main, 2, own(f"{weights}_bias", layer.bias))
 
 
 def scalable_groups(channels: Channels, network: Network) -> List[np.ndarray]:
