@@ -128,6 +128,57 @@ def test_sigterm_undoes_what_is_half_done(tmp_path):
     assert running.returncode == 143 and not list(tmp_path.iterdir())
 
 
+def end_of(program: str, *arguments: str) -> subprocess.CompletedProcess:
+    """A program that ends by a signal long before it is done."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(REPO / "tools")},
+    )
+
+
+@pytest.mark.parametrize("number, word", [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
+def test_a_signal_in_a_destructor_is_not_lost(number, word):
+    """Python prints and drops what is raised there."""
+    program = (
+        "import os, time; from esp_tvm import cli\n"
+        "class Ends:\n"
+        "    def __del__(self):\n"
+        f"        os.kill(os.getpid(), {int(number)}); time.sleep(0.2)\n"
+        "def main():\n"
+        "    Ends()\n"
+        "    time.sleep(60)\n"
+        "cli.run(main)\n"
+    )
+    done = end_of(program)
+    assert (done.returncode, done.stderr) == (128 + number, f"{word}\n")
+
+
+@pytest.mark.parametrize("when", ["after_in_parent", "after_in_child", "before"])
+def test_a_signal_in_a_fork_ends_both(tmp_path, when):
+    """The child of native.py is forked with our handlers: what they raise belongs to the parent alone."""
+    program = (
+        "import os, signal, sys, time; from esp_tvm import cli, native\n"
+        "parent, note = os.getpid(), sys.argv[1]\n"
+        "def ends():\n"
+        "    open(note, 'w').write(str(os.getpid()))\n"
+        "    os.kill(parent, signal.SIGTERM); os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
+        f"os.register_at_fork({when}=ends)\n"
+        "def work(tell):\n"
+        "    open(note, 'w').write(str(os.getpid())); time.sleep(60); return b''\n"
+        "def main():\n"
+        "    try: native.run_apart(work)\n"
+        "    finally: print('undone by', os.getpid() - parent)\n"
+        "cli.run(main)\n"
+    )
+    done = end_of(program, str(tmp_path / "pid"))
+    assert (done.returncode, done.stderr, done.stdout) == (143, "terminated\n", "undone by 0\n")
+    number = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{number}").exists()
+
+
 def test_a_closed_standard_output(tmp_path):
     """No traceback where the reader is gone or there never was one."""
     command = "python -m esp_tvm --help"

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 
@@ -218,3 +219,32 @@ def test_script(tmp_path, repo):
         assert done.returncode == 2 and "error" in done.stderr and not done.stdout
     done = subprocess.run([*script, "--input", source, "--output", tmp_path], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+def _die(model):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _fill(model):
+    return bytearray(1 << 40)
+
+
+def _make_what_crashes(model):
+    """Of what ONNX Runtime does not survive: the check dies of it."""
+    Check.difference = lambda check, model: _die(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    "tool, said",
+    [
+        (_die, "onnxsim left the model as it was: it ends in a crash (SIGSEGV)"),
+        (_fill, "onnxsim left the model as it was: it runs out of memory"),
+        (_make_what_crashes, "onnxsim left the model as it was: running what it made ends in a crash (SIGSEGV)"),
+    ],
+)
+def test_a_tool_that_dies_is_a_line(monkeypatch, capfd, tool, said):
+    monkeypatch.setattr(preprocess, "_onnxsim", tool)
+    result = preprocess_model(small_cnn())
+    assert result.skipped == [said] and result.error <= preprocess.TOLERANCE
+    assert kinds(result.model).count("BatchNormalization") == 0 and capfd.readouterr() == ("", "")

@@ -14,12 +14,15 @@ import select
 import signal
 import struct
 import sys
+import threading
 import time
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 # Address space beyond what this process has already, and beyond what the model's own size calls for.
 _MEMORY = 6 << 30
 _SECONDS = 120.0
+# What asks a process to end.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STAGE, _RESULT, _ERROR, _NO_MEMORY = b"S", b"R", b"E", b"M"
 
 
@@ -43,13 +46,13 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
         sys.stdout.flush()
     sys.stderr.flush()
     read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        _child(work, write, model_bytes)
-    os.close(write)
-    stage, found, in_time = "it", {}, True
+    stage, found, in_time, child = "it", {}, True, 0
     try:
+        with _signals_wait():
+            child = os.fork()
+            if child == 0:
+                _child(work, write, model_bytes)
+        os.close(write)
         for tag, payload in _messages(read, time.monotonic() + seconds):
             if tag == _STAGE:
                 stage = payload.decode()
@@ -60,10 +63,32 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
     finally:
         os.close(read)
         # Where it is not done, or this process was interrupted.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        if child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
     return _outcome(stage, found, in_time, status, seconds)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Signals that Python code handles come after this block: raised in a fork, an exception is lost or comes twice."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread runs handlers.
+        yield
+        return
+    waiting: List[int] = []
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: waiting.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in waiting:
+            os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager
@@ -121,7 +146,9 @@ def _child(work: Callable[[Callable[[str], None]], bytes], write: int, model_byt
             rest = rest[os.write(write, rest) :]
 
     try:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for number in _ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)

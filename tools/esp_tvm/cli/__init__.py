@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import threading
-from typing import Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from ..errors import UserError
 from ..naming import one_line
@@ -72,10 +72,18 @@ def _ended_by(seen: List[int]) -> int:
 def _noted_signals() -> Iterator[List[int]]:
     """A list that is not empty once Ctrl-C was pressed, or SIGTERM came: both undo what is half done."""
     seen: List[int] = []
+    usual_hook = sys.unraisablehook
 
     def note(number: int, frame: object) -> None:
         seen.append(number)
         raise KeyboardInterrupt
+
+    def once_more(lost: Any) -> None:
+        """Python drops what is raised in a destructor or in a callback of its own: the signal comes again after it."""
+        if seen and lost.exc_type is KeyboardInterrupt:
+            threading.Timer(0.01, os.kill, (os.getpid(), seen[-1])).start()
+        else:
+            usual_hook(lost)
 
     if threading.current_thread() is not threading.main_thread():
         # Other threads cannot set it.
@@ -86,9 +94,11 @@ def _noted_signals() -> Iterator[List[int]]:
     ours = [number for number, handler in usual.items() if signal.getsignal(number) is handler]
     for number in ours:
         signal.signal(number, note)
+    sys.unraisablehook = once_more
     try:
         yield seen
     finally:
+        sys.unraisablehook = usual_hook
         for number in ours:
             signal.signal(number, usual[number])
 

@@ -13,6 +13,7 @@ left to write is small.
 from .graph import Chain, Graph, edited
 from .model import (
     copied,
+    drop_unknown_values,
     drop_unused_constants,
     inferred_values,
     keep_opsets,
@@ -47,6 +48,7 @@ __all__ = [
     "copied",
     "copied_node",
     "drop_attributes",
+    "drop_unknown_values",
     "drop_unused_constants",
     "edited",
     "inferred_values",

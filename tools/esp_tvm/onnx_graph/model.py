@@ -61,6 +61,14 @@ def drop_unused_constants(graph: onnx.GraphProto) -> None:
 # --- shapes and types -------------------------------------------------------------------------------------
 
 
+def drop_unknown_values(graph: onnx.GraphProto) -> None:
+    """Remove the declared shapes of tensors that no node makes any more."""
+    made = {name for node in graph.node for name in node.output}
+    kept = [value for value in graph.value_info if value.name in made]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+
+
 def inferred_values(model: onnx.ModelProto, check_type: bool = False) -> Dict[str, onnx.ValueInfoProto]:
     """What inference says of the inputs, the tensors inside (in their order) and the outputs, by name.
 

@@ -6,16 +6,20 @@ onnxoptimizer. Each step is believed only after its result computes the same as 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import struct
+import tempfile
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import onnx
 
 from ..convert.einsum import spell_out_products
 from ..model import describe, fix_shapes, inputs_of, is_quantized, load_model, outputs_of, save_model
 from ..naming import one_line
-from ..onnx_graph import is_standard, keep_opsets, make_node_names_unique, with_inferred_shapes
+from ..native import run_apart
+from ..onnx_graph import drop_unknown_values, is_standard, keep_opsets, make_node_names_unique, with_inferred_shapes
 from .check import Check, random_feeds
 from .tools import onnxoptimizer_optimized as _onnxoptimizer
 from .tools import onnxruntime_basics as _onnxruntime
@@ -24,6 +28,9 @@ from .tools import onnxsim_simplified as _onnxsim
 # Of the range that an output works in (`WorkingRange`): what float32 rounds differently when operations are merged
 # stays below it.
 TOLERANCE = 1e-5
+# Of one tool: far more than any takes on a model that fits a chip.
+_SECONDS = 900.0
+_Step = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
 @dataclass
@@ -66,8 +73,7 @@ def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model
         ("shape inference", _infer_shapes),
     ):
         try:
-            candidate = _tidy(step(model), original)
-            difference = check.difference(candidate)
+            candidate, difference = _made(step, model, check)
         except Exception as failure:  # These tools raise anything; what they refuse stays as it is.
             skipped.append(f"{name} left the model as it was: {one_line(str(failure) or repr(failure), 160)}")
             continue
@@ -76,6 +82,36 @@ def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model
             continue
         model, error = candidate, difference
     return Preprocessed(original, model, error, skipped)
+
+
+def _made(step: _Step, model: onnx.ModelProto, check: Check) -> Tuple[onnx.ModelProto, float]:
+    """What a tool makes of `model`, and how far that computes from the original; in a process of its own, for tools
+    crash, and may make what crashes ONNX Runtime."""
+
+    def work(tell: Callable[[str], None]) -> bytes:
+        tell("it")
+        with _working_in(folder):
+            candidate = _tidy(step(model), check.original)
+            tell("running what it made")
+            return struct.pack("<d", check.difference(candidate)) + candidate.SerializeToString()
+
+    with tempfile.TemporaryDirectory() as folder:
+        answer = run_apart(work, model.ByteSize(), _SECONDS)
+    (difference,) = struct.unpack_from("<d", answer)
+    return onnx.ModelProto.FromString(answer[8:]), difference
+
+
+@contextlib.contextmanager
+def _working_in(folder: str) -> Iterator[None]:
+    """Where files go that tools leave behind, in the current folder too (sym_shape_infer_temp.onnx)."""
+    before, temporary = os.getcwd(), tempfile.tempdir
+    os.chdir(folder)
+    tempfile.tempdir = folder
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        tempfile.tempdir = temporary
 
 
 def _tidy(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
@@ -90,6 +126,7 @@ def _tidy(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
         if not is_standard(node):
             raise ValueError(f"it made an operator of the domain {node.domain}")
     keep_opsets(model)  # onnxruntime declares all domains it knows.
+    drop_unknown_values(model.graph)  # onnxruntime leaves them; onnxoptimizer crashes on them.
     fix_shapes(model)
     make_node_names_unique(model.graph)
     onnx.checker.check_model(model)

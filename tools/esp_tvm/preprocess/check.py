@@ -111,7 +111,7 @@ class Check:
     """Compares models with the original one on random input."""
 
     def __init__(self, original: onnx.ModelProto, path: str | os.PathLike):
-        self.path = path
+        self.original, self.path = original, path
         self.names = [name for name, _, _ in outputs_of(original)]
         self.feeds = random_feeds(original)
         self.expected = run_session(session(original, path), self.names, self.feeds, path)

@@ -1,15 +1,12 @@
-"""The tools that preprocessing lets work on a model: ONNX Runtime's own preprocessing, onnxsim, onnxoptimizer."""
+"""The tools that preprocessing lets work on a model: ONNX Runtime's own preprocessing, onnxsim, onnxoptimizer.
+
+They print what the user cannot change, write temporary files, and may crash: for a process of its own (native.py).
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
 import tempfile
-import warnings
 from pathlib import Path
-from typing import Iterator
 
 import onnx
 
@@ -40,39 +37,11 @@ _OPTIMIZER_PASSES = [
 ]
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Tools print notes of their own on what the user cannot change."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            with contextlib.redirect_stderr(io.StringIO()):
-                yield
-    finally:
-        logging.disable(level)
-
-
-@contextlib.contextmanager
-def _working_in(folder: str) -> Iterator[None]:
-    """Symbolic shape inference leaves what it gave up on in the current folder (sym_shape_infer_temp.onnx)."""
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 def onnxruntime_basics(model: onnx.ModelProto) -> onnx.ModelProto:
     """Symbolic shapes where they can be told, and ONNX Runtime's basic optimizations."""
-    import onnxruntime
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    # Its library writes warnings of shapes to the file descriptor.
-    onnxruntime.set_default_logger_severity(4)
-    with tempfile.TemporaryDirectory() as folder, _working_in(folder), _quiet():
+    with tempfile.TemporaryDirectory() as folder:
         source, target = str(Path(folder, "in.onnx")), str(Path(folder, "out.onnx"))
         onnx.save(model, source)
         try:
@@ -87,8 +56,7 @@ def onnxsim_simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     """What onnxsim makes of a model."""
     import onnxsim
 
-    with _quiet():
-        simplified, _ = onnxsim.simplify(copied(model), check_n=0)
+    simplified, _ = onnxsim.simplify(copied(model), check_n=0)
     return simplified
 
 
@@ -96,5 +64,4 @@ def onnxoptimizer_optimized(model: onnx.ModelProto) -> onnx.ModelProto:
     """What onnxoptimizer makes of a model."""
     import onnxoptimizer
 
-    with _quiet():
-        return onnxoptimizer.optimize(copied(model), _OPTIMIZER_PASSES, fixed_point=True)
+    return onnxoptimizer.optimize(copied(model), _OPTIMIZER_PASSES, fixed_point=True)
