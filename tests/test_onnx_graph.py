@@ -19,6 +19,7 @@ from esp_tvm.onnx_graph import (
     reads,
     set_attributes,
     with_inferred_shapes,
+    with_outputs,
 )
 
 FLOAT = TensorProto.FLOAT
@@ -176,3 +177,18 @@ def test_opsets_of_other_domains_go():
     model.opset_import.extend([helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("local", 1)])
     keep_opsets(model, {"local"})
     assert [entry.domain for entry in model.opset_import] == ["", "local"]
+
+
+def test_parts_and_outputs():
+    model = chain_of_three()
+    graph = Graph(model)
+    part = graph.part([graph.producer("b"), graph.producer("a")], ["b", "a"])
+    assert names(part.graph.node) == ["relu", "mul"] and names(part.graph.output) == ["b", "a"]
+    b, a = session(part).run(None, {"x": np.ones((2, 3), np.float32)})
+    assert np.array_equal(b, 2 * a)
+    graph.remove(graph.producer("y"))
+    graph.rename_output("y", "b")
+    assert graph.only_consumer("a") is not None and graph.only_consumer("b") is None and graph.changed
+    assert names(with_outputs(model, ["a", "b"]).graph.output) == ["a", "b"]
+    again = graph.make_like(graph.producer("a"), ["b"], ["c"], "relu")
+    assert (again.op_type, again.name) == ("Relu", "relu_1")

@@ -16,6 +16,7 @@ import onnx
 
 from .model import inputs_of
 from .naming import shown
+from .onnx_graph import Graph
 
 # Fewer samples than this say little about what a network will see.
 FEW = 20
@@ -176,16 +177,14 @@ def known_inputs(model: onnx.ModelProto) -> Dict[str, Known]:
             noted = _read_note(entry.value)
             if noted:
                 return noted
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    known = {}
+    graph, known = Graph(model), {}
     for name, _, dtype in inputs_of(model):
-        users = [node for node in model.graph.node if name in node.input]
+        users = graph.consumers(name)
         if dtype != "float32" or len(users) != 1 or users[0].op_type != "QuantizeLinear" or len(users[0].input) < 3:
             continue
-        parts = [constants.get(part) for part in users[0].input[1:3]]
-        if None in parts:
+        scale, zero = (graph.constant(part) for part in users[0].input[1:3])
+        if scale is None or zero is None:
             continue
-        scale, zero = (onnx.numpy_helper.to_array(part) for part in parts)
         if scale.size == 1 and zero.size == 1 and scale.reshape(()) > 0:
             limits = np.iinfo(zero.dtype)
             real = (np.array([limits.min, limits.max], np.float64) - float(zero.reshape(()))) * float(scale.reshape(()))

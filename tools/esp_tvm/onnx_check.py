@@ -19,9 +19,9 @@ from onnx import helper
 from .convert.qdq_form import as_it_is
 from .model import run_session, session
 from .naming import shown
+from .onnx_graph import with_outputs
 from .program.evaluate import Evaluation, output_tensors, read
 from .program.form import Call, Program, Tensor
-from .quantize.calibrate import with_outputs
 
 _Key = TypeVar("_Key")
 

@@ -10,9 +10,8 @@ from typing import List, Optional
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from ..onnx_graph import Graph, attribute, bodies, copied, is_standard
+from ..onnx_graph import Graph, attribute, bodies, is_standard
 
 # Of these only the shape of the input counts.
 _SHAPES_ONLY = ("Shape", "Size")
@@ -75,8 +74,4 @@ def values_of(graph: Graph, names: List[str], evaluate) -> Optional[List[np.ndar
     if all(value is not None for value in constants):
         return constants
     needed = {id(node): node for name in names for node in _needed(graph, name)}
-    part = copied(graph.model)
-    del part.graph.node[:], part.graph.output[:], part.graph.value_info[:]
-    part.graph.node.extend(sorted(needed.values(), key=graph.place))
-    part.graph.output.extend(helper.make_value_info(name, onnx.TypeProto()) for name in names)
-    return evaluate(part, names)
+    return evaluate(graph.part(list(needed.values()), names), names)

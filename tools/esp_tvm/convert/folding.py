@@ -6,9 +6,8 @@ from typing import List, Set
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from ..onnx_graph import Graph, attribute, bodies, copied, is_standard
+from ..onnx_graph import Graph, attribute, bodies, is_standard
 
 # Quantized constants are what a quantized model is about; random numbers are none.
 _KEPT = frozenset("QuantizeLinear DequantizeLinear DynamicQuantizeLinear Constant Bernoulli Multinomial".split())
@@ -36,11 +35,9 @@ def fold_constants(model: onnx.ModelProto, evaluate, shapes: bool = True) -> Non
         if name and (name in graph.outputs or any(id(user) not in inside for user in graph.consumers(name)))
     ]
     if wanted:
-        part = copied(model)
-        del part.graph.node[:], part.graph.output[:], part.graph.value_info[:], part.graph.input[:]
-        part.graph.node.extend(node for node in graph.nodes if is_standard(node, "Constant") or id(node) in inside)
-        part.graph.initializer.extend(t for t in graph.proto.initializer[len(part.graph.initializer) :])
-        part.graph.output.extend(helper.make_value_info(name, onnx.TypeProto()) for name in wanted)
+        constants = [node for node in graph.nodes if is_standard(node, "Constant") and id(node) not in inside]
+        part = graph.part([*constants, *found], wanted)
+        del part.graph.input[:]
         values = evaluate(part, wanted)
         if values is not None:
             results = dict(zip(wanted, values))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List
 
 import numpy as np
 import onnx
 import onnx.version_converter
-from onnx import helper, numpy_helper
 
 from ..errors import UserError
-from ..naming import fresh_name, one_line
-from ..onnx_graph import copied, opset_of
+from ..naming import one_line
+from ..onnx_graph import attribute, copied, edited, opset_of, set_attributes
 from ..operators import OPERATORS
 
 # Below 13 QuantizeLinear has no axis, Softmax another meaning, and Squeeze its axes as an attribute.
@@ -36,7 +34,7 @@ def at_least_opset_13(model: onnx.ModelProto, path: Path, newest: int) -> onnx.M
             f"export again with opset {MIN_OPSET} to {newest}"
         )
     if opset < 11:
-        _resize_as_before(converted.graph)
+        _resize_as_before(converted)
     _flat_as_before(converted, opset)
     _name_as_before(converted.graph, model.graph)
     return converted
@@ -44,37 +42,28 @@ def at_least_opset_13(model: onnx.ModelProto, path: Path, newest: int) -> onnx.M
 
 def _flat_as_before(model: onnx.ModelProto, opset: int) -> None:
     """What took all axes from `axis` (1 unless given) on as one, which the converter forgets: between two reshapes."""
-    graph = model.graph
     flat = {name for o in OPERATORS.values() for rule in o.rules if opset < rule.flat_below for name in rule.operators}
-    if not flat.intersection(node.op_type for node in graph.node):
+    if not flat.intersection(node.op_type for node in model.graph.node):
         return
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes = {v.name: v.type.tensor_type.shape.dim for v in [*inferred.input, *inferred.value_info]}
-    taken = {name for node in graph.node for name in [*node.input, *node.output]}
-    nodes: List[onnx.NodeProto] = []
-
-    def fresh(node: onnx.NodeProto, what: str) -> str:
-        name = fresh_name(f"{node.output[0]}_{what}", taken)
-        taken.add(name)
-        return name
-
-    for node in graph.node:
-        if node.op_type not in flat:
-            nodes.append(node)
-            continue
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        dims = shapes.get(node.input[0], ())
-        flattened, rows, shape = (fresh(node, what) for what in ("flattened", "rows", "shape"))
-        if dims and all(dim.dim_value > 0 for dim in dims):
-            sizes = np.array([dim.dim_value for dim in dims], np.int64)
-            graph.initializer.append(numpy_helper.from_array(sizes, shape))
-        else:
-            nodes.append(helper.make_node("Shape", [node.input[0]], [shape], f"{node.name}_shape"))
-        nodes.append(helper.make_node("Flatten", [node.input[0]], [flattened], f"{node.name}_flatten", axis=axis))
-        nodes.append(helper.make_node(node.op_type, [flattened], [rows], node.name, axis=1))
-        nodes.append(helper.make_node("Reshape", [rows, shape], list(node.output), f"{node.name}_reshape"))
-    del graph.node[:]
-    graph.node.extend(nodes)
+    with edited(model) as graph:
+        for node in graph.nodes:
+            if node.op_type not in flat:
+                continue
+            x, y = node.input[0], node.output[0]
+            flattened, rows = graph.fresh(f"{y}_flattened"), graph.fresh(f"{y}_rows")
+            axis, dims = attribute(node, "axis", 1), shapes.get(x, ())
+            if dims and all(dim.dim_value > 0 for dim in dims):
+                shape = graph.add_constant(f"{y}_shape", [dim.dim_value for dim in dims], np.int64)
+            else:
+                shape = graph.fresh(f"{y}_shape")
+                graph.insert_before(node, graph.make("Shape", [x], [shape], f"{node.name}_shape"))
+            graph.insert_before(node, graph.make("Flatten", [x], [flattened], f"{node.name}_flatten", axis=axis))
+            set_attributes(node, axis=1)
+            graph.set_inputs(node, [flattened])
+            graph.set_outputs(node, [rows])
+            graph.insert_after(node, graph.make("Reshape", [rows, shape], [y], f"{node.name}_reshape"))
 
 
 def _name_as_before(graph: onnx.GraphProto, old: onnx.GraphProto) -> None:
@@ -85,19 +74,16 @@ def _name_as_before(graph: onnx.GraphProto, old: onnx.GraphProto) -> None:
             node.name = names.get(node.output[0], "")
 
 
-def _resize_as_before(graph: onnx.GraphProto) -> None:
+def _resize_as_before(model: onnx.ModelProto) -> None:
     """Resize and Upsample knew one rule before opset 11, which is no default since; the converter forgets it.
 
     ONNX Runtime takes the pixel below, where an axis becomes smaller the one above.
     """
-    scales = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type != "Resize":
-            continue
-        given = {entry.name for entry in node.attribute}
-        factors = scales.get(node.input[2]) if len(node.input) > 2 else None
-        smaller = factors is not None and factors.size and factors.max() <= 1 and factors.min() < 1
-        nearest = "ceil" if smaller else "floor"
-        for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", nearest)):
-            if name not in given:
-                node.attribute.append(helper.make_attribute(name, value))
+    with edited(model) as graph:
+        for node in graph.nodes:
+            if node.op_type != "Resize":
+                continue
+            factors = graph.constant(node.input[2]) if len(node.input) > 2 else None
+            smaller = factors is not None and factors.size and factors.max() <= 1 and factors.min() < 1
+            rule = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "ceil" if smaller else "floor"}
+            set_attributes(node, **{name: value for name, value in rule.items() if attribute(node, name) is None})

@@ -7,10 +7,11 @@ from typing import List, Optional
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from ..errors import UserError
 from ..naming import shown
+from ..onnx_graph import Graph, copied
 
 
 @dataclass(frozen=True)
@@ -33,63 +34,42 @@ def with_int8_input(model: onnx.ModelProto, name: Optional[str] = None, channels
     name: of the input, needed when there are several. channels_last: a 4-D input with more than one channel moves its
     channels to the end, as the kernels want them, so that nothing has to be moved on the chip.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    port = _input(graph, name)
-    readers = [node for node in graph.node if port.name in node.input]
-    quantize = readers[0] if len(readers) == 1 else None
+    result = copied(model)
+    graph = Graph(result)
+    port = _input(result.graph, name)
+    quantize = graph.only_consumer(port.name)
     if quantize is None or quantize.op_type != "QuantizeLinear" or quantize.input[0] != port.name:
         raise UserError(
             f"input '{shown(port.name)}' of the model is not quantized to int8 before it is used; "
             "give the model that the quantize step wrote"
         )
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    exponent = _exponent(quantize, constants, port.name)
+    exponent = _exponent(graph, quantize, port.name)
     port.type.tensor_type.elem_type = TensorProto.INT8
     dims = [dim.dim_value for dim in port.type.tensor_type.shape.dim]
-    source = port.name
-    position = list(graph.node).index(quantize)
-    graph.node.remove(quantize)
     transposed = channels_last and len(dims) == 4 and dims[1] > 1
     if transposed:
         dims = [dims[0], dims[2], dims[3], dims[1]]
         for dim, size in zip(port.type.tensor_type.shape.dim, dims):
             dim.dim_value = size
-        _transpose(graph, port.name, quantize, position)
+        _transpose(graph, port.name, quantize)
     else:
-        _rename(graph.node, quantize.output[0], source)
+        graph.remove(quantize)
+        graph.redirect(quantize.output[0], port.name)
+    graph.write()
     onnx.checker.check_model(result)
     return Int8Input(result, port.name, tuple(dims), exponent, transposed)
 
 
-def _transpose(graph, name: str, quantize, position: int) -> None:
+def _transpose(graph: Graph, name: str, quantize: onnx.NodeProto) -> None:
     """input -> DequantizeLinear -> Transpose to channels first -> QuantizeLinear -> what read the quantized input."""
-    taken = {value for node in graph.node for value in [*node.input, *node.output]}
-
-    def new(suffix: str) -> str:
-        candidate = f"{name}_{suffix}"
-        while candidate in taken:
-            candidate += "_"
-        taken.add(candidate)
-        return candidate
-
-    real, moved = new("channels_last"), new("channels_first")
-    scales = list(quantize.input[1:])
-    nodes = [
-        helper.make_node("DequantizeLinear", [name, *scales], [real], name=new("from_int8")),
-        helper.make_node("Transpose", [real], [moved], perm=[0, 3, 1, 2], name=new("to_channels_first")),
-        helper.make_node("QuantizeLinear", [moved, *scales], [quantize.output[0]], name=new("to_int8")),
-    ]
-    for offset, node in enumerate(nodes):
-        graph.node.insert(position + offset, node)
-
-
-def _rename(nodes, old: str, new: str) -> None:
-    for node in nodes:
-        for index, value in enumerate(node.input):
-            if value == old:
-                node.input[index] = new
+    real, moved = graph.fresh(f"{name}_channels_last"), graph.fresh(f"{name}_channels_first")
+    parameters = list(quantize.input[1:])
+    graph.replace(
+        quantize,
+        graph.make("DequantizeLinear", [name, *parameters], [real], f"{name}_from_int8"),
+        graph.make("Transpose", [real], [moved], f"{name}_to_channels_first", perm=[0, 3, 1, 2]),
+        graph.make("QuantizeLinear", [moved, *parameters], [quantize.output[0]], f"{name}_to_int8"),
+    )
 
 
 def _input(graph, name: Optional[str]):
@@ -109,9 +89,9 @@ def _input(graph, name: Optional[str]):
     return port
 
 
-def _exponent(quantize, constants, name: str) -> int:
-    scale = numpy_helper.to_array(constants[quantize.input[1]]) if quantize.input[1] in constants else None
-    zero = numpy_helper.to_array(constants[quantize.input[2]]) if len(quantize.input) > 2 else None
+def _exponent(graph: Graph, quantize: onnx.NodeProto, name: str) -> int:
+    scale = graph.constant(quantize.input[1])
+    zero = graph.constant(quantize.input[2]) if len(quantize.input) > 2 else None
     if scale is not None and scale.size == 1 and zero is not None and zero.dtype == np.int8 and not zero.any():
         mantissa, exponent = np.frexp(float(scale.reshape(())))
         if mantissa == 0.5:

@@ -22,6 +22,7 @@ from .model import (
     opset_of,
     value_names,
     with_inferred_shapes,
+    with_outputs,
 )
 from .nodes import (
     STANDARD_DOMAINS,
@@ -62,4 +63,5 @@ __all__ = [
     "string_attribute",
     "value_names",
     "with_inferred_shapes",
+    "with_outputs",
 ]

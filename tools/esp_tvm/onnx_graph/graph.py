@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..naming import fresh_name
-from .model import known_shapes
+from .model import copied, known_shapes
 from .nodes import constant_value, copied_node, names_within, reads
 
 
@@ -162,6 +162,14 @@ class Graph:
         name = self.fresh_node(name or f"{outputs[0]}_{op_type}")
         return helper.make_node(op_type, list(inputs), list(outputs), name, **attributes)
 
+    def make_like(
+        self, node: onnx.NodeProto, inputs: Sequence[str], outputs: Sequence[str], name: str
+    ) -> onnx.NodeProto:
+        """A new node with the operator and the attributes of `node`, not yet in the graph; its name as in `make`."""
+        made = copied_node(node)
+        made.input[:], made.output[:], made.name = list(inputs), list(outputs), self.fresh_node(name)
+        return made
+
     # --- changing ---
 
     def insert(self, place: int, *nodes: onnx.NodeProto) -> None:
@@ -231,6 +239,14 @@ class Graph:
             self.set_outputs(maker, [new if name == old else name for name in maker.output])
         self.redirect(old, new)
 
+    def rename_output(self, old: str, new: str) -> None:
+        """Have the graph give the tensor `new` in the place of `old`; shape and type stay as they are declared."""
+        for value in self.proto.output:
+            if value.name == old:
+                value.name = new
+        self.outputs = {value.name for value in self.proto.output}
+        self.changed = True
+
     def remove_unused(self) -> None:
         """Remove nodes none of whose outputs is needed, then constants that nothing reads."""
         for node in reversed(self.nodes):
@@ -273,6 +289,14 @@ class Graph:
             if outer and names.get(inner, inner) != outer:
                 copies.append(self.make("Identity", [names.get(inner, inner)], [outer]))
         return copies, names
+
+    def part(self, nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> onnx.ModelProto:
+        """A model of some of the nodes, in the graph's order, with all inputs and constants and these outputs."""
+        part = copied(self.model)
+        del part.graph.node[:], part.graph.output[:], part.graph.value_info[:]
+        part.graph.node.extend(sorted(nodes, key=self.place))
+        part.graph.output.extend(helper.make_value_info(name, onnx.TypeProto()) for name in outputs)
+        return part
 
     def write(self) -> None:
         """Put the nodes into the model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Container, Dict, List, Tuple
+from typing import Container, Dict, List, Sequence, Tuple
 
 import onnx
 
@@ -16,6 +16,19 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy that may be changed."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    return copy
+
+
+def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """A copy of `model` whose outputs are `tensors`."""
+    copy = copied(model)
+    declared = {value.name: value for value in model.graph.output}
+    del copy.graph.output[:]
+    for name in tensors:
+        if name in declared:
+            copy.graph.output.add().CopyFrom(declared[name])
+        else:
+            copy.graph.output.add().name = name
     return copy
 
 
@@ -134,4 +147,5 @@ __all__ = [
     "opset_of",
     "value_names",
     "with_inferred_shapes",
+    "with_outputs",
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
-import onnx
 
 from ..errors import UserError
 from ..model import inputs_of, run_session, session
 from ..naming import shown
+from ..onnx_graph import with_outputs
 from ..terminal import Progress
 from .graph import Network
 
@@ -83,20 +83,6 @@ def reader(network: Network, tensors: Sequence[str]) -> Callable[[Dict[str, np.n
         return values
 
     return read
-
-
-def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """A copy of `model` whose outputs are `tensors`."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    declared = {value.name: value for value in model.graph.output}
-    del copy.graph.output[:]
-    for name in tensors:
-        if name in declared:
-            copy.graph.output.add().CopyFrom(declared[name])
-        else:
-            copy.graph.output.add().name = name
-    return copy
 
 
 def samples_of(samples: Dict[str, Sequence[np.ndarray]]) -> Iterator[Dict[str, np.ndarray]]:
@@ -219,5 +205,4 @@ __all__: List[str] = [
     "covering_exponent",
     "reader",
     "samples_of",
-    "with_outputs",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set, Tuple
+from typing import List, Optional, Set, Tuple
 
 import numpy as np
 import onnx
@@ -13,23 +13,22 @@ _LARGEST = 24  # nodes
 
 def normalization(grouper, index: int) -> Optional[Tuple[List[int], str]]:
     """(nodes, the one tensor they depend on) of the smallest normalization that ends in node `index`."""
-    graph, facts = grouper.graph, grouper.facts
-    producers = {o: i for i, node in enumerate(graph.node) for o in node.output}
+    nodes, shapes = grouper.nodes, grouper.facts.shapes
     cluster: Set[int] = {index}
     if not _is_part(grouper, index):
         return None
     while len(cluster) <= _LARGEST:
         border = _border(grouper, cluster)
-        if len(border) == 1 and _is_normalization(graph, facts, cluster):
+        if len(border) == 1 and _is_normalization(grouper, cluster):
             source = next(iter(border))
-            centered = _centered(grouper, source, producers)
+            centered = _centered(grouper, source)
             if centered is not None:
                 cluster, source = cluster | centered[0], centered[1]
-            inner = {graph.node[i].output[0] for i in cluster} - {graph.node[index].output[0]}
-            closed = all(n not in grouper.outputs and set(grouper.users.get(n, ())) <= cluster for n in inner)
-            same = facts.shapes.get(source) == facts.shapes.get(graph.node[index].output[0])
+            closed = grouper.is_closed(cluster, index)
+            same = shapes.get(source) == shapes.get(nodes[index].output[0])
             return (sorted(cluster), source) if closed and same and source in grouper.floats else None
-        grown = [producers[n] for n in border if n in producers and _is_part(grouper, producers[n])]
+        makers = [grouper.producer(name) for name in border]
+        grown = [maker for maker in makers if maker is not None and _is_part(grouper, maker)]
         if not grown:
             return None
         cluster.add(max(grown))
@@ -37,51 +36,52 @@ def normalization(grouper, index: int) -> Optional[Tuple[List[int], str]]:
 
 
 def _is_part(grouper, index: int) -> bool:
-    node = grouper.graph.node[index]
+    node = grouper.nodes[index]
     return node.op_type in _PARTS and index not in grouper.taken and node.output[0] in grouper.floats
 
 
 def _border(grouper, cluster: Set[int]) -> Set[str]:
-    nodes = [grouper.graph.node[i] for i in cluster]
+    nodes = [grouper.nodes[i] for i in cluster]
     return {name for node in nodes for name in grouper.activations(node)} - {node.output[0] for node in nodes}
 
 
-def _is_normalization(graph: onnx.GraphProto, facts, cluster: Set[int]) -> bool:
+def _is_normalization(grouper, cluster: Set[int]) -> bool:
     """Something divided by the root of a sum of squares."""
-    kinds = [graph.node[i].op_type for i in cluster]
-    powers = [facts.constants.get(graph.node[i].input[1]) for i in cluster if graph.node[i].op_type == "Pow"]
+    nodes = [grouper.nodes[i] for i in cluster]
+    kinds = [node.op_type for node in nodes]
+    powers = [grouper.facts.constants.get(node.input[1]) for node in nodes if node.op_type == "Pow"]
     half = any(p is not None and p.size == 1 and abs(float(p.reshape(()))) == 0.5 for p in powers)
     root = "Sqrt" in kinds or "ReduceL2" in kinds or half
     reduced = any(kind.startswith("Reduce") for kind in kinds)
     return root and reduced and ("Div" in kinds or "Reciprocal" in kinds or half)
 
 
-def _centered(grouper, source: str, producers: Dict[str, int]) -> Optional[Tuple[Set[int], str]]:
+def _centered(grouper, source: str) -> Optional[Tuple[Set[int], str]]:
     """({Sub, ReduceMean}, x) where `source` is x - mean(x)."""
-    index = producers.get(source)
-    if index is None or grouper.graph.node[index].op_type != "Sub" or not _is_part(grouper, index):
+    index = grouper.producer(source)
+    if index is None or grouper.nodes[index].op_type != "Sub" or not _is_part(grouper, index):
         return None
-    x, mean = grouper.graph.node[index].input
-    other = producers.get(mean)
-    if other is None or grouper.graph.node[other].op_type != "ReduceMean" or not _is_part(grouper, other):
+    x, mean = grouper.nodes[index].input
+    other = grouper.producer(mean)
+    if other is None or grouper.nodes[other].op_type != "ReduceMean" or not _is_part(grouper, other):
         return None
-    return ({index, other}, x) if grouper.graph.node[other].input[0] == x else None
+    return ({index, other}, x) if grouper.nodes[other].input[0] == x else None
 
 
 def channelwise(grouper, index: int) -> Optional[Tuple[List[int], str]]:
     """([Mul, Add], x) where node `index` multiplies with constants along one axis and the next adds constants."""
-    node = grouper.graph.node[index]
+    node = grouper.nodes[index]
     if node.op_type != "Mul" or index in grouper.taken:
         return None
     factor = _constant_operand(grouper, node)
     following = grouper.only_user(node.output[0])
-    if factor is None or following is None or grouper.graph.node[following].op_type != "Add":
+    if factor is None or following is None or grouper.nodes[following].op_type != "Add":
         return None
-    offset = _constant_operand(grouper, grouper.graph.node[following])
+    offset = _constant_operand(grouper, grouper.nodes[following])
     shapes = grouper.facts.shapes
     x = grouper.activations(node)[0]
     along = [size for size in factor.shape if size != 1]
-    if offset is None or len(along) != 1 or shapes.get(x) != shapes.get(grouper.graph.node[following].output[0]):
+    if offset is None or len(along) != 1 or shapes.get(x) != shapes.get(grouper.nodes[following].output[0]):
         return None
     if factor.ndim > len(shapes[x]) or (offset.size > 1 and offset.shape != factor.shape):
         return None

@@ -16,10 +16,10 @@ from ..data import load_file
 from ..errors import UserError
 from ..files import write_text
 from ..model import run_session, session
+from ..onnx_graph import edited, with_outputs
 from ..pictures import shares
 from ..terminal import Part, Progress, Table
 from .auto import State
-from .calibrate import with_outputs
 from .graph import Layer, describe_layer
 from .judge import Judgement
 from .simulate import Simulator, decibels
@@ -111,13 +111,12 @@ def _alone(simulator: Simulator, name: str, values: np.ndarray) -> float:
 def _from_tensor(model: onnx.ModelProto, name: str, outputs: Sequence[str]):
     """(session of `model` in which the tensor `name` is an input, names of its inputs)."""
     part = with_outputs(model, outputs)
-    graph = part.graph
-    if name not in {value.name for value in graph.input}:
-        kept = [node for node in graph.node if name not in node.output]
-        del graph.node[:]
-        graph.node.extend(kept)
-        graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    return session(part), {port.name for port in graph.input}
+    with edited(part) as graph:
+        maker = graph.producer(name)
+        if maker is not None:
+            graph.remove(maker)
+            part.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return session(part), {port.name for port in part.graph.input}
 
 
 # --- what people look at ----------------------------------------------------------------------------------

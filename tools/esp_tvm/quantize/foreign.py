@@ -19,10 +19,10 @@ from ..convert.qdq_form import bring_into_form, quantized_exponent, target_expon
 from ..errors import UserError
 from ..model import inputs_of, run_session, session
 from ..naming import shown
-from ..onnx_graph import attribute, known_shapes
+from ..onnx_graph import attribute, known_shapes, with_outputs
 from ..terminal import Part, lines_of
 from .auto import Passes, State
-from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of, with_outputs
+from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of
 from .graph import Network, describe_layer, read_network
 from .judge import judge
 from .rules import INPUT, RULES, Facts

@@ -112,7 +112,7 @@ def read_network(model: onnx.ModelProto) -> Network:
     facts = Facts(constants, shapes)
     network = Network(
         copy,
-        _group(graph, facts, floats),
+        _group(editor, facts, floats),
         constants,
         shapes,
         [name for name, _, dtype in inputs_of(copy) if dtype == "float32"],
@@ -133,26 +133,38 @@ def _float_tensors(graph: onnx.GraphProto, types: List[onnx.ValueInfoProto]) -> 
 
 
 class _Grouper:
-    def __init__(self, graph: onnx.GraphProto, facts: Facts, floats: Set[str]):
+    """The nodes of `graph` by index, and which of them are part of a layer already."""
+
+    def __init__(self, graph: Graph, facts: Facts, floats: Set[str]):
         self.graph, self.facts, self.floats = graph, facts, floats
-        self.outputs = {value.name for value in graph.output}
-        self.users: Dict[str, List[int]] = {}
-        for index, node in enumerate(graph.node):
-            for name in set(node.input):
-                self.users.setdefault(name, []).append(index)
+        self.nodes, self.outputs = graph.nodes, graph.outputs
         self.taken: Set[int] = set()
+
+    def producer(self, tensor: str) -> Optional[int]:
+        """The node that computes `tensor`; None for inputs and constants."""
+        node = self.graph.producer(tensor)
+        return None if node is None else self.graph.place(node)
+
+    def users(self, tensor: str) -> List[int]:
+        """The nodes that read `tensor`."""
+        return [self.graph.place(node) for node in self.graph.consumers(tensor)]
 
     def only_user(self, tensor: str) -> Optional[int]:
         """The one node that reads `tensor`, when nothing else needs it."""
-        users = self.users.get(tensor, [])
-        free = len(users) == 1 and tensor not in self.outputs and users[0] not in self.taken
-        return users[0] if free else None
+        node = self.graph.only_consumer(tensor)
+        index = None if node is None else self.graph.place(node)
+        return None if index in self.taken else index
+
+    def is_closed(self, cluster: Set[int], last: int) -> bool:
+        """Whether only nodes of `cluster` read what its nodes compute, the result of the node `last` aside."""
+        inner = {self.nodes[i].output[0] for i in cluster} - {self.nodes[last].output[0]}
+        return all(name not in self.outputs and set(self.users(name)) <= cluster for name in inner)
 
     def activations(self, node: onnx.NodeProto) -> List[str]:
         return [name for name in node.input if name and name not in self.facts.constants]
 
     def layer(self, index: int) -> Layer:
-        node = self.graph.node[index]
+        node = self.nodes[index]
         output = next((name for name in node.output if name), "")
         layer = Layer([index], node.op_type, self.activations(node), output)
         if node.op_type not in RULES:
@@ -204,7 +216,7 @@ class _Grouper:
             layer.bias = constants[node.input[2]].astype(np.float32).reshape(-1)
         elif node.op_type == "MatMul":
             index = self.only_user(node.output[0])
-            add = self.graph.node[index] if index is not None else None
+            add = self.nodes[index] if index is not None else None
             if add is not None and add.op_type == "Add":
                 bias = next((constants[name] for name in add.input if name in constants), None)
                 if bias is not None and bias.size == len(layer.weights) == bias.shape[-1]:
@@ -213,7 +225,7 @@ class _Grouper:
 
     def _append(self, layer: Layer, index: int) -> None:
         layer.nodes.append(index)
-        layer.output = self.graph.node[index].output[0]
+        layer.output = self.nodes[index].output[0]
         self.taken.add(index)
 
     def _bounds(self, node: onnx.NodeProto) -> Tuple[float, float]:
@@ -229,9 +241,9 @@ class _Grouper:
         # The order in which a kernel and its pattern take them: relu, then clip.
         for kind in ("Relu", "Clip"):
             index = self.only_user(layer.output)
-            if index is None or self.graph.node[index].op_type != kind:
+            if index is None or self.nodes[index].op_type != kind:
                 continue
-            node = self.graph.node[index]
+            node = self.nodes[index]
             if RULES[kind].check and RULES[kind].check(self.facts, node):
                 continue
             low, high = self._bounds(node)
@@ -243,7 +255,7 @@ class _Grouper:
     # --- functions of one tensor, spelled out in several nodes ---
 
     def is_elementwise(self, index: int) -> bool:
-        node = self.graph.node[index]
+        node = self.nodes[index]
         if node.op_type not in ELEMENTWISE | TESTS or index in self.taken or len(node.output) != 1:
             return False
         if node.op_type == "Cast" and node.input[0] in self.floats:
@@ -254,22 +266,20 @@ class _Grouper:
 
     def unary_cluster(self, index: int) -> Optional[Layer]:
         """The largest function of one tensor that ends in the node `index`, as a lookup layer."""
-        if self.graph.node[index].op_type in TESTS:
+        if self.nodes[index].op_type in TESTS:
             return None
         best: Optional[Tuple[Set[int], str]] = None
-        producers = {o: i for i, node in enumerate(self.graph.node) for o in node.output}
         cluster: Set[int] = {index}
         while True:
-            border = {name for i in cluster for name in self.activations(self.graph.node[i])}
-            border -= {self.graph.node[i].output[0] for i in cluster}
+            border = {name for i in cluster for name in self.activations(self.nodes[i])}
+            border -= {self.nodes[i].output[0] for i in cluster}
             if len(border) == 1:
                 source = next(iter(border))
-                inner = {self.graph.node[i].output[0] for i in cluster} - {self.graph.node[index].output[0]}
-                closed = all(name not in self.outputs and set(self.users.get(name, ())) <= cluster for name in inner)
-                same = self.facts.shapes.get(source) == self.facts.shapes.get(self.graph.node[index].output[0])
-                if closed and same and source in self.floats:
+                same = self.facts.shapes.get(source) == self.facts.shapes.get(self.nodes[index].output[0])
+                if self.is_closed(cluster, index) and same and source in self.floats:
                     best = (set(cluster), source)
-            grown = [producers[n] for n in border if n in producers and self.is_elementwise(producers[n])]
+            makers = [self.producer(name) for name in border]
+            grown = [maker for maker in makers if maker is not None and self.is_elementwise(maker)]
             # The latest first: what lies before it may be needed for another path.
             if not grown or len(cluster) > 64:
                 break
@@ -277,9 +287,9 @@ class _Grouper:
         if best is None:
             return None
         nodes, source = best
-        if len(nodes) == 1 and self.graph.node[index].op_type not in ("Div", "Pow", "Min", "Max", "Add", "Sub", "Mul"):
+        if len(nodes) == 1 and self.nodes[index].op_type not in ("Div", "Pow", "Min", "Max", "Add", "Sub", "Mul"):
             return None
-        layer = Layer(sorted(nodes), self.graph.node[index].op_type, [source], self.graph.node[index].output[0])
+        layer = Layer(sorted(nodes), self.nodes[index].op_type, [source], self.nodes[index].output[0])
         layer.rule = RULES["LeakyRelu"]
         self.taken |= nodes
         return layer
@@ -289,35 +299,35 @@ class _Grouper:
         if found is None:
             return None
         nodes, source = found
-        last = self.graph.node[nodes[-1]]
+        last = self.nodes[nodes[-1]]
         layer = Layer(list(nodes), last.op_type, [source], last.output[0], Rule(kind))
         self.taken |= set(nodes)
         self._fuse_activations(layer)
         return layer
 
 
-def _group(graph: onnx.GraphProto, facts: Facts, floats: Set[str]) -> List[Layer]:
+def _group(graph: Graph, facts: Facts, floats: Set[str]) -> List[Layer]:
     grouper = _Grouper(graph, facts, floats)
     layers: List[Layer] = []
     # What kernels fuse comes first; then whole functions of one tensor, from their ends; then single nodes.
-    for index, node in enumerate(graph.node):
+    for index, node in enumerate(grouper.nodes):
         if index not in grouper.taken and node.op_type in ("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool"):
             layers.append(grouper.layer(index))
             grouper.taken.add(index)
-    for index in reversed(range(len(graph.node))):
+    for index in reversed(range(len(grouper.nodes))):
         layer = grouper.cluster("cluster", normalization(grouper, index))
         if layer is not None:
             layers.append(layer)
-    for index in range(len(graph.node)):
+    for index in range(len(grouper.nodes)):
         layer = grouper.cluster("channelwise", channelwise(grouper, index))
         if layer is not None:
             layers.append(layer)
-    for index in reversed(range(len(graph.node))):
+    for index in reversed(range(len(grouper.nodes))):
         if index not in grouper.taken and grouper.is_elementwise(index):
             layer = grouper.unary_cluster(index)
             if layer is not None:
                 layers.append(layer)
-    for index in range(len(graph.node)):
+    for index in range(len(grouper.nodes)):
         if index not in grouper.taken:
             layers.append(grouper.layer(index))
             grouper.taken.add(index)

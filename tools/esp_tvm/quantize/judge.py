@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from ..model import outputs_of, run_session, session
+from ..onnx_graph import Graph, copied, edited
 from ..terminal import Progress
 from .calibrate import samples_of
 from .report import Noise
@@ -36,34 +37,29 @@ def without_softmax(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Softmax hides noise of large logits and blows up that of small ones: noise is counted before it.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    graph = copy.graph
-    users: Dict[str, int] = {}
-    for node in graph.node:
-        for name in node.input:
-            users[name] = users.get(name, 0) + 1
-    for value in graph.output:
-        chain = _made_by(graph, value.name, ("DequantizeLinear", "QuantizeLinear", "Softmax"))
-        chain = chain or _made_by(graph, value.name, ("Softmax",))
-        if not chain or users.get(value.name) or any(users[graph.node[i].output[0]] != 1 for i in chain[1:]):
-            continue
-        # Softmax keeps shape and type: only the name changes.
-        value.name = graph.node[chain[-1]].input[0]
-        for index in sorted(chain, reverse=True):
-            del graph.node[index]
+    copy = copied(model)
+    with edited(copy) as graph:
+        for name in [value.name for value in copy.graph.output]:
+            chain = _made_by(graph, name, ("DequantizeLinear", "QuantizeLinear", "Softmax"))
+            chain = chain or _made_by(graph, name, ("Softmax",))
+            inner = [node.output[0] for node in chain[1:]]
+            if not chain or graph.consumers(name) or any(graph.only_consumer(tensor) is None for tensor in inner):
+                continue
+            # Softmax keeps shape and type: only the name changes.
+            graph.rename_output(name, chain[-1].input[0])
+            graph.remove(*chain)
     return copy
 
 
-def _made_by(graph: onnx.GraphProto, name: str, kinds: Sequence[str]) -> List[int]:
-    """Indices of the nodes of these kinds, the last first, that make a tensor; none where others make it."""
-    chain: List[int] = []
+def _made_by(graph: Graph, name: str, kinds: Sequence[str]) -> List[onnx.NodeProto]:
+    """The nodes of these kinds, the last first, that compute a tensor; none where others compute it."""
+    chain: List[onnx.NodeProto] = []
     for kind in kinds:
-        index = next((i for i, node in enumerate(graph.node) if name in node.output), None)
-        if index is None or graph.node[index].op_type != kind:
+        node = graph.producer(name)
+        if node is None or node.op_type != kind:
             return []
-        chain.append(index)
-        name = graph.node[index].input[0]
+        chain.append(node)
+        name = node.input[0]
     return chain
 
 

@@ -11,12 +11,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 from ..model import run_session, session
-from ..naming import fresh_name
-from .calibrate import samples_of, with_outputs
-from .rules import attribute
+from ..onnx_graph import Graph, attribute, copied, with_outputs
+from .calibrate import samples_of
 
 # Noise from the common exponent, as a share of what the product makes, from which on it is split: 20 dB.
 WORTH_SPLITTING = 0.01
@@ -27,51 +25,34 @@ _SAMPLES = 64
 
 def split_products(model: onnx.ModelProto, samples: Dict[str, Sequence[np.ndarray]]) -> onnx.ModelProto:
     """A copy of the float model with such products split; `model` itself where there are none."""
-    found = [pair for pair in map(_Finder(model).product, range(len(model.graph.node))) if pair is not None]
+    graph = Graph(copied(model))
+    found = [(concat, node) for node in graph.nodes for concat in [_joined_input(graph, node)] if concat is not None]
     if not found:
         return model
-    graph = model.graph
-    tensors = {name for concat, _ in found for name in graph.node[concat].input}
-    tensors |= {graph.node[product].output[0] for _, product in found}
+    tensors = {name for concat, product in found for name in [*concat.input, product.output[0]]}
     statistics = _statistics(model, sorted(tensors), samples)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    replaced: Dict[int, List[onnx.NodeProto]] = {}
     for concat, product in found:
-        groups = _groups(copy.graph.node[concat], statistics)
-        if len(groups) > 1 and _is_worth_it(copy.graph, concat, product, statistics):
-            replaced[product] = _split(copy.graph, concat, product, groups, statistics)
-            replaced[concat] = []
-    if not replaced:
+        groups = _groups(concat, statistics)
+        if len(groups) > 1 and _is_worth_it(graph, concat, product, statistics):
+            graph.replace(product, *_split(graph, concat, product, groups, statistics))
+            graph.remove(concat)
+    if not graph.changed:
         return model
-    nodes = [new for index, node in enumerate(copy.graph.node) for new in replaced.get(index, [node])]
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    del copy.graph.value_info[:]
-    return copy
+    graph.write()
+    del graph.proto.value_info[:]
+    return graph.model
 
 
-class _Finder:
-    def __init__(self, model: onnx.ModelProto):
-        self.graph = model.graph
-        self.constants = {tensor.name for tensor in model.graph.initializer}
-        self.producers = {name: i for i, node in enumerate(model.graph.node) for name in node.output}
-        self.users: Dict[str, int] = {}
-        for name in [n for node in model.graph.node for n in node.input] + [v.name for v in model.graph.output]:
-            self.users[name] = self.users.get(name, 0) + 1
-
-    def product(self, index: int) -> Optional[Tuple[int, int]]:
-        """(Concat, product) where node `index` multiplies constant weights with what only it reads of a Concat."""
-        node = self.graph.node[index]
-        if node.op_type not in ("Gemm", "MatMul", "Conv") or node.input[1] not in self.constants:
-            return None
-        concat = self.producers.get(node.input[0])
-        if concat is None or self.graph.node[concat].op_type != "Concat" or self.users[node.input[0]] != 1:
-            return None
-        joined = self.graph.node[concat]
-        if attribute(node, "transA", 0) or attribute(node, "group", 1) != 1 or set(joined.input) & self.constants:
-            return None
-        return concat, index
+def _joined_input(graph: Graph, node: onnx.NodeProto) -> Optional[onnx.NodeProto]:
+    """The Concat whose result only `node` reads, where that is a product of it and constant weights."""
+    if node.op_type not in ("Gemm", "MatMul", "Conv") or node.input[1] not in graph.constants:
+        return None
+    concat = graph.producer(node.input[0])
+    if concat is None or concat.op_type != "Concat" or graph.only_consumer(node.input[0]) is None:
+        return None
+    if list(node.input).count(node.input[0]) != 1 or any(name in graph.constants for name in concat.input):
+        return None
+    return None if attribute(node, "transA", 0) or attribute(node, "group", 1) != 1 else concat
 
 
 def _statistics(model: onnx.ModelProto, names: List[str], samples: Dict) -> Dict[str, Tuple[float, float, tuple]]:
@@ -112,12 +93,15 @@ def _groups(concat: onnx.NodeProto, statistics) -> List[List[str]]:
     return [sorted(group, key=names.index) for group in groups]
 
 
-def _weights_of(graph: onnx.GraphProto, node: onnx.NodeProto) -> np.ndarray:
+def _is_transposed(node: onnx.NodeProto) -> bool:
+    """Whether the constant weights of a product are [I, O]."""
+    return node.op_type == "MatMul" or node.op_type == "Gemm" and not attribute(node, "transB", 0)
+
+
+def _weights_of(graph: Graph, node: onnx.NodeProto) -> np.ndarray:
     """[O, I, ...] of a product."""
-    tensor = next(t for t in graph.initializer if t.name == node.input[1])
-    weights = numpy_helper.to_array(tensor)
-    plain = node.op_type == "MatMul" or node.op_type == "Gemm" and not attribute(node, "transB", 0)
-    return weights.T if plain and weights.ndim == 2 else weights
+    weights = graph.constants[node.input[1]]
+    return weights.T if _is_transposed(node) and weights.ndim == 2 else weights
 
 
 def _places(concat: onnx.NodeProto, product: onnx.NodeProto, statistics) -> Optional[Dict[str, slice]]:
@@ -133,12 +117,11 @@ def _places(concat: onnx.NodeProto, product: onnx.NodeProto, statistics) -> Opti
     return places
 
 
-def _is_worth_it(graph: onnx.GraphProto, concat: int, product: int, statistics) -> bool:
-    joined, node = graph.node[concat], graph.node[product]
-    weights, places = _weights_of(graph, node), _places(joined, node, statistics)
+def _is_worth_it(graph: Graph, concat: onnx.NodeProto, product: onnx.NodeProto, statistics) -> bool:
+    weights, places = _weights_of(graph, product), _places(concat, product, statistics)
     if places is None or weights.ndim < 2 or weights.dtype != np.float32:
         return False
-    step = max(statistics[name][0] for name in joined.input) / 127.5
+    step = max(statistics[name][0] for name in concat.input) / 127.5
     noise = 0.0
     for name, place in places.items():
         largest, square, _ = statistics[name]
@@ -146,49 +129,35 @@ def _is_worth_it(graph: onnx.GraphProto, concat: int, product: int, statistics) 
         lost = min(step * step / 12.0, square)
         if largest * 2 * _ALIKE < step * 127.5:
             noise += lost * float(np.square(weights[:, place].astype(np.float64)).sum())
-    _, signal, _ = statistics[node.output[0]]
+    _, signal, _ = statistics[product.output[0]]
     return noise / len(weights) > WORTH_SPLITTING * signal
 
 
-def _split(graph: onnx.GraphProto, concat: int, product: int, groups, statistics) -> List[onnx.NodeProto]:
+def _split(
+    graph: Graph, concat: onnx.NodeProto, product: onnx.NodeProto, groups: List[List[str]], statistics
+) -> List[onnx.NodeProto]:
     """The nodes in place of the product: for each group a Concat and a product, then their sum."""
-    joined, node = graph.node[concat], graph.node[product]
-    places = _places(joined, node, statistics)
-    weights = _weights_of(graph, node)
-    taken = {name for one in graph.node for name in [*one.input, *one.output, one.name]}
-    taken |= {tensor.name for tensor in graph.initializer}
-
-    def fresh(base: str) -> str:
-        name = fresh_name(base, taken)
-        taken.add(name)
-        return name
-
+    places, weights = _places(concat, product, statistics), _weights_of(graph, product)
+    output, weights_name = product.output[0], product.input[1]
     nodes: List[onnx.NodeProto] = []
-    sums: List[str] = []
-    for group in groups:
-        columns = np.concatenate([np.arange(weights.shape[1])[places[name]] for name in group])
-        part = np.ascontiguousarray(weights[:, columns])
+    total = ""
+    for position, group in enumerate(groups):
         source = group[0]
         if len(group) > 1:
-            source = fresh(f"{joined.output[0]}_part")
-            made = helper.make_node("Concat", group, [source], fresh(f"{joined.name}_part"))
-            made.attribute.extend(joined.attribute)
-            nodes.append(made)
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copy.name = fresh(f"{node.name}_part")
-        plain = node.op_type == "MatMul" or node.op_type == "Gemm" and not attribute(node, "transB", 0)
-        name = fresh(f"{node.input[1]}_part")
-        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(part.T if plain else part), name))
+            source = graph.fresh(f"{concat.output[0]}_part")
+            nodes.append(graph.make_like(concat, group, [source], f"{concat.name}_part"))
+        columns = np.concatenate([np.arange(weights.shape[1])[places[name]] for name in group])
+        part = weights[:, columns].T if _is_transposed(product) else weights[:, columns]
         # The first part has the bias.
-        copy.input[:] = [source, name, *(node.input[2:] if not sums else [])]
-        copy.output[:] = [fresh(f"{node.output[0]}_part")]
-        nodes.append(copy)
-        sums.append(copy.output[0])
-    total = sums[0]
-    for position, other in enumerate(sums[1:]):
-        last = position == len(sums) - 2
-        made = node.output[0] if last else fresh(f"{node.output[0]}_sum")
-        nodes.append(helper.make_node("Add", [total, other], [made], node.name if last else fresh(f"{node.name}_sum")))
-        total = made
+        inputs = [source, graph.add_constant(f"{weights_name}_part", part), *(product.input[2:] if not total else [])]
+        made = graph.fresh(f"{output}_part")
+        nodes.append(graph.make_like(product, inputs, [made], f"{product.name}_part"))
+        if not total:
+            total = made
+            continue
+        last = position == len(groups) - 1
+        result = output if last else graph.fresh(f"{output}_sum")
+        nodes.append(graph.make("Add", [total, made], [result], f"{product.name}_sum"))
+        total = result
+    nodes[-1].name = product.name
     return nodes

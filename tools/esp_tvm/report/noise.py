@@ -11,9 +11,9 @@ import onnx
 import onnxruntime
 
 from ..errors import UserError
+from ..onnx_graph import with_outputs
 from ..program.evaluate import Evaluation
 from ..program.form import Call
-from ..quantize.calibrate import with_outputs
 from ..quantize.report import noted_noise
 
 BINS = 40
