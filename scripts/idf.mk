@@ -1,5 +1,8 @@
 ##@ ESP-IDF and the board (MODEL or OUT says which project; PORT the serial device)
-.PHONY: build flash flash-weights monitor menuconfig erase size emulate component
+.PHONY: boards build flash flash-weights monitor menuconfig erase size emulate component
+boards: ## the boards that BOARD= knows: chip, flash, PSRAM
+	@scripts/in-env.sh python -m esp_tvm boards $${TARGET:+--target "$$TARGET"}
+
 build: ## build OUT/new_project with the activated ESP-IDF, or in its container when none is active
 	@scripts/idf.sh build
 

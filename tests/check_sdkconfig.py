@@ -27,10 +27,12 @@ SOURCE = (
 )
 sys.path.insert(0, str(REPO / "tools"))
 
-from esp_tvm.chips import CHIPS  # noqa: E402
+from esp_tvm.boards import Board, flash_lines, psram_lines  # noqa: E402
+from esp_tvm.chips import CHIPS, Psram  # noqa: E402
 
-# As in esp_tvm/project/fit.py, which needs more packages than this script has.
+# As in esp_tvm/project/fit.py and placement.py, which need more packages than this script has.
 CONSTANTS = {"ram": "CONFIG_TVM_MODEL_CONSTANTS_RAM=y", "partition": "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y"}
+PLACED = [f"CONFIG_TVM_MODEL_{name}_PSRAM=y" for name in ("ARENA", "INPUTS", "OUTPUTS")]
 
 
 def sources(files) -> str:
@@ -77,7 +79,9 @@ def settings_of(chip) -> dict:
     """What a project for `chip` may set, by what it is about."""
     base = "".join((TEMPLATE / f"sdkconfig.defaults{end}").read_text() for end in ("", f".{chip.name}"))
     flash = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{mib}MB=y" for mib in chip.flash_sizes]
-    variants = {"internal RAM": [flash[-1]], **({"PSRAM": [flash[0], *chip.psram_lines]} if chip.psram else {})}
+    variants = {"internal RAM": [flash[-1], *flash_lines(Board("", chip.name))]}
+    for mode in chip.psram_modes:
+        variants[f"PSRAM, {mode}"] = [flash[0], *psram_lines(chip, Psram(2, mode)), *PLACED]
     variants.update({f"weights: {place}": [line] for place, line in CONSTANTS.items() if line})
     variants.update({f"trace: {mode}": [f"CONFIG_TVM_MODEL_TRACE_{mode}=y"] for mode in ("CHECKSUMS", "TENSORS")})
     if chip.cores > 1:

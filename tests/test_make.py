@@ -40,16 +40,18 @@ def test_deploy_to_a_riscv_chip_emulates_the_projects_sample(project, monkeypatc
     assert project.calls("deploy", *riscv[:-1], "TARGET=esp32s3") == ["export", "run"]
 
 
-def test_two_cores(project):
-    def exported() -> str:
-        return (project.folder / "build/a/new_project/main/app_main.c").read_text()
+def exported_with(project) -> str:
+    """What the export was called with."""
+    return (project.folder / "build/a/new_project/main/app_main.c").read_text()
 
+
+def test_two_cores(project):
     assert project.calls("export", *ALL, "TARGET=esp32", "CORES=2")[-1] == "export"
-    assert "('--cores', '2')" in exported()
+    assert "('--cores', '2')" in exported_with(project)
     # A step that only needs the project takes it as it is; another chip may have one core.
     assert project.calls("run", *ALL) == ["run"]
     assert project.calls("run", *ALL, "TARGET=esp32c3") == ["export", "run"]
-    assert "--cores" not in exported()
+    assert "--cores" not in exported_with(project)
     error = project.error("export", *ALL, "TARGET=esp32c3", "CORES=2")
     assert error == "error: CORES=2: esp32c3 has one core for a model; choose another TARGET or leave CORES out"
     assert project.error("export", *ALL, "CORES=4") == "error: CORES=4: a model runs on 1 or 2"
@@ -188,6 +190,37 @@ def test_changed_variable(project, variable, expected):
     assert project.calls("deploy", *ALL, variable) == [*expected, "run"]
     assert project.calls("deploy", *ALL, variable) == ["run"]
     assert project.calls("deploy", *ALL) == [*expected, "run"]
+
+
+def test_a_board_stands_for_its_chip_and_stays(project):
+    """Until another chip or board is named."""
+    project.make("export", *ALL, "BOARD=esp32-p4-eye", "INTERNAL=100kB")
+    text = exported_with(project)
+    assert "('--target_chip', 'esp32p4')" in text and "('--board', 'esp32-p4-eye')" in text
+    assert "('--internal', '100kB')" in text
+    assert project.calls("run", "MODEL=a.onnx") == ["run"]
+    assert project.calls("run", "MODEL=a.onnx", "TARGET=esp32c3") == ["export", "run"]
+    text = exported_with(project)
+    assert "('--target_chip', 'esp32c3')" in text and "--board" not in text and "--internal" not in text
+    assert project.calls("run", "MODEL=a.onnx", "PSRAM=none", "TARGET=esp32s3") == ["export", "run"]
+    assert project.calls("run", "MODEL=a.onnx", "FLASH=4MB") == ["export", "run"]
+    text = exported_with(project)
+    assert "('--psram', 'none')" in text and "('--flash', '4MB')" in text
+
+
+@pytest.mark.parametrize(
+    "variables, error",
+    [
+        (
+            ["BOARD=esp32-c3-devkit"],
+            "BOARD=esp32-c3-devkit: unknown board 'esp32-c3-devkit'; did you mean esp32-c3-dev",
+        ),
+        (["BOARD=xiao-esp32c3", "TARGET=esp32"], "has the chip esp32c3, not esp32; leave one of both out"),
+        (["PSRAM=3GB"], "PSRAM=3GB: --psram 3GB: is no size; write 4MB, 512kB or a number of bytes"),
+    ],
+)
+def test_boards_that_there_are_not(project, variables, error):
+    assert error in project.error("export", *ALL, *variables)
 
 
 def test_what_is_not_set_stays_as_it_was_for_steps_that_are_only_needed(project):

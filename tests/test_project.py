@@ -17,11 +17,13 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from esp_tvm.boards import BOARDS, choose_board  # noqa: E402
 from esp_tvm.chips import CHIPS, KIB, MIB  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.project.fit import CONSTANTS, fit_chip, partition_table  # noqa: E402
+from esp_tvm.project.placement import note_memory  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
@@ -92,6 +94,8 @@ def test_lines_that_a_large_model_gets_are_options_too(chip, compiled, tmp_path)
                     lines |= set(fit_chip(large, CHIPS[chip], place).sdkconfig)
                 except UserError:
                     pass
+    for board in (board for board in BOARDS.values() if board.chip == chip and board.psram is not None):
+        lines |= set(fit_chip(resized(compiled, 600 * KIB), CHIPS[chip], board=board).sdkconfig)
     (tmp_path / "defaults").write_text("\n".join(sorted(lines)) + "\n")
     check_settings(tmp_path / "defaults", [chip])
     assert {line for line in lines if "FLASHSIZE" in line} == {
@@ -221,10 +225,62 @@ def test_what_does_not_fit_internal_ram(compiled, chip):
             fit_chip(large, CHIPS[chip])
         return
     fit = fit_chip(large, CHIPS[chip])
-    assert fit.psram and "CONFIG_SPIRAM=y" in fit.sdkconfig and "PSRAM" in fit.notes[0]
+    assert fit.places == {"arena": "psram", "inputs": "internal", "outputs": "internal"}
+    assert "CONFIG_SPIRAM=y" in fit.sdkconfig and "CONFIG_TVM_MODEL_ARENA_PSRAM=y" in fit.sdkconfig
+    assert "PSRAM" in fit.notes[0] and "are assumed" in fit.notes[0]
     assert not fit_chip(compiled, CHIPS[chip]).psram
     with pytest.raises(UserError, match="PSRAM"):
-        fit_chip(resized(compiled, arena=3 * MIB), CHIPS[chip])
+        fit_chip(resized(compiled, arena=CHIPS[chip].psram.mib * MIB), CHIPS[chip])
+
+
+def placed(compiled, arena, inputs, outputs, **board):
+    """The fit of a model with so many bytes of each, for a board of the S3."""
+    program = resized(compiled, arena).program
+    program.inputs, program.outputs = (
+        [dataclasses.replace(port, shape=(size // 4,)) for port in ports]
+        for ports, size in ((program.inputs, inputs), (program.outputs, outputs))
+    )
+    model = dataclasses.replace(compiled, program=program)
+    return fit_chip(model, CHIPS["esp32s3"], board=choose_board("esp32s3", **board))
+
+
+def test_what_is_moved_most_lies_inside(compiled):
+    """A face detector: its float input takes more than is left, its arena does not. Of YOLO11n nothing fits inside."""
+    fit = placed(compiled, 78_816, 230_400, 4_000)
+    assert fit.places == {"arena": "internal", "inputs": "psram", "outputs": "internal"}
+    assert "CONFIG_TVM_MODEL_INPUTS_PSRAM=y" in fit.sdkconfig
+    assert not {"CONFIG_TVM_MODEL_ARENA_PSRAM=y", "CONFIG_TVM_MODEL_OUTPUTS_PSRAM=y"} & set(fit.sdkconfig)
+    fit = placed(compiled, 896_000, 1_228_800, 1_209_600)
+    assert set(fit.places.values()) == {"psram"}
+    with pytest.raises(UserError, match="896000 bytes .* bytes of PSRAM; take a board with more"):
+        placed(compiled, 896_000, 1_228_800, 1_209_600, psram="2MB:quad")
+    with pytest.raises(UserError, match="no PSRAM; choose a board with PSRAM"):
+        placed(compiled, 896_000, 1_228_800, 1_209_600, psram="none")
+    assert placed(compiled, 150_000, 100, 100, internal="100kB").places["arena"] == "psram"
+
+
+def test_every_memory_stands_in_the_program(compiled):
+    program = compiled.program
+    note_memory(program, {"arena": "psram", "inputs": "internal", "outputs": "psram"}, "flash")
+    found = {(t.place.kind, t.place.memory) for call in program.calls() for t in call.writes if t.place is not None}
+    found |= {(port.place.kind, port.place.memory) for port in (*program.inputs, *program.outputs)}
+    assert found == {("arena", "psram"), ("input", "internal"), ("output", "psram")}
+
+
+def test_boards_are_different_hardware(compiled):
+    """The lines for PSRAM and flash are the board's: quad and octal modules of the S3 do not start with the other's."""
+    large = resized(compiled, arena=600 * KIB)
+    lines = {}
+    for name, board in BOARDS.items():
+        if board.psram is not None:
+            lines[name] = set(fit_chip(large, CHIPS[board.chip], board=board).sdkconfig)
+            assert f"CONFIG_ESPTOOLPY_FLASHSIZE_{board.flash_mib}MB=y" in lines[name]
+    quad, octal = lines["esp32-s3-devkitc-1-n8r2"], lines["esp32-s3-devkitc-1-n8r8"]
+    assert "CONFIG_SPIRAM_MODE_QUAD=y" in quad - octal and "CONFIG_SPIRAM_MODE_OCT=y" in octal - quad
+    assert "CONFIG_SPIRAM_SPEED_200M=y" in lines["esp32-p4-function-ev-board"]
+    assert not [line for line in lines["esp32-cam"] if "FLASHMODE" in line or "FLASHFREQ" in line]
+    with pytest.raises(UserError, match="4 MiB of flash that esp32-c3-devkitm-1 has; .* or a board with more"):
+        fit_chip(resized(compiled, weights=5 * MIB), CHIPS["esp32c3"], board=BOARDS["esp32-c3-devkitm-1"])
 
 
 def test_flash_grows_with_the_weights(compiled):

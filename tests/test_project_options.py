@@ -189,7 +189,12 @@ def test_arena(built):
     assert PASS.search(output) and "in PSRAM" in output
     sections = built.sections()
     assert sections["global_workspace"] == ".ext_ram.bss"
-    assert sections["input_buffer"] == ".ext_ram.bss"
+    assert sections["input_buffer"] == sections["output_data"] == ".bss"
+    for name, symbol, other in (("INPUTS", "input_buffer", "output_data"), ("OUTPUTS", "output_data", "input_buffer")):
+        rebuilt(built, "CONFIG_SPIRAM=y", f"CONFIG_TVM_MODEL_{name}_PSRAM=y")
+        sections = built.sections()
+        assert sections[symbol] == ".ext_ram.bss" and sections[other] == sections["global_workspace"] == ".bss"
+    assert PASS.search(built.run())
     rebuilt(built, "CONFIG_TVM_MODEL_ARENA_CALLER=y")
     output = built.run()
     assert PASS.search(output) and "in the application's memory" in output

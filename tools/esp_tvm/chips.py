@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 from .errors import UserError, did_you_mean
 from .naming import shown
@@ -15,21 +15,35 @@ DATA_ALIGNMENT = 0x1000
 
 
 @dataclass(frozen=True)
+class Psram:
+    """External RAM. mib: MiB that a program can address; mode: its data lines, "quad" 4, "octal" 8, "hex" 16"""
+
+    mib: int
+    mode: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.mib} MB {self.mode} PSRAM"
+
+
+@dataclass(frozen=True)
 class Chip:
     """name: ESP-IDF's target name; cpu: what its cores are, for people.
 
     static_ram: bytes of internal RAM that a program's static data can take: the size of the data segment in the linker
     scripts of ESP-IDF 5.1 to 6.0 (components/esp_system/ld/<chip>/memory.ld.in) with this project's cache settings.
     Code that runs from RAM, the system's own data, heap and stacks come out of it too.
-    psram: whether external RAM can be connected. psram_lines: the sdkconfig lines that turn it on.
+    psram: what the chip's common modules with external RAM have; None: none can be connected. psram_modes: how it can
+    be connected. psram_limit: MiB of it that a program can address.
     flash_sizes: MiB of the flash chips that modules carry, in ascending order. cores: that can run a model.
     """
 
     name: str
     cpu: str
     static_ram: int = 0
-    psram: bool = False
-    psram_lines: Tuple[str, ...] = ()
+    psram: Optional[Psram] = None
+    psram_modes: Tuple[str, ...] = ()
+    psram_limit: int = 0
     flash_sizes: Tuple[int, ...] = (2, 4, 8, 16)
     cores: int = 1
 
@@ -42,26 +56,34 @@ class Chip:
         return "RISC-V" in self.cpu
 
 
-_SPIRAM = ("CONFIG_SPIRAM=y", "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y", "CONFIG_TVM_MODEL_ARENA_PSRAM=y")
-
 CHIPS: Dict[str, Chip] = {
     chip.name: chip
     for chip in (
-        # On the ESP32 static data is limited to 160 kB for the ROM's sake, whatever RAM there is.
-        Chip("esp32", "2 Xtensa LX6", 160 * KIB, True, _SPIRAM, cores=2),
-        Chip("esp32s2", "1 Xtensa LX7", 168 * KIB, True, _SPIRAM),
+        # On the ESP32 static data is limited to 160 kB for the ROM's sake, whatever RAM there is; and of PSRAM chips of
+        # 8 MB its address space has room for 4.
+        Chip("esp32", "2 Xtensa LX6", 160 * KIB, Psram(4, "quad"), ("quad",), 4, cores=2),
+        Chip("esp32s2", "1 Xtensa LX7", 168 * KIB, Psram(2, "quad"), ("quad",), 8),
         Chip(
             "esp32s3",
             "2 Xtensa LX7 with vector instructions",
             333 * KIB,
-            True,
-            # Modules with octal PSRAM (R8, R16); for quad PSRAM (R2) choose CONFIG_SPIRAM_MODE_QUAD.
-            (*_SPIRAM, "CONFIG_SPIRAM_MODE_OCT=y", "CONFIG_SPIRAM_SPEED_80M=y"),
+            Psram(8, "octal"),
+            ("quad", "octal"),
+            32,
             cores=2,
         ),
         Chip("esp32c3", "1 RISC-V (RV32IMC)", 313 * KIB),
         Chip("esp32c6", "1 RISC-V (RV32IMAC)", 441 * KIB),
-        Chip("esp32p4", "2 RISC-V (RV32IMAFC) with vector instructions", 256 * KIB, True, _SPIRAM, (4, 8, 16), 2),
+        Chip(
+            "esp32p4",
+            "2 RISC-V (RV32IMAFC) with vector instructions",
+            256 * KIB,
+            Psram(32, "hex"),
+            ("hex",),
+            64,
+            (4, 8, 16),
+            2,
+        ),
         Chip("host", "this machine", cores=2),
     )
 }

@@ -125,8 +125,37 @@ def quantize(
         show(*evaluate_quantized(model, output, result, evaluate, labels))
 
 
+class _BoardName(click.ParamType):
+    """A board's name; the shell completes those that are known."""
+
+    name = "board"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
+        from click.shell_completion import CompletionItem
+
+        from ..boards import BOARDS
+
+        return [CompletionItem(name) for name in BOARDS if name.startswith(incomplete)]
+
+
+# What a board has, where its name does not say it.
+_MEMORY = {
+    "flash": ("4MB", "size of its flash chip (default: the smallest that holds the program)"),
+    "psram": ("8MB:octal", "its PSRAM: 2MB:quad, 8MB:octal, 32MB:hex or none (default: that of the chip's modules)"),
+    "internal": ("200kB", "internal RAM that the model may take (default: all but 96 kB for the system)"),
+}
+
+
+def _board(command: Any) -> Any:
+    for name, (metavar, what) in reversed(list(_MEMORY.items())):
+        command = click.option(f"--{name}", metavar=metavar, help=what)(command)
+    text = "the board by its name, like esp32-s3-devkitc-1-n8r8: its chip, flash and PSRAM (docs/choosing-a-chip.md)"
+    return click.option("--board", type=_BoardName(), help=text)(command)
+
+
 @esp_tvm.command()
-@_target(required=True)
+@_target()
+@_board
 @_model("the quantized ONNX model")
 @_input(".npy file with one sample of the model's input")
 @_template()
@@ -152,12 +181,23 @@ def quantize(
     help="2: both cores compute, on esp32, esp32s3 and esp32p4; faster, may take more RAM",
 )
 def export(
-    target: str, model: str, input: str, template: str, out: str, debug: str, constants: str, vector: str, cores: str
+    target: Optional[str],
+    model: str,
+    input: str,
+    template: str,
+    out: str,
+    debug: str,
+    constants: str,
+    vector: str,
+    cores: str,
+    **board: Optional[str],
 ) -> None:
-    """Export a quantized ONNX model as an ESP-IDF project."""
+    """Export a quantized ONNX model as an ESP-IDF project for a chip (--target) or a board (--board)."""
+    if not target and not board["board"]:
+        raise click.UsageError("neither a chip nor a board is given; give --target or --board")
     from ..project.export import export_onnx_model
 
-    export_onnx_model(target, model, input, template, out, debug, constants, vector == "on", int(cores))
+    export_onnx_model(target, model, input, template, out, debug, constants, vector == "on", int(cores), **board)
 
 
 @esp_tvm.command()
@@ -354,6 +394,21 @@ def frontend_export(
     from ..frontend import command
 
     command.export(spec, model, sample, target, template, out, app)
+
+
+@esp_tvm.command()
+@click.option("--target", type=Chip(), help="only boards with this chip")
+def boards(target: Optional[str]) -> None:
+    """List the boards that --board knows: chip, flash and PSRAM, and where that stands."""
+    from ..boards import BOARDS
+    from ..terminal import Table, show
+
+    rows = []
+    for board in BOARDS.values():
+        if target in (None, board.chip):
+            psram = "-" if board.psram is None else f"{board.psram.mib} MB {board.psram.mode}"
+            rows.append((board.name, board.chip, f"{board.flash_mib} MB", psram, board.source))
+    show(Table(("board", "chip", "flash", "PSRAM", "source"), rows, "llrr"))
 
 
 @esp_tvm.command()

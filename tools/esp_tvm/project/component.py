@@ -46,7 +46,7 @@ def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]
     if not _same(kernels, to / KERNELS):
         _copy(kernels, to / KERNELS, None)
     _copy(source, to / component, name)
-    return _advice(project, chip, component, name)
+    return _advice(project, to, chip, component, name)
 
 
 def check_name(name: str) -> str:
@@ -111,13 +111,25 @@ def _same(a: Path, b: Path) -> bool:
     return b.is_dir() and content(a) == content(b)
 
 
-def _advice(project: Path, chip: str, component: str, name: Optional[str]) -> List[str]:
-    """What else the application needs; the lines of sdkconfig.defaults and of partitions.csv as they stand there."""
+# What an application has of its own: the example's task, the partition table, the size of the flash chip.
+_EXAMPLES_OWN = ("CONFIG_INFERENCE_TASK_", "CONFIG_PARTITION_TABLE_", "CONFIG_ESPTOOLPY_FLASHSIZE_")
+
+
+def _advice(project: Path, to: Path, chip: str, component: str, name: Optional[str]) -> List[str]:
+    """What else the application needs: where the components are found, options of sdkconfig.defaults (speed, caches,
+    flash and PSRAM, the model's own), a line of partitions.csv."""
     lines = [f'PRIV_REQUIRES {component}; #include "{component}.h" and "tvmgen_{name or "default"}.h"']
-    defaults = project / f"sdkconfig.defaults.{chip}"
-    _, _, text = (defaults.read_text("utf-8") if defaults.is_file() else "").partition("# For this model.\n")
-    options = [line for line in text.splitlines() if line.startswith("CONFIG_") and "FLASHSIZE" not in line]
+    if to.name != "components":
+        # ESP-IDF finds only what lies in a folder of that name beside the application's CMakeLists.txt.
+        lines.append(f'CMakeLists.txt, before project(): set(EXTRA_COMPONENT_DIRS "{to.resolve()}")')
+    options: List[str] = []
+    for defaults in (project / "sdkconfig.defaults", project / f"sdkconfig.defaults.{chip}"):
+        text = defaults.read_text("utf-8") if defaults.is_file() else ""
+        options += [line for line in text.splitlines() if line.startswith("CONFIG_")]
+    options = [line for line in options if not line.startswith(_EXAMPLES_OWN)]
     lines += [f"sdkconfig.defaults: {renamed(line, name) if name else line}" for line in options]
+    if load(project).cores > 1:
+        lines.append("pin the task that runs the model to core 1 (xTaskCreatePinnedToCore): core 0 computes the rest")
     if "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y" in options:
         needed = (project / "components" / COMPONENT / "model" / "constants.bin").stat().st_size
         size = aligned(needed, DATA_ALIGNMENT)

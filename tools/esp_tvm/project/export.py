@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import onnx
 
+from ..boards import Board, choose_board
 from ..c_text import tensor_text
-from ..chips import Chip, check_chip, check_cores
+from ..chips import CHIPS, check_cores
 from ..compile import compile_model
 from ..compile.compiled import CompiledModel
 from ..data import load_sample
@@ -18,13 +20,14 @@ from ..program import Program, nodes_text
 from ..program.both_cores import cores_lines
 from ..terminal import Table, show
 from ..trace.header import check_mode
-from .fit import arena_limit, check_constants, fit_chip, fit_line
+from .fit import arena_limit, check_constants, fit_chip, fit_parts
+from .placement import note_memory
 from .verify import verify
 from .write import check_places, write_project
 
 
 def export_onnx_model(
-    target_chip: str,
+    target_chip: Optional[str],
     model_path: str,
     img_path: str,
     template_path: str,
@@ -33,6 +36,10 @@ def export_onnx_model(
     constants: str = "flash",
     vector: bool = True,
     cores: int = 1,
+    board: Optional[str] = None,
+    flash: Optional[str] = None,
+    psram: Optional[str] = None,
+    internal: Optional[str] = None,
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
@@ -40,8 +47,11 @@ def export_onnx_model(
     constants: flash, ram or partition: where weights and tables lie
     vector: take the kernels for the vector unit of the chip, if it has one (esp32s3)
     cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
+    board, flash, psram, internal: the board's name, or its memory (boards.py: `choose_board`); with a board's name
+        target_chip may be None
     """
-    chip = check_chip(target_chip)
+    hardware = choose_board(target_chip, board, flash, psram, internal)
+    chip = CHIPS[hardware.chip]
     check_mode(debug)
     check_constants(constants)
     check_cores(chip, cores)
@@ -49,9 +59,10 @@ def export_onnx_model(
     check_places(template_path, out_path)
     model = load_model(model_path)
     load_sample(img_path, inputs_of(model))
-    compiled = _compile(model, chip, vector, cores, constants, debug != "off")
+    compiled = _compile(model, hardware, vector, cores, constants, debug != "off")
     program = compiled.program
-    fit = fit_chip(compiled, chip, constants)
+    fit = fit_chip(compiled, chip, constants, hardware)
+    note_memory(program, fit.places, fit.constants_memory)
     if not is_quantized(model):
         fit.notes.append(f"{model_path} is a float model and runs in float, slowly; quantize it first (make quantize)")
     if any(call.split is not None for call in program.calls()) and not chip.is_host:
@@ -65,22 +76,32 @@ def export_onnx_model(
     program.verification = verification.describe()
     project = write_project(compiled, sample, evaluation.outputs, template_path, out_path, chip.name, fit, debug)
     print_export(program, project, verification.line)
-    print(fit_line(compiled, chip, fit))
+    show(*fit_parts(compiled, chip, fit))
     for note in fit.notes:
         print(f"note: {note}")
     return project
 
 
 def _compile(
-    model: onnx.ModelProto, chip: Chip, vector: bool, cores: int, constants: str, traced: bool
+    model: onnx.ModelProto, board: Board, vector: bool, cores: int, constants: str, traced: bool
 ) -> CompiledModel:
     """Compiled; where two cores would need an arena beyond the internal RAM, fewer kernels are computed by both."""
-    vector_chip = chip.name if vector else None
-    compiled = compile_model(model, chip=vector_chip, cores=cores, traced=traced, target_chip=chip.name)
-    room = arena_limit(compiled, chip, constants)
+
+    def compiled_within(room: Optional[int]) -> CompiledModel:
+        vector_chip = board.chip if vector else None
+        return compile_model(
+            model, chip=vector_chip, cores=cores, arena_limit=room, traced=traced, target_chip=board.chip
+        )
+
+    compiled = compiled_within(None)
+    room = arena_limit(compiled, board, constants)
     if cores == 1 or room is None or compiled.program.arena_bytes <= room:
         return compiled
-    return compile_model(model, chip=vector_chip, cores=cores, arena_limit=room, traced=traced, target_chip=chip.name)
+    beside = compiled_within(room)
+    if beside.program.arena_bytes <= room or board.psram is None:
+        return beside
+    # The buffers go to PSRAM: the arena can have their place.
+    return compiled_within(arena_limit(compiled, board, constants, beside_buffers=False))
 
 
 def print_export(program: Program, project: Path, verified: str) -> None:

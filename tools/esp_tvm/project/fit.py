@@ -1,20 +1,23 @@
-"""Whether a model fits a chip: internal RAM or PSRAM, flash, partitions. Decided at export, not on the board."""
+"""Whether a model fits a board: internal RAM or PSRAM, flash, partitions. Decided at export, not on the board."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Optional
+from typing import Dict, List, Optional
 
-from ..chips import DATA_ALIGNMENT, KIB, MIB, Chip, aligned
+from ..boards import Board, default_board, flash_lines, psram_lines
+from ..chips import CHIPS, DATA_ALIGNMENT, KIB, MIB, Chip, aligned
 from ..compile.compiled import CompiledModel
 from ..errors import UserError
 from ..naming import shown
+from ..terminal import Part, Table
+from .placement import ARENA, INPUTS, INTERNAL, OUTPUTS, PSRAM, PSRAM_LINES, Buffer, buffers, place_buffers
 
 # What the rest of a program needs, generously: FreeRTOS, drivers, code in RAM, stacks, some heap; and code in flash.
 SYSTEM_RAM = 96 * KIB
 SYSTEM_FLASH = 512 * KIB
-# PSRAM chips on common modules have 2 to 32 MiB; the system's share is small.
-PSRAM_BYTES = 2 * MIB
+# Of PSRAM the system and the application's heap get as much.
+SYSTEM_PSRAM = 64 * KIB
 # Where a project keeps weights and tables; the sdkconfig line that says so (nothing: the default).
 CONSTANTS = {
     "flash": "",
@@ -30,32 +33,59 @@ PARTITIONS_HEAD = "# Made by the export step"
 
 @dataclass(frozen=True)
 class Fit:
-    """What a project for a chip is set to.
+    """What a project for a board is set to.
 
-    psram: the arena lies in PSRAM; flash_mib: the flash chip that is needed; app_bytes: size of the app partition;
-    constants_bytes: size of the data partition for the weights, behind it; 0 for none
+    places: "internal" or "psram" for each of ARENA, INPUTS, OUTPUTS; room: bytes of internal RAM that there were
+    flash_mib: the flash chip that is there, or needed; app_bytes: size of the app partition
+    constants: where weights and tables lie, a key of CONSTANTS; constants_bytes: size of the data partition for them,
+    behind it; 0 for none
     notes: lines for the user; sdkconfig: lines for sdkconfig.defaults.<chip>
     """
 
-    psram: bool
+    board: Board
+    places: Dict[str, str]
+    room: int
     flash_mib: int
     app_bytes: int
+    constants: str = "flash"
     constants_bytes: int = 0
     notes: List[str] = field(default_factory=list)
     sdkconfig: List[str] = field(default_factory=list)
 
+    @property
+    def psram(self) -> bool:
+        """Whether anything lies in PSRAM."""
+        return PSRAM in self.places.values()
+
+    @property
+    def constants_memory(self) -> str:
+        """The memory that weights and tables are read from."""
+        return INTERNAL if self.constants == "ram" else "flash"
+
+
+def internal_room(board: Board) -> int:
+    """Bytes of internal RAM that a model can have: arena, buffers, and weights that are copied there."""
+    if board.internal is not None:
+        return board.internal
+    return max(CHIPS[board.chip].static_ram - SYSTEM_RAM, 0)
+
 
 def buffer_bytes(compiled: CompiledModel) -> int:
-    """Inputs and outputs of the application: static buffers in main/, in the same memory as the arena."""
-    return sum(port.bytes for port in [*compiled.program.inputs, *compiled.program.outputs])
+    """Inputs and outputs of the application: static buffers in main/."""
+    return sum(buffer.bytes for buffer in buffers(compiled.program) if buffer.name != ARENA)
 
 
-def arena_limit(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> Optional[int]:
-    """Bytes of internal RAM that are left for the arena; None: there is no limit (the host)."""
-    if chip.is_host:
+def arena_limit(
+    compiled: CompiledModel, board: Board, constants: str = "flash", beside_buffers: bool = True
+) -> Optional[int]:
+    """Bytes of internal RAM that are left for the arena; None: there is no limit (the host).
+
+    beside_buffers: while the application's buffers lie there too
+    """
+    if CHIPS[board.chip].is_host:
         return None
     weights = compiled.program.constant_bytes if constants == "ram" else 0
-    return max(chip.static_ram - SYSTEM_RAM - weights - buffer_bytes(compiled), 0)
+    return max(internal_room(board) - weights - (buffer_bytes(compiled) if beside_buffers else 0), 0)
 
 
 def check_constants(place: str) -> str:
@@ -65,75 +95,108 @@ def check_constants(place: str) -> str:
     return place
 
 
-def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash") -> Fit:
-    """Place the arena and size the flash, or refuse with numbers.
+def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash", board: Optional[Board] = None) -> Fit:
+    """Place the arena and the buffers and size the flash, or refuse with numbers.
 
     constants: where weights and tables lie: flash (a part of the program), ram (copied there at start), partition (a
     data partition of their own). Unless they must be there, the partition is only made where the flash has room.
+    board: with the chip; None: what is assumed of a board with it
     """
-    place = check_constants(constants)
+    place, board = check_constants(constants), board or default_board(chip)
     partition = aligned(len(compiled.code.constants_bin), DATA_ALIGNMENT)
     if chip.is_host:
-        return Fit(False, 4, 2 * MIB - APP_OFFSET, partition)
+        nowhere = dict.fromkeys((ARENA, INPUTS, OUTPUTS), INTERNAL)
+        return Fit(board, nowhere, 0, 4, 2 * MIB - APP_OFFSET, place, partition)
     notes: List[str] = []
-    psram = _needs_psram(compiled, chip, compiled.program.constant_bytes if place == "ram" else 0, notes)
+    room = internal_room(board)
+    places = _places(compiled, board, room, place, notes)
     weights = compiled.program.constant_bytes
     inside = weights - len(compiled.code.constants_bin) if place == "partition" else weights
     app = aligned(SYSTEM_FLASH + max(inside, 0) * 17 // 16 + buffer_bytes(compiled), APP_ALIGNMENT)
-    needed = APP_OFFSET + app + (partition if place == "partition" else 0)
-    flash = next((mib for mib in chip.flash_sizes if needed <= mib * MIB), None)
-    if flash is None:
-        raise UserError(
-            f"{weights} bytes of weights and {SYSTEM_FLASH} bytes of program do not fit the "
-            f"{chip.flash_sizes[-1]} MiB of flash that {chip.name} modules have; take a smaller model"
-        )
+    flash = _flash(board, chip, APP_OFFSET + app + (partition if place == "partition" else 0), weights)
     if APP_OFFSET + app + partition > flash * MIB:
         partition = 0
-    lines = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{flash}MB=y"]
-    if psram:
-        lines += ["# The arena does not fit internal RAM.", *chip.psram_lines]
+    lines = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{flash}MB=y", *flash_lines(board)]
+    outside = [name for name, memory in places.items() if memory == PSRAM]
+    if outside and board.psram is not None:
+        lines += [*psram_lines(chip, board.psram), *(PSRAM_LINES[name] for name in outside)]
     if place == "partition":
         where = f"{APP_OFFSET + app:#x}, {partition} bytes"
         notes.append(f"the weights lie in the partition 'constants' ({where}); make flash-weights writes them alone")
     if CONSTANTS[place]:
         lines.append(CONSTANTS[place])
-    return Fit(psram, flash, app, partition, notes, lines)
+    return Fit(board, places, room, flash, app, place, partition, notes, lines)
 
 
-def fit_line(compiled: CompiledModel, chip: Chip, fit: Fit) -> str:
-    """What the chip has and the model takes of it, for people."""
-    if chip.is_host:
-        return f"for {chip.cpu}: the host"
-    ram = compiled.program.arena_bytes + buffer_bytes(compiled)
-    has = "in PSRAM" if fit.psram else f"of about {chip.static_ram - SYSTEM_RAM} bytes of internal RAM"
-    return (
-        f"for {chip.name} ({chip.cpu}): {ram} bytes {has}; {compiled.program.constant_bytes} bytes of constants, "
-        f"a program of up to {fit.app_bytes // KIB} KiB in {fit.flash_mib} MiB of flash"
+def _flash(board: Board, chip: Chip, needed: int, weights: int) -> int:
+    """MiB of the board's flash chip, or of the smallest that holds `needed` bytes."""
+    sizes = chip.flash_sizes if board.flash_mib is None else (board.flash_mib,)
+    for mib in sizes:
+        if needed <= mib * MIB:
+            return mib
+    owner = f"{chip.name} modules have" if board.flash_mib is None else f"{board.name or 'the board'} has"
+    raise UserError(
+        f"{weights} bytes of weights and {SYSTEM_FLASH} bytes of program do not fit the "
+        f"{sizes[-1]} MiB of flash that {owner}; take a smaller model"
+        + ("" if board.flash_mib in (None, chip.flash_sizes[-1]) else " or a board with more")
     )
 
 
-def _needs_psram(compiled: CompiledModel, chip: Chip, weights: int, notes: List[str]) -> bool:
-    """Whether the arena must lie in PSRAM; weights: bytes of them that are copied to internal RAM."""
-    arena, buffers = compiled.program.arena_bytes, buffer_bytes(compiled)
-    room = chip.static_ram - SYSTEM_RAM
+def _places(compiled: CompiledModel, board: Board, room: int, constants: str, notes: List[str]) -> Dict[str, str]:
+    """The memory of the arena and of the application's buffers."""
+    chip, weights = CHIPS[board.chip], compiled.program.constant_bytes if constants == "ram" else 0
     if weights > room:
         raise UserError(
             f"{weights} bytes of weights do not fit the internal RAM of {chip.name}, which has about {room} bytes for "
             "them; leave them in flash (without --constants ram)"
         )
-    if weights + buffers + arena <= room:
-        return False
-    needed = f"the arena of {arena} bytes and {buffers} bytes of inputs and outputs"
-    available = f"{chip.name} has about {room} bytes of internal RAM for them"
+    found = buffers(compiled.program)
+    places = place_buffers(found, room - weights)
+    outside = [buffer for buffer in found if places[buffer.name] == PSRAM]
+    if outside:
+        notes.append(_in_psram(found, outside, board, room, weights))
+    return places
+
+
+def _in_psram(found: List[Buffer], outside: List[Buffer], board: Board, room: int, weights: int) -> str:
+    """The note that says what lies in PSRAM, or a `UserError` where there is too little."""
+    chip, psram = CHIPS[board.chip], board.psram
+    arena = found[0].bytes
+    needed = f"the arena of {arena} bytes and {sum(one.bytes for one in found[1:])} bytes of inputs and outputs"
+    available = f"{board.name or chip.name} has about {room} bytes of internal RAM for them"
     if weights:
         available += f", of which the weights take {weights}"
-    if not chip.psram:
-        others = "choose a chip with PSRAM (esp32, esp32s2, esp32s3, esp32p4) or a smaller model"
-        raise UserError(f"{needed} do not fit: {available} and no PSRAM; {others}")
-    if arena + buffers > PSRAM_BYTES:
-        raise UserError(f"{needed} do not fit: {available}, and {PSRAM_BYTES} bytes of PSRAM; take a smaller model")
-    notes.append(f"{needed} do not fit: {available}. They go to PSRAM, which is slower")
-    return True
+    if psram is None:
+        if chip.psram is None:
+            able = ", ".join(one.name for one in CHIPS.values() if one.psram)
+            others = f"choose a chip with PSRAM ({able})"
+        else:
+            others = "choose a board with PSRAM"
+        raise UserError(f"{needed} do not fit: {available} and no PSRAM; {others} or a smaller model")
+    there, size = psram.mib * MIB - SYSTEM_PSRAM, sum(one.bytes for one in outside)
+    if size > there:
+        more = "" if psram.mib >= chip.psram_limit else "a board with more (--board, --psram) or "
+        raise UserError(f"{needed} do not fit: {available}, and {there} bytes of PSRAM; take {more}a smaller model")
+    names = " and ".join(f"{one.name} ({one.bytes} bytes)" for one in outside)
+    assumed = f". {psram.text} are assumed: say what your board has (--board or --psram)" if board.assumed else ""
+    return f"{needed} do not fit: {available}. In PSRAM, which is slower: {names}{assumed}"
+
+
+def fit_parts(compiled: CompiledModel, chip: Chip, fit: Fit) -> List[Part]:
+    """What the board has and what the model takes of it, for people."""
+    if chip.is_host:
+        return [f"for {chip.cpu}: the host"]
+    memories = {INTERNAL: "internal RAM", PSRAM: "PSRAM"}
+    rows = [(one.name, one.bytes, memories[fit.places[one.name]], one.moved) for one in buffers(compiled.program)]
+    weights = compiled.program.constant_bytes
+    rows.append(("constants", weights, memories.get(fit.constants_memory, "flash"), ""))
+    taken = {memory: sum(row[1] for row in rows if row[2] == memory) for memory in memories.values()}
+    lines = [f"internal RAM: {taken['internal RAM']} bytes of about {fit.room}"]
+    if fit.board.psram is not None:
+        lines.append(f"PSRAM: {taken['PSRAM']} bytes of {fit.board.psram.mib * MIB}")
+    lines.append(f"flash: a program of up to {fit.app_bytes // KIB} KiB in {fit.flash_mib} MiB")
+    head = ("what", "bytes", "lies in", "bytes moved in an inference")
+    return [f"for {chip.name} ({chip.cpu}), board {fit.board.text}", Table(head, rows, "lrlr"), "; ".join(lines)]
 
 
 def partition_table(fit: Fit) -> str:

@@ -8,6 +8,7 @@ from typing import List
 from ..naming import shown
 from ..program import Port, Program
 from .fit import Fit
+from .placement import ARENA, PSRAM
 
 _TARGETS = ("ESP32", "ESP32-S2", "ESP32-S3", "ESP32-C3", "ESP32-C6", "ESP32-P4")
 
@@ -68,7 +69,7 @@ def readme(program: Program, target_chip: str, fit: Fit) -> str:
     chip = "esp32s3" if target_chip == "host" else target_chip
     # Kernels for the vector unit of one chip run on no other.
     targets = _TARGETS if program.kernels_for is None else [_name(program.kernels_for)]
-    arena = "PSRAM" if fit.psram else "internal RAM"
+    arena = "PSRAM" if fit.places[ARENA] == PSRAM else "internal RAM"
     return _TEXT.format(
         targets=" | ".join(targets),
         dashes=" | ".join("-" * len(name) for name in targets),

@@ -28,7 +28,10 @@ from .users_files import check as check_users_files
 
 PROJECT = "new_project"
 # Choices that a template of the user's may have made; ours would come later in the file and win.
-_USERS_CHOICES = ("CONFIG_ESPTOOLPY_FLASHSIZE_", "CONFIG_SPIRAM_MODE_", "CONFIG_SPIRAM_SPEED_")
+_USERS_CHOICES = tuple(
+    f"CONFIG_{name}_"
+    for name in ("ESPTOOLPY_FLASHSIZE", "ESPTOOLPY_FLASHMODE", "ESPTOOLPY_FLASHFREQ", "SPIRAM_MODE", "SPIRAM_SPEED")
+)
 
 
 def check_places(template_path: str, out_path: str) -> Tuple[Path, Path]:
@@ -153,32 +156,21 @@ def _definition(qualifiers: str, name: str, port: Port, array: np.ndarray) -> st
     return "\n".join([f'/* "{c_comment(port.name)}": {port.dtype}[{shape}] */', head, *lines, "};", ""])
 
 
-# Buffers lie where the arena lies: what does not fit internal RAM goes to PSRAM together.
-_MEMORY = "MODEL_BUFFER"
-_MEMORY_MACRO = f"""#ifndef {_MEMORY}
-#ifdef TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE
-#define {_MEMORY} TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE
-#else
-#define {_MEMORY}
-#endif
-#endif
-"""
-
-
 def _header(guard: str, parts: Sequence[str]) -> str:
     return "\n".join(
         [
             f"#ifndef {guard}\n#define {guard}\n",
             '#include "crt_config.h"\n#include "tvmgen_default.h"\n\n#include <math.h>\n',
-            _MEMORY_MACRO,
             *parts,
             "#endif\n",
         ]
     )
 
 
-def _buffer(name: str, port: Port) -> str:
-    return f"static {_MEMORY} {C_TYPES[port.dtype]} {name}[{port.elements}] __attribute__((aligned(16), unused));\n"
+def _buffer(kind: str, name: str, port: Port) -> str:
+    """Memory of the application for a port, where menuconfig says that buffers of its kind lie."""
+    head = f"static TVMGEN_DEFAULT_{kind}_ATTRIBUTE {C_TYPES[port.dtype]} {name}[{port.elements}]"
+    return f"{head} __attribute__((aligned(16), unused));\n"
 
 
 def _fields(names: Sequence[str], ports: Sequence[Port], cast: str = "") -> str:
@@ -190,7 +182,7 @@ def _input_data(ports: Sequence[Port], sample: Dict[str, np.ndarray]) -> str:
     buffers = [name.replace("input_data", "input_buffer", 1) for name in names]
     parts = ["/* The sample that the model was exported with, in flash, and memory for input of your own. */"]
     for name, buffer, port in zip(names, buffers, ports):
-        parts += [_definition("static const", name, port, sample[port.name]), _buffer(buffer, port)]
+        parts += [_definition("static const", name, port, sample[port.name]), _buffer("INPUT", buffer, port)]
     fills = "; ".join(f"fill({buffer}, {name})" for name, buffer in zip(names, buffers))
     parts.append("/* The model only reads its inputs. */")
     parts.append(f"#define MODEL_INPUTS {{{_fields(names, ports, '')}}}")
@@ -203,7 +195,10 @@ def _output_data(inputs: Sequence[Port], ports: Sequence[Port], expected: Dict[s
     names = _names("output", ports)
     parts = ["/* Where the outputs go, and what the reference computes for the sample. */"]
     for name, port in zip(names, ports):
-        parts += [_buffer(name, port), _definition("static const", f"expected_{name}", port, expected[port.name])]
+        parts += [
+            _buffer("OUTPUT", name, port),
+            _definition("static const", f"expected_{name}", port, expected[port.name]),
+        ]
     checks = "; ".join(f'check("{port.c_name}", {name}, expected_{name})' for name, port in zip(names, ports))
     parts.append(f"#define MODEL_OUTPUTS {{{_fields(names, ports)}}}")
     arguments = [f"inputs->{port.c_name}" for port in inputs] + [f"outputs->{port.c_name}" for port in ports]

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
+from ..boards import check_board, choose_board
 from ..chips import CHIPS, check_chip
 from ..errors import UserError
 from ..places import CHECKOUT, TEMPLATE
@@ -26,7 +27,7 @@ from ..project.users_files import is_whole
 from ..run.machines import RISCV
 from . import process
 from .record import MADE, PROJECT, Records, content
-from .variables import DEFAULT_CHIP, WHAT_IT_IS
+from .variables import BOARD_VARIABLES, DEFAULT_CHIP, WHAT_IT_IS
 from .words import StepError, fail, say
 
 ALL_STEPS = ("preprocess", "quantize", "export", "run")
@@ -197,11 +198,34 @@ class Pipeline:
         return chosen
 
     def chip(self) -> str:
+        """The chip that TARGET names, or BOARD: of one that is set now the other's earlier value says nothing."""
+        target = self.variables.get("TARGET")
+        board = self.variables.get("BOARD") if target else self.setting("export", "BOARD")
+        try:
+            if board and not target:
+                return check_board(board).chip
+        except UserError as error:
+            fail(f"BOARD={board}: {error}")
         chip = self.setting("export", "TARGET", DEFAULT_CHIP)
         try:
             return check_chip(chip).name
         except UserError as error:
             fail(f"TARGET={chip} is not a chip we know: {error}")
+
+    def board(self) -> Dict[str, str]:
+        """What is known of the board: BOARD, FLASH, PSRAM, INTERNAL, those that are set. A chip or board that is set
+        now is another board than before."""
+        other = any(name in self.variables for name in ("TARGET", "BOARD"))
+        values = {}
+        for name in BOARD_VARIABLES:
+            value = self.variables.get(name, "") if other else self.setting("export", name)
+            if value:
+                values[name] = value
+        try:
+            choose_board(self.chip(), **{name.lower(): value for name, value in values.items()})
+        except UserError as error:
+            fail(" ".join(f"{name}={value}" for name, value in values.items()) + f": {error}")
+        return values
 
     def cores(self) -> str:
         """How many cores the exported program uses."""
@@ -348,6 +372,7 @@ class Pipeline:
         if goal in ("export", "run", "emulate", "debug", "report", "compare"):
             self.input()
             self.cores()
+            self.board()
             self.options("export")
         if goal in ("run", "debug"):
             self.options(goal)
@@ -374,15 +399,16 @@ class Pipeline:
         return str(product)
 
     def export(self) -> Tuple[str, str]:
-        chip, cores = self.chip(), self.cores()
+        chip, cores, board = self.chip(), self.cores(), self.board()
         text, options = self.options("export")
         sample = self.project_sample(self.preprocess())
         model = self.quantize()
         product = self.out / PROJECT
         command = ["tools/tvm/export_onnx_model.py", "--target_chip", chip, "--model_path", model]
         command += ["--img_path", sample, "--template_path", TEMPLATE.name, "--out_path", str(self.out)]
-        command += [*(["--cores", cores] if cores != "1" else []), *options]
-        settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "EXPORT_OPTIONS": text}
+        command += [*(["--cores", cores] if cores != "1" else [])]
+        command += [word for name, value in board.items() for word in (f"--{name.lower()}", value)] + options
+        settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "EXPORT_OPTIONS": text, **board}
         self.make("export", product, command, [model, sample], options, **settings)
         return model, str(product)
 

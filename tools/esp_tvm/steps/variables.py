@@ -6,12 +6,16 @@ import re
 from pathlib import Path
 from typing import Iterable, List
 
+from ..boards import BOARDS
 from ..chips import CHIPS
 from ..errors import did_you_mean
 from .words import say, say_error
 
 DEFAULT_CHIP = "esp32s3"
+# What a board is told by, in place of or beside TARGET.
+BOARD_VARIABLES = ("BOARD", "FLASH", "PSRAM", "INTERNAL")
 _TWO_CORES = [chip.name for chip in CHIPS.values() if chip.cores > 1 and not chip.is_host]
+_BOARD_EXAMPLES = ", ".join(name for name in BOARDS if name.startswith("esp32-s3-devkitc-1-n8r"))
 
 HELP = f"""
 Variables
@@ -19,6 +23,10 @@ Variables
   CALIB            samples to calibrate with: .npy (N samples); .npz or a folder where there are several inputs
   INPUT            one sample, or many for run (default the first sample of CALIB)
   TARGET           {", ".join(CHIPS)} (default {DEFAULT_CHIP})
+  BOARD            the board in place of its chip: {_BOARD_EXAMPLES}, ...
+                   (docs/choosing-a-chip.md has all)
+  FLASH, PSRAM, INTERNAL
+                   what another board has: FLASH=4MB, PSRAM=2MB:quad, 8MB:octal or none, INTERNAL=200kB for the model
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
   OUT              where everything goes (default build/<name of MODEL>)
   PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS

@@ -3,6 +3,8 @@
  * model"; elsewhere the compiler's -D decides. Included by the generated C before everything else.
  *
  *   TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE  of the arena, e.g. EXT_RAM_BSS_ATTR
+ *   TVMGEN_DEFAULT_INPUT_ATTRIBUTE      of the application's buffers for inputs
+ *   TVMGEN_DEFAULT_OUTPUT_ATTRIBUTE     of those for outputs
  *   TVMGEN_DEFAULT_CALLERS_WORKSPACE    defined: no arena, and no tvmgen_default_run
  *   TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE   of weights and tables, e.g. DRAM_ATTR
  *   TVMGEN_DEFAULT_CONSTANTS_MAPPED     defined: weights and tables lie in constants.bin, which tvm_model_init maps
@@ -22,6 +24,13 @@
 #define TVMGEN_DEFAULT_CALLERS_WORKSPACE
 #endif
 
+#if CONFIG_TVM_MODEL_INPUTS_PSRAM
+#define TVMGEN_DEFAULT_INPUT_ATTRIBUTE EXT_RAM_BSS_ATTR
+#endif
+#if CONFIG_TVM_MODEL_OUTPUTS_PSRAM
+#define TVMGEN_DEFAULT_OUTPUT_ATTRIBUTE EXT_RAM_BSS_ATTR
+#endif
+
 #if CONFIG_TVM_MODEL_CONSTANTS_RAM
 #define TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE DRAM_ATTR
 #elif CONFIG_TVM_MODEL_CONSTANTS_PARTITION
@@ -37,5 +46,12 @@
 #endif
 #endif
 #endif /* ESP_PLATFORM */
+
+#ifndef TVMGEN_DEFAULT_INPUT_ATTRIBUTE
+#define TVMGEN_DEFAULT_INPUT_ATTRIBUTE
+#endif
+#ifndef TVMGEN_DEFAULT_OUTPUT_ATTRIBUTE
+#define TVMGEN_DEFAULT_OUTPUT_ATTRIBUTE
+#endif
 
 #endif

@@ -1,0 +1,61 @@
+"""Which memory the arena and the application's buffers lie in, each for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, List, Sequence, Set
+
+from ..program import Program, Tensor
+from ..program.traffic import bytes_by_kind
+
+# What is placed, and the kinds of `Place` that lie in it.
+ARENA, INPUTS, OUTPUTS = "arena", "inputs", "outputs"
+_KINDS = {ARENA: ("arena", "ring"), INPUTS: ("input",), OUTPUTS: ("output",)}
+INTERNAL, PSRAM = "internal", "psram"
+# The sdkconfig line that puts each into PSRAM.
+PSRAM_LINES = {name: f"CONFIG_TVM_MODEL_{name.upper()}_PSRAM=y" for name in _KINDS}
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """name: ARENA, INPUTS or OUTPUTS; bytes: its size; moved: bytes of it that an inference reads and writes"""
+
+    name: str
+    bytes: int
+    moved: int
+
+
+def buffers(program: Program) -> List[Buffer]:
+    """The arena, and the application's buffers for the model's inputs and outputs."""
+    moved = bytes_by_kind(program)
+    return [
+        Buffer(ARENA, program.arena_bytes, moved["arena"]),
+        Buffer(INPUTS, sum(port.bytes for port in program.inputs), moved["input"]),
+        Buffer(OUTPUTS, sum(port.bytes for port in program.outputs), moved["output"]),
+    ]
+
+
+def place_buffers(found: Sequence[Buffer], room: int) -> Dict[str, str]:
+    """Each buffer's memory: those of which a byte is moved most often come first into the `room` bytes of internal RAM.
+
+    The application moves each byte of its inputs and outputs once more, at less cost: it counts for nothing here.
+    """
+    places = {}
+    for buffer in sorted(found, key=lambda one: (-one.moved / max(one.bytes, 1), one.bytes)):
+        inside = buffer.bytes <= room
+        places[buffer.name] = INTERNAL if inside else PSRAM
+        room -= buffer.bytes if inside else 0
+    return places
+
+
+def note_memory(program: Program, places: Dict[str, str], constants: str) -> None:
+    """Write the memory into the place of every tensor; constants: where those lie, "flash" or "internal"."""
+    memory = {kind: places[name] for name, kinds in _KINDS.items() for kind in kinds}
+    memory["constant"] = constants
+    tensors: Set[Tensor] = {*program.inputs, *program.outputs}
+    for call in program.calls():
+        for one in (call, *call.followers):
+            tensors.update(one.inputs, one.outputs)
+    for tensor in tensors:
+        if tensor.place is not None:
+            tensor.place = replace(tensor.place, memory=memory[tensor.place.kind])
