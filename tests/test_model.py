@@ -98,7 +98,7 @@ def test_missing_types_are_completed_and_unused_constants_dropped(tmp_path):
 
 
 def test_files_of_other_frameworks_name_the_converter(tmp_path):
-    for suffix in (".h5", ".keras", ".tflite", ".pt", ".pkl", ".joblib"):
+    for suffix in (".h5", ".keras", ".tflite", ".pt", ".pkl", ".joblib", ".espdl"):
         file = tmp_path / f"model{suffix}"
         file.write_bytes(b"something")
         assert "onnx_from.py" in complaint(file)

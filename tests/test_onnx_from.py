@@ -46,6 +46,7 @@ def complaint(function, *args, **options):
         ("a.pt2", "torch_export"),
         ("a.pkl", "sklearn"),
         ("a.joblib", "sklearn"),
+        ("a.espdl", "espdl"),
     ],
 )
 def test_kind_by_suffix(tmp_path, name, kind):

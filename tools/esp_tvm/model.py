@@ -57,6 +57,7 @@ _OTHER_FRAMEWORKS = {
     ".pt2": "of PyTorch",
     ".pkl": "a Python pickle",
     ".joblib": "a Python pickle",
+    ".espdl": "of ESP-DL",
 }
 
 

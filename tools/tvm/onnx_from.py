@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert a model of Keras, TensorFlow (Lite), PyTorch or scikit-learn to ONNX; check that both compute the same.
+"""Convert a model of Keras, TensorFlow (Lite), PyTorch, scikit-learn or ESP-DL to ONNX; check that both compute the same.
 
 The sub-command convert of esp-tvm, by the documented names of its options.
 """

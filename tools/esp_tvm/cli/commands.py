@@ -305,7 +305,11 @@ def report(project: str, model: str, input: str, float_model: Optional[str], log
     metavar="[NAME=]1,3,32,32",
     help="shape of an input, batch first, where the file does not say (TorchScript); once for each input",
 )
-@click.option("--signature", show_default="serving_default", help="the SavedModel's signature")
+@click.option(
+    "--signature",
+    show_default="serving_default",
+    help="the SavedModel's signature; of a pack of .espdl models, the name of one",
+)
 @click.option(
     "--samples",
     type=Reads(),
@@ -324,10 +328,17 @@ def report(project: str, model: str, input: str, float_model: Optional[str], log
     help="the Python that has the framework",
 )
 @click.option("--trust_pickle", is_flag=True, help="the file may run Python code of its own")
+@click.option(
+    "--float",
+    "as_float",
+    is_flag=True,
+    help="of an .espdl the float model that its integers stand for, to be quantized anew",
+)
 def convert(model: str, output: str, shape: tuple, trust_pickle: bool, **settings: Any) -> None:
-    """Convert a model of Keras, TensorFlow (Lite), PyTorch or scikit-learn to ONNX; check that both compute the same.
+    """Convert a model of Keras, TensorFlow (Lite), PyTorch, scikit-learn or ESP-DL to ONNX; check that both compute the
+    same.
 
-    MODEL: .h5 .keras, a SavedModel's folder, .tflite, .pt (TorchScript), .pt2 (torch.export), .pkl .joblib
+    MODEL: .h5 .keras, a SavedModel's folder, .tflite, .pt (TorchScript), .pt2 (torch.export), .pkl .joblib, .espdl
     """
     from ..convert.convert import convert as convert_model
     from ..convert.convert import summary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..model import MAX_OPSET, inputs_of, load_model, opset_of, outputs_of, save
 from ..naming import shown
 from .check import TOLERANCE, Difference, differences, feeds_of, one_by_one, require_equal
 from .environment import KINDS, kind_of, python_for, run_framework
+from .espdl.reading import known_values, read_espdl
 from .old_opsets import MIN_OPSET
 from .ports import with_float_ports
 from .qdq import is_qdq
@@ -30,7 +32,8 @@ SAMPLES = 8
 
 @dataclass
 class Converted:
-    """The model as written, its kind, the Python that converted it, the differences to its source."""
+    """The model as written, its kind, the Python that converted it, the differences to its source (none where there is
+    nothing to compare with)."""
 
     model: onnx.ModelProto
     kind: str
@@ -49,17 +52,25 @@ def convert(
     python: Optional[str] = None,
     trust: bool = False,
     tolerance: Optional[float] = None,
+    as_float: bool = False,
 ) -> Converted:
     """Convert the model in `path` to the ONNX file `output`, batch 1, once both compute the same.
 
     shapes: "1,3,32,32" or "name=1,3,32,32" for each input where the file does not say; samples: .npy or .npz of real
     inputs to compare on, not random ones; trust: the file may run code of its own; tolerance: largest
-    difference, of an output's largest value (default 1e-4, 0.1 for models that are int8 already).
+    difference, of an output's largest value (default 1e-4, 0.1 for models that are int8 already); signature: which of a
+    SavedModel or of a pack of ESP-DL's; as_float: of an .espdl the float model that its integers stand for.
     Raises `UserError`, also where the difference is larger; nothing is written then.
     """
     kind = kind_of(path)
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise UserError(f"--opset {opset}: choose {MIN_OPSET} to {MAX_OPSET}")
+    if kind == "espdl":
+        if samples is not None or shapes or python:
+            raise UserError(f"{path}: --samples, --shape and --python are for other kinds of models; leave them out")
+        return _of_espdl(path, output, opset, signature, tolerance, as_float)
+    if as_float:
+        raise UserError(f"{path}: --float is for .espdl files; leave it out")
     if kind == "sklearn" and not trust:
         raise UserError(
             f"{path}: a pickle runs whatever code is in it when it is read; "
@@ -101,6 +112,37 @@ def convert(
     return Converted(model, kind, python, found)
 
 
+def _of_espdl(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    opset: int,
+    signature: Optional[str],
+    tolerance: Optional[float],
+    as_float: bool,
+) -> Converted:
+    """`convert` for ESP-DL's files, which are read here; compared on the values that the file itself has, if any."""
+    raw, network = read_espdl(path, opset, as_float, signature)
+    with tempfile.TemporaryDirectory(prefix="onnx_from_") as folder:
+        model = _loaded(raw, Path(folder), path)
+    known, found = known_values(network), []
+    if known is not None:
+        feeds = feeds_of(model, [array[None] for array in known[0].values()])
+        found = differences(model, lambda _: list(known[1].values()), feeds, path)
+        require_equal(found, INT8_TOLERANCE if tolerance is None else tolerance, path)
+    save_model(model, output)
+    return Converted(model, "espdl", sys.executable, found)
+
+
+def _loaded(model: onnx.ModelProto, folder: Path, path: str | os.PathLike) -> onnx.ModelProto:
+    """A model just made of `path` as `load_model` brings it into form; complaints name `path`."""
+    finished = folder / "finished.onnx"
+    finished.write_bytes(model.SerializeToString())
+    try:
+        return load_model(finished)
+    except UserError as error:
+        raise UserError(str(error).replace(str(finished), str(path)))
+
+
 def _both_classes(score: np.ndarray, size: int) -> np.ndarray:
     """scikit-learn's decision function of two classes is one score; ONNX may give minus it, and it."""
     return np.concatenate([-score.ravel(), score.ravel()]) if size == 2 and score.size == 1 else score
@@ -119,12 +161,7 @@ def _finish(raw: Path, path: str | os.PathLike, kind: str, real_samples: bool) -
             f"{path}: is quantized, and right only for inputs of the range that it was made for: give some of them "
             "to compare on: --samples calib.npy"
         )
-    finished = raw.with_name("finished.onnx")
-    finished.write_bytes(model.SerializeToString())
-    try:
-        return load_model(finished)
-    except UserError as error:
-        raise UserError(str(error).replace(str(finished), str(path)))
+    return _loaded(model, raw.parent, path)
 
 
 def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLike) -> List[str]:
@@ -140,6 +177,8 @@ def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLik
         f"outputs: {ports(outputs_of(model))}",
     ]
     lines += [f"largest difference to the source: {difference}" for difference in result.differences]
+    if result.kind == "espdl" and not result.differences:
+        lines.append("note: the file has no test values, so what the model computes was compared with nothing")
     if is_qdq(model):
         lines.append(
             "note: it is quantized: make deploy and esp_quantize_onnx.py take it as it is (docs/quantization.md)"

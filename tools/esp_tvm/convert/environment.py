@@ -35,6 +35,8 @@ KINDS: Dict[str, Kind] = {
     "torchscript": Kind("TorchScript", ("torch", "onnx"), "pytorch"),
     "torch_export": Kind("torch.export", ("torch", "onnx", "onnxscript"), "pytorch"),
     "sklearn": Kind("scikit-learn", ("sklearn", "skl2onnx", "joblib"), "sklearn"),
+    # Read here, without any framework.
+    "espdl": Kind("ESP-DL", (), ""),
 }
 _SUFFIXES = {
     ".h5": "keras",
@@ -48,6 +50,7 @@ _SUFFIXES = {
     ".pkl": "sklearn",
     ".pickle": "sklearn",
     ".joblib": "sklearn",
+    ".espdl": "espdl",
 }
 
 

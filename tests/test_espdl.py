@@ -1,0 +1,489 @@
+"""ESP-DL's .espdl files: their weights, their graph as ONNX, the same integers in the program, refusals by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from espdl_files import EspdlBuilder, layout_of, packed, stored, with_header
+from onnx import numpy_helper
+from pipeline_harness import Kernels, Program, write_program
+
+from esp_tvm.compile import compile_model
+from esp_tvm.convert.convert import convert, summary
+from esp_tvm.convert.espdl.layouts import block_of, unblocked
+from esp_tvm.convert.espdl.reading import read_espdl
+from esp_tvm.errors import UserError
+from esp_tvm.model import inputs_of, load_model, outputs_of, run_session, session
+from esp_tvm.quantize import quantize_model
+from esp_tvm.quantize.auto import Passes
+from esp_tvm.quantize.foreign import adopt
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "tools/tvm/onnx_from.py"
+
+
+def integers(*shape, low=-128, high=128, seed=0, dtype=np.int8):
+    return np.random.RandomState(seed + int(np.prod(shape))).randint(low, high, shape).astype(dtype)
+
+
+def refused(path, **options):
+    with pytest.raises(UserError) as error:
+        convert(path, Path(path).with_suffix(".onnx"), **options)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+    assert not Path(path).with_suffix(".onnx").exists()
+    return str(error.value)
+
+
+# --- weights ---
+
+
+@pytest.mark.parametrize("outputs", [1, 5, 16, 37])
+@pytest.mark.parametrize("grouped, inputs", [(False, 3), (True, 1), (True, 2)])
+@pytest.mark.parametrize("block", [16, 8])
+def test_weights_are_what_they_were(outputs, grouped, inputs, block):
+    weights = integers(outputs, inputs, 3, 2)
+    assert np.array_equal(unblocked(stored(weights, grouped, block), weights.shape, block, grouped), weights)
+
+
+def test_weights_without_blocks():
+    weights = integers(5, 3, 2, 2)
+    assert np.array_equal(unblocked(weights.transpose(0, 2, 3, 1), weights.shape, 0, False), weights)
+    assert np.array_equal(unblocked(weights.transpose(2, 3, 1, 0), weights.shape, 0, True), weights)
+
+
+def test_names_of_layouts():
+    assert [block_of(f"(N/{n})HWC{n}") for n in (16, 8)] == [16, 8]
+    assert block_of("N16HWC16_UNALIGNED") == block_of("(N/16)WC16_UNALIGNED") == 16
+    assert block_of("NHWC") == block_of("HWCN") == 0
+    assert block_of("") is block_of("NCHW") is block_of("(N/16)HWC8") is None
+
+
+# --- a whole network ---
+
+E_X, E_1, E_2, E_3, E_4, E_6, E_Y = -5, -4, -4, -3, -4, -7, -7
+W1, B1 = integers(20, 3, 3, 3, low=-20, high=20), integers(20, low=-900, high=900, dtype=np.int32)
+W2 = integers(20, 1, 3, 3, low=-60, high=60)
+SLOPE = integers(20, 1, 1, low=0, high=40)
+W3, B3 = integers(20, 20, 1, 1, low=-30, high=30, seed=3), integers(20, low=-900, high=900, seed=4, dtype=np.int32)
+# One exponent for each output channel, as files for the ESP32-P4 have them.
+E_W3 = [-7, -8, -9, -6] * 5
+W4, B4 = integers(5, 40, low=-40, high=40, seed=5), integers(5, low=-900, high=900, seed=6, dtype=np.int32)
+
+
+def network(activation="Relu") -> EspdlBuilder:
+    """Convolution with Relu, depthwise, PRelu, requantized beside a 1x1 one, sum, concatenation, mean, dense."""
+    b = EspdlBuilder()
+    b.tensor("x", [1, 8, 8, 3], E_X)
+    for name, shape, exponent in (
+        ("a", [1, 8, 8, 20], E_1),
+        ("d", [1, 4, 4, 20], E_2),
+        ("p", [1, 4, 4, 20], E_2),
+        ("q", [1, 4, 4, 20], E_3),
+        ("r", [1, 4, 4, 20], E_3),
+        ("s", [1, 4, 4, 20], E_4),
+        ("c", [1, 4, 4, 40], E_4),
+        ("m", [1, 1, 1, 40], E_6),
+        # As older files say it: the axes in another order than the Transpose makes them.
+        ("t", [1, 1, 40, 1], E_6),
+        ("f", [1, 40], E_6),
+        ("y", [1, 5], E_Y),
+    ):
+        b.tensor(name, shape, exponent)
+    b.conv("x", "a", W1, [-7], B1, activation, pads=[1, 1, 1, 1])
+    b.conv("a", "d", W2, [-7], group=20, pads=[1, 1, 1, 1], strides=[2, 2], layout="N16HWC16_UNALIGNED")
+    b.node("PRelu", ["d", b.constant("slope", SLOPE, [-6])], "p")
+    scale, zero = b.constant("scale", np.array([2.0**E_3], np.float32)), b.constant("zero", np.zeros(1, np.int8))
+    b.node("RequantizeLinear", ["p", scale, zero], "q")
+    b.conv("p", "r", W3, E_W3, B3)
+    b.node("Add", ["q", "r"], "s")
+    b.node("Concat", ["s", "p"], "c", axis=3)
+    b.node("GlobalAveragePool", ["c"], "m")
+    b.node("Transpose", ["m"], "t", perm=[0, 3, 1, 2])
+    b.node("Flatten", ["t"], "f", axis=1)
+    dense = stored(W4[:, :, None, None])
+    names = ["f", b.constant("w4", dense, [-8], layout_of(W4)), b.constant("b4", B4, [E_6 - 8])]
+    b.node("Gemm", names, "y", activation="Linear", alpha=1.0, beta=1.0, transB=0)
+    return b
+
+
+def sat(x):
+    return np.clip(x, -128, 127)
+
+
+def rshift(x, s):
+    return np.floor(x * 2.0 ** -np.asarray(s, np.float64) + 0.5).astype(np.int64)
+
+
+def convolved(x, w, b, stride, shift):
+    """int8 [H, W, C] by [O, I, 3, 3] with a border of zeros; I is 1 of a depthwise one."""
+    height, width, _ = x.shape
+    padded = np.pad(x.astype(np.int64), ((1, 1), (1, 1), (0, 0)))
+    total = np.zeros((height // stride, width // stride, len(w)), np.int64)
+    for i in range(3):
+        for j in range(3):
+            part = padded[i : i + height : stride, j : j + width : stride]
+            total += part * w[:, 0, i, j] if w.shape[1] == 1 else part @ w[:, :, i, j].astype(np.int64).T
+    return sat(rshift(total + b, shift))
+
+
+def expected(x):
+    """The integers y of the integers x [8, 8, 3], step by step as docs/arithmetic.md has them."""
+    a = np.maximum(convolved(x, W1, B1, 1, E_1 - E_X + 7), 0)
+    d = convolved(a, W2, 0, 2, E_2 - E_1 + 7)
+    p = np.where(d >= 0, d, sat(rshift(d * SLOPE.reshape(-1).astype(np.int64), 6)))
+    q = sat(rshift(p, E_3 - E_2))
+    r = sat(rshift(p @ W3[:, :, 0, 0].astype(np.int64).T + B3, E_3 - E_2 - np.array(E_W3)))
+    s = sat(rshift(q + r, E_4 - E_3))
+    # p lies at the exponent of s already.
+    c = np.concatenate([s, p], -1)
+    m = sat(np.floor(c.sum((0, 1)) * 2.0 ** (E_4 - E_6) / 16 + 0.5).astype(np.int64))
+    return sat(rshift(m @ W4.astype(np.int64).T + B4, E_Y - E_6 + 8))
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    return Kernels()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.espdl"
+    path.write_bytes(network().bytes(["x"], ["y"]))
+    return path
+
+
+def test_program_computes_the_integers_of_the_file(file, tmp_path, kernels):
+    convert(file, tmp_path / "small.onnx")
+    model = load_model(tmp_path / "small.onnx")
+    assert inputs_of(model) == [("x", (1, 8, 8, 3), "float32")] and outputs_of(model) == [("y", (1, 5), "float32")]
+    adopted = adopt(model, None, Passes(), "small.onnx")
+    assert "taken as they are" in adopted.table() and "no scale" not in adopted.table()
+    compiled = compile_model(adopted.model)
+    program = Program(write_program(compiled, tmp_path), kernels)
+    assert not [call for call in program.program.kernels if call.is_fallback]
+    x = integers(6, 8, 8, 3, seed=9)
+    given = {"x": (x[:, None] * 2.0**E_X).astype(np.float32)}
+    wanted = np.stack([expected(one) for one in x])
+    assert len(np.unique(wanted)) > 15
+    assert np.array_equal(program.run(given)["y"].reshape(6, 5), wanted * 2.0**E_Y)
+
+
+def test_exponents_are_those_of_the_file(file, tmp_path):
+    convert(file, tmp_path / "small.onnx")
+    graph = load_model(tmp_path / "small.onnx").graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    scales = [float(constants[node.input[1]]) for node in graph.node if node.op_type == "QuantizeLinear"]
+    assert sorted(scales) == sorted(2.0**e for e in (E_X, E_1, E_2, E_2, E_3, E_3, E_4, E_4, E_6, E_6, E_Y))
+
+
+def test_float_is_what_the_integers_stand_for(file, tmp_path):
+    convert(file, tmp_path / "small.onnx", as_float=True)
+    model = load_model(tmp_path / "small.onnx")
+    assert not {"QuantizeLinear", "DequantizeLinear"} & {node.op_type for node in model.graph.node}
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    real = np.exp2(np.array(E_W3, np.float32)).reshape(-1, 1, 1, 1) * W3
+    assert any(array.shape == W3.shape and np.array_equal(array, real) for array in weights.values())
+    x = integers(8, 8, 3, seed=9, low=-30, high=30)
+    y = run_session(session(model), ["y"], {"x": (x[None] * 2.0**E_X).astype(np.float32)})[0]
+    assert np.abs(y[0] - expected(x) * 2.0**E_Y).max() < 6 * 2.0**E_Y
+    # It may be quantized anew.
+    samples = {"x": (integers(4, 1, 8, 8, 3, low=-30, high=30) * 2.0**E_X).astype(np.float32)}
+    assert quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False)).model
+
+
+def test_test_values_of_the_file_are_compared(tmp_path):
+    b, path = network(), tmp_path / "small.espdl"
+    x = integers(8, 8, 3, seed=9)
+    b.tests = {"x": x[None], "y": expected(x)[None].astype(np.int8)}
+    path.write_bytes(b.bytes(["x"], ["y"]))
+    result = convert(path, tmp_path / "small.onnx")
+    assert result.differences[0].absolute <= 2.0**E_Y
+    assert "largest difference" in "\n".join(summary(result, path, "small.onnx"))
+    (tmp_path / "small.onnx").unlink()
+    b.tests["y"] = (-b.tests["y"]).astype(np.int8)
+    path.write_bytes(b.bytes(["x"], ["y"]))
+    assert "does not compute what its source does" in refused(path)
+
+
+# --- other operators ---
+
+
+def one_node(tmp_path, build):
+    """The ONNX model of a file that `build` fills: from x [1, 6, 6, 4], a channel-last image behind a pool."""
+    b = EspdlBuilder()
+    b.tensor("x", [1, 6, 6, 4], -4)
+    b.tensor("i", [1, 6, 6, 4], -4)
+    b.node("MaxPool", ["x"], "i", kernel_shape=[1, 1], strides=[1, 1], pads=[0, 0, 0, 0])
+    build(b)
+    path = tmp_path / "one.espdl"
+    path.write_bytes(b.bytes(["x"], ["y"]))
+    convert(path, tmp_path / "one.onnx")
+    model = load_model(tmp_path / "one.onnx")
+    x = (integers(1, 6, 6, 4, seed=2) * 2.0**-4).astype(np.float32)
+    return run_session(session(model), ["y"], {"x": x})[0], x
+
+
+def rounded(x, exponent):
+    return np.clip(np.floor(x * 2.0**-exponent + 0.5), -128, 127) * 2.0**exponent
+
+
+def test_axes_are_those_of_the_file(tmp_path):
+    def build(b):
+        b.tensor("y", [1, 6, 12, 4], -4)
+        b.node("Concat", ["i", "i"], "y", axis=2)
+
+    y, x = one_node(tmp_path, build)
+    assert np.array_equal(y, np.concatenate([x, x], 2))
+
+
+def test_softmax_along_channels_gives_floats(tmp_path):
+    def build(b):
+        b.tensor("y", [1, 6, 6, 4], 0, "float32")
+        b.node("Softmax", ["i"], "y", axis=3)
+
+    y, x = one_node(tmp_path, build)
+    assert np.allclose(y, np.exp(x) / np.exp(x).sum(-1, keepdims=True), atol=1e-6)
+
+
+def test_constant_operand_of_a_sum(tmp_path):
+    offsets = integers(1, 1, 1, 4)
+
+    def build(b):
+        b.tensor("y", [1, 6, 6, 4], -3)
+        b.node("Add", ["i", b.constant("k", offsets, [-4])], "y")
+
+    y, x = one_node(tmp_path, build)
+    assert np.abs(y - rounded(x + offsets * 2.0**-4, -3)).max() <= 2.0**-3
+
+
+def test_sizes_of_a_resize_stay_channels_first(tmp_path):
+    def build(b):
+        b.tensor("y", [1, 12, 6, 4], -4)
+        scales = b.constant("k", np.array([1, 1, 2, 1], np.float32))
+        ways = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        b.node("Resize", ["i", "", scales], "y", **ways)
+
+    y, x = one_node(tmp_path, build)
+    assert np.array_equal(y, x.repeat(2, 1))
+
+
+def test_mean_over_axes_as_an_input(tmp_path):
+    def build(b):
+        b.tensor("y", [1, 4], -5)
+        b.node("ReduceMean", ["i", b.constant("k", np.array([1, 2]))], "y", keepdims=0)
+
+    y, x = one_node(tmp_path, build)
+    assert np.abs(y - rounded(x.mean((1, 2)), -5)).max() <= 2.0**-5
+
+
+def test_matrices_are_blocked_too(tmp_path):
+    weights = integers(4, 18, low=-20, high=20)
+
+    def build(b):
+        b.tensor("y", [1, 6, 6, 18], 0)
+        blocked = stored(np.ascontiguousarray(weights.T)[:, :, None, None]).reshape(4, 18)
+        b.node("MatMul", ["i", b.constant("k", blocked, [-3], "(N/16)HWC16_UNALIGNED")], "y")
+
+    y, x = one_node(tmp_path, build)
+    assert np.array_equal(y, np.clip(np.rint(x.astype(np.float64) @ (weights * 2.0**-3)), -128, 127))
+
+
+def sigmoid_table(e_x, e_y):
+    values = 1 / (1 + np.exp(-np.arange(-128, 128) * 2.0**e_x))
+    return np.clip(np.floor(values * 2.0**-e_y + 0.5), -128, 127).astype(np.int8)
+
+
+def test_table_of_a_function(tmp_path):
+    def build(b, shift=0):
+        b.tensor("y", [1, 6, 6, 4], -7)
+        b.constant("Sigmoid_lut_0", np.roll(sigmoid_table(-4, -7), shift), [-7])
+        b.node("Sigmoid", ["i"], "y", lut="Sigmoid_lut_0")
+
+    y, x = one_node(tmp_path, build)
+    assert np.abs(y - rounded(1 / (1 + np.exp(-x)), -7)).max() <= 2.0**-7
+    (tmp_path / "one.onnx").unlink()
+    with pytest.raises(
+        UserError, match=r"node 'y_node' \(Sigmoid\): the table in the file is not that of this function"
+    ):
+        one_node(tmp_path, lambda b: build(b, 9))
+
+
+def test_swish_is_newer_than_the_opset_that_is_written(tmp_path):
+    def build(b):
+        b.tensor("y", [1, 6, 6, 4], -4)
+        b.node("Swish", ["i"], "y")
+
+    y, x = one_node(tmp_path, build)
+    assert np.abs(y - rounded(x / (1 + np.exp(-x)), -4)).max() <= 2.0**-4
+
+
+# --- refusals ---
+
+
+def test_what_lies_around_a_model(tmp_path, file):
+    data = file.read_bytes()
+    for changed, said in (
+        (with_header(data[16:], encrypted=1), "is encrypted; .*encrypt_data=False"),
+        (b"EDL7" + data[4:], "format EDL7, newer than what is known here"),
+        (b"ONNX" + data[4:], "does not begin as a model of ESP-DL"),
+        (b"", "does not begin"),
+        (data[:-40], "is cut off"),
+    ):
+        file.write_bytes(changed)
+        with pytest.raises(UserError, match=said):
+            convert(file, tmp_path / "small.onnx")
+    file.write_bytes(with_header(data[16:], b"EDL1"))
+    assert convert(file, tmp_path / "small.onnx").kind == "espdl"
+
+
+@pytest.mark.parametrize("magic", [b"PDL1", b"PDL2", b"PDL3"])
+def test_packs(tmp_path, file, magic):
+    data, pack = file.read_bytes(), tmp_path / "pack.espdl"
+    other = one_of_two(b"EDL1" if magic == b"PDL1" else b"EDL2")
+    pack.write_bytes(packed({"one.espdl": data, "two.espdl": other}, magic))
+    assert "is a pack of 2 models; name one of them: --signature NAME (one.espdl, two.espdl)" in refused(pack)
+    assert "has no model 'tow.espdl'; did you mean two.espdl?" in refused(pack, signature="tow.espdl")
+    model = convert(pack, tmp_path / "two.onnx", signature="two.espdl").model
+    assert outputs_of(model) == [("z", (1, 4, 4, 3), "float32")]
+    pack.write_bytes(packed({"two.espdl": other}, magic))
+    assert outputs_of(convert(pack, tmp_path / "two.onnx").model) == outputs_of(model)
+    assert "holds one model" in refused(file, signature="two.espdl")
+
+
+def one_of_two(magic: bytes) -> bytes:
+    b = EspdlBuilder()
+    b.tensor("x", [1, 4, 4, 3], -4)
+    b.tensor("z", [1, 4, 4, 3], -4)
+    b.node("Relu", ["x"], "z")
+    return with_header(b.bytes(["x"], ["z"])[16:], magic)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda b: b.tensor("d", [1, 4, 4, 20], E_2, "int16"), r"node 'd_node' \(Conv\): 'd' is int16; .*--float"),
+        (lambda b: b.nodes[0].update(op_type="LSTM"), r"node 'a_node' \(LSTM\): its gates"),
+        (lambda b: b.nodes[4].update(op_type="InsertZeros"), r"InsertZeros\): this operator of ESP-DL is not"),
+        (lambda b: b.constants[0].update(doc_string="layout ==> HCWN4"), "its weights lie in the order 'HCWN4'"),
+        (lambda b: b.constants[0].update(doc_string=""), "in an order that the file does not say"),
+        (lambda b: b.constants[0].update(dims=[3, 3, 3, 99]), r"constant 'a_w' is int8\[3, 3, 3, 99\] but holds"),
+        (lambda b: b.constants[0].update(exponents=[-7, -8]), "'a_w' has 2 exponents for 20 channels"),
+        (lambda b: b.constants[0].update(exponents=[-700]), "has the exponent -700"),
+        (lambda b: b.tensors["a"].update(exponents=[1, 2]), "tensor 'a' has one exponent per channel"),
+        (lambda b: b.tensors.pop("a"), "nothing is said of the type of tensor 'a'"),
+        (lambda b: b.nodes.pop(0), "nothing makes tensor 'a'"),
+        (lambda b: b.nodes.pop(), "no node makes the output 'y'"),
+        (lambda b: b.nodes.append(b.nodes[0]), "it makes tensor 'a', which is there already"),
+        (lambda b: b.nodes[0]["attribute"][1].update(s=list(b"Gelu")), "the activation 'Gelu' in it is not known"),
+        (lambda b: b.nodes[8].update(attribute=[{"name": "perm", "attr_type": 7, "ints": [0, 9]}]), "reorders 4 axes"),
+        (lambda b: b.tensor("x", [1, 8, 0, 3], E_X), r"'x' is \[1, 8, 0, 3\], not all of it fixed"),
+        (lambda b: b.tensor("x", [1, 8, 8, 3], E_X, "uint8"), "input 'x' is uint8"),
+    ],
+)  # fmt: skip
+def test_refused_by_name(tmp_path, change, said):
+    b, path = network(), tmp_path / "small.espdl"
+    change(b)
+    path.write_bytes(b.bytes(["x"], ["y"]))
+    with pytest.raises(UserError, match=said) as error:
+        convert(path, tmp_path / "small.onnx")
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_16_bits_come_in_as_floats(tmp_path):
+    b, path = network(), tmp_path / "small.espdl"
+    b.tensor("d", [1, 4, 4, 20], E_2, "int16")
+    path.write_bytes(b.bytes(["x"], ["y"]))
+    assert not convert(path, tmp_path / "small.onnx", as_float=True).differences
+
+
+def test_damaged_bytes_are_one_line(file):
+    """Cut off anywhere, or with bytes changed: read, or refused in one line, in no time."""
+    data, random = file.read_bytes(), np.random.RandomState(5)
+    for trial in range(400):
+        broken = bytearray(data[16:])
+        if trial % 2:
+            broken = broken[: random.randint(len(broken))]
+        else:
+            for place in random.randint(0, len(broken), random.randint(1, 8)):
+                broken[place] = random.choice([0, 1, 127, 255, random.randint(256)])
+        file.write_bytes(with_header(bytes(broken)))
+        try:
+            read_espdl(file, 13)
+        except UserError as error:
+            assert "\n" not in str(error) and str(file) in str(error)
+
+
+def test_options_of_other_kinds_are_refused(file, tmp_path):
+    assert "leave them out" in refused(file, shapes=["1,2"])
+    (tmp_path / "a.h5").write_bytes(b"x")
+    assert "--float is for .espdl files" in refused(tmp_path / "a.h5", as_float=True)
+
+
+def test_command(file, tmp_path):
+    command = [sys.executable, SCRIPT, file, "--output", tmp_path / "small.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "ESP-DL" in done.stdout and "inputs: 'x' float32[1, 8, 8, 3]" in done.stdout
+    assert "compared with nothing" in done.stdout and "it is quantized" in done.stdout
+    done = subprocess.run([*command, "--float"], capture_output=True, text=True)
+    assert done.returncode == 0 and "it is quantized" not in done.stdout
+    file.write_bytes(b"EDL2")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "is cut off" in done.stderr
+
+
+# --- Espressif's own ---
+
+
+@pytest.fixture(scope="module")
+def espressif(shared_models):
+    if not (shared_models / "espdl").is_dir():
+        pytest.skip("no models of ESP-DL beside the project (../shared/models/espdl)")
+    return shared_models / "espdl"
+
+
+def clock() -> np.ndarray:
+    """A clock on a wall, drawn: RGB [224, 224, 3], 0 to 255."""
+    y, x = np.mgrid[:224, :224].astype(float)
+    picture = np.full((224, 224, 3), 200.0)
+
+    def disc(angle, distance, radius, colour):
+        row, column = 112 - distance * np.cos(angle), 112 + distance * np.sin(angle)
+        picture[(y - row) ** 2 + (x - column) ** 2 < radius**2] = colour
+
+    disc(0, 0, 95, (40, 30, 30))
+    disc(0, 0, 85, (245, 245, 235))
+    for minute in range(60):
+        whole = minute % 5 == 0
+        for distance in np.linspace(72 if whole else 79, 82, 30):
+            disc(minute * np.pi / 30, distance, 2.2 if whole else 0.9, (20, 20, 20))
+    for angle, length, radius in ((5.2, 45, 4), (1.0, 65, 3)):
+        for distance in np.linspace(-8, length, 90):
+            disc(angle, distance, radius, (15, 15, 15))
+    return picture
+
+
+@pytest.mark.parametrize("chip", ["s3", "p4"])
+def test_mobilenet_knows_a_clock(espressif, chip, tmp_path):
+    path = tmp_path / "model.onnx"
+    convert(espressif / f"imagenet_cls_mobilenetv2_s8_v1_{chip}.espdl", path)
+    x = (clock() - [123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375]
+    y = run_session(session(load_model(path)), ["466"], {"input.1": x[None].astype(np.float32)})[0][0]
+    # Of ImageNet's classes: analog clock, wall clock.
+    assert set(np.argsort(-y)[:2]) == {409, 892}
+
+
+def test_all_are_taken_as_they_are(espressif, tmp_path):
+    paths = sorted(espressif.glob("*.espdl"))
+    assert len(paths) >= 5
+    for path in paths:
+        convert(path, tmp_path / "model.onnx")
+        model = load_model(tmp_path / "model.onnx")
+        adopted = adopt(model, None, Passes(), path)
+        assert "taken as they are" in adopted.table() and "no scale" not in adopted.table(), path
+        onnx.checker.check_model(adopted.model)

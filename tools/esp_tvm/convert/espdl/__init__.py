@@ -1,0 +1,1 @@
+"""Models of ESP-DL (`.espdl`), read by a description of their format of our own."""
