@@ -18,7 +18,7 @@ from .rewriting.composites import COMPILER, compose
 from .rewriting.kernel_forms import after_layout, before_layout, settle
 from .rewriting.layout import convert_layout, simplify_layout
 from .rewriting.recurrent_calls import quantize_directions, unroll
-from .rewriting.toolbox import is_call, rewrite_main
+from .rewriting.toolbox import CallRewriter, is_call, rewrite_main, with_args
 
 
 @dataclass
@@ -37,21 +37,18 @@ class Partitioned:
     refusals: Dict[int, str] = field(default_factory=dict)
 
 
-class _OwnDequantize(relay.ExprMutator):
+class _OwnDequantize(CallRewriter):
     """A dequantize of its own for every consumer: a shared one would belong to no pattern."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self._own(self.visit(arg)) for arg in call.args]
-        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
+        return with_args(call, [self._own(arg) for arg in args])
 
     def visit_tuple(self, tuple_: relay.Tuple) -> relay.Expr:
         return relay.Tuple([self._own(self.visit(item)) for item in tuple_.fields], tuple_.span)
 
     @staticmethod
     def _own(expr: relay.Expr) -> relay.Expr:
-        if is_call(expr, "qnn.dequantize"):
-            return relay.Call(expr.op, expr.args, expr.attrs, expr.type_args, expr.span)
-        return expr
+        return with_args(expr, expr.args) if is_call(expr, "qnn.dequantize") else expr
 
 
 def _calls_in(expr: relay.Expr) -> List[relay.Call]:

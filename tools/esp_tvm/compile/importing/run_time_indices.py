@@ -8,27 +8,26 @@ becomes the nearest place inside. ONNX leaves such an index undefined, ONNX Runt
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 import tvm
 from tvm import relay
 
-from ..rewriting.toolbox import is_call, rewrite_main, shape_of
+from ..rewriting.toolbox import CallRewriter, rewrite_main, shape_of, with_args, with_span
 
 
-class _ClampIndices(relay.ExprMutator):
-    """Rewrites by the name of the operator: `_<name>(call, args)` gives the arguments with indices in their range.
+class _ClampIndices(CallRewriter):
+    """One method per operator with indices: it returns the operator's arguments, indices brought into their range.
 
     `take` does it by itself (mode "clip"), and the importer has made its negative indices count from the end.
     """
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
-        clamp = getattr(self, f"_{call.op.name.replace('.', '_')}", None) if is_call(call, *_NAMES) else None
-        if clamp is not None:
-            args = clamp(call, args)
-        return relay.Call(call.op, args, call.attrs, call.type_args, call.span)
+    names = "gather gather_nd scatter_elements scatter_nd reverse_sequence vision.roi_align vision.roi_pool".split()
+
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        args = super().rewrite(call, args)
+        return None if args is None else with_args(call, args)
 
     def _gather(self, call, args):
         """The importer has made negative indices count from the end."""
@@ -62,34 +61,18 @@ class _ClampIndices(relay.ExprMutator):
         if not relay.analysis.free_vars(call.args[1]):
             return args
         span, images = call.span, shape_of(call.args[0])[0]
-        first = _call(relay.strided_slice(args[1], begin=[0], end=[1], axes=[1]), span)
-        rest = _call(relay.strided_slice(args[1], begin=[1], end=[5], axes=[1]), span)
+        first = with_span(relay.strided_slice(args[1], begin=[0], end=[1], axes=[1]), span)
+        rest = with_span(relay.strided_slice(args[1], begin=[1], end=[5], axes=[1]), span)
         first = _clip(first, 0, images - 1, call.args[1].checked_type.dtype, span)
-        return [args[0], _call(relay.concatenate([first, rest], axis=1), span)]
+        return [args[0], with_span(relay.concatenate([first, rest], axis=1), span)]
 
     _vision_roi_pool = _vision_roi_align
-
-
-_NAMES = (
-    "gather",
-    "gather_nd",
-    "scatter_elements",
-    "scatter_nd",
-    "reverse_sequence",
-    "vision.roi_align",
-    "vision.roi_pool",
-)
-
-
-def _call(call: relay.Call, span) -> relay.Call:
-    """`call` as part of the ONNX node of `span`."""
-    return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
 
 
 def _clip(x: relay.Expr, low, high, dtype: str, span) -> relay.Expr:
     """x within low..high, numbers or arrays."""
     least, most = (relay.const(np.asarray(value), dtype) for value in (low, high))
-    return _call(relay.minimum(_call(relay.maximum(x, least), span), most), span)
+    return with_span(relay.minimum(with_span(relay.maximum(x, least), span), most), span)
 
 
 def _within(original: relay.Expr, indices: relay.Expr, sizes: Sequence[int], span) -> relay.Expr:
@@ -103,9 +86,9 @@ def _within(original: relay.Expr, indices: relay.Expr, sizes: Sequence[int], spa
     size: np.ndarray = np.asarray(sizes, np.int64)
     size = size.reshape([-1] + [1] * (rank - 1)) if len(sizes) > 1 else size.reshape(())
     if not dtype.startswith("uint"):
-        negative = _call(relay.less(indices, relay.const(0, dtype)), span)
-        from_end = _call(relay.add(indices, relay.const(size, dtype)), span)
-        indices = _call(relay.where(negative, from_end, indices), span)
+        negative = with_span(relay.less(indices, relay.const(0, dtype)), span)
+        from_end = with_span(relay.add(indices, relay.const(size, dtype)), span)
+        indices = with_span(relay.where(negative, from_end, indices), span)
     return _clip(indices, 0, size - 1, dtype, span)
 
 

@@ -5,24 +5,26 @@ Everything here is exact for floats too: what no kernel takes computes the same 
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 from tvm import relay
 
-from .toolbox import is_call, is_constant, shape_of, with_args, with_span
+from .toolbox import CallRewriter, is_call, is_constant, shape_of, with_args, with_span
 
 
-class Canonicalize(relay.ExprMutator):
-    """Rewrites by the name of the operator: `_<name>(call, args)`, args are rewritten already."""
+class Canonicalize(CallRewriter):
+    """One method per operator that is rewritten."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
-        rewrite = getattr(self, "_" + call.op.name.replace(".", "_"), None) if is_call(call, *_NAMES) else None
-        result = rewrite(call, args) if rewrite else None
-        if result is None:
-            return with_args(call, args)
-        return _Spans(call.span).visit_upto(result, args)
+    names = (
+        "add multiply copy reshape nn.max_pool1d nn.avg_pool1d image.resize1d nn.adaptive_max_pool1d "
+        "nn.adaptive_max_pool3d nn.adaptive_avg_pool1d nn.adaptive_avg_pool3d nn.upsampling nn.depth_to_space "
+        "nn.space_to_depth"
+    ).split()
+
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        result = super().rewrite(call, args)
+        return None if result is None else _Spans(call.span).visit_upto(result, args)
 
     def visit_tuple_getitem(self, item: relay.TupleGetItem) -> relay.Expr:
         """A part of a split is a slice."""
@@ -159,13 +161,6 @@ class Canonicalize(relay.ExprMutator):
         return relay.add(relay.nn.relu(x), relay.multiply(negative, slope))
 
 
-_NAMES = (
-    "add multiply copy reshape nn.max_pool1d nn.avg_pool1d image.resize1d nn.adaptive_max_pool1d "
-    "nn.adaptive_max_pool3d nn.adaptive_avg_pool1d nn.adaptive_avg_pool3d nn.upsampling nn.depth_to_space "
-    "nn.space_to_depth"
-).split()
-
-
 class _Spans(relay.ExprMutator):
     """Gives the calls that a rewrite made the span of what it replaced."""
 
@@ -182,5 +177,4 @@ class _Spans(relay.ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         if call.span is not None:
             return call
-        args = [self.visit(arg) for arg in call.args]
-        return relay.Call(call.op, args, call.attrs, call.type_args, self.span)
+        return with_span(with_args(call, [self.visit(arg) for arg in call.args]), self.span)

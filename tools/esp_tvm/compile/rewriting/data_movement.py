@@ -58,6 +58,7 @@ def with_data(call: relay.Call, data: List[relay.Expr], pad_value: Optional[Call
         args[0] = data[0]
         if name == "nn.pad":
             args[1] = relay.const(np.int8(pad_value(float(call.args[1].data.numpy()))))
+    # Not `with_args`: the type arguments of `call` are those of the old values.
     return relay.Call(call.op, args, call.attrs, None, call.span)
 
 

@@ -13,6 +13,7 @@ from tvm import relay
 
 from .toolbox import (
     RESHAPES,
+    CallRewriter,
     has_one_scale,
     is_call,
     is_constant,
@@ -56,15 +57,12 @@ def _padding(values: Sequence[int]) -> Tuple[int, int]:
     return (values[0], values[-1])
 
 
-class _OneToTwoDimensions(relay.ExprMutator):
+class _OneToTwoDimensions(CallRewriter):
     """conv1d and conv1d_transpose over [N, C, L] as convolutions over [N, C, 1, L]; canonical_forms.py does pooling."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         made = self._two_dimensional(call, args)
-        if made is None:
-            return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-        return with_span(relay.squeeze(with_span(made, call.span), axis=[2]), call.span)
+        return None if made is None else with_span(relay.squeeze(with_span(made, call.span), axis=[2]), call.span)
 
     def _two_dimensional(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Call]:
         attrs = call.attrs
@@ -102,15 +100,14 @@ def _axis_of_size_one(call: relay.Call, removed: bool) -> Optional[int]:
     return 2 if 2 in found else next(iter(found), None)
 
 
-class _SinkSqueezes(relay.ExprMutator):
+class _SinkSqueezes(CallRewriter):
     """Let a squeeze of one axis fall through what does not care, until an expand_dims cancels it."""
 
     def __init__(self):
         super().__init__()
         self._held: Dict[relay.Expr, Tuple[relay.Expr, int]] = {}
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if is_call(call, *RESHAPES):
             removed = _axis_of_size_one(call, True)
             if removed is not None and len(shape_of(call)) == 3:
@@ -121,10 +118,7 @@ class _SinkSqueezes(relay.ExprMutator):
                 # Which of several axes of size 1 it was makes no difference to the values.
                 if _same_axis(shape_of(call), axis, added):
                     return inner
-        sunk = self._through(call, args)
-        return (
-            sunk if sunk is not None else relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-        )
+        return self._through(call, args)
 
     def _hold(self, inner: relay.Expr, axis: int, span) -> relay.Expr:
         expr = with_span(relay.squeeze(inner, axis=[axis]), span)
@@ -182,11 +176,10 @@ def _same_axis(shape: Sequence[int], one: int, other: int) -> bool:
     return all(size == 1 for size in shape[low : high + 1])
 
 
-class _PadIntoConvolution(relay.ExprMutator):
+class _PadIntoConvolution(CallRewriter):
     """Zeros around the image become the convolution's own padding, also where they are quantized in between."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if is_call(call, "nn.conv2d") and str(call.attrs.data_layout) == "NCHW":
             found = self._padded(args[0])
             if found is not None:
@@ -197,7 +190,7 @@ class _PadIntoConvolution(relay.ExprMutator):
                 attrs = {name: call.attrs[name] for name in ("strides", "dilation", "groups", "channels")}
                 made = relay.nn.conv2d(x, args[1], padding=padding, kernel_size=shape_of(call.args[1])[2:], **attrs)
                 return with_span(made, call.span)
-        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+        return None
 
     def _padded(self, x: relay.Expr) -> Optional[Tuple[relay.Expr, Tuple[int, ...]]]:
         """(what was padded, how much) of an image padded with zeros."""
@@ -243,7 +236,7 @@ class _SoftmaxOverLastAxis(relay.ExprMutator):
         return super().visit_call(call)
 
 
-class _SinkReshapes(relay.ExprMutator):
+class _SinkReshapes(CallRewriter):
     """The reshape behind a product moves behind functions of one value and constants along the last axis.
 
     MatMul of more than two axes is imported as reshape, product, reshape: its bias and its relu meet it again here.
@@ -254,15 +247,15 @@ class _SinkReshapes(relay.ExprMutator):
         # What new reshapes hold, and its shape: Relay does not type new calls by itself.
         self._held: Dict[relay.Expr, Tuple[relay.Expr, Tuple[int, ...]]] = {}
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
-        plain = relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if is_call(call, "reshape") and is_call(call.args[0], "nn.dense", "nn.batch_matmul"):
             if shape_of(call.args[0])[-1:] == shape_of(call)[-1:]:
-                self._held[plain] = (args[0], shape_of(call.args[0]))
+                made = with_args(call, args)
+                self._held[made] = (args[0], shape_of(call.args[0]))
+                return made
         elif is_call(call, *_UNARY, *_BINARY):
-            return self._behind(call, args) or plain
-        return plain
+            return self._behind(call, args)
+        return None
 
     def _behind(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         moving = [i for i, arg in enumerate(call.args) if not is_constant(arg)]
@@ -287,17 +280,16 @@ class _SinkReshapes(relay.ExprMutator):
         return made
 
 
-class _TransposeIntoDense(relay.ExprMutator):
+class _TransposeIntoDense(CallRewriter):
     """dense(flatten(transpose(x))): the columns of the weights take the transpose's place."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if is_call(call, "nn.dense"):
             found = _flattened_transpose(call.args[0], args[0])
             weights = call.args[1]
             if found is not None and is_call(weights, "qnn.dequantize") and is_constant(weights):
                 return with_args(call, [found[0], _with_columns(weights, found[1], found[2])])
-        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+        return None
 
 
 def _flattened_transpose(old: relay.Expr, new: relay.Expr):

@@ -8,7 +8,7 @@ cancel, move the rest onto int8 values (a quarter of the bytes), and apply those
 from __future__ import annotations
 
 import functools
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tvm
@@ -20,6 +20,7 @@ from .toolbox import (
     DEQUANTIZE,
     QUANTIZE,
     RESHAPES,
+    CallRewriter,
     has_one_scale,
     is_call,
     permutation,
@@ -67,7 +68,7 @@ def convert_layout(mod: tvm.IRModule) -> tvm.IRModule:
         return tvm.transform.Sequential(passes)(mod)
 
 
-class _SinkTransposes(relay.ExprMutator):
+class _SinkTransposes(CallRewriter):
     """Let transposes fall through quantize and dequantize, so that they meet and merge."""
 
     def __init__(self):
@@ -79,8 +80,7 @@ class _SinkTransposes(relay.ExprMutator):
         """(x, axes, shape of x, span) when `expr` is a transpose that this pass still holds in its hand."""
         return self._pending.get(expr)
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         axes = permutation(call)
         if axes is not None:
             source, shape, span = args[0], shape_of(call.args[0]), call.span
@@ -94,7 +94,7 @@ class _SinkTransposes(relay.ExprMutator):
             if held is not None:
                 inner = with_args(call, [held[0], *args[1:]])
                 return self._hold(inner, held[1], held[2], held[3])
-        return with_args(call, args)
+        return None
 
     def _hold(self, x, axes, shape, span) -> relay.Expr:
         expr = transpose(x, axes, shape, span)
@@ -103,11 +103,11 @@ class _SinkTransposes(relay.ExprMutator):
         return expr
 
 
-class _RaiseDequantize(relay.ExprMutator):
+class _RaiseDequantize(CallRewriter):
     """dequantize, then move -> move, then dequantize: what only moves values moves int8."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        call = with_args(call, [self.visit(arg) for arg in call.args])
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
+        call = with_args(call, args)
         data = moved_data(call)
         if data is not None and all(is_call(x, DEQUANTIZE) and has_one_scale(x) for x in data):
             first = data[0]
@@ -182,11 +182,10 @@ def _dtype(expr: relay.Expr) -> str:
     return _dtype(data[0])
 
 
-class _MergeReshapes(relay.ExprMutator):
+class _MergeReshapes(CallRewriter):
     """Two reshapes are one, and one that changes nothing is none."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if is_call(call, *RESHAPES):
             x, span = args[0], call.span
             while is_call(x, *RESHAPES):
@@ -194,19 +193,16 @@ class _MergeReshapes(relay.ExprMutator):
             if x._checked_type_ is not None and shape_of(x) == shape_of(call):
                 return x
             return with_span(relay.reshape(x, shape_of(call)), span)
-        return with_args(call, args)
+        return None
 
 
-class _FoldIntoConstants(relay.ExprMutator):
+class _FoldIntoConstants(CallRewriter):
     """Apply moves of a quantized constant at once: dequantize(constant) is all that kernels then see."""
 
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if args and is_call(args[0], DEQUANTIZE) and isinstance(args[0].args[0], relay.Constant):
-            folded = _moved_constant(call, args[0])
-            if folded is not None:
-                return folded
-        return with_args(call, args)
+            return _moved_constant(call, args[0])
+        return None
 
 
 def _moved_constant(move: relay.Call, dequantize: relay.Call) -> Optional[relay.Expr]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
 from ...operators.recurrent import GATES, relay_name
-from .toolbox import is_call, rewrite_main, with_args, with_span
+from .toolbox import CallRewriter, is_call, rewrite_main, with_args, with_span
 
 
 class _QuantizeDirections(relay.ExprMutator):
@@ -23,9 +23,7 @@ class _QuantizeDirections(relay.ExprMutator):
                 parameters = call.args[1:]
                 made = []
                 for part in parts:
-                    quantized = relay.Call(
-                        call.op, [self.visit(part), *parameters], call.attrs, call.type_args, call.span
-                    )
+                    quantized = with_args(call, [self.visit(part), *parameters])
                     real = relay.qnn.op.dequantize(quantized, *parameters)
                     made.append(with_span(real, call.span))
                 whole = relay.concatenate(made, axis=int(x.attrs.axis))
@@ -46,13 +44,10 @@ def _recurrent_calls(mod: tvm.IRModule) -> List[relay.Call]:
     return found
 
 
-class _Unroll(relay.ExprMutator):
-    def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
-        for kind in GATES:
-            if is_call(call, relay_name(kind)):
-                return self._unrolled(kind, call, args)
-        return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+class _Unroll(CallRewriter):
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        kind = next((kind for kind in GATES if is_call(call, relay_name(kind))), None)
+        return self._unrolled(kind, call, args) if kind else None
 
     @staticmethod
     def _unrolled(kind: str, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:

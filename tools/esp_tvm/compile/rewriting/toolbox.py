@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import List, Optional, Sequence
 
 import tvm
 from tvm import relay
@@ -11,6 +11,30 @@ from ...operators.expressions import DEQUANTIZE, QUANTIZE, has_one_scale, is_cal
 
 # What gives the same values, in the same order, another shape.
 RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
+
+
+class CallRewriter(relay.ExprMutator):
+    """A pass over all calls, from the arguments up: sub-classes say in `rewrite` what becomes of one call."""
+
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        """What replaces `call` (as it was, with its type), whose arguments have become `args`; None: only they change.
+
+        Unless a sub-class overrides this, its method `_<operator's name>(call, args)` decides, with "_" for each ".".
+        """
+        if not isinstance(call.op, tvm.ir.Op):
+            return None
+        method = getattr(self, "_" + call.op.name.replace(".", "_"), None) if call.op.name in self.names else None
+        return method(call, args) if method else None
+
+    # The operators with a method of their own.
+    names: Sequence[str] = ()
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = [self.visit(arg) for arg in call.args]
+        result = self.rewrite(call, args)
+        if result is None:
+            return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
+        return result
 
 
 def with_args(call: relay.Call, args: Sequence[relay.Expr]) -> relay.Call:
@@ -47,6 +71,7 @@ __all__ = [
     "DEQUANTIZE",
     "QUANTIZE",
     "RESHAPES",
+    "CallRewriter",
     "has_one_scale",
     "is_call",
     "is_constant",
