@@ -55,6 +55,11 @@ def _float_literal(value: np.floating) -> str:
     return (text if any(c in text for c in ".e") else text + ".0") + suffix
 
 
+def wrapped(values: Sequence[str], indent: str) -> List[str]:
+    """Values of an initializer, as many in a line as it holds."""
+    return textwrap.wrap(", ".join(values) + ",", WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
 def call_lines(name: str, arguments: Sequence[str], indent: str, end: str = ";") -> List[str]:
     """`name(arguments);` in lines of at most WIDTH columns."""
     start = f"{indent}{name}("

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..program import Call
 from .expressions import has_one_scale, is_call
+from .rows import SAME_ROW, Reach
 from .rule import Rule
 from .tvm_later import is_constant, is_op, relay, tvm, wildcard
 
@@ -88,6 +89,7 @@ class Operator:
     converters: ONNX operators that TVM's importer is to read in the words of the patterns: name -> a function of
         (inputs, attributes, parameters) as in tvm.relay.frontend.onnx
     struct: the C struct of its parameters (`esp_dl_<struct>_t`) where that is not called like the kernel
+    by_rows: every row of an image [N, H, W, C] is computed from the same row of each input
     in_place: the kernel allows its output to be the memory of its first input (or of any input of equal size)
     """
 
@@ -99,6 +101,7 @@ class Operator:
     struct = ""
     converters: Dict[str, Callable] = {}
     in_place = False
+    by_rows = False
     # Types of quantized tensors that it takes.
     dtypes: Sequence[str] = ("int8",)
 
@@ -146,6 +149,14 @@ class Operator:
     def scratch(self, call: Call) -> int:
         """Bytes of memory that the kernel needs while it runs; `emit` finds it in the C variable `scratch`."""
         return 0
+
+    def reach(self, call: Call) -> Optional[Reach]:
+        """Which rows of its first input a row of the output is computed from; of other inputs it is the same row.
+
+        Images [1, H, W, C] alone are asked for. None: not row by row.
+        """
+        rows = {x.shape[1] for x in [*call.inputs, *call.outputs]}
+        return SAME_ROW if self.by_rows and len(rows) == 1 else None
 
     def macs(self, call: Call) -> int:
         """Multiply-accumulates of one call."""

@@ -12,6 +12,7 @@ from ..kernel_limits import KERNEL_LIMITS
 from . import base
 from .base import BROADCAST, COMPUTED, SEVERAL, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
+from .rows import SAME_ROW
 from .rule import OWN, Facts, Rule
 from .strides import steps_of
 from .tvm_later import is_constant, is_op, relay
@@ -126,11 +127,20 @@ class _Broadcast(Operator):
         value = self.value(call, *both_wide(call, inputs))
         return base.requantize_expr(value, attributes["shift"], attributes["clamp"])
 
+    def reach(self, call):
+        return SAME_ROW if _by_rows(call, call.attributes.get("constant")) else None
+
     def emit(self, call, c, inputs, output):
         a = call.attributes
         parameters = c.struct("esp_dl_broadcast_t", **places(call, c, inputs), min=a["clamp"][0], max=a["clamp"][1])
         first, second = operand_names(call, c, inputs)
         c.call(f"esp_dl_{self.name}_s8", first, second, parameters, output)
+
+
+def _by_rows(call, constant: Optional[np.ndarray]) -> bool:
+    """Whether images of one height are combined, with a constant that is the same for all their rows."""
+    same = len({x.shape[1] for x in [*call.inputs, *call.outputs]}) == 1
+    return same and (constant is None or constant.ndim < 3 or constant.shape[-3] == 1)
 
 
 def both_wide(call, inputs: Sequence[relay.Expr]) -> List[relay.Expr]:
@@ -336,6 +346,9 @@ class PRelu(Operator):
         product = relay.multiply(wide, relay.const(a["slope"].astype(np.int32)))
         negative = base.requantize_expr(product, a["shift_negative"], a["clamp"])
         return relay.where(relay.less(wide, relay.const(0)), negative, positive)
+
+    def reach(self, call):
+        return SAME_ROW if _by_rows(call, call.attributes["slope"]) else None
 
     def emit(self, call, c, inputs, output):
         a = call.attributes

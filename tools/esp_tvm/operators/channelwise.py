@@ -9,6 +9,7 @@ import numpy as np
 from . import base
 from .base import SEVERAL, Operator, Parsed, Refusal
 from .expressions import is_call
+from .rows import SAME_ROW
 from .rule import Rule
 from .tvm_later import is_op, relay
 
@@ -71,6 +72,9 @@ class Channelwise(Operator):
             "min": a["clamp"][0],
             "max": a["clamp"][1],
         }
+
+    def reach(self, call):
+        return SAME_ROW if call.attributes["axis"] == 3 else None
 
     def macs(self, call):
         return call.output.elements

@@ -10,6 +10,7 @@ import onnx
 from ..program import Call
 from . import base
 from .base import WEIGHTED, Operator, Parsed, Refusal
+from .rows import window_reach
 from .rule import OWN, Facts, Rule
 from .tvm_later import is_op, relay
 
@@ -117,6 +118,11 @@ class _Convolution(Operator):
         else:
             attributes["groups"] = groups
         return Parsed([x], output, attributes)
+
+    def reach(self, call):
+        a = call.attributes
+        kernel = a["weights"].shape[0 if self.depthwise else 1]
+        return window_reach(a["strides"][0], a["padding"][0], kernel, a["dilation"][0])
 
     def _reference(self, call, x, weights, groups):
         # NCHW and OIHW: the one form that TVM lowers for any number of groups.

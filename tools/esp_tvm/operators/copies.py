@@ -11,6 +11,7 @@ from .base import CONSTANT, MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
 from .gathers import emit_gather
 from .movement import int8_operand
+from .rows import SAME_ROW
 from .rule import INPUT, OWN, Facts, Rule, constant_parameters
 from .strides import copy_fields, steps_of
 from .tvm_later import is_constant, is_op, relay, wildcard
@@ -299,6 +300,9 @@ class Concat(Operator):
             found.append(copy_fields(tensor.shape, steps_of(tensor.shape), steps, (0, place * steps[axis])))
             place += tensor.shape[axis]
         return found
+
+    def reach(self, call):
+        return SAME_ROW if call.attributes["axis"] == 3 else None
 
     def emit(self, call, c, inputs, output):
         for number, (fields, name) in enumerate(zip(self.copies(call), inputs)):

@@ -16,6 +16,7 @@ class _Binary(Operator):
     struct = "binary"
 
     in_place = True
+    by_rows = True
     relay_op = ""
 
     def patterns(self):
@@ -122,6 +123,7 @@ class Requantize(Operator):
         Rule("", onnx="Cast", limits="of float to float: no code; of uint8, int8, bool to float; others: in float"),
     )
     in_place = True
+    by_rows = True
 
     def patterns(self):
         return [base.quantized(base.activated(base.dequantized()))]

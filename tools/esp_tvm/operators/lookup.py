@@ -215,6 +215,7 @@ class Lookup(Operator):
     )
     also = "Add Sum Sub Mul Div Max Min PRelu Cast"
     in_place = True
+    by_rows = True
 
     def patterns(self):
         return []

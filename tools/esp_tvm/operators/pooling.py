@@ -10,6 +10,7 @@ import onnx
 from . import base
 from .base import COMPUTED, INT8, Operator, Parsed, Refusal
 from .conv import window_fields
+from .rows import window_reach
 from .rule import INPUT, OWN, Facts, Rule
 from .tvm_later import is_op, relay
 
@@ -77,6 +78,13 @@ class _Pool2d(Operator):
             "overhang_h": self._overhang(call, 0),
             "overhang_w": self._overhang(call, 1),
         }
+
+    def reach(self, call):
+        a = call.attributes
+        # Where padding counts, how much of it a window has depends on the whole image.
+        if a.get("count_include_pad") and (any(a["padding"]) or self._overhang(call, 0)):
+            return None
+        return window_reach(a["strides"][0], a["padding"][0], a["kernel"][0], a["dilation"][0])
 
     @staticmethod
     def _overhang(call, axis) -> int:

@@ -28,6 +28,7 @@ class Quantize(Operator):
 
     name = "quantize"
     order = BORDER
+    by_rows = True
     formula = "`sat8(floor(x / 2^e_y + 1/2))`"
 
     def patterns(self):
@@ -54,6 +55,7 @@ class Dequantize(Operator):
 
     name = "dequantize"
     order = BORDER
+    by_rows = True
     formula = "`x * 2^e_x` in float32, exact"
 
     def patterns(self):

@@ -22,7 +22,8 @@ class Place:
     """Where a tensor lies.
 
     kind: "arena": `offset` bytes behind its start; "input", "output": the caller's buffer for port `index`;
-        "constant": `Program.constants[index]`; "ring": `rows` rows at `offset` of the arena, written round and round
+        "constant": `Program.constants[index]`; "window": of an image's rows those that are in use, at most `rows`, from
+        `offset` of the arena on (compile/planning/strips.py)
     memory: what the place is in on the chip: "internal", "psram" or "flash"; "" until that is decided
     """
 
@@ -130,6 +131,7 @@ class Call:
     overlap_distance: bytes by which its output has to start before its first input where the two overlap, None: they
         must not
     split: how two cores share it (compile/planning/cores.py); not_split: why they do not
+    strips: of a call in a loop, what it does in each strip (compile/planning/strips.py); exporter only
     constants: its arrays, in the order of the C
     macs: multiply-accumulates, its followers' included
     reason: of a fallback, why it has no kernel; relay: the Relay operators in it; operations: what it costs
@@ -153,6 +155,7 @@ class Call:
     overlap_distance: Optional[int] = None
     split: Any = None
     not_split: str = ""
+    strips: Any = None
     constants: List[Constant] = field(default_factory=list)
     macs: int = 0
     reason: str = ""
@@ -197,13 +200,15 @@ class Call:
 
 @dataclass(eq=False)
 class Loop:
-    """Calls that run together strip by strip over the rows of an image, with rings between them.
+    """Calls that run together strip by strip over the rows of an image, with windows of rows between them.
 
     rows: rows of the last call's output in a strip
+    schedule: what every call does in every strip (compile/planning/strips.py); exporter only
     """
 
     calls: List[Call]
     rows: int
+    schedule: Any = None
 
 
 Item = Union[Call, Loop]

@@ -31,7 +31,7 @@ DType = Literal[
 class PlaceRecord(Record):
     """`Place`"""
 
-    kind: Literal["arena", "input", "output", "constant", "ring"]
+    kind: Literal["arena", "input", "output", "constant", "window"]
     offset: Bytes
     index: Id
     rows: Count

@@ -266,15 +266,16 @@ def why_not(folder: Path) -> str:
 
 # --- a whole model ------------------------------------------------------------------------------------------
 
-# Cycles of a loop of 100000 instructions, then at the end of every step, then the outputs.
+# Cycles of a loop of 100000 instructions, then those of every step, then the outputs.
 _MODEL = """\
 #include "tvmgen_default.h"
 {runtime}
-static uint32_t ends[{steps}];
+static uint32_t spent[{steps}], last;
 
 void emulator_trace(int index)
 {{
-    ends[index] = emulator_cycles();
+    spent[index] += emulator_cycles() - last;
+    last = emulator_cycles();
 }}
 
 {buffers}
@@ -285,13 +286,12 @@ int main(void)
     uint32_t loop = emulator_cycles() - first;
     struct tvmgen_default_inputs inputs = {{{inputs}}};
     struct tvmgen_default_outputs outputs = {{{outputs}}};
-    uint32_t start = emulator_cycles();
+    last = emulator_cycles();
     if (tvmgen_default_run(&inputs, &outputs) != 0) {{
         return 1;
     }}
     emulator_write(&loop, sizeof(loop));
-    emulator_write(&start, sizeof(start));
-    emulator_write(ends, sizeof(ends));
+    emulator_write(spent, sizeof(spent));
 {writes}
     return 0;
 }}
@@ -300,6 +300,7 @@ int main(void)
 _TRACE = """\
 void emulator_trace(int index);
 #define TVMGEN_DEFAULT_TRACE(index, data, size) emulator_trace(index)
+#define TVMGEN_DEFAULT_TRACE_ROWS(index, data, size) emulator_trace(index)
 """
 
 
@@ -328,11 +329,8 @@ def run_model(
     if done.returncode != 0:
         raise RuntimeError(f"the program ended with {done.returncode}")
     steps = compiled.program.steps
-    loop, last, *ends = struct.unpack_from(f"<{2 + steps}I", done.stdout)
-    counts, position, outputs = [], 8 + 4 * steps, {}
-    for end in ends:
-        counts.append(round(((end - last) % 2**32) * 100000 / loop) if end else 0)
-        last = end or last
+    loop, *spent = struct.unpack_from(f"<{1 + steps}I", done.stdout)
+    counts, position, outputs = [round(cycles * 100000 / loop) for cycles in spent], 4 + 4 * steps, {}
     for port in compiled.program.outputs:
         count = int(np.prod(port.shape, dtype=np.int64))
         outputs[port.name] = np.frombuffer(done.stdout, port.dtype, count, position).reshape(port.shape)

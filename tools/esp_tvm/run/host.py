@@ -7,16 +7,17 @@ import os
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import UserError
 from ..naming import one_line
-from ..program.form import Tensor
+from ..program.form import Call, Tensor
 from ..program.store import MODEL, load
 from .driver import fill, sample_bytes
 from .objects import compile_c, kernel_archive, run_program
@@ -36,8 +37,9 @@ static FILE *trace_file;
 
 void host_trace(int index, const void *data, size_t size)
 {{
-    (void)index;
+    const int32_t head[2] = {{index, (int32_t)size}};
     if (trace_file != NULL) {{
+        fwrite(head, sizeof head, 1, trace_file);
         fwrite(data, 1, size, trace_file);
     }}
 }}
@@ -116,8 +118,8 @@ class HostProgram:
         self.project = Path(project)
         self.program = load(self.project)
         self.inputs, self.outputs = self.program.inputs, self.program.outputs
-        # What the program shows while it runs, in order.
-        self.traced = [tensor for call in self.program.calls() if not call.is_view for tensor in call.writes]
+        # What the program shows while it runs.
+        self.traced = [call for call in self.program.calls() if not call.is_view]
         self.command = [*host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *flags]
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
         self._binary = self._build(sanitize)
@@ -147,6 +149,7 @@ class HostProgram:
         trace.write_text(
             "#include <stddef.h>\nvoid host_trace(int index, const void *data, size_t size);\n"
             "#define TVMGEN_DEFAULT_TRACE(index, data, size) host_trace(index, data, size)\n"
+            "#define TVMGEN_DEFAULT_TRACE_ROWS(index, data, size) host_trace(index, data, size)\n"
         )
         return self.link([driver], folder / "program", ["-include", str(trace)])
 
@@ -179,21 +182,57 @@ class HostProgram:
         if done.returncode != 0:
             why = done.stderr.decode(errors="replace").strip().splitlines()
             raise UserError(f"{self.project}: the host program failed: {why[0] if why else done.returncode}")
-        shown = [*self.traced, *self.outputs] if traced else self.outputs
-        expected = count * sum(tensor.bytes for tensor in shown)
-        if len(done.stdout) != expected:
-            raise UserError(
-                f"{self.project}: its C writes {len(done.stdout)} bytes, by its metadata {expected}; export again"
-            )
-        view = memoryview(done.stdout)
-        position = 0
-
-        def take(tensor: Tensor) -> np.ndarray:
-            nonlocal position
-            array = np.frombuffer(view[position : position + tensor.bytes], dtype=tensor.dtype).reshape(tensor.shape)
-            position += tensor.bytes
-            return array
-
+        stream = _Stream(done.stdout, self.project)
         for _ in range(count):
-            tensors = {tensor: take(tensor) for tensor in self.traced} if traced else {}
-            yield {port.name: take(port) for port in self.outputs}, tensors
+            tensors = stream.take_traced(self.traced) if traced else {}
+            yield {port.name: stream.take(port) for port in self.outputs}, tensors
+        stream.end()
+
+
+class _Stream:
+    """What the driver wrote: the trace of a sample in records of (index of the call, bytes, data), then its outputs."""
+
+    _HEAD = struct.Struct("=ii")
+
+    def __init__(self, data: bytes, project: Path):
+        self.view, self.project, self.position = memoryview(data), project, 0
+
+    def take_traced(self, calls: Sequence[Call]) -> Dict[Tensor, np.ndarray]:
+        """What every call wrote. Rows of a strip, and one of several outputs, come in records of their own."""
+        left = sum(tensor.bytes for call in calls for tensor in call.writes)
+        parts: Dict[int, bytearray] = {}
+        while left > 0:
+            index, size = self._HEAD.unpack(self._bytes(self._HEAD.size))
+            parts.setdefault(index, bytearray()).extend(self._bytes(size))
+            left -= size
+        tensors: Dict[Tensor, np.ndarray] = {}
+        for call in calls:
+            data = parts.get(call.index, bytearray())
+            if len(data) != sum(tensor.bytes for tensor in call.writes):
+                self._refuse(f"of call {call.index} {len(data)} bytes")
+            for tensor in call.writes:
+                tensors[tensor] = self._array(tensor, data[: tensor.bytes])
+                data = data[tensor.bytes :]
+        return tensors
+
+    def take(self, tensor: Tensor) -> np.ndarray:
+        """The next tensor."""
+        return self._array(tensor, self._bytes(tensor.bytes))
+
+    def end(self) -> None:
+        """Nothing may be left."""
+        if self.position != len(self.view):
+            self._refuse(f"{len(self.view)} bytes")
+
+    @staticmethod
+    def _array(tensor: Tensor, data: Union[bytearray, memoryview]) -> np.ndarray:
+        return np.frombuffer(data, dtype=tensor.dtype).reshape(tensor.shape)
+
+    def _bytes(self, size: int) -> memoryview:
+        if size < 0 or self.position + size > len(self.view):
+            self._refuse(f"{len(self.view)} bytes")
+        self.position += size
+        return self.view[self.position - size : self.position]
+
+    def _refuse(self, what: str) -> None:
+        raise UserError(f"{self.project}: its C writes {what}, by its metadata another number; export again")

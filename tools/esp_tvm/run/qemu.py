@@ -35,6 +35,7 @@ _TRACE = """\
 #include <stddef.h>
 void emulator_trace(int index, const void *data, size_t size);
 #define TVMGEN_DEFAULT_TRACE(index, data, size) emulator_trace(index, data, size)
+#define TVMGEN_DEFAULT_TRACE_ROWS(index, data, size) emulator_trace(index, data, size)
 """
 
 _DRIVER = """\
@@ -57,7 +58,7 @@ void emulator_trace(int index, const void *data, size_t size)
 {{
     (void)data, (void)size;
     uint32_t now = instructions();
-    counts[2 + index] = now - last;
+    counts[2 + index] += now - last;
     last = instructions();
 }}
 

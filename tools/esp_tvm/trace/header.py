@@ -11,7 +11,7 @@ from typing import Dict, Optional, Sequence
 
 from ..errors import UserError
 from ..naming import c_comment
-from ..program.form import Call, Program
+from ..program.form import Call, Loop, Program
 
 MODES = ("off", "checksums", "tensors")
 HEADER_NAME = "tvmgen_default_trace.h"
@@ -64,6 +64,7 @@ def trace_header(program: Program, mode: str) -> str:
         f"#define TVMGEN_TRACE_TENSORS {1 if mode == 'tensors' else 0}",
         "#endif",
         f"#define TVMGEN_TRACE_STEPS {program.steps}",
+        f"#define TVMGEN_TRACE_STRIPS {int(any(isinstance(item, Loop) for item in program.items))}",
         "",
         "static const char *const tvmgen_trace_inputs[] = {",
         *[f'    "{text}",' for text in ports or [""]],

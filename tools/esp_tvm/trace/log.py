@@ -76,7 +76,8 @@ class Run:
 
     @property
     def last_step(self) -> int:
-        return max((step for step, _ in self.tensors), default=-1)
+        """The last step whose layer was logged; the data of one in a loop come before the layers of others."""
+        return max((step for (step, _), tensor in self.tensors.items() if tensor.crc is not None), default=-1)
 
 
 class LogReader:

@@ -117,7 +117,8 @@ static void tvmgen_trace_input(int index, const void *data, size_t size)
     tvmgen_trace_state.since = TVMGEN_DEFAULT_TRACE_CLOCK();
 }
 
-static void tvmgen_trace_data(int index, const uint8_t *data, size_t size)
+/* begin: where in the whole tensor the data lie */
+static void tvmgen_trace_data(int index, const uint8_t *data, size_t size, size_t begin)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char line[TVMGEN_TRACE_LINE];
@@ -125,7 +126,7 @@ static void tvmgen_trace_data(int index, const uint8_t *data, size_t size)
         size_t count = size - start < TVMGEN_TRACE_CHUNK ? size - start : TVMGEN_TRACE_CHUNK;
         int length =
             snprintf(line, sizeof line, "data %.8s %lu %d %d %lu ", TVMGEN_DEFAULT_MODEL_HASH,
-                     (unsigned long)tvmgen_trace_state.run, index, (int)tvmgen_trace_state.part, (unsigned long)start);
+                     (unsigned long)tvmgen_trace_state.run, index, (int)tvmgen_trace_state.part, (unsigned long)(begin + start));
         for (size_t i = start; i < start + count; i += 3) {
             uint32_t left = (uint32_t)(start + count - i);
             uint32_t word = (uint32_t)data[i] << 16;
@@ -141,23 +142,58 @@ static void tvmgen_trace_data(int index, const uint8_t *data, size_t size)
     }
 }
 
+static void tvmgen_trace_result(int index, size_t size, uint32_t crc, uint32_t time)
+{
+    char line[TVMGEN_TRACE_LINE];
+    tvmgen_trace_state.step = index;
+    tvmgen_trace_state.layers++;
+    tvmgen_trace_line(line, snprintf(line, sizeof line, "layer %.8s %lu %d %d %lu %08lx %lu %s",
+                                     TVMGEN_DEFAULT_MODEL_HASH, (unsigned long)tvmgen_trace_state.run, index,
+                                     (int)tvmgen_trace_state.part, (unsigned long)size, (unsigned long)crc,
+                                     (unsigned long)time, tvmgen_trace_layers[index]));
+}
+
 static void tvmgen_trace_layer(int index, const void *data, size_t size)
 {
     uint32_t time = TVMGEN_DEFAULT_TRACE_CLOCK() - tvmgen_trace_state.since;
-    char line[TVMGEN_TRACE_LINE];
     tvmgen_trace_state.part = index == tvmgen_trace_state.step ? tvmgen_trace_state.part + 1 : 0;
-    tvmgen_trace_state.step = index;
-    tvmgen_trace_state.layers++;
-    tvmgen_trace_line(line,
-                      snprintf(line, sizeof line, "layer %.8s %lu %d %d %lu %08lx %lu %s", TVMGEN_DEFAULT_MODEL_HASH,
-                               (unsigned long)tvmgen_trace_state.run, index, (int)tvmgen_trace_state.part,
-                               (unsigned long)size, (unsigned long)tvmgen_trace_crc(0, data, size), (unsigned long)time,
-                               tvmgen_trace_layers[index]));
+    tvmgen_trace_result(index, size, tvmgen_trace_crc(0, data, size), time);
     if (TVMGEN_TRACE_TENSORS) {
-        tvmgen_trace_data(index, data, size);
+        tvmgen_trace_data(index, data, size, 0);
     }
     tvmgen_trace_state.since = TVMGEN_DEFAULT_TRACE_CLOCK();
 }
+
+/* The layers that are computed strip by strip: what is known of each until its last row. */
+#if TVMGEN_TRACE_STRIPS
+static struct {
+    uint32_t crc, time, size;
+} tvmgen_trace_strips[TVMGEN_TRACE_STEPS];
+
+static void tvmgen_trace_rows(int index, const void *data, size_t size)
+{
+    tvmgen_trace_strips[index].time += TVMGEN_DEFAULT_TRACE_CLOCK() - tvmgen_trace_state.since;
+    tvmgen_trace_strips[index].crc = tvmgen_trace_crc(tvmgen_trace_strips[index].crc, data, size);
+    tvmgen_trace_state.part = 0;
+    if (TVMGEN_TRACE_TENSORS) {
+        tvmgen_trace_data(index, data, size, tvmgen_trace_strips[index].size);
+    }
+    tvmgen_trace_strips[index].size += (uint32_t)size;
+    tvmgen_trace_state.since = TVMGEN_DEFAULT_TRACE_CLOCK();
+}
+
+static void tvmgen_trace_rows_end(int index)
+{
+    tvmgen_trace_state.part = 0;
+    tvmgen_trace_result(index, tvmgen_trace_strips[index].size, tvmgen_trace_strips[index].crc,
+                        tvmgen_trace_strips[index].time);
+    tvmgen_trace_strips[index].crc = tvmgen_trace_strips[index].time = tvmgen_trace_strips[index].size = 0;
+    tvmgen_trace_state.since = TVMGEN_DEFAULT_TRACE_CLOCK();
+}
+
+#define TVMGEN_DEFAULT_TRACE_ROWS(index, data, size) tvmgen_trace_rows(index, data, size)
+#define TVMGEN_DEFAULT_TRACE_ROWS_END(index) tvmgen_trace_rows_end(index)
+#endif
 
 static void tvmgen_trace_end(void)
 {

@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 
 from ...c_text import C_TYPES, SCRATCH_PARAMETER, array_lines, call_lines, comment_lines
 from ...naming import c_comment
-from ...program import Port, Program
+from ...program import Loop, Port, Program
 from .constants import BASE, MAPPED, constants_file, data_bytes, declarations, layout
 from .functions import function_text, write_functions
 from .main import Main, prototype
@@ -57,6 +57,7 @@ def emit(program: Program, traced: bool = False) -> Code:
             declarations=declarations(program.constants),
             chip="" if program.target_chip == "host" else program.target_chip,
             only_chip=program.kernels_for is not None,
+            strips=any(isinstance(item, Loop) for item in program.items),
             fallbacks=program.fallback_source,
             fallbacks_allocate=any(call.scratch is not None for call in program.fallbacks),
             scratch_parameter=SCRATCH_PARAMETER,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -66,6 +66,67 @@ class Emitter:
         name = self.instead.get(name, name)
         self.kernels.append(name)
         return name
+
+
+class StripsEmitter(Emitter):
+    """Collects the C of one function that computes strips of several kinds (`begin` one after the other), in `target`.
+
+    The kernels' parameters become arrays, one element for each kind; where statements differ, `kind` chooses.
+    """
+
+    def __init__(self, target: Emitter, kinds: int):
+        super().__init__(target.symbol, target.instead)
+        self.target, self.kinds = target, kinds
+        self.constants = target.constants
+        self._structs: Dict[str, Tuple[str, List[List[str]]]] = {}
+        self._statements: List[List[str]] = []
+
+    def begin(self) -> None:
+        """Go on with the next kind."""
+        self._statements.append([])
+        self.lines = self._statements[-1]
+
+    def constant(self, name: str, array: np.ndarray, comment: str) -> str:
+        """Data that a kind before has too is declared once."""
+        array = np.ascontiguousarray(array)
+        alike = [one for one in self.constants if re.fullmatch(rf"{self.symbol}_{name}(_\d+)?", one.name)]
+        for known in alike:
+            if np.array_equal(known.array, array):
+                return known.name
+        return super().constant(f"{name}_{len(alike)}" if alike else name, array, comment)
+
+    def struct(self, c_type: str, struct_name: str = "parameters", **fields: Any) -> str:
+        self._structs.setdefault(struct_name, (c_type, []))[1].append(_field_lines(fields, "        "))
+        return f"&{struct_name}[kind]" if self.kinds > 1 else f"&{struct_name}"
+
+    def finish(self) -> None:
+        """Write what all kinds need together."""
+        target = self.target
+        target.kernels += list(dict.fromkeys(self.kernels))
+        for name, (c_type, bodies) in self._structs.items():
+            self._declare(c_type, name, bodies)
+        if all(lines == self._statements[0] for lines in self._statements):
+            target.lines += self._statements[0]
+            return
+        target.line("switch (kind) {")
+        for kind, lines in enumerate(self._statements):
+            target.line(f"case {kind}:" if kind < self.kinds - 1 else "default:")
+            target.lines += ["    " + line for line in lines]
+            target.line("    break;")
+        target.line("}")
+
+    def _declare(self, c_type: str, name: str, bodies: List[List[str]]) -> None:
+        target = self.target
+        text = " ".join(line for body in bodies for line in body)
+        points = any(re.search(rf"\b{constant.name}\b", text) for constant in target.constants)
+        kind = "TVMGEN_DEFAULT_STATIC" if points else "static"
+        if len(bodies) == 1:
+            target.parameters += [f"    {kind} const {c_type} {name} = {{", *bodies[0], "    };"]
+            return
+        target.parameters.append(f"    {kind} const {c_type} {name}[{len(bodies)}] = {{")
+        for body in bodies:
+            target.parameters += ["        {", *["    " + line for line in body], "        },"]
+        target.parameters.append("    };")
 
 
 def _field_lines(fields: Dict[str, Any], indent: str) -> List[str]:

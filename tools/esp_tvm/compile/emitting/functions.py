@@ -13,7 +13,7 @@ from ...naming import c_comment
 from ...operators import OPERATORS
 from ...program import Call, Constant, Program
 from ..planning.memory import scratch_bytes
-from .emitter import Emitter
+from .emitter import Emitter, StripsEmitter
 
 
 @dataclass
@@ -51,7 +51,10 @@ def write_functions(program: Program) -> Dict[Call, Functions]:
 def _functions_of(call: Call) -> Functions:
     """The functions of a call, which gets the name of its kernel and its constants."""
     emitter = Emitter(call.symbol, _instead(call))
-    made = _split_functions(call, emitter) if call.split is not None else _one_function(call, emitter)
+    if call.strips is not None:
+        made = _strips_function(call, emitter)
+    else:
+        made = _split_functions(call, emitter) if call.split is not None else _one_function(call, emitter)
     call.kernel = next((name for name in emitter.kernels if name.startswith("esp_dl_")), emitter.kernels[0])
     call.constants = emitter.constants
     return made
@@ -98,6 +101,28 @@ def _one_function(call: Call, emitter: Emitter) -> Functions:
     end = ["    return 0;"] if emitter.can_fail else []
     function = Function(comment_lines([title(call)]), signature, [*emitter.parameters, *emitter.lines, *end])
     return Functions([function], emitter.can_fail)
+
+
+def kinds_of(call: Call) -> int:
+    """How many kinds of strips the function of a call in a loop computes; it takes the number of one if there are."""
+    return 0 if call.strips is None else len(call.strips.parts)
+
+
+def _strips_function(call: Call, emitter: Emitter) -> Functions:
+    """The function of a call in a loop: a strip of each kind has parameters of its own."""
+    parts = call.strips.with_variant(call.variant)
+    several = StripsEmitter(emitter, len(parts))
+    for one in parts:
+        several.begin()
+        _emit(one, several, input_names(one), "output")
+    several.finish()
+    parameters = _parameters(call, bool(scratch_bytes(call)))
+    if len(parts) > 1:
+        parameters.insert(0, "int32_t kind")
+    what = "a strip" if len(parts) == 1 else f"a strip of one of {len(parts)} kinds"
+    comment = comment_lines([f"{title(call)}: {what}"])
+    signature = call_lines(f"void {call.symbol}", parameters, "", "")
+    return Functions([Function(comment, signature, [*emitter.parameters, *emitter.lines])])
 
 
 class _SecondEmitter(Emitter):

@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import Dict, List
 
-from ...c_text import C_TYPES, call_lines, comment_lines, tensor_text
+import numpy as np
+
+from ...c_text import C_TYPES, call_lines, comment_lines, tensor_text, wrapped
 from ...naming import c_comment
 from ...program import Call, Loop, Program, Tensor
 from .constants import BASE, MAPPED
-from .functions import Functions, title
+from .functions import Functions, kinds_of, title
+from .loops import Entry, running, table_of
 from .templates import render
 
 
@@ -52,7 +55,10 @@ class Main:
     def text(self) -> str:
         """The function and the places in the arena that it names."""
         program = self.program
-        steps = [Step(self._step(call)) for call in _flat(program)]
+        steps = [
+            Step(self._loop(item) if isinstance(item, Loop) else self._step(item))
+            for item in program.items
+        ]
         read = {tensor.root for call in program.calls() for tensor in call.reads}
         unused = [port.c_name for port in program.inputs if port not in read]
         if not self.places:
@@ -87,6 +93,82 @@ class Main:
             lines.append(f"    TVMGEN_DEFAULT_TRACE({call.index}, {self._pointer(tensor, call)}, {tensor.bytes});")
         return lines
 
+    def _loop(self, loop: Loop) -> List[str]:
+        """Calls that run together: their windows, what they do in each strip, and they themselves."""
+        first, last, table = loop.calls[0], loop.calls[-1], table_of(loop)
+        number, count = first.index, loop.schedule.count
+        lines = comment_lines(
+            [
+                f"Calls {first.index} to {last.index} run together in {count} strips, {loop.rows} of "
+                f"{last.writes[0].shape[1]} rows of the last one's output at a time. What they pass on lies in windows: "
+                "the rows that are still read."
+            ],
+            "    ",
+        )
+        for call in loop.calls:
+            lines += self._declare(call, call.writes[0], 0)
+        pointers = {}
+        for (call, place), tensor in running(loop).items():
+            name = f"rows_of_{call.index}" + (f"_{place}" if place > 0 else "") if place >= 0 else f"made_{call.index}"
+            kind = f"{C_TYPES[tensor.dtype]} *" if place < 0 else f"const {C_TYPES[tensor.dtype]} *"
+            lines.append(f"    {kind}{name} = {self._pointer(tensor, call)};")
+            pointers[call, place] = name
+        lines += [
+            f"    static const uint8_t phases_{number}[{count}] = {{",
+            *wrapped([str(phase) for phase in table.phases], "        "),
+            "    };",
+            f"    static const esp_dl_strip_t strips_{number}[{len(table.rows)}][{len(loop.calls)}] = {{",
+        ]
+        for phase, row in enumerate(table.rows):
+            lines.append(f"        /* {_strips_text(table.phases, phase)} */")
+            lines += ["        {", *[f"            {entry.text}," for entry in row], "        },"]
+        lines += [
+            "    };",
+            f"    for (int32_t strip = 0; strip < {count}; strip++) {{",
+            f"        const esp_dl_strip_t *now = strips_{number}[phases_{number}[strip]];",
+        ]
+        for place, call in enumerate(loop.calls):
+            lines += ["", *[f"    {line}" if line else line for line in self._strip(call, table.column(place), pointers)]]
+            if place < len(loop.calls) - 1:
+                lines.append("        now++;")
+        lines.append("    }")
+        lines += [f"    TVMGEN_DEFAULT_TRACE_ROWS_END({call.index});" for call in loop.calls]
+        return lines
+
+    def _strip(self, call: Call, entries: List[Entry], pointers: Dict) -> List[str]:
+        """The lines of a call in a loop."""
+        lines = comment_lines(self._comment(call), "    ")
+        output = call.writes[0]
+        if any(entry.kept for entry in entries):
+            name, wide = self.names[output], np.dtype(output.dtype).itemsize
+            kept = "now->kept" if wide == 1 else f"now->kept * {wide}"
+            lines.append(f"    esp_dl_keep_rows({name}, {name} + now->kept_from, {kept});")
+        body: List[str] = []
+        arguments = ["now->kind"] if kinds_of(call) > 1 else []
+        for place, tensor in enumerate(call.reads):
+            name = pointers.get((call, place))
+            if name is None:
+                name = self.names[tensor.root]
+                name += f" + now->input[{place}]" if any(entry.input[place] for entry in entries) else ""
+            arguments.append(name)
+        made = pointers.get((call, -1))
+        target = made
+        if made is None:
+            target = self.names[output] + (" + now->output" if any(entry.output for entry in entries) else "")
+        arguments.append(target)
+        if call.scratch is not None:
+            arguments.append(self._arena(f"scratch_{call.index}", call.scratch.offset))
+        body += call_lines(call.symbol, arguments, "    ")
+        body.append(f"    TVMGEN_DEFAULT_TRACE_ROWS({call.index}, {target}, now->size);")
+        for place in range(len(call.reads)):
+            if (call, place) in pointers:
+                body.append(f"    {pointers[call, place]} += now->input[{place}];")
+        if made is not None:
+            body.append(f"    {made} += now->output;")
+        if any(entry.kind < 0 for entry in entries):
+            body = ["    if (now->kind >= 0) {", *["    " + line for line in body], "    }"]
+        return lines + body
+
     def _comment(self, call: Call) -> List[str]:
         if call.is_fallback:
             return [f"{fallback_title(call)}: no kernel, TVM's C"]
@@ -102,7 +184,7 @@ class Main:
 
     def _declare(self, call: Call, tensor: Tensor, part: int) -> List[str]:
         """The variable of a tensor in the arena."""
-        if tensor.place is None or tensor.place.kind != "arena":
+        if tensor.place is None or tensor.place.kind not in ("arena", "window"):
             return []
         number = f"{call.index}" if len(call.writes) == 1 else f"{call.index}_{part}"
         name = re.sub(r"\W+", "_", tensor.name, flags=re.ASCII).strip("_")[:40]
@@ -128,8 +210,15 @@ class Main:
         return f"(void *){name}" if call.is_fallback else name
 
 
-def _flat(program: Program) -> List[Call]:
-    """The calls of a program without loops."""
-    if any(isinstance(item, Loop) for item in program.items):
-        raise AssertionError("no C is written for loops yet")
-    return list(program.calls())
+
+def _strips_text(phases: List[int], phase: int) -> str:
+    """`strips 1 to 10`: those of a phase."""
+    found = [number for number, one in enumerate(phases) if one == phase]
+    runs: List[List[int]] = []
+    for number in found:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    texts = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs]
+    return f"strip{'s' if len(found) > 1 else ''} {', '.join(texts)}"

@@ -16,8 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from ...operators import OPERATORS
-from ...program import Call, Place, Program, Scratch, Tensor
+from ...program import Call, Loop, Place, Program, Scratch, Tensor
+from .strips import loop_distance, row_elements
 
 ALIGNMENT = 16
 _TRIALS = 300
@@ -90,6 +93,7 @@ def arena_bytes(program: Program) -> int:
 def place_tensors(program: Program) -> Program:
     """Give every tensor and all scratch memory its place, and drop the code of what then needs none."""
     plan = plan_memory(program)
+    windows = {x: w for item in program.items if isinstance(item, Loop) for x, w in item.schedule.windows.items()}
     for call in program.calls():
         call.overlap_distance = distances.of(call)
         block, needed = plan.scratch.get(call), scratch_bytes(call)
@@ -98,6 +102,8 @@ def place_tensors(program: Program) -> Program:
             if tensor in plan.views:
                 tensor.source, call.is_view = plan.views[tensor], True
                 tensor.place = replace(tensor.root.place)
+            elif tensor in windows:
+                tensor.place = Place("window", offset=plan.where[tensor].offset, rows=windows[tensor].rows)
             elif tensor in plan.where:
                 tensor.place = Place("arena", offset=plan.where[tensor].offset)
     program.arena_bytes = plan.arena_bytes
@@ -108,6 +114,12 @@ def scratch_bytes(call: Call) -> int:
     """Bytes of scratch memory that a call needs."""
     if call.is_fallback:
         return call.scratch.bytes if call.scratch else 0
+    if call.strips is not None:
+        return max(_scratch_of(one) for one in call.strips.with_variant(call.variant))
+    return _scratch_of(call)
+
+
+def _scratch_of(call: Call) -> int:
     if call.split is not None:
         return sum(call.split.scratch)
     if call.variant is not None and not call.variant.plain_parameters:
@@ -122,8 +134,8 @@ class _Distances:
         self._known: WeakKeyDictionary = WeakKeyDictionary()
 
     def of(self, call: Call) -> Optional[int]:
-        """None for a call that two cores compute: what one writes the other may have to read."""
-        if call.variant is None or call.split is not None:
+        """None for a call that two cores compute, or strips: what one writes another may have to read."""
+        if call.variant is None or call.split is not None or call.strips is not None:
             return None
         known = self._known.setdefault(call, {})
         if call.variant.kernel not in known:
@@ -132,6 +144,15 @@ class _Distances:
 
 
 distances = _Distances()
+
+
+@dataclass(eq=False)
+class _LoopSteps:
+    """A loop, and the steps of its first and its last call."""
+
+    loop: Loop
+    first: int
+    last: int
 
 
 class _Planner:
@@ -147,6 +168,20 @@ class _Planner:
         for step, call in enumerate(self.calls):
             for tensor in call.reads:
                 self.last_use[tensor.root] = step
+        self.loops: Dict[Call, _LoopSteps] = {}
+        for loop in program.items:
+            if isinstance(loop, Loop):
+                self._enter(loop)
+
+    def _enter(self, loop: Loop) -> None:
+        """What a loop reads and writes lies in memory from its first step to its last."""
+        first = self.calls.index(loop.calls[0])
+        steps = _LoopSteps(loop, first, first + len(loop.calls) - 1)
+        self.loops.update((call, steps) for call in loop.calls)
+        made = {call.writes[0] for call in loop.calls}
+        for call in loop.calls:
+            for tensor in {x.root for x in call.reads} - made:
+                self.last_use[tensor] = max(self.last_use[tensor], steps.last)
 
     def _new(self, size: int, first: int, last: int, tensors: List[Tensor]) -> Block:
         block = Block(_aligned(size), first, last, tensors)
@@ -158,6 +193,9 @@ class _Planner:
         scratch = scratch_bytes(call)
         if scratch:
             self.scratch[call] = self._new(scratch, step, step, [])
+        if call in self.loops:
+            self._plan_in_loop(step, call, self.loops[call])
+            return
         for tensor in call.writes:
             source = self._reshaped(call, tensor)
             if source is not None:
@@ -177,6 +215,28 @@ class _Planner:
                 block = self._new(tensor.bytes, step, end, [tensor])
                 self._lead(step, call, block)
             self.where[tensor] = block
+
+    def _plan_in_loop(self, step: int, call: Call, steps: _LoopSteps) -> None:
+        """The block of a window, or of an output that lies in memory whole while the loop runs."""
+        tensor = call.writes[0]
+        window = steps.loop.schedule.windows.get(tensor)
+        if window is not None:
+            lasting = (steps.first, steps.last) if window.keeps else (step, self.last_use[tensor])
+            size = window.rows * row_elements(tensor) * np.dtype(tensor.dtype).itemsize
+            self.where[tensor] = self._new(size, *lasting, [tensor])
+        elif tensor.place is None or tensor.place.kind == "arena":
+            end = max(self.last_use.get(tensor, step), steps.last)
+            block = self.where[tensor] = self._new(tensor.bytes, steps.first, end, [tensor])
+            self._lead_loop(steps, call, block)
+
+    def _lead_loop(self, steps: _LoopSteps, call: Call, block: Block) -> None:
+        """Let an output of a loop overlap an input whose rows are not read again."""
+        made = {one.writes[0] for one in steps.loop.calls}
+        for reader in steps.loop.calls:
+            source = reader.reads[0].root
+            if source not in made and self._dies(source, steps.last):
+                block.distances[self.where[source]] = loop_distance(steps.loop, call, source)
+                return
 
     def _owner(self, tensor: Tensor) -> Tensor:
         """The tensor whose memory a view is."""

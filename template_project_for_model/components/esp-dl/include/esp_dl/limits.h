@@ -36,4 +36,7 @@
 /* Bytes of a segment of windows that are put together, at most. */
 #define ESP_DL_MAX_GATHERED 24
 
+/* Tensors that a layer in strips reads, at most (esp_dl_strips.h). */
+#define ESP_DL_STRIP_INPUTS 4
+
 #endif /* ESP_DL_LIMITS_H */

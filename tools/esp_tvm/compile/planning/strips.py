@@ -1,0 +1,265 @@
+"""Strips: the rows that each call of a loop computes, strip by strip, and those of its tensors that must lie in memory.
+
+The calls of a `Loop` run together: in every strip the last call computes the next `rows` rows of its output, and each
+call before it as many rows as those behind it then need. Nothing is computed twice. Of a tensor that only calls of the
+loop read, a window of rows lies in memory: those that are still read, and the new ones behind them. Before new rows
+come, rows that are still read move to the window's start; so the kernels find an image of fewer rows, and are the same
+as without strips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+import numpy as np
+
+from ...operators import OPERATORS
+from ...operators.rows import SAME_ROW, Reach
+from ...program import Call, Loop, Tensor
+
+
+def reach_of(call: Call) -> Optional[Reach]:
+    """What rows of its first input a call needs; None: it cannot be computed in strips of rows."""
+    if call.is_fallback or any(len(x.shape) != 4 or x.shape[0] != 1 for x in [*call.reads, *call.writes]):
+        return None
+    if any(OPERATORS[follower.operator].reach(follower) != SAME_ROW for follower in call.followers):
+        return None
+    return OPERATORS[call.operator].reach(call)
+
+
+def row_elements(tensor: Tensor) -> int:
+    """Elements of a row of an image [1, H, W, C]."""
+    return tensor.elements // tensor.shape[1]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What one call does in one strip, in rows of whole images; first to end - 1 each.
+
+    first, end: rows of the output that it computes; none where they are equal
+    input_first, input_end: rows of the first input that its kernel is given
+    """
+
+    first: int
+    end: int
+    input_first: int
+    input_end: int
+
+    @property
+    def is_empty(self) -> bool:
+        return self.first == self.end
+
+
+@dataclass
+class Window:
+    """Rows of a tensor in memory. rows: the most at a time
+
+    starts: [strips] the row at the window's start; ends: [strips + 1] rows that exist before and after each strip
+    """
+
+    rows: int
+    starts: np.ndarray
+    ends: np.ndarray
+
+    @property
+    def keeps(self) -> bool:
+        """Whether rows of one strip are read in a later one."""
+        return bool(np.any(self.kept > 0))
+
+    @property
+    def kept(self) -> np.ndarray:
+        """[strips] rows of earlier strips that are still read."""
+        return self.ends[:-1] - self.starts
+
+
+@dataclass
+class CallStrips:
+    """What a call of a loop does: strips, one by one; kinds: index in `parts` of each, -1 for one without rows
+
+    parts: the same call for an image of fewer rows, one of each kind that is needed
+    """
+
+    strips: List[Strip]
+    kinds: List[int]
+    parts: List[Call]
+
+    def with_variant(self, variant: Any) -> List[Call]:
+        """The parts by the kernel that is chosen for the call."""
+        for one in self.parts:
+            one.variant = variant
+        return self.parts
+
+
+@dataclass
+class Schedule:
+    """count: strips
+
+    windows: of the tensors that only calls of the loop read; whole: the other outputs, which lie in memory whole
+    ends: tensor -> [count + 1] rows that exist before and after each strip
+    """
+
+    count: int
+    windows: Dict[Tensor, Window]
+    whole: List[Tensor]
+    ends: Dict[Tensor, np.ndarray]
+
+
+def _input_rows(reach: Reach, first: np.ndarray, end: np.ndarray, height: int) -> Tuple[np.ndarray, np.ndarray]:
+    """The rows of an image of `height` that rows first..end - 1 are computed from: at least one."""
+    begin = np.clip(first * reach.stride - reach.before, 0, height - 1)
+    last = (end - 1) * reach.stride - reach.before + reach.span
+    return begin, np.clip(np.maximum(last, begin + 1), 1, height)
+
+
+def _sink_ends(height: int, count: int) -> np.ndarray:
+    return -(-height * np.arange(count + 1) // count)
+
+
+class Scheduler:
+    """Makes the schedule of calls that run together, from the last one to the first; calls can be put before them.
+
+    rows: of the last call's output in a strip; outside: whether calls outside of the loop read a tensor
+    """
+
+    def __init__(self, last: Call, rows: int):
+        height = last.writes[0].shape[1]
+        self.count = -(-height // rows)
+        self.calls: List[Call] = []
+        # Tensor -> [count + 1] rows that calls behind it need; (reading call, first rows that it reads per strip).
+        self.needed: Dict[Tensor, np.ndarray] = {}
+        self.reads: Dict[Tensor, List[Tuple[Call, np.ndarray]]] = {}
+        self.ends: Dict[Tensor, np.ndarray] = {}
+        self.strips: Dict[Call, List[Strip]] = {}
+        self._driver = np.minimum(np.arange(self.count + 1) * rows, height)
+
+    def put_before(self, call: Call) -> None:
+        """Let a call, whose output calls of the loop or others behind it read, run with them."""
+        output = call.writes[0]
+        height = output.shape[1]
+        ends = self._driver if not self.calls else self.needed.get(output)
+        if ends is None:
+            ends = _sink_ends(height, self.count)
+        ends = ends.copy()
+        ends[-1] = height  # every row of every layer is computed, for traces if nobody else
+        self.calls.insert(0, call)
+        self.ends[output] = ends
+        first, end = ends[:-1], ends[1:]
+        reach, source = reach_of(call), call.reads[0].root
+        begin, last = _input_rows(reach, first, end, call.reads[0].shape[1])
+        self.strips[call] = [Strip(*map(int, one)) for one in zip(first, end, begin, last)]
+        last = np.maximum.accumulate(np.where(end > first, last, 0))
+        self._reads(call, source, np.where(first == height, call.reads[0].shape[1], begin), last)
+        for tensor in call.reads[1:]:
+            self._reads(call, tensor.root, first, end)
+
+    def _reads(self, call: Call, tensor: Tensor, first: np.ndarray, end: np.ndarray) -> None:
+        self.reads.setdefault(tensor, []).append((call, first))
+        ends = np.concatenate([[0], end])
+        known = self.needed.get(tensor)
+        self.needed[tensor] = ends if known is None else np.maximum(known, ends)
+
+    def window(self, tensor: Tensor) -> Window:
+        """The window of a tensor that only calls of the loop read."""
+        ends = self.ends[tensor]
+        starts = np.minimum.reduce([first for _, first in self.reads[tensor]])
+        starts = np.minimum(starts, ends[:-1])
+        return Window(int((ends[1:] - starts).max()), starts, ends)
+
+
+def make_loop(calls: List[Call], rows: int, whole: Set[Tensor]) -> Loop:
+    """Calls as a loop, scheduled. whole: tensors that must lie in memory whole, since others read them"""
+    scheduler = Scheduler(calls[-1], rows)
+    for call in reversed(calls):
+        scheduler.put_before(call)
+    inner = [call.writes[0] for call in calls]
+    windows = {x: scheduler.window(x) for x in inner if x not in whole and x in scheduler.reads}
+    rest = [x for x in inner if x not in windows]
+    for call in calls:
+        call.strips = _strips_of(call, scheduler.strips[call])
+    return Loop(calls, rows, Schedule(scheduler.count, windows, rest, scheduler.ends))
+
+
+def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
+    kinds, parts, known = [], [], {}
+    for strip in strips:
+        if strip.is_empty:
+            kinds.append(-1)
+            continue
+        one = part(call, strip)
+        key = (one.inputs[0].shape[1], one.writes[0].shape[1], one.attributes.get("padding"))
+        if key not in known:
+            known[key] = len(parts)
+            parts.append(one)
+        kinds.append(known[key])
+    return CallStrips(strips, kinds, parts)
+
+
+def part(call: Call, strip: Strip) -> Call:
+    """The call of the same kernel that computes a strip: an image of fewer rows, with the padding of its own."""
+    reach, rows = reach_of(call), strip.end - strip.first
+    attributes = dict(call.attributes)
+    heights = {id(x): rows for x in call.reads[1:]}
+    if reach != SAME_ROW:
+        left = attributes["padding"][1]
+        top = reach.before - strip.first * reach.stride + strip.input_first
+        bottom = (strip.end - 1) * reach.stride - reach.before + reach.span - call.inputs[0].shape[1]
+        attributes["padding"] = (top, left, max(bottom, 0), attributes["padding"][3])
+        if "output_size" in attributes:
+            attributes["output_size"] = (rows, call.output.shape[2])
+        heights[id(call.inputs[0])] = strip.input_end - strip.input_first
+    else:
+        heights[id(call.inputs[0])] = rows
+    made: Dict[int, Tensor] = {}
+
+    def cut(tensor: Tensor, height: int) -> Tensor:
+        # One tensor in a call stays one, so that it is seen to be the same.
+        if id(tensor) not in made:
+            made[id(tensor)] = replace_rows(tensor, height)
+        return made[id(tensor)]
+
+    inputs = [cut(x, heights.get(id(x), rows)) for x in call.inputs]
+    outputs = [cut(call.output, rows)]
+    followers = [
+        replace(one, inputs=[cut(x, rows) for x in one.inputs], outputs=[cut(one.output, rows)])
+        for one in call.followers
+    ]
+    return replace(call, inputs=inputs, outputs=outputs, attributes=attributes, followers=followers)
+
+
+def replace_rows(tensor: Tensor, height: int) -> Tensor:
+    """An image of as many rows, without a place."""
+    return Tensor(tensor.name, (tensor.shape[0], height, *tensor.shape[2:]), tensor.dtype, tensor.exponent)
+
+
+def loop_distance(loop: Loop, writer: Call, source: Tensor) -> int:
+    """By how many bytes what a call of a loop writes has to start before a tensor that the loop reads.
+
+    Then no byte is written that is still to be read.
+    """
+    written = _bytes(writer.writes[0], np.array([strip.end for strip in writer.strips.strips]))
+    later = np.full(len(written), source.bytes)
+    done = False  # whether the calls that follow in the loop come after the writer
+    for call in loop.calls:
+        done = done or call is writer
+        for number, tensor in enumerate(call.reads):
+            if tensor.root is source:
+                first = _first_rows(call, number)
+                # What runs before the writer has read the rows of this strip when they are written.
+                first = first if done else np.append(first[1:], tensor.shape[1])
+                later = np.minimum(later, _bytes(tensor, first))
+    later = np.minimum.accumulate(later[::-1])[::-1]
+    return max(int((written - later).max()), 0)
+
+
+def _first_rows(call: Call, number: int) -> np.ndarray:
+    """[strips] the first row of what it reads as number `number` that a call may read in a strip or later."""
+    height = call.reads[number].shape[1]
+    strips = call.strips.strips
+    rows = [strip.input_first if number == 0 else strip.first for strip in strips]
+    finished = [strip.is_empty and strip.first == call.writes[0].shape[1] for strip in strips]
+    return np.array([height if over else row for row, over in zip(rows, finished)])
+
+
+def _bytes(tensor: Tensor, rows: np.ndarray) -> np.ndarray:
+    return rows.astype(np.int64) * (tensor.bytes // tensor.shape[1])
