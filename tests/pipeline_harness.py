@@ -12,11 +12,13 @@ import onnx
 from kernel_archive import COMPONENT, TEMPLATE, archive
 
 from esp_tvm.compile import CompiledModel, compile_model
+from esp_tvm.compile.emitting.emit import Code
 from esp_tvm.compile.emitting.constants import constants_offsets
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import TvmEvaluator
 from esp_tvm.model import load_model, session
 from esp_tvm.program import Call
+from esp_tvm.program import Program as Form
 from esp_tvm.program.evaluate import Evaluation
 from esp_tvm.program.store import save
 from esp_tvm.quantize import Quantized, quantize_model
@@ -51,16 +53,20 @@ class Program(HostProgram):
 
 def write_program(compiled: CompiledModel, folder: Path) -> Path:
     """The part of a project that a host run needs."""
+    return write_files(compiled.program, compiled.code, folder)
+
+
+def write_files(program: Form, code: Code, folder: Path) -> Path:
+    """The same from a program and its C."""
     host = folder / MODEL / "codegen" / "host"
     for name, text in (
-        ("src/default_lib0.c", compiled.code.lib0),
-        ("src/default_lib1.c", compiled.code.lib1),
-        ("include/tvmgen_default.h", compiled.code.header),
+        ("src/default_lib0.c", code.lib0),
+        ("src/default_lib1.c", code.lib1),
+        ("include/tvmgen_default.h", code.header),
     ):
         (host / name).parent.mkdir(parents=True, exist_ok=True)
         (host / name).write_text(text, encoding="utf-8")
-    offsets = constants_offsets(compiled.program.constants)
-    save(compiled.program, folder / MODEL, "host", compiled.code.constants_bin, offsets)
+    save(program, folder / MODEL, "host", code.constants_bin, constants_offsets(program.constants))
     return folder
 
 

@@ -27,6 +27,7 @@ def compile_model(
     chip: Optional[str] = None,
     cores: int = 1,
     arena_limit: Optional[int] = None,
+    strips: Optional[int] = None,
     traced: bool = False,
     target_chip: str = "",
 ) -> CompiledModel:
@@ -35,6 +36,8 @@ def compile_model(
     chip: esp32s3 takes kernels for its vector unit where there are some; all others take the same kernels
     cores: 2: large kernels are computed in two parts, one on each core, by the same bytes
     arena_limit: bytes of arena that this may take, where it takes more than one core does; None: as many as it needs
+    strips: bytes of arena above which layers run together in strips of rows, so that none of their tensors lies in
+        memory whole (planning/loops.py); 0: as few bytes as can be within 5 % more time; None: no strips
     traced: the program prints what every kernel computed
     target_chip: the chip that the project is for: the C refuses, or says so, where it is built for another; "": any
     """
@@ -48,7 +51,7 @@ def compile_model(
     program.kernels_for = chip if chip == esp32s3.CHIP else None
     program.target_chip = target_chip
     if fast:
-        program = choose_kernels(program, chip, cores, arena_limit)
+        program = choose_kernels(program, chip, cores, arena_limit, strips)
     elif cores > 1:
         program = split_over_cores(program, arena_limit)
     program = place_tensors(program)

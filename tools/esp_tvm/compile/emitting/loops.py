@@ -8,13 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
-import numpy as np
-
-from ...kernel_limits import KERNEL_LIMITS
 from ...program import Call, Loop, Tensor
-from ..planning.strips import Schedule, row_elements
-
-MAX_INPUTS = KERNEL_LIMITS["STRIP_INPUTS"]
+from ..planning.strips import Schedule, row_bytes, row_elements
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def _entry(call: Call, number: int, schedule: Schedule) -> Entry:
         to = strip.first - int(window.starts[number])
         if kept_from == 0:
             kept = 0  # they lie there already
-    size = rows * wide * np.dtype(output.dtype).itemsize
+    size = rows * row_bytes(output)
     reads = tuple(_input(call, place, tensor, number, schedule) for place, tensor in enumerate(call.reads))
     return Entry(call.strips.kinds[number], kept_from * wide, kept * wide, to * wide, size, reads)
 
@@ -99,6 +94,3 @@ def running(loop: Loop) -> Dict[Tuple[Call, int], Tensor]:
         if call.writes[0] not in windows:
             found[call, -1] = call.writes[0]
     return found
-
-
-__all__ = ["MAX_INPUTS", "Entry", "Table", "running", "table_of"]

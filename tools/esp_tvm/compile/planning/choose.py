@@ -10,18 +10,24 @@ from ..kernels import esp32s3
 from ..kernels.variants import VARIANTS
 from .cores import split_again, split_over_cores
 from .fuse import fuse
+from .loops import fits_strips, run_in_strips
 from .memory import arena_bytes
 from .ranges import value_ranges
 
 
 def choose_kernels(
-    program: Program, chip: Optional[str] = None, cores: int = 1, arena_limit: Optional[int] = None
+    program: Program,
+    chip: Optional[str] = None,
+    cores: int = 1,
+    arena_limit: Optional[int] = None,
+    strips: Optional[int] = None,
 ) -> Program:
     """Choose the variant of every call that has one, and fuse what one kernel can compute together.
 
     Where a faster variant would need so much scratch memory that the arena grows, the next one is taken. For `chip`
     esp32s3 kernels for its vector unit come first, whatever they need.
     cores: 2: also which calls are computed in two parts; arena_limit: how large the arena may become for speed
+    strips: bytes of arena above which calls run together in strips (loops.py); None: never
     """
     ranges = value_ranges(program)
     makers = {output: call for call in program.calls() for output in call.outputs}
@@ -33,6 +39,8 @@ def choose_kernels(
             fitting = [variant for variant in VARIANTS.get(call.operator, ()) if variant.fits(call)]
             call.variant = min(fitting, key=lambda variant: variant.scratch(call)) if fitting else None
     program = fuse(program)
+    if strips is not None and arena_bytes(program) > strips:
+        program = run_in_strips(program, strips)
     _take_faster(program, arena_bytes(program))
     if cores > 1:
         # Speed is what two cores are for: splits, and scratch memory of faster kernels, may take what room there is.
@@ -52,7 +60,7 @@ def _take_faster(program: Program, most: int) -> None:
         for variant in VARIANTS.get(call.operator, ()):
             if variant is lean:
                 break
-            if not variant.fits(call):
+            if not (variant.fits(call) if call.strips is None else fits_strips(call, variant)):
                 continue
             call.variant = variant
             if split_again(call) and arena_bytes(program) <= most:

@@ -231,7 +231,7 @@ def split_over_cores(program: Program, arena_limit: Optional[int] = None) -> Pro
     for call in program.kernels:
         if call.kind not in PLAIN:
             continue
-        split = split_call(call)
+        split = split_call(call) if call.strips is None else "it runs in strips"
         if isinstance(split, str):
             call.not_split = split
         else:

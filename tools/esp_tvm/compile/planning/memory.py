@@ -16,11 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from ...operators import OPERATORS
 from ...program import Call, Loop, Place, Program, Scratch, Tensor
-from .strips import loop_distance, row_elements
+from .strips import row_bytes
 
 ALIGNMENT = 16
 _TRIALS = 300
@@ -222,7 +220,7 @@ class _Planner:
         window = steps.loop.schedule.windows.get(tensor)
         if window is not None:
             lasting = (steps.first, steps.last) if window.keeps else (step, self.last_use[tensor])
-            size = window.rows * row_elements(tensor) * np.dtype(tensor.dtype).itemsize
+            size = window.rows * row_bytes(tensor)
             self.where[tensor] = self._new(size, *lasting, [tensor])
         elif tensor.place is None or tensor.place.kind == "arena":
             end = max(self.last_use.get(tensor, step), steps.last)
@@ -235,7 +233,7 @@ class _Planner:
         for reader in steps.loop.calls:
             source = reader.reads[0].root
             if source not in made and self._dies(source, steps.last):
-                block.distances[self.where[source]] = loop_distance(steps.loop, call, source)
+                block.distances[self.where[source]] = steps.loop.schedule.leads[call, source]
                 return
 
     def _owner(self, tensor: Tensor) -> Tensor:
@@ -286,19 +284,21 @@ class _Planner:
 # --- placement --------------------------------------------------------------------------------------------
 
 
+def floor_at(blocks: List[Block], step: int) -> int:
+    """Bytes that the blocks which are alive at a step take at least."""
+    alive = [block for block in blocks if block.first <= step <= block.last]
+    total = sum(block.size for block in alive)
+    for block in alive:
+        for other, distance in block.distances.items():
+            if other in alive:
+                # Together they need at least the larger one, or the distance and the input.
+                total -= block.size + other.size - max(block.size, distance + other.size)
+    return total
+
+
 def floor_bytes(blocks: List[Block]) -> int:
     """A bound that no placement can beat: the most that blocks which may not overlap take at one step."""
-    most = 0
-    for step in {block.first for block in blocks}:
-        alive = [block for block in blocks if block.first <= step <= block.last]
-        total = sum(block.size for block in alive)
-        for block in alive:
-            for other, distance in block.distances.items():
-                if other in alive:
-                    # Together they need at least the larger one, or the distance and the input.
-                    total -= block.size + other.size - max(block.size, distance + other.size)
-        most = max(most, total)
-    return most
+    return max((floor_at(blocks, step) for step in {block.first for block in blocks}), default=0)
 
 
 def place(blocks: List[Block], trials: int = _TRIALS) -> int:

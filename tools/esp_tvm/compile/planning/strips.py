@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
+from ...kernel_limits import KERNEL_LIMITS
 from ...operators import OPERATORS
 from ...operators.rows import SAME_ROW, Reach
 from ...program import Call, Loop, Tensor
@@ -26,6 +27,15 @@ def reach_of(call: Call) -> Optional[Reach]:
     if any(OPERATORS[follower.operator].reach(follower) != SAME_ROW for follower in call.followers):
         return None
     return OPERATORS[call.operator].reach(call)
+
+
+# Tensors that a call in a loop may read.
+MAX_INPUTS = KERNEL_LIMITS["STRIP_INPUTS"]
+
+
+def row_bytes(tensor: Tensor) -> int:
+    """Bytes of a row of an image [1, H, W, C]."""
+    return tensor.bytes // tensor.shape[1]
 
 
 def row_elements(tensor: Tensor) -> int:
@@ -96,13 +106,14 @@ class Schedule:
     """count: strips
 
     windows: of the tensors that only calls of the loop read; whole: the other outputs, which lie in memory whole
-    ends: tensor -> [count + 1] rows that exist before and after each strip
+    leads: (call, tensor that the loop reads and others made) -> by how many bytes the call's output has to start before
+        that tensor where the two overlap
     """
 
     count: int
     windows: Dict[Tensor, Window]
     whole: List[Tensor]
-    ends: Dict[Tensor, np.ndarray]
+    leads: Dict[Tuple[Call, Tensor], int]
 
 
 def _input_rows(reach: Reach, first: np.ndarray, end: np.ndarray, height: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -126,9 +137,10 @@ class Scheduler:
         height = last.writes[0].shape[1]
         self.count = -(-height // rows)
         self.calls: List[Call] = []
-        # Tensor -> [count + 1] rows that calls behind it need; (reading call, first rows that it reads per strip).
+        # Tensor -> [count + 1] rows that calls behind it need; (reading call, place among its
+        # reads, first row per strip that it still reads).
         self.needed: Dict[Tensor, np.ndarray] = {}
-        self.reads: Dict[Tensor, List[Tuple[Call, np.ndarray]]] = {}
+        self.reads: Dict[Tensor, List[Tuple[Call, int, np.ndarray]]] = {}
         self.ends: Dict[Tensor, np.ndarray] = {}
         self.strips: Dict[Call, List[Strip]] = {}
         self._driver = np.minimum(np.arange(self.count + 1) * rows, height)
@@ -145,16 +157,17 @@ class Scheduler:
         self.calls.insert(0, call)
         self.ends[output] = ends
         first, end = ends[:-1], ends[1:]
-        reach, source = reach_of(call), call.reads[0].root
+        reach = reach_of(call)
         begin, last = _input_rows(reach, first, end, call.reads[0].shape[1])
         self.strips[call] = [Strip(*map(int, one)) for one in zip(first, end, begin, last)]
         last = np.maximum.accumulate(np.where(end > first, last, 0))
-        self._reads(call, source, np.where(first == height, call.reads[0].shape[1], begin), last)
-        for tensor in call.reads[1:]:
-            self._reads(call, tensor.root, first, end)
+        self._reads(call, 0, np.where(first == height, call.reads[0].shape[1], begin), last)
+        for place in range(1, len(call.reads)):
+            self._reads(call, place, first, end)
 
-    def _reads(self, call: Call, tensor: Tensor, first: np.ndarray, end: np.ndarray) -> None:
-        self.reads.setdefault(tensor, []).append((call, first))
+    def _reads(self, call: Call, place: int, first: np.ndarray, end: np.ndarray) -> None:
+        tensor = call.reads[place].root
+        self.reads.setdefault(tensor, []).append((call, place, first))
         ends = np.concatenate([[0], end])
         known = self.needed.get(tensor)
         self.needed[tensor] = ends if known is None else np.maximum(known, ends)
@@ -162,7 +175,7 @@ class Scheduler:
     def window(self, tensor: Tensor) -> Window:
         """The window of a tensor that only calls of the loop read."""
         ends = self.ends[tensor]
-        starts = np.minimum.reduce([first for _, first in self.reads[tensor]])
+        starts = np.minimum.reduce([first for _, _, first in self.reads[tensor]])
         starts = np.minimum(starts, ends[:-1])
         return Window(int((ends[1:] - starts).max()), starts, ends)
 
@@ -177,7 +190,9 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor]) -> Loop:
     rest = [x for x in inner if x not in windows]
     for call in calls:
         call.strips = _strips_of(call, scheduler.strips[call])
-    return Loop(calls, rows, Schedule(scheduler.count, windows, rest, scheduler.ends))
+    sources = [x for x in scheduler.reads if x not in inner]
+    leads = {(call, x): lead(scheduler, call, x) for call in calls if call.writes[0] in rest for x in sources}
+    return Loop(calls, rows, Schedule(scheduler.count, windows, rest, leads))
 
 
 def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
@@ -200,7 +215,7 @@ def part(call: Call, strip: Strip) -> Call:
     reach, rows = reach_of(call), strip.end - strip.first
     attributes = dict(call.attributes)
     heights = {id(x): rows for x in call.reads[1:]}
-    if reach != SAME_ROW:
+    if reach != SAME_ROW or call.inputs[0].shape[1] != call.output.shape[1]:
         left = attributes["padding"][1]
         top = reach.before - strip.first * reach.stride + strip.input_first
         bottom = (strip.end - 1) * reach.stride - reach.before + reach.span - call.inputs[0].shape[1]
@@ -232,34 +247,19 @@ def replace_rows(tensor: Tensor, height: int) -> Tensor:
     return Tensor(tensor.name, (tensor.shape[0], height, *tensor.shape[2:]), tensor.dtype, tensor.exponent)
 
 
-def loop_distance(loop: Loop, writer: Call, source: Tensor) -> int:
+def lead(scheduler: Scheduler, writer: Call, source: Tensor) -> int:
     """By how many bytes what a call of a loop writes has to start before a tensor that the loop reads.
 
     Then no byte is written that is still to be read.
     """
-    written = _bytes(writer.writes[0], np.array([strip.end for strip in writer.strips.strips]))
+    output = writer.writes[0]
+    written = scheduler.ends[output][1:] * row_bytes(output)
     later = np.full(len(written), source.bytes)
-    done = False  # whether the calls that follow in the loop come after the writer
-    for call in loop.calls:
-        done = done or call is writer
-        for number, tensor in enumerate(call.reads):
-            if tensor.root is source:
-                first = _first_rows(call, number)
-                # What runs before the writer has read the rows of this strip when they are written.
-                first = first if done else np.append(first[1:], tensor.shape[1])
-                later = np.minimum(later, _bytes(tensor, first))
+    for call, place, first in scheduler.reads[source]:
+        read = call.reads[place]
+        if scheduler.calls.index(call) < scheduler.calls.index(writer):
+            # It has read the rows of this strip when they are written.
+            first = np.append(first[1:], read.shape[1])
+        later = np.minimum(later, first * row_bytes(read))
     later = np.minimum.accumulate(later[::-1])[::-1]
     return max(int((written - later).max()), 0)
-
-
-def _first_rows(call: Call, number: int) -> np.ndarray:
-    """[strips] the first row of what it reads as number `number` that a call may read in a strip or later."""
-    height = call.reads[number].shape[1]
-    strips = call.strips.strips
-    rows = [strip.input_first if number == 0 else strip.first for strip in strips]
-    finished = [strip.is_empty and strip.first == call.writes[0].shape[1] for strip in strips]
-    return np.array([height if over else row for row, over in zip(rows, finished)])
-
-
-def _bytes(tensor: Tensor, rows: np.ndarray) -> np.ndarray:
-    return rows.astype(np.int64) * (tensor.bytes // tensor.shape[1])

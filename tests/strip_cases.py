@@ -1,0 +1,170 @@
+"""Random programs of layers over rows of an image, and random loops through them."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Set
+
+import numpy as np
+from variant_cases import CLAMPS, _requantized, _weights, _window
+
+from esp_tvm.compile.planning.loops import fits_strips
+from esp_tvm.compile.planning.strips import make_loop, reach_of
+from esp_tvm.program import Call, Place, Port, Program, Tensor
+
+
+class RandomProgram:
+    """Layers one after the other, with branches that meet again; `program` has an int8 input and int8 outputs.
+
+    wide: channels in sixteens, so that kernels for the vector unit fit
+    """
+
+    def __init__(self, seed: int, wide: bool = False):
+        self.random = np.random.RandomState(seed)
+        self.channels = [16, 32] if wide else [1, 3, 4, 8, 12]
+        self.calls: List[Call] = []
+        shape = (1, int(self.random.randint(5, 24)), int(self.random.randint(2, 10)), self._channels())
+        port = Port("x", shape, "int8", 0, None, Place("input"), c_name="x", inside="int8")
+        self.tensors: List[Tensor] = [port]
+        while len(self.calls) < self.random.randint(3, 10):
+            self._layer()
+        self.program = Program([port], self._outputs(), list(self.calls), model_hash="0" * 64)
+
+    def _channels(self) -> int:
+        return int(self.random.choice(self.channels))
+
+    def _outputs(self) -> List[Port]:
+        """The last tensor, and at times another one besides."""
+        ends = [self.calls[-1]]
+        if self.random.randint(3) == 0:
+            ends.append(self.calls[self.random.randint(len(self.calls))])
+        ports = []
+        for index, call in enumerate(dict.fromkeys(ends)):
+            old = call.outputs[0]
+            port = Port(f"y{index}", old.shape, old.dtype, 0, None, Place("output", index=index), c_name=f"y{index}")
+            port.inside = "int8"
+            call.outputs[0] = port
+            for other in self.calls:
+                other.inputs = [port if x is old else x for x in other.inputs]
+            ports.append(port)
+        return ports
+
+    def _layer(self) -> None:
+        # The last tensor mostly; an earlier one makes a branch.
+        x = self.tensors[-1] if self.random.randint(4) else self.tensors[self.random.randint(len(self.tensors))]
+        kinds = ["conv2d"] * 3 + ["depthwise_conv2d"] * 2
+        kinds += ["max_pool2d", "average_pool2d", "requantize", "lookup", "channelwise"]
+        alike = [one for one in self.tensors if one.shape == x.shape and one is not x]
+        beside = [one for one in self.tensors if one.shape[:3] == x.shape[:3]]
+        if alike:
+            kinds += ["add"] * 6 + ["mul"]
+        if len(beside) > 1:
+            kinds.append("concat")
+        kind = str(self.random.choice(kinds))
+        if kind in ("add", "mul"):
+            self._pair(kind, x, alike[self.random.randint(len(alike))])
+        elif kind == "concat":
+            self._append(kind, [x, beside[self.random.randint(len(beside))]], None, {"axis": 3})
+        elif kind in ("requantize", "lookup", "channelwise"):
+            self._single(kind, x)
+        else:
+            self._window(kind, x)
+
+    def _append(self, operator: str, inputs: List[Tensor], shape: Optional[tuple], attributes: dict) -> None:
+        number = len(self.calls)
+        if shape is None:
+            shape = (*inputs[0].shape[:3], sum(x.shape[3] for x in inputs))
+        output = Tensor(f"t{number}", shape, "int8", 0)
+        self.tensors.append(output)
+        symbol = f"tvmgen_default_esp_main_{number}"
+        self.calls.append(Call(symbol, operator, inputs, [output], attributes, index=number, nodes=[f"Node n{number}"]))
+
+    def _clamp(self) -> tuple:
+        return CLAMPS[self.random.randint(len(CLAMPS))]
+
+    def _pair(self, kind: str, a: Tensor, b: Tensor) -> None:
+        attributes = {"shift": int(self.random.randint(0, 4)), "clamp": self._clamp()}
+        if kind == "add":
+            attributes.update(shift_a=int(self.random.randint(0, 3)), shift_b=int(self.random.randint(0, 3)))
+        self._append(kind, [a, b], a.shape, attributes)
+
+    def _single(self, kind: str, x: Tensor) -> None:
+        if kind == "requantize":
+            attributes = {"shift": int(self.random.randint(-1, 3)), "clamp": self._clamp()}
+        elif kind == "lookup":
+            attributes = {"table": self.random.randint(-128, 128, 256).astype(np.int8)}
+        else:
+            channels = x.shape[3]
+            attributes = {
+                "multiplier": self.random.randint(-128, 128, channels).astype(np.int8),
+                "bias": self.random.randint(-3000, 3000, channels).astype(np.int32),
+                "shift": self.random.randint(4, 8, channels).astype(np.int32),
+                "axis": 3,
+                "clamp": self._clamp(),
+            }
+        self._append(kind, [x], x.shape, attributes)
+
+    def _window(self, kind: str, x: Tensor) -> None:
+        random = self.random
+        for _ in range(20):
+            kernel = tuple(int(v) for v in random.choice([1, 1, 2, 3, 3, 3, 5], 2))
+            if kind == "depthwise_conv2d" and random.randint(3):
+                kernel = (3, 3)
+            strides = tuple(int(v) for v in random.choice([1, 1, 1, 2, 3], 2))
+            dilation = (1, 1) if random.randint(4) else tuple(int(v) for v in random.randint(1, 3, 2))
+            reach = [(size - 1) * step for size, step in zip(kernel, dilation)]
+            most = [min(one, 2) for one in reach] if kind.endswith("pool2d") else [2, 2]
+            padding = tuple(int(random.randint(0, one + 1)) for one in most * 2)
+            if kind.endswith("pool2d"):
+                padding = tuple(min(p, (k - 1)) for p, k in zip(padding, kernel * 2))
+            shape = _window(random, x.shape[1:3], kernel, dilation, strides, padding)
+            if shape is not None:
+                break
+        else:
+            return
+        outputs = x.shape[3]
+        if kind.endswith("conv2d"):
+            outputs = self._channels() if kind == "conv2d" else outputs
+            shape_of = (*kernel, outputs) if kind == "depthwise_conv2d" else (outputs, *kernel, x.shape[3])
+            attributes = _requantized(random, _weights(random, shape_of), 2 if kind == "depthwise_conv2d" else 0)
+            if kind == "conv2d":
+                attributes["groups"] = 1
+        else:
+            attributes = {"kernel": kernel, "clamp": self._clamp(), "output_size": tuple(shape)}
+            if kind == "average_pool2d":
+                attributes.update(count_include_pad=False, shift=int(random.randint(-2, 3)))
+        attributes.update(strides=strides, padding=padding, dilation=dilation)
+        self._append(kind, [x], (1, *shape, outputs), attributes)
+
+
+def force_loops(program: Program, random: np.random.RandomState) -> int:
+    """Put random runs of calls into loops with strips of random height; how many loops there are then."""
+    calls = list(program.calls())
+    readers = program.readers()
+    items, run, loops = [], [], 0
+    for call in [*calls, None]:
+        suits = call is not None and reach_of(call) is not None and call.writes[0].shape[1] > 1
+        if suits and random.randint(8):
+            run.append(call)
+            continue
+        while run:
+            count = int(random.randint(1, len(run) + 1))
+            inner, run = run[:count], run[count:]
+            loop = _loop(inner, readers, random) if count > 1 else None
+            items += inner if loop is None else [loop]
+            loops += loop is not None
+        if call is not None:
+            items.append(call)
+    program.items = items
+    return loops
+
+
+def _loop(calls: List[Call], readers, random: np.random.RandomState):
+    inside: Set[Call] = set(calls)
+    made = [call.writes[0] for call in calls]
+    whole = {x for x in made if x.place is not None or not readers.get(x) or set(readers[x]) - inside}
+    loop = make_loop(calls, int(random.randint(1, calls[-1].writes[0].shape[1] + 1)), whole)
+    if all(fits_strips(call, call.variant) for call in calls):
+        return loop
+    for call in calls:
+        call.strips = None
+    return None

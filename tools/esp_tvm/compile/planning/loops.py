@@ -1,0 +1,265 @@
+"""Which calls run together in strips of rows, and how tall the strips are: as fast as can be within the memory there is.
+
+The calls stay in their order, so the program is cut into pieces: a piece is one call, or several in a loop. What memory
+a piece needs depends on itself alone: on what lies in memory across it, on its own windows or tensors, and on scratch
+memory. So the best pieces are a shortest path along the program's calls: the least estimated time with no piece above a
+limit. The least memory is the smallest limit with a path whose time is within a budget.
+
+These costs are estimates; the places are found afterwards (memory.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
+
+import numpy as np
+
+from ...program import Call, Loop, Program, Tensor
+from ..kernels.esp32s3 import LANES, Esp32s3Variant
+from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
+from .cores import PLAIN, estimate
+from .memory import Block, floor_at, plan_memory, scratch_bytes
+from .strips import MAX_INPUTS, Scheduler, lead, make_loop, reach_of, row_bytes
+
+# Rows of the last output in a strip that are tried, and the most calls in a loop.
+ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
+LONGEST = 48
+# Estimates: instructions that starting a kernel takes, that a byte takes which moves since its row stays, and that a
+# value takes of kernels without multiply-accumulates.
+CALL = 150
+MOVED_BYTE = 0.4
+VALUE = 6
+# How much more time the least memory may take.
+SLOWDOWN = 0.05
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Calls number first to last, together in strips of `rows` rows if that is not 0.
+
+    memory: bytes of arena while they run; time: instructions that the strips add
+    """
+
+    first: int
+    last: int
+    rows: int
+    memory: int
+    time: float
+
+
+def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> Program:
+    """Put calls into loops so that the arena has at most `limit` bytes; where that cannot be, as few as can be.
+
+    slowdown: the part of the estimated time by which it may grow where the limit cannot be reached
+    """
+    unsuited: Set[Call] = set()
+    while True:
+        pieces = _Pieces(program, unsuited)
+        loops = _loops(program, pieces.calls, _best(pieces, limit, slowdown))
+        if isinstance(loops, dict):
+            break
+        unsuited.add(loops)
+    items: List[Union[Call, Loop]] = []
+    for number, call in enumerate(pieces.calls):
+        if number in loops:
+            items.append(loops[number])
+        elif call.strips is None:
+            items.append(call)
+    program.items = items
+    return program
+
+
+def _best(pieces: _Pieces, limit: int, slowdown: float) -> List[Piece]:
+    """The fastest pieces within the limit; else those with the least memory within the slowdown."""
+    found = pieces.path(limit)
+    if found is not None:
+        return found
+    budget = slowdown * sum(map(_time, pieces.calls))
+    sizes = sorted({piece.memory for group in pieces.ending for piece in group})
+    low, high, best = 0, len(sizes) - 1, pieces.path(sizes[-1])
+    while low <= high:
+        middle = (low + high) // 2
+        path = pieces.path(sizes[middle])
+        if path is not None and sum(piece.time for piece in path) <= budget:
+            best, high = path, middle - 1
+        else:
+            low = middle + 1
+    return best
+
+
+def _loops(program: Program, calls: List[Call], pieces: List[Piece]) -> Union[Dict[int, Loop], Call]:
+    """The loops by the number of their first call; or a call whose kernels cannot compute its strips."""
+    readers, loops = program.readers(), {}
+    for piece in pieces:
+        inner = calls[piece.first : piece.last + 1]
+        if not piece.rows:
+            continue
+        loops[piece.first] = make_loop(inner, piece.rows, {x for x in _made(inner) if _is_whole(x, inner, readers)})
+    for loop in loops.values():
+        for call in loop.calls:
+            if not _choose(call):
+                for one in (one for each in loops.values() for one in each.calls):
+                    one.strips = None
+                return call
+    return loops
+
+
+def _choose(call: Call) -> bool:
+    """Give a call a kernel that can compute all its strips: the one it has, or one of the same kind."""
+    if fits_strips(call, call.variant):
+        return True
+    if isinstance(call.variant, Esp32s3Variant):
+        return False
+    for variant in [*VARIANTS.get(call.operator, ()), *([] if call.followers else [None])]:
+        if (not call.followers or variant.fuses_add) and fits_strips(call, variant):
+            call.variant = variant
+            return True
+    return False
+
+
+def fits_strips(call: Call, variant: Optional[Variant]) -> bool:
+    """Whether a kernel can compute every strip of a call in a loop."""
+    parts = call.strips.parts
+    if isinstance(variant, Esp32s3Variant):
+        return all(variant.fits_range(one, *call.input_range) for one in parts)
+    return variant is None or all(variant.fits(one) for one in parts)
+
+
+def _made(calls: List[Call]) -> List[Tensor]:
+    return [call.writes[0] for call in calls]
+
+
+def _is_whole(tensor: Tensor, calls: List[Call], readers: Dict[Tensor, List[Call]]) -> bool:
+    """Whether others than these calls read a tensor that one of them makes, or it is an output of the model."""
+    inside = set(calls)
+    return tensor.place is not None or not readers.get(tensor) or any(one not in inside for one in readers[tensor])
+
+
+def _time(call: Call) -> float:
+    """Instructions that a call takes."""
+    if call.kind in PLAIN:
+        return estimate(call)
+    return 0 if call.is_fallback else VALUE * sum(x.elements for x in call.writes)
+
+
+class _Pieces:
+    """All pieces of a program. ending: for each call those that end with it"""
+
+    def __init__(self, program: Program, unsuited: Set[Call]):
+        self.calls = list(program.calls())
+        self.readers = program.readers()
+        plan = plan_memory(program)
+        self.number = {call: number for number, call in enumerate(self.calls)}
+        self.suited = [call not in unsuited and self._is_suited(call) for call in self.calls]
+        self.birth: Dict[Tensor, int] = {}
+        self.death: Dict[Tensor, int] = {}
+        self.owner = {tensor: _owner(tensor, plan.views) for call in self.calls for tensor in call.writes}
+        for number, call in enumerate(self.calls):
+            for tensor in call.writes:
+                if tensor in plan.where and self.owner[tensor] is tensor:
+                    self.birth[tensor] = self.death[tensor] = number
+        for number, call in enumerate(self.calls):
+            for tensor in call.reads:
+                owner = self.owner.get(tensor.root, tensor.root)
+                if owner in self.death:
+                    self.death[owner] = number
+        self.across = self._across()
+        self.ending = [list(self._single(number, plan.blocks)) for number in range(len(self.calls))]
+        for last in range(len(self.calls)):
+            if self.suited[last]:
+                for rows in (one for one in ROWS if 2 * one <= self.calls[last].writes[0].shape[1]):
+                    self.ending[last] += self._ending(last, rows)
+
+    @staticmethod
+    def _is_suited(call: Call) -> bool:
+        """Whether a call can be in a loop, its kernel chosen as it is."""
+        if reach_of(call) is None or len(call.reads) > MAX_INPUTS or call.writes[0].shape[1] < 2:
+            return False
+        # Tensors of the vector unit start at multiples of 16, and so must rows.
+        vector = isinstance(call.variant, Esp32s3Variant)
+        return not vector or all(row_bytes(x) % LANES == 0 for x in [*call.reads, *call.writes])
+
+    def _across(self) -> np.ndarray:
+        """[call] bytes of tensors that were made before a call and are still needed by it or a later one."""
+        across = np.zeros(len(self.calls) + 1, np.int64)
+        for tensor, birth in self.birth.items():
+            across[birth + 1 : self.death[tensor] + 1] += _aligned(tensor.bytes)
+        return across
+
+    def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
+        yield Piece(number, number, 0, floor_at(blocks, number), 0.0)
+
+    def _ending(self, last: int, rows: int) -> Iterator[Piece]:
+        """Loops that end with a call, longer and longer."""
+        scheduler = Scheduler(self.calls[last], rows)
+        usage: Dict[int, int] = {}
+        lasting, time, whole = 0, 0.0, 0
+        for first in range(last, max(last - LONGEST, -1), -1):
+            call = self.calls[first]
+            if not self.suited[first]:
+                return
+            output = call.writes[0]
+            scheduler.put_before(call)
+            usage[first] = _aligned(scratch_bytes(call))
+            if _is_whole(output, scheduler.calls, self.readers):
+                whole += _aligned(output.bytes) if output in self.birth else 0
+            else:
+                window = scheduler.window(output)
+                size = _aligned(window.rows * row_bytes(output))
+                if window.keeps:
+                    lasting += size
+                    time += MOVED_BYTE * row_bytes(output) * float(np.maximum(window.kept, 0).sum())
+                else:
+                    for number in range(first, max(self.number[one] for one in self.readers[output]) + 1):
+                        usage[number] += size
+            time += scheduler.count * CALL + _waste(call, scheduler)
+            if first < last:
+                memory = self.across[first] + whole + lasting + max(usage.values())
+                yield Piece(first, last, rows, int(memory) - self._shared(scheduler, first, last), time)
+
+    def _shared(self, scheduler: Scheduler, first: int, last: int) -> int:
+        """Bytes that the last output and an input that nothing else needs afterwards have together."""
+        source = scheduler.calls[0].reads[0]
+        owner, output = self.owner.get(source.root, source.root), scheduler.calls[-1].writes[0]
+        if output not in self.birth or owner not in self.birth or self.death[owner] > last:
+            return 0
+        distance = lead(scheduler, scheduler.calls[-1], source.root)
+        return output.bytes + owner.bytes - max(output.bytes, distance + owner.bytes)
+
+    def path(self, limit: int) -> Optional[List[Piece]]:
+        """The pieces, in order, that take the least time with no more memory than `limit`; None: there are none."""
+        best: List[Tuple[float, Optional[Piece]]] = [(0.0, None)]
+        for group in self.ending:
+            found = [(best[p.first][0] + p.time, p) for p in group if p.memory <= limit]
+            # Of equal times the one with the least memory.
+            best.append(min(found, key=lambda one: (one[0], one[1].memory)) if found else (np.inf, None))
+        pieces: List[Piece] = []
+        position = len(self.calls)
+        while position:
+            piece = best[position][1]
+            if piece is None or best[position][0] == np.inf:
+                return None
+            pieces.append(piece)
+            position = piece.first
+        return pieces[::-1]
+
+
+def _owner(tensor: Tensor, views: Dict[Tensor, Tensor]) -> Tensor:
+    while tensor in views:
+        tensor = views[tensor]
+    return tensor
+
+
+def _aligned(size: int) -> int:
+    return (size + 15) // 16 * 16
+
+
+def _waste(call: Call, scheduler: Scheduler) -> float:
+    """Instructions for pixels that a kernel computes for nothing, as it takes several at a time."""
+    if not isinstance(call.variant, Conv2d6x2):
+        return 0.0
+    tile, width = Conv2d6x2.PIXELS, call.writes[0].shape[2]
+    pixels = np.diff(scheduler.ends[call.writes[0]]) * width
+    missing = int((-pixels % tile).sum()) - -call.writes[0].shape[1] * width % tile
+    return estimate(call) * missing / max(call.writes[0].shape[1] * width, 1)
