@@ -12,8 +12,8 @@ import onnx
 from kernel_archive import COMPONENT, TEMPLATE, archive
 
 from esp_tvm.compile import CompiledModel, compile_model
-from esp_tvm.compile.emitting.emit import Code
 from esp_tvm.compile.emitting.constants import constants_offsets
+from esp_tvm.compile.emitting.emit import Code
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import TvmEvaluator
 from esp_tvm.model import load_model, session

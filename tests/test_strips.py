@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_archive import COMPONENT
 from pipeline_harness import Kernels, Program, write_files
 from strip_cases import RandomProgram, force_loops
 
 from esp_tvm.compile.emitting.emit import emit
 from esp_tvm.compile.kernels import esp32s3
 from esp_tvm.compile.planning.choose import choose_kernels
-from esp_tvm.compile.planning.memory import arena_bytes, place_tensors
+from esp_tvm.compile.planning.memory import place_tensors
 from esp_tvm.program import Loop
 from esp_tvm.run.compare import compare_with_rules
 

@@ -180,6 +180,12 @@ def _board(command: Any) -> Any:
     default="1",
     help="2: both cores compute, on esp32, esp32s3 and esp32p4; faster, may take more RAM",
 )
+@click.option(
+    "--arena",
+    default="auto",
+    help="bytes that the arena may have, or least: layers run together in strips of rows where it would have more; "
+    "auto: the internal RAM of the board",
+)
 def export(
     target: Optional[str],
     model: str,
@@ -190,6 +196,7 @@ def export(
     constants: str,
     vector: str,
     cores: str,
+    arena: str,
     **board: Optional[str],
 ) -> None:
     """Export a quantized ONNX model as an ESP-IDF project for a chip (--target) or a board (--board)."""
@@ -197,7 +204,9 @@ def export(
         raise click.UsageError("neither a chip nor a board is given; give --target or --board")
     from ..project.export import export_onnx_model
 
-    export_onnx_model(target, model, input, template, out, debug, constants, vector == "on", int(cores), **board)
+    export_onnx_model(
+        target, model, input, template, out, debug, constants, vector == "on", int(cores), arena=arena, **board
+    )
 
 
 @esp_tvm.command()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Optional
+from contextlib import contextmanager
+from typing import Iterator, Optional, Tuple
 
 import onnx
 
@@ -41,12 +42,31 @@ def compile_model(
     traced: the program prints what every kernel computed
     target_chip: the chip that the project is for: the C refuses, or says so, where it is built for another; "": any
     """
+    return compile_imported(model, import_model(model), fast, chip, cores, arena_limit, strips, traced, target_chip)
+
+
+def import_model(model: onnx.ModelProto) -> Tuple[Imported, Partitioned]:
+    """A quantized ONNX model in Relay, before and after kernels were found for its parts."""
     imported = import_onnx(model)
-    try:
-        partitioned = partition(imported)
+    with _reasons():
+        return imported, partition(imported)
+
+
+def compile_imported(
+    model: onnx.ModelProto,
+    relay: Tuple[Imported, Partitioned],
+    fast: bool = True,
+    chip: Optional[str] = None,
+    cores: int = 1,
+    arena_limit: Optional[int] = None,
+    strips: Optional[int] = None,
+    traced: bool = False,
+    target_chip: str = "",
+) -> CompiledModel:
+    """`compile_model` of what `import_model` gave, which is the slow part and can be used again."""
+    imported, partitioned = relay
+    with _reasons():
         program = lower(partitioned, imported)
-    except tvm.error.TVMError as error:
-        raise UserError(f"TVM cannot compile the part of this model that has no kernel: {tvm_reason(error)}")
     program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     program.kernels_for = chip if chip == esp32s3.CHIP else None
     program.target_chip = target_chip
@@ -58,4 +78,13 @@ def compile_model(
     return CompiledModel(program, emit(program, traced), imported, partitioned)
 
 
-__all__ = ["CompiledModel", "Imported", "Partitioned", "compile_model"]
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """TVM's errors as a line for the user."""
+    try:
+        yield
+    except tvm.error.TVMError as error:
+        raise UserError(f"TVM cannot compile the part of this model that has no kernel: {tvm_reason(error)}")
+
+
+__all__ = ["CompiledModel", "Imported", "Partitioned", "compile_imported", "compile_model", "import_model"]

@@ -42,7 +42,7 @@ def bytes_by_kind(program: Program) -> Dict[str, int]:
         for tensor, size in moved(call):
             place = tensor.root.place
             if place is not None:
-                total["arena" if place.kind == "ring" else place.kind] += size
+                total["arena" if place.kind == "window" else place.kind] += size
         if call.scratch is not None:
             total["arena"] += 2 * call.scratch.bytes
         total["constant"] += sum(constant.array.nbytes for constant in call.constants)

@@ -10,14 +10,15 @@ import onnx
 from ..boards import Board, choose_board
 from ..c_text import tensor_text
 from ..chips import CHIPS, check_cores
-from ..compile import compile_model
+from ..compile import compile_imported, import_model
 from ..compile.compiled import CompiledModel
 from ..data import load_sample
 from ..evaluate import NumpyEvaluator
 from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
-from ..program import Program, nodes_text
+from ..program import Loop, Program, nodes_text
 from ..program.both_cores import cores_lines
+from ..program.in_strips import check_arena, strips_line
 from ..terminal import Table, show
 from ..trace.header import check_mode
 from .fit import arena_limit, check_constants, fit_chip, fit_parts
@@ -40,6 +41,7 @@ def export_onnx_model(
     flash: Optional[str] = None,
     psram: Optional[str] = None,
     internal: Optional[str] = None,
+    arena: str = "auto",
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
@@ -49,17 +51,20 @@ def export_onnx_model(
     cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
     board, flash, psram, internal: the board's name, or its memory (boards.py: `choose_board`); with a board's name
         target_chip may be None
+    arena: bytes that the arena may have; "least": as few as can be; "auto": as many as the board has inside. Layers run
+        together in strips of rows where it would have more.
     """
     hardware = choose_board(target_chip, board, flash, psram, internal)
     chip = CHIPS[hardware.chip]
     check_mode(debug)
     check_constants(constants)
     check_cores(chip, cores)
+    check_arena(arena)
     # What the user can put right is said before the long compile.
     check_places(template_path, out_path)
     model = load_model(model_path)
     load_sample(img_path, inputs_of(model))
-    compiled = _compile(model, hardware, vector, cores, constants, debug != "off")
+    compiled = _compile(model, hardware, vector, cores, constants, debug != "off", arena)
     program = compiled.program
     fit = fit_chip(compiled, chip, constants, hardware)
     note_memory(program, fit.places, fit.constants_memory)
@@ -77,31 +82,42 @@ def export_onnx_model(
     project = write_project(compiled, sample, evaluation.outputs, template_path, out_path, chip.name, fit, debug)
     print_export(program, project, verification.line)
     show(*fit_parts(compiled, chip, fit))
+    if arena.isdigit() and program.arena_bytes > int(arena):
+        fit.notes.append(f"--arena {arena}: the least that was found are {program.arena_bytes} bytes")
     for note in fit.notes:
         print(f"note: {note}")
     return project
 
 
 def _compile(
-    model: onnx.ModelProto, board: Board, vector: bool, cores: int, constants: str, traced: bool
+    model: onnx.ModelProto, board: Board, vector: bool, cores: int, constants: str, traced: bool, arena: str
 ) -> CompiledModel:
-    """Compiled; where two cores would need an arena beyond the internal RAM, fewer kernels are computed by both."""
+    """Compiled so that the arena fits the internal RAM, as far as it can.
 
-    def compiled_within(room: Optional[int]) -> CompiledModel:
-        vector_chip = board.chip if vector else None
-        return compile_model(
-            model, chip=vector_chip, cores=cores, arena_limit=room, traced=traced, target_chip=board.chip
-        )
+    Where it does not fit, fewer kernels are computed by both cores, and layers run in strips.
+    """
+    relay, chip = import_model(model), board.chip if vector else None
 
-    compiled = compiled_within(None)
+    def within(room: Optional[int] = None, strips: Optional[int] = None) -> CompiledModel:
+        options = {"arena_limit": room, "strips": strips, "traced": traced, "target_chip": board.chip}
+        return compile_imported(model, relay, chip=chip, cores=cores, **options)
+
+    compiled = within()
     room = arena_limit(compiled, board, constants)
-    if cores == 1 or room is None or compiled.program.arena_bytes <= room:
+    if cores > 1 and room is not None and compiled.program.arena_bytes > room:
+        compiled = within(room)
+    target = {"auto": room, "least": 0}.get(arena) if arena in ("auto", "least") else int(arena)
+    if target is None or compiled.program.arena_bytes <= target:
         return compiled
-    beside = compiled_within(room)
-    if beside.program.arena_bytes <= room or board.psram is None:
-        return beside
+    small = within(room, target)
+    if arena != "auto" or small.program.arena_bytes <= target or board.psram is None:
+        return small
     # The buffers go to PSRAM: the arena can have their place.
-    return compiled_within(arena_limit(compiled, board, constants, beside_buffers=False))
+    alone = arena_limit(compiled, board, constants, beside_buffers=False)
+    if compiled.program.arena_bytes > alone:
+        small = within(alone, alone)
+        return small if small.program.arena_bytes <= alone else compiled
+    return within(alone) if cores > 1 else compiled
 
 
 def print_export(program: Program, project: Path, verified: str) -> None:
@@ -116,6 +132,8 @@ def print_export(program: Program, project: Path, verified: str) -> None:
         print(f"falls back to TVM's C, slow: {shown(nodes_text(call), 100)} ({cost}): {why}")
     if program.cores > 1:
         print("\n".join(cores_lines(program)))
+    for loop in (item for item in program.items if isinstance(item, Loop)):
+        print(strips_line(loop))
     ram = program.arena_bytes + sum(port.bytes for port in [*program.inputs, *program.outputs])
     print(
         f"{len(program.kernels)} kernels, {len(program.fallbacks)} fallbacks, {program.macs} MAC; "

@@ -10,7 +10,7 @@ from ..program.traffic import bytes_by_kind
 
 # What is placed, and the kinds of `Place` that lie in it.
 ARENA, INPUTS, OUTPUTS = "arena", "inputs", "outputs"
-_KINDS = {ARENA: ("arena", "ring"), INPUTS: ("input",), OUTPUTS: ("output",)}
+_KINDS = {ARENA: ("arena", "window"), INPUTS: ("input",), OUTPUTS: ("output",)}
 INTERNAL, PSRAM = "internal", "psram"
 # The sdkconfig line that puts each into PSRAM.
 PSRAM_LINES = {name: f"CONFIG_TVM_MODEL_{name.upper()}_PSRAM=y" for name in _KINDS}

@@ -23,6 +23,7 @@ from ..boards import check_board, choose_board
 from ..chips import CHIPS, check_chip
 from ..errors import UserError
 from ..places import CHECKOUT, TEMPLATE
+from ..program.in_strips import check_arena
 from ..project.users_files import is_whole
 from ..run.machines import RISCV
 from . import process
@@ -227,6 +228,14 @@ class Pipeline:
             fail(" ".join(f"{name}={value}" for name, value in values.items()) + f": {error}")
         return values
 
+    def arena(self) -> str:
+        """What the arena of the exported program may have."""
+        arena = self.setting("export", "ARENA", "auto")
+        try:
+            return check_arena(arena)
+        except UserError as error:
+            fail(f"ARENA={arena}: {error}")
+
     def cores(self) -> str:
         """How many cores the exported program uses."""
         cores, chip = self.setting("export", "CORES", "1"), self.chip()
@@ -372,6 +381,7 @@ class Pipeline:
         if goal in ("export", "run", "emulate", "debug", "report", "compare"):
             self.input()
             self.cores()
+            self.arena()
             self.board()
             self.options("export")
         if goal in ("run", "debug"):
@@ -406,9 +416,10 @@ class Pipeline:
         product = self.out / PROJECT
         command = ["tools/tvm/export_onnx_model.py", "--target_chip", chip, "--model_path", model]
         command += ["--img_path", sample, "--template_path", TEMPLATE.name, "--out_path", str(self.out)]
-        command += [*(["--cores", cores] if cores != "1" else [])]
+        arena = self.arena()
+        command += [*(["--cores", cores] if cores != "1" else []), *(["--arena", arena] if arena != "auto" else [])]
         command += [word for name, value in board.items() for word in (f"--{name.lower()}", value)] + options
-        settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "EXPORT_OPTIONS": text, **board}
+        settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "ARENA": arena, "EXPORT_OPTIONS": text, **board}
         self.make("export", product, command, [model, sample], options, **settings)
         return model, str(product)
 

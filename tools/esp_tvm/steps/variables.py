@@ -27,6 +27,8 @@ Variables
                    (docs/choosing-a-chip.md has all)
   FLASH, PSRAM, INTERNAL
                    what another board has: FLASH=4MB, PSRAM=2MB:quad, 8MB:octal or none, INTERNAL=200kB for the model
+  ARENA            bytes that the activations may take, or least: layers run together in strips of rows where they
+                   would take more (default auto: the internal RAM of the board)
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
   OUT              where everything goes (default build/<name of MODEL>)
   PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS

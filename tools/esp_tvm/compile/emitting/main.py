@@ -55,10 +55,7 @@ class Main:
     def text(self) -> str:
         """The function and the places in the arena that it names."""
         program = self.program
-        steps = [
-            Step(self._loop(item) if isinstance(item, Loop) else self._step(item))
-            for item in program.items
-        ]
+        steps = [Step(self._loop(item) if isinstance(item, Loop) else self._step(item)) for item in program.items]
         read = {tensor.root for call in program.calls() for tensor in call.reads}
         unused = [port.c_name for port in program.inputs if port not in read]
         if not self.places:
@@ -128,7 +125,10 @@ class Main:
             f"        const esp_dl_strip_t *now = strips_{number}[phases_{number}[strip]];",
         ]
         for place, call in enumerate(loop.calls):
-            lines += ["", *[f"    {line}" if line else line for line in self._strip(call, table.column(place), pointers)]]
+            lines += [
+                "",
+                *[f"    {line}" if line else line for line in self._strip(call, table.column(place), pointers)],
+            ]
             if place < len(loop.calls) - 1:
                 lines.append("        now++;")
         lines.append("    }")
@@ -208,7 +208,6 @@ class Main:
             name = self.names[root]
         # TVM's functions say of none of their parameters that they only read it.
         return f"(void *){name}" if call.is_fallback else name
-
 
 
 def _strips_text(phases: List[int], phase: int) -> str:
