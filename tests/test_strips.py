@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,20 @@ from strip_cases import RandomProgram, force_loops
 from esp_tvm.compile.emitting.emit import emit
 from esp_tvm.compile.kernels import esp32s3
 from esp_tvm.compile.planning.choose import choose_kernels
-from esp_tvm.compile.planning.memory import place_tensors
+from esp_tvm.compile.planning.memory import arena_bytes, place_tensors
 from esp_tvm.program import Loop
+from esp_tvm.program.evaluate import evaluate
 from esp_tvm.run.compare import compare_with_rules
+from esp_tvm.run.host_log import LoggingProgram
+from esp_tvm.trace.log import LogReader
+
+
+class Logging(LoggingProgram, Program):
+    """A project with the trace in it, linked with kernels that are compiled already."""
+
+    def __init__(self, project: Path, kernels: Kernels, mode: str):
+        self.mode = mode
+        Program.__init__(self, project, kernels)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +48,7 @@ def check_bytes(program, kernels, folder: Path, random) -> None:
     assert comparison.samples_equal == 2, f"{wrong}; {[item for item in program.items if isinstance(item, Loop)]}"
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_loops_give_the_same_bytes(seed, kernels, tmp_path):
     random = np.random.RandomState(1000 + seed)
     vector = seed % 3 == 2
@@ -46,3 +58,44 @@ def test_random_loops_give_the_same_bytes(seed, kernels, tmp_path):
     while not force_loops(program, random):
         program = RandomProgram(int(random.randint(1 << 30)), wide=vector).program
     check_bytes(program, kernels, tmp_path, random)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_strips_fit_a_limit(seed, kernels, tmp_path):
+    """Any limit between the least and all that the whole tensors take is kept, and the bytes stay."""
+    chip = esp32s3.CHIP if seed % 2 else None
+
+    def chosen(strips):
+        return choose_kernels(RandomProgram(50 + seed, wide=bool(seed % 2)).program, chip, strips=strips)
+
+    most, least = arena_bytes(chosen(None)), arena_bytes(chosen(0))
+    assert least <= most
+    for limit in (least, (least + most) // 2, most):
+        program = chosen(limit)
+        assert arena_bytes(program) <= limit, (least, most)
+        assert limit < most or not any(isinstance(item, Loop) for item in program.items)
+    program = chosen(least)
+    check_bytes(program, kernels, tmp_path, np.random.RandomState(seed))
+    assert program.arena_bytes == least
+
+
+@pytest.mark.parametrize("mode", ["tensors", "checksums"])
+def test_the_trace_has_whole_layers(mode, kernels, tmp_path):
+    """A log of a program in strips names every layer once, in order, with the CRC of all its rows and their bytes."""
+    random = np.random.RandomState(7)
+    program = RandomProgram(17).program
+    assert force_loops(program, random)
+    write_files(program, emit(place_tensors(program), traced=True), tmp_path)
+    samples = samples_of(program, random, count=3)
+    logged = Logging(tmp_path, kernels, mode)
+    runs = list(LogReader().runs(logged.log(samples).splitlines()))
+    assert len(runs) == 3
+    for index, run in enumerate(runs):
+        right = evaluate(logged.program, {"x": samples["x"][index]})
+        calls = [call for call in logged.program.calls() if not call.is_view]
+        assert [step for step, _ in run.tensors] == [call.index for call in calls] or mode == "tensors"
+        assert (run.ended, run.damaged, run.layers) == (True, 0, len(calls))
+        for call in calls:
+            found, value = run.tensors[call.index, 0], right.values[call.writes[0]].tobytes()
+            assert (found.size, found.crc) == (len(value), zlib.crc32(value)), call.title
+            assert found.complete == (mode == "tensors") and found.data() == (value if mode == "tensors" else b"")

@@ -24,6 +24,7 @@ class Place:
     kind: "arena": `offset` bytes behind its start; "input", "output": the caller's buffer for port `index`;
         "constant": `Program.constants[index]`; "window": of an image's rows those that are in use, at most `rows`, from
         `offset` of the arena on (compile/planning/strips.py)
+    kept: of a window: rows stay there from strip to strip, so nothing else lies there while the loop runs
     memory: what the place is in on the chip: "internal", "psram" or "flash"; "" until that is decided
     """
 
@@ -31,6 +32,7 @@ class Place:
     offset: int = 0
     index: int = 0
     rows: int = 0
+    kept: bool = False
     memory: str = ""
 
 
@@ -60,6 +62,12 @@ class Tensor:
     @property
     def bytes(self) -> int:
         return self.elements * np.dtype(self.dtype).itemsize
+
+    @property
+    def lying(self) -> int:
+        """Bytes that it takes where it lies: all, or those of a window's rows."""
+        window = self.place is not None and self.place.kind == "window"
+        return self.bytes // self.shape[1] * self.place.rows if window else self.bytes
 
     @property
     def root(self) -> Tensor:

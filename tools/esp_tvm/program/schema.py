@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from ..record import Record
 
 # Goes up with every change of what stands in metadata.json or reference.npz; another version is refused.
-VERSION = 2
+VERSION = 3
 
 Name = Annotated[str, Field(max_length=100_000)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=1000)]
@@ -35,6 +35,7 @@ class PlaceRecord(Record):
     offset: Bytes
     index: Id
     rows: Count
+    kept: bool
     memory: Literal["", "internal", "psram", "flash"]
 
 
@@ -166,7 +167,7 @@ class ProgramRecord(Record):
     versions: of the tools that made it; files: hashes of constants.bin and reference.npz
     """
 
-    version: Literal[2]
+    version: Literal[3]
     target_chip: Name
     model_hash: Hash
     versions: Dict[str, Name]

@@ -137,7 +137,7 @@ class _Writer:
             "source": None if tensor.source is None else self.ids[tensor.source],
             "place": None
             if place is None
-            else {name: getattr(place, name) for name in ("kind", "offset", "index", "rows", "memory")},
+            else {name: getattr(place, name) for name in ("kind", "offset", "index", "rows", "kept", "memory")},
         }
         return {**record, "c_name": tensor.c_name, "inside": tensor.inside} if isinstance(tensor, Port) else record
 
@@ -362,8 +362,12 @@ class _Reader:
         _need(size <= _MOST_BYTES, f"tensor {record.id} is too large")
         _need(source is None or size == source.bytes, f"tensor {record.id} is not of the size of its source")
         if place is not None:
+            window = place.kind == "window"
+            _need(not window or (len(record.shape) == 4 and record.shape[1] > 0), f"tensor {record.id} has no rows")
+            room = self.record.arena_bytes - place.offset + 1
             ends = {
-                "arena": self.record.arena_bytes - place.offset - size + 1,
+                "arena": room - size,
+                "window": room - tensor.lying,
                 "input": len(self.record.inputs) - place.index,
                 "output": len(self.record.outputs) - place.index,
                 "constant": len(self.record.constants) - place.index,

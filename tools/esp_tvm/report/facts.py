@@ -13,7 +13,7 @@ from ..data_check import FEW
 from ..errors import UserError
 from ..naming import shown
 from ..program.both_cores import cores_lines
-from ..program.form import Call, Program, Tensor
+from ..program.form import Call, Loop, Place, Program, Tensor
 from ..program.store import load
 from ..run.host_log import LoggingProgram
 from ..run.reference import check_same_model
@@ -187,10 +187,28 @@ def _row(call: Call) -> Row:
         macs=call.macs,
         constants=sum(constant.array.nbytes for constant in call.constants),
         activation=0 if call.is_view else sum(tensor.bytes for tensor in call.writes),
-        where="-" if place is None else str(place.offset) if place.kind == "arena" else place.kind,
+        where=_where(place),
         symbol=call.symbol,
         reason=call.reason,
     )
+
+
+def _where(place: Optional[Place]) -> str:
+    """The offset in the arena, of a window with its rows; else what the tensor lies in."""
+    if place is None:
+        return "-"
+    if place.kind == "window":
+        return f"{place.offset} ({place.rows} rows)"
+    return str(place.offset) if place.kind == "arena" else place.kind
+
+
+def _spans(program: Program) -> Dict[Call, Tuple[int, int]]:
+    """The first and the last step of the loop that a call is in, or its own twice."""
+    spans: Dict[Call, Tuple[int, int]] = {}
+    for item in program.items:
+        calls = item.calls if isinstance(item, Loop) else [item]
+        spans.update(dict.fromkeys(calls, (len(spans), len(spans) + len(calls) - 1)))
+    return spans
 
 
 def arena_bars(program: Program) -> List[Bar]:
@@ -200,14 +218,21 @@ def arena_bars(program: Program) -> List[Bar]:
     """
     bars: Dict[Tensor, Bar] = {}
     more: List[Bar] = []
+    spans = _spans(program)
     for step, call in enumerate(program.calls()):
+        first, last = spans[call]
         for tensor in call.reads:
             if tensor.root in bars:
-                bars[tensor.root].last = step
+                # A loop reads what others made until its last strip.
+                made_here = bars[tensor.root].first >= first
+                bars[tensor.root].last = max(bars[tensor.root].last, step if made_here else last)
         for tensor in call.writes:
-            if tensor.source is None and tensor.place is not None and tensor.place.kind == "arena":
+            place = tensor.place
+            if tensor.source is None and place is not None and place.kind in ("arena", "window"):
                 label = shown(tensor.name, 40) or f"step {call.index}"
-                bars[tensor] = Bar(tensor.place.offset, tensor.bytes, step, step, label)
+                whole = place.kind == "arena" or place.kept
+                label += f" ({place.rows} rows)" if place.kind == "window" else ""
+                bars[tensor] = Bar(place.offset, tensor.lying, first if whole else step, last if whole else step, label)
         if call.scratch is not None and call.scratch.bytes:
             more.append(Bar(call.scratch.offset, call.scratch.bytes, step, step, f"scratch of step {call.index}"))
     return sorted([*bars.values(), *more], key=lambda bar: (bar.first, bar.offset))

@@ -13,7 +13,7 @@ from ...naming import c_comment
 from ...program import Call, Loop, Program, Tensor
 from .constants import BASE, MAPPED
 from .functions import Functions, kinds_of, title
-from .loops import Entry, running, table_of
+from .strip_tables import Entry, running, table_of
 from .templates import render
 
 
@@ -97,8 +97,8 @@ class Main:
         lines = comment_lines(
             [
                 f"Calls {first.index} to {last.index} run together in {count} strips, {loop.rows} of "
-                f"{last.writes[0].shape[1]} rows of the last one's output at a time. What they pass on lies in windows: "
-                "the rows that are still read."
+                f"{last.writes[0].shape[1]} rows of the last one's output at a time. What they pass on lies in "
+                "windows: the rows that are still read."
             ],
             "    ",
         )

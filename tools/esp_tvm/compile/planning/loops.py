@@ -1,4 +1,4 @@
-"""Which calls run together in strips of rows, and how tall the strips are: as fast as can be within the memory there is.
+"""Which calls run together in strips of rows, and how tall these are: as fast as can be within the memory there is.
 
 The calls stay in their order, so the program is cut into pieces: a piece is one call, or several in a loop. What memory
 a piece needs depends on itself alone: on what lies in memory across it, on its own windows or tensors, and on scratch
@@ -15,11 +15,11 @@ from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
 
 import numpy as np
 
-from ...program import Call, Loop, Program, Tensor
+from ...program import Call, Item, Loop, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
 from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
 from .cores import PLAIN, estimate
-from .memory import Block, floor_at, plan_memory, scratch_bytes
+from .memory import Block, arena_bytes, floor_at, plan_memory, scratch_bytes
 from .strips import MAX_INPUTS, Scheduler, lead, make_loop, reach_of, row_bytes
 
 # Rows of the last output in a strip that are tried, and the most calls in a loop.
@@ -30,6 +30,8 @@ LONGEST = 48
 CALL = 150
 MOVED_BYTE = 0.4
 VALUE = 6
+# How often a smaller limit is tried where blocks lie with gaps.
+ATTEMPTS = 4
 # How much more time the least memory may take.
 SLOWDOWN = 0.05
 
@@ -53,6 +55,29 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
 
     slowdown: the part of the estimated time by which it may grow where the limit cannot be reached
     """
+    calls = list(program.calls())
+    variants = [call.variant for call in calls]
+    found: List[Tuple[int, List[Item], list]] = []
+    target = limit
+    for _ in range(ATTEMPTS):
+        program.items = _in_loops(program, target, slowdown)
+        size = arena_bytes(program)
+        found.append((size, program.items, [(call.strips, call.variant) for call in calls]))
+        if size <= limit:
+            break
+        program.items = list(calls)
+        for call, variant in zip(calls, variants):
+            call.strips, call.variant = None, variant
+        # Blocks do not always lie without gaps: aim lower by as much.
+        target = max(target - (size - limit), 0)
+    _, program.items, decided = min(found, key=lambda one: one[0])
+    for call, (strips, variant) in zip(calls, decided):
+        call.strips, call.variant = strips, variant
+    return program
+
+
+def _in_loops(program: Program, limit: int, slowdown: float) -> List[Item]:
+    """The calls of a program, those that run together in loops."""
     unsuited: Set[Call] = set()
     while True:
         pieces = _Pieces(program, unsuited)
@@ -60,14 +85,13 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
         if isinstance(loops, dict):
             break
         unsuited.add(loops)
-    items: List[Union[Call, Loop]] = []
+    items: List[Item] = []
     for number, call in enumerate(pieces.calls):
         if number in loops:
             items.append(loops[number])
         elif call.strips is None:
             items.append(call)
-    program.items = items
-    return program
+    return items
 
 
 def _best(pieces: _Pieces, limit: int, slowdown: float) -> List[Piece]:

@@ -101,7 +101,8 @@ def place_tensors(program: Program) -> Program:
                 tensor.source, call.is_view = plan.views[tensor], True
                 tensor.place = replace(tensor.root.place)
             elif tensor in windows:
-                tensor.place = Place("window", offset=plan.where[tensor].offset, rows=windows[tensor].rows)
+                window, offset = windows[tensor], plan.where[tensor].offset
+                tensor.place = Place("window", offset=offset, rows=window.rows, kept=window.keeps)
             elif tensor in plan.where:
                 tensor.place = Place("arena", offset=plan.where[tensor].offset)
     program.arena_bytes = plan.arena_bytes
