@@ -124,9 +124,9 @@ static void tvmgen_trace_data(int index, const uint8_t *data, size_t size, size_
     char line[TVMGEN_TRACE_LINE];
     for (size_t start = 0; start < size; start += TVMGEN_TRACE_CHUNK) {
         size_t count = size - start < TVMGEN_TRACE_CHUNK ? size - start : TVMGEN_TRACE_CHUNK;
-        int length =
-            snprintf(line, sizeof line, "data %.8s %lu %d %d %lu ", TVMGEN_DEFAULT_MODEL_HASH,
-                     (unsigned long)tvmgen_trace_state.run, index, (int)tvmgen_trace_state.part, (unsigned long)(begin + start));
+        int length = snprintf(line, sizeof line, "data %.8s %lu %d %d %lu ", TVMGEN_DEFAULT_MODEL_HASH,
+                              (unsigned long)tvmgen_trace_state.run, index, (int)tvmgen_trace_state.part,
+                              (unsigned long)(begin + start));
         for (size_t i = start; i < start + count; i += 3) {
             uint32_t left = (uint32_t)(start + count - i);
             uint32_t word = (uint32_t)data[i] << 16;
