@@ -223,8 +223,8 @@ def print_shapes(rows: List[Row]) -> None:
 
 
 def print_values(rows: List[ValueRow]) -> None:
-    """Instructions for a value of the output."""
-    print("| layer | output | instructions | for a value | plain C, for a value |")
+    """Instructions per value of the output."""
+    print("| layer | output | instructions | per value | plain C, per value |")
     print("|---|---|---|---|---|")
     for row, count, fast, plain in measure_values(rows):
         shape = "x".join(map(str, row.output[1:]))
