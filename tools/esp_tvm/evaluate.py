@@ -190,7 +190,7 @@ class TvmEvaluator:
 
         self.imported = imported
         mod, self.symbols = reference_module(partitioned, all_tensors=True)
-        self._module = graph_executor.GraphModule(build_for_host(mod)["default"](tvm.cpu()))
+        self._module = graph_executor.GraphModule(build_for_host(mod, quickly=True)["default"](tvm.cpu()))
 
     def run(self, sample: Dict[str, np.ndarray]) -> Evaluation:
         """`sample`: ONNX input name -> array of the input's shape."""
@@ -204,11 +204,15 @@ class TvmEvaluator:
 
 
 @without_tvm_log()
-def build_for_host(mod: tvm.IRModule):
-    """Build for this machine, without rewrites that could change float results."""
+def build_for_host(mod: tvm.IRModule, quickly: bool = False):
+    """Build for this machine, without rewrites that could change float results.
+
+    quickly: for a program that runs a few times: operators that follow each other become one function, whose inner
+        tensors cannot be asked for, and LLVM optimizes little (at level 0 it would take NaN for equal to itself)
+    """
     try:
-        with _pass_context(mod["main"].body):
-            return relay.build(mod, "llvm")
+        with _pass_context(mod["main"].body, fuse=quickly):
+            return relay.build(mod, "llvm -opt-level=1" if quickly else "llvm")
     except Exception as error:  # TVM raises anything; what it stumbles on is what has no kernel.
         raise UserError(f"TVM cannot compute the part that has no kernel on this computer: {tvm_reason(error)}")
 
@@ -224,11 +228,16 @@ for _name in _OF_THE_C_LIBRARY:
     )
 
 
-def _pass_context(expr: relay.Expr) -> tvm.transform.PassContext:
+def _pass_context(expr: relay.Expr, fuse: bool = False) -> tvm.transform.PassContext:
     """Without rewrites that could change float results; without vectors too, where the C library must be called."""
     found: List[bool] = []
     relay.analysis.post_order_visit(expr, lambda e: found.append(is_call(e, *_OF_THE_C_LIBRARY)))
-    return tvm.transform.PassContext(opt_level=0, config={"tir.disable_vectorize": True} if any(found) else {})
+    # Level 1 is what fuses operators. SimplifyExpr searches long graphs again after each of its rewrites.
+    return tvm.transform.PassContext(
+        opt_level=1 if fuse else 0,
+        config={"tir.disable_vectorize": True} if any(found) else {},
+        disabled_pass=["Legalize", "SimplifyExpr", "SimplifyExprPostAlterOp"],
+    )
 
 
 def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None):

@@ -139,8 +139,38 @@ def _in_direction(original, functions):
     return convert
 
 
+def _zero_point(zero: relay.Expr) -> relay.Expr:
+    """As int32. TVM writes a cast, and folds it by compiling a program for each node."""
+    if isinstance(zero, relay.Constant):
+        return relay.const(zero.data.numpy().astype(np.int32), "int32")
+    return relay.cast(zero, "int32")
+
+
+def _channels(data: relay.Expr, attr) -> int:
+    return 0 if len(frontend.infer_shape(data)) < 2 else int(attr.get("axis", 1))
+
+
+class _QuantizeLinear(frontend.OnnxOpConverter):
+    """As TVM's."""
+
+    @classmethod
+    def _impl_v13(cls, inputs, attr, params):
+        data, scale, zero = inputs
+        dtype = frontend.infer_type(zero).checked_type.dtype
+        return relay.qnn.op.quantize(data, scale, _zero_point(zero), _channels(data, attr), dtype)
+
+
+class _DequantizeLinear(frontend.OnnxOpConverter):
+    """As TVM's."""
+
+    @classmethod
+    def _impl_v13(cls, inputs, attr, params):
+        data, scale, zero = inputs
+        return relay.qnn.op.dequantize(data, scale, _zero_point(zero), _channels(data, attr))
+
+
 _ADDED = {"LpNormalization": _LpNormalization}
-_REPLACED = {"OneHot": _OneHot}
+_REPLACED = {"OneHot": _OneHot, "QuantizeLinear": _QuantizeLinear, "DequantizeLinear": _DequantizeLinear}
 
 
 @functools.lru_cache(maxsize=None)
