@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import sys
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import flatbuffers
@@ -185,3 +187,28 @@ def packed(models: Dict[str, bytes], magic: bytes = b"PDL2") -> bytes:
         entries.append(struct.pack("<III", after + len(data), start + len(names), len(name)))
         names, data = names + name.encode(), data + model
     return head + b"".join(entries) + names + data
+
+
+def example() -> bytes:
+    """A file to try with: a convolution and a dense layer on images [1, 16, 16, 3] at 2^-7, five classes."""
+    random, b = np.random.RandomState(0), EspdlBuilder()
+    for name, shape, exponent in (
+        ("image", [1, 16, 16, 3], -7),
+        ("features", [1, 8, 8, 16], -4),
+        ("mean", [1, 1, 1, 16], -5),
+        ("flat", [1, 16], -5),
+        ("scores", [1, 5], -4),
+    ):
+        b.tensor(name, shape, exponent)
+    kernel = random.randint(-60, 60, (16, 3, 3, 3)).astype(np.int8)
+    bias = random.randint(-2000, 2000, 16).astype(np.int32)
+    b.conv("image", "features", kernel, [-6], bias, "Relu", pads=[1, 1, 1, 1], strides=[2, 2])
+    b.node("GlobalAveragePool", ["features"], "mean")
+    b.node("Flatten", ["mean"], "flat", axis=1)
+    weights = random.randint(-60, 60, (5, 16, 1, 1)).astype(np.int8)
+    b.node("Gemm", ["flat", b.constant("w", stored(weights), [-6], layout_of(weights))], "scores", transB=0)
+    return b.bytes(["image"], ["scores"])
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_bytes(example())

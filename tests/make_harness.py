@@ -70,6 +70,7 @@ class Project:
         shutil.copytree(repo / "tools" / "esp_tvm", folder / "tools" / "esp_tvm", ignore=ignored)
         os.symlink(sys.executable, folder / ".venv" / "bin" / "python")
         for step, script in {
+            "convert": "tools/tvm/onnx_from.py",
             "preprocess": "tools/tvm/preprocess_onnx.py",
             "quantize": "tools/tvm/esp_quantize_onnx.py",
             "export": "tools/tvm/export_onnx_model.py",
@@ -100,6 +101,7 @@ class Project:
             "MAKEFLAGS",
             "MAKELEVEL",
             "MFLAGS",
+            "CONVERT_OPTIONS",
             "PREPROCESS_OPTIONS",
         )
         variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS", "CORES")

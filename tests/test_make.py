@@ -30,6 +30,33 @@ def test_deploy_does_all_steps_once(project):
         assert project.calls(step, *ALL) == []
 
 
+def test_a_model_of_another_kind_is_converted_first(project):
+    project.write("b.keras", "model")
+    other = ("MODEL=b.keras", *ALL[1:])
+    assert project.calls("deploy", *other) == ["convert", *STEPS]
+    out = project.folder / "build" / "b"
+    assert "('--output', 'build/b/model_converted.onnx')" in (out / "model_converted.onnx").read_text()
+    assert "('--input', 'build/b/model_converted.onnx')" in (out / "model_opt.onnx").read_text()
+    assert project.calls("deploy", *other) == ["run"]
+    assert project.calls("quantize", *other, "CONVERT_OPTIONS=--opset 17") == ["convert", *STEPS[:2]]
+    project.write("b.keras", "changed")
+    # The stand-in makes the same of it, and what is the same is not done again.
+    assert project.calls("quantize", *other) == ["convert"]
+
+
+def test_an_espdl_model_needs_no_samples(project):
+    project.write("b.espdl", "model")
+    given = "MODEL=b.espdl"
+    assert "INPUT is not set" in project.error("export", given)
+    assert "CALIB is not set" in project.error("quantize", given, "CONVERT_OPTIONS=--float")
+    assert project.calls("quantize", given) == ["convert", "preprocess", "quantize"]
+    quantized = project.folder / "build/b/model_quant.onnx"
+    assert "--calibrate_dataset" not in quantized.read_text()
+    assert project.calls("deploy", given, "INPUT=sample.npy") == ["export", "run"]
+    assert project.calls("deploy", given, "INPUT=sample.npy", "CALIB=calib.npy") == ["quantize", "export", "run"]
+    assert "('--calibrate_dataset', 'calib.npy')" in quantized.read_text()
+
+
 def test_deploy_to_a_riscv_chip_emulates_the_projects_sample(project, monkeypatch):
     for tool in ("riscv64-unknown-elf-gcc", "qemu-system-riscv32"):
         project.write(f".venv/bin/{tool}", "").chmod(0o755)

@@ -54,6 +54,18 @@ _SUFFIXES = {
 }
 
 
+def is_converted(path: str | os.PathLike) -> bool:
+    """Whether `path` is, by its name, a model of another kind than ONNX that can be converted."""
+    path = Path(path)
+    return path.suffix.lower() in _SUFFIXES or (path.is_dir() and (path / "saved_model.pb").is_file())
+
+
+def without_suffix(name: str) -> str:
+    """The name of a model's file without what tells its kind."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix == ".onnx" or suffix.lower() in _SUFFIXES else name
+
+
 def kind_of(path: str | os.PathLike) -> str:
     """The key in `KINDS` of the model in `path`, by its suffix; a folder must be a SavedModel."""
     path = Path(path)

@@ -1,4 +1,5 @@
-"""One model's way through the steps: preprocess, quantize, export, run, emulate, debug, report, compare.
+"""One model's way through the steps: convert (where it is no ONNX yet), preprocess, quantize, export, run, emulate,
+debug, report, compare.
 
 A step is done when its product is missing, damaged or its recipe changed: the command with all its options, the content
 of the files it reads, and a hash of the tools. For a step that is only needed by the one asked for, a variable that is
@@ -21,6 +22,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..boards import check_board, choose_board
 from ..chips import CHIPS, check_chip
+from ..convert.environment import is_converted, kind_of, without_suffix
 from ..errors import UserError
 from ..places import CHECKOUT, TEMPLATE
 from ..program.in_strips import check_arena
@@ -31,9 +33,16 @@ from .record import MADE, PROJECT, Records, content
 from .variables import BOARD_VARIABLES, DEFAULT_CHIP, WHAT_IT_IS
 from .words import StepError, fail, say
 
-ALL_STEPS = ("preprocess", "quantize", "export", "run")
+ALL_STEPS = ("convert", "preprocess", "quantize", "export", "run")
 # What the steps write into OUT: none of it is a step's MODEL there.
-_WRITTEN = ("model_opt.onnx", "model_quant.onnx", "input_sample.npz", "report.html", "report.txt")
+_WRITTEN = (
+    "model_converted.onnx",
+    "model_opt.onnx",
+    "model_quant.onnx",
+    "input_sample.npz",
+    "report.html",
+    "report.txt",
+)
 _WRITTEN_FOLDERS = (PROJECT, "tvmdbg", MADE, "logs")
 # The model of the last make, for one that names none.
 LAST = Path("build", ".last.json")
@@ -52,9 +61,7 @@ def hash_of_tools() -> str:
 
 def default_out(model: str) -> Path:
     """Where a model's products go when OUT does not say."""
-    stem = Path(model).name
-    stem = stem[: -len(".onnx")] if stem.endswith(".onnx") else stem
-    return Path("build", stem or "model")
+    return Path("build", without_suffix(Path(model).name) or "model")
 
 
 def last() -> Dict[str, str]:
@@ -175,7 +182,19 @@ class Pipeline:
         before = self.recorded("export").get("INPUT")
         if "INPUT" in self.variables or (before and os.path.exists(before)):
             return self.sample("export", "INPUT")
+        return self.calibration() or self.path("INPUT")
+
+    def calibration(self) -> str:
+        """CALIB as set now, else as it was; "" where there is none and none is needed."""
+        before = self.recorded("quantize").get("CALIB")
+        if self._is_quantized() and "CALIB" not in self.variables and not (before and os.path.exists(before)):
+            return ""
         return self.sample("quantize", "CALIB")
+
+    def _is_quantized(self) -> bool:
+        """Whether MODEL brings its exponents: an .espdl does, unless its float model is asked for."""
+        other = is_converted(self.model) and kind_of(self.model) == "espdl"
+        return other and "--float" not in self.options("convert")[1]
 
     def project_sample(self, model: str) -> str:
         """INPUT of the export: one sample. `run` may be given many, and does not change a finished project."""
@@ -374,9 +393,10 @@ class Pipeline:
     def check(self, goal: str) -> None:
         """Look at all variables that `goal` needs before anything is done."""
         self.compiler()
+        self.options("convert")
         self.options("preprocess")
         if goal in ("quantize", "export", "run", "emulate", "debug", "report", "compare"):
-            self.sample("quantize", "CALIB")
+            self.calibration()
             self.options("quantize")
         if goal in ("export", "run", "emulate", "debug", "report", "compare"):
             self.input()
@@ -391,21 +411,33 @@ class Pipeline:
             if goal == "compare" and log == "-" and sys.stdin.isatty():
                 fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
 
+    def onnx(self) -> str:
+        """MODEL, or the ONNX model that was made of it."""
+        if not is_converted(self.model):
+            return self.model
+        text, options = self.options("convert")
+        product = self.out / "model_converted.onnx"
+        command = ["tools/tvm/onnx_from.py", "--output", str(product), *options, self.model]
+        self.make("convert", product, command, [self.model], options, CONVERT_OPTIONS=text)
+        return str(product)
+
     def preprocess(self) -> str:
+        model = self.onnx()
         text, options = self.options("preprocess")
         product = self.out / "model_opt.onnx"
-        command = ["tools/tvm/preprocess_onnx.py", "--input", self.model, "--output", str(product), *options]
-        self.make("preprocess", product, command, [self.model], options, PREPROCESS_OPTIONS=text)
+        command = ["tools/tvm/preprocess_onnx.py", "--input", model, "--output", str(product), *options]
+        self.make("preprocess", product, command, [model], options, PREPROCESS_OPTIONS=text)
         return str(product)
 
     def quantize(self) -> str:
-        calib = self.sample("quantize", "CALIB")
+        calib = self.calibration()
         text, options = self.options("quantize")
         model = self.preprocess()
         product = self.out / "model_quant.onnx"
         command = ["tools/tvm/esp_quantize_onnx.py", "--input_model", model, "--output_model", str(product)]
-        command += ["--calibrate_dataset", calib, *options]
-        self.make("quantize", product, command, [model, calib], options, CALIB=calib, QUANTIZE_OPTIONS=text)
+        command += [*(["--calibrate_dataset", calib] if calib else []), *options]
+        reads, named = ([model, calib], {"CALIB": calib}) if calib else ([model], {})
+        self.make("quantize", product, command, reads, options, QUANTIZE_OPTIONS=text, **named)
         return str(product)
 
     def export(self) -> Tuple[str, str]:

@@ -19,8 +19,10 @@ _BOARD_EXAMPLES = ", ".join(name for name in BOARDS if name.startswith("esp32-s3
 
 HELP = f"""
 Variables
-  MODEL            the float ONNX model; where it is not given, the last one
-  CALIB            samples to calibrate with: .npy (N samples); .npz or a folder where there are several inputs
+  MODEL            the float ONNX model, or what onnx_from.py converts to one (.h5 .keras .tflite .pt2 .espdl ...);
+                   where it is not given, the last one
+  CALIB            samples to calibrate with: .npy (N samples); .npz or a folder where there are several inputs;
+                   an .espdl needs none
   INPUT            one sample, or many for run (default the first sample of CALIB)
   TARGET           {", ".join(CHIPS)} (default {DEFAULT_CHIP})
   BOARD            the board in place of its chip: {_BOARD_EXAMPLES}, ...
@@ -31,7 +33,7 @@ Variables
                    would take more (default auto: the internal RAM of the board)
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
   OUT              where everything goes (default build/<name of MODEL>)
-  PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
+  CONVERT_OPTIONS, PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
                    more options for a step's script; tools/tvm/ has the scripts, each with --help
   PYTHON, CC       the Python 3.8 to set up with, the C compiler of this computer
 """
