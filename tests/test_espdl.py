@@ -328,7 +328,7 @@ def test_swish_is_newer_than_the_opset_that_is_written(tmp_path):
 def test_what_lies_around_a_model(tmp_path, file):
     data = file.read_bytes()
     for changed, said in (
-        (with_header(data[16:], encrypted=1), "is encrypted; .*encrypt_data=False"),
+        (with_header(data[16:], encrypted=1), "is encrypted; .*without encryption"),
         (b"EDL7" + data[4:], "format EDL7, newer than what is known here"),
         (b"ONNX" + data[4:], "does not begin as a model of ESP-DL"),
         (b"", "does not begin"),

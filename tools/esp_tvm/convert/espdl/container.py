@@ -41,7 +41,7 @@ def model_in(data: bytes, path: Path, wanted: Optional[str] = None) -> bytes:
         raise _cut_off(path)
     encrypted, size = struct.unpack_from("<II", data, 4)
     if encrypted:
-        raise UserError(f"{path}: is encrypted; {_EXPORT_AGAIN}(..., encrypt_data=False)")
+        raise UserError(f"{path}: is encrypted; {_EXPORT_AGAIN}, without encryption")
     if len(data) < start + size:
         raise _cut_off(path)
     return data[start : start + size]
