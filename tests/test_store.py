@@ -197,12 +197,12 @@ def unread(content):
 
 
 DAMAGED = {
-    "another version": (put("version", 1), "is of version 1, and this tool reads version 3"),
-    "a later version": (put("version", 4), "is of version 4"),
-    "a version that is text": (put("version", "3"), "is of version 3"),
+    "another version": (put("version", 1), "is of version 1, and this tool reads version 4"),
+    "a later version": (put("version", 5), "is of version 5"),
+    "a version that is text": (put("version", "4"), "is of version 4"),
     "no version": (drop("version"), "is not the metadata of a project"),
     "a list": (lambda content: [content], "is not the metadata of a project"),
-    "no JSON": (lambda content: '{"version": 3, ', "is damaged"),
+    "no JSON": (lambda content: '{"version": 4, ', "is damaged"),
     "empty": (lambda content: "", "is damaged"),
     "NaN": (lambda content: json.dumps({**content, "arena_bytes": float("nan")}), "NaN is no number"),
     "infinity": (put("items", 0, "overlap_distance", float("inf")), "Infinity is no number"),

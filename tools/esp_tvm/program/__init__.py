@@ -1,5 +1,18 @@
 """The form of a compiled program, shared by the compiler, which makes it, and the tools, which read it."""
 
-from .form import INT8, Call, Constant, Item, Loop, Place, Port, Program, Scratch, Tensor, nodes_text
+from .form import INT8, Call, CallTime, Constant, Item, Loop, Place, Port, Program, Scratch, Tensor, nodes_text
 
-__all__ = ["INT8", "Call", "Constant", "Item", "Loop", "Place", "Port", "Program", "Scratch", "Tensor", "nodes_text"]
+__all__ = [
+    "INT8",
+    "Call",
+    "CallTime",
+    "Constant",
+    "Item",
+    "Loop",
+    "Place",
+    "Port",
+    "Program",
+    "Scratch",
+    "Tensor",
+    "nodes_text",
+]

@@ -114,6 +114,24 @@ class Scratch:
     offset: int = 0
 
 
+@dataclass(frozen=True)
+class CallTime:
+    """How long a call takes on the board that it was exported for, in microseconds: an estimate (esp_tvm/estimate).
+
+    compute: of its instructions; weights, activations: that it waits for them, from flash and PSRAM
+    instructions: that it executes, None where they are not known (TVM's own C): then compute is 0
+    """
+
+    instructions: Optional[int]
+    compute: float
+    weights: float
+    activations: float
+
+    @property
+    def microseconds(self) -> float:
+        return self.compute + self.weights + self.activations
+
+
 @dataclass(eq=False)
 class Call:
     """One call.
@@ -142,6 +160,7 @@ class Call:
     strips: of a call in a loop, what it does in each strip (compile/planning/strips.py); exporter only
     constants: its arrays, in the order of the C
     macs: multiply-accumulates, its followers' included
+    estimate: how long it will take; None before it is exported, and on the host
     reason: of a fallback, why it has no kernel; relay: the Relay operators in it; operations: what it costs
     """
 
@@ -166,6 +185,7 @@ class Call:
     strips: Any = None
     constants: List[Constant] = field(default_factory=list)
     macs: int = 0
+    estimate: Optional[CallTime] = None
     reason: str = ""
     relay: List[str] = field(default_factory=list)
     operations: int = 0
@@ -232,7 +252,8 @@ class Program:
     arena_bytes: memory for all activations; arena_limit: how much more speed was allowed to take, None: all it needs
     model_hash: SHA-256 of the quantized ONNX file's content
     kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
-    target_chip: of the project that it was read from, "" before it is exported
+    target_chip: of the project that it was read from, "" before it is exported; board: what it was exported for, and
+        its memory, for people
     verification: the export's comparison with ONNX Runtime (onnx_check.py: `Verification.describe`), None before it
     """
 
@@ -250,6 +271,7 @@ class Program:
     kernels_for: Optional[str] = None
     cores: int = 1
     target_chip: str = ""
+    board: str = ""
     verification: Optional[Dict[str, float]] = None
 
     def calls(self) -> Iterator[Call]:

@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from ..record import Record
 
 # Goes up with every change of what stands in metadata.json or reference.npz; another version is refused.
-VERSION = 3
+VERSION = 4
 
 Name = Annotated[str, Field(max_length=100_000)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=1000)]
@@ -21,6 +21,7 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**48)]
 Bytes = Annotated[int, Field(ge=0, lt=2**30)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
+Microseconds = Annotated[float, Field(ge=0, lt=2**48, allow_inf_nan=False)]
 Exponent = Annotated[int, Field(ge=-1100, le=1100)]
 Shape = Annotated[List[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=32)]
 DType = Literal[
@@ -84,6 +85,15 @@ class SplitRecord(Record):
     saved: Count
 
 
+class CallTimeRecord(Record):
+    """`CallTime`: instructions, and microseconds"""
+
+    instructions: Optional[Count]
+    compute: Microseconds
+    weights: Microseconds
+    activations: Microseconds
+
+
 class CallRecord(Record):
     """`Call`; inputs, outputs: ids of tensors; constants: names of arrays; constant_bytes: of all of them"""
 
@@ -107,6 +117,7 @@ class CallRecord(Record):
     constants: List[Identifier]
     constant_bytes: Count
     macs: Count
+    estimate: Optional[CallTimeRecord]
     reason: Name
     relay: List[Name]
     operations: Count
@@ -167,10 +178,11 @@ class ProgramRecord(Record):
     versions: of the tools that made it; files: hashes of constants.bin and reference.npz
     """
 
-    version: Literal[3]
+    version: Literal[4]
     target_chip: Name
     model_hash: Hash
     versions: Dict[str, Name]
+    board: Name
     kernels_for: Optional[Name]
     cores: Annotated[int, Field(ge=1, le=2)]
     arena_bytes: Bytes

@@ -26,7 +26,7 @@ from ..errors import UserError
 from ..naming import one_line, shown
 from ..record import first_fault
 from . import schema
-from .form import Call, Constant, Loop, Place, Port, Program, Scratch, Tensor
+from .form import Call, CallTime, Constant, Loop, Place, Port, Program, Scratch, Tensor
 from .split import Split
 
 MODEL = Path("components/tvm_model/model")
@@ -94,6 +94,7 @@ class _Writer:
             "target_chip": target_chip,
             "model_hash": program.model_hash,
             "versions": dict(sorted(versions.items())),
+            "board": program.board,
             "kernels_for": program.kernels_for,
             "cores": program.cores,
             "arena_bytes": program.arena_bytes,
@@ -164,6 +165,7 @@ class _Writer:
             "constants": [constant.name for constant in call.constants],
             "constant_bytes": sum(constant.array.nbytes for constant in call.constants),
             "macs": int(call.macs),
+            "estimate": _estimate(call.estimate),
             "reason": call.reason,
             "relay": list(call.relay),
             "operations": int(call.operations),
@@ -192,6 +194,13 @@ class _Writer:
 
 def _scratch(scratch: Optional[Scratch]) -> Optional[Dict[str, int]]:
     return None if scratch is None else {"bytes": scratch.bytes, "offset": scratch.offset}
+
+
+def _estimate(time: Optional[CallTime]) -> Optional[Dict[str, Any]]:
+    if time is None:
+        return None
+    parts = {name: round(getattr(time, name), 1) for name in ("compute", "weights", "activations")}
+    return {"instructions": time.instructions, **parts}
 
 
 def _split(split: Optional[Split]) -> Optional[Dict[str, Any]]:
@@ -313,6 +322,7 @@ class _Reader:
             arena_limit=record.arena_limit,
             model_hash=record.model_hash,
             kernels_for=record.kernels_for,
+            board=record.board,
             cores=record.cores,
             target_chip=record.target_chip,
             verification=record.verification.model_dump() if record.verification else None,
@@ -413,6 +423,7 @@ class _Reader:
             not_split=record.not_split,
             constants=[self.constants[name] for name in record.constants],
             macs=record.macs,
+            estimate=None if record.estimate is None else CallTime(**record.estimate.model_dump()),
             reason=record.reason,
             relay=record.relay,
             operations=record.operations,

@@ -13,6 +13,8 @@ from ..chips import CHIPS, check_cores
 from ..compile import compile_imported, import_model
 from ..compile.compiled import CompiledModel
 from ..data import load_sample
+from ..estimate import estimate_program
+from ..estimate.text import estimate_lines
 from ..evaluate import NumpyEvaluator
 from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
@@ -68,6 +70,8 @@ def export_onnx_model(
     program = compiled.program
     fit = fit_chip(compiled, chip, constants, hardware)
     note_memory(program, fit.places, fit.constants_memory)
+    program.board = "" if chip.is_host else hardware.text
+    estimate_program(program, hardware, fit.constants_memory)
     if not is_quantized(model):
         fit.notes.append(f"{model_path} is a float model and runs in float, slowly; quantize it first (make quantize)")
     if any(call.split is not None for call in program.calls()) and not chip.is_host:
@@ -81,7 +85,7 @@ def export_onnx_model(
     program.verification = verification.describe()
     project = write_project(compiled, sample, evaluation.outputs, template_path, out_path, chip.name, fit, debug)
     print_export(program, project, verification.line)
-    show(*fit_parts(compiled, chip, fit))
+    show(*fit_parts(compiled, chip, fit), *estimate_lines(program))
     if arena.isdigit() and program.arena_bytes > int(arena):
         fit.notes.append(f"--arena {arena}: the least that was found are {program.arena_bytes} bytes")
     for note in fit.notes:

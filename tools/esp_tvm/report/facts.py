@@ -11,6 +11,7 @@ import onnx
 
 from ..data_check import FEW
 from ..errors import UserError
+from ..estimate.text import estimate_lines
 from ..naming import shown
 from ..program.both_cores import cores_lines
 from ..program.form import Call, Loop, Place, Program, Tensor
@@ -31,7 +32,8 @@ class Row:
 
     kernel: the C function that computes it, "" where no code is needed; reason: why it has no kernel of ours
     shape: as in memory; macs: multiply-accumulates; constants: bytes of weights and tables; activation: of its output
-    time: in `Report.time_unit`; status: of the comparison
+    time: in `Report.time_unit`, of a board or an emulator; status: of the comparison
+    estimate: milliseconds on the chip, None where there is none
     """
 
     step: int
@@ -49,6 +51,7 @@ class Row:
     symbol: str
     reason: str = ""
     time: Optional[int] = None
+    estimate: Optional[float] = None
     status: str = ""
     snr: Optional[float] = None
 
@@ -83,7 +86,7 @@ class PortRow:
 
 @dataclass
 class Report:
-    """See the fields' names; cores: what two cores compute, empty for a program on one.
+    """See the fields' names; cores: what two cores compute, empty for a program on one; estimate: its lines
 
     comparison: the lines that compare_log prints, equal: its verdict
     """
@@ -97,6 +100,7 @@ class Report:
     arena_bytes: int
     constant_bytes: int
     cores: List[str] = field(default_factory=list)
+    estimate: List[str] = field(default_factory=list)
     noise: List[TensorNoise] = field(default_factory=list)
     noise_where: str = ""
     output_noise: List[Tuple[str, float]] = field(default_factory=list)
@@ -110,6 +114,11 @@ class Report:
     def time_label(self) -> str:
         """The unit of the times; microseconds are always a computer's, chips count cycles."""
         return "us, this computer" if self.time_unit == "us" else self.time_unit or "time"
+
+    @property
+    def shows_time(self) -> bool:
+        """Whether there are times to show: this computer's say nothing of a chip, for which there is an estimate."""
+        return bool(self.time_unit) and not (self.time_unit == "us" and self.estimate)
 
     @property
     def macs(self) -> int:
@@ -147,6 +156,7 @@ def gather(
         rows=[_row(call) for call in program.calls()],
         bars=arena_bars(program),
         cores=cores_lines(program) if program.cores > 1 else [],
+        estimate=estimate_lines(program),
         arena_bytes=program.arena_bytes,
         constant_bytes=program.constant_bytes,
     )
@@ -190,6 +200,7 @@ def _row(call: Call) -> Row:
         where=_where(place),
         symbol=call.symbol,
         reason=call.reason,
+        estimate=_milliseconds(call),
     )
 
 
@@ -209,6 +220,12 @@ def _spans(program: Program) -> Dict[Call, Tuple[int, int]]:
         calls = item.calls if isinstance(item, Loop) else [item]
         spans.update(dict.fromkeys(calls, (len(spans), len(spans) + len(calls) - 1)))
     return spans
+
+
+def _milliseconds(call: Call) -> Optional[float]:
+    """Of the estimate, where it knows all of a call."""
+    time = call.estimate
+    return None if time is None or time.instructions is None else time.microseconds / 1000
 
 
 def arena_bars(program: Program) -> List[Bar]:

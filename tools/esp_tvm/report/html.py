@@ -87,7 +87,7 @@ def _cards(report: Report) -> List[Tuple[str, str, str]]:
 
 def _most(report: Report) -> Dict[str, float]:
     """The largest number in each column of the layers that has bars behind its numbers."""
-    columns = ("macs", "constants", "activation", "time")
+    columns = ("macs", "constants", "activation", "estimate", "time")
     return {column: max((getattr(row, column) or 0 for row in report.rows), default=0) for column in columns}
 
 

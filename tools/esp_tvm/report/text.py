@@ -57,7 +57,10 @@ def _summary(report: Report) -> List[str]:
 
 def _layers(report: Report) -> List[str]:
     head = ["step", "operator", "ONNX nodes", "kernel", "output", "exponent", "MAC", "constants", "activation", "arena"]
-    head += [report.time_label, "SNR dB", "status"]
+    times = [("ms, estimate", _estimate)] if report.estimate else []
+    if report.shows_time:
+        times.append((report.time_label, _time))
+    head += [*(title for title, _ in times), "SNR dB", "status"]
     rows = []
     for row in report.rows:
         rows.append(
@@ -72,12 +75,20 @@ def _layers(report: Report) -> List[str]:
                 number(row.constants) if row.constants else "",
                 number(row.activation) if row.activation else "",
                 row.where,
-                "" if row.time is None else number(row.time),
+                *(cell(row) for _, cell in times),
                 decibel(row.snr),
                 row.status,
             ]
         )
-    return ["LAYERS", *Table(head, rows, "rllllrrrrrrrl").lines()]
+    return ["LAYERS", *Table(head, rows, "rllllrrrrr" + "r" * len(times) + "rl").lines(), *report.estimate]
+
+
+def _estimate(row: Row) -> str:
+    return "" if row.estimate is None else f"{row.estimate:.3f}"
+
+
+def _time(row: Row) -> str:
+    return "" if row.time is None else number(row.time)
 
 
 def _cores(report: Report) -> List[str]:

@@ -8,7 +8,7 @@ input.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -45,6 +45,11 @@ def distance_of(starts: np.ndarray, written: np.ndarray, reads_own: bool) -> int
     return max(int((written - later).max()), 0) if len(written) else 0
 
 
+def pixels_of(call: Call) -> int:
+    """Pixels of the output, or rows of a dense layer's."""
+    return call.output.elements // call.output.shape[-1]
+
+
 # --- the kernels ---------------------------------------------------------------------------------------------
 
 
@@ -59,6 +64,8 @@ class Variant:
 
     operator = ""
     kernel = ""
+    # Of the output that are computed together, where all weights serve them before the next ones.
+    PIXELS = 0
     takes = ""
     fuses_add = False
     plain_parameters = False
@@ -75,6 +82,14 @@ class Variant:
     def overlap_distance(self, call: Call) -> Optional[int]:
         """Bytes by which the output has to start before the input where they overlap; None: they must not."""
         return None
+
+    def weight_passes(self, call: Call) -> int:
+        """How often it goes through all of its weights."""
+        return -(-pixels_of(call) // self.PIXELS) if self.PIXELS else 1
+
+    def input_passes(self, call: Call) -> Tuple[int, int]:
+        """How often it goes through the same stretch of its input, and the bytes of that stretch."""
+        return 1, 0
 
     def pack(self, call: Call, low: int, high: int) -> Packed:
         """The weights in the kernel's layout; low, high: range of the input."""
@@ -305,6 +320,9 @@ class DenseAsConv2d(Variant):
 
     def scratch(self, call):
         return self.convolution.scratch(self.call(call))
+
+    def weight_passes(self, call):
+        return self.convolution.weight_passes(self.call(call))
 
     def overlap_distance(self, call):
         return self.convolution.overlap_distance(self.call(call))

@@ -14,7 +14,7 @@ import numpy as np
 from ....kernel_limits import KERNEL_LIMITS
 from ....operators.conv import window_fields
 from ....program import Call
-from ..variants import distance_of, window_starts
+from ..variants import distance_of, pixels_of, window_starts
 from .lanes import (
     GATHER_BYTES,
     LANE_MAX,
@@ -113,6 +113,23 @@ class Conv2dLanes(Esp32s3Variant):
             return "ESP_DL_CONV2D_LANES"
         _, height, width, channels = call.attributes["weights"].shape
         return "ESP_DL_CONV2D_ONE" if (height, width) == (1, 1) and channels <= LANES else "ESP_DL_CONV2D_HELD"
+
+    def weight_passes(self, call):
+        rows = 1 if is_one_row(call) else call.output.shape[0] * call.output.shape[1]
+        path = self.path(call)
+        if path in ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD"):
+            return rows
+        if path == "ESP_DL_CONV2D_GATHERED":
+            return rows * -(-call.output.shape[2] // self.run(call))
+        return pixels_of(call)
+
+    def input_passes(self, call):
+        if self.path(call) not in ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD"):
+            return 1, 0
+        # Sixteen channels of a row of pixels, then the next sixteen.
+        _, _, width, channels = call.inputs[0].shape
+        rows = call.attributes["weights"].shape[1] * width * channels
+        return call.output.shape[3] // LANES, call.inputs[0].bytes if is_one_row(call) else rows
 
     def run(self, call: Call) -> int:
         """Pixels whose windows are put together, or that are copied where the output overlaps the input, at a time."""
@@ -282,6 +299,9 @@ class Dense(Esp32s3Variant):
 
     def scratch(self, call):
         return self.convolution.scratch(as_convolution(call))
+
+    def weight_passes(self, call):
+        return self.convolution.weight_passes(as_convolution(call))
 
     def body(self, call, c):
         return self.convolution.body(as_convolution(call), c)

@@ -1,0 +1,186 @@
+"""Fits the instructions of kernels to what they compute, for the estimate of time: esp_tvm/estimate/kernel_costs.json.
+
+    python bench/kernel_costs.py            # writes the file from bench/results.json and bench/OPERATORS.md
+
+Nothing is run: run `make bench` and `make bench-operators` before, where the emulators are. For each kernel the terms
+of esp_tvm/estimate/work.py that suit it get factors of at least 0 with the least relative error. How well the sum for a
+network is met is told for networks that were left out of the fit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+REPO = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench")]
+
+import numpy as np  # noqa: E402
+
+from esp_tvm import cli  # noqa: E402
+from esp_tvm.estimate.costs import FILE  # noqa: E402
+from esp_tvm.estimate.work import Work  # noqa: E402
+from esp_tvm.files import whole_file  # noqa: E402
+
+RESULTS, OPERATORS = REPO / "bench" / "results.json", REPO / "bench" / "OPERATORS.md"
+FAMILIES = {"riscv": "instructions", "xtensa": "xtensa_instructions", "esp32s3": "instructions"}
+# The terms of kernels whose names have a word; the first that fits.
+TERMS: Sequence[Tuple[str, Sequence[str]]] = (
+    ("DepthwiseLanes", ("vectors", "groups", "pixels", "part_groups", "calls")),
+    ("Conv2d", ("vectors", "groups", "ragged", "ragged_windows", "part_groups", "calls")),
+    ("Average", ("groups", "calls")),
+    ("6x2", ("macs6", "values", "windows6", "calls")),
+    ("3x4", ("macs3", "values", "calls")),
+    ("", ("macs", "values", "windows", "calls")),
+)
+# Vector kernels that no network of the bench has: instructions for a value, from docs/esp32-s3.md, "Figures".
+DOCUMENTED = {
+    "Elementwise any": 0.6,
+    "Broadcasting any": 0.6,
+    "LookupTable any": 1.44,
+    "Move any": 0.4,
+    "TransposeRows any": 0.47,
+    "Pool any": 2.0,
+    "Average any": 9.0,
+}
+_SOURCE = (
+    "Made by bench/kernel_costs.py from bench/results.json (make bench: counted in emulators) and bench/OPERATORS.md "
+    "(make bench-operators); kernels named 'any' from docs/esp32-s3.md. Instructions = the sum of factor * term "
+    "(esp_tvm/estimate/work.py). error: the mean relative error of the fit; calls: how many were counted. "
+    "left_out: each network estimated by fits without it, as a part of what was counted."
+)
+
+
+class Count(NamedTuple):
+    """A call that was counted: of which network or layer, its kernel, its work, its instructions."""
+
+    network: str
+    kernel: str
+    work: Work
+    instructions: float
+
+
+def counted(results: Dict[str, Any], family: str) -> Iterator[Count]:
+    """The calls of all networks and layers."""
+    for group in ("models", "layers"):
+        for network, figures in results[group].items():
+            if family == "esp32s3":
+                figures = figures.get("esp32s3") or {}
+            in_channels = 1
+            for step in figures.get("steps", ()):
+                if step["output"] is None or FAMILIES[family] not in step:
+                    continue
+                name = f"{step['kernel']} {step['operator']}" if family == "esp32s3" else step["kernel"]
+                yield Count(network, name, _work(step, in_channels), step[FAMILIES[family]])
+                in_channels = step["output"][-1]
+
+
+def _work(step: Dict[str, Any], in_channels: int) -> Work:
+    """in_channels: those of the step before it, which says how many taps its window has."""
+    output = step["output"]
+    values, channels = int(np.prod(output)), output[-1]
+    taps = step["macs"] / values / in_channels if step["operator"] in ("conv2d", "add") else 1.0
+    rows = {9: 3, 25: 5, 49: 7, 40: 10}.get(round(taps), 1) if abs(taps - round(taps)) < 1e-9 else 1
+    return Work(values, channels, step["macs"], in_channels, rows)
+
+
+def operators(known: Sequence[str]) -> Iterator[Count]:
+    """Rows of OPERATORS.md with one kernel, which is none of those `known`."""
+    number = r" ([\d,]+) \|"
+    for line in OPERATORS.read_text("utf-8").splitlines():
+        row = re.match(rf"\| (.*?) \|{number}{number} [\d.]* \| ([\d.]*) \| `(\w+)` \|$", line)
+        if not row:
+            continue
+        name = row.group(5) if row.group(5) == "memcpy" else f"esp_dl_{row.group(5)}"
+        values, instructions = (int(row.group(i).replace(",", "")) for i in (2, 3))
+        macs = round(instructions / float(row.group(4))) if row.group(4) else 0
+        if name not in known and values:
+            yield Count(row.group(1), name, Work(values, 1, macs, 1), instructions)
+
+
+def fit(counts: Sequence[Count], terms: Sequence[str]) -> Dict[str, float]:
+    """Factors of at least 0 with the least relative error: the best of all subsets of the terms."""
+    rows = np.array([[count.work.terms()[term] for term in terms] for count in counts], np.float64)
+    wanted = np.array([count.instructions for count in counts], np.float64)
+    rows, best = rows / wanted[:, None], None
+    for size in range(1, len(terms) + 1):
+        for chosen in itertools.combinations(range(len(terms)), min(size, len(terms))):
+            some = rows[:, chosen]
+            if len(chosen) > len(counts) or np.linalg.matrix_rank(some) < len(chosen):
+                continue
+            factors = np.linalg.lstsq(some, np.ones(len(counts)), rcond=None)[0]
+            error = float(np.linalg.norm(some @ factors - 1.0))
+            if (factors >= 0).all() and (best is None or error < best[0] - 1e-6):
+                best = (error, {terms[i]: float(factor) for i, factor in zip(chosen, factors)})
+    assert best is not None, counts
+    return best[1]
+
+
+def predicted(cost: Dict[str, float], work: Work) -> float:
+    terms = work.terms()
+    return sum(factor * terms[name] for name, factor in cost.items())
+
+
+def fitted(counts: Sequence[Count]) -> Dict[str, Dict[str, Any]]:
+    """The costs of all kernels that were counted."""
+    found = {}
+    for kernel in sorted({count.kernel for count in counts}):
+        own = [count for count in counts if count.kernel == kernel]
+        terms = next(terms for word, terms in TERMS if word in kernel)
+        cost = fit(own, terms)
+        error = float(np.mean([abs(predicted(cost, one.work) / one.instructions - 1.0) for one in own]))
+        rounded = {name: float(f"{factor:.4g}") for name, factor in cost.items()}
+        found[kernel] = {"terms": rounded, "error": round(error, 3), "calls": len(own)}
+    return found
+
+
+def left_out(counts: Sequence[Count], networks: Sequence[str]) -> List[Tuple[str, float]]:
+    """Of every network: estimated by fits without it, as a part of what was counted. Kernels that only it has are those
+    of the fit with it."""
+    whole, ratios = fitted(counts), []
+    for network in networks:
+        others = fitted([count for count in counts if count.network != network])
+        own = [count for count in counts if count.network == network]
+        costs = [(others.get(one.kernel) or whole[one.kernel])["terms"] for one in own]
+        estimate = sum(predicted(cost, one.work) for cost, one in zip(costs, own))
+        ratios.append((network, estimate / sum(one.instructions for one in own)))
+    return ratios
+
+
+def made(results: Dict[str, Any]) -> Dict[str, Any]:
+    """The content of kernel_costs.json."""
+    families: Dict[str, Any] = {}
+    ratios: Dict[str, Dict[str, float]] = {}
+    scale: Dict[str, float] = {"riscv": 1.0}
+    for family in FAMILIES:
+        counts = list(counted(results, family))
+        if family == "riscv":
+            counts += operators({count.kernel for count in counts})
+        families[family] = fitted(counts)
+        ratios[family] = {name: round(ratio, 2) for name, ratio in left_out(counts, list(results["models"]))}
+        for network, ratio in ratios[family].items():
+            print(f"{family}, {network}: estimated {ratio:.2f} of what was counted")
+    steps = [step for group in ("models", "layers") for one in results[group].values() for step in one["steps"]]
+    # How much more Xtensa takes for kernels without multiply-accumulates, for those that were counted on RISC-V alone.
+    both = [
+        (s["instructions"], s["xtensa_instructions"]) for s in steps if "xtensa_instructions" in s and not s["macs"]
+    ]
+    scale["xtensa"] = round(sum(xtensa for _, xtensa in both) / sum(riscv for riscv, _ in both), 3)
+    for name, factor in DOCUMENTED.items():
+        families["esp32s3"][name] = {"terms": {"values": factor}, "error": None, "calls": 0}
+    return {"source": _SOURCE, "left_out": ratios, "scale": scale, "families": families}
+
+
+def main() -> None:
+    content = json.dumps(made(json.loads(RESULTS.read_text("utf-8"))), indent=1) + "\n"
+    with whole_file(FILE) as temporary:
+        Path(temporary).write_text(content, encoding="utf-8")
+    print(f"written: {FILE.relative_to(REPO)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,173 @@
+"""The estimate of time: its constants against what was counted and published, and what a call waits for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdq import QdqBuilder
+
+pytest.importorskip("tvm")
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "bench"))
+
+import kernel_costs  # noqa: E402
+import published_times  # noqa: E402
+
+from esp_tvm.boards import choose_board  # noqa: E402
+from esp_tvm.chips import CHIPS  # noqa: E402
+from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.estimate import ERROR, estimate_program, sum_of  # noqa: E402
+from esp_tvm.estimate.costs import FILE, costs, instructions  # noqa: E402
+from esp_tvm.estimate.memories import CLOCKS, flash_lines_of, psram_lines_of  # noqa: E402
+from esp_tvm.estimate.text import estimate_lines, milliseconds  # noqa: E402
+from esp_tvm.estimate.work import Work  # noqa: E402
+from esp_tvm.project.placement import note_memory  # noqa: E402
+
+INSIDE = {"arena": "internal", "inputs": "internal", "outputs": "internal"}
+
+
+def network(channels=256, size=4):
+    """A pointwise convolution whose weights are larger than small caches."""
+    b = QdqBuilder(0)
+    x = b.input("x", [1, 16, size, size], -4)
+    x = b.conv(x, [channels, 16, 1, 1], -2, relu=True)
+    x = b.conv(x, [channels, channels, 1, 1], -1)
+    b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
+    b.output("y", [1, channels, 1, 1])
+    return b.model()
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return {chip: compile_model(network(), chip=chip, target_chip=chip).program for chip in ("esp32c3", "esp32s3")}
+
+
+def estimated(program, places=INSIDE, constants="flash", **board):
+    board = choose_board(program.target_chip, **board)
+    note_memory(program, places, constants)
+    estimate_program(program, board, constants)
+    return program
+
+
+def widest(program):
+    """The call with most weights."""
+    return max(program.calls(), key=lambda call: sum(constant.array.nbytes for constant in call.constants))
+
+
+def test_the_table_is_what_was_counted():
+    results = json.loads(kernel_costs.RESULTS.read_text())
+    made = kernel_costs.made(results)
+    assert made == json.loads(FILE.read_text()), "run python bench/kernel_costs.py"
+    # Networks that the fit has not seen; dense layers alone (the autoencoder) are not what the others have.
+    for family, ratios in made["left_out"].items():
+        for name, ratio in ratios.items():
+            assert 1 / ERROR < ratio < ERROR, (family, name)
+            assert name == "autoencoder" or 0.75 < ratio < 1.35, (family, name)
+
+
+def test_published_times_lie_within_the_error():
+    ratios = {what: own / theirs for what, own, theirs in published_times.rows()}
+    assert len(ratios) == 5 and all(1 / ERROR < ratio < ERROR for ratio in ratios.values()), ratios
+    # The figures that docs/estimate.md gives.
+    assert (round(min(ratios.values()), 2), round(max(ratios.values()), 2)) == (0.66, 1.14)
+
+
+def test_networks_others_describe_are_theirs():
+    assert sum(layer.macs for layer in published_times.mobilenet_v2(1.0, 224, 1000)) == 300_774_272
+    assert sum(layer.macs for layer in published_times.mobilenet_v1(96, 3)) == 7_489_664 - 256 * 2
+
+
+def test_instructions_are_those_of_the_bench(compiled):
+    """Within the error of a fit, of a call that the bench has counted: 1x1, 64 to 64, 25x5."""
+    terms = Work(25 * 5 * 64, 64, 512_000, 64).terms()
+    own = costs()["families"]["esp32s3"]["Conv2dLanes conv2d"]["terms"]
+    assert sum(factor * terms[name] for name, factor in own.items()) == pytest.approx(48_129, rel=0.15)
+    for program, vector in ((compiled["esp32c3"], False), (compiled["esp32s3"], True)):
+        for call in program.calls():
+            count = instructions(call, CLOCKS[program.target_chip].family, vector)
+            assert count is not None and (count > 0 or call.is_view), call.title
+    fewer = [sum_of(estimated(compiled[chip]))[0].instructions for chip in ("esp32s3", "esp32c3")]
+    assert fewer[0] * 4 < fewer[1]
+
+
+def test_weights_larger_than_the_cache_are_fetched_again(compiled):
+    program = estimated(compiled["esp32c3"])
+    call, board = widest(program), choose_board("esp32c3")
+    size = sum(constant.array.nbytes for constant in call.constants)
+    assert size > CLOCKS["esp32c3"].cache and call.kernel == "esp_dl_conv2d_s8_6x2"
+    once = flash_lines_of(board).nanoseconds(size, CLOCKS["esp32c3"].line) / 1000
+    # Sixteen pixels, six at a time.
+    assert call.estimate.weights == pytest.approx(3 * once)
+    assert call.estimate.activations == 0
+    # The kernel with sums of 40 bits takes one pixel after the other.
+    call = widest(estimated(compiled["esp32s3"]))
+    size = sum(constant.array.nbytes for constant in call.constants)
+    once = flash_lines_of(choose_board("esp32s3")).nanoseconds(size, CLOCKS["esp32s3"].line) / 1000
+    assert size > CLOCKS["esp32s3"].cache and type(call.variant).__name__ == "Conv2dWide"
+    assert call.estimate.weights == pytest.approx(16 * once)
+    assert not any(call.estimate.weights for call in estimated(compiled["esp32s3"], constants="internal").calls())
+
+
+def test_psram_is_waited_for_by_its_kind(compiled):
+    waits = {}
+    for psram in ("8MB:octal", "2MB:quad"):
+        program = estimated(compiled["esp32s3"], {**INSIDE, "arena": "psram"}, psram=psram)
+        waits[psram] = sum_of(program)[0].activations
+    assert 0 < 2 * waits["8MB:octal"] < waits["2MB:quad"]
+    only_input = estimated(compiled["esp32s3"], {**INSIDE, "inputs": "psram"})
+    first = next(call for call in only_input.calls() if not call.is_view)
+    lines = psram_lines_of(choose_board("esp32s3"))
+    assert first.estimate.activations == pytest.approx(lines.nanoseconds(16 * 16 * 4, 64) / 1000)
+    assert sum_of(only_input)[0].activations == first.estimate.activations
+    # As measured: 84 MB/s.
+    assert 64 / (lines.nanoseconds(64, 64) * 1e-3) == pytest.approx(84.16, rel=0.02)
+
+
+def test_both_cores_share_the_instructions():
+    one, two = (compile_model(network(64, 16), cores=cores, target_chip="esp32").program for cores in (1, 2))
+    assert any(call.split is not None for call in two.calls())
+    times = [sum_of(estimated(program))[0].compute for program in (one, two)]
+    # Less than half is possible: kernels with more scratch memory fit the larger arena.
+    assert 0.35 * times[0] < times[1] < 0.75 * times[0]
+
+
+def test_the_host_has_no_estimate():
+    program = compile_model(network(16), target_chip="host").program
+    note_memory(program, INSIDE, "flash")
+    estimate_program(program, choose_board("host"), "flash")
+    assert estimate_lines(program) == [] and {call.estimate for call in program.calls()} == {None}
+
+
+def test_every_chip_has_a_clock():
+    assert set(CLOCKS) == {name for name, chip in CHIPS.items() if not chip.is_host}
+    defaults = REPO / "template_project_for_model"
+    for name, clock in CLOCKS.items():
+        frequency = f"CPU_FREQ_MHZ_{clock.mhz}=y" in (defaults / f"sdkconfig.defaults.{name}").read_text()
+        assert frequency or name == "esp32p4", name
+
+
+def test_it_is_called_an_estimate_and_says_what_it_waits_for(compiled):
+    first, slowest = estimate_lines(estimated(compiled["esp32s3"], {**INSIDE, "arena": "psram"}))
+    assert first.startswith("estimate, not measured on a board: ")
+    assert "waiting for weights from flash" in first and "waiting for activations in PSRAM" in first
+    assert slowest.startswith("slowest by this estimate: ") and slowest.count(" ms") == 3
+    assert [milliseconds(one) for one in (12_345, 1_234, 99.6)] == ["12", "1.2", "0.1"]
+
+
+def test_calls_without_a_known_cost_are_named():
+    b = QdqBuilder(0)
+    x = b.input("x", [1, 8], -4)
+    b.quantize(b.node("Erf", [b.quantize(b.node("Relu", [x]), -4)]), -6, "y")
+    b.output("y", [1, 8])
+    program = estimated(compile_model(b.model(), target_chip="esp32c3").program)
+    unknown = sum_of(program)[1]
+    if program.fallbacks:
+        assert unknown == program.fallbacks and "of which it knows no time" in estimate_lines(program)[-1]
+    else:
+        assert not unknown
+    assert np.isfinite(sum_of(program)[0].microseconds)

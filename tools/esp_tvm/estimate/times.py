@@ -1,0 +1,107 @@
+"""The time of every call: its instructions, and what it waits for from flash and PSRAM."""
+
+from __future__ import annotations
+
+from typing import List, Tuple
+
+from ..boards import Board
+from ..chips import CHIPS
+from ..program import Call, CallTime, Item, Loop, Program, Tensor
+from .costs import instructions
+from .memories import CLOCKS, CYCLES_PER_INSTRUCTION, Clock, flash_lines_of, psram_lines_of
+from .work import LANES
+
+# What the sum for a network is taken to be wrong by (docs/estimate.md says how that was found): from a half to twice.
+ERROR = 2.0
+# Instructions to begin a part on the other core and to wait for it: an assumption (docs/both-cores.md).
+_SPLIT_INSTRUCTIONS = 3000
+# Of a cache, weights of a layer may have as much: the rest holds code and what the layer reads besides.
+_SHARE = 0.75
+
+
+def estimate_program(program: Program, board: Board, constants: str) -> None:
+    """Write the time of every call into `Call.estimate`: kernels are chosen and emitted, every place has its memory.
+
+    constants: the memory that weights and tables are read from, "flash" or "internal"
+    Calls of a loop take the instructions of whole images; what each strip begins with is not counted.
+    """
+    if CHIPS[board.chip].is_host:
+        return
+    clock = CLOCKS[board.chip]
+    # Those of a small model stay in the cache from one inference to the next.
+    waits = constants == "flash" and program.constant_bytes > clock.cache * _SHARE
+    vector = program.kernels_for is not None
+    for item in program.items:
+        calls, strips = _strips(item, clock)
+        for call in calls:
+            call.estimate = _time(call, clock, board, vector, strips if waits else 0)
+
+
+def sum_of(program: Program) -> Tuple[CallTime, List[Call]]:
+    """The times of all calls together, and the calls whose instructions are not known: their time comes on top."""
+    timed = [(call, call.estimate) for call in program.calls() if call.estimate is not None]
+    total = CallTime(
+        sum(time.instructions or 0 for _, time in timed),
+        sum(time.compute for _, time in timed),
+        sum(time.weights for _, time in timed),
+        sum(time.activations for _, time in timed),
+    )
+    return total, [call for call, time in timed if time.instructions is None]
+
+
+def _strips(item: Item, clock: Clock) -> Tuple[List[Call], int]:
+    """The calls of an item, and how often the constants of each are fetched at least: for every strip of a loop, unless
+    those of all its calls stay in the cache."""
+    if not isinstance(item, Loop):
+        return [item], 1
+    together = sum(constant.array.nbytes for call in item.calls for constant in call.constants)
+    strips = -(-item.calls[-1].writes[0].shape[1] // item.rows)
+    return item.calls, 1 if together <= clock.cache * _SHARE else strips
+
+
+def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int) -> CallTime:
+    """least: how often its constants are fetched from flash at least; 0: they are not"""
+    if call.is_view:
+        return CallTime(0, 0.0, 0.0, 0.0)
+    weights = _weights(call, clock, board, least) if least else 0.0
+    activations = _activations(call, clock, board)
+    count = instructions(call, clock.family, vector)
+    if count is None:
+        return CallTime(None, 0.0, weights, activations)
+    if call.split is not None:
+        busier = max(call.split.cut, call.split.size - call.split.cut) / call.split.size
+        count = count * busier + _SPLIT_INSTRUCTIONS
+    return CallTime(round(count), count * CYCLES_PER_INSTRUCTION / clock.mhz, weights, activations)
+
+
+def _weights(call: Call, clock: Clock, board: Board, least: int) -> float:
+    """Microseconds that a call waits for its constants."""
+    size = sum(constant.array.nbytes for constant in call.constants)
+    often = least
+    if size > clock.cache * _SHARE and call.kind in ("conv2d", "dense"):
+        pixels = call.output.elements // call.output.shape[-1]
+        often = max(call.variant.weight_passes(call) if call.variant is not None else pixels, least)
+    return often * flash_lines_of(board).nanoseconds(size, clock.line) / 1000
+
+
+def _activations(call: Call, clock: Clock, board: Board) -> float:
+    """Microseconds that a call waits for what it reads and writes in PSRAM."""
+    lines, total = psram_lines_of(board), 0.0
+    passes, stretch = call.variant.input_passes(call) if call.variant is not None else (1, 0)
+    if stretch <= clock.cache * _SHARE:
+        passes = 1
+    for tensor in call.reads:
+        if _in_psram(tensor):
+            again = passes if tensor is call.inputs[0] else 1
+            total += again * lines.nanoseconds(tensor.bytes, clock.line)
+    for tensor in call.writes:
+        if _in_psram(tensor):
+            # Sixteen channels of every pixel are written at a time; a line holds several of them.
+            again = min(passes, -(-clock.line // LANES))
+            total += again * lines.nanoseconds(tensor.bytes, clock.line)
+    return total / 1000
+
+
+def _in_psram(tensor: Tensor) -> bool:
+    place = tensor.root.place
+    return place is not None and place.memory == "psram"

@@ -1,0 +1,73 @@
+"""What a call does, in the terms that instructions are counted by: the bench fits them, the estimate adds them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict
+
+import numpy as np
+
+from ..program import Call
+
+LANES = 16
+
+
+def up(count: int, step: int) -> int:
+    """`count` rounded up to a multiple of `step`."""
+    return -(-count // step) * step
+
+
+@dataclass(frozen=True)
+class Work:
+    """values: of the output; channels: its last axis; macs: multiply-accumulates
+
+    in_channels: of the first input; rows: of the window, 1 for a call without one
+    """
+
+    values: int
+    channels: int
+    macs: int
+    in_channels: int
+    rows: int = 1
+
+    def terms(self) -> Dict[str, float]:
+        """What instructions may be proportional to.
+
+        macs, values, calls: as they stand; pixels: values by channels; windows: values of the input in all windows
+        macs6, windows6, macs3: the same for pixels rounded up to a multiple of 6 or 3, as kernels tile them
+        groups: pixels by sixteen channels; vectors: multiply-accumulates of sixteen channels
+        ragged: rows of windows that begin and end anywhere; ragged_windows: the values in them; part_groups: groups
+        where the channels are no multiple of 16
+        """
+        channels = max(self.channels, 1)
+        pixels, window = self.values // channels, self.macs / self.values if self.values else 0.0
+        groups = pixels * up(channels, LANES) // LANES
+        ragged = self.in_channels % LANES != 0
+        return {
+            "macs": self.macs,
+            "values": self.values,
+            "calls": 1.0,
+            "pixels": pixels,
+            "windows": pixels * window,
+            "macs6": up(pixels, 6) * channels * window,
+            "windows6": up(pixels, 6) * window,
+            "macs3": up(pixels, 3) * channels * window,
+            "groups": groups,
+            "vectors": groups * window,
+            "ragged": pixels * self.rows if ragged else 0,
+            "ragged_windows": pixels * window if ragged and self.rows > 1 else 0.0,
+            "part_groups": groups if channels % LANES else 0,
+        }
+
+
+def work_of(call: Call) -> Work:
+    """The work of a call with a kernel; followers count by their multiply-accumulates."""
+    output, first = call.writes[0], call.inputs[0]
+    channels = output.shape[-1] if output.shape else 1
+    rows = 1
+    if call.kind == "conv2d":
+        rows = call.attributes["weights"].shape[1]
+    elif call.kind == "depthwise_conv2d":
+        rows = call.attributes["weights"].shape[0]
+    in_channels = first.shape[-1] if first.shape else 1
+    return Work(int(np.prod(output.shape, dtype=np.int64)), int(channels), call.macs, int(in_channels), int(rows))
