@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from esp32s3_cases import ALL, Pair, listed, program, random_pairs, run_in_emulator
+from esp32s3_cases import ALL, Pair, listed, program, random_pairs, run_in_emulator, verdicts
 from kernel_archive import COMPONENT, INCLUDES, build
 from test_memory_plan import residual_network
 
@@ -103,17 +103,54 @@ def test_left_shifts_and_wide_tensors_are_left_to_c():
     assert choose_vector(call, -128, 127) is None
 
 
-def test_sums_that_leave_their_lanes_are_computed_again(emulator, tmp_path):
-    """Sums of checked lanes that saturate would give other bytes; here they go far up, and come down again."""
+def far_up_and_down() -> Call:
+    """Sums go far up, and come down again: 6 * 32 * 22 * 127 = 536448 > 2^19, then less 3 * 32 * 64 * 127."""
     call = convolution(32, 0)
-    weights = call.attributes["weights"]
-    # 6 * 32 * 22 * 127 = 536448 > 2^19, then less 3 * 32 * 64 * 127.
-    weights[:, :2], weights[:, 2] = 22, -64
-    variant = next(v for v in ALL if isinstance(v, Conv2dChecked) and v.fits_range(call, 0, 127))
-    pair = Pair(call, variant, 0, 127, np.random.RandomState(0))
-    pair.inputs[0][:] = 127
+    call.attributes["weights"][:, :2], call.attributes["weights"][:, 2] = 22, -64
     assert not Conv2dLanes().fits_range(call, 0, 127)
-    assert listed([pair], run_in_emulator([pair], tmp_path)) is None
+    return call
+
+
+CHECKED = [variant for variant in ALL if isinstance(variant, Conv2dChecked)]
+
+
+@pytest.mark.parametrize("runs", [run_on_host, run_in_emulator])
+def test_sums_that_leave_their_lanes_are_computed_again(runs, request, tmp_path):
+    """Sums of checked lanes that saturate would give other bytes."""
+    if runs is run_in_emulator:
+        request.getfixturevalue("emulator")
+    call = far_up_and_down()
+    pairs = [Pair(call, v, 0, 127, np.random.RandomState(0)) for v in CHECKED if v.fits_range(call, 0, 127)]
+    assert pairs
+    for pair in pairs:
+        pair.inputs[0][:] = 127
+    assert listed(pairs, runs(pairs, tmp_path)) is None
+
+
+def test_data_change_the_time_by_a_factor_of_two_at_most(emulator, tmp_path):
+    """The kernels whose time depends on data, with sums that all fit and with sums that never do."""
+    rows = [row for row in bench_esp32s3.ROWS if row.operator == "conv2d" and row.kernel > 1]
+    pairs = []
+    for number, row in enumerate(rows):
+        call = bench_esp32s3.call_of(row, np.random.RandomState(number))
+        call.attributes["weights"] = np.abs(call.attributes["weights"])
+        for variant in CHECKED:
+            for value in (0, 127):
+                if variant.fits_range(call, 0, 127):
+                    pairs.append(Pair(call, variant, 0, 127, np.random.RandomState(0)))
+                    pairs[-1].inputs[0][:] = value
+    found = verdicts(run_in_emulator(pairs, tmp_path), pairs)
+    assert len(pairs) >= 6
+    for pair, least, most in zip(pairs[::2], found[::2], found[1::2]):
+        assert not least.difference and not most.difference
+        factor = most.instructions / least.instructions
+        assert 1.2 < factor <= min(pair.variant.slowest(pair.call) + 0.05, 2.0), f"{factor}: {pair.describe()}"
+
+
+def test_metadata_say_how_much_longer_data_can_take():
+    call = far_up_and_down()
+    assert all(1 < variant.slowest(call) <= 2 for variant in CHECKED if variant.fits_range(call, 0, 127))
+    assert Conv2dLanes().slowest(call) == 1
 
 
 def test_export_takes_them_and_the_switch_leaves_them_out():

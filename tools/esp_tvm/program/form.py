@@ -156,6 +156,8 @@ class Call:
     scratch: memory while it runs
     overlap_distance: bytes by which its output has to start before its first input where the two overlap, None: they
         must not
+    slowest: by which factor the data that take longest take longer than those that take least, at most, where a kernel
+        computes some values again; else 1
     split: how two cores share it (compile/planning/cores.py); not_split: why they do not
     strips: of a call in a loop, what it does in each strip (compile/planning/strips.py); exporter only
     constants: its arrays, in the order of the C
@@ -180,6 +182,7 @@ class Call:
     followers: List[Call] = field(default_factory=list)
     scratch: Optional[Scratch] = None
     overlap_distance: Optional[int] = None
+    slowest: float = 1.0
     split: Any = None
     not_split: str = ""
     strips: Any = None

@@ -112,6 +112,7 @@ class CallRecord(Record):
     followers: List[CallRecord]
     scratch: Optional[ScratchRecord]
     overlap_distance: Optional[int]
+    slowest: Annotated[float, Field(ge=1, le=100)]
     split: Optional[SplitRecord]
     not_split: Name
     constants: List[Identifier]

@@ -184,6 +184,8 @@ def _row(call: Call) -> Row:
         kernel = "nothing to do"
     if call.split is not None:
         kernel += f", {call.split.axis} cut at {call.split.cut}"
+    if call.slowest > 1:
+        kernel += f", for some data up to {call.slowest:.1f} times as long"
     relay = ", ".join(dict.fromkeys(name.rsplit(".", 1)[-1] for name in call.relay))
     return Row(
         step=call.index,

@@ -79,6 +79,11 @@ class Variant:
         """Bytes of scratch memory, aligned to 4."""
         return 0
 
+    def slowest(self, call: Call) -> float:
+        """By which factor the data that take longest take longer than those that take least, at most, where it computes
+        some values again."""
+        return 1.0
+
     def overlap_distance(self, call: Call) -> Optional[int]:
         """Bytes by which the output has to start before the input where they overlap; None: they must not."""
         return None

@@ -94,6 +94,7 @@ def place_tensors(program: Program) -> Program:
     windows = {x: w for item in program.items if isinstance(item, Loop) for x, w in item.schedule.windows.items()}
     for call in program.calls():
         call.overlap_distance = distances.of(call)
+        call.slowest = call.variant.slowest(call) if call.variant is not None else 1.0
         block, needed = plan.scratch.get(call), scratch_bytes(call)
         call.scratch = Scratch(needed, block.offset) if block is not None else None
         for tensor in call.writes:

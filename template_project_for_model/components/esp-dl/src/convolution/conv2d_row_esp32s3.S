@@ -188,6 +188,78 @@
     .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
 
 /*
+ * Sums that may leave their lanes, in two parts: of a value x of the input first x & 15 is multiplied, then x >> 4. In
+ * between the lanes are shifted to the right by 4, so what stays to be shifted is 4 less. Twice the instructions, and
+ * sums of a sixteenth. All is at multiples of 16.
+ *
+ * Registers as for lanes, but q2 input that is loaded ahead, q4 masks of 15, q5 ones; SAR is 4.
+ */
+
+/* The products of one part of the window. a4: its weights; then 32 bytes behind them. */
+    .macro part upper
+    l32i a7, a2, CONV2D_AT_SEGMENTS
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+3:  /* a segment */
+    l32i a8, a7, 0
+    addi a7, a7, 4
+    add a8, a8, a3
+    .if \upper
+    ee.vld.128.ip q2, a8, 16
+    loop a9, 4f
+    ee.vmul.s8.ld.incp q2, a8, q3, q2, q5
+    .else
+    loop a9, 4f
+    ee.vld.128.ip q3, a8, 16
+    ee.andq q3, q3, q4
+    .endif
+    sixteen 0
+4:
+    bne a7, a6, 3b
+    .endm
+
+    function esp_dl_conv2d_row_parts_esp32s3
+    movi a3, 0
+    l32i a5, a2, CONV2D_AT_OUTPUT
+    l32i a6, a2, CONV2D_AT_SEGMENT_COUNT
+    l32i a7, a2, CONV2D_AT_SEGMENTS
+    addx4 a6, a6, a7
+    l32i a15, a2, CONV2D_AT_PIXELS
+    addi a8, a2, CONV2D_AT_MIN
+    ee.vldbc.8 q6, a8
+    addi a8, a2, CONV2D_AT_MAX
+    ee.vldbc.8 q7, a8
+    l32i a9, a2, CONV2D_AT_SEGMENT_BYTES
+    srli a9, a9, 4
+    movi a14, 0x0f0f0f0f
+    spread q4
+    movi a14, 0x01010101
+    spread q5
+    ssai 4
+1:  /* a pixel */
+    l32i a4, a2, CONV2D_AT_WEIGHTS
+    l32i a11, a2, CONV2D_AT_CHANNELS
+2:  /* sixteen channels */
+    mov a12, a4
+    load_head
+    part 0
+    movi a14, 4
+    addi a4, a12, 48
+    ee.srcmb.s8.qacc q2, a14, 0
+    part 1
+    shift_lanes q3, 4
+    ee.vmin.s8 q2, q2, q7
+    addi a11, a11, -16
+    ee.vst.128.ip q2, a5, 16
+    bnez a11, 2b
+    l32i a14, a2, CONV2D_AT_STEP
+    addi a15, a15, -1
+    add a3, a3, a14
+    bnez a15, 1b
+    return
+    .size esp_dl_conv2d_row_parts_esp32s3, . - esp_dl_conv2d_row_parts_esp32s3
+
+/*
  * Windows of 8 or 16 bytes at multiples of that, sixteen channels of all pixels after the other: the input stays
  * in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
  *

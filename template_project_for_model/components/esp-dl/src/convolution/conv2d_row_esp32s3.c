@@ -1,24 +1,13 @@
-/*
- * What conv2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. There, too, it computes the few rows
- * whose sums the lanes of 20 bits may not hold.
- */
+/* What conv2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. */
 #include "convolution/conv2d_row_esp32s3.h"
 #include "common/lanes_esp32s3.h"
+
+#ifndef ESP_DL_ESP32S3
 
 #include <stdbool.h>
 
 /* What is said of sums that leave their lanes. */
 #define KERNEL "esp_dl_conv2d_s8_esp32s3"
-
-/* How sums are held to the lanes: not at all, by the exporter's proof, or between segments (checked). */
-typedef enum { UNHELD, PROVED, CHECKED } holding_t;
-
-static void hold(const int32_t *most, const int32_t *least)
-{
-    for (int i = 0; i < ESP_DL_LANES; i++) {
-        esp_dl_hold_lane(most[i], least[i], KERNEL);
-    }
-}
 
 /* Whether a sum is so large that the next segment could take it out of its lane; as the assembly sees it, in the upper
  * bits of the sums. */
@@ -31,20 +20,55 @@ static bool too_large(const int32_t *acc, int32_t check_bits)
     return found;
 }
 
-/* The products of a segment, sixteen channels at a time; returns the end of its weights. held: also in most, least */
-static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *weights, int32_t *acc, int32_t *most,
-                                 int32_t *least, bool held)
+/* What of the input is multiplied: all of it, or one of two parts: x = 16 * (x >> 4) + (x & 15). */
+typedef enum { WHOLE, LOWER, UPPER } part_t;
+
+static int32_t part_of(int32_t x, part_t part)
+{
+    return part == WHOLE ? x : part == LOWER ? x & 15 : x >> 4;
+}
+
+/* Sixteen sums; between `most` and `least` lies every partial sum since they were set. */
+typedef struct {
+    int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES], least[ESP_DL_LANES];
+} sums_t;
+
+/* From here on partial sums are those of what comes. */
+static void restart(sums_t *sums)
+{
+    for (int i = 0; i < ESP_DL_LANES; i++) {
+        sums->most[i] = sums->least[i] = sums->acc[i];
+    }
+}
+
+static void hold(const sums_t *sums)
+{
+    for (int i = 0; i < ESP_DL_LANES; i++) {
+        esp_dl_hold_lane(sums->most[i], sums->least[i], KERNEL);
+    }
+}
+
+static const int8_t *begin(const int8_t *data, sums_t *sums, const uint8_t **shifts)
+{
+    const int8_t *weights = esp_dl_load_head(data, sums->acc, shifts);
+    for (int i = 0; i < ESP_DL_LANES; i++) {
+        sums->most[i] = sums->least[i] = 0;
+        esp_dl_extend(sums->acc[i], &sums->most[i], &sums->least[i]);
+    }
+    return weights;
+}
+
+/* The products of a segment, sixteen channels at a time; returns the end of its weights. */
+static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *weights, part_t part, sums_t *sums)
 {
     const int32_t full = bytes / 16 * 16, tail = (bytes + 1) / 2 * 2 - full;
     for (int32_t k = 0; k < full + tail; k++, weights += ESP_DL_LANES) {
         const int32_t at = k < full ? k : full + tail - 1 - (k - full);
         if (at < bytes) {
             for (int i = 0; i < ESP_DL_LANES; i++) {
-                const int32_t product = x[at] * weights[i];
-                acc[i] += product;
-                if (held) {
-                    esp_dl_extend(product, &most[i], &least[i]);
-                }
+                const int32_t product = part_of(x[at], part) * weights[i];
+                sums->acc[i] += product;
+                esp_dl_extend(product, &sums->most[i], &sums->least[i]);
             }
         }
     }
@@ -52,39 +76,31 @@ static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *w
 }
 
 /* One pixel of sixteen channels; returns the end of their data. flagged: set where a checked sum became too large */
-static inline const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output,
-                                  int32_t channels, holding_t holding, bool *flagged)
+static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output,
+                           int32_t channels, bool *flagged)
 {
-    int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES] = {0}, least[ESP_DL_LANES] = {0};
+    sums_t sums;
     const uint8_t *shifts;
-    const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
-    bool held = holding != UNHELD;
-    for (int i = 0; held && i < ESP_DL_LANES; i++) {
-        esp_dl_extend(acc[i], &most[i], &least[i]);
-    }
+    const int8_t *weights = begin(data, &sums, &shifts);
+    bool held = true;
     for (int32_t s = 0; s < row->segment_count; s++) {
-        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, acc, most, least, held);
-        if (holding != CHECKED || s + 1 == row->segment_count || !held) {
-            continue;
-        }
-        hold(most, least);
-        if (too_large(acc, row->check_bits)) {
-            /* From here on lanes may saturate: the row is computed again. */
-            *flagged = true;
-            held = false;
-        }
-        for (int i = 0; i < ESP_DL_LANES; i++) {
-            most[i] = least[i] = acc[i];
+        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, WHOLE, &sums);
+        if (row->check_bits != 0 && s + 1 < row->segment_count && held) {
+            hold(&sums);
+            restart(&sums);
+            /* From here on lanes may saturate: the pixel is computed again. */
+            held = !too_large(sums.acc, row->check_bits);
+            *flagged |= !held;
         }
     }
     if (held) {
-        hold(most, least);
+        hold(&sums);
     }
-    return esp_dl_shift_lanes(acc, shifts, weights, row->min_masks, row->min, row->max, output, channels);
+    return esp_dl_shift_lanes(sums.acc, shifts, weights, row->min_masks, row->min, row->max, output, channels);
 }
 
 /* All pixels of a row; whether a checked sum became too large. */
-static inline bool pixels(const esp_dl_conv2d_row_t *row, holding_t holding)
+static bool pixels(const esp_dl_conv2d_row_t *row)
 {
     bool flagged = false;
     int8_t *output = row->output;
@@ -92,33 +108,64 @@ static inline bool pixels(const esp_dl_conv2d_row_t *row, holding_t holding)
         const int8_t *data = row->weights;
         for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
             const int32_t channels = row->channels - c < ESP_DL_LANES ? row->channels - c : ESP_DL_LANES;
-            data = lanes(row, pixel * row->step, data, output, channels, holding, &flagged);
+            data = lanes(row, pixel * row->step, data, output, channels, &flagged);
             output += channels;
         }
     }
     return flagged;
 }
 
-void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row)
-{
-    pixels(row, UNHELD);
-}
-
-#ifndef ESP_DL_ESP32S3
-
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
 {
-    return row->check_bits ? pixels(row, CHECKED) : pixels(row, PROVED);
+    return pixels(row);
+}
+
+/* One pixel of sixteen channels by the two parts of the input; returns the end of their data. */
+static const int8_t *two_parts(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output)
+{
+    sums_t sums;
+    int32_t lower[ESP_DL_LANES];
+    const uint8_t *shifts;
+    const int8_t *const start = begin(data, &sums, &shifts), *weights = start;
+    for (int32_t s = 0; s < row->segment_count; s++) {
+        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, LOWER, &sums);
+    }
+    hold(&sums);
+    for (int i = 0; i < ESP_DL_LANES; i++) {
+        lower[i] = sums.acc[i] & 15;
+        sums.acc[i] >>= 4;
+    }
+    restart(&sums);
+    weights = start;
+    for (int32_t s = 0; s < row->segment_count; s++) {
+        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, UPPER, &sums);
+    }
+    hold(&sums);
+    for (int i = 0; i < ESP_DL_LANES; i++) {
+        sums.acc[i] = sums.acc[i] * 16 + lower[i];
+    }
+    return esp_dl_shift_lanes(sums.acc, shifts, weights, row->min_masks, row->min, row->max, output, ESP_DL_LANES);
+}
+
+void esp_dl_conv2d_row_parts_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    int8_t *output = row->output;
+    for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
+        const int8_t *data = row->weights;
+        for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES, output += ESP_DL_LANES) {
+            data = two_parts(row, pixel * row->step, data, output);
+        }
+    }
 }
 
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row)
 {
-    pixels(row, PROVED);
+    pixels(row);
 }
 
 void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row)
 {
-    pixels(row, PROVED);
+    pixels(row);
 }
 
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
@@ -144,4 +191,6 @@ void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
     }
 }
 
+#else
+typedef int esp_dl_conv2d_row_is_assembly;
 #endif

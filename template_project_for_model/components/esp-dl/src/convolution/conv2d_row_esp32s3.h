@@ -72,8 +72,11 @@ int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row);
 void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row);
 
-/* The same in C, with sums of 32 bits. */
-void esp_dl_conv2d_row_exact_esp32s3(const esp_dl_conv2d_row_t *row);
+/*
+ * Where sums are checked: what the lanes cannot hold, in lanes all the same. First the lower four bits of the input are
+ * multiplied, then the upper ones: exact, in twice the instructions.
+ */
+void esp_dl_conv2d_row_parts_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /* vectors > 0: a channel at a time in the accumulator of 40 bits. */
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row);

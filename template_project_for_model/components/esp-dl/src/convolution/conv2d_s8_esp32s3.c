@@ -7,19 +7,45 @@
 #include "convolution/gather_windows_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
-/* A row again, its pixels one by one: in C where a sum is too large for a lane. */
-static void pixel_by_pixel(esp_dl_conv2d_row_t row, const int8_t **segments)
+/* Pixels whose sums are checked: how many were computed, and how many in vain. */
+typedef struct {
+    int32_t done, in_vain;
+} checked_t;
+
+/* Pixels of a row whose sums are checked; whether they fit. What does not fit was computed in vain. */
+static bool fits(const esp_dl_conv2d_row_t *row, checked_t *state)
 {
-    int32_t pixels = row.pixels;
-    row.pixels = 1;
-    for (; pixels > 0; pixels--) {
-        if (esp_dl_conv2d_row_lanes_esp32s3(&row) != 0) {
-            esp_dl_conv2d_row_exact_esp32s3(&row);
+    if (state->in_vain * 32 > state->done) {
+        return false;
+    }
+    if (esp_dl_conv2d_row_lanes_esp32s3(row) != 0) {
+        state->in_vain += row->pixels;
+        return false;
+    }
+    state->done += row->pixels;
+    return true;
+}
+
+/*
+ * A row whose sums are checked. Pixels with one that is too large for its lane are computed in two parts, and so are the
+ * next ones until no more than 1 in 32 was in vain: whatever the data, all together take at most twice the time.
+ */
+static void checked(const esp_dl_conv2d_row_t *whole, const int8_t **segments, int32_t at_a_time, checked_t *state)
+{
+    if (whole->pixels <= at_a_time && fits(whole, state)) {
+        return;
+    }
+    esp_dl_conv2d_row_t row = *whole;
+    for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
+        row.pixels = left < at_a_time ? left : at_a_time;
+        if (!fits(&row, state)) {
+            esp_dl_conv2d_row_parts_esp32s3(&row);
+            state->done += row.pixels;
         }
         for (int32_t s = 0; s < row.segment_count; s++) {
-            segments[s] += row.step;
+            segments[s] += row.pixels * row.step;
         }
-        row.output += row.channels;
+        row.output += row.pixels * row.channels;
     }
 }
 
@@ -134,6 +160,7 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         row.pixels *= images * rows;
         images = rows = 1;
     }
+    checked_t state = {0};
     void (*const held)(const esp_dl_conv2d_row_t *) =
         p->path == ESP_DL_CONV2D_ONE ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
     for (int32_t n = 0; n < images; n++) {
@@ -142,8 +169,10 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
             esp_dl_window_rows(input, &p->input, w, &borders, per_row, segments);
             switch (p->path) {
             case ESP_DL_CONV2D_LANES:
-                if (esp_dl_conv2d_row_lanes_esp32s3(&row) != 0) {
-                    pixel_by_pixel(row, segments);
+                if (row.check_bits != 0) {
+                    checked(&row, segments, p->at_a_time, &state);
+                } else {
+                    esp_dl_conv2d_row_lanes_esp32s3(&row);
                 }
                 break;
             case ESP_DL_CONV2D_ONE:

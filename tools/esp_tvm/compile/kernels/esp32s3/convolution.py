@@ -7,7 +7,7 @@ it is not so, sums grow in the accumulator of 40 bits, which holds all that int3
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict
+from typing import Dict, Tuple
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from .lanes import (
     lanes_can_shift,
     pack_lanes,
     pack_wide,
+    parts_fit_lanes,
     run_of,
     start_of,
     sums_fit_lanes,
@@ -41,6 +42,11 @@ from .lanes import (
 
 # Bytes of a segment that the kernel copies.
 _MAX_GATHERED = KERNEL_LIMITS["MAX_GATHERED"]
+# Where sums are checked: by how much lanes are shifted between the two parts; how many times as long as others the
+# slowest data may take; of all pixels done, those that may be computed in vain before the next are tried.
+_PART_SHIFT = 4
+_SLOWEST = 2.0
+_IN_VAIN = 1 / 32
 
 
 class Conv2dLanes(Esp32s3Variant):
@@ -140,6 +146,10 @@ class Conv2dLanes(Esp32s3Variant):
             return run_of(call)
         return 0
 
+    def at_a_time(self, call: Call) -> int:
+        """Where sums are checked, pixels of a row that are computed before it is known whether their sums fit."""
+        return 0
+
     def overlap_distance(self, call):
         kernel = call.attributes["weights"].shape[1:3]
         if not copies_rows(call, kernel):
@@ -180,6 +190,7 @@ class Conv2dLanes(Esp32s3Variant):
             "by_taps": bool(self.by_taps(call)),
             "one_row": is_one_row(call),
             "check_bits": self.check_bits,
+            "at_a_time": self.at_a_time(call),
             "vectors": vectors,
             "run": self.run(call),
             "min_masks": bool(vectors == 0 and self._has_min_masks(call)),
@@ -205,9 +216,33 @@ class Conv2dChecked(Conv2dLanes):
             return False
         segments, bias = self.segmented(call), start_of(call)
         bound = 2 ** (7 + self.check_bits)
-        if np.abs(bias).max() > bound or segments.shape[1] == 1:
+        if np.abs(bias).max() > bound or segments.shape[1] == 1 or np.min(call.attributes["shift"]) < _PART_SHIFT:
             return False
-        return all(fits_within(segments[:, i], low, high, LANE_MAX - bound) for i in range(segments.shape[1]))
+        if not all(fits_within(segments[:, i], low, high, LANE_MAX - bound) for i in range(segments.shape[1])):
+            return False
+        if not parts_fit_lanes(segments.reshape(len(segments), -1), bias, low, high):
+            return False
+        return self.slowest(call) <= _SLOWEST and self._instructions(call)[0] < Conv2dWide().instructions(call)
+
+    def _instructions(self, call: Call) -> Tuple[int, int]:
+        """Of sixteen channels of a pixel, counted in the assembly: checked, and in two parts."""
+        _, count, length = self.segmented(call).shape
+        once = count * (5 + length * 17 // 16) + (count - 1) * 14 + 28
+        return once, count * (11 + length * 35 // 16) + 36
+
+    def _room(self, call: Call) -> float:
+        """How many times all pixels may be computed in vain at first so that the slowest data take no more than twice
+        as long as others."""
+        once, parts = self._instructions(call)
+        return _SLOWEST - parts / once - _IN_VAIN
+
+    def at_a_time(self, call):
+        images, height, width, _ = call.output.shape
+        return max(min(int(self._room(call) * images * height * width), width), 1)
+
+    def slowest(self, call):
+        first = self.at_a_time(call) / np.prod(call.output.shape[:3])
+        return float(_SLOWEST - self._room(call) + first)
 
     def scratch(self, call):
         return super().scratch(call) + 64
@@ -225,6 +260,13 @@ class Conv2dWide(Conv2dLanes):
 
     def fits_range(self, call, low, high):
         return self._takes(call)
+
+    def instructions(self, call: Call) -> float:
+        """Of sixteen channels of a pixel, counted in the assembly."""
+        outputs, count, length = self.segmented(call).shape
+        vectors = vectors_of(length)
+        pieces = count * -(-length // (LANES * vectors))
+        return LANES * (pieces * (vectors + 2) + 8 + pieces * (2 * vectors + 12) / outputs)
 
     def body(self, call, c):
         segments = self.segmented(call)

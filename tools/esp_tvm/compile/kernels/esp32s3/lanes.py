@@ -57,6 +57,21 @@ def fits_within(weights: np.ndarray, low: int, high: int, limit: int) -> bool:
     return bool(most <= limit and np.minimum(wide * low, wide * high).sum(axis=1).min() >= -limit)
 
 
+def parts_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -> bool:
+    """Whether no partial sum leaves 20 bits where x & 15 is multiplied first, then, after a shift to the right by 4,
+    x >> 4, for any x in low..high or 0.
+
+    weights [O, K], bias [O] with the half that rounding adds
+    """
+    wide, bias = weights.astype(np.int64), np.asarray(bias, np.int64)
+    most = np.maximum(wide, 0).sum(axis=1) * 15 + np.maximum(bias, 0)
+    least = np.minimum(wide, 0).sum(axis=1) * 15 + np.minimum(bias, 0)
+    if most.max() > LANE_MAX or least.min() < -LANE_MAX:
+        return False
+    upper = [sums_fit_lanes(weights, start >> 4, min(low, 0) >> 4, max(high, 0) >> 4) for start in (most, least)]
+    return all(upper)
+
+
 def pack_20_bits(values: np.ndarray) -> np.ndarray:
     """Sixteen values as the lanes' registers are loaded: 40 bytes."""
     halves = []
