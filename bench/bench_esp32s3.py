@@ -249,19 +249,35 @@ def print_model(model_path: str, sample_path: str) -> None:
     print(f"{sizes}; outputs equal the reference")
 
 
-def main() -> None:
-    """Print the table."""
+def model_and_sample(words: List[str]) -> Optional[Tuple[str, str]]:
+    """The two files on the command line, None where words name rows. Raises UserError for anything between."""
+    files = [word for word in words if word.endswith((".onnx", ".npy", ".npz")) or Path(word).exists()]
+    if not files:
+        unknown = [word for word in words if not any(word in row.name for row in (*ROWS, *VALUE_ROWS))]
+        if unknown:
+            raise UserError(f"{unknown[0]} is neither a file nor part of the name of a row")
+        return None
+    if len(words) != 2:
+        raise UserError(f"{words[0]}: a model and a sample go together: MODEL=model_quant.onnx SAMPLE=sample.npy")
+    for word in words:
+        if not Path(word).is_file():
+            raise UserError(f"{word}: no such file")
+    return words[0], words[1]
+
+
+def bench(words: List[str]) -> None:
+    """Print the tables, or that of a model."""
+    files = model_and_sample(words)
     with tempfile.TemporaryDirectory() as folder:
         reason = esp32s3.why_not(Path(folder))
     if reason:
         print(f"bench-esp32s3: skipped, {reason}")
         return
-    if len(sys.argv) == 3 and sys.argv[1].endswith(".onnx"):
-        print_model(sys.argv[1], sys.argv[2])
+    if files is not None:
+        print_model(*files)
         return
     rows, value_rows = (
-        [row for row in rows if not sys.argv[1:] or any(word in row.name for word in sys.argv[1:])]
-        for rows in (ROWS, VALUE_ROWS)
+        [row for row in rows if not words or any(word in row.name for word in words)] for rows in (ROWS, VALUE_ROWS)
     )
     if rows:
         print_shapes(rows)
@@ -271,5 +287,15 @@ def main() -> None:
         print_values(value_rows)
 
 
+def main() -> int:
+    """What is wrong with the files is one line."""
+    try:
+        bench(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -175,6 +175,22 @@ def test_a_model_in_the_emulator(emulator, tmp_path):
         assert outputs[name].tobytes() == np.ascontiguousarray(array).tobytes()
 
 
+@pytest.mark.parametrize(
+    "words, wrong",
+    [
+        (["missing"], "missing is neither a file nor part of the name of a row"),
+        (["model_quant.onnx"], "model_quant.onnx: a model and a sample go together"),
+        (["sample.npy"], "sample.npy: a model and a sample go together"),
+        (["missing.onnx", "sample.npy"], "missing.onnx: no such file"),
+    ],
+)
+def test_bench_says_what_is_wrong_with_its_files_in_one_line(words, wrong, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench_esp32s3.py", *words])
+    assert bench_esp32s3.main() == 2
+    printed = capsys.readouterr()
+    assert wrong in printed.err and printed.err.count("\n") == 1 and not printed.out
+
+
 def test_build_takes_every_assembly_file():
     text = (COMPONENT / "CMakeLists.txt").read_text(encoding="utf-8")
     listed_names = re.search(r"set\(esp32s3_sources\n(.*?)\)", text, re.S).group(1).split()

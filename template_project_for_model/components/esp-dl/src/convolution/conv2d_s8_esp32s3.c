@@ -27,8 +27,8 @@ static bool fits(const esp_dl_conv2d_row_t *row, checked_t *state)
 }
 
 /*
- * A row whose sums are checked. Pixels with one that is too large for its lane are computed in two parts, and so are the
- * next ones until no more than 1 in 32 was in vain: whatever the data, all together take at most twice the time.
+ * A row whose sums are checked. Pixels with one that is too large for its lane are computed in two parts, and so are
+ * the next ones until no more than 1 in 32 was in vain: whatever the data, all together take at most twice the time.
  */
 static void checked(const esp_dl_conv2d_row_t *whole, const int8_t **segments, int32_t at_a_time, checked_t *state)
 {
