@@ -242,7 +242,7 @@ def test_a_board_stands_for_its_chip_and_stays(project):
             ["BOARD=esp32-c3-devkit"],
             "BOARD=esp32-c3-devkit: unknown board 'esp32-c3-devkit'; did you mean esp32-c3-dev",
         ),
-        (["BOARD=xiao-esp32c3", "TARGET=esp32"], "has the chip esp32c3, not esp32; leave one of both out"),
+        (["BOARD=xiao-esp32c3", "TARGET=esp32"], "has the chip esp32c3, not esp32; leave one out"),
         (["PSRAM=3GB"], "PSRAM=3GB: --psram 3GB: is no size; write 4MB, 512kB or a number of bytes"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Boards by name and what memory they have; or a board that is described by its memory.
+"""Boards and their memory: known ones by name, others described by their memory.
 
 Only the standard library: the steps of `make` read this before set-up.
 """
@@ -18,13 +18,13 @@ from .naming import shown
 class Board:
     """What a board has.
 
-    name: as its maker calls it, in lower case; "" for one that is only described by its memory
-    flash_mib: MiB of its flash chip; None: as many as the program needs
-    psram: its external RAM, of which as much counts as the chip can address; None: it has none
-    qio: whether flash is read over four lines; else over two, at half the speed
+    name: the manufacturer's name in lower case; "" for one that is only described by its memory
+    flash_mib: MiB of its flash chip; None: as much as the program needs
+    psram: its external RAM, limited to what the chip can address; None: it has none
+    qio: whether flash is read over four data lines; otherwise over two, at half the speed
     internal: bytes of internal RAM that a model may take; None: what the system is expected to leave
-    assumed: its PSRAM was not given: it is that of the chip's common modules
-    source: where that stands
+    assumed: whether its PSRAM was not given and that of the chip's common modules is assumed
+    source: where these facts are documented
     """
 
     name: str
@@ -60,7 +60,7 @@ BOARDS: Dict[str, Board] = {
         Board("esp32-devkitc-ve", "esp32", 4, _QUAD_4, source=_KITS + "esp32/esp32-devkitc (ESP32-WROVER-E)"),
         Board("esp-wrover-kit", "esp32", 4, _QUAD_4, source=_KITS + "esp32/esp-wrover-kit (ESP32-WROVER-E)"),
         Board("esp-eye", "esp32", 4, _QUAD_4, source="https://www.espressif.com/en/products/devkits/esp-eye/overview"),
-        # Made by several; on some only two lines of the flash chip are known to be wired.
+        # Made by several manufacturers; on some, only two data lines of the flash chip are known to be connected.
         Board("esp32-cam", "esp32", 4, _QUAD_4, False, source="https://docs.ai-thinker.com/en/esp32-cam"),
         Board("esp32-s2-saola-1m", "esp32s2", 4, source=_KITS + "esp32s2/esp32-s2-saola-1 (ESP32-S2-WROOM)"),
         Board("esp32-s2-saola-1r", "esp32s2", 4, _QUAD_2, source=_KITS + "esp32s2/esp32-s2-saola-1 (ESP32-S2-WROVER)"),
@@ -93,8 +93,8 @@ _UNITS = {"": 1, "b": 1, "k": KIB, "kb": KIB, "kib": KIB, "m": MIB, "mb": MIB, "
 
 
 def default_board(chip: Chip) -> Board:
-    """What is assumed of a board of which only the chip is known. Flash of an ESP32 is read over two lines: there are
-    too many boards to know more."""
+    """The assumed board when only the chip is known. Flash of an ESP32 is read over two lines: its boards differ too
+    much to assume more."""
     return Board("", chip.name, None, chip.psram, chip.name != "esp32", assumed=chip.psram is not None)
 
 
@@ -119,7 +119,7 @@ def choose_board(
 ) -> Board:
     """The board that the options describe.
 
-    target: a chip; needed where `board`, a name of BOARDS, is not given. What else is given overrides the board's own:
+    target: a chip; needed if `board`, a name of BOARDS, is not given. The other arguments override the board's values:
     flash: `4MB`; psram: `8MB:octal`, `2MB:quad`, `32MB:hex` or `none`; internal: bytes of internal RAM for the model,
     `200kB`
     """
@@ -128,7 +128,7 @@ def choose_board(
     chosen = check_board(board) if board else default_board(check_chip(target or ""))
     chip = CHIPS[chosen.chip]
     if target and check_chip(target) is not chip:
-        raise UserError(f"{chosen.name} has the chip {chip.name}, not {check_chip(target).name}; leave one of both out")
+        raise UserError(f"{chosen.name} has the chip {chip.name}, not {check_chip(target).name}; leave one out")
     if chip.is_host:
         given = next(
             (name for name, value in (("flash", flash), ("psram", psram), ("internal", internal)) if value), ""
@@ -146,7 +146,7 @@ def choose_board(
 
 
 def psram_lines(chip: Chip, psram: Psram) -> List[str]:
-    """The sdkconfig lines that turn the PSRAM on, as fast as every module of the chip can."""
+    """The sdkconfig lines that turn the PSRAM on, at the highest speed that every module of the chip supports."""
     lines = ["CONFIG_SPIRAM=y", "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y"]
     if chip.name == "esp32s3":
         lines.append(f"CONFIG_SPIRAM_MODE_{'OCT' if psram.mode == 'octal' else 'QUAD'}=y")
@@ -159,11 +159,11 @@ def psram_lines(chip: Chip, psram: Psram) -> List[str]:
 
 
 def flash_lines(board: Board) -> List[str]:
-    """The sdkconfig lines for the speed of the flash chip; none where ESP-IDF's default is what is known to work."""
+    """The sdkconfig lines for the speed of the flash chip; none if ESP-IDF's default is the speed known to work."""
     if not board.qio:
         return []
     lines = ["CONFIG_ESPTOOLPY_FLASHMODE_QIO=y"]
-    # Of the others 80 MHz are the default.
+    # For the other chips 80 MHz is the default.
     return [*lines, "CONFIG_ESPTOOLPY_FLASHFREQ_80M=y"] if board.chip == "esp32" else lines
 
 
@@ -199,7 +199,7 @@ def _psram(text: str, chip: Chip) -> Optional[Psram]:
     size, _, word = text.partition(":")
     mib, mode = _mib(size, "--psram"), _MODES.get(word.strip().lower())
     if not word:
-        # Modules of the ESP32-S3 with 2 MB (R2) have four lines, those with more (R8, R16) eight.
+        # Modules of the ESP32-S3 with 2 MB (R2) have four data lines, those with more (R8, R16) eight.
         mode = "quad" if mib <= 2 and "quad" in chip.psram_modes else chip.psram.mode
     if mode not in chip.psram_modes:
         modes = " or ".join(f"{mib}MB:{one}" for one in chip.psram_modes)

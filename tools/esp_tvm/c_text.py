@@ -10,7 +10,7 @@ import numpy as np
 from .program import Tensor
 
 WIDTH = 120
-# The parameter that functions of TVM's get for what they allocate.
+# The parameter by which TVM's functions receive the memory that they allocate from.
 SCRATCH_PARAMETER = "tvmgen_scratch"
 
 C_TYPES = {
@@ -29,7 +29,7 @@ C_TYPES = {
 
 
 def tensor_text(tensor: Tensor) -> str:
-    """`int8[1,32,32,16] * 2^-4`: dtype, shape as in memory, the exponent of an integer."""
+    """`int8[1,32,32,16] * 2^-4`: dtype, shape as in memory, and for integers the exponent."""
     text = f"{tensor.dtype}[{','.join(map(str, tensor.shape))}]"
     return f"{text} * 2^{tensor.exponent}" if tensor.exponent is not None and "int" in tensor.dtype else text
 
@@ -45,7 +45,7 @@ def array_lines(array: np.ndarray) -> List[str]:
 
 
 def _float_literal(value: np.floating) -> str:
-    """A literal that reads back as the same value."""
+    """A literal that parses to exactly this value."""
     if np.isnan(value):
         return "NAN"
     if np.isinf(value):
@@ -56,7 +56,7 @@ def _float_literal(value: np.floating) -> str:
 
 
 def wrapped(values: Sequence[str], indent: str) -> List[str]:
-    """Values of an initializer, as many in a line as it holds."""
+    """Values of an initializer, as many per line as fit."""
     return textwrap.wrap(", ".join(values) + ",", WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
@@ -78,7 +78,7 @@ def call_lines(name: str, arguments: Sequence[str], indent: str, end: str = ";")
 
 
 def comment_lines(paragraphs: Sequence[str], indent: str = "") -> List[str]:
-    """A comment with a line, or several, for each paragraph."""
+    """A comment with one or more lines for each paragraph."""
     lines: List[str] = []
     for paragraph in paragraphs:
         lines += textwrap.wrap(paragraph, WIDTH - len(indent) - 6, break_on_hyphens=False, break_long_words=False)

@@ -1,4 +1,4 @@
-"""The chips that a project can be made for, and what of their memory a model can have."""
+"""The chips that a project can be made for, and how much of their memory a model can use."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Psram:
 
 @dataclass(frozen=True)
 class Chip:
-    """name: ESP-IDF's target name; cpu: what its cores are, for people.
+    """name: ESP-IDF's target name; cpu: a description of its cores for users.
 
     static_ram: bytes of internal RAM that a program's static data can take: the size of the data segment in the linker
     scripts of ESP-IDF 5.1 to 6.0 (components/esp_system/ld/<chip>/memory.ld.in) with this project's cache settings.
-    Code that runs from RAM, the system's own data, heap and stacks come out of it too.
-    psram: what the chip's common modules with external RAM have; None: none can be connected. psram_modes: how it can
-    be connected. psram_limit: MiB of it that a program can address.
-    flash_sizes: MiB of the flash chips that modules carry, in ascending order. cores: that can run a model.
+    It must also hold code that runs from RAM, the system's own data, heap and stacks.
+    psram: that of the chip's common modules with external RAM; None: none can be connected. psram_modes: the modes in
+    which it can be connected. psram_limit: MiB of it that a program can address.
+    flash_sizes: MiB of the flash chips of modules, in ascending order. cores: the number of cores that can run a model.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Chip:
 CHIPS: Dict[str, Chip] = {
     chip.name: chip
     for chip in (
-        # On the ESP32 static data is limited to 160 kB for the ROM's sake, whatever RAM there is; and of PSRAM chips of
-        # 8 MB its address space has room for 4.
+        # On the ESP32 static data is limited to 160 kB because of the ROM, regardless of its RAM; its address space has
+        # room for only 4 MB of a PSRAM chip of 8 MB.
         Chip("esp32", "2 Xtensa LX6", 160 * KIB, Psram(4, "quad"), ("quad",), 4, cores=2),
         Chip("esp32s2", "1 Xtensa LX7", 168 * KIB, Psram(2, "quad"), ("quad",), 8),
         Chip(
@@ -99,7 +99,7 @@ def check_chip(name: str) -> Chip:
 
 
 def check_cores(chip: Chip, cores: int) -> int:
-    """`cores`, 1 or 2, of which the chip must have as many."""
+    """`cores`, 1 or 2, checked against the number of the chip's cores."""
     if cores not in (1, 2):
         raise UserError(f"{cores} cores: a model runs on 1 or 2")
     if cores > chip.cores:

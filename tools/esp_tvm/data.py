@@ -1,7 +1,7 @@
 """Samples of a model's inputs from files; every complaint about a user's array is made here.
 
 One `.npy` for a model with one input; for several inputs an `.npz`, or a folder of `.npy` files, keyed by input
-name. Arrays hold N samples of the input's shape, without or with its batch axis.
+name. Arrays hold N samples of the input's shape, with or without its batch axis.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .naming import file_stem, one_line, shown
 
 _LOG = logging.getLogger(__name__)
 Inputs = Sequence[Tuple[str, Sequence[int], str]]
-# How much of a file is looked at (checked, converted) at a time.
+# How much of a file is checked or converted at a time.
 _BLOCK_BYTES = 16 << 20
-# Sums of squares of anything larger, times weights, are beyond float32.
+# With larger values, sums of squares times weights exceed float32.
 _LARGEST = 1e15
 
 
 class Samples:
-    """N samples [N, *shape] of an array that may lie on disk; what is indexed is converted then, not before."""
+    """N samples [N, *shape] of an array that may be on disk; samples are converted only when they are indexed."""
 
     def __init__(self, source: np.ndarray, shape: Sequence[int], dtype: str):
         self._source = source
@@ -56,7 +56,7 @@ class Samples:
 
 
 class Part:
-    """Some of the samples of an array or of `Samples`, by index; nothing is read before it is asked for."""
+    """Some of the samples of an array or of `Samples`, by index; each is read only when it is indexed."""
 
     def __init__(self, source: Sequence[np.ndarray], indices: Sequence[int]):
         self._source, self._indices = source, [int(index) for index in indices]
@@ -80,7 +80,7 @@ class Part:
 
 
 def _forget(array: np.ndarray) -> None:
-    """Let go of the pages of a mapped file: what was read must not count as this program's memory."""
+    """Release the pages of a mapped file, so that what was read does not count as this program's memory."""
     pages = getattr(array, "_mmap", None)
     if pages is not None and hasattr(pages, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
         pages.madvise(mmap.MADV_DONTNEED)
@@ -98,7 +98,7 @@ def load_samples(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Samples]:
         _check_dtype(rows, dtype, label)
         _check_values(rows, dtype, label)
         if rows.dtype == np.uint8 and np.dtype(dtype).kind == "f":
-            # Python prints it to standard error where the caller has not set up logging.
+            # Python prints it to standard error if the caller has not set up logging.
             _LOG.warning("note: %s: uint8 becomes %s as it is, 0 to 255; is that what the model takes?", label, dtype)
         samples[name] = Samples(rows, shape, dtype)
     counts = {name: len(array) for name, array in samples.items()}
@@ -109,7 +109,7 @@ def load_samples(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Samples]:
 
 
 def load_sample(path: str | os.PathLike, inputs: Inputs) -> Dict[str, np.ndarray]:
-    """{input name: array of its shape} of the one sample in `path` (of more than one: refused)."""
+    """{input name: array of its shape} of the one sample in `path` (a file with more samples is refused)."""
     samples = load_samples(path, inputs)
     for name, array in samples.items():
         if len(array) != 1:
@@ -124,7 +124,7 @@ def load_sample(path: str | os.PathLike, inputs: Inputs) -> Dict[str, np.ndarray
 
 
 def _open(path: Path, inputs: Inputs) -> List[Tuple[np.ndarray, str]]:
-    """(array, how messages name it) for each input."""
+    """(array, its name in messages) for each input."""
     if not path.exists():
         raise UserError(f"{path}: no such file; give the samples as a .npy file (.npz or folder for several inputs)")
     names = [name for name, _, _ in inputs]
@@ -162,7 +162,8 @@ def load_file(path: str | os.PathLike):
 
 
 def _damaged(label: str, error: Exception) -> UserError:
-    """What to say of a file that NumPy cannot read: of damaged ones it, zipfile, zlib and tokenize raise anything."""
+    """The error for a file that NumPy cannot read: for damaged files NumPy, zipfile, zlib and tokenize raise many kinds
+    of exceptions."""
     if "allow_pickle" in str(error) or "Python object" in str(error):
         return UserError(f"{label}: holds Python objects, not numbers; save it as an array of float32")
     why = one_line(str(error), 120) or type(error).__name__
@@ -188,7 +189,7 @@ def _open_folder(path: Path, names: List[str]) -> List[Tuple[np.ndarray, str]]:
 
 
 def _file_for(folder: Path, name: str) -> Optional[Path]:
-    """`<name>.npy`, or the name made fit for a file; the name is data and never leads out of the folder."""
+    """`<name>.npy`, or a safe file name made from the name; it never leads out of the folder."""
     stems = [name] if name and not set(name) & set("/\\\0") and len(name.encode()) < 240 else []
     for stem in [*stems, file_stem(name, "input")]:
         file = folder / f"{stem}.npy"
@@ -230,7 +231,7 @@ def _rows(array: np.ndarray, shape: Tuple[int, ...], label: str, name: str) -> n
 
 
 def _layout_hint(given: Tuple[int, ...], shape: Tuple[int, ...]) -> str:
-    """What to do where images lie channels last and the model takes them channels first, or the other way round."""
+    """The advice for images that are channels last where the model takes channels first, or the other way round."""
     if len(shape) == 4 and len(given) == 4:
         for axes, what in (((0, 3, 1, 2), "channels last"), ((0, 2, 3, 1), "channels first")):
             if tuple(given[axis] for axis in axes[1:]) == shape[1:]:
@@ -247,14 +248,14 @@ def _check_dtype(array: np.ndarray, dtype: str, label: str) -> None:
 
 
 def _check_values(array: np.ndarray, dtype: str, label: str) -> None:
-    """No NaN, no infinity, nothing the model's dtype cannot hold; a block at a time."""
+    """Refuse NaN, infinity and values that the model's dtype cannot hold; checked block by block."""
     wanted = np.dtype(dtype)
     if wanted.kind == "b":
         return
     if wanted.kind == "f":
         low, high = -_LARGEST, _LARGEST
         if array.dtype.kind in "iu":
-            # Larger whole numbers would silently be rounded.
+            # Larger integers would silently be rounded.
             low, high = -(2**24), 2**24
     else:
         low, high = np.iinfo(wanted).min, np.iinfo(wanted).max

@@ -1,7 +1,7 @@
-"""What samples look like, and what about them is doubtful: one line per input, plain warnings.
+"""Statistics of samples and warnings about doubtful ones: one line per input, then the warnings.
 
-Quantization notes in the model what it was calibrated with (`note`); running, evaluating and reporting compare what
-they are given with that (`known_inputs`).
+Quantization records in the model what it was calibrated with (`note`); running, evaluating and reporting compare their
+samples with this record (`known_inputs`).
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from .model import inputs_of
 from .naming import shown
 from .onnx_graph import Graph
 
-# Fewer samples than this say little about what a network will see.
+# Fewer samples than this do not represent what a network will see.
 FEW = 20
-# Key of the notes in an ONNX model's metadata.
+# Key of the record in an ONNX model's metadata.
 NOTE = "esp_tvm.calibration"
-# Values beyond the calibrated range by less than this share of it are no news.
+# Values that exceed the calibrated range by less than this share of it cause no warning.
 _BEYOND = 0.1
-# Samples with fewer values than this repeat, or are constant, by themselves.
+# Samples with fewer values than this may well be equal or constant by chance.
 _FEW_VALUES = 16
-# Samples that are looked at for the order of their axes.
+# The number of samples whose order of axes is checked.
 _LOOKED_AT = 16
 _PROFILE = 16
-# Pictures are at least so much smoother in the right order of axes than in a wrong one.
+# By this factor, at least, pictures are smoother in the right order of axes than in a wrong one.
 _SMOOTHER = 0.65
 
 
 @dataclass
 class InputFacts:
-    """The samples of one input. low, high: the smallest and largest value; constant: samples of one value only;
+    """The samples of one input. low, high: the smallest and largest value; constant: the number of samples with a
+    single value;
 
-    repeated: samples that equal an earlier one in every input; whole: only whole numbers; profiles: mean along
-    each axis, in at most `_PROFILE` parts; order: what is wrong with the order of its axes
+    repeated: samples that equal an earlier one in every input; whole: whether all values are integers; profiles: mean
+    along each axis, in at most `_PROFILE` parts; order: what is wrong with the order of its axes
     """
 
     name: str
@@ -57,7 +58,7 @@ class InputFacts:
         return int(np.prod(self.shape))
 
     def looks_like_bytes(self) -> bool:
-        """Whole numbers from 0 to 255."""
+        """Whether all values are integers from 0 to 255."""
         return self.whole and self.low >= 0.0 and 32.0 < self.high <= 255.0
 
 
@@ -101,7 +102,7 @@ def examine(samples: Dict[str, Sequence[np.ndarray]]) -> Dict[str, InputFacts]:
 
 
 def _profiles(mean: np.ndarray) -> List[List[float]]:
-    """The mean along each axis of more than one place, in at most `_PROFILE` parts; empty for the other axes."""
+    """The mean along each axis longer than 1, in at most `_PROFILE` parts; empty for axes of size 1."""
     profiles = []
     for axis in range(mean.ndim):
         line = mean.mean(axis=tuple(a for a in range(mean.ndim) if a != axis))
@@ -121,8 +122,8 @@ def _roughness(images: np.ndarray, axes: Sequence[int]) -> float:
 def _doubtful_order(images: np.ndarray) -> Optional[str]:
     """What is wrong with the order of values in pictures [N, 1, C, H, W] or [N, 1, H, W, C]; None for other shapes.
 
-    Neighbours in a picture resemble each other. Where they do only after the same numbers are read in the other
-    order, somebody reshaped where a transpose was needed.
+    Neighbouring pixels resemble each other. If they do so only when the same numbers are read in the other order, the
+    array was reshaped where a transpose was needed.
     """
     if images.ndim != 5 or images.shape[1] != 1 or images.dtype.kind == "b" or images.var() == 0.0:
         return None
@@ -149,7 +150,7 @@ def _doubtful_order(images: np.ndarray) -> Optional[str]:
 
 @dataclass
 class Known:
-    """What a model says of an input. low, high: the calibrated range; profiles: see `InputFacts`."""
+    """What a model records about an input. low, high: the calibrated range; profiles: see `InputFacts`."""
 
     low: float
     high: float
@@ -158,7 +159,7 @@ class Known:
 
 
 def note(model: onnx.ModelProto, facts: Dict[str, InputFacts]) -> None:
-    """Write what the samples of the calibration were into the metadata of `model`."""
+    """Record the statistics of the calibration samples in the metadata of `model`."""
     value = {
         name: {"low": one.low, "high": one.high, "whole": one.whole, "profiles": one.profiles, "samples": one.count}
         for name, one in facts.items()
@@ -171,7 +172,7 @@ def note(model: onnx.ModelProto, facts: Dict[str, InputFacts]) -> None:
 
 
 def known_inputs(model: onnx.ModelProto) -> Dict[str, Known]:
-    """What `model` says its inputs were calibrated with; by the scale of its inputs where it has no note."""
+    """What the inputs of `model` were calibrated with; derived from the scale of its inputs if it has no record."""
     for entry in model.metadata_props:
         if entry.key == NOTE:
             noted = _read_note(entry.value)
@@ -193,7 +194,7 @@ def known_inputs(model: onnx.ModelProto) -> Dict[str, Known]:
 
 
 def _read_note(text: str) -> Dict[str, Known]:
-    """The notes, of what is well-formed in them: a file may hold anything."""
+    """The record, if it is well-formed; a file may hold anything."""
     try:
         entries = json.loads(text)
         return {
@@ -208,7 +209,7 @@ def _read_note(text: str) -> Dict[str, Known]:
 
 
 def describe(what: str, facts: Dict[str, InputFacts]) -> List[str]:
-    """A line per input. what: the samples' part, such as "calibration"."""
+    """A line per input. what: the role of the samples, such as "calibration"."""
     lines = []
     for one in facts.values():
         shape = "x".join(map(str, one.shape)) or "one value"
@@ -222,7 +223,7 @@ def describe(what: str, facts: Dict[str, InputFacts]) -> List[str]:
 
 
 def warnings(what: str, facts: Dict[str, InputFacts], known: Optional[Dict[str, Known]] = None) -> List[str]:
-    """What is doubtful about samples; known: what the model was calibrated with, None for the calibration itself."""
+    """Warnings about samples; known: what the model was calibrated with, None for the calibration itself."""
     found = []
     for one in facts.values():
         label = f"{what}: input '{shown(one.name, 40)}'"
@@ -241,7 +242,7 @@ def warnings(what: str, facts: Dict[str, InputFacts], known: Optional[Dict[str, 
 
 
 def _against(label: str, one: InputFacts, known: Known) -> List[str]:
-    """Doubts about samples of an input beside what the model was calibrated with."""
+    """Warnings about samples of an input that differ from those of the calibration."""
     found = []
     reach = max(known.high - known.low, 1e-30)
     ranges = f"{one.low:g} to {one.high:g}, calibrated {known.low:g} to {known.high:g}"
@@ -261,7 +262,7 @@ def _against(label: str, one: InputFacts, known: Known) -> List[str]:
 
 
 def _swapped(one: InputFacts, known: Known, a: int, b: int) -> bool:
-    """Whether the means along two axes resemble those of the calibration only after the axes changed places."""
+    """Whether the means along two axes resemble those of the calibration only after the axes are exchanged."""
 
     def alike(left: Sequence[float], right: Sequence[float]) -> float:
         x, y = np.asarray(left, np.float64), np.asarray(right, np.float64)

@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises, and the hint that a misspelt word gets."""
+"""The exception for mistakes of the user, and the suggestion for a misspelt word."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Iterable
 
 
 class UserError(Exception):
-    """Something the user can put right.
+    """A mistake that the user can correct.
 
-    The message is one line: the file, tensor or node it is about, what is wrong, and what to do.
+    The message is one line: the file, tensor or node concerned, what is wrong, and what to do.
     `cli.run` prints it without a traceback and exits with 2.
     """
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` where one of `known` is near to `word`, else nothing."""
+    """`; did you mean X?` if one of `known` is similar to `word`, otherwise an empty string."""
     near = difflib.get_close_matches(word.lower(), [one.lower() for one in known], 1, 0.6)
     found = [one for one in known if near and one.lower() == near[0]]
     return f"; did you mean {found[0]}?" if found else ""

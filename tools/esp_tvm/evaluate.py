@@ -1,8 +1,8 @@
-"""What the program must compute: two references that know nothing of each other's rules.
+"""What the program must compute: two references with independent implementations of the rules.
 
-- `evaluate_onnx_for_esp` rewrites the Relay module so that TVM on the host computes exactly what the chip does;
+- `evaluate_onnx_for_esp` rewrites the Relay module so that TVM on the host computes exactly what the chip computes;
   `debug_onnx_model` runs it through TVM's GraphModuleDebug.
-- `evaluate_numpy` walks the same calls with the NumPy rules of `esp_tvm.arithmetic`.
+- `evaluate_numpy` evaluates the same calls with the NumPy rules of `esp_tvm.arithmetic`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def preprocess_onnx_for_esp(mod: tvm.IRModule, params: Optional[Dict] = None) ->
 
 
 def evaluate_onnx_for_esp(mod: tvm.IRModule, params: Optional[Dict] = None) -> tvm.IRModule:
-    """`mod` (from `relay.frontend.from_onnx`) rewritten to the integer arithmetic that the chip computes with.
+    """`mod` (from `relay.frontend.from_onnx`) rewritten to the integer arithmetic of the chip.
 
     The result is plain Relay for the host: build it for "llvm" and run it in any executor.
     """
@@ -63,7 +63,7 @@ def evaluate_onnx_for_esp(mod: tvm.IRModule, params: Optional[Dict] = None) -> t
 
 
 def reference_module(partitioned: Partitioned, all_tensors: bool = False) -> Tuple[tvm.IRModule, List[str]]:
-    """(module of Relay integer operators, symbols of the kernel calls it returns besides its own results).
+    """(module of Relay integer operators, symbols of the kernel calls whose outputs it returns after its own results).
 
     With `all_tensors` the module returns a tuple: its own results, then the output of every kernel call.
     """
@@ -91,7 +91,7 @@ def reference_module(partitioned: Partitioned, all_tensors: bool = False) -> Tup
 
 
 def _canonical(mod: tvm.IRModule) -> tvm.IRModule:
-    """Quantize and dequantize that no kernel took, in plain Relay."""
+    """Quantize and dequantize that no kernel computes, in plain Relay."""
     return relay.transform.InferType()(relay.qnn.transform.CanonicalizeOps()(relay.transform.InferType()(mod)))
 
 
@@ -102,8 +102,8 @@ def _canonical(mod: tvm.IRModule) -> tvm.IRModule:
 class Evaluation:
     """outputs: ONNX output name -> array; tensors: symbol of a kernel call -> its output (as in memory).
 
-    arguments: symbol -> the inputs of the kernel call, where the evaluator knows them
-    floats: Relay call -> what TVM computes for it, where no kernel does
+    arguments: symbol -> the inputs of the kernel call, if the evaluator knows them
+    floats: Relay call without a kernel -> what TVM computes for it
     """
 
     outputs: Dict[str, np.ndarray]
@@ -113,7 +113,7 @@ class Evaluation:
 
 
 class NumpyEvaluator:
-    """Evaluates a partitioned model: kernels by the NumPy rules, the rest with TVM on this computer."""
+    """Evaluates a partitioned model: kernels by the NumPy rules, everything else with TVM on this computer."""
 
     def __init__(self, imported: Imported, partitioned: Partitioned):
         self.imported, self.partitioned = imported, partitioned
@@ -142,7 +142,7 @@ class NumpyEvaluator:
                 arguments = [values[expr.args[i]] for i in self.partitioned.parameters[symbol]]
                 inputs[symbol] = arguments
                 rule = arithmetic.rule(kernel.operator)
-                # Of a tensor without axes some rules make a NumPy scalar.
+                # For a tensor without axes some rules return a NumPy scalar.
                 values[expr] = tensors[symbol] = np.asarray(rule(*arguments, **kernel.attributes))
             elif isinstance(expr, relay.Call):
                 values[expr] = floats[expr] = self._fallback(expr, [values[arg] for arg in expr.args])
@@ -162,7 +162,7 @@ class NumpyEvaluator:
                 with without_tvm_log(), _pass_context(mod["main"].body):
                     executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
                     self._fallbacks[call] = executor.evaluate()
-            except Exception as error:  # TVM raises anything.
+            except Exception as error:  # TVM raises many kinds of exceptions.
                 name = getattr(call.op, "name", "an operator")
                 why = tvm_reason(error)
                 raise UserError(f"no kernel computes {name}, and TVM cannot compute it on this computer: {why}")
@@ -172,7 +172,7 @@ class NumpyEvaluator:
 
 
 def _like(type_, variables: List[relay.Var]) -> relay.Expr:
-    """An expression of this type made of new variables, which are appended: one per tensor, of a tuple too."""
+    """An expression of this type made of new variables, which are appended: one for each tensor, also in a tuple."""
     if isinstance(type_, tvm.ir.TupleType):
         return relay.Tuple([_like(field, variables) for field in type_.fields])
     variables.append(relay.var(f"x{len(variables)}", type_annotation=type_))
@@ -213,11 +213,11 @@ def build_for_host(mod: tvm.IRModule, quickly: bool = False):
     try:
         with _pass_context(mod["main"].body, fuse=quickly):
             return relay.build(mod, "llvm -opt-level=1" if quickly else "llvm")
-    except Exception as error:  # TVM raises anything; what it stumbles on is what has no kernel.
+    except Exception as error:  # TVM raises many kinds of exceptions; only the part without a kernel can cause them.
         raise UserError(f"TVM cannot compute the part that has no kernel on this computer: {tvm_reason(error)}")
 
 
-# TVM's LLVM code computes these by formulas of its own; its C code, as the chip's, calls the C library.
+# TVM's LLVM code computes these with its own formulas; its C code, on the chip too, calls the C library.
 _OF_THE_C_LIBRARY = ("tanh", "tan", "sinh", "cosh")
 for _name in _OF_THE_C_LIBRARY:
     tvm.ir.register_intrin_lowering(
@@ -229,7 +229,7 @@ for _name in _OF_THE_C_LIBRARY:
 
 
 def _pass_context(expr: relay.Expr, fuse: bool = False) -> tvm.transform.PassContext:
-    """Without rewrites that could change float results; without vectors too, where the C library must be called."""
+    """Without rewrites that could change float results, and without vectors if the C library must be called."""
     found: List[bool] = []
     relay.analysis.post_order_visit(expr, lambda e: found.append(is_call(e, *_OF_THE_C_LIBRARY)))
     # Level 1 is what fuses operators. SimplifyExpr searches long graphs again after each of its rewrites.
@@ -243,8 +243,8 @@ def _pass_context(expr: relay.Expr, fuse: bool = False) -> tvm.transform.PassCon
 def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None):
     """Run the quantized model's reference on one sample through TVM's GraphModuleDebug.
 
-    The dump (tvmdbg_graph_dump.json, the tensors of every node, execution times) lies in `tvmdbg/` beside the
-    model, or in `dump_root`, with `names.json`: which ONNX tensor is which TVM node and which call in the C.
+    The dump (tvmdbg_graph_dump.json, the tensors of every node, execution times) is written to `tvmdbg/` beside the
+    model, or to `dump_root`, with `names.json`: it relates ONNX tensors to TVM nodes and calls in the C.
     Returns the debug module: `get_output(i)`, `debug_get_output(name)` (of TVM's node, or any other in names.json),
     `names` (the entries of names.json).
     """
@@ -254,7 +254,7 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
     from .run.names import FILE_NAME, find_layer, name_map
 
     class OwnOutputs(GraphModuleDebug):
-        """Without the outputs that only make the kernels' tensors known by name."""
+        """Without the outputs that were added only to give the kernels' tensors names."""
 
         def get_num_outputs(self) -> int:
             return len(imported.outputs)
@@ -293,7 +293,7 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
 
 @contextlib.contextmanager
 def _silent_tvm():
-    """The debug executor prints two lines for every operator and a table of times; the dump has all of it."""
+    """Suppress the debug executor's two lines per operator and its table of times; the dump contains them."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all."""
+"""Files and folders are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Iterator, Optional
 from .errors import UserError
 
 _LOG = logging.getLogger(__name__)
-# Behind the name of a temporary folder: the folder whose place it is about to take.
+# Suffix of a temporary folder, after the name of the folder that it will replace.
 _EARLIER = ".earlier"
 
 
@@ -26,7 +26,7 @@ def _new_mode(directory: bool) -> int:
 
 
 def make_parent(path: Path) -> None:
-    """Create the folder `path` lies in, or say in one line why that can't be."""
+    """Create the folder `path` lies in, or say in one line why that is impossible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -56,17 +56,17 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    """Write `text` (UTF-8) to `path`, completely or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a new temporary folder beside `path`; it takes the place of `path` when the block ends well.
+    """Yield a new temporary folder beside `path`; it replaces `path` if the block ends without an exception.
 
-    An earlier folder stays whole until then; where `path` is a link, it is the folder behind it. Whether it may be
-    replaced is the caller's decision.
+    An earlier folder stays intact until then; if `path` is a link, the folder it points to is replaced. The caller
+    decides whether it may be replaced.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -80,7 +80,7 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
         raise UserError(f"{path.parent}: cannot write here ({error.strerror}); choose another output path")
     temporary.chmod(_new_mode(directory=True))
     earlier = temporary.with_name(temporary.name + _EARLIER)
-    # Held while we live: what nobody holds was left by a process that was killed.
+    # Locked while this process lives: a folder that nobody locks was left by a process that was killed.
     held = _hold(temporary)
     try:
         yield temporary
@@ -100,7 +100,7 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def recover_folder(path: str | os.PathLike) -> None:
-    """Put right what a killed `whole_folder(path)` left: an earlier folder goes back to its place, litter goes away."""
+    """Clean up after a killed `whole_folder(path)`: the earlier folder is restored, temporary folders are removed."""
     path = Path(path)
     path = path.resolve() if path.is_symlink() else path
     pattern = re.compile(re.escape(_prefix(path)) + "[a-z0-9_]{8}(" + re.escape(_EARLIER) + ")?")
@@ -109,7 +109,7 @@ def recover_folder(path: str | os.PathLike) -> None:
         temporary = folder.with_name(folder.name.replace(_EARLIER, ""))
         held = _hold(temporary) if temporary.exists() else None
         if temporary.exists() and held is None:
-            continue  # of a process that lives
+            continue  # of a process that is still running
         if folder.name.endswith(_EARLIER) and not path.exists():
             os.replace(folder, path)
             _LOG.warning("note: %s is back as it was before an export that was killed", path)
@@ -124,7 +124,7 @@ def _prefix(path: Path) -> str:
 
 
 def _hold(folder: Path) -> Optional[int]:
-    """A descriptor that locks `folder` until it is closed; None where another process holds it."""
+    """A descriptor that locks `folder` until it is closed; None if another process has locked it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

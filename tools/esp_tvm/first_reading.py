@@ -1,4 +1,4 @@
-"""The first time that native libraries read a model: in a process of its own (native.py), and everything at once."""
+"""The first time that native libraries read a model: all in one separate process (native.py)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .naming import shown
 from .native import Died, run_apart
 from .onnx_graph import copied, inferred_values, opset_of
 
-# Of the largest value: how far the converted model's outputs may lie from the old model's.
+# How much the converted model's outputs may differ from the old model's, relative to the largest value.
 _TOLERANCE = 1e-4
 _SEED = 20240229
 
 
 def first_reading(model: onnx.ModelProto, path: Path, session: Callable, newest: int) -> onnx.ModelProto:
-    """`model` (of one file, standard operators) in opset 13 or newer, after all native code has read it once.
+    """`model` (in one file, with standard operators) in opset 13 or newer, after all native code has read it once.
 
     onnx checks and infers shapes, ONNX Runtime runs it on random input; an older model is converted by onnx, and must
     compute the same afterwards. session: makes an ONNX Runtime session. newest: the newest opset, for messages
-    Raises `UserError` where any of that ends in a crash, or an activation has an axis of size 0.
+    Raises `UserError` if any of these crashes, or if an activation has an axis of size 0.
     """
     old = opset_of(model) < MIN_OPSET
 
@@ -56,7 +56,7 @@ def first_reading(model: onnx.ModelProto, path: Path, session: Callable, newest:
         answer = run_apart(work, model.ByteSize())
     except Died as death:
         _tell(path, death)
-    except RuntimeError:  # what it does not say here it says when this process reads the model
+    except RuntimeError:  # errors not reported here are reported when this process reads the model
         return at_least_opset_13(model, path, newest)
     (size,) = struct.unpack_from("<Q", answer)
     found = json.loads(answer[8 : 8 + size])
@@ -74,7 +74,7 @@ def first_reading(model: onnx.ModelProto, path: Path, session: Callable, newest:
 
 
 def try_inference(model: onnx.ModelProto, path: Path) -> None:
-    """Raise a `UserError` where onnx's shape inference, which the first rewrites need, does not survive a model."""
+    """Raise a `UserError` if onnx's shape inference, which the first rewrites need, crashes on a model."""
 
     def work(tell: Callable[[str], None]) -> bytes:
         tell("onnx's shape inference")
@@ -94,7 +94,7 @@ def _tell(path: Path, death: Died) -> NoReturn:
 
 
 def _tried(work: Callable):
-    """The result, or None for an exception: this process meets it again, and says what it means."""
+    """The result, or None for an exception: it will occur again in this process, which then reports it."""
     try:
         return work()
     except MemoryError:
@@ -138,7 +138,7 @@ def _run(model: onnx.ModelProto, feeds: Dict[str, np.ndarray], session: Callable
 
 
 def _compared(old: onnx.ModelProto, new: onnx.ModelProto, feeds: Dict[str, np.ndarray], session: Callable) -> str:
-    """What is wrong with a converted model, "" for nothing; ONNX Runtime must know the old one."""
+    """What is wrong with a converted model, "" if nothing; ONNX Runtime must support the old one."""
     before = _tried(lambda: _run(_readable(old), feeds, session))
     after = _tried(lambda: _run(new, feeds, session))
     if before is None or after is None:
@@ -153,7 +153,7 @@ def _compared(old: onnx.ModelProto, new: onnx.ModelProto, feeds: Dict[str, np.nd
 
 
 def _readable(model: onnx.ModelProto) -> onnx.ModelProto:
-    """ONNX Runtime wants no outputs without a type."""
+    """ONNX Runtime needs outputs with a type."""
     copy = copied(model)
     copy.ir_version = max(copy.ir_version, 4)
     return copy

@@ -1,4 +1,4 @@
-"""Load, check and describe ONNX models; every complaint about a user's model is made here."""
+"""Load, check and describe ONNX models; all errors about a user's model are raised here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .naming import one_line, shown
 from .native import Died, run_apart, silent_stderr
 from .onnx_graph import make_node_names_unique, opset_of
 
-# What the pinned onnx 1.12 and onnxruntime 1.14 read is 17; newer models are lowered (convert/lower.py).
+# The newest opset that the pinned onnx 1.12 and onnxruntime 1.14 read; newer models are lowered (convert/lower.py).
 MAX_OPSET = TARGET_OPSET
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _ELEMENTS = {
@@ -46,7 +46,7 @@ _ELEMENTS = {
     TensorProto.COMPLEX128: "complex128",
     TensorProto.STRING: "string",
 }
-# Files of other frameworks that people give where ONNX is wanted.
+# Files of other frameworks that users sometimes give instead of ONNX.
 _CONVERT = "make ONNX of it with: python tools/tvm/onnx_from.py FILE --output model.onnx"
 _OTHER_FRAMEWORKS = {
     ".h5": "of Keras",
@@ -65,8 +65,8 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     """The model in `path`, checked, in opset 13 to 17, all inputs and outputs of fixed shape, node names unique.
 
     A free batch axis (the first one) becomes 1; other free axes take their sizes from `sizes` {input name: shape}.
-    Functions, constant control flow and constant sub-graphs are spelled out, float16 and float64 inside are float32.
-    Raises `UserError` for everything else that is wrong with it.
+    Functions, constant control flow and constant sub-graphs are expanded, inner float16 and float64 tensors become
+    float32. Raises `UserError` for everything else that is wrong with it.
     """
     path = Path(path)
     model = _read(path)
@@ -124,7 +124,7 @@ def _read(path: Path) -> onnx.ModelProto:
         raise UserError(f"{path}: is not an ONNX model but {_OTHER_FRAMEWORKS[path.suffix.lower()]}; {_CONVERT}")
     model = onnx.ModelProto()
     try:
-        # Some protobuf versions warn of what they could not read, others raise.
+        # Some protobuf versions warn about what they could not read, others raise.
         with warnings.catch_warnings(record=True) as caught, silent_stderr():
             warnings.simplefilter("always")
             whole = model.ParseFromString(data) in (None, len(data)) and not caught
@@ -165,7 +165,7 @@ def _check_operators(model: onnx.ModelProto, path: Path) -> None:
 
 
 def _values_at_zero(path: Path, part: onnx.ModelProto, names: Sequence[str]) -> Optional[List[np.ndarray]]:
-    """The tensors `names` of a model whose inputs are 0, a free batch axis 1; None where it cannot be run."""
+    """The tensors `names` of a model for inputs of 0 and a free batch axis of 1; None if the model cannot be run."""
     for value in part.graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.dim_value < 1 and axis > 0:
@@ -180,7 +180,7 @@ def _values_at_zero(path: Path, part: onnx.ModelProto, names: Sequence[str]) -> 
         return pickle.loads(run_apart(lambda tell: pickle.dumps(run_session(session(part), names, feeds))))
     except Died as death:
         raise UserError(f"{path}: ONNX Runtime {death.how} on what is constant in this model; export it again")
-    except (RuntimeError, UserError, KeyError, TypeError):  # what is wrong with the model is told later
+    except (RuntimeError, UserError, KeyError, TypeError):  # errors in the model are reported later
         return None
 
 
@@ -195,7 +195,8 @@ def _drop_initializers_from_inputs(graph: onnx.GraphProto) -> None:
 
 
 def _put_right(model: onnx.ModelProto) -> None:
-    """What is refused or warned of though it is no loss: hints and outputs without type or shape, unused constants."""
+    """Remove what others refuse or warn about and nobody needs: shape hints and outputs without type or shape, unused
+    constants."""
     graph = model.graph
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     constants = [tensor for tensor in graph.initializer if tensor.name in used]
@@ -210,7 +211,7 @@ def _put_right(model: onnx.ModelProto) -> None:
         return
     try:
         outputs = list(onnx.shape_inference.infer_shapes(model).graph.output)
-    except Exception:  # The checker tells what is wrong.
+    except Exception:  # The checker reports what is wrong.
         return
     del graph.output[:]
     graph.output.extend(outputs)
@@ -256,7 +257,7 @@ def _check_elements(model: onnx.ModelProto, path: Path) -> None:
 
 
 def _check_outputs(graph: onnx.GraphProto, path: Path) -> None:
-    """Every output must be computed: nothing else is the program's work, and TVM has no call for it."""
+    """Every output must be computed by a node: TVM has no call that copies an input or a constant to an output."""
     copied = {node.output[0]: node for node in graph.node if node.op_type in ("Identity", "Dropout", "Constant")}
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name for value in graph.input}
@@ -324,13 +325,13 @@ def _fix_inputs(model: onnx.ModelProto, path: str | os.PathLike) -> None:
 
 
 def _sizes_to_give(tensor: onnx.TypeProto.Tensor) -> str:
-    """The shape of an input as the option takes it, SIZE where the model leaves one free."""
+    """The shape of an input in the form of the option, with SIZE for a size that the model leaves free."""
     dims = tensor.shape.dim
     return ",".join(str(dim.dim_value) if dim.dim_value > 0 else "SIZE" if i else "1" for i, dim in enumerate(dims))
 
 
 def _fix_output_shapes(model: onnx.ModelProto, path: str | os.PathLike) -> None:
-    """Declare the shapes that the outputs really have: by inference, else by running the model once."""
+    """Declare the real shapes of the outputs: by inference, otherwise by running the model once."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     for value in bare.graph.output:
@@ -372,7 +373,7 @@ def outputs_of(model: onnx.ModelProto) -> List[Tuple[str, Tuple[int, ...], str]]
 
 
 def describe(model: onnx.ModelProto) -> Dict:
-    """What people want to know of a model: opset, inputs, outputs, count of each operator, parameters."""
+    """A summary of a model for users: opset, inputs, outputs, count of each operator, parameters."""
     operators: Dict[str, int] = {}
     for node in model.graph.node:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
@@ -387,12 +388,12 @@ def describe(model: onnx.ModelProto) -> Dict:
 
 
 def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize: bool = False):
-    """An onnxruntime session of `model` on the CPU, quiet; `UserError` when it cannot be made."""
+    """A quiet onnxruntime session of `model` on the CPU; `UserError` if it cannot be created."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Threads that wait busily take the processor from everything else.
+    # Threads that spin while they wait would take the processor from everything else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
@@ -403,7 +404,7 @@ def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize:
 
 
 def run_session(run, names: Sequence[str], feeds: Dict[str, np.ndarray], path: str | os.PathLike = "model"):
-    """The outputs `names` of an onnxruntime session; `UserError` when it fails."""
+    """The outputs `names` of an onnxruntime session; `UserError` if it fails."""
     try:
         # A sample of an input without axes is a NumPy scalar, which is no array.
         return run.run(list(names), {name: np.asarray(value) for name, value in feeds.items()})
@@ -412,7 +413,7 @@ def run_session(run, names: Sequence[str], feeds: Dict[str, np.ndarray], path: s
 
 
 def save_model(model: onnx.ModelProto, path: str | os.PathLike) -> None:
-    """Write `model` to `path`, whole or not at all, the same bytes for the same model."""
+    """Write `model` to `path`, completely or not at all; the same model gives the same bytes."""
     from .files import whole_file
 
     with whole_file(path) as temporary:

@@ -1,4 +1,4 @@
-"""What a model's file holds before anything native reads it: names, and data in other files."""
+"""Checks of a model's file before native libraries read it: its names, and data in other files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
 
 
 def check_names(model: onnx.ModelProto, path: Path) -> None:
-    """Raise a `UserError` for a name or text that is not UTF-8, as protobuf wants it."""
+    """Raise a `UserError` for a name or text that is not UTF-8, as protobuf requires."""
 
     def check(message: Message) -> None:
         for field, value in message.ListFields():
@@ -54,7 +54,7 @@ def check_names(model: onnx.ModelProto, path: Path) -> None:
 
 
 def load_external_data(model: onnx.ModelProto, path: Path) -> None:
-    """Read the data that lie in other files beside `path` into the model, those of bodies too."""
+    """Read the data that are in other files beside `path` into the model, those of bodies too."""
     folder = path.resolve().parent
     for tensor in tensors(model.graph):
         if tensor.data_location != TensorProto.EXTERNAL:

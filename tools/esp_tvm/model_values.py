@@ -1,6 +1,6 @@
-"""Attributes and constants of nodes that no computation has a meaning for: refused by name, before anything computes.
+"""Refuses attributes and constants that make no sense for their node, by name and before anything is computed.
 
-Indices that count from the end are written as those that count from the start.
+Indices that count from the end are replaced by ones that count from the start.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .errors import UserError
 from .naming import shown
 from .onnx_graph import Graph, attribute, constant_value, edited, is_standard
 
-# Sizes and steps: at least 1. Paddings may be 0, and of a Pad negative.
+# Sizes and steps: at least 1. Paddings may be 0, and those of a Pad negative.
 _POSITIVE = ("blocksize", "dilations", "group", "kernel_shape", "strides")
 _NUMBERS = (*_POSITIVE, "output_padding", "output_shape", "pads", "size", "hidden_size")
-# The input with the indices, and whether they are places in one axis ("axis"), rows of coordinates ("rows").
+# The input with the indices, and whether they are positions along one axis ("axis") or rows of coordinates ("rows").
 _INDEXED = {
     "Gather": (1, "axis"),
     "GatherElements": (1, "axis"),
@@ -31,7 +31,7 @@ _INDEXED = {
 
 
 def node_label(node: onnx.NodeProto, index: int) -> str:
-    """How messages name a node."""
+    """The name of a node in messages."""
     return f"node '{shown(node.name)}' ({shown(node.op_type)})" if node.name else f"node {index} ({node.op_type})"
 
 
@@ -53,7 +53,7 @@ def check_attributes(model: onnx.ModelProto, path: Path) -> None:
 
 
 def constants_of(graph: onnx.GraphProto) -> Dict[str, np.ndarray]:
-    """The values of initializers and Constant nodes, of numbers only."""
+    """The values of numeric initializers and Constant nodes."""
     found = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.data_type != onnx.TensorProto.STRING}
     for node in graph.node:
         value = constant_value(node)
@@ -87,7 +87,7 @@ def _bound(node: onnx.NodeProto, constants: Dict[str, np.ndarray], place: int, n
 
 
 def settle_indices(model: onnx.ModelProto, path: Path) -> None:
-    """Constant indices count from the start, in place; one that lies outside of its axis is refused."""
+    """Constant indices count from the start, in place; one outside its axis is refused."""
     if not any(is_standard(node, *_INDEXED) for node in model.graph.node):
         return
     with edited(model) as graph:
@@ -121,7 +121,7 @@ def _settle(graph: Graph, node: onnx.NodeProto, label: str, path: Path) -> None:
 
 
 def _sizes(node: onnx.NodeProto, form: str, shape: Optional[Sequence[int]], values: np.ndarray) -> Optional[np.ndarray]:
-    """The sizes that indices count in, to be broadcast to the indices; None where they are not known."""
+    """The sizes of the axes that indices refer to, broadcastable to the indices; None if they are not known."""
     if shape is None:
         return None
     if form == "axis":

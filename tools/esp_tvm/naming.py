@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Set
 
-# What a tensor may not be called in C: keywords of C and C++, the few words in small letters that headers of C and
-# POSIX and compilers define as macros, and names of the generated program.
+# Names that a tensor may not have in C: keywords of C and C++, the few lower-case words that C and POSIX headers and
+# compilers define as macros, and names of the generated program.
 _TAKEN_IN_C = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
     "register restrict return short signed sizeof static struct switch typedef typeof union unsigned void volatile "
@@ -19,7 +19,7 @@ _TAKEN_IN_C = frozenset(
     "stdout unix arm mips sparc sun vax "
     "host_trace inputs outputs scratch workspace".split()
 )
-# Fields of POSIX's structures that are macros, and what begins like names of ours or of ESP-IDF; `..._t` are types.
+# POSIX structure fields that are macros, and prefixes of this project's and ESP-IDF's names; `..._t` are types.
 _TAKEN_SPACES = re.compile(
     r"(d|h|if[acr]|msg|s|s6|sa|sched|si|sigev|st)_.*|(sid_|tvm|esp_|global_|_).*|.*_t|(u?int|float)\d+"
 )
@@ -32,7 +32,7 @@ def one_line(text: str, limit: int = 400) -> str:
 
 
 def shown(name: str, limit: int = 60) -> str:
-    """A model's name as people read it in a table or a message: one line, shortened in the middle."""
+    """A model's name for tables and messages: one line, shortened in the middle."""
     name = one_line(name, 1 << 20)
     if len(name) <= limit:
         return name
@@ -50,9 +50,9 @@ def c_comment(text: str, limit: int = 120) -> str:
 def c_identifier(name: str, taken: set[str] | None = None, fallback: str = "tensor") -> str:
     """A C identifier made of `name`, at most 48 characters, different from all in `taken` (and added to it).
 
-    No header can define a macro of that name: it is in small letters, in which C's headers define few macros, and those
-    (`errno`, `linux`, `bool`) get `tensor_` before them, as keywords do. `Input` becomes `input`, `UINT8_MAX`
-    `uint8_max`. The names of the generated macros are made of it, in capitals behind `TVMGEN_DEFAULT_`.
+    No header defines a macro of that name: it is in lower case, in which C's headers define few macros, and those
+    (`errno`, `linux`, `bool`) get the prefix `tensor_`, as keywords do. `Input` becomes `input`, `UINT8_MAX`
+    `uint8_max`. The names of the generated macros contain it in upper case after `TVMGEN_DEFAULT_`.
     """
     base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:48].lower() or fallback
     if base[0].isdigit() or base in _TAKEN_IN_C or _TAKEN_SPACES.fullmatch(base):
@@ -71,7 +71,7 @@ def file_stem(name: str, fallback: str = "model") -> str:
 
 
 def fresh_name(base: str, taken: Set[str]) -> str:
-    """`base`, with a number behind it where `taken` has it already."""
+    """`base`, with a number appended if it is already in `taken`."""
     name, number = base, 1
     while name in taken:
         name, number = f"{base}_{number}", number + 1

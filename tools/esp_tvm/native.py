@@ -1,7 +1,7 @@
-"""Libraries in C++ read a model in a process of their own: what kills them kills no run.
+"""Runs C++ libraries that read a model in a separate process, so that a crash does not end the command.
 
 onnx's checker, shape inference and version converter, the optimizers and ONNX Runtime end the process (SIGSEGV, SIGFPE,
-abort) on some damaged or hostile models, or take all memory or time.
+abort) for some damaged or hostile models, or use all memory or run for ever.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import threading
 import time
 from typing import Callable, Dict, Iterator, List, Tuple
 
-# Address space beyond what this process has already, and beyond what the model's own size calls for.
+# Extra address space beyond what this process has already and what the model's size requires.
 _MEMORY = 6 << 30
 _SECONDS = 120.0
-# What asks a process to end.
+# Signals that ask a process to end.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STAGE, _RESULT, _ERROR, _NO_MEMORY = b"S", b"R", b"E", b"M"
 
 
 class Died(Exception):
-    """The child did not finish. stage: what it was at (as `work` told it); how: "ends in a crash (SIGSEGV)", ..."""
+    """The child process did not finish. stage: what it was doing (as reported by `work`); how: "ends in a crash
+    (SIGSEGV)", ..."""
 
     def __init__(self, stage: str, how: str):
         super().__init__(f"{stage} {how}")
@@ -35,10 +36,10 @@ class Died(Exception):
 
 
 def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int = 0, seconds: float = _SECONDS) -> bytes:
-    """What `work(tell)` returns, computed in a child process; `tell(stage)` says what it begins with.
+    """What `work(tell)` returns, computed in a child process; `tell(stage)` reports what it starts with.
 
-    Raises `Died` where the child crashes, runs out of memory or is not done after `seconds`, and `RuntimeError` with
-    the text of what `work` raised. Where processes cannot be forked (Windows) it runs here.
+    Raises `Died` if the child crashes, runs out of memory or does not finish within `seconds`, and `RuntimeError` with
+    the text of an exception of `work`. Where processes cannot be forked (Windows), `work` runs in this process.
     """
     if not hasattr(os, "fork"):
         return work(lambda stage: None)
@@ -62,7 +63,7 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
         in_time = False
     finally:
         os.close(read)
-        # Where it is not done, or this process was interrupted.
+        # It did not finish, or this process was interrupted.
         if child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
@@ -72,7 +73,8 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Signals that Python code handles come after this block: raised in a fork, an exception is lost or comes twice."""
+    """Delays signals that Python code handles until after this block: an exception raised during a fork would be lost
+    or occur twice."""
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread runs handlers.
         yield
@@ -93,7 +95,7 @@ def _signals_wait() -> Iterator[None]:
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Without what a library writes to the file descriptor itself: the caller says in one line what is wrong."""
+    """Suppresses what a library writes directly to the file descriptor: the caller reports the error in one line."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -119,7 +121,7 @@ def _outcome(stage: str, found: Dict[bytes, bytes], in_time: bool, status: int, 
 
 
 def _messages(read: int, end: float) -> Iterator[Tuple[bytes, bytes]]:
-    """(tag, payload) of what the child writes, until it is gone; TimeoutError at `end` of `time.monotonic`."""
+    """(tag, payload) of the child's messages until it ends; TimeoutError when `time.monotonic` reaches `end`."""
     buffer = bytearray()
     while True:
         ready, _, _ = select.select([read], [], [], max(0.0, end - time.monotonic()))
@@ -159,14 +161,14 @@ def _child(work: Callable[[Callable[[str], None]], bytes], write: int, model_byt
             send(_RESULT, work(lambda stage: send(_STAGE, stage.encode())))
         except MemoryError:
             send(_NO_MEMORY, b"")
-        except Exception as error:  # These libraries raise anything.
+        except Exception as error:  # These libraries raise many kinds of exceptions.
             send(_ERROR, str(error).encode("utf-8", "replace"))
     finally:
         os._exit(0)
 
 
 def _limit_memory(more: int) -> None:
-    """No more than `more` bytes of address space beyond what there is."""
+    """Limit the address space to `more` bytes beyond the current use."""
     with contextlib.suppress(OSError, ValueError):
         with open("/proc/self/statm") as file:
             now = int(file.read().split()[0]) * resource.getpagesize()

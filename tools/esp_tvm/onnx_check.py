@@ -1,9 +1,10 @@
-"""The program against ONNX Runtime's run of the same quantized model, tensor by tensor.
+"""Compares the program with ONNX Runtime's run of the same quantized model, tensor by tensor.
 
-The rules and the C are made of what the compiler understood of the model; ONNX Runtime read the model itself. Every
-tensor of the program that is a tensor of the ONNX model too is given to ONNX Runtime where the model reads it. So each
-piece between two such tensors is judged on the very values that the program computes with: differences do not add up
-over the layers, and what lies outside its bound is wrong itself, what TVM's own C computes included.
+The rules and the C depend on how the compiler understood the model; ONNX Runtime reads the model itself. For every
+tensor that exists both in the program and in the ONNX model, ONNX Runtime gets the program's values where the model
+reads the tensor. So each part between two such tensors is checked with exactly the values that the program computes
+with: differences do not accumulate over the layers, and a difference beyond its bound is an error of that part,
+including parts that TVM's own C computes.
 """
 
 from __future__ import annotations
@@ -31,18 +32,19 @@ _Key = TypeVar("_Key")
 FLOAT_BOUND = 2.0**-14
 # Steps by which an integer result may differ. Rules round half up, ONNX Runtime half to even: one step.
 STEP_BOUND = 1
-# Rules that round several times on the way (docs/arithmetic.md), by the beginning of their names.
+# Rules that round several times (docs/arithmetic.md), by the beginning of their names.
 _SEVERAL_STEPS = ("gru", "lstm", "normalize", "softmax", "log_softmax", "resize_linear")
 SEVERAL_STEPS_BOUND = 3
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A tensor of the program beside ONNX Runtime's.
+    """The difference between a tensor of the program and ONNX Runtime's.
 
-    tensor: its ONNX name; node: what computes it, as people read it; kernel: the operator's name, "" for TVM's float C
-    worst, bound: the largest difference and what is allowed, in steps of an integer tensor (in_steps), else relative to
-        the tensor's largest value
+    tensor: its ONNX name; node: a description of the node that computes it; kernel: the operator's name, "" for TVM's
+    float C
+    worst, bound: the largest difference and the allowed one, in steps of an integer tensor (in_steps), otherwise
+    relative to the tensor's largest value
     """
 
     tensor: str
@@ -61,13 +63,14 @@ class Difference:
 
 @dataclass
 class Verification:
-    """What came of the comparison: on how many samples, and the worst `Difference` of every tensor, in graph order."""
+    """The result of the comparison: the number of samples, and the largest `Difference` of every tensor, in graph
+    order."""
 
     samples: int = 0
     tensors: List[Difference] = field(default_factory=list)
 
     def add(self, found: Sequence[Difference]) -> None:
-        """The differences on one more sample."""
+        """Add the differences on one more sample."""
         if self.tensors:
             found = [max(pair, key=lambda one: one.worst) for pair in zip(self.tensors, found)]
         self.tensors, self.samples = list(found), self.samples + 1
@@ -83,7 +86,7 @@ class Verification:
 
     @property
     def line(self) -> str:
-        """What is printed of a program within its bounds."""
+        """The line printed for a program within its bounds."""
         steps = self.worst(in_steps=True)
         parts = [
             f"integers differ by at most {steps:.0f} step{'s' * (steps != 1)} (allowed {STEP_BOUND}, or "
@@ -109,7 +112,7 @@ class Verification:
 
 
 def wrong_line(wrong: Difference) -> str:
-    """Which node is computed otherwise, and how far it is off."""
+    """The line about the first node with a different result, and the difference."""
     by = f"the kernel {wrong.kernel}" if wrong.kernel else "TVM's C"
     return (
         f"node {shown(wrong.node, 100)}: {by} computes tensor '{shown(wrong.tensor)}' otherwise than ONNX Runtime: "
@@ -121,8 +124,8 @@ def wrong_line(wrong: Difference) -> str:
 class Border:
     """A tensor that the program and the ONNX model share.
 
-    name: of the ONNX tensor; node: what computes it; kernel: the operator, "" for TVM's float C
-    key: what the program's maker knows it by; exponent: of an integer tensor of the program
+    name: of the ONNX tensor; node: the node that computes it; kernel: the operator, "" for TVM's float C
+    key: its identifier for the caller; exponent: of an integer tensor of the program
     dtype, shape: as ONNX Runtime has it; order: axes of the ONNX tensor (without those of size 1) as they lie in memory
     """
 
@@ -139,7 +142,7 @@ class Border:
 class BordersCheck:
     """Compares what a program computes with ONNX Runtime.
 
-    model: what it was compiled from, as `load_model` gives it; borders: of the program, order and type not known yet
+    model: what it was compiled from, as `load_model` gives it; borders: of the program, order and type not yet known
     written: output name -> (operator of the kernel that writes it, "" for TVM's; the exponent of the integers that a
         float output is made of, None where there is none), see `written_outputs`
     """
@@ -173,7 +176,7 @@ class BordersCheck:
         feeds = {**sample, **{_given(name): values for name, values in given.items()}}
         theirs = dict(zip(names, run_session(self._session, names, feeds)))
         for name, source in self._sources.items():
-            # What ONNX Runtime quantizes is no number: the rule is free to say what becomes of it.
+            # Where ONNX Runtime quantizes a NaN, its result is undefined: the rule's value is accepted.
             theirs[name] = np.where(np.isnan(theirs[source]), given[name], theirs[name])
         found = [_difference(b, given[b.name], theirs[b.name]) for b in self._borders]
         for name in self._outputs:
@@ -199,7 +202,8 @@ class BordersCheck:
         self._session = session(_with_borders_given(self._model, self._borders, outputs))
 
     def _quantized(self) -> Dict[str, str]:
-        """{a border that a QuantizeLinear makes: the float tensor it quantizes}, where the model computes that."""
+        """{a border that is the output of a QuantizeLinear: the float tensor it quantizes}, if the model computes that
+        tensor."""
         found = {}
         for border in self._borders:
             node = self._model.graph.node[self._place[border.name]]
@@ -331,13 +335,13 @@ _WITH_WEIGHTS = ("conv", "depthwise_conv", "dense", "matmul", "gemm", "gru", "ls
 
 
 def _may_be_flattened(border: Border) -> bool:
-    """Whether a tensor may hold a flattened image in the order of memory: moves, and what goes value by value."""
+    """Whether a tensor may hold a flattened image in memory order: after moves and elementwise operators."""
     return not (border.kernel or border.node.lower()).startswith(_WITH_WEIGHTS)
 
 
 def _in_another_order(values: np.ndarray, wanted: np.ndarray) -> bool:
-    """Whether memory holds the same values in an order that no order of the axes gives, as an image that is flattened
-    before its axes are put back: what reads them (a Gemm whose weights are permuted) is then judged as one piece."""
+    """Whether memory holds the same values in an order that no permutation of the axes gives, such as an NHWC image
+    that was flattened: it is then checked together with the operator that reads it (a Gemm with permuted weights)."""
     shuffled = np.random.RandomState(0).permutation(values.reshape(-1)).reshape(values.shape)
     with np.errstate(all="ignore"):
         apart, apart_shuffled, apart_sorted = (

@@ -1,4 +1,4 @@
-"""What documents and builds say of the operators, made from the table of operators.
+"""Generates the parts of documents and build files that list operators from the table of operators.
 
 docs/operators.md, the table of rules in docs/arithmetic.md and the list of the kernels' sources. `make operators`, or
 python -m esp_tvm.operator_table, writes them.
@@ -22,9 +22,9 @@ from .operators.rule import Rule
 
 @dataclass(frozen=True)
 class Row:
-    """An ONNX operator: the kernels that compute it (keys of `operators.OPERATORS`) and what they ask for.
+    """An ONNX operator: the kernels that compute it (keys of `operators.OPERATORS`) and their limits.
 
-    since: the opset that brought it, where that is one which is lowered (convert/lower.py)
+    since: the opset that introduced it, if models of that opset are lowered (convert/lower.py)
     """
 
     operator: str
@@ -34,7 +34,7 @@ class Row:
 
 
 def _rows() -> List[Row]:
-    """A row for every operator of ONNX that an entry of the table of operators calls its own."""
+    """A row for every ONNX operator that an entry of the table of operators computes."""
     rules: Dict[str, List[Rule]] = {}
     for entry in OPERATORS.values():
         for rule in entry.rules:
@@ -108,7 +108,7 @@ def markdown() -> str:
 
 
 def formulas() -> str:
-    """The table of docs/arithmetic.md: the rule of every kernel, those with the same words in one line."""
+    """The table of docs/arithmetic.md: the rule of every kernel, kernels with the same rule share a line."""
     kernels: Dict[str, List[str]] = {}
     for entry in OPERATORS.values():
         if not entry.name.endswith("_s16"):
@@ -122,7 +122,7 @@ _BEGIN, _END = "<!-- rules: written by make operators -->\n", "<!-- end of rules
 
 
 def with_formulas(text: str) -> str:
-    """docs/arithmetic.md with the table between its marks made anew."""
+    """docs/arithmetic.md with the table between its marks generated again."""
     head, rest = text.split(_BEGIN)
     return head + _BEGIN + formulas() + _END + rest.split(_END)[1]
 
@@ -135,7 +135,7 @@ def with_sources(text: str, component: Path) -> str:
 
 
 def written(repo: Path) -> Dict[Path, str]:
-    """The files of the repository that are made from the operators, complete or in part: path -> text."""
+    """The files of the repository that are generated from the operators, completely or in part: path -> text."""
     component = repo / "template_project_for_model" / "components" / "esp-dl"
     arithmetic, sources = repo / "docs" / "arithmetic.md", component / "CMakeLists.txt"
     return {
@@ -146,7 +146,7 @@ def written(repo: Path) -> Dict[Path, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write what is made from the operators into the repository; with an argument, into the one there."""
+    """Write the generated texts into this repository, or into the one given as an argument."""
     repo = Path(arguments[0]) if arguments else Path(__file__).resolve().parents[2]
     for path, text in written(repo).items():
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""All pictures that are drawn, as SVG: the report's, whose page has the colours, and those in files of their own.
+"""All pictures, as SVG: those inside the report, whose page defines the colours, and those in separate files.
 
 Text is escaped here, and only here: `element` is the one place that writes markup.
 """
@@ -22,9 +22,9 @@ _BLOCKS = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b
 
 
 def element(tag: str, *content: str, **attributes: object) -> Markup:
-    """`<tag ...>content</tag>`, everything escaped that is not Markup already; content is put together as it is.
+    """`<tag ...>content</tag>`, with everything escaped that is not Markup; the parts of the content are concatenated.
 
-    attributes: `font_size` is font-size, `class_` is class; floats are written to a tenth of a unit
+    attributes: `font_size` is font-size, `class_` is class; floats are rounded to a tenth of a unit
     """
     written = Markup("").join(
         Markup(' {}="{}"').format(name.rstrip("_").replace("_", "-"), f"{v:.1f}" if isinstance(v, float) else v)
@@ -39,7 +39,7 @@ def _text(x: float, y: float, text: object, **attributes: object) -> Markup:
 
 
 def _file(width: int, height: int, parts: Iterable[Markup], size: int = 12) -> str:
-    """A whole file: the parts on white paper; size: of the letters."""
+    """A complete file: the parts on a white background; size: font size."""
     paper = element("rect", width="100%", height="100%", fill="white")
     lines = Markup("\n").join([Markup(""), paper, *parts, Markup("")])
     size_of = {"width": width, "height": height, "viewBox": f"0 0 {width} {height}"}
@@ -51,7 +51,8 @@ def _file(width: int, height: int, parts: Iterable[Markup], size: int = 12) -> s
 
 
 def arena(bars: Sequence[Bar], steps: int, arena_bytes: int) -> Markup:
-    """What lies in the arena: upwards the address in bytes, to the right the steps; coloured by the page's classes."""
+    """The blocks of the arena: the address in bytes upwards, the steps to the right; the classes of the page give the
+    colours."""
     width, height, left, top, bottom = 1200, 380, 92, 14, 34
     column, scale = (width - left - 8) / max(steps, 1), (height - top - bottom) / arena_bytes
     parts: List[Markup] = []
@@ -123,7 +124,7 @@ def histogram(float_counts: np.ndarray, int_counts: np.ndarray, edges: np.ndarra
 
 
 def bar_chart(panels: Sequence[Panel]) -> str:
-    """Panels below each other: (title, names of the series, [(label, value of each series)])."""
+    """Panels stacked vertically: (title, names of the series, [(label, value of each series)])."""
     width, left, thick, gap = 900, 260, 12, 8
     parts: List[Markup] = []
     y = 10

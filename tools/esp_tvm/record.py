@@ -1,4 +1,5 @@
-"""Data of unknown origin (a project's metadata, a front end's YAML) as pydantic models, and what is wrong with it."""
+"""Data of unknown origin (a project's metadata, a front end's YAML) as pydantic models, with one-line error
+messages."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ Say = Callable[[Mapping[str, Any]], str]
 
 
 class Record(BaseModel):
-    """No field but those that are known, no conversion of one type to another, no NaN and no infinity."""
+    """Only known fields, no conversion between types, no NaN and no infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -20,8 +21,8 @@ class Record(BaseModel):
 def first_fault(error: ValidationError, say: Say = lambda fault: fault["msg"], before: str = "") -> str:
     """`key.key: what is wrong` on one line.
 
-    say: what is wrong, of one of pydantic's faults (type, loc, msg, input, ctx)
-    before: a type of faults that comes before the others
+    say: gives the text for one of pydantic's errors (type, loc, msg, input, ctx)
+    before: a type of errors that is reported before the others
     """
     fault = min(error.errors(include_url=False), key=lambda each: each["type"] != before)
     keys = ".".join(shown(str(key), 40) for key in fault["loc"])
@@ -29,5 +30,5 @@ def first_fault(error: ValidationError, say: Say = lambda fault: fault["msg"], b
 
 
 def value_text(value: Any) -> str:
-    """A value from a file as a message shows it: one short line."""
+    """A value from a file for a message: one short line."""
     return f"'{shown(value, 40)}'" if isinstance(value, str) else one_line(str(value), 40)

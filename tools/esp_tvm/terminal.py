@@ -1,6 +1,6 @@
-"""Tables and progress as people see them: by rich on a terminal, elsewhere as plain lines that grep and diff can take.
+"""Tables and progress for users: with rich on a terminal, elsewhere as plain lines for grep and diff.
 
-rich is loaded by what prints, not by what imports this.
+rich is imported when something is printed, not when this module is imported.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import rich.progress
     import rich.table
 
-# Columns that no table of ours reaches: plain lines are never folded.
+# More columns than any table here has: plain lines are never folded.
 _WIDE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Table:
-    """head: a title for each column; rows: of as many cells, which are data: markup and control characters in them have
-    no effect; right: a character for each column, r where numbers stand one under the other, else l
+    """head: a title for each column; rows: with as many cells, whose markup and control characters have no effect;
+    right: a character for each column, r for right-aligned numbers, otherwise l
     """
 
     head: Sequence[str]
@@ -78,7 +78,7 @@ def show(*parts: Part) -> None:
 
 
 def _encodable(text: str) -> str:
-    """What standard output cannot write is a question mark."""
+    """Replace characters that standard output cannot encode by question marks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
 
@@ -99,12 +99,12 @@ def _console(stream: IO[str], terminal: bool, width: Optional[int] = None) -> ri
 
 
 class Progress:
-    """How far something is and how long it will take: a bar on the terminal, elsewhere a line now and then.
+    """Progress and remaining time: a bar on the terminal, elsewhere an occasional line.
 
-    what: a word of ours, no data; total: how many steps there are
+    what: a fixed text, not data; total: the number of steps
     """
 
-    # Seconds between two lines where the output is no terminal; what takes less has none.
+    # Seconds between two lines if the output is not a terminal; shorter work prints none.
     EVERY = 15.0
 
     def __init__(self, what: str, total: int) -> None:
@@ -115,7 +115,7 @@ class Progress:
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
             console = _console(sys.stderr, terminal=True)
-            # A terminal that cannot move its cursor gets lines.
+            # A terminal that cannot move its cursor gets plain lines.
             if not console.is_dumb_terminal:
                 self.bar = _bar(console)
                 self.task = self.bar.add_task(self.what, total=self.total)
@@ -143,7 +143,7 @@ class Progress:
 
 
 def _bar(console: rich.console.Console) -> rich.progress.Progress:
-    """Gone when it ends; what others print meanwhile stays theirs (standard output may be a file)."""
+    """The bar disappears at the end; other output is not redirected (standard output may be a file)."""
     from rich import progress
 
     columns = [

@@ -1,4 +1,4 @@
-"""What TVM says: of errors one line for people, of its own affairs nothing."""
+"""Reduces TVM's errors to one line for users, and suppresses its internal messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Iterator, List
 
 from .naming import one_line
 
-# "[03:55:47] /path/of/the/builder/src/relay/x.cc:123: ", and kinds of error before the text proper
+# "[03:55:47] /path/of/the/builder/src/relay/x.cc:123: ", and kinds of error before the actual text
 _ORIGIN = re.compile(r"^(\[\d\d:\d\d:\d\d\] )?\S+\.(cc|cpp|h|hpp|py):\d+: ")
 _ORIGIN_INSIDE = re.compile(r":? \[\d\d:\d\d:\d\d\] \S+\.(cc|cpp|h|hpp):\d+: ")
 _KIND = re.compile(r"^[\w.]*(Error|Exception): ")
@@ -22,16 +22,16 @@ _NOISE = re.compile(
     r"|for more information|.*please (see|report|read|check)|.*https?://|\^)"
 )
 _DIAGNOSTIC = "one or more error diagnostics were emitted"
-# What its library logs: "[03:55:47] /path/of/the/builder/src/te/schedule/bound.cc:123: not in feed graph consumer"
+# A log line of its library: "[03:55:47] /path/of/the/builder/src/te/schedule/bound.cc:123: not in feed graph consumer"
 _LOGGED = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+\.(cc|cpp|h|hpp):\d+: ")
 
 
 @contextlib.contextmanager
 def without_tvm_log() -> Iterator[None]:
-    """Keep the lines that TVM's library logs off standard error; everything else still gets there, at the end.
+    """Remove the log lines of TVM's library from standard error; everything else is written there at the end.
 
-    They name files of TVM and say nothing about the model that anyone could change. Also a decorator. Where it ends in
-    an error, TVM's pictures of its own program are left out too: the error tells the reason.
+    These lines are about TVM's internals and do not help a user to change the model. Also usable as a decorator. After
+    an error, TVM's printouts of its program are removed too: the error gives the reason.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -1,4 +1,4 @@
-"""TVM makes a folder for a cache wherever it is imported: here it is imported where that harms nobody."""
+"""Imports TVM in a temporary folder, since it creates a cache folder in the current folder when it is imported."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import os
 import tempfile
 from typing import Iterator
 
-# TVM asks the network for tuning logs at the first build unless it is told not to.
+# TVM downloads tuning logs at the first build unless this variable is set.
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 
 
 @contextlib.contextmanager
 def in_scratch_folder() -> Iterator[None]:
-    """The current folder is a new one, removed at the end: the caller's may be read-only and stays clean."""
-    # By its handle: a current folder without a name (removed meanwhile) can be come back to as well.
+    """Make a new folder the current folder, and remove it at the end: the caller's may be read-only and stays clean."""
+    # By its handle, so that even a current folder that was removed meanwhile can be restored.
     before = os.open(".", os.O_RDONLY)
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -29,7 +29,7 @@ def in_scratch_folder() -> Iterator[None]:
 
 
 with in_scratch_folder():
-    # Else it makes a folder in the user's home.
+    # Otherwise it creates a folder in the user's home.
     _ours = os.environ.setdefault("TEST_DATA_ROOT_PATH", os.path.realpath("data"))
     import tvm  # noqa: F401
     import tvm.topi  # noqa: F401
@@ -38,5 +38,5 @@ with in_scratch_folder():
     if _ours == os.path.realpath("data"):
         del os.environ["TEST_DATA_ROOT_PATH"]
 
-# How this TVM was built: asked for with every function that is compiled, a tenth of the time of a small model.
+# The build options of this TVM: TVM asks for them for every compiled function, a tenth of the time of a small model.
 te_compiler.libinfo = functools.lru_cache(maxsize=None)(te_compiler.libinfo)

@@ -1,4 +1,4 @@
-"""What all command-line entry points share: how a process ends, and what it says then."""
+"""Shared by all command-line entry points: how a process ends, and its last message."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def entry() -> None:
 
 
 def script(name: str) -> None:
-    """A script of tools/tvm: the sub-command `name` by the documented names of its options."""
+    """A script of tools/tvm: the sub-command `name` with the documented names of its options."""
     run(lambda: _click(os.path.basename(sys.argv[0]), name))
 
 
 def _click(shown_as: str, name: str = "") -> Optional[int]:
     _find_tvm()
-    # Imported here: where the packages are not installed, one line says so.
+    # Imported here, so that one line can report packages that are not installed.
     from .app import call
     from .commands import esp_tvm
     from .commands import script as script_of
@@ -42,7 +42,7 @@ def _click(shown_as: str, name: str = "") -> Optional[int]:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run `main` and end the process: 0 or its return value, 2 with one line on what the user can put right.
+    """Run `main` and end the process: 0 or its return value; 2, with one line, for a mistake that the user can correct.
 
     That is a `UserError`, a package that is not installed, and what the operating system refuses (a full disk).
     """
@@ -52,7 +52,7 @@ def run(main: Callable[[], int | None]) -> None:
             status = main()
             sys.stdout.flush()
     except Exception as error:
-        # Where Ctrl-C met a callback of TVM's or ONNX Runtime's library, an error of theirs came out of it.
+        # If Ctrl-C interrupts a callback of TVM's or ONNX Runtime's library, they turn it into another error.
         status = _ended_by(seen) if seen else _told(error)
         if status is None:
             raise
@@ -70,7 +70,7 @@ def _ended_by(seen: List[int]) -> int:
 
 @contextlib.contextmanager
 def _noted_signals() -> Iterator[List[int]]:
-    """A list that is not empty once Ctrl-C was pressed, or SIGTERM came: both undo what is half done."""
+    """A list that becomes non-empty when Ctrl-C or SIGTERM arrives; after both, unfinished work is undone."""
     seen: List[int] = []
     usual_hook = sys.unraisablehook
 
@@ -79,7 +79,8 @@ def _noted_signals() -> Iterator[List[int]]:
         raise KeyboardInterrupt
 
     def once_more(lost: Any) -> None:
-        """Python drops what is raised in a destructor or in a callback of its own: the signal comes again after it."""
+        """Python drops exceptions raised in a destructor or in one of its callbacks: the signal is sent again
+        afterwards."""
         if seen and lost.exc_type is KeyboardInterrupt:
             threading.Timer(0.01, os.kill, (os.getpid(), seen[-1])).start()
         else:
@@ -89,7 +90,7 @@ def _noted_signals() -> Iterator[List[int]]:
         # Other threads cannot set it.
         yield seen
         return
-    # Left alone where whoever started us wants it ignored or has a handler of its own.
+    # Unchanged if the parent process wants it ignored, or if there is another handler already.
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     ours = [number for number, handler in usual.items() if signal.getsignal(number) is handler]
     for number in ours:
@@ -104,9 +105,9 @@ def _noted_signals() -> Iterator[List[int]]:
 
 
 def _told(error: Exception) -> Optional[int]:
-    """Tell the user in one line what went wrong; the exit code, or None for a mistake of ours."""
+    """Tell the user in one line what went wrong; returns the exit code, or None for an error of this program."""
     if isinstance(error, BrokenPipeError):
-        # The reader (head, less) went away; without this Python complains again at exit.
+        # The reader (head, less) has ended; without this Python reports it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     if isinstance(error, UserError):
@@ -143,12 +144,12 @@ def _missing(package: str) -> str:
 
 
 def _find_tvm() -> None:
-    """Make TVM importable where nothing on the path has it: that of TVM_HOME, or the one that set-up brought."""
+    """Make TVM importable if it is not on the path: the one in TVM_HOME, or the one installed by `make setup`."""
     from importlib.util import find_spec
 
     from ..places import CHECKOUT
 
-    # Without this TVM looks for tuning logs on the network in its first build.
+    # Without this TVM downloads tuning logs at its first build.
     os.environ.setdefault("TOPHUB_LOCATION", "NONE")
     home = os.environ.get("TVM_HOME")
     folders = [os.path.join(home, "python")] if home else []
@@ -159,10 +160,10 @@ def _find_tvm() -> None:
 
 
 def system_error(error: OSError) -> str:
-    """What the operating system refused, for the user: the file, the reason, and what to do where that is known."""
+    """An error of the operating system for the user: the file, the reason, and what to do if that is known."""
     where, number, reason = error.filename, error.errno, error.strerror
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        # Of many files that could not be copied the first one: (source, target, what the exception said).
+        # The first of several files that could not be copied: (source, target, text of the exception).
         _, where, reason = error.args[0][0]
         number = errno.ENOSPC if os.strerror(errno.ENOSPC) in str(reason) else None
         reason = os.strerror(number) if number else reason

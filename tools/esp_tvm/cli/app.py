@@ -1,4 +1,4 @@
-"""The command line itself: what all sub-commands share, and the one line that a typing error gets."""
+"""The command line: shared by all sub-commands, with one-line messages for typing errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..naming import one_line, shown
 
 
 class Choice(click.Choice):
-    """One of a few words; a misspelt one is told the nearest."""
+    """One of a few words; for a misspelt one the closest is suggested."""
 
     def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Any:
         if value in self.choices:
@@ -24,7 +24,7 @@ class Choice(click.Choice):
 
 
 class Chip(click.ParamType):
-    """A chip's name as people write it: ESP32-S3 is esp32s3."""
+    """A chip's name in any usual spelling: ESP32-S3 is esp32s3."""
 
     name = "chip"
 
@@ -53,7 +53,7 @@ class _FilePath(click.ParamType):
 
 
 class Reads(_FilePath):
-    """A file or folder that is only read. Whether it is there, and what is in it, says who reads it."""
+    """A file or folder that is only read. Its reader checks whether it exists and what it contains."""
 
     def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> str:
         mode = _mode_of(value)
@@ -74,7 +74,8 @@ def _mode_of(path: str) -> Optional[int]:
 
 
 class Command(click.Command):
-    """A sub-command. `spellings` are what a script of tools/tvm calls its options: the hint for those who know them."""
+    """A sub-command. `spellings` are the names of its options in a script of tools/tvm, for hints to users who know
+    those."""
 
     spellings: Mapping[str, str] = {}
 
@@ -83,7 +84,7 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def _keep_inputs(self, ctx: click.Context) -> None:
-        """What is written is never what is read, however the two are spelled."""
+        """A file that is read is never written, however the two paths are spelled."""
         paths = [(p, ctx.params.get(p.name)) for p in self.params]
         reads = [(p.opts[-1], value) for p, value in paths if isinstance(p.type, Reads) and isinstance(value, str)]
         for param, value in paths:
@@ -105,7 +106,7 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Sub-commands; a misspelt one is told the nearest."""
+    """Sub-commands; for a misspelt one the closest is suggested."""
 
     command_class = Command
 
@@ -117,7 +118,7 @@ class Group(click.Group):
 
 
 def call(command: click.Command, arguments: Optional[Sequence[str]], name: str) -> Optional[int]:
-    """Run `command` (of `sys.argv` where there are no arguments); a typing error is a `UserError` of one line."""
+    """Run `command` (of `sys.argv` where there are no arguments); a typing error becomes a `UserError` of one line."""
     try:
         return command.main(arguments, prog_name=name, standalone_mode=False)
     except click.UsageError as error:
@@ -146,6 +147,6 @@ def _near_option(error: click.NoSuchOption) -> str:
     other = {theirs: ours for ours, theirs in getattr(command, "spellings", {}).items()}
     if error.option_name in other and other[error.option_name] in options:
         return f"; here it is {other[error.option_name]}"
-    # A hyphen typed for an underscore, or the other way round, is the nearest of all.
+    # An option that differs only in hyphens and underscores is the best suggestion.
     same = [o for o in options if o.strip("-").replace("-", "_") == error.option_name.strip("-").replace("-", "_")]
     return f"; did you mean {same[0]}?" if same else did_you_mean(error.option_name, options)

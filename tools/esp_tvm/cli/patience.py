@@ -1,4 +1,4 @@
-"""A line now and then while a command that prints nothing is at work."""
+"""An occasional line while a command works without printing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..steps.words import WATCHED, WORD_EVERY, say
 
 @contextlib.contextmanager
 def told_now_and_then(what: str, every: float = WORD_EVERY) -> Iterator[None]:
-    """Say on standard error that `what` is still at work, each `every` seconds until the block ends."""
+    """Report on standard error that `what` is still running, each `every` seconds until the block ends."""
     if os.environ.get(WATCHED):
         yield
         return
