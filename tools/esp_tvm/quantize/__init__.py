@@ -35,12 +35,12 @@ METHODS = ("auto", *LOCAL_METHODS)
 
 @dataclass
 class Quantized:
-    """model: the QDQ model; network: the float model it stands for, channel factors in; exponents by tensor; weights
-    by their layer's output; effects: what each pass left, in dB at the outputs, on the calibration samples.
+    """model: the QDQ model; network: its float model, channel factors included; exponents by tensor; weights by their
+    layer's output; effects: the SNR of the outputs in dB after each pass, on the calibration samples.
 
-    noise by tensor, and answers by output: on the samples held back, or on those of calibration where there were too
-    few; count: how many these are; held: {input: [N, *shape]} the samples held back, or None
-    notes: lines on the samples, and warnings
+    noise by tensor, and answers by output: on the samples held back, or on the calibration samples if there were too
+    few; count: their number; held: {input: [N, *shape]} the samples held back, or None
+    notes: lines about the samples, and warnings
     """
 
     model: onnx.ModelProto
@@ -60,7 +60,7 @@ class Quantized:
         return State(self.network, self.exponents, self.weights, self.effects)
 
     def table(self) -> str:
-        """The lines people read."""
+        """The lines for users."""
         return "\n".join(lines_of(self.parts()))
 
     def parts(self) -> List[Part]:
@@ -94,19 +94,19 @@ def quantize_onnx(
 ):
     """Quantize the float model in `input_model` on the samples in `calibrate_dataset`; write `output_model`.
 
-    A model that is quantized already (QDQ or QOperator) is taken as it is or converted, see `foreign`; only then may
+    A model that is quantized already (QDQ or QOperator) is kept or converted, see `foreign`; only then may
     `calibrate_dataset` be None.
     per_channel: one weight exponent per output channel instead of one per layer
     method: how exponents of activations are chosen, one of `METHODS`; auto: by their effect on the outputs
     percentile: the share of values (in percent) that `method="percentile"` covers
     equalize: give every channel of a tensor the range that int8 has
     centre: store what is never negative minus a constant, where that helps
-    correct_bias: biases take what rounding the weights does to the mean of a layer's result
-    fit: round weights so that their errors make up for each other and for the noise of the layers before
-    int16_outputs: outputs in int16 where that costs next to nothing (with method auto)
+    correct_bias: biases compensate for the change of a layer's mean that rounding its weights causes
+    fit: round weights so that their errors compensate for each other and for the noise of earlier layers
+    int16_outputs: outputs in int16 where that costs almost nothing (with method auto)
     int16: names of tensors or layers, with commas between, whose results are int16; auto: as many as it takes for
     int16_gain: dB at the outputs
-    effort: quick, default or thorough: how much is tried
+    effort: quick, default or thorough: the amount of computation
     """
     if method not in METHODS:
         raise UserError(f"'{method}' is not a calibration method; choose one of {', '.join(METHODS)}")
@@ -165,7 +165,7 @@ def quantize_model(
     return Quantized(*parts, notes, held, count, answers)
 
 
-# Behind what it uses of this module.
+# After the definitions of this module that it uses.
 from .foreign import adopt  # noqa: E402
 
 __all__ = ["METHODS", "Passes", "Quantized", "quantize_model", "quantize_onnx"]

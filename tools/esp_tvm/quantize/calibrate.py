@@ -1,4 +1,4 @@
-"""What values each tensor takes over the calibration samples; memory does not grow with their number."""
+"""The values of each tensor over the calibration samples; memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..terminal import Progress
 from .graph import Network
 
 BINS = 2048
-# Values of one array that are counted.
+# At most so many values of one array are counted.
 MOST_COUNTED = 1 << 16
-# Of a bin, as an exponent of two: what lies below is too small for float32 to divide by.
+# The smallest width of a bin, as an exponent of two: float32 cannot divide by smaller numbers.
 LEAST_WIDTH = -100
-# Tensors fetched in one run; more samples' worth of memory is never needed than one.
+# Tensors fetched in one run; memory is never needed for more than one sample.
 _TENSORS_AT_ONCE = 64
 # Exponents go from -60 to 60.
 FARTHEST = 60
@@ -48,12 +48,12 @@ class Histogram:
         return max(self.high, -self.low, 0.0)
 
     def add(self, values: np.ndarray) -> None:
-        """Count the values of an array, of many an even part; the smallest and largest are of all."""
+        """Count the values of an array, or an evenly spread part of many; smallest and largest are those of all."""
         values = values.reshape(-1)
         if not values.size:
             return
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
-        # Of a large plane an odd stride, so that no column of it is left out.
+        # An odd stride, so that no column of a large plane is left out.
         values = values[:: values.size // MOST_COUNTED | 1]
         if self.magnitude == 0.0:
             self.counts[0] += values.size
@@ -119,7 +119,7 @@ def calibrate(
 
 def covering_exponent(low: float, high: float) -> int:
     """The smallest e at which every value from `low` to `high` is at most half a step from an int8 value."""
-    # 127 also stands for what lies up to half a step above it, -128 for half a step below.
+    # Values up to half a step above 127 round to 127, and up to half a step below -128 to -128.
     reach = max(high / 127.5, -low / 128.5, 0.0)
     return exponent_at_least(reach)
 
@@ -133,10 +133,10 @@ def exponent_at_least(reach: float) -> int:
 
 
 def choose_exponent(histogram: Histogram, method: str, percentile: float) -> int:
-    """The exponent of one tensor by what it holds.
+    """The exponent of one tensor according to its values.
 
     minmax: covers everything; percentile: covers that share of the values; mse: least mean square error;
-    entropy: least Kullback-Leibler divergence between the values and their quantized ones.
+    entropy: least Kullback-Leibler divergence between the values and the quantized values.
     """
     if histogram.magnitude == 0.0:
         return 0
@@ -162,7 +162,7 @@ def _square_error(histogram: Histogram, exponent: int) -> float:
 
 
 def _divergence(histogram: Histogram, exponent: int) -> float:
-    """KL divergence of the histogram from what it becomes when values are merged into steps and clipped."""
+    """KL divergence of the histogram from the one after values are merged into steps and clipped."""
     counts = histogram.counts.astype(np.float64)
     step = 2.0**exponent
     kept = min(max(int(np.ceil(127.5 * step / histogram.width)), 1), BINS)
@@ -180,7 +180,7 @@ def _divergence(histogram: Histogram, exponent: int) -> float:
 def choose_exponents(
     network: Network, histograms: Dict[str, Histogram], method: str, percentile: float
 ) -> Dict[str, int]:
-    """{tensor: exponent}; tensors that share one take that of the tensor they are tied to."""
+    """{tensor: exponent}; tied tensors have the exponent of the tensor they are tied to."""
     fixed = {
         layer.output: layer.rule.exponent
         for layer in network.layers

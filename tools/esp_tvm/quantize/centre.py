@@ -1,9 +1,9 @@
-"""What is never negative uses all 256 steps: relu's result minus a constant, which the next bias gives back.
+"""Centering: the result of a relu is stored minus a constant, which the next bias adds back, to use all 256 steps.
 
-A relu leaves half of int8 empty. Where all that reads its result is weights without padding (1x1 convolutions, dense
-layers), directly or through pooling and moves, the result can be stored as relu(x) - c: the bias before it is lowered
-by c, relu becomes a clip at -c, and the biases behind it are raised by c times the sum of their weights. With c of 128
-steps the clip is int8's own bound, and costs nothing on the chip.
+The result of a relu uses only half of int8. If only layers without padding (1x1 convolutions, dense layers) read it,
+directly or through pooling and moves, it can be stored as relu(x) - c: the bias before it is lowered by c, the relu
+becomes a clip at -c, and the biases after it are raised by c times the sum of their weights. With c of 128 steps the
+clip is int8's own saturation, and costs nothing on the chip.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .rules import attribute
 
 @dataclass
 class Chain:
-    """maker: the layer with the relu; shifted: whose bias is lowered (the maker, or a branch of the sum it is);
-    tensors: what moves along, the maker's output first; readers: layers whose bias is raised."""
+    """maker: the layer with the relu; shifted: the layer whose bias is lowered (the maker, or a branch if the maker is
+    a sum); tensors: all tensors that are lowered, the maker's output first; readers: layers whose bias is raised."""
 
     maker: Layer
     shifted: Layer
@@ -33,7 +33,7 @@ class Chain:
 
 
 def chains(network: Network) -> List[Chain]:
-    """Every relu whose result can be shifted."""
+    """Every relu whose result can be stored minus a constant."""
     found = []
     for layer in network.layers:
         shifted = _shifted_layer(network, layer)
@@ -74,7 +74,7 @@ def _second(network: Network, layer: Layer) -> str:
 
 
 def _follow(network: Network, name: str, chain: Chain) -> bool:
-    """Collect what `name` reaches; False where something reads it that cannot give the constant back."""
+    """Collect the layers that read `name`; False if one of them cannot add the constant back."""
     if name in network.outputs:
         return False
     chain.tensors.append(name)
@@ -100,7 +100,7 @@ def _is_padded(network: Network, layer: Layer) -> bool:
 
 
 def candidates(chain: Chain, reference: Dict[str, np.ndarray]) -> List[float]:
-    """Constants worth trying: 128 steps of an exponent at which 256 steps hold all, or nearly all, of a tensor."""
+    """Constants to try: 128 steps of an exponent at which 256 steps cover all, or nearly all, values of a tensor."""
     constants: Set[float] = set()
     for name in chain.tensors:
         reach = float(reference[name].max()) if name in reference else 0.0

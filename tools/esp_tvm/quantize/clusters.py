@@ -1,4 +1,5 @@
-"""Groups of nodes that one kernel computes: normalizations spelled out, and scale and offset per channel."""
+"""Groups of nodes that one kernel computes: normalizations written as several nodes, and scale and offset per
+channel."""
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ def _centered(grouper, source: str) -> Optional[Tuple[Set[int], str]]:
 
 
 def channelwise(grouper, index: int) -> Optional[Tuple[List[int], str]]:
-    """([Mul, Add], x) where node `index` multiplies with constants along one axis and the next adds constants."""
+    """([Mul, Add], x) where node `index` multiplies by constants along one axis and the next adds constants."""
     node = grouper.nodes[index]
     if node.op_type != "Mul" or index in grouper.taken:
         return None

@@ -1,4 +1,4 @@
-"""What the sub-command quantize does after quantizing: the evaluation on samples of the user's."""
+"""The evaluation on the user's samples, which the sub-command quantize runs after quantizing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is doubtful about a model and its quantization: data that do not fit it, and accuracy that collapsed."""
+"""Warnings about a model and its quantization: data that do not fit it, and a loss of all accuracy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..naming import shown
 from .calibrate import FINEST_STEP
 from .graph import Network, describe_layer
 
-# An output with less signal than this above its noise is of no use.
+# An output with a lower signal-to-noise ratio than this is useless.
 COLLAPSED_DB = 10.0
-# Weights beyond this are no network's: the sums of their products leave float32.
+# No working network has larger weights: the sums of their products exceed float32.
 LARGEST_WEIGHT = 1e15
-# The products of weights and inputs in a first layer beside its bias: trained networks are far below this.
+# The ratio of products to bias in a first layer: in trained networks it is far below this.
 _MADE_FOR_SMALLER = 30.0
-# Outputs that vary by less than this share of their size say the same of every sample.
+# Outputs that vary by less than this share of their size are considered constant.
 _SAME = 1e-3
 _SAMPLES = 16
 
 
 def refuse_unusable(network: Network, path) -> None:
-    """No weights that no arithmetic can use."""
+    """Refuse weights that no arithmetic can use."""
     for layer in network.layers:
         if layer.weights is None:
             continue
@@ -38,7 +38,7 @@ def refuse_unusable(network: Network, path) -> None:
 
 
 def refuse_vanishing(network: Network, reference: Dict[str, np.ndarray], path) -> None:
-    """No output whose every value would become 0; reference: as in `doubts_of_data`."""
+    """Refuse an output whose values would all become 0; reference: as in `doubts_of_data`."""
     for name in network.outputs:
         if name not in network.integers or name not in reference:
             continue
@@ -51,7 +51,7 @@ def refuse_vanishing(network: Network, reference: Dict[str, np.ndarray], path) -
 
 
 def doubts_of_model(model: onnx.ModelProto) -> List[str]:
-    """Clips that make every value the same."""
+    """Warn about a Clip that gives the same result for every value."""
     found = []
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -67,9 +67,9 @@ def doubts_of_model(model: onnx.ModelProto) -> List[str]:
 
 
 def doubts_of_data(network: Network, facts: Dict[str, InputFacts], reference: Dict[str, np.ndarray]) -> List[str]:
-    """Bytes where the model takes small numbers; outputs that are the same for every sample.
+    """Warn about bytes where the model expects small numbers, and about outputs that are the same for every sample.
 
-    reference: float values [N, *shape] of the tensors between layers, on some of the samples
+    reference: float values [N, *shape] of the tensors between layers, for some of the samples
     """
     found = []
     for one in facts.values():
@@ -101,14 +101,14 @@ def _made_for_smaller(network: Network, name: str, reference: Dict[str, np.ndarr
             continue
         rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
         values = reference[name].astype(np.float64)
-        # Of unrelated inputs; an estimate by their size is enough.
+        # Assuming uncorrelated inputs; an estimate by their size is enough.
         size = np.sqrt(np.square(rows).sum(axis=1) * np.square(values).mean())
         ratios.append(float(np.median(size) / np.median(np.abs(layer.bias))))
     return bool(ratios) and min(ratios) > _MADE_FOR_SMALLER
 
 
 def collapsed(name: str, decibels: float) -> List[str]:
-    """A warning where an output is mostly noise."""
+    """A warning if an output is mostly noise."""
     if decibels >= COLLAPSED_DB:
         return []
     return [

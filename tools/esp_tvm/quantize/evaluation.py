@@ -1,4 +1,4 @@
-"""How good a quantized model is, and which layers cost most: text, JSON and a picture."""
+"""The quality of a quantized model, and the layers that lose most: text, JSON and a picture."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from .judge import Judgement
 from .simulate import Simulator, decibels
 from .weights import real_weights
 
-# Samples that each layer's own noise is computed with.
+# The number of samples for the noise of single layers.
 SAMPLES = 32
 
 
 @dataclass
 class LayerNoise:
-    """What one layer alone does to the outputs: only its weights and its result are quantized."""
+    """The effect of one layer alone on the outputs: only its weights and its result are quantized."""
 
     name: str
     operator: str
@@ -63,7 +63,7 @@ def noise_by_layer(state: State, samples: Dict[str, Sequence[np.ndarray]]) -> Li
                 found.append((name, "input", _alone(simulator, name, _rounded(simulator, name, state))))
             progress.step()
         for layer in layers:
-            # What moves values adds nothing of its own.
+            # Moves add no noise.
             if layer.output not in network.ties:
                 values = _rounded(simulator, layer.output, state, layer)
                 noise = _alone(simulator, layer.output, values)
@@ -75,7 +75,7 @@ def noise_by_layer(state: State, samples: Dict[str, Sequence[np.ndarray]]) -> Li
 
 
 def _rounded(simulator: Simulator, name: str, state: State, layer: Optional[Layer] = None) -> np.ndarray:
-    """The tensor from exact inputs, with the layer's int8 weights, rounded to int8, as real numbers."""
+    """The tensor computed from exact inputs with the layer's int8 weights and rounded to int8, as real numbers."""
     values = simulator.reference[name]
     if layer is not None and layer.output in state.weights and layer.kind in ("conv", "dense"):
         weights, bias = real_weights(state.weights[layer.output], state.exponents[layer.inputs[0]])
@@ -88,7 +88,7 @@ def _rounded(simulator: Simulator, name: str, state: State, layer: Optional[Laye
 
 
 def _alone(simulator: Simulator, name: str, values: np.ndarray) -> float:
-    """Noise at the outputs, relative to the signal, when the float model goes on from `values` of a tensor."""
+    """Noise at the outputs, relative to the signal, when the float model continues from `values` of a tensor."""
     objectives = simulator.objectives()
     results = {name: values} if name in objectives else {}
     others = [one for one in objectives if one != name]
@@ -119,11 +119,11 @@ def _from_tensor(model: onnx.ModelProto, name: str, outputs: Sequence[str]):
     return session(part), {port.name for port in part.graph.input}
 
 
-# --- what people look at ----------------------------------------------------------------------------------
+# --- for users --------------------------------------------------------------------------------------------
 
 
 def parts(judgement: Judgement, layers: Sequence[LayerNoise]) -> List[Part]:
-    """What people read of an evaluation."""
+    """The text of an evaluation for users."""
     text: List[Part] = [
         f"on {judgement.samples} evaluation samples, by the exact integer reference:",
         f"  signal-to-noise ratio of the outputs (before a softmax): {judgement.decibels:.1f} dB",

@@ -1,7 +1,7 @@
-"""What follows a product and belongs into its weights; means over the whole plane as pooling.
+"""Folds factors and offsets after a product into its weights; turns means over the whole plane into pooling.
 
-A batch normalization behind a dense layer, a factor or an offset per channel behind a convolution: once they are in the
-weights, one rounding less is left, and the passes that work on weights see them.
+A batch normalization after a dense layer, a factor or an offset per channel after a convolution: folding them into the
+weights saves a rounding, and the passes that work on weights see them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Folder:
         if channels is None or channels.size not in (1, shape[1 if maker.op_type == "Conv" else -1]):
             return False
         if maker.op_type == "MatMul" and node.op_type not in ("Mul", "Div"):
-            return False  # Its bias stays behind it.
+            return False  # Its bias stays a separate Add.
         factor, offset = _affine(node.op_type, channels, place)
         self._scale(maker, factor)
         if maker.op_type != "MatMul":
@@ -62,7 +62,7 @@ class _Folder:
         return self._replace(node, maker)
 
     def _into_sum(self, node: onnx.NodeProto, maker: onnx.NodeProto, values: np.ndarray, place: int) -> bool:
-        """The same behind the bias of a MatMul."""
+        """The same after the bias of a MatMul."""
         at = next((i for i, name in enumerate(maker.input) if name in self.constants), None)
         product = self.graph.producer(maker.input[1 - at]) if at is not None else None
         if product is None or product.op_type != "MatMul" or RULES["MatMul"].check(self.facts, product):
@@ -82,7 +82,7 @@ class _Folder:
 
     @staticmethod
     def _per_channel(values: np.ndarray, rank: int, axis: int) -> Optional[np.ndarray]:
-        """float64 [C] or [1] of a constant that differs along one axis only, None of another."""
+        """float64 [C] or [1] of a constant that varies along `axis` only, otherwise None."""
         shape = (1,) * (rank - values.ndim) + values.shape
         if len(shape) != rank or any(size != 1 for i, size in enumerate(shape) if i != axis):
             return None
@@ -109,7 +109,7 @@ class _Folder:
 
 
 def _affine(kind: str, values: np.ndarray, place: int) -> Tuple[np.ndarray, np.ndarray]:
-    """(factor, offset) of an operator with a constant as its operand `place`."""
+    """(factor, offset) that an operator with a constant as its operand `place` applies."""
     one, zero = np.ones(1), np.zeros(1)
     if kind == "Mul":
         return values, zero
@@ -121,16 +121,16 @@ def _affine(kind: str, values: np.ndarray, place: int) -> Tuple[np.ndarray, np.n
 
 
 def fold_factors(graph: Graph) -> None:
-    """Factors and offsets per channel behind Conv, Gemm and MatMul into their weights."""
+    """Fold factors and offsets per channel after Conv, Gemm and MatMul into their weights."""
     folder = _Folder(graph)
     for node in graph.nodes:
         folder.into(node)
 
 
 def means_as_pooling(graph: Graph) -> None:
-    """ReduceMean over all places of [N, C, ...] as GlobalAveragePool, with a Reshape where it drops their axes.
+    """ReduceMean over all positions of [N, C, ...] as GlobalAveragePool, with a Reshape if it drops their axes.
 
-    Those of a normalization stay: its pattern looks for them.
+    Those of a normalization stay, since its pattern needs them.
     """
     squares = {node.output[0] for node in graph.nodes if _is_square(node)}
     subtracted = {tuple(node.input) for node in graph.nodes if node.op_type == "Sub"}

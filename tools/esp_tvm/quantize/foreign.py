@@ -1,8 +1,7 @@
-"""Models that other tools quantized: taken as they are where all scales are powers of two, converted otherwise.
+"""Models quantized by other tools: kept if all scales are powers of two, otherwise converted.
 
-Converted means: the weights as the floats that their integers stand for, and exponents from samples as for a float
-model; without samples the exponents that cover the ranges that the model had. What that loses is measured against the
-model as it was given.
+To convert means to dequantize the weights and to choose exponents from samples as for a float model, or without
+samples, exponents that cover the ranges that the model had. The loss is measured against the given model.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from .rules import INPUT, RULES, Facts
 from .weights import Weights, quantize_weights, quantized, weight_exponents
 from .write import write_qdq
 
-# Random inputs that a loss is stated on where there are no samples.
+# The number of random inputs for measuring the loss if there are no samples.
 RANDOM_SAMPLES = 32
 
 
 @dataclass
 class Adopted:
-    """model: in our form; notes: what was done, for people; state: None where the model was taken as it is."""
+    """model: in this project's form; notes: what was done, for users; state: None if the model was kept."""
 
     model: onnx.ModelProto
     notes: List[Part] = field(default_factory=list)
     state: Optional[State] = None
 
     def table(self) -> str:
-        """The lines people read."""
+        """The lines for users."""
         return "\n".join(lines_of(self.notes))
 
     def parts(self) -> List[Part]:
@@ -51,7 +50,8 @@ class Adopted:
 
 
 def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path="model") -> Adopted:
-    """`model` (QDQ, from `load_model`) in our form; samples {input: [N, *shape]} for what it leaves open, or None."""
+    """`model` (QDQ, from `load_model`) in this project's form; samples {input: [N, *shape]} for tensors without a
+    scale, or None."""
     if model.producer_name == OURS:
         raise UserError(f"{path}: is quantized already, by this tool; give the float model")
     qdq = Qdq(model, path)
@@ -101,7 +101,7 @@ def _noise_of_given(real: onnx.ModelProto, given: onnx.ModelProto, samples: Dict
 
 
 def random_samples(model: onnx.ModelProto, scales: Dict[str, Scale]) -> Dict[str, np.ndarray]:
-    """Uniform in the range that each input was quantized for; 0 to 1 where that is not known."""
+    """Uniform in the range that each input was quantized for; 0 to 1 if that is not known."""
     random = np.random.RandomState(0)
     made = {}
     for name, shape, dtype in inputs_of(model):
@@ -144,7 +144,7 @@ def _from_ranges(network: Network, scales: Dict[str, Scale], per_channel: bool, 
     return State(network, exponents, weights)
 
 
-# --- taken as it is, and completed ------------------------------------------------------------------------
+# --- kept, and completed --------- ------------------------------------------------------------------------
 
 
 def _taken(model: onnx.ModelProto, qdq: Qdq, samples: Optional[Dict], passes: Passes) -> Adopted:
@@ -177,7 +177,7 @@ _FUSED_BEHIND = ("Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "
 
 def _facts(qdq: Qdq) -> Facts:
     shapes = known_shapes(qdq.finished())
-    # To the rules quantized weights are constants.
+    # For the rules quantized weights are constants.
     constants = dict(qdq.constants)
     for node in qdq.dequantized_constants():
         values = qdq.constants[node.input[0]]
@@ -187,7 +187,7 @@ def _facts(qdq: Qdq) -> Facts:
 
 
 def _open_ends(qdq: Qdq) -> List[str]:
-    """Float tensors that operators with an integer rule read or make, in order; not those inside of one kernel."""
+    """Float tensors that operators with an integer rule read or compute, in order; not those inside one kernel."""
     facts = _facts(qdq)
     floats = {v.name for v in qdq.proto.input if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     found: List[str] = []
@@ -214,7 +214,7 @@ def _open_ends(qdq: Qdq) -> List[str]:
 
 
 def _end(qdq: Qdq, node: onnx.NodeProto) -> str:
-    """The tensor behind what a kernel fuses: an added bias, relu and clip."""
+    """The tensor after the operators that a kernel fuses: an added bias, relu and clip."""
     end = node.output[0]
     if node.op_type not in _FUSED_BEHIND:
         return end
@@ -274,7 +274,7 @@ def _calibrated(qdq: Qdq, names: Sequence[str], samples: Dict, passes: Passes) -
             histograms[name].add(value)
     chosen = {}
     for name, histogram in histograms.items():
-        # What is clipped at an output is lost for good.
+        # What is clipped at an output cannot be recovered.
         method = "minmax" if name in qdq.outputs else passes.local_method
         chosen[name] = choose_exponent(histogram, method, passes.percentile)
         maker = qdq.producer(name)
@@ -285,7 +285,7 @@ def _calibrated(qdq: Qdq, names: Sequence[str], samples: Dict, passes: Passes) -
 
 
 def _complete(qdq: Qdq, name: str, exponent: int) -> None:
-    """A pair behind a float tensor; all that read it read the pair's result."""
+    """Insert QuantizeLinear and DequantizeLinear after a float tensor for all its readers."""
     maker = qdq.producer(name)
     if maker is None:
         real = qdq.fresh(f"{name}_dequantized")

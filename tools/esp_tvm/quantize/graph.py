@@ -1,4 +1,4 @@
-"""A float model as quantization sees it: layers, the tensors between them, and what runs in integers."""
+"""A float model for quantization: layers, the tensors between them, and which of them run in integers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .rules import ELEMENTWISE, INPUT, NO_RULE, RULES, TESTS, Facts, Rule, attri
 
 @dataclass
 class Layer:
-    """One operator with what its kernel does along with it.
+    """One operator with everything that its kernel computes along with it.
 
     nodes: indices of its nodes in the graph: the operator, then an added bias, then fused relu and clip
     inputs, output: tensors at its border (activations only)
@@ -49,7 +49,7 @@ class Layer:
 class Network:
     """model: the float model in normal form; layers in order of computation.
 
-    types: what is known of each tensor
+    types: the known types and shapes of tensors
     integers: tensors that are int8 in the result, or int16 those in `wide`; ties: tensor -> the tensor whose exponent
     it shares
     """
@@ -76,7 +76,7 @@ class Network:
         return next((layer for layer in self.layers if layer.output == tensor), None)
 
     def before_softmax(self, output: str) -> str:
-        """What a softmax that makes this output reads; the output itself where none does."""
+        """The input of the softmax that computes this output; the output itself if none does."""
         producer = self.producer(output)
         return producer.inputs[0] if producer is not None and producer.kind == "softmax" else output
 
@@ -188,7 +188,7 @@ class _Grouper:
             rule = Rule("real", rule.exponent, rule.check)
         rank = self.facts.rank(node.input[0]) if node.input else 0
         if rule.kind == "softmax" and attribute(node, "axis", -1) % max(rank, 1) != rank - 1:
-            # Between two transposes, which only int8 values pass at little cost: never float at its end.
+            # It gets a transpose on both sides, which is cheap for int8 values only: so its result is never float.
             rule = Rule("real", rule.exponent, rule.check)
         if rule.kind in ("max_pool", "average_pool") and self.facts.rank(node.input[0]) not in (3, 4):
             rule = Rule("real", rule.exponent, rule.check)
@@ -238,7 +238,7 @@ class _Grouper:
         return bounds[0], bounds[1]
 
     def _fuse_activations(self, layer: Layer) -> None:
-        # The order in which a kernel and its pattern take them: relu, then clip.
+        # The order in which a kernel and its pattern accept them: relu, then clip.
         for kind in ("Relu", "Clip"):
             index = self.only_user(layer.output)
             if index is None or self.nodes[index].op_type != kind:
@@ -252,7 +252,7 @@ class _Grouper:
             layer.low, layer.high = max(layer.low, low), min(layer.high, high)
             self._append(layer, index)
 
-    # --- functions of one tensor, spelled out in several nodes ---
+    # --- functions of one tensor, written as several nodes ---
 
     def is_elementwise(self, index: int) -> bool:
         node = self.nodes[index]
@@ -280,7 +280,7 @@ class _Grouper:
                     best = (set(cluster), source)
             makers = [self.producer(name) for name in border]
             grown = [maker for maker in makers if maker is not None and self.is_elementwise(maker)]
-            # The latest first: what lies before it may be needed for another path.
+            # The last one first: nodes before it may be needed for another path.
             if not grown or len(cluster) > 64:
                 break
             cluster.add(max(grown))
@@ -295,7 +295,8 @@ class _Grouper:
         return layer
 
     def cluster(self, kind: str, found: Optional[Tuple[List[int], str]]) -> Optional[Layer]:
-        """The layer of a group of nodes that one kernel computes (see `clusters`), with what is fused behind it."""
+        """The layer of a group of nodes that one kernel computes (see `clusters`), with the activations fused into
+        it."""
         if found is None:
             return None
         nodes, source = found
@@ -309,7 +310,7 @@ class _Grouper:
 def _group(graph: Graph, facts: Facts, floats: Set[str]) -> List[Layer]:
     grouper = _Grouper(graph, facts, floats)
     layers: List[Layer] = []
-    # What kernels fuse comes first; then whole functions of one tensor, from their ends; then single nodes.
+    # First operators that fuse others; then whole functions of one tensor, starting from their ends; then single nodes.
     for index, node in enumerate(grouper.nodes):
         if index not in grouper.taken and node.op_type in ("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool"):
             layers.append(grouper.layer(index))
@@ -338,10 +339,11 @@ def _group(graph: Graph, facts: Facts, floats: Set[str]) -> List[Layer]:
 
 
 def _choose_integers(network: Network) -> None:
-    """Take the rule from layers that gain nothing by it; find the int8 tensors and whose exponent they share."""
+    """Remove the rule from layers that gain nothing by it; find the int8 tensors and the tensors whose exponent they
+    share."""
     layers = network.layers
     producer = {layer.output: layer for layer in layers}
-    # Moving layers are integer where int8 arrives anyway, or where it is needed behind them.
+    # Moves are integer where their input is int8 anyway, or where a later layer needs int8.
     wanted = {id(layer): layer.kind not in ("move", "float") for layer in layers}
     for layer in layers:
         source = producer.get(layer.inputs[0]) if layer.inputs else None
@@ -353,7 +355,7 @@ def _choose_integers(network: Network) -> None:
     for layer in layers:
         source = producer.get(layer.inputs[0]) if layer.inputs else None
         if layer.rule is not None and layer.rule.compares and source is not None and source.kind == "softmax":
-            # In int8 the small values of a softmax become equal.
+            # In int8 the small values of a softmax would become equal.
             layer.rule, layer.why = None, "it compares the float values of a softmax"
     for layer in layers:
         if layer.rule is not None and not wanted[id(layer)]:
@@ -376,5 +378,5 @@ def _choose_integers(network: Network) -> None:
 
 
 def describe_layer(network: Network, layer: Layer) -> str:
-    """How tables name a layer: after its first node."""
+    """The name of a layer in tables: that of its first node."""
     return shown(network.model.graph.node[layer.nodes[0]].name, 40)

@@ -1,8 +1,8 @@
-"""Attention masks: what a softmax must not see is written as -inf or -1e9, which no int8 scale holds beside scores.
+"""Attention masks: exporters write -inf or -1e9 for masked scores, which no int8 scale can hold together with scores.
 
-exp(-8) is less than a half of the 2^-7 that a softmax's int8 result has: a mask that takes scores 8 below the
-smallest one seen does the same and leaves the scores their bits. Where a mask only keeps or removes, that is
-min(scores, bound), which needs no wider range than the scores and those 8.
+exp(-8) is less than half of 2^-7, the step of a softmax's int8 result: a mask that lowers scores to 8 below the
+smallest score has the same effect and leaves more bits to the scores. A mask that only keeps or removes becomes
+min(scores, bound), whose range is that of the scores plus 8.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnx
 from ..model import run_session, session
 from ..onnx_graph import Graph, copied, with_outputs
 
-# Constants from here on down are masks.
+# Constants at most this large are masks.
 MASKED = -1e4
 _BELOW = 8.0
 _SAMPLES = 64
@@ -25,7 +25,7 @@ _SAMPLES = 64
 def bound_masks(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.ModelProto:
     """A copy of the float model with bounded masks; `model` itself where there are none.
 
-    samples: {input: [N, *shape]}, which tell the range of the scores
+    samples: {input: [N, *shape]}, for the range of the scores
     """
     graph = Graph(copied(model))
     masks = [mask for mask in (_mask(graph, node) for node in graph.nodes) if mask is not None]
@@ -35,7 +35,7 @@ def bound_masks(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.
     for mask in masks:
         node, (low, high) = mask.node, ranges[mask.scores]
         masked = mask.values <= MASKED
-        # What is added must take the largest score below the smallest one.
+        # The added value must lower the largest score below the smallest one.
         bound = low - high - _BELOW if node.op_type == "Add" else low - _BELOW
         kept = np.where(masked, np.float32(bound), mask.values)
         if node.op_type == "Add" and not np.any(mask.values[~masked]):

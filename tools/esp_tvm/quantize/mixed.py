@@ -1,7 +1,7 @@
 """Mixed precision: int16 for the few tensors whose rounding to int8 costs most.
 
-A tensor of int16 keeps the range that it has, with up to 8 bits more below. Which ones: greedily the one whose widening
-lowers the noise at the outputs most, weights fitted anew after each, until the gain that was asked for is there.
+An int16 tensor keeps its range and gets up to 8 finer bits. Tensors are chosen greedily: the one whose widening lowers
+the noise at the outputs most, with weights fitted again after each, until the requested gain is reached.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .graph import Layer, Network, describe_layer
 from .rules import attribute
 from .simulate import Simulator
 
-# Values beyond the largest of the samples still fit: 16 bits leave room for that.
+# Leave room for values beyond the largest of the samples: 16 bits allow that.
 MARGIN = 1.5
-# Not more tensors than this, and none that gains less, in dB.
+# At most so many tensors, and none that gains less than this, in dB.
 MOST, LEAST_GAIN = 16, 0.05
 _KINDS = ("conv", "dense", "max_pool", "average_pool", "clamp")
 _MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
@@ -30,7 +30,7 @@ _MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 
 @dataclass
 class Cost:
-    """What int16 takes: bytes more of all activations, and multiply-accumulates with an int16 input, of all."""
+    """The cost of int16: additional bytes of activations, and multiply-accumulates with an int16 input, of all."""
 
     tensors: int
     bytes: int
@@ -39,9 +39,9 @@ class Cost:
 
 
 def has_wide_kernel(layer: Layer) -> bool:
-    """Whether a layer's kernel takes and makes int16."""
+    """Whether a layer's kernel accepts and gives int16."""
     if layer.rule is None:
-        return True  # float: reads what is dequantized, and its result may be int16 too
+        return True  # a float layer reads dequantized values, and its result may be int16 too
     if layer.kind == "move":
         return layer.op_type in _MOVES
     return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type == "Add")
@@ -52,9 +52,9 @@ def _softmax_at_the_end(network: Network, layer: Layer) -> bool:
 
 
 def wide_outputs(network: Network, objectives: Sequence[str]) -> List[str]:
-    """The outputs (before a softmax) whose last rounding int16 takes away at next to no cost.
+    """The outputs (before a softmax) whose last rounding int16 avoids at almost no cost.
 
-    What makes them is a Conv or Gemm with int8 inputs: only its last step changes, and a small part of all the work.
+    They are computed by a Conv or Gemm with int8 inputs: only its last step changes, a small part of the work.
     """
     possible = widenable(network)
     macs = {layer.output: _macs(network, layer) for layer in network.layers}
@@ -92,7 +92,7 @@ def widenable(network: Network) -> Dict[str, List[str]]:
 
 
 def named(network: Network, names: Sequence[str]) -> List[str]:
-    """The tensors that a user names: by themselves, or by the layer that makes them."""
+    """The tensors that a user names, directly or by the layer that computes them."""
     possible = widenable(network)
     by_layer = {network.model.graph.node[i].name: layer for layer in network.layers for i in layer.nodes}
     chosen = []
@@ -112,7 +112,7 @@ def _label(network: Network, tensor: str) -> str:
 
 
 def widen(state, simulator: Simulator, root: str, members: Sequence[str]) -> Optional[Tuple[object, Simulator]]:
-    """(state, simulator) with a group of tensors in int16, the weights behind as they were; None where these do not
+    """(state, simulator) with a group of tensors in int16 and the weights after them unchanged; None if these do not
     fit."""
     network = Network(**{**vars(state.network), "wide": state.network.wide | frozenset(members)})
     low = min(float(simulator.reference[name].min()) for name in members)
@@ -173,7 +173,7 @@ def cost_of(network: Network) -> Cost:
 
 
 def _is_view(network: Network, name: str) -> bool:
-    """A reshape's result lies where its input does."""
+    """The result of a reshape is in the memory of its input."""
     layer = network.producer(name)
     if layer is None or layer.kind != "move":
         return False
@@ -182,7 +182,7 @@ def _is_view(network: Network, name: str) -> bool:
 
 
 def lines(network: Network) -> List[str]:
-    """What people read about int16."""
+    """The lines about int16 for users."""
     if not network.wide:
         return []
     cost = cost_of(network)

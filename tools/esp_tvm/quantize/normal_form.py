@@ -1,4 +1,4 @@
-"""The form in which quantization reads a float model: each operator written in one way, whatever the exporter wrote."""
+"""The normal form in which quantization reads a float model: each operator written in one way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .rules import RULES, Facts
 
 
 def pairs_and_slices(graph: Graph) -> None:
-    """Sum, Max and Min of many as operators on two; Split as slices, each with one output."""
+    """Sum, Max and Min of many operands as operators on two; Split as slices, each with one output."""
     for node in graph.nodes:
         if node.op_type in ("Sum", "Max", "Min"):
             graph.replace(node, *_pairs(graph, node))
@@ -74,7 +74,7 @@ def batch_normalizations(graph: Graph) -> None:
 
 
 def one_output_each(graph: Graph) -> None:
-    """GRU and LSTM without outputs that nobody reads; the last state as a part of all, where both are read."""
+    """GRU and LSTM without unused outputs; the last state as a part of all states if both are used."""
     for node in graph.nodes:
         if node.op_type not in ("GRU", "LSTM"):
             continue

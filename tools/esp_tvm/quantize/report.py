@@ -1,4 +1,4 @@
-"""What quantization did, as people read it."""
+"""The text about a quantization for users."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ class Noise:
 
     @property
     def decibels(self) -> float:
-        """Signal-to-noise ratio; infinite where nothing differs."""
+        """Signal-to-noise ratio; infinite if nothing differs."""
         if self.noise == 0.0:
             return float("inf")
         return 10.0 * float(np.log10(max(self.signal, 1e-300) / self.noise))
 
 
-# Key of the figures of noise in a quantized model's metadata.
+# Key of the noise figures in a quantized model's metadata.
 NOISE_NOTE = "esp_tvm.noise"
 
 
 class Answers:
-    """What people read from an output: which value is the largest, and which sign it has.
+    """Whether an output still gives the right answer: the position of its largest value, and its sign.
 
-    best: in how many samples the largest value is at the same place; shortfall: by how much the place that the integers
-    say is below the best one in the float model, in standard deviations of the output; vanished: in how many samples
-    the best value became 0
+    best: the number of samples whose largest value is at the same position; shortfall: how much the float value at the
+    position chosen by the integers is below the largest one, in standard deviations of the output; vanished: the number
+    of samples in which the best value became 0
     """
 
     def __init__(self) -> None:
@@ -64,14 +64,14 @@ class Answers:
         self.shortfall += float((real[place] - real[chosen]) / max(real.std(), 1e-30))
 
     def lost(self) -> bool:
-        """Whether the answers are not those of the float model: other places that are really worse, or nothing left."""
+        """Whether the answers are lost: clearly worse positions than the float model's, or values that became 0."""
         return self.samples > 0 and (
             self.shortfall > _SHORTFALL * self.samples or self.vanished > _VANISHED * self.samples
         )
 
 
-# Answers count as lost where the best place is worse by this share of a standard deviation, on the mean; or where the
-# best value is 0 in this share of the samples.
+# Answers count as lost if the chosen position is worse by this share of a standard deviation on average, or if the best
+# value is 0 in this share of the samples.
 _SHORTFALL, _VANISHED = 0.2, 0.5
 # Samples simulated at a time.
 _AT_ONCE = 16
@@ -79,7 +79,8 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class NotedNoise:
-    """What a quantized model says of its noise: dB by tensor of the float model, on how many samples, which ones."""
+    """The recorded noise of a quantized model: dB by tensor of the float model, the number of samples, and which
+    ones."""
 
     decibels: Dict[str, float]
     samples: int
@@ -93,12 +94,12 @@ class NotedNoise:
 
 
 def note_noise(model: onnx.ModelProto, noise: Dict[str, Noise], samples: int, held_back: bool) -> None:
-    """Write the figures of `noise` into the metadata of `model`, to a tenth of a dB, as they are printed."""
+    """Record the figures of `noise` in the metadata of `model`, to a tenth of a dB, as they are printed."""
     figures = {name: one.decibels for name, one in noise.items()}
     value = {
         "samples": samples,
         "held_back": held_back,
-        # JSON has no infinity: null is a tensor that loses nothing.
+        # JSON has no infinity: null is a tensor without noise.
         "decibels": {name: round(ratio, 1) if np.isfinite(ratio) else None for name, ratio in figures.items()},
     }
     model.metadata_props.add(key=NOISE_NOTE, value=json.dumps(value, sort_keys=True))
@@ -116,7 +117,7 @@ def noted_noise(model: onnx.ModelProto) -> Optional[NotedNoise]:
             }
             return NotedNoise(figures, int(value["samples"]), bool(value["held_back"]))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return None  # not ours
+            return None  # not written by this tool
     return None
 
 
@@ -129,7 +130,7 @@ def measure(
 ) -> Dict[str, Noise]:
     """{tensor: noise} of every int8 tensor and every output against the float model, over all samples.
 
-    answers: filled with those of each output (before a softmax) of more than one number
+    answers: filled with those of each output (before a softmax) that has more than one value
     """
     count = min(len(array) for array in samples.values())
     first = {name: array[:1] for name, array in samples.items()}
@@ -154,7 +155,7 @@ def measure(
 
 
 def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) -> List[Part]:
-    """A row per tensor: where it comes from, shape, exponent, signal-to-noise; then what stays float."""
+    """A row per tensor: its source, shape, exponent and signal-to-noise ratio; then the layers that stay float."""
     rows = []
 
     def row(name: str, label: str, kind: str) -> None:

@@ -1,6 +1,6 @@
 """Which ONNX operators have an integer rule, and where the exponent of their result comes from.
 
-All of it is read from the table of operators (`esp_tvm.operators`): each says there what it takes, and why not.
+All of it comes from the table of operators (`esp_tvm.operators`): each entry states what it accepts, or why not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..operators.rule import INPUT, OWN, Facts, Rule, attribute
 
 NO_RULE = "no integer rule for this operator"
 
-# The rules of an ONNX operator, in the order of the table: a node has the first whose check finds nothing against it.
+# The rules of an ONNX operator, in the order of the table: a node gets the first whose check has no objection.
 CHOICES: Dict[str, List[Rule]] = {}
 for _operator in OPERATORS.values():
     for _rule in _operator.rules:
@@ -45,12 +45,12 @@ def _named(constants: str) -> frozenset:
 ELEMENTWISE = frozenset(name for name, rule in RULES.items() if rule.kind in ("lookup", "clamp")).union(
     lookup.PARTS.split()
 )
-# What may stand between them, of bool.
+# Bool operators that may be between them.
 TESTS = frozenset(lookup.TESTS.split())
 
-# Operators whose constant operand may be a single value: a function of one tensor that is no table.
+# Operators whose constant operand may be a single value: functions of one tensor that are not tables.
 WITH_SINGLE_CONSTANTS = _named("single")
-# Operators whose constant operands are int8 tensors with an exponent of their own.
+# Operators whose constant operands are int8 tensors with their own exponent.
 WITH_CONSTANTS = _named("int8") | WITH_SINGLE_CONSTANTS
 
 __all__ = [

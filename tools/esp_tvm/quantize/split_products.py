@@ -1,8 +1,8 @@
-"""Inputs of very different range that are joined before one product: the product is split instead.
+"""Splits a product whose input joins tensors of very different range.
 
-A Concat gives all that it joins one exponent: beside a gyroscope in hundreds, an accelerometer below one becomes 0.
-W [a; b] is W_a a + W_b b: each part keeps an exponent of its own up to its own product. That costs a sum and the
-second product's bias; it is done where the noise that the common exponent adds would be a good part of the result.
+A Concat gives all its inputs one exponent: together with a gyroscope in hundreds, an accelerometer below one becomes 0.
+W [a; b] is W_a a + W_b b: so each part can keep its own exponent up to its own product. That costs a sum and another
+product; it is done if the noise that the common exponent adds is a considerable part of the result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..model import run_session, session
 from ..onnx_graph import Graph, attribute, copied, with_outputs
 from .calibrate import samples_of
 
-# Noise from the common exponent, as a share of what the product makes, from which on it is split: 20 dB.
+# A product is split if the common exponent adds more noise than this share of its result: 20 dB.
 WORTH_SPLITTING = 0.01
 # Parts whose largest values are within this factor of each other share an exponent.
 _ALIKE = 4.0
@@ -80,7 +80,7 @@ def _channel_axis(node: onnx.NodeProto, rank: int) -> int:
 
 
 def _groups(concat: onnx.NodeProto, statistics) -> List[List[str]]:
-    """The joined tensors, those of a like range together, each group in the order of the Concat."""
+    """The joined tensors in groups of similar range, each group in the order of the Concat."""
     names = list(dict.fromkeys(concat.input))
     if len(names) != len(concat.input):
         return [names]
@@ -105,7 +105,7 @@ def _weights_of(graph: Graph, node: onnx.NodeProto) -> np.ndarray:
 
 
 def _places(concat: onnx.NodeProto, product: onnx.NodeProto, statistics) -> Optional[Dict[str, slice]]:
-    """Where each joined tensor lies among the inputs of the product; None where another axis is joined."""
+    """The position of each joined tensor among the inputs of the product; None if another axis is joined."""
     places, start = {}, 0
     for name in concat.input:
         shape = statistics[name][2]
@@ -125,7 +125,7 @@ def _is_worth_it(graph: Graph, concat: onnx.NodeProto, product: onnx.NodeProto, 
     noise = 0.0
     for name, place in places.items():
         largest, square, _ = statistics[name]
-        # What is below half a step is lost as a whole, no more than that.
+        # Values below half a step are lost completely, but not more than their own size.
         lost = min(step * step / 12.0, square)
         if largest * 2 * _ALIKE < step * 127.5:
             noise += lost * float(np.square(weights[:, place].astype(np.float64)).sum())

@@ -1,7 +1,7 @@
-"""A network run layer by layer on many samples, in integers and in float, side by side.
+"""Runs a network layer by layer on many samples, in integers and in float at the same time.
 
-A tensor is kept only as long as something still reads it, its integers in one or two bytes: hundreds of samples of a
-large network need no more memory than its largest layers.
+A tensor is kept only as long as a layer still reads it, its integers in one or two bytes: hundreds of samples of a
+large network need only the memory of its largest layers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _last_readers(network: Network) -> Dict[str, int]:
 
 
 def _most_alive(network: Network) -> int:
-    """The most values of one sample that are alive at a time."""
+    """The largest number of values of one sample that are alive at a time."""
     last = _last_readers(network)
     sizes = {name: int(np.prod(shape)) for name, shape in network.shapes.items()}
     alive = {name: sizes.get(name, 0) for name in network.inputs}
@@ -52,7 +52,7 @@ def _most_alive(network: Network) -> int:
 class Walk:
     """samples: [{input: array}]; whole: integers of a tensor [N, *shape]; real: its float values in the float model;
 
-    floats: the values of float layers' results, as the quantized network has them
+    floats: the values of float layers' results, as in the quantized network
     """
 
     def __init__(self, simulator: Simulator, samples: List[Dict[str, np.ndarray]], exponents: Dict[str, int]):
@@ -80,13 +80,13 @@ class Walk:
         return self.whole[name][part].astype(np.float32) * np.float32(2.0 ** self.exponents[name])
 
     def need_whole(self, name: str) -> None:
-        """Integers of what a float layer made."""
+        """Quantize the result of a float layer."""
         if name not in self.whole:
             rounded = self.simulator.rounded(self.floats[name], name, self.exponents)
             self.whole[name] = self._stored(name, rounded)
 
     def step(self, index: int, weights: Dict[str, Weights]) -> None:
-        """Compute layer number `index`, in integers and in float, and forget what nothing reads any more."""
+        """Compute layer number `index`, in integers and in float, and drop tensors that no layer reads any more."""
         layer = self.network.layers[index]
         made: Dict[object, List[np.ndarray]] = {}
         for part in self.chunks():

@@ -1,4 +1,4 @@
-"""Constants of the operators that are quantized by rounding alone: each to the nearest value, channel by channel."""
+"""Constants of the operators that are only rounded: each to the nearest value, channel by channel."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "GRU": 1, "LSTM": 1, "MatMul": N
 
 
 def weighted_operands(writer, layer: Layer, nodes: List[onnx.NodeProto]) -> bool:
-    """Write the constants of `layer` to `nodes`, copies of its nodes; False where it is none of these operators."""
+    """Write the constants of `layer` to `nodes`, copies of its nodes; False if it is not one of these operators."""
     network: Network = writer.network
     exponents: Dict[str, int] = writer.exponents
     main = nodes[0]
     if layer.kind == "cluster":
-        # A normalization: its factors stay as they are, export gives each its exponent.
+        # A normalization: its factors stay float here, export chooses an exponent for each.
         return True
     if layer.kind == "channelwise":
         _channelwise(writer, layer, nodes)

@@ -23,7 +23,7 @@ class Weights:
     real_bias: np.ndarray
 
     def for_input(self, exponent: int, magnitude: int = 128) -> Optional[Weights]:
-        """The same behind an input of another exponent; None when the bias does not fit there."""
+        """The same for an input of another exponent; None if the bias does not fit then."""
         whole, fits = integer_bias(self.values.astype(np.float64), self.exponents, self.real_bias, exponent, magnitude)
         if not fits.all():
             return None
@@ -52,7 +52,7 @@ def covering(rows: np.ndarray, per_channel: bool) -> np.ndarray:
         top = np.full_like(top, top.max(initial=0.0))
     exponents = np.ceil(np.log2(np.maximum(top, 1e-30) / 127.5)).astype(np.int64)
     used = top > 0
-    # Rows of zeros have no size of their own.
+    # Rows of zeros have no magnitude.
     return np.where(used, exponents, exponents[used].min() if used.any() else 0)
 
 
@@ -90,7 +90,7 @@ def with_bias(
     per_channel: bool,
     magnitude: int = 128,
 ) -> Weights:
-    """Round weights at `exponents`, made coarser where otherwise the sum would leave int32."""
+    """Round weights at `exponents`, made coarser where the sum would exceed int32."""
     rows = weights.reshape(len(weights), -1).astype(np.float64)
     exponents = exponents.copy()
     while True:
@@ -98,7 +98,7 @@ def with_bias(
         whole, fits = integer_bias(values, exponents, bias, input_exponent, magnitude)
         if fits.all():
             break
-        # The bias is large beside the weights: a coarser exponent leaves it room.
+        # The bias is large compared with the weights: a coarser exponent gives it enough room.
         exponents = exponents + (~fits if per_channel else 1)
     return Weights(
         values.astype(np.int8).reshape(weights.shape), exponents, whole.astype(np.int32), bias.astype(np.float64)
@@ -108,10 +108,10 @@ def with_bias(
 def integer_bias(
     values: np.ndarray, exponents: np.ndarray, bias: np.ndarray, input_exponent: int, magnitude: int = 128
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """(bias at input exponent + exponents, whether no sum of its channel can leave int32).
+    """(bias at input exponent + exponents, whether no sum of its channel can exceed int32).
 
-    The worst sum: every input -magnitude, the bias, and the half that rounding adds (at most as large as what it rounds
-    away, so a factor of two is kept free).
+    The worst sum: every input -magnitude, the bias, and the half that rounding adds (bounded by keeping a factor of two
+    free).
     """
     whole = round_half_up(bias.astype(np.float64) * np.exp2(-(exponents + input_exponent).astype(np.float64)))
     worst = np.abs(values).reshape(len(values), -1).sum(axis=1) * magnitude + np.abs(whole)

@@ -25,12 +25,12 @@ def write_qdq(network: Network, exponents: Dict[str, int], weights: Dict[str, We
 class _Writer:
     def __init__(self, network: Network, exponents: Dict[str, int], weights: Dict[str, Weights]):
         self.network, self.exponents, self.weights = network, exponents, weights
-        # Only the names and the constants of the float model; nodes come one by one.
+        # Only the names and the constants of the float model; nodes are added one by one.
         self.graph = Graph(copied(network.model))
         self.graph.remove(*self.graph.nodes)
         self.scales: Dict[int, str] = {}
         self.zero = ""
-        # Tensor of the float model -> what integer layers read, and what float layers read.
+        # Tensor of the float model -> the tensor that integer layers read, and the one that float layers read.
         self.dequantized: Dict[str, str] = {}
         self.renamed: Dict[str, str] = {}
         self.produced_int = {layer.output for layer in network.layers if layer.rule is not None}
@@ -76,7 +76,7 @@ class _Writer:
         return model
 
     def quantize(self, name: str, raw: str) -> None:
-        """QuantizeLinear and DequantizeLinear behind the float value `raw` of tensor `name`."""
+        """QuantizeLinear and DequantizeLinear after the float value `raw` of tensor `name`."""
         ends = name in self.network.outputs and name in self.produced_int
         real = name if ends else self.fresh(f"{name}_dequantized")
         self.dequantized[name] = real
@@ -110,7 +110,7 @@ class _Writer:
             self.quantize(layer.output, raw)
 
     def reads(self, name: str, integer: bool) -> str:
-        """What a layer reads for tensor `name`: float layers read float where there is a float value."""
+        """The tensor that a layer reads for `name`: float layers read the float value if there is one."""
         if name in self.dequantized and (integer or name in self.produced_int):
             return self.dequantized[name]
         return name
@@ -142,7 +142,7 @@ class _Writer:
         elif len(main.input) > 2 and main.input[2]:
             holder, position = main, 2
         elif np.any(weights.bias) and transposed:
-            # MatMul has no bias of its own: it is added behind it.
+            # MatMul has no bias: it is added after it.
             partial, bias = self.fresh(f"{main.output[0]}_partial"), self.fresh(f"{base}_bias")
             copies.insert(1, self.graph.make("Add", [partial, bias], [main.output[0]], f"{main.name}_bias"))
             main.output[0] = partial
