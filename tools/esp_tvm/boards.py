@@ -145,6 +145,13 @@ def choose_board(
     return chosen
 
 
+def check_arena(text: str) -> str:
+    """`text`, which must be auto, least or a number of bytes."""
+    if text not in ("auto", "least") and not re.fullmatch(r"\d{1,9}", text):
+        raise UserError(f"--arena {shown(text)}: give auto, least, or a number of bytes")
+    return text
+
+
 def psram_lines(chip: Chip, psram: Psram) -> List[str]:
     """The sdkconfig lines that turn the PSRAM on, at the highest speed that every module of the chip supports."""
     lines = ["CONFIG_SPIRAM=y", "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y"]

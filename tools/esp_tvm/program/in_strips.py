@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from ..errors import UserError
-from ..naming import shown
 from .form import Loop
-
-
-def check_arena(text: str) -> str:
-    """`text`, which must be auto, least or a number of bytes."""
-    if text not in ("auto", "least") and not re.fullmatch(r"\d{1,9}", text):
-        raise UserError(f"--arena {shown(text)}: give auto, least, or a number of bytes")
-    return text
 
 
 def strips_line(loop: Loop) -> str:

@@ -7,7 +7,7 @@ from typing import Optional
 
 import onnx
 
-from ..boards import Board, choose_board
+from ..boards import Board, check_arena, choose_board
 from ..c_text import tensor_text
 from ..chips import CHIPS, check_cores
 from ..compile import compile_imported, import_model
@@ -20,7 +20,7 @@ from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
 from ..program import Loop, Program, nodes_text
 from ..program.both_cores import cores_lines
-from ..program.in_strips import check_arena, strips_line
+from ..program.in_strips import strips_line
 from ..terminal import Table, show
 from ..trace.header import check_mode
 from .fit import arena_limit, check_constants, fit_chip, fit_parts

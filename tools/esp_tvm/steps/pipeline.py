@@ -20,12 +20,11 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from ..boards import check_board, choose_board
+from ..boards import check_arena, check_board, choose_board
 from ..chips import CHIPS, check_chip
 from ..convert.environment import is_converted, kind_of, without_suffix
 from ..errors import UserError
 from ..places import CHECKOUT, TEMPLATE
-from ..program.in_strips import check_arena
 from ..project.users_files import is_whole
 from ..run.machines import RISCV
 from . import process
