@@ -10,7 +10,6 @@
 #include "esp_dl/limits.h"
 
 #include <stdint.h>
-#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,11 +25,8 @@ typedef struct {
                                          * the next strip lie in a whole tensor */
 } esp_dl_strip_t;
 
-/* Move `bytes` of a window, which begin at `from`, to its start. */
-static inline void esp_dl_keep_rows(void *window, const void *from, int32_t bytes)
-{
-    memmove(window, from, (size_t)bytes);
-}
+/* Move `bytes` of a window, which begin at `from`, to its start: before `from`, both may overlap. */
+void esp_dl_keep_rows(void *window, const void *from, int32_t bytes);
 
 #ifdef __cplusplus
 }

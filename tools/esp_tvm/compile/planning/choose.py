@@ -41,7 +41,7 @@ def choose_kernels(
     program = fuse(program)
     if strips is not None and arena_bytes(program) > strips:
         program = run_in_strips(program, strips)
-    _take_faster(program, arena_bytes(program))
+    _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
         # Speed is what two cores are for: splits, and scratch memory of faster kernels, may take what room there is.
         least = arena_bytes(program)

@@ -28,8 +28,10 @@ LONGEST = 48
 # Estimates: instructions that starting a kernel takes, that a byte takes which moves since its row stays, and that a
 # value takes of kernels without multiply-accumulates.
 CALL = 150
-MOVED_BYTE = 0.4
+MOVED_BYTE = 0.6
 VALUE = 6
+# How much slower the kernels for convolutions are that need no scratch memory (`make bench`).
+LEAN = 1.3
 # How often a smaller limit is tried where blocks lie with gaps.
 ATTEMPTS = 4
 # How much more time the least memory may take.
@@ -40,12 +42,14 @@ SLOWDOWN = 0.05
 class Piece:
     """Calls number first to last, together in strips of `rows` rows if that is not 0.
 
-    memory: bytes of arena while they run; time: instructions that the strips add
+    fast: by the fastest kernels, which need scratch memory; else by those that need the least
+    memory: bytes of arena while they run; time: instructions that the strips and slower kernels add
     """
 
     first: int
     last: int
     rows: int
+    fast: bool
     memory: int
     time: float
 
@@ -117,6 +121,9 @@ def _loops(program: Program, calls: List[Call], pieces: List[Piece]) -> Union[Di
     readers, loops = program.readers(), {}
     for piece in pieces:
         inner = calls[piece.first : piece.last + 1]
+        if piece.fast:
+            for call in inner:
+                call.variant = fastest(call) or call.variant
         if not piece.rows:
             continue
         loops[piece.first] = make_loop(inner, piece.rows, {x for x in _made(inner) if _is_whole(x, inner, readers)})
@@ -127,6 +134,16 @@ def _loops(program: Program, calls: List[Call], pieces: List[Piece]) -> Union[Di
                     one.strips = None
                 return call
     return loops
+
+
+def fastest(call: Call) -> Optional[Variant]:
+    """The fastest kernel for a call where it needs more scratch memory than the one that it has; else None."""
+    if call.variant is None or isinstance(call.variant, Esp32s3Variant):
+        return None
+    first = next((one for one in VARIANTS.get(call.operator, ()) if one.fits(call)), call.variant)
+    if first is call.variant or (call.followers and not first.fuses_add):
+        return None
+    return first if first.scratch(call) > call.variant.scratch(call) else None
 
 
 def _choose(call: Call) -> bool:
@@ -189,6 +206,10 @@ class _Pieces:
                 if owner in self.death:
                     self.death[owner] = number
         self.across = self._across()
+        faster = [fastest(call) for call in self.calls]
+        # Bytes that the fastest kernels need more, and instructions that the others take more.
+        self.scratch = [_aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
+        self.slower = [(LEAN - 1) * _time(c) if v else 0.0 for c, v in zip(self.calls, faster)]
         self.ending = [list(self._single(number, plan.blocks)) for number in range(len(self.calls))]
         for last in range(len(self.calls)):
             if self.suited[last]:
@@ -212,13 +233,17 @@ class _Pieces:
         return across
 
     def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
-        yield Piece(number, number, 0, floor_at(blocks, number), 0.0)
+        memory, more, slower = floor_at(blocks, number), self.scratch[number], self.slower[number]
+        yield Piece(number, number, 0, False, memory, slower)
+        if slower:
+            yield Piece(number, number, 0, True, memory + more, 0.0)
 
     def _ending(self, last: int, rows: int) -> Iterator[Piece]:
         """Loops that end with a call, longer and longer."""
         scheduler = Scheduler(self.calls[last], rows)
         usage: Dict[int, int] = {}
-        lasting, time, whole = 0, 0.0, 0
+        fast_usage: Dict[int, int] = {}
+        lasting, time, whole, slower = 0, 0.0, 0, 0.0
         for first in range(last, max(last - LONGEST, -1), -1):
             call = self.calls[first]
             if not self.suited[first]:
@@ -226,6 +251,8 @@ class _Pieces:
             output = call.writes[0]
             scheduler.put_before(call)
             usage[first] = _aligned(scratch_bytes(call))
+            fast_usage[first] = usage[first] + self.scratch[first]
+            slower += self.slower[first]
             if _is_whole(output, scheduler.calls, self.readers):
                 whole += _aligned(output.bytes) if output in self.birth else 0
             else:
@@ -237,10 +264,13 @@ class _Pieces:
                 else:
                     for number in range(first, max(self.number[one] for one in self.readers[output]) + 1):
                         usage[number] += size
+                        fast_usage[number] += size
             time += scheduler.count * CALL + _waste(call, scheduler)
             if first < last:
-                memory = self.across[first] + whole + lasting + max(usage.values())
-                yield Piece(first, last, rows, int(memory) - self._shared(scheduler, first, last), time)
+                memory = int(self.across[first]) + whole + lasting - self._shared(scheduler, first, last)
+                yield Piece(first, last, rows, False, memory + max(usage.values()), time + slower)
+                if slower:
+                    yield Piece(first, last, rows, True, memory + max(fast_usage.values()), time)
 
     def _shared(self, scheduler: Scheduler, first: int, last: int) -> int:
         """Bytes that the last output and an input that nothing else needs afterwards have together."""
