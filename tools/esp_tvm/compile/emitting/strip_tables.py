@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
 from ...program import Call, Loop, Tensor
-from ..planning.strips import Schedule, row_bytes, row_elements
+from ..planning.strips import Schedule, read_row, row_bytes, row_elements
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _input(call: Call, place: int, tensor: Tensor, number: int, schedule: Schedu
         rows = 0 if strips[number].is_empty else first(number) - int(window.starts[number])
     else:
         rows = first(number + 1) - first(number) if number + 1 < schedule.count else 0
-    return rows * row_elements(tensor)
+    return rows * read_row(call, place)
 
 
 def running(loop: Loop) -> Dict[Tuple[Call, int], Tensor]:

@@ -367,7 +367,9 @@ class QuantizeNhwc(Variant):
     def emit(self, call, c, inputs, output):
         n, channels, h, w = call.output.shape
         shape = {"n": n, "h": h, "w": w, "c": channels}
-        parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, exponent=call.attributes["exponent"])
+        # A strip of an image (planning/strips.py) goes through planes that have more rows.
+        plane, exponent = call.attributes.get("plane", h * w), call.attributes["exponent"]
+        parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, plane=plane, exponent=exponent)
         c.call(self.kernel, inputs[0], parameters, output)
 
 

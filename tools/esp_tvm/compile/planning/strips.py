@@ -18,10 +18,13 @@ from ...kernel_limits import KERNEL_LIMITS
 from ...operators import OPERATORS
 from ...operators.rows import SAME_ROW, Reach
 from ...program import Call, Loop, Tensor
+from ..kernels.variants import QuantizeNhwc
 
 
 def reach_of(call: Call) -> Optional[Reach]:
     """What rows of its first input a call needs; None: it cannot be computed in strips of rows."""
+    if _is_planar(call, 0):
+        return SAME_ROW if call.reads[0].shape[0] == 1 else None
     if call.is_fallback or any(len(x.shape) != 4 or x.shape[0] != 1 for x in [*call.reads, *call.writes]):
         return None
     if any(OPERATORS[follower.operator].reach(follower) != SAME_ROW for follower in call.followers):
@@ -41,6 +44,22 @@ def row_bytes(tensor: Tensor) -> int:
 def row_elements(tensor: Tensor) -> int:
     """Elements of a row of an image [1, H, W, C]."""
     return tensor.elements // tensor.shape[1]
+
+
+def _is_planar(call: Call, place: int) -> bool:
+    """Whether a call reads an image [1, C, H, W] there, a plane for each channel."""
+    return place == 0 and isinstance(call.variant, QuantizeNhwc)
+
+
+def read_height(call: Call, place: int) -> int:
+    """Rows of the image that a call reads as number `place`."""
+    return call.reads[place].shape[2 if _is_planar(call, place) else 1]
+
+
+def read_row(call: Call, place: int) -> int:
+    """Elements from a row to the next of the image that a call reads as number `place`."""
+    x = call.reads[place]
+    return x.shape[3] if _is_planar(call, place) else row_elements(x)
 
 
 @dataclass(frozen=True)
@@ -158,10 +177,11 @@ class Scheduler:
         self.ends[output] = ends
         first, end = ends[:-1], ends[1:]
         reach = reach_of(call)
-        begin, last = _input_rows(reach, first, end, call.reads[0].shape[1])
+        height_in = read_height(call, 0)
+        begin, last = _input_rows(reach, first, end, height_in)
         self.strips[call] = [Strip(*map(int, one)) for one in zip(first, end, begin, last)]
         last = np.maximum.accumulate(np.where(end > first, last, 0))
-        self._reads(call, 0, np.where(first == height, call.reads[0].shape[1], begin), last)
+        self._reads(call, 0, np.where(first == height, height_in, begin), last)
         for place in range(1, len(call.reads)):
             self._reads(call, place, first, end)
 
@@ -202,7 +222,7 @@ def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
             kinds.append(-1)
             continue
         one = part(call, strip)
-        key = (one.inputs[0].shape[1], one.writes[0].shape[1], one.attributes.get("padding"))
+        key = (one.inputs[0].shape, one.writes[0].shape[1], one.attributes.get("padding"))
         if key not in known:
             known[key] = len(parts)
             parts.append(one)
@@ -213,6 +233,8 @@ def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
 def part(call: Call, strip: Strip) -> Call:
     """The call of the same kernel that computes a strip: an image of fewer rows, with the padding of its own."""
     reach, rows = reach_of(call), strip.end - strip.first
+    if _is_planar(call, 0):
+        return _planar_part(call, rows)
     attributes = dict(call.attributes)
     heights = {id(x): rows for x in call.reads[1:]}
     if reach != SAME_ROW or call.inputs[0].shape[1] != call.output.shape[1]:
@@ -242,6 +264,17 @@ def part(call: Call, strip: Strip) -> Call:
     return replace(call, inputs=inputs, outputs=outputs, attributes=attributes, followers=followers)
 
 
+def _planar_part(call: Call, rows: int) -> Call:
+    """The strip of a quantization that changes planes to NHWC."""
+    n, channels, height, width = call.reads[0].shape
+    (follower,) = call.followers
+    planes = [replace(x, shape=(n, channels, rows, width), source=None, place=None) for x in call.inputs]
+    made = replace(call.output, shape=(n, channels, rows, width))
+    after = replace(follower, inputs=[made], outputs=[replace_rows(follower.output, rows)])
+    attributes = {**call.attributes, "plane": height * width}
+    return replace(call, inputs=planes, outputs=[made], attributes=attributes, followers=[after])
+
+
 def replace_rows(tensor: Tensor, height: int) -> Tensor:
     """An image of as many rows, without a place."""
     return Tensor(tensor.name, (tensor.shape[0], height, *tensor.shape[2:]), tensor.dtype, tensor.exponent)
@@ -257,6 +290,10 @@ def lead(scheduler: Scheduler, writer: Call, source: Tensor) -> int:
     later = np.full(len(written), source.bytes)
     for call, place, first in scheduler.reads[source]:
         read = call.reads[place]
+        if _is_planar(call, place):
+            # The last channel's first row lies far behind: all of it stays until the end.
+            later = np.minimum(later, 0)
+            continue
         if scheduler.calls.index(call) < scheduler.calls.index(writer):
             # It has read the rows of this strip when they are written.
             first = np.append(first[1:], read.shape[1])

@@ -6,13 +6,15 @@
 void esp_dl_quantize_s8_nhwc(const float *input, const esp_dl_quantize_nhwc_t *p, int8_t *output)
 {
     const int32_t channels = p->output.c;
-    const ptrdiff_t plane = (ptrdiff_t)p->output.h * p->output.w * channels;
+    const ptrdiff_t size = (ptrdiff_t)p->output.h * p->output.w * channels;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t c = 0; c < channels; c++) {
-            for (int8_t *y = output + c, *end = y + plane; y != end; y += channels) {
-                *y = esp_dl_quantize_value(*input++, p->exponent);
+            const float *x = input;
+            for (int8_t *y = output + c, *end = y + size; y != end; y += channels) {
+                *y = esp_dl_quantize_value(*x++, p->exponent);
             }
+            input += p->plane;
         }
-        output += plane;
+        output += size;
     }
 }
