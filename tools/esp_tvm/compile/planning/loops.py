@@ -33,7 +33,7 @@ VALUE = 6
 # How much slower the kernels for convolutions are that need no scratch memory (`make bench`).
 LEAN = 1.3
 # How often a smaller limit is tried where blocks lie with gaps.
-ATTEMPTS = 4
+ATTEMPTS = 8
 # How much more time the least memory may take.
 SLOWDOWN = 0.05
 
@@ -72,8 +72,8 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
         program.items = list(calls)
         for call, variant in zip(calls, variants):
             call.strips, call.variant = None, variant
-        # Blocks do not always lie without gaps: aim lower by as much.
-        target = max(target - (size - limit), 0)
+        # Blocks do not always lie without gaps: aim lower by as much, and by a little more each time.
+        target = max(min(target - (size - limit), target * 31 // 32), 0)
     _, program.items, decided = min(found, key=lambda one: one[0])
     for call, (strips, variant) in zip(calls, decided):
         call.strips, call.variant = strips, variant
