@@ -17,7 +17,7 @@ from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
 from esp_tvm.compile.kernels.esp32s3 import choose_vector
-from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes
+from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
@@ -109,6 +109,33 @@ def far_up_and_down() -> Call:
     call.attributes["weights"][:, :2], call.attributes["weights"][:, 2] = 22, -64
     assert not Conv2dLanes().fits_range(call, 0, 127)
     return call
+
+
+class SmallBlocks(Conv2dWide):
+    """Weights of every size in blocks, of few channels."""
+
+    LARGE, BLOCK = 0, 256
+
+
+@pytest.mark.parametrize("runs", [run_on_host, run_in_emulator])
+def test_weights_in_blocks(runs, request, tmp_path):
+    """As they lie where they are larger than the cache."""
+    if runs is run_in_emulator:
+        request.getfixturevalue("emulator")
+    pairs = random_pairs(SmallBlocks(), 60, seed=11)
+    assert {SmallBlocks().block(pair.call) for pair in pairs} >= {2, 4} and len(pairs) > 20
+    assert listed(pairs, runs(pairs, tmp_path)) is None
+
+
+def test_only_weights_larger_than_the_cache_lie_in_blocks():
+    call = convolution(256, 127)
+    assert Conv2dWide().block(call) == 0 and Conv2dWide().weight_passes(call) == 16
+    large = np.full((64, 3, 3, 256), 127, np.int8)
+    attributes = {**call.attributes, "weights": large, "bias": np.zeros(64, np.int32), "shift": np.full(64, 12)}
+    call = replace(call, outputs=[replace(call.output, shape=(1, 4, 4, 64))], attributes=attributes)
+    # Seven channels of 2304 bytes are the most in 16 kB; an even number.
+    assert Conv2dWide().block(call) == 6 and Conv2dWide().weight_passes(call) == 4
+    assert Conv2dWide().overlap_distance(call) is None
 
 
 CHECKED = [variant for variant in ALL if isinstance(variant, Conv2dChecked)]

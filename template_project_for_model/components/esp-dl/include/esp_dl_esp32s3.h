@@ -70,6 +70,8 @@ typedef enum {
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
  *   for every segment, for every `vectors` * 16 bytes of it, for every output channel: the weights, zero behind the
  * end; for every output channel its right shift, a byte.
+ *   Weights that are larger than the cache lie there in blocks, `block` channels after the other, `block_bytes` apart:
+ * all pixels of a row take a block before the next one is read.
  */
 typedef struct {
     esp_dl_shape_t input;
@@ -82,6 +84,7 @@ typedef struct {
     int8_t check_bits; /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
     int32_t at_a_time; /* check_bits > 0: pixels that are computed before it is known whether their sums fit */
     int32_t vectors;   /* WIDE: of input held in registers: 2, 4 or 6 */
+    int32_t block, block_bytes; /* WIDE: channels and bytes of a block of weights; 0: they are one */
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */
     int32_t run;

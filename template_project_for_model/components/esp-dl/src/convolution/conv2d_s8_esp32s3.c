@@ -100,6 +100,28 @@ static void gathered(esp_dl_conv2d_row_t row, int32_t run, int8_t *to)
     }
 }
 
+/* A row of pixels, a block of channels after the other. */
+static void in_blocks(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t block, int32_t block_bytes)
+{
+    const int32_t pixels = row.pixels, channels = row.channels;
+    int8_t *const output = row.output;
+    row.pixels = 1;
+    for (int32_t c = 0; c < channels; c += block) {
+        row.channels = channels - c < block ? channels - c : block;
+        for (int32_t pixel = 0; pixel < pixels; pixel++) {
+            row.output = output + pixel * channels + c;
+            esp_dl_conv2d_row_wide_esp32s3(&row);
+            for (int32_t s = 0; s < row.segment_count; s++) {
+                segments[s] += row.step;
+            }
+        }
+        for (int32_t s = 0; s < row.segment_count; s++) {
+            segments[s] -= pixels * row.step;
+        }
+        row.weights += block_bytes;
+    }
+}
+
 /* Where things lie in scratch memory, in bytes from its start; first the places of segments. */
 typedef struct {
     int32_t sums, pixels, borders, end;
@@ -187,7 +209,11 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
                 gathered(row, p->run, pixels);
                 break;
             case ESP_DL_CONV2D_WIDE:
-                esp_dl_conv2d_row_wide_esp32s3(&row);
+                if (p->block > 0) {
+                    in_blocks(row, segments, p->block, p->block_bytes);
+                } else {
+                    esp_dl_conv2d_row_wide_esp32s3(&row);
+                }
                 break;
             }
             row.output += row.pixels * row.channels;

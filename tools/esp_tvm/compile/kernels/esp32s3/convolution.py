@@ -254,9 +254,14 @@ class Conv2dChecked(Conv2dLanes):
 
 
 class Conv2dWide(Conv2dLanes):
-    """A channel at a time, with sums of 40 bits."""
+    """A channel at a time, with sums of 40 bits.
+
+    Weights that do not stay in the cache (64 kB, where other data are, too) are read in blocks of channels, each for a
+    whole row of pixels: one pixel after the other would fetch all of them from flash again and again.
+    """
 
     sums = 8
+    LARGE, BLOCK = 48 * 1024, 16 * 1024
 
     def fits_range(self, call, low, high):
         return self._takes(call)
@@ -270,8 +275,33 @@ class Conv2dWide(Conv2dLanes):
 
     def body(self, call, c):
         segments = self.segmented(call)
-        packed = pack_wide(segments, start_of(call), np.asarray(call.attributes["shift"]))
-        return self._fields(call, c, packed, vectors_of(segments.shape[2]))
+        start, shift, block = start_of(call), np.asarray(call.attributes["shift"]), self.block(call)
+        if block == 0:
+            return self._fields(call, c, pack_wide(segments, start, shift), vectors_of(segments.shape[2]))
+        packed = []
+        for first in range(0, len(segments), block):
+            some = slice(first, first + block)
+            one = pack_wide(segments[some], start[some], shift[some])
+            packed.append(np.pad(one, (0, aligned(len(one)) - len(one))))
+        fields = self._fields(call, c, np.concatenate(packed), vectors_of(segments.shape[2]))
+        return {**fields, "block": block, "block_bytes": len(packed[0])}
+
+    def block(self, call: Call) -> int:
+        """Channels of a block of weights; 0: they are one."""
+        outputs, count, length = self._segments(call).shape
+        vectors = vectors_of(length) * LANES
+        size = count * -(-length // vectors) * vectors
+        # An even number: their biases are of 8 bytes and end at a multiple of 16.
+        return max(self.BLOCK // size // 2 * 2, 2) if size * outputs > self.LARGE else 0
+
+    def weight_passes(self, call):
+        if self.block(call) == 0:
+            return super().weight_passes(call)
+        return 1 if is_one_row(call) else call.output.shape[0] * call.output.shape[1]
+
+    def overlap_distance(self, call):
+        # A row of pixels, which may be the whole image, is read again for every block.
+        return None if self.block(call) else super().overlap_distance(call)
 
 
 class DepthwiseLanes(Esp32s3Variant):
