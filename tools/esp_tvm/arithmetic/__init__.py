@@ -1,11 +1,11 @@
-"""The integer rules of docs/arithmetic.md in NumPy, one function per operator: the judge of everything else.
+"""The integer rules of docs/arithmetic.md in NumPy, one function per operator: they decide what is right.
 
 `arithmetic.<operator>(*inputs, **attributes)`: int8 arrays in, an int8 array out (float32 where the rule says so).
-A quantized value q is worth q * 2^e. Images are NHWC. Everything is exact: integers are int64 or float64 below
-2^53. Written from the rules alone; the kernels in C and the reference in Relay share no code with this package.
+A quantized value q has the real value q * 2^e. Images are NHWC. Everything is exact: integers are int64 or float64
+below 2^53. Written from the rules alone; the kernels in C and the reference in Relay share no code with this package.
 
-The public functions of all modules but `common` and `windows`, which hold their parts, are the rules.
-Arguments of the wrong dtype or shape raise ValueError: they are mistakes of the program, never of its user.
+The rules are the public functions of all modules except `common` and `windows`, which contain shared parts. Arguments
+of the wrong dtype or shape raise ValueError: they are errors of the program, never of its user.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ globals().update(_functions)
 
 
 def rule(operator: str) -> Callable:
-    """The rule of an operator; those on int16 tensors follow the rule of int8 unless they have one of their own."""
+    """The rule of an operator; operators on int16 tensors have the rule of int8 unless they have their own."""
     plain = operator[: -len("_s16")] if operator.endswith("_s16") else operator
     return _functions.get(operator) or _functions[plain]
 

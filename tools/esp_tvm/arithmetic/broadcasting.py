@@ -1,7 +1,7 @@
 """Rules of the operators on two tensors of any shapes that broadcast, one of which may be constant.
 
-A constant comes as the attribute `constant` (int8, at an exponent of its own) with `constant_first` where it is the
-first operand. All sums and products are exact.
+A constant is passed as the attribute `constant` (int8, at its own exponent), with `constant_first` if it is the first
+operand. All sums and products are exact.
 """
 
 from __future__ import annotations

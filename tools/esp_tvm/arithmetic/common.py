@@ -54,7 +54,7 @@ def requantize_sum(
 
 
 def apply_clamp(y: np.ndarray, clamp: Sequence[int]) -> np.ndarray:
-    """int8 (or int16) y limited to clamp = (min, max), which lie in the range of its type."""
+    """int8 (or int16) y limited to clamp = (min, max), which are in the range of its type."""
     low, high = (int(v) for v in clamp)
     kind = np.iinfo(y.dtype)
     if not kind.min <= low <= high <= kind.max:
@@ -68,7 +68,7 @@ def apply_clamp(y: np.ndarray, clamp: Sequence[int]) -> np.ndarray:
 def check_array(name: str, array: np.ndarray, dtype: str, rank: Optional[int] = None) -> None:
     """Raise ValueError unless `array` is a NumPy array of that dtype and, when given, rank, with no axis of size 0.
 
-    dtype: one, or several with "/" between them
+    dtype: one, or several separated by "/"
     """
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is a {type(array).__name__}, not a NumPy array")

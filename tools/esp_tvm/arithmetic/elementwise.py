@@ -50,7 +50,7 @@ def mul(a: np.ndarray, b: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8
 
 
 def requantize(x: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE, output: str = "") -> np.ndarray:
-    """Another exponent, or a relu or clip that stands alone: clamp(sat8(rshift(x, shift))), shift = e_y - e_x.
+    """Another exponent, or a relu or clip that is not fused: clamp(sat8(rshift(x, shift))), shift = e_y - e_x.
 
     With output = "int8" or "int16" named, x may be int16 too: a change of width.
     """
@@ -61,7 +61,7 @@ def requantize(x: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE, 
 def lookup(x: np.ndarray, *, table: np.ndarray) -> np.ndarray:
     """Any function of one value: table[x + 128]. x: int8 of any shape; table: int8 [256].
 
-    The bytes of uint8 and bool are taken for those of int8: 200 reads table[200 - 256 + 128], True table[129].
+    Bytes of uint8 and bool are interpreted as int8: 200 reads table[200 - 256 + 128], True table[129].
     """
     if x.dtype in (np.uint8, np.bool_):
         x = np.ascontiguousarray(x).view(np.int8)

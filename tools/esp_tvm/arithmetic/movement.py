@@ -1,4 +1,4 @@
-"""Rules of the operators that move values: each by the NumPy function of the same meaning."""
+"""Rules of the operators that move values, each by the corresponding NumPy function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def strided_slice(x: np.ndarray, begin: Sequence[int], steps: Sequence[int], sha
 
 
 def concat(*inputs: np.ndarray, axis: int) -> np.ndarray:
-    """The inputs, which share their exponent, one behind another along `axis`."""
+    """The inputs, which share their exponent, concatenated along `axis`."""
     return np.concatenate(inputs, axis=axis)
 
 
@@ -78,12 +78,12 @@ def gather(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
 
 
 def gather_rows(x: np.ndarray, rows: np.ndarray, inner: int, shape: Sequence[int]) -> np.ndarray:
-    """x as rows of `inner` values; those numbered `rows`, as `shape`."""
+    """x as rows of `inner` values; the rows with the indices `rows`, in the shape `shape`."""
     return x.reshape(-1, inner)[rows].reshape(shape)
 
 
 def scatter_rows(x: np.ndarray, updates: np.ndarray, rows: np.ndarray, inner: int) -> np.ndarray:
-    """x as rows of `inner` values, those numbered `rows` replaced by `updates` in order."""
+    """x as rows of `inner` values, the rows with the indices `rows` replaced by `updates` in order."""
     y = x.reshape(-1, inner).copy()
     for row, update in zip(rows, updates.reshape(-1, inner)):
         y[row] = update
@@ -119,7 +119,7 @@ def resize_linear(
 
 
 def argmax(x: np.ndarray, axis: int, keepdims: bool, last: bool, smallest: bool = False) -> np.ndarray:
-    """int64: where the largest (smallest) value lies along `axis`; the first such place, or the last."""
+    """int64: the index of the largest (smallest) value along `axis`; the first such index, or the last."""
     wide = -x.astype(np.int64) if smallest else x.astype(np.int64)
     if last:
         y = x.shape[axis] - 1 - np.argmax(np.flip(wide, axis), axis=axis)

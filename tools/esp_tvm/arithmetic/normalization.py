@@ -1,4 +1,4 @@
-"""Normalizations and log-softmax, in integers alone."""
+"""Normalizations and log-softmax, only with integers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def log_softmax(
     exponent: int,
     output_exponent: Optional[int],
 ) -> np.ndarray:
-    """int8 x: logarithm of the softmax over the last axis, int8, or float32 where output_exponent is None.
+    """int8 x: logarithm of the softmax over the last axis, int8, or float32 if output_exponent is None.
 
     powers int32 [256]: floor(exp(-d 2^e_x) 2^places + 1/2), d = max - x; the sum of a row stays below 2^31
     logarithms int32 [257]: floor(ln(1 + i/256) 2^24 + 1/2)

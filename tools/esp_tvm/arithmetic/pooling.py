@@ -26,7 +26,7 @@ def max_pool2d(
     kernel, strides, dilation: (h, w); padding: (top, left, bottom, right). Padding is never the maximum; a window
     without a tap in the image gives -128 (before the clamp).
     With output = "int16" named, x and the result are int16.
-    output_size: (oh, ow) where it is more than image and padding have room for (ceil_mode).
+    output_size: (oh, ow) if it is larger than image and padding allow (ceil_mode).
     """
     check_array("x", x, "int8/int16" if output else "int8", 4)
     window = make_window(x, kernel, strides, padding, dilation, output_size)

@@ -23,7 +23,7 @@ def quantize(x: np.ndarray, *, exponent: int, output: str = "int8") -> np.ndarra
 
 
 def dequantize(x: np.ndarray, *, exponent: int) -> np.ndarray:
-    """x * 2^exponent as float32, exact (infinite where it leaves float32). x: int8 or int16 of any shape."""
+    """x * 2^exponent as float32, exact (infinite beyond the range of float32). x: int8 or int16 of any shape."""
     check_array("x", x, "int8/int16")
     with np.errstate(over="ignore"):
         return np.ldexp(x.astype(np.float64), _check_exponent(exponent)).astype(np.float32)

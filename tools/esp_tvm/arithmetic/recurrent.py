@@ -7,8 +7,8 @@ import numpy as np
 from .common import requantize_sum as requantize
 from .common import rshift
 
-# Gates before their function, and the cell of an LSTM, are int16 at 2^-11; what sigmoid and tanh give, and the
-# hidden state, are int16 at 2^-15.
+# Gates before their activation function, and the cell of an LSTM, are int16 at 2^-11; the results of sigmoid and tanh,
+# and the hidden state, are int16 at 2^-15.
 _ONE = 32768
 
 
@@ -42,7 +42,7 @@ def _product(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.nda
 
 
 def _gates(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, reverse: bool):
-    """What the input of each step adds to the gates, in the order in which the steps are computed."""
+    """The input's part of the gates for each step, in the order in which the steps are computed."""
     for step in range(len(x))[:: -1 if reverse else 1]:
         yield _product(x[step], weights, bias, shift)
 

@@ -40,7 +40,7 @@ def reduce_sum_square(x, axes: Sequence[int], keepdims: bool, shift: int, clamp=
 def reduce_l2(x, axes: Sequence[int], keepdims: bool, shift: int, clamp=CLAMP) -> np.ndarray:
     """sat8(floor(sqrt(sum x^2) * 2^-shift + 1/2)), exactly, shift = e_y - e_x.
 
-    y is the largest whole number with (2 y - 1)^2 * 4^shift <= 4 * sum x^2.
+    y is the largest integer with (2 y - 1)^2 * 4^shift <= 4 * sum x^2.
     """
     total = (x.astype(np.int64) ** 2).sum(axis=tuple(axes), keepdims=keepdims)
     candidates = np.arange(1, 128, dtype=np.int64)

@@ -12,10 +12,10 @@ from .quantization import quantize
 
 
 def softmax(x: np.ndarray, *, exponent: int, output_exponent: Optional[int] = None) -> np.ndarray:
-    """Softmax over the last axis of int8 x worth x * 2^exponent.
+    """Softmax over the last axis of int8 x with the real value x * 2^exponent.
 
     exp comes from a table of float32(exp(-d * 2^exponent)), d = max - x = 0..255; sum and quotients are float32, the
-    sum in the order of the index. The result is float32, or int8 at output_exponent where that is given.
+    sum in the order of the index. The result is float32, or int8 at output_exponent if that is given.
     """
     check_array("x", x, "int8")
     if x.ndim == 0:
@@ -24,7 +24,7 @@ def softmax(x: np.ndarray, *, exponent: int, output_exponent: Optional[int] = No
     table = np.array([math.exp(-d * scale) for d in range(256)], dtype=np.float64).astype(np.float32)
     wide = x.astype(np.int64)
     powers = table[wide.max(axis=-1, keepdims=True) - wide]
-    # np.sum adds in pairs; index order is asked for.
+    # np.sum adds pairwise; the rule needs index order.
     total = np.zeros(x.shape[:-1], dtype=np.float32)
     for column in range(x.shape[-1]):
         total = total + powers[..., column]
@@ -33,7 +33,7 @@ def softmax(x: np.ndarray, *, exponent: int, output_exponent: Optional[int] = No
 
 
 def softmax_s16(x: np.ndarray, *, exponent: int) -> np.ndarray:
-    """Softmax over the last axis of int16 x worth x * 2^exponent, float32.
+    """Softmax over the last axis of int16 x with the real value x * 2^exponent, float32.
 
     exp(-d * 2^exponent), d = max - x = 0..65535, is the product in float32 of two table entries, float32 of
     exp(-256 * (d >> 8) * 2^exponent) and of exp(-(d & 255) * 2^exponent); an entry of less than 2^-60 is 0.

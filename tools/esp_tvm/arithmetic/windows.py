@@ -22,7 +22,7 @@ class Window:
     output_size: Tuple[int, int]
 
     def taps(self, x: np.ndarray, fill: int) -> Iterator[Tuple[int, int, np.ndarray]]:
-        """(i, j, what tap (i, j) reads [n, output h, output w, c]) for all taps of x [n, h, w, c].
+        """(i, j, the values that tap (i, j) reads [n, output h, output w, c]) for all taps of x [n, h, w, c].
 
         Outside the image a tap reads `fill`.
         """
@@ -40,7 +40,7 @@ class Window:
                 yield i, j, padded[:, rows, columns, :]
 
     def counts(self, include_pad: bool) -> np.ndarray:
-        """How many taps of each window lie in the image, or in image and padding: int64 [1, output h, output w, 1]."""
+        """The number of taps of each window in the image, or in image and padding: int64 [1, output h, output w, 1]."""
         per_axis = []
         for axis in (0, 1):
             before, after = self.padding[axis], self.padding[2 + axis]
@@ -66,7 +66,7 @@ def make_window(
     dilation: Sequence[int],
     output_size: Optional[Sequence[int]] = None,
 ) -> Window:
-    """The checked window over x [n, h, w, c]. output_size None: as many windows as fit in image and padding."""
+    """The checked window over x [n, h, w, c]. output_size None: as many windows as fit into image and padding."""
     kernel = check_pair("kernel", kernel, 1)
     strides = check_pair("strides", strides, 1)
     dilation = check_pair("dilation", dilation, 1)

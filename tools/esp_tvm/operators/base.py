@@ -1,8 +1,8 @@
-"""What an operator entry is, and the tools its parts share.
+"""The base class of operators, and functions that operators share.
 
-An entry holds, side by side: the pattern of Relay expressions it takes, the check that refuses (with a reason)
-what its kernel cannot do, the reference in Relay's integer operators, and the C that calls its kernel. The
-NumPy rule of the same name in `esp_tvm.arithmetic` is written apart from all this: it is the judge.
+An operator class contains the pattern of Relay expressions that it matches, the check that refuses (with a reason) what
+its kernel cannot do, the reference in Relay's integer operators, and the C that calls its kernel. The NumPy rule of the
+same name in `esp_tvm.arithmetic` is independent of all this: it decides what is right.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 
 INT8 = (-128, 127)
 
-# The order in which patterns are tried: what takes more of the graph comes first, or a smaller pattern would take it
-# apart (tests/test_operator_table.py compares all patterns).
+# The order in which patterns are tried: larger ones come first, otherwise a smaller pattern would match only a part
+# (tests/test_operator_table.py compares all patterns).
 WEIGHTED = 10  # a sum of products with constant weights
-SEVERAL = 20  # several operators of ONNX or Relay in one kernel
+SEVERAL = 20  # several ONNX or Relay operators in one kernel
 PAIR = 30  # of two tensors of one shape
 BROADCAST = 40  # of two tensors that broadcast
 COMPUTED = 50  # one operator between dequantize and quantize
-MOVED = 60  # a change of exponent alone, and what only moves values
+MOVED = 60  # only a change of exponent, and operators that only move values
 BORDER = 70  # quantize and dequantize alone
 
-# Parts of the documents that several operators share.
+# Texts in the documents that several operators share.
 CONSTANT = "parameters constant"
 MOVES = "values move; where exponents differ, `sat8(rshift(x, e_y - e_x))`"
 STEPS = "integers alone, in the steps written out below"
 
 INT32_MAX = 2**31 - 1
-# Beyond it a scale or its inverse is no normal float32.
+# With a larger magnitude, a scale or its inverse would not be a normal float32.
 MAX_EXPONENT = 126
 
 
 class Refusal(Exception):
-    """Why a kernel does not take an expression; shown to the user in the report."""
+    """The reason why a kernel cannot compute an expression; shown to the user in the report."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Operand:
 
 @dataclass
 class Parsed:
-    """What `Operator.parse` reads from a matched expression."""
+    """The result of `Operator.parse` for a matched expression."""
 
     inputs: List[Operand]
     output: Operand
@@ -78,17 +78,18 @@ ENTRIES: List[Type[Operator]] = []
 
 
 class Operator:
-    """All that Python knows of an operator but its NumPy rule. Subclasses set `name` and write the methods.
+    """Everything that Python needs for an operator except its NumPy rule. Subclasses set `name` and write the methods.
 
-    A class with a `name` is an entry of the table of operators by being defined.
+    Defining a class with a `name` adds it to the table of operators.
 
     name: the kernel (`esp_dl_<name>_s8`), the NumPy rule (`arithmetic.<name>`) and the composite (`esp.<name>`)
     order: when its patterns are tried, see above
-    formula: its rule as docs/arithmetic.md says it; operators with the same words share a line there
-    rules: the operators of ONNX that are its own; also: names of others' that it computes in some cases
-    converters: ONNX operators that TVM's importer is to read in the words of the patterns: name -> a function of
+    formula: its rule for docs/arithmetic.md; operators with the same text share a line there
+    rules: the ONNX operators that belong to it; also: names of operators of other classes that it computes in some
+    cases
+    converters: ONNX operators that TVM's importer should convert to the form of the patterns: name -> a function of
         (inputs, attributes, parameters) as in tvm.relay.frontend.onnx
-    struct: the C struct of its parameters (`esp_dl_<struct>_t`) where that is not called like the kernel
+    struct: the C struct of its parameters (`esp_dl_<struct>_t`) if its name differs from the kernel's
     by_rows: every row of an image [N, H, W, C] is computed from the same row of each input
     in_place: the kernel allows its output to be the memory of its first input (or of any input of equal size)
     """
@@ -102,18 +103,18 @@ class Operator:
     converters: Dict[str, Callable] = {}
     in_place = False
     by_rows = False
-    # Types of quantized tensors that it takes.
+    # The types of quantized tensors that it accepts.
     dtypes: Sequence[str] = ("int8",)
 
     def __init_subclass__(cls, **arguments: Any):
         super().__init_subclass__(**arguments)
-        # Of the class itself: an operator that is made of another one is no operator of the same ONNX nodes.
+        # Of the class itself: a subclass of an operator does not inherit its ONNX nodes.
         cls.rules, cls.also = vars(cls).get("rules", ()), vars(cls).get("also", "")
         if "name" in vars(cls):
             ENTRIES.append(cls)
 
     def patterns(self) -> List[DFPattern]:
-        """The expressions this operator takes, larger ones first."""
+        """The expressions that this operator matches, larger ones first."""
         raise NotImplementedError
 
     def parse(self, root: relay.Expr) -> Parsed:
@@ -121,7 +122,8 @@ class Operator:
         raise NotImplementedError
 
     def sources(self, root: relay.Call) -> Optional[List[relay.Expr]]:
-        """Of an operator that no pattern can describe: the tensors it computes `root` from; None: it does not."""
+        """For an operator that no pattern can describe: the tensors from which it computes `root`; None if it does not
+        compute it."""
         return None
 
     def reference(self, call: Call, *inputs: relay.Expr) -> relay.Expr:
@@ -129,7 +131,7 @@ class Operator:
         raise NotImplementedError
 
     def fields(self, call: Call, c: Emitter) -> Dict[str, Any]:
-        """The fields of the kernel's struct, and the constants that they point at."""
+        """The fields of the kernel's struct, and the constants that they point to."""
         raise NotImplementedError
 
     def emit(self, call: Call, c: Emitter, inputs: Sequence[str], output: str) -> None:
@@ -142,7 +144,7 @@ class Operator:
 
     @property
     def c_struct(self) -> str:
-        """The type of the kernel's parameters, whatever the width of its tensors."""
+        """The type of the kernel's parameters, for any width of its tensors."""
         plain = self.name[: -len("_s16")] if self.name.endswith("_s16") else self.name
         return f"esp_dl_{self.struct or plain}_t"
 
@@ -151,9 +153,9 @@ class Operator:
         return 0
 
     def reach(self, call: Call) -> Optional[Reach]:
-        """Which rows of its first input a row of the output is computed from; of other inputs it is the same row.
+        """The rows of its first input from which a row of the output is computed; of other inputs it is the same row.
 
-        Images [1, H, W, C] alone are asked for. None: not row by row.
+        Called for images [1, H, W, C] only. None: it cannot compute row by row.
         """
         rows = {x.shape[1] for x in [*call.inputs, *call.outputs]}
         return SAME_ROW if self.by_rows and len(rows) == 1 else None
@@ -163,16 +165,16 @@ class Operator:
         return 0
 
     def output_range(self, call: Call, inputs: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
-        """(least, greatest) int8 value that the output can hold, where each input lies within its range of `inputs`.
+        """(smallest, largest) int8 value that the output can have if each input is within its range of `inputs`.
 
-        Kernels are chosen by it, so it must hold for every input. This one does for all operators: what the clamp
-        leaves of int8.
+        Kernels are chosen by it, so it must be true for every input. This version is true for all operators: int8
+        limited by the clamp.
         """
         return clamped(INT8, call)
 
 
 def clamped(known: Tuple[int, int], call: Call) -> Tuple[int, int]:
-    """The range of values in `known` behind the call's clamp, which may lie beside it."""
+    """The range `known` limited by the call's clamp, which may be outside it."""
     low, high = call.attributes.get("clamp", INT8)
     return min(max(known[0], low), high), min(max(known[1], low), high)
 
@@ -186,7 +188,7 @@ def quantized(x: DFPattern) -> DFPattern:
 
 
 def dequantized(x: Optional[DFPattern] = None) -> DFPattern:
-    """A quantized tensor as the float operator sees it."""
+    """The real values of a quantized tensor."""
     return is_op("qnn.dequantize")(x or wildcard(), is_constant(), is_constant())
 
 
@@ -224,7 +226,7 @@ def _zero_point_is_zero(call: relay.Call) -> None:
 
 
 def read_quantize(call: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
-    """The operand that a quantize makes."""
+    """The operand that a quantize gives."""
     if not is_call(call, "qnn.quantize"):
         raise Refusal("its output is not quantized")
     _zero_point_is_zero(call)
@@ -282,7 +284,7 @@ def bounds_of(dtype: str) -> Tuple[int, int]:
 
 
 def strip_activation(expr: relay.Expr, exponent: int, bounds: Tuple[int, int] = INT8) -> Tuple[relay.Expr, tuple]:
-    """(expression under fused relu and clip, (min, max) of the int8 result at `exponent`)."""
+    """(expression below fused relu and clip, (min, max) of the int8 result at `exponent`)."""
     low, high = bounds
     while is_call(expr, "nn.relu", "clip"):
         if expr.op.name == "nn.relu":
@@ -305,7 +307,7 @@ def quantize_value(value: float, exponent: int, bounds: Tuple[int, int] = INT8) 
 
 
 def read_bias(call: Optional[relay.Expr], channels: int, exponents: np.ndarray) -> np.ndarray:
-    """int32 bias at `exponents` ([channels]: e_x + e_w[c]); zeros where there is none."""
+    """int32 bias at `exponents` ([channels]: e_x + e_w[c]); zeros if there is none."""
     if call is None:
         return np.zeros(channels, dtype=np.int32)
     constant = read_constant(call)
@@ -325,16 +327,16 @@ def read_bias(call: Optional[relay.Expr], channels: int, exponents: np.ndarray) 
 
 
 def requantize_shift(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, magnitude: int = 128, bits: int = 8):
-    """(weights, bias, shift) with the guarantee that no sum leaves int32.
+    """(weights, bias, shift) such that no sum can exceed int32.
 
     weights [O, ...], bias [O], shift [O]; magnitude: the largest |x|; bits: of the result.
-    A channel shifted by 32 bits or more is 0 for every input: it is written so.
+    A channel shifted by 32 bits or more is 0 for every input, so its weights and bias become 0.
     """
     shift = np.asarray(shift, dtype=np.int64).copy()
     weights, bias = weights.copy(), bias.copy()
     vanished = shift > 31
     weights[vanished], bias[vanished], shift[vanished] = 0, 0, 0
-    # Beyond the width of the result to the left every value but 0 saturates.
+    # With a left shift beyond the width of the result every value except 0 saturates.
     shift = np.maximum(shift, -bits)
     total = np.abs(weights.astype(np.int64)).reshape(len(shift), -1).sum(axis=1) * magnitude
     half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
@@ -351,7 +353,7 @@ def widths(x: Operand, output: Operand) -> Tuple[int, int]:
 
 
 def rounding_bias(bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The bias with the half that rounding adds: sat8((acc + b') >> s) needs no other addition."""
+    """The bias plus the half that rounding adds: sat8((acc + b') >> s) then needs no further addition."""
     shift = np.asarray(shift, dtype=np.int64)
     return (bias + np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)).astype(np.int32)
 

@@ -39,7 +39,7 @@ class _Side:
 
 
 def read_side(call: relay.Expr) -> _Side:
-    """The operand behind a dequantize."""
+    """The operand below a dequantize."""
     if not isinstance(call.args[0], relay.Constant):
         operand = base.read_dequantize(call)
         return _Side(operand, None, operand.exponent)
@@ -72,7 +72,7 @@ def broadcast_steps(shape: Sequence[int], sides: Sequence[Sequence[int]]) -> Tup
 
 
 def _pairs() -> list:
-    """The patterns of two operands; a constant has to be told apart, or it would become an input."""
+    """The patterns of two operands; a constant needs its own pattern, otherwise it would become an input."""
     constant, activation = base.constant_weights, base.dequantized
     return [(activation(), constant()), (constant(), activation()), (activation(), activation())]
 
@@ -89,7 +89,7 @@ def check_pair(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
 
 
 class _Broadcast(Operator):
-    """q(act(op(dq(a), dq(b)))); in no operator both are constant."""
+    """q(act(op(dq(a), dq(b)))); never are both constant."""
 
     order = BROADCAST
 
@@ -179,7 +179,7 @@ def operand_shapes(call) -> List[Tuple[int, ...]]:
 
 
 def places(call, c, inputs) -> dict:
-    """The fields of esp_dl_broadcast_t but for the bounds."""
+    """The fields of esp_dl_broadcast_t except the bounds."""
     a = call.attributes
     shape, (step_a, step_b) = broadcast_steps(call.output.shape, operand_shapes(call))
     return {
@@ -287,7 +287,7 @@ class Div(_Broadcast):
         a, b = both_wide(call, inputs)
         shift, zero = call.attributes["shift"], relay.const(0)
         negative = relay.less(b, zero)
-        # Both operands broadcast first: `where` wants one shape.
+        # Both operands are broadcast first: `where` needs one shape.
         a = relay.add(a, relay.multiply(b, zero))
         b = relay.add(relay.abs(b), relay.multiply(a, zero))
         a = relay.where(negative, relay.negative(a), a)
@@ -309,7 +309,8 @@ def _check_slope(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
 
 
 class PRelu(Operator):
-    """q(relu(dq(x)) + min(dq(x), 0) * dq(slope)), as `rewriting.canonical_forms` writes PRelu; slope is constant."""
+    """q(relu(dq(x)) + min(dq(x), 0) * dq(slope)), the form of PRelu that `rewriting.canonical_forms` gives; slope is
+    constant."""
 
     name = "prelu"
     order = SEVERAL

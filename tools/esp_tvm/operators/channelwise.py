@@ -1,4 +1,4 @@
-"""Scale and offset per channel: what is left of a batch normalization that no convolution absorbs."""
+"""Scale and offset per channel: a batch normalization that cannot be folded into a convolution."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _constant_last(call: relay.Call) -> Tuple[relay.Expr, relay.Expr]:
 
 
 def _axis_of(constant: relay.Call, rank: int) -> Optional[int]:
-    """The axis of a tensor of `rank` that the constants lie along; None for a single one."""
+    """The axis of a tensor of `rank` along which the constants vary; None for a single constant."""
     shape = constant.args[0].data.numpy().shape
     axes = [rank - len(shape) + i for i, size in enumerate(shape) if size != 1]
     if len(axes) > 1:

@@ -39,7 +39,7 @@ def window_fields(call: Call, kernel) -> dict:
 
 
 def emit_weighted(call: Call, c, weights: np.ndarray, layout: str) -> dict:
-    """The fields that all kernels with weights share, their data declared."""
+    """The fields that all kernels with weights share; declares their arrays."""
     a = call.attributes
     shift = np.asarray(a["shift"])
     return {
@@ -59,7 +59,7 @@ def patterns_of(name: str) -> list:
 
 
 def read_convolution(root, dtypes=("int8",)) -> tuple:
-    """(output, clamp, x, weights, bias expression or None, attributes of the call) of what `patterns_of` matched."""
+    """(output, clamp, x, weights, bias expression or None, attributes of the call) of a match of `patterns_of`."""
     output = base.read_quantize(root, dtypes)
     body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
     bias = None
@@ -125,7 +125,7 @@ class _Convolution(Operator):
         return window_reach(a["strides"][0], a["padding"][0], kernel, a["dilation"][0])
 
     def _reference(self, call, x, weights, groups):
-        # NCHW and OIHW: the one form that TVM lowers for any number of groups.
+        # NCHW and OIHW: the only form that TVM lowers for any number of groups.
         a = call.attributes
         acc = relay.nn.conv2d(
             relay.transpose(base.widen(x), [0, 3, 1, 2]),
@@ -143,7 +143,7 @@ class _Convolution(Operator):
 
 
 def _as_ohwi(values: np.ndarray, layout: str, outputs: int, axis: int):
-    """(weights OHWI, where the scale's axis went): HWIO, HWOI (depthwise, O*I outputs) or OIHW."""
+    """(weights OHWI, the new position of the scale's axis): HWIO, HWOI (depthwise, O*I outputs) or OIHW."""
     order = [layout.index(letter) for letter in "OHWI"]
     weights = values.transpose(order)
     moved = order.index(axis)
@@ -167,7 +167,7 @@ def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
 
 
 class Conv2d(_Convolution):
-    """Convolution, any number of groups but depthwise."""
+    """Convolution with any number of groups, except depthwise."""
 
     name = "conv2d"
     order = WEIGHTED

@@ -60,7 +60,8 @@ class ConvTranspose2d(Operator):
         )
 
     def reference(self, call, x):
-        # Zeros between the pixels, then a convolution with the filter turned around, then the padding cut off.
+        # Zeros are inserted between the pixels, then a convolution with the reversed filter, then the padding is cut
+        # off.
         a = call.attributes
         weights = a["weights"][:, ::-1, ::-1].transpose(0, 3, 1, 2)
         reach = [(k - 1) * d for k, d in zip(weights.shape[2:], a["dilation"])]
@@ -104,7 +105,7 @@ def _as_ohwi(values: np.ndarray, layout: str, groups: int) -> np.ndarray:
 
 
 def _ends(attrs) -> tuple:
-    """(padding, output_padding): less than no padding at the end, as output_shape makes it, adds to the result."""
+    """(padding, output_padding): negative padding at the end, which output_shape can cause, extends the result."""
     padding = [int(v) for v in attrs.padding]
     extra = [int(v) for v in attrs.output_padding]
     if min(padding[:2]) < 0:

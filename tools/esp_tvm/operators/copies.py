@@ -1,4 +1,4 @@
-"""Operators whose int8 values are copied from place to place. The layout pass brought quantization out of their way."""
+"""Operators that copy int8 values. The layout pass has moved quantization away from between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tvm_later import is_constant, is_op, relay, wildcard
 
 
 class _Copy(Operator):
-    """A move that one strided copy does."""
+    """A move that is a single strided copy."""
 
     order = MOVED
     formula = MOVES
@@ -32,7 +32,7 @@ class _Copy(Operator):
         x = int8_operand(root.args[0])
         output = Operand(root, x.dtype)
         attributes = self.attributes(root, x.shape, output.shape)
-        self.copy(attributes, x.shape, output.shape)  # refuses what has too many axes
+        self.copy(attributes, x.shape, output.shape)  # refuses a copy with too many axes
         return Parsed([x], output, attributes)
 
     def attributes(self, root, x: Tuple[int, ...], y: Tuple[int, ...]) -> dict:
@@ -131,7 +131,7 @@ class Broadcast(_Copy):
 
 
 class DepthToSpace(_Copy):
-    """NHWC: channels spread over blocks of pixels."""
+    """NHWC: channels are spread over blocks of pixels."""
 
     name = "depth_to_space"
     rules = (Rule("shape", INPUT, None, "DepthToSpace", "DCR and CRD"),)
@@ -163,7 +163,7 @@ class DepthToSpace(_Copy):
 
 
 class SpaceToDepth(DepthToSpace):
-    """NHWC: blocks of pixels gathered into channels, those of one pixel together."""
+    """NHWC: blocks of pixels are gathered into channels, those of one pixel adjacent."""
 
     name = "space_to_depth"
     rules = (Rule("shape", INPUT, None, "SpaceToDepth"),)
@@ -191,7 +191,7 @@ _PADDING = "constant, edge and reflect; at most 6 axes; zeros before a convoluti
 
 
 class Pad(Operator):
-    """Padding with a value, with the edge, or mirrored."""
+    """Padding with a value, the edge, or the reflected image."""
 
     name = "pad"
     order = MOVED
@@ -247,7 +247,7 @@ class Pad(Operator):
 
     @staticmethod
     def copies(call) -> List[dict]:
-        """The copy of the input, where it is one."""
+        """The copy of the input, if it is a single one."""
         x, steps = call.inputs[0].shape, steps_of(call.output.shape)
         offset = sum(step * before for step, before in zip(steps, call.attributes["before"]))
         return [copy_fields(x, steps_of(x), steps, (0, offset))]
@@ -263,7 +263,7 @@ class Pad(Operator):
 
 
 class Concat(Operator):
-    """Tensors of one exponent, one behind another; found by `sources`, not by a pattern."""
+    """Tensors of one exponent, concatenated; found by `sources`, not by a pattern."""
 
     name = "concat"
     order = MOVED

@@ -31,7 +31,7 @@ def _gemm(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
 def _matmul(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     weights = facts.constants.get(node.input[1])
     if weights is None:
-        return "neither operand or not the second is constant"
+        return "its second operand is not constant, or both are"
     if weights.ndim != 2 or facts.rank(node.input[0]) < 2:
         return "its weights are not a matrix"
     return None

@@ -1,4 +1,4 @@
-"""Sums and products of two activations, and relu or clip that stand alone."""
+"""Sums and products of two activations, and relu or clip that are not fused."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ FUSED = "bounds constant; fused into the kernel before it where there is one"
 
 
 class Requantize(Operator):
-    """q(act(dq(x))): relu or clip that stands alone, or a change of exponent."""
+    """q(act(dq(x))): a relu or clip that is not fused, or a change of exponent."""
 
     name = "requantize"
     order = MOVED

@@ -1,4 +1,4 @@
-"""What a Relay expression is: the questions that operators and rewrites ask of one."""
+"""Properties of Relay expressions that operators and rewrites ask for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def is_call(expr: relay.Expr, *names: str) -> bool:
 
 
 def is_constant(expr: relay.Expr) -> bool:
-    """A constant, or one behind a dequantize."""
+    """Whether `expr` is a constant, or a dequantized one."""
     if is_call(expr, DEQUANTIZE):
         expr = expr.args[0]
     return isinstance(expr, relay.Constant)

@@ -1,4 +1,4 @@
-"""Operators whose int8 values come from, or go to, places that constant indices give."""
+"""Operators that read int8 values from, or write them to, positions given by constant indices."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def emit_gather(call, c, source, target, shape, indices: Sequence[np.ndarray], f
 
 
 class Gather(Operator):
-    """Slices along one axis, numbered by constants."""
+    """Slices along one axis, selected by constant indices."""
 
     name = "gather"
     order = MOVED
@@ -145,7 +145,7 @@ class ScatterRows(Operator):
     order = MOVED
     formula = MOVES
     rules = (Rule("shape", OWN, _check_scatter, "ScatterND", "indices constant, no reduction"),)
-    # Only over x, never over the updates, and the plan knows no such difference.
+    # Its output may overwrite x but never the updates, which the memory plan cannot express.
     in_place = False
 
     def patterns(self):
@@ -168,7 +168,7 @@ class ScatterRows(Operator):
     def reference(self, call, x, updates):
         a = call.attributes
         rows = a["rows"]
-        # The last update of a row counts: where each row of the result comes from is known beforehand.
+        # The last update of a row counts: so the source of each row of the result is known beforehand.
         count = call.inputs[0].elements // a["inner"]
         source = np.arange(count)
         source[rows] = count + np.arange(len(rows))

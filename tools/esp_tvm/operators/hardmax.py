@@ -15,7 +15,7 @@ def _import(inputs, attr, params):
     kind = frontend.infer_type(inputs[0]).checked_type
     shape = [int(size) for size in kind.shape]
     axis = int(attr.get("axis", -1)) % len(shape)
-    # Three axes have no layout that a conversion could change: the expression stays in one piece.
+    # With three axes no layout conversion applies: the expression stays complete.
     x = relay.reshape(inputs[0], [int(np.prod(shape[:axis])), shape[axis], int(np.prod(shape[axis + 1 :]))])
     hit = relay.equal(relay.argmax(x, axis=1, keepdims=True), relay.const(_places(shape[axis])))
     return relay.reshape(relay.where(hit, relay.const(1, kind.dtype), relay.const(0, kind.dtype)), shape)
@@ -33,7 +33,7 @@ class Hardmax(Operator):
     order = COMPUTED
     in_place = True
     formula = "`sat8(floor(2^-e_y + 1/2))`, which is 1, at the first of the largest values along the axis, 0 elsewhere"
-    # 1 is 64 at 2^-6: nothing finer holds it.
+    # 1 is 64 at 2^-6: at a finer exponent it does not fit int8.
     rules = (Rule("shape", -6, None, "Hardmax", "behind a softmax: in float", compares=True, flat_below=13),)
     converters = {"Hardmax": _import}
 
@@ -59,7 +59,7 @@ class Hardmax(Operator):
 
     def reference(self, call, x):
         size = call.inputs[0].shape[1]
-        # One number that holds value and place: of equal values the first is the largest.
+        # One number encodes value and position: of equal values the first is the largest.
         both = relay.multiply(base.widen(x), relay.const(np.int32(size)))
         both = relay.add(both, relay.const(size - 1 - _places(size)))
         hit = relay.equal(both, relay.max(both, axis=[1], keepdims=True))

@@ -25,10 +25,10 @@ def logarithm_table() -> np.ndarray:
 
 
 class LogSoftmax(Operator):
-    """log(softmax(dq(x))), float where the graph ends, int8 where it goes on."""
+    """log(softmax(dq(x))), float at the end of the graph, int8 elsewhere."""
 
     name = "log_softmax"
-    # In front of softmax, which it may hold.
+    # Before softmax, which it may contain.
     order = COMPUTED - 1
     formula = STEPS
     rules = (Rule("real", OWN, None, "LogSoftmax"),)

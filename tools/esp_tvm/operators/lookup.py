@@ -1,7 +1,7 @@
 """Unary functions of any kind: a table with one entry per int8 value.
 
 An activation function may be one Relay operator or a whole expression (hard-swish, gelu, x * sigmoid(x), a
-polynomial): all that matters is that every value of the result depends on one value of one int8 tensor.
+polynomial): the only condition is that every value of the result depends on one value of one int8 tensor.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ ELEMENTWISE = {
 def table_of(function, exponent: int, output_exponent: int, dtype: str = "int8") -> np.ndarray:
     """int8[256], indexed by x + 128: sat8(floor(f(x * 2^e_x) / 2^e_y + 1/2)) in float64; NaN gives 0.
 
-    dtype: of the bytes x; those of uint8 and bool are numbered as if they were int8
+    dtype: of the bytes x; uint8 and bool are indexed as if they were int8
     """
     x = np.arange(-128, 128, dtype=np.float64) * 2.0**exponent
     if dtype == "uint8":
@@ -92,7 +92,7 @@ def table_of(function, exponent: int, output_exponent: int, dtype: str = "int8")
 
 
 def _one_value(constant: relay.Constant) -> Optional[np.ndarray]:
-    """The value, of shape (), that all elements of a constant have; None where they differ."""
+    """The value, of shape (), that all elements of a constant have; None if they differ."""
     values = constant.data.numpy().reshape(-1)
     return values[0] if values.size and np.all(values == values[0]) else None
 
@@ -121,7 +121,7 @@ def evaluate(expr: relay.Expr, x: np.ndarray) -> np.ndarray:
 
 
 def _is_byte(expr: relay.Expr, whatever: bool = False) -> bool:
-    """A cast to float32 of bytes that come from elsewhere, as a model's input; whatever: of any bytes."""
+    """A cast to float32 of bytes that are not quantized here, such as a model's input; whatever: of any bytes."""
     if not is_call(expr, "cast") or str(expr.attrs.dtype) != "float32" or isinstance(expr.args[0], relay.Constant):
         return False
     inner = expr.args[0]
@@ -129,8 +129,9 @@ def _is_byte(expr: relay.Expr, whatever: bool = False) -> bool:
 
 
 def _source(root: relay.Expr) -> Optional[relay.Expr]:
-    """The one dequantize, or cast of bytes, that `root`, an elementwise expression, depends on; None: no such one."""
-    # What compares two tensors is no function of one; the cast of its result is.
+    """The one dequantize, or cast of bytes, that the elementwise expression `root` depends on; None if there is not
+    exactly one."""
+    # A comparison of two tensors is not a function of one tensor; the cast of its result is.
     return _source_within(root, False) or _source_within(root, True)
 
 
@@ -175,7 +176,7 @@ def _read_source(source: relay.Call) -> Operand:
     return base.read_dequantize(source)
 
 
-# These alone need no table: a shift and a clamp do.
+# These alone need no table: a shift and a clamp are enough.
 _NO_TABLE = ("nn.relu", "clip", "qnn.dequantize")
 
 
@@ -193,7 +194,7 @@ _FUNCTIONS = (
 )
 _LIMITS = "any function of one tensor, value by value, is one table; also x * sigmoid(x), gelu, ... spelled out"
 # ONNX operators that a table may hold together with those above, Relu and Clip: each value of the result depends on
-# one value of one tensor. And what may stand between them, of bool.
+# one value of one tensor. TESTS: bool operators that may be between them.
 PARTS = "Add Cast Sub Mul Div Pow Min Max Where"
 TESTS = "And Equal Greater GreaterOrEqual Less LessOrEqual Not Or Xor"
 
@@ -206,7 +207,7 @@ class Lookup(Operator):
     formula = "a table of 256 entries made at export: `sat8(floor(f(x * 2^e_x) / 2^e_y + 1/2))`, `f` in float64"
     rules = (
         Rule("lookup", OWN, constant_parameters, _FUNCTIONS, _LIMITS),
-        # Values lie in [-1, 1]: nothing finer than 2^-7 holds them.
+        # Values are in [-1, 1]: they do not fit a finer exponent than 2^-7.
         Rule("lookup", -7, None, "Sigmoid HardSigmoid Tanh", _LIMITS),
         Rule("", onnx="Pow", limits=_LIMITS),
         Rule("", onnx="Mish", limits=_LIMITS, since=18),
@@ -241,7 +242,7 @@ class Lookup(Operator):
         return Parsed([x], output, {"table": table})
 
     def reference(self, call, x):
-        # Of the byte, whatever its type: x + 128 of int8 is its bits with the first one turned over.
+        # Works on the byte of any type: x + 128 of an int8 is its bits with the highest one inverted.
         byte = relay.bitwise_and(base.widen(x), relay.const(255))
         index = relay.bitwise_xor(byte, relay.const(128))
         return relay.take(relay.const(call.attributes["table"]), index)

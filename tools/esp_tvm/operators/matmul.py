@@ -21,7 +21,7 @@ _SWAPS = ([1, 0], [0, 2, 1], [0, 1, 3, 2], [0, 1, 2, 4, 3])
 
 
 def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
-    """Of what is no product with a matrix of constant weights: that is dense."""
+    """Check of a product that is not one with a constant matrix, which is `dense`."""
     if node.op_type == "Gemm":
         if len(node.input) > 2 or attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1.0:
             return "it is no plain product of two activations"
@@ -39,14 +39,14 @@ class MatMul(Operator):
     """q(act(matmul(dq(a), dq(b)))): a [batch, rows, inner], b [batch, inner, columns] or that transposed."""
 
     name = "matmul"
-    # Behind dense, which takes products with one matrix of constants.
+    # After dense, which takes products with one constant matrix.
     order = WEIGHTED + 1
     formula = "`sat8(rshift(sum(a * b), e_y - e_a - e_b))`"
     rules = (Rule("real", OWN, _check, "Gemm MatMul", "or two activations"),)
 
     def patterns(self):
-        # A transpose of b alone needs no code: the kernel reads b by columns. Constants are looked for first: a
-        # wildcard would take them for activations.
+        # A transpose of b alone needs no code: the kernel reads b by columns. Constants are tried first: a wildcard
+        # would match them as activations.
         def transposed():
             swaps = [is_op("transpose")(base.wildcard()).has_attr({"axes": axes}) for axes in _SWAPS]
             return base.dequantized(functools.reduce(operator.or_, swaps))
@@ -61,7 +61,7 @@ class MatMul(Operator):
         found = []
         for left, right in sides:
             for name in ("nn.batch_matmul", "nn.dense", "nn.matmul"):
-                # One pattern object stands for one expression: each operand needs its own.
+                # One pattern object matches one expression: each operand needs its own.
                 found.append(base.quantized(base.activated(is_op(name)(left(), right()))))
         return found
 
@@ -75,7 +75,7 @@ class MatMul(Operator):
         exponents = [x.exponent if x is not None else constant[1] for x, constant in ((a, left), (b, right))]
         inputs = [x for x in (a, b) if x is not None]
         if b is not None and _swaps_last(b.expr):
-            # The expression below the transpose is at the border of the match.
+            # The expression below the transpose is the input of the match.
             inputs[-1] = Operand(b.expr.args[0], b.dtype, b.exponent)
             transpose_b = not transpose_b
         if inputs[0].shape[-1:] == () or any(len(x.shape) < 2 for x in inputs):

@@ -14,7 +14,7 @@ from .tvm_later import is_op, relay, wildcard
 
 
 def int8_operand(expr: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
-    """A tensor of activations that only moves, of one of `dtypes`."""
+    """An activation that is only moved, of one of `dtypes`."""
     dtype = expr.checked_type.dtype
     if dtype not in dtypes or isinstance(expr, relay.Constant):
         raise Refusal(f"it moves {dtype} values; kernels exist for {' and '.join(dtypes)} activations")
@@ -67,7 +67,7 @@ _SHARED = "no code where the memory can be shared"
 
 
 class Reshape(_Movement):
-    """Another shape over the same bytes: no code where input and output share their memory."""
+    """Another shape of the same bytes: no code if input and output share their memory."""
 
     name = "reshape"
     order = MOVED

@@ -1,4 +1,4 @@
-"""Layer, instance, RMS and L2 normalization, spelled out or not, in integers."""
+"""Layer, instance, RMS and L2 normalization in integers, from one operator or from several."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FACTOR = 2047  # largest |multiplier|
 
 @dataclass
 class Normalization:
-    """x is normalized over `axes`, then multiplied by `factor` and moved by `offset` (None: not at all)."""
+    """x is normalized over `axes`, then multiplied by `factor`, and `offset` is added (None: not at all)."""
 
     x: relay.Expr
     axes: Tuple[int, ...]
@@ -58,7 +58,7 @@ def _scalar(expr: relay.Expr) -> Optional[float]:
 
 
 def _same(a: relay.Expr, b: relay.Expr) -> bool:
-    """Whether two expressions are the same tensor; every user may have its own dequantize of it."""
+    """Whether two expressions are the same tensor; every reader may have its own dequantize of it."""
     return a.same_as(b) or bool(tvm.ir.structural_equal(a, b))
 
 
@@ -81,7 +81,8 @@ def _square_of(expr: relay.Expr) -> Optional[relay.Expr]:
 
 
 def _without_guard(expr: relay.Expr) -> relay.Expr:
-    """A divisor without what keeps it from being 0 (the rule divides by at least 1) and without its broadcasting."""
+    """A divisor without the part that keeps it from being 0 (the rule divides by at least 1) and without its
+    broadcasting."""
     while True:
         if is_call(expr, "broadcast_to") or (is_call(expr, "clip") and 0 <= expr.attrs.a_min < 1e-6):
             expr = expr.args[0]
@@ -114,7 +115,7 @@ def _inverse_root_of(expr: relay.Expr) -> Optional[relay.Expr]:
 
 
 def _numerator_and_square(expr: relay.Expr) -> List[Tuple[relay.Expr, relay.Expr]]:
-    """(a, v) for every reading of `expr` as a / sqrt(v)."""
+    """(a, v) for every way to read `expr` as a / sqrt(v)."""
     found = []
     if is_call(expr, "divide"):
         found.append((expr.args[0], _root_of(expr.args[1])))
@@ -358,7 +359,7 @@ def _parameters(found: Normalization, shape: Sequence[int]) -> Tuple[np.ndarray,
     factor, offset = factor.reshape(own), offset.reshape(own)
     if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
         raise Refusal("a factor is not a number")
-    # The finest exponent at which the factor has 11 bits, and the offset 30.
+    # The finest exponent at which the factor fits 11 bits, and the offset 30.
     size = np.maximum(np.abs(factor) / _FACTOR, np.abs(offset) * 2.0 ** (PLACES - 30))
     exponents = np.ceil(np.log2(np.maximum(size, 2.0**-40))).astype(np.int64)
     multiplier = np.floor(factor * 2.0**-exponents + 0.5)

@@ -81,21 +81,21 @@ class _Pool2d(Operator):
 
     def reach(self, call):
         a = call.attributes
-        # Where padding counts, how much of it a window has depends on the whole image.
+        # If padding counts, its share of a window depends on the whole image.
         if a.get("count_include_pad") and (any(a["padding"]) or self._overhang(call, 0)):
             return None
         return window_reach(a["strides"][0], a["padding"][0], a["kernel"][0], a["dilation"][0])
 
     @staticmethod
     def _overhang(call, axis) -> int:
-        """How far the last window reaches beyond the declared padding (ceil_mode), where padding counts."""
+        """How far the last window extends beyond the declared padding (ceil_mode), if padding counts."""
         if not call.attributes.get("count_include_pad"):
             return 0
         return max(_reaching_padding(call)[2 + axis] - call.attributes["padding"][2 + axis], 0)
 
 
 def _declared_padding(attrs) -> tuple:
-    """(top, left, bottom, right) as declared; ceil_mode shows in the shape of the output."""
+    """(top, left, bottom, right) as declared; the effect of ceil_mode is in the shape of the output."""
     padding = [int(v) for v in attrs.padding]
     return tuple(padding if len(padding) == 4 else padding * (4 // len(padding)))
 
@@ -134,14 +134,14 @@ class MaxPool2d(_Pool2d):
 
 
 def _taps(call, axis: int) -> np.ndarray:
-    """Along an axis of the image, the place of every tap [outputs, taps]; those outside of the image included."""
+    """The position of every tap along an axis of the image [outputs, taps], also outside the image."""
     a = call.attributes
     starts = np.arange(call.output.shape[1 + axis]) * a["strides"][axis] - a["padding"][axis]
     return starts[:, None] + np.arange(a["kernel"][axis]) * a["dilation"][axis]
 
 
 def _has_empty_window(call) -> bool:
-    """Whether a window has no tap in the image: ceil_mode or dilation can bring it to lie in the padding alone."""
+    """Whether a window has no tap in the image: with ceil_mode or dilation it can be entirely in the padding."""
     for axis in (0, 1):
         taps = _taps(call, axis)
         if not np.all(np.any((taps >= 0) & (taps < call.inputs[0].shape[1 + axis]), axis=1)):
@@ -150,13 +150,13 @@ def _has_empty_window(call) -> bool:
 
 
 def _reaching_padding(call) -> list:
-    """Padding enlarged at the end so far that the windows of all outputs fit (ceil_mode)."""
+    """Padding extended at the end so that the windows of all outputs fit (ceil_mode)."""
     a = call.attributes
     padding = list(a["padding"])
     for axis in (0, 1):
         span = (a["kernel"][axis] - 1) * a["dilation"][axis] + 1
         reach = (call.output.shape[1 + axis] - 1) * a["strides"][axis] + span
-        # Less than declared where the last window ends before the padding does.
+        # Less than declared if the last window ends before the padding.
         padding[2 + axis] = max(reach - call.inputs[0].shape[1 + axis] - padding[axis], 0)
     return padding
 
@@ -221,5 +221,5 @@ class AveragePool2d(_Pool2d):
             first, last = (-before, size + after) if a["count_include_pad"] else (0, size)
             taps = _taps(call, axis)
             counts.append(((taps >= first) & (taps < last)).sum(axis=1))
-        # A window that lies in the padding alone (ceil_mode) has sum 0: any count gives 0.
+        # A window entirely in the padding (ceil_mode) has sum 0: any count gives 0.
         return np.maximum(counts[0][:, None] * counts[1][None, :], 1)[None, :, :, None]

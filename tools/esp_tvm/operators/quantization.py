@@ -11,7 +11,7 @@ from .tvm_later import relay, wildcard
 
 def quantize_expr(x: relay.Expr, exponent: int, dtype: str = "int8") -> relay.Expr:
     """sat(floor(x / 2^exponent + 1/2)) of float32, as an integer of `dtype`."""
-    # Clipped first: a float beyond int32 has no integer to round to. NaN compares false and becomes 0.
+    # Clipped first: a float beyond int32 cannot be rounded to an int32. NaN compares false and becomes 0.
     x = relay.where(relay.equal(x, x), x, relay.zeros_like(x))
     scaled = relay.multiply(x, relay.const(np.float32(2.0**-exponent)))
     low, high = base.bounds_of(dtype)

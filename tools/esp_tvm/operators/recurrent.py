@@ -29,7 +29,7 @@ def relay_name(kind: str) -> str:
 @functools.lru_cache(maxsize=None)
 def register(kind: str) -> tvm.ir.Op:
     def result_type(_types, attrs):
-        # From the attributes alone: TVM asks while the types of the arguments may be unknown.
+        # From the attributes alone: the types of the arguments may be unknown when TVM calls this.
         return relay.TensorType([int(size) for size in attrs["shape"]], "float32")
 
     name = relay_name(kind)
@@ -88,13 +88,13 @@ def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     if any(name and np.any(facts.constants[name]) for name in node.input[5:7]):
         return "its initial state is not zero"
     if any(node.input[i] for i in (4, 7) if len(node.input) > i):
-        return "it has lengths of its own or peepholes"
+        return "it has sequence lengths or peepholes"
     if attribute(node, "layout", 0) or attribute(node, "clip") or attribute(node, "activations"):
         usual = [b"Sigmoid", b"Tanh", b"Tanh"][: 2 if node.op_type == "GRU" else 3]
         directions = 2 if attribute(node, "direction", b"") == b"bidirectional" else 1
         given = [name.capitalize() for name in attribute(node, "activations") or usual * directions]
         if attribute(node, "layout", 0) or attribute(node, "clip") or given != usual * directions:
-            return "its layout, its clip or its functions are not the usual ones"
+            return "its layout, its clip or its activation functions are not the default ones"
     return None
 
 

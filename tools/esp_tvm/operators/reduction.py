@@ -1,4 +1,4 @@
-"""Reductions over any axes, and the place of the largest value."""
+"""Reductions over any axes, and the position of the largest value."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _merged(shape: Sequence[int], axes: Sequence[int]) -> List[Tuple[int, int]]:
 
 
 def _int64(value: int) -> relay.Expr:
-    # Of int64 alone relay.const makes int32.
+    # relay.const converts int64 to int32 unless it is told the type.
     return relay.const(np.array(value), dtype="int64")
 
 
@@ -59,7 +59,7 @@ class _Reduce(Operator):
 
     relay_op = ""
     keeps_exponent = False
-    # The largest value of one summand.
+    # The largest magnitude of one summand.
     LARGEST = 128
 
     def inner(self):
@@ -160,7 +160,7 @@ class ReduceSum(_Reduce):
     """floor(sum * 2^(e_x - e_y) + 1/2)"""
 
     name = "reduce_sum"
-    # Behind the sums of squares and magnitudes, which hold it.
+    # After the sums of squares and magnitudes, which contain it.
     order = COMPUTED + 1
     formula = MEAN
     rules = (Rule("real", OWN, _check, "ReduceSum", _SUMS),)
@@ -203,7 +203,7 @@ class ReduceSumSquare(_Reduce):
     """The sum of squares."""
 
     name = "reduce_sum_square"
-    # In front of products, which its summands are.
+    # Before products, which its summands are.
     order = SEVERAL
     formula = "the sum of `x^2`, at `2 e_x`, rounded like a sum"
     rules = (Rule("real", OWN, _check, "ReduceSumSquare", _SUMS),)
@@ -231,7 +231,7 @@ class ReduceL2(ReduceSumSquare):
     """The square root of the sum of squares, rounded exactly."""
 
     name = "reduce_l2"
-    # In front of the sum of squares, which it holds.
+    # Before the sum of squares, which it contains.
     order = SEVERAL - 1
     formula = "the exact square root of the sum of `x^2`, rounded like a sum"
     rules = (Rule("real", OWN, _check, "ReduceL2", _SUMS),)
@@ -319,7 +319,7 @@ class ArgMax(Operator):
     def reference(self, call, x):
         a = call.attributes
         size = call.inputs[0].shape[a["axis"]]
-        # One number that holds value and place: its maximum is where both rules meet.
+        # One number encodes value and position: its maximum follows both rules.
         wide = base.widen(x)
         wide = relay.negative(wide) if a["smallest"] else wide
         shape = [size if axis == a["axis"] else 1 for axis in range(len(call.inputs[0].shape))]

@@ -19,7 +19,8 @@ WEIGHT_BITS = KERNEL_LIMITS["RESIZE_BITS"]
 
 
 def source_places(size: int, output: int, mode: str) -> np.ndarray:
-    """Where each output place lies on the axis of the input, in float64 (ONNX's coordinate_transformation_mode)."""
+    """The position of each output pixel on the axis of the input, in float64 (ONNX's
+    coordinate_transformation_mode)."""
     places = np.arange(output, dtype=np.float64)
     scale = output / size
     if mode == "half_pixel":
@@ -36,9 +37,9 @@ def source_places(size: int, output: int, mode: str) -> np.ndarray:
 
 
 def nearest_indices(size: int, output: int, mode: str, rounding: str) -> np.ndarray:
-    """The input place of each output place (ONNX's nearest_mode)."""
+    """The input pixel of each output pixel (ONNX's nearest_mode)."""
     places = source_places(size, output, mode)
-    # A place meant to lie on a border must not fall to the other side by the last bit of a division.
+    # A position exactly on a border must not move to the other side by the last bit of a division.
     places = np.round(places, 9)
     if rounding == "round_prefer_floor":
         index = np.ceil(places - 0.5)
@@ -54,7 +55,7 @@ def nearest_indices(size: int, output: int, mode: str, rounding: str) -> np.ndar
 
 
 def interpolation(size: int, output: int, mode: str) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(lower place, upper place, weight of the upper one in units of 2^-10) of each output place."""
+    """(lower pixel, upper pixel, weight of the upper one in units of 2^-10) of each output pixel."""
     places = np.clip(source_places(size, output, mode), 0, size - 1)
     low = np.floor(places).astype(np.int64)
     weight = np.floor((places - low) * (1 << WEIGHT_BITS) + 0.5).astype(np.int64)
@@ -83,7 +84,7 @@ _LIMITS = "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic:
 
 
 class ResizeNearest(Operator):
-    """Each place of the result holds one place of the input."""
+    """Each pixel of the result is one pixel of the input."""
 
     name = "resize_nearest"
     order = MOVED

@@ -1,4 +1,4 @@
-"""Which rows of its input an operator reads for a row of its output, where it can compute images row by row."""
+"""The rows of its input that an operator reads for a row of its output, if it can compute images row by row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Reach:
     """Row y of the output is computed from rows y * stride - before to y * stride - before + span - 1 of the input.
 
-    Those outside of the image are padding.
+    Rows outside the image are padding.
     """
 
     stride: int
@@ -17,7 +17,7 @@ class Reach:
     span: int
 
 
-# Of an operator that computes every row from the same row of its inputs.
+# For an operator that computes every row from the same row of its inputs.
 SAME_ROW = Reach(1, 0, 1)
 
 

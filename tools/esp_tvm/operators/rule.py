@@ -1,4 +1,5 @@
-"""What the quantizer and the documents know of an operator: ONNX names, kinds, exponents, reasons to stay in float."""
+"""The facts about an operator for the quantizer and the documents: ONNX names, kind, exponent, reasons to stay in
+float."""
 
 from __future__ import annotations
 
@@ -9,27 +10,28 @@ import numpy as np
 import onnx
 
 # Where the exponent of an operator's output comes from.
-OWN = "own"  # from what the tensor holds
-INPUT = "input"  # values only move or are chosen: that of the input
+OWN = "own"  # from the values of the tensor
+INPUT = "input"  # values are only moved or selected: the exponent of the input
 
 
 @dataclass(frozen=True)
 class Rule:
     """ONNX operators that a kernel computes.
 
-    kind: how the operator computes (see `quantize.simulate`); "" where the quantizer's normal form, or a lookup table
-        of several operators, makes them something else. Kinds that are nothing special: real (computed, a relu behind
-        it is fused), shape (values only move, nothing is fused), compare (int8 in, not quantized out)
+    kind: how the operator computes (see `quantize.simulate`); "" if the quantizer's normal form, or a lookup table of
+    several operators, replaces them. General kinds: real (computed, a following relu is fused), shape (values only
+    move, nothing is fused), compare (int8 in, not quantized out)
     exponent: OWN, INPUT or a fixed exponent
     check: check(facts, node) -> why this node has no integer rule and stays in float, or None
     onnx: their names, with spaces between
-    limits: what the documents say that it asks for
-    since: the opset that brought them, where that is one which is lowered (convert/lower.py)
-    constants: "int8": a constant operand of several values is an int8 tensor with an exponent of its own; "single": one
-        of a single value as well
-    flat_below: below this opset the operator takes all axes from its attribute `axis` (1 unless given) on as one, and
-        ONNX's own converter forgets it
-    compares: which values are larger decides: float behind a softmax, whose small values become equal in int8
+    limits: its limits for the documents
+    since: the opset that introduced them, if models of that opset are lowered (convert/lower.py)
+    constants: "int8": a constant operand of several values is an int8 tensor with its own exponent; "single": one of a
+    single value too
+    flat_below: below this opset the operator treats all axes from its attribute `axis` (default 1) on as one, which
+    ONNX's own converter ignores
+    compares: its result depends on which values are larger: float after a softmax, whose small values become equal in
+    int8
     """
 
     kind: str
@@ -48,7 +50,7 @@ class Rule:
 
 
 class Facts:
-    """What checks may ask about a graph: constants and shapes by tensor name."""
+    """The facts about a graph for checks: constants and shapes by tensor name."""
 
     def __init__(self, constants: Dict[str, np.ndarray], shapes: Dict[str, Tuple[int, ...]]):
         self.constants, self.shapes = constants, shapes

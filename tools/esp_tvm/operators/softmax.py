@@ -18,7 +18,7 @@ def exp_table(exponent: int) -> np.ndarray:
 
 
 class Softmax(Operator):
-    """softmax(dq(x)), float where the graph ends, int8 where it goes on."""
+    """softmax(dq(x)), float at the end of the graph, int8 elsewhere."""
 
     name = "softmax"
     order = COMPUTED
@@ -26,7 +26,7 @@ class Softmax(Operator):
         "`exp` from a table of 256 float32 values, summed and divided in float32 in the order of the index; float32, "
         "or int8 where the graph goes on in int8"
     )
-    # Values lie in [0, 1]: nothing finer than 2^-7 holds them.
+    # Values are in [0, 1]: they do not fit a finer exponent than 2^-7.
     rules = (Rule("softmax", -7, None, "Softmax", "at the end of the graph its output is float"),)
 
     def patterns(self):

@@ -20,7 +20,7 @@ def steps_of(shape: Sequence[int]) -> List[int]:
 
 
 def copy_fields(shape: Sequence[int], source: Sequence[int], target: Sequence[int], offsets=(0, 0)) -> dict:
-    """The fields of esp_dl_copy_t, axes merged where they lie one behind the other in both tensors.
+    """The fields of esp_dl_copy_t, axes merged where they are contiguous in both tensors.
 
     source, target: steps per axis of `shape`; all in bytes
     """

@@ -1,4 +1,4 @@
-"""TVM, imported when something of it is first used: the quantizer reads operators' rules and never needs it."""
+"""TVM, imported on first use: the quantizer reads the operators' rules without it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Later:
-    """A module that is imported when one of its names is asked for."""
+    """A module that is imported when one of its names is first used."""
 
     def __init__(self, name: str):
         self._name = name

@@ -1,6 +1,6 @@
-"""The operators on int16 activations: the same patterns and rules, where an input or the output is int16.
+"""The operators on int16 activations: the same patterns and rules, if an input or the output is int16.
 
-Each is its int8 operator with other types; what is all int8 is left to that one.
+Each is its int8 operator with other types; pure int8 is left to that one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BOTH = ("int8", "int16")
 
 
 class _Wide:
-    """What makes an operator of int8 one of int16; in front of that operator among the bases."""
+    """Turns an int8 operator into an int16 one; must precede that operator among the base classes."""
 
     dtypes = BOTH
 
@@ -37,7 +37,7 @@ class _Wide:
         return {**super().fields(call, c), **self.types(call)}
 
     def types(self, call) -> dict:
-        """The fields that say which tensors are int16."""
+        """The fields that tell which tensors are int16."""
         return {"input_s16": _s16(call.inputs[0]), "output_s16": _s16(call.output)}
 
 
@@ -108,7 +108,7 @@ class MaxPool2dS16(_Wide, MaxPool2d):
 
 
 class SoftmaxS16(_Wide, Softmax):
-    """Float where the graph ends; int8 further on is left to the int8 operator."""
+    """Float at the end of the graph; an int8 result is left to the int8 operator."""
 
     name = "softmax_s16"
 
