@@ -34,19 +34,19 @@ def compile_model(
 ) -> CompiledModel:
     """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only.
 
-    chip: esp32s3 takes kernels for its vector unit where there are some; all others take the same kernels
-    cores: 2: large kernels are computed in two parts, one on each core, by the same bytes
-    arena_limit: bytes of arena that this may take, where it takes more than one core does; None: as many as it needs
+    chip: esp32s3 uses kernels for its vector unit where there are some; all other chips use the same kernels
+    cores: 2: large kernels are computed in two parts, one on each core, with the same result
+    arena_limit: the largest arena in bytes, if two cores need more than one; None: no limit
     strips: bytes of arena above which layers run together in strips of rows, so that none of their tensors lies in
         memory whole (planning/loops.py); 0: as few bytes as can be within 5 % more time; None: no strips
     traced: the program prints what every kernel computed
-    target_chip: the chip that the project is for: the C refuses, or says so, where it is built for another; "": any
+    target_chip: the chip that the project is for: built for another chip, the C refuses or warns; "": any chip
     """
     return compile_imported(model, import_model(model), fast, chip, cores, arena_limit, strips, traced, target_chip)
 
 
 def import_model(model: onnx.ModelProto) -> Tuple[Imported, Partitioned]:
-    """A quantized ONNX model in Relay, before and after kernels were found for its parts."""
+    """A quantized ONNX model in Relay, before and after its parts were assigned to kernels."""
     imported = import_onnx(model)
     with _reasons():
         return imported, partition(imported)
@@ -63,7 +63,7 @@ def compile_imported(
     traced: bool = False,
     target_chip: str = "",
 ) -> CompiledModel:
-    """`compile_model` of what `import_model` gave, which is the slow part and can be used again."""
+    """`compile_model` for the result of `import_model`, which is the slow part and can be reused."""
     imported, partitioned = relay
     with _reasons():
         program = lower(partitioned, imported)
@@ -80,7 +80,7 @@ def compile_imported(
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """TVM's errors as a line for the user."""
+    """TVM's errors in one line for the user."""
     try:
         yield
     except tvm.error.TVMError as error:

@@ -25,7 +25,7 @@ def _kernel_module(function: relay.Function):
     return tvm.runtime._ffi_api.CSourceModuleCreate(f"/* {symbol}: see default_lib1.c */\n", "c", [symbol], None)
 
 
-# TVM's C code generator knows no absolute value of floats, and makes one of max(x, -x).
+# TVM's C code generator has no absolute value of floats, and writes max(x, -x) instead.
 tvm.ir.register_intrin_lowering(
     "tir.fabs", "default", f=lambda call: tir.call_pure_extern(call.dtype, "fabsf", *call.args), level=11
 )
@@ -47,8 +47,8 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
     target = tvm.target.Target("c")
     config = {"tir.disable_vectorize": True, "tir.disable_storage_rewrite": True, "tir.usmp.enable": False}
     # AlterOpLayout would turn fallback operators to layouts blocked for x86 caches. ToBasicBlockNormalForm is for
-    # control flow, which no model here has, and loses the spans that lead back to the ONNX nodes.
-    # FoldScaleAxis would change how floats are rounded, and multiply weights while the model runs.
+    # control flow, which no model here has, and loses the spans that refer to the ONNX nodes.
+    # FoldScaleAxis would change the rounding of floats, and multiply weights at run time.
     disabled = ["AlterOpLayout", "ToBasicBlockNormalForm", "FoldScaleAxis"]
     context = {"opt_level": 3, "config": config, "disabled_pass": disabled}
     with tvm.transform.PassContext(**context):
@@ -60,21 +60,21 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
                 executor=executor,
                 mod_name="default",
             )
-        except Exception as error:  # TVM raises anything; what it stumbles on is the user's model.
+        except Exception as error:  # TVM raises many kinds of exceptions; the user's model causes them.
             raise UserError(f"TVM cannot compile what has no kernel in this model: {tvm_reason(error)}")
     functions = {
         var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }
     program = _MainReader(functions, partitioned, imported).read()
     program.nodes = [str(node) for node in imported.nodes]
-    # Without those of what TVM made up itself.
+    # Without those of operators that TVM created itself.
     program.refusals = {node: why for node, why in partitioned.refusals.items() if node >= 0}
     source, program.fallback_constant_bytes = _fallback_source(library.lib, _floats(functions))
     _describe_fallbacks(program, partitioned, imported, target, context)
     _refuse_packed(program, source)
     program.fallback_source = _with_own_scratch(source)
     for call in program.fallbacks:
-        # What is small lies on the stack.
+        # Small buffers are on the stack.
         if SCRATCH_PARAMETER in _signature(program.fallback_source, call.symbol):
             call.scratch = Scratch(_scratch(functions[call.symbol]))
     _say_exponents(program)
@@ -86,7 +86,7 @@ class _MainReader:
 
     def __init__(self, functions: Dict[str, tir.PrimFunc], partitioned: Partitioned, imported: Imported):
         self.functions, self.partitioned = functions, partitioned
-        # Every call has a function of its own: kernels are chosen call by call.
+        # Every call has its own function: kernels are chosen call by call.
         self.used: Dict[str, int] = {}
         inputs, outputs = (
             [
@@ -96,7 +96,7 @@ class _MainReader:
             for kind, ports in (("input", imported.inputs), ("output", imported.outputs))
         )
         self.program = Program(inputs, outputs, [])
-        # What a variable of TIR holds now; which output a variable is.
+        # The tensor that a TIR variable holds now; the output that a variable is.
         self.current: Dict[object, Tensor] = {}
         self.output_of: Dict[object, int] = {}
 
@@ -148,7 +148,7 @@ class _MainReader:
         self.program.items.append(call)
 
     def _results(self, symbol: str) -> List[Tensor]:
-        """The tensors that a function of TVM's writes."""
+        """The tensors that a TVM function writes."""
         function = self.functions[symbol]
         written = _written(function)
         buffers = [function.buffer_map[p] for p in function.params if p in function.buffer_map]
@@ -156,17 +156,17 @@ class _MainReader:
 
 
 def _as(own: Tensor, given: Tensor) -> Tensor:
-    """What is `given` to a kernel as the kernel sees it: the tensor itself, or its bytes in another shape."""
+    """The tensor `given` to a kernel in the kernel's shape: the tensor itself, or its bytes in another shape."""
     if (own.shape, own.dtype, own.exponent) == (tuple(given.shape), given.dtype, given.exponent):
         return given
     return replace(own, source=given)
 
 
 def _say_exponents(program: Program) -> None:
-    """Give float ports the type and exponent that they have inside: of the quantize that reads an input, or of the
+    """Record the inner type and exponent of float ports: those of the quantize that reads an input, or of the
     dequantize that writes an output."""
     for port in program.inputs:
-        same = {port}  # and what is only moved of it
+        same = {port}  # and tensors that are only moved from it
         for call in program.kernels:
             if not same.intersection(x.root for x in call.inputs):
                 continue
@@ -195,7 +195,7 @@ def _walk(body: tir.Stmt, visit) -> None:
     elif isinstance(body, tir.Evaluate):
         _calls(body.value, visit)
     else:
-        # TVM copies where a result is an input, or two results are one.
+        # TVM copies if a result is an input, or if two results are the same tensor.
         raise UserError("an output of this model is only a copy of an input or of another output; remove it")
 
 
@@ -208,7 +208,7 @@ def _calls(value, visit) -> None:
 
 
 def _variable(argument):
-    """The buffer a call's argument stands for."""
+    """The buffer that a call's argument refers to."""
     if isinstance(argument, tir.Call) and argument.op.name == "tir.address_of":
         return argument.args[0].buffer.data
     return argument
@@ -230,7 +230,7 @@ def _written(function: tir.PrimFunc) -> set:
 
 
 def _scratch(function: tir.PrimFunc) -> int:
-    """Bytes that a fallback function allocates for itself (all of its allocations, each aligned to 16)."""
+    """Bytes that a fallback function allocates (the sum of its allocations, each aligned to 16)."""
     total = 0
 
     def visit(node):
@@ -273,12 +273,13 @@ class _Called:
         self.prefix = f"tvmgen_default_fused_{names}"[:60]
 
     def is_call(self, call: Call) -> bool:
-        """Whether `call` may be of this function, by its name."""
+        """Whether `call` may be a call of this function, by its name."""
         return call.symbol == self.symbol if self.symbol else call.symbol.startswith(self.prefix)
 
 
 def _describe_fallbacks(program: Program, partitioned: Partitioned, imported: Imported, target, context: dict) -> None:
-    """What each step without a kernel computes: TVM's optimizer runs once more, its calls are laid beside the steps."""
+    """The operators of each step without a kernel: TVM's optimizer runs once more, and its calls are matched with the
+    steps."""
     if not program.fallbacks:
         return
     with tvm.transform.PassContext(**context):
@@ -288,7 +289,7 @@ def _describe_fallbacks(program: Program, partitioned: Partitioned, imported: Im
     functions = [_Called(call) for call in visitor.calls if isinstance(call.op, relay.Function)]
     place = 0
     for call in program.calls():
-        # Reshapes of what TVM allocated itself are no steps.
+        # Reshapes of tensors that TVM allocated itself are not steps.
         next_place = next((i for i in range(place, len(functions)) if functions[i].is_call(call)), None)
         place = place if next_place is None else next_place + 1
         if not call.is_fallback:
@@ -303,7 +304,7 @@ def _describe_fallbacks(program: Program, partitioned: Partitioned, imported: Im
 
 
 def _name_output(fallback: Call, inner: List[relay.Call], imported: Imported) -> None:
-    """Say which ONNX tensor a step computes: that of its last operator, or of its last node."""
+    """Record the ONNX tensor that a step computes: that of its last operator, or of its last node."""
     made_by = (node_indices(inner[-1]) if inner else []) or fallback.node_indices[-1:]
     if made_by and len(fallback.outputs) == len(imported.nodes[made_by[0]].outputs) == 1:
         fallback.output_node = made_by[0]
@@ -311,7 +312,7 @@ def _name_output(fallback: Call, inner: List[relay.Call], imported: Imported) ->
 
 
 def _reason(fallback: Call, refusals: Dict[int, str]) -> str:
-    """Why a step has no kernel: what a kernel said against it, or that there is no integer rule."""
+    """Why a step has no kernel: the reason of a kernel that refused it, or that there is no integer rule."""
     given = [refusals[index] for index in fallback.node_indices if index in refusals]
     if given:
         return "; ".join(dict.fromkeys(given))
@@ -319,7 +320,7 @@ def _reason(fallback: Call, refusals: Dict[int, str]) -> str:
 
 
 def _refuse_packed(program: Program, source: str) -> None:
-    """Refuse what TVM's C would call its runtime library for."""
+    """Refuse operators for which TVM's C would call its runtime library."""
     if not re.search(r"TVMBackendGetFuncFromEnv|TVMFuncCall|tvm_contrib_\w+", source):
         return
     callers = _callers(source)
@@ -333,7 +334,7 @@ def _refuse_packed(program: Program, source: str) -> None:
 def _with_own_scratch(source: str) -> str:
     """`source` with a parameter for scratch memory in every function that allocates some.
 
-    TVM's functions would take it from a stack of the program's: two tasks with an arena each would share it.
+    TVM's functions would take it from one stack of the program, which two tasks with separate arenas would share.
     """
 
     def add(match) -> str:
@@ -351,9 +352,10 @@ def _signature(source: str, symbol: str) -> str:
 
 
 def _floats(functions: Dict[str, tir.PrimFunc]) -> Dict[str, str]:
-    """Floats in TIR that TVM prints too short: as it prints them, with 7 digits -> with as many as float32 has.
+    """Floats in TIR that TVM prints with too few digits: its text with 7 digits -> the text with as many as float32
+    has.
 
-    Two that TVM prints alike keep their 7 digits: which of them a text means cannot be told.
+    Two floats with the same printed text keep their 7 digits, since the text does not tell them apart.
     """
     exact: Dict[str, Set[str]] = {}
 
@@ -376,7 +378,7 @@ def _fallback_source(library, floats: Dict[str, str]) -> Tuple[str, int]:
     for module in [library, *library.imported_modules]:
         if module.type_key == "c" and "tvmgen_default_fused" in module.get_source():
             source += module.get_source()
-    # TVM prints infinity as no C compiler knows it.
+    # No C compiler accepts TVM's text for infinity.
     source = re.sub(r"(?<![\w.])inff?(?![\w.])", "INFINITY", source)
     source = re.sub(r"\b\d\.\d{6}e[+-]\d+(?=f\b)", lambda found: floats.get(found.group(), found.group()), source)
     constants = re.findall(r"(?ms)^static const (\w+) __attribute__[^\n]*? (\w+)\[(\d+)\] = \{\n(.*?)\n\};$", source)
@@ -402,7 +404,7 @@ def _elements(type_) -> int:
 
 
 def _operations(call: relay.Call) -> int:
-    """What one operator costs: a step per value it computes, or per multiply-accumulate."""
+    """The cost of one operator: one operation per value it computes, or per multiply-accumulate."""
     name, made = call.op.name, _elements(call.checked_type)
     if name in ("nn.dense", "nn.batch_matmul", "nn.matmul"):
         return made * int(call.args[0].checked_type.shape[-1])

@@ -1,4 +1,4 @@
-"""Which kernel computes what: MergeComposite patterns with checks, then one function per kernel call."""
+"""Assigns expressions to kernels: MergeComposite patterns with checks, then one function per kernel call."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from .rewriting.toolbox import CallRewriter, is_call, rewrite_main, with_args
 class Partitioned:
     """The module after partitioning.
 
-    mod: main calls one global function per kernel; what is left in main itself falls back to TVM's C code
+    mod: main calls one global function per kernel; operators left in main itself fall back to TVM's C code
     calls: global symbol -> its kernel call
     parameters: global symbol -> for each input of the kernel call the index of the function's parameter
-    refusals: ONNX node index -> why a kernel that its pattern fits does not take it
+    refusals: ONNX node index -> why a kernel refused it although its pattern matches
     """
 
     mod: tvm.IRModule
@@ -38,7 +38,7 @@ class Partitioned:
 
 
 class _OwnDequantize(CallRewriter):
-    """A dequantize of its own for every consumer: a shared one would belong to no pattern."""
+    """A separate dequantize for every reader: a shared one would not match any pattern."""
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
         return with_args(call, [self._own(arg) for arg in args])
@@ -83,7 +83,7 @@ _MINOR = ("qnn.quantize", "qnn.dequantize", "nn.relu", "clip", "add", "nn.bias_a
 
 
 def _main_node(root: relay.Expr) -> int:
-    """The ONNX node a match is about: the first operator in it that is not quantization or fused into another."""
+    """The main ONNX node of a match: the first operator in it that is neither a quantization nor fused into another."""
     calls = [root]
     while calls:
         call = calls.pop(0)
@@ -96,7 +96,7 @@ def _main_node(root: relay.Expr) -> int:
 
 
 def prepare(mod: tvm.IRModule) -> tvm.IRModule:
-    """Layout NHWC and a normal form in which the patterns match."""
+    """Convert to layout NHWC and to the normal form that the patterns expect."""
     mod = relay.transform.InferType()(mod)
     mod = rewrite_main(mod, Canonicalize())
     mod = convert_layout(before_layout(quantize_directions(mod)))
@@ -106,12 +106,12 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
 
 @without_tvm_log()
 def partition(imported: Imported) -> Partitioned:
-    """Give every expression that a kernel computes to that kernel."""
+    """Assign every expression that a kernel can compute to that kernel."""
     refusals: Dict[int, str] = {}
     mod = compose(prepare(imported.mod))
     passes = [
         relay.transform.MergeComposite(_pattern_table(refusals)),
-        # Tuples are no operators: a region of their own would only copy.
+        # Tuples are not operators: in a separate region they would only be copied.
         relay.transform.AnnotateTarget(COMPILER, include_non_call_ops=False),
         relay.transform.PartitionGraph(mod_name="default"),
         relay.transform.InferType(),
@@ -193,7 +193,7 @@ def read_kernel_call(symbol: str, function: relay.Function, imported: Imported) 
 
 
 def _essential(indices: List[int], imported: Imported) -> List[int]:
-    """Without the QuantizeLinear and DequantizeLinear around the operators, unless there is nothing else."""
+    """Without QuantizeLinear and DequantizeLinear, unless there are no other nodes."""
     real = [i for i in indices if imported.nodes[i].op_type not in ("QuantizeLinear", "DequantizeLinear")]
     return real or indices
 

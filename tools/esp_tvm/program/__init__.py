@@ -1,4 +1,4 @@
-"""The form of a compiled program, shared by the compiler, which makes it, and the tools, which read it."""
+"""The form of a compiled program, shared by the compiler that makes it and the tools that read it."""
 
 from .form import INT8, Call, CallTime, Constant, Item, Loop, Place, Port, Program, Scratch, Tensor, nodes_text
 

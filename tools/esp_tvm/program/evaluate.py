@@ -1,8 +1,7 @@
-"""What a program must compute, from its project alone: every kernel call by its rule in NumPy.
+"""Computes the right result of a program from its project alone: every kernel call by its rule in NumPy.
 
-A call of a function of TVM's has no rule. Its outputs are given by whoever evaluates: what the generated C computed
-on this computer. So a fallback is never judged by itself here; its value is compared with ONNX Runtime's at export and
-in `make run`.
+A call of a TVM function has no rule. The caller passes its outputs: those that the generated C computed on this
+computer. So fallbacks are not checked here; their values are compared with ONNX Runtime's at export and in `make run`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Evaluation:
     outputs: Dict[str, np.ndarray]
 
     def arguments(self, call: Call) -> List[np.ndarray]:
-        """What a call reads, in the order of its rule's arguments."""
+        """The values that a call reads, in the order of its rule's arguments."""
         return [read(self.values, tensor) for tensor in call.inputs]
 
 
@@ -62,10 +61,10 @@ def evaluate(program: Program, sample: Mapping[str, np.ndarray], computed: Value
 
 
 def apply_rule(call: Call, arguments: Sequence[np.ndarray], **changes: object) -> np.ndarray:
-    """What a kernel call computes by its rule; changes: attributes in place of the call's own."""
+    """The result of a kernel call by its rule; changes: attributes that replace the call's own."""
     rule = arithmetic.rule(call.operator)
     try:
-        # Of a tensor without axes some rules make a NumPy scalar.
+        # For a tensor without axes some rules return a NumPy scalar.
         return np.asarray(rule(*arguments, **{**call.attributes, **changes}))
     except (ValueError, TypeError, IndexError, KeyError, ArithmeticError, MemoryError) as error:
         raise UserError(
@@ -75,7 +74,7 @@ def apply_rule(call: Call, arguments: Sequence[np.ndarray], **changes: object) -
 
 
 def read(values: Values, tensor: Tensor) -> np.ndarray:
-    """The value of a tensor; of one that is another's bytes in another shape, those."""
+    """The value of a tensor, or that of its source in its shape."""
     if tensor in values:
         return values[tensor]
     source = tensor.source

@@ -1,6 +1,6 @@
-"""metadata.json as types: what a project says of itself. docs/metadata.md says the same in words.
+"""The types of metadata.json, which describes a project. docs/metadata.md describes them in words.
 
-The file is data of unknown origin: every field is checked for type and range before anything is made of it.
+The file is data of unknown origin: every field is checked for type and range before it is used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing_extensions import Annotated
 
 from ..record import Record
 
-# Goes up with every change of what stands in metadata.json or reference.npz; another version is refused.
+# Increases with every change of the content of metadata.json or reference.npz; another version is refused.
 VERSION = 4
 
 Name = Annotated[str, Field(max_length=100_000)]
@@ -41,7 +41,7 @@ class PlaceRecord(Record):
 
 
 class TensorRecord(Record):
-    """`Tensor`; id: what calls name it by; source: id of the tensor whose bytes these are"""
+    """`Tensor`; id: its name in calls; source: id of the tensor whose bytes these are"""
 
     id: Id
     name: Name
@@ -132,7 +132,7 @@ class LoopRecord(Record):
 
 
 class ConstantRecord(Record):
-    """`Constant`; offset: where it stands in constants.bin, in bytes"""
+    """`Constant`; offset: its position in constants.bin, in bytes"""
 
     name: Identifier
     c_type: Name
@@ -143,7 +143,7 @@ class ConstantRecord(Record):
 
 
 class RefusalRecord(Record):
-    """Why no kernel takes an ONNX node."""
+    """Why no kernel computes an ONNX node."""
 
     node: Id
     reason: Name

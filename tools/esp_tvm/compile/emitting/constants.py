@@ -1,11 +1,11 @@
 """The constant data of a model as one file, constants.bin, for projects that keep it in a data partition.
 
-The file, little-endian: a header of 32 bytes, then every array at its offset, aligned to 16. The program refuses
-a file that is damaged or not made for it; template_project_for_model/components/tvm_model/src/tvm_model.c reads it.
+The file, little-endian: a header of 32 bytes, then every array at its offset, aligned to 16. The program refuses a file
+that is damaged or was not made for it; template_project_for_model/components/tvm_model/src/tvm_model.c reads it.
 
     offset  0  "TVMCONST"
-            8  u32 version of this form, 1
-           12  u32 layout: what the program expects where (CRC-32 of the generated code and of the arrays' places)
+            8  u32 version of this format, 1
+           12  u32 layout: CRC-32 of the generated code and of the offsets of the arrays
            16  u32 bytes after the header
            20  u32 CRC-32 of those bytes
            24  the first 64 bits of the SHA-256 of the quantized model
@@ -25,7 +25,7 @@ MAGIC = b"TVMCONST"
 VERSION = 1
 ALIGNMENT = 16
 _HEADER = struct.Struct("<8sIIII8s")
-# The C name of the variable that points at the data, and of the macro that is defined where it is used.
+# The C names of the variable that points to the data, and of the macro that is defined if it is used.
 BASE = "tvmgen_default_constants"
 MAPPED = "TVMGEN_DEFAULT_CONSTANTS_MAPPED"
 
@@ -45,7 +45,7 @@ def constants_offsets(constants: Sequence[Constant]) -> List[int]:
 
 
 def data_bytes(constants: Sequence[Constant]) -> bytes:
-    """All arrays in their places: what stands behind the header."""
+    """All arrays at their offsets: the content after the header."""
     blob = bytearray()
     for constant, offset in zip(constants, offsets(constants)):
         blob += bytes(offset - len(blob))
@@ -55,7 +55,7 @@ def data_bytes(constants: Sequence[Constant]) -> bytes:
 
 
 def layout(constants: Sequence[Constant], code: str) -> int:
-    """A number that changes with everything that the program expects of the file; code: its generated C."""
+    """A number that changes whenever the program expects another layout of the file; code: its generated C."""
     places = "".join(
         f"{c.name} {c.c_type} {c.array.size} {offset}\n" for c, offset in zip(constants, offsets(constants))
     )

@@ -31,7 +31,7 @@ class Code:
 def emit(program: Program, traced: bool = False) -> Code:
     """The C of a program whose tensors are placed; its calls get their kernels' names and constants.
 
-    traced: outside of ESP-IDF it prints what every kernel computed (trace/header.py)
+    traced: the program prints the output of every kernel, also outside ESP-IDF (trace/header.py)
     """
     functions = write_functions(program)
     texts = [function_text(one) for made in functions.values() for one in made.functions]

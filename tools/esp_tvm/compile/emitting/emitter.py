@@ -16,8 +16,8 @@ class Emitter:
 
     constants: the data it needs, for default_lib0.c
     parameters, lines: the kernels' parameters and the statements, for default_lib1.c
-    kernels: the C functions that it calls; can_fail: one of them returns whether it could
-    instead: name of a kernel -> name of the one with the same parameters that is called in its place
+    kernels: the C functions that it calls; can_fail: whether one of them returns a status
+    instead: name of a kernel -> name of the kernel with the same parameters that is called instead
     """
 
     def __init__(self, symbol: str, instead: Optional[Dict[str, str]] = None):
@@ -39,7 +39,7 @@ class Emitter:
     def struct(self, c_type: str, struct_name: str = "parameters", **fields: Any) -> str:
         """Declare the kernel's parameters, filled by field name; returns an expression for their address.
 
-        Parameters that point at constant data are static only where its address is known before the program runs.
+        Parameters that point to constant data are static only if its address is known before the program runs.
         """
         body = _field_lines(fields, "        ")
         text = " ".join(body)
@@ -53,7 +53,7 @@ class Emitter:
         self.lines += call_lines(self._kernel(kernel), [str(a) for a in arguments], "    ")
 
     def check(self, kernel: str, *arguments: Any) -> None:
-        """Append a call of a kernel that returns 0, or anything else where it cannot compute: then the model fails."""
+        """Append a call of a kernel that returns 0 on success; otherwise the model fails."""
         self.can_fail = True
         lines = call_lines(f"if ({self._kernel(kernel)}", [str(a) for a in arguments], "    ", " != 0) {")
         self.lines += [*lines, "        return -1;", "    }"]

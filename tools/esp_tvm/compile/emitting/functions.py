@@ -27,7 +27,7 @@ class Function:
 
 @dataclass
 class Functions:
-    """The functions of a call, in the order in which C wants them; can_fail: the last one returns whether it could."""
+    """The functions of a call, in the order required by C; can_fail: whether the last one returns a status."""
 
     functions: List[Function] = field(default_factory=list)
     can_fail: bool = False
@@ -43,7 +43,7 @@ def write_functions(program: Program) -> Dict[Call, Functions]:
             continue
         written[call] = _functions_of(call)
         found += call.constants
-    # Those of TVM keep their numbers: places name them.
+    # Constants of TVM keep their indices, since places refer to them.
     program.constants = [*own, *found]
     return written
 
@@ -68,7 +68,7 @@ def title(call: Call) -> str:
 
 
 def input_names(call: Call) -> List[str]:
-    """What the function of a call names what it reads: input, or input0, input1, ...; an addend behind it."""
+    """The names of the inputs of a call's function: input, or input0, input1, ...; then an addend."""
     own = ["input"] if len(call.inputs) == 1 else [f"input{i}" for i in range(len(call.inputs))]
     return [*own, *["addend"][: len(call.reads) - len(own)]]
 

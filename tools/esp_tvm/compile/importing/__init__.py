@@ -1,1 +1,1 @@
-"""From the ONNX model to Relay: TVM's importer, and the corrections of what it reads wrongly or not at all."""
+"""From the ONNX model to Relay: TVM's importer, and corrections of its errors and gaps."""

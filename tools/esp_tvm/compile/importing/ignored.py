@@ -1,7 +1,7 @@
-"""Attributes and inputs that TVM 0.17's ONNX importer does not read: refused by name where they say something.
+"""Attributes and inputs that TVM 0.17's ONNX importer ignores: refused by name if they have an effect.
 
-What it reads wrongly shows on any input, and the export's comparison with ONNX Runtime finds it. What is listed here
-may not show on the few inputs that are tried: a clip that none of them reaches, a border that none of them crosses.
+Most errors of the importer show with any input, and the export's comparison with ONNX Runtime finds them. Those listed
+here might not show with the few inputs tried: a clip that none of them reaches, a border that none of them crosses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _RECURRENT = ("RNN", "GRU", "LSTM")
 
 
 class Ignored(NamedTuple):
-    """operators: that have it; what: in words; says: whether a node's value of it differs from what TVM takes."""
+    """operators: the operators that have it; what: its description; says: whether its value in a node differs from what
+    TVM assumes."""
 
     operators: tuple
     what: str
@@ -57,7 +58,7 @@ IGNORED: List[Ignored] = [
 
 
 def refuse_ignored(model: onnx.ModelProto) -> None:
-    """Raise a `UserError` for the first node with something that TVM would not read."""
+    """Raise a `UserError` for the first node with an attribute or input that TVM would ignore."""
     by_operator: Dict[str, List[Ignored]] = {}
     for entry in IGNORED:
         for operator in entry.operators:

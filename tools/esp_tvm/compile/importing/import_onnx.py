@@ -1,4 +1,4 @@
-"""The quantized ONNX model as a Relay module, and the way back from Relay to the model's own names."""
+"""Imports the quantized ONNX model as a Relay module, and maps Relay expressions back to the model's names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-# TVM asks the network for tuning logs at the first build unless it is told not to.
+# TVM downloads tuning logs at the first build unless this variable is set.
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 
 import tvm  # noqa: E402
@@ -29,14 +29,14 @@ from .importer_fixes import fix_importer  # noqa: E402
 from .recurrent_layers import converters  # noqa: E402
 from .run_time_indices import clamp_indices  # noqa: E402
 
-# It would recommend tuning, which the references and the few operators without a kernel do not need.
+# Its messages recommend tuning, which the references and the few operators without a kernel do not need.
 for _logger in ("te_compiler", "autotvm", "strategy"):
     logging.getLogger(_logger).setLevel(logging.ERROR)
 
 
 @dataclass
 class Node:
-    """What the report and the comments say of an ONNX node."""
+    """An ONNX node for the report and for comments."""
 
     index: int
     name: str
@@ -72,7 +72,7 @@ class Imported:
     nodes: List[Node] = field(default_factory=list)
 
     def tensor_of(self, index: int) -> str:
-        """The ONNX tensor that node `index` computes; a QuantizeLinear stands for the tensor it quantizes."""
+        """The ONNX tensor that node `index` computes; for a QuantizeLinear, the tensor it quantizes."""
         node = self.nodes[index]
         return node.inputs[0] if node.op_type == "QuantizeLinear" else node.outputs[0]
 
@@ -93,8 +93,8 @@ def _port(value: onnx.ValueInfoProto, taken: set) -> Port:
 def _with_safe_names(model: onnx.ModelProto, ports: Dict[str, str]) -> onnx.ModelProto:
     """A copy in which node i is called `n<i>` and every tensor but inputs and outputs `t<k>`.
 
-    TVM carries node names along as source spans: this is how a kernel finds its ONNX nodes again, and how
-    names that are hostile, empty or used twice do no harm.
+    TVM keeps node names as source spans: so the ONNX nodes of a kernel can be found again, and hostile, empty or
+    repeated names do no harm.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -123,7 +123,7 @@ def _with_safe_names(model: onnx.ModelProto, ports: Dict[str, str]) -> onnx.Mode
 
 
 def _make_single_scales_scalar(graph: onnx.GraphProto) -> None:
-    """One scale for a whole tensor may be written as a tensor of shape [1]; TVM takes that for one per channel."""
+    """One scale for a whole tensor may be written as a tensor of shape [1]; TVM interprets that as one per channel."""
     single = {}
     for tensor in graph.initializer:
         if list(tensor.dims) == [1]:
@@ -143,7 +143,7 @@ def _make_single_scales_scalar(graph: onnx.GraphProto) -> None:
 
 
 def _write_zero_points(graph: onnx.GraphProto) -> None:
-    """A missing zero point means 0; TVM wants it written. Of a QuantizeLinear it also means uint8."""
+    """A missing zero point means 0, but TVM needs it explicitly. For a QuantizeLinear it also means uint8."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     types = {name: tensor.data_type for name, tensor in constants.items()}
     types.update({value.name: value.type.tensor_type.elem_type for value in graph.input})
@@ -158,7 +158,7 @@ def _write_zero_points(graph: onnx.GraphProto) -> None:
         kind = types.get(made, onnx.TensorProto.INT8)
         shape = list(constants[node.input[1]].dims) if node.input[1] in constants else []
         zeros = np.zeros(shape, onnx.mapping.TENSOR_TYPE_TO_NP_TYPE[kind])
-        name = f"zero point {index}"  # never a name of ours
+        name = f"zero point {index}"  # never one of the new names
         graph.initializer.append(onnx.numpy_helper.from_array(zeros, name))
         node.input[:] = [node.input[0], node.input[1], name]
 
@@ -167,7 +167,7 @@ def _write_zero_points(graph: onnx.GraphProto) -> None:
 def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     """Import `model` (opset >= 13, fixed shapes) through TVM's ONNX frontend.
 
-    Another tool's quantized model is brought into our form first, where its scales are powers of two.
+    Another tool's quantized model is first converted to this project's form if its scales are powers of two.
     """
     model = collapse(as_it_is(model))
     _refuse_what_changes(model)
@@ -193,7 +193,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
             mod, params = relay.frontend.from_onnx(safe, shape=shapes, freeze_params=freeze_params)
     except tvm.error.OpNotImplemented as error:
         raise UserError(_unsupported(error, nodes))
-    except Exception as error:  # TVM's importer raises anything: the user's model is what it stumbled on.
+    except Exception as error:  # TVM's importer raises many kinds of exceptions: the user's model causes them.
         raise UserError(f"TVM cannot import this model: {tvm_reason(error)}")
     _check_results(mod, outputs)
     mod = clamp_indices(mod)
@@ -201,7 +201,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
 
 
 def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:
-    """TVM must have understood the model as ONNX does: at least the shapes and types of its results tell."""
+    """Check that TVM interprets the model as ONNX does, at least by the shapes and types of its results."""
     mod = relay.transform.InferType()(mod)
     result = mod["main"].ret_type
     types = list(result.fields) if isinstance(result, tvm.ir.TupleType) else [result]
@@ -214,13 +214,13 @@ def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:
             )
 
 
-# As many results as the values make, or in an order that only TVM's runtime library finds.
+# Operators whose number of results depends on values, or that need sorting by TVM's runtime library.
 _NOT_FOR_C = "NonMaxSuppression NonZero TopK Unique".split()
 _RANDOM = "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
 
 
 def _refuse_what_changes(model: onnx.ModelProto) -> None:
-    """What is random, or belongs to training: TVM would import some of it as something else."""
+    """Refuse random and training operators: TVM would import some of them as something else."""
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -246,7 +246,7 @@ def _refuse_what_changes(model: onnx.ModelProto) -> None:
 
 
 def _refuse_inexact_resize(model: onnx.ModelProto) -> None:
-    """TVM computes places from the sizes, ONNX from the scales: the same only where the scales give whole sizes."""
+    """TVM computes positions from the sizes, ONNX from the scales: they agree only if the scales give integer sizes."""
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     shapes = None
     for node in model.graph.node:

@@ -1,4 +1,4 @@
-"""What TVM's ONNX importer reads wrongly or not at all, put right."""
+"""Corrects errors and gaps of TVM's ONNX importer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...operators import OPERATORS
 
 
 def _constant_axes(inputs, attr) -> List[int]:
-    """The axes of a reduction (ReduceSum since opset 13: its second input), all of them where none are given."""
+    """The axes of a reduction (ReduceSum since opset 13: its second input), all of them if none are given."""
     if attr.get("axes"):
         return [int(axis) for axis in attr["axes"]]
     if len(inputs) > 1 and inputs[1] is not None:
@@ -41,7 +41,7 @@ def _reduce(cls, inputs, attr, params):
 
 
 def _clip(cls, inputs, attr, params):
-    """TVM forgets a bound that is constant where the other one is missing."""
+    """TVM ignores a constant bound if the other one is missing."""
     x = inputs[0]
     dtype = frontend.infer_type(x).checked_type.dtype
     bounds = [inputs[i] if len(inputs) > i else None for i in (1, 2)]
@@ -58,7 +58,8 @@ def _clip(cls, inputs, attr, params):
 
 
 def _indices_from_the_end(original):
-    """Of Gather and GatherElements: TVM looks up the size of an axis by its number, and finds another's below 0."""
+    """For Gather and GatherElements: TVM looks up the size of an axis by its number, and gets the wrong axis if that is
+    negative."""
 
     def normalized(data, indices, axis):
         return original(data, indices, axis % max(len(frontend.infer_shape(data)), 1))
@@ -175,12 +176,12 @@ _REPLACED = {"OneHot": _OneHot, "QuantizeLinear": _QuantizeLinear, "DequantizeLi
 
 @functools.lru_cache(maxsize=None)
 def fix_importer() -> None:
-    """Put the importer right; done once."""
+    """Apply the corrections; done once."""
     frontend.Reduce._impl_v13 = classmethod(_reduce)
     frontend.Clip._impl_v11 = classmethod(_clip)
     frontend.normalize_gather_indices = _indices_from_the_end(frontend.normalize_gather_indices)
     frontend.LpPool._impl_v1 = classmethod(_of_magnitudes(frontend.LpPool._impl_v1))
-    # The last ones first: they would inherit the change of RNN.
+    # The subclasses first: otherwise they would inherit the change of RNN.
     for layer, functions in ((frontend.LSTM, 3), (frontend.GRU, 2), (frontend.RNN, 1)):
         layer._impl_common = classmethod(_in_direction(layer._impl_common, functions))
     original = frontend._get_convert_map

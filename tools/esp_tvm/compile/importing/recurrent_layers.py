@@ -1,4 +1,4 @@
-"""GRU and LSTM as one Relay operator each, where a kernel may take them; TVM's importer would unroll every step."""
+"""GRU and LSTM as one Relay operator each, if a kernel may compute them; TVM's importer would unroll every step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def _direction(expr: relay.Expr, index: int) -> relay.Expr:
 
 
 def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
-    """Whether it is what the kernels compute: zero initial state, usual functions, all steps of all sequences."""
+    """Whether the kernels can compute it: zero initial state, default activation functions, all steps of all
+    sequences."""
     if any(_constant(inputs[i]) is None for i in (1, 2)) or (inputs[3] is not None and _constant(inputs[3]) is None):
         return False
     if int(attr.get("layout", 0)) or attr.get("clip") or attr.get("input_forget") or attr.get("activation_alpha"):
@@ -87,7 +88,7 @@ def _converter(kind: str, original: Callable) -> Callable:
 
 @contextlib.contextmanager
 def converters() -> Iterator[None]:
-    """TVM's importer, inside, with converters of our own."""
+    """Within this context TVM's importer uses this project's converters."""
     original = frontend._get_convert_map
 
     def convert_map(opset):

@@ -1,9 +1,9 @@
-"""Indices that are known at run time alone: none may reach outside of its tensor, whatever the caller gives.
+"""Limits indices that are known only at run time, so that none can address memory outside its tensor.
 
-TVM's C reads and writes where an index says. Constant ones are settled before; those that are computed, or inputs of
-the model, are brought into their range here: a negative one counts from the end, as in ONNX, and what is still outside
-becomes the nearest place inside. ONNX leaves such an index undefined, ONNX Runtime refuses it. All that runs a model
-(the C, both references) is made from the module that this changes, so they stay equal.
+TVM's C reads and writes at an index without checking it. Constant indices are checked before; indices that are
+computed, or that are inputs of the model, are limited here: a negative one counts from the end, as in ONNX, and one
+that is still outside becomes the nearest valid index. ONNX leaves such an index undefined, ONNX Runtime refuses it. The
+C and both references are made from the module that this changes, so they agree.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class _ClampIndices(CallRewriter):
         return [args[0], _within(call.args[1], args[1], sizes, call.span), args[2]]
 
     def _reverse_sequence(self, call, args):
-        """Lengths, of which 0 and the whole axis are ones too."""
+        """Lengths: from 0 to the size of the axis."""
         if not relay.analysis.free_vars(call.args[1]):
             return args
         axis, span = int(call.attrs.seq_axis), call.span
         return [args[0], _clip(args[1], 0, shape_of(call.args[0])[axis], call.args[1].checked_type.dtype, span)]
 
     def _vision_roi_align(self, call, args):
-        """Of every region [image, y or x, ...] the image, a float here."""
+        """The index of the image in every region [image, y or x, ...], a float here."""
         if not relay.analysis.free_vars(call.args[1]):
             return args
         span, images = call.span, shape_of(call.args[0])[0]
@@ -93,5 +93,5 @@ def _within(original: relay.Expr, indices: relay.Expr, sizes: Sequence[int], spa
 
 
 def clamp_indices(mod: tvm.IRModule) -> tvm.IRModule:
-    """`mod` in which every index that is not constant lies inside of the axis it counts in."""
+    """`mod` in which every index that is not constant is inside its axis."""
     return rewrite_main(relay.transform.InferType()(mod), _ClampIndices())

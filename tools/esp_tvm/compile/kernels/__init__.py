@@ -1,1 +1,1 @@
-"""The faster kernels: when one computes a call, and what it needs from the exporter."""
+"""The faster kernels: the calls they can compute, and the data they need from the exporter."""

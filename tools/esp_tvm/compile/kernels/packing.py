@@ -1,8 +1,8 @@
 """Weights in the order in which the faster kernels in C (esp_dl_fast.h) read them.
 
-Two multiply-accumulates an instruction: (x0 + x1 * 2^16) * w adds x0 * w and x1 * w to the two halves of a 32-bit
-register. A half holds 16 bits, so only so many products may be added before the halves are taken apart; how many
-depends on the weights, which are known here.
+One instruction does two multiply-accumulates: (x0 + x1 * 2^16) * w adds x0 * w and x1 * w to the two halves of a 32-bit
+register. A half has 16 bits, so only a limited number of products may be added before the halves are separated; the
+limit depends on the weights, which are known here.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _PIECE_STEPS = 255
 
 @dataclass(frozen=True)
 class Packed:
-    """Weights as a kernel reads them, and what to add to the bias ([O], int64)."""
+    """Weights in the order of a kernel, and the amount to add to the bias ([O], int64)."""
 
     weights: np.ndarray
     bias: np.ndarray
 
 
 def centre_of(low: int, high: int) -> int:
-    """What is taken from inputs in low..high so that they lie around 0."""
+    """The offset subtracted from inputs in low..high so that they are centred on 0."""
     return (low + high + 1) // 2
 
 
 def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
-    """Cut [R, K] weights (K even) along K into pieces (start, end) whose products fit the lanes, as long as can be.
+    """Split [R, K] weights (K even) along K into the longest pieces (start, end) whose products fit the lanes.
 
     low, high: range of the values that the weights are multiplied by; all R rows are cut alike.
     """
@@ -89,7 +89,7 @@ def pack_3x4(weights: np.ndarray, low: int, high: int) -> Packed:
             start = 0
             while start < channels:
                 rows = wide[o : o + 4, tap, start:]
-                # A lane starts so high that it cannot fall below 0, and ends before it can exceed 16 bits.
+                # A lane starts with an offset so that it cannot become negative, and ends before it can exceed 16 bits.
                 span = np.cumsum(np.abs(rows), axis=1).max(axis=0) * (high - low)
                 length = int(np.searchsorted(span, 2**16)) // 2 * 2
                 assert length > 0, "two products fit a lane: 2 * 128 * 255 < 2^16"

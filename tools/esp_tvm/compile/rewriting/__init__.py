@@ -1,4 +1,4 @@
-"""What is done to Relay before patterns are matched: canonical forms, layout NHWC, the forms that kernels know.
+"""Rewrites of Relay before patterns are matched: canonical forms, layout NHWC, the forms that kernels expect.
 
-No rewrite changes what the module computes. All are made of the parts in `toolbox`.
+No rewrite changes the result of the module. All use the functions in `toolbox`.
 """

@@ -1,6 +1,6 @@
-"""Operators that TVM's importer writes in several ways, in the one way in which the patterns expect them.
+"""Brings operators that TVM's importer writes in several ways into the one form that the patterns expect.
 
-Everything here is exact for floats too: what no kernel takes computes the same as before.
+Every rewrite is exact for floats too, so operators without a kernel compute the same as before.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Canonicalize(CallRewriter):
         y = relay.image.resize2d(
             relay.expand_dims(args[0], axis=2),
             size=(1, int(attrs.size[0])),
-            # Along the new axis nothing is left to choose.
+            # The new axis has size 1, so its settings have no effect.
             roi=[0.0, float(attrs.roi[0]), 0.0, float(attrs.roi[1])],
             method=str(attrs.method),
             coordinate_transformation_mode=str(attrs.coordinate_transformation_mode),
@@ -98,7 +98,7 @@ class Canonicalize(CallRewriter):
         )
         return relay.squeeze(y, axis=[2]) if str(attrs.method) != "cubic" else None
 
-    # --- global pooling that the importer does not call so ---
+    # --- global pooling under another name of the importer ---
 
     def _adaptive(self, call, args, reduce):
         rank = len(shape_of(call.args[0]))
@@ -147,7 +147,8 @@ class Canonicalize(CallRewriter):
         return relay.transpose(function(x, int(call.attrs.block_size), layout="NHWC", **more), [0, 3, 1, 2])
 
     def _reshape(self, call, args):
-        """The importer flattens x and slope for nn.prelu: as sum of both halves it takes any slope and layout."""
+        """The importer flattens x and slope for nn.prelu: written as a sum of both halves it allows any slope and
+        layout."""
         prelu = call.args[0]
         if not is_call(prelu, "nn.prelu") or not is_call(prelu.args[0], "reshape"):
             return None
@@ -162,7 +163,7 @@ class Canonicalize(CallRewriter):
 
 
 class _Spans(relay.ExprMutator):
-    """Gives the calls that a rewrite made the span of what it replaced."""
+    """Gives the new calls of a rewrite the span of the call that they replace."""
 
     def __init__(self, span):
         super().__init__()

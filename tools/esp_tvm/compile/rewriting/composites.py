@@ -1,6 +1,6 @@
-"""Composite functions made by hand, for operators whose expressions no pattern can describe.
+"""Builds composite functions for operators whose expressions no pattern can describe.
 
-They are what MergeComposite makes where a pattern matches: a function `esp.<operator>` of the tensors it reads.
+They have the form that MergeComposite gives to a match: a function `esp.<operator>` of the tensors it reads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COMPILER = "esp"
 
 
 class _Compose(relay.ExprMutator):
-    """Every expression that `operator` computes as a whole as one composite call."""
+    """Turns every expression that `operator` computes into one composite call."""
 
     def __init__(self, operator: Operator):
         super().__init__()
@@ -44,7 +44,7 @@ class _Compose(relay.ExprMutator):
 
 
 def compose(mod: tvm.IRModule) -> tvm.IRModule:
-    """Give to its kernel what no pattern describes; operators in the order of the table."""
+    """Assign expressions that no pattern describes to their kernels; operators in the order of the table."""
     for operator in OPERATORS.values():
         if type(operator).sources is not Operator.sources:
             mod = rewrite_main(mod, _Compose(operator))

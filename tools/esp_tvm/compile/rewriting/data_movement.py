@@ -1,7 +1,7 @@
-"""Which Relay operators only move values: what is true of them for float values is true of int8 values too.
+"""The Relay operators that only move values, and so move int8 values as they move floats.
 
-A quantize may be done before a move, a dequantize after it: rounding and saturating one value does not depend on
-where it lies. So every move is brought down to one of bytes, whether a kernel or TVM's own C then does it.
+A quantize can be done before a move, a dequantize after it: rounding and saturating a value does not depend on its
+position. So every move becomes one of bytes, whether a kernel or TVM's own C does it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def moved_data(call: relay.Expr) -> Optional[List[relay.Expr]]:
         inside = str(call.attrs.coordinate_transformation_mode) != "tf_crop_and_resize"
         return [call.args[0]] if str(call.attrs.method) == "nearest_neighbor" and inside else None
     if name == "take" and isinstance(call.args[0], relay.Constant):
-        # Rows of a table, as of an embedding, whatever the indices are.
+        # Rows of a table, such as an embedding, for any indices.
         return [call.args[0]]
-    # Indices that are values themselves have a meaning of their own: only where they are given beforehand.
+    # Only with constant indices: computed ones are values of another meaning.
     if name in ("take", "gather_nd", "gather", "reverse_sequence"):
         return [call.args[0]] if isinstance(call.args[1], relay.Constant) else None
     if name == "nn.pad":
@@ -63,7 +63,7 @@ def with_data(call: relay.Call, data: List[relay.Expr], pad_value: Optional[Call
 
 
 def fills_exactly(call: relay.Call, exponent: int) -> bool:
-    """Whether what the move adds of its own (the value of a padding) is an int8 value at `exponent`."""
+    """Whether the value that the move adds (that of a padding) is an int8 value at `exponent`."""
     if not is_call(call, "nn.pad") or str(call.attrs.pad_mode) != "constant":
         return True
     scaled = float(call.args[1].data.numpy()) * 2.0**-exponent

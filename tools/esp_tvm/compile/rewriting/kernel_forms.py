@@ -1,6 +1,6 @@
-"""Other words for the same thing: what exporters write, in the form that kernels know.
+"""Rewrites the forms that exporters write into the forms that kernels expect.
 
-Every rewrite leaves the float computation as it is.
+No rewrite changes the float computation.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ def before_layout(mod: tvm.IRModule) -> tvm.IRModule:
 
 
 def after_layout(mod: tvm.IRModule) -> tvm.IRModule:
-    """Rewrites on the final layouts, before transposes are settled."""
+    """Rewrites on the final layouts, before transposes have their final place."""
     for mutator in (_SoftmaxOverLastAxis, _SinkReshapes):
         mod = rewrite_main(mod, mutator())
     return mod
 
 
 def settle(mod: tvm.IRModule) -> tvm.IRModule:
-    """Rewrites once transposes are settled: those in front of a flattened dense layer join its weights."""
+    """Rewrites once transposes have their final place: those before a flattened dense layer are folded into its
+    weights."""
     return rewrite_main(mod, _TransposeIntoDense())
 
 
@@ -90,7 +91,7 @@ def _widened(x: relay.Expr, span) -> relay.Expr:
 def _axis_of_size_one(call: relay.Call, removed: bool) -> Optional[int]:
     """The one axis that a reshape removes (of its input) or adds (to its output), None for another reshape.
 
-    Of several that it could be, all of size 1, the third: the height of an image, where one-dimensional layers have it.
+    If it could be several axes of size 1, the third: that is where one-dimensional layers have the height of the image.
     """
     old, new = shape_of(call.args[0]), shape_of(call)
     long, short = (old, new) if removed else (new, old)
@@ -101,7 +102,7 @@ def _axis_of_size_one(call: relay.Call, removed: bool) -> Optional[int]:
 
 
 class _SinkSqueezes(CallRewriter):
-    """Let a squeeze of one axis fall through what does not care, until an expand_dims cancels it."""
+    """Move a squeeze of one axis behind operators that it does not affect, until an expand_dims cancels it."""
 
     def __init__(self):
         super().__init__()
@@ -115,7 +116,7 @@ class _SinkSqueezes(CallRewriter):
             added = _axis_of_size_one(call, False)
             if added is not None and args[0] in self._held:
                 inner, axis = self._held[args[0]]
-                # Which of several axes of size 1 it was makes no difference to the values.
+                # For the values it makes no difference which of several axes of size 1 it was.
                 if _same_axis(shape_of(call), axis, added):
                     return inner
         return self._through(call, args)
@@ -141,7 +142,7 @@ class _SinkSqueezes(CallRewriter):
         return None
 
     def _wide(self, old: relay.Expr, new: relay.Expr, axis: int, rank: int) -> Optional[relay.Expr]:
-        """An operand with the axis put back."""
+        """An operand with the axis inserted again."""
         if new in self._held:
             return self._held[new][0] if self._held[new][1] == axis else None
         if is_constant(old):
@@ -237,14 +238,14 @@ class _SoftmaxOverLastAxis(relay.ExprMutator):
 
 
 class _SinkReshapes(CallRewriter):
-    """The reshape behind a product moves behind functions of one value and constants along the last axis.
+    """Moves the reshape after a product behind elementwise functions and constants along the last axis.
 
-    MatMul of more than two axes is imported as reshape, product, reshape: its bias and its relu meet it again here.
+    MatMul of more than two axes is imported as reshape, product, reshape: this brings its bias and its relu next to it.
     """
 
     def __init__(self):
         super().__init__()
-        # What new reshapes hold, and its shape: Relay does not type new calls by itself.
+        # The argument of new reshapes, and its shape: Relay does not infer the types of new calls by itself.
         self._held: Dict[relay.Expr, Tuple[relay.Expr, Tuple[int, ...]]] = {}
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
@@ -281,7 +282,7 @@ class _SinkReshapes(CallRewriter):
 
 
 class _TransposeIntoDense(CallRewriter):
-    """dense(flatten(transpose(x))): the columns of the weights take the transpose's place."""
+    """dense(flatten(transpose(x))): the columns of the weights are permuted instead."""
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if is_call(call, "nn.dense"):

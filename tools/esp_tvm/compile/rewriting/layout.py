@@ -1,8 +1,8 @@
 """NHWC everywhere, and as few transposes left as possible.
 
-TVM's ConvertLayout does the conversion; it only has to be told that a quantize or dequantize with one scale
-lets any layout pass. What remains are transposes at the borders of regions; the passes here let them meet and
-cancel, move the rest onto int8 values (a quarter of the bytes), and apply those on constants at once.
+TVM's ConvertLayout does the conversion; it only has to know that a quantize or dequantize with one scale works in any
+layout. Transposes remain at the borders of regions; the passes here move them together so that they cancel, move the
+rest to int8 values (a quarter of the bytes), and apply those of constants at once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _OUR_LEVEL = 20
 
 
 def _pass_any_layout(attrs, new_layouts, old_layouts, _old_types):
-    # An undefined layout arrives as None.
+    # An undefined layout is passed as None.
     layout = old_layouts[0] if not new_layouts or new_layouts[0] is None else new_layouts[0]
     scalar = tvm.tir.layout("C")
     return InferCorrectLayoutOutput([layout, scalar, scalar], [layout], attrs)
@@ -69,15 +69,15 @@ def convert_layout(mod: tvm.IRModule) -> tvm.IRModule:
 
 
 class _SinkTransposes(CallRewriter):
-    """Let transposes fall through quantize and dequantize, so that they meet and merge."""
+    """Move transposes behind quantize and dequantize, so that they meet and merge."""
 
     def __init__(self):
         super().__init__()
-        # Relay does not type new calls by itself: their shapes are kept here.
+        # Relay does not infer the types of new calls by itself: their shapes are kept here.
         self._pending: Dict[relay.Expr, Tuple[relay.Expr, Tuple[int, ...], Tuple[int, ...], object]] = {}
 
     def _split(self, expr: relay.Expr):
-        """(x, axes, shape of x, span) when `expr` is a transpose that this pass still holds in its hand."""
+        """(x, axes, shape of x, span) if `expr` is a transpose that this pass is still moving."""
         return self._pending.get(expr)
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
@@ -104,7 +104,7 @@ class _SinkTransposes(CallRewriter):
 
 
 class _RaiseDequantize(CallRewriter):
-    """dequantize, then move -> move, then dequantize: what only moves values moves int8."""
+    """dequantize, then move -> move, then dequantize: moves then move int8."""
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
         call = with_args(call, args)
@@ -135,7 +135,7 @@ class _RaiseDequantize(CallRewriter):
 
 
 def _exponent(call: relay.Call) -> float:
-    """log2 of the scale of a quantize or dequantize (whole where the scale is a power of two)."""
+    """log2 of the scale of a quantize or dequantize (an integer if the scale is a power of two)."""
     return float(np.log2(np.float64(call.args[1].data.numpy())))
 
 
@@ -197,7 +197,7 @@ class _MergeReshapes(CallRewriter):
 
 
 class _FoldIntoConstants(CallRewriter):
-    """Apply moves of a quantized constant at once: dequantize(constant) is all that kernels then see."""
+    """Apply moves of a quantized constant at once, so that kernels only see dequantize(constant)."""
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         if args and is_call(args[0], DEQUANTIZE) and isinstance(args[0].args[0], relay.Constant):
@@ -227,7 +227,7 @@ def _moved_constant(move: relay.Call, dequantize: relay.Call) -> Optional[relay.
 
 
 def _axis_after_reshape(old: Sequence[int], axis: int, new: Sequence[int]) -> Optional[int]:
-    """Where `axis` went: the axis of the same size with as many elements before it; None if it was split."""
+    """The new index of `axis`: the axis of the same size with as many elements before it; None if it was split."""
     before = int(np.prod(old[:axis], dtype=np.int64))
     for candidate, size in enumerate(new):
         if size == old[axis] and int(np.prod(new[:candidate], dtype=np.int64)) == before:
@@ -236,9 +236,9 @@ def _axis_after_reshape(old: Sequence[int], axis: int, new: Sequence[int]) -> Op
 
 
 def simplify_layout(mod: tvm.IRModule) -> tvm.IRModule:
-    """Cancel transposes that meet, fold those of constants, and leave the others on int8 values."""
+    """Cancel adjacent transposes, fold those of constants, and move the others to int8 values."""
     steps = (_FoldIntoConstants, _RaiseDequantize, _MergeReshapes)
     for mutator in (*steps, _SinkTransposes, *steps):
         mod = rewrite_main(mod, mutator())
-    # The sinking copies a transpose to each consumer of a tensor.
+    # Moving a transpose down copies it to each reader of the tensor.
     return relay.transform.EliminateCommonSubexpr()(mod)

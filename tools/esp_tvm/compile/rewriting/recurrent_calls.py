@@ -1,4 +1,4 @@
-"""GRU and LSTM as one Relay operator each: its definition, and what is done to its calls."""
+"""GRU and LSTM as one Relay operator each: rewrites of their calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .toolbox import CallRewriter, is_call, rewrite_main, with_args, with_span
 
 
 class _QuantizeDirections(relay.ExprMutator):
-    """quantize(concatenate(directions)) with each direction quantized on its own: the same values, from kernels."""
+    """quantize(concatenate(directions)) with each direction quantized on its own: the same values, written by the
+    kernels."""
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         x = call.args[0] if call.args else None
@@ -62,5 +63,5 @@ class _Unroll(CallRewriter):
 
 
 def unroll(mod: tvm.IRModule) -> tvm.IRModule:
-    """What no kernel took, step by step in Relay's own operators."""
+    """Expand calls without a kernel into Relay's own operators, step by step."""
     return rewrite_main(mod, _Unroll()) if _recurrent_calls(mod) else mod

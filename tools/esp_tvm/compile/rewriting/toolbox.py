@@ -9,12 +9,12 @@ from tvm import relay
 
 from ...operators.expressions import DEQUANTIZE, QUANTIZE, has_one_scale, is_call, is_constant, permutation, shape_of
 
-# What gives the same values, in the same order, another shape.
+# Operators that only change the shape: the same values in the same order.
 RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
 
 
 class CallRewriter(relay.ExprMutator):
-    """A pass over all calls, from the arguments up: sub-classes say in `rewrite` what becomes of one call."""
+    """A pass over all calls, from the arguments up: sub-classes define in `rewrite` what replaces a call."""
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
         """What replaces `call` (as it was, with its type), whose arguments have become `args`; None: only they change.
@@ -26,7 +26,7 @@ class CallRewriter(relay.ExprMutator):
         method = getattr(self, "_" + call.op.name.replace(".", "_"), None) if call.op.name in self.names else None
         return method(call, args) if method else None
 
-    # The operators with a method of their own.
+    # The operators that have a method.
     names: Sequence[str] = ()
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
@@ -38,7 +38,7 @@ class CallRewriter(relay.ExprMutator):
 
 
 def with_args(call: relay.Call, args: Sequence[relay.Expr]) -> relay.Call:
-    """`call` of other arguments."""
+    """`call` with other arguments."""
     return relay.Call(call.op, list(args), call.attrs, call.type_args, call.span)
 
 

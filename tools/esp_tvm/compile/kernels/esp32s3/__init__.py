@@ -1,4 +1,4 @@
-"""The kernels for the vector unit of the ESP32-S3, and which of them takes a call."""
+"""The kernels for the vector unit of the ESP32-S3, and the choice among them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHIP = "esp32s3"
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [
         Conv2dLanes(),
-        # Long segments are faster; sums that are far from the bound are rarely computed again.
+        # Long segments are faster; sums far below the bound are rarely computed again.
         Conv2dChecked(rows=True, check_bits=11),
         Conv2dChecked(rows=True, check_bits=10),
         Conv2dChecked(rows=False, check_bits=11),

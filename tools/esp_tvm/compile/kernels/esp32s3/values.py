@@ -1,4 +1,4 @@
-"""Kernels for the ESP32-S3's vector unit that compute values one by one, pool them or move them."""
+"""Kernels for the ESP32-S3's vector unit for elementwise operators, pooling and moves."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class Average(Pool):
     def fits_range(self, call, low, high):
         taps, shift = int(np.prod(call.attributes["kernel"])), call.attributes["shift"]
         factor, divisor = 2 ** max(-shift, 0), taps * 2 ** max(shift, 0)
-        # Where sums are divided by a product they start so high that they are never negative.
+        # Sums that are divided by a product start with an offset so that they are never negative.
         most = factor * taps * (128 + max(high, 0)) + 2 * divisor
         return factor <= 64 and divisor < 2**12 and most <= LANE_MAX
 
 
 class Elementwise(Esp32s3Variant):
-    """Sixteen values at a time, in lanes that always hold the sums."""
+    """Sixteen values at a time, in lanes that are always wide enough for the sums."""
 
     plain_parameters = True
 
@@ -84,7 +84,7 @@ class Elementwise(Esp32s3Variant):
 
 
 class Broadcasting(Elementwise):
-    """The same where one operand is a single value, or a row of channels for all pixels."""
+    """The same if one operand is a single value, or a row of channels for all pixels."""
 
     def fits_range(self, call, low, high):
         a = call.attributes
@@ -120,7 +120,7 @@ class LookupTable(Esp32s3Variant):
 
 
 class Move(Esp32s3Variant):
-    """Copies of blocks of sixteens of bytes to multiples of 16."""
+    """Copies of blocks whose lengths and offsets are multiples of 16 bytes."""
 
     plain_parameters = True
     replaces = "esp_dl_copy"
@@ -130,7 +130,7 @@ class Move(Esp32s3Variant):
         self.operator = operator
 
     def copies(self, call: Call) -> List[dict]:
-        """The parameters of the copies that the call consists of; none where it is more than that."""
+        """The parameters of the copies that the call consists of; none if it is not only copies."""
         plain = OPERATORS[self.operator]
         if self.operator == "pad" and not plain.is_one_copy(call):
             return []
