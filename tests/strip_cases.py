@@ -9,20 +9,22 @@ from variant_cases import CLAMPS, _requantized, _weights, _window
 
 from esp_tvm.compile.planning.loops import fits_strips
 from esp_tvm.compile.planning.strips import make_loop, reach_of
+from esp_tvm.operators import OPERATORS
 from esp_tvm.program import Call, Place, Port, Program, Tensor
 
 
 class RandomProgram:
     """Layers one after the other, with branches that meet again; `program` has an int8 input and int8 outputs.
 
-    wide: channels in sixteens, so that kernels for the vector unit fit
+    wide: channels in sixteens, so that kernels for the vector unit fit; large: so much work that two cores pay
     """
 
-    def __init__(self, seed: int, wide: bool = False):
+    def __init__(self, seed: int, wide: bool = False, large: bool = False):
         self.random = np.random.RandomState(seed)
         self.channels = [16, 32] if wide else [1, 3, 4, 8, 12]
         self.calls: List[Call] = []
-        shape = (1, int(self.random.randint(5, 24)), int(self.random.randint(2, 10)), self._channels())
+        height, width = int(self.random.randint(5, 24)), int(self.random.randint(2, 10))
+        shape = (1, height * (3 if large else 1), width * (6 if large else 1), self._channels())
         port = Port("x", shape, "int8", 0, None, Place("input"), c_name="x", inside="int8")
         self.tensors: List[Tensor] = [port]
         while len(self.calls) < self.random.randint(3, 10):
@@ -76,7 +78,9 @@ class RandomProgram:
         output = Tensor(f"t{number}", shape, "int8", 0)
         self.tensors.append(output)
         symbol = f"tvmgen_default_esp_main_{number}"
-        self.calls.append(Call(symbol, operator, inputs, [output], attributes, index=number, nodes=[f"Node n{number}"]))
+        call = Call(symbol, operator, inputs, [output], attributes, index=number, nodes=[f"Node n{number}"])
+        call.macs = OPERATORS[operator].macs(call)
+        self.calls.append(call)
 
     def _clamp(self) -> tuple:
         return CLAMPS[self.random.randint(len(CLAMPS))]

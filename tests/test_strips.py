@@ -13,8 +13,10 @@ from strip_cases import RandomProgram, force_loops
 from esp_tvm.compile.emitting.emit import emit
 from esp_tvm.compile.kernels import esp32s3
 from esp_tvm.compile.planning.choose import choose_kernels
+from esp_tvm.compile.planning.cores import split_over_cores
 from esp_tvm.compile.planning.memory import arena_bytes, place_tensors
 from esp_tvm.program import Loop
+from esp_tvm.program.both_cores import cores_lines
 from esp_tvm.program.evaluate import evaluate
 from esp_tvm.run.compare import compare_with_rules
 from esp_tvm.run.host_log import LoggingProgram
@@ -99,3 +101,19 @@ def test_the_trace_has_whole_layers(mode, kernels, tmp_path):
             found, value = run.tensors[call.index, 0], right.values[call.writes[0]].tobytes()
             assert (found.size, found.crc) == (len(value), zlib.crc32(value)), call.title
             assert found.complete == (mode == "tensors") and found.data() == (value if mode == "tensors" else b"")
+
+
+def test_two_cores_share_strips(kernels, tmp_path):
+    """Strips that are cut in two once more give the same bytes, by portable kernels and those for vectors."""
+    split = {esp32s3.CHIP: 0, None: 0}
+    for seed in range(80, 100):
+        random, chip = np.random.RandomState(seed), esp32s3.CHIP if seed % 2 else None
+        program = choose_kernels(RandomProgram(seed, wide=True, large=True).program, chip)
+        force_loops(program, random)
+        program = split_over_cores(program)
+        loops = [item for item in program.items if isinstance(item, Loop)]
+        found = [call for loop in loops for call in loop.calls if call.split is not None]
+        assert sum(" of a strip" in line for line in cores_lines(program) if line.startswith("both")) == len(found)
+        split[chip] += len(found)
+        check_bytes(program, kernels, tmp_path / str(seed), random)
+    assert min(split.values()) >= 3, split

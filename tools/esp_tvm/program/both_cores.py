@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from ..naming import shown
-from .form import Call, Program
+from .form import Call, Loop, Program
 
 
 def _nodes(call: Call) -> str:
@@ -28,6 +28,8 @@ def cores_lines(program: Program) -> List[str]:
         f"the busier core computes {100 * busier_core_macs(program):.0f} % of the MAC "
         "(counted, not measured on a board)"
     ]
-    lines += [f"both cores: {_nodes(call)}: {call.split.text}" for call in split]
+    strips = {call for item in program.items if isinstance(item, Loop) for call in item.calls}
+    for call in split:
+        lines.append(f"both cores: {_nodes(call)}: {call.split.text}{' of a strip' if call in strips else ''}")
     lines += [f"one core: {_nodes(call)}: {call.not_split}" for call in whole]
     return lines

@@ -68,16 +68,31 @@ class Emitter:
         return name
 
 
-class StripsEmitter(Emitter):
+class SharingEmitter(Emitter):
+    """Collects the C of one of several functions; data that one of them has already are declared once."""
+
+    def __init__(self, symbol: str, instead: Dict[str, str], constants: List[Constant]):
+        super().__init__(symbol, instead)
+        self.constants = constants
+
+    def constant(self, name: str, array: np.ndarray, comment: str) -> str:
+        array = np.ascontiguousarray(array)
+        alike = [one for one in self.constants if re.fullmatch(rf"{self.symbol}_{name}(_\d+)?", one.name)]
+        for known in alike:
+            if np.array_equal(known.array, array):
+                return known.name
+        return super().constant(f"{name}_{len(alike)}" if alike else name, array, comment)
+
+
+class StripsEmitter(SharingEmitter):
     """Collects the C of one function that computes strips of several kinds (`begin` one after the other), in `target`.
 
     The kernels' parameters become arrays, one element for each kind; where statements differ, `kind` chooses.
     """
 
     def __init__(self, target: Emitter, kinds: int):
-        super().__init__(target.symbol, target.instead)
+        super().__init__(target.symbol, target.instead, target.constants)
         self.target, self.kinds = target, kinds
-        self.constants = target.constants
         self._structs: Dict[str, Tuple[str, List[List[str]]]] = {}
         self._statements: List[List[str]] = []
 
@@ -85,15 +100,6 @@ class StripsEmitter(Emitter):
         """Go on with the next kind."""
         self._statements.append([])
         self.lines = self._statements[-1]
-
-    def constant(self, name: str, array: np.ndarray, comment: str) -> str:
-        """Data that a kind before has too is declared once."""
-        array = np.ascontiguousarray(array)
-        alike = [one for one in self.constants if re.fullmatch(rf"{self.symbol}_{name}(_\d+)?", one.name)]
-        for known in alike:
-            if np.array_equal(known.array, array):
-                return known.name
-        return super().constant(f"{name}_{len(alike)}" if alike else name, array, comment)
 
     def struct(self, c_type: str, struct_name: str = "parameters", **fields: Any) -> str:
         self._structs.setdefault(struct_name, (c_type, []))[1].append(_field_lines(fields, "        "))
@@ -107,13 +113,8 @@ class StripsEmitter(Emitter):
             self._declare(c_type, name, bodies)
         if all(lines == self._statements[0] for lines in self._statements):
             target.lines += self._statements[0]
-            return
-        target.line("switch (kind) {")
-        for kind, lines in enumerate(self._statements):
-            target.line(f"case {kind}:" if kind < self.kinds - 1 else "default:")
-            target.lines += ["    " + line for line in lines]
-            target.line("    break;")
-        target.line("}")
+        else:
+            target.lines += switch_lines(self._statements)
 
     def _declare(self, c_type: str, name: str, bodies: List[List[str]]) -> None:
         target = self.target
@@ -127,6 +128,17 @@ class StripsEmitter(Emitter):
         for body in bodies:
             target.parameters += ["        {", *["    " + line for line in body], "        },"]
         target.parameters.append("    };")
+
+
+def switch_lines(statements: List[List[str]]) -> List[str]:
+    """Statements of which `kind` chooses."""
+    if len(statements) == 1:
+        return statements[0]
+    lines = ["    switch (kind) {"]
+    for kind, own in enumerate(statements):
+        lines.append(f"    case {kind}:" if kind < len(statements) - 1 else "    default:")
+        lines += [*("    " + line for line in own), "        break;"]
+    return [*lines, "    }"]
 
 
 def _field_lines(fields: Dict[str, Any], indent: str) -> List[str]:

@@ -13,7 +13,7 @@ from ...naming import c_comment
 from ...operators import OPERATORS
 from ...program import Call, Constant, Program
 from ..planning.memory import scratch_bytes
-from .emitter import Emitter, StripsEmitter
+from .emitter import Emitter, SharingEmitter, StripsEmitter, switch_lines
 
 
 @dataclass
@@ -111,18 +111,46 @@ def kinds_of(call: Call) -> int:
 def _strips_function(call: Call, emitter: Emitter) -> Functions:
     """The function of a call in a loop: a strip of each kind has parameters of its own."""
     parts = call.strips.with_variant(call.variant)
+    if call.split is not None:
+        return _split_strips_functions(call, parts, emitter)
     several = StripsEmitter(emitter, len(parts))
     for one in parts:
         several.begin()
         _emit(one, several, input_names(one), "output")
     several.finish()
+    return Functions([_strips_head(call, [*emitter.parameters, *emitter.lines])])
+
+
+def _strips_head(call: Call, body: List[str]) -> Function:
+    """The function of a call in a loop."""
     parameters = _parameters(call, bool(scratch_bytes(call)))
-    if len(parts) > 1:
+    kinds = kinds_of(call)
+    if kinds > 1:
         parameters.insert(0, "int32_t kind")
-    what = "a strip" if len(parts) == 1 else f"a strip of one of {len(parts)} kinds"
+    what = "a strip" if kinds == 1 else f"a strip of one of {kinds} kinds"
     comment = comment_lines([f"{title(call)}: {what}"])
-    signature = call_lines(f"void {call.symbol}", parameters, "", "")
-    return Functions([Function(comment, signature, [*emitter.parameters, *emitter.lines])])
+    return Function(comment, call_lines(f"void {call.symbol}", parameters, "", ""), body)
+
+
+def _split_strips_functions(call: Call, parts: List[Call], emitter: Emitter) -> Functions:
+    """The functions of a call in a loop whose strips two cores share: of each kind of strip, and that of the call."""
+    functions: List[Function] = []
+    calls: List[List[str]] = []
+    for kind, (part, split) in enumerate(zip(parts, call.split.kinds)):
+        part.split, part.symbol = split, f"{call.symbol}_{kind}"
+        own = SharingEmitter(call.symbol, emitter.instead, emitter.constants)
+        made = _one_function(part, own) if split is None else _split_functions(part, own)
+        part.split = None
+        emitter.kernels += [name for name in own.kernels if name not in emitter.kernels]
+        last = made.functions[-1]
+        last.signature[0] = f"static {last.signature[0]}"
+        functions += made.functions
+        scratch = ["scratch"] if "void *scratch" in " ".join(last.signature) else []
+        calls.append(call_lines(part.symbol, [*input_names(part), "output", *scratch], "    "))
+    body = switch_lines(calls)
+    if scratch_bytes(call) and not any("scratch" in line for line in body):
+        body.insert(0, "    (void)scratch;")
+    return Functions([*functions, _strips_head(call, body)])
 
 
 class _SecondEmitter(Emitter):

@@ -179,7 +179,7 @@ class Main:
         else:
             what += f", by {call.kernel}"
         if call.split is not None:
-            what += f", {call.split.text} on two cores"
+            what += f", {call.split.text}{' of a strip' if call.strips is not None else ''} on two cores"
         return [title(call), what]
 
     def _declare(self, call: Call, tensor: Tensor, part: int) -> List[str]:

@@ -29,6 +29,7 @@ def choose_kernels(
     cores: 2: also which calls are computed in two parts; arena_limit: how large the arena may become for speed
     strips: bytes of arena above which calls run together in strips (loops.py); None: never
     """
+    program.cores = cores
     ranges = value_ranges(program)
     makers = {output: call for call in program.calls() for output in call.outputs}
     for call in program.kernels:

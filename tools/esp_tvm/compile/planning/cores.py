@@ -63,6 +63,13 @@ class TwoParts(Split):
     scratch: Tuple[int, int]
 
 
+@dataclass(frozen=True)
+class SplitStrips(Split):
+    """How the strips of a call in a loop are cut. kinds: of each kind of strip, None: it stays whole"""
+
+    kinds: Tuple[Optional[TwoParts], ...]
+
+
 def estimate(call: Call) -> int:
     """Instructions that a call takes, roughly."""
     if isinstance(call.variant, Esp32s3Variant):
@@ -184,8 +191,23 @@ def _cuts(call: Call, axis: tuple) -> Iterator[int]:
     return iter(sorted(range(step, size, step), key=lambda cut: (max(cut, size - cut), -cut)))
 
 
-def split_call(call: Call) -> Union[TwoParts, str]:
+def split_call(call: Call) -> Union[TwoParts, SplitStrips, str]:
     """The most even split of a call by the kernel that was chosen for it, or why it stays whole."""
+    return _split_whole(call) if call.strips is None else _split_strips(call)
+
+
+def _split_strips(call: Call) -> Union[SplitStrips, str]:
+    """Every strip of a call in a loop is cut by itself."""
+    found = [_split_whole(part) for part in call.strips.with_variant(call.variant)]
+    kinds = tuple(None if isinstance(one, str) else one for one in found)
+    cut = [kinds[kind] for kind in call.strips.kinds if kind >= 0 and kinds[kind] is not None]
+    if not cut:
+        return f"of a strip: {found[0]}"
+    most = max(cut, key=cut.count)
+    return SplitStrips(most.axis, most.size, most.cut, sum(one.saved for one in cut), kinds)
+
+
+def _split_whole(call: Call) -> Union[TwoParts, str]:
     if call.kind not in PLAIN:
         return "its kernel is not one that is cut"
     axis = _axis(call)
@@ -227,11 +249,11 @@ def split_over_cores(program: Program, arena_limit: Optional[int] = None) -> Pro
     """
     program.cores, program.arena_limit = 2, arena_limit
     before = arena_bytes(program)
-    found: Dict[Call, TwoParts] = {}
+    found: Dict[Call, Split] = {}
     for call in program.kernels:
         if call.kind not in PLAIN:
             continue
-        split = split_call(call) if call.strips is None else "it runs in strips"
+        split = split_call(call)
         if isinstance(split, str):
             call.not_split = split
         else:

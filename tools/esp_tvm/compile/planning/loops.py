@@ -213,7 +213,9 @@ class _Pieces:
         self.ending = [list(self._single(number, plan.blocks)) for number in range(len(self.calls))]
         for last in range(len(self.calls)):
             if self.suited[last]:
-                for rows in (one for one in ROWS if 2 * one <= self.calls[last].writes[0].shape[1]):
+                # One row cannot be cut in two for two cores.
+                least, height = (2 if program.cores > 1 else 1), self.calls[last].writes[0].shape[1]
+                for rows in (one for one in ROWS if least <= one <= height // 2):
                     self.ending[last] += self._ending(last, rows)
 
     @staticmethod

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
 from ...operators import OPERATORS
 from ...program import Call, Loop, Place, Program, Scratch, Tensor
 from .strips import row_bytes
+
+if TYPE_CHECKING:
+    from .cores import TwoParts
 
 ALIGNMENT = 16
 _TRIALS = 300
@@ -114,14 +117,16 @@ def scratch_bytes(call: Call) -> int:
     """Bytes of scratch memory that a call needs."""
     if call.is_fallback:
         return call.scratch.bytes if call.scratch else 0
-    if call.strips is not None:
-        return max(_scratch_of(one) for one in call.strips.with_variant(call.variant))
-    return _scratch_of(call)
+    if call.strips is None:
+        return _scratch_of(call, call.split)
+    parts = call.strips.with_variant(call.variant)
+    splits = [None] * len(parts) if call.split is None else call.split.kinds
+    return max(map(_scratch_of, parts, splits))
 
 
-def _scratch_of(call: Call) -> int:
-    if call.split is not None:
-        return sum(call.split.scratch)
+def _scratch_of(call: Call, split: Optional[TwoParts]) -> int:
+    if split is not None:
+        return sum(split.scratch)
     if call.variant is not None and not call.variant.plain_parameters:
         return call.variant.scratch(call)
     return OPERATORS[call.operator].scratch(call)

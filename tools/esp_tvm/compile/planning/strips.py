@@ -261,7 +261,8 @@ def part(call: Call, strip: Strip) -> Call:
         replace(one, inputs=[cut(x, rows) for x in one.inputs], outputs=[cut(one.output, rows)])
         for one in call.followers
     ]
-    return replace(call, inputs=inputs, outputs=outputs, attributes=attributes, followers=followers)
+    macs = call.macs * rows // call.output.shape[1]
+    return replace(call, inputs=inputs, outputs=outputs, attributes=attributes, followers=followers, macs=macs)
 
 
 def _planar_part(call: Call, rows: int) -> Call:
