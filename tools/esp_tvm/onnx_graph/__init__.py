@@ -1,13 +1,13 @@
-"""Reading and changing ONNX models: the one place where nodes are found, made, replaced and removed.
+"""Reading and changing ONNX models: all code that finds, makes, replaces or removes nodes uses this package.
 
-- nodes: single nodes: attributes, what a node reads (bodies included), copies with other names
-- graph: `Graph`, an editor that knows who makes and who reads each tensor while nodes come and go
+- nodes: single nodes: attributes, the tensors that a node reads (bodies included), copies with other names
+- graph: `Graph`, an editor that keeps track of the producer and the consumers of each tensor
 - model: whole models: copies, opsets, names, shapes and types by inference
 
 Why not a library: onnx.helper makes nodes and onnx.compose joins whole models, neither edits one. onnx_graphsurgeon
-reads a graph into objects of its own and writes another one (Constant nodes, the order of nodes and of initializers
-and bodies do not come out as they went in), onnxscript's IR needs a newer Python and onnx than TVM 0.17 takes. What is
-left to write is small.
+reads a graph into its own objects and writes another one (it does not preserve Constant nodes, the order of nodes and
+initializers, and bodies); onnxscript's IR needs a newer Python and onnx than TVM 0.17 supports. What remains to be
+written is small.
 """
 
 from .graph import Chain, Graph, edited

@@ -16,7 +16,7 @@ from .nodes import constant_value, copied_node, names_within, reads
 
 
 class _Constants(Mapping):
-    """Constant tensors as arrays, read when they are asked for."""
+    """Constant tensors as arrays, converted on first use."""
 
     def __init__(self) -> None:
         self.sources: Dict[str, object] = {}
@@ -40,10 +40,10 @@ class _Constants(Mapping):
 
 
 class Graph:
-    """Copies of the nodes of `model`'s graph, in order, while they are read and changed.
+    """An editable copy of the nodes of `model`'s graph, in order.
 
-    Inputs and outputs of nodes are changed by methods only: producers, consumers and the names in use stay true then.
-    Constants are written to the model at once, nodes by `write` (or at the end of `with edited(model)`).
+    Change inputs and outputs of nodes by methods only, so that producers, consumers and the names in use stay correct.
+    Constants are written to the model immediately, nodes by `write` (or at the end of `with edited(model)`).
     """
 
     def __init__(self, model: onnx.ModelProto):
@@ -53,7 +53,7 @@ class Graph:
         self._producers: Dict[str, onnx.NodeProto] = {}
         self._consumers: Dict[str, List[onnx.NodeProto]] = {}
         self._shapes: Optional[Dict[str, Tuple[int, ...]]] = None
-        # Whether anything was changed since this editor was made (it may be set back).
+        # Whether anything was changed since this editor was made (may be reset).
         self.changed = False
         self.inputs: Set[str] = {value.name for value in self.proto.input}
         self.outputs: Set[str] = {value.name for value in self.proto.output}
@@ -69,33 +69,33 @@ class Graph:
 
     @property
     def nodes(self) -> List[onnx.NodeProto]:
-        """The nodes in order; a list of its own, so that the graph may be changed while one goes through it."""
+        """The nodes in order; a new list, so that the graph may be changed during iteration."""
         return list(self._nodes)
 
     @property
     def shapes(self) -> Dict[str, Tuple[int, ...]]:
-        """The shapes that are known, constants included; inferred once, then what is noted here is added."""
+        """The shapes that are known, constants included; inferred once; shapes of new tensors can be added."""
         if self._shapes is None:
             self.write()
             self._shapes = known_shapes(self.model)
         return self._shapes
 
     def rank(self, name: str) -> Optional[int]:
-        """The number of axes of a tensor, None where its shape is not known."""
+        """The number of axes of a tensor, None if its shape is not known."""
         shape = self.shapes.get(name)
         return None if shape is None else len(shape)
 
     def producer(self, name: str) -> Optional[onnx.NodeProto]:
-        """The node that makes a tensor; None for inputs and initializers."""
+        """The node that computes a tensor; None for inputs and initializers."""
         return self._producers.get(name)
 
     def consumers(self, name: str) -> List[onnx.NodeProto]:
-        """The nodes that read a tensor, in order, each once; those whose bodies read it too."""
+        """The nodes that read a tensor, themselves or in their bodies; in order, each once."""
         found = self._consumers.get(name, [])
         return sorted(found, key=self.place) if len(found) > 1 else list(found)
 
     def only_consumer(self, name: str) -> Optional[onnx.NodeProto]:
-        """The one node that reads a tensor, where it is no output of the graph besides."""
+        """The node that reads a tensor, if it is the only one and the tensor is not an output of the graph."""
         found = self._consumers.get(name, [])
         return found[0] if len(found) == 1 and name not in self.outputs else None
 
@@ -104,7 +104,7 @@ class Graph:
         return name in self.outputs or bool(self._consumers.get(name))
 
     def constant(self, name: str) -> Optional[np.ndarray]:
-        """The value of a constant tensor; None where it is computed."""
+        """The value of a constant tensor; None if it is computed."""
         return self.constants[name] if name in self.constants else None
 
     def place(self, node: onnx.NodeProto) -> int:
@@ -113,10 +113,10 @@ class Graph:
             self._places = {id(one): i for i, one in enumerate(self._nodes)}
         return self._places[id(node)]
 
-    # --- names and new things ---
+    # --- names, constants, new nodes ---
 
     def fresh(self, base: str) -> str:
-        """`base` as the name of a new tensor, with a number behind it where it is taken."""
+        """`base` as the name of a new tensor, with a number appended if it is already used."""
         name = fresh_name(base, self.names)
         self.names.add(name)
         return name
@@ -134,14 +134,14 @@ class Graph:
         return name
 
     def fold(self, node: onnx.NodeProto, *values: Optional[np.ndarray]) -> None:
-        """Put constants of the same names in the place of a node's outputs; None for one that nothing needs."""
+        """Replace a node's outputs by constants of the same names; None for an output that is not needed."""
         self.remove(node)
         for name, array in zip(node.output, values):
             if name and array is not None:
                 self._note_constant(name, np.array(array, order="C"))
 
     def fold_constant_nodes(self) -> None:
-        """Constant nodes as initializers, behind those that are there."""
+        """Turn Constant nodes into initializers, after the existing ones."""
         for node in self.nodes:
             value = constant_value(node)
             if value is not None:
@@ -158,7 +158,7 @@ class Graph:
     def make(
         self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], name: str = "", **attributes: Any
     ) -> onnx.NodeProto:
-        """A new node, not yet in the graph; its name is made of `name`, else of its first output."""
+        """A new node, not yet in the graph; its name is derived from `name`, otherwise from its first output."""
         name = self.fresh_node(name or f"{outputs[0]}_{op_type}")
         return helper.make_node(op_type, list(inputs), list(outputs), name, **attributes)
 
@@ -173,7 +173,7 @@ class Graph:
     # --- changing ---
 
     def insert(self, place: int, *nodes: onnx.NodeProto) -> None:
-        """Put nodes at an index."""
+        """Insert nodes at an index."""
         self.changed = True
         self._nodes[place:place] = nodes
         self._places = None
@@ -181,32 +181,32 @@ class Graph:
             self._enter(node)
 
     def append(self, *nodes: onnx.NodeProto) -> None:
-        """Put nodes at the end."""
+        """Append nodes at the end."""
         self.insert(len(self._nodes), *nodes)
 
     def insert_before(self, node: onnx.NodeProto, *nodes: onnx.NodeProto) -> None:
-        """Put nodes in front of a node."""
+        """Insert nodes before a node."""
         self.insert(self.place(node), *nodes)
 
     def insert_after(self, node: onnx.NodeProto, *nodes: onnx.NodeProto) -> None:
-        """Put nodes behind a node."""
+        """Insert nodes after a node."""
         self.insert(self.place(node) + 1, *nodes)
 
     def remove(self, *nodes: onnx.NodeProto) -> None:
-        """Take nodes out; what read their outputs still does."""
+        """Remove nodes; the readers of their outputs are not changed."""
         for node in nodes:
             del self._nodes[self.place(node)]
             self._places = None
             self._leave(node)
 
     def replace(self, node: onnx.NodeProto, *nodes: onnx.NodeProto) -> None:
-        """Put nodes (any number) in the place of one."""
+        """Replace a node by any number of nodes."""
         place = self.place(node)
         self.remove(node)
         self.insert(place, *nodes)
 
     def set_inputs(self, node: onnx.NodeProto, names: Sequence[str]) -> None:
-        """Have a node read other tensors."""
+        """Change the inputs of a node."""
         if list(names) == list(node.input):
             return
         self._leave(node)
@@ -214,33 +214,34 @@ class Graph:
         self._enter(node)
 
     def set_input(self, node: onnx.NodeProto, position: int, name: str) -> None:
-        """Have a node read another tensor at one position; positions before it that are not given become empty."""
+        """Change one input of a node; missing inputs before it become empty."""
         names = [*node.input, *[""] * (position + 1 - len(node.input))]
         names[position] = name
         self.set_inputs(node, names)
 
     def set_outputs(self, node: onnx.NodeProto, names: Sequence[str]) -> None:
-        """Have a node make tensors of other names."""
+        """Change the names of a node's outputs."""
         self._leave(node)
         node.output[:] = list(names)
         self._enter(node)
 
     def redirect(self, old: str, new: str, nodes: Optional[Sequence[onnx.NodeProto]] = None) -> None:
-        """Have `nodes` (all that do) read `new` in place of `old`, inside of bodies too; not the graph's outputs."""
+        """Let `nodes` (default: all readers) read `new` instead of `old`, in their bodies too; the graph's outputs are
+        not changed."""
         for node in self.consumers(old) if nodes is None else nodes:
             self._leave(node)
             node.CopyFrom(_reading(node, old, new))
             self._enter(node)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a tensor another name in its producer and all its consumers; not among the graph's outputs."""
+        """Rename a tensor in its producer and all its consumers; the graph's outputs are not changed."""
         maker = self.producer(old)
         if maker is not None:
             self.set_outputs(maker, [new if name == old else name for name in maker.output])
         self.redirect(old, new)
 
     def rename_output(self, old: str, new: str) -> None:
-        """Have the graph give the tensor `new` in the place of `old`; shape and type stay as they are declared."""
+        """Replace the graph's output `old` by `new`; its declared shape and type stay."""
         for value in self.proto.output:
             if value.name == old:
                 value.name = new
@@ -271,8 +272,8 @@ class Graph:
     ) -> Tuple[List[onnx.NodeProto], Dict[str, str]]:
         """(copies of a body's nodes, {name in the body: name here}), not yet in the graph.
 
-        inputs: what the body's inputs are here; outputs: (name in the body, name here) of what it gives. All else that
-        the body makes gets a name that nothing has.
+        inputs: the tensors here for the body's inputs; outputs: (name in the body, name here) of its results. All other
+        tensors of the body get new names.
         """
         names = dict(inputs)
         for tensor in constants:
@@ -299,7 +300,7 @@ class Graph:
         return part
 
     def write(self) -> None:
-        """Put the nodes into the model."""
+        """Write the nodes into the model."""
         del self.proto.node[:]
         self.proto.node.extend(self._nodes)
 
@@ -342,7 +343,7 @@ def _reading(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
 
 
 class Chain:
-    """New nodes one after the other, in the place of `node` or beside it; named after its first output."""
+    """A sequence of new nodes that replaces `node` or accompanies it; named after its first output."""
 
     def __init__(self, graph: Graph, node: onnx.NodeProto):
         self.graph, self.node = graph, node
@@ -357,21 +358,21 @@ class Chain:
         return self.constant(values, np.int64)
 
     def add(self, op_type: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """One more node; returns its output, a new tensor where none is named."""
+        """Add a node; returns its output, a new tensor if none is named."""
         output = output or self.graph.fresh(f"{self.node.output[0]}_{op_type.lower()}")
         name = f"{self.node.name}/{op_type}{len(self.nodes)}"
         self.nodes.append(self.graph.make(op_type, inputs, [output], name, **attributes))
         return output
 
     def end(self, op_type: str, *inputs: str, **attributes: Any) -> List[onnx.NodeProto]:
-        """The last node, which makes the output of `node` and has its name; returns all."""
+        """Add the last node, with the output and the name of `node`; returns all nodes."""
         last = helper.make_node(op_type, list(inputs), [self.node.output[0]], self.node.name, **attributes)
         return [*self.nodes, last]
 
 
 @contextlib.contextmanager
 def edited(model: onnx.ModelProto) -> Iterator[Graph]:
-    """Yields the editor of `model`'s graph; writes the nodes where the block ends without an exception."""
+    """Yields the editor of `model`'s graph; writes the nodes if the block ends without an exception."""
     graph = Graph(model)
     yield graph
     graph.write()

@@ -8,7 +8,7 @@ import onnx
 
 from .nodes import STANDARD_DOMAINS, reads
 
-# Of constants with more values than these, inference needs the shape alone (protobuf carries at most 2 GB).
+# For constants with more values than this, inference gets only the shape (protobuf is limited to 2 GB).
 _VALUES_FOR_INFERENCE = 4096
 
 
@@ -38,7 +38,7 @@ def opset_of(model: onnx.ModelProto) -> int:
 
 
 def keep_opsets(model: onnx.ModelProto, domains: Container[str] = ()) -> None:
-    """Leave the opsets of the standard operators and of `domains` alone, in place."""
+    """Keep only the opsets of the standard operators and of `domains`, in place."""
     kept = [entry for entry in model.opset_import if entry.domain in STANDARD_DOMAINS or entry.domain in domains]
     del model.opset_import[:]
     model.opset_import.extend(kept)
@@ -51,7 +51,7 @@ def value_names(graph: onnx.GraphProto) -> List[str]:
 
 
 def make_node_names_unique(graph: onnx.GraphProto) -> None:
-    """Give every node a name of its own, in place; names that are already unique stay."""
+    """Make the names of all nodes unique, in place; names that are already unique stay."""
     taken = set()
     for index, node in enumerate(graph.node):
         base = node.name or f"{node.op_type}_{index}"
@@ -83,9 +83,9 @@ def drop_unknown_values(graph: onnx.GraphProto) -> None:
 
 
 def inferred_values(model: onnx.ModelProto, check_type: bool = False) -> Dict[str, onnx.ValueInfoProto]:
-    """What inference says of the inputs, the tensors inside (in their order) and the outputs, by name.
+    """The inferred types and shapes of the inputs, the inner tensors (in their order) and the outputs, by name.
 
-    Large constants take part by shape and type only. Raises what onnx raises for a model that contradicts itself.
+    Large constants take part by shape and type only. Raises onnx's exceptions for an inconsistent model.
     """
     graph = onnx.shape_inference.infer_shapes(_skeleton(model), check_type=check_type, data_prop=True).graph
     inputs = {value.name: value for value in model.graph.input}
@@ -94,7 +94,7 @@ def inferred_values(model: onnx.ModelProto, check_type: bool = False) -> Dict[st
 
 
 def with_inferred_shapes(model: onnx.ModelProto, check_type: bool = False) -> onnx.ModelProto:
-    """A copy of `model` with what inference says of the tensors inside, in place of what it declared for them."""
+    """A copy of `model` in which inferred types and shapes of inner tensors replace the declared ones."""
     values = inferred_values(model, check_type)
     ports = {value.name for value in [*model.graph.input, *model.graph.output]}
     copy = copied(model)
@@ -106,7 +106,7 @@ def with_inferred_shapes(model: onnx.ModelProto, check_type: bool = False) -> on
 
 
 def known_shapes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
-    """The shapes of all tensors of which every size is known, constants included."""
+    """The shapes of all tensors whose sizes are all known, constants included."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     for name, value in inferred_values(model).items():
         tensor = value.type.tensor_type

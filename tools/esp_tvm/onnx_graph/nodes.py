@@ -12,7 +12,7 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 
 
 def is_standard(node: onnx.NodeProto, *op_types: str) -> bool:
-    """Whether a node is of ONNX's own operators; with `op_types`, whether it is one of these."""
+    """Whether a node has a standard ONNX operator; with `op_types`, whether it has one of these."""
     return node.domain in STANDARD_DOMAINS and (not op_types or node.op_type in op_types)
 
 
@@ -20,7 +20,7 @@ def is_standard(node: onnx.NodeProto, *op_types: str) -> bool:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """The value of an attribute: number, bytes, list, TensorProto or GraphProto; `default` where it is not given."""
+    """The value of an attribute: number, bytes, list, TensorProto or GraphProto; `default` if it is not given."""
     for entry in node.attribute:
         if entry.name == name:
             return helper.get_attribute_value(entry)
@@ -39,7 +39,7 @@ def attributes(node: onnx.NodeProto) -> Dict[str, Any]:
 
 
 def drop_attributes(node: onnx.NodeProto, *names: str) -> None:
-    """Remove the attributes `names`, in place, where they are given."""
+    """Remove the attributes `names`, in place, if they are given."""
     kept = [entry for entry in node.attribute if entry.name not in names]
     if len(kept) < len(node.attribute):
         del node.attribute[:]
@@ -47,13 +47,13 @@ def drop_attributes(node: onnx.NodeProto, *names: str) -> None:
 
 
 def set_attributes(node: onnx.NodeProto, **values: Any) -> None:
-    """Give a node these attributes, in place; they come behind the others."""
+    """Set these attributes of a node, in place; they come after the others."""
     drop_attributes(node, *values)
     node.attribute.extend(helper.make_attribute(name, value) for name, value in values.items())
 
 
 def constant_value(node: onnx.NodeProto) -> Optional[np.ndarray]:
-    """The array that a Constant node makes; None for other nodes and for strings and sparse tensors."""
+    """The array of a Constant node; None for other nodes and for strings and sparse tensors."""
     if not is_standard(node, "Constant"):
         return None
     for entry in node.attribute:
@@ -70,7 +70,7 @@ def constant_value(node: onnx.NodeProto) -> Optional[np.ndarray]:
 
 
 def bodies(node: onnx.NodeProto) -> List[onnx.GraphProto]:
-    """The graphs inside of a node: branches of If, bodies of Loop and Scan."""
+    """The graphs inside a node: branches of If, bodies of Loop and Scan."""
     found: List[onnx.GraphProto] = []
     for entry in node.attribute:
         if entry.type == AttributeProto.GRAPH:
@@ -81,7 +81,7 @@ def bodies(node: onnx.NodeProto) -> List[onnx.GraphProto]:
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The tensors that a node reads, those that its bodies take from around it included; one may come twice."""
+    """The tensors that a node reads, including outer tensors that its bodies read; one may occur twice."""
     yield from (name for name in node.input if name)
     for body in bodies(node):
         own: Set[str] = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
@@ -101,7 +101,7 @@ def names_within(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
 
 
 def copied_node(node: onnx.NodeProto, renamed: Optional[Mapping[str, str]] = None) -> onnx.NodeProto:
-    """A copy of a node, tensors named anew by `renamed`; in its bodies too: none hides a name of what is around it."""
+    """A copy of a node with tensors renamed by `renamed`, in its bodies too (no body may redefine an outer name)."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     if renamed:

@@ -1,1 +1,1 @@
-"""The project that an export writes: its files, what fits the chip, and what people changed in it."""
+"""The project that an export writes: its files, how it fits the chip, and what users changed in it."""

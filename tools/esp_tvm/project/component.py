@@ -1,4 +1,4 @@
-"""The model as a component of another application, with names of its own so that there can be several."""
+"""Copies the model as a component into another application, under its own name so that there can be several."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .users_files import MARKER, changed, record
 
 COMPONENT = "tvm_model"
 KERNELS = "esp-dl"
-# A partition's label has at most 15 characters, and the model's partition has its name.
+# A partition's label has at most 15 characters, and the model's partition is named after the model.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,14}")
 _TAKEN = ("default", "model", "constants", "nvs", "nvs_keys", "phy_init", "factory", "otadata", "storage")
 _TEXT = (".c", ".h", ".txt", ".yml", ".json", "Kconfig")
-# Where names of the model begin: in C, in CMake and in Kconfig.
+# The prefixes of the model's names in C, in CMake and in Kconfig.
 _OURS = re.compile(
     r"\b(CONFIG_)?(?:(TVM_MODEL|tvm_model|TVMGEN_DEFAULT|tvmgen_default)(?![A-Za-z0-9])|(CRT_CONFIG)(?=_H)|(crt_config)(?=\.h))"
 )
@@ -29,9 +29,10 @@ _OURS = re.compile(
 def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]:
     """Copy the model of the exported `project`, and the kernels, into the folder `to` (an application's components).
 
-    name: what `tvmgen_default`, `tvm_model` and their like become: `tvmgen_<name>`, `tvm_model_<name>`; None: unchanged
-    Returns lines for people: what the application has to do. Folders of that name that this tool did not copy, or that
-    were changed since, are never replaced.
+    name: replaces `tvmgen_default`, `tvm_model` and similar names by `tvmgen_<name>`, `tvm_model_<name>`; None:
+    unchanged
+    Returns lines for the user: what the application has to do. Folders of that name that this tool did not copy, or
+    that were changed since, are never replaced.
     """
     source = project / "components" / COMPONENT
     if not (source / "model" / "metadata.json").is_file() or not (project / MARKER).is_file():
@@ -50,7 +51,7 @@ def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]
 
 
 def check_name(name: str) -> str:
-    """`name`, which must do for C, Kconfig and the label of a partition."""
+    """`name`, which must be valid in C, in Kconfig and as the label of a partition."""
     if not _NAME.fullmatch(name) or name in _TAKEN:
         raise UserError(
             f"--name {shown(name)}: give lower-case letters, digits and _, a letter first, at most 15, and none of "
@@ -93,7 +94,8 @@ def _copy(source: Path, target: Path, name: Optional[str]) -> None:
 
 
 def _check_replaceable(folder: Path, kernels: Optional[Path]) -> None:
-    """That `folder` is not there, or is as this tool wrote it; kernels may be any copy of those of the project."""
+    """Check that `folder` does not exist, or is unchanged since this tool wrote it; kernels may be any copy of those of
+    the project."""
     if not folder.exists() or (kernels is not None and _same(kernels, folder)):
         return
     if not (folder / MARKER).is_file():
@@ -111,16 +113,16 @@ def _same(a: Path, b: Path) -> bool:
     return b.is_dir() and content(a) == content(b)
 
 
-# What an application has of its own: the example's task, the partition table, the size of the flash chip.
+# Options that an application decides itself: the example's task, the partition table, the size of the flash chip.
 _EXAMPLES_OWN = ("CONFIG_INFERENCE_TASK_", "CONFIG_PARTITION_TABLE_", "CONFIG_ESPTOOLPY_FLASHSIZE_")
 
 
 def _advice(project: Path, to: Path, chip: str, component: str, name: Optional[str]) -> List[str]:
-    """What else the application needs: where the components are found, options of sdkconfig.defaults (speed, caches,
+    """What else the application needs: the folder of the components, options of sdkconfig.defaults (speed, caches,
     flash and PSRAM, the model's own), a line of partitions.csv."""
     lines = [f'PRIV_REQUIRES {component}; #include "{component}.h" and "tvmgen_{name or "default"}.h"']
     if to.name != "components":
-        # ESP-IDF finds only what lies in a folder of that name beside the application's CMakeLists.txt.
+        # ESP-IDF finds only components in a folder of that name beside the application's CMakeLists.txt.
         lines.append(f'CMakeLists.txt, before project(): set(EXTRA_COMPONENT_DIRS "{to.resolve()}")')
     options: List[str] = []
     for defaults in (project / "sdkconfig.defaults", project / f"sdkconfig.defaults.{chip}"):

@@ -47,9 +47,9 @@ def export_onnx_model(
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
-    debug: off, checksums or tensors: what the program prints of every kernel's output
-    constants: flash, ram or partition: where weights and tables lie
-    vector: take the kernels for the vector unit of the chip, if it has one (esp32s3)
+    debug: off, checksums or tensors: what the program prints about every kernel's output
+    constants: flash, ram or partition: where weights and tables are stored
+    vector: use the kernels for the vector unit of the chip, if it has one (esp32s3)
     cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
     board, flash, psram, internal: the board's name, or its memory (boards.py: `choose_board`); with a board's name
         target_chip may be None
@@ -62,7 +62,7 @@ def export_onnx_model(
     check_constants(constants)
     check_cores(chip, cores)
     check_arena(arena)
-    # What the user can put right is said before the long compile.
+    # Mistakes of the user are reported before the long compile.
     check_places(template_path, out_path)
     model = load_model(model_path)
     load_sample(img_path, inputs_of(model))
@@ -96,7 +96,7 @@ def export_onnx_model(
 def _compile(
     model: onnx.ModelProto, board: Board, vector: bool, cores: int, constants: str, traced: bool, arena: str
 ) -> CompiledModel:
-    """Compiled so that the arena fits the internal RAM, as far as it can.
+    """Compile so that the arena fits the internal RAM, if possible.
 
     Where it does not fit, fewer kernels are computed by both cores, and layers run in strips.
     """
@@ -116,7 +116,7 @@ def _compile(
     small = within(room, target)
     if arena != "auto" or small.program.arena_bytes <= target or board.psram is None:
         return small
-    # The buffers go to PSRAM: the arena can have their place.
+    # The buffers go to PSRAM: the arena can use their memory.
     alone = arena_limit(compiled, board, constants, beside_buffers=False)
     if compiled.program.arena_bytes > alone:
         small = within(alone, alone)
@@ -125,7 +125,8 @@ def _compile(
 
 
 def print_export(program: Program, project: Path, verified: str) -> None:
-    """What went to a kernel, what did not and why, what it takes, and the line of its comparison with ONNX Runtime."""
+    """Print which nodes have kernels, which do not and why, the memory needed, and the result of the comparison with
+    ONNX Runtime."""
     rows = [(c.title, shown(nodes_text(c), 60), tensor_text(c.writes[0]), c.macs or "") for c in program.kernels]
     show(Table(("kernel", "ONNX nodes", "output", "MAC"), rows, "lllr"))
     for index, why in sorted(program.refusals.items()):

@@ -13,12 +13,13 @@ from ..naming import shown
 from ..terminal import Part, Table
 from .placement import ARENA, INPUTS, INTERNAL, OUTPUTS, PSRAM, PSRAM_LINES, Buffer, buffers, place_buffers
 
-# What the rest of a program needs, generously: FreeRTOS, drivers, code in RAM, stacks, some heap; and code in flash.
+# A generous estimate of what the rest of a program needs: FreeRTOS, drivers, code in RAM, stacks, some heap; and code
+# in flash.
 SYSTEM_RAM = 96 * KIB
 SYSTEM_FLASH = 512 * KIB
-# Of PSRAM the system and the application's heap get as much.
+# As much PSRAM is left for the system and the application's heap.
 SYSTEM_PSRAM = 64 * KIB
-# Where a project keeps weights and tables; the sdkconfig line that says so (nothing: the default).
+# Where a project keeps weights and tables, and the sdkconfig line for it (empty: the default).
 CONSTANTS = {
     "flash": "",
     "ram": "CONFIG_TVM_MODEL_CONSTANTS_RAM=y",
@@ -27,18 +28,18 @@ CONSTANTS = {
 # The first partition of the application starts here; application partitions are aligned to this.
 APP_OFFSET = 0x10000
 APP_ALIGNMENT = 0x10000
-# What a partitions.csv of ours begins with.
+# The beginning of a partitions.csv that this tool writes.
 PARTITIONS_HEAD = "# Made by the export step"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What a project for a board is set to.
+    """The settings of a project for a board.
 
-    places: "internal" or "psram" for each of ARENA, INPUTS, OUTPUTS; room: bytes of internal RAM that there were
-    flash_mib: the flash chip that is there, or needed; app_bytes: size of the app partition
-    constants: where weights and tables lie, a key of CONSTANTS; constants_bytes: size of the data partition for them,
-    behind it; 0 for none
+    places: "internal" or "psram" for each of ARENA, INPUTS, OUTPUTS; room: the available bytes of internal RAM
+    flash_mib: the size of the board's flash chip, or the size needed; app_bytes: size of the app partition
+    constants: where weights and tables are stored, a key of CONSTANTS; constants_bytes: size of the data partition for
+    them, after the app partition; 0 for none
     notes: lines for the user; sdkconfig: lines for sdkconfig.defaults.<chip>
     """
 
@@ -54,7 +55,7 @@ class Fit:
 
     @property
     def psram(self) -> bool:
-        """Whether anything lies in PSRAM."""
+        """Whether anything is placed in PSRAM."""
         return PSRAM in self.places.values()
 
     @property
@@ -64,7 +65,7 @@ class Fit:
 
 
 def internal_room(board: Board) -> int:
-    """Bytes of internal RAM that a model can have: arena, buffers, and weights that are copied there."""
+    """Bytes of internal RAM available to a model: arena, buffers, and weights that are copied there."""
     if board.internal is not None:
         return board.internal
     return max(CHIPS[board.chip].static_ram - SYSTEM_RAM, 0)
@@ -78,9 +79,9 @@ def buffer_bytes(compiled: CompiledModel) -> int:
 def arena_limit(
     compiled: CompiledModel, board: Board, constants: str = "flash", beside_buffers: bool = True
 ) -> Optional[int]:
-    """Bytes of internal RAM that are left for the arena; None: there is no limit (the host).
+    """Bytes of internal RAM left for the arena; None: no limit (the host).
 
-    beside_buffers: while the application's buffers lie there too
+    beside_buffers: while the application's buffers are there too
     """
     if CHIPS[board.chip].is_host:
         return None
@@ -96,11 +97,11 @@ def check_constants(place: str) -> str:
 
 
 def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash", board: Optional[Board] = None) -> Fit:
-    """Place the arena and the buffers and size the flash, or refuse with numbers.
+    """Place the arena and the buffers and size the flash, or refuse and give the numbers.
 
-    constants: where weights and tables lie: flash (a part of the program), ram (copied there at start), partition (a
-    data partition of their own). Unless they must be there, the partition is only made where the flash has room.
-    board: with the chip; None: what is assumed of a board with it
+    constants: where weights and tables are stored: flash (part of the program), ram (copied there at start), partition
+    (a separate data partition). Unless required, the partition is only created if the flash has room for it.
+    board: with the chip; None: the assumed board for it
     """
     place, board = check_constants(constants), board or default_board(chip)
     partition = aligned(len(compiled.code.constants_bin), DATA_ALIGNMENT)
@@ -159,7 +160,7 @@ def _places(compiled: CompiledModel, board: Board, room: int, constants: str, no
 
 
 def _in_psram(found: List[Buffer], outside: List[Buffer], board: Board, room: int, weights: int) -> str:
-    """The note that says what lies in PSRAM, or a `UserError` where there is too little."""
+    """The note about what is placed in PSRAM, or a `UserError` if there is too little."""
     chip, psram = CHIPS[board.chip], board.psram
     arena = found[0].bytes
     needed = f"the arena of {arena} bytes and {sum(one.bytes for one in found[1:])} bytes of inputs and outputs"
@@ -183,7 +184,7 @@ def _in_psram(found: List[Buffer], outside: List[Buffer], board: Board, room: in
 
 
 def fit_parts(compiled: CompiledModel, chip: Chip, fit: Fit) -> List[Part]:
-    """What the board has and what the model takes of it, for people."""
+    """The board's memory and the model's use of it, for users."""
     if chip.is_host:
         return [f"for {chip.cpu}: the host"]
     memories = {INTERNAL: "internal RAM", PSRAM: "PSRAM"}

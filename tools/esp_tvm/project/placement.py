@@ -1,4 +1,4 @@
-"""Which memory the arena and the application's buffers lie in, each for itself."""
+"""Chooses the memory of the arena and of the application's buffers, each separately."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence, Set
 from ..program import Program, Tensor
 from ..program.traffic import bytes_by_kind
 
-# What is placed, and the kinds of `Place` that lie in it.
+# The things to place, and the kinds of `Place` in them.
 ARENA, INPUTS, OUTPUTS = "arena", "inputs", "outputs"
 _KINDS = {ARENA: ("arena", "window"), INPUTS: ("input",), OUTPUTS: ("output",)}
 INTERNAL, PSRAM = "internal", "psram"
@@ -36,9 +36,9 @@ def buffers(program: Program) -> List[Buffer]:
 
 
 def place_buffers(found: Sequence[Buffer], room: int) -> Dict[str, str]:
-    """Each buffer's memory: those of which a byte is moved most often come first into the `room` bytes of internal RAM.
+    """Each buffer's memory: those whose bytes are moved most often get the `room` bytes of internal RAM first.
 
-    The application moves each byte of its inputs and outputs once more, at less cost: it counts for nothing here.
+    The application itself moves each byte of its inputs and outputs only once; this is not counted here.
     """
     places = {}
     for buffer in sorted(found, key=lambda one: (-one.moved / max(one.bytes, 1), one.bytes)):
@@ -49,7 +49,7 @@ def place_buffers(found: Sequence[Buffer], room: int) -> Dict[str, str]:
 
 
 def note_memory(program: Program, places: Dict[str, str], constants: str) -> None:
-    """Write the memory into the place of every tensor; constants: where those lie, "flash" or "internal"."""
+    """Write the memory into the place of every tensor; constants: their memory, "flash" or "internal"."""
     memory = {kind: places[name] for name, kinds in _KINDS.items() for kind in kinds}
     memory["constant"] = constants
     tensors: Set[Tensor] = {*program.inputs, *program.outputs}

@@ -1,4 +1,4 @@
-"""The generated C before the export says that it wrote it: this machine's compiler reads it, and nothing is built."""
+"""Checks the generated C with this machine's compiler before the export reports success; nothing is built."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..naming import one_line
 from ..run.driver import first_error
 from ..run.host import MODEL, host_compiler, include_folders
 
-# C11, as ESP-IDF compiles it; a number that does not fit its field is a warning.
+# C11, as in ESP-IDF; a number that does not fit its field is a warning.
 _FLAGS = ("-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror")
-# Constants beyond this size are read in the form that maps them from a partition: the compiler would take seconds.
+# Larger constants are checked in the form that maps them from a partition, since the compiler would take seconds.
 _LARGE_CONSTANTS = 1 << 20
 _SECONDS = 300
-# What main/app_main.c does with the two headers.
+# The use of the two headers in main/app_main.c.
 _USE = """\
 #include "input_data.h"
 #include "output_data.h"
@@ -45,9 +45,9 @@ int32_t use_model(uint8_t *workspace)
 
 
 def check_syntax(project: Path, constant_bytes: int) -> Optional[str]:
-    """Let this machine's C compiler read the C in `project`, warnings as errors; raises `UserError` at the first.
+    """Check the C in `project` with this machine's C compiler, warnings as errors; raises `UserError` for the first.
 
-    Returns a note where this machine has no compiler, and None when all is well.
+    Returns a note if this machine has no compiler, otherwise None.
     """
     try:
         compiler = host_compiler()

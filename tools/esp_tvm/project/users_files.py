@@ -1,7 +1,7 @@
-"""What people changed in an exported project stays when it is exported again.
+"""Keeps what users changed in an exported project when it is exported again.
 
-The project is theirs to work in: `main/app_main.c`, `partitions.csv`, menuconfig. The marker file of an export lists
-what it wrote, so that the next one knows what was changed or added since.
+Users may work in the project: `main/app_main.c`, `partitions.csv`, menuconfig. The marker file of an export lists the
+files that it wrote, so that the next export knows what was changed or added since.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from typing import Dict, Iterable, List, Set
 from ..errors import UserError
 from ..naming import shown
 
-# Says that this tool wrote the folder: the model's hash, then a line for each file that it wrote.
+# Marks a folder that this tool wrote: the model's hash, then a line for each file that it wrote.
 MARKER = ".esp_tvm_project"
-# What each export makes anew, whatever was done to it. Paths from the project's folder.
+# Files that each export writes again, even if they were changed. Paths relative to the project's folder.
 _GENERATED = ("components/tvm_model/model/", "main/input_data.h", "main/output_data.h", MARKER)
-# What is built can be built again.
+# Build products can be built again.
 _BUILT = re.compile(r"build([_.-].*)?|managed_components|__pycache__|\.pytest_cache")
-# The settings that ESP-IDF made of sdkconfig.defaults and of menuconfig: they hide what a new sdkconfig.defaults says.
+# The settings that ESP-IDF made of sdkconfig.defaults and of menuconfig: they override a new sdkconfig.defaults.
 _SETTINGS = ("sdkconfig", "sdkconfig.old", "dependencies.lock")
 
 
 def record(project: Path, model_hash: str) -> None:
-    """Note all files of `project` as written by this tool, for the model of this hash."""
+    """Record all files of `project` as written by this tool, for the model of this hash."""
     lines = [model_hash, *(f"{_digest(project / name)}  {name}" for name in sorted(_files(project) - {MARKER}))]
     (project / MARKER).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def again(project: Path) -> None:
-    """Note files that this tool wrote after the export too (a front end, an example's application)."""
+    """Record files that this tool wrote after the export (a front end, an example's application)."""
     record(project, (project / MARKER).read_text("utf-8").partition("\n")[0])
 
 
 def keep(earlier: Path, project: Path) -> List[str]:
-    """Copy to `project`, just made, what was changed in the `earlier` export or added to it; returns what, sorted.
+    """Copy to the new `project` what was changed in the `earlier` export or added to it; returns the paths, sorted.
 
-    Changed settings (sdkconfig) are only kept where the defaults that they were made of are the same.
+    Changed settings (sdkconfig) are only kept if the defaults that they were made from are the same.
     """
     if not _recorded(earlier):
         return []
@@ -57,13 +57,13 @@ def keep(earlier: Path, project: Path) -> List[str]:
 
 
 def check(project: Path) -> None:
-    """Refuse what people made of an exported `project` that cannot be kept; to be asked before the long compile."""
+    """Refuse changes of users in an exported `project` that cannot be kept; called before the long compile."""
     for name in _files(project):
         _check_generated(project, name)
 
 
 def _check_generated(earlier: Path, name: str) -> None:
-    """What people put in the place of a folder that the export writes into cannot be kept."""
+    """A file or link of the user in place of a folder that the export writes into cannot be kept."""
     if any(generated.startswith(f"{name}/") for generated in _GENERATED):
         what = "a link" if (earlier / name).is_symlink() else "a file"
         raise UserError(
@@ -72,7 +72,7 @@ def _check_generated(earlier: Path, name: str) -> None:
 
 
 def _make_way(project: Path, name: str) -> None:
-    """Room for a kept file or link `name`: what the template has in its place goes, a folder too."""
+    """Make room for a kept file or link `name`: remove what the template has in its place, even a folder."""
     target = project / name
     for above in reversed(target.relative_to(project).parents):
         if (project / above).is_symlink() or (project / above).is_file():
@@ -85,7 +85,7 @@ def _make_way(project: Path, name: str) -> None:
 
 
 def is_whole(project: Path) -> bool:
-    """Whether all files that the export generates are there, with the bytes it wrote."""
+    """Whether all files that the export generates exist, with the bytes it wrote."""
     try:
         written = _recorded(project)
     except OSError:
@@ -95,7 +95,7 @@ def is_whole(project: Path) -> bool:
 
 
 def remove_unchanged(project: Path) -> List[str]:
-    """Remove what the export wrote and nobody changed, and what was built of it; what stays, sorted."""
+    """Remove unchanged files of the export and everything built from them; returns what stays, sorted."""
     written = _recorded(project)
     for name, digest in written.items():
         if (
@@ -115,14 +115,14 @@ def remove_unchanged(project: Path) -> List[str]:
     remove_empty_folders(project, [*written, "build_host/kernels"])
     stays = sorted(str(p.relative_to(project)) for p in project.rglob("*") if not p.is_dir() and p.name != MARKER)
     if not stays:
-        # With what stays, the marker does too: the next export keeps it.
+        # If something stays, so does the marker: the next export then keeps it.
         (project / MARKER).unlink()
         remove_empty_folders(project, [MARKER])
     return stays
 
 
 def _is_inside(project: Path, name: str) -> bool:
-    """Whether `name` lies in the project's own folders, not behind a link that people put there."""
+    """Whether `name` is in the project's own folders, not behind a link that a user put there."""
     return not any((project / above).is_symlink() for above in Path(name).parents if str(above) != ".")
 
 
@@ -139,7 +139,7 @@ def _is_build_of(build: Path, project: Path) -> bool:
 
 
 def remove_empty_folders(top: Path, names: Iterable[str]) -> None:
-    """Remove the folders of files `names` in `top`, and `top`, where nothing is left in them."""
+    """Remove the folders of files `names` in `top`, and `top`, if they are empty."""
     folders = {top / above for name in names for above in Path(name).parents}
     for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
         if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
@@ -147,18 +147,18 @@ def remove_empty_folders(top: Path, names: Iterable[str]) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """A pipe, a socket or a device: to read one may never end."""
+    """Whether a path is a pipe, a socket or a device: reading it may never end."""
     return not path.is_symlink() and not path.is_file() and not path.is_dir()
 
 
 def changed(folder: Path) -> List[str]:
-    """What differs from what was recorded of `folder`, or was added to it; sorted."""
+    """The files in `folder` that differ from the record, or were added; sorted."""
     written = _recorded(folder)
     return sorted(n for n in _files(folder) if n != MARKER and written.get(n) != _digest(folder / n))
 
 
 def _recorded(project: Path) -> Dict[str, str]:
-    """Path -> SHA-256 of what the export wrote."""
+    """Path -> SHA-256 of the files that the export wrote."""
     lines = (project / MARKER).read_text("utf-8", "replace").splitlines()[1:]
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
 

@@ -15,7 +15,7 @@ from ..evaluate import Evaluation, NumpyEvaluator
 from ..onnx_check import Border, BordersCheck, Verification, earliest_later, written_outputs, wrong_line
 
 _SEED = 20240229
-# Random inputs for a program of so many multiply-accumulates: the reference takes seconds for the large ones.
+# The number of random inputs by the program's multiply-accumulates: the reference takes seconds for large ones.
 _RANDOM_INPUTS = ((20_000_000, 3), (100_000_000, 1))
 
 
@@ -26,9 +26,9 @@ def verify(
     evaluation: Evaluation,
     evaluator: NumpyEvaluator,
 ) -> Verification:
-    """Compare the program with ONNX Runtime on `sample`, of which `evaluation` is the result, and on random inputs.
+    """Compare the program with ONNX Runtime on `sample`, whose result is `evaluation`, and on random inputs.
 
-    Raises `UserError` that names the first node whose result lies outside its bound.
+    Raises a `UserError` that names the first node whose result exceeds its bound.
     """
     check = BordersCheck(model, _borders(compiled.imported, compiled.partitioned), written_outputs(compiled.program))
     result = Verification()
@@ -54,9 +54,9 @@ def verify(
 
 
 def random_sample(ports: Sequence, sample: Dict[str, np.ndarray], random: np.random.RandomState) -> Dict:
-    """Inputs in the calibrated range of every port (`Port`); where it has none, in the range of `sample`.
+    """Inputs in the calibrated range of every port (`Port`), otherwise in the range of `sample`.
 
-    Whole numbers, which are often indices, are those of the sample in another order.
+    Integers, which are often indices, are those of the sample in another order.
     """
     made = {}
     for port in ports:
@@ -74,7 +74,7 @@ def random_sample(ports: Sequence, sample: Dict[str, np.ndarray], random: np.ran
 
 
 def _random_inputs(macs: int) -> int:
-    """How many random inputs a program of so many multiply-accumulates is compared on."""
+    """The number of random inputs for a program with so many multiply-accumulates."""
     return next((count for limit, count in _RANDOM_INPUTS if macs <= limit), 0)
 
 

@@ -27,7 +27,7 @@ from .users_files import MARKER, keep, record
 from .users_files import check as check_users_files
 
 PROJECT = "new_project"
-# Choices that a template of the user's may have made; ours would come later in the file and win.
+# Options that a user's template may have set; lines of the export would come later in the file and override them.
 _USERS_CHOICES = tuple(
     f"CONFIG_{name}_"
     for name in ("ESPTOOLPY_FLASHSIZE", "ESPTOOLPY_FLASHMODE", "ESPTOOLPY_FLASHFREQ", "SPIRAM_MODE", "SPIRAM_SPEED")
@@ -35,7 +35,7 @@ _USERS_CHOICES = tuple(
 
 
 def check_places(template_path: str, out_path: str) -> Tuple[Path, Path]:
-    """The template and the project to write; `UserError` where the one is none or the other must not be replaced."""
+    """The template and the project to write; `UserError` if the first is not one or the second must not be replaced."""
     template, project = template_folder(template_path), Path(out_path) / PROJECT
     if not (template / "main" / "app_main.c").is_file():
         raise UserError(f"{template}: is no template project (main/app_main.c is missing); give --template_path")
@@ -57,11 +57,11 @@ def write_project(
     fit: Fit,
     debug: str = "off",
 ) -> Path:
-    """Write `out_path/new_project`, whole or not at all; returns its path.
+    """Write `out_path/new_project`, completely or not at all; returns its path.
 
     sample, expected: arrays by ONNX name of the inputs and outputs.
-    fit: where arena and weights go on the chip; gets a note where the template has partitions of its own
-    debug: what the program prints of every kernel's output when it is watched: checksums (off, too) or tensors
+    fit: where arena and weights are on the chip; gets a note if the template has its own partitions
+    debug: what the program prints about every kernel's output if the trace is on: checksums (also for off) or tensors
     A folder of that name which this tool did not write is never replaced; of one that it wrote, files that were changed
     or added since then are kept, with a note. A README.md or a changed partitions.csv of the template stays as it is.
     """
@@ -80,7 +80,7 @@ def write_project(
             (host / name).write_text(text, encoding="utf-8")
         starts = constants_offsets(program.constants)
         save(program, folder / MODEL, target_chip, code.constants_bin, starts, _versions())
-        # A project that was exported can be a template too.
+        # An exported project can be a template too.
         if not (template / "README.md").exists() or (template / MARKER).exists():
             (folder / "README.md").write_text(readme(program, target_chip, fit), encoding="utf-8")
         (folder / "main" / "input_data.h").write_text(_input_data(program.inputs, sample), encoding="utf-8")
@@ -105,12 +105,12 @@ def write_project(
 
 
 def _versions() -> Dict[str, str]:
-    """Of what made the program."""
+    """The versions of the tools that made the program."""
     return {"onnx": onnx.__version__, "tvm": tvm.__version__}
 
 
 def _not_copied(folder: str, names: List[str]) -> List[str]:
-    """What is built in a template stays there, and so does a project that is exported into the template itself."""
+    """Build products in a template are not copied, nor is a project that is exported into the template itself."""
     here = Path(folder)
     return [
         name
@@ -123,7 +123,7 @@ def _not_copied(folder: str, names: List[str]) -> List[str]:
 
 
 def _write_partitions(path: Path, fit: Fit) -> None:
-    """partitions.csv for the model, unless the template came with one of the user's."""
+    """partitions.csv for the model, unless the template has the user's own."""
     ours = ((TEMPLATE / "partitions.csv").read_text("utf-8"), PARTITIONS_HEAD)
     if path.exists() and not path.read_text("utf-8", "replace").startswith(ours):
         constants = f", and 'constants' {fit.constants_bytes:#x} where the weights lie there" * bool(
@@ -137,7 +137,7 @@ def _write_partitions(path: Path, fit: Fit) -> None:
 
 
 def _new_lines(folder: Path, target_chip: str, lines: Sequence[str]) -> List[str]:
-    """`lines` without those whose choice the template's sdkconfig.defaults have made."""
+    """`lines` without the options that the template's sdkconfig.defaults set."""
     files = [folder / "sdkconfig.defaults", folder / f"sdkconfig.defaults.{target_chip}"]
     made = [line.strip() for file in files if file.is_file() for line in file.read_text("utf-8").splitlines()]
     users = [one for one in _USERS_CHOICES if any(line.startswith(one) and line.endswith("=y") for line in made)]
@@ -168,7 +168,7 @@ def _header(guard: str, parts: Sequence[str]) -> str:
 
 
 def _buffer(kind: str, name: str, port: Port) -> str:
-    """Memory of the application for a port, where menuconfig says that buffers of its kind lie."""
+    """The application's buffer for a port, in the memory chosen in menuconfig."""
     head = f"static TVMGEN_DEFAULT_{kind}_ATTRIBUTE {C_TYPES[port.dtype]} {name}[{port.elements}]"
     return f"{head} __attribute__((aligned(16), unused));\n"
 

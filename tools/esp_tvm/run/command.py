@@ -1,4 +1,4 @@
-"""What `make run` and `make debug` do."""
+"""The commands run and debug."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ def run_project(
     log_path: Optional[str] = None,
     log_mode: str = "tensors",
 ) -> int:
-    """Build the project for the host, run all samples, compare; 0 when every byte is equal, else 1.
+    """Build the project for the host, run all samples, compare; 0 if every byte is equal, otherwise 1.
 
-    Every byte must be that of the rules, and what the rules and TVM's C give must be within bounds of ONNX Runtime's.
+    Every byte must equal that of the rules, and the results of the rules and of TVM's C must be within the bounds of
+    ONNX Runtime's.
 
-    log_path: where to write what a board with this project would print, in mode `log_mode`: checksums or tensors
+    log_path: the file for what a board with this project would print, in mode `log_mode`: checksums or tensors
     """
     model = load_model(model_path)
     program = HostProgram(project, sanitize)
@@ -49,11 +50,11 @@ def run_project(
 def debug(
     target_chip: str, model_path: str, img_path: str, dump_root: Optional[str] = None, layers: Sequence[str] = ()
 ) -> int:
-    """Run the reference in TVM's debug executor, print the outputs and where the dump lies.
+    """Run the reference in TVM's debug executor, print the outputs and the place of the dump.
 
     layers: names of layers to print: an ONNX tensor or node, a TVM node, or a function of the generated C
     """
-    from ..evaluate import debug_onnx_model  # imports TVM, which nothing else here needs
+    from ..evaluate import debug_onnx_model  # imports TVM, which is not needed otherwise
 
     module = debug_onnx_model(target_chip, model_path, img_path, dump_root)
     for index in range(module.get_num_outputs()):

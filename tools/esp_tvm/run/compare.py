@@ -1,4 +1,4 @@
-"""The program's tensors against its rules, byte for byte."""
+"""Compares the program's tensors with its rules, byte for byte."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LayerResult:
 class Comparison:
     """layers in the order of the calls, outputs by name; samples_equal: samples without a differing byte.
 
-    given: what TVM's own C computed and nothing judges byte for byte
+    given: the tensors that TVM's own C computed, which are not compared byte for byte
     """
 
     samples: int
@@ -67,8 +67,8 @@ def _result(call: Call, tensor: Tensor) -> LayerResult:
 def compare_with_rules(program: HostProgram, samples: Dict[str, np.ndarray], judge=None) -> Comparison:
     """Run `program` on every sample; compare what each kernel wrote, and the model's outputs, with the rules.
 
-    samples: ONNX input name -> array [N, *shape]; judge: is called with each sample and its `Evaluation`
-    What TVM's own C computes is taken as it is: the kernels behind it are judged on it.
+    samples: ONNX input name -> array [N, *shape]; judge: called with each sample and its `Evaluation`
+    The results of TVM's own C are used as they are: the kernels after it are checked with them.
     """
     form: Program = program.program
     layers: Dict[Tensor, LayerResult] = {}
@@ -109,7 +109,7 @@ def print_comparison(
 ) -> None:
     """The table that `make run` shows.
 
-    wrong: what is computed otherwise than by ONNX Runtime, if anything is; right: the line where nothing is
+    wrong: the first difference from ONNX Runtime, if there is one; right: the line if there is none
     """
     if not summary_only:
         rows = [layer.row(layer.differing) for layer in comparison.layers]

@@ -11,12 +11,12 @@ from ..program.form import Port
 
 
 def fill(template: str, inputs: Sequence[Port], outputs: Sequence[Port], source: str, target: str = "", **more) -> str:
-    """A program: `template` with what depends on the model's ports put in.
+    """A program: `template` with the parts that depend on the model's ports filled in.
 
-    source, target: C expressions of the open files that samples are read from and outputs are written to
-    more: further places of the template
+    source, target: C expressions for the open files from which samples are read and to which outputs are written
+    more: further placeholders of the template
 
-    The template says {buffers} for static memory of all ports, {inputs} and {outputs} for the initializers of the
+    The template contains {buffers} for static memory of all ports, {inputs} and {outputs} for the initializers of the
     structs, {read} for a condition that reads a sample, and {write} for statements that write all outputs.
     """
 
@@ -52,5 +52,5 @@ def sample_bytes(inputs: Sequence[Port], samples: Dict[str, np.ndarray]) -> byte
 
 
 def first_error(text: str) -> str:
-    """What a compiler complains of first, of all that it printed."""
+    """The first error or warning in a compiler's output."""
     return next((line for line in text.splitlines() if "error" in line), text.strip()[:300])

@@ -1,4 +1,4 @@
-"""What `make emulate` does: the program on an emulated RISC-V, its outputs and its instruction counts."""
+"""The command emulate: runs the program on an emulated RISC-V, compares its outputs and counts instructions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .emulator_log import EmulatedLog
 from .qemu import EmulatedProgram
 from .reference import Reference, check_same_model
 
-# The chips that `idf.py qemu` knows; scripts/emulate.sh takes it for them where it is there.
+# The chips that `idf.py qemu` supports; scripts/emulate.sh uses it for them if it is installed.
 IDF_QEMU = ("esp32", "esp32c3", "esp32s3")
 
 
@@ -36,9 +36,9 @@ def check_emulator(name: str) -> None:
 def emulate_project(
     project: str, model_path: str, input_path: str, log_path: Optional[str] = None, log_mode: str = "checksums"
 ) -> int:
-    """Run all samples for RV32IMC in QEMU; 0 when every byte of the outputs is what the NumPy rules give, else 1.
+    """Run all samples for RV32IMC in QEMU; 0 if every byte of the outputs equals the NumPy rules, otherwise 1.
 
-    log_path: where to write what the project would print with the trace in it, in mode `log_mode`
+    log_path: the file for what the project would print with the trace, in mode `log_mode`
     """
     check_emulator(load(Path(project)).target_chip)
     model = load_model(model_path)

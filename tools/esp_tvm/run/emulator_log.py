@@ -33,7 +33,7 @@ class EmulatedLog(HostProgram):
         return folder / "program.elf"
 
     def log(self, samples) -> str:
-        """What it prints for `samples` (ONNX input name -> array [N, ...])."""
+        """The text it prints for `samples` (ONNX input name -> array [N, ...])."""
         folder = Path(self._folder.name)
         (folder / "input.bin").write_bytes(sample_bytes(self.inputs, samples))
         return execute(self._binary, folder)

@@ -82,7 +82,7 @@ def host_compiler() -> List[str]:
 
 @functools.lru_cache(maxsize=None)
 def _check_compiler(words: Tuple[str, ...]) -> None:
-    """Refuse a program that reads no C, which would else be found out by what it did not make."""
+    """Refuse a program that cannot compile C; otherwise the error would only be a missing file."""
     try:
         done = subprocess.run(
             [*words, "-E", "-x", "c", "-"], input="__STDC_VERSION__\n", capture_output=True, text=True, timeout=60
@@ -96,7 +96,7 @@ def _check_compiler(words: Tuple[str, ...]) -> None:
 
 
 def include_folders(project: Path) -> List[Path]:
-    """Where the C of a project looks for headers."""
+    """The include folders for the C of a project."""
     return [
         project / MODEL / "codegen/host/include",
         project / "components/tvm_model/crt_config",
@@ -108,7 +108,7 @@ def include_folders(project: Path) -> List[Path]:
 class HostProgram:
     """A generated project, compiled for the host.
 
-    project: the folder `new_project`; program: what it says of itself
+    project: the folder `new_project`; program: as its metadata describes it
     sanitize: with the address and undefined behaviour sanitizers, and with warnings as errors (for tests: a user's
         newer compiler may know warnings that ours does not)
     flags: more options of the compiler
@@ -118,7 +118,7 @@ class HostProgram:
         self.project = Path(project)
         self.program = load(self.project)
         self.inputs, self.outputs = self.program.inputs, self.program.outputs
-        # What the program shows while it runs.
+        # What the program prints while it runs.
         self.traced = [call for call in self.program.calls() if not call.is_view]
         self.command = [*host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *flags]
         self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
@@ -190,7 +190,8 @@ class HostProgram:
 
 
 class _Stream:
-    """What the driver wrote: the trace of a sample in records of (index of the call, bytes, data), then its outputs."""
+    """The output of the driver: the trace of a sample in records of (index of the call, bytes, data), then its
+    outputs."""
 
     _HEAD = struct.Struct("=ii")
 
@@ -198,7 +199,7 @@ class _Stream:
         self.view, self.project, self.position = memoryview(data), project, 0
 
     def take_traced(self, calls: Sequence[Call]) -> Dict[Tensor, np.ndarray]:
-        """What every call wrote. Rows of a strip, and one of several outputs, come in records of their own."""
+        """What every call wrote. Rows of a strip, and each of several outputs, are in separate records."""
         left = sum(tensor.bytes for call in calls for tensor in call.writes)
         parts: Dict[int, bytearray] = {}
         while left > 0:
@@ -220,7 +221,7 @@ class _Stream:
         return self._array(tensor, self._bytes(tensor.bytes))
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Check that nothing is left."""
         if self.position != len(self.view):
             self._refuse(f"{len(self.view)} bytes")
 

@@ -62,7 +62,7 @@ class LoggingProgram(HostProgram):
         return self.link([driver], folder / "program", options)
 
     def log(self, samples: Dict[str, np.ndarray]) -> str:
-        """What a board with this project prints for `samples` (ONNX input name -> array [N, ...])."""
+        """The text that a board with this project prints for `samples` (ONNX input name -> array [N, ...])."""
         done = run_program([str(self._binary)], sample_bytes(self.inputs, samples))
         if done.returncode != 0:
             raise UserError(f"{self.project}: the host program failed with the trace: exit code {done.returncode}")

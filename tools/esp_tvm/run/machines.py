@@ -1,6 +1,6 @@
 """The two machines that the generated C is compiled for and run on in QEMU.
 
-Both execute one instruction a tick of QEMU's clock (`-icount`), so instructions are counted exactly: the same program
+Both execute one instruction per tick of QEMU's clock (`-icount`), so instructions are counted exactly: the same program
 and the same input give the same numbers on every computer.
 """
 
@@ -25,9 +25,9 @@ class Machine:
     name: of the instruction set; prefix: of the compiler's tools; packages: (tool, Debian package)
     target: options that say what is compiled for; link_target: the same for linking; program: options that link a
         whole program; runtime: C and assembly sources of such a program
-    emulator: the command, the program's path left out
+    emulator: the command without the program's path
     counter: C of `instructions()`, a counter of 32 bits, and of `stack_pointer()`
-    ticks: what the counter adds in one instruction
+    ticks: the counter's increment per instruction
     """
 
     name: str
@@ -47,7 +47,7 @@ class Machine:
         return f"{self.prefix}gcc"
 
     def missing(self) -> str:
-        """All that is not installed, in a line, or nothing."""
+        """A line about what is not installed, or an empty string."""
         missing = self._missing()
         if not missing:
             return ""
@@ -75,7 +75,7 @@ class _Riscv(Machine):
         return super()._missing() + ([] if self._has_library() else [("picolibc", "picolibc-riscv64-unknown-elf")])
 
     def _has_library(self) -> bool:
-        """Whether the compiler finds its C library; False without a compiler, who alone knows where to look."""
+        """Whether the compiler finds its C library; False without a compiler."""
         if shutil.which(self.compiler) is None:
             return False
         specs = subprocess.run([self.compiler, "-print-file-name=picolibc.specs"], stdout=subprocess.PIPE, text=True)
@@ -121,8 +121,8 @@ static inline uint8_t *stack_pointer(void)
 """,
 )
 
-# Debian has a compiler for this core alone, the ESP8266's. Literals next to the code, calls of any distance; a loop
-# that fills memory stays a loop where memset itself is compiled.
+# The only Xtensa core that Debian has a compiler for, the ESP8266's. Literals next to the code, calls of any distance;
+# a loop that fills memory stays a loop where memset itself is compiled.
 XTENSA = Machine(
     name="Xtensa (lx106)",
     prefix="xtensa-lx106-elf-",

@@ -1,4 +1,4 @@
-"""Which ONNX tensor is which node of TVM's graph and which call in the generated C."""
+"""Relates ONNX tensors to nodes of TVM's graph and to calls in the generated C."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE_NAME = "names.json"
 def name_map(graph_json: str, partitioned: Partitioned, symbols: Sequence[str]) -> List[Dict[str, Any]]:
     """One entry per kernel call: tensor, nodes (of the ONNX model), tvm_node, call, operator, dtype, shape, exponent.
 
-    tvm_index: the node's place in TVM's graph; names such as `reshape_nop` stand there more than once
+    tvm_index: the node's place in TVM's graph; names such as `reshape_nop` occur there more than once
 
     graph_json: of a graph whose last outputs are those of the calls `symbols`. Shapes are as in memory.
     """
@@ -63,7 +63,7 @@ def find_layer(entries: Sequence[Dict[str, Any]], name: str) -> List[Dict[str, A
     raise UserError(f"no layer is called '{shown(name)}'; the closest are {listed}; {FILE_NAME} in the dump has all")
 
 
-# What TVM's names of nodes call an ONNX operator.
+# The names of ONNX operators in TVM's node names.
 _OPERATORS = {"conv2d": "Conv", "conv1d": "Conv", "dense": "Gemm", "matmul": "MatMul", "pool2d": "Pool"}
 
 

@@ -1,7 +1,7 @@
-"""The kernels as compiled archives, kept on disk: what did not change is not compiled again.
+"""Keeps the compiled kernels as archives on disk, so that they are only compiled again after a change.
 
-An archive is known by its content: the compiler, its options, every source and header. Programs may ask for one at the
-same time: it is compiled once, and appears whole.
+An archive is identified by the compiler, its options, and the content of every source and header. If several programs
+need it at the same time, it is compiled once, and appears complete.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from typing import List, Optional, Sequence
 from ..errors import UserError
 from .driver import first_error
 
-# A folder that several projects share (tests do); by default each project has one of its own.
+# A folder shared by several projects (as in the tests); by default each project has its own.
 SHARED_FOLDER = "ESP_TVM_OBJECTS"
 
 
 def kernel_archive(component: Path, command: Sequence[str], folder: Optional[Path] = None) -> Path:
     """The archive of all C files below `component`/src, compiled by `command` (the compiler and its options).
 
-    folder: where archives are kept; by default $ESP_TVM_OBJECTS. Of archives by the same command, a folder that is
-    not the shared one keeps the last.
-    Raises `UserError` where a kernel does not compile.
+    folder: where archives are kept; by default $ESP_TVM_OBJECTS. A folder that is not the shared one keeps only the
+    last archive of each command. Raises `UserError` if a kernel does not compile.
     """
     shared = os.environ.get(SHARED_FOLDER)
     prune = not shared
@@ -56,7 +55,7 @@ def _compile(command: Sequence[str], sources: List[Path], includes: List[Path], 
     with tempfile.TemporaryDirectory(prefix=".kernels_", dir=target.parent) as scratch:
 
         def compile_one(number: int) -> Path:
-            # Numbered: two folders may hold files of one name.
+            # Numbered, since two folders may contain files of the same name.
             path = Path(scratch, f"{number}_{sources[number].stem}.o")
             compile_c([*command, *options, "-c", str(sources[number]), "-o", str(path)], sources[number].name)
             return path
@@ -69,7 +68,7 @@ def _compile(command: Sequence[str], sources: List[Path], includes: List[Path], 
 
 
 def compile_c(command: Sequence[str], what: str) -> None:
-    """Run a compiler or archiver; a `UserError` that names `what` where it fails."""
+    """Run a compiler or archiver; a `UserError` that names `what` if it fails."""
     done = subprocess.run(list(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         raise UserError(f"{what}: its C does not compile on this machine: {first_error(done.stdout)}")
@@ -78,7 +77,7 @@ def compile_c(command: Sequence[str], what: str) -> None:
 def run_program(command: Sequence[str], data: bytes, timeout: Optional[float] = None) -> subprocess.CompletedProcess:
     """Run a program that was compiled into the folder for temporary files, `data` on its stdin; captures its output.
 
-    Raises `UserError` where that folder lets no program run, as a /tmp that is mounted noexec.
+    Raises `UserError` if that folder does not allow programs to run, such as a /tmp mounted noexec.
     """
     try:
         return subprocess.run(list(command), input=data, capture_output=True, timeout=timeout)
@@ -98,7 +97,7 @@ def _content(component: Path, sources: List[Path], includes: List[Path]) -> str:
 
 @functools.lru_cache(maxsize=None)
 def _compiler(name: str) -> List[str]:
-    """What tells one compiler from another: where it lies, how it looks, what it says of itself."""
+    """What identifies a compiler: its path, its file's properties, its version text."""
     path = os.path.realpath(shutil.which(name) or name)
     status = os.stat(path)
     version = subprocess.run([name, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout

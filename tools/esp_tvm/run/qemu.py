@@ -107,7 +107,7 @@ int main(void)
 
 @dataclass(frozen=True)
 class Counts:
-    """What one inference took: instructions in all and by `Call.index`; stack_bytes: the most it used."""
+    """The cost of one inference: instructions in total and by `Call.index`; stack_bytes: the largest use of stack."""
 
     instructions: int
     stack_bytes: int

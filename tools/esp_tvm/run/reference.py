@@ -1,4 +1,4 @@
-"""What an exported project must compute: by the rules, from what the project says of itself."""
+"""The right results of an exported project, by the rules and its metadata."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .host import HostProgram
 class Reference:
     """The values of a project's program, sample by sample.
 
-    Where TVM's functions compute something, the project's C is built for this computer and run, and what those
-    functions wrote is taken; the kernels before them must then have computed what the rules say.
+    If TVM's functions compute something, the project's C is built for this computer and run, and the results of those
+    functions are used; the kernels before them must then have given the results of the rules.
     """
 
     def __init__(self, program: Program, project: Path):
@@ -46,7 +46,7 @@ class Reference:
 
 
 def _check_inputs(program: Program, evaluation: Evaluation, computed: Values) -> None:
-    """That the functions of TVM's had the right inputs when the program ran here."""
+    """Check that TVM's functions had the right inputs when the program ran here."""
     for call in program.fallbacks:
         for tensor in call.inputs:
             own = computed.get(tensor.root)
@@ -58,7 +58,7 @@ def _check_inputs(program: Program, evaluation: Evaluation, computed: Values) ->
 
 
 def check_same_model(program: Program, project: Path, model: onnx.ModelProto) -> None:
-    """Raise a `UserError` when the project was exported from another model."""
+    """Raise a `UserError` if the project was exported from another model."""
     model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     if program.model_hash != model_hash:
         raise UserError(f"{project}: was exported from another model than this one; export again")
