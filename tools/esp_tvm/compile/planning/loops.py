@@ -61,7 +61,8 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
     """
     calls = list(program.calls())
     variants = [call.variant for call in calls]
-    found: List[Tuple[int, List[Item], list]] = []
+    # Where strips do not help, the program stays as it is.
+    found: List[Tuple[int, List[Item], list]] = [(arena_bytes(program), list(calls), [(None, v) for v in variants])]
     target = limit
     for _ in range(ATTEMPTS):
         program.items = _in_loops(program, target, slowdown)
