@@ -24,7 +24,7 @@ from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_archive import COMPONENT  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
-from esp_tvm.compile.kernels.esp32s3 import CHIP, choose_vector  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3 import CHIP, choose_anywhere, choose_vector  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
@@ -103,6 +103,7 @@ VALUE_ROWS = (
     ValueRow("larger value", "maximum", (_IMAGE, _IMAGE), _IMAGE, _WHOLE),
     ValueRow("relu", "requantize", (_IMAGE,), _IMAGE, {"shift": 0, "clamp": (0, 127)}),
     ValueRow("table", "lookup", (_IMAGE,), _IMAGE, {"table": (np.arange(256) * 7 % 256 - 128).astype(np.int8)}),
+    ValueRow("quantization", "quantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
     ValueRow("concatenation of 32 and 48 ch", "concat", (_IMAGE, (1, 16, 16, 48)), (1, 16, 16, 80), {"axis": 3}),
     ValueRow("transposed rows and columns", "transpose", (_IMAGE,), _IMAGE, {"axes": [0, 2, 1, 3]}),
 )
@@ -196,9 +197,12 @@ def measure_values(rows: List[ValueRow]) -> List[Tuple[ValueRow, int, float, flo
     """(row, values of the output, instructions of the vector kernel, of the plain one in C) of all rows."""
     pairs = []
     for row in rows:
-        inputs = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(row.inputs)]
+        dtype = "float32" if row.operator == "quantize" else "int8"
+        inputs = [Tensor(f"x{i}", shape, dtype) for i, shape in enumerate(row.inputs)]
         call = Call("", row.operator, inputs, [Tensor("y", row.output, "int8")], row.attributes)
-        pairs.append(Pair(call, choose_vector(call, -128, 127), -128, 127, np.random.RandomState(1)))
+        pairs.append(
+            Pair(call, choose_vector(call, -128, 127) or choose_anywhere(call), -128, 127, np.random.RandomState(1))
+        )
     counted = []
     for timed in ("fast", "plain"):
         with tempfile.TemporaryDirectory() as folder:

@@ -12,14 +12,17 @@ from kernel_archive import COMPONENT, INCLUDES, listed_sources
 from variant_cases import CLAMPS, RANGES, random_call
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
-from esp_tvm.compile.kernels.esp32s3 import VECTOR_VARIANTS, Esp32s3Variant
+from esp_tvm.compile.kernels.esp32s3 import ANYWHERE, VECTOR_VARIANTS, Esp32s3Variant
+from esp_tvm.compile.kernels.esp32s3.quantization import QuantizeNhwcFpu
 from esp_tvm.compile.kernels.esp32s3.values import BROADCASTING, MOVES
+from esp_tvm.compile.kernels.variants import QuantizeNhwc, Variant
 from esp_tvm.operators import OPERATORS
 from esp_tvm.program import Call, Constant, Tensor
 from esp_tvm.run import esp32s3
 from esp_tvm.run.esp32s3 import RUNTIME
 
-ALL = [variant for variants in VECTOR_VARIANTS.values() for variant in variants]
+ALL: List[Variant] = [variant for variants in VECTOR_VARIANTS.values() for variant in variants]
+ALL += [*(variant for variants in ANYWHERE.values() for variant in variants), QuantizeNhwcFpu()]
 REPEATS = 8
 
 _HOST = """\
@@ -89,11 +92,15 @@ static inline void report_overlap(int size)
 class Pair:
     """A call by the plain kernel and by a variant, and the input to compare them with."""
 
-    def __init__(self, call: Call, variant: Esp32s3Variant, low: int, high: int, random: np.random.RandomState):
-        self.call, self.variant = call, variant
+    def __init__(self, call: Call, variant: Variant, low: int, high: int, random: np.random.RandomState):
+        # What is fused has no plain kernel: then the C that other chips take is the judge.
+        judge = QuantizeNhwc() if isinstance(variant, QuantizeNhwcFpu) else None
+        self.call, self.variant = replace(call, variant=judge), variant
         self.low, self.high = low, high
         self.fast = replace(call, variant=variant, input_range=(low, high))
         self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]
+        if call.operator == "quantize":
+            self.inputs = [floats(call.inputs[0].elements, call.attributes["exponent"], random)]
 
     @staticmethod
     def _values(count: int, low: int, high: int, random: np.random.RandomState) -> np.ndarray:
@@ -111,9 +118,11 @@ class Pair:
         names = []
         for i, values in enumerate(self.inputs):
             names.append("x" if i == 0 else f"x{i}_{number}")
-            parts.append(_array("int8_t", f"x{i}_{number}", values).replace("const ", "", 1))
-        size, out = call.inputs[0].elements, call.output.elements
-        arguments = ", ".join(names)
+            values = np.ascontiguousarray(values).view(np.int8)
+            text = _array("int8_t", f"x{i}_{number}", values).replace("const ", "", 1)
+            parts.append(text.replace("static ", "static _Alignas(4) ", 1))
+        size, out = call.inputs[0].bytes, call.output.elements
+        arguments = ", ".join(f"(void *){name}" for name in names)
         tail = ", scratch" if self.variant.scratch(call) else ""
         lead = self.variant.overlap_distance(call)
         overlap = ""
@@ -168,14 +177,14 @@ def _array(c_type: str, name: str, array: np.ndarray) -> str:
 def program(pairs: Sequence[Pair], emulator: bool, repeats: int = 1, timed: str = "fast") -> str:
     """A C program that reports on a loop of 100000 instructions and on all pairs; timed: "fast" or "plain" kernels."""
     sizes = {
-        "x": max(pair.call.inputs[0].elements for pair in pairs) + 64,
+        "x": max(pair.call.inputs[0].bytes for pair in pairs) + 64,
         "y": max(pair.reach() for pair in pairs) + 32,
         "scratch": max(max(pair.variant.scratch(pair.call) for pair in pairs), 1),
     }
     calls = "\n".join(f"    compare_{number}();" for number in range(len(pairs)))
     main = (
         "int main(void)\n{\n    uint32_t start = emulator_cycles();\n    emulator_loop(50000);\n"
-        f"    report(0, emulator_cycles() - start);\n{calls}\n    return 0;\n}}\n"
+        f"    report(0, emulator_cycles() - start);\n{calls}\n    (void)scratch;\n    return 0;\n}}\n"
     )
     main = main.replace("    uint32_t start", "    memset(y, 0x55, 16);\n    uint32_t start", 1)
     head = f"#define REPEATS {repeats}\n" + (RUNTIME if emulator else _HOST) + _HEAD.format(**sizes)
@@ -302,6 +311,29 @@ def broadcasting(operator: str, random: np.random.RandomState) -> Call:
     return Call("", operator, inputs, [Tensor("y", whole, "int8")], attributes)
 
 
+def floats(count: int, exponent: int, random: np.random.RandomState) -> np.ndarray:
+    """Values around halves of steps of 2^exponent and beside them, at the ends of int8, and any bits at all."""
+    steps = random.randint(-300, 300, count) / 2.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = (steps * 2.0**exponent).astype(np.float32)
+    # The next floats to both sides.
+    values.view(np.int32)[:] += random.randint(-1, 2, count) * (values != 0)
+    bits = random.randint(0, 2**32, count, np.uint64).astype(np.uint32).view(np.float32)
+    special = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38], np.float32)
+    kind = random.randint(0, 4, count)
+    return np.where(kind == 0, bits, np.where(kind == 1, special[random.randint(0, len(special), count)], values))
+
+
+def quantization(random: np.random.RandomState) -> Call:
+    """Any exponent that the floating-point unit takes; most often that of values up to 1. Planes may have more rows."""
+    shape = tuple(int(size) for size in random.randint(1, 7, 4))
+    n, channels, h, w = shape
+    rows = h + int(random.choice([0, 0, 3]))
+    exponent = int(random.choice([-7, -7, 0, -126, 126, random.randint(-126, 127)]))
+    x, attributes = Tensor("x", (n, channels, rows, w), "float32"), {"exponent": exponent, "plane": rows * w}
+    return Call("", "quantize", [x], [Tensor("y", shape, "int8")], attributes)
+
+
 def scale(random: np.random.RandomState) -> Call:
     """A factor and an offset per channel."""
     shape = (1, int(random.randint(1, 40)), int(random.choice([5, 16, 20, 48])))
@@ -362,10 +394,10 @@ def move(operator: str, random: np.random.RandomState) -> Call:
     return Call("", operator, tensors, [Tensor("y", y, "int8")], attributes)
 
 
-_OWN = {"channelwise": scale, "lookup": lookup}
+_OWN = {"channelwise": scale, "lookup": lookup, "quantize": quantization}
 
 
-def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
+def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
     """`count` calls that `variant` takes, for the range of their input."""
     random = np.random.RandomState(seed)
     pairs: List[Pair] = []
@@ -386,7 +418,8 @@ def random_pairs(variant: Esp32s3Variant, count: int, seed: int) -> List[Pair]:
         else:
             call = random_call(operator, random)
         low, high = RANGES[random.randint(len(RANGES))]
-        if variant.fits_range(call, low, high):
+        fits = variant.fits_range(call, low, high) if isinstance(variant, Esp32s3Variant) else variant.fits(call)
+        if fits:
             pairs.append(Pair(call, variant, low, high, random))
     return pairs
 

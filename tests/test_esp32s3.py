@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from esp32s3_cases import ALL, Pair, listed, program, random_pairs, run_in_emulator, verdicts
-from kernel_archive import COMPONENT, INCLUDES, build
+from esp32s3_cases import ALL, Pair, listed, random_pairs, run_in_emulator, verdicts
+from esp32s3_layers import layers, run_on_host
+from kernel_archive import COMPONENT, INCLUDES
 from test_memory_plan import residual_network
 
 from esp_tvm.compile import compile_model
@@ -21,7 +22,7 @@ from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLan
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
-from esp_tvm.run.host import SANITIZE, STRICT, host_compiler
+from esp_tvm.run.host import host_compiler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
@@ -36,17 +37,8 @@ def emulator(tmp_path_factory):
         pytest.skip(reason)
 
 
-def run_on_host(pairs, folder) -> bytes:
-    source, binary = folder / "program.c", folder / "program"
-    source.write_text(program(pairs, emulator=False), encoding="utf-8")
-    build([source], binary, *STRICT, *SANITIZE)
-    done = subprocess.run([str(binary)], capture_output=True)
-    assert done.returncode == 0, done.stderr[:3000]
-    return done.stdout
-
-
 def test_same_bytes_on_this_computer(tmp_path):
-    pairs = [pair for variant in ALL for pair in random_pairs(variant, 6, seed=1)]
+    pairs = layers(6 * len(ALL), seed=1)
     assert listed(pairs, run_on_host(pairs, tmp_path)) is None
 
 

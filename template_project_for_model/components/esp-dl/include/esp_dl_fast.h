@@ -81,12 +81,6 @@ void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *out
 void esp_dl_average_pool2d_s8_global(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
 
 /* Quantization of images that lie in memory as NCHW: as esp_dl_quantize_s8, the output as NHWC. */
-typedef struct {
-    esp_dl_shape_t output;
-    int32_t plane; /* elements from one channel of the input to the next: more than h * w where it has more rows */
-    int32_t exponent;
-} esp_dl_quantize_nhwc_t;
-
 void esp_dl_quantize_s8_nhwc(const float *input, const esp_dl_quantize_nhwc_t *p, int8_t *output);
 
 #ifdef __cplusplus

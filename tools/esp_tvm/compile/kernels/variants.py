@@ -59,6 +59,7 @@ class Variant:
     kernel: its C function; fuses_add: there is a form with an addition after it
     plain_parameters: it is called like the plain kernel, `replaces` if that has no name of its own, with the same
     parameters
+    with_nhwc: the kernel that also computes a change to NHWC behind it
     takes: the operator whose parameters its kernel takes, where that is another one
     """
 
@@ -70,6 +71,7 @@ class Variant:
     fuses_add = False
     plain_parameters = False
     replaces = ""
+    with_nhwc: Optional[Variant] = None
 
     def fits(self, call: Call) -> bool:
         """Whether it can compute this call, and faster than the plain kernel."""

@@ -36,6 +36,8 @@ def choose_kernels(
         call.input_range = ranges.get(call.inputs[0].root, INT8) if call.inputs else INT8
         if chip == esp32s3.CHIP and _lies_aligned(call, makers):
             call.variant = esp32s3.choose_vector(call, *call.input_range)
+        if chip == esp32s3.CHIP and call.variant is None:
+            call.variant = esp32s3.choose_anywhere(call)
         if call.variant is None:
             fitting = [variant for variant in VARIANTS.get(call.operator, ()) if variant.fits(call)]
             call.variant = min(fitting, key=lambda variant: variant.scratch(call)) if fitting else None

@@ -21,7 +21,8 @@ def fuse(program: Program) -> Program:
         previous = items[-1] if items else None
         if previous is not None and _takes(previous, call, readers):
             if previous.operator == "quantize":
-                previous.variant = QuantizeNhwc()
+                own = previous.variant.with_nhwc if previous.variant is not None else None
+                previous.variant = own or QuantizeNhwc()
             previous.followers = [call]
             previous.index, previous.symbol = call.index, call.symbol
             previous.macs += call.macs

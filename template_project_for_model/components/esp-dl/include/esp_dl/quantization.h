@@ -14,6 +14,13 @@ extern "C" {
  */
 void esp_dl_quantize_s8(const float *input, int32_t count, int32_t exponent, int8_t *output);
 
+/* Where the values lie as NCHW and become NHWC (esp_dl_fast.h). */
+typedef struct {
+    esp_dl_shape_t output;
+    int32_t plane; /* elements from one channel of the input to the next: more than h * w where it has more rows */
+    int32_t exponent;
+} esp_dl_quantize_nhwc_t;
+
 /*
  * `count` values to float: y = x * 2^exponent, exact. As arithmetic.dequantize. Integer instructions only.
  * exponent: -149..127; beyond 120 the largest products leave the range of float and become infinite.

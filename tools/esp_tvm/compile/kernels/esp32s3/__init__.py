@@ -6,8 +6,10 @@ from typing import Dict, List, Optional
 
 from ....operators.pooling import AveragePool2d, MaxPool2d
 from ....program import Call
+from ..variants import Variant
 from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
+from .quantization import QuantizeFpu
 from .values import (
     BROADCASTING,
     MOVES,
@@ -44,6 +46,9 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "transpose": [TransposeRows("transpose")],
 }
 
+# By operator, what the chip computes faster without the vector unit, from any buffer to any.
+ANYWHERE: Dict[str, List[Variant]] = {"quantize": [QuantizeFpu()]}
+
 
 def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
     """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
@@ -53,4 +58,9 @@ def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
     return next(fitting, None)
 
 
-__all__ = ["CHIP", "LANES", "VECTOR_VARIANTS", "Esp32s3Variant", "choose_vector"]
+def choose_anywhere(call: Call) -> Optional[Variant]:
+    """The kernel that computes `call` without the vector unit, wherever its tensors lie; None where there is none."""
+    return next((v for v in ANYWHERE.get(call.operator, ()) if v.fits(call)), None)
+
+
+__all__ = ["CHIP", "LANES", "VECTOR_VARIANTS", "Esp32s3Variant", "choose_anywhere", "choose_vector"]

@@ -1,0 +1,26 @@
+"""Float to int8 by the floating-point unit of the ESP32-S3 (esp_dl_esp32s3.h)."""
+
+from __future__ import annotations
+
+from ..variants import QuantizeNhwc, Variant
+
+# Its scale is a power of two that is a normal float, and so is the reciprocal.
+_LARGEST_EXPONENT = 126
+
+
+class QuantizeNhwcFpu(QuantizeNhwc):
+    """The same with the change of layout behind it. Only fused."""
+
+    kernel = "esp_dl_quantize_s8_nhwc_esp32s3"
+
+
+class QuantizeFpu(Variant):
+    """A value after the other, ten to eleven instructions each."""
+
+    operator = "quantize"
+    kernel = "esp_dl_quantize_s8_esp32s3"
+    plain_parameters = True
+    with_nhwc = QuantizeNhwcFpu()
+
+    def fits(self, call):
+        return call.output.dtype == "int8" and abs(call.attributes["exponent"]) <= _LARGEST_EXPONENT
