@@ -64,6 +64,7 @@ ROWS = (
     Row("1x1, 64->64, 25x5", None, 1.39, 8, "conv2d", (25, 5), 64, 64, 1),
     Row("depthwise 3x3, 64 ch, 25x5", None, 0.22, 3, "depthwise_conv2d", (25, 5), 64, 64, 3),
     Row("1x1, 8->16, 48x48", None, 0.28, 3, "conv2d", (48, 48), 8, 16, 1),
+    Row("depthwise 3x3, 8 ch, 48x48", None, None, 2, "depthwise_conv2d", (48, 48), 8, 8, 3),
 )
 
 

@@ -227,7 +227,7 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
     kernel = int(random.choice([3, 3, 5] if depthwise else [1, 1, 3, 5]))
     size = random.randint(kernel, 24 if large else 8, 2)
     if depthwise:
-        channels = outputs = int(random.choice([16, 32, 48, 80]))
+        channels = outputs = int(random.choice([8, 8, 16, 32, 48, 80]))
     padding = (0,) * 4 if random.randint(2) else tuple(random.randint(0, kernel, 4))
     strides = tuple(int(v) for v in random.randint(1, 4 if depthwise else 3, 2))
     shape = [(size[i] + padding[i] + padding[2 + i] - kernel) // strides[i] + 1 for i in (0, 1)]

@@ -208,3 +208,69 @@
 .Lthree_done:
     return
     .size esp_dl_depthwise_conv2d_row_3x3_esp32s3, . - esp_dl_depthwise_conv2d_row_3x3_esp32s3
+
+/*
+ * Windows of 3x3 and 8 channels, 8 bytes from one to the next: two pixels side by side are sixteen lanes. The first
+ * taps of a pair lie at multiples of 16, or, where they are shifted, 8 behind one.
+ *
+ * a4 weights, a5 output, a8..a10 rows, a11 pairs left, a12 head; a7, a13, a14 change. q0, q1, q3 input, q4 weights.
+ */
+
+/* A row of the window. mask: where the last load, of what lies behind the weights of the row, goes. */
+    .macro pair_row row, shifted, mask
+    ee.vld.128.ip q0, \row, 16
+    .if \shifted
+    ee.vld.128.ip q1, \row, 16
+    ee.vld.128.ip q3, \row, -16
+    ee.src.q q0, q0, q1
+    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q0, q4
+    ee.src.q q3, q1, q3
+    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q1, q4
+    ee.vmulas.s8.qacc.ld.ip \mask, a4, 16, q3, q4
+    .else
+    ee.vld.128.ip q1, \row, 0
+    ee.src.q q3, q0, q1
+    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q0, q4
+    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q3, q4
+    ee.vmulas.s8.qacc.ld.ip \mask, a4, 16, q1, q4
+    .endif
+    .endm
+
+    .macro pairs shifted
+1:
+    mov a4, a12
+    load_head
+    ee.vld.128.ip q4, a4, 16
+    pair_row a8, \shifted, q4
+    pair_row a9, \shifted, q4
+    pair_row a10, \shifted, q0
+    ee.vld.128.ip q1, a4, 16
+    shift_lanes q3
+    ee.vmin.s8 q2, q2, q7
+    addi a11, a11, -1
+    ee.vst.128.ip q2, a5, 16
+    bnez a11, 1b
+    return
+    .endm
+
+    function esp_dl_depthwise_conv2d_row_pairs_esp32s3
+    l32i a4, a2, DEPTHWISE_AT_ROWS
+    l32i a11, a2, DEPTHWISE_AT_PIXELS
+    l32i a5, a2, DEPTHWISE_AT_OUTPUT
+    l32i a12, a2, DEPTHWISE_AT_WEIGHTS
+    l32i a7, a2, DEPTHWISE_AT_CLAMP
+    l32i a8, a4, 0
+    l32i a9, a4, 4
+    l32i a10, a4, 8
+    addi a13, a12, 8
+    ee.ld.128.usar.ip q0, a13, 0 /* from here on what is put together begins in the middle */
+    ee.vld.128.ip q6, a7, 16
+    ee.vld.128.ip q7, a7, 16
+    /* Rows that lie outside of the image are at multiples of 16. */
+    or a7, a8, a9
+    or a7, a7, a10
+    bbsi a7, 3, .Lshifted
+    pairs 0
+.Lshifted:
+    pairs 1
+    .size esp_dl_depthwise_conv2d_row_pairs_esp32s3, . - esp_dl_depthwise_conv2d_row_pairs_esp32s3

@@ -47,6 +47,11 @@ void esp_dl_depthwise_conv2d_row_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
     any_window(row);
 }
 
+void esp_dl_depthwise_conv2d_row_pairs_esp32s3(const esp_dl_depthwise_row_t *row)
+{
+    any_window(row);
+}
+
 #else
 typedef int esp_dl_depthwise_conv2d_row_is_assembly;
 #endif

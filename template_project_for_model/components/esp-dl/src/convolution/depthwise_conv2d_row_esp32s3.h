@@ -62,6 +62,9 @@ void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row);
 /* Windows of 3x3, channels in sixteens, windows at most 2 pixels apart. */
 void esp_dl_depthwise_conv2d_row_3x3_esp32s3(const esp_dl_depthwise_row_t *row);
 
+/* Windows of 3x3 and 8 channels, taps 8 bytes apart: two pixels are one of 16 channels, `pixels` counts pairs. */
+void esp_dl_depthwise_conv2d_row_pairs_esp32s3(const esp_dl_depthwise_row_t *row);
+
 #endif /* __ASSEMBLER__ */
 
 #endif

@@ -41,8 +41,13 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .next_input = 16 - p->output.w * w->stride_w * p->input.c,
         .next_output = 16 - p->output.w * p->output.c,
     };
-    void (*const compute)(const esp_dl_depthwise_row_t *) =
+    void (*compute)(const esp_dl_depthwise_row_t *) =
         p->three ? esp_dl_depthwise_conv2d_row_3x3_esp32s3 : esp_dl_depthwise_conv2d_row_esp32s3;
+    if (p->pairs) {
+        compute = esp_dl_depthwise_conv2d_row_pairs_esp32s3;
+        row.pixels /= 2;
+        row.step = row.channels = 16;
+    }
     const int32_t rows_of_image = p->output.h, output_row = p->output.w * p->output.c;
     for (int32_t n = 0; n < p->output.n; n++) {
         esp_dl_next_image(&borders, w);

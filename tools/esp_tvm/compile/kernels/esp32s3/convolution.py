@@ -327,19 +327,30 @@ class DepthwiseLanes(Esp32s3Variant):
         # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
         return distance_of_rows(call, kernel)
 
+    def in_pairs(self, call: Call) -> bool:
+        """Whether two pixels are sixteen lanes; rows of the input have to lie alike."""
+        a, kernel = call.attributes, call.attributes["weights"].shape
+        if kernel != (3, 3, LANES // 2) or a["strides"][1] != 1 or a["dilation"][1] != 1 or call.output.shape[2] % 2:
+            return False
+        return call.inputs[0].shape[2] % 2 == 0 or copies_rows(call, kernel[:2])
+
     def body(self, call, c):
         a = call.attributes
         height, width, channels = a["weights"].shape
         shift = np.asarray(a["shift"])
+        weights, start, pairs = a["weights"], start_of(call), self.in_pairs(call)
+        if pairs:
+            weights, start, shift = np.tile(weights, (1, 1, 2)), np.tile(start, 2), np.tile(shift, 2)
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
-        segments = a["weights"].reshape(-1, channels).T[:, None, :]
+        segments = weights.reshape(-1, weights.shape[2]).T[:, None, :]
         three = (height, width) == (3, 3) and a["strides"][1] <= 2 and channels % LANES == 0
         min_masks = three and is_relu(call)
-        packed = pack_lanes(segments, start_of(call), shift, in_order=True, min_masks=min_masks)
+        packed = pack_lanes(segments, start, shift, in_order=True, min_masks=min_masks)
         return {
             **window_fields(call, (height, width)),
             "border": border_fields(call, (height, width)),
             "three": bool(three),
+            "pairs": bool(pairs),
             "min_masks": bool(min_masks),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
