@@ -1,9 +1,11 @@
-"""What all tests share: the places of things, and `esp_tvm` and TVM on the path."""
+"""What all tests share: the places of things, `esp_tvm` and TVM on the path, and what Python compiled."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ SHARED_MODELS = REPO.parent / "shared" / "models"
 
 # Before TVM is imported: it would look for tuning logs on the network. For the processes that tests start too.
 os.environ["TOPHUB_LOCATION"] = "NONE"
+
+# Kept for this process and those that tests start, also where the environment forbids it: they are many, and to compile
+# TVM's Python takes each longer than to import it. Not beside the sources, which tests copy and compare.
+_COMPILED = REPO / "build/pycache"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(_COMPILED)
+sys.dont_write_bytecode = False
 
 sys.path.insert(0, str(REPO / "tools"))
 if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if entry):
@@ -26,6 +35,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+def pytest_sessionfinish(session):
+    """Of what tests copied elsewhere nothing stays: it has another folder the next time."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(_COMPILED / Path(tempfile.gettempdir()).relative_to("/"), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
