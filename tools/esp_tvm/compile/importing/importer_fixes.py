@@ -186,11 +186,13 @@ def fix_importer() -> None:
         layer._impl_common = classmethod(_in_direction(layer._impl_common, functions))
     original = frontend._get_convert_map
 
-    def convert_map(opset):
+    @functools.lru_cache(maxsize=None)
+    def all_converters(opset):
         added = {name: c.get_converter(opset) for name, c in _ADDED.items()}
         replaced = {name: c.get_converter(opset) for name, c in _REPLACED.items()}
         for operator in OPERATORS.values():
             replaced.update(operator.converters)
         return {**added, **original(opset), **replaced}
 
-    frontend._get_convert_map = convert_map
+    # A copy: TVM asks for them once a node, and others change what they get.
+    frontend._get_convert_map = lambda opset: dict(all_converters(opset))
