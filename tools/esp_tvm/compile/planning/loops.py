@@ -25,9 +25,9 @@ from .strips import MAX_INPUTS, Scheduler, lead, make_loop, reach_of, row_bytes
 # Rows of the last output in a strip that are tried, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 LONGEST = 48
-# Estimates: instructions that starting a kernel takes, that a byte takes which moves since its row stays, and that a
-# value takes of kernels without multiply-accumulates.
-CALL = 150
+# Estimates: instructions that starting a kernel takes (one for the vector unit), that a byte takes which moves since
+# its row stays, and that a value takes of kernels without multiply-accumulates.
+CALL, VECTOR_CALL = 150, 900
 MOVED_BYTE = 0.6
 VALUE = 6
 # How much slower the kernels for convolutions are that need no scratch memory (`make bench`).
@@ -268,7 +268,8 @@ class _Pieces:
                     for number in range(first, max(self.number[one] for one in self.readers[output]) + 1):
                         usage[number] += size
                         fast_usage[number] += size
-            time += scheduler.count * CALL + _waste(call, scheduler)
+            start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL
+            time += scheduler.count * start + _waste(call, scheduler)
             if first < last:
                 memory = int(self.across[first]) + whole + lasting - self._shared(scheduler, first, last)
                 yield Piece(first, last, rows, False, memory + max(usage.values()), time + slower)
