@@ -258,6 +258,16 @@ def _floats() -> List[Case]:
     for exponent in (0, -7, 3, -40, 60, 127, -120, -126, -127, -149):
         cases.append(Case(f"2^{exponent}", "quantize", (((3, 400), "float32"),), {"exponent": exponent}))
         cases.append(Case(f"2^{exponent}", "dequantize", (((4, 150), "int8"),), {"exponent": exponent}))
+    random = _random("pixels")
+    for shape, channels, axis in (
+        ((1, 5, 7, 3), 3, 3),
+        ((2, 3, 4, 5), 3, 1),
+        ((1, 9, 8, 1), 1, 0),
+        ((6,), 6, 0),
+        ((), 1, 0),
+    ):
+        table = _uniform(random, (channels, 256), "int8")
+        cases.append(Case(f"{shape}, axis {axis}", "pixels", ((shape, "uint8"),), {"table": table, "axis": axis}))
     for exponent, output in ((-4, None), (0, None), (-20, None), (5, None), (-3, -7), (-6, -8), (-1, 0)):
         attributes = {"exponent": exponent, "output_exponent": output}
         kind = "float" if output is None else f"2^{output}"

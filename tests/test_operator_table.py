@@ -21,7 +21,7 @@ from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.quantize.rules import RULES  # noqa: E402
 
 # What the compiler inserts by itself, for no operator of ONNX in particular.
-_INSERTED = {"quantize", "dequantize", "transpose", "reshape", "requantize"}
+_INSERTED = {"quantize", "dequantize", "pixels", "transpose", "reshape", "requantize"}
 
 # What ESP-DL v3 has, and after it what else is to run in integers.
 _EXPECTED = """

@@ -197,9 +197,9 @@ def unread(content):
 
 
 DAMAGED = {
-    "another version": (put("version", 1), "is of version 1, and this tool reads version 4"),
-    "a later version": (put("version", 5), "is of version 5"),
-    "a version that is text": (put("version", "4"), "is of version 4"),
+    "another version": (put("version", 1), f"is of version 1, and this tool reads version {store.schema.VERSION}"),
+    "a later version": (put("version", store.schema.VERSION + 1), f"is of version {store.schema.VERSION + 1}"),
+    "a version that is text": (put("version", str(store.schema.VERSION)), f"is of version {store.schema.VERSION}"),
     "no version": (drop("version"), "is not the metadata of a project"),
     "a list": (lambda content: [content], "is not the metadata of a project"),
     "no JSON": (lambda content: '{"version": 4, ', "is damaged"),
@@ -224,6 +224,17 @@ DAMAGED = {
     "two calls of one index": (twice, "two calls have one index"),
     "an output that is not written": (unwritten, "is written by no call"),
     "calls in another order": (unread, "reads what no call has made"),
+    "an order of axes that is none": (put("inputs", 0, "axes", [0, 0]), "its axes are no order"),
+    "a port of another shape": (put("inputs", 0, "onnx_shape", [7]), "its shapes do not fit"),
+    "a port of no type": (put("inputs", 0, "onnx_dtype", "bool"), "there is no way from bool to"),
+    "pixels of floats": (
+        put("inputs", 0, "pixels", {"scale": "1", "mean": ["0"], "std": ["1"], "axis": 0}),
+        "its pixels do not fit its type and shape",
+    ),
+    "pixels divided by 0": (
+        put("inputs", 0, "pixels", {"scale": "1", "mean": ["0"], "std": ["0"], "axis": 0}),
+        "is not larger than 0",
+    ),
     "outside of the arena": (put("arena_bytes", 16), "beyond the end of its memory"),
 }
 

@@ -31,7 +31,7 @@ C_TYPES = {
 def tensor_text(tensor: Tensor) -> str:
     """`int8[1,32,32,16] * 2^-4`: dtype, shape as in memory, and for integers the exponent."""
     text = f"{tensor.dtype}[{','.join(map(str, tensor.shape))}]"
-    return f"{text} * 2^{tensor.exponent}" if tensor.exponent is not None and "int" in tensor.dtype else text
+    return f"{text} * 2^{tensor.exponent}" if tensor.exponent is not None and tensor.dtype.startswith("int") else text
 
 
 def array_lines(array: np.ndarray) -> List[str]:

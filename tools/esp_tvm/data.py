@@ -10,7 +10,7 @@ import logging
 import mmap
 import os
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from .naming import file_stem, one_line, shown
 
 _LOG = logging.getLogger(__name__)
 Inputs = Sequence[Tuple[str, Sequence[int], str]]
+# Types of pixels and of quantized values: as reals they may be meant otherwise.
+_BYTES = {"uint8": "0 to 255", "int8": "-128 to 127"}
 # How much of a file is checked or converted at a time.
 _BLOCK_BYTES = 16 << 20
 # With larger values, sums of squares times weights exceed float32.
@@ -47,6 +49,33 @@ class Samples:
         if isinstance(index, (int, np.integer)):
             return values.reshape(self.shape[1:])
         return values.reshape(values.shape[0], *self.shape[1:])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+class Mapped:
+    """Samples that a function makes, one by one, of those of `Samples` or an array; only those that are asked for.
+
+    shape, dtype: of a sample that the function makes
+    """
+
+    def __init__(self, source: Sequence[np.ndarray], function: Callable, shape: Sequence[int], dtype: str):
+        self._source, self._function = source, function
+        self.shape, self.dtype = (len(source), *shape), np.dtype(dtype)
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        if isinstance(index, (int, np.integer)):
+            return self._function(self._source[index])
+        made = [self._function(one) for one in self._source[index]]
+        return np.stack(made) if made else np.zeros((0, *self.shape[1:]), self.dtype)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
@@ -97,9 +126,12 @@ def load_samples(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Samples]:
         rows = _rows(array, tuple(int(d) for d in shape), label, name)
         _check_dtype(rows, dtype, label)
         _check_values(rows, dtype, label)
-        if rows.dtype == np.uint8 and np.dtype(dtype).kind == "f":
-            # Python prints it to standard error if the caller has not set up logging.
-            _LOG.warning("note: %s: uint8 becomes %s as it is, 0 to 255; is that what the model takes?", label, dtype)
+        if rows.dtype.name in _BYTES and np.dtype(dtype).kind == "f":
+            # Python prints it to standard error where the caller has not set up logging.
+            stored, range_ = rows.dtype.name, _BYTES[rows.dtype.name]
+            _LOG.warning(
+                "note: %s: %s becomes %s as it is, %s; is that what the model takes?", label, stored, dtype, range_
+            )
         samples[name] = Samples(rows, shape, dtype)
     counts = {name: len(array) for name, array in samples.items()}
     if len(set(counts.values())) > 1:
@@ -108,9 +140,27 @@ def load_samples(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Samples]:
     return samples
 
 
+def stored_form(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Tuple[str, Tuple[int, ...]]]:
+    """{input name: (dtype, shape with all samples) as it stands in the file}; the dtypes and shapes of `inputs` do not
+    matter. Raises `UserError` for a missing file or key."""
+    arrays = _open(Path(path), inputs)
+    return {name: (array.dtype.name, array.shape) for (name, _, _), (array, _) in zip(inputs, arrays)}
+
+
+def holds(array: Tuple[int, ...], shape: Sequence[int]) -> bool:
+    """Whether an array of shape `array` is one sample of `shape` or many."""
+    shape = tuple(shape)
+    inner = shape[1:] if shape[:1] == (1,) else None
+    return array in (shape, inner) or array[1:] in (shape, inner)
+
+
 def load_sample(path: str | os.PathLike, inputs: Inputs) -> Dict[str, np.ndarray]:
     """{input name: array of its shape} of the one sample in `path` (a file with more samples is refused)."""
-    samples = load_samples(path, inputs)
+    return only_sample(path, load_samples(path, inputs))
+
+
+def only_sample(path: str | os.PathLike, samples: Mapping[str, Sequence[np.ndarray]]) -> Dict[str, np.ndarray]:
+    """The one sample of what was loaded from `path`; `UserError` where there are more."""
     for name, array in samples.items():
         if len(array) != 1:
             raise UserError(

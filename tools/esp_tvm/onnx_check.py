@@ -23,6 +23,7 @@ from .naming import shown
 from .onnx_graph import with_outputs
 from .program.evaluate import Evaluation, output_tensors, read
 from .program.form import Call, Program, Tensor
+from .program.ports import all_to_onnx
 
 _Key = TypeVar("_Key")
 
@@ -217,10 +218,13 @@ class OnnxRuntimeCheck(BordersCheck):
 
     def __init__(self, model: onnx.ModelProto, program: Program):
         super().__init__(model, _borders(program), written_outputs(program))
+        self._program = program
 
     def check(self, sample: Mapping[str, np.ndarray], evaluation: Evaluation) -> List[Difference]:
         """How far `evaluation` of `sample` is from ONNX Runtime, in the order of the graph."""
-        return self.compare(sample, lambda tensor: read(evaluation.values, tensor), evaluation.outputs)
+        inputs = all_to_onnx(self._program.inputs, sample)
+        outputs = all_to_onnx(self._program.outputs, evaluation.outputs)
+        return self.compare(inputs, lambda tensor: read(evaluation.values, tensor), outputs)
 
 
 def written_outputs(program: Program) -> Dict[str, Tuple[str, Optional[int]]]:
@@ -229,7 +233,8 @@ def written_outputs(program: Program) -> Dict[str, Tuple[str, Optional[int]]]:
     found = {}
     for port, tensor in output_tensors(program).items():
         call = written[tensor]
-        found[port.name] = (call.operator, port.exponent if call.kind == "dequantize" else None)
+        integer = call.kind == "dequantize" or port.dtype in ("int8", "int16")
+        found[port.name] = (call.operator, port.exponent if integer else None)
     return found
 
 

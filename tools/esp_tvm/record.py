@@ -27,8 +27,3 @@ def first_fault(error: ValidationError, say: Say = lambda fault: fault["msg"], b
     fault = min(error.errors(include_url=False), key=lambda each: each["type"] != before)
     keys = ".".join(shown(str(key), 40) for key in fault["loc"])
     return one_line(f"{keys}: {say(fault)}" if keys else say(fault))
-
-
-def value_text(value: Any) -> str:
-    """A value from a file for a message: one short line."""
-    return f"'{shown(value, 40)}'" if isinstance(value, str) else one_line(str(value), 40)

@@ -29,6 +29,23 @@ def dequantize(x: np.ndarray, *, exponent: int) -> np.ndarray:
         return np.ldexp(x.astype(np.float64), _check_exponent(exponent)).astype(np.float32)
 
 
+def pixels(x: np.ndarray, *, table: np.ndarray, axis: int = 0) -> np.ndarray:
+    """uint8 pixels to int8: table[c, x], c the place along `axis`; table[0, x] where the table has one row.
+
+    x: uint8 of any shape; table: int8 [1, 256] or [channels, 256]
+    """
+    check_array("x", x, "uint8")
+    check_array("table", table, "int8", 2)
+    if table.shape[1] != 256:
+        raise ValueError(f"table has rows of {table.shape[1]} entries; they must have 256")
+    if len(table) == 1:
+        return table[0][x]
+    axis = check_int("axis", axis)
+    if not 0 <= axis < x.ndim or x.shape[axis] != len(table):
+        raise ValueError(f"axis {axis} of a tensor of {list(x.shape)} does not have {len(table)} places")
+    return table[np.arange(len(table)).reshape([-1 if one == axis else 1 for one in range(x.ndim)]), x]
+
+
 def _check_exponent(exponent: int) -> int:
     exponent = check_int("exponent", exponent)
     if not -149 <= exponent <= 127:

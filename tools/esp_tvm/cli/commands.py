@@ -186,6 +186,35 @@ def _board(command: Any) -> Any:
     help="bytes that the arena may have, or least: layers run together in strips of rows where it would have more; "
     "auto: the internal RAM of the board",
 )
+@click.option(
+    "--input_type",
+    multiple=True,
+    metavar="[NAME=]float|int8|int16|uint8",
+    help="what inputs are on the board (without it as in the model): float; int8 or int16 as the kernels read it; "
+    "uint8 pixels, see --input_mean",
+)
+@click.option(
+    "--output_type",
+    multiple=True,
+    metavar="[NAME=]float|int8|int16",
+    help="what outputs are on the board, likewise",
+)
+@click.option(
+    "--input_layout",
+    multiple=True,
+    metavar="[NAME=]NCHW|NHWC",
+    help="the order of an image input's axes on the board (without it as in the model); cameras give NHWC",
+)
+@click.option("--input_scale", default="", metavar="NUMBER", show_default="1", help="of uint8 inputs, such as 1/255")
+@click.option(
+    "--input_mean",
+    default="",
+    metavar="NUMBERS",
+    show_default="0",
+    help="of uint8 inputs, one for all channels or one for each, with commas between: a pixel p is worth "
+    "(p * input_scale - input_mean) / input_std to the model",
+)
+@click.option("--input_std", default="", metavar="NUMBERS", show_default="1", help="of uint8 inputs, as input_mean")
 def export(
     target: Optional[str],
     model: str,
@@ -197,16 +226,24 @@ def export(
     vector: str,
     cores: str,
     arena: str,
+    input_type: Sequence[str],
+    output_type: Sequence[str],
+    input_layout: Sequence[str],
+    input_scale: str,
+    input_mean: str,
+    input_std: str,
     **board: Optional[str],
 ) -> None:
     """Export a quantized ONNX model as an ESP-IDF project for a chip (--target) or a board (--board)."""
     if not target and not board["board"]:
         raise click.UsageError("neither a chip nor a board is given; give --target or --board")
+    from ..program.port_options import read_port_options
+
+    ports = read_port_options(input_type, output_type, input_layout, input_scale, input_mean, input_std)
     from ..project.export import export_onnx_model
 
-    export_onnx_model(
-        target, model, input, template, out, debug, constants, vector == "on", int(cores), arena=arena, **board
-    )
+    more = {"arena": arena, "ports": ports, **board}
+    export_onnx_model(target, model, input, template, out, debug, constants, vector == "on", int(cores), **more)
 
 
 @esp_tvm.command()

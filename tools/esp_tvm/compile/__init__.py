@@ -10,6 +10,7 @@ import onnx
 
 from .. import tvm_import  # noqa: F401  before every other import of TVM
 from ..errors import UserError
+from ..program.port_options import PortOptions
 from ..tvm_errors import tvm_reason
 from .aot import lower
 from .compiled import CompiledModel
@@ -20,6 +21,7 @@ from .partition import Partitioned, partition
 from .planning.choose import choose_kernels
 from .planning.cores import split_over_cores
 from .planning.memory import place_tensors
+from .planning.ports import set_ports
 
 
 def compile_model(
@@ -31,6 +33,7 @@ def compile_model(
     strips: Optional[int] = None,
     traced: bool = False,
     target_chip: str = "",
+    ports: PortOptions = PortOptions(),  # noqa: B008
 ) -> CompiledModel:
     """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only.
 
@@ -41,8 +44,10 @@ def compile_model(
         memory whole (planning/loops.py); 0: as few bytes as can be within 5 % more time; None: no strips
     traced: the program prints what every kernel computed
     target_chip: the chip that the project is for: built for another chip, the C refuses or warns; "": any chip
+    ports: the types and layouts of inputs and outputs; without it those of the ONNX model
     """
-    return compile_imported(model, import_model(model), fast, chip, cores, arena_limit, strips, traced, target_chip)
+    options = (fast, chip, cores, arena_limit, strips, traced, target_chip, ports)
+    return compile_imported(model, import_model(model), *options)
 
 
 def import_model(model: onnx.ModelProto) -> Tuple[Imported, Partitioned]:
@@ -62,6 +67,7 @@ def compile_imported(
     strips: Optional[int] = None,
     traced: bool = False,
     target_chip: str = "",
+    ports: PortOptions = PortOptions(),  # noqa: B008
 ) -> CompiledModel:
     """`compile_model` for the result of `import_model`, which is the slow part and can be reused."""
     imported, partitioned = relay
@@ -70,12 +76,13 @@ def compile_imported(
     program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     program.kernels_for = chip if chip == esp32s3.CHIP else None
     program.target_chip = target_chip
+    port_notes = set_ports(program, ports)
     if fast:
         program = choose_kernels(program, chip, cores, arena_limit, strips)
     elif cores > 1:
         program = split_over_cores(program, arena_limit)
     program = place_tensors(program)
-    return CompiledModel(program, emit(program, traced), imported, partitioned)
+    return CompiledModel(program, emit(program, traced), imported, partitioned, port_notes)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union, get_args
@@ -25,8 +24,9 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import Annotated
 
 from ..errors import UserError, did_you_mean
+from ..exact import exact_number, positive_number, value_text
 from ..naming import one_line
-from ..record import Record, first_fault, value_text
+from ..record import Record, first_fault
 
 _LARGEST_FILE = 1 << 20
 
@@ -63,34 +63,17 @@ def whole(low: int, high: Union[int, str]) -> Any:
     return Annotated[int, Field(ge=low), WrapValidator(check)]
 
 
-def number(value: Any) -> Fraction:
-    """A number, exactly as written: 0.229, 1e-6, or a fraction such as 1/255."""
-    try:
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise ValueError
-        # repr: 0.229 is meant, not the binary fraction beside it.
-        text = repr(value) if isinstance(value, float) else value
-        if isinstance(text, str) and not _is_short(text):
-            raise ValueError
-        exact = Fraction(text)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise fault(f"{value_text(value)} is not a number (0.5 and 1/255 are)")
-    if abs(exact) > 10**12 or (exact and abs(exact) < Fraction(1, 10**15)):
-        raise fault(f"{value_text(value)} is too large or too small to compute with")
-    return exact
+def _number(read: Callable[[Any], Fraction]) -> Callable[[Any], Fraction]:
+    def check(value: Any) -> Fraction:
+        try:
+            return read(value)
+        except ValueError as error:
+            raise fault(str(error))
+
+    return check
 
 
-def _is_short(text: str) -> bool:
-    """Whether a number's text is one that people write: what 1e999999999 stands for does not fit any memory."""
-    exponent = re.search(r"[eE][-+]?0*(\d+)", text)
-    return len(text) <= 100 and (exponent is None or len(exponent.group(1)) <= 3)
-
-
-def positive(value: Any) -> Fraction:
-    """A `number` above 0."""
-    if number(value) <= 0:
-        raise fault(f"{value_text(value)} is not larger than 0")
-    return number(value)
+number, positive = _number(exact_number), _number(positive_number)
 
 
 def numbers(count: Callable[[Dict[str, Any]], int], each: Callable[[Any], Fraction] = number) -> Any:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from typing_extensions import Annotated, Literal
 
 from .. import arithmetic
+from ..exact import pixel_table
 from .fields import InputName, Labels, Positive, Spec, different, fault, load, numbers, positive, sequence, whole
 
 CHANNELS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "gray": (0,)}
@@ -83,10 +84,7 @@ class ImageSpec(Spec):
 
     def float_table(self) -> np.ndarray:
         """float32 [channels, 256]: the model's input value of each pixel value, rounded once."""
-        rows = [
-            [float((pixel * self.scale - mean) / std) for pixel in range(256)] for mean, std in zip(self.mean, self.std)
-        ]
-        return np.array(rows, np.float64).astype(np.float32)
+        return pixel_table(self.scale, self.mean, self.std)
 
     def int8_table(self, exponent: int) -> np.ndarray:
         """int8 [channels, 256]: what the model's quantize makes of `float_table`; worth 2^exponent each."""

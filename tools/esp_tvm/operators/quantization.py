@@ -74,3 +74,37 @@ class Dequantize(Operator):
     def emit(self, call, c, inputs, output):
         exponent = call.attributes["exponent"]
         c.call("esp_dl_dequantize_s8", inputs[0], call.output.elements, exponent, output)
+
+
+class Pixels(Operator):
+    """A uint8 image input in place of a float one: normalized and quantized by a table (compile/planning/ports.py)."""
+
+    name = "pixels"
+    order = BORDER
+    formula = "a table of 256 entries for each channel, made at export: `quantize(float32((x scale - mean) / std))`"
+
+    def patterns(self):
+        return []  # no part of an ONNX model
+
+    def reference(self, call, x):
+        table, axis = call.attributes["table"], call.attributes["axis"]
+        row = np.zeros(call.output.shape, np.int32)
+        if len(table) > 1:
+            places = [-1 if one == axis else 1 for one in range(row.ndim)]
+            row = row + np.arange(len(table), dtype=np.int32).reshape(places)
+        index = relay.add(relay.cast(x, "int32"), relay.const(row * np.int32(256)))
+        return relay.take(relay.const(table.reshape(-1)), index)
+
+    def fields(self, call, c):
+        table, axis, shape = call.attributes["table"], call.attributes["axis"], call.output.shape
+        inner = call.output.elements if len(table) == 1 else int(np.prod(shape[axis + 1 :], dtype=np.int64))
+        return {
+            "outer": call.output.elements // (len(table) * inner),
+            "channels": len(table),
+            "inner": inner,
+            "table": c.constant("table", table, "what each pixel is worth, by channel"),
+        }
+
+    def output_range(self, call, inputs):
+        table = call.attributes["table"]
+        return int(np.min(table)), int(np.max(table))

@@ -10,9 +10,12 @@ Tensors and calls are compared by identity. Passes fill in what they decide and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
+
+from ..exact import pixel_table
 
 INT8 = (-128, 127)
 
@@ -78,18 +81,48 @@ class Tensor:
         return tensor
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """What a byte b of a uint8 input stands for in the ONNX model: float32((b * scale - mean) / std), by channel.
+
+    mean, std: as many, one or one for each channel; axis: of the channels in the shape of the port
+    """
+
+    scale: Fraction
+    mean: Tuple[Fraction, ...]
+    std: Tuple[Fraction, ...]
+    axis: int
+
+    def table(self) -> np.ndarray:
+        """float32 [one, or channels, 256]: what each byte stands for, rounded once."""
+        return pixel_table(self.scale, self.mean, self.std)
+
+
 @dataclass(eq=False)
 class Port(Tensor):
-    """A model input or output as the generated C has it; shape and dtype as in the ONNX file.
+    """A model input or output as the generated C has it.
 
     c_name: its field in the structs of tvmgen_default.h
     exponent: of an integer port, or of the integer tensor that a float input is quantized to (an output: dequantized
         from); None where there is none
     inside: the type of that tensor, None where there is none
+    onnx_dtype, onnx_shape: in the ONNX file; program/ports.py goes from there to dtype and shape and back
+    axes: the axes of the ONNX tensor in the order in which the port has them, () where it has them as they are
+    pixels: of a uint8 input that is float in the ONNX file: what its bytes stand for
+    alignment: the address of its buffer has to be a multiple of this
     """
 
     c_name: str = ""
     inside: Optional[str] = None
+    onnx_dtype: str = ""
+    onnx_shape: Optional[Tuple[int, ...]] = None
+    axes: Tuple[int, ...] = ()
+    pixels: Optional[Pixels] = None
+    alignment: int = 1
+
+    def __post_init__(self) -> None:
+        self.onnx_dtype = self.onnx_dtype or self.dtype
+        self.onnx_shape = self.shape if self.onnx_shape is None else self.onnx_shape
 
     @property
     def macro(self) -> str:

@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from ..record import Record
 
 # Increases with every change of the content of metadata.json or reference.npz; another version is refused.
-VERSION = 4
+VERSION = 5
 
 Name = Annotated[str, Field(max_length=100_000)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=1000)]
@@ -24,6 +24,8 @@ Id = Annotated[int, Field(ge=0, lt=2**31)]
 Microseconds = Annotated[float, Field(ge=0, lt=2**48, allow_inf_nan=False)]
 Exponent = Annotated[int, Field(ge=-1100, le=1100)]
 Shape = Annotated[List[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=32)]
+Fraction = Annotated[str, Field(max_length=100)]
+Channels = Field(min_length=1, max_length=2**16)
 DType = Literal[
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64", "bool"
 ]
@@ -52,11 +54,25 @@ class TensorRecord(Record):
     place: Optional[PlaceRecord]
 
 
+class PixelsRecord(Record):
+    """`Pixels`; numbers as text, so that they stay exact: 0.485, 1/255"""
+
+    scale: Fraction
+    mean: Annotated[List[Fraction], Channels]
+    std: Annotated[List[Fraction], Channels]
+    axis: Annotated[int, Field(ge=0, lt=32)]
+
+
 class PortRecord(TensorRecord):
     """`Port`"""
 
     c_name: Identifier
     inside: Optional[DType]
+    onnx_dtype: DType
+    onnx_shape: Shape
+    axes: Annotated[List[Annotated[int, Field(ge=0, lt=32)]], Field(max_length=32)]
+    pixels: Optional[PixelsRecord]
+    alignment: Literal[1, 16]
 
 
 class ArrayRecord(Record):
@@ -179,7 +195,7 @@ class ProgramRecord(Record):
     versions: of the tools that made it; files: hashes of constants.bin and reference.npz
     """
 
-    version: Literal[4]
+    version: Literal[5]
     target_chip: Name
     model_hash: Hash
     versions: Dict[str, Name]

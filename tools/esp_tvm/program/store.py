@@ -23,10 +23,11 @@ from pydantic import ValidationError
 
 from .. import arithmetic
 from ..errors import UserError
+from ..exact import exact_number, positive_number
 from ..naming import one_line, shown
 from ..record import first_fault
 from . import schema
-from .form import Call, CallTime, Constant, Loop, Place, Port, Program, Scratch, Tensor
+from .form import Call, CallTime, Constant, Loop, Pixels, Place, Port, Program, Scratch, Tensor
 from .split import Split
 
 MODEL = Path("components/tvm_model/model")
@@ -140,7 +141,7 @@ class _Writer:
             if place is None
             else {name: getattr(place, name) for name in ("kind", "offset", "index", "rows", "kept", "memory")},
         }
-        return {**record, "c_name": tensor.c_name, "inside": tensor.inside} if isinstance(tensor, Port) else record
+        return {**record, **_of_port(tensor)} if isinstance(tensor, Port) else record
 
     def _call(self, call: Call, prefix: str = "") -> Dict[str, Any]:
         name = prefix or str(call.index)
@@ -191,6 +192,27 @@ class _Writer:
         buffer = io.BytesIO()
         np.savez(buffer, **self.arrays)
         return buffer.getvalue()
+
+
+def _of_port(port: Port) -> Dict[str, Any]:
+    """What a port's record has besides a tensor's."""
+    pixels = port.pixels
+    return {
+        "c_name": port.c_name,
+        "inside": port.inside,
+        "onnx_dtype": port.onnx_dtype,
+        "onnx_shape": [int(size) for size in port.onnx_shape or ()],
+        "axes": list(port.axes),
+        "pixels": None
+        if pixels is None
+        else {
+            "scale": str(pixels.scale),
+            "mean": list(map(str, pixels.mean)),
+            "std": list(map(str, pixels.std)),
+            "axis": pixels.axis,
+        },
+        "alignment": port.alignment,
+    }
 
 
 def _scratch(scratch: Optional[Scratch]) -> Optional[Dict[str, int]]:
@@ -298,8 +320,7 @@ class _Reader:
         record = self.record
         constants = self._constants(self._beside(CONSTANTS, record.files.constants))
         self.arrays = self._archive(self._beside(REFERENCE, record.files.reference))
-        inputs = [self._tensor(port, Port, c_name=port.c_name, inside=port.inside) for port in record.inputs]
-        outputs = [self._tensor(port, Port, c_name=port.c_name, inside=port.inside) for port in record.outputs]
+        inputs, outputs = ([self._port(port) for port in ports] for ports in (record.inputs, record.outputs))
         for kind, ports in (("input", inputs), ("output", outputs)):
             _need(len({port.c_name for port in ports}) == len(ports), f"two {kind}s have one name")
             places = [(port.place.kind, port.place.index) for port in ports if port.place is not None]
@@ -387,6 +408,28 @@ class _Reader:
         self.tensors[record.id] = tensor
         return tensor
 
+    def _port(self, record: schema.PortRecord) -> Port:
+        axes, rank = tuple(record.axes), len(record.onnx_shape)
+        _need(not axes or sorted(axes) == list(range(rank)), f"port {record.c_name}: its axes are no order")
+        shape = [record.onnx_shape[axis] for axis in axes] if axes else record.onnx_shape
+        _need(shape == record.shape, f"port {record.c_name}: its shapes do not fit")
+        pixels = None if record.pixels is None else _pixels(record)
+        if pixels is None and record.dtype != record.onnx_dtype:
+            exponent = 1000 if record.exponent is None else record.exponent
+            known = record.dtype in ("int8", "int16") and record.onnx_dtype == "float32" and -149 <= exponent <= 127
+            _need(known, f"port {record.c_name}: there is no way from {record.onnx_dtype} to {record.dtype}")
+        return self._tensor(
+            record,
+            Port,
+            c_name=record.c_name,
+            inside=record.inside,
+            onnx_dtype=record.onnx_dtype,
+            onnx_shape=tuple(record.onnx_shape),
+            axes=axes,
+            pixels=pixels,
+            alignment=record.alignment,
+        )
+
     def _known(self, number: int) -> Tensor:
         _need(number in self.tensors, f"there is no tensor {number}")
         return self.tensors[number]
@@ -461,6 +504,19 @@ def _has_rule(operator: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _pixels(port: schema.PortRecord) -> Pixels:
+    record, what = port.pixels, f"port {port.c_name}: its pixels do not fit its type and shape"
+    assert record is not None
+    try:
+        mean, std = tuple(map(exact_number, record.mean)), tuple(map(positive_number, record.std))
+        pixels = Pixels(positive_number(record.scale), mean, std, record.axis)
+    except ValueError as error:
+        raise _Damaged(str(error))
+    _need((port.dtype, port.onnx_dtype) == ("uint8", "float32") and len(mean) == len(std), what)
+    _need(len(mean) == 1 or (record.axis < len(port.shape) and port.shape[record.axis] == len(mean)), what)
+    return pixels
 
 
 def _is_given(tensor: Tensor) -> bool:

@@ -12,7 +12,7 @@ from ..c_text import tensor_text
 from ..chips import CHIPS, check_cores
 from ..compile import compile_imported, import_model
 from ..compile.compiled import CompiledModel
-from ..data import load_sample
+from ..data import load_sample, stored_form
 from ..estimate import estimate_program
 from ..estimate.text import estimate_lines
 from ..evaluate import NumpyEvaluator
@@ -21,6 +21,9 @@ from ..naming import one_line, shown
 from ..program import Loop, Program, nodes_text
 from ..program.both_cores import cores_lines
 from ..program.in_strips import strips_line
+from ..program.port_options import PortOptions
+from ..program.ports import all_to_onnx, to_port
+from ..program.samples import load_port_sample
 from ..terminal import Table, show
 from ..trace.header import check_mode
 from .fit import arena_limit, check_constants, fit_chip, fit_parts
@@ -44,6 +47,7 @@ def export_onnx_model(
     psram: Optional[str] = None,
     internal: Optional[str] = None,
     arena: str = "auto",
+    ports: PortOptions = PortOptions(),  # noqa: B008
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
@@ -55,6 +59,7 @@ def export_onnx_model(
         target_chip may be None
     arena: bytes that the arena may have; "least": as few as can be; "auto": as many as the board has inside. Layers run
         together in strips of rows where it would have more.
+    ports: types and layouts of inputs and outputs; without it those of the ONNX model
     """
     hardware = choose_board(target_chip, board, flash, psram, internal)
     chip = CHIPS[hardware.chip]
@@ -65,8 +70,12 @@ def export_onnx_model(
     # Mistakes of the user are reported before the long compile.
     check_places(template_path, out_path)
     model = load_model(model_path)
-    load_sample(img_path, inputs_of(model))
-    compiled = _compile(model, hardware, vector, cores, constants, debug != "off", arena)
+    ports.check_names([name for name, _, _ in inputs_of(model)], [value.name for value in model.graph.output])
+    if ports == PortOptions():
+        load_sample(img_path, inputs_of(model))
+    else:
+        stored_form(img_path, inputs_of(model))
+    compiled = _compile(model, hardware, vector, cores, constants, debug != "off", arena, ports)
     program = compiled.program
     fit = fit_chip(compiled, chip, constants, hardware)
     note_memory(program, fit.places, fit.constants_memory)
@@ -78,23 +87,35 @@ def export_onnx_model(
         fit.sdkconfig.extend(["# The other core computes parts of the kernels.", "CONFIG_INFERENCE_TASK_CORE=1"])
     if debug != "off":
         fit.sdkconfig.append(f"CONFIG_TVM_MODEL_TRACE_{debug.upper()}=y")
-    sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in program.inputs])
+    sample = load_port_sample(img_path, program.inputs)
+    # The references compute what the ONNX model does, with its types.
+    onnx_sample = all_to_onnx(program.inputs, sample)
     evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
-    evaluation = evaluator.run(sample)
-    verification = verify(model, compiled, sample, evaluation, evaluator)
+    evaluation = evaluator.run(onnx_sample)
+    verification = verify(model, compiled, onnx_sample, evaluation, evaluator)
     program.verification = verification.describe()
-    project = write_project(compiled, sample, evaluation.outputs, template_path, out_path, chip.name, fit, debug)
+    expected = {port.name: to_port(port, evaluation.outputs[port.name]) for port in program.outputs}
+    project = write_project(compiled, sample, expected, template_path, out_path, chip.name, fit, debug)
     print_export(program, project, verification.line)
+    if compiled.port_notes.offers:
+        print("; ".join(compiled.port_notes.offers))
     show(*fit_parts(compiled, chip, fit), *estimate_lines(program))
     if arena.isdigit() and program.arena_bytes > int(arena):
         fit.notes.append(f"--arena {arena}: the least that was found are {program.arena_bytes} bytes")
-    for note in fit.notes:
+    for note in [*compiled.port_notes.notes, *fit.notes]:
         print(f"note: {note}")
     return project
 
 
 def _compile(
-    model: onnx.ModelProto, board: Board, vector: bool, cores: int, constants: str, traced: bool, arena: str
+    model: onnx.ModelProto,
+    board: Board,
+    vector: bool,
+    cores: int,
+    constants: str,
+    traced: bool,
+    arena: str,
+    ports: PortOptions,
 ) -> CompiledModel:
     """Compile so that the arena fits the internal RAM, if possible.
 
@@ -103,7 +124,7 @@ def _compile(
     relay, chip = import_model(model), board.chip if vector else None
 
     def within(room: Optional[int] = None, strips: Optional[int] = None) -> CompiledModel:
-        options = {"arena_limit": room, "strips": strips, "traced": traced, "target_chip": board.chip}
+        options = {"arena_limit": room, "strips": strips, "traced": traced, "target_chip": board.chip, "ports": ports}
         return compile_imported(model, relay, chip=chip, cores=cores, **options)
 
     compiled = within()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from ..data import load_samples
 from ..data_check import check
 from ..errors import UserError
 from ..files import write_text
 from ..model import load_model
+from ..program.samples import as_onnx, load_port_samples
 from ..program.store import load
 from .facts import gather
 from .html import as_html
@@ -32,8 +32,9 @@ def write_report(
             f"{output}: the text goes to the same name with .txt; give the page another, such as report.html"
         )
     model = load_model(model_path)
-    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in load(Path(project)).inputs])
-    print("\n".join(check("input", samples, model)))
+    inputs = load(Path(project)).inputs
+    samples = load_port_samples(input_path, inputs)
+    print("\n".join(check("input", as_onnx(inputs, samples), model)))
     title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
     report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)
     write_text(text, as_text(report))

@@ -423,16 +423,15 @@ def run_comparison(
     chip: Optional[str] = None,
 ) -> bool:
     """What compare_log.py does: True when all is equal. project: see `project_of`; chip: what it is exported for"""
-    from ..data import load_samples
     from ..model import load_model
+    from ..program.samples import load_port_samples
 
     folder = project_of(model_path, project)
     program = load(folder)
     check_same_model(program, folder, load_model(model_path))
     if chip is not None and chip != program.target_chip:
         raise UserError(f"{folder}: was exported for {shown(program.target_chip)}, not for {shown(chip)}; export again")
-    ports = [(p.name, p.shape, p.dtype) for p in program.inputs]
-    comparer = LogComparer(folder, load_samples(input_path, ports), program)
+    comparer = LogComparer(folder, load_port_samples(input_path, program.inputs), program)
     reader, done = LogReader(), []
     interrupted = False
     try:

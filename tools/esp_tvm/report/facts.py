@@ -15,6 +15,7 @@ from ..estimate.text import estimate_lines
 from ..naming import shown
 from ..program.both_cores import cores_lines
 from ..program.form import Call, Loop, Place, Program, Tensor
+from ..program.ports import all_to_onnx
 from ..program.store import load
 from ..run.host_log import LoggingProgram
 from ..run.reference import check_same_model
@@ -316,7 +317,9 @@ def _gather_noise(
         count = min(comparer.count, NOISE_SAMPLES)
         for index in range(count):
             sample = {name: array[index] for name, array in comparer.samples.items()}
-            meter.add(sample, comparer.evaluation(index))
+            evaluation, program = comparer.evaluation(index), comparer.program
+            outputs = all_to_onnx(program.outputs, evaluation.outputs)
+            meter.add(all_to_onnx(program.inputs, sample), replace(evaluation, outputs=outputs))
         report.noise, report.output_noise = meter.result(), meter.outputs()
         report.noise_where = f"on {count} samples of INPUT"
     if found is not None:

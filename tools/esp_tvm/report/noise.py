@@ -111,7 +111,9 @@ def in_memory(tensor: np.ndarray, like: np.ndarray) -> Optional[np.ndarray]:
     return best
 
 
-def named_calls(calls: Sequence[Tuple[int, Call]]) -> Tuple[Dict[str, Tuple[int, Call]], Dict[str, str]]:
+def named_calls(
+    calls: Sequence[Tuple[int, Call]], outputs: Sequence[str]
+) -> Tuple[Dict[str, Tuple[int, Call]], Dict[str, str]]:
     """({ONNX tensor: (step, call) that makes it in integers}, {such a tensor: the model output that it is})."""
     # Of several calls that make one tensor (a layout change after it), the first.
     named: Dict[str, Tuple[int, Call]] = {}
@@ -123,6 +125,10 @@ def named_calls(calls: Sequence[Tuple[int, Call]]) -> Tuple[Dict[str, Tuple[int,
             named.setdefault(call.output.name, (step, call))
     # What the quantizer put a name of its own on, because a model output has the name of the float tensor.
     alias = {call.inputs[0].name: call.output.name for _, call in calls if call.kind == "dequantize"}
+    for _, call in calls:
+        place = call.output.place
+        if place is not None and place.kind == "output" and place.index < len(outputs):
+            alias.setdefault(call.output.name, outputs[place.index])
     return named, alias
 
 
@@ -131,7 +137,7 @@ def noted(model: onnx.ModelProto, calls: Sequence[Tuple[int, Call]], outputs: Se
     found = noted_noise(model)
     if found is None:
         return None
-    named, alias = named_calls(calls)
+    named, alias = named_calls(calls, outputs)
     tensors = []
     for name, (step, call) in named.items():
         known = name if name in found.decibels else alias.get(name, name)
@@ -146,7 +152,7 @@ class NoiseMeter:
     """Collects the noise of every int8 tensor and of the model's outputs; `calls`: (step, kernel call)."""
 
     def __init__(self, float_model: onnx.ModelProto, calls: Sequence[Tuple[int, Call]], outputs: Sequence[str] = ()):
-        self._calls, self._alias = named_calls(calls)
+        self._calls, self._alias = named_calls(calls, outputs)
         self._float = FloatModel(float_model, [*self._calls, *self._alias.values(), *outputs])
         self._outputs = {name: [0.0, 0.0] for name in outputs if name in self._float.tensors}
         self._sums: Dict[str, _Sums] = {}

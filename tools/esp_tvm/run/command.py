@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from ..data import load_samples
 from ..data_check import check
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..onnx_check import OnnxRuntimeCheck, Verification, wrong_line
+from ..program.samples import as_onnx, load_port_samples
 from .compare import compare_with_rules, print_comparison
 from .host import HostProgram
 from .host_log import LoggingProgram
@@ -36,8 +36,8 @@ def run_project(
     model = load_model(model_path)
     program = HostProgram(project, sanitize)
     check_same_model(program.program, program.project, model)
-    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in program.inputs])
-    print("\n".join(check("input", samples, model)))
+    samples = load_port_samples(input_path, program.inputs)
+    print("\n".join(check("input", as_onnx(program.inputs, samples), model)))
     if log_path is not None:
         write_text(log_path, LoggingProgram(project, log_mode).log(samples))
     onnx_runtime, verification = OnnxRuntimeCheck(model, program.program), Verification()

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Optional
 
 from ..chips import CHIPS
-from ..data import load_samples
 from ..errors import UserError
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
+from ..program.samples import load_port_samples
 from ..program.store import load
 from ..terminal import Table, show
 from .compare import differing_bytes
@@ -44,7 +44,7 @@ def emulate_project(
     model = load_model(model_path)
     program = EmulatedProgram(project)
     check_same_model(program.program, program.project, model)
-    samples = load_samples(input_path, [(p.name, p.shape, p.dtype) for p in program.inputs])
+    samples = load_port_samples(input_path, program.inputs)
     if log_path is not None:
         write_text(log_path, EmulatedLog(project, log_mode).log(samples))
     outputs, counts = program.measure(samples)

@@ -23,13 +23,13 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 from ..boards import check_arena, check_board, choose_board
 from ..chips import CHIPS, check_chip
 from ..convert.environment import is_converted, kind_of, without_suffix
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from ..places import CHECKOUT, TEMPLATE
 from ..project.users_files import is_whole
 from ..run.machines import RISCV
 from . import process
 from .record import MADE, PROJECT, Records, content
-from .variables import BOARD_VARIABLES, DEFAULT_CHIP, WHAT_IT_IS
+from .variables import BOARD_VARIABLES, DEFAULT_CHIP, PORT_TYPES, WHAT_IT_IS
 from .words import StepError, fail, say
 
 ALL_STEPS = ("convert", "preprocess", "quantize", "export", "run")
@@ -265,11 +265,29 @@ class Pipeline:
             fail(f"CORES={cores}: {chip} has one core for a model; choose another TARGET or leave CORES out")
         return cores
 
+    def port_options(self) -> Tuple[Dict[str, str], List[str]]:
+        """(the variables that say what inputs and outputs are on the board, the export's options for them)."""
+        names = ("IO", "INPUT_TYPE", "OUTPUT_TYPE", "INPUT_LAYOUT")
+        given = {name: self.setting("export", name) for name in names}
+        both = given["IO"]
+        if both not in ("", *PORT_TYPES):
+            near = did_you_mean(both, PORT_TYPES)
+            fail(f"IO={both} is none of {', '.join(PORT_TYPES)}{near}; INPUT_TYPE and OUTPUT_TYPE are set each alone")
+        types = {**given, **{n: v for n, v in zip(names[1:3], PORT_TYPES.get(both, ("", ""))) if not given[n]}}
+        options = []
+        for name, option in zip(names[1:], ("--input_type", "--output_type", "--input_layout")):
+            options += [word for value in self._words(name, types[name]) for word in (option, value)]
+        return given, options
+
     def options(self, step: str) -> Tuple[str, List[str]]:
         name = f"{step.upper()}_OPTIONS"
         text = self.setting(step, name)
+        return text, self._words(name, text)
+
+    @staticmethod
+    def _words(name: str, text: str) -> List[str]:
         try:
-            return text, shlex.split(text)
+            return shlex.split(text)
         except ValueError as error:
             fail(f"{name}={text}: {error}")
 
@@ -402,6 +420,7 @@ class Pipeline:
             self.cores()
             self.arena()
             self.board()
+            self.port_options()
             self.options("export")
         if goal in ("run", "debug"):
             self.options(goal)
@@ -442,6 +461,7 @@ class Pipeline:
     def export(self) -> Tuple[str, str]:
         chip, cores, board = self.chip(), self.cores(), self.board()
         text, options = self.options("export")
+        ports, port_options = self.port_options()
         sample = self.project_sample(self.preprocess())
         model = self.quantize()
         product = self.out / PROJECT
@@ -449,8 +469,10 @@ class Pipeline:
         command += ["--img_path", sample, "--template_path", TEMPLATE.name, "--out_path", str(self.out)]
         arena = self.arena()
         command += [*(["--cores", cores] if cores != "1" else []), *(["--arena", arena] if arena != "auto" else [])]
-        command += [word for name, value in board.items() for word in (f"--{name.lower()}", value)] + options
-        settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "ARENA": arena, "EXPORT_OPTIONS": text, **board}
+        command += [word for name, value in board.items() for word in (f"--{name.lower()}", value)]
+        command += [*port_options, *options]
+        settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "ARENA": arena, "EXPORT_OPTIONS": text}
+        settings.update({**board, **ports})
         self.make("export", product, command, [model, sample], options, **settings)
         return model, str(product)
 

@@ -32,11 +32,18 @@ Variables
   ARENA            bytes that the activations may take, or least: layers run together in strips of rows where they
                    would take more (default auto: the internal RAM of the board)
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
+  IO               float, int8 or uint8: what inputs and outputs are on the board (default float); int8 takes a quarter
+                   of the memory, uint8 inputs are pixels (and outputs int8). Each for itself: INPUT_TYPE (float, int8,
+                   int16, uint8), OUTPUT_TYPE (float, int8, int16); NAME=int8 for the port of that name
+  INPUT_LAYOUT     NHWC or NCHW: the order of an image input on the board (default as in the model)
   OUT              where everything goes (default build/<name of MODEL>)
   CONVERT_OPTIONS, PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
                    more options for a step's script; tools/tvm/ has the scripts, each with --help
   PYTHON, CC       the Python 3.8 to set up with, the C compiler of this computer
 """
+
+# What IO says of inputs and of outputs.
+PORT_TYPES = {"float": ("", ""), "int8": ("int8", "int8"), "uint8": ("uint8", "int8")}
 
 WHAT_IT_IS = {
     "MODEL": "the float ONNX model",

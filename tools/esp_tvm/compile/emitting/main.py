@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import Dict, List
 
 import numpy as np
 
-from ...c_text import C_TYPES, call_lines, comment_lines, tensor_text, wrapped
+from ...c_text import C_TYPES, WIDTH, call_lines, comment_lines, tensor_text, wrapped
 from ...naming import c_comment
 from ...program import Call, Loop, Program, Tensor
 from .constants import BASE, MAPPED
@@ -68,6 +69,7 @@ class Main:
             has_constants=bool(program.constants),
             mapped=MAPPED,
             base=BASE,
+            misaligned=_misaligned(program),
             inputs=program.inputs,
             steps=steps,
         )
@@ -221,3 +223,19 @@ def _strips_text(phases: List[int], phase: int) -> str:
             runs.append([number, number])
     texts = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs]
     return f"strip{'s' if len(found) > 1 else ''} {', '.join(texts)}"
+
+
+def _misaligned(program: Program) -> List[str]:
+    """The head of an if: whether a buffer that has to be aligned is not."""
+    aligned = [port for port in [*program.inputs, *program.outputs] if port.alignment > 1]
+    if not aligned:
+        return []
+    conditions = " | ".join(f"(uintptr_t){port.c_name}" for port in aligned)
+    alignment = max(port.alignment for port in aligned)
+    return textwrap.wrap(
+        f"if ((({conditions}) & {alignment - 1}) != 0) {{",
+        WIDTH,
+        initial_indent="    ",
+        subsequent_indent="        ",
+        break_long_words=False,
+    )

@@ -50,6 +50,7 @@ def choose_kernels(
         least = arena_bytes(program)
         program = split_over_cores(program, arena_limit)
         _take_faster(program, sys.maxsize if arena_limit is None else max(arena_limit, least))
+    _align(program, makers)
     return program
 
 
@@ -71,14 +72,31 @@ def _take_faster(program: Program, most: int) -> None:
             call.variant, call.split = lean, split
 
 
+def _owner(tensor: Tensor, makers: Dict[Tensor, Call]) -> Tensor:
+    """The tensor whose memory a tensor will be: a reshape of an input is that input's own buffer."""
+    root = tensor.root
+    while root.place is None and makers[root].operator == "reshape":
+        root = makers[root].inputs[0].root
+    return root
+
+
 def _lies_aligned(call: Call, makers: Dict[Tensor, Call]) -> bool:
-    """Whether all tensors of a call lie in the arena, at multiples of 16; a caller's buffers need not."""
+    """Whether all tensors of a call lie at multiples of 16: in the arena, or in buffers that have to (`_align`)."""
 
-    def in_arena(tensor: Tensor) -> bool:
-        if tensor.root.place is not None:
-            return False
-        maker = makers[tensor.root]
-        # A reshape of an input is that input's own buffer.
-        return maker.operator != "reshape" or in_arena(maker.inputs[0])
+    def is_aligned(tensor: Tensor) -> bool:
+        place = tensor.place
+        return place is None or (place.kind in ("input", "output") and tensor.dtype == "int8")
 
-    return all(map(in_arena, [*call.reads, *call.writes]))
+    return all(is_aligned(_owner(tensor, makers)) for tensor in [*call.reads, *call.writes])
+
+
+def _align(program: Program, makers: Dict[Tensor, Call]) -> None:
+    """Ask for an alignment of 16 of the buffers that vector kernels read and write."""
+    for call in program.kernels:
+        if not isinstance(call.variant, esp32s3.Esp32s3Variant):
+            continue
+        for tensor in [*call.reads, *call.writes]:
+            place = _owner(tensor, makers).place
+            if place is not None:
+                ports = program.inputs if place.kind == "input" else program.outputs
+                ports[place.index].alignment = 16

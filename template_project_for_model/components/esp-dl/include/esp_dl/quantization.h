@@ -31,6 +31,17 @@ void esp_dl_dequantize_s8(const int8_t *input, int32_t count, int32_t exponent, 
 void esp_dl_quantize_s16(const float *input, int32_t count, int32_t exponent, int16_t *output);
 void esp_dl_dequantize_s16(const int16_t *input, int32_t count, int32_t exponent, float *output);
 
+/*
+ * uint8 pixels to int8 by a table for each channel: y = table[c * 256 + x] of [outer][channels][inner]. As
+ * arithmetic.pixels.
+ */
+typedef struct {
+    int32_t outer, channels, inner;
+    const int8_t *table; /* [channels][256] */
+} esp_dl_pixels_t;
+
+void esp_dl_pixels_s8(const uint8_t *input, const esp_dl_pixels_t *p, int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,63 @@
+"""Samples from files, as the buffers of a program's inputs hold them.
+
+A file may hold what the ONNX model takes, which is converted by the model's own rule, or what the port takes: an array
+of the port's own integer type holds its bytes, in the port's order of axes (or in the model's, where only that fits).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Callable, Dict, List, Mapping, Sequence
+
+import numpy as np
+
+from ..data import Mapped, holds, load_samples, only_sample, stored_form
+from .form import Port
+from .ports import in_port_order, to_onnx, with_port_type
+
+
+def load_port_samples(path: str | os.PathLike, ports: Sequence[Port]) -> Dict[str, Sequence[np.ndarray]]:
+    """{input name: [N, *port.shape] of the port's dtype} of all samples in `path`; errors as in `load_samples`."""
+    if all(_is_as_in_onnx(port) for port in ports):
+        return load_samples(path, [(port.name, port.shape, port.dtype) for port in ports])
+    stored = stored_form(path, [(port.name, port.shape, port.dtype) for port in ports])
+    wanted, makers = [], {}
+    for port in ports:
+        dtype, shape = stored[port.name]
+        own_type = dtype == port.dtype != port.onnx_dtype
+        orders = [(port.onnx_shape, True), (port.shape, False)][:: -1 if own_type else 1]
+        chosen, in_onnx_order = next((one for one in orders if holds(shape, one[0])), orders[0])
+        wanted.append((port.name, chosen, port.dtype if own_type else port.onnx_dtype))
+        makers[port.name] = partial(_converted, port, in_onnx_order, own_type)
+    loaded = load_samples(path, wanted)
+    return {port.name: Mapped(loaded[port.name], makers[port.name], port.shape, port.dtype) for port in ports}
+
+
+def load_port_sample(path: str | os.PathLike, ports: Sequence[Port]) -> Dict[str, np.ndarray]:
+    """{input name: array of the port's shape and dtype} of the one sample in `path` (of more than one: refused)."""
+    return only_sample(path, load_port_samples(path, ports))
+
+
+def as_onnx(ports: Sequence[Port], samples: Mapping[str, Sequence[np.ndarray]]) -> Dict[str, Sequence[np.ndarray]]:
+    """Samples of a program's inputs as the ONNX model takes them."""
+    return {
+        port.name: samples[port.name]
+        if _is_as_in_onnx(port)
+        else Mapped(samples[port.name], partial(to_onnx, port), port.onnx_shape, port.onnx_dtype)
+        for port in ports
+    }
+
+
+def _is_as_in_onnx(port: Port) -> bool:
+    return port.dtype == port.onnx_dtype and not port.axes
+
+
+def _converted(port: Port, in_onnx_order: bool, own_type: bool, values: np.ndarray) -> np.ndarray:
+    steps: List[Callable] = [in_port_order] * in_onnx_order + [with_port_type] * (not own_type)
+    for step in steps:
+        values = step(port, values)
+    return values
+
+
+__all__ = ["as_onnx", "load_port_sample", "load_port_samples"]
