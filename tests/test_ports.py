@@ -18,7 +18,7 @@ from pipeline_harness import Kernels, Program, write_program  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.program import Port  # noqa: E402
+from esp_tvm.program import Loop, Port  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
 from esp_tvm.program.form import Pixels  # noqa: E402
 from esp_tvm.program.port_options import PortOptions, read_port_options  # noqa: E402
@@ -256,6 +256,30 @@ def test_wide_tensors(kernels, tmp_path):
             pytest.skip(f"int16 in ONNX files of this opset: {error}")
         for port in (*ported.program.inputs, *ported.program.outputs):
             assert (port.dtype, port.exponent) == (type_, exponent)
+
+
+@pytest.mark.parametrize("chip", [None, "esp32s3"])
+@pytest.mark.parametrize("type_", ["int8", "uint8"])
+def test_strips_read_the_ports(type_, chip, kernels, tmp_path):
+    """Layers that run in strips read their rows of an input, and write those of an output, in the buffers."""
+    b = QdqBuilder(3)
+    x = b.input("image", [1, 16, 20, 16], -4)
+    for _ in range(3):
+        x = b.conv(x, [16, 16, 3, 3], -2, relu=True, pads=[1, 1, 1, 1])
+    b.node("Transpose", [x], ["y"], perm=[0, 2, 3, 1])
+    b.output("y", [1, 20, 16, 16])
+    options = read_port_options([type_], ["int8"], ["NHWC"])
+    compiled = compile_model(b.model(), chip=chip, strips=0, ports=options)
+    loops = [item for item in compiled.program.items if isinstance(item, Loop)]
+    assert loops and {call.operator for loop in loops for call in loop.calls} >= {"conv2d"}
+    assert any(compiled.program.inputs[0] in call.reads for loop in loops for call in loop.calls)
+    program = Program(write_program(compiled, tmp_path), kernels)
+    samples = {name: values[None] for name, values in random_sample(program.inputs, 3).items()}
+    assert compare_with_rules(program, samples).equal
+    plain = compile_model(b.model(), fast=False)
+    real = {name: to_onnx(compiled.program.inputs[0], values[0]) for name, values in samples.items()}
+    _, floats = inner(plain, real)
+    assert program.run(samples)["y"].tobytes() == to_port(compiled.program.outputs[0], floats["y"]).tobytes()
 
 
 # --- alignment ----------------------------------------------------------------------------------------------------

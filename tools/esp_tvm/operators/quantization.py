@@ -105,6 +105,10 @@ class Pixels(Operator):
             "table": c.constant("table", table, "what each pixel is worth, by channel"),
         }
 
+    def reach(self, call):
+        nhwc = len(call.attributes["table"]) == 1 or call.attributes["axis"] == 3
+        return base.SAME_ROW if nhwc else None
+
     def output_range(self, call, inputs):
         table = call.attributes["table"]
         return int(np.min(table)), int(np.max(table))
