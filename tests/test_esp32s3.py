@@ -86,6 +86,15 @@ def test_lanes_are_taken_only_where_no_sum_can_leave_them(channels, value, low, 
     assert type(choose_vector(convolution(channels, value), low, high)).__name__ == kind
 
 
+@pytest.mark.parametrize("columns, kind", [(4, "Conv2dPairs"), (3, "Conv2dLanes")])
+def test_two_pixels_of_eight_outputs_are_sixteen_channels(columns, kind):
+    call = convolution(16, 1)
+    attributes = {**call.attributes, **{name: call.attributes[name][:8] for name in ("weights", "bias", "shift")}}
+    x, y = (replace(call.inputs[0], shape=(1, 4, columns, channels)) for channels in (16, 8))
+    call = replace(call, inputs=[x], outputs=[y], attributes=attributes)
+    assert type(choose_vector(call, -128, 127)).__name__ == kind
+
+
 def test_left_shifts_and_wide_tensors_are_left_to_c():
     call = convolution(32, 1)
     call.attributes["shift"] = np.full(16, -1)

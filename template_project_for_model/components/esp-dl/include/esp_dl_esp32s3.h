@@ -107,7 +107,7 @@ typedef struct {
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    bool three;     /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
+    bool three; /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
     /* 3x3, 8 channels, stride_w and dilation_w 1, output.w even, input.w even or border.copied: two pixels at a time.
      * weights: the 8 channels, and the same again. */
     bool pairs;

@@ -9,6 +9,7 @@ from ....program import Call
 from ..variants import Variant
 from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
+from .pixel_pairs import Conv2dPairs
 from .quantization import QuantizeFpu
 from .values import (
     BROADCASTING,
@@ -27,6 +28,7 @@ CHIP = "esp32s3"
 # By operator, the fastest first.
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [
+        Conv2dPairs(),
         Conv2dLanes(),
         # Long segments are faster; sums far below the bound are rarely computed again.
         Conv2dChecked(rows=True, check_bits=11),
