@@ -19,6 +19,7 @@ from typing import Any, Dict, List
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench")]
 
+import kernel_costs  # noqa: E402
 import networks  # noqa: E402
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
@@ -146,6 +147,8 @@ def main() -> None:
     found = run(arguments.names)
     print(json.dumps(found["pipeline_seconds"], indent=1))
     print("written: bench/results.json, bench/RESULTS.md, bench/results.svg")
+    # The estimate of time follows what was counted.
+    kernel_costs.main()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench"), str(REPO / "tests")]
 
+import kernel_costs  # noqa: E402
 import numpy as np  # noqa: E402
 from measure import HostWithKernels, Kernels, Subject, equal, project_of, quantize_quickly  # noqa: E402
 from onnx_cases import ONNX_CASES, OnnxCase  # noqa: E402
@@ -235,6 +236,7 @@ def main() -> None:
     with whole_file(TARGET) as temporary:
         Path(temporary).write_text(_HOW + table(head, rows), encoding="utf-8")
     print("written: bench/OPERATORS.md")
+    kernel_costs.main()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ SOURCE = (
 )
 sys.path.insert(0, str(REPO / "tools"))
 
-from esp_tvm.boards import Board, flash_lines, psram_lines  # noqa: E402
+from esp_tvm.boards import Board, flash_lines, psram_constants_line, psram_lines  # noqa: E402
 from esp_tvm.chips import CHIPS, Psram  # noqa: E402
 
 # As in esp_tvm/project/fit.py and placement.py, which need more packages than this script has.
@@ -82,6 +82,9 @@ def settings_of(chip) -> dict:
     variants = {"internal RAM": [flash[-1], *flash_lines(Board("", chip.name))]}
     for mode in chip.psram_modes:
         variants[f"PSRAM, {mode}"] = [flash[0], *psram_lines(chip, Psram(2, mode)), *PLACED]
+        if psram_constants_line(chip):
+            constants = [*psram_lines(chip, Psram(2, mode)), psram_constants_line(chip)]
+            variants[f"constants in PSRAM, {mode}"] = [flash[0], *constants]
     variants.update({f"weights: {place}": [line] for place, line in CONSTANTS.items() if line})
     variants.update({f"trace: {mode}": [f"CONFIG_TVM_MODEL_TRACE_{mode}=y"] for mode in ("CHECKSUMS", "TENSORS")})
     if chip.cores > 1:

@@ -119,6 +119,12 @@ def test_advice_names_what_the_application_needs(projects, tmp_path):
     assert lines[0] == 'PRIV_REQUIRES tvm_model_ears; #include "tvm_model_ears.h" and "tvmgen_ears.h"'
     assert f"sdkconfig.defaults: {PARTITION.replace('MODEL', 'MODEL_EARS')}" in lines
     assert lines[-1] == "partitions.csv: ears, data, undefined, , 0x1000"
+    # Speed, and where ESP-IDF finds a folder of another name; what is the application's own is not there.
+    for option in ("CONFIG_ESP_DEFAULT_CPU_FREQ_MHZ_160=y", "CONFIG_COMPILER_OPTIMIZATION_PERF=y"):
+        assert f"sdkconfig.defaults: {option}" in lines
+    assert f'CMakeLists.txt, before project(): set(EXTRA_COMPONENT_DIRS "{tmp_path}")' in lines
+    assert not [line for line in lines if "FLASHSIZE" in line or "PARTITION_TABLE" in line or "INFERENCE" in line]
+    assert not [line for line in copy_model(projects[0], tmp_path / "components") if "EXTRA_COMPONENT_DIRS" in line]
 
 
 def test_without_a_name_both_components_are_copied_as_they_are(projects, tmp_path):

@@ -21,13 +21,14 @@ import published_times  # noqa: E402
 from esp_tvm.boards import choose_board  # noqa: E402
 from esp_tvm.chips import CHIPS  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.estimate import ERROR, estimate_program, sum_of  # noqa: E402
+from esp_tvm.estimate import ERROR, estimate_program, saved_in_psram, sum_of  # noqa: E402
 from esp_tvm.estimate.costs import FILE, costs, instructions  # noqa: E402
 from esp_tvm.estimate.memories import CLOCKS, flash_lines_of, psram_lines_of  # noqa: E402
 from esp_tvm.estimate.text import estimate_lines, milliseconds  # noqa: E402
 from esp_tvm.estimate.work import Work  # noqa: E402
 from esp_tvm.project.placement import note_memory  # noqa: E402
 
+_KINDS = ("8MB:octal", "2MB:quad", "none")
 INSIDE = {"arena": "internal", "inputs": "internal", "outputs": "internal"}
 
 
@@ -110,6 +111,11 @@ def test_weights_larger_than_the_cache_are_fetched_again(compiled):
     once = flash_lines_of(choose_board("esp32s3")).nanoseconds(size, CLOCKS["esp32s3"].line) / 1000
     assert size > CLOCKS["esp32s3"].cache and type(call.variant).__name__ == "Conv2dWide"
     assert call.estimate.weights == pytest.approx(once)
+    before = sum_of(estimated(compiled["esp32s3"]))[0]
+    saved = {psram: saved_in_psram(compiled["esp32s3"], choose_board("esp32s3", psram=psram)) for psram in _KINDS}
+    moved = sum_of(estimated(compiled["esp32s3"], constants="psram"))[0]
+    assert saved["8MB:octal"] * 1000 == pytest.approx(before.weights - moved.weights) and moved.weights > 0
+    assert saved["none"] == saved["2MB:quad"] == saved_in_psram(compiled["esp32s3"], choose_board("esp32s3")) == 0
     assert not any(call.estimate.weights for call in estimated(compiled["esp32s3"], constants="internal").calls())
 
 
@@ -154,7 +160,7 @@ def test_every_chip_has_a_clock():
 def test_it_is_called_an_estimate_and_says_what_it_waits_for(compiled):
     first, slowest = estimate_lines(estimated(compiled["esp32s3"], {**INSIDE, "arena": "psram"}))
     assert first.startswith("estimate, not measured on a board: ")
-    assert "waiting for weights from flash" in first and "waiting for activations in PSRAM" in first
+    assert "waiting for weights" in first and "waiting for activations in PSRAM" in first
     assert slowest.startswith("slowest by this estimate: ") and slowest.count(" ms") == 3
     assert [milliseconds(one) for one in (12_345, 1_234, 99.6)] == ["12", "1.2", "0.1"]
 

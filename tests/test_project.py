@@ -110,7 +110,7 @@ def test_own_options_are_declared(project):
         declared |= set(re.findall(r"^\s*config (\w+)", kconfig.read_text(), re.M))
     sources = [*path.rglob("*.c"), *path.rglob("*.h")]
     used = {name for file in sources for name in re.findall(r"\bCONFIG_(\w+)", file.read_text())}
-    foreign = {"IDF_TARGET_LINUX", "FREERTOS_UNICORE"}
+    foreign = {"IDF_TARGET_LINUX", "FREERTOS_UNICORE", "SPIRAM_RODATA"}
     assert used - foreign <= declared, used - foreign - declared
     assert {name for name in declared if name.startswith(("TVM_MODEL", "ESP_DL", "INFERENCE"))} == declared
 
@@ -257,6 +257,24 @@ def test_what_is_moved_most_lies_inside(compiled):
     with pytest.raises(UserError, match="no PSRAM; choose a board with PSRAM"):
         placed(compiled, 896_000, 1_228_800, 1_209_600, psram="none")
     assert placed(compiled, 150_000, 100, 100, internal="100kB").places["arena"] == "psram"
+
+
+def test_constants_in_psram(compiled):
+    """By ESP-IDF's own options, where it has them; with all constant data of the program."""
+    large = resized(compiled, weights=5 * MIB)
+    fit = fit_chip(large, CHIPS["esp32s3"], "psram", BOARDS["esp32-s3-devkitc-1-n8r8"])
+    assert "CONFIG_SPIRAM_RODATA=y" in fit.sdkconfig and "CONFIG_SPIRAM_MODE_OCT=y" in fit.sdkconfig
+    assert not [line for line in fit.sdkconfig if "CONFIG_TVM_MODEL" in line]
+    assert fit.psram and fit.constants_memory == "psram" and set(fit.places.values()) == {"internal"}
+    p4 = fit_chip(large, CHIPS["esp32p4"], "psram", BOARDS["esp32-p4-function-ev-board"])
+    assert "CONFIG_SPIRAM_XIP_FROM_PSRAM=y" in p4.sdkconfig
+    for board, why in (
+        ("esp32-s3-devkitc-1-n8r2", "do not fit the 2031616 bytes of PSRAM"),
+        ("esp32-s3-devkitc-1-n8", "esp32-s3-devkitc-1-n8 has no PSRAM"),
+        ("esp-wrover-kit", "esp32 cannot read constant data from PSRAM; esp32s2, esp32s3, esp32p4 can"),
+    ):
+        with pytest.raises(UserError, match=why):
+            fit_chip(resized(compiled, weights=2 * MIB), CHIPS[BOARDS[board].chip], "psram", BOARDS[board])
 
 
 def test_every_memory_stands_in_the_program(compiled):

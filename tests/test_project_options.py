@@ -401,5 +401,5 @@ def test_weights_that_do_not_fit_internal_ram():
         fit_chip(resized(compiled, 400 * KIB), CHIPS["esp32c3"], "ram")
     fit = fit_chip(resized(compiled, 100 * KIB), CHIPS["esp32c3"], "ram")
     assert "CONFIG_TVM_MODEL_CONSTANTS_RAM=y" in fit.sdkconfig
-    with pytest.raises(UserError, match="--constants rom: unknown; choose one of flash, ram, partition"):
+    with pytest.raises(UserError, match="--constants rom: unknown; choose one of flash, ram, partition, psram"):
         fit_chip(compiled, CHIPS["esp32c3"], "rom")

@@ -165,6 +165,16 @@ def psram_lines(chip: Chip, psram: Psram) -> List[str]:
     return lines
 
 
+def psram_constants_line(chip: Chip) -> str:
+    """The sdkconfig line by which ESP-IDF copies all constant data to PSRAM at start; "" where it cannot.
+
+    On the ESP32-P4 the program goes there, too.
+    """
+    lines = {"esp32p4": "CONFIG_SPIRAM_XIP_FROM_PSRAM=y"}
+    lines.update(dict.fromkeys(("esp32s2", "esp32s3"), "CONFIG_SPIRAM_RODATA=y"))
+    return lines.get(chip.name, "")
+
+
 def flash_lines(board: Board) -> List[str]:
     """The sdkconfig lines for the speed of the flash chip; none if ESP-IDF's default is the speed known to work."""
     if not board.qio:

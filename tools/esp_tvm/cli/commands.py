@@ -168,10 +168,10 @@ def _board(command: Any) -> Any:
 )
 @click.option(
     "--constants",
-    type=Choice(("flash", "ram", "partition")),
+    type=Choice(("flash", "ram", "partition", "psram")),
     default="flash",
-    help="where weights and tables lie: in the program, copied to RAM at start, or in a data partition of their own; "
-    "menuconfig changes it",
+    help="where weights and tables lie: in the program, copied to RAM or PSRAM at start, or in a data partition of "
+    "their own; menuconfig changes it",
 )
 @click.option("--vector", type=Choice(("on", "off")), default="on", help="kernels for the vector unit of the esp32s3")
 @click.option(

@@ -26,7 +26,7 @@ def estimate_lines(program: Program) -> List[str]:
     if clock is None or not any(call.estimate is not None for call in program.calls()):
         return []
     parts = [f"{milliseconds(total.compute)} ms of {total.instructions} instructions at {clock.mhz} MHz"]
-    for what, time in (("weights from flash", total.weights), ("activations in PSRAM", total.activations)):
+    for what, time in (("weights", total.weights), ("activations in PSRAM", total.activations)):
         if time:
             parts.append(f"{milliseconds(time)} ms waiting for {what}")
     time = total.microseconds

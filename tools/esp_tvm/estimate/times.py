@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-from ..boards import Board
+from ..boards import Board, psram_constants_line
 from ..chips import CHIPS
 from ..program import Call, CallTime, Item, Loop, Program, Tensor
 from .costs import instructions
-from .memories import CLOCKS, CYCLES_PER_INSTRUCTION, Clock, flash_lines_of, psram_lines_of
+from .memories import CLOCKS, CYCLES_PER_INSTRUCTION, Clock, Lines, flash_lines_of, psram_lines_of
 from .work import LANES
 
 # What the sum for a network is taken to be wrong by (docs/estimate.md says how that was found): from a half to twice.
@@ -22,19 +22,35 @@ _SHARE = 0.75
 def estimate_program(program: Program, board: Board, constants: str) -> None:
     """Write the time of every call into `Call.estimate`: kernels are chosen and emitted, every place has its memory.
 
-    constants: the memory that weights and tables are read from, "flash" or "internal"
+    constants: the memory that weights and tables are read from, "flash", "psram" or "internal"
     Calls of a loop take the instructions of whole images; what each strip begins with is not counted.
     """
     if CHIPS[board.chip].is_host:
         return
     clock = CLOCKS[board.chip]
     # Those of a small model stay in the cache from one inference to the next.
-    waits = constants == "flash" and program.constant_bytes > clock.cache * _SHARE
+    waits = constants != "internal" and program.constant_bytes > clock.cache * _SHARE
     vector = program.kernels_for is not None
     for item in program.items:
         calls, strips = _strips(item, clock)
         for call in calls:
-            call.estimate = _time(call, clock, board, vector, strips if waits else 0)
+            call.estimate = _time(call, clock, board, vector, strips if waits else 0, _lines_of(constants, board))
+
+
+def saved_in_psram(program: Program, board: Board) -> float:
+    """Milliseconds of the estimate that weights would save if they were in PSRAM and not in flash; 0 where they cannot
+    be there, where the board may have none, or where it is less than a tenth."""
+    total = sum_of(program)[0]
+    if board.psram is None or board.assumed or not psram_constants_line(CHIPS[board.chip]):
+        return 0.0
+    line = CLOCKS[board.chip].line
+    share = 1 - _lines_of("psram", board).nanoseconds(line, line) / _lines_of("flash", board).nanoseconds(line, line)
+    saved = total.weights * share
+    return saved / 1000 if saved > total.microseconds / 10 else 0.0
+
+
+def _lines_of(constants: str, board: Board) -> Lines:
+    return psram_lines_of(board) if constants == "psram" else flash_lines_of(board)
 
 
 def sum_of(program: Program) -> Tuple[CallTime, List[Call]]:
@@ -59,11 +75,11 @@ def _strips(item: Item, clock: Clock) -> Tuple[List[Call], int]:
     return item.calls, 1 if together <= clock.cache * _SHARE else strips
 
 
-def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int) -> CallTime:
-    """least: how often its constants are fetched from flash at least; 0: they are not"""
+def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int, lines: Lines) -> CallTime:
+    """least: how often its constants are fetched at least, 0: they are not; lines: from where"""
     if call.is_view:
         return CallTime(0, 0.0, 0.0, 0.0)
-    weights = _weights(call, clock, board, least) if least else 0.0
+    weights = _weights(call, clock, least, lines) if least else 0.0
     activations = _activations(call, clock, board)
     count = instructions(call, clock.family, vector)
     if count is None:
@@ -74,14 +90,14 @@ def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int) -> C
     return CallTime(round(count), count * CYCLES_PER_INSTRUCTION / clock.mhz, weights, activations)
 
 
-def _weights(call: Call, clock: Clock, board: Board, least: int) -> float:
+def _weights(call: Call, clock: Clock, least: int, lines: Lines) -> float:
     """Microseconds that a call waits for its constants."""
     size = sum(constant.array.nbytes for constant in call.constants)
     often = least
     if size > clock.cache * _SHARE and call.kind in ("conv2d", "dense"):
         pixels = call.output.elements // call.output.shape[-1]
         often = max(call.variant.weight_passes(call) if call.variant is not None else pixels, least)
-    return often * flash_lines_of(board).nanoseconds(size, clock.line) / 1000
+    return often * lines.nanoseconds(size, clock.line) / 1000
 
 
 def _activations(call: Call, clock: Clock, board: Board) -> float:

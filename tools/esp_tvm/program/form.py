@@ -151,7 +151,7 @@ class Scratch:
 class CallTime:
     """How long a call takes on the board that it was exported for, in microseconds: an estimate (esp_tvm/estimate).
 
-    compute: of its instructions; weights, activations: that it waits for them, from flash and PSRAM
+    compute: of its instructions; weights, activations: that it waits for them, where they are not in internal RAM
     instructions: that it executes, None where they are not known (TVM's own C): then compute is 0
     """
 

@@ -13,7 +13,7 @@ from ..chips import CHIPS, check_cores
 from ..compile import compile_imported, import_model
 from ..compile.compiled import CompiledModel
 from ..data import load_sample, stored_form
-from ..estimate import estimate_program
+from ..estimate import estimate_program, saved_in_psram
 from ..estimate.text import estimate_lines
 from ..evaluate import NumpyEvaluator
 from ..model import inputs_of, is_quantized, load_model
@@ -52,7 +52,7 @@ def export_onnx_model(
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
     debug: off, checksums or tensors: what the program prints about every kernel's output
-    constants: flash, ram or partition: where weights and tables are stored
+    constants: flash, ram, partition or psram: where weights and tables are stored
     vector: use the kernels for the vector unit of the chip, if it has one (esp32s3)
     cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
     board, flash, psram, internal: the board's name, or its memory (boards.py: `choose_board`); with a board's name
@@ -102,6 +102,9 @@ def export_onnx_model(
     show(*fit_parts(compiled, chip, fit), *estimate_lines(program))
     if arena.isdigit() and program.arena_bytes > int(arena):
         fit.notes.append(f"--arena {arena}: the least that was found are {program.arena_bytes} bytes")
+    saved = saved_in_psram(program, hardware) if fit.constants == "flash" else 0.0
+    if saved > 0:
+        fit.notes.append(f"weights in PSRAM (--constants psram) would save about {saved:.0f} ms of the estimate")
     for note in [*compiled.port_notes.notes, *fit.notes]:
         print(f"note: {note}")
     return project

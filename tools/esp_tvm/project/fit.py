@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
-from ..boards import Board, default_board, flash_lines, psram_lines
+from ..boards import Board, default_board, flash_lines, psram_constants_line, psram_lines
 from ..chips import CHIPS, DATA_ALIGNMENT, KIB, MIB, Chip, aligned
 from ..compile.compiled import CompiledModel
 from ..errors import UserError
@@ -19,11 +19,12 @@ SYSTEM_RAM = 96 * KIB
 SYSTEM_FLASH = 512 * KIB
 # As much PSRAM is left for the system and the application's heap.
 SYSTEM_PSRAM = 64 * KIB
-# Where a project keeps weights and tables, and the sdkconfig line for it (empty: the default).
+# Where a project keeps weights and tables, and the option of its own for it (empty: the default, or ESP-IDF's).
 CONSTANTS = {
     "flash": "",
     "ram": "CONFIG_TVM_MODEL_CONSTANTS_RAM=y",
     "partition": "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y",
+    "psram": "",
 }
 # The first partition of the application starts here; application partitions are aligned to this.
 APP_OFFSET = 0x10000
@@ -56,12 +57,12 @@ class Fit:
     @property
     def psram(self) -> bool:
         """Whether anything is placed in PSRAM."""
-        return PSRAM in self.places.values()
+        return PSRAM in self.places.values() or self.constants_memory == PSRAM
 
     @property
     def constants_memory(self) -> str:
         """The memory that weights and tables are read from."""
-        return INTERNAL if self.constants == "ram" else "flash"
+        return {"ram": INTERNAL, "psram": PSRAM}.get(self.constants, "flash")
 
 
 def internal_room(board: Board) -> int:
@@ -99,8 +100,8 @@ def check_constants(place: str) -> str:
 def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash", board: Optional[Board] = None) -> Fit:
     """Place the arena and the buffers and size the flash, or refuse and give the numbers.
 
-    constants: where weights and tables are stored: flash (part of the program), ram (copied there at start), partition
-    (a separate data partition). Unless required, the partition is only created if the flash has room for it.
+    constants: where weights and tables are stored: flash (part of the program), ram or psram (copied there at start),
+    partition (a separate data partition). Unless required, the partition is only created if the flash has room for it.
     board: with the chip; None: the assumed board for it
     """
     place, board = check_constants(constants), board or default_board(chip)
@@ -119,14 +120,41 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash", boar
         partition = 0
     lines = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{flash}MB=y", *flash_lines(board)]
     outside = [name for name, memory in places.items() if memory == PSRAM]
-    if outside and board.psram is not None:
+    if board.psram is not None and (outside or place == "psram"):
         lines += [*psram_lines(chip, board.psram), *(PSRAM_LINES[name] for name in outside)]
+    if place == "psram":
+        lines.append(_constants_in_psram(board, app + _bytes_in(buffers(compiled.program), outside)))
     if place == "partition":
         where = f"{APP_OFFSET + app:#x}, {partition} bytes"
         notes.append(f"the weights lie in the partition 'constants' ({where}); make flash-weights writes them alone")
     if CONSTANTS[place]:
         lines.append(CONSTANTS[place])
     return Fit(board, places, room, flash, app, place, partition, notes, lines)
+
+
+def _bytes_in(found: List[Buffer], names: List[str]) -> int:
+    return sum(buffer.bytes for buffer in found if buffer.name in names)
+
+
+def _constants_in_psram(board: Board, needed: int) -> str:
+    """The sdkconfig line that puts constant data there, or a `UserError`.
+
+    needed: bytes in PSRAM, with all constant data of the program
+    """
+    chip, option = CHIPS[board.chip], "--constants psram"
+    line = psram_constants_line(chip)
+    if not line:
+        able = ", ".join(one.name for one in CHIPS.values() if psram_constants_line(one))
+        raise UserError(f"{option}: {chip.name} cannot read constant data from PSRAM; {able} can")
+    if board.psram is None:
+        raise UserError(f"{option}: {board.name or 'the board'} has no PSRAM; leave them in flash")
+    there = board.psram.mib * MIB - SYSTEM_PSRAM
+    if needed > there:
+        raise UserError(
+            f"{option}: {needed} bytes with the program's other constant data do not fit the {there} bytes of PSRAM; "
+            "leave them in flash"
+        )
+    return line
 
 
 def _flash(board: Board, chip: Chip, needed: int, weights: int) -> int:

@@ -34,6 +34,8 @@
 #define CONSTANTS_PLACE "a partition of their own"
 #elif CONFIG_TVM_MODEL_CONSTANTS_RAM
 #define CONSTANTS_PLACE "internal RAM"
+#elif CONFIG_SPIRAM_RODATA
+#define CONSTANTS_PLACE "PSRAM"
 #else
 #define CONSTANTS_PLACE "flash"
 #endif
