@@ -46,6 +46,8 @@ DOCUMENTED = {
     "TransposeRows any": 0.47,
     "Pool any": 2.0,
     "Average any": 9.0,
+    "QuantizeFpu any": 11.0,
+    "QuantizeNhwcFpu any": 11.0,
 }
 _SOURCE = (
     "Made by bench/kernel_costs.py from bench/results.json (make bench: counted in emulators) and bench/OPERATORS.md "

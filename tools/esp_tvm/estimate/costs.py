@@ -41,8 +41,9 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
         own = families["esp32s3"].get(name) or families["esp32s3"].get(f"{name.split()[0]} any")
         if own is not None:
             return _sum(own, terms)
-    # A kernel for int16 that was not counted takes about what that for int8 does.
-    for kernel in (call.kernel, call.kernel.replace("_s16", "_s8")):
+    # What was not counted: a kernel for int16 takes about what that for int8 does, a chip's own no more than plain C.
+    plain = call.kernel.replace("_esp32s3", "")
+    for kernel in (call.kernel, plain, plain.replace("_s16", "_s8")):
         if kernel in families[family]:
             return _sum(families[family][kernel], terms)
         if kernel in families["riscv"]:
