@@ -1,6 +1,6 @@
 /*
- * Runs the model on the sample that it was exported with, checks the result against what the reference computed, then
- * shows how to go on with input of your own. Copy what you need.
+ * Runs the model on the sample that it was exported with, compares the result with the reference, then shows how to run
+ * it on your own input. Copy what you need.
  */
 #include "input_data.h"
 #include "output_data.h"
@@ -15,7 +15,7 @@
 static int32_t run_model(struct tvmgen_default_inputs *inputs, struct tvmgen_default_outputs *outputs)
 {
 #ifdef TVMGEN_DEFAULT_CALLERS_WORKSPACE
-    /* The arena is the application's: memory that can serve other ends between two runs. */
+    /* The application provides the arena: it can use this memory for other purposes between two runs. */
     static uint8_t workspace[TVMGEN_DEFAULT_WORKSPACE_SIZE + 1] __attribute__((aligned(16)));
     return run_model_in(workspace, inputs, outputs);
 #else
@@ -23,7 +23,8 @@ static int32_t run_model(struct tvmgen_default_inputs *inputs, struct tvmgen_def
 #endif
 }
 
-/* Compares a computed output with the expected bytes and prints the first difference; returns how many differ. */
+/* Compares a computed output with the expected bytes and prints the first difference; returns the number of differing
+ * bytes. */
 static size_t count_differences(const char *name, const void *computed, const void *expected, size_t size)
 {
     const uint8_t *a = computed;
@@ -38,7 +39,7 @@ static size_t count_differences(const char *name, const void *computed, const vo
     return differences;
 }
 
-/* Runs the model on the sample; returns 0 when every byte of the outputs is as expected. */
+/* Runs the model on the sample; returns 0 if every byte of the outputs is as expected. */
 static int check_model(void)
 {
     struct tvmgen_default_inputs inputs = MODEL_INPUTS;
@@ -54,21 +55,21 @@ static int check_model(void)
 #undef COUNT
 
     const int passed = status == 0 && differences == 0;
-    /* No formats of 64 bits: a C library with "nano" formatting lacks them. */
+    /* No 64-bit formats: a C library with "nano" formatting lacks them. */
     printf("%s: model %s, %ld us, arena %d bytes, %u bytes of heap free\n", passed ? "PASS" : "FAIL",
            TVMGEN_DEFAULT_MODEL_HASH, (long)time, TVMGEN_DEFAULT_WORKSPACE_SIZE, (unsigned)platform_free_heap());
     return passed ? 0 : 1;
 }
 
 /* Inferences with new input: fill the memory that the inputs point to, run, read the outputs. This is all that an
- * application does. Shapes, and the exponents of int8 tensors (an int8 value q stands for q * 2^exponent), are in
- * tvmgen_default.h. Returns 0, or what the model returned when it failed. */
+ * application has to do. Shapes, and the exponents of int8 tensors (an int8 value q means q * 2^exponent), are in
+ * tvmgen_default.h. Returns 0, or the return value of the model if it failed. */
 static int32_t infer_again(int times)
 {
     struct tvmgen_default_inputs inputs = MODEL_INPUT_BUFFERS;
     struct tvmgen_default_outputs outputs = MODEL_OUTPUTS;
     for (int i = 0; i < times; i++) {
-        /* Replace this by reading your sensor, camera or microphone into the buffers. */
+        /* Replace this by code that reads your sensor, camera or microphone into the buffers. */
 #define FILL(buffer, sample) memcpy(buffer, sample, sizeof(sample))
         FILL_MODEL_INPUTS(FILL);
 #undef FILL
@@ -81,7 +82,7 @@ static int32_t infer_again(int times)
     return 0;
 }
 
-/* Returns 0 when all went well. */
+/* Returns 0 on success. */
 static int run_example(void)
 {
     if (tvm_model_init() != 0) {
@@ -105,7 +106,7 @@ static void inference_task(void *unused)
     platform_end(run_example());
 }
 
-/* The model runs in a task of its own, whose stack, priority and core are set in menuconfig, "Inference task". */
+/* The model runs in its own task, whose stack, priority and core are set in menuconfig, "Inference task". */
 void app_main(void)
 {
     const BaseType_t core = CONFIG_INFERENCE_TASK_CORE < 0 ? tskNO_AFFINITY : CONFIG_INFERENCE_TASK_CORE;

@@ -1,4 +1,4 @@
-/* What differs between a chip, ESP-IDF's linux target and a plain program on the host: the clock, the heap, tasks. */
+/* The differences between a chip, ESP-IDF's linux target and a plain host program: the clock, the heap, tasks. */
 #ifndef PLATFORM_H
 #define PLATFORM_H
 
@@ -18,7 +18,7 @@ static inline void platform_yield(void)
     vTaskDelay(1);
 }
 
-/* Ends the calling task. On the linux target the program ends with it, status its exit code. */
+/* Ends the calling task. On the linux target this ends the program with the exit code `status`. */
 static inline void platform_end(int status)
 {
 #if CONFIG_IDF_TARGET_LINUX
@@ -45,7 +45,7 @@ static inline int64_t platform_time_us(void)
     return esp_timer_get_time();
 }
 
-/* Bytes of heap that are free; 0 where nobody counts. */
+/* Free bytes of heap; 0 where this is not known. */
 static inline size_t platform_free_heap(void)
 {
     return heap_caps_get_free_size(MALLOC_CAP_DEFAULT);

@@ -1,6 +1,6 @@
 /*
- * Kernels for quantized neural networks: int8 values q that are worth q * 2^e, the same bytes on every chip and host.
- * What holds for all of them is said in esp_dl/types.h; a header for each family of operators says the rest.
+ * Kernels for quantized neural networks: int8 values q with the real value q * 2^e, the same bytes on every chip and
+ * host. esp_dl/types.h describes what applies to all of them; each family of operators has its own header.
  */
 #ifndef ESP_DL_H
 #define ESP_DL_H

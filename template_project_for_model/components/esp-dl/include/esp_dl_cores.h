@@ -1,5 +1,5 @@
 /*
- * Two cores: part of a kernel's output is computed on the other one, while the caller computes the rest.
+ * Two cores: a part of a kernel's output is computed on the other core, while the caller computes the rest.
  *
  * Generated code of a model that was exported for two cores does this:
  *
@@ -8,12 +8,12 @@
  *     ... the first half ...
  *     esp_dl_finish_part(&second);
  *
- * Under ESP-IDF on a chip with two cores a task does it that is pinned to the other core, with memory of its own and
- * without the heap; on a computer a thread. Where there is one core alone (ESP-IDF's FREERTOS_UNICORE, emulators
- * without an operating system) esp_dl_begin_part computes the part at once: the same bytes in twice the time.
+ * Under ESP-IDF on a chip with two cores, a task pinned to the other core computes the part, with its own static memory
+ * and without the heap; on a computer, a thread does. With only one core (ESP-IDF's FREERTOS_UNICORE, emulators without
+ * an operating system) esp_dl_begin_part computes the part immediately: the same bytes in twice the time.
  *
- * One part is under way at a time. When a second task runs a model meanwhile, its parts are computed by itself.
- * Unlike kernels this keeps state, in static memory.
+ * Only one part is computed at a time. If a second task runs a model meanwhile, it computes both parts itself. Unlike
+ * kernels this code keeps state, in static memory.
  */
 #ifndef ESP_DL_CORES_H
 #define ESP_DL_CORES_H
@@ -22,22 +22,23 @@
 extern "C" {
 #endif
 
-/* Part of a kernel's output. Both parts read the same input and write apart from each other. */
+/* Part of a kernel's output. Both parts read the same input and write separate outputs. */
 typedef struct esp_dl_part {
     void (*run)(const struct esp_dl_part *part);
     const void *input;
-    const void *addend; /* where an addition is fused */
+    const void *addend; /* if an addition is fused */
     void *scratch;      /* of this part alone */
     void *output;       /* where the part's output starts */
 } esp_dl_part_t;
 
-/* Starts the task (thread) that computes parts, on another core than the caller's; the first part does so too. */
+/* Starts the task (thread) that computes parts, on another core than the caller's; otherwise the first part starts it.
+ */
 void esp_dl_start_cores(void);
 
-/* Lets the other core compute a part. Not in an interrupt handler. `part` stays as it is until it is finished. */
+/* Lets the other core compute a part. Not in an interrupt handler. `part` must not change until it is finished. */
 void esp_dl_begin_part(const esp_dl_part_t *part);
 
-/* Waits until the part is computed. Begun parts are finished by the task that began them. */
+/* Waits until the part is computed. A part must be finished by the task that began it. */
 void esp_dl_finish_part(const esp_dl_part_t *part);
 
 #ifdef __cplusplus

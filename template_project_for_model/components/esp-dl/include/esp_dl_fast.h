@@ -1,12 +1,13 @@
 /*
  * Faster kernels: each gives the same bytes as the plain kernel of the same operator in esp_dl.h.
  *
- * They take the plain kernel's parameters, with weights laid out for them. tools/esp_tvm/compile/kernels/variants.py
- * chooses among them by shape, lays out the weights and folds what a layout needs into the bias; it also knows how much
- * scratch memory each needs. Their shifts are never negative: otherwise the plain kernel is taken.
+ * They have the parameters of the plain kernel, with weights in their own layout.
+ * tools/esp_tvm/compile/kernels/variants.py chooses among them by shape, packs the weights and folds the corrections
+ * for a layout into the bias; it also computes how much scratch memory each needs. Their shifts are never negative:
+ * otherwise the plain kernel is used.
  *
- * Unlike the plain kernels they may be given an output that overlaps their input: what they write lies behind what they
- * have still to read if the output starts `lead` bytes before the input; variants.py computes `lead`.
+ * Unlike with the plain kernels, the output may overlap the input, if it starts enough bytes before the input that
+ * nothing is overwritten before it is read; variants.py computes this distance (`overlap_distance`).
  */
 #ifndef ESP_DL_FAST_H
 #define ESP_DL_FAST_H
@@ -26,12 +27,12 @@ typedef struct {
 
 /*
  * Convolution, six pixels by two output channels (groups = 1).
- * weights: a byte (int8) that is taken from every input value, so that the values lie around 0 and lanes hold more of
- *   them; then for every two output channels (the last alone: beside zeros) the K = kernel_h * kernel_w * input.c
- * weights of both, interleaved [K][2] and with K made even by a zero, in pieces whose sums of products lie in
- * -(2^15 - 1)..2^15, as half a word holds that starts at ESP_DL_HALF_START: a byte (uint8)
- * that counts the piece's length in steps of two values of K, its weights; a byte 0 ends the two channels. bias: with
- * what was taken from the inputs, and less the lanes' starting value for every piece. scratch: aligned to 4.
+ * weights: a byte (int8) that is subtracted from every input value, so that the values are centred on 0 and lanes can
+ * hold more of them; then for every two output channels (a last single one is paired with zeros) the K = kernel_h *
+ * kernel_w * input.c weights of both, interleaved [K][2] and with K made even by a zero, in pieces whose sums of
+ * products are in -(2^15 - 1)..2^15, the range of half a word that starts at ESP_DL_HALF_START. A piece is a byte
+ * (uint8) with its length in units of two values of K, then its weights; a byte 0 ends the two channels. bias:
+ * corrected for the subtraction, and less the lanes' starting value for every piece. scratch: aligned to 4.
  */
 void esp_dl_conv2d_s8_6x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
 
@@ -48,8 +49,8 @@ int32_t esp_dl_conv2d_add_s8_6x2_scratch(const esp_dl_conv2d_add_t *p);
  * multiples of 4, input.c at most 64, at most 25 taps. weights: 32-bit words, aligned to 4. For every four output
  * channels, for every tap, pieces that a lane can hold: a word with the number of words of weights in the piece, plus 1
  * in the tap's last piece; the lanes' starting values; for every input channel the weights. Starting values and weights
- * are two words, for channels 0 and 1 and for 2 and 3, the second of each two times 2^16. bias: less the lanes'
- * starting values.
+ * are two words each, for channels 0 and 1 and for channels 2 and 3; the second of each pair is multiplied by 2^16.
+ * bias: less the lanes' starting values.
  */
 void esp_dl_conv2d_s8_3x4(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output);
 
@@ -57,9 +58,9 @@ void esp_dl_conv2d_s8_3x4(const int8_t *input, const esp_dl_conv2d_t *p, int8_t 
 void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, int8_t *output);
 
 /*
- * Depthwise convolution with windows of 3x3: one filter per channel, dilation 1, stride_w 1 or 2, padding 0 or 1
- * before the image and so much behind it that the middle of every window lies in the image; input.w at least 2.
- * weights: [channels][3][3]; bias: as for the plain kernel. Works row by row.
+ * Depthwise convolution with windows of 3x3: one filter per channel, dilation 1, stride_w 1 or 2, padding 0 or 1 before
+ * the image, and after it at most so much that the middle of every window is in the image; input.w at least 2. weights:
+ * [channels][3][3]; bias: as for the plain kernel. Works row by row.
  */
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
 
@@ -70,9 +71,9 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
 void esp_dl_depthwise_conv2d_s8_1x4(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
 
 /*
- * Fully connected layer, eight outputs at a time; fast where many inputs have one and the same value.
- * weights: a byte (int8) with that value, which is taken from every input; then [ceil(outputs / 8)][inputs][8], rows
- *   beyond the last output zero. bias: with what was taken from the inputs.
+ * Fully connected layer, eight outputs at a time; fast if many inputs have the same value.
+ * weights: a byte (int8) with that value, which is subtracted from every input; then [ceil(outputs / 8)][inputs][8],
+ *   with zeros beyond the last output. bias: corrected for the subtraction.
  */
 void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *output);
 
@@ -80,7 +81,7 @@ void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *out
  */
 void esp_dl_average_pool2d_s8_global(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
 
-/* Quantization of images that lie in memory as NCHW: as esp_dl_quantize_s8, the output as NHWC. */
+/* Quantization of NCHW images, as esp_dl_quantize_s8, with an NHWC output. */
 void esp_dl_quantize_s8_nhwc(const float *input, const esp_dl_quantize_nhwc_t *p, int8_t *output);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 /*
- * Where the generated model keeps its memory, and what it prints. Under ESP-IDF the choices are in menuconfig, "TVM
+ * The memory of the generated model, and what it prints. Under ESP-IDF the choices are made in menuconfig, "TVM
  * model"; elsewhere the compiler's -D decides. Included by the generated C before everything else.
  *
  *   TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE  of the arena, e.g. EXT_RAM_BSS_ATTR
@@ -7,7 +7,7 @@
  *   TVMGEN_DEFAULT_OUTPUT_ATTRIBUTE     of those for outputs
  *   TVMGEN_DEFAULT_CALLERS_WORKSPACE    defined: no arena, and no tvmgen_default_run
  *   TVMGEN_DEFAULT_CONSTANT_ATTRIBUTE   of weights and tables, e.g. DRAM_ATTR
- *   TVMGEN_DEFAULT_CONSTANTS_MAPPED     defined: weights and tables lie in constants.bin, which tvm_model_init maps
+ *   TVMGEN_DEFAULT_CONSTANTS_MAPPED     defined: weights and tables are in constants.bin, which tvm_model_init maps
  *   TVMGEN_DEFAULT_TRACE_HEADER         a header that defines TVMGEN_DEFAULT_TRACE(index, data, size), which is called
  *                                       after every kernel
  */

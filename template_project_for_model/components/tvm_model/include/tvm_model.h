@@ -1,5 +1,5 @@
 /*
- * What an application calls once before it runs the model. The model itself: tvmgen_default.h.
+ * The function that an application calls once before it runs the model. The model itself: tvmgen_default.h.
  */
 #ifndef TVM_MODEL_H
 #define TVM_MODEL_H
@@ -11,10 +11,10 @@ extern "C" {
 #endif
 
 /*
- * Makes the model ready. Weights that lie in a data partition (menuconfig, "TVM model") are mapped and checked: their
- * size, their CRC-32 and whether they are this program's. Where the weights are part of the program there is nothing
- * to do. A model for two cores starts its task on the other one: call this in the task that will run the model, pinned
- * to its core. Returns 0, or -1 after one line in the log that says what is wrong; then the model must not be run.
+ * Prepares the model. Weights in a data partition (menuconfig, "TVM model") are mapped and checked: their size, their
+ * CRC-32 and whether they belong to this program. If the weights are part of the program there is nothing to do. A
+ * model for two cores starts its task on the other core: call this function in the task that will run the model, pinned
+ * to its core. Returns 0, or -1 after a line in the log that says what is wrong; then the model must not be run.
  */
 int32_t tvm_model_init(void);
 

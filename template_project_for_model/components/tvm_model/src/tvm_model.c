@@ -22,7 +22,7 @@
 #define LOG_DEBUG(format, ...) ((void)0)
 #endif
 
-/* Where the arena and the constant data lie, for people. */
+/* The memory of the arena and of the constant data, for messages. */
 #if defined(TVMGEN_DEFAULT_CALLERS_WORKSPACE)
 #define ARENA_PLACE "the application's memory"
 #elif CONFIG_TVM_MODEL_ARENA_PSRAM
@@ -52,11 +52,11 @@
 #define WRITE_THEM "write them with `idf.py " PARTITION "-flash`"
 #endif
 
-/* What constants.bin begins with; little-endian, as all chips of the family. */
+/* The header of constants.bin; little-endian, as all chips of the family are. */
 typedef struct {
     char magic[8];
     uint32_t version;
-    uint32_t layout; /* what the program expects where */
+    uint32_t layout; /* identifies the layout that the program expects */
     uint32_t size;   /* bytes after this header */
     uint32_t crc;    /* CRC-32 of these bytes */
     uint8_t model[8];
@@ -83,7 +83,7 @@ static uint32_t crc32(const uint8_t *data, size_t size)
     return ~crc;
 }
 
-/* Whether the weights at `header` are this program's; if not, says so. */
+/* Whether the weights at `header` belong to this program; otherwise logs why not. */
 static int32_t check(const header_t *header)
 {
     char model[2 * sizeof(header->model) + 1];
@@ -117,7 +117,7 @@ static int32_t check(const header_t *header)
 }
 
 #ifdef TVM_MODEL_CONSTANTS_FILE
-/* On a computer the file takes the place of the partition. */
+/* On a computer the file replaces the partition. */
 static int32_t map_constants(void)
 {
     static _Alignas(16) uint8_t content[FILE_SIZE];

@@ -1,4 +1,4 @@
-/* Operators that compute value by value. */
+/* Elementwise operators. */
 #ifndef ESP_DL_ELEMENTWISE_H
 #define ESP_DL_ELEMENTWISE_H
 
@@ -23,7 +23,7 @@ typedef struct {
 void esp_dl_channelwise_s8(const int8_t *input, const esp_dl_channelwise_t *p, int8_t *output);
 
 /*
- * Two tensors of the same shape, elements one behind the other. In place: the output may be a, or b, or both (a == b is
+ * Two tensors of the same shape, with contiguous elements. In place: the output may be a, or b, or both (a == b is
  * allowed too). As arithmetic.add, sub, mul.
  *   add, sub:  y = clamp(sat8(rshift(a * 2^shift_a +- b * 2^shift_b, shift))),
  *              shift_a = e_a - f, shift_b = e_b - f, shift = e_y - f, f = min(e_a, e_b)
@@ -34,7 +34,7 @@ typedef struct {
     int8_t shift_a, shift_b;       /* 0..22; of int16 0..14 */
     int8_t shift;                  /* -8..30; -16..30 where the result is int16 */
     int16_t min, max;              /* clamp */
-    bool a_s16, b_s16, output_s16; /* read by the s16 kernel alone */
+    bool a_s16, b_s16, output_s16; /* read only by the s16 kernel */
 } esp_dl_binary_t;
 
 void esp_dl_add_s8(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output);
@@ -45,7 +45,7 @@ void esp_dl_mul_s8(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, i
 void esp_dl_add_s16(const void *a, const void *b, const esp_dl_binary_t *p, void *output);
 
 /*
- * Another exponent, or a relu or clip that stands alone, of `count` values. In place. As arithmetic.requantize.
+ * Another exponent, or a relu or clip that is not fused, of `count` values. In place. As arithmetic.requantize.
  *   y = clamp(sat8(rshift(x, shift))),  shift = e_y - e_x
  */
 typedef struct {
@@ -56,7 +56,7 @@ typedef struct {
 
 void esp_dl_requantize_s8(const int8_t *input, int32_t count, const esp_dl_requantize_t *p, int8_t *output);
 
-/* The same of int16, and from one width to the other; as arithmetic.requantize_s16. In place where the widths are one.
+/* The same of int16, and from one width to the other; as arithmetic.requantize_s16. In place if both widths are equal.
  */
 void esp_dl_requantize_s16(const void *input, int32_t count, const esp_dl_requantize_t *p, void *output);
 
@@ -66,7 +66,7 @@ void esp_dl_requantize_s16(const void *input, int32_t count, const esp_dl_requan
  */
 void esp_dl_lookup_s8(const int8_t *input, int32_t count, const int8_t table[256], int8_t *output);
 
-/* Two tensors whose shapes broadcast: a step is 0 where one value serves the whole axis. The output has no gaps. */
+/* Two tensors whose shapes broadcast: a step is 0 if one value is used for the whole axis. The output has no gaps. */
 typedef struct {
     int32_t rank;                                             /* 1..ESP_DL_MAX_RANK */
     int32_t shape[ESP_DL_MAX_RANK];                           /* of the output */

@@ -1,6 +1,6 @@
 /*
- * Numbers that the kernels and the exporter share. They stand here alone: tools/esp_tvm/kernel_limits.py reads them, so
- * a line is a #define of a decimal number.
+ * Numbers that the kernels and the exporter share. This is their only definition: tools/esp_tvm/kernel_limits.py reads
+ * this file, so every line is a #define of a decimal number.
  */
 #ifndef ESP_DL_LIMITS_H
 #define ESP_DL_LIMITS_H
@@ -12,10 +12,10 @@
 /* Bits of the weights of a linear resize. */
 #define ESP_DL_RESIZE_BITS 10
 
-/* Two sums in a word (esp_dl_fast.h): what each starts with, 2^15 - 1, so that it is never negative. */
+/* Two sums in a word (esp_dl_fast.h): the starting value of each, 2^15 - 1, so that it is never negative. */
 #define ESP_DL_HALF_START 32767
 
-/* Pixels at a time of the kernels of these names; what 3x4 takes at most. */
+/* Pixels that the kernels of these names compute at a time; the limits of 3x4. */
 #define ESP_DL_6X2_PIXELS 6
 #define ESP_DL_3X4_PIXELS 3
 #define ESP_DL_3X4_MAX_TAPS 25
@@ -27,13 +27,13 @@
 /* The vector unit of the ESP32-S3: bytes of a vector, which are as many channels. */
 #define ESP_DL_LANES 16
 
-/* What a lane of 20 bits holds to both sides, 2^19 - 1; the chip one more below, emulators not. */
+/* The largest magnitude in a lane of 20 bits, 2^19 - 1; on the chip, but not in emulators, also -2^19. */
 #define ESP_DL_LANE_MAX 524287
 
 /* The most different shifts in sixteen channels. */
 #define ESP_DL_LANE_SHIFTS 7
 
-/* Bytes of a segment of windows that are put together, at most. */
+/* The most bytes of a segment of windows that are gathered first. */
 #define ESP_DL_MAX_GATHERED 24
 
 /* Tensors that a layer in strips reads, at most (esp_dl_strips.h). */

@@ -1,4 +1,4 @@
-/* Values that move. */
+/* Operators that move values. */
 #ifndef ESP_DL_MOVEMENT_H
 #define ESP_DL_MOVEMENT_H
 
@@ -27,33 +27,33 @@ typedef struct {
     int32_t from[ESP_DL_MAX_COPY_RANK]; /* from one index to the next, in the input */
     int32_t to[ESP_DL_MAX_COPY_RANK];   /* the same in the output */
     int32_t from_offset, to_offset;
-    int32_t block; /* bytes that lie together at every place */
-    bool vectors;  /* all of block, to, to_offset are multiples of 16; read by esp_dl_copy_esp32s3 alone */
+    int32_t block; /* adjacent bytes at every position */
+    bool vectors;  /* all of block, to, to_offset are multiples of 16; read only by esp_dl_copy_esp32s3 */
 } esp_dl_copy_t;
 
 void esp_dl_copy(const void *input, const esp_dl_copy_t *p, void *output);
 
-/* Output place i along an axis holds input place index[i]; -1: the value `fill`. Indices are constants, which the
- * exporter has checked; those known at run time alone are no business of this kernel. As arithmetic.gather,
+/* Output position i along an axis is input position index[i]; -1: the value `fill`. Indices are constants that the
+ * exporter has checked; this kernel does not support indices known only at run time. As arithmetic.gather,
  * gather_rows, resize_nearest, pad. */
 typedef struct {
     int32_t rank;                          /* 1..ESP_DL_MAX_RANK */
     int32_t shape[ESP_DL_MAX_RANK];        /* of the output, in blocks */
     int32_t step[ESP_DL_MAX_RANK];         /* bytes from one index to the next, in the input */
-    const int32_t *index[ESP_DL_MAX_RANK]; /* NULL: place i holds place i */
+    const int32_t *index[ESP_DL_MAX_RANK]; /* NULL: position i is position i */
     int32_t block;                         /* bytes that lie together at every place */
     int8_t fill;
 } esp_dl_gather_t;
 
 void esp_dl_gather_s8(const int8_t *input, const esp_dl_gather_t *p, int8_t *output);
 
-/* The input with `count` of its rows replaced, in order: of one row the last update counts. In place of the input. Rows
- * are constants, which the exporter has checked. As arithmetic.scatter_rows. */
+/* The input with `count` of its rows replaced, in order: the last update of a row counts. In place. Rows are constants
+ * that the exporter has checked. As arithmetic.scatter_rows. */
 typedef struct {
     int32_t size;        /* bytes of the input */
     int32_t count;       /* rows of the updates */
     int32_t inner;       /* bytes of one row */
-    const int32_t *rows; /* [count]: which row each replaces */
+    const int32_t *rows; /* [count]: the row that each update replaces */
 } esp_dl_scatter_t;
 
 void esp_dl_scatter_s8(const int8_t *input, const int8_t *updates, const esp_dl_scatter_t *p, int8_t *output);

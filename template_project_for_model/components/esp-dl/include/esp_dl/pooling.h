@@ -13,7 +13,7 @@ extern "C" {
  *   max:      y = clamp(max(x over the window)); -128 before the clamp for a window without a tap in the image
  *   average:  y = clamp(sat8(floor(sum(x) * 2^-shift / n + 1/2))),  shift = e_y - e_x
  * n is what ONNX counts: the taps in the image, or with count_include_pad those in the image and its padding. Taps
- * beyond the padding, which ceil_mode brings about, never count. A window without a counted tap gives 0. As
+ * beyond the padding, which ceil_mode can cause, never count. A window without a counted tap gives 0. As
  * arithmetic.max_pool2d and average_pool2d.
  */
 typedef struct {
@@ -24,7 +24,7 @@ typedef struct {
     bool count_include_pad;
     int8_t shift;     /* -20..20; of int8, kernel_h * kernel_w * 2^(8 + |shift|) < 2^31 */
     int16_t min, max; /* clamp */
-    /* with count_include_pad: by how much the last window reaches beyond the padding (ceil_mode); else 0 */
+    /* with count_include_pad: how far the last window extends beyond the padding (ceil_mode); otherwise 0 */
     int32_t overhang_h, overhang_w;
     bool input_s16, output_s16; /* read by the s16 kernel alone */
 } esp_dl_pool2d_t;
@@ -32,7 +32,7 @@ typedef struct {
 void esp_dl_max_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
 void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
 
-/* The same of int16: the maximum of int16 alone (-32768 for a window without a tap), the mean from and to either width.
+/* The same of int16: the maximum only of int16 (-32768 for a window without a tap), the mean from and to either width.
  * As arithmetic.max_pool2d_s16 and average_pool2d_s16. */
 void esp_dl_max_pool2d_s16(const int16_t *input, const esp_dl_pool2d_t *p, int16_t *output);
 void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void *output);

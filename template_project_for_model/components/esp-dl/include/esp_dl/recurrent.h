@@ -12,15 +12,15 @@ extern "C" {
  * GRU and LSTM of one direction, starting at a zero state: input [steps][batch][inputs]; output [steps][batch][hidden],
  * or [batch][hidden] without `sequence`. Gates (GRU: update, reset, new; LSTM: input, output, forget, cell) and the
  * cell are int16 at 2^-11, the state int16 at 2^-15; the steps of the rule are in docs/arithmetic.md. As
- * arithmetic.gru and lstm. scratch: as many bytes as the twin says, at an even address; what it holds before does not
- * matter.
+ * arithmetic.gru and lstm. scratch: as many bytes as the function `..._scratch` returns, at an even address; its
+ * content before the call does not matter.
  */
 typedef struct {
     int32_t steps, batch, inputs, hidden;
     bool linear_before_reset;                       /* GRU only */
     bool reverse;                                   /* from the last step to the first */
-    bool sequence;                                  /* the state after every step, not after the last alone */
-    bool cell;                                      /* LSTM without sequence: the cell in place of the state */
+    bool sequence;                                  /* the state after every step, not only after the last */
+    bool cell;                                      /* LSTM without sequence: the cell instead of the state */
     const int8_t *weights;                          /* [gates * hidden][inputs] */
     const int8_t *recurrence;                       /* [gates * hidden][hidden] */
     const int32_t *weights_bias, *recurrence_bias;  /* [gates * hidden]; where shift > 0 with 2^(shift - 1) added */

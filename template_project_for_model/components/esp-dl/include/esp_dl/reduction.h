@@ -1,4 +1,4 @@
-/* Sums, norms, extremes and their places over axes. */
+/* Sums, norms, extremes and their positions over axes. */
 #ifndef ESP_DL_REDUCTION_H
 #define ESP_DL_REDUCTION_H
 
@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* Reduction: for every place of the kept axes, in their order, over all places of the reduced ones. */
+/* Reduction: for every position of the kept axes, in their order, over all positions of the reduced axes. */
 typedef struct {
     int32_t kept_rank;                                               /* 0..ESP_DL_MAX_RANK */
     int32_t kept_shape[ESP_DL_MAX_RANK], kept_step[ESP_DL_MAX_RANK]; /* steps in elements of the input */
@@ -32,10 +32,10 @@ void esp_dl_reduce_l2_s8(const int8_t *input, const esp_dl_reduce_t *p, int8_t *
 void esp_dl_reduce_max_s8(const int8_t *input, const esp_dl_reduce_t *p, int8_t *output);
 void esp_dl_reduce_min_s8(const int8_t *input, const esp_dl_reduce_t *p, int8_t *output);
 
-/* Where the largest (smallest) value lies: [outer][size][inner] -> [outer][inner]; as arithmetic.argmax. */
+/* The position of the largest (smallest) value: [outer][size][inner] -> [outer][inner]; as arithmetic.argmax. */
 typedef struct {
     int32_t outer, size, inner;
-    bool last; /* of equal values the last counts, else the first */
+    bool last; /* of equal values the last counts, otherwise the first */
     bool smallest;
 } esp_dl_argmax_t;
 

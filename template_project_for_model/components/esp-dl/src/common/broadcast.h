@@ -1,4 +1,5 @@
-/* What the kernels of two tensors whose shapes broadcast share: the way through them, and what a value hangs on. */
+/* Shared by the kernels of two tensors whose shapes broadcast: the iteration over them, and the parameters of a value.
+ */
 #ifndef ESP_DL_COMMON_BROADCAST_H
 #define ESP_DL_COMMON_BROADCAST_H
 
@@ -6,8 +7,8 @@
 #include "common/walk.h"
 #include "esp_dl.h"
 
-/* Copies of what is the same for all values: a store of int8 may change all that a pointer reaches, so parameters would
- * be loaded for every value. */
+/* Copies of the parameters of all values: since a store of int8 may alias any memory, they would otherwise be
+ * loaded again for every value. */
 typedef struct {
     int32_t factor_a, factor_b; /* 2^shift_a, 2^shift_b */
     int32_t half, shift, min, max;
@@ -30,7 +31,7 @@ static inline esp_dl_constants_t esp_dl_constants(const esp_dl_broadcast_t *p)
 /* From one value of each operand, what is shifted and clamped to a value of the output. */
 typedef int32_t esp_dl_value_t(int32_t a, int32_t b, const esp_dl_constants_t *constants);
 
-/* All values, in the order of the output, the last axis in a loop of its own. Inlined into every kernel, with its
+/* All values, in the order of the output, with a separate loop for the last axis. Inlined into every kernel, with its
  * `value`. */
 static inline __attribute__((always_inline)) void esp_dl_broadcast(const int8_t *a, const int8_t *b,
                                                                    const esp_dl_broadcast_t *p,

@@ -1,7 +1,7 @@
 /*
- * The task on the other core. It and its caller talk through atomic variables: both look for a while whether the other
- * has changed them, and sleep only then. Between two layers, that is most often all that is needed; waking a task of
- * another core takes thousands of instructions.
+ * The task on the other core. The task and its caller communicate through atomic variables: both poll for a while for a
+ * change by the other, and only then sleep. Between two layers polling is usually enough; waking a task of another core
+ * takes thousands of instructions.
  */
 #include "esp_dl_cores.h"
 
@@ -20,7 +20,7 @@
 #if defined(TASKS) || defined(THREADS)
 #include <stdatomic.h>
 
-/* --- Sleeping and waking: each side has a place of its own to sleep. A wake-up before the sleep is not lost. --- */
+/* --- Sleeping and waking: each side sleeps on its own object. A wake-up before the sleep is not lost. --- */
 
 typedef enum { CALLER, WORKER } side_t;
 
@@ -111,7 +111,7 @@ static void start_worker(void)
 
 /* --- Handing over --- */
 
-/* How often to look before sleeping: less than 100 microseconds on these chips. */
+/* How often to poll before sleeping: less than 100 microseconds on these chips. */
 #define LOOKS 2000
 
 typedef enum { NOTHING, BEGUN, DONE } state_t;
@@ -126,7 +126,7 @@ static void wait_for(state_t wanted, side_t side)
 {
     for (int looks = LOOKS; atomic_load(&state) != (int)wanted; looks -= looks > 0) {
         if (looks == 0) {
-            /* Says that it sleeps, then looks again: the other side changes `state`, then looks who sleeps. */
+            /* Announce the sleep, then check again: the other side changes `state`, then checks who sleeps. */
             atomic_store(&asleep[side], true);
             if (atomic_load(&state) != (int)wanted) {
                 sleep_as(side);

@@ -1,4 +1,4 @@
-/* Division as the rules of averages and quotients have it: C rounds towards zero, they towards less. */
+/* Division as in the rules of averages and quotients: C rounds towards zero, these round down. */
 #ifndef ESP_DL_COMMON_DIVIDE_H
 #define ESP_DL_COMMON_DIVIDE_H
 

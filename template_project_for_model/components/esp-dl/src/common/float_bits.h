@@ -1,5 +1,5 @@
-/* Scaling floats by powers of two with integer instructions alone: most of the chips have no floating point unit, and
- * a power of two only moves the exponent. */
+/* Scaling floats by powers of two with integer instructions only: most of the chips have no floating point unit, and a
+ * power of two only changes the exponent. */
 #ifndef ESP_DL_COMMON_FLOAT_BITS_H
 #define ESP_DL_COMMON_FLOAT_BITS_H
 
@@ -14,7 +14,7 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
     const uint32_t negative = bits >> 31;
     const int32_t biased = (int32_t)(bits >> 23 & 0xff);
     uint32_t mantissa = bits & 0x7fffff;
-    /* What nearly all values are: of a magnitude from 1/2 to 64 steps. */
+    /* The usual case: a magnitude from 1/2 to 64 steps. */
     const uint32_t places = (uint32_t)(exponent + 149 - biased); /* to the right, but for the last */
     if (places - 17 <= 23 - 17 && (uint32_t)(biased - 1) < 0xfe) {
         const int32_t value = (int32_t)(mantissa | 0x800000);
@@ -52,7 +52,7 @@ static inline int8_t esp_dl_quantize_value(float x, int32_t exponent)
     return (int8_t)esp_dl_quantize_within(x, exponent, INT8_MAX);
 }
 
-/* x * 2^exponent, exact; infinite where it leaves the range of float. */
+/* x * 2^exponent, exact; infinite beyond the range of float. */
 static inline float esp_dl_dequantize_value(int32_t x, int32_t exponent)
 {
     const uint32_t sign = x < 0 ? 0x80000000u : 0;

@@ -7,14 +7,14 @@
 #include "common/walk.h"
 #include "esp_dl.h"
 
-/* What has been gathered of the values so far, and one more of them. */
+/* The accumulated result so far, and the next value. */
 typedef int32_t esp_dl_fold_t(int32_t sum, int32_t x);
 
-/* From what has been gathered of all values to a value of the output. */
+/* From the accumulated result to a value of the output. */
 typedef int8_t esp_dl_finish_t(int32_t sum, const esp_dl_reduce_t *p);
 
-/* All places of the output: the values to be reduced at each, begun with `start`. The last of the reduced axes is a
- * loop of its own. Inlined into every kernel, with its functions. */
+/* For all positions of the output: the values to be reduced, starting from `start`. The last of the reduced axes has
+ * its own loop. Inlined into every kernel, with its functions. */
 static inline __attribute__((always_inline)) void esp_dl_reduce(const int8_t *input, const esp_dl_reduce_t *p,
                                                                 int32_t start, esp_dl_fold_t *fold,
                                                                 esp_dl_finish_t *finish, int8_t *output)

@@ -1,11 +1,11 @@
-/* Help for loops that need all registers: where the compiler's own order of things would cost more instructions. */
+/* For loops that need all registers, where the compiler's own order would cost more instructions. */
 #ifndef ESP_DL_COMMON_REGISTERS_H
 #define ESP_DL_COMMON_REGISTERS_H
 
 #include <stdint.h>
 
-/* Keeps a value in a register here, and the compiler from mixing what comes before with what comes after: it would
- * otherwise hold so many values at a time that sums fall out of the registers. */
+/* Keeps a value in a register here, and prevents the compiler from mixing the code before with the code after:
+ * otherwise so many values would be live at once that sums would be spilled. */
 #define ESP_DL_KEEP(value) __asm__ volatile("" : "+r"(value))
 
 /* *y = value within [min, max], which lie in int8. The value stays in a register of 32 bits: as int8 it would be

@@ -1,4 +1,4 @@
-/* From 32-bit sums to int8: what all kernels share. */
+/* From 32-bit sums to int8, shared by all kernels. */
 #ifndef ESP_DL_COMMON_REQUANTIZE_H
 #define ESP_DL_COMMON_REQUANTIZE_H
 
@@ -15,8 +15,8 @@ static inline int32_t esp_dl_clamp(int32_t value, int32_t min, int32_t max)
     return value;
 }
 
-/* acc >> shift, or acc << -shift for shift < 0, which saturates at int8: what leaves it is clamped either way, and
- * nothing overflows. The half that rounding adds is in acc already. */
+/* acc >> shift, or acc << -shift for shift < 0, which saturates at int8: a value beyond int8 is clamped in any case,
+ * and nothing overflows. acc already contains the half that rounding adds. */
 static inline int32_t esp_dl_shift(int32_t acc, int32_t shift)
 {
     return shift >= 0 ? acc >> shift : esp_dl_clamp(acc, INT8_MIN, INT8_MAX) * (1 << -shift);

@@ -1,4 +1,4 @@
-/* The way through the places of tensors of several axes. */
+/* Iteration over the positions of tensors with several axes. */
 #ifndef ESP_DL_COMMON_WALK_H
 #define ESP_DL_COMMON_WALK_H
 
@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * To the next place of `rank` axes of `shape`, the last of which moves fastest; false behind the last place.
- * index: of every axis, 0 at first; a, b: where the place lies in two tensors, from one index to the next by step_a and
- * step_b bytes; NULL for a tensor that is not asked for. Inlined: what is NULL costs nothing.
+ * Moves to the next position of `rank` axes of `shape`, the last of which changes fastest; false after the last
+ * position. index: of every axis, initially 0; a, b: the offsets of the position in two tensors, with steps of step_a
+ * and step_b bytes; NULL if not needed. Inlined, so a NULL argument costs nothing.
  */
 static inline __attribute__((always_inline)) bool esp_dl_next(int32_t rank, const int32_t *shape, int32_t *index,
                                                               const int32_t *step_a, const int8_t **a,

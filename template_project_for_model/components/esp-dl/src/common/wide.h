@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where element `index` lies. */
+/* The address of element `index`. */
 static inline const void *esp_dl_at(const void *data, ptrdiff_t index, bool s16)
 {
     return s16 ? (const void *)((const int16_t *)data + index) : (const void *)((const int8_t *)data + index);

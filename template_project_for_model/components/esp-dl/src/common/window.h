@@ -1,4 +1,4 @@
-/* Windows over an image: which of their taps lie in it, and sums of products along what lies side by side. */
+/* Windows over an image: their taps that are in the image, and sums of products of adjacent values. */
 #ifndef ESP_DL_COMMON_WINDOW_H
 #define ESP_DL_COMMON_WINDOW_H
 
@@ -25,7 +25,7 @@ static inline esp_dl_taps_t esp_dl_taps(int32_t origin, int32_t dilation, int32_
     return taps;
 }
 
-/* sum + the products of `count` values that lie side by side. */
+/* sum + the products of `count` adjacent values. */
 static inline int32_t esp_dl_dot(const int8_t *a, const int8_t *b, int32_t count, int32_t sum)
 {
     for (const int8_t *end = a + (count & ~3); a != end; a += 4, b += 4) {

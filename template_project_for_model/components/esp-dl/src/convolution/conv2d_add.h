@@ -1,4 +1,4 @@
-/* The end of a convolution: from sums to int8, with the residual addition where one is fused. */
+/* The end of a convolution: from sums to int8, with the residual addition if one is fused. */
 #ifndef ESP_DL_CONVOLUTION_CONV2D_ADD_H
 #define ESP_DL_CONVOLUTION_CONV2D_ADD_H
 

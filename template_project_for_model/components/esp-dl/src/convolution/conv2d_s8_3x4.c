@@ -1,9 +1,10 @@
 /*
- * Convolution of three pixels by four output channels at a time, two multiply-accumulates an instruction, without
+ * Convolution of three pixels by four output channels at a time, two multiply-accumulates per instruction, without
  * scratch memory.
  *
- * The weights of two output channels lie in one 32-bit word, w0 + w1 * 2^16: a multiplication by an input value serves
- * both. Sums grow in lanes of 16 bits and are taken apart where the exporter says so, before a lane can overflow.
+ * The weights of two output channels are in one 32-bit word, w0 + w1 * 2^16: one multiplication by an input value
+ * computes both products. Sums grow in lanes of 16 bits and are separated where the exporter has marked it, before a
+ * lane can overflow.
  */
 #include "common/registers.h"
 #include "convolution/conv2d_add.h"
@@ -13,7 +14,7 @@
 
 #define PIXELS ESP_DL_3X4_PIXELS
 
-/* What a tap outside of the image reads. */
+/* The value read by a tap outside the image. */
 static const int8_t zeros[ESP_DL_3X4_MAX_CHANNELS];
 
 #define MULTIPLY(i)                                                                                                    \
@@ -33,7 +34,7 @@ static const int8_t zeros[ESP_DL_3X4_MAX_CHANNELS];
         ESP_DL_KEEP(p21);                                                                                              \
     } while (0)
 
-/* All output channels of a tile. taps: where each tap of each of the three windows reads. */
+/* All output channels of a tile. taps: the address read by each tap of each of the three windows. */
 static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t *p, const int8_t *addend,
                  const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
 {
@@ -88,7 +89,7 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
     const int8_t *taps[ESP_DL_3X4_MAX_TAPS * PIXELS];
     for (int32_t first = 0; first < all; first += PIXELS) {
         for (int32_t i = 0; i < PIXELS; i++) {
-            /* Pixels beyond the last one: any, the last again. */
+            /* Pixels beyond the last one: the last again. */
             const int32_t index = first + i < all ? first + i : all - 1, place = index % plane;
             const int8_t *image = input + (ptrdiff_t)(index / plane) * p->input.h * p->input.w * p->input.c;
             const int32_t h0 = place / p->output.w * window->stride_h - window->pad_top;

@@ -1,10 +1,10 @@
 /*
- * Convolution of six pixels by two output channels at a time, two multiply-accumulates an instruction.
+ * Convolution of six pixels by two output channels at a time, two multiply-accumulates per instruction.
  *
- * The windows of six output pixels are copied side by side, two pixels to a 32-bit word: x0 + x1 * 2^16. A
- * multiplication by a weight then serves two pixels: both sums grow in one register, in lanes of 16 bits. Before a lane
- * can overflow, the lanes are taken apart and added to sums of 32 bits. How often that is needed depends on the weights
- * alone, so the exporter has written it between them (see esp_dl_fast.h).
+ * The windows of six output pixels are copied side by side, two pixels to a 32-bit word: x0 + x1 * 2^16. One
+ * multiplication by a weight then computes the products of two pixels: both sums grow in one register, in lanes of 16
+ * bits. Before a lane can overflow, the lanes are separated and added to sums of 32 bits. How often that is needed
+ * depends only on the weights, so the exporter has written it between them (see esp_dl_fast.h).
  */
 #include "common/registers.h"
 #include "convolution/conv2d_add.h"
@@ -18,8 +18,8 @@
 /* Both sums of a word before anything is added. */
 #define START (ESP_DL_HALF_START * 0x10001u)
 
-/* `count` values of two pixels, either of which may lie outside of the image (NULL: zeros), as words PAIRS apart.
- * base: what a word of two zeros is. */
+/* `count` values of two pixels, either of which may be outside the image (NULL: zeros), as words PAIRS apart.
+ * base: the word for two zeros. */
 static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t count, uint32_t base)
 {
     if (a != NULL && b != NULL) {
@@ -75,7 +75,7 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
         for (int32_t kh = 0; kh < window->kernel_h; kh++) {
             const int32_t dh = kh * window->dilation_h;
             if (whole) {
-                /* All taps of a row lie in the image, one behind the other. */
+                /* All taps of a row are in the image and contiguous. */
                 words = pack(words, tap(a, p, dh, 0), tap(b, p, dh, 0), window->kernel_w * channels, base);
                 continue;
             }
@@ -108,7 +108,7 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
     } while (0)
 
 /* All output channels of six pixels; `pixels` of them exist. */
-/* Not inlined: what its caller holds would take registers from its loops. */
+/* Not inlined: the caller's variables would take registers from its loops. */
 __attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t *addend,
                                            const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
 {
@@ -142,7 +142,7 @@ __attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl
             t11 += p11, h11 += p11 >> 16;
             t21 += p21, h21 += p21 >> 16;
         }
-        /* What is not in the high lanes was in the low ones, modulo 2^32. */
+        /* The low lanes contain the rest of the sum, modulo 2^32. */
         t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
         t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
         if (add == NULL && pixels == PIXELS && last != o) {

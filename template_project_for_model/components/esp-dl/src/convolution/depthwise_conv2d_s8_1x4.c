@@ -7,7 +7,7 @@
 
 #define CHANNELS 4
 
-/* The taps of a window that lie in the image, where the first of them reads, and how far it is to the next row and
+/* The taps of a window that are in the image, the address of the first of them, and the distances to the next row and
  * column, in the input and in the weights. */
 typedef struct {
     int32_t rows, columns;
@@ -37,7 +37,7 @@ static inline void channels_of(const reach_t *t, const esp_dl_depthwise_conv2d_t
         x_row += t->x_row;
         w_row += t->w_row;
     }
-    /* Read only now: there are no registers left to hold them during the loops. */
+    /* Read only now: during the loops there are no registers left for them. */
     ESP_DL_KEEP(p);
     const int32_t min = p->min, max = p->max, *bias = p->bias + c;
     const int8_t *shift = p->shift + c;

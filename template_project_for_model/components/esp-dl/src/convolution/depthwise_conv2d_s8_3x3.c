@@ -2,17 +2,18 @@
  * Depthwise convolution with 3x3 windows, one filter per channel, strides of 1 or 2 along a row.
  *
  * A row of output is computed channel by channel, from left to right, with the nine weights in registers. Each input
- * value is read once per row: it goes at once into the sums of all outputs that need it, two of which are begun.
+ * value is read once per row: it is added immediately to the sums of all outputs that need it, two of which are in
+ * progress.
  */
 #include "common/registers.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
 
-/* What stays the same along a row of output. */
+/* Constant along a row of output. */
 typedef struct {
     const int8_t *x[3];           /* column 0 of the window's three rows */
-    int outside_top, outside_end; /* rows 0 or 2 lie outside of the image (x: any row) */
+    int outside_top, outside_end; /* rows 0 or 2 are outside the image (x: any row) */
     int32_t full;                 /* outputs whose third column lies in the image; one more may follow them */
 } row_t;
 
@@ -90,7 +91,7 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t i = 0; i < p->output.h; i++) {
             const int32_t h = i * p->window.stride_h - p->window.pad_top;
-            /* The middle row always lies in the image. */
+            /* The middle row is always in the image. */
             const int8_t *middle = input + (ptrdiff_t)(h + 1) * line;
             r.outside_top = h < 0;
             r.outside_end = h + 2 >= p->input.h;

@@ -1,4 +1,4 @@
-/* One output pixel of a convolution of any kind: what the kernels share that take every window as it comes. */
+/* One output pixel of a convolution of any kind: shared by the kernels that compute window by window. */
 #ifndef ESP_DL_CONVOLUTION_PIXEL_H
 #define ESP_DL_CONVOLUTION_PIXEL_H
 
@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-/* The taps of a window that lie in the image: `rows` x `columns` of them, `count` values side by side at each; bytes
- * from one to the next in the input (x) and in the weights (w). */
+/* The taps of a window that are in the image: `rows` x `columns` of them, with `count` adjacent values each; the
+ * distances are in bytes in the input (x) and in the weights (w). */
 typedef struct {
     int32_t rows, columns, count;
     ptrdiff_t x_row, x_column, w_row, w_column;
@@ -42,7 +42,7 @@ static inline void esp_dl_two_filters(const esp_dl_reach_t *reach, const int8_t 
 }
 
 /* All output channels of a pixel. x, w: the first tap that lies in the image, in the input and in the first filter.
- * Not inlined: what its caller holds would take registers from its loops. */
+ * Not inlined: the caller's variables would take registers from its loops. */
 __attribute__((noinline)) static void esp_dl_pixel(const esp_dl_conv2d_t *p, const esp_dl_reach_t *reach,
                                                    const int8_t *x, const int8_t *w, int8_t *output)
 {

@@ -1,8 +1,8 @@
 /*
  * Fully connected layer, eight outputs at a time: an input value is loaded once for all eight.
  *
- * After a relu many inputs have the same value, that of zero. It is taken from all inputs, and made up for in the bias:
- * an input of that value then adds nothing, and its eight weights are not even loaded.
+ * After a relu many inputs have the same value, that of zero. It is subtracted from all inputs, which the bias
+ * compensates: an input of that value then adds nothing, and its eight weights are not even loaded.
  */
 #include "common/requantize.h"
 #include "esp_dl_fast.h"

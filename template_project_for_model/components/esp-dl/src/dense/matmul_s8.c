@@ -5,7 +5,7 @@
 
 #define COLUMNS 4
 
-/* Four columns of a row side by side: a value of `a` is loaded once for all. b: of the first column. */
+/* Four columns of a row together: a value of `a` is loaded once for all four. b: of the first column. */
 static void four(const int8_t *a, const int8_t *b, int32_t inner, int32_t inner_step, int32_t column_step,
                  int32_t sums[COLUMNS])
 {

@@ -3,7 +3,7 @@
 
 void esp_dl_channelwise_s8(const int8_t *input, const esp_dl_channelwise_t *p, int8_t *output)
 {
-    /* Copies: a store of int8 may change all that a pointer reaches, so they would be loaded for every value. */
+    /* Copies: a store of int8 may alias any memory, so they would be loaded again for every value. */
     const int32_t channels = p->channels, inner = p->inner, min = p->min, max = p->max;
     for (int32_t outer = 0; outer < p->outer; outer++) {
         const int8_t *shift = p->shift;

@@ -1,6 +1,6 @@
 #include "common/broadcast.h"
 
-/* Two shifts, so that each is done here. */
+/* Two different shifts, so the shift is done here. */
 static int32_t value(int32_t x, int32_t slope, const esp_dl_constants_t *c)
 {
     return x >= 0 ? esp_dl_shift(x + c->half, c->shift_positive)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Where in the input a place of the output comes from; NULL: from nowhere. */
+/* The input address for a position of the output; NULL if there is none. */
 static const int8_t *source(const int8_t *input, const esp_dl_gather_t *p, const int32_t *place)
 {
     for (int32_t axis = 0; axis < p->rank; axis++) {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* `count` elements that lie `step` bytes apart, to one behind the other. */
+/* Copies `count` elements that are `step` bytes apart to contiguous memory. */
 static int8_t *gather(int8_t *to, const int8_t *from, int32_t count, int32_t step, int32_t element_size)
 {
     if (element_size == 1) {

@@ -1,4 +1,4 @@
-/* Average of whole planes, four channels at a time: a pixel's four values lie side by side. */
+/* Average of whole planes, four channels at a time: a pixel's four values are adjacent. */
 #include "common/divide.h"
 #include "common/requantize.h"
 #include "esp_dl_fast.h"

@@ -1,15 +1,16 @@
-/* What averages over windows count. */
+/* The positions that averages over windows count. */
 #ifndef ESP_DL_POOLING_COUNTED_H
 #define ESP_DL_POOLING_COUNTED_H
 
 #include "esp_dl.h"
 
-/* Rows top..bottom - 1 and columns left..right - 1 count, as places in the image. */
+/* Rows top..bottom - 1 and columns left..right - 1 count, as positions in the image. */
 typedef struct {
     int32_t top, bottom, left, right;
 } esp_dl_counted_t;
 
-/* The image, or with count_include_pad it and its padding: up to the end of the last window, less what hangs over. */
+/* The image, or with count_include_pad it and its padding: up to the end of the last window, less the part beyond the
+ * padding. */
 static inline esp_dl_counted_t esp_dl_counted(const esp_dl_pool2d_t *p)
 {
     const esp_dl_window_t *w = &p->window;

@@ -1,4 +1,4 @@
-/* What GRU and LSTM share. Gates before their function are int16 at 2^-11, results and states at 2^-15. */
+/* Shared by GRU and LSTM. Gates before their activation function are int16 at 2^-11, results and states at 2^-15. */
 #ifndef ESP_DL_RECURRENT_GATES_H
 #define ESP_DL_RECURRENT_GATES_H
 
@@ -11,7 +11,7 @@ static inline int32_t esp_dl_sat16(int32_t value)
     return esp_dl_clamp(value, INT16_MIN, INT16_MAX);
 }
 
-/* sat16(acc >> shift) or sat16(acc << -shift); the half that rounding adds is in acc already. */
+/* sat16(acc >> shift) or sat16(acc << -shift); acc already contains the half that rounding adds. */
 static inline int32_t esp_dl_requantize16(int32_t acc, int32_t shift)
 {
     return esp_dl_sat16(shift >= 0 ? acc >> shift : esp_dl_sat16(acc) * (1 << -shift));

@@ -2,7 +2,7 @@
 
 #include "recurrent/gates.h"
 
-/* One step: `next` from `state`; `reset` is room for reset gate times state. */
+/* One step: `next` from `state`; `reset` is memory for the reset gate times the state. */
 static void step(const esp_dl_recurrent_t *p, const int8_t *x, const int16_t *state, int16_t *reset, int16_t *next)
 {
     const int32_t hidden = p->hidden;

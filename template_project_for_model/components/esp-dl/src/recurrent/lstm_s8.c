@@ -2,7 +2,7 @@
 
 #include "recurrent/gates.h"
 
-/* Gate `number` (input, output, forget, cell) of unit i, before its function. */
+/* Gate `number` (input, output, forget, cell) of unit i, before its activation function. */
 static int32_t gate(const esp_dl_recurrent_t *p, int32_t number, int32_t i, const int8_t *x, const int16_t *state)
 {
     const int32_t row = number * p->hidden + i;

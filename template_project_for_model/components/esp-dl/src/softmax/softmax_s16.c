@@ -2,7 +2,7 @@
 
 #include <float.h>
 
-/* The bytes of the result hang on every intermediate: float must be computed as float. */
+/* The bytes of the result depend on every intermediate value: float must be computed as float. */
 _Static_assert(FLT_EVAL_METHOD == 0, "compile for a target that evaluates float as float (32-bit x86: -mfpmath=sse)");
 
 void esp_dl_softmax_s16_f32(const int16_t *input, const esp_dl_softmax_s16_t *p, float *output)

@@ -3,7 +3,7 @@
 
 #include <float.h>
 
-/* The bytes of the result hang on every intermediate: float must be computed as float. */
+/* The bytes of the result depend on every intermediate value: float must be computed as float. */
 _Static_assert(FLT_EVAL_METHOD == 0, "compile for a target that evaluates float as float (32-bit x86: -mfpmath=sse)");
 
 static int32_t largest_of(const int8_t *row, int32_t columns)
@@ -24,9 +24,9 @@ static float sum_of(const int8_t *row, int32_t columns, int32_t largest, const f
     return sum;
 }
 
-/* What the float quotient value / sum becomes as int8 at `exponent`; 0 <= value <= sum, sum >= 1. By integers where the
- * float division could not round across the half that decides: it moves a quotient by less than 2^-24 of it, and never
- * past a number of 24 bits. */
+/* The float quotient value / sum as int8 at `exponent`; 0 <= value <= sum, sum >= 1. Computed with integers if the
+ * float division cannot change the rounding: it changes a quotient by less than 2^-24 of it, and never moves it past a
+ * number of 24 bits. */
 static int8_t quotient(float value, float sum, int32_t exponent)
 {
     uint32_t a, b;
