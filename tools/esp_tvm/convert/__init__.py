@@ -1,1 +1,1 @@
-"""Models of other frameworks into ONNX that the rest of the package reads."""
+"""Converts models of other frameworks to ONNX, and all ONNX models to the form that the package reads."""

@@ -1,7 +1,7 @@
-"""If with a condition that the model's shapes alone decide: the branch that is taken, in its place.
+"""Replaces an If whose condition depends only on the model's shapes by the branch that is taken.
 
-PyTorch's exporter writes such for what Python decides while the model runs (a squeeze of an axis that may not be of
-size 1, a local response normalization, an optional mask).
+PyTorch's exporter writes such nodes for decisions that Python makes at run time (a squeeze of an axis that may not be
+of size 1, a local response normalization, an optional mask).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import onnx
 
 from ..onnx_graph import Graph, attribute, bodies, is_standard
 
-# Of these only the shape of the input counts.
+# Their result depends only on the shape of the input.
 _SHAPES_ONLY = ("Shape", "Size")
-# The shape of what these make depends on values, of the last ones on those of all inputs but the first.
+# The shapes of their results depend on values; for the second list, on those of all inputs except the first.
 _OF_ANY_SIZE = frozenset("NonZero Unique Compress NonMaxSuppression Range ConstantOfShape".split())
 _SIZED_BY_PARAMETERS = frozenset("Reshape Expand Slice Tile Pad Resize Upsample TopK OneHot Split Squeeze".split())
 _RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split())
@@ -24,7 +24,7 @@ _RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLi
 def take_branch(graph: Graph, evaluate) -> bool:
     """Replace the first If whose condition no value of an input decides; False where there is none.
 
-    evaluate(model, names) -> values of tensors of a model, or None where it cannot be run
+    evaluate(model, names) -> values of tensors of a model, or None if it cannot be run
     """
     node = next((node for node in graph.nodes if is_standard(node, "If") and decided(graph, node.input[0])), None)
     values = None if node is None else values_of(graph, [node.input[0]], evaluate)
@@ -38,7 +38,7 @@ def take_branch(graph: Graph, evaluate) -> bool:
 
 
 def _needed(graph: Graph, name: str) -> Optional[List[onnx.NodeProto]]:
-    """The nodes that `name` is computed by, in order; None where one of them has a body."""
+    """The nodes that compute `name`, in order; None if one of them has a body."""
     found = {}
     names = [name]
     while names:
@@ -53,7 +53,7 @@ def _needed(graph: Graph, name: str) -> Optional[List[onnx.NodeProto]]:
 
 
 def decided(graph: Graph, name: str) -> bool:
-    """Whether no value of an input reaches the tensor `name`."""
+    """Whether the tensor `name` does not depend on the value of an input."""
     needed = _needed(graph, name)
     if needed is None:
         return False
@@ -69,7 +69,7 @@ def decided(graph: Graph, name: str) -> bool:
 
 
 def values_of(graph: Graph, names: List[str], evaluate) -> Optional[List[np.ndarray]]:
-    """The values of tensors that are `decided`; None where they cannot be computed."""
+    """The values of tensors that are `decided`; None if they cannot be computed."""
     constants = [graph.constant(name) for name in names]
     if all(value is not None for value in constants):
         return constants

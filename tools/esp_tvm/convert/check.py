@@ -1,4 +1,4 @@
-"""Whether a converted model computes what its source computes, on the same samples."""
+"""Checks that a converted model computes the same as its source on the same samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..model import inputs_of, outputs_of, run_session, session
 from ..naming import shown
 
-# Of an output's largest value. Float32 in another order of summation stays below 1e-5; a lost bias is far above.
+# Relative to an output's largest value. Another order of float32 sums stays below 1e-5; a lost bias is far above.
 TOLERANCE = 1e-4
 
 
@@ -59,7 +59,7 @@ def differences(
             scale[i] = max(scale[i], np.abs(finite).max() if finite.size else 0.0)
             same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
             distance = np.abs(ours - theirs, where=~same, out=np.zeros_like(ours))
-            # A NaN on one side only is as wrong as can be.
+            # A NaN on one side only counts as an infinite difference.
             worst[i] = max(worst[i], np.where(np.isnan(distance), np.inf, distance).max() if distance.size else 0.0)
     return [Difference(n, float(w), float(w / s if s > 0 else w)) for n, w, s in zip(names, worst, scale)]
 

@@ -1,4 +1,4 @@
-"""One model of another framework to a checked ONNX file."""
+"""Converts a model of another framework to a checked ONNX file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .qdq import is_qdq
 from .sizes import parse_shapes
 from .standard import standardize
 
-# Of int8 models: their kernels in the source and in ONNX Runtime may differ by a step in every layer.
+# For int8 models: the kernels of the source and of ONNX Runtime may differ by a step in every layer.
 INT8_TOLERANCE = 0.1
 SAMPLES = 8
 
 
 @dataclass
 class Converted:
-    """The model as written, its kind, the Python that converted it, the differences to its source (none where there is
+    """The model as written, its kind, the Python that converted it, the differences to its source (none if there is
     nothing to compare with)."""
 
     model: onnx.ModelProto
@@ -56,11 +56,11 @@ def convert(
 ) -> Converted:
     """Convert the model in `path` to the ONNX file `output`, batch 1, once both compute the same.
 
-    shapes: "1,3,32,32" or "name=1,3,32,32" for each input where the file does not say; samples: .npy or .npz of real
-    inputs to compare on, not random ones; trust: the file may run code of its own; tolerance: largest
+    shapes: "1,3,32,32" or "name=1,3,32,32" for each input whose shape is not in the file; samples: .npy or .npz of real
+    inputs for the comparison instead of random ones; trust: the file may run code of its own; tolerance: largest
     difference, of an output's largest value (default 1e-4, 0.1 for models that are int8 already); signature: which of a
-    SavedModel or of a pack of ESP-DL's; as_float: of an .espdl the float model that its integers stand for.
-    Raises `UserError`, also where the difference is larger; nothing is written then.
+    SavedModel or of a pack of ESP-DL's; as_float: for an .espdl, give the dequantized float model. Raises `UserError`,
+    also if the difference is larger; then nothing is written.
     """
     kind = kind_of(path)
     if not MIN_OPSET <= opset <= MAX_OPSET:
@@ -134,7 +134,7 @@ def _of_espdl(
 
 
 def _loaded(model: onnx.ModelProto, folder: Path, path: str | os.PathLike) -> onnx.ModelProto:
-    """A model just made of `path` as `load_model` brings it into form; complaints name `path`."""
+    """A model just converted from `path`, in the form of `load_model`; errors name `path`."""
     finished = folder / "finished.onnx"
     finished.write_bytes(model.SerializeToString())
     try:
@@ -149,7 +149,7 @@ def _both_classes(score: np.ndarray, size: int) -> np.ndarray:
 
 
 def _finish(raw: Path, path: str | os.PathLike, kind: str, real_samples: bool) -> onnx.ModelProto:
-    """What the framework's converter wrote, with standard operators and float inputs and outputs, checked."""
+    """The output of the framework's converter with standard operators and float inputs and outputs, checked."""
     model = onnx.load(str(raw))
     if kind == "sklearn":
         standardize(model, path)

@@ -1,4 +1,4 @@
-"""Whether the constants of a model hold as many values as their shapes say."""
+"""Checks that the constants of a model have as many values as their shapes require."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIELDS = {
 def check_data(model: onnx.ModelProto, path) -> None:
     """`UserError` for the first constant whose data are cut off, too many or of another type than it says.
 
-    Strings and the element types that came after IR 8 are left to what reads them; external data must have been loaded.
+    Strings and the element types added after IR 8 are not checked here; external data must have been loaded.
     """
     for place, tensor in _tensors(model.graph):
         if tensor.data_type == TensorProto.STRING or tensor.data_type > TensorProto.BFLOAT16:

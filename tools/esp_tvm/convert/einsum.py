@@ -1,7 +1,7 @@
-"""Einsum as what it is made of: Transpose, ReduceSum, Reshape, MatMul and Mul, which have kernels.
+"""Expands Einsum into Transpose, ReduceSum, Reshape, MatMul and Mul, which have kernels.
 
-And more that only their form keeps from a kernel: MatMul with a vector, Pow with a whole exponent, whole tensors of
-one value.
+Also rewrites nodes that have no kernel only because of their form: MatMul with a vector, Pow with an integer exponent,
+tensors of one value.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _BROADCASTING = frozenset(
 
 
 def spell_out_products(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of `model` (fixed shapes) without the Einsums that can be written otherwise.
+    """A copy of `model` (fixed shapes) without the Einsums that can be expanded.
 
-    Products of stacked matrices and a vector are Einsums here, too; whole exponents of Pow become float32; constants of
-    one value everywhere become that value.
+    Products of stacked matrices and a vector are treated as Einsums too; integer exponents of Pow become float32;
+    constant tensors of one value become that value.
 
-    What stays: an operand with a letter twice (a diagonal), and shapes that cannot be inferred.
+    Not expanded: an operand with a repeated letter (a diagonal), and shapes that cannot be inferred.
     """
-    # ONNX's inference knows no shape behind an Einsum: the next one is spelled out when this one is.
+    # ONNX's inference gives no shape after an Einsum: the next one is expanded after this one.
     while True:
         before, model = model, _spelled_once(model)
         if _einsums(model) in (0, _einsums(before)):
@@ -61,7 +61,7 @@ def _as_einsum(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> onnx
 def _whole_exponents(graph: Graph) -> None:
     for node in graph.nodes:
         exponent = graph.constant(node.input[1]) if is_standard(node, "Pow") else None
-        # Of float bases alone: the result has the type of the base.
+        # Only for float bases: the result has the type of the base.
         if exponent is not None and exponent.dtype in (np.int32, np.int64):
             graph.set_input(node, 1, graph.add_constant(f"{node.input[1]}_float", exponent, np.float32))
 
@@ -85,7 +85,7 @@ def _single_values(graph: Graph) -> None:
 
 
 def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional[List[str]]:
-    """The letters of each operand and of the result; None where the node must stay."""
+    """The letters of each operand and of the result; None if the node must stay."""
     if node.op_type != "Einsum":
         return None
     equation = string_attribute(node, "equation")
@@ -93,7 +93,7 @@ def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional
     terms = left.split(",")
     if len(terms) != len(node.input) or any(name not in shapes for name in node.input):
         return None
-    # An ellipsis stands for as many axes as are left over: letters that no equation has.
+    # An ellipsis means all remaining axes: they get letters that no equation uses.
     longest = 0
     for place, (term, name) in enumerate(zip(terms, node.input)):
         if "..." in term:
@@ -114,7 +114,7 @@ def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional
             if known[letter] != 1 and size not in (1, known[letter]):
                 return None
             known[letter] = max(known[letter], size)
-        # Sizes that only broadcast are left to what knows them.
+        # Sizes that broadcast are not handled here.
     for term, name in zip(terms, node.input):
         if any(known[letter] != size for letter, size in zip(term, shapes[name])):
             return None
@@ -124,7 +124,7 @@ def _terms(node: onnx.NodeProto, shapes: Dict[str, Tuple[int, ...]]) -> Optional
 
 
 class _Spelling:
-    """The nodes that take the place of one Einsum."""
+    """The nodes that replace one Einsum."""
 
     def __init__(self, graph: Graph, node: onnx.NodeProto, terms: Sequence[str]):
         self.chain = Chain(graph, node)
@@ -151,7 +151,7 @@ class _Spelling:
         return int(np.prod([self.sizes[x] for x in letters], dtype=np.int64))
 
     def summed(self, name: str, letters: str, wanted: set) -> Tuple[str, str]:
-        """Sum over the letters that nothing needs."""
+        """Sum over the letters that are not needed."""
         axes = [i for i, x in enumerate(letters) if x not in wanted]
         if not axes:
             return name, letters
@@ -159,7 +159,7 @@ class _Spelling:
         return name, "".join(x for x in letters if x in wanted)
 
     def move(self, name: str, letters: str, wanted: str, output: str = "") -> str:
-        """The axes in the order of `wanted`."""
+        """Permute the axes to the order of `wanted`."""
         if letters != wanted:
             return self.add("Transpose", [name], output, perm=[letters.index(x) for x in wanted])
         return self.add("Identity", [name], output) if output else name

@@ -21,7 +21,7 @@ WORKER = Path(__file__).with_name("framework.py")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model: how messages call it, the modules that convert it, the environment that has them."""
+    """A kind of model: its name in messages, the modules that convert it, the environment that has them."""
 
     text: str
     modules: Tuple[str, ...]
@@ -35,7 +35,7 @@ KINDS: Dict[str, Kind] = {
     "torchscript": Kind("TorchScript", ("torch", "onnx"), "pytorch"),
     "torch_export": Kind("torch.export", ("torch", "onnx", "onnxscript"), "pytorch"),
     "sklearn": Kind("scikit-learn", ("sklearn", "skl2onnx", "joblib"), "sklearn"),
-    # Read here, without any framework.
+    # Read without any framework.
     "espdl": Kind("ESP-DL", (), ""),
 }
 _SUFFIXES = {
@@ -61,7 +61,7 @@ def is_converted(path: str | os.PathLike) -> bool:
 
 
 def without_suffix(name: str) -> str:
-    """The name of a model's file without what tells its kind."""
+    """The name of a model's file without its suffix."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix == ".onnx" or suffix.lower() in _SUFFIXES else name
 
@@ -104,7 +104,7 @@ def python_for(kind: str, given: Optional[str] = None) -> str:
 
 
 def _clean_environment() -> Dict[str, str]:
-    """Without this project's own paths, which are for another Python."""
+    """The environment without this project's own paths, which are for another Python."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 
@@ -123,7 +123,7 @@ def _missing(python: str, modules: Tuple[str, ...]) -> List[str]:
 
 
 def run_framework(kind: str, path: str | os.PathLike, folder: Path, settings: Dict, python: str) -> None:
-    """Let framework.py write raw.onnx and samples.npz of `path` into `folder`; `UserError` when it can't."""
+    """Let framework.py write raw.onnx and samples.npz of `path` into `folder`; `UserError` if it cannot."""
     path = Path(path)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

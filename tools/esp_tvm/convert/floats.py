@@ -1,7 +1,7 @@
-"""Constants and paths in float16, bfloat16 or float64 between float32 inputs and outputs: in float32.
+"""Converts inner float16, bfloat16 and float64 of a model with float32 inputs and outputs to float32.
 
-Half precision with float32 ports is what onnxconverter-common's keep_io_types leaves, float64 what NumPy's numbers
-become in a traced model. Kernels know neither, and int8 is coarser than all of them.
+onnxconverter-common's keep_io_types gives half precision with float32 ports, and NumPy numbers in a traced model become
+float64. Kernels support neither, and int8 is coarser than all of them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from onnx import TensorProto, numpy_helper
 from ..onnx_graph import attribute, bodies, edited, inferred_values, is_standard
 
 _OTHERS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
-# Attributes that name the type of what a node makes.
+# Attributes that name the type of a node's output.
 _TYPES = {"Cast": "to", "EyeLike": "dtype", "Multinomial": "dtype", "Bernoulli": "dtype"}
 _RANDOM = "RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
 _TYPES.update(dict.fromkeys(_RANDOM, "dtype"))
 
 
 def to_float32(model: onnx.ModelProto) -> None:
-    """Turn all other floats inside of a model into float32, in place; inputs and outputs of these types stay."""
+    """Convert all other floats inside a model to float32, in place; inputs and outputs of these types stay."""
     graph = model.graph
     if any(value.type.tensor_type.elem_type in _OTHERS for value in [*graph.input, *graph.output]):
         return
@@ -55,7 +55,7 @@ def _named_types(graph: onnx.GraphProto) -> Iterator[int]:
 
 
 def _turn(tensor: TensorProto) -> None:
-    """Values beyond float32 (a mask of -1.8e308) become its largest ones."""
+    """Values beyond float32 (a mask of -1.8e308) become its largest values."""
     values = numpy_helper.to_array(tensor).astype(np.float64)
     limits = np.finfo(np.float32)
     finite = np.clip(values, limits.min, limits.max, where=np.isfinite(values), out=values.copy())
@@ -77,7 +77,7 @@ def _turn_types(graph: onnx.GraphProto) -> None:
 
 
 def _drop_casts(model: onnx.ModelProto) -> None:
-    """Casts to float32 of what is float32 now."""
+    """Remove casts to float32 of tensors that are float32 now."""
     types = {name: value.type.tensor_type.elem_type for name, value in inferred_values(model).items()}
     with edited(model) as graph:
         for node in graph.nodes:

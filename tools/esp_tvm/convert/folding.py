@@ -1,4 +1,4 @@
-"""Whatever constants alone decide, as a constant: tools and exporters often leave it in the graph."""
+"""Replaces everything that depends only on constants by constants: tools and exporters often leave it in the graph."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import onnx
 
 from ..onnx_graph import Graph, attribute, bodies, is_standard
 
-# Quantized constants are what a quantized model is about; random numbers are none.
+# Quantized constants must stay in a quantized model; random numbers are not constant.
 _KEPT = frozenset("QuantizeLinear DequantizeLinear DynamicQuantizeLinear Constant Bernoulli Multinomial".split())
-# These may make much of little.
+# Their results may be much larger than their inputs.
 _GROWING = frozenset("ConstantOfShape Expand Tile Range Pad Resize Upsample OneHot EyeLike".split())
 _MOST_VALUES = 1 << 24
 
@@ -19,7 +19,7 @@ _MOST_VALUES = 1 << 24
 def fold_constants(model: onnx.ModelProto, evaluate, shapes: bool = True) -> None:
     """Compute what depends on constants alone, with `shapes` on known shapes too, in place.
 
-    evaluate(model, names) -> values of tensors of a model, or None where it cannot be run
+    evaluate(model, names) -> values of tensors of a model, or None if it cannot be run
     """
     graph = Graph(model)
     for node in graph.nodes if shapes else []:
@@ -27,7 +27,7 @@ def fold_constants(model: onnx.ModelProto, evaluate, shapes: bool = True) -> Non
             _fold_shape(graph, node)
     found = _decided_by_constants(graph)
     inside = {id(node) for node in found}
-    # Of all that is found, what anything else reads.
+    # The tensors among these that other nodes read.
     wanted = [
         name
         for node in found
@@ -58,7 +58,7 @@ def _fold_shape(graph: Graph, node: onnx.NodeProto) -> None:
 
 
 def _decided_by_constants(graph: Graph) -> List[onnx.NodeProto]:
-    """The nodes that only constants reach, in order."""
+    """The nodes that depend only on constants, in order."""
     known: Set[str] = set(graph.constants)
     found = []
     for node in graph.nodes:

@@ -1,10 +1,10 @@
-"""Runs in the environment that has a framework: converts one model to ONNX, and computes what it gives on samples.
+"""Runs in the environment that has a framework: converts one model to ONNX, and computes its outputs for samples.
 
     python framework.py KIND MODEL FOLDER      with the other settings as JSON on stdin
 
 Writes FOLDER/raw.onnx and FOLDER/samples.npz: in<i> and out<i> [N, *shape] of every input and output, in their order.
-A complaint is one line in FOLDER/error.txt and exit code 2. Nothing of the package can be imported here: this Python
-may be any from 3.8 on, with any NumPy.
+An error is one line in FOLDER/error.txt and exit code 2. This file cannot import the package: its Python may be any
+version from 3.8 on, with any NumPy.
 """
 
 import json
@@ -30,7 +30,7 @@ def concrete(shape, what):
 
 
 def samples_for(ports, settings):
-    """{name: [N, *shape]} for `ports` [(name, shape, dtype)]: the caller's samples, else random ones."""
+    """{name: [N, *shape]} for `ports` [(name, shape, dtype)]: the caller's samples, otherwise random ones."""
     given = settings.get("samples")
     if given:
         arrays = np.load(given)
@@ -49,7 +49,7 @@ def samples_for(ports, settings):
             result[name] = array.reshape(-1, *shape)
         return result
     random = np.random.RandomState(SEED)
-    # The first sample is zero, which shows the biases alone; small values leave a softmax unsaturated.
+    # The first sample is zero, so that only the biases show; small values leave a softmax unsaturated.
     scales = np.resize([0.1, 0.3, 1.0], settings["count"])
     scales[0] = 0
     result = {}
@@ -134,7 +134,7 @@ def refuse_lambda(path):
 
 
 def has_lambda(config):
-    """Whether a Keras network holds Python code of its own, decided by what its JSON means, not how it is spelled."""
+    """Whether a Keras network contains Python code, judged by the content of its JSON, not its spelling."""
     pending = [config]
     while pending:
         value = pending.pop()
@@ -212,7 +212,7 @@ def tflite(path, folder, settings):
             values.append((value.astype(np.float32) - q[1]) * np.float32(q[0]) if q else value)
         return values
 
-    # The caller puts quantizers around int8 inputs and outputs: from here on they are floats.
+    # The caller adds quantizers to int8 inputs and outputs: from here on they are floats.
     floats = [(name, shape, np.float32 if quantization(d) else dtype) for (name, shape, dtype), d in zip(ports, inputs)]
     described = {
         "inputs": [describe_quantization(d, quantization(d)) for d in inputs],
@@ -232,7 +232,7 @@ def describe_quantization(detail, quantization):
 
 
 def torchscript(path, folder, settings):
-    """What torch.jit.save wrote; its input shapes are not in the file."""
+    """A file of torch.jit.save; it does not contain the shapes of the inputs."""
     import torch
 
     try:
@@ -260,7 +260,7 @@ def torchscript(path, folder, settings):
 
 
 def torch_export(path, folder, settings):
-    """What torch.export.save wrote (.pt2)."""
+    """A file of torch.export.save (.pt2)."""
     import torch
 
     program = torch.export.load(path)
@@ -280,7 +280,7 @@ def torch_export(path, folder, settings):
 
 
 def export(torch, model, example, folder, settings, names, dynamo):
-    """Newer programs only come as opset 18 in good order; the caller lowers it."""
+    """Newer programs can only be exported correctly as opset 18; the caller lowers it."""
     options = {"external_data": False, "verbose": False, "opset_version": 18} if dynamo else {}
     options.setdefault("opset_version", settings["opset"])
     torch.onnx.export(model, example, str(folder / "raw.onnx"), dynamo=dynamo, input_names=names, **options)
@@ -315,7 +315,7 @@ def sklearn(path, folder, settings):
     try:
         onnx_model = to_onnx(model, example, options={"zipmap": False} if classifier else None, **export)
     except NameError:
-        # Some classifiers have no such option, and no map that it would leave out.
+        # Some classifiers have no such option, and no map to leave out.
         onnx_model = to_onnx(model, example, **export)
     onnx_model.graph.input[0].name, old = "features", onnx_model.graph.input[0].name
     for node in onnx_model.graph.node:

@@ -1,4 +1,4 @@
-"""Functions that a model brings along (onnxscript, PyTorch's dynamo exporter): their nodes for each call."""
+"""Inlines functions that a model contains (onnxscript, PyTorch's dynamo exporter)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULTS_FIELD = 11
 
 
 def inline_functions(model: onnx.ModelProto, path) -> None:
-    """Replace every call of one of the model's own functions, in place; `UserError` where one calls itself."""
+    """Replace every call of one of the model's own functions, in place; `UserError` if one calls itself."""
     if not model.functions:
         return
     functions: Dict[Tuple[str, str], onnx.FunctionProto] = {}
@@ -47,7 +47,7 @@ def inline_functions(model: onnx.ModelProto, path) -> None:
 
 
 def _check_opsets(model: onnx.ModelProto, function: onnx.FunctionProto, path) -> None:
-    """The nodes must mean in the model what they meant in the function."""
+    """Check that the nodes have the same meaning in the model as in the function."""
     known = {_plain(entry.domain): entry.version for entry in model.opset_import}
     for entry in function.opset_import:
         version = known.setdefault(_plain(entry.domain), entry.version)
@@ -82,7 +82,7 @@ def _body(graph: Graph, node: onnx.NodeProto, function: onnx.FunctionProto) -> L
 
 
 def _fill_attributes(node: onnx.NodeProto, given: Dict[str, onnx.AttributeProto]) -> None:
-    """Attributes that refer to one of the call's take its value; those that it does not give are left out."""
+    """Attributes that refer to an attribute of the call get its value, or are omitted if the call does not give it."""
     if any(entry.ref_attr_name for entry in node.attribute):
         filled = []
         for entry in node.attribute:

@@ -1,13 +1,13 @@
 """int16 activations in a standard ONNX file.
 
-QuantizeLinear knows int8 and uint8 alone (int16 came with opset 21, which the pinned tools do not read). A tensor of
-int16 at 2^e is written as what its QuantizeLinear would do, floor(x * 2^-e + 1/2) within int16, cast to int32, which
-DequantizeLinear reads:
+QuantizeLinear supports only int8 and uint8 (int16 was added in opset 21, which the pinned tools do not read). An int16
+tensor at 2^e is written as the operations that its QuantizeLinear would do, floor(x * 2^-e + 1/2) within int16, cast to
+int32, which DequantizeLinear reads:
 
     x -> Mul(2^-e) -> Add(1/2) -> Floor -> Clip(-32768, 32767) -> Cast(INT32) -> DequantizeLinear(2^e, 0)
 
-ONNX Runtime computes it (in float32, exact for values of 16 bits), Netron draws it, and `collapse` makes a
-QuantizeLinear of int16 of it for the compiler.
+ONNX Runtime computes it (in float32, exact for values of 16 bits), Netron draws it, and `collapse` turns it into an
+int16 QuantizeLinear for the compiler.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def expand(
     """Write `output` = tensor `raw` quantized to int16 at `exponent` and dequantized.
 
     node(op_type, inputs, output, base of its name, **attributes), constant(base, array) -> name and fresh(base) -> name
-    write to the graph; name: the tensor as the float model knows it.
+    write to the graph; name: the tensor's name in the float model.
     """
     constants = {
         "Mul": [constant(f"scale_2^{-exponent}", np.float32(2.0**-exponent))],
@@ -51,9 +51,9 @@ def expand(
 
 
 def collapse(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with QuantizeLinear and DequantizeLinear of int16 in place of the chains; itself where it has none.
+    """`model` with QuantizeLinear and DequantizeLinear of int16 in place of the chains; itself if it has none.
 
-    No standard ONNX: for TVM's importer, which reads it.
+    Not standard ONNX, but TVM's importer reads it.
     """
     if not any(node.op_type == "Cast" for node in model.graph.node):
         return model
@@ -78,7 +78,7 @@ def collapse(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _chain(graph: Graph, dequantize: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]:
-    """The nodes of a chain that ends before `dequantize`, or None where it is none."""
+    """The nodes of a chain that ends before `dequantize`, or None if there is no chain."""
     chain: List[onnx.NodeProto] = []
     name = dequantize.input[0]
     for op_type in reversed(CHAIN):

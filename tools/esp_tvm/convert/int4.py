@@ -21,7 +21,7 @@ _UINT4, _INT4 = 21, 22
 def widen_int4(model: onnx.ModelProto, path) -> None:
     """Turn constants of four bits into int8 and uint8 of the same values, in place; then blocks of weights into floats.
 
-    `UserError` for a constant whose data are not as many as its shape says.
+    `UserError` for a constant whose amount of data does not match its shape.
     """
     tensors = list(model.graph.initializer)
     tensors += [a.t for node in model.graph.node for a in node.attribute if a.type == onnx.AttributeProto.TENSOR]

@@ -1,6 +1,6 @@
-"""Loop and Scan with a count that no value of an input decides: their bodies once for each step.
+"""Unrolls Loop and Scan if their number of steps does not depend on the values of inputs.
 
-torch.jit.script writes such for a Python loop over a range, older exporters for recurrent cells.
+torch.jit.script writes them for a Python loop over a range, older exporters for recurrent cells.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import onnx
 from ..onnx_graph import Graph, attribute, inferred_values, is_standard, opset_of
 from .branches import decided, take_branch, values_of
 
-# Beyond these a program would be nothing but copies of the same layers.
+# With more steps the program would consist of copies of the same layers.
 _MOST_STEPS, _MOST_NODES = 512, 20000
 
 
 def straighten(model: onnx.ModelProto, evaluate) -> None:
-    """Replace every If, Loop and Scan whose course no value of an input decides, in place; others stay.
+    """Replace every If, Loop and Scan that does not depend on the values of inputs, in place; others stay.
 
-    evaluate(model, names) -> values of tensors of a model, or None where it cannot be run
+    evaluate(model, names) -> values of tensors of a model, or None if it cannot be run
     """
     if not any(is_standard(node, "If", "Loop", "Scan") for node in model.graph.node):
         return
@@ -40,7 +40,7 @@ def _unroll_one(graph: Graph, evaluate) -> bool:
 
 
 def _known(graph: Graph, name: str, evaluate) -> Optional[np.ndarray]:
-    """The value of a tensor that no input decides; None of others."""
+    """The value of a tensor that does not depend on inputs; None for others."""
     maker = graph.producer(name)
     while maker is not None and is_standard(maker, "Identity"):
         name = maker.input[0]
@@ -102,7 +102,7 @@ def _unroll_scan(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 class _Steps:
-    """The copies of a body, in front of its node until they take its place."""
+    """The copies of a body, before its node until they replace it."""
 
     def __init__(self, graph: Graph, node: onnx.NodeProto, body: onnx.GraphProto, state: List[str], outputs: List[str]):
         self.graph, self.node, self.body, self.state, self.outputs = graph, node, body, state, outputs
@@ -119,14 +119,14 @@ class _Steps:
         self.nodes.extend(nodes)
 
     def add(self, given: Sequence[str]) -> List[str]:
-        """One more copy, whose inputs are `given`; returns what it gives."""
+        """Add a copy whose inputs are `given`; returns its outputs."""
         bound = {**self.shared, **{value.name: name for value, name in zip(self.body.input, given)}}
         nodes, names = self.graph.inlined(self.body.node, [], bound)
         self.insert(nodes)
         return [names.get(value.name, value.name) for value in self.body.output]
 
     def take(self, results: Sequence[str]) -> None:
-        """The results of a step: the state of the next one, and what is collected."""
+        """The results of a step: the state of the next one, and the collected values."""
         self.state = list(results[: len(self.state)])
         for collected, name in zip(self.collected, results[len(self.state) :]):
             collected.append(name)
@@ -137,9 +137,9 @@ class _Steps:
         return False
 
     def finish(self, axes: Sequence[int] = (), backwards: Sequence[int] = ()) -> bool:
-        """Put what the steps gave in the place of the node's outputs."""
+        """Replace the node's outputs by the results of the steps."""
         if self.collected and not self.done:
-            return self.undone()  # An empty tensor is nothing that a chip computes.
+            return self.undone()  # A program cannot compute an empty tensor.
         graph, ends = self.graph, []
         for name, output in zip(self.state, self.outputs):
             if output:

@@ -1,8 +1,8 @@
 """Newer ONNX (opset 18 to 28, IR 9 and up) into opset 17 and IR 8, which the pinned onnx 1.12 and ONNX Runtime read.
 
-Exporters write new versions whatever the model needs: most operators only gained element types since opset 17. What
-else changed is in the tables below, taken from the operators' schemas in onnx 1.23. Nothing is approximated: a node
-either means the same afterwards, or it is refused by name.
+Exporters write new opsets even if the model does not need them: most operators only gained element types since opset
+17. All other changes are in the tables below, taken from the operators' schemas in onnx 1.23. Nothing is approximated:
+a node either has the same meaning afterwards, or it is refused by name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TARGET_OPSET, TARGET_IR = 17, 8
 NEWEST_OPSET = 28
 EXPORT_LINE = "torch.onnx.export(..., dynamo=False, opset_version=17), tf2onnx --opset 13, skl2onnx target_opset=13"
 
-# Attributes that came after opset 17: at this value (None: none given) they mean what opset 17 does without them.
+# Attributes added after opset 17: with this value (None: if not given) the node means the same as in opset 17.
 _ADDED: Dict[str, Dict[str, object]] = {
     "Cast": {"saturate": 1, "round_mode": "up"},
     "CastLike": {"saturate": 1, "round_mode": "up"},
@@ -58,14 +58,14 @@ _REWRITTEN_ATTRIBUTES = {"DFT", "GridSample", "OptionalHasElement"}
 def lower(model: onnx.ModelProto, path) -> None:
     """Bring `model`, of an opset from 18 to `NEWEST_OPSET` or of a new IR, to opset 17 and IR 8, in place.
 
-    Raises `UserError` naming the node that has no equal in opset 17. External data must have been loaded.
+    Raises a `UserError` that names the node without an equivalent in opset 17. External data must have been loaded.
     """
     opset = max((entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=0)
     if opset > NEWEST_OPSET:
         raise UserError(
             f"{path}: opset {opset} is newer than what is known here ({NEWEST_OPSET}); export again: {EXPORT_LINE}"
         )
-    # What IR 9 and later added to the format is notes for other tools; new element types are refused elsewhere.
+    # IR 9 and later only added information for other tools; new element types are refused elsewhere.
     model.DiscardUnknownFields()
     model.ir_version = min(model.ir_version, TARGET_IR)
     if opset <= TARGET_OPSET:
@@ -123,14 +123,14 @@ class _Lowering:
         )
 
     def drop(self, node: onnx.NodeProto, name: str, neutral) -> None:
-        """Remove an attribute that is at its neutral value."""
+        """Remove an attribute that has its neutral value."""
         value = _attribute(node, name)
         if value is not None and value != neutral:
             self.refuse(node, f"with the attribute '{name}'")
         drop_attributes(node, name)
 
     def constant(self, node: onnx.NodeProto, index: int) -> Optional[np.ndarray]:
-        """The value of an input; None where it is left out."""
+        """The value of an input; None if it is omitted."""
         name = node.input[index] if len(node.input) > index else ""
         if not name:
             return None
@@ -139,7 +139,8 @@ class _Lowering:
         return self.graph.constants[name]
 
     def shape_of(self, node: onnx.NodeProto, name: str) -> List[int]:
-        """The sizes of a tensor, 0 where one is not known: as declared, else inferred from what is lowered by now."""
+        """The sizes of a tensor, 0 for an unknown size: as declared, otherwise inferred from the nodes lowered so
+        far."""
         if not self.is_known(name):
             part = copied(self.model)
             del part.graph.node[:]
@@ -178,7 +179,7 @@ class _Lowering:
         return [node]
 
     def split(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
-        """Without num_outputs it splits evenly; what can't be split so is refused by ONNX's shape inference."""
+        """Without num_outputs it splits evenly; ONNX's shape inference refuses uneven splits."""
         drop_attributes(node, "num_outputs")
         return [node]
 
@@ -288,5 +289,5 @@ def _attribute(node: onnx.NodeProto, name: str):
 
 
 def is_new_element(element: int) -> bool:
-    """True for the element types that came after IR 8 (float8, int4, float4 ...)."""
+    """True for the element types added after IR 8 (float8, int4, float4 ...)."""
     return element > TensorProto.BFLOAT16

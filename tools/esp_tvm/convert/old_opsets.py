@@ -1,4 +1,4 @@
-"""Opset 7 to 12 as opset 13: by onnx's version converter, and where it goes wrong by rewrites of our own."""
+"""Converts opset 7 to 12 to opset 13: with onnx's version converter, and rewrites that correct its errors."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MIN_OPSET = 13
 
 
 def at_least_opset_13(model: onnx.ModelProto, path: Path, newest: int) -> onnx.ModelProto:
-    """`model` itself, or in opset 13 what it means in its older one; `newest` is for the message of a refusal."""
+    """`model` itself, or its equivalent in opset 13; `newest` is for error messages."""
     opset = opset_of(model)
     if opset >= MIN_OPSET:
         return model
     old = copied(model)
     try:
-        # The converter wants constants declared as inputs while the IR is old.
+        # With an old IR the converter expects constants to be declared as inputs.
         old.ir_version = max(old.ir_version, 4)
         converted = onnx.version_converter.convert_version(old, MIN_OPSET)
-    except Exception as error:  # The converter is C++: it raises RuntimeError and its own kinds.
+    except Exception as error:  # The converter is C++: it raises RuntimeError and its own exceptions.
         why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(
             f"{path}: opset {opset} is too old and cannot be converted to {MIN_OPSET} ({one_line(why, 200)}); "
@@ -41,7 +41,8 @@ def at_least_opset_13(model: onnx.ModelProto, path: Path, newest: int) -> onnx.M
 
 
 def _flat_as_before(model: onnx.ModelProto, opset: int) -> None:
-    """What took all axes from `axis` (1 unless given) on as one, which the converter forgets: between two reshapes."""
+    """Operators that treat all axes from `axis` (default 1) on as one, which the converter ignores: put between two
+    reshapes."""
     flat = {name for o in OPERATORS.values() for rule in o.rules if opset < rule.flat_below for name in rule.operators}
     if not flat.intersection(node.op_type for node in model.graph.node):
         return
@@ -67,7 +68,8 @@ def _flat_as_before(model: onnx.ModelProto, opset: int) -> None:
 
 
 def _name_as_before(graph: onnx.GraphProto, old: onnx.GraphProto) -> None:
-    """A node that the converter replaced (Upsample by Resize) keeps the name of what made its output before."""
+    """A node that the converter replaced (Upsample by Resize) keeps the name of the node that computed its output
+    before."""
     names = {output: node.name for node in old.node for output in node.output if output}
     for node in graph.node:
         if not node.name and node.output:
@@ -75,9 +77,10 @@ def _name_as_before(graph: onnx.GraphProto, old: onnx.GraphProto) -> None:
 
 
 def _resize_as_before(model: onnx.ModelProto) -> None:
-    """Resize and Upsample knew one rule before opset 11, which is no default since; the converter forgets it.
+    """Resize and Upsample had only one rule before opset 11, which is not the default since; the converter ignores
+    this.
 
-    ONNX Runtime takes the pixel below, where an axis becomes smaller the one above.
+    ONNX Runtime takes the pixel below, or the one above if an axis becomes smaller.
     """
     with edited(model) as graph:
         for node in graph.nodes:

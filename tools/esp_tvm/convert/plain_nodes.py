@@ -1,7 +1,7 @@
 """Nodes in a form that TVM's importer reads.
 
-- Mean: TVM joins the inputs along a new axis, which those of different shapes have not in common
-- the indices of a MaxPool that nothing reads: TVM computes none, and stumbles over the second output
+- Mean: TVM joins the inputs along a new axis, which is impossible if their shapes differ
+- unused indices of a MaxPool: TVM cannot compute them, and fails on the second output
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Float inputs and outputs for a model whose own are int8: quantizers of the same scale around it."""
+"""Float inputs and outputs for a model with int8 ports: adds quantizers of the same scale."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from onnx import TensorProto
 
 from ..onnx_graph import Graph
 
-# (scale, zero point, dtype name) of a quantized port; None of one that is no quantized one.
+# (scale, zero point, dtype name) of a quantized port; None for a port that is not quantized.
 Quantization = Optional[Tuple[float, int, str]]
 
 
 def with_float_ports(model: onnx.ModelProto, inputs: Sequence[Quantization], outputs: Sequence[Quantization]) -> None:
-    """Put a QuantizeLinear behind each quantized input and a DequantizeLinear before each such output, in place.
+    """Add a QuantizeLinear after each quantized input and a DequantizeLinear before each such output, in place.
 
-    Their names stay; what read or made them in the graph is renamed.
+    The ports keep their names; the tensors inside the graph are renamed.
     """
     graph = Graph(model)
     first, last = [], []

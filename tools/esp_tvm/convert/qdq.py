@@ -1,9 +1,9 @@
-"""Models that were quantized elsewhere, in QDQ form: what their scales are, and how their graph is changed.
+"""Models in QDQ form that were quantized elsewhere: their scales, and changes of their graph.
 
-What other tools write differs from what our kernels read in form, not in meaning: uint8 with zero point 128, weights
-with a zero point, float biases, operators that only move values without a pair of their own, weights quantized in the
-graph. `Qdq` is such a model being rewritten; qdq_form.py brings it into our form without changing a value, qdq_float.py
-makes the float model of one whose scales cannot be kept.
+Other tools write the same meaning in another form than the kernels here expect: uint8 with zero point 128, weights with
+a zero point, float biases, moves without their own QuantizeLinear and DequantizeLinear (a pair), weights quantized in
+the graph. `Qdq` is such a model while it is rewritten; qdq_form.py converts it to this project's form without changing
+a value, qdq_float.py makes a float model if its scales cannot be kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..onnx_graph import Graph, attribute, copied, drop_unused_constants
 
 OURS = "esp_quantize_onnx"
 PAIR = ("QuantizeLinear", "DequantizeLinear")
-# Operators on constants that may be done at once; those that only move values also behind a DequantizeLinear.
+# Operators that may be evaluated on constants; moves also after a DequantizeLinear.
 _MOVES_OF_CONSTANTS = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 
 
@@ -46,7 +46,7 @@ class Scale:
 
     @property
     def exponent(self) -> Optional[int]:
-        """The exponent of int8 values with zero point 0 that are exactly these; None where there is none."""
+        """The exponent of int8 values with zero point 0 that are exactly these; None if there is none."""
         mantissa, exponent = np.frexp(self.scale)
         centred = self.high - self.zero == 127 and self.low - self.zero == -128
         return int(exponent) - 1 if mantissa == 0.5 and centred else None
@@ -66,7 +66,7 @@ class Qdq(Graph):
     # --- reading ---
 
     def scale_of(self, node: onnx.NodeProto) -> Optional[Scale]:
-        """The one scale of a QuantizeLinear or DequantizeLinear; None where there is one per channel."""
+        """The one scale of a QuantizeLinear or DequantizeLinear; None if there is one per channel."""
         scale, zero = self.parameters(node)
         if scale.size != 1:
             return None
@@ -116,7 +116,7 @@ class Qdq(Graph):
         self.insert(place, self.make(op_type, inputs, [output], **attributes))
 
     def pair(self, source: str, output: str, exponent: int, place: int) -> None:
-        """QuantizeLinear and DequantizeLinear that make `output` of the float tensor `source`, at `place`."""
+        """Add QuantizeLinear and DequantizeLinear that compute `output` from the float tensor `source`, at `place`."""
         scale = self.add_constant(f"scale_2^{exponent}", 2.0**exponent, np.float32)
         zero = self.add_constant("zero_point", 0, np.int8)
         whole = self.fresh(f"{output}_quantized")
@@ -149,7 +149,7 @@ class Qdq(Graph):
                 self._below_dequantize(node)
 
     def _moves_of_integers(self) -> None:
-        """What moves integers (MaxPool of uint8) between a DequantizeLinear and a QuantizeLinear of its own."""
+        """Put moves of integers (MaxPool of uint8) between their own DequantizeLinear and QuantizeLinear."""
         for node in self.nodes:
             source = self.producer(node.input[0]) if node.input else None
             if source is None or source.op_type != "QuantizeLinear" or not moves_values(self, node):
@@ -192,7 +192,7 @@ class Qdq(Graph):
         names = [self.add_constant(f"{source.input[0]}_{what}", value) for what, value in zip(("low", "high"), real)]
         clipped = self.fresh(f"{source.input[0]}_narrow")
         if self.producer(source.input[0]) is None:
-            # Nothing before an input could do it: its integers are clipped.
+            # There is nothing before an input to clip: so its integers are clipped.
             place, parameters = self.place(node), list(source.input[1:])
             self.remove(node)
             real = self.fresh(f"{source.input[0]}_real")
@@ -229,7 +229,7 @@ def _quantize(x: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int) -> 
 
 
 def _run(node: onnx.NodeProto, values: List[np.ndarray], model: onnx.ModelProto) -> np.ndarray:
-    """One node on constants, by ONNX Runtime."""
+    """Evaluate a node on constants with ONNX Runtime."""
     from ..model import run_session, session
 
     named = {name: value for name, value in zip(node.input, values) if name}

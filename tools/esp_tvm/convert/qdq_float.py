@@ -12,17 +12,17 @@ from ..errors import UserError
 from ..naming import shown
 from .qdq import Qdq, Scale, along, axis_of, moves_values
 
-# What these make is never negative anyway.
+# Their results are never negative anyway.
 _NOT_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs", "Sqrt", "Exp")
 
 
 def strip(qdq: Qdq) -> Tuple[onnx.ModelProto, Dict[str, Scale]]:
     """(the float model without quantizers, how the tensors in it were quantized).
 
-    Other tools leave a Relu to the lower end of a tensor's range; here it is a Relu again, and Relu6 a Clip.
+    Other tools express a Relu by the lower end of a tensor's range; it becomes a Relu again here, and Relu6 a Clip.
     """
     scales: Dict[str, Scale] = {}
-    # Integer tensor -> the float tensor that it was made of.
+    # Integer tensor -> the float tensor it was quantized from.
     real: Dict[str, str] = {}
     for node in qdq.nodes:
         if node.op_type == "DequantizeLinear":
@@ -36,7 +36,7 @@ def strip(qdq: Qdq) -> Tuple[onnx.ModelProto, Dict[str, Scale]]:
             name = bounded[0].output[0] if bounded else name
             scales.setdefault(name, scale)
             real[node.output[0]] = name
-    # Outputs keep their names: what makes them takes these.
+    # Outputs keep their names: the tensors that become outputs get these names.
     for name in [value.name for value in qdq.proto.output if value.name in real]:
         inner = real[name]
         if inner in qdq.inputs | qdq.outputs:
@@ -70,7 +70,7 @@ def _dequantized(qdq: Qdq, node: onnx.NodeProto, real: Dict[str, str]) -> None:
 
 
 def _bounded(name: str, scale: Scale, scales: Dict[str, Scale], qdq: Qdq) -> List[onnx.NodeProto]:
-    """The Relu or Clip that the range of a tensor stands for; none where it stands for none."""
+    """The Relu or Clip that the range of a tensor implies; none if it implies none."""
     maker = qdq.producer(name)
     if maker is None or scale.zero != scale.low or maker.op_type in _NOT_NEGATIVE or name in scales:
         return []

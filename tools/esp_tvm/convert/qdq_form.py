@@ -1,4 +1,4 @@
-"""A model that was quantized elsewhere in our form, every value as it was, where all scales are powers of two."""
+"""Converts a model that was quantized elsewhere with powers of two to this project's form, without changing a value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .qdq import OURS, PAIR, Qdq, along, axis_of, is_qdq, moves_values
 
 
 def why_not_as_it_is(qdq: Qdq) -> Optional[str]:
-    """The first thing in a model that our form cannot hold exactly, or None."""
+    """The first thing in a model that this project's form cannot represent exactly, or None."""
     for node in qdq.quantizers():
         scale = qdq.scale_of(node)
         label = f"tensor '{shown(node.input[0])}'"
@@ -46,9 +46,9 @@ def why_not_as_it_is(qdq: Qdq) -> Optional[str]:
 
 
 def as_it_is(model: onnx.ModelProto, path="model") -> onnx.ModelProto:
-    """`model` in our form, every value as it was, where its scales allow; otherwise `model` itself.
+    """`model` in this project's form, with unchanged values, if its scales allow; otherwise `model` itself.
 
-    What has no scale stays float, but for what only moves quantized values and for biases.
+    Tensors without a scale stay float, except moved quantized values and biases.
     """
     if model.producer_name == OURS or not is_qdq(model):
         return model
@@ -64,7 +64,7 @@ def as_it_is(model: onnx.ModelProto, path="model") -> onnx.ModelProto:
 
 
 def bring_into_form(qdq: Qdq) -> None:
-    """Zero points 0, int8; pairs around what moves values; int32 biases at the exponents of the products."""
+    """Zero points 0, int8; pairs around moves; int32 biases at the exponents of the products."""
     for node in qdq.nodes:
         if node.op_type in PAIR and node.input[0] not in qdq.constants:
             scale = qdq.scale_of(node)
@@ -85,7 +85,7 @@ def bring_into_form(qdq: Qdq) -> None:
 
 
 def quantized_exponent(qdq: Qdq, name: str) -> Optional[int]:
-    """The exponent of an activation behind a DequantizeLinear."""
+    """The exponent of an activation after a DequantizeLinear."""
     node = qdq.producer(name)
     if node is None or node.op_type != "DequantizeLinear" or node.input[0] in qdq.constants:
         return None
@@ -94,7 +94,7 @@ def quantized_exponent(qdq: Qdq, name: str) -> Optional[int]:
 
 
 def target_exponents(qdq: Qdq, name: str) -> Set[int]:
-    """The exponents at which an activation is quantized; empty where something reads the float values too."""
+    """The exponents at which an activation is quantized; empty if another node reads the float values too."""
     users = qdq.consumers(name)
     if name in qdq.outputs or any(user.op_type != "QuantizeLinear" for user in users):
         return set()
@@ -102,7 +102,7 @@ def target_exponents(qdq: Qdq, name: str) -> Set[int]:
 
 
 def _complete_moves(qdq: Qdq) -> None:
-    """A pair before and behind every operator that only moves values: rounding before it or after it is the same."""
+    """Add a pair before and after every move: rounding before it or after it is the same."""
     for node in qdq.nodes:
         if not moves_values(qdq, node):
             continue

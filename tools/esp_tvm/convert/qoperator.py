@@ -30,7 +30,7 @@ _DYNAMIC = {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQua
 
 
 def refuse_dynamic(model: onnx.ModelProto, path) -> None:
-    """`UserError` for scales that are only known while the model runs."""
+    """`UserError` for scales that are known only at run time."""
     for node in model.graph.node:
         if node.op_type in _DYNAMIC:
             raise UserError(
@@ -40,7 +40,7 @@ def refuse_dynamic(model: onnx.ModelProto, path) -> None:
 
 
 def _convertible(node: onnx.NodeProto, graph: Graph) -> bool:
-    """A quantized operator whose scales and zero points are constants; others stay as they are."""
+    """A quantized operator whose scales and zero points are constants; others are not changed."""
     return node.op_type in _KNOWN and sum(name in graph.constants for name in node.input) >= 4
 
 
@@ -82,7 +82,7 @@ def _scales_and_zeros(node: onnx.NodeProto) -> List[Tuple[str, str, str]]:
 
 
 class _Rewriting:
-    """The nodes that take the place of one quantized operator."""
+    """The nodes that replace one quantized operator."""
 
     def __init__(self, graph: Graph, node: onnx.NodeProto):
         self.graph = graph
@@ -98,7 +98,7 @@ class _Rewriting:
         return output
 
     def emit(self, node: onnx.NodeProto, op_type: str, inputs: Sequence[str], scale: str, zero: str, **more) -> None:
-        """The float operator and the QuantizeLinear that makes the node's output."""
+        """The float operator and the QuantizeLinear that computes the node's output."""
         raw = self.graph.fresh(f"{node.output[0]}_float")
         made = helper.make_node(op_type, list(inputs), [raw], node.name)
         made.attribute.extend(node.attribute)
@@ -112,7 +112,7 @@ class _Rewriting:
         return axis if self.graph.constants[scale].size > 1 else None
 
     def bias(self, name: str, x_scale: str, w_scale: str) -> str:
-        """A float bias of an int32 one: at the product of the scales of input and weights."""
+        """The float bias for an int32 one, whose scale is the product of the scales of input and weights."""
         constants = self.graph.constants
         step = self.graph.add_constant(f"{name}_scale", constants[x_scale].reshape(()) * constants[w_scale], np.float32)
         return self.real(name, step, axis=self.channels(step, 0))

@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear as ONNX defines them: what is not one is refused before anything trusts it."""
+"""Checks QuantizeLinear and DequantizeLinear against ONNX's definition and refuses invalid ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..onnx_graph import STANDARD_DOMAINS, attribute, constant_value, is_standar
 
 
 def check_quantizers(model: onnx.ModelProto, path) -> None:
-    """Scales are finite and positive, zero points of the right type, and both as many as the axis is long.
+    """Check that scales are finite and positive, zero points of the right type, and both as many as the axis has
+    positions.
 
-    Raises `UserError` that names the node.
+    Raises a `UserError` that names the node.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     made = {node.output[0]: constant_value(node) for node in model.graph.node if node.op_type == "Constant"}
@@ -58,7 +59,7 @@ def _what_is_wrong(node: onnx.NodeProto, constants: Dict[str, np.ndarray], types
 
 
 def _wrong_length(node: onnx.NodeProto, scale: Optional[np.ndarray], constants: Dict) -> Optional[str]:
-    """Of one scale per channel, where the tensor is a constant."""
+    """The same for one scale per channel, if the tensor is a constant."""
     values = constants.get(node.input[0])
     if scale is None or values is None or scale.size == 1:
         return None

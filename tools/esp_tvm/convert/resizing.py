@@ -1,10 +1,10 @@
-"""Resize by scales that give no whole sizes (1.5 of 9 is 13): in operators that compute the same from sizes alone.
+"""Rewrites Resize with scales that do not give integer sizes (1.5 of 9 is 13) so that sizes alone are enough.
 
-ONNX counts places by the scale that is given, kernels and TVM by the ratio of the sizes, which is another one then.
+ONNX computes positions from the given scale, kernels and TVM from the ratio of the sizes, which is different then.
 
-- nearest: the places that are taken, as indices of a Gather along each axis
-- linear: the input continued at its end until the scale does give a whole size, resized, and cut off; where that would
-  be far more than the input, a product with the matrix of the weights along the axis
+- nearest: the selected positions become indices of a Gather along each axis
+- linear: the input is extended at its end until the scale gives an integer size, resized, and cut off; if that would be
+  much larger than the input, it becomes a product with the matrix of the weights along the axis
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import onnx
 from ..onnx_graph import Chain, Graph, attributes, is_standard, string_attribute
 
 _MODES = ("half_pixel", "pytorch_half_pixel", "asymmetric")
-# As many places may be added to an axis as it has, and these.
+# At most so many positions are added to an axis, beyond its own size.
 _FEW = 16
 
 
 def whole_scales(model: onnx.ModelProto) -> None:
-    """Rewrite these nodes in place; shapes must be known. Cubic ones and what crops stay."""
+    """Rewrite these nodes in place; shapes must be known. Cubic and cropping ones stay."""
     if not any(is_standard(node, "Resize") for node in model.graph.node):
         return
     graph = Graph(model)
@@ -42,7 +42,7 @@ def whole_scales(model: onnx.ModelProto) -> None:
 
 
 def _scales_of(graph: Graph, node: onnx.NodeProto) -> Optional[Tuple[List[int], np.ndarray, Tuple[int, ...]]]:
-    """(axes that are resized, the scales of all axes, the input's shape) where a scale gives no whole size."""
+    """(axes that are resized, the scales of all axes, the input's shape) if a scale does not give an integer size."""
     if not is_standard(node, "Resize") or len(node.input) < 3 or not node.input[2]:
         return None
     scales, shape = graph.constant(node.input[2]), graph.shapes.get(node.input[0])
@@ -59,7 +59,7 @@ def _scales_of(graph: Graph, node: onnx.NodeProto) -> Optional[Tuple[List[int], 
     outputs = _output_sizes(shape, scales)
     if min(outputs) < 1:
         return None
-    # With a single place PyTorch's rule is another one.
+    # With a single position PyTorch's rule is different.
     if places == "pytorch_half_pixel" and any(o == 1 and s != 1.0 for o, s in zip(outputs, scales)):
         return None
     return [axis for axis, scale in enumerate(scales) if scale != 1.0], scales, shape
@@ -70,7 +70,7 @@ def _output_sizes(shape: Tuple[int, ...], scales: np.ndarray) -> List[int]:
 
 
 def _places(node: onnx.NodeProto, count: int, scale: float) -> np.ndarray:
-    """Where the places of the result lie in the input, as ONNX Runtime computes them: in float32."""
+    """The positions of the result's pixels in the input, computed in float32 as ONNX Runtime does."""
     places, scale = np.arange(count, dtype=np.float32), np.float32(scale)
     if string_attribute(node, "coordinate_transformation_mode", "half_pixel") == "asymmetric":
         return places / scale
@@ -118,7 +118,7 @@ def _interpolated(graph: Graph, node: onnx.NodeProto, axes, scales, shape) -> Li
 
 
 def _whole_size(size: int, scale: float) -> Optional[int]:
-    """The next size that a scale makes whole; None where it is far away."""
+    """The next size for which a scale gives an integer; None if it is far away."""
     ratio = Fraction(scale).limit_denominator(2 * size + _FEW)
     longer = -(-size // ratio.denominator) * ratio.denominator
     near = abs(float(ratio) - scale) * longer < 1e-4
@@ -126,7 +126,7 @@ def _whole_size(size: int, scale: float) -> Optional[int]:
 
 
 def _weights(node: onnx.NodeProto, size: int, count: int, scale: float) -> np.ndarray:
-    """[size, count]: what each place of the input adds to each place of the result."""
+    """[size, count]: the weight of each input position in each position of the result."""
     places = np.clip(_places(node, count, scale).astype(np.float64), 0, size - 1)
     low = np.floor(places).astype(np.int64)
     matrix = np.zeros((size, count))

@@ -1,4 +1,4 @@
-"""Sizes that a model leaves free, as the user gives them: --shape x=1,3,96,96."""
+"""Sizes that the user gives for free axes of a model: --shape x=1,3,96,96."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def parse_shapes(texts: Sequence[str]) -> Dict[str, List[int]]:
 
 
 def symbol_of(dim) -> str:
-    """The name that a free axis shares with others; "" where it has none (PaddlePaddle calls all of them "?")."""
+    """The name that a free axis shares with others; "" if it has none (PaddlePaddle calls all of them "?")."""
     return dim.dim_param if dim.dim_param.strip("?") else ""
 
 
 def set_sizes(model: onnx.ModelProto, sizes: Dict[str, List[int]], path) -> None:
-    """Give the free axes of the inputs these sizes, in place; "input0" is the first input where none has that name.
+    """Give the free axes of the inputs these sizes, in place; "input0" is the first input if none has that name.
 
-    An axis that shares its name with one that is given takes the same size. `UserError` for an input that the model
+    An axis with the same name as a given one gets the same size. `UserError` for an input that the model
     does not have, another number of axes, or a size that is not the model's own.
     """
     graph = model.graph
@@ -75,7 +75,7 @@ def set_sizes(model: onnx.ModelProto, sizes: Dict[str, List[int]], path) -> None
                 size = by_symbol[symbol_of(dim)]
                 dim.Clear()
                 dim.dim_value = size
-    # What was declared for the free axes.
+    # The shapes declared for the free axes.
     del graph.value_info[:]
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")

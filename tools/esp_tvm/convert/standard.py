@@ -1,7 +1,7 @@
 """skl2onnx's operators for tables (domain ai.onnx.ml) as standard ONNX: scalers, linear models, normalization.
 
-Formulas: the operators' text in ONNX's ai.onnx.ml reference. Trees, kernels and everything else of that domain have
-no equal in operators that a chip computes here, and are refused by name.
+The formulas are from ONNX's ai.onnx.ml reference. Trees, kernels and everything else in that domain have no equivalent
+among the supported operators, and are refused by name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NORMS = {"L1": "ReduceL1", "L2": "ReduceL2", "MAX": "ReduceMax"}
 
 
 def drop_labels(model: onnx.ModelProto) -> None:
-    """Leave out outputs that are not floats (the label of a classifier) and what only they need, in place."""
+    """Remove outputs that are not floats (the label of a classifier) and the nodes that only they need, in place."""
     outputs = model.graph.output
     if len(outputs) > 1:
         floats = [value for value in outputs if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
@@ -30,7 +30,7 @@ def drop_labels(model: onnx.ModelProto) -> None:
 
 
 def standardize(model: onnx.ModelProto, path) -> None:
-    """Replace all nodes of ai.onnx.ml in place; `UserError` names the first one that can't be."""
+    """Replace all nodes of ai.onnx.ml in place; a `UserError` names the first one that cannot be replaced."""
     drop_labels(model)
     with edited(model) as graph:
         rewriting = _Rewriting(graph, path)
@@ -81,7 +81,7 @@ class _Rewriting:
         return chain.end("Gemm", *self.linear(chain, given["coefficients"], given.get("intercepts"), rows), transB=1)
 
     def linear_classifier(self, node: onnx.NodeProto, given: Dict) -> List[onnx.NodeProto]:
-        """The second output, the scores; the label is left out."""
+        """The second output, the scores; the label is removed."""
         transform = self.transform_of(node, given, (b"NONE", b"SOFTMAX", b"LOGISTIC"))
         labels = given.get("classlabels_ints") or given.get("classlabels_strings") or ()
         intercepts = given.get("intercepts")

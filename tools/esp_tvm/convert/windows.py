@@ -1,9 +1,9 @@
-"""Windows whose borders tools read differently, with explicit pads.
+"""Makes the pads of windows explicit where tools interpret them differently.
 
 - auto_pad SAME with dilations: ONNX Runtime 1.14 refuses it in Conv, and counts the pads of pools without dilation.
-- AveragePool with ceil_mode: ONNX Runtime 1.14 divides by positions beyond the padded input, and has windows that lie
-  wholly in the padding. As PyTorch computes it, and ONNX's text says since opset 19: a window ends at the padded input,
-  and none begins behind the input and its left pad.
+- AveragePool with ceil_mode: ONNX Runtime 1.14 divides by positions beyond the padded input, and has windows entirely
+  in the padding. Here it is as in PyTorch, and in ONNX's text since opset 19: a window ends at the padded input, and
+  none starts after the input and its left pad.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..onnx_graph import (
 def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]]) -> None:
     """Rewrite these windows in place; the shapes of their inputs must be known.
 
-    declared: the shapes of the outputs as the model's file says them (`declared_sizes`).
+    declared: the shapes of the outputs in the model's file (`declared_sizes`).
     """
     if not any(_has_dilated_same(node) or _has_ceiling(node) for node in model.graph.node):
         return
@@ -43,7 +43,7 @@ def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]
             _ceiling_as_pads(graph, node, shape[2:])
     graph.write()
     del graph.proto.value_info[:]
-    # A model that was made for windows in the padding (its outputs say so) is left as it is.
+    # A model that was made for windows in the padding (as its outputs show) is not changed.
     if _output_sizes(graph.model).items() >= declared.items():
         model.CopyFrom(graph.model)
         for value in model.graph.output:

@@ -1,1 +1,2 @@
-"""Front ends: what a camera or a microphone gives becomes a model's input, in NumPy and in C with the same integers."""
+"""Front ends: turn the data of a camera or microphone into a model's input, in NumPy and in C with the same
+integers."""

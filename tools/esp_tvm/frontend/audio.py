@@ -1,4 +1,5 @@
-"""Sound to a model's input, in whole numbers: the judge of the generated C. docs/audio-input.md has the formulas.
+"""Turns sound into a model's input with integers: the reference for the generated C. docs/audio-input.md has the
+formulas.
 
 `rshift(v, s)` is `(v + 2^(s-1)) >> s`, as in docs/arithmetic.md.
 """
@@ -26,7 +27,7 @@ from .audio_spec import (
 )
 
 MAX_RATE = 400000
-# Features before they become int8 stay exact in float32.
+# Features are exact in float32 before they become int8.
 FEATURE_LIMIT = (1 << 23) - 1
 
 
@@ -204,7 +205,7 @@ def samples_needed(spec: AudioSpec) -> int:
 
 
 def _last_samples(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
-    """As many as one input needs: the middle of a longer sound, silence on both sides of a shorter one."""
+    """The samples for one input: the middle of a longer sound, or a shorter one with silence on both sides."""
     missing = samples_needed(spec) - len(samples)
     if missing > 0:
         return np.pad(samples, (missing // 2, missing - missing // 2))
@@ -227,7 +228,7 @@ def float_input(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
 
 
 def int8_input(samples: np.ndarray, spec: AudioSpec, exponent: int) -> np.ndarray:
-    """int8 of `spec.shape`, worth 2^exponent each: `float_input` quantized, in whole numbers."""
+    """int8 of `spec.shape` with the scale 2^exponent: `float_input` quantized, computed with integers."""
     return _arrange(_to_int8(feature_rows(_last_samples(samples, spec), spec), exponent), spec)
 
 
@@ -237,7 +238,7 @@ def float_inputs(paths: Sequence[os.PathLike], spec: AudioSpec) -> np.ndarray:
 
 
 class FeatureStream:
-    """Sound in chunks of any length to the model's input after every frame: as the generated C does it."""
+    """Turns chunks of sound of any length into the model's input after every frame, as the generated C does."""
 
     def __init__(self, spec: AudioSpec, exponent: int):
         self.spec, self._exponent = spec, exponent
@@ -246,7 +247,7 @@ class FeatureStream:
         self._rows: List[np.ndarray] = []
 
     def push(self, chunk: np.ndarray) -> Iterator[np.ndarray]:
-        """The inputs, int8 of `spec.shape`, that are complete with int16 `chunk`."""
+        """The inputs, int8 of `spec.shape`, that the int16 `chunk` completes."""
         spec = self.spec
         self._samples = np.concatenate([self._samples, chunk])
         windows = windows_of(self._samples, spec)

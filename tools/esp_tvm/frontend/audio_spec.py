@@ -1,4 +1,4 @@
-"""What an audio model's input is made of: the YAML beside the model, and the tables that follow from it."""
+"""The description of an audio model's input: the YAML beside the model, and the tables derived from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing_extensions import Annotated, Literal
 from .fields import InputName, Labels, Positive, Spec, fault, load, numbers, positive, sequence, whole
 
 FFT_SIZES = (64, 128, 256, 512, 1024)
-# What one factor of two is in each unit.
+# A factor of two in each unit.
 LOGARITHMS = {"ln": math.log(2), "log10": math.log10(2), "dB": 10 * math.log10(2)}
 # Fractional bits. Of twiddle factors, window, logarithms, DCT, and of features before they become int8.
 TWIDDLE_BITS, WINDOW_BITS, LOG_BITS, DCT_BITS, FEATURE_BITS = 30, 20, 16, 24, 12
@@ -83,7 +83,7 @@ class AudioSpec(Spec):
     name: of the model's input, `input` in the YAML
     window, hop, fft: in samples. low, high: Hz. mean, std: of each feature, `(feature - mean) / std`
     shape: of the model's input, frames x features or features x frames, and ones
-    labels: names of the model's classes, empty where none are given
+    labels: names of the model's classes, empty if none are given
     """
 
     name: InputName = Field(None, alias="input")
@@ -159,7 +159,7 @@ class AudioSpec(Spec):
 
     @property
     def gain_bits(self) -> int:
-        """The FFT works on samples times 2^gain_bits: as much as 32 bits allow for the loudest sound."""
+        """The FFT works on samples times 2^gain_bits: as many as 32 bits allow for the loudest sound."""
         return 14 - int(math.log2(self.fft))
 
     def window_table(self) -> np.ndarray:
@@ -192,11 +192,11 @@ class AudioSpec(Spec):
     @property
     def mel_shift(self) -> int:
         """Weights are in units of 2^-mel_shift: as fine as MEL_BITS bits allow."""
-        # Where no bin lies within any band, the check of the spec complains.
+        # If a band contains no bin, the check of the spec reports it.
         return math.floor(MEL_BITS - math.log2(self.mel_weights().max() or 1))
 
     def mel_bands(self) -> List[MelBand]:
-        """The filter bank in whole numbers."""
+        """The filter bank in integers."""
         whole = _rounded(self.mel_weights() * 2.0**self.mel_shift)
         bands = []
         for row in whole:

@@ -1,4 +1,4 @@
-"""What tools/tvm/frontend.py does: arrays of a model's input, and projects with a front end."""
+"""The command frontend: makes arrays of a model's input, and projects with a front end."""
 
 from __future__ import annotations
 

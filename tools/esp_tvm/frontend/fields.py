@@ -77,7 +77,7 @@ number, positive = _number(exact_number), _number(positive_number)
 
 
 def numbers(count: Callable[[Dict[str, Any]], int], each: Callable[[Any], Fraction] = number) -> Any:
-    """The type of a list of as many numbers as `count` makes of the earlier fields, or of one that stands for all."""
+    """The type of a list of as many numbers as `count` computes from the earlier fields, or of one number for all."""
 
     def spread(value: Any, info: ValidationInfo) -> Tuple[Fraction, ...]:
         needed = count(info.data)
@@ -91,13 +91,13 @@ def numbers(count: Callable[[Dict[str, Any]], int], each: Callable[[Any], Fracti
 
 
 def sequence(kind: Any, text: str) -> Any:
-    """The type of a YAML list that becomes the tuple `kind`; `text` is said of everything else."""
+    """The type of a YAML list that becomes the tuple `kind`; `text` is the message for everything else."""
     as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else None)
     return Annotated[kind, as_tuple, _says(text)]
 
 
 def different(values: Tuple[str, ...]) -> Tuple[str, ...]:
-    """Names of which none stands twice."""
+    """Names without repetition."""
     if len(set(values)) != len(values):
         raise fault("has a name twice")
     return values
@@ -116,7 +116,7 @@ Labels = Annotated[
 
 
 class Spec(Record):
-    """What a YAML of a front end says, or a part of it; label: the file, for messages."""
+    """The content of a front end's YAML, or a part of it; label: the file, for messages."""
 
     model_config = ConfigDict(frozen=True)
     _label: str = PrivateAttr("")
@@ -141,14 +141,14 @@ def load(kind: Type[S], path: str | os.PathLike) -> S:
     try:
         spec = kind.model_validate(read_yaml(path))
     except ValidationError as error:
-        # Unknown keys first: they are often what a missing one is called.
+        # Unknown keys first: they are often a missing key misspelt.
         raise UserError(f"{path}: {first_fault(error, lambda one: _wrong(kind, one), 'extra_forbidden')}")
     spec._label = str(path)
     return spec
 
 
 def _wrong(kind: Type[Spec], fault: Mapping[str, Any]) -> str:
-    """What a fault that pydantic found in `kind` is."""
+    """The message for an error that pydantic found in `kind`."""
     fixed = {"missing": "is missing", "too_short": "names nothing", "string_unicode": "has text that is not Unicode"}
     if fault["type"] in fixed:
         return fixed[fault["type"]]
@@ -165,7 +165,7 @@ def _wrong(kind: Type[Spec], fault: Mapping[str, Any]) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them stand for more than any memory holds."""
+    """YAML without aliases: a few lines of them can expand to more than any memory holds."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -175,7 +175,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: str | os.PathLike) -> Any:
-    """What the YAML file `path` says."""
+    """The content of the YAML file `path`."""
     path = Path(path)
     try:
         if path.stat().st_size > _LARGEST_FILE:

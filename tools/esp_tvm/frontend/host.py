@@ -1,4 +1,4 @@
-"""Generated front ends compiled for this machine: for tests, and for runs with the model behind them."""
+"""Generated front ends compiled for this machine: for tests, and for runs together with the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .image_spec import FORMATS, ImageSpec
 
 
 def write_files(files: Dict[str, str], folder: Path) -> None:
-    """Write what an emitter returned below `folder`."""
+    """Write the files of an emitter below `folder`."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def compile_c(
 
 
 def run_program(binary: Path, arguments: Sequence[str], data: bytes, timeout: float = 600) -> bytes:
-    """What the program writes to stdout for `data` on stdin."""
+    """The program's stdout for `data` on stdin."""
     done = objects.run_program([str(binary), *arguments], data, timeout)
     if done.returncode != 0:
         why = done.stderr.decode(errors="replace").strip().splitlines()
@@ -118,7 +118,7 @@ def defined_number(header: Path, name: str) -> int:
 
 
 def run_application(program: HostProgram, build: Path, data: bytes, options: Sequence[str] = ()) -> str:
-    """What the project's own main/app_main.c prints, compiled for this machine, with `data` on its stdin."""
+    """The output of the project's own main/app_main.c, compiled for this machine, with `data` on its stdin."""
     component = program.project / COMPONENT
     sources = [program.project / "main/app_main.c", *sorted((component / "src").glob("*.c"))]
     includes = [word for folder in (program.project / "main", component / "include") for word in ("-I", str(folder))]

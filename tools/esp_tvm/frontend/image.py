@@ -1,4 +1,4 @@
-"""Pictures and camera frames to a model's input, in whole numbers: the judge of the generated C.
+"""Turns pictures and camera frames into a model's input with integers: the reference for the generated C.
 
 The order of steps: pixels as 8-bit red, green, blue (RGB565 expanded by repeating its upper bits); gray, where the
 model wants it; cut or bordered and resized by `fit` and `resize`; then one table per channel gives the input's value.
@@ -27,7 +27,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 def read_picture(path: str | os.PathLike) -> np.ndarray:
     """uint8 [height, width, 3], red, green, blue, of the picture file `path` (its first frame), upright.
 
-    What is transparent becomes black; 16-bit gray keeps its upper 8 bits.
+    Transparent pixels become black; 16-bit gray keeps its upper 8 bits.
     """
     from PIL import Image, ImageOps
 
@@ -95,14 +95,14 @@ def to_gray(pixels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Which part of a picture goes where: a rectangle of the source to one of the target (x, y, width, height)."""
+    """The mapping of a rectangle of the source to one of the target (x, y, width, height)."""
 
     source: Tuple[int, int, int, int]
     target: Tuple[int, int, int, int]
 
 
 def geometry(spec: ImageSpec, width: int, height: int) -> Geometry:
-    """Of a picture of `width` x `height` pixels; what does not divide evenly is rounded as documented."""
+    """Of a picture of `width` x `height` pixels; uneven divisions are rounded as documented."""
     wide = width * spec.height > height * spec.width
     full = (0, 0, width, height)
     whole = (0, 0, spec.width, spec.height)
@@ -123,7 +123,8 @@ def geometry(spec: ImageSpec, width: int, height: int) -> Geometry:
 
 @dataclass(frozen=True)
 class Axis:
-    """What each target position takes of the source along one axis: weights[i] of starts[i], starts[i] + 1, ...
+    """The weights of the source pixels for each target position along one axis: weights[i] of starts[i], starts[i] + 1,
+    ...
 
     All weights of a position sum up to `total`.
     """
@@ -209,7 +210,7 @@ def float_input(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 def int8_input(pixels: np.ndarray, spec: ImageSpec, exponent: int, layout: str) -> np.ndarray:
-    """int8 with a batch of 1 in `layout`: the quantized model's input, worth 2^exponent each. Equal to the C's."""
+    """int8 with a batch of 1 in `layout`: the quantized model's input with the scale 2^exponent. The same as in C."""
     return _look_up(prepare(pixels, spec), spec.int8_table(exponent), layout)
 
 

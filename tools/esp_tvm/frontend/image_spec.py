@@ -1,4 +1,4 @@
-"""What an image model's input is made of: the YAML beside the model."""
+"""The description of an image model's input: the YAML beside the model."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class ImageSpec(Spec):
 
     name: of the model's input, `input` in the YAML
     width, height, layout: of the model's input. channels: the order of mean and std
-    resize, fit, pad: how a picture of another size gets there; pad is red, green, blue of the border
-    labels: names of the model's classes, empty where none are given
+    resize, fit, pad: how a picture of another size is converted; pad is red, green, blue of the border
+    labels: names of the model's classes, empty if none are given
     """
 
     name: InputName = Field(None, alias="input")

@@ -1,4 +1,4 @@
-"""The quantized model as a front end feeds it: int8 input, channels last."""
+"""The quantized model for a front end: with an int8 input, channels last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..onnx_graph import Graph, copied
 
 @dataclass(frozen=True)
 class Int8Input:
-    """A model whose input `name` is int8 of `shape`, worth 2^exponent each.
+    """A model whose input `name` is int8 of `shape` with the scale 2^exponent.
 
     transposed: the input was [N, C, H, W] and is now [N, H, W, C]
     """
@@ -29,10 +29,10 @@ class Int8Input:
 
 
 def with_int8_input(model: onnx.ModelProto, name: Optional[str] = None, channels_last: bool = True) -> Int8Input:
-    """`model` (quantized) without the QuantizeLinear behind its float input: the same bytes go on from there.
+    """`model` (quantized) without the QuantizeLinear after its float input: the rest computes the same bytes.
 
-    name: of the input, needed when there are several. channels_last: a 4-D input with more than one channel moves its
-    channels to the end, as the kernels want them, so that nothing has to be moved on the chip.
+    name: of the input, needed if there are several. channels_last: a 4-D input with more than one channel moves its
+    channels to the end, as the kernels need them, so that nothing has to be moved on the chip.
     """
     result = copied(model)
     graph = Graph(result)

@@ -18,7 +18,7 @@ from ..naming import shown
 from .c_text import COMPONENT
 from .interface import Int8Input, with_int8_input
 
-# Beside new_project: what it was exported from, for run_project.py.
+# Beside new_project: the model and input it was exported from, for run_project.py.
 BOARD_MODEL = "model_board.onnx"
 BOARD_SAMPLE = "input_board.npy"
 
@@ -26,7 +26,7 @@ BOARD_SAMPLE = "input_board.npy"
 def board_model(path: str | os.PathLike, name: Optional[str], shape: tuple, layout: str, label: str) -> Int8Input:
     """The quantized model `path` with int8 input, channels last; its input must have `shape` (`label` states it).
 
-    name: of the input when the model has several; layout: NCHW or NHWC of `shape`, or "" where there is no such thing
+    name: of the input when the model has several; layout: NCHW or NHWC of `shape`, or "" if it has none
     """
     model = load_model(str(path))
     port = with_int8_input(model, name, channels_last=False)
@@ -51,7 +51,7 @@ def export_with_frontend(
 ) -> Path:
     """Write `out_path/new_project` with the front end `files` (path -> text) as component; returns its path.
 
-    sample: int8 input, `port.shape`. app: a folder whose files are laid over the project (an application of your own).
+    sample: int8 input, `port.shape`. app: a folder whose files are copied over the project (the user's application).
     Also writes model_board.onnx and input_board.npy beside it.
     """
     from ..project import users_files

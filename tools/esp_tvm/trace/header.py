@@ -1,6 +1,6 @@
-"""The trace of a generated program: a C header that prints what every kernel computed.
+"""The trace of a generated program: a C header that prints a line about every kernel's output.
 
-The header is made for one model: its table says of every step what it is. `tools/esp_tvm/report/log.py` reads what
+The header is made for one model: its table describes every step. `tools/esp_tvm/report/log.py` reads what
 it prints; docs/trace.md describes the lines.
 """
 
@@ -38,7 +38,7 @@ def _tensor(dtype: str, shape: Sequence[int], exponent: Optional[int]) -> str:
 
 
 def layer_text(operator: str, dtype: str, shape: Sequence[int], exponent: Optional[int], nodes: Sequence[str]) -> str:
-    """What a log line says of a call: operator, dtype, shape and exponent of its output, nodes."""
+    """The text about a call in a log line: operator, dtype, shape and exponent of its output, nodes."""
     return f"{operator} {_tensor(dtype, shape, exponent)} {plain(', '.join(nodes)) or _NO_NODES}"
 
 

@@ -1,7 +1,7 @@
-"""Reads what the trace of a generated program printed, out of whatever else stands in a serial log.
+"""Reads the trace of a generated program from a serial log that may contain other text.
 
 Every line of the trace carries its own CRC-32, the model's hash, the run and the step, so lines may be lost, damaged
-or mixed with others, and the chip may start anew in the middle: what is read is right, and what is missing is known.
+or mixed with others, and the chip may restart in between: what is read is right, and what is missing is known.
 docs/trace.md describes the lines.
 """
 
@@ -18,7 +18,7 @@ from ..naming import one_line
 
 _LINE = re.compile(r"~tvm ([^~]*) ~([0-9a-f]{8})(?![0-9a-f])")
 _MARK = "~tvm"
-# Never trusted beyond this: a log is data.
+# Upper limits, since a log may contain anything.
 _MOST_BYTES = 1 << 28
 _LONGEST_LINE = 1 << 20
 _HASH = re.compile(r"[0-9a-f]{1,16}")
@@ -28,7 +28,8 @@ _HASH = re.compile(r"[0-9a-f]{1,16}")
 class LoggedTensor:
     """One result of a step: its size and CRC-32 on the chip, the time it took, what it is, and its bytes if logged.
 
-    chunks: offset -> the bytes that a line has from there on. What a log claims costs no memory, only what it holds.
+    chunks: offset -> the bytes that a line has from there on. Memory is only used for bytes in the log, not for sizes
+    that it claims.
     """
 
     step: int
@@ -50,7 +51,7 @@ class LoggedTensor:
 
     @property
     def complete(self) -> bool:
-        """Whether every byte was logged, and they are those the CRC was made of."""
+        """Whether every byte was logged, and they match the CRC."""
         data = self.data() if self.crc is not None else b""
         return self.crc is not None and len(data) == self.size and zlib.crc32(data) == self.crc
 
@@ -141,7 +142,7 @@ class LogReader:
 
 
 def _goes_back(run: Run, words: List[str]) -> bool:
-    """A layer that was there already, or lies before one that was: the chip started anew and its first line is lost."""
+    """A layer that was already seen, or that precedes one: the chip restarted and its first line is lost."""
     if words[0] == "input":
         return bool(run.tensors)
     try:
