@@ -1,7 +1,7 @@
-# The front door: `make help` lists everything. The work is done by scripts/; this file only names it.
+# The entry point: `make help` lists all targets. The work is done by scripts/; this file only calls them.
 #
-# A target's text for `make help` stands behind its '##'. Variables reach the scripts through the environment, never
-# through this file's text, and as they were typed: so any file name is fine.
+# A target's text for `make help` follows its '##'. Variables reach the scripts through the environment exactly as
+# they were typed, never through this file's text: so any file name works.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -9,12 +9,12 @@ MAKEFLAGS += --no-print-directory
 
 PYTEST_OPTIONS ?=
 
-# Make would expand what stands on its command line, and run what '$(shell ...)' in a file's name says.
+# Make would expand its command line, and run the command in a file name with '$(shell ...)'.
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
-# For a hint: after make -C files are named from here, not from there.
+# For a hint: after make -C, file names are relative to this folder, not to the caller's.
 export CALLED_FROM := $(value PWD)
-# A misspelt one would silently mean its default.
+# A misspelt variable would silently have its default.
 ifneq ($(GIVEN),)
 SAID := $(shell scripts/pipeline.sh names $(GIVEN) >&2)
 ifneq ($(.SHELLSTATUS),0)
@@ -30,7 +30,7 @@ $(MAKECMDGOALS):
 	@scripts/image.sh run $@
 else
 
-##@ A model's way to the chip
+##@ From a model to the chip
 .PHONY: preprocess quantize export run debug deploy
 preprocess: ## MODEL: fold and simplify the float model into OUT/model_opt.onnx
 	@scripts/pipeline.sh preprocess
@@ -54,13 +54,13 @@ deploy: ## MODEL CALIB INPUT TARGET: everything from preprocess to run; on RISC-
 
 ##@ This project
 .PHONY: setup system-packages demo test test-all fuzz lint format lock clean distclean help
-setup: ## make .venv and bring TVM; done once, and by every target that needs it
+setup: ## create .venv and install TVM; done once, and by every target that needs it
 	@scripts/setup.sh >/dev/null && echo "ready: .venv and TVM are set up"
 
 system-packages: ## install the Debian packages that the tools need (as root)
 	@scripts/system-packages.sh
 
-demo: ## the whole way for handwritten digits, with the accuracy of the generated C
+demo: ## all steps for handwritten digits, with the accuracy of the generated C
 	@scripts/pipeline.sh demo
 
 test: lint ## lint and the tests; PYTEST_OPTIONS="-k conv" chooses some
@@ -71,23 +71,23 @@ test-all: lint ## lint and all tests, the slow ones too (whole networks again an
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python -m pytest -m "" -n auto --dist loadgroup $(PYTEST_OPTIONS)
 
-fuzz: ## 2000 odd and damaged inputs in 10 minutes; FUZZ_OPTIONS="--seed 7" for others (docs/security.md)
+fuzz: ## 2000 unusual and damaged inputs in 10 minutes; FUZZ_OPTIONS="--seed 7" for others (docs/security.md)
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python tests/fuzz/__main__.py $(FUZZ_OPTIONS)
 
 lint: ## check the style of Python, C and shell files
 	@scripts/lint.sh check
 
-format: ## put Python and C files into the project's style
+format: ## format Python and C files in the project's style
 	@scripts/lint.sh format
 
-lock: ## renew the lock files from the requirements files (needs uv), and vendor/ and scripts/wheels.json after them
+lock: ## update the lock files from the requirements files (needs uv), then vendor/ and scripts/wheels.json
 	@scripts/lock.sh && scripts/vendor.sh
 
-clean: ## remove what the targets made for MODEL or OUT and nobody changed; without both, in all of build/
+clean: ## remove unchanged products for MODEL or OUT; without both, in all of build/
 	@scripts/pipeline.sh clean
 
-distclean: clean ## also remove .venv, TVM, and what set-up and the examples put into build/
+distclean: clean ## also remove .venv, TVM, and the files of set-up and the examples in build/
 	@rm -rf build/env build/logs build/tvm-setup build/sbom.json build/.setup-lock build/.tvm-checked build/from_* \
 	    build/image_classification build/keyword_spotting
 	@rmdir build 2>/dev/null || true

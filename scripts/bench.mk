@@ -1,4 +1,4 @@
-# Speed, memory and size of what is generated. Included by the Makefile.
+# Speed, memory and size of generated programs. Included by the Makefile.
 
 ##@ Bench
 .PHONY: bench bench-operators bench-compare bench-accuracy calibration-memory memory
@@ -8,14 +8,14 @@ bench: ## NAMES: instructions, RAM and flash of generated programs in the emulat
 bench-operators: ## WORDS: instructions of single operators in the emulator, into bench/OPERATORS.md (WORDS: only print these)
 	@scripts/in-env.sh python bench/operators.py $${WORDS:-}
 
-bench-compare: ## BASE: what is better or worse in bench/results.json than in this file
+bench-compare: ## BASE: the differences of bench/results.json from this file
 	@scripts/in-env.sh python bench/bench.py --compare "$${BASE:-}"
 
-bench-accuracy: ## signal-to-noise of int8 networks by the exact reference, beside what other tools reach
+bench-accuracy: ## signal-to-noise ratio of int8 networks by the exact reference, compared with other tools
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python bench/accuracy.py
 
-calibration-memory: ## peak memory of quantizing on 10 000 samples of 96x96x3 stays below 1.5 GB
+calibration-memory: ## check that quantizing with 10 000 samples of 96x96x3 stays below 1.5 GB of memory
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python -m pytest -q -m "" tests/test_calibration_memory.py
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# make emulate: the project in an emulator. EMULATOR says in which:
+# make emulate: runs the project in an emulator. EMULATOR selects it:
 #   esp-idf      the whole project, bootloader and all, in the QEMU of the ESP-IDF that is active
 #   qemu-riscv   its C alone on Debian's emulated RISC-V, with the instructions counted
-# Without it esp-idf where that can be, else qemu-riscv with a last line that says what was not run. The chip is TARGET,
+# Without it: esp-idf if possible, otherwise qemu-riscv, with a last line that says what was not run. The chip is TARGET,
 # or that of the last export.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -12,7 +12,7 @@ fail() {
     exit 2
 }
 
-# Why ESP-IDF's QEMU cannot run a project for the chip; nothing where it can.
+# Why ESP-IDF's QEMU cannot run a project for the chip; nothing if it can.
 why_not() { # chip
     local words
     command -v idf.py >/dev/null || { echo "no ESP-IDF is active (. \$IDF_PATH/export.sh)" && return; }
@@ -20,7 +20,7 @@ why_not() { # chip
     esp32 | esp32c3 | esp32s3) ;;
     *) echo "ESP-IDF's QEMU does not know the $1" && return ;;
     esac
-    # Read to its end first: a search that ends early would end idf.py too, and its failure would be ours.
+    # Read everything first: a search that ends early would end idf.py too, whose failure would end this script.
     words=$(idf.py --help 2>/dev/null || true)
     grep -qw qemu <<<"$words" || echo "this ESP-IDF has no 'idf.py qemu' (it came with 5.3)"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the image runs: entrypoint.sh TARGET [NAME=value ...], the words of `make`, which `help` lists. Files are named
-# from /project, the mounted folder, and products go to /project/build/<name of MODEL>.
+# The image's command: entrypoint.sh TARGET [NAME=value ...], as for `make`; `help` lists them. File names are relative
+# to /project, the mounted folder, and products go to /project/build/<name of MODEL>.
 #   entrypoint.sh deploy MODEL=model.onnx CALIB=calib.npy INPUT=input.npy TARGET=esp32c3
 #   entrypoint.sh shell [-c COMMAND]        entrypoint.sh python SCRIPT ...
 # The exit code is that of the step (make's own would always be 2).
@@ -23,7 +23,7 @@ setup | system-packages | lock | lint | format | test | test-* | distclean | ven
     fail "'$target' is for the project's own folder, not for the image" ;;
 esac
 
-# A name that the list of targets and variables does not have is a typing error.
+# A name that is not in the list of targets and variables is a typing error.
 help=$(make -s --no-print-directory -C "$repo" help)
 if ! [[ $target =~ ^[a-z-]+$ ]] || ! grep -q "^  $target " <<<"$help"; then
     fail "'$target' is no target; type 'help' for the list"
@@ -54,7 +54,7 @@ if [ -n "${MODEL:-}" ] && [ -z "${OUT:-}" ]; then
     name=${MODEL##*/}
     export OUT=$PWD/build/${name%.onnx}
 fi
-# ESP-IDF's tools, where the image has them.
+# ESP-IDF's tools, if the image has them.
 case $target in
 build | flash | monitor | menuconfig | erase | size)
     if [ -n "${IDF_PATH:-}" ] && ! command -v idf.py >/dev/null; then
@@ -70,6 +70,6 @@ if [ "$target" = bench ]; then
     exec "$repo/scripts/in-env.sh" python bench/bench.py ${NAMES:-}
 fi
 cd "$repo"
-# What make would run for this target, run by ourselves.
+# Run directly what make would run for this target.
 commands=$(make -s -n --no-print-directory "$target")
 exec bash -euo pipefail -c "$commands"

@@ -2,8 +2,8 @@
 
 ##@ ESP32-S3
 .PHONY: bench-esp32s3 layers-esp32s3
-bench-esp32s3: ## MODEL SAMPLE: multiply-accumulates an instruction of the vector kernels in an emulator, by shape or by layer
+bench-esp32s3: ## MODEL SAMPLE: multiply-accumulates per instruction of the vector kernels in an emulator, by shape or by layer
 	@scripts/in-env.sh python bench/bench_esp32s3.py $${MODEL:+"$$MODEL"} $${SAMPLE:+"$$SAMPLE"}
 
-layers-esp32s3: ## LAYERS SEED: random layers by the vector kernels: on this computer, and where there is one in an emulator
+layers-esp32s3: ## LAYERS SEED: check random layers with the vector kernels, on this computer and, if available, in an emulator
 	@scripts/in-env.sh python tests/esp32s3_layers.py $${LAYERS:-1000} $${SEED:-1}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# One example all the way: install its framework, train, export, deploy, compare, and show the accuracy.
+# All steps of one example: install its framework, train, export, deploy, compare, and show the accuracy.
 #   scripts/example.sh pytorch|tensorflow|tflite|sklearn        TARGET in the environment names the chip
-# Every command is printed before it runs, as one would type it.
+# Every command is printed before it runs, in the form to type.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -16,7 +16,7 @@ case $name in
 esac
 out=build/from_$name
 
-# A command as one would type it.
+# A command in the form to type.
 typed() {
     local word
     printf '$' >&2
@@ -44,6 +44,6 @@ fi
 variables=(MODEL="$out/model.onnx" OUT="$out" CALIB="$out/calib.npy" INPUT="$out/eval.npy" TARGET="${TARGET:-esp32s3}"
     QUANTIZE_OPTIONS="--evaluate $out/eval.npy --labels $out/labels.npy" RUN_OPTIONS=--summary)
 typed make deploy "${variables[@]}"
-# Not through make: variables on the command line of this one must not get in there.
+# Not through make: variables on this make's command line must not be passed on.
 env -u EXPORT_OPTIONS "${variables[@]}" scripts/pipeline.sh deploy
 show scripts/in-env.sh python examples/accuracy.py "$out"

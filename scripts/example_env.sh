@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the environment of a framework, build/env/NAME, and prints its Python; all messages go to stderr.
 #   scripts/example_env.sh pytorch|sklearn|tensorflow
-# Does nothing when it is there, and starts over when its lock changed or it was interrupted. EXAMPLE_PYTHON names the
-# Python to use in place of the one that is found: 3.11 to 3.13 for pytorch, 3.8 for the others.
+# Does nothing if it exists, and starts over if its lock changed or it was interrupted. EXAMPLE_PYTHON names the
+# Python to use instead of the one that is found: 3.11 to 3.13 for pytorch, 3.8 for the others.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -33,7 +33,7 @@ candidates() {
         printf '%s\n' "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$version"*/bin/python
         if command -v uv >/dev/null; then uv python find --no-project "$version" 2>/dev/null || true; fi
     done
-    # What the tools were set up with.
+    # The Python that the tools were set up with.
     printf '%s\n' "$PWD/.venv/bin/python"
 }
 
@@ -74,7 +74,7 @@ if [ ! -f "$venv/installed" ] || [ "$(stamp)" != "$(cat "$venv/installed")" ]; t
     rm -rf "$venv"
     "$python" -m venv "$venv" || fail "$python could not make $venv; see above"
     : >"$log"
-    # Python 3.8's own pip may be too old to know today's wheels.
+    # Python 3.8's own pip may be too old for current wheels.
     pip_install --require-hashes --requirement scripts/pip.lock
     pip_install --no-deps --require-hashes --requirement "$lock"
     if [ "$name" = pytorch ]; then

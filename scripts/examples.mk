@@ -1,4 +1,4 @@
-# One model of each framework all the way. Each framework is installed only here, into build/env/<framework>.
+# All steps for one model of each framework. Each framework is installed only here, into build/env/<framework>.
 
 ##@ Examples
 .PHONY: example-pytorch example-tensorflow example-tflite example-sklearn

@@ -1,8 +1,8 @@
-"""Prints the path of a file with one sample: `--input`, or `--output`, made of its first sample where it has many.
+"""Prints the path of a file with one sample: `--input`, or `--output`, made from its first sample if it has many.
 
     python scripts/first_sample.py --model model_opt.onnx --input eval.npy --output input_sample.npz
 
-`make run` and `make deploy` take many samples; the project that they export holds one.
+`make run` and `make deploy` accept many samples; the project that they export contains one.
 """
 
 from __future__ import annotations

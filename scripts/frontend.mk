@@ -1,4 +1,4 @@
-# Pictures and sound: what makes a model's input, on this computer and on the board. Included by the Makefile.
+# Pictures and sound: front ends that make a model's input, on this computer and on the board. Included by the Makefile.
 
 ##@ Pictures and sound
 .PHONY: arrays frontend example-image example-keyword
@@ -11,5 +11,5 @@ frontend: ## MODEL CALIB SPEC SAMPLE TARGET APP: a project that takes camera fra
 example-image: ## pictures of any format to a camera application in C, bytes and accuracy: examples/image_classification
 	@scripts/frontend.sh example-image
 
-example-keyword: ## words to a listening application in C, bytes, accuracy and what is heard: examples/keyword_spotting
+example-keyword: ## words to a listening application in C, bytes, accuracy and detected words: examples/keyword_spotting
 	@scripts/frontend.sh example-keyword

@@ -19,7 +19,7 @@ python() {
     scripts/in-env.sh python "$@"
 }
 
-# Packages whose files are read, not imported: into build/env/EXAMPLE, without what they depend on.
+# Packages whose files are read, not imported: into build/env/EXAMPLE, without their dependencies.
 packages() { # example
     local lock=examples/$1/requirements.lock folder=build/env/$1 log=build/logs/env-$1.log
     local stamp=$folder.installed

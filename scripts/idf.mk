@@ -1,15 +1,15 @@
-##@ ESP-IDF and the board (MODEL or OUT says which project; PORT the serial device)
+##@ ESP-IDF and the board (MODEL or OUT selects the project; PORT is the serial device)
 .PHONY: boards build flash flash-weights monitor menuconfig erase size emulate component
-boards: ## the boards that BOARD= knows: chip, flash, PSRAM
+boards: ## the boards known to BOARD=: chip, flash, PSRAM
 	@scripts/in-env.sh python -m esp_tvm boards $${TARGET:+--target "$$TARGET"}
 
-build: ## build OUT/new_project with the activated ESP-IDF, or in its container when none is active
+build: ## build OUT/new_project with the activated ESP-IDF, or in its container if none is active
 	@scripts/idf.sh build
 
 flash: ## write it to the board at PORT
 	@scripts/idf.sh flash
 
-flash-weights: ## write the weights alone, where they lie in a partition (EXPORT_OPTIONS="--constants partition")
+flash-weights: ## write only the weights, if they are in a partition (EXPORT_OPTIONS="--constants partition")
 	@scripts/idf.sh constants-flash
 
 monitor: ## show what the board prints
@@ -24,7 +24,7 @@ erase: ## erase the board's flash
 size: ## the sizes of the built program
 	@scripts/idf.sh size
 
-emulate: ## MODEL CALIB INPUT TARGET EMULATOR=esp-idf|qemu-riscv: run it in ESP-IDF's QEMU where that is active, else its C on an emulated RISC-V
+emulate: ## MODEL CALIB INPUT TARGET EMULATOR=esp-idf|qemu-riscv: run it in ESP-IDF's QEMU if that is active, otherwise its C on an emulated RISC-V
 	@scripts/emulate.sh
 
 component: ## DEST [MODEL_NAME]: copy the model into the components of another application (docs/own-application.md)

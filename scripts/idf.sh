@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # idf.py for the project in OUT (default build/<name of MODEL>): scripts/idf.sh build|flash|monitor|menuconfig|qemu|...
-# Uses the idf.py of an activated ESP-IDF, else that of the container IDF_IMAGE through docker, with PORT passed in.
-# TARGET, when set, must be the chip that the project was exported for.
+# Uses the idf.py of an activated ESP-IDF, otherwise that of the container IDF_IMAGE through docker, with PORT passed in.
+# TARGET, if set, must be the chip that the project was exported for.
 set -euo pipefail
 repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$repo"
@@ -37,7 +37,7 @@ esac
 
 options=()
 if [ "$action" = constants-flash ]; then
-    # A target of the project's own: idf.py does not hand -p on to it.
+    # A target of the project itself: idf.py does not pass -p on to it.
     [ -z "$port" ] || export ESPPORT=$port
 elif [ -n "$port" ]; then
     options+=(-p "$port")
@@ -60,12 +60,12 @@ else
     fail "no idf.py on PATH and no docker; activate ESP-IDF 5.1 or later (. \$IDF_PATH/export.sh) or install docker"
 fi
 
-# The chip is chosen once: set-target throws away what was built before.
+# The chip is set only once: set-target deletes the previous build.
 if ! grep -qsx "CONFIG_IDF_TARGET=\"$chip\"" "$project/sdkconfig"; then
     idf set-target "$chip"
 fi
 if [ "$action" = qemu ]; then
-    # It would run for ever: ended after the program's verdict.
+    # It would run for ever: it is ended after PASS or FAIL.
     exec python3 scripts/idf_qemu.py idf.py -C "$project" qemu
 fi
 idf "${options[@]}" "$action"

@@ -1,8 +1,8 @@
-"""Runs a command that shows a program in QEMU, and ends it when the program has said PASS or FAIL.
+"""Runs a command that shows a program in QEMU, and ends it when the program has printed PASS or FAIL.
 
     python3 scripts/idf_qemu.py idf.py -C build/kws/new_project qemu
 
-Exit code: 0 after PASS, 1 after FAIL or a crash of the program, 2 when it said neither (within QEMU_TIMEOUT seconds).
+Exit code: 0 after PASS, 1 after FAIL or a crash of the program, 2 if it printed neither within QEMU_TIMEOUT seconds.
 """
 
 from __future__ import annotations

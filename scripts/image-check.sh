@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/image-check.sh IMAGE: what the image promises, tried: the demo gives the bytes that it gives outside, without
-# network and rights; the RISC-V emulator agrees; exit codes pass through; files belong to the caller.
+# scripts/image-check.sh IMAGE: tests the image: the demo gives the same bytes as outside, without network and
+# privileges; the RISC-V emulator agrees; exit codes pass through; files belong to the caller.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 image=${1:?usage: scripts/image-check.sh IMAGE}
@@ -10,7 +10,7 @@ fail() {
     exit 1
 }
 
-# The same project made here: of the same source, so that it is made again when that has changed.
+# The same project made here from the same source; it is made again if that has changed.
 scripts/pipeline.sh demo >/dev/null
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -20,7 +20,7 @@ user=$(id -u):$(id -g)
 cp examples/digits/{model.onnx,calib.npy,input_sample.npy} "$folder"
 chown -R "$user" "$folder"
 
-# Without network, on a file system that cannot be written, with no rights beyond the user's.
+# Without network, on a read-only file system, without privileges beyond the user's.
 contained() {
     docker run --rm --network none --read-only --tmpfs /tmp:exec --cap-drop ALL --security-opt no-new-privileges \
         -u "$user" -v "$folder:/project" "$image" "$@"
@@ -42,7 +42,7 @@ contained emulate MODEL=model.onnx
 exit_code 2 quantize MODEL=missing.onnx CALIB=calib.npy
 exit_code 2 qantize MODEL=model.onnx
 exit_code 7 shell -c 'exit 7'
-# Read to its end first: a search that ends early would fail.
+# Read everything first: a search that ends early would fail.
 others=$(find "$folder" ! -user "${user%:*}")
 [ -z "$others" ] || fail "${others%%$'\n'*} does not belong to the caller"
 echo "$image: checked"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run while the image is built, after setup.sh: takes out of the environment what the pipeline never uses (what packages
-# bring to test themselves, pip, the names of TVM's inner functions), and marks it complete.
+# Run while the image is built, after setup.sh: removes from the environment what the pipeline never uses (the packages'
+# own tests, pip, the names of TVM's inner functions), and marks it complete.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 .venv/bin/python -m pip uninstall --quiet --yes pip setuptools

@@ -1,4 +1,4 @@
-##@ Container (docs/container.md); `make DOCKER=1 TARGET ...` runs any target of a model's way in it
+##@ Container (docs/container.md); `make DOCKER=1 TARGET ...` runs any target for a model in it
 .PHONY: image shell image-check image-test
 image: ## [STAGE IMAGE PYTHON_IMAGE IDF_IMAGE PIP_CONF APT_CONF CA_CERT NETWORK]: build the container image (docker)
 	@scripts/image.sh build

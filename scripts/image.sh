@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # scripts/image.sh build       builds IMAGE (default esp-tvm) from STAGE (pipeline or full); prints time and size
-# scripts/image.sh check       runs the demo in it as a user without rights, compares the project with the one made here
+# scripts/image.sh check       runs the demo in it as an unprivileged user, compares the project with the one made here
 # scripts/image.sh run TARGET  runs a target of make in it, with this folder as /project and the variables that are set
 # scripts/image.sh shell       a shell in it
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
-# A make that called us with DOCKER=1 must not pass that on to one that we call.
+# DOCKER=1 of the calling make must not be passed on to a make that this script calls.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES DOCKER
 stage=${STAGE:-pipeline}
 image=${IMAGE:-esp-tvm}
@@ -26,7 +26,7 @@ need_image() {
     docker image inspect "$image" >/dev/null 2>&1 || fail "there is no image $image; type: make image"
 }
 
-# A container sees this folder as /project. What a variable names elsewhere is mounted where it is.
+# A container sees this folder as /project. Other files that a variable names are mounted at their own path.
 mount_options() {
     mounts=(-v "$PWD:/project")
     user=$(id -u):$(id -g)

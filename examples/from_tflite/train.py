@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stand-in for the .tflite that one already has: train a small Keras model and let TensorFlow Lite convert it.
+"""Makes a .tflite, in place of one that you already have: train a small Keras model and let TensorFlow Lite convert it.
 
 Writes model.tflite (float), model_int8.tflite (quantized by TensorFlow Lite, to try that too), calib.npy, eval.npy,
 labels.npy and input.npy into --out.

@@ -3,7 +3,7 @@
 
 Writes <out>/train/<class>/ and <out>/test/<class>/: pictures of 40 to 160 pixels a side, of any shape, in PNG, JPEG,
 BMP, TIFF and WebP. Of each photograph, two of six vertical strips are for the test: no test pixel is trained on.
-Always the same pictures.
+The pictures are always the same.
 """
 
 import argparse

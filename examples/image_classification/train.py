@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the model of this example and export it as ONNX; README.md has the two commands. Always the same model.
 
-Reads the pictures through the project's own front end, as image.yaml states it. Writes model.onnx beside this file.
+Reads the pictures through the project's own front end, as described by image.yaml. Writes model.onnx beside this file.
 """
 
 import argparse

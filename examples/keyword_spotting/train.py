@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the model of this example and export it as ONNX; README.md has the commands. Always the same model.
 
-Hears the clips through the project's own front end, as audio.yaml states it. Writes model.onnx beside this file.
+Reads the clips through the project's own front end, as described by audio.yaml. Writes model.onnx beside this file.
 """
 
 import argparse

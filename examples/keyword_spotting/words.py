@@ -3,7 +3,7 @@
 
 <out>/train/<class>/, <out>/test/<class>/: clips of one second, words in noise and room. <out>/stream.wav, stream.txt:
 words one after the other, and when each of them ends. The voices of test and stream are not in training.
-Always the same samples: the synthesizer's random numbers start anew with every word.
+Always the same samples: the synthesizer's random numbers are reset for every word.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Synthesizer:
             raise UserError(f"{library}: espeak-ng does not start; install the package again")
         self._chunks = []
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        # Kept, or it would be freed while the library holds it.
+        # Kept, otherwise it would be freed while the library uses it.
         self._callback = kind(self._take)
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -93,7 +93,7 @@ def a_word(synthesizer, word, rng, names):
 
 
 def in_a_room(samples, rng):
-    """With an echo that dies away, and with treble or bass favoured, as microphones and rooms do."""
+    """Add a decaying echo, and emphasize treble or bass, as microphones and rooms do."""
     length = int(rng.uniform(0.02, 0.25) * RATE)
     echo = rng.standard_normal(length) * np.exp(-6 * np.arange(length) / length) * rng.uniform(0, 0.12)
     echo[0] = 1
@@ -117,7 +117,7 @@ def clip(samples, rng):
     if samples is not None:
         samples = in_a_room(samples, rng)[:RATE]
         room = RATE - len(samples)
-        # Rather at the end: a stream is asked again and again, and is to answer soon.
+        # Usually near the end: in a stream the model runs again and again, and should react early.
         start = int(rng.uniform(0.2, 1.0) * room)
         result[start : start + len(samples)] += samples
     result += noise(RATE, rng) * 10 ** rng.uniform(-3.5, -1.2)

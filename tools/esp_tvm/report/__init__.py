@@ -1,1 +1,1 @@
-"""What people look at: the log of a board against the reference, the report of a model."""
+"""Reports for users: the comparison of a board's log with the reference, the report of a model."""

@@ -1,4 +1,4 @@
-"""A log of a board, an emulator or the host against the reference: which layer differs first, how, and why."""
+"""Compares a log of a board, an emulator or the host with the reference: which layer differs first, how, and why."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Expected:
 
 @dataclass
 class Layer:
-    """A line that a run must have, and what became of it. lines: of the difference, for people."""
+    """A line that a run must have, and its status. lines: about the difference, for users."""
 
     expected: Expected
     status: str
@@ -61,7 +61,7 @@ class RunComparison:
 
     @property
     def broken_off(self) -> bool:
-        """The log ends, or the chip starts anew, in the middle: the missing lines are the last ones."""
+        """The log ends, or the chip restarts, in the middle: the missing lines are the last ones."""
         missing = [i for i, layer in enumerate(self.layers) if layer.status == MISSING]
         return not self.run.ended and missing == list(range(len(self.layers) - len(missing), len(self.layers)))
 
@@ -83,7 +83,7 @@ class LogComparer:
         self.count = len(next(iter(samples.values())))
         self._reference = Reference(self.program, project)
         self._evaluations: Dict[int, Evaluation] = {}
-        # What must lie in the arena by now; it starts as zeros.
+        # The expected content of the arena; it starts as zeros.
         self._arena = bytearray(self.program.arena_bytes)
         self.expected = list(self._expected())
 
@@ -112,12 +112,12 @@ class LogComparer:
         return self._evaluations[sample]
 
     def runs(self, lines: Iterable[str], reader: Optional[LogReader] = None) -> Iterator[RunComparison]:
-        """The runs of a log as they come, each compared."""
+        """The runs of a log while they arrive, each compared."""
         for run in (reader or LogReader()).runs(lines):
             yield self.compare(run)
 
     def compare(self, run: Run) -> RunComparison:
-        """One run against the reference of its own sample."""
+        """Compare a run with the reference of its own sample."""
         result = RunComparison(run)
         own = self.program.model_hash[:8]
         if run.model_hash != own:
@@ -139,7 +139,7 @@ class LogComparer:
 
     @staticmethod
     def _memory(expected: Expected) -> Optional[slice]:
-        """Where in the arena a result lies; None for what lies in a model output."""
+        """The offset of a result in the arena; None for a result in a model output."""
         place = expected.tensor.place
         if place is None or place.kind != "arena":
             return None
@@ -148,7 +148,7 @@ class LogComparer:
     # --- inputs ---
 
     def _find_sample(self, run: Run) -> Tuple[Optional[int], List[str]]:
-        """(the sample the run had as input, or why there is none); without that line, the one that fits best."""
+        """(the sample the run had as input, or why there is none); without that line, the sample that fits best."""
         ports = self.program.inputs
         logged = {index: crc for index, crc in run.inputs.items() if index < len(ports)}
         fits = [n for n in range(self.count) if all(self._input_crc(i, n) == crc for i, crc in logged.items())]
@@ -172,7 +172,7 @@ class LogComparer:
         return None, lines
 
     def _alike(self, run: Run, sample: int) -> int:
-        """How many layers of a run, whose input is not known, are those of a sample."""
+        """How many layers of a run with unknown input equal those of a sample."""
         values = self.evaluation(sample).values
         return sum(
             (e.step, e.part) in run.tensors
@@ -275,7 +275,7 @@ class LogComparer:
 
 
 def _is_inner_float(expected: Expected) -> bool:
-    """Floats inside of what TVM's own C computes: another C library may round them otherwise."""
+    """Whether a result is an inner float of TVM's own C, which another C library may round differently."""
     return expected.call.is_fallback and expected.output is None and expected.tensor.dtype.startswith("float")
 
 
@@ -289,7 +289,7 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 
 def differences(got: np.ndarray, reference: np.ndarray) -> List[str]:
-    """How much two arrays differ and where: lines for people."""
+    """Lines for users: how much two arrays differ, and where."""
     wrong = got != reference
     if reference.dtype.kind == "f":
         wrong &= ~(np.isnan(got) & np.isnan(reference))
@@ -320,7 +320,7 @@ def _axis_names(rank: int) -> List[Tuple[int, str]]:
 
 
 def place(shape: Tuple[int, ...], index: Tuple[int, ...]) -> str:
-    """`channel 3, row 0, column 7` of an index in memory; axes of size 1 go without saying."""
+    """`channel 3, row 0, column 7` of an index in memory; axes of size 1 are omitted."""
     return (
         ", ".join(f"{name} {index[axis]}" for axis, name in _axis_names(len(shape)) if shape[axis] > 1) or "its value"
     )
@@ -338,7 +338,7 @@ def _some(values: np.ndarray, size: int) -> str:
 
 
 def describe_run(comparison: RunComparison, ordinal: int) -> List[str]:
-    """What the command prints of one run."""
+    """The lines that the command prints about one run."""
     run = comparison.run
     head = f"run {ordinal} of the log (model {run.model_hash}"
     head += f", {run.mode})" if run.mode else ", its first line is lost)"
@@ -387,7 +387,7 @@ def _tensor_line(layer: Layer) -> List[str]:
 def judge(comparisons: List[RunComparison], reader: LogReader) -> Tuple[bool, str]:
     """(whether all that the log has is equal and at least one run is complete, the verdict in one line).
 
-    A run that broke off is no fault by itself: boards are reset, logs are cut.
+    An incomplete run is not a fault by itself: boards are reset, logs are cut.
     """
     if not comparisons:
         if reader.trace_lines or reader.damaged:

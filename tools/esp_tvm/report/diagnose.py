@@ -1,7 +1,7 @@
-"""Why a kernel's output differs from what it must be.
+"""Finds out why a kernel's output differs from the reference.
 
-Every cause is a hypothesis that is tested: the rule is computed with that mistake in it, and the cause is named only
-when the result equals what the chip computed, byte for byte or, where the log has checksums only, by its CRC-32.
+Every cause is a hypothesis that is tested: the rule is computed with that mistake, and the cause is reported only if
+the result equals that of the chip, byte for byte or, where the log has checksums only, by its CRC-32.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Evidence:
     """A kernel's output as the chip has it: its CRC-32, and its bytes (an array like `expected`) when they were logged.
 
     arguments: the inputs of the call, which the chip had as well (all layers before are equal)
-    expected: what the rule gives; before: what lay in the output's memory before the call, where that is known
+    expected: what the rule gives; before: the content of the output's memory before the call, if known
     addition, addend, swapped: of a convolution that is computed together with the addition after it; `expected` is
     then the addition's result. centres: what a kernel may take from every input value before it multiplies
     """
@@ -43,7 +43,7 @@ class Evidence:
     centres: Sequence[int] = (0,)
 
     def is_what_the_chip_has(self, candidate: np.ndarray) -> bool:
-        """Whether `candidate` (any shape, same bytes in memory) is what the chip computed."""
+        """Whether `candidate` (any shape, same bytes in memory) equals the chip's result."""
         if candidate.nbytes != self.expected.nbytes:
             return False
         return zlib.crc32(np.ascontiguousarray(candidate).tobytes()) == self.crc
@@ -66,7 +66,7 @@ _TESTS = ("stale", "shift", "activation", "rounding", "bias", "layout", "wrapped
 
 
 def likely_cause(parts: Sequence[Evidence]) -> str:
-    """One line: what is wrong with a kernel's output, as far as it can be told.
+    """One line about what is wrong with a kernel's output, if it can be found.
 
     parts: the same output seen as that of each call which the kernel computes
     """
@@ -87,7 +87,7 @@ def likely_cause(parts: Sequence[Evidence]) -> str:
 
 
 def _stale(e: Evidence) -> Optional[str]:
-    """The memory holds something else."""
+    """The memory contains something else."""
     blank = np.zeros_like(e.expected)
     if np.any(e.expected != blank) and e.is_what_the_chip_has(blank):
         return "nothing was written: the output is all zeros; is the kernel called, and is its library the right one?"
@@ -120,7 +120,7 @@ def _shift(e: Evidence) -> Optional[str]:
     if "shift" not in e.call.attributes:
         return _exponent(e)
     per_channel = np.ndim(e.call.attributes["shift"]) == 1
-    # What is wrong everywhere would also be found channel by channel: look there only where one channel differs.
+    # A mistake in all channels would also be found channel by channel: so try that only if one channel differs.
     only = _only_channel(e)
     for change, keep_half in itertools.product(SHIFTS, (False, True)):
         wrong = _shifted(e, change, keep_half)
@@ -197,7 +197,7 @@ def _bias(e: Evidence) -> Optional[str]:
 
 
 def _orders(shape: Sequence[int]) -> Iterator[Tuple[int, ...]]:
-    """Ways to order the axes of an array that change where its values lie."""
+    """Permutations of an array's axes that change the positions of its values."""
     if len(shape) <= 5:
         for order in itertools.permutations(range(len(shape))):
             if [axis for axis in order if shape[axis] > 1] != [axis for axis in range(len(shape)) if shape[axis] > 1]:
@@ -240,7 +240,7 @@ def _axes(rank: int, order: Sequence[int]) -> str:
 
 
 def _wrapped(e: Evidence) -> Optional[str]:
-    """Values that saturate come out with the other sign."""
+    """Values that should saturate have the opposite sign."""
     if e.got is None or e.got.dtype != np.int8:
         return None
     differ = e.got != e.expected
@@ -280,7 +280,7 @@ def _only_channel(e: Evidence) -> Optional[int]:
 
 
 def _place(e: Evidence) -> Optional[str]:
-    """One stretch of memory is other than it should be, whatever channel it belongs to."""
+    """One range of memory differs, regardless of channels."""
     if e.got is None:
         return None
     wrong = np.flatnonzero(np.frombuffer(e.got.tobytes(), np.uint8) != np.frombuffer(e.expected.tobytes(), np.uint8))

@@ -1,4 +1,4 @@
-"""Which single constant of a layer, were it another, would give what the chip computed."""
+"""Finds the single constant of a layer whose change would explain what the chip computed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find_parameter(
             if np.array_equal(result(acc + patches[:, j] * (value - weight), everywhere), wanted):
                 explanations.append((j, int(weight), int(value)))
     if len(explanations) > _MOST_EXPLANATIONS:
-        # Too few output values to tell: a dense layer has one per channel.
+        # Too few output values to decide: a dense layer has one per channel.
         return None
     if explanations:
         j, weight, value = _most_likely(explanations)
@@ -66,7 +66,7 @@ def _most_likely(explanations: Sequence[Tuple[int, int, int]]) -> Tuple[int, int
 
 
 def _spread(indices: np.ndarray) -> np.ndarray:
-    """At most _PIXELS of them, evenly."""
+    """At most _PIXELS of them, evenly spread."""
     return indices[:: max(1, -(-len(indices) // _PIXELS))]
 
 
@@ -76,7 +76,7 @@ def _requantize(acc: np.ndarray, shift: int, clamp: Sequence[int]) -> np.ndarray
 
 
 def _single_byte_changes(value: int):
-    """What one changed byte of the stored int32 can add."""
+    """The values that one changed byte of the stored int32 can add."""
     stored = value & 0xFFFFFFFF
     for position in range(4):
         old = (stored >> (8 * position)) & 0xFF

@@ -1,4 +1,4 @@
-"""Running a script of the project: its environment, its log, how it is watched and ended."""
+"""Running a script of the project: its environment, its log, its progress and its end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import IO, Dict, List, Optional, Sequence
 from .words import WATCHED, WORD_EVERY, StepError, Terminated, say
 
 PYTHON = ".venv/bin/python"
-# What a step gets to tidy up after it was asked to end.
+# The time for a step to clean up after it was asked to end.
 _GRACE = 10.0
 
 
 def set_up() -> str:
-    """Make the environment where it is not there; the folder that belongs on PYTHONPATH."""
+    """Create the environment if it does not exist; returns the folder to put on PYTHONPATH."""
     done = subprocess.run(["scripts/setup.sh"], stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise StepError(status=done.returncode)
@@ -27,25 +27,25 @@ def set_up() -> str:
 
 
 def environment(python_path: str) -> Dict[str, str]:
-    """What scripts of the project run in."""
+    """The environment variables for scripts of the project."""
     ours = {"PYTHONPATH": python_path, "TOPHUB_LOCATION": "NONE", "PYTHONUNBUFFERED": "1", WATCHED: "1"}
     return {**{name: value for name, value in os.environ.items() if name != "PYTHONHOME"}, **ours}
 
 
 def catch_signals() -> None:
-    """From now on SIGTERM and SIGHUP end what runs, too: the step first, then this process."""
+    """From now on SIGTERM and SIGHUP end the running step first, then this process."""
 
     def end(number: int, frame: object) -> None:
         raise Terminated(number)
 
     for one in (signal.SIGTERM, signal.SIGHUP):
-        # One that is ignored (nohup) stays so.
+        # An ignored signal (nohup) stays ignored.
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, end)
 
 
 class _Watch:
-    """Says now and then that a silent step is still at work: on a terminal in a line that is written over."""
+    """Reports occasionally that a silent step is still running: on a terminal in a line that is overwritten."""
 
     def __init__(self, step: str) -> None:
         self.step, self.begin = step, time.monotonic()
@@ -79,7 +79,7 @@ def run(
 ) -> str:
     """Run a script of the project with its environment's Python; what it prints also goes to `log` and is returned.
 
-    lock: kept open by the script too: OUT is not free while a script works there, whatever became of us
+    lock: kept open by the script too: OUT stays locked while a script works there, even if this process has ended
     """
     pass_on = [lock.fileno()] if lock else []
     process = subprocess.Popen(
@@ -91,7 +91,7 @@ def run(
             _copy(process.stdout, file, watch, show)
         status = process.wait()
     except KeyboardInterrupt:
-        # The script got Ctrl-C too and tidies up.
+        # The script received Ctrl-C too and cleans up.
         process.wait()
         raise
     except BaseException:
@@ -104,7 +104,7 @@ def run(
 
 
 def run_live(command: List[str], python_path: str) -> None:
-    """Run a script that reads standard input and writes standard output as it comes."""
+    """Run a script that reads standard input while it arrives and writes to standard output."""
     process = subprocess.Popen([PYTHON, *command], env=environment(python_path))
     try:
         status = process.wait()
@@ -118,7 +118,7 @@ def run_live(command: List[str], python_path: str) -> None:
 
 
 def check(status: int) -> None:
-    """A step that failed has said why."""
+    """A failed step has already reported why."""
     if status != 0:
         raise StepError(status=status if status > 0 else 128 - status)
 
@@ -139,7 +139,7 @@ def _copy(source: IO[bytes], log: IO[bytes], watch: _Watch, show: bool) -> None:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End the script: politely, then not. It says itself that it was ended."""
+    """End the script, first with SIGTERM, then with SIGKILL. It reports itself that it was ended."""
     process.terminate()
     try:
         process.wait(_GRACE)

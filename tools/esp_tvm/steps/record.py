@@ -1,4 +1,4 @@
-"""What was made of what: content hashes decide what is up to date and what `make clean` may remove.
+"""Records which product was made from what: content hashes decide what is up to date and what `make clean` may remove.
 
 OUT/.made/<step>.json is the recipe with which a step was last done; OUT/.made/products.json has the SHA-256 of every
 file that a step wrote, as it left it.
@@ -20,7 +20,7 @@ from ..project.users_files import MARKER, remove_empty_folders, remove_unchanged
 MADE = ".made"
 _PRODUCTS = "products.json"
 PROJECT = "new_project"
-# The entry of an ONNX tensor that names its file: key 'location', then the value with its length before it.
+# The entry of an ONNX tensor that names its file: key 'location', then the length and the value.
 _LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f]|[\x80-\xff][\x01-\x7f])")
 
 
@@ -47,7 +47,7 @@ def weight_files(model: Path) -> List[Path]:
 
 
 def content(path: str) -> List[str]:
-    """What tells whether a file, with the weights beside it, or any file in a folder was changed."""
+    """A hash that changes if a file, its weights beside it, or any file in a folder changes."""
     here = Path(path)
     if here.is_dir():
         files = sorted(p for p in here.rglob("*") if p.is_file())
@@ -62,20 +62,20 @@ class Records:
         self.out = out
 
     def recipe(self, step: str) -> dict:
-        """The recipe with which `step` was last done; {} where it was not, or is not done."""
+        """The recipe with which `step` was last done; {} if it was never done, or is not complete."""
         return self._read(f"{step}.json")
 
     def models(self) -> List[str]:
-        """The models that anything here was made of."""
+        """The models from which anything here was made."""
         recipes = [self.recipe(path.stem) for path in sorted((self.out / MADE).glob("*.json"))]
         return sorted({recipe["MODEL"] for recipe in recipes if isinstance(recipe.get("MODEL"), str)})
 
     def note(self, step: str, recipe: dict) -> None:
-        """Note that `step` was done by `recipe`."""
+        """Record that `step` was done by `recipe`."""
         self._write(f"{step}.json", recipe)
 
     def made(self, paths: Iterable[Path]) -> None:
-        """Note files, and all files of folders, as made by a step: as they are now."""
+        """Record files, and all files of folders, as made by a step, with their current content."""
         products = self.products()
         for path in paths:
             files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path] * path.is_file()
@@ -87,12 +87,12 @@ class Records:
         return {name: value for name, value in self._read(_PRODUCTS).items() if isinstance(value, str)}
 
     def is_as_made(self, path: Path) -> bool:
-        """Whether a file is there and has the bytes that its step wrote."""
+        """Whether a file exists and has the bytes that its step wrote."""
         made = self.products().get(str(path.relative_to(self.out)))
         return made is not None and path.is_file() and sha256(path) == made
 
     def clean(self) -> List[str]:
-        """Remove what was made here and not changed since, and folders that are then empty; what stays of it."""
+        """Remove unchanged products, and folders that are then empty; returns what stays."""
         stays, products = [], self.products()
         for name, digest in products.items():
             path = self.out / name
@@ -109,7 +109,7 @@ class Records:
         return sorted(stays)
 
     def _projects(self) -> Iterator[Path]:
-        """Exported projects: their own marker says what was written there."""
+        """Exported projects: their own marker records what was written there."""
         for project in (self.out / PROJECT, self.out / "board" / PROJECT):
             if (project / MARKER).is_file():
                 yield project

@@ -1,4 +1,4 @@
-"""What the steps say to people, and how they end."""
+"""The messages of the steps, and how they end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Callable, NoReturn
 
 from ..errors import UserError
 
-# Where there is no terminal, people hear of a silent step this often (seconds).
+# Without a terminal, a silent step is reported this often (seconds).
 WORD_EVERY = 30.0
-# Set for the scripts of a step: the step says so, not they.
+# Set for the scripts of a step: the step reports it, not they.
 WATCHED = "ESP_TVM_WATCHED"
 
 
 class StepError(Exception):
-    """One line for the user, or nothing where a step has said it already; and the exit code."""
+    """One line for the user, or nothing if a step has already printed it; and the exit code."""
 
     def __init__(self, text: str = "", status: int = 2) -> None:
         super().__init__(text)
@@ -23,9 +23,9 @@ class StepError(Exception):
 
 
 class Terminated(BaseException):
-    """Somebody asked this process to end (SIGTERM, SIGHUP); `status` is what it then ends with.
+    """This process was asked to end (SIGTERM, SIGHUP); `status` is its exit code.
 
-    The script that ran says so; where none did there is nothing to tell.
+    The running script reports it; without one there is nothing to report.
     """
 
     def __init__(self, number: int) -> None:
@@ -39,25 +39,25 @@ def fail(text: str) -> NoReturn:
 
 
 def say(text: str) -> None:
-    """A line for people; standard output is for what a step computes."""
+    """A line for the user; standard output is for the results of a step."""
     print(text, file=sys.stderr, flush=True)
 
 
 def say_error(text: str) -> None:
-    """The one line of what is wrong; red where a person reads it."""
+    """The line about an error; red on a terminal."""
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     say(f"{chr(27)}[31merror:{chr(27)}[0m {text}" if coloured else f"error: {text}")
 
 
 def with_streams() -> None:
-    """Where standard output or error is closed (`>&-`), what is said goes nowhere."""
+    """If standard output or error is closed (`>&-`), messages are dropped."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))
 
 
 def exit_status(work: Callable[[], None]) -> int:
-    """Do the work, tell people what went wrong, and return what the process ends with."""
+    """Do the work, report errors to the user, and return the exit code."""
     with_streams()
     try:
         work()
@@ -67,7 +67,7 @@ def exit_status(work: Callable[[], None]) -> int:
             say_error(" ".join(str(error).splitlines()))
         return getattr(error, "status", 2)
     except BrokenPipeError:
-        # The reader (head, less) went away: nothing more to say, not even at exit.
+        # The reader (head, less) has ended: print nothing more, not even at exit.
         sys.stdout = None
         return 1
     except OSError as error:
