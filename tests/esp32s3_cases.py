@@ -95,7 +95,7 @@ class Pair:
     def __init__(self, call: Call, variant: Variant, low: int, high: int, random: np.random.RandomState):
         # What is fused has no plain kernel: then the C that other chips take is the judge.
         judge = QuantizeNhwc() if isinstance(variant, QuantizeNhwcFpu) else None
-        self.call, self.variant = replace(call, variant=judge), variant
+        self.call, self.variant = replace(call, variant=judge, input_range=(low, high)), variant
         self.low, self.high = low, high
         self.fast = replace(call, variant=variant, input_range=(low, high))
         self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 from ....operators.pooling import AveragePool2d, MaxPool2d
 from ....program import Call
 from ..variants import Variant
+from .channel_pieces import Conv2dPieces
 from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .pixel_pairs import Conv2dPairs
@@ -34,6 +35,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
         Conv2dChecked(rows=True, check_bits=11),
         Conv2dChecked(rows=True, check_bits=10),
         Conv2dChecked(rows=False, check_bits=11),
+        Conv2dPieces(),
         Conv2dWide(),
     ],
     "depthwise_conv2d": [DepthwiseLanes()],

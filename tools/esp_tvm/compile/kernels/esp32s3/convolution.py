@@ -37,6 +37,7 @@ from .lanes import (
     run_of,
     start_of,
     sums_fit_lanes,
+    sums_stay_within,
     vectors_of,
 )
 
@@ -220,7 +221,8 @@ class Conv2dChecked(Conv2dLanes):
             return False
         if not all(fits_within(segments[:, i], low, high, LANE_MAX - bound) for i in range(segments.shape[1])):
             return False
-        if not parts_fit_lanes(segments.reshape(len(segments), -1), bias, low, high):
+        weights = segments.reshape(len(segments), -1)
+        if not parts_fit_lanes(weights, bias, low, high) or not sums_stay_within(weights, bias, low, high, bound):
             return False
         return self.slowest(call) <= _SLOWEST and self._instructions(call)[0] < Conv2dWide().instructions(call)
 

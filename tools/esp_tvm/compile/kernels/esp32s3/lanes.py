@@ -57,6 +57,18 @@ def fits_within(weights: np.ndarray, low: int, high: int, limit: int) -> bool:
     return bool(most <= limit and np.minimum(wide * low, wide * high).sum(axis=1).min() >= -limit)
 
 
+def sums_stay_within(weights: np.ndarray, bias: np.ndarray, low: int, high: int, bound: int) -> bool:
+    """Whether sums of usual data stay within -bound..bound: data whose mean is at a quarter of low..high and whose
+    deviation is a quarter of it, each value by itself, to three deviations of the sum.
+
+    weights [O, K], bias [O]
+    """
+    wide = weights.astype(np.float64)
+    mean = np.abs(wide.sum(axis=1) * (low + high) / 4 + bias)
+    deviation = np.sqrt((wide**2).sum(axis=1)) * (high - low) / 4
+    return bool((mean + 3 * deviation).max() <= bound)
+
+
 def parts_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -> bool:
     """Whether no partial sum leaves 20 bits where x & 15 is multiplied first, then, after a shift to the right by 4,
     x >> 4, for any x in low..high or 0.

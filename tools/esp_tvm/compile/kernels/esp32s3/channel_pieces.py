@@ -1,0 +1,74 @@
+"""Convolutions of 1x1 whose sums may leave their lanes on the ESP32-S3: pieces of the channels as taps of a window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Iterator, Optional, Tuple
+
+from ....program import Call
+from .convolution import Conv2dChecked
+from .lanes import LANES, Esp32s3Variant, copies_rows
+
+# Long segments are faster; sums that are far from the bound are rarely computed again.
+_CHECKED = tuple(Conv2dChecked(rows=False, check_bits=bits) for bits in (11, 10))
+
+
+def in_pieces(call: Call, pieces: int) -> Call:
+    """The convolution of 1 x `pieces` over pixels of fewer channels that computes the same from the same bytes."""
+    a, (n, height, width, channels) = call.attributes, call.inputs[0].shape
+    weights = a["weights"].reshape(len(a["weights"]), 1, pieces, channels // pieces)
+    strides = (a["strides"][0], a["strides"][1] * pieces)
+    x = replace(call.inputs[0], shape=(n, height, width * pieces, channels // pieces))
+    return replace(call, inputs=[x], attributes={**call.attributes, "weights": weights, "strides": strides})
+
+
+class Conv2dPieces(Esp32s3Variant):
+    """Sixteen outputs at a time, sums checked between pieces of the input's channels."""
+
+    operator = "conv2d"
+    kernel = Conv2dChecked.kernel
+
+    def fits_range(self, call, low, high):
+        return self._chosen(call, low, high) is not None
+
+    def _chosen(self, call: Call, low: int, high: int) -> Optional[Tuple[Conv2dChecked, Call]]:
+        """The fewest pieces with which every piece fits."""
+        window = call.attributes["weights"].shape[1:3]
+        if window != (1, 1) or any(call.attributes["padding"]) or copies_rows(call, window):
+            return None
+        return next(
+            ((variant, pieces) for variant, pieces in self._ways(call) if variant.fits_range(pieces, low, high)), None
+        )
+
+    @staticmethod
+    def _ways(call: Call) -> Iterator[Tuple[Conv2dChecked, Call]]:
+        sixteens, rest = divmod(call.inputs[0].shape[3], LANES)
+        for count in range(2, sixteens + 1):
+            if rest == 0 and sixteens % count == 0:
+                for variant in _CHECKED:
+                    yield variant, in_pieces(call, count)
+
+    def _taken(self, call: Call) -> Tuple[Conv2dChecked, Call]:
+        chosen = self._chosen(call, *call.input_range)
+        assert chosen is not None, "it was not chosen for this range"
+        return chosen
+
+    def slowest(self, call):
+        variant, pieces = self._taken(call)
+        return variant.slowest(pieces)
+
+    def scratch(self, call):
+        variant, pieces = self._taken(call)
+        return variant.scratch(pieces)
+
+    def weight_passes(self, call):
+        variant, pieces = self._taken(call)
+        return variant.weight_passes(pieces)
+
+    def overlap_distance(self, call):
+        variant, pieces = self._taken(call)
+        return variant.overlap_distance(pieces)
+
+    def body(self, call, c):
+        variant, pieces = self._taken(call)
+        return variant.body(pieces, c)
