@@ -28,7 +28,7 @@ from esp_tvm.quantize.equalize import (
     scale_network,
 )
 from esp_tvm.quantize.evaluation import noise_by_layer
-from esp_tvm.quantize.fit import fit_layer, windows
+from esp_tvm.quantize.fit import Fit, windows
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge, without_softmax
 from esp_tvm.quantize.simulate import Simulator, choose_samples
@@ -305,13 +305,13 @@ def test_fitted_weights_leave_less_noise_than_rounded_ones(network, simulator, p
     exponents = choose_exponents(network, calibrate(network, SAMPLES), "mse", 100.0)
     passes = Passes(per_channel=per_channel, correct_bias=False)
     rounded = rounded_weights(network, exponents, simulator, passes)
-    fitted, walk = {}, Walk(simulator, choose_walk_samples(network, SAMPLES), exponents)
+    fit = Fit(Walk(simulator, choose_walk_samples(network, SAMPLES), exponents), per_channel)
     for index, layer in enumerate(network.layers):
         if layer.output in rounded:
-            fitted[layer.output] = fit_layer(walk, layer, per_channel)
-            assert per_channel or len(set(fitted[layer.output].exponents)) == 1
-        walk.step(index, fitted)
-    noise = [simulator.noise(simulator.forward(exponents, w), exponents) for w in (rounded, fitted)]
+            fit.layer(layer)
+            assert per_channel or len(set(fit.weights[layer.output].exponents)) == 1
+        fit.step(index)
+    noise = [simulator.noise(simulator.forward(exponents, w), exponents) for w in (rounded, fit.weights)]
     assert noise[1] < 0.8 * noise[0]
 
 
@@ -334,8 +334,10 @@ def test_a_wide_layer_does_not_learn_its_samples_by_heart():
     simulator = Simulator(network, seen)
     exponents = choose_exponents(network, calibrate(network, seen), "minmax", 100.0)
     rounded = rounded_weights(network, exponents, simulator, Passes())
-    walk = Walk(simulator, choose_walk_samples(network, seen), exponents)
-    made = {how: {"y": fit_layer(walk, network.layers[0], True, how)} for how in ((10.0, 0.0), None)}
+    fit, made = Fit(Walk(simulator, choose_walk_samples(network, seen), exponents), True), {}
+    for how in ((10.0, 0.0), None):
+        fit.layer(network.layers[0], how)
+        made[how] = dict(fit.weights)
     judge_by = {"seen": simulator, "unseen": Simulator(network, unseen)}
 
     def noise(which, weights):
@@ -345,6 +347,39 @@ def test_a_wide_layer_does_not_learn_its_samples_by_heart():
     assert noise("seen", made[(10.0, 0.0)]) < 0.7 * noise("seen", rounded)
     assert noise("unseen", made[None]) < 1.02 * noise("unseen", rounded)
     assert noise("unseen", made[None]) < noise("unseen", made[(10.0, 0.0)])
+
+
+def wide_network():
+    """1x1 convolutions of up to 480 channels behind each other, then the mean and a Gemm, as MobileNets end."""
+    sizes = (24, 320, 48, 480)
+    constants, nodes, name = {"g": random(12, 480, scale=0.06, seed=8)}, [], "x"
+    for i, (few, many) in enumerate(zip(sizes, sizes[1:])):
+        constants.update(
+            {f"w{i}": random(many, few, 1, 1, scale=few**-0.5, seed=i), f"b{i}": random(many, seed=20 + i)}
+        )
+        nodes.append(node("Conv", [name, f"w{i}", f"b{i}"], [f"c{i}"]))
+        name = f"c{i}"
+        if many > few:
+            nodes.append(node("Relu", [name], [f"r{i}"]))
+            name = f"r{i}"
+    nodes += [node("GlobalAveragePool", [name], ["m"]), node("Flatten", ["m"], ["f"])]
+    nodes.append(node("Gemm", ["f", "g"], ["y"], transB=1))
+    return model_of(nodes, {"x": [1, 24, 3, 3]}, {"y": [1, 12]}, constants)
+
+
+def test_a_wide_network_keeps_its_accuracy_on_new_samples():
+    model, ways = wide_network(), random(6, 24 * 9, seed=30)
+
+    def samples(count, seed):
+        parts = random(count, 6, seed=seed) @ ways + random(count, 24 * 9, seed=seed + 1) * 0.2
+        return {"x": parts.reshape(count, 1, 24, 3, 3).astype(np.float32)}
+
+    seen, unseen = samples(64, 40), samples(128, 50)
+    without, fitted = (
+        judge(model, quantize_model(model, seen, Passes(fit=fit, effort="quick")).model, unseen).decibels
+        for fit in (False, True)
+    )
+    assert fitted > without - 0.1
 
 
 def test_a_walk_computes_what_the_simulator_does(network, simulator):

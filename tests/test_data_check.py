@@ -15,6 +15,7 @@ from esp_tvm.model import load_model, save_model
 from esp_tvm.onnx_graph import copied
 from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.quantize.held_back import hold_back
+from esp_tvm.quantize.judge import judge
 from esp_tvm.quantize.split_products import split_products
 from esp_tvm.terminal import Progress
 
@@ -114,8 +115,24 @@ def dense(bias=1.0):
 def test_the_headline_is_of_samples_held_back_or_says_that_there_were_too_few():
     many = quantize_model(dense(), {"x": random(40, 1, 16)})
     assert many.count == 8 and "on 8 samples held back from calibration" in many.table()
+    assert many.again and "then the same steps took all samples" in many.table()
+    quick = quantize_model(dense(), {"x": random(40, 1, 16)}, Passes(effort="quick"))
+    assert quick.held is not None and not quick.again and "took all samples" not in quick.table()
     few = quantize_model(dense(), {"x": random(10, 1, 16)})
     assert few.held is None and "too few to hold any back" in few.table() and "only 10 samples" in few.table()
+
+
+def test_what_was_held_back_is_in_the_model_at_the_end():
+    samples = random(40, 1, 16, seed=2)
+    samples[4] *= 6.0  # the fifth is held back
+    model = dense()
+    whole, part = (quantize_model(model, {"x": samples}, Passes(effort=effort)) for effort in ("default", "quick"))
+    assert np.array_equal(whole.held["x"][:1], samples[4:5]) and whole.again and not part.again
+    # Only the model that saw it holds what it gives.
+    loud = {"x": samples[4:5]}
+    assert judge(model, whole.model, loud).decibels > judge(model, part.model, loud).decibels + 6
+    # The figure is of the samples when they were unseen.
+    assert abs(whole.noise["y"].decibels - part.noise["y"].decibels) < 3
 
 
 @pytest.mark.parametrize("size", [1e-44, 1e-36, 1e-22])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
+import numpy as np
 import onnx
 
 from ..convert.qdq import is_qdq
@@ -16,14 +17,14 @@ from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
 from ..terminal import Part, Table, lines_of
 from . import mixed
-from .auto import EFFORTS, Passes, State, optimize
+from .auto import EFFORTS, Passes, State, activations, optimize
 from .calibrate import LOCAL_METHODS, calibrate
 from .doubts import doubts_of_data, doubts_of_model, refuse_unusable, refuse_vanishing
 from .equalize import ChannelStatistics
 from .graph import Network, read_network
 from .held_back import hold_back
 from .masks import bound_masks
-from .report import Answers, Noise, headline, measure, note_noise, table
+from .report import Answers, Noise, at_output, headline, measure, note_noise, table
 from .simulate import Simulator, choose_samples
 from .split_products import split_products
 from .walk import choose_walk_samples
@@ -31,6 +32,9 @@ from .weights import Weights
 from .write import write_qdq
 
 METHODS = ("auto", *LOCAL_METHODS)
+CALIBRATED_AGAIN = (
+    "  these samples were held back until that was measured; then the same steps took all samples for the model written"
+)
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Quantized:
 
     noise by tensor, and answers by output: on the samples held back, or on the calibration samples if there were too
     few; count: their number; held: {input: [N, *shape]} the samples held back, or None
+    again: whether the model was calibrated once more, on all samples, after `noise` and `answers` were measured
     notes: lines about the samples, and warnings
     """
 
@@ -53,6 +58,7 @@ class Quantized:
     held: Optional[Dict] = None
     count: int = 0
     answers: Dict[str, Answers] = field(default_factory=dict)
+    again: bool = False
 
     @property
     def state(self) -> State:
@@ -72,6 +78,7 @@ class Quantized:
             Table(("step", "SNR dB"), steps, "lr"),
             *mixed.lines(self.network),
             *headline(self.network, self.noise, self.answers, self.count, self.held is not None),
+            *([CALIBRATED_AGAIN] if self.again else []),
             *self.notes,
         ]
 
@@ -138,7 +145,39 @@ def quantize_model(
         raise UserError(f"{path}: is quantized already; give the float model")
     facts = examine(samples)
     calibration, held = hold_back(samples)
-    network = read_network(split_products(bound_masks(model, calibration), calibration))
+    first = _calibrated(model, calibration, passes, path)
+    judged = held or choose_samples(first.network, calibration, 256)
+    answers: Dict[str, Answers] = {}
+    noise = _measured(first.state, judged, answers)
+    notes = [*describe("calibration", facts), *warnings("calibration", facts), *doubts_of_model(model)]
+    notes += doubts_of_data(first.network, facts, first.reference)
+    state, large, again = first.state, activations(first.network) > passes.pains.large, False
+    del first
+    if held is not None and not large:
+        # The figure is known; the model itself need not do without a fifth of the samples.
+        other = _calibrated(model, samples, passes, path).state
+        again = _at_outputs(other, _measured(other, held)) <= _at_outputs(state, noise)
+        state = other if again else state
+    quantized = write_qdq(state.network, state.exponents, state.weights)
+    note(quantized, facts)
+    count = min(len(array) for array in judged.values())
+    note_noise(quantized, noise, count, held is not None)
+    parts = (quantized, state.network, state.exponents, state.weights, noise, state.effects)
+    return Quantized(*parts, notes, held, count, answers, again)
+
+
+@dataclass
+class _Calibrated:
+    """state: the quantization; network, reference: the float model, and its values on some of the samples."""
+
+    state: State
+    network: Network
+    reference: Mapping[str, np.ndarray]
+
+
+def _calibrated(model: onnx.ModelProto, samples: Dict, passes: Passes, path) -> _Calibrated:
+    """`model` quantized on all of `samples` {input: [N, *shape]}."""
+    network = read_network(split_products(bound_masks(model, samples), samples))
     refuse_unusable(network, path)
     if not any(layer.rule for layer in network.layers):
         raise UserError(
@@ -146,23 +185,22 @@ def quantize_model(
             "and runs it in float through TVM's C"
         )
     statistics = ChannelStatistics(network)
-    histograms = calibrate(network, calibration, statistics.add)
-    simulator = Simulator(network, choose_samples(network, calibration))
+    histograms = calibrate(network, samples, statistics.add)
+    simulator = Simulator(network, choose_samples(network, samples))
     simulator.learn_means(statistics.means)
-    notes = [*describe("calibration", facts), *warnings("calibration", facts), *doubts_of_model(model)]
     refuse_vanishing(network, simulator.reference, path)
-    notes += doubts_of_data(network, facts, simulator.reference)
-    state = optimize(network, histograms, simulator, passes, choose_walk_samples(network, calibration), statistics)
-    del simulator
-    quantized = write_qdq(state.network, state.exponents, state.weights)
-    note(quantized, facts)
-    judged = held or choose_samples(network, calibration, 256)
-    answers: Dict[str, Answers] = {}
-    noise = measure(state.network, state.exponents, state.weights, judged, answers)
-    count = min(len(array) for array in judged.values())
-    note_noise(quantized, noise, count, held is not None)
-    parts = (quantized, state.network, state.exponents, state.weights, noise, state.effects)
-    return Quantized(*parts, notes, held, count, answers)
+    state = optimize(network, histograms, simulator, passes, choose_walk_samples(network, samples), statistics)
+    return _Calibrated(state, network, simulator.reference)
+
+
+def _measured(state: State, samples: Dict, answers: Optional[Dict[str, Answers]] = None) -> Dict[str, Noise]:
+    return measure(state.network, state.exponents, state.weights, samples, answers)
+
+
+def _at_outputs(state: State, noise: Dict[str, Noise]) -> float:
+    """Noise relative to the signal, added up over the outputs."""
+    outputs = [at_output(state.network, noise, name) for name in state.network.outputs]
+    return sum(one.noise / max(one.signal, 1e-300) for one in outputs)
 
 
 # After the definitions of this module that it uses.

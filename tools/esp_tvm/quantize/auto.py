@@ -19,7 +19,7 @@ from ..terminal import Progress
 from .calibrate import Histogram, choose_exponent, choose_exponents, covering_exponent
 from .centre import candidates, chains, shift_network
 from .equalize import Channels, ChannelStatistics, channel_ranges, choose_factors, scalable_groups, scale_network
-from .fit import fit_layer
+from .fit import Fit
 from .graph import Network, describe_layer
 from .mixed import choose_wide, named, wide_outputs, widen, widenable
 from .simulate import Simulator, decibels
@@ -43,8 +43,8 @@ HOPELESS = 1.15
 @dataclass(frozen=True)
 class Effort:
     """samples: that things are tried on, as a share of the usual; sweeps: of the search; large: networks with more
-    activations than this are fitted once; smaller ones also with other exponents of the input, and once more after
-    another search"""
+    activations than this are fitted once, without the samples held back; smaller ones also with other exponents of the
+    input, once more after another search, and last to all samples"""
 
     samples: float
     sweeps: int
@@ -117,6 +117,12 @@ def optimize(
     if passes.centre:
         state, simulator = _centre(state, simulator, passes)
         effects.append(("centering", simulator.noise_of(state)))
+    if passes.int16_outputs and passes.search:
+        # Before the search: a rounding that goes away says nothing of what comes before it.
+        for name in wide_outputs(state.network, simulator.objectives()):
+            state, simulator = widen(state, simulator, name, [name]) or (state, simulator)
+        if state.network.wide:
+            effects.append(("int16 outputs", simulator.noise_of(state)))
     hopeless: Set[Tuple[str, int]] = set()
     if passes.search:
 
@@ -128,7 +134,7 @@ def optimize(
         state = min((state, searched), key=simulator.noise_of)
         effects.append(("search of exponents", simulator.noise_of(state)))
     if passes.fit:
-        again = passes.search and _activations(network) <= passes.pains.large
+        again = passes.search and activations(network) <= passes.pains.large
         rivals = _input_rivals(state, simulator, passes) if again else []
         fitted = [_fit(one, simulator, passes, samples) for one in (state, *rivals)]
         state = min(fitted, key=simulator.noise_of)
@@ -140,11 +146,6 @@ def optimize(
                 if simulator.noise_of(searched) < simulator.noise_of(state):
                     state = searched
             effects.append(("search and fit once more", simulator.noise_of(state)))
-    if passes.int16_outputs and passes.search:
-        for name in wide_outputs(state.network, simulator.objectives()):
-            state, simulator = widen(state, simulator, name, [name]) or (state, simulator)
-        if state.network.wide:
-            effects.append(("int16 outputs", simulator.noise_of(state)))
     if passes.int16:
         state, simulator = _mix(state, simulator, passes, samples)
         effects.append((f"int16 for {len(state.network.wide)} tensors", simulator.noise_of(state)))
@@ -220,14 +221,14 @@ def _per_input(weights: np.ndarray, means: np.ndarray) -> Tuple[np.ndarray, np.n
     return sums, np.repeat(means.reshape(groups, -1), len(sums) // groups, axis=0)
 
 
-def _activations(network: Network) -> int:
+def activations(network: Network) -> int:
     """Values of all tensors of one sample."""
     return sum(int(np.prod(network.shapes.get(layer.output, ()))) for layer in network.layers)
 
 
 def _search_samples(network: Network, passes: Passes) -> int:
     """How many samples to try things on."""
-    usual = np.clip(SEARCH_ACTIVATIONS // max(_activations(network), 1), *SEARCH_SAMPLES)
+    usual = np.clip(SEARCH_ACTIVATIONS // max(activations(network), 1), *SEARCH_SAMPLES)
     return max(int(usual * passes.pains.samples), 4)
 
 
@@ -463,16 +464,15 @@ def _input_rivals(state: State, simulator: Simulator, passes: Passes) -> List[St
 def _fit(state: State, simulator: Simulator, passes: Passes, samples: List[Dict[str, np.ndarray]]) -> State:
     """Weights fitted to `samples` layer by layer, each to the input that the fitted layers before it give."""
     network = state.network
-    weights: Dict[str, Weights] = {}
-    walk = Walk(simulator, samples, state.exponents)
+    fit = Fit(Walk(simulator, samples, state.exponents), passes.per_channel)
     layers = simulator.judged()
     last = max((i for i, layer in enumerate(network.layers) if layer in layers), default=-1)
     with Progress("fitting weights", last + 1) as progress:
         for index, layer in enumerate(network.layers[: last + 1]):
             if layer.output in state.weights:
-                weights[layer.output] = fit_layer(walk, layer, passes.per_channel)
+                fit.layer(layer)
             if index < last:
-                walk.step(index, weights)
+                fit.step(index)
             progress.step()
-    fitted = State(network, state.exponents, weights)
+    fitted = State(network, state.exponents, fit.weights)
     return fitted if simulator.noise_of(fitted) < simulator.noise_of(state) else state

@@ -7,12 +7,13 @@ spread over those that are still to come (optimal brain quantization, in the ord
 
 A wide layer has more weights than a few samples have equations, and would learn these by heart. How near each layer
 stays to its trained weights, and how far it believes what its samples say of how inputs move together, is what leaves
-least error on every fourth sample, held back for that; then all samples are fitted to.
+least error on every fourth sample. These pass a network of their own, in which no layer was fitted to them: behind
+layers that were, they would say too little of what is new. The weights that count are fitted to all samples.
 """
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -25,10 +26,13 @@ from .weights import Weights, covering, integer_bias, round_half_up
 ROWS_PER_COLUMN, MAX_ROWS = 64, 60_000
 # Samples whose input carries this many times the usual noise are left out.
 OUTLIER = 10.0
-# With fewer samples than this nothing can be held back to choose by.
-ENOUGH_TO_PART = 16
-# How near to the trained weights a fit stays, and how far moments of two inputs shrink beside those of each alone.
-RIDGES = (10.0, 100.0, np.inf)
+# With fewer samples than this nothing can be held back to choose by; with more, every so many-th is.
+ENOUGH_TO_PART, EVERY = 16, 4
+# How near to the trained weights a fit stays, the nearest first; and how far moments of two inputs shrink beside those
+# of each alone.
+RIDGES = (np.inf, 100.0, 10.0)
+# A step away from the trained weights must lower the error on what was held back by this share, or it is not taken.
+WORTH = 0.95
 SHRINKS = (0.01, 0.05, 0.2, 1.0)
 CAUTIOUS = (100.0, 0.2)
 # Columns rounded between two products of matrices.
@@ -77,50 +81,82 @@ def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[:, :, None] * b[:, None, :]
 
 
-def fit_layer(walk: Walk, layer: Layer, per_channel: bool, caution: Optional[Tuple[float, float]] = None) -> Weights:
-    """Weights of the layer that `walk` has come to; caution: (ridge, shrink), None chooses it on samples held back.
+class Fit:
+    """Fits the layers of a walk one after another.
 
-    ridge: infinite keeps to the trained weights; shrink: 1 takes inputs for unrelated, each weight is rounded alone
+    weights: fitted to all samples of the walk, by layer output; apart: a walk of every fourth of them behind
+    `cautious`, weights fitted without these; None where there are too few
     """
-    walk.need_whole(layer.inputs[0])
-    most, held, origin = _moments(walk, layer)
-    groups, width = most.x.shape
-    weights = layer.weights.astype(np.float64).reshape(groups, -1, width)
-    if caution is None:
-        caution = _choose_caution(most, held, weights, per_channel) if held.count else CAUTIOUS
-    moments = most.plus(held)
-    mean_x, mean_t = moments.means()
-    moment, cross, _ = moments.about(mean_x, mean_t)
-    wanted = _least_squares(moment, cross, weights, caution[0])
-    values, scales = _round(wanted, _shrunk(moment, caution[1]), per_channel)
-    real = values * np.exp2(scales.astype(np.float64))[..., None]
-    bias = mean_t + origin[1] - np.einsum("gok,gk->go", real, mean_x + origin[0])
-    flat = values.reshape(-1, width), scales.reshape(-1), bias.reshape(-1)
-    magnitude = -walk.network.range_of(layer.inputs[0])[0]
-    return _with_room(*flat, layer, walk.exponents[layer.inputs[0]], per_channel, magnitude)
+
+    def __init__(self, walk: Walk, per_channel: bool):
+        self.walk, self.per_channel = walk, per_channel
+        self.weights: Dict[str, Weights] = {}
+        self.cautious: Dict[str, Weights] = {}
+        enough = len(walk.samples) >= ENOUGH_TO_PART
+        self.apart = Walk(walk.simulator, walk.samples[EVERY - 1 :: EVERY], walk.exponents) if enough else None
+
+    def layer(self, layer: Layer, caution: Optional[Tuple[float, float]] = None) -> None:
+        """Fit the layer that the walks have come to; caution: (ridge, shrink), None chooses it.
+
+        ridge: infinite keeps to the trained weights; shrink: 1 takes inputs for unrelated, each weight is rounded alone
+        """
+        walk, apart = self.walk, self.apart
+        walk.need_whole(layer.inputs[0])
+        held = np.zeros(len(walk.samples), bool)
+        if apart is not None:
+            held[EVERY - 1 :: EVERY] = True
+        (most, rest), origin = _moments(walk, layer, held)
+        weights = layer.weights.astype(np.float64).reshape(len(most.x), -1, most.x.shape[1])
+        if caution is None and apart is None:
+            caution = CAUTIOUS
+        if apart is not None:
+            apart.need_whole(layer.inputs[0])
+            (judge, _), _ = _moments(apart, layer, np.zeros(len(apart.samples), bool), origin)
+            if caution is None:
+                caution = _choose_caution(most, judge, weights, self.per_channel)
+            self.cautious[layer.output] = self._weights(layer, most, origin, weights, caution)
+        self.weights[layer.output] = self._weights(layer, most.plus(rest), origin, weights, caution)
+
+    def step(self, index: int) -> None:
+        """Compute layer number `index` in both walks."""
+        self.walk.step(index, self.weights)
+        if self.apart is not None:
+            self.apart.step(index, self.cautious)
+
+    def _weights(self, layer: Layer, moments: Moments, origin, weights: np.ndarray, caution) -> Weights:
+        mean_x, mean_t = moments.means()
+        moment, cross, _ = moments.about(mean_x, mean_t)
+        wanted = _least_squares(moment, cross, weights, caution[0])
+        values, scales = _round(wanted, _shrunk(moment, caution[1]), self.per_channel)
+        real = values * np.exp2(scales.astype(np.float64))[..., None]
+        bias = mean_t + origin[1] - np.einsum("gok,gk->go", real, mean_x + origin[0])
+        flat = values.reshape(-1, values.shape[-1]), scales.reshape(-1), bias.reshape(-1)
+        magnitude = -self.walk.network.range_of(layer.inputs[0])[0]
+        return _with_room(*flat, layer, self.walk.exponents[layer.inputs[0]], self.per_channel, magnitude)
 
 
-def _moments(walk: Walk, layer: Layer) -> Tuple[Moments, Moments, Tuple[np.ndarray, np.ndarray]]:
-    """(moments of most samples, of those held back, what was taken from x and t before: [g, inputs], [g, outputs])."""
+def _moments(
+    walk: Walk, layer: Layer, held: np.ndarray, origin: Optional[Tuple[np.ndarray, np.ndarray]] = None
+) -> Tuple[List[Moments], Tuple[np.ndarray, np.ndarray]]:
+    """([moments of the other samples, moments of those `held`: bool [N]], origin).
+
+    origin: what is taken from x and t before: [g, inputs], [g, outputs]; None finds it
+    """
     good = _representative(walk, layer.inputs[0])
-    held = np.zeros(len(good), bool)
-    if good.sum() >= ENOUGH_TO_PART:
-        held[np.flatnonzero(good)[3::4]] = True
     parts: List[Moments] = []
-    origin: Tuple[np.ndarray, np.ndarray] = (np.zeros(()), np.zeros(()))
     for part, x, t in _rows(walk, layer, int(good.sum())):
         groups, _, width = x.shape
-        if not parts:
-            parts = [Moments(groups, width, t.shape[2]) for _ in range(2)]
+        parts = parts or [Moments(groups, width, t.shape[2]) for _ in range(2)]
+        if origin is None:
             # Sums of squares about a point nearby stay exact.
             origin = x.mean(axis=1), t.mean(axis=1)
         x, t = x - origin[0][:, None], t - origin[1][:, None]
         rows = x.shape[1] // (part.stop - part.start)
-        for moments, mask in zip(parts, (good & ~held, held)):
+        for moments, mask in zip(parts, (good & ~held, held & good)):
             chosen = np.repeat(mask[part], rows)
             if chosen.any():
                 moments.add(x[:, chosen], t[:, chosen])
-    return parts[0], parts[1], origin
+    return parts, origin
 
 
 def _rows(walk: Walk, layer: Layer, samples: int) -> Iterator[Tuple[slice, np.ndarray, np.ndarray]]:
@@ -221,11 +257,16 @@ def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_chann
     mean_x, mean_t = most.means()
     moment, cross, _ = most.about(mean_x, mean_t)
     judge = held.about(mean_x, mean_t)
-    fitted = {ridge: _least_squares(moment, cross, weights, ridge) for ridge in RIDGES}
-    ridge = min(RIDGES, key=lambda one: _error(fitted[one], *judge))
+    ridge, fitted, least = RIDGES[0], weights, _error(weights, *judge)
+    for farther in RIDGES[1:]:
+        attempt = _least_squares(moment, cross, weights, farther)
+        error = _error(attempt, *judge)
+        if error >= least * WORTH:
+            break
+        ridge, fitted, least = farther, attempt, error
     errors = {}
     for shrink in SHRINKS:
-        values, scales = _round(fitted[ridge], _shrunk(moment, shrink), per_channel)
+        values, scales = _round(fitted, _shrunk(moment, shrink), per_channel)
         errors[shrink] = _error(values * np.exp2(scales.astype(np.float64))[..., None], *judge)
     return ridge, min(SHRINKS, key=errors.__getitem__)
 

@@ -65,7 +65,7 @@ def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path=
 
         result = quantize_model(real, samples, passes, path)
         notes += result.parts()
-        which = "the samples held back" if result.held else "the calibration samples"
+        which = "the samples held back" if result.held and not result.again else "the calibration samples"
         return _judged(Adopted(result.model, notes, result.state), model, real, result.held or samples, which)
     network = read_network(real)
     state = _from_ranges(network, scales, passes.per_channel, notes)

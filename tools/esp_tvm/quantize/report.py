@@ -173,6 +173,12 @@ def table(network: Network, exponents: Dict[str, int], noise: Dict[str, Noise]) 
     return [Table(("layer", "operator", "shape", "exponent", "SNR dB"), rows, "lllrr"), *stay]
 
 
+def at_output(network: Network, noise: Dict[str, Noise], name: str) -> Noise:
+    """The noise of an output, before its softmax: that hides noise of large logits."""
+    judged = network.before_softmax(name)
+    return noise[judged if judged in noise else name]
+
+
 def headline(
     network: Network, noise: Dict[str, Noise], answers: Dict[str, Answers], count: int, held: bool
 ) -> List[str]:
@@ -184,9 +190,8 @@ def headline(
         where = f"on the {samples}: too few to hold any back, unseen data give less"
     lines = []
     for name in network.outputs:
-        # A softmax hides noise of large logits.
         judged = network.before_softmax(name)
-        ratio = noise[judged if judged in noise else name].decibels
+        ratio = at_output(network, noise, name).decibels
         before = " (before its softmax)" * (judged != name)
         lines.append(f"output '{shown(name, 40)}'{before}: SNR {ratio:.1f} dB {where}")
         one = answers.get(judged)
