@@ -43,7 +43,7 @@ DOCUMENTED = {
     "report": ("report", "--project --model --input --float_model --log --output"),
     "onnx_from": (
         "convert",
-        "--output --opset --shape --signature --samples --tolerance --python --trust-pickle --float",
+        "--output --opset --shape --signature --samples --tolerance --python --trust-pickle --samples_out --float",
     ),
     "copy_model": ("component", "--project --to --name"),
 }

@@ -265,3 +265,32 @@ def test_complaints(tmp_path, repo, real):
     script = [sys.executable, str(repo / "tools/tvm/esp_quantize_onnx.py"), "--input_model", str(tmp_path / "d.onnx")]
     done = subprocess.run([*script, "--output_model", str(tmp_path / "q.onnx")], capture_output=True, text=True)
     assert done.returncode == 2 and "quantized dynamically" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("zero", [-7, -128])
+def test_integers_that_are_joined_and_split(zero):
+    """tf2onnx leaves Concat, Split and Reshape of TensorFlow Lite's integers without quantizers around each."""
+    constants = {"s": np.float32(0.11), "z": np.int8(zero), "shape": np.array([1, 4, 2], np.int64)}
+    nodes = [
+        helper.make_node("QuantizeLinear", [name, "s", "z"], [f"{name}_q"], f"{name}_quantize") for name in ("x", "h")
+    ]
+    nodes += [
+        helper.make_node("Reshape", ["x_q", "shape"], ["r"], "reshape"),
+        helper.make_node("Concat", ["h_q", "r"], ["c"], "concat", axis=1),
+        helper.make_node("Split", ["c"], ["a", "b"], "split", axis=2),
+        helper.make_node("DequantizeLinear", ["a", "s", "z"], ["a_r"], "a_dequantize"),
+        helper.make_node("DequantizeLinear", ["b", "s", "z"], ["b_r"], "b_dequantize"),
+        helper.make_node("Mul", ["a_r", "b_r"], ["m"], "mul"),
+        helper.make_node("QuantizeLinear", ["m", "s", "z"], ["m_q"], "m_quantize"),
+        helper.make_node("DequantizeLinear", ["m_q", "s", "z"], ["y"], "m_dequantize"),
+    ]
+    model = model_of(nodes, {"x": [1, 8], "h": [1, 3, 2]}, {"y": [1, 7, 1]}, constants)
+    real, scales = strip(Qdq(model))
+    # What moves values of at least 0 needs no Relu for it.
+    assert {n.op_type for n in real.graph.node} - {"Relu"} == {"Reshape", "Concat", "Split", "Mul"}
+    assert [n.input[0] for n in real.graph.node if n.op_type == "Relu"] == ["m"] * (zero == -128)
+    assert [scales[node.output[0]].zero for node in real.graph.node if node.op_type in ("Concat", "Split")] == [
+        zero
+    ] * 2
+    adopted = adopt(model, None, PLAIN)
+    assert not [line for line in adopted.table().splitlines() if "stays float" in line]

@@ -117,6 +117,13 @@ def test_only_the_batch_may_be_free():
         framework.concrete([1, None], "x")
 
 
+def test_states_follow_each_other():
+    samples = {"x": np.arange(3.0).reshape(3, 1)}
+    states = [{"input": "sum", "output": "sum_next"}]
+    found = framework.with_states(samples, states, [np.array([5.0])], [1], lambda s: [s["x"], s["sum"] + s["x"]])
+    assert found["x"] is samples["x"] and found["sum"].ravel().tolist() == [5, 5, 6]
+
+
 # --- the difference to the source ---
 
 WEIGHTS, BIAS = random(4, 3), random(3, seed=1)
@@ -143,6 +150,16 @@ def test_an_equal_model_passes():
     found = differences(linear(), source, SAMPLES)
     require_equal(found, 1e-5, "m")
     assert found[0].output == "y" and found[0].absolute < 1e-6
+
+
+def test_a_step_of_a_small_int8_output_is_no_error():
+    """A probability near 0 is as exact as the range of its integers says."""
+    tiny = [{"x": np.zeros((1, 4), np.float32)}]
+    off = [lambda sample: [source(sample)[0] + 0.004]]
+    (found,) = differences(linear(), off[0], tiny, ranges=[100.0])
+    assert found.relative == pytest.approx(4e-5, rel=0.01) and "of its int8 range" in str(found)
+    (found,) = differences(linear(), off[0], tiny, ranges=[0.0])
+    assert found.relative > 1e-3 and "of its largest value" in str(found)
 
 
 def test_a_lost_bias_is_an_error():
@@ -389,6 +406,23 @@ open(sys.argv[1] + "/int8.tflite", "wb").write(c.convert())
 L1 = tf.keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)])
 L1.save(sys.argv[1] + "/lambda.h5")
 """,
+    "tflite": """
+import sys, numpy as np, tensorflow as tf
+class Stream(tf.Module):
+    # The last two of what came in are kept, and begin with ones.
+    def __init__(self):
+        self.past = tf.Variable(tf.ones((1, 2, 4)), name="past")
+        self.weights = tf.constant(np.random.RandomState(0).standard_normal((12, 3)).astype(np.float32))
+    @tf.function(input_signature=[tf.TensorSpec((1, 1, 4), tf.float32)])
+    def __call__(self, x):
+        window = tf.concat([self.past.read_value(), x], 1)
+        self.past.assign(window[:, 1:])
+        return tf.linalg.matmul(tf.reshape(window, (1, 12)), self.weights)
+m = Stream()
+c = tf.lite.TFLiteConverter.from_concrete_functions([m.__call__.get_concrete_function()], m)
+c.experimental_enable_resource_variables = True
+open(sys.argv[1] + "/stream.tflite", "wb").write(c.convert())
+""",
     "torchscript": """
 import sys, torch
 from torch import nn
@@ -452,6 +486,42 @@ def test_tensorflow(tmp_path):
     assert inputs_of(result.model)[0][1:] == ((1, 8, 8, 3), "float32")
     (tmp_path / "m.h5").write_bytes(b"not a model")
     assert "m.h5" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx")
+
+
+@pytest.mark.slow
+def test_state_of_a_tflite_becomes_inputs_and_outputs(tmp_path):
+    framework_models("tflite", tmp_path)
+    x, weights = random(9, 1, 1, 4), np.random.RandomState(0).standard_normal((12, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "states.npz"
+    result = convert(tmp_path / "stream.tflite", tmp_path / "s.onnx", samples=tmp_path / "x.npy", samples_out=out)
+    ((before, after, zero),) = result.states
+    assert not zero and len(result.differences) == 2 and all(d.relative < 1e-5 for d in result.differences)
+    assert f"output '{after}' is input '{before}' of the next call" in "\n".join(summary(result, "a", "b"))
+    model = load_model(tmp_path / "s.onnx")
+    (name, _, _), (state, shape, _) = inputs_of(model)
+    assert state == before and shape == (1, 2, 4)
+    past, run = np.ones((1, 2, 4), np.float32), session(model)
+    with np.load(out) as kept:
+        assert np.array_equal(kept[name], x)
+        for i in range(len(x)):
+            assert np.array_equal(kept[before][i], past)
+            (y, past) = run.run([outputs_of(model)[0][0], after], {name: x[i], before: past})
+            window = np.concatenate([np.ones((2, 4), np.float32), x[:, 0, 0]])[i : i + 3]
+            np.testing.assert_allclose(y, window.reshape(1, 12) @ weights, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_micro_wake_word(shared_models, tmp_path):
+    path = shared_models / "field" / "microwakeword_okay_nabu.tflite"
+    if not path.exists() or not (ROOT / "build/env/tensorflow/bin/python").exists():
+        pytest.skip("the wake word's file, or TensorFlow (scripts/example_env.sh tensorflow), is not there")
+    sound = np.abs(random(64, 1, 3, 40)).cumsum(0) % 26
+    np.save(tmp_path / "x.npy", sound.astype(np.float32))
+    result = convert(path, tmp_path / "w.onnx", samples=tmp_path / "x.npy")
+    assert len(result.states) == 6 and all(zero for _, _, zero in result.states)
+    # The states are the very bytes of TensorFlow Lite, the probability is one step of 1/256 off.
+    assert all(d.absolute == 0 for d in result.differences[1:]) and result.differences[0].absolute < 0.005
 
 
 @pytest.mark.slow

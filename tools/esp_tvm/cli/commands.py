@@ -375,6 +375,11 @@ def report(project: str, model: str, input: str, float_model: Optional[str], log
 )
 @click.option("--trust_pickle", is_flag=True, help="the file may run Python code of its own")
 @click.option(
+    "--samples_out",
+    type=Writes(),
+    help=".npz to write what was compared on to; of a model with states, with the state before each sample",
+)
+@click.option(
     "--float",
     "as_float",
     is_flag=True,

@@ -19,14 +19,16 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest difference of an output to the source's, absolute and relative to the source's largest value."""
+    """The largest difference of an output to the source's, absolute and relative to the source's largest value; or to
+    what the output can hold, where all that came out was small (`of` says which)."""
 
     output: str
     absolute: float
     relative: float
+    of: str = "largest value"
 
     def __str__(self) -> str:
-        return f"'{shown(self.output)}' {self.absolute:.1e} ({self.relative:.1e} of its largest value)"
+        return f"'{shown(self.output)}' {self.absolute:.1e} ({self.relative:.1e} of its {self.of})"
 
 
 def differences(
@@ -34,11 +36,13 @@ def differences(
     source: Callable[[Dict[str, np.ndarray]], Sequence[np.ndarray]],
     samples: Sequence[Dict[str, np.ndarray]],
     path: str | os.PathLike = "model",
+    ranges: Sequence[float] = (),
 ) -> List[Difference]:
     """One `Difference` per output of `model`, over all `samples`.
 
     `source` gives the outputs of the model that was converted, in the same order, for {input name: array of the
-    input's shape}. Raises `UserError` where the numbers or sizes of the outputs are not the same.
+    input's shape}. ranges: how large a value each output can hold, 0 where that is not known: a difference is relative
+    to it where all that came out was small. Raises `UserError` where the numbers or sizes of outputs are not the same.
     """
     run = session(model, path)
     names = [name for name, _, _ in outputs_of(model)]
@@ -61,7 +65,10 @@ def differences(
             distance = np.abs(ours - theirs, where=~same, out=np.zeros_like(ours))
             # A NaN on one side only counts as an infinite difference.
             worst[i] = max(worst[i], np.where(np.isnan(distance), np.inf, distance).max() if distance.size else 0.0)
-    return [Difference(n, float(w), float(w / s if s > 0 else w)) for n, w, s in zip(names, worst, scale)]
+    wide = np.zeros(len(names)) if len(ranges) != len(names) else np.array(ranges)
+    of = ["largest value" if s >= r else "int8 range" for s, r in zip(scale, wide)]
+    scale = np.maximum(scale, wide)
+    return [Difference(n, float(w), float(w / s if s > 0 else w), o) for n, w, s, o in zip(names, worst, scale, of)]
 
 
 def require_equal(found: Sequence[Difference], tolerance: float, path: str | os.PathLike) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from ..errors import UserError
+from ..files import whole_file
 from ..model import MAX_OPSET, inputs_of, load_model, opset_of, outputs_of, save_model
 from ..naming import shown
 from .check import TOLERANCE, Difference, differences, feeds_of, one_by_one, require_equal
@@ -33,12 +34,13 @@ SAMPLES = 8
 @dataclass
 class Converted:
     """The model as written, its kind, the Python that converted it, the differences to its source (none if there is
-    nothing to compare with)."""
+    nothing to compare with); states: (input, output, whether it starts with zeros) of each state of the source."""
 
     model: onnx.ModelProto
     kind: str
     python: str
     differences: List[Difference]
+    states: List[Tuple[str, str, bool]] = field(default_factory=list)
 
 
 def convert(
@@ -53,21 +55,25 @@ def convert(
     trust: bool = False,
     tolerance: Optional[float] = None,
     as_float: bool = False,
+    samples_out: Optional[str | os.PathLike] = None,
 ) -> Converted:
     """Convert the model in `path` to the ONNX file `output`, batch 1, once both compute the same.
 
     shapes: "1,3,32,32" or "name=1,3,32,32" for each input whose shape is not in the file; samples: .npy or .npz of real
     inputs for the comparison instead of random ones; trust: the file may run code of its own; tolerance: largest
     difference, of an output's largest value (default 1e-4, 0.1 for models that are int8 already); signature: which of a
-    SavedModel or of a pack of ESP-DL's; as_float: for an .espdl, give the dequantized float model. Raises `UserError`,
-    also if the difference is larger; then nothing is written.
+    SavedModel or of a pack of ESP-DL's; as_float: for an .espdl, give the dequantized float model; samples_out: .npz
+    for the samples of the comparison, with the states before each. Raises `UserError`, also if the difference is
+    larger; then nothing is written.
     """
     kind = kind_of(path)
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise UserError(f"--opset {opset}: choose {MIN_OPSET} to {MAX_OPSET}")
     if kind == "espdl":
-        if samples is not None or shapes or python:
-            raise UserError(f"{path}: --samples, --shape and --python are for other kinds of models; leave them out")
+        if samples is not None or shapes or python or samples_out is not None:
+            raise UserError(
+                f"{path}: --samples, --samples_out, --shape and --python are for other kinds of models; leave them out"
+            )
         return _of_espdl(path, output, opset, signature, tolerance, as_float)
     if as_float:
         raise UserError(f"{path}: --float is for .espdl files; leave it out")
@@ -94,6 +100,7 @@ def convert(
         with np.load(folder / "samples.npz") as arrays:
             inputs = [arrays[f"in{i}"] for i in range(sum(key.startswith("in") for key in arrays.files))]
             outputs = [arrays[f"out{i}"] for i in range(len(arrays.files) - len(inputs))]
+        states, ranges = _states_of(model, folder), _ranges_of(folder)
     arrays = one_by_one(model, [*inputs, *outputs])
     inputs, outputs = arrays[: len(inputs)], arrays[len(inputs) :]
     feeds = feeds_of(model, inputs)
@@ -106,10 +113,29 @@ def convert(
 
     if tolerance is None:
         tolerance = INT8_TOLERANCE if is_qdq(model) else TOLERANCE
-    found = differences(model, source, feeds, path)
+    found = differences(model, source, feeds, path, ranges)
     require_equal(found, tolerance, path)
     save_model(model, output)
-    return Converted(model, kind, python, found)
+    if samples_out is not None:
+        with whole_file(samples_out) as half, open(half, "wb") as file:
+            np.savez(file, **{name: np.stack([feed[name] for feed in feeds]) for name in feeds[0]})
+    return Converted(model, kind, python, found, states)
+
+
+def _ranges_of(folder: Path) -> List[float]:
+    """How large a value each int8 output can hold; 0 of the others."""
+    ports = folder / "quantization.json"
+    outputs = json.loads(ports.read_text())["outputs"] if ports.exists() else []
+    return [port[0] * (np.iinfo(port[2]).max - np.iinfo(port[2]).min) if port else 0.0 for port in outputs]
+
+
+def _states_of(model: onnx.ModelProto, folder: Path) -> List[Tuple[str, str, bool]]:
+    """`Converted.states`: the last inputs and outputs, where the source kept any."""
+    if not (folder / "states.json").exists():
+        return []
+    states = json.loads((folder / "states.json").read_text())
+    inputs, outputs = inputs_of(model)[-len(states) :], outputs_of(model)[-len(states) :]
+    return [(i[0], o[0], state["zero"]) for i, o, state in zip(inputs, outputs, states)]
 
 
 def _of_espdl(
@@ -177,6 +203,11 @@ def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLik
         f"outputs: {ports(outputs_of(model))}",
     ]
     lines += [f"largest difference to the source: {difference}" for difference in result.differences]
+    lines += [
+        f"state: output '{shown(after)}' is input '{shown(before)}' of the next call"
+        + (", zeros before the first" if zero else ", before the first as in --samples_out")
+        for before, after, zero in result.states
+    ]
     if result.kind == "espdl" and not result.differences:
         lines.append("note: the file has no test values, so what the model computes was compared with nothing")
     if is_qdq(model):

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 SEED = 11
+# Of a model that keeps a state: how many samples it is run on, one after the other.
+STEPS = 64
 
 
 class Complaint(Exception):
@@ -187,30 +189,15 @@ def tflite(path, folder, settings):
     tf = tensorflow()
     import tf2onnx
 
+    stateful, (path, states) = path, without_variables(path, folder)
     interpreter = tf.lite.Interpreter(path, num_threads=1)
     interpreter.allocate_tensors()
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     ports = [(i["name"], concrete(i["shape"], f"input '{i['name']}'"), i["dtype"]) for i in inputs]
     tf2onnx.convert.from_tflite(path, opset=settings["opset"], output_path=str(folder / "raw.onnx"))
 
-    def quantization(detail):
-        """(scale, zero point) of an int8 port; None of a float one."""
-        scale, zero = detail["quantization"]
-        return (scale, zero) if np.dtype(detail["dtype"]).kind != "f" and scale else None
-
     def run(sample):
-        for detail in inputs:
-            value, q = sample[detail["name"]], quantization(detail)
-            if q:
-                limits = np.iinfo(detail["dtype"])
-                value = np.clip(np.round(value / q[0]) + q[1], limits.min, limits.max)
-            interpreter.set_tensor(detail["index"], value.astype(detail["dtype"]))
-        interpreter.invoke()
-        values = []
-        for detail in outputs:
-            value, q = interpreter.get_tensor(detail["index"]), quantization(detail)
-            values.append((value.astype(np.float32) - q[1]) * np.float32(q[0]) if q else value)
-        return values
+        return interpreted(interpreter, sample)
 
     # The caller adds quantizers to int8 inputs and outputs: from here on they are floats.
     floats = [(name, shape, np.float32 if quantization(d) else dtype) for (name, shape, dtype), d in zip(ports, inputs)]
@@ -219,8 +206,166 @@ def tflite(path, folder, settings):
         "outputs": [describe_quantization(d, quantization(d)) for d in outputs],
     }
     (folder / "quantization.json").write_text(json.dumps(described))
-    samples = samples_for(floats, settings)
+    if not states:
+        write(folder, floats, samples_for(floats, settings), run)
+        return
+    names = [detail["name"] for detail in inputs]
+    places = [[d["name"] for d in outputs].index(state["output"]) for state in states]
+    given = samples_for(floats[: len(floats) - len(states)], {**settings, "count": STEPS})
+    starts = [dequantized(s["start"], inputs[names.index(s["input"])]) for s in states]
+    samples = with_states(given, states, starts, places, run)
     write(folder, floats, samples, run)
+    check_states(tf, stateful, samples, folder, len(outputs) - len(states))
+    named = [{"input": s["input"], "output": s["output"], "zero": not samples[s["input"]][0].any()} for s in states]
+    (folder / "states.json").write_text(json.dumps(named))
+
+
+def quantization(detail):
+    """(scale, zero point) of an int8 port of an interpreter; None of a float one."""
+    scale, zero = detail["quantization"]
+    return (scale, zero) if np.dtype(detail["dtype"]).kind != "f" and scale else None
+
+
+def dequantized(value, detail):
+    """The real numbers of what lies at a port."""
+    q = quantization(detail)
+    return (value.astype(np.float32) - q[1]) * np.float32(q[0]) if q else value
+
+
+def interpreted(interpreter, sample):
+    """What an interpreter gives for {input: real numbers}: a list of real numbers."""
+    for detail in interpreter.get_input_details():
+        value, q = sample[detail["name"]], quantization(detail)
+        if q:
+            limits = np.iinfo(detail["dtype"])
+            value = np.clip(np.round(value / q[0]) + q[1], limits.min, limits.max)
+        interpreter.set_tensor(detail["index"], value.astype(detail["dtype"]))
+    interpreter.invoke()
+    return [dequantized(interpreter.get_tensor(d["index"]), d) for d in interpreter.get_output_details()]
+
+
+def with_states(samples, states, starts, places, run):
+    """`samples` of a model's own inputs in the order of time, with the state before each: {name: [N, *shape]}.
+
+    starts: the states before the first; places: where the states are among what `run` gives
+    """
+    current = starts
+    rows = {state["input"]: [] for state in states}
+    for step in range(len(next(iter(samples.values())))):
+        for state, value in zip(states, current):
+            rows[state["input"]].append(value)
+        result = run({**{n: a[step] for n, a in samples.items()}, **{n: row[-1] for n, row in rows.items()}})
+        current = [result[place] for place in places]
+    return {**samples, **{name: np.stack(row) for name, row in rows.items()}}
+
+
+def check_states(tf, path, samples, folder, count):
+    """The model as it was given, which keeps its states itself, must say the same at every step."""
+    interpreter = tf.lite.Interpreter(path, num_threads=1)
+    interpreter.allocate_tensors()
+    with np.load(str(folder / "samples.npz")) as arrays:
+        inputs = len(samples)
+        ours = [arrays[f"out{i}"] for i in range(len(arrays.files) - inputs)][:count]
+    for step in range(len(ours[0])):
+        theirs = interpreted(interpreter, {name: array[step] for name, array in samples.items()})
+        for value, row in zip(theirs, ours):
+            if not np.array_equal(value, row[step]):
+                raise Complaint(
+                    f"{path}: with its states as inputs and outputs it does not compute the same (step {step}); export "
+                    "it without resource variables"
+                )
+
+
+def without_variables(path, folder):
+    """(the model with its resource variables as inputs and outputs, [{"input", "output", "start"}]); as it is without.
+
+    Streaming models keep state between calls: READ_VARIABLE gives what ASSIGN_VARIABLE left in the call before, and a
+    graph that CALL_ONCE runs assigns the first.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(path)
+    kinds = schema.BuiltinOperator
+
+    def kind(operator):
+        code = model.operatorCodes[operator.opcodeIndex]
+        return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+    main = model.subgraphs[0]
+    if not any(kind(operator) == kinds.VAR_HANDLE for operator in main.operators):
+        return path, []
+    starts, left = {}, set(range(1, len(model.subgraphs)))
+    for operator in main.operators:
+        if kind(operator) == kinds.CALL_ONCE:
+            left.discard(operator.builtinOptions.initSubgraphIndex)
+            starts.update(_assigned(model, model.subgraphs[operator.builtinOptions.initSubgraphIndex], kind, kinds))
+    if left:
+        raise Complaint(f"{path} has states and control flow; export it without one of them")
+    handles, first, now, kept = {}, {}, {}, []
+    same = {}
+    for operator in main.operators:
+        what = kind(operator)
+        operator.inputs = [same.get(i, i) for i in operator.inputs] if operator.inputs is not None else []
+        if what == kinds.VAR_HANDLE:
+            handles[operator.outputs[0]] = _variable(operator)
+        elif what == kinds.READ_VARIABLE:
+            name, tensor = handles[operator.inputs[0]], operator.outputs[0]
+            if name in now:
+                same[tensor] = now[name]
+            else:
+                first[name] = now[name] = tensor
+        elif what == kinds.ASSIGN_VARIABLE:
+            now[handles[operator.inputs[0]]] = operator.inputs[1]
+        elif what != kinds.CALL_ONCE:
+            kept.append(operator)
+    states, taken = [], {tensor.name for place, tensor in enumerate(main.tensors) if place not in handles}
+    for name, tensor in first.items():
+        if name not in starts or now[name] == tensor:
+            raise Complaint(f"{path}: its state '{name}' has no first value, or never changes; export it as a constant")
+        if now[name] in [*main.outputs, *main.inputs] or list(now.values()).count(now[name]) > 1:
+            raise Complaint(f"{path}: its state '{name}' is what another state, an input or an output is, too")
+        entry = {"input": _free(name, taken), "output": _free(name + "_next", taken), "start": starts[name]}
+        main.tensors[tensor].name, main.tensors[now[name]].name = entry["input"].encode(), entry["output"].encode()
+        states.append(entry)
+    main.operators = kept
+    main.inputs = [*main.inputs, *first.values()]
+    main.outputs = [*[same.get(i, i) for i in main.outputs], *[now[name] for name in first]]
+    model.subgraphs, model.signatureDefs = [main], None
+    flatbuffer_utils.write_model(model, str(folder / "states.tflite"))
+    return str(folder / "states.tflite"), states
+
+
+def _variable(operator):
+    """The name of the variable of a VAR_HANDLE."""
+    options = operator.builtinOptions
+    names = [options.container, options.sharedName]
+    return "/".join(n.decode("utf-8", "replace") if isinstance(n, bytes) else n for n in names if n)
+
+
+def _free(name, taken):
+    """`name`, with a number behind it where a tensor has it."""
+    number, free = 1, name
+    while free.encode() in taken or free in taken:
+        number, free = number + 1, f"{name}_{number}"
+    taken.add(free)
+    return free
+
+
+def _assigned(model, graph, kind, kinds):
+    """{variable: what the graph assigns to it}; only constants are known before anything runs."""
+    handles, found = {}, {}
+    types = {0: np.float32, 9: np.int8, 7: np.int16, 2: np.int32, 3: np.uint8}
+    for operator in graph.operators:
+        if kind(operator) == kinds.VAR_HANDLE:
+            handles[operator.outputs[0]] = _variable(operator)
+        elif kind(operator) == kinds.ASSIGN_VARIABLE:
+            tensor = graph.tensors[operator.inputs[1]]
+            data = model.buffers[tensor.buffer].data
+            if data is not None and tensor.type in types:
+                values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), types[tensor.type])
+                found[handles[operator.inputs[0]]] = values.reshape(tensor.shape)
+    return found
 
 
 def describe_quantization(detail, quantization):

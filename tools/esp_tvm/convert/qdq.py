@@ -149,18 +149,30 @@ class Qdq(Graph):
                 self._below_dequantize(node)
 
     def _moves_of_integers(self) -> None:
-        """Put moves of integers (MaxPool of uint8) between their own DequantizeLinear and QuantizeLinear."""
+        """Put moves of integers (MaxPool, Concat, Split) between their own DequantizeLinear and QuantizeLinear."""
         for node in self.nodes:
-            source = self.producer(node.input[0]) if node.input else None
-            if source is None or source.op_type != "QuantizeLinear" or not moves_values(self, node):
+            count = self.moved_inputs(node)
+            sources = [self.producer(name) for name in node.input[:count]]
+            makers = [source for source in sources if source is not None and source.op_type == "QuantizeLinear"]
+            scale = self.scale_of(makers[0]) if makers and len(makers) == count else None
+            if scale is None or any(self.scale_of(maker) != scale for maker in makers):
                 continue
-            parameters = list(source.input[1:])
-            real, moved = self.fresh(f"{node.input[0]}_real"), self.fresh(f"{node.output[0]}_real")
-            output = node.output[0]
-            self.node("DequantizeLinear", [node.input[0], *parameters], real, self.place(node))
-            self.set_input(node, 0, real)
-            self.set_outputs(node, [moved])
-            self.node("QuantizeLinear", [moved, *parameters], output, self.place(node) + 1)
+            for position, maker in enumerate(makers):
+                real = self.fresh(f"{node.input[position]}_real")
+                self.node("DequantizeLinear", [node.input[position], *maker.input[1:]], real, self.place(node))
+                self.set_input(node, position, real)
+            outputs, parameters = list(node.output), list(makers[0].input[1:])
+            self.set_outputs(node, [self.fresh(f"{name}_real") if name else "" for name in outputs])
+            for real, name in zip(list(node.output), outputs):
+                if name:
+                    self.node("QuantizeLinear", [real, *parameters], name, self.place(node) + 1)
+
+    def moved_inputs(self, node: onnx.NodeProto) -> int:
+        """How many of a node's first inputs it only moves the values of; 0 where it does anything else."""
+        if node.op_type == "Concat":
+            return len(node.input)
+        constant = all(name in self.constants for name in node.input[1:] if name)
+        return 1 if moves_values(self, node) or (node.op_type == "Split" and constant) else 0
 
     def _below_dequantize(self, node: onnx.NodeProto) -> None:
         """move(DequantizeLinear(constant)) -> DequantizeLinear(moved constant)."""

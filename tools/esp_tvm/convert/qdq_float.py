@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from ..errors import UserError
 from ..naming import shown
-from .qdq import Qdq, Scale, along, axis_of, moves_values
+from .qdq import Qdq, Scale, along, axis_of
 
 # Their results are never negative anyway.
 _NOT_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs", "Sqrt", "Exp")
@@ -76,7 +76,8 @@ def _bounded(name: str, scale: Scale, scales: Dict[str, Scale], qdq: Qdq) -> Lis
         return []
     if maker.op_type == "Clip" and np.all(qdq.constants.get(maker.input[1], np.float32(-1)) >= 0):
         return []
-    if moves_values(qdq, maker) and maker.input[0] in scales and scales[maker.input[0]].zero == scale.low:
+    moved = maker.input[: qdq.moved_inputs(maker)]
+    if moved and all(source in scales and scales[source].zero == scale.low for source in moved):
         return []
     label = qdq.fresh(f"{name}_relu")
     if abs(scale.range[1] - 6.0) < 0.006:
