@@ -84,6 +84,22 @@ def test_two_cores(project):
     assert project.error("export", *ALL, "CORES=4") == "error: CORES=4: a model runs on 1 or 2"
 
 
+def test_inputs_and_outputs(project):
+    assert project.calls("export", *ALL, "IO=int8", "INPUT_LAYOUT=NHWC")[-1] == "export"
+    for option in ("('--input_type', 'int8')", "('--output_type', 'int8')", "('--input_layout', 'NHWC')"):
+        assert option in exported_with(project)
+    assert project.calls("run", *ALL) == ["run"]
+    # Each alone goes before both; and of one port by its name.
+    assert project.calls("run", *ALL, "IO=uint8", "OUTPUT_TYPE=float 'an output=int16'") == ["export", "run"]
+    text = exported_with(project)
+    assert "('--input_type', 'uint8')" in text and "('--output_type', 'an output=int16')" in text
+    assert project.calls("run", *ALL, "IO=float", "OUTPUT_TYPE=float") == ["export", "run"]
+    assert "'--input_type'" not in exported_with(project)
+    assert "IO=int9 is none of float, int8, uint8; did you mean int8?" in project.error("export", *ALL, "IO=int9")
+    error = project.error("run", *ALL, "INPUT_TYPE=int9")
+    assert error.startswith("error: --input_type int9: 'int9' is none of float, int8, int16, uint8")
+
+
 def test_deploy_says_when_it_cannot_emulate(project, monkeypatch):
     # Everything of the usual PATH except for the emulator.
     tools = project.folder / "tools-without-emulator"

@@ -18,10 +18,10 @@ from pipeline_harness import Kernels, Program, write_program  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.port_options import PortOptions, read_port_options  # noqa: E402
 from esp_tvm.program import Loop, Port  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
 from esp_tvm.program.form import Pixels  # noqa: E402
-from esp_tvm.program.port_options import PortOptions, read_port_options  # noqa: E402
 from esp_tvm.program.ports import all_to_onnx, to_onnx, to_port  # noqa: E402
 from esp_tvm.program.samples import as_onnx, load_port_sample, load_port_samples  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402

@@ -1,12 +1,10 @@
-"""Numbers exactly as people write them, and what pixels become by them."""
+"""Numbers exactly as people write them."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Any, Sequence
-
-import numpy as np
+from typing import Any
 
 from .naming import one_line, shown
 
@@ -45,10 +43,3 @@ def _is_short(text: str) -> bool:
 def value_text(value: Any) -> str:
     """A value from a file or a command line as a message shows it: one short line."""
     return f"'{shown(value, 40)}'" if isinstance(value, str) else one_line(str(value), 40)
-
-
-def pixel_table(scale: Fraction, mean: Sequence[Fraction], std: Sequence[Fraction]) -> np.ndarray:
-    """float32 [channels, 256]: (pixel * scale - mean[c]) / std[c] of the pixels 0 to 255, computed exactly and rounded
-    once."""
-    rows = [[float((pixel * scale - m) / s) for pixel in range(256)] for m, s in zip(mean, std)]
-    return np.array(rows, np.float64).astype(np.float32)

@@ -237,7 +237,7 @@ def export(
     """Export a quantized ONNX model as an ESP-IDF project for a chip (--target) or a board (--board)."""
     if not target and not board["board"]:
         raise click.UsageError("neither a chip nor a board is given; give --target or --board")
-    from ..program.port_options import read_port_options
+    from ..port_options import read_port_options
 
     ports = read_port_options(input_type, output_type, input_layout, input_scale, input_mean, input_std)
     from ..project.export import export_onnx_model

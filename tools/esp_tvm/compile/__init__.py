@@ -10,7 +10,7 @@ import onnx
 
 from .. import tvm_import  # noqa: F401  before every other import of TVM
 from ..errors import UserError
-from ..program.port_options import PortOptions
+from ..port_options import PortOptions
 from ..tvm_errors import tvm_reason
 from .aot import lower
 from .compiled import CompiledModel

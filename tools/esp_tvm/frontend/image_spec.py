@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from typing_extensions import Annotated, Literal
 
 from .. import arithmetic
-from ..exact import pixel_table
+from ..pixels import pixel_table
 from .fields import InputName, Labels, Positive, Spec, different, fault, load, numbers, positive, sequence, whole
 
 CHANNELS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "gray": (0,)}

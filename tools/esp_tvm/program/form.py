@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from ..exact import pixel_table
+from ..pixels import pixel_table
 
 INT8 = (-128, 127)
 

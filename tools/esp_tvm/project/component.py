@@ -130,7 +130,11 @@ def _advice(project: Path, to: Path, chip: str, component: str, name: Optional[s
         options += [line for line in text.splitlines() if line.startswith("CONFIG_")]
     options = [line for line in options if not line.startswith(_EXAMPLES_OWN)]
     lines += [f"sdkconfig.defaults: {renamed(line, name) if name else line}" for line in options]
-    if load(project).cores > 1:
+    program = load(project)
+    aligned_ports = [port.c_name for port in [*program.inputs, *program.outputs] if port.alignment > 1]
+    if aligned_ports:
+        lines.append(f"buffers at multiples of 16, __attribute__((aligned(16))): {', '.join(aligned_ports)}")
+    if program.cores > 1:
         lines.append("pin the task that runs the model to core 1 (xTaskCreatePinnedToCore): core 0 computes the rest")
     if "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y" in options:
         needed = (project / "components" / COMPONENT / "model" / "constants.bin").stat().st_size

@@ -18,10 +18,10 @@ from ..estimate.text import estimate_lines
 from ..evaluate import NumpyEvaluator
 from ..model import inputs_of, is_quantized, load_model
 from ..naming import one_line, shown
+from ..port_options import PortOptions
 from ..program import Loop, Program, nodes_text
 from ..program.both_cores import cores_lines
 from ..program.in_strips import strips_line
-from ..program.port_options import PortOptions
 from ..program.ports import all_to_onnx, to_port
 from ..program.samples import load_port_sample
 from ..terminal import Table, show

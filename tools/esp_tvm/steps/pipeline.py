@@ -25,6 +25,7 @@ from ..chips import CHIPS, check_chip
 from ..convert.environment import is_converted, kind_of, without_suffix
 from ..errors import UserError, did_you_mean
 from ..places import CHECKOUT, TEMPLATE
+from ..port_options import read_port_options
 from ..project.users_files import is_whole
 from ..run.machines import RISCV
 from . import process
@@ -274,10 +275,13 @@ class Pipeline:
             near = did_you_mean(both, PORT_TYPES)
             fail(f"IO={both} is none of {', '.join(PORT_TYPES)}{near}; INPUT_TYPE and OUTPUT_TYPE are set each alone")
         types = {**given, **{n: v for n, v in zip(names[1:3], PORT_TYPES.get(both, ("", ""))) if not given[n]}}
-        options = []
-        for name, option in zip(names[1:], ("--input_type", "--output_type", "--input_layout")):
-            options += [word for value in self._words(name, types[name]) for word in (option, value)]
-        return given, options
+        words = [self._words(name, types[name]) for name in names[1:]]
+        try:
+            read_port_options(*words)
+        except UserError as error:
+            fail(str(error))
+        named = zip(("--input_type", "--output_type", "--input_layout"), words)
+        return given, [word for option, values in named for value in values for word in (option, value)]
 
     def options(self, step: str) -> Tuple[str, List[str]]:
         name = f"{step.upper()}_OPTIONS"

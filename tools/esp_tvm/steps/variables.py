@@ -33,8 +33,9 @@ Variables
                    would take more (default auto: the internal RAM of the board)
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
   IO               float, int8 or uint8: what inputs and outputs are on the board (default float); int8 takes a quarter
-                   of the memory, uint8 inputs are pixels (and outputs int8). Each for itself: INPUT_TYPE (float, int8,
-                   int16, uint8), OUTPUT_TYPE (float, int8, int16); NAME=int8 for the port of that name
+                   of the memory; with uint8 inputs are pixels, outputs int8
+  INPUT_TYPE, OUTPUT_TYPE
+                   each for itself: float, int8, int16, and of inputs uint8; NAME=int8 for the one of that name
   INPUT_LAYOUT     NHWC or NCHW: the order of an image input on the board (default as in the model)
   OUT              where everything goes (default build/<name of MODEL>)
   CONVERT_OPTIONS, PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS

@@ -15,9 +15,9 @@ import numpy as np
 from ... import arithmetic
 from ...errors import UserError
 from ...naming import shown
+from ...port_options import ALL, PortOptions
 from ...program import Call, Pixels, Port, Program, Tensor, nodes_text
 from ...program.evaluate import output_tensors
-from ...program.port_options import ALL, PortOptions
 
 _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 _BITS = {"int8": 8, "int16": 16}

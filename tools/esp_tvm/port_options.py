@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Dict, Mapping, Sequence, Tuple
 
-from ..errors import UserError, did_you_mean
-from ..exact import exact_number, positive_number
-from ..naming import shown
+from .errors import UserError, did_you_mean
+from .exact import exact_number, positive_number
+from .naming import shown
 
 INPUT_TYPES = ("float", "int8", "int16", "uint8")
 OUTPUT_TYPES = ("float", "int8", "int16")
