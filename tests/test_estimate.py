@@ -20,12 +20,13 @@ import published_times  # noqa: E402
 
 from esp_tvm.boards import choose_board  # noqa: E402
 from esp_tvm.chips import CHIPS  # noqa: E402
-from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.compile import compile_imported, compile_model, import_model  # noqa: E402
 from esp_tvm.estimate import ERROR, estimate_program, saved_in_psram, sum_of  # noqa: E402
 from esp_tvm.estimate.costs import FILE, costs, instructions  # noqa: E402
 from esp_tvm.estimate.memories import CLOCKS, flash_lines_of, psram_lines_of  # noqa: E402
 from esp_tvm.estimate.text import estimate_lines, milliseconds  # noqa: E402
 from esp_tvm.estimate.work import Work  # noqa: E402
+from esp_tvm.program import Loop  # noqa: E402
 from esp_tvm.project.placement import note_memory  # noqa: E402
 
 _KINDS = ("8MB:octal", "2MB:quad", "none")
@@ -117,6 +118,27 @@ def test_weights_larger_than_the_cache_are_fetched_again(compiled):
     assert saved["8MB:octal"] * 1000 == pytest.approx(before.weights - moved.weights) and moved.weights > 0
     assert saved["none"] == saved["2MB:quad"] == saved_in_psram(compiled["esp32s3"], choose_board("esp32s3")) == 0
     assert not any(call.estimate.weights for call in estimated(compiled["esp32s3"], constants="internal").calls())
+
+
+def test_every_strip_of_a_loop_fetches_weights_that_do_not_stay_together():
+    b = QdqBuilder(0)
+    x = b.conv(b.input("x", [1, 3, 24, 24], -4), [32, 3, 3, 3], -2, relu=True, pads=[1, 1, 1, 1])
+    x = b.conv(x, [64, 32, 3, 3], -1, relu=True, pads=[1, 1, 1, 1])
+    b.quantize(b.conv(x, [8, 64, 1, 1], -1), -3, "y")
+    b.output("y", [1, 8, 24, 24])
+    model = b.model()
+    program = compile_imported(model, import_model(model), target_chip="esp32c3", strips=0).program
+    loop = next(item for item in program.items if isinstance(item, Loop))
+    strips = -(-loop.calls[-1].writes[0].shape[1] // loop.rows)
+    calls = [call for call in loop.calls if call.constants]
+    assert strips > 1 and calls
+    estimated(program)
+    lines = flash_lines_of(choose_board("esp32c3"))
+    for call in calls:
+        size = sum(constant.array.nbytes for constant in call.constants)
+        once = lines.nanoseconds(size, CLOCKS["esp32c3"].line) / 1000
+        often = max(strips, call.variant.weight_passes(call)) if size > CLOCKS["esp32c3"].cache else strips
+        assert call.estimate.weights == pytest.approx(often * once), call.title
 
 
 def test_psram_is_waited_for_by_its_kind(compiled):
