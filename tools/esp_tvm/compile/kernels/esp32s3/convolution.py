@@ -59,6 +59,8 @@ class Conv2dLanes(Esp32s3Variant):
     sums = 0
     # Where sums are checked: they have to lie within 2^(7 + check_bits) between segments.
     check_bits = 0
+    # Bytes of weights that do not stay in the cache (64 kB) beside other data.
+    LARGE = 48 * 1024
 
     def by_taps(self, call: Call) -> bool:
         """Whether segments are taps."""
@@ -215,6 +217,9 @@ class Conv2dChecked(Conv2dLanes):
             return False
         if call.inputs[0].shape[3] % LANES or call.output.shape[3] % LANES:
             return False
+        # Every pixel takes all weights: more than the cache holds would be fetched again and again.
+        if call.attributes["weights"].size > self.LARGE:
+            return False
         segments, bias = self.segmented(call), start_of(call)
         bound = 2 ** (7 + self.check_bits)
         if np.abs(bias).max() > bound or segments.shape[1] == 1 or np.min(call.attributes["shift"]) < _PART_SHIFT:
@@ -263,7 +268,7 @@ class Conv2dWide(Conv2dLanes):
     """
 
     sums = 8
-    LARGE, BLOCK = 48 * 1024, 16 * 1024
+    BLOCK = 16 * 1024
 
     def fits_range(self, call, low, high):
         return self._takes(call)
