@@ -1,8 +1,9 @@
 """Cross-layer equalization: every channel of a tensor uses the whole int8 range.
 
-A channel's scale can be chosen freely wherever what makes the tensor and what reads it can absorb a factor: weights
-before it are multiplied, weights behind it divided, and relu, sums, pooling and moves let it pass. The float network
-computes the same as before. With it a power-of-two exponent per tensor costs nothing against a free scale per channel.
+A channel's scale can be chosen freely if the layers before and after the tensor can absorb a factor: weights before it
+are multiplied, weights after it divided, and relu, sums, pooling and moves pass it on. The float network computes the
+same as before. With equalization, a power-of-two exponent per tensor loses nothing compared with a free scale per
+channel.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from ..onnx_graph import Graph, copied
 from .graph import Layer, Network
 from .rules import attribute
 
-# Channels that hold next to nothing are not blown up beyond this.
+# The largest factor for channels with very small values.
 MAX_RATIO = 64.0
-# A sample in which a channel reaches this share of the most that it ever holds tells something of its range.
+# A channel counts as active in a sample if it reaches this share of its largest value.
 _ACTIVE = 0.25
-# Samples whose peaks are kept apart.
+# Up to so many samples, peaks are kept separately for each.
 MOST_PEAKS = 64
 PINNED = 0
 
@@ -74,7 +75,7 @@ class Channels:
         pairs = np.unique(np.stack([a.reshape(-1), b.reshape(-1)]), axis=1)
         for one, other in pairs.T:
             one, other = self._top(int(one)), self._top(int(other))
-            # The smaller one leads: PINNED always does.
+            # The smaller one becomes the root: PINNED always does.
             self._parent[max(one, other)] = min(one, other)
 
     def _top(self, one: int) -> int:
@@ -122,7 +123,7 @@ class Channels:
                 self._pin(name)
             made = np.zeros((), np.int64)
         self.ids[layer.output] = np.broadcast_to(made, shape)
-        # Relu lets a factor pass; so does an upper bound, see `scale_network`; other bounds do not.
+        # Relu passes a factor on, and so does an upper bound, see `scale_network`; other bounds do not.
         if layer.low not in (-np.inf, 0.0) or layer.low == -np.inf and layer.high != np.inf:
             self._pin(layer.output)
 
@@ -134,22 +135,22 @@ class Channels:
 
 
 def _channels_of(ids: np.ndarray, kind: str) -> np.ndarray:
-    """[C] of what a Conv (kind "conv") or Gemm reads or makes."""
+    """[C] for the input or output of a Conv (kind "conv") or Gemm."""
     return ids[0].reshape(ids.shape[1], -1)[:, 0] if kind == "conv" else ids.reshape(-1, ids.shape[-1])[0]
 
 
 def _first_places(ids: np.ndarray) -> np.ndarray:
-    """The first place of each channel of [N, C, ...]."""
+    """The first position of each channel of [N, C, ...]."""
     return ids[(slice(None), slice(None), *[slice(1)] * (ids.ndim - 2))]
 
 
 def scale_network(network: Network, channels: Channels, factors: np.ndarray, model_too: bool = True) -> Network:
     """The same function with every channel multiplied by the factor of its group; factors: [channels.count].
 
-    The one upper bound of all channels (relu6) is then that of the channel with the smallest factor: channels that stay
-    far below it, and have a larger factor for that, meet it a little earlier than before. Layers that no factor touches
-    are those of `network`.
-    model_too: False leaves the ONNX model as it is, for a network that is only tried out.
+    The common upper bound of all channels (relu6) then becomes that of the channel with the smallest factor: channels
+    that stay far below it, and therefore have a larger factor, reach it a little earlier than before. Layers without a
+    factor are those of `network`.
+    model_too: False does not change the ONNX model, for a network that is only tried.
     """
     model = copied(network.model) if model_too else network.model
     graph = Graph(model) if model_too else None
@@ -226,7 +227,7 @@ def own_constants(graph: Graph, layer: Layer, constants: Dict[str, np.ndarray]) 
 
 
 def scalable_groups(channels: Channels, network: Network) -> List[np.ndarray]:
-    """For each tensor whose channels can be scaled, with all that is tied to it: the groups of its channels."""
+    """For each tensor whose channels can be scaled, together with tied tensors: the groups of its channels."""
     pinned = int(channels.find(np.zeros(1, np.int64))[0])
     tensors: List[Set[int]] = []
     for layer in network.layers:
@@ -268,7 +269,7 @@ class ChannelStatistics:
         peaks = self._peaks.setdefault(name, [])
         peaks.append(np.stack([values.max(axis=axes, keepdims=True), values.min(axis=axes, keepdims=True)]))
         if len(peaks) >= 2 * MOST_PEAKS:
-            # Of many samples two become one: memory does not grow with their number.
+            # Pairs of samples are merged if there are many: memory does not grow with their number.
             pairs = zip(peaks[::2], peaks[1::2])
             peaks[:] = [np.stack([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])]) for a, b in pairs]
         self._counts[name] = self._counts.get(name, 0) + 1
@@ -276,7 +277,7 @@ class ChannelStatistics:
         self._sums[name] = self._sums[name] + mean if name in self._sums else mean
 
     def _shared(self, name: str, shape: Tuple[int, ...]) -> Tuple[int, ...]:
-        """The axes along which all values are of one channel."""
+        """The axes along which all values belong to one channel."""
         network = self.channels.network
         near = [layer for layer in (network.producer(name), *network.consumers(name)) if layer is not None]
         if name not in self.channels.ids or len(shape) < 3 or any(layer.kind == "dense" for layer in near):
@@ -307,7 +308,7 @@ def channel_ranges(channels: Channels, values: Dict[str, np.ndarray], clip: floa
     """The ranges of channels, `clip` of the largest |x|; values: of tensors over the samples, or their peaks."""
     ranges, active = {}, np.zeros(channels.count)
     for name, array in values.items():
-        # Only numbers are scaled; a network may give truth values too.
+        # Only numbers are scaled; a network may also have bool outputs.
         if name not in channels.ids or array.dtype.kind != "f":
             continue
         ids = channels.find(channels.ids[name])[tuple(slice(size) for size in array.shape[1:])]
@@ -324,11 +325,11 @@ def channel_ranges(channels: Channels, values: Dict[str, np.ndarray], clip: floa
 def choose_factors(channels: Channels, ranges: Ranges, strength: float) -> np.ndarray:
     """[channels.count] factors that bring the channels of every tensor to the same range.
 
-    strength: 0 scales tensors only as a whole, to just fill the range at a power of two; 1 equalizes channels fully.
+    strength: 0 scales only whole tensors, so that they fill the range of a power of two; 1 equalizes channels fully.
     """
     roots = channels.find(np.arange(channels.count))
     pinned = int(channels.find(np.zeros(1, np.int64))[0])
-    # Tied tensors may have exponents of their own: what counts is a channel's range beside its tensor's.
+    # Tied tensors may have different exponents: what counts is a channel's range relative to its tensor's.
     worst = np.zeros(channels.count)
     largest = np.zeros(channels.count)
     for found in ranges.found.values():
@@ -336,9 +337,9 @@ def choose_factors(channels: Channels, ranges: Ranges, strength: float) -> np.nd
         if top <= 0:
             continue
         worst = np.maximum(worst, found / top)
-        # Channels that are always 0 are scaled along.
+        # Channels that are always 0 are scaled with the others.
         largest = np.where(found >= 0, np.maximum(largest, top), largest)
-    # What one or two samples show may be far from the most that it can be; eight are trusted.
+    # One or two samples may show far less than the true range; eight are trusted.
     most = np.clip(ranges.active**2, 1.0, MAX_RATIO)
     ratio = np.maximum(np.where(worst > 0, worst, 1.0), 1.0 / most)
     factors = ratio**-strength

@@ -1,8 +1,8 @@
-"""The quantized network on many samples at once, layer by layer, fast enough to try things out.
+"""Simulates the quantized network on many samples at once, layer by layer, fast enough for trials.
 
-Activations are held as whole numbers in float32 arrays [N, *shape]. Sums are made in float32 by ONNX Runtime: they
-are exact below 2^24, and where they are not the result may rarely differ by one step from the exact rules (in
-`esp_tvm.arithmetic`), which judge the finished model.
+Activations are integers in float32 arrays [N, *shape]. ONNX Runtime computes sums in float32: they are exact below
+2^24; above, the result may rarely differ by one step from the exact rules (in `esp_tvm.arithmetic`), which are used to
+measure the finished model.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Simulator:
         self.take(list(samples_of(samples)))
 
     def take(self, samples: List[Dict[str, np.ndarray]]) -> None:
-        """Go on with other samples."""
+        """Continue with other samples."""
         self.samples = samples
         self._means: Dict[str, np.ndarray] = {}
         values: Dict[str, List[np.ndarray]] = {}
@@ -428,7 +428,7 @@ class Simulator:
             return state[("float", name)][index]
         return state[name][index] * np.float32(2.0 ** exponents[name])
 
-    # --- what came of it ---
+    # --- results ---
 
     def real(self, name: str, state: Dict, exponents: Dict[str, int]) -> np.ndarray:
         """The value of a tensor as real numbers."""

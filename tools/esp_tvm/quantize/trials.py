@@ -1,7 +1,7 @@
-"""Changes tried one after another, each judged by the noise at the outputs, at as little cost as that takes.
+"""Tries changes one after another, and measures the noise at the outputs at the lowest possible cost.
 
-What a change does not touch is not computed again, and a quarter of the samples is asked first: most changes make it
-worse there already.
+Layers that a change does not affect are not computed again, and a quarter of the samples is tried first: most changes
+already make them worse.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from .simulate import Simulator
 
-# With fewer samples than this a quarter of them says nothing.
+# With fewer samples than this a quarter of them is too few.
 _ENOUGH = 8
 # Noise on the first quarter above this share of what it was ends a trial.
 _WORSE = 1.002
@@ -78,7 +78,7 @@ class Trials:
         return Trial(state, made, sum(part.noise * part.share for part in made), True)
 
     def take(self, trial: Trial) -> None:
-        """Go on from a trial on all samples."""
+        """Continue from a trial on all samples."""
         self.state, self._parts, self.noise = trial.state, trial.parts, trial.noise
 
 
