@@ -293,6 +293,77 @@ def test_matrices_are_blocked_too(tmp_path):
     assert np.array_equal(y, np.clip(np.rint(x.astype(np.float64) @ (weights * 2.0**-3)), -128, 127))
 
 
+def in_blocks(b, name, rows, columns):
+    """Adds the nodes by which the exporter brings [1, rows, columns] into blocks; returns the last tensor."""
+
+    def add(op_type, inputs, output, shape, **attributes):
+        b.tensor(output, shape, -4)
+        return b.node(op_type, inputs, output, **attributes)
+
+    def reshaped(x, output, shape):
+        return add("Reshape", [x, b.constant(f"{output}_shape", np.array(shape))], output, shape)
+
+    blocks, whole = columns // 16, columns // 16 * 16
+    if columns == whole:
+        split = reshaped(name, "split", [1, rows, blocks, 16])
+        return reshaped(
+            add("Transpose", [split], "turned", [1, blocks, rows, 16], perm=[0, -2, -3, -1]),
+            "blocked",
+            [1, rows, columns],
+        )
+    turned = add("Transpose", [name], "turned", [1, columns, rows], perm=[0, -1, -2])
+    if not blocks:
+        return reshaped(turned, "blocked", [1, rows, columns])
+
+    def window(output, start, end):
+        bounds = [[0, start, 0], [1, end, rows], [0, 1, 2], [1, 1, 1]]
+        names = [b.constant(f"{output}_{i}", np.array(values)) for i, values in enumerate(bounds)]
+        return add("Slice", [turned, *names], output, [1, end - start, rows])
+
+    split = reshaped(window("head", 0, whole), "split", [1, blocks, 16, rows])
+    head = reshaped(
+        add("Transpose", [split], "sides", [1, blocks, rows, 16], perm=[0, -3, -1, -2]), "heads", [1, whole, rows]
+    )
+    joined = add("Concat", [head, window("tail", whole, columns)], "joined", [1, columns, rows], axis=1)
+    return reshaped(joined, "blocked", [1, rows, columns])
+
+
+@pytest.mark.parametrize("columns", [32, 36, 6, 20, 1])
+@pytest.mark.parametrize("turned_before", [False, True])
+def test_product_of_two_computed_tensors(tmp_path, columns, turned_before):
+    """The second operand's blocks are undone, also where the exporter merged them with a Transpose before them."""
+    rows, b, path = 8, EspdlBuilder(), tmp_path / "two.espdl"
+    stored_shape = [1, columns, rows] if turned_before else [1, rows, columns]
+    b.tensor("x", [1, 5, rows], -4)
+    b.tensor("k", stored_shape, -4)
+    b.tensor("r", stored_shape, -4)
+    b.tensor("y", [1, 5, columns], -1)
+    b.node("Relu", ["k"], "r")
+    start = "r"
+    if turned_before:
+        b.tensor("t", [1, rows, columns], -4)
+        start = b.node("Transpose", ["r"], "t", perm=[0, 2, 1])
+    b.node("MatMul", ["x", in_blocks(b, start, rows, columns)], "y", activation="Linear")
+    path.write_bytes(b.bytes(["x", "k"], ["y"]))
+    convert(path, tmp_path / "two.onnx")
+    model = load_model(tmp_path / "two.onnx")
+    assert not {"Slice", "Concat"} & {node.op_type for node in model.graph.node}
+    x, k = (integers(*shape, seed=3) * 2.0**-4 for shape in ([1, 5, rows], stored_shape))
+    matrix = np.maximum(k, 0).transpose(0, 2, 1) if turned_before else np.maximum(k, 0)
+    feeds = {"x": x.astype(np.float32), "k": k.astype(np.float32)}
+    y = run_session(session(model), ["y"], feeds)[0]
+    assert np.array_equal(y, np.clip(np.rint(x @ matrix * 2), -128, 127) / 2)
+
+
+def test_another_order_of_a_computed_operand_is_refused(tmp_path):
+    b, path = EspdlBuilder(), tmp_path / "two.espdl"
+    for name, shape in (("x", [1, 5, 8]), ("k", [1, 8, 32]), ("y", [1, 5, 32])):
+        b.tensor(name, shape, -4)
+    b.node("MatMul", ["x", "k"], "y")
+    path.write_bytes(b.bytes(["x", "k"], ["y"]))
+    assert "'y_node' (MatMul): the order of its second operand" in refused(path)
+
+
 def sigmoid_table(e_x, e_y):
     values = 1 / (1 + np.exp(-np.arange(-128, 128) * 2.0**e_x))
     return np.clip(np.floor(values * 2.0**-e_y + 0.5), -128, 127).astype(np.int8)

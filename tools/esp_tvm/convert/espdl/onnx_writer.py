@@ -17,6 +17,7 @@ from onnx import helper
 from ...errors import UserError
 from ...naming import shown
 from ...onnx_graph import Graph
+from .computed_operands import matrix_behind
 from .layouts import block_of, unblocked
 from .network import Constant, Network, Node, Tensor
 from .tables import check_table
@@ -84,6 +85,7 @@ class _Writer:
             stored = self.form(name, False)
             if stored != name:
                 self.add("Identity", [stored], [name])
+        self.graph.remove_unused()
         self.graph.write()
         del self.model.opset_import[:]
         self.model.opset_import.append(helper.make_opsetid("", self.opset))
@@ -345,13 +347,11 @@ def _gemm(writer: _Writer, node: Node) -> None:
 
 
 def _matmul(writer: _Writer, node: Node) -> None:
-    """MatMul with constant weights, each matrix blocked as a 1x1 convolution."""
+    """MatMul with constant weights, each matrix blocked as a 1x1 convolution; or of two computed tensors."""
     x, weight = node.inputs[:2]
     if weight not in writer.network.constants:
-        raise writer.refusal(
-            node,
-            "it multiplies two computed tensors, one of them in blocks; convert the ONNX model it was made of",
-        )
+        writer.emit(node, [writer.form(x, False), _computed_operand(writer, node)], False)
+        return
     constant = writer.constant(weight)
     values = constant.values
     if values.dtype.name != "float32" and values.ndim >= 2:
@@ -365,6 +365,28 @@ def _matmul(writer: _Writer, node: Node) -> None:
         values = np.stack(matrices).transpose(0, 2, 1).reshape(values.shape)
     inputs = [writer.form(x, False), writer.weights(weight, values, constant.exponents, values.ndim - 1, node)]
     writer.emit(node, inputs, False)
+
+
+def _computed_operand(writer: _Writer, node: Node) -> str:
+    """The second operand of a MatMul as the tensor that it was before the file has it in blocks."""
+    x, operand = node.inputs[:2]
+    shape = writer.tensor(x).shape
+    found = matrix_behind(writer.network, operand, shape[-1] if shape else 0)
+    if found is None:
+        raise writer.refusal(
+            node, "the order of its second operand, which is computed, is not known here; convert the ONNX model"
+        )
+    tensor, perm, shape = found
+    source = writer.form(tensor, False)
+    if perm != list(range(len(perm))):
+        turned = writer.graph.fresh(f"{operand}_matrix")
+        writer.add("Transpose", [source], [turned], perm=perm)
+        source = turned
+    if tuple(writer.tensor(tensor).shape[axis] for axis in perm) != shape:
+        shaped = writer.graph.fresh(f"{operand}_matrices")
+        writer.add("Reshape", [source, writer.graph.add_constant(f"{shaped}_shape", shape, np.int64)], [shaped])
+        source = shaped
+    return source
 
 
 def _window(writer: _Writer, node: Node) -> None:
@@ -446,6 +468,7 @@ def _transpose(writer: _Writer, node: Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
     rank = writer.rank(x)
     perm = list(node.attributes.get("perm", range(rank)[::-1]))
+    perm = [axis % rank if -rank <= axis < rank else rank for axis in perm]
     if sorted(perm) != list(range(rank)):
         raise writer.refusal(node, f"it reorders {rank} axes by {perm}: damaged")
     source, known = writer.form(x, True in writer.forms.get(x, {})), True in writer.forms[x]
