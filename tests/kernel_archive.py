@@ -19,7 +19,7 @@ os.environ.setdefault(SHARED_FOLDER, str(REPO / "build/objects"))
 
 
 def archive(*flags: str) -> Path:
-    """All kernels, compiled for this computer with -O1 and `flags`."""
+    """All kernels, compiled for this computer with `flags`."""
     return kernel_archive(COMPONENT, _command(flags))
 
 
@@ -32,7 +32,9 @@ def build(sources: Sequence[Path], binary: Path, *flags: str) -> None:
 
 
 def _command(flags: Sequence[str]) -> List[str]:
-    return [*host_compiler(), *CFLAGS, "-O1", *flags]
+    """Flags that name a level make the command, and so the archive, of a `HostProgram` with these flags."""
+    level = [] if any(flag.startswith("-O") for flag in flags) else ["-O1"]
+    return [*host_compiler(), *CFLAGS, *level, *flags]
 
 
 def listed_sources() -> List[Path]:

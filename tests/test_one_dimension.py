@@ -11,7 +11,7 @@ make = helper.make_node
 
 @pytest.fixture(scope="module")
 def kernels():
-    return Kernels(sanitize=False)
+    return Kernels()
 
 
 def check(nodes, shape, output, constants, kernels, wanted, least=25):

@@ -112,7 +112,9 @@ static void start_worker(void)
 /* --- Handing over --- */
 
 /* How often to poll before sleeping: less than 100 microseconds on these chips. */
+#ifndef LOOKS
 #define LOOKS 2000
+#endif
 
 typedef enum { NOTHING, BEGUN, DONE } state_t;
 
