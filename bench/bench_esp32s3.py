@@ -65,6 +65,8 @@ ROWS = (
     Row("depthwise 3x3, 64 ch, 25x5", None, 0.22, 3, "depthwise_conv2d", (25, 5), 64, 64, 3),
     Row("1x1, 8->16, 48x48", None, 0.28, 3, "conv2d", (48, 48), 8, 16, 1),
     Row("depthwise 3x3, 8 ch, 48x48", None, None, 2, "depthwise_conv2d", (48, 48), 8, 8, 3),
+    Row("3x3 s2, 3->8, 96x96", None, None, 3, "conv2d", (96, 96), 3, 8, 3, 2, -128),
+    Row("1x1, 192->64, 14x14", None, None, 10, "conv2d", (14, 14), 192, 64, 1),
 )
 
 
