@@ -232,6 +232,28 @@ def rounded(x, exponent):
     return np.clip(np.floor(x * 2.0**-exponent + 0.5), -128, 127) * 2.0**exponent
 
 
+@pytest.mark.parametrize("group, exponents", [(1, [-5]), (1, [-5, -6, -4, -5]), (4, [-5])])
+def test_zeros_between_pixels_make_a_transposed_convolution(tmp_path, group, exponents):
+    weights = integers(4, 4 // group, 3, 3, low=-12, high=12)
+
+    def build(b):
+        b.tensor("z", [1, 12, 11, 4], -4)
+        b.tensor("y", [1, 12, 11, 4], -3)
+        b.node("InsertZeros", ["i"], "z", stride=[2, 2], output_padding=[1, 0])
+        b.conv("z", "y", weights, exponents, group=group, pads=[1, 1, 1, 1])
+
+    y, x = one_node(tmp_path, build)
+    spread = np.pad(np.zeros((12, 11, 4)), ((1, 1), (1, 1), (0, 0)))
+    spread[1:12:2, 1:12:2] = x[0]
+    real = weights * np.exp2(np.resize(exponents, 4)).reshape(4, 1, 1, 1)
+    total = np.zeros((12, 11, 4))
+    for i in range(3):
+        for j in range(3):
+            part = spread[i : i + 12, j : j + 11]
+            total += part * real[:, 0, i, j] if group > 1 else part @ real[:, :, i, j].T
+    assert np.array_equal(y[0], np.clip(np.rint(total * 8), -128, 127) / 8)
+
+
 def test_axes_are_those_of_the_file(tmp_path):
     def build(b):
         b.tensor("y", [1, 6, 12, 4], -4)
@@ -439,7 +461,7 @@ def one_of_two(magic: bytes) -> bytes:
     [
         (lambda b: b.tensor("d", [1, 4, 4, 20], E_2, "int16"), r"node 'd_node' \(Conv\): 'd' is int16; .*--float"),
         (lambda b: b.nodes[0].update(op_type="LSTM"), r"node 'a_node' \(LSTM\): its gates"),
-        (lambda b: b.nodes[4].update(op_type="InsertZeros"), r"InsertZeros\): this operator of ESP-DL is not"),
+        (lambda b: b.nodes[4].update(op_type="StreamingCache"), r"StreamingCache\): this operator of ESP-DL is not"),
         (lambda b: b.constants[0].update(doc_string="layout ==> HCWN4"), "its weights lie in the order 'HCWN4'"),
         (lambda b: b.constants[0].update(doc_string=""), "in an order that the file does not say"),
         (lambda b: b.constants[0].update(dims=[3, 3, 3, 99]), r"constant 'a_w' is int8\[3, 3, 3, 99\] but holds"),

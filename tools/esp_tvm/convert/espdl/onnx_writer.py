@@ -73,10 +73,12 @@ class _Writer:
         # {tensor of the file: {whether channels first: tensor of the graph}}
         self.forms: Dict[str, Dict[bool, str]] = {}
         self.taken = set(network.inputs)
+        # {tensor with zeros put between its pixels: (what it is without them, strides, zeros behind the last)}
+        self.spread: Dict[str, Tuple[str, List[int], List[int]]] = {}
 
     def write(self) -> onnx.ModelProto:
         for name in self.network.inputs:
-            self.forms[name] = {False: self._quantized(name, name, f"{name}_dequantized")}
+            self.forms[name] = {False: self.quantized(name, name, f"{name}_dequantized")}
         for node in self.network.nodes:
             self._node(node)
         for name in self.network.outputs:
@@ -120,6 +122,10 @@ class _Writer:
 
     def form(self, name: str, first: bool) -> str:
         """A tensor of the file as the graph has it, as stored or (`first`) with its last axis behind the batch."""
+        if name in self.spread:
+            raise UserError(
+                f"{self.path}: tensor '{shown(name)}' (InsertZeros) is read by more than a Conv; convert the ONNX model"
+            )
         if name not in self.forms:
             raise UserError(
                 f"{self.path}: nothing makes tensor '{shown(name)}' before it is read; export the model again"
@@ -145,7 +151,7 @@ class _Writer:
             return name
         return self.graph.fresh(f"{name}_channels_first" if first and name in self.graph.names else name)
 
-    def _quantized(self, name: str, raw: str, output: str) -> str:
+    def quantized(self, name: str, raw: str, output: str) -> str:
         """The quantizers of a tensor behind its float value `raw`; without any, `raw` itself."""
         tensor = self.tensor(name)
         if self.as_float or tensor.dtype != "int8":
@@ -267,7 +273,7 @@ class _Writer:
         if self.as_float or self.tensor(name).dtype != "int8":
             self.forms[name] = {first: raw}
         else:
-            self.forms[name] = {first: self._quantized(name, raw, self._name(name, first))}
+            self.forms[name] = {first: self.quantized(name, raw, self._name(name, first))}
 
     def has_first(self, names: Sequence[str]) -> bool:
         """Whether one of these tensors is there channels first."""
@@ -307,8 +313,43 @@ def _convolution(writer: _Writer, node: Node) -> None:
         c, n = (n, c) if group > 1 else (c, n)
         values = _unblocked(writer, node, constant, (n, c, *([1] if rank == 3 else []), *window), group > 1)
         values = values.reshape(n, c, *window)
+    if x in writer.spread:
+        _transposed_convolution(writer, node, values, group)
+        return
     inputs = [writer.form(x, True), writer.weights(weight, values, constant.exponents, 0, node)]
     writer.emit(node, [*inputs, *_bias(writer, node, bias)], True)
+
+
+def _insert_zeros(writer: _Writer, node: Node) -> None:
+    """InsertZeros: with the Conv behind it a transposed convolution, which has its strides."""
+    x, y = node.inputs[0], node.outputs[0]
+    source, count = writer.form(x, True), writer.rank(x) - 2
+    if writer.tensor(x) != _at(writer.tensor(y), writer.tensor(x)):
+        source = writer.quantized(y, source, writer.graph.fresh(y))
+    stride, behind = node.attributes.get("stride", 1), node.attributes.get("output_padding", 0)
+    each = [given if isinstance(given, list) else [given] * count for given in (stride, behind)]
+    if any(len(values) != count for values in each) or y in writer.network.outputs:
+        raise writer.refusal(node, "its strides are not those of a convolution; convert the ONNX model")
+    writer.spread[y] = (source, each[0], each[1])
+
+
+def _transposed_convolution(writer: _Writer, node: Node, values: np.ndarray, group: int) -> None:
+    """Conv on zeros between pixels: ConvTranspose with the window turned round; values: [O, I / group, window]."""
+    x, weight, bias = [*node.inputs, ""][:3]
+    source, strides, behind = writer.spread[x]
+    window, exponents = values.shape[2:], writer.constant(weight).exponents
+    ones = [1] * len(window)
+    dilations = node.attributes.get("dilations") or ones
+    pads = node.attributes.get("pads") or [0, 0] * len(window)
+    around = [d * (k - 1) - p for d, k, p in zip([*dilations, *dilations], [*window, *window], pads)]
+    if (node.attributes.get("strides") or ones) != ones or min(around) < 0 or len(exponents) > 1 < group:
+        raise writer.refusal(node, "such a convolution behind InsertZeros is not known here; convert the ONNX model")
+    turned = np.flip(values, tuple(range(2, values.ndim)))
+    parts = [part.swapaxes(0, 1) for part in np.split(turned, group)]
+    inputs = [source, writer.weights(weight, np.concatenate(parts), exponents, 1, node)]
+    inputs += _bias(writer, node, bias)
+    changed = {"strides": strides, "pads": around, "output_padding": behind}
+    writer.emit(node, inputs, True, "ConvTranspose", **changed)
 
 
 def _unblocked(writer: _Writer, node: Node, constant: Constant, shape: Tuple[int, ...], grouped: bool) -> np.ndarray:
@@ -499,6 +540,7 @@ def _quantizer(writer: _Writer, node: Node) -> None:
 _WAYS: Dict[str, Callable[[_Writer, Node], None]] = {
     "Conv": _convolution,
     "Gemm": _gemm,
+    "InsertZeros": _insert_zeros,
     "MatMul": _matmul,
     "PRelu": _prelu,
     "Resize": _resize,
