@@ -129,13 +129,7 @@ def grid_sample(**attributes):
     return model(node, {"x": [1, 2, 6, 6], "grid": [1, 3, 3, 2]})
 
 
-LENGTHS = {"lengths": np.array([STEPS, STEPS - 1], np.int32)}
 IGNORED = {
-    "clip": (lambda: recurrent("LSTM", clip=100.0), "'lstm' (LSTM)", "'clip'"),
-    "clip of a GRU": (lambda: recurrent("GRU", clip=100.0), "'gru' (GRU)", "'clip'"),
-    "input_forget": (lambda: recurrent("LSTM", input_forget=1), "'lstm' (LSTM)", "'input_forget'"),
-    "layout": (lambda: recurrent("RNN", layout=1), "'rnn' (RNN)", "'layout'"),
-    "lengths": (lambda: recurrent("GRU", ("x", "w", "r", "b", "lengths"), LENGTHS), "'gru' (GRU)", "sequence_lens"),
     "places of a max pool": (
         lambda: model(helper.make_node("MaxPool", ["x"], ["y", "i"], "pool", kernel_shape=[2, 2]), {"x": [1, 2, 4, 4]}),
         "'pool' (MaxPool)",

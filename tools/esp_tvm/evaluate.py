@@ -15,7 +15,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -117,7 +117,8 @@ class NumpyEvaluator:
 
     def __init__(self, imported: Imported, partitioned: Partitioned):
         self.imported, self.partitioned = imported, partitioned
-        self._fallbacks: Dict[object, object] = {}
+        self._fallbacks: Dict[relay.Call, Callable] = {}
+        self._functions: Dict[int, List[Tuple[relay.Function, Callable]]] = {}
 
     def run(self, sample: Dict[str, np.ndarray]) -> Evaluation:
         """`sample`: ONNX input name -> array of the input's shape."""
@@ -156,19 +157,29 @@ class NumpyEvaluator:
         if call not in self._fallbacks:
             variables: List[relay.Var] = []
             own_args = [_like(arg.checked_type, variables) for arg in call.args]
-            function = relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
-            try:
-                mod = _canonical(tvm.IRModule.from_expr(function))
-                with without_tvm_log(), _pass_context(mod["main"].body):
-                    executor = relay.create_executor("graph", mod, tvm.cpu(), "llvm")
-                    self._fallbacks[call] = executor.evaluate()
-            except Exception as error:  # TVM raises many kinds of exceptions.
-                name = getattr(call.op, "name", "an operator")
-                why = tvm_reason(error)
-                raise UserError(f"no kernel computes {name}, and TVM cannot compute it on this computer: {why}")
+            self._fallbacks[call] = self._built(
+                relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
+            )
         flat = [item for arg in arguments for item in (arg if isinstance(arg, list) else [arg])]
         result = self._fallbacks[call](*flat)
         return [r.numpy() for r in result] if isinstance(result, (list, tuple)) else result.numpy()
+
+    def _built(self, function: relay.Function) -> Callable:
+        """The function for this computer; the same ones (of unrolled steps) are built once."""
+        alike = self._functions.setdefault(tvm.ir.structural_hash(function), [])
+        for other, built in alike:
+            if tvm.ir.structural_equal(function, other):
+                return built
+        try:
+            mod = _canonical(tvm.IRModule.from_expr(function))
+            with without_tvm_log(), _pass_context(mod["main"].body):
+                built = relay.create_executor("graph", mod, tvm.cpu(), "llvm").evaluate()
+        except Exception as error:  # TVM raises anything.
+            name = getattr(function.body.op, "name", "an operator")
+            why = tvm_reason(error)
+            raise UserError(f"no kernel computes {name}, and TVM cannot compute it on this computer: {why}")
+        alike.append((function, built))
+        return built
 
 
 def _like(type_, variables: List[relay.Var]) -> relay.Expr:
@@ -251,6 +262,7 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
     from tvm.contrib.debugger.debug_executor import GraphModuleDebug
 
     from .chips import check_chip
+    from .compile import functions_of
     from .run.names import FILE_NAME, find_layer, name_map
 
     class OwnOutputs(GraphModuleDebug):
@@ -263,7 +275,7 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
             known = not isinstance(node, str) or any(node == one["name"] for one in self.debug_datum.get_graph_nodes())
             return super().debug_get_output(node if known else find_layer(self.names, node)[0]["tvm_index"], out)
 
-    check_chip(target_chip)
+    chip = check_chip(target_chip).name
     model = load_model(model_path)
     imported = import_onnx(model)
     sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
@@ -280,7 +292,7 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
         module = OwnOutputs(
             library["debug_create"]("default", tvm.cpu()), [tvm.cpu()], library.graph_json, dump_root=str(root)
         )
-        module.names = name_map(library.graph_json, partitioned, symbols)
+        module.names = name_map(library.graph_json, partitioned, symbols, functions_of(imported, partitioned, chip))
         write_text(root / FILE_NAME, json.dumps(module.names, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"{root}: cannot write TVM's debug dump here ({error.strerror})")

@@ -258,7 +258,7 @@ def _check_elements(model: onnx.ModelProto, path: Path) -> None:
 
 def _check_outputs(graph: onnx.GraphProto, path: Path) -> None:
     """Every output must be computed by a node: TVM has no call that copies an input or a constant to an output."""
-    copied = {node.output[0]: node for node in graph.node if node.op_type in ("Identity", "Dropout", "Constant")}
+    copied = {node.output[0]: node for node in graph.node if node.op_type in ("Identity", "Constant")}
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name for value in graph.input}
     seen = set()

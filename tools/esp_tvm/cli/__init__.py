@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import threading
+import warnings
 from typing import Any, Callable, Iterator, List, Optional
 
 from ..errors import UserError
@@ -47,6 +48,9 @@ def run(main: Callable[[], int | None]) -> None:
     That is a `UserError`, a package that is not installed, and what the operating system refuses (a full disk).
     """
     with_streams()
+    if not sys.warnoptions:
+        # NumPy's of an overflow in somebody's data: what becomes of it is checked, and told. python -W shows them.
+        warnings.simplefilter("ignore", RuntimeWarning)
     try:
         with _noted_signals() as seen:
             status = main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from typing import Iterator, Optional, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 import onnx
 
@@ -85,6 +85,16 @@ def compile_imported(
     return CompiledModel(program, emit(program, traced), imported, partitioned, port_notes)
 
 
+def functions_of(imported: Imported, partitioned: Partitioned, chip: str) -> Dict[str, str]:
+    """{symbol of a kernel call: the C function that computes it on `chip`}, "" where there is no code for it."""
+    program = lower(partitioned, imported)
+    symbols = {call: call.symbol for call in program.calls()}
+    program = place_tensors(choose_kernels(program, chip if chip == esp32s3.CHIP else None))
+    return {
+        symbols[one]: "" if call.is_view else call.symbol for call in program.calls() for one in (call, *call.followers)
+    }
+
+
 @contextmanager
 def _reasons() -> Iterator[None]:
     """TVM's errors in one line for the user."""
@@ -94,4 +104,12 @@ def _reasons() -> Iterator[None]:
         raise UserError(f"TVM cannot compile the part of this model that has no kernel: {tvm_reason(error)}")
 
 
-__all__ = ["CompiledModel", "Imported", "Partitioned", "compile_imported", "compile_model", "import_model"]
+__all__ = [
+    "CompiledModel",
+    "Imported",
+    "Partitioned",
+    "compile_imported",
+    "compile_model",
+    "functions_of",
+    "import_model",
+]

@@ -13,6 +13,7 @@ from ..operators.base import Operand
 from ..program import Call, Tensor
 from ..tvm_errors import without_tvm_log
 from .importing.import_onnx import Imported, node_indices
+from .rewriting.bool_constants import bytes_for_truths
 from .rewriting.canonical_forms import Canonicalize
 from .rewriting.composites import COMPILER, compose
 from .rewriting.kernel_forms import after_layout, before_layout, settle
@@ -100,7 +101,7 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
     mod = relay.transform.InferType()(mod)
     mod = rewrite_main(mod, Canonicalize())
     mod = convert_layout(before_layout(quantize_directions(mod)))
-    mod = settle(simplify_layout(after_layout(mod)))
+    mod = bytes_for_truths(settle(simplify_layout(after_layout(mod))))
     return rewrite_main(mod, _OwnDequantize())
 
 

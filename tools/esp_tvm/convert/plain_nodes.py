@@ -1,28 +1,48 @@
-"""Nodes in a form that TVM's importer reads.
+"""Nodes in a form that TVM's importer and ONNX Runtime read.
 
 - Mean: TVM joins the inputs along a new axis, which is impossible if their shapes differ
-- unused indices of a MaxPool: TVM cannot compute them, and fails on the second output
+- Dropout outside of training: TVM has no code for it
+- recurrent layers of layout 1 (batch first): neither computes them
+- Unsqueeze with several negative axes: TVM inserts one axis after the other, and counts from the end it has by then
+- EyeLike of a known shape: a constant; TVM's code for it writes past the end of its output
+- unused further outputs (indices of a MaxPool, statistics of a normalization): TVM fails on them
 """
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 import onnx
 
-from ..onnx_graph import Chain, Graph, edited, is_standard
+from ..onnx_graph import Chain, Graph, attribute, copied_node, drop_attributes, edited, inferred_values, is_standard
+
+_RECURRENT = ("RNN", "GRU", "LSTM")
+_TRIMMED = ("MaxPool", "BatchNormalization", "LayerNormalization")
+_REWRITTEN = ("Mean", "Dropout", "EyeLike", "Unsqueeze", *_RECURRENT, *_TRIMMED)
 
 
 def plain_nodes(model: onnx.ModelProto) -> None:
     """Rewrite these nodes in place."""
-    if not any(is_standard(node, "Mean", "MaxPool") for node in model.graph.node):
+    if not any(
+        is_standard(node, "Mean", "Dropout", "EyeLike", "Unsqueeze", *_RECURRENT, *_TRIMMED)
+        for node in model.graph.node
+    ):
         return
+    values = inferred_values(model) if any(is_standard(node, "EyeLike") for node in model.graph.node) else {}
     with edited(model) as graph:
         for node in graph.nodes:
             if is_standard(node, "Mean"):
                 graph.replace(node, *_mean(graph, node))
-            elif is_standard(node, "MaxPool"):
+            elif is_standard(node, "Dropout"):
+                _drop_dropout(graph, node)
+            elif is_standard(node, "EyeLike"):
+                _fold_eye(graph, node, values.get(node.output[0]))
+            elif is_standard(node, "Unsqueeze"):
+                _count_axes_from_start(graph, node)
+            elif is_standard(node, *_RECURRENT) and attribute(node, "layout", 0):
+                graph.replace(node, *_steps_first(graph, node))
+            elif is_standard(node, *_TRIMMED):
                 _drop_unread(graph, node)
 
 
@@ -36,9 +56,54 @@ def _mean(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:
     return chain.end("Mul", total, chain.constant(np.float32(1 / count)))
 
 
+def _drop_dropout(graph: Graph, node: onnx.NodeProto) -> None:
+    """As what it is outside of training: a copy, and a mask of nothing but true."""
+    training = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else np.False_
+    if training is None or np.any(training):
+        return
+    copy, place, mask = Chain(graph, node).end("Identity", node.input[0]), graph.place(node), None
+    if len(node.output) > 1 and graph.is_used(node.output[1]):
+        mask = np.ones(graph.shapes[node.input[0]], bool)
+    graph.fold(node, None, mask)
+    graph.insert(place, *copy)
+
+
+def _fold_eye(graph: Graph, node: onnx.NodeProto, made: Optional[onnx.ValueInfoProto]) -> None:
+    """made: what inference says of its output"""
+    shape = graph.shapes.get(node.output[0])
+    dtype = made and onnx.mapping.TENSOR_TYPE_TO_NP_TYPE.get(made.type.tensor_type.elem_type)
+    if shape is not None and len(shape) == 2 and dtype is not None:
+        graph.fold(node, np.eye(*shape, attribute(node, "k", 0), dtype))
+
+
+def _count_axes_from_start(graph: Graph, node: onnx.NodeProto) -> None:
+    axes, rank = graph.constant(node.input[1]), graph.rank(node.input[0])
+    if axes is not None and rank is not None and np.any(axes < 0):
+        counted = sorted(int(axis) % (rank + axes.size) for axis in axes.reshape(-1))
+        graph.set_input(node, 1, graph.add_constant(f"{node.input[1]}_from_start", counted, np.int64))
+
+
+def _steps_first(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    """The layer of layout 0 between transposes: its first axis is the steps, of states the directions."""
+    chain, layer = Chain(graph, node), copied_node(node)
+    drop_attributes(layer, "layout")
+    for place, axes in ((0, [1, 0, 2]), (5, [1, 0, 2]), (6, [1, 0, 2])):
+        if len(node.input) > place and node.input[place]:
+            layer.input[place] = chain.add("Transpose", node.input[place], perm=axes)
+    behind = []
+    for place, (name, axes) in enumerate(zip(node.output, ([2, 0, 1, 3], [1, 0, 2], [1, 0, 2]))):
+        if name:
+            layer.output[place] = graph.fresh(f"{name}_steps_first")
+            behind.append(graph.make("Transpose", [layer.output[place]], [name], perm=axes))
+    return [*chain.nodes, layer, *behind]
+
+
 def _drop_unread(graph: Graph, node: onnx.NodeProto) -> None:
     count = len(node.output)
     while count > 1 and not (node.output[count - 1] and graph.is_used(node.output[count - 1])):
         count -= 1
     if count < len(node.output):
         graph.set_outputs(node, node.output[:count])
+    if count == 1:
+        # How places are counted, which TVM takes for an order of the axes.
+        drop_attributes(node, "storage_order")

@@ -4,6 +4,7 @@
 - AveragePool with ceil_mode: ONNX Runtime 1.14 divides by positions beyond the padded input, and has windows entirely
   in the padding. Here it is as in PyTorch, and in ONNX's text since opset 19: a window ends at the padded input, and
   none starts after the input and its left pad.
+- ConvTranspose with output_shape: TVM takes auto_pad VALID as no padding; ONNX pads to reach that shape.
 """
 
 from __future__ import annotations
@@ -30,15 +31,17 @@ def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]
 
     declared: the shapes of the outputs in the model's file (`declared_sizes`).
     """
-    if not any(_has_dilated_same(node) or _has_ceiling(node) for node in model.graph.node):
+    if not any(map(_is_implicit, model.graph.node)):
         return
     graph = Graph(copied(model))
     for node in graph.nodes:
-        shape = graph.shapes.get(node.input[0]) if _has_dilated_same(node) or _has_ceiling(node) else None
+        shape = graph.shapes.get(node.input[0]) if _is_implicit(node) else None
         if shape is None:
             continue
         if _has_dilated_same(node):
             _same_as_pads(graph, node, shape[2:])
+        elif _has_output_shape(node):
+            _output_shape_as_pads(graph, node, shape[2:])
         else:
             _ceiling_as_pads(graph, node, shape[2:])
     graph.write()
@@ -64,6 +67,14 @@ def _output_sizes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
         value.type.tensor_type.ClearField("shape")
     shapes = known_shapes(bare)
     return {value.name: shapes[value.name] for value in model.graph.output if value.name in shapes}
+
+
+def _is_implicit(node: onnx.NodeProto) -> bool:
+    return _has_dilated_same(node) or _has_ceiling(node) or _has_output_shape(node)
+
+
+def _has_output_shape(node: onnx.NodeProto) -> bool:
+    return is_standard(node, "ConvTranspose") and bool(attribute(node, "output_shape"))
 
 
 def _has_dilated_same(node: onnx.NodeProto) -> bool:
@@ -98,6 +109,28 @@ def _same_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> N
     set_attributes(node, pads=[*before, *after])
     # As many windows as SAME has, no more.
     drop_attributes(node, "ceil_mode")
+
+
+def _output_shape_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
+    """By ONNX's formula; what is odd goes to the front but for SAME_UPPER."""
+    rank, wanted = len(sizes), list(attribute(node, "output_shape"))[-len(sizes) :]
+    kernel = _kernel(graph, node, rank)
+    if kernel is None or len(wanted) != rank:
+        return
+    strides, dilations = (attribute(node, name, [1] * rank) for name in ("strides", "dilations"))
+    more = list(attribute(node, "output_padding", [0] * rank))
+    before, after = [], []
+    for axis, (size, window, stride, dilation) in enumerate(zip(sizes, kernel, strides, dilations)):
+        total = stride * (size - 1) + more[axis] + (window - 1) * dilation + 1 - wanted[axis]
+        more[axis] -= min(total, 0)
+        small, large = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
+        upper = string_attribute(node, "auto_pad") == "SAME_UPPER"
+        before.append(small if upper else large)
+        after.append(large if upper else small)
+    if any(one >= max(stride, dilation) for one, stride, dilation in zip(more, strides, dilations)):
+        return
+    drop_attributes(node, "auto_pad", "output_shape")
+    set_attributes(node, pads=[*before, *after], output_padding=more)
 
 
 def _ceiling_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:

@@ -95,6 +95,8 @@ def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
         given = [name.capitalize() for name in attribute(node, "activations") or usual * directions]
         if attribute(node, "layout", 0) or attribute(node, "clip") or given != usual * directions:
             return "its layout, its clip or its activation functions are not the default ones"
+    if attribute(node, "input_forget", 0):
+        return "its forget gate depends on its input gate (input_forget)"
     return None
 
 

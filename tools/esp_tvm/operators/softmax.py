@@ -59,11 +59,9 @@ class Softmax(Operator):
     def shares(call, powers):
         """Each power divided by the sum of its row."""
         rank, columns = len(call.output.shape), call.output.shape[-1]
-        # A sum in index order: TVM's own reduction may be vectorised and add in another order.
-        total = None
-        for column in range(columns):
-            one = relay.take(powers, relay.const(column), axis=rank - 1)
-            total = one if total is None else relay.add(total, one)
+        # The last of the running sums, which are in index order: TVM's own reduction may be vectorised, and add in
+        # another order.
+        total = relay.take(relay.cumsum(powers, axis=rank - 1), relay.const(columns - 1), axis=rank - 1)
         return relay.divide(powers, relay.expand_dims(total, axis=rank - 1))
 
     def emit(self, call, c, inputs, output):

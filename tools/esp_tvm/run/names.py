@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 FILE_NAME = "names.json"
 
 
-def name_map(graph_json: str, partitioned: Partitioned, symbols: Sequence[str]) -> List[Dict[str, Any]]:
+def name_map(
+    graph_json: str, partitioned: Partitioned, symbols: Sequence[str], functions: Mapping[str, str]
+) -> List[Dict[str, Any]]:
     """One entry per kernel call: tensor, nodes (of the ONNX model), tvm_node, call, operator, dtype, shape, exponent.
 
     tvm_index: the node's place in TVM's graph; names such as `reshape_nop` occur there more than once
+    call: the C function that computes it, alone or with its neighbours; "" if there is no code for it
 
     graph_json: of a graph whose last outputs are those of the calls `symbols`. Shapes are as in memory.
+    functions: symbol of a call -> its C function
     """
     graph = json.loads(graph_json)
     heads = graph["heads"][len(graph["heads"]) - len(symbols) :]
@@ -37,7 +41,7 @@ def name_map(graph_json: str, partitioned: Partitioned, symbols: Sequence[str]) 
                 "nodes": call.nodes,
                 "tvm_node": graph["nodes"][head[0]]["name"],
                 "tvm_index": head[0],
-                "call": symbol,
+                "call": functions[symbol],
                 "operator": call.operator,
                 "dtype": call.output.dtype,
                 "shape": list(call.output.shape),
@@ -83,7 +87,8 @@ def layer_lines(entry: Dict[str, Any], values: np.ndarray, count: int = 16) -> L
     more = " ..." if flat.size > count else ""
     lines = [
         layer_text(*(entry[key] for key in ("operator", "dtype", "shape", "exponent", "nodes"))),
-        f"  ONNX tensor '{shown(entry['tensor'])}', TVM node '{entry['tvm_node']}', in C {entry['call']}",
+        f"  ONNX tensor '{shown(entry['tensor'])}', TVM node '{entry['tvm_node']}', "
+        + (f"in C {entry['call']}" if entry["call"] else "no code in C: it is its input's memory"),
         f"  {flat.nbytes} bytes in memory, CRC-32 {zlib.crc32(flat.tobytes()):08x}",
         "  first values: " + " ".join(f"{value:g}" for value in flat[:count]) + more,
     ]

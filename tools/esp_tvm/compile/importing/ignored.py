@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, NamedTuple, Optional
 
-import numpy as np
 import onnx
 
 from ...errors import UserError
 from ...naming import shown
-from ...onnx_graph import Graph, attribute, string_attribute
-
-_RECURRENT = ("RNN", "GRU", "LSTM")
+from ...onnx_graph import Graph, attributes, string_attribute
+from ..rewriting.recurrent_steps import FUNCTIONS, USUAL_FUNCTIONS, function_names
 
 
 class Ignored(NamedTuple):
@@ -27,24 +25,18 @@ class Ignored(NamedTuple):
     says: Callable[[onnx.NodeProto, Graph], bool]
 
 
-def _has_lengths(node: onnx.NodeProto, graph: Graph) -> bool:
-    """Sequences that end before the last step."""
-    if len(node.input) < 5 or not node.input[4]:
-        return False
-    lengths, shape = graph.constant(node.input[4]), graph.shapes.get(node.input[0])
-    steps = shape[1 if attribute(node, "layout", 0) else 0] if shape else None
-    return lengths is None or steps is None or bool(np.any(lengths != steps))
-
-
 def _is(name: str, default: str, *values: str) -> Callable[[onnx.NodeProto, Graph], bool]:
     return lambda node, graph: string_attribute(node, name, default) in values
 
 
+def _has_odd_functions(node: onnx.NodeProto, graph: Graph) -> bool:
+    names = function_names(node.op_type, attributes(node))
+    directions = 2 if string_attribute(node, "direction", "forward") == "bidirectional" else 1
+    return len(names) != directions * len(USUAL_FUNCTIONS[node.op_type]) or not FUNCTIONS.keys() >= set(names)
+
+
 IGNORED: List[Ignored] = [
-    Ignored(_RECURRENT, "the attribute 'clip'", lambda node, graph: attribute(node, "clip") is not None),
-    Ignored(_RECURRENT, "the attribute 'layout'", lambda node, graph: attribute(node, "layout", 0) != 0),
-    Ignored(_RECURRENT, "sequence_lens shorter than the sequence", _has_lengths),
-    Ignored(("LSTM",), "the attribute 'input_forget'", lambda node, graph: attribute(node, "input_forget", 0) != 0),
+    Ignored(tuple(USUAL_FUNCTIONS), "its activation functions: these names, or so many", _has_odd_functions),
     Ignored(("MaxPool",), "its second output, the places of the maxima", lambda node, graph: any(node.output[1:])),
     Ignored(("RoiAlign",), "the mode 'max'", _is("mode", "avg", "max")),
     Ignored(

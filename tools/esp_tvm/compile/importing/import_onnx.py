@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ os.environ.setdefault("TOPHUB_LOCATION", "NONE")
 
 import tvm  # noqa: E402
 from tvm import relay  # noqa: E402
+from tvm.relay.frontend import onnx as frontend  # noqa: E402
 
 from ...convert.int16 import collapse  # noqa: E402
 from ...convert.qdq_form import as_it_is  # noqa: E402
@@ -188,16 +190,35 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     shapes = {port.c_name: port.shape for port in inputs}
     _refuse_inexact_resize(model)
     fix_importer()
+    at: List[Node] = []
     try:
-        with converters():
+        with converters(), _noted(nodes, at):
             mod, params = relay.frontend.from_onnx(safe, shape=shapes, freeze_params=freeze_params)
     except tvm.error.OpNotImplemented as error:
         raise UserError(_unsupported(error, nodes))
     except Exception as error:  # TVM's importer raises many kinds of exceptions: the user's model causes them.
-        raise UserError(f"TVM cannot import this model: {tvm_reason(error)}")
+        where = f"node '{shown(at[-1].name)}' ({at[-1].op_type})" if at else "this model"
+        raise UserError(f"TVM cannot import {where}: {tvm_reason(error)}")
     _check_results(mod, outputs)
     mod = clamp_indices(mod)
     return Imported(mod, params, inputs, outputs, nodes)
+
+
+@contextlib.contextmanager
+def _noted(nodes: List[Node], at: List[Node]) -> Iterator[None]:
+    """The nodes that TVM's importer has begun with, appended to `at` as it goes."""
+    original = frontend.GraphProto._convert_operator
+
+    def noted(self, op_name, inputs, attrs, opset):
+        found = re.fullmatch(r"n(\d+)", str(attrs.get("tvm_custom", {}).get("name", "")))
+        at.extend([nodes[int(found.group(1))]] if found else [])
+        return original(self, op_name, inputs, attrs, opset)
+
+    frontend.GraphProto._convert_operator = noted
+    try:
+        yield
+    finally:
+        frontend.GraphProto._convert_operator = original
 
 
 def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:

@@ -114,32 +114,6 @@ def _of_magnitudes(original):
     return convert
 
 
-def _backwards(x):
-    """The first axis from its end."""
-    places = np.arange(int(frontend.infer_shape(x)[0]), dtype=np.int32)[::-1].copy()
-    return relay.take(x, relay.const(places), axis=0, mode="clip")
-
-
-def _in_direction(original, functions):
-    """TVM forgets that a recurrent layer of one direction may run from the last step to the first.
-
-    functions: of a direction; ONNX Runtime's preprocessing writes those of two directions where one needs the first.
-    """
-
-    def convert(cls, inputs, attr, layout):
-        if "activations" in attr:
-            count = functions * int(frontend.infer_shape(inputs[1])[0])
-            attr = {**attr, "activations": list(attr["activations"])[:count]}
-        if bytes(attr.get("direction", b"forward")) != b"reverse":
-            return original.__func__(cls, inputs, attr, layout)
-        reads = frontend.onnx_input([_backwards(inputs[0]), *list(inputs)[1:]])
-        made = original.__func__(cls, reads, attr, layout)
-        states = [made[place] for place in range(1, made.size)]
-        return relay.TupleWrapper(relay.Tuple([_backwards(made[0]), *states]), made.size)
-
-    return convert
-
-
 def _zero_point(zero: relay.Expr) -> relay.Expr:
     """As int32. TVM writes a cast, and folds it by compiling a program for each node."""
     if isinstance(zero, relay.Constant):
@@ -181,9 +155,6 @@ def fix_importer() -> None:
     frontend.Clip._impl_v11 = classmethod(_clip)
     frontend.normalize_gather_indices = _indices_from_the_end(frontend.normalize_gather_indices)
     frontend.LpPool._impl_v1 = classmethod(_of_magnitudes(frontend.LpPool._impl_v1))
-    # The subclasses first: otherwise they would inherit the change of RNN.
-    for layer, functions in ((frontend.LSTM, 3), (frontend.GRU, 2), (frontend.RNN, 1)):
-        layer._impl_common = classmethod(_in_direction(layer._impl_common, functions))
     original = frontend._get_convert_map
 
     @functools.lru_cache(maxsize=None)

@@ -1,4 +1,4 @@
-"""GRU and LSTM as one Relay operator each, if a kernel may compute them; TVM's importer would unroll every step."""
+"""GRU and LSTM as one Relay operator each if a kernel may compute them; every other recurrent layer step by step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
 from ...operators.recurrent import GATES, register
+from ..rewriting.recurrent_steps import USUAL_FUNCTIONS, function_names, step_by_step
 from ..rewriting.toolbox import is_call
-
-_DEFAULT_ACTIVATIONS = {"GRU": [b"Sigmoid", b"Tanh"], "LSTM": [b"Sigmoid", b"Tanh", b"Tanh"]}
 
 
 def _constant(expr: Optional[relay.Expr]) -> Optional[np.ndarray]:
@@ -35,13 +34,7 @@ def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
     sequences."""
     if any(_constant(inputs[i]) is None for i in (1, 2)) or (inputs[3] is not None and _constant(inputs[3]) is None):
         return False
-    if int(attr.get("layout", 0)) or attr.get("clip") or attr.get("input_forget") or attr.get("activation_alpha"):
-        return False
-    directions = 2 if attr.get("direction") == b"bidirectional" else 1
-    if (
-        list(attr.get("activations", _DEFAULT_ACTIVATIONS[kind] * directions))
-        != _DEFAULT_ACTIVATIONS[kind] * directions
-    ):
+    if attr.get("clip") or attr.get("input_forget") or function_names(kind, attr) != function_names(kind, _plain(attr)):
         return False
     if inputs[7] is not None:
         return False
@@ -53,10 +46,14 @@ def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
     return all(_constant(state) is not None and not np.any(_constant(state)) for state in states)
 
 
-def _converter(kind: str, original: Callable) -> Callable:
+def _plain(attr: Dict) -> Dict:
+    return {"direction": attr.get("direction")}
+
+
+def _converter(kind: str) -> Callable:
     def convert(inputs, attr, params):
-        if not _is_plain(kind, inputs, attr):
-            return original(inputs, attr, params)
+        if kind not in GATES or not _is_plain(kind, inputs, attr):
+            return step_by_step(kind, inputs, attr)
         op = register(kind)
         weights, recurrence, bias = inputs[1], inputs[2], inputs[3]
         if bias is None:
@@ -93,8 +90,8 @@ def converters() -> Iterator[None]:
 
     def convert_map(opset):
         table = original(opset)
-        for kind in GATES:
-            table[kind] = _converter(kind, table[kind])
+        for kind in USUAL_FUNCTIONS:
+            table[kind] = _converter(kind)
         return table
 
     frontend._get_convert_map = convert_map

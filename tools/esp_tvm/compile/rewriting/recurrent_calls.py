@@ -6,9 +6,9 @@ from typing import List, Optional
 
 import tvm
 from tvm import relay
-from tvm.relay.frontend import onnx as frontend
 
 from ...operators.recurrent import GATES, relay_name
+from .recurrent_steps import step_by_step
 from .toolbox import CallRewriter, is_call, rewrite_main, with_args, with_span
 
 
@@ -57,7 +57,7 @@ class _Unroll(CallRewriter):
         attr = {"direction": b"reverse" if int(call.attrs["reverse"]) else b"forward"}
         if kind == "GRU":
             attr["linear_before_reset"] = int(call.attrs["linear_before_reset"])
-        outputs = frontend._get_convert_map(14)[kind](frontend.onnx_input(variables), attr, {})
+        outputs = step_by_step(kind, variables, attr)
         index = ("sequence", "hidden", "cell").index(str(call.attrs["output"]))
         return relay.bind(outputs[index], dict(zip(variables, args)))
 
