@@ -31,6 +31,7 @@ from esp_tvm.quantize.evaluation import noise_by_layer
 from esp_tvm.quantize.fit import Fit, windows
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge, without_softmax
+from esp_tvm.quantize.report import measure
 from esp_tvm.quantize.simulate import Simulator, choose_samples
 from esp_tvm.quantize.trials import Trials
 from esp_tvm.quantize.walk import Walk, choose_walk_samples
@@ -503,6 +504,68 @@ def test_script_evaluates(tmp_path, repo):
     done = script("--evaluate", tmp_path / "e.npy", "--labels", tmp_path / "bad.npy")
     assert done.returncode == 2 and "24 whole numbers" in done.stderr
     assert script("--labels", tmp_path / "l.npy").returncode == 2
+
+
+# --- other data than those of calibration ---
+
+
+def trained_mlp(x, labels, sizes=(64, 128, 64, 10), steps=1500):
+    """A network of Gemm and Relu trained by Adam on x [N, 64], labels int [N]."""
+    r = np.random.RandomState(0)
+    weights = [r.randn(b, a) * np.sqrt(2 / a) for a, b in zip(sizes, sizes[1:])]
+    biases = [np.zeros(b) for b in sizes[1:]]
+    parameters = weights + biases
+    moments = [(np.zeros_like(p), np.zeros_like(p)) for p in parameters]
+    for step in range(1, steps + 1):
+        batch = r.randint(0, len(x), 64)
+        values = [x[batch]]
+        for w, b in zip(weights, biases):
+            made = values[-1] @ w.T + b
+            values.append(made if w is weights[-1] else np.maximum(made, 0))
+        powers = np.exp(values[-1] - values[-1].max(axis=1, keepdims=True))
+        slope = powers / powers.sum(axis=1, keepdims=True)
+        slope[np.arange(64), labels[batch]] -= 1
+        slope, slopes = slope / 64, []
+        for w, value in zip(weights[::-1], values[-2::-1]):
+            slopes.append((slope.T @ value, slope.sum(axis=0)))
+            slope = (slope @ w) * (value > 0)
+        for p, g, (m, v) in zip(parameters, [g for pair in zip(*slopes[::-1]) for g in pair], moments):
+            m += 0.1 * (g - m)
+            v += 0.001 * (g * g - v)
+            p -= 0.003 * m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+    constants, nodes, name = {}, [], "x"
+    for i, (w, b) in enumerate(zip(weights, biases)):
+        constants.update({f"w{i}": w.astype(np.float32), f"b{i}": b.astype(np.float32)})
+        made = "y" if w is weights[-1] else f"g{i}"
+        nodes.append(node("Gemm", [name, f"w{i}", f"b{i}"], [made], transB=1))
+        if made != "y":
+            nodes.append(node("Relu", [made], [f"r{i}"]))
+        name = f"r{i}"
+    return model_of(nodes, {"x": [1, 64]}, {"y": [1, 10]}, constants)
+
+
+def test_equalization_loses_next_to_nothing_on_other_data(repo):
+    folder = repo / "examples/digits"
+    calibration, other = (np.load(folder / f).reshape(-1, 1, 64) / np.float32(16) for f in ("calib.npy", "test.npy"))
+    model = trained_mlp(other[:, 0], np.load(folder / "test_labels.npy").reshape(-1))
+    other = other[:150]
+    noisy = other + np.random.RandomState(5).randn(*other.shape) * 0.2
+    shifted = {
+        "same": other,
+        "brighter": other + 0.25,
+        "darker": other * 0.5,
+        "flatter": other * 0.5 + 0.25,
+        "harder": (other - 0.5) * 2 + 0.5,
+        "noisy": noisy,
+    }
+    made = [
+        quantize_model(model, {"x": calibration}, Passes(equalize=equalize, effort="quick"))
+        for equalize in (False, True)
+    ]
+    for how, samples in shifted.items():
+        samples = {"x": np.clip(samples, 0, 1).astype(np.float32)}
+        without, with_it = (measure(one.network, one.exponents, one.weights, samples)["y"].decibels for one in made)
+        assert with_it > without - 1.0, how
 
 
 # --- the figures of `bench/accuracy.py`: none may drop by half a decibel ---

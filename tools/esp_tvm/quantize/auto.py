@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -19,10 +19,11 @@ from ..terminal import Progress
 from .calibrate import Histogram, choose_exponent, choose_exponents, covering_exponent
 from .centre import candidates, chains, shift_network
 from .equalize import Channels, ChannelStatistics, channel_ranges, choose_factors, scalable_groups, scale_network
-from .fit import Fit
+from .fit import ENOUGH_TO_PART, Fit
 from .graph import Network, describe_layer
 from .mixed import choose_wide, named, wide_outputs, widen, widenable
 from .simulate import Simulator, decibels
+from .stress import Risk
 from .trials import Trials
 from .walk import Walk
 from .weights import Weights, quantize_weights, real_weights
@@ -30,6 +31,8 @@ from .weights import Weights, quantize_weights, real_weights
 # Clipping beyond 0.85 of the largest value costs less than the finer steps gain, in most tensors; to clip nothing must
 # be better by more than chance: (share of the range, the noise must become this much smaller).
 CLIPS = ((0.85, 0.998), (1.0, 0.93))
+# Of networks without images or series: a sample shows one value of each channel, and the next one may be larger.
+VECTOR_CLIPS = ((1.5, 0.998), (1.0, 0.93), (0.85, 0.93))
 STRENGTHS = (0.5, 0.75, 1.0)
 STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
 # A change must lower the noise by this share: less is chance, and would only fit the samples at hand.
@@ -243,30 +246,29 @@ def _equalize(
     statistics: ChannelStatistics,
 ) -> Tuple[State, Simulator]:
     """The strength of equalization that leaves least noise; none at all where that is best."""
-    channels, peaks = statistics.channels, statistics.peaks
-    best, chosen = state, None
+    channels = statistics.channels
     few = simulator.subset(_search_samples(state.network, passes))
-    least = few.noise_of(state)
-    with Progress("equalizing", len(STRENGTHS) * len(CLIPS)) as progress:
-        for clip, worth in CLIPS:
-            found = channel_ranges(channels, peaks, clip)
-            limit = least * worth
-            for strength in STRENGTHS:
-                factors = choose_factors(channels, found, strength)
-                network = scale_network(state.network, channels, factors)
-                scaled = few.scaled(network, channels, factors)
-                exponents = _initial(network, _rescaled(network, histograms, channels, factors, scaled), scaled, passes)
-                candidate = State(network, exponents, rounded_weights(network, exponents, scaled, passes))
-                noise = scaled.noise_of(candidate)
-                if noise < limit:
-                    best, chosen, least = candidate, factors, noise
-                    limit = noise * WORTH
-                progress.step()
-    if chosen is None:
-        chosen = np.ones(channels.count)
+
+    def scaled_by(factors: np.ndarray, by: Simulator) -> State:
+        network = scale_network(state.network, channels, factors)
+        scaled = by.scaled(network, channels, factors)
+        exponents = _initial(network, _rescaled(network, histograms, channels, factors, scaled), scaled, passes)
+        return State(network, exponents, rounded_weights(network, exponents, scaled, passes))
+
+    how = _choose_strength(state, few, statistics, scaled_by)
+    best, chosen = state, np.ones(channels.count)
+    if how is not None:
+        clip, strength = how
+        chosen = choose_factors(channels, channel_ranges(channels, statistics.peaks, clip), strength)
+        best = scaled_by(chosen, few)
     if passes.search:
         scaled = few.scaled(best.network, channels, chosen)
-        chosen = chosen * _stretch(best, scaled, channels, passes)
+        stretched, factors = _stretch(best, scaled, channels, passes)
+        risk = Risk(few, state) if _takes_vectors(state.network) else None
+        if risk is None or risk.allows(
+            stretched, lambda one: one.scaled(stretched.network, channels, chosen * factors)
+        ):
+            chosen = chosen * factors
     if np.all(chosen == 1.0):
         return state, simulator
     network = scale_network(state.network, channels, chosen)
@@ -274,10 +276,50 @@ def _equalize(
     return State(network, best.exponents, rounded_weights(network, best.exponents, simulator, passes)), simulator
 
 
-def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -> np.ndarray:
-    """Factors that make each tensor as a whole a little larger (finer, more clipped) or smaller, where that helps.
+def _takes_vectors(network: Network) -> bool:
+    """Whether no layer reads many values of a channel at once."""
+    return not any(layer.kind in ("conv", "max_pool", "average_pool", "real") for layer in network.layers)
 
-    few: a simulator of the state's network
+
+def _choose_strength(
+    state: State, few: Simulator, statistics: ChannelStatistics, scaled_by: Callable[[np.ndarray, Simulator], State]
+) -> Optional[Tuple[float, float]]:
+    """(share of the ranges, strength) of equalization that leaves least noise, or None.
+
+    Of vectors, what every other sample says of the ranges is judged on the rest of them, which may hold more, and
+    nothing may be lost on stressed samples.
+    """
+    channels, peaks, clips = statistics.channels, statistics.peaks, CLIPS
+    seen, rest, risk = few, few, None
+    if _takes_vectors(state.network) and len(few.samples) >= ENOUGH_TO_PART:
+        seen, rest = (few.part(np.arange(len(few.samples))[i::2]) for i in (0, 1))
+        known = ChannelStatistics(state.network, channels)
+        for name, values in seen.reference.items():
+            for value in values:
+                known.add(name, value)
+        peaks, clips, risk = known.peaks, VECTOR_CLIPS, Risk(rest, state)
+    chosen, least = None, rest.noise_of(state)
+    with Progress("equalizing", len(STRENGTHS) * len(clips)) as progress:
+        for clip, worth in clips:
+            found, limit = channel_ranges(channels, peaks, clip), least * worth
+            for strength in STRENGTHS:
+                factors = choose_factors(channels, found, strength)
+                candidate = scaled_by(factors, seen)
+
+                def scale(one: Simulator, network=candidate.network, factors=factors) -> Simulator:
+                    return one.scaled(network, channels, factors)
+
+                noise = scale(rest).noise_of(candidate)
+                if noise < limit and (risk is None or risk.allows(candidate, scale)):
+                    chosen, least, limit = (clip, strength), noise, noise * WORTH
+                progress.step()
+    return chosen
+
+
+def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -> Tuple[State, np.ndarray]:
+    """(state, factors): each tensor as a whole is made a little larger (finer, more clipped) or smaller, where that
+
+    helps. few: a simulator of the state's network
     """
     trials = Trials(few, state)
     groups = scalable_groups(channels, state.network)
@@ -307,7 +349,7 @@ def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -
                 trials.take(best)
                 factors[inside] *= chosen
             progress.step()
-    return factors
+    return trials.state, factors
 
 
 def _rescaled(

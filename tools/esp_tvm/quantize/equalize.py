@@ -252,8 +252,9 @@ class ChannelStatistics:
     where these share their channel (see `Channels`).
     """
 
-    def __init__(self, network: Network):
-        self.channels = Channels(network)
+    def __init__(self, network: Network, channels: Optional[Channels] = None):
+        """channels: those of `network`, where they are known."""
+        self.channels = channels or Channels(network)
         self._axes: Dict[str, Tuple[int, ...]] = {}
         self._peaks: Dict[str, List[np.ndarray]] = {}
         self._sums: Dict[str, np.ndarray] = {}
