@@ -227,7 +227,9 @@ class Conv2dChecked(Conv2dLanes):
         if not all(fits_within(segments[:, i], low, high, LANE_MAX - bound) for i in range(segments.shape[1])):
             return False
         weights = segments.reshape(len(segments), -1)
-        if not parts_fit_lanes(weights, bias, low, high) or not sums_stay_within(weights, bias, low, high, bound):
+        if not parts_fit_lanes(weights, bias, low, high):
+            return False
+        if not sums_stay_within(weights, bias, call.attributes["shift"], low, high, bound):
             return False
         return self.slowest(call) <= _SLOWEST and self._instructions(call)[0] < Conv2dWide().instructions(call)
 

@@ -57,16 +57,19 @@ def fits_within(weights: np.ndarray, low: int, high: int, limit: int) -> bool:
     return bool(most <= limit and np.minimum(wide * low, wide * high).sum(axis=1).min() >= -limit)
 
 
-def sums_stay_within(weights: np.ndarray, bias: np.ndarray, low: int, high: int, bound: int) -> bool:
-    """Whether sums of usual data stay within -bound..bound: data whose mean is at a quarter of low..high and whose
-    deviation is a quarter of it, each value by itself, to three deviations of the sum.
+def sums_stay_within(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: int, high: int, bound: int) -> bool:
+    """Whether sums of usual data stay within -bound..bound.
 
-    weights [O, K], bias [O]
+    They do where all do that the output's exponent, which calibration chose, can hold. And where the mean of the inputs
+    is at a quarter of low..high, their deviation a quarter of it, each by itself: to three deviations of the sum.
+
+    weights [O, K], bias [O], shift [O] to the right
     """
     wide = weights.astype(np.float64)
     mean = np.abs(wide.sum(axis=1) * (low + high) / 4 + bias)
     deviation = np.sqrt((wide**2).sum(axis=1)) * (high - low) / 4
-    return bool((mean + 3 * deviation).max() <= bound)
+    held = 128 * 2.0 ** np.asarray(shift)
+    return bool(np.minimum(mean + 3 * deviation, held).max() <= bound)
 
 
 def parts_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -> bool:
