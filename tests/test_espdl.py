@@ -460,6 +460,7 @@ def one_of_two(magic: bytes) -> bytes:
     "change, said",
     [
         (lambda b: b.tensor("d", [1, 4, 4, 20], E_2, "int16"), r"node 'd_node' \(Conv\): 'd' is int16; .*--float"),
+        (lambda b: b.nodes[0].update(op_type="LUT"), r"'a_node' \(LUT\): it is a table of a function that"),
         (lambda b: b.nodes[0].update(op_type="LSTM"), r"node 'a_node' \(LSTM\): its gates"),
         (lambda b: b.nodes[4].update(op_type="StreamingCache"), r"StreamingCache\): this operator of ESP-DL is not"),
         (lambda b: b.constants[0].update(doc_string="layout ==> HCWN4"), "its weights lie in the order 'HCWN4'"),

@@ -47,6 +47,7 @@ _AS_STORED = (
     "ReverseSequence RMSNormalization ScatterElements ScatterND Slice Squeeze Tile TopK Unsqueeze"
 )
 _REFUSED = {
+    "LUT": "it is a table of a function that the file does not name",
     "GRU": "its gates have tables and exponents of ESP-DL's own",
     "LSTM": "its gates have tables and exponents of ESP-DL's own",
     "ConvTranspose": "the order of its weights in the file is not known here",
