@@ -1,5 +1,6 @@
 """Data that do not fit a model are said, and the figure that is printed is of samples that nothing was fitted to."""
 
+import json
 import time
 
 import numpy as np
@@ -16,6 +17,7 @@ from esp_tvm.onnx_graph import copied
 from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.quantize.held_back import hold_back
 from esp_tvm.quantize.judge import judge
+from esp_tvm.quantize.report import NOISE_NOTE
 from esp_tvm.quantize.split_products import split_products
 from esp_tvm.terminal import Progress
 
@@ -287,7 +289,11 @@ def test_answers_that_are_lost_are_said():
     scores = good.copy()
     scores[:, :, :8] = -500 * np.abs(good[:, :, :8]) - 200
     scores[:, :, 2] = 0.3
-    assert "its best value becomes 0" in quantize_model(model, {"x": scores}, Passes(int16_outputs=False)).table()
+    lost = quantize_model(model, {"x": scores}, Passes(int16_outputs=False))
+    assert "its best value becomes 0" in lost.table()
+    noted = {entry.key: entry.value for entry in lost.model.metadata_props}[NOISE_NOTE]
+    answers = json.loads(noted)["answers"]["y"]
+    assert answers["lost"] and answers["vanished"] > answers["same_sign"] and answers["samples"] == lost.count
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):

@@ -161,7 +161,7 @@ def quantize_model(
     quantized = write_qdq(state.network, state.exponents, state.weights)
     note(quantized, facts)
     count = min(len(array) for array in judged.values())
-    note_noise(quantized, noise, count, held is not None)
+    note_noise(quantized, noise, count, held is not None, answers)
     parts = (quantized, state.network, state.exponents, state.weights, noise, state.effects)
     return Quantized(*parts, notes, held, count, answers, again)
 

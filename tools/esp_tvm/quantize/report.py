@@ -47,11 +47,11 @@ class Answers:
 
     best: the number of samples whose largest value is at the same position; shortfall: how much the float value at the
     position chosen by the integers is below the largest one, in standard deviations of the output; vanished: the number
-    of samples in which the best value became 0
+    of samples in which the best value became 0; signs: the number in which it kept its sign
     """
 
     def __init__(self) -> None:
-        self.samples = self.best = self.vanished = 0
+        self.samples = self.best = self.vanished = self.signs = 0
         self.shortfall = 0.0
 
     def add(self, real: np.ndarray, ours: np.ndarray) -> None:
@@ -61,6 +61,7 @@ class Answers:
         self.samples += 1
         self.best += place == chosen
         self.vanished += bool(real[place] != 0.0 and ours[place] == 0.0)
+        self.signs += bool(np.sign(real[place]) == np.sign(ours[place]))
         self.shortfall += float((real[place] - real[chosen]) / max(real.std(), 1e-30))
 
     def lost(self) -> bool:
@@ -93,14 +94,27 @@ class NotedNoise:
         return f"on {self.samples} {which}"
 
 
-def note_noise(model: onnx.ModelProto, noise: Dict[str, Noise], samples: int, held_back: bool) -> None:
-    """Record the figures of `noise` in the metadata of `model`, to a tenth of a dB, as they are printed."""
+def note_noise(
+    model: onnx.ModelProto, noise: Dict[str, Noise], samples: int, held_back: bool, answers: Dict[str, Answers]
+) -> None:
+    """Record the figures of `noise` (to a tenth of a dB, as they are printed) and `answers` in the metadata of
+    `model`."""
     figures = {name: one.decibels for name, one in noise.items()}
     value = {
         "samples": samples,
         "held_back": held_back,
         # JSON has no infinity: null is a tensor without noise.
         "decibels": {name: round(ratio, 1) if np.isfinite(ratio) else None for name, ratio in figures.items()},
+        "answers": {
+            name: {
+                "samples": one.samples,
+                "same_place": one.best,
+                "same_sign": one.signs,
+                "vanished": one.vanished,
+                "lost": one.lost(),
+            }
+            for name, one in answers.items()
+        },
     }
     model.metadata_props.add(key=NOISE_NOTE, value=json.dumps(value, sort_keys=True))
 
