@@ -102,10 +102,10 @@ def mobilenet_v1_025() -> onnx.ModelProto:
     return _classifier(b, x, 2)
 
 
-def mobilenet_v2_035() -> onnx.ModelProto:
-    """MobileNetV2, 0.35 of its width, for images of 96x96."""
+def mobilenet_v2_035(size: int = 96) -> onnx.ModelProto:
+    """MobileNetV2, 0.35 of its width, for images of 96x96, or another size."""
     b = Builder("mobilenet_v2_035")
-    x = b.conv(b.input(1, 3, 96, 96), 16, 3, 2, act="relu6")
+    x = b.conv(b.input(1, 3, size, size), 16, 3, 2, act="relu6")
     # expansion, output channels, blocks, stride of the first
     for expansion, outputs, count, stride in (
         (1, 8, 1, 1),

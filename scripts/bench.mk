@@ -1,12 +1,15 @@
 # Speed, memory and size of generated programs. Included by the Makefile.
 
 ##@ Bench
-.PHONY: bench bench-operators bench-compare bench-accuracy calibration-memory memory
+.PHONY: bench bench-operators bench-strips bench-compare bench-accuracy calibration-memory memory
 bench: ## NAMES: instructions, RAM and flash of generated programs in the emulators, into bench/
 	@scripts/in-env.sh python bench/bench.py $${NAMES:-}
 
 bench-operators: ## WORDS: instructions of single operators in the emulator, into bench/OPERATORS.md (WORDS: only print these)
 	@scripts/in-env.sh python bench/operators.py $${WORDS:-}
+
+bench-strips: ## WORDS: memory that strips of rows save and instructions they cost, into bench/STRIPS.md (WORDS: only print these)
+	@scripts/in-env.sh python bench/strips.py $${WORDS:-}
 
 bench-compare: ## BASE: the differences of bench/results.json from this file
 	@scripts/in-env.sh python bench/bench.py --compare "$${BASE:-}"
