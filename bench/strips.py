@@ -31,9 +31,9 @@ from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
 from esp_tvm.convert.convert import convert  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.files import whole_file  # noqa: E402
+from esp_tvm.port_options import ALL, PortOptions  # noqa: E402
 from esp_tvm.program import Loop  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
-from esp_tvm.program.port_options import ALL, PortOptions  # noqa: E402
 from esp_tvm.project.fit import fit_chip  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402

@@ -166,7 +166,9 @@ def _loop(calls: List[Call], readers, random: np.random.RandomState):
     inside: Set[Call] = set(calls)
     made = [call.writes[0] for call in calls]
     whole = {x for x in made if x.place is not None or not readers.get(x) or set(readers[x]) - inside}
-    loop = make_loop(calls, int(random.randint(1, calls[-1].writes[0].shape[1] + 1)), whole)
+    first_leads = bool(random.randint(2))
+    height = calls[0 if first_leads else -1].writes[0].shape[1]
+    loop = make_loop(calls, int(random.randint(1, height + 1)), whole, first_leads)
     if all(fits_strips(call, call.variant) for call in calls):
         return loop
     for call in calls:

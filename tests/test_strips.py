@@ -50,7 +50,7 @@ def check_bytes(program, kernels, folder: Path, random) -> None:
     assert comparison.samples_equal == 2, f"{wrong}; {[item for item in program.items if isinstance(item, Loop)]}"
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(48))
 def test_random_loops_give_the_same_bytes(seed, kernels, tmp_path):
     random = np.random.RandomState(1000 + seed)
     vector = seed % 3 == 2

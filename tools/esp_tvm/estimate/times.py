@@ -71,8 +71,7 @@ def _strips(item: Item, clock: Clock) -> Tuple[List[Call], int]:
     if not isinstance(item, Loop):
         return [item], 1
     together = sum(constant.array.nbytes for call in item.calls for constant in call.constants)
-    strips = -(-item.calls[-1].writes[0].shape[1] // item.rows)
-    return item.calls, 1 if together <= clock.cache * _SHARE else strips
+    return item.calls, 1 if together <= clock.cache * _SHARE else item.strips
 
 
 def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int, lines: Lines) -> CallTime:

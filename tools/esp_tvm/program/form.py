@@ -266,13 +266,24 @@ class Call:
 class Loop:
     """Calls that run together strip by strip over the rows of an image, with windows of rows between them.
 
-    rows: rows of the last call's output in a strip
+    rows: rows of the last call's output in a strip; first_leads: of the first call's
     schedule: what every call does in every strip (compile/planning/strips.py); exporter only
     """
 
     calls: List[Call]
     rows: int
+    first_leads: bool = False
     schedule: Any = None
+
+    @property
+    def leader(self) -> Call:
+        """The call whose rows are counted."""
+        return self.calls[0 if self.first_leads else -1]
+
+    @property
+    def strips(self) -> int:
+        """How many there are."""
+        return -(-self.leader.writes[0].shape[1] // self.rows)
 
 
 Item = Union[Call, Loop]

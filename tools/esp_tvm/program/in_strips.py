@@ -6,9 +6,9 @@ from .form import Loop
 
 
 def strips_line(loop: Loop) -> str:
-    """`strips: 2 to 7 run together, 4 of 24 rows at a time (6 strips)`"""
-    height = loop.calls[-1].writes[0].shape[1]
+    """`strips: 2 to 7 run together, 4 of the 24 rows of 7 at a time (6 strips)`"""
     return (
-        f"strips: {loop.calls[0].index} to {loop.calls[-1].index} run together, {loop.rows} of {height} rows at a time "
-        f"({-(-height // loop.rows)} strips): what they pass on needs no memory for whole images"
+        f"strips: {loop.calls[0].index} to {loop.calls[-1].index} run together, "
+        f"{loop.rows} of the {loop.leader.writes[0].shape[1]} rows of {loop.leader.index} at a time "
+        f"({loop.strips} strips): what they pass on needs no memory for whole images"
     )

@@ -143,8 +143,9 @@ class CallRecord(Record):
 class LoopRecord(Record):
     """`Loop`"""
 
-    rows: Count
-    loop: List[CallRecord]
+    rows: Annotated[int, Field(ge=1, lt=2**31)]
+    first_leads: bool
+    loop: Annotated[List[CallRecord], Field(min_length=1)]
 
 
 class ConstantRecord(Record):

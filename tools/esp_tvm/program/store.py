@@ -108,7 +108,7 @@ class _Writer:
             "nodes": list(program.nodes),
             "refusals": [{"node": int(node), "reason": why} for node, why in sorted(program.refusals.items())],
             "items": [
-                {"rows": item.rows, "loop": [self._call(call) for call in item.calls]}
+                {"rows": item.rows, "first_leads": item.first_leads, "loop": [self._call(call) for call in item.calls]}
                 if isinstance(item, Loop)
                 else self._call(item)
                 for item in program.items
@@ -330,12 +330,7 @@ class _Reader:
         program = Program(
             inputs,
             outputs,
-            [
-                Loop([self._call(call) for call in item.loop], item.rows)
-                if isinstance(item, schema.LoopRecord)
-                else self._call(item)
-                for item in record.items
-            ],
+            [self._loop(item) if isinstance(item, schema.LoopRecord) else self._call(item) for item in record.items],
             nodes=record.nodes,
             refusals={refusal.node: refusal.reason for refusal in record.refusals},
             constants=constants,
@@ -439,6 +434,13 @@ class _Reader:
             return None
         _need(record.offset + record.bytes <= self.record.arena_bytes, "scratch memory lies beyond the arena")
         return Scratch(record.bytes, record.offset)
+
+    def _loop(self, record: schema.LoopRecord) -> Loop:
+        calls = [self._call(call) for call in record.loop]
+        for call in calls:
+            shape = call.writes[0].shape
+            _need(len(shape) == 4 and shape[1] > 0, f"call {call.index} is in a loop and computes no rows")
+        return Loop(calls, record.rows, record.first_leads)
 
     def _call(self, record: schema.CallRecord) -> Call:
         what = f"call {record.index}"

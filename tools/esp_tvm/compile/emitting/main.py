@@ -95,12 +95,12 @@ class Main:
     def _loop(self, loop: Loop) -> List[str]:
         """Calls that run together: their windows, what they do in each strip, and they themselves."""
         first, last, table = loop.calls[0], loop.calls[-1], table_of(loop)
-        number, count = first.index, loop.schedule.count
+        number, count, height = first.index, loop.schedule.count, loop.leader.writes[0].shape[1]
         lines = comment_lines(
             [
-                f"Calls {first.index} to {last.index} run together in {count} strips, {loop.rows} of "
-                f"{last.writes[0].shape[1]} rows of the last one's output at a time. What they pass on lies in "
-                "windows: the rows that are still read."
+                f"Calls {first.index} to {last.index} run together in {count} strips: {loop.rows} of the {height} rows "
+                f"of {loop.leader.index}'s output at a time. What they pass on lies in windows: the rows that are "
+                "still read."
             ],
             "    ",
         )

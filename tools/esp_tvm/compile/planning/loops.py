@@ -32,8 +32,10 @@ MOVED_BYTE = 0.6
 VALUE = 6
 # How much slower the kernels for convolutions are that need no scratch memory (`make bench`).
 LEAN = 1.3
-# How often a smaller limit is tried where blocks lie with gaps.
-ATTEMPTS = 8
+# Blocks never lie without any gap: pieces that need nearly all memory are avoided where that costs little time. From so
+# much of the limit on, in one attempt after the other, up to such a part of the whole time.
+SLACKS = (0.85, 0.7, 0.55, 0.9, 0.8, 0.75, 0.65, 0.6)
+NEARLY_FULL = 0.003
 # How much more time the least memory may take.
 SLOWDOWN = 0.05
 
@@ -42,6 +44,7 @@ SLOWDOWN = 0.05
 class Piece:
     """Calls number first to last, together in strips of `rows` rows if that is not 0.
 
+    first_leads: the rows are those of the first call's output, else of the last one's
     fast: by the fastest kernels, which need scratch memory; else by those that need the least
     memory: bytes of arena while they run; time: instructions that the strips and slower kernels add
     """
@@ -49,6 +52,7 @@ class Piece:
     first: int
     last: int
     rows: int
+    first_leads: bool
     fast: bool
     memory: int
     time: float
@@ -63,9 +67,10 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
     variants = [call.variant for call in calls]
     # Where strips do not help, the program stays as it is.
     found: List[Tuple[int, List[Item], list]] = [(arena_bytes(program), list(calls), [(None, v) for v in variants])]
-    target = limit
-    for _ in range(ATTEMPTS):
-        program.items = _in_loops(program, target, slowdown)
+    pieces, target = _Pieces(program, set()), limit
+    for slack in SLACKS:
+        pieces, loops = _loops(program, pieces, target, slowdown, slack)
+        program.items = _items(calls, loops)
         size = arena_bytes(program)
         found.append((size, program.items, [(call.strips, call.variant) for call in calls]))
         if size <= limit:
@@ -81,17 +86,10 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
     return program
 
 
-def _in_loops(program: Program, limit: int, slowdown: float) -> List[Item]:
-    """The calls of a program, those that run together in loops."""
-    unsuited: Set[Call] = set()
-    while True:
-        pieces = _Pieces(program, unsuited)
-        loops = _loops(program, pieces.calls, _best(pieces, limit, slowdown))
-        if isinstance(loops, dict):
-            break
-        unsuited.add(loops)
+def _items(calls: List[Call], loops: Dict[int, Loop]) -> List[Item]:
+    """The calls in order, those that run together in loops; loops: by the number of their first call."""
     items: List[Item] = []
-    for number, call in enumerate(pieces.calls):
+    for number, call in enumerate(calls):
         if number in loops:
             items.append(loops[number])
         elif call.strips is None:
@@ -99,17 +97,31 @@ def _in_loops(program: Program, limit: int, slowdown: float) -> List[Item]:
     return items
 
 
-def _best(pieces: _Pieces, limit: int, slowdown: float) -> List[Piece]:
+def _loops(
+    program: Program, pieces: _Pieces, limit: int, slowdown: float, slack: float
+) -> Tuple[_Pieces, Dict[int, Loop]]:
+    """The best loops, by the number of their first call; pieces without calls whose kernels cannot compute strips."""
+    variants = [call.variant for call in pieces.calls]
+    while True:
+        loops = _made_loops(program, pieces.calls, _best(pieces, limit, slowdown, slack))
+        if isinstance(loops, dict):
+            return pieces, loops
+        for call, variant in zip(pieces.calls, variants):
+            call.strips, call.variant = None, variant
+        pieces = _Pieces(program, pieces.unsuited | {loops})
+
+
+def _best(pieces: _Pieces, limit: int, slowdown: float, slack: float) -> List[Piece]:
     """The fastest pieces within the limit; else those with the least memory within the slowdown."""
-    found = pieces.path(limit)
+    found = pieces.path(limit, slack)
     if found is not None:
         return found
-    budget = slowdown * sum(map(_time, pieces.calls))
+    budget = slowdown * pieces.time
     sizes = sorted({piece.memory for group in pieces.ending for piece in group})
-    low, high, best = 0, len(sizes) - 1, pieces.path(sizes[-1])
+    low, high, best = 0, len(sizes) - 1, pieces.path(sizes[-1], slack)
     while low <= high:
         middle = (low + high) // 2
-        path = pieces.path(sizes[middle])
+        path = pieces.path(sizes[middle], slack)
         if path is not None and sum(piece.time for piece in path) <= budget:
             best, high = path, middle - 1
         else:
@@ -117,7 +129,7 @@ def _best(pieces: _Pieces, limit: int, slowdown: float) -> List[Piece]:
     return best
 
 
-def _loops(program: Program, calls: List[Call], pieces: List[Piece]) -> Union[Dict[int, Loop], Call]:
+def _made_loops(program: Program, calls: List[Call], pieces: List[Piece]) -> Union[Dict[int, Loop], Call]:
     """The loops by the number of their first call; or a call whose kernels cannot compute its strips."""
     readers, loops = program.readers(), {}
     for piece in pieces:
@@ -127,7 +139,8 @@ def _loops(program: Program, calls: List[Call], pieces: List[Piece]) -> Union[Di
                 call.variant = fastest(call) or call.variant
         if not piece.rows:
             continue
-        loops[piece.first] = make_loop(inner, piece.rows, {x for x in _made(inner) if _is_whole(x, inner, readers)})
+        whole = {x for x in _made(inner) if _is_whole(x, inner, readers)}
+        loops[piece.first] = make_loop(inner, piece.rows, whole, piece.first_leads)
     for loop in loops.values():
         for call in loop.calls:
             if not _choose(call):
@@ -189,7 +202,7 @@ class _Pieces:
     """All pieces of a program. ending: for each call those that end with it"""
 
     def __init__(self, program: Program, unsuited: Set[Call]):
-        self.calls = list(program.calls())
+        self.calls, self.unsuited = list(program.calls()), unsuited
         self.readers = program.readers()
         plan = plan_memory(program)
         self.number = {call: number for number, call in enumerate(self.calls)}
@@ -207,6 +220,7 @@ class _Pieces:
                 if owner in self.death:
                     self.death[owner] = number
         self.across = self._across()
+        self.time = sum(map(_time, self.calls))
         faster = [fastest(call) for call in self.calls]
         # Bytes that the fastest kernels need more, and instructions that the others take more.
         self.scratch = [_aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
@@ -218,6 +232,13 @@ class _Pieces:
                 least, height = (2 if program.cores > 1 else 1), self.calls[last].writes[0].shape[1]
                 for rows in (one for one in ROWS if least <= one <= height // 2):
                     self.ending[last] += self._ending(last, rows)
+
+        if program.cores == 1:
+            for first in range(len(self.calls)):
+                if self.suited[first]:
+                    for rows in (one for one in ROWS if one <= self.calls[first].writes[0].shape[1] // 2):
+                        for piece in self._starting(first, rows):
+                            self.ending[piece.last].append(piece)
 
     @staticmethod
     def _is_suited(call: Call) -> bool:
@@ -237,9 +258,9 @@ class _Pieces:
 
     def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
         memory, more, slower = floor_at(blocks, number), self.scratch[number], self.slower[number]
-        yield Piece(number, number, 0, False, memory, slower)
+        yield Piece(number, number, 0, False, False, memory, slower)
         if slower:
-            yield Piece(number, number, 0, True, memory + more, 0.0)
+            yield Piece(number, number, 0, False, True, memory + more, 0.0)
 
     def _ending(self, last: int, rows: int) -> Iterator[Piece]:
         """Loops that end with a call, longer and longer."""
@@ -272,9 +293,46 @@ class _Pieces:
             time += scheduler.count * start + _waste(call, scheduler)
             if first < last:
                 memory = int(self.across[first]) + whole + lasting - self._shared(scheduler, first, last)
-                yield Piece(first, last, rows, False, memory + max(usage.values()), time + slower)
+                yield Piece(first, last, rows, False, False, memory + max(usage.values()), time + slower)
                 if slower:
-                    yield Piece(first, last, rows, True, memory + max(fast_usage.values()), time)
+                    yield Piece(first, last, rows, False, True, memory + max(fast_usage.values()), time)
+
+    def _starting(self, first: int, rows: int) -> Iterator[Piece]:
+        """Loops that start with a call which leads, longer and longer."""
+        scheduler = Scheduler(self.calls[first], rows)
+        usage, fast_usage, open_tensors = [], [], {}
+        lasting, time, slower = 0, 0.0, 0.0
+        for last in range(first, min(first + LONGEST, len(self.calls))):
+            call = self.calls[last]
+            if not self.suited[last]:
+                return
+            scheduler.put_behind(call)
+            usage.append(_aligned(scratch_bytes(call)))
+            fast_usage.append(usage[-1] + self.scratch[last])
+            slower += self.slower[last]
+            start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL
+            active = sum(not strip.is_empty for strip in scheduler.strips[call])
+            time += active * start + _waste(call, scheduler)
+            open_tensors[call.writes[0]] = last
+            for tensor, made in list(open_tensors.items()):
+                if _is_whole(tensor, scheduler.calls, self.readers):
+                    continue
+                del open_tensors[tensor]
+                window = scheduler.window(tensor)
+                size = _aligned(window.rows * row_bytes(tensor))
+                if window.keeps:
+                    lasting += size
+                    time += MOVED_BYTE * row_bytes(tensor) * float(np.maximum(window.kept, 0).sum())
+                    continue
+                for number in range(made, max(self.number[one] for one in self.readers[tensor]) + 1):
+                    usage[number - first] += size
+                    fast_usage[number - first] += size
+            if first < last:
+                whole = sum(_aligned(x.bytes) for x in open_tensors if x in self.birth)
+                memory = int(self.across[first]) + whole + lasting - self._shared(scheduler, first, last)
+                yield Piece(first, last, rows, True, False, memory + max(usage), time + slower)
+                if slower:
+                    yield Piece(first, last, rows, True, True, memory + max(fast_usage), time)
 
     def _shared(self, scheduler: Scheduler, first: int, last: int) -> int:
         """Bytes that the last output and an input that nothing else needs afterwards have together."""
@@ -285,11 +343,16 @@ class _Pieces:
         distance = lead(scheduler, scheduler.calls[-1], source.root)
         return output.bytes + owner.bytes - max(output.bytes, distance + owner.bytes)
 
-    def path(self, limit: int) -> Optional[List[Piece]]:
+    def path(self, limit: int, slack: float) -> Optional[List[Piece]]:
         """The pieces, in order, that take the least time with no more memory than `limit`; None: there are none."""
         best: List[Tuple[float, Optional[Piece]]] = [(0.0, None)]
+        full = NEARLY_FULL * self.time
         for group in self.ending:
-            found = [(best[p.first][0] + p.time, p) for p in group if p.memory <= limit]
+            found = [
+                (best[p.first][0] + p.time + full * max(p.memory / max(limit, 1) - slack, 0) / (1 - slack), p)
+                for p in group
+                if p.memory <= limit
+            ]
             # Of equal times the one with the least memory.
             best.append(min(found, key=lambda one: (one[0], one[1].memory)) if found else (np.inf, None))
         pieces: List[Piece] = []

@@ -1,10 +1,11 @@
 """Strips: the rows that each call of a loop computes, strip by strip, and those of its tensors that must lie in memory.
 
 The calls of a `Loop` run together: in every strip the last call computes the next `rows` rows of its output, and each
-call before it as many rows as those behind it then need. Nothing is computed twice. Of a tensor that only calls of the
-loop read, a window of rows lies in memory: those that are still read, and the new ones behind them. Before new rows
-come, rows that are still read move to the window's start; so the kernels find an image of fewer rows, and are the same
-as without strips.
+call before it as many rows as those behind it then need. Or the first call leads, and each one behind it computes as
+many rows as it can, at times none: behind strides this takes less memory. Nothing is computed twice. Of a tensor that
+only calls of the loop read, a window of rows lies in memory: those that are still read, and the new ones behind them.
+Before new rows come, rows that are still read move to the window's start; so the kernels find an image of fewer rows,
+and are the same as without strips.
 """
 
 from __future__ import annotations
@@ -142,43 +143,66 @@ def _input_rows(reach: Reach, first: np.ndarray, end: np.ndarray, height: int) -
     return begin, np.clip(np.maximum(last, begin + 1), 1, height)
 
 
+def _output_rows(reach: Reach, there: np.ndarray, height_in: int, height: int) -> np.ndarray:
+    """How many rows of an output of `height` can be computed from the first rows of its input that are there."""
+    able = np.clip((there + reach.before - reach.span) // reach.stride + 1, 0, height)
+    return np.where(there == height_in, height, able)
+
+
 def _sink_ends(height: int, count: int) -> np.ndarray:
     return -(-height * np.arange(count + 1) // count)
 
 
 class Scheduler:
-    """Makes the schedule of calls that run together, from the last one to the first; calls can be put before them.
+    """Makes the schedule of calls that run together. One of them leads, strip by strip as many `rows` of its output.
 
-    rows: of the last call's output in a strip; outside: whether calls outside of the loop read a tensor
+    The last one may lead: those before it, which are put before it one by one, compute what it needs. Or the first one:
+    those behind it, which are put behind it, compute what they can from what there is.
     """
 
-    def __init__(self, last: Call, rows: int):
-        height = last.writes[0].shape[1]
+    def __init__(self, leader: Call, rows: int):
+        height = leader.writes[0].shape[1]
         self.count = -(-height // rows)
         self.calls: List[Call] = []
-        # Tensor -> [count + 1] rows that calls behind it need; (reading call, place among its
-        # reads, first row per strip that it still reads).
+        # Tensor -> [count + 1] rows that calls behind it need; (reading call, place among its reads, first row per
+        # strip that it still reads); [count + 1] rows that exist before and after each strip.
         self.needed: Dict[Tensor, np.ndarray] = {}
         self.reads: Dict[Tensor, List[Tuple[Call, int, np.ndarray]]] = {}
         self.ends: Dict[Tensor, np.ndarray] = {}
         self.strips: Dict[Call, List[Strip]] = {}
-        self._driver = np.minimum(np.arange(self.count + 1) * rows, height)
+        self._leaders = np.minimum(np.arange(self.count + 1) * rows, height)
 
     def put_before(self, call: Call) -> None:
         """Let a call, whose output calls of the loop or others behind it read, run with them."""
         output = call.writes[0]
-        height = output.shape[1]
-        ends = self._driver if not self.calls else self.needed.get(output)
-        if ends is None:
-            ends = _sink_ends(height, self.count)
-        ends = ends.copy()
-        ends[-1] = height  # every row of every layer is computed, for traces if nobody else
+        ends = self._leaders if not self.calls else self.needed.get(output)
         self.calls.insert(0, call)
+        self._record(call, _sink_ends(output.shape[1], self.count) if ends is None else ends)
+
+    def put_behind(self, call: Call) -> None:
+        """Let a call run with those before it as soon as the rows that it reads are there."""
+        self.calls.append(call)
+        height, ends = call.writes[0].shape[1], None
+        for place, tensor in enumerate(call.reads):
+            if tensor.root in self.ends:
+                there = self.ends[tensor.root]
+                able = _output_rows(reach_of(call), there, tensor.shape[1], height) if place == 0 else there
+                ends = able if ends is None else np.minimum(ends, able)
+        if len(self.calls) == 1:
+            ends = self._leaders
+        self._record(call, _sink_ends(height, self.count) if ends is None else ends)
+
+    def _record(self, call: Call, ends: np.ndarray) -> None:
+        """ends: [count + 1] rows of its output that exist before and after each strip"""
+        output = call.writes[0]
+        height = output.shape[1]
+        ends = ends.copy()
+        # Rows of padding alone could be computed before; every row of every layer is, for traces if nobody else.
+        ends[0], ends[-1] = 0, height
         self.ends[output] = ends
         first, end = ends[:-1], ends[1:]
-        reach = reach_of(call)
         height_in = read_height(call, 0)
-        begin, last = _input_rows(reach, first, end, height_in)
+        begin, last = _input_rows(reach_of(call), first, end, height_in)
         self.strips[call] = [Strip(*map(int, one)) for one in zip(first, end, begin, last)]
         last = np.maximum.accumulate(np.where(end > first, last, 0))
         self._reads(call, 0, np.where(first == height, height_in, begin), last)
@@ -200,11 +224,15 @@ class Scheduler:
         return Window(int((ends[1:] - starts).max()), starts, ends)
 
 
-def make_loop(calls: List[Call], rows: int, whole: Set[Tensor]) -> Loop:
-    """Calls as a loop, scheduled. whole: tensors that must lie in memory whole, since others read them"""
-    scheduler = Scheduler(calls[-1], rows)
-    for call in reversed(calls):
-        scheduler.put_before(call)
+def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: bool = False) -> Loop:
+    """Calls as a loop, scheduled.
+
+    rows: of the last call's output in a strip, or of the first one's if that leads
+    whole: tensors that must lie in memory whole, since others read them
+    """
+    scheduler = Scheduler(calls[0 if first_leads else -1], rows)
+    for call in calls if first_leads else reversed(calls):
+        (scheduler.put_behind if first_leads else scheduler.put_before)(call)
     inner = [call.writes[0] for call in calls]
     windows = {x: scheduler.window(x) for x in inner if x not in whole and x in scheduler.reads}
     rest = [x for x in inner if x not in windows]
@@ -212,7 +240,7 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor]) -> Loop:
         call.strips = _strips_of(call, scheduler.strips[call])
     sources = [x for x in scheduler.reads if x not in inner]
     leads = {(call, x): lead(scheduler, call, x) for call in calls if call.writes[0] in rest for x in sources}
-    return Loop(calls, rows, Schedule(scheduler.count, windows, rest, leads))
+    return Loop(calls, rows, first_leads, Schedule(scheduler.count, windows, rest, leads))
 
 
 def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
