@@ -27,7 +27,7 @@ ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 LONGEST = 48
 # Estimates: instructions that starting a kernel takes (one for the vector unit), that a byte takes which moves since
 # its row stays, and that a value takes of kernels without multiply-accumulates.
-CALL, VECTOR_CALL = 150, 900
+CALL, VECTOR_CALL = 600, 900
 MOVED_BYTE = 0.6
 VALUE = 6
 # How much slower the kernels for convolutions are that need no scratch memory (`make bench`).
@@ -37,7 +37,7 @@ LEAN = 1.3
 SLACKS = (0.85, 0.7, 0.55, 0.9, 0.8, 0.75, 0.65, 0.6)
 NEARLY_FULL = 0.003
 # How much more time the least memory may take.
-SLOWDOWN = 0.05
+SLOWDOWN = 0.045
 
 
 @dataclass(frozen=True)
