@@ -14,6 +14,10 @@ from ..record import Record
 
 # Increases with every change of the content of metadata.json or reference.npz; another version is refused.
 VERSION = 5
+# The files of a program, in one folder (store.py).
+METADATA, CONSTANTS, REFERENCE = "metadata.json", "constants.bin", "reference.npz"
+# No tensor, and no file, of a model that fits a chip is larger; what is was not written by this tool.
+MOST_BYTES = 1 << 30
 
 Name = Annotated[str, Field(max_length=100_000)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=1000)]
