@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Dict, List
 
 from ..places import CHECKOUT
-from .pipeline import ALL_STEPS, LAST, Pipeline, default_out, exclusive, with_last
+from .last import LAST, with_last
+from .pipeline import ALL_STEPS, Pipeline, exclusive
 from .process import catch_signals, run_live, set_up
 from .record import MADE, Records
+from .settings import default_out
 from .variables import HELP, complain
 from .words import StepError, exit_status, fail, say
 

@@ -1,0 +1,252 @@
+"""What the variables of make mean to the steps of one model: as set now, as they were, or their defaults."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+import sys
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+from ..boards import check_arena, check_board, choose_board
+from ..chips import CHIPS, check_chip
+from ..convert.environment import is_converted, kind_of, without_suffix
+from ..errors import UserError, did_you_mean
+from ..port_options import read_port_options
+from .record import MADE, PROJECT, Records
+from .variables import BOARD_VARIABLES, DEFAULT_CHIP, PORT_TYPES, WHAT_IT_IS
+from .words import fail
+
+# What the steps write into OUT: none of it is a step's MODEL there.
+WRITTEN = (
+    "model_converted.onnx",
+    "model_opt.onnx",
+    "model_quant.onnx",
+    "input_sample.npz",
+    "report.html",
+    "report.txt",
+)
+_WRITTEN_FOLDERS = (PROJECT, "tvmdbg", MADE, "logs")
+
+
+def default_out(model: str) -> Path:
+    """Where a model's products go when OUT does not say."""
+    return Path("build", without_suffix(Path(model).name) or "model")
+
+
+def spelled(path: str) -> str:
+    """A path as short as it can be said: from here where it lies below, else from the root."""
+    full = os.path.abspath(path)
+    short = os.path.relpath(full)
+    return full if short == ".." or short.startswith("../") else short
+
+
+class Settings:
+    """The variables of one make, looked at for one model and its folder OUT.
+
+    goal: what was asked for; asked: the steps for which unset variables mean their defaults
+    """
+
+    def __init__(self, goal: str, asked: Sequence[str], variables: Dict[str, str]) -> None:
+        self.goal = goal
+        self.asked = asked
+        self.variables = {name: value for name, value in variables.items() if value}
+        self.model = self.path("MODEL")
+        self.identity = os.path.realpath(self.model)
+        self.out = Path(self.variables["OUT"]) if "OUT" in self.variables else default_out(self.model)
+        self.records = Records(self.out)
+        self._refuse_product()
+
+    def path(self, name: str) -> str:
+        """The file or folder that a variable names; it must be there."""
+        value = self.variables.get(name)
+        if not value:
+            fail(f"{name} is not set; give {WHAT_IT_IS[name]}: make {self.goal} {name}=path/to/file")
+        if "\n" in value:
+            fail(f"{name} has a line break in it")
+        if not os.path.exists(value) and os.path.exists(value.replace("$$", "$")):
+            # As make itself wants a $ to be typed.
+            value = value.replace("$$", "$")
+        if not os.path.exists(value):
+            fail(f"{name}={value} does not exist{self._elsewhere(value)}")
+        mode = os.stat(value).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            fail(f"{name}={value} is neither a file nor a folder")
+        if not os.access(value, os.R_OK):
+            fail(f"{name}={value} cannot be read")
+        value = spelled(value)
+        # Not to be taken for an option by the scripts.
+        return f"./{value}" if value.startswith("-") else value
+
+    @staticmethod
+    def _elsewhere(value: str) -> str:
+        """A hint for `make -C`, whose files are named from the project's folder."""
+        where = os.environ.get("CALLED_FROM", "")
+        if where and not os.path.isabs(value) and os.path.exists(os.path.join(where, value)):
+            return f" in {os.getcwd()}; files are named from there: give {os.path.join(where, value)}"
+        return ""
+
+    def _refuse_product(self) -> None:
+        """A file that a step writes is never the model that it reads."""
+        products = [self.out / name for name in WRITTEN]
+        folders = [os.path.realpath(self.out / name) for name in _WRITTEN_FOLDERS]
+        for product in products:
+            if product.exists() and os.path.samefile(product, self.model):
+                fail(f"MODEL={self.model} is what the steps write into OUT={self.out}; choose another OUT")
+        if any(self.identity.startswith(folder + os.sep) for folder in folders):
+            fail(f"MODEL={self.model} lies where the steps write, OUT={self.out}; choose another OUT")
+
+    def recorded(self, step: str) -> dict:
+        """The recipe with which `step` was last done, unless that was for another MODEL."""
+        recipe = self.records.recipe(step)
+        return recipe if recipe.get("MODEL") == self.identity else {}
+
+    def setting(self, step: str, name: str, default: str = "") -> str:
+        """A variable of a step: as set now; else the default, or what it was where the step is only needed."""
+        value = self.variables.get(name)
+        if not value and step not in self.asked:
+            value = self.recorded(step).get(name)
+        return value or default
+
+    def sample(self, step: str, name: str) -> str:
+        """CALIB or INPUT of a step: as set now, else as it was."""
+        if name not in self.variables:
+            before = self.recorded(step).get(name)
+            if before and os.path.exists(before):
+                return before
+        return self.path(name)
+
+    def input(self) -> str:
+        """INPUT as set now, else as it was; else CALIB, whose first sample is taken."""
+        before = self.recorded("export").get("INPUT")
+        if "INPUT" in self.variables or (before and os.path.exists(before)):
+            return self.sample("export", "INPUT")
+        return self.calibration() or self.path("INPUT")
+
+    def calibration(self) -> str:
+        """CALIB as set now, else as it was; "" where there is none and none is needed."""
+        before = self.recorded("quantize").get("CALIB")
+        if self._is_quantized() and "CALIB" not in self.variables and not (before and os.path.exists(before)):
+            return ""
+        return self.sample("quantize", "CALIB")
+
+    def _is_quantized(self) -> bool:
+        """Whether MODEL brings its exponents: an .espdl does, unless its float model is asked for."""
+        other = is_converted(self.model) and kind_of(self.model) == "espdl"
+        return other and "--float" not in self.options("convert")[1]
+
+    def chip(self) -> str:
+        """The chip that TARGET names, or BOARD: of one that is set now the other's earlier value says nothing."""
+        target = self.variables.get("TARGET")
+        board = self.variables.get("BOARD") if target else self.setting("export", "BOARD")
+        try:
+            if board and not target:
+                return check_board(board).chip
+        except UserError as error:
+            fail(f"BOARD={board}: {error}")
+        chip = self.setting("export", "TARGET", DEFAULT_CHIP)
+        try:
+            return check_chip(chip).name
+        except UserError as error:
+            fail(f"TARGET={chip} is not a chip we know: {error}")
+
+    def board(self) -> Dict[str, str]:
+        """What is known of the board: BOARD, FLASH, PSRAM, INTERNAL, those that are set. A chip or board that is set
+        now is another board than before."""
+        other = any(name in self.variables for name in ("TARGET", "BOARD"))
+        values = {}
+        for name in BOARD_VARIABLES:
+            value = self.variables.get(name, "") if other else self.setting("export", name)
+            if value:
+                values[name] = value
+        try:
+            choose_board(self.chip(), **{name.lower(): value for name, value in values.items()})
+        except UserError as error:
+            fail(" ".join(f"{name}={value}" for name, value in values.items()) + f": {error}")
+        return values
+
+    def arena(self) -> str:
+        """What the arena of the exported program may have."""
+        arena = self.setting("export", "ARENA", "auto")
+        try:
+            return check_arena(arena)
+        except UserError as error:
+            fail(f"ARENA={arena}: {error}")
+
+    def cores(self) -> str:
+        """How many cores the exported program uses."""
+        cores, chip = self.setting("export", "CORES", "1"), self.chip()
+        if cores not in ("1", "2"):
+            fail(f"CORES={cores}: a model runs on 1 or 2")
+        if "CORES" not in self.variables and int(cores) > CHIPS[chip].cores:
+            return "1"
+        if int(cores) > CHIPS[chip].cores:
+            fail(f"CORES={cores}: {chip} has one core for a model; choose another TARGET or leave CORES out")
+        return cores
+
+    def port_options(self) -> Tuple[Dict[str, str], List[str]]:
+        """(the variables that say what inputs and outputs are on the board, the export's options for them)."""
+        names = ("IO", "INPUT_TYPE", "OUTPUT_TYPE", "INPUT_LAYOUT")
+        given = {name: self.setting("export", name) for name in names}
+        both = given["IO"]
+        if both not in ("", *PORT_TYPES):
+            near = did_you_mean(both, PORT_TYPES)
+            fail(f"IO={both} is none of {', '.join(PORT_TYPES)}{near}; INPUT_TYPE and OUTPUT_TYPE are set each alone")
+        types = {**given, **{n: v for n, v in zip(names[1:3], PORT_TYPES.get(both, ("", ""))) if not given[n]}}
+        words = [self._words(name, types[name]) for name in names[1:]]
+        try:
+            read_port_options(*words)
+        except UserError as error:
+            fail(str(error))
+        named = zip(("--input_type", "--output_type", "--input_layout"), words)
+        return given, [word for option, values in named for value in values for word in (option, value)]
+
+    def options(self, step: str) -> Tuple[str, List[str]]:
+        name = f"{step.upper()}_OPTIONS"
+        text = self.setting(step, name)
+        return text, self._words(name, text)
+
+    @staticmethod
+    def _words(name: str, text: str) -> List[str]:
+        try:
+            return shlex.split(text)
+        except ValueError as error:
+            fail(f"{name}={text}: {error}")
+
+    def log_file(self) -> str:
+        """LOG, which must be there; `-` is standard input."""
+        log = self.variables.get("LOG", "")
+        if log not in ("", "-") and not os.path.isfile(log):
+            fail(f"LOG={log} does not exist; save what the serial monitor shows in a file")
+        return log
+
+    def compiler(self) -> None:
+        """CC, where it is set, must be a program."""
+        compiler = self.variables.get("CC", "")
+        words = shlex.split(compiler) if compiler else []
+        if words and shutil.which(words[0]) is None:
+            fail(f"CC={compiler} is no program on PATH; name a C compiler of this computer, or leave CC out")
+
+    def check(self, goal: str) -> None:
+        """Look at all variables that `goal` needs before anything is done."""
+        self.compiler()
+        self.options("convert")
+        self.options("preprocess")
+        if goal in ("quantize", "export", "run", "emulate", "debug", "report", "compare"):
+            self.calibration()
+            self.options("quantize")
+        if goal in ("export", "run", "emulate", "debug", "report", "compare"):
+            self.input()
+            self.cores()
+            self.arena()
+            self.board()
+            self.port_options()
+            self.options("export")
+        if goal in ("run", "debug"):
+            self.options(goal)
+        if goal in ("report", "compare"):
+            log = self.log_file() or "-"
+            if goal == "compare" and log == "-" and sys.stdin.isatty():
+                fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
