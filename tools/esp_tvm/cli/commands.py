@@ -12,8 +12,17 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 import click
 
 from .. import __version__
-from ..places import TEMPLATE
 from .app import Chip, Choice, Command, Group, Reads, Writes
+from .options import (
+    board_options,
+    input_option,
+    model_option,
+    pass_options,
+    project_option,
+    spec_option,
+    target_option,
+    template_option,
+)
 
 _CONTEXT = {"show_default": True, "max_content_width": 110, "help_option_names": ["-h", "--help"]}
 
@@ -24,32 +33,8 @@ def esp_tvm() -> None:
     """From a trained float model (ONNX) to a verified int8 program on an Espressif chip."""
 
 
-def _model(help: str = "the quantized ONNX model that the project was exported from") -> Any:
-    return click.option("--model", required=True, type=Reads(), help=help)
-
-
-def _input(help: str = ".npy file with one sample or many") -> Any:
-    return click.option("--input", required=True, type=Reads(), help=help)
-
-
-def _project() -> Any:
-    return click.option("--project", required=True, type=Reads(), help="the folder new_project")
-
-
-def _target(**options: Any) -> Any:
-    from ..chips import CHIPS
-
-    return click.option("--target", type=Chip(), help=", ".join(CHIPS), **options)
-
-
-def _template() -> Any:
-    return click.option(
-        "--template", type=Reads(), default=str(TEMPLATE), show_default="the project's own", help="template project"
-    )
-
-
 @esp_tvm.command()
-@_model("the float ONNX model")
+@model_option("the float ONNX model")
 @click.option("--output", required=True, type=Writes(), help="the ONNX model to write")
 @click.option(
     "--shape",
@@ -65,25 +50,8 @@ def preprocess(model: str, output: str, shape: Sequence[str]) -> None:
     click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape)))))
 
 
-# Passes of the quantization that can be left out.
-_PASSES = {
-    "per_channel": "one weight scale per output channel",
-    "equalize": "even out the ranges of a tensor's channels",
-    "centre": "store what is never negative minus a constant, where that helps",
-    "correct_bias": "let biases take what rounding does to the mean",
-    "int16_outputs": "with --method auto, outputs of a last Gemm or small Conv in int16, before a softmax too",
-    "fit": "round weights so that their errors make up for each other",
-}
-
-
-def _passes(command: Any) -> Any:
-    for name, what in reversed(list(_PASSES.items())):
-        command = click.option(f"--{name}", type=click.BOOL, default="true", metavar="true|false", help=what)(command)
-    return command
-
-
 @esp_tvm.command()
-@_model("the float ONNX model, preprocessed")
+@model_option("the float ONNX model, preprocessed")
 @click.option("--output", required=True, type=Writes(), help="the quantized ONNX model to write")
 @click.option(
     "--calib",
@@ -93,7 +61,7 @@ def _passes(command: Any) -> Any:
 )
 @click.option("--method", default="auto", help="auto, minmax, percentile, mse or entropy: scales of activations")
 @click.option("--percentile", type=float, default=99.99, help="share of the values that --method percentile covers")
-@_passes
+@pass_options
 @click.option(
     "--int16",
     default="",
@@ -125,40 +93,12 @@ def quantize(
         show(*evaluate_quantized(model, output, result, evaluate, labels))
 
 
-class _BoardName(click.ParamType):
-    """A board's name; the shell completes those that are known."""
-
-    name = "board"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
-        from click.shell_completion import CompletionItem
-
-        from ..boards import BOARDS
-
-        return [CompletionItem(name) for name in BOARDS if name.startswith(incomplete)]
-
-
-# What a board has, where its name does not say it.
-_MEMORY = {
-    "flash": ("4MB", "size of its flash chip (default: the smallest that holds the program)"),
-    "psram": ("8MB:octal", "its PSRAM: 2MB:quad, 8MB:octal, 32MB:hex or none (default: that of the chip's modules)"),
-    "internal": ("200kB", "internal RAM that the model may take (default: all but 96 kB for the system)"),
-}
-
-
-def _board(command: Any) -> Any:
-    for name, (metavar, what) in reversed(list(_MEMORY.items())):
-        command = click.option(f"--{name}", metavar=metavar, help=what)(command)
-    text = "the board by its name, like esp32-s3-devkitc-1-n8r8: its chip, flash and PSRAM (docs/choosing-a-chip.md)"
-    return click.option("--board", type=_BoardName(), help=text)(command)
-
-
 @esp_tvm.command()
-@_target()
-@_board
-@_model("the quantized ONNX model")
-@_input(".npy file with one sample of the model's input")
-@_template()
+@target_option()
+@board_options
+@model_option("the quantized ONNX model")
+@input_option(".npy file with one sample of the model's input")
+@template_option()
 @click.option("--out", required=True, help="folder in which new_project is made")
 @click.option(
     "--debug",
@@ -247,9 +187,9 @@ def export(
 
 
 @esp_tvm.command()
-@_project()
-@_model()
-@_input()
+@project_option()
+@model_option()
+@input_option()
 @click.option("--sanitize", is_flag=True, help="with the address and undefined behaviour sanitizers")
 @click.option("--summary", is_flag=True, help="without the table of layers")
 @click.option("--log", type=Writes(), help="also write what a board prints when exported with --debug, for compare")
@@ -264,9 +204,9 @@ def run(
 
 
 @esp_tvm.command()
-@_project()
-@_model()
-@_input()
+@project_option()
+@model_option()
+@input_option()
 @click.option("--log", type=Writes(), help="also write what it prints with the trace in it, for compare")
 @click.option(
     "--log_mode", type=Choice(("checksums", "tensors")), default="checksums", help="what --log has for a layer"
@@ -279,9 +219,9 @@ def emulate(project: str, model: str, input: str, log: Optional[str], log_mode: 
 
 
 @esp_tvm.command()
-@_target(required=True)
-@_model("the quantized ONNX model")
-@_input(".npy file with one sample of the model's input")
+@target_option(required=True)
+@model_option("the quantized ONNX model")
+@input_option(".npy file with one sample of the model's input")
 @click.option("--dump_root", show_default="tvmdbg beside the model", help="folder of the dump")
 @click.option(
     "--layer",
@@ -298,12 +238,12 @@ def debug(target: str, model: str, input: str, dump_root: Optional[str], layer: 
 
 @esp_tvm.command()
 @click.option("--log", required=True, help="what the serial monitor showed; - for standard input, live")
-@_model("the quantized ONNX model the program was exported from")
-@_input(".npy with the sample that the program was run on, or many")
+@model_option("the quantized ONNX model the program was exported from")
+@input_option(".npy with the sample that the program was run on, or many")
 @click.option(
     "--project", type=Reads(), show_default="new_project beside the model", help="the folder new_project of the program"
 )
-@_target()
+@target_option()
 def compare(log: str, model: str, input: str, project: Optional[str], target: Optional[str]) -> int:
     """Compare the log of a board, an emulator or the host with the reference; name the first layer that differs.
 
@@ -326,9 +266,9 @@ def compare(log: str, model: str, input: str, project: Optional[str], target: Op
 
 
 @esp_tvm.command()
-@_project()
-@_model()
-@_input(".npy file with one sample or many (errors and histograms: 20 or more)")
+@project_option()
+@model_option()
+@input_option(".npy file with one sample or many (errors and histograms: 20 or more)")
 @click.option(
     "--float_model", type=Reads(), help="the float ONNX model it was quantized from, for the noise of each layer"
 )
@@ -399,7 +339,7 @@ def convert(model: str, output: str, shape: tuple, trust_pickle: bool, **setting
 
 
 @esp_tvm.command()
-@_project()
+@project_option()
 @click.option("--to", required=True, help="the application's folder components")
 @click.option(
     "--name",
@@ -425,12 +365,8 @@ def frontend() -> None:
     """
 
 
-def _spec() -> Any:
-    return click.option("--spec", required=True, type=Reads(), help="YAML: docs/image-input.md, docs/audio-input.md")
-
-
 @frontend.command()
-@_spec()
+@spec_option()
 @click.option("--out", required=True, type=Writes(), help=".npy to write, [N, ...]")
 @click.argument("files", nargs=-1, required=True)
 def arrays(spec: str, out: str, files: tuple) -> None:
@@ -442,11 +378,11 @@ def arrays(spec: str, out: str, files: tuple) -> None:
 
 
 @frontend.command(name="export")
-@_spec()
-@_model("the quantized ONNX model")
+@spec_option()
+@model_option("the quantized ONNX model")
 @click.option("--sample", required=True, type=Reads(), help="a picture or a sound file: the sample in the project")
-@_target(default="esp32s3")
-@_template()
+@target_option(default="esp32s3")
+@template_option()
 @click.option("--out", required=True, help="folder in which new_project is made")
 @click.option("--app", type=Reads(), help="folder with main/app_main.c, ...: laid over the project")
 def frontend_export(
