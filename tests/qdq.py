@@ -93,3 +93,14 @@ class QdqBuilder:
         model.ir_version = 8
         onnx.checker.check_model(model)
         return model
+
+
+def convolutions_around_a_function() -> onnx.ModelProto:
+    """Two convolutions, layouts that change between them, and in the middle a function that TVM computes in float."""
+    b = QdqBuilder(3)
+    x = b.input("x", [1, 3, 6, 6], -4)
+    x = b.conv(x, [6, 3, 3, 3], -3, relu=True, pads=[1, 1, 1, 1], name="first")
+    x = b.quantize(b.node("LRN", [x], name="middle", size=3, alpha=0.5), -4)
+    b.conv(x, [5, 6, 1, 1], -2, name="last", output="y")
+    b.output("y", [1, 5, 6, 6])
+    return b.model()

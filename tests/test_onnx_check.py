@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from qdq import QdqBuilder
+from qdq import QdqBuilder, convolutions_around_a_function
 
 pytest.importorskip("tvm")
 
@@ -18,21 +18,10 @@ from esp_tvm.run.compare import compare_with_rules  # noqa: E402
 from esp_tvm.run.host import HostProgram  # noqa: E402
 
 
-def network() -> onnx.ModelProto:
-    """Two convolutions, and between them a function that TVM computes in float."""
-    b = QdqBuilder(3)
-    x = b.input("x", [1, 3, 6, 6], -4)
-    x = b.conv(x, [6, 3, 3, 3], -3, relu=True, pads=[1, 1, 1, 1], name="first")
-    x = b.quantize(b.node("LRN", [x], name="middle", size=3, alpha=0.5), -4)
-    b.conv(x, [5, 6, 1, 1], -2, name="last", output="y")
-    b.output("y", [1, 5, 6, 6])
-    return b.model()
-
-
 @pytest.fixture(scope="module")
 def exported(repo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    onnx.save(network(), str(folder / "model.onnx"))
+    onnx.save(convolutions_around_a_function(), str(folder / "model.onnx"))
     np.save(folder / "x.npy", np.random.RandomState(0).randn(2, 1, 3, 6, 6).astype(np.float32))
     np.save(folder / "one.npy", np.load(folder / "x.npy")[0])
     template = str(repo / "template_project_for_model")
@@ -68,7 +57,7 @@ def test_a_wrong_fallback_is_named(exported, capsys):
 
 def test_a_program_of_other_weights_is_named(exported):
     """As if the compiler had misread a layer: rules and C agree, the model says otherwise."""
-    model = network()
+    model = convolutions_around_a_function()
     convolution = next(node for node in model.graph.node if node.name == "last")
     weights = next(node for node in model.graph.node if node.output[0] == convolution.input[1]).input[0]
     tensor = next(one for one in model.graph.initializer if one.name == weights)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
-from qdq import QdqBuilder
+from qdq import QdqBuilder, convolutions_around_a_function
 from tvm.relay.frontend import onnx as frontend
 
 from esp_tvm import arithmetic
@@ -18,17 +18,6 @@ from esp_tvm.project.export import export_onnx_model
 from esp_tvm.project.verify import random_sample, verify
 
 
-def network() -> onnx.ModelProto:
-    """Two convolutions, layouts that change between them, and in the middle a function that TVM computes in float."""
-    b = QdqBuilder(3)
-    x = b.input("x", [1, 3, 6, 6], -4)
-    x = b.conv(x, [6, 3, 3, 3], -3, relu=True, pads=[1, 1, 1, 1], name="first")
-    x = b.quantize(b.node("LRN", [x], name="middle", size=3, alpha=0.5), -4)
-    b.conv(x, [5, 6, 1, 1], -2, name="last", output="y")
-    b.output("y", [1, 5, 6, 6])
-    return b.model()
-
-
 def verified(model: onnx.ModelProto, seed: int = 0) -> Verification:
     compiled = compile_model(model)
     evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
@@ -38,7 +27,7 @@ def verified(model: onnx.ModelProto, seed: int = 0) -> Verification:
 
 
 def test_a_right_program_is_within_its_bounds():
-    result = verified(network())
+    result = verified(convolutions_around_a_function())
     assert result.samples == 4 and result.first_wrong is None
     nodes = [difference.node for difference in result.tensors]
     assert len(nodes) >= 5 and any("middle" in node for node in nodes)
@@ -61,7 +50,7 @@ def test_what_the_importer_gets_wrong_is_named(monkeypatch):
         frontend, "_get_convert_map", lambda opset: {**original(opset), "LRN": Forgetful.get_converter(opset)}
     )
     with pytest.raises(UserError) as error:
-        verified(network())
+        verified(convolutions_around_a_function())
     assert 'node LRN "middle": TVM\'s C computes' in str(error.value)
 
 
@@ -73,7 +62,7 @@ def test_what_a_rule_gets_wrong_is_named(monkeypatch):
 
     monkeypatch.setattr(arithmetic, "rule", lambda name: wrong if name == "conv2d" else right(name))
     with pytest.raises(UserError, match='node Conv "last": the kernel conv2d computes'):
-        verified(network())
+        verified(convolutions_around_a_function())
 
 
 def _inverted(x, **more):
@@ -81,7 +70,7 @@ def _inverted(x, **more):
 
 
 def test_export_refuses_and_writes_nothing(tmp_path, monkeypatch, repo):
-    onnx.save(network(), str(tmp_path / "m.onnx"))
+    onnx.save(convolutions_around_a_function(), str(tmp_path / "m.onnx"))
     np.save(tmp_path / "x.npy", np.ones((1, 3, 6, 6), np.float32))
     arguments = ("host", str(tmp_path / "m.onnx"), str(tmp_path / "x.npy"), str(repo / "template_project_for_model"))
     right = arithmetic.rule
