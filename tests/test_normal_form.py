@@ -1,64 +1,17 @@
-"""What load_model spells out: functions, constant control flow and sub-graphs, other floats, windows, free sizes.
+"""What load_model spells out: functions, constant control flow and sub-graphs, other floats, free sizes.
 
 The judge is ONNX Runtime on the model as given where it computes it rightly, else the formula in NumPy.
 """
 
-import itertools
-
 import numpy as np
 import onnx
 import pytest
+from loaded_model import FLOAT, complaint, kinds, load, make, model_of, same
 from onnx import TensorProto, helper, numpy_helper
 from small_models import random
 
 from esp_tvm.convert.sizes import parse_shapes
-from esp_tvm.errors import UserError
-from esp_tvm.model import load_model, session
-
-FLOAT = TensorProto.FLOAT
-make = helper.make_node
-
-
-def model_of(nodes, inputs, outputs=("y",), constants=(), opset=13, functions=(), domains=()):
-    """inputs: {name: shape}; outputs: names, or {name: shape}."""
-    shapes = outputs if isinstance(outputs, dict) else dict.fromkeys(outputs)
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in shapes.items()],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in dict(constants).items()],
-    )
-    opsets = [helper.make_opsetid("", opset), *[helper.make_opsetid(domain, 1) for domain in domains]]
-    made = helper.make_model(graph, opset_imports=opsets, functions=list(functions))
-    made.ir_version = 8
-    return made
-
-
-def load(model, tmp_path, sizes=None):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(model.SerializeToString())
-    return load_model(path, sizes)
-
-
-def kinds(model):
-    return [node.op_type for node in model.graph.node]
-
-
-def same(model, loaded, *shape, tolerance=1e-6):
-    x = random(*shape)
-    wanted = session(model).run(None, {"x": x})
-    for ours, theirs in zip(session(loaded).run(None, {"x": x}), wanted):
-        assert ours.shape == theirs.shape and ours.dtype == np.float32
-        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
-
-
-def complaint(model, tmp_path, sizes=None):
-    with pytest.raises(UserError) as error:
-        load(model, tmp_path, sizes)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
+from esp_tvm.model import session
 
 # --- functions ---
 
@@ -307,140 +260,6 @@ def test_weights_of_four_bits(tmp_path, signed, blocked):
     np.testing.assert_allclose(session(load(model, tmp_path)).run(None, {"x": x})[0], wanted, rtol=1e-5, atol=1e-6)
     model.graph.initializer[-1].raw_data += b"1"
     assert "'q'" in complaint(model, tmp_path)
-
-
-# --- windows ---
-
-
-def average(x, kernel, stride, pads, include):
-    """torch.nn.functional.avg_pool2d(ceil_mode=True), written out; pads: top, left, bottom, right."""
-    n, c, *sizes = x.shape
-    counts = []
-    for i, size in enumerate(sizes):
-        count = -(-(size + pads[i] + pads[i + 2] - kernel[i]) // stride[i]) + 1
-        counts.append(count - 1 if (count - 1) * stride[i] >= size + pads[i] else count)
-    y = np.zeros((n, c, *counts))
-    for place in itertools.product(*map(range, counts)):
-        first = [place[i] * stride[i] - pads[i] for i in range(2)]
-        last = [min(first[i] + kernel[i], sizes[i] + pads[i + 2]) for i in range(2)]
-        inside = [slice(max(first[i], 0), min(last[i], sizes[i])) for i in range(2)]
-        part = x[:, :, inside[0], inside[1]].astype(np.float64)
-        whole = (last[0] - first[0]) * (last[1] - first[1])
-        y[(slice(None), slice(None), *place)] = part.sum((2, 3)) / (whole if include else part[0, 0].size)
-    return y
-
-
-@pytest.mark.parametrize("include", [0, 1])
-@pytest.mark.parametrize(
-    "size, kernel, stride, pads",
-    [
-        ((17, 17), (2, 2), (2, 2), (1, 1, 1, 1)),
-        ((14, 14), (3, 3), (2, 2), (0, 0, 0, 0)),
-        ((7, 9), (3, 2), (2, 3), (1, 0, 0, 1)),
-        ((8, 6), (3, 3), (3, 2), (1, 1, 1, 1)),
-        ((9, 9), (3, 3), (1, 1), (1, 1, 1, 1)),
-        ((10, 5), (4, 2), (3, 3), (0, 1, 2, 1)),
-    ],
-)
-def test_average_pools_that_round_up(tmp_path, size, kernel, stride, pads, include):
-    options = {"kernel_shape": kernel, "strides": stride, "pads": pads, "ceil_mode": 1, "count_include_pad": include}
-    model = model_of([make("AveragePool", ["x"], ["y"], "pool", **options)], {"x": ["N", 2, *size]})
-    x = random(1, 2, *size)
-    ours = session(load(model, tmp_path)).run(None, {"x": x})[0]
-    np.testing.assert_allclose(ours, average(x, kernel, stride, pads, include), rtol=1e-5, atol=1e-6)
-
-
-def test_windows_that_the_model_counts_stay(tmp_path):
-    """Where the outputs say that there are windows in the padding, the model was made for them."""
-    options = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1}
-    nodes = [make("AveragePool", ["x"], ["y"], "pool", **options)]
-    loaded = load(model_of(nodes, {"x": [1, 3, 17, 17]}, {"y": [1, 3, 10, 10]}), tmp_path)
-    assert session(loaded).run(None, {"x": random(1, 3, 17, 17)})[0].shape == (1, 3, 10, 10)
-
-
-@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
-@pytest.mark.parametrize("size, stride", [((9, 9), 1), ((9, 8), 2), ((5, 11), 3)])
-def test_same_with_dilation(tmp_path, auto_pad, size, stride):
-    """Against the same convolution with zeros put around its weights."""
-    w = random(5, 3, 3, 2)
-    spread = np.zeros((5, 3, 5, 4), np.float32)
-    spread[:, :, ::2, ::3] = w
-    common = {"auto_pad": auto_pad, "strides": [stride, stride]}
-    dilated = [make("Conv", ["x", "w"], ["y"], "conv", dilations=[2, 3], **common)]
-    plain = [make("Conv", ["x", "w"], ["y"], "conv", **common)]
-    given = {"inputs": {"x": [1, 3, *size]}}
-    same(
-        model_of(plain, constants={"w": spread}, **given),
-        load(model_of(dilated, constants={"w": w}, **given), tmp_path),
-        1,
-        3,
-        *size,
-        tolerance=1e-5,
-    )
-
-
-@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
-@pytest.mark.parametrize("size, stride", [(9, 1), (9, 2), (8, 3)])
-def test_max_pools_with_same_and_dilation(tmp_path, auto_pad, size, stride):
-    options = {"auto_pad": auto_pad, "kernel_shape": [2, 2], "dilations": [2, 2], "strides": [stride, stride]}
-    loaded = load(model_of([make("MaxPool", ["x"], ["y"], "pool", **options)], {"x": [1, 3, size, size]}), tmp_path)
-    x = random(1, 3, size, size)
-    ours = session(loaded).run(None, {"x": x})[0]
-    count = -(-size // stride)
-    total = max(0, (count - 1) * stride + 3 - size)
-    first = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
-    padded = np.full((1, 3, size + total, size + total), -np.inf)
-    padded[:, :, first : first + size, first : first + size] = x
-    wanted = np.max(
-        [
-            padded[:, :, i : i + (count - 1) * stride + 1 : stride, j : j + (count - 1) * stride + 1 : stride]
-            for i in (0, 2)
-            for j in (0, 2)
-        ],
-        0,
-    )
-    assert np.array_equal(ours, wanted)
-
-
-# --- resizing ---
-
-
-@pytest.mark.parametrize("places", ["half_pixel", "pytorch_half_pixel", "asymmetric"])
-@pytest.mark.parametrize(
-    "mode, nearest",
-    [
-        ("linear", "floor"),
-        ("nearest", "floor"),
-        ("nearest", "ceil"),
-        ("nearest", "round_prefer_floor"),
-        ("nearest", "round_prefer_ceil"),
-    ],
-)
-@pytest.mark.parametrize(
-    "size, scales",
-    [
-        ((9, 9), (1.5, 1.5)),
-        ((11, 9), (1.3, 1.0)),
-        ((7, 12), (0.7, 2.0)),
-        ((10, 7), (1.0, 1.7)),
-        ((9, 5), (0.37, 3.14159)),
-    ],
-)
-def test_scales_that_give_no_whole_sizes(tmp_path, size, scales, mode, nearest, places):
-    options = {"mode": mode, "nearest_mode": nearest, "coordinate_transformation_mode": places}
-    nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", **options)]
-    model = model_of(nodes, {"x": [1, 3, *size]}, constants={"s": np.float32([1, 1, *scales])})
-    loaded = load(model, tmp_path)
-    left = [node for node in loaded.graph.node if node.op_type == "Resize"]
-    assert all(len(node.input) == 4 and node.input[3] for node in left) and (mode == "linear" or not left)
-    same(model, loaded, 1, 3, *size, tolerance=2e-5)
-
-
-def test_whole_scales_and_cubic_ones_stay(tmp_path):
-    for options, scale in (({"mode": "linear"}, 1.5), ({"mode": "cubic"}, 1.3)):
-        nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", **options)]
-        model = model_of(nodes, {"x": [1, 3, 8, 8]}, constants={"s": np.float32([1, 1, scale, scale])})
-        assert kinds(load(model, tmp_path)) == ["Resize"]
 
 
 # --- sizes ---
