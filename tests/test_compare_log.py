@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -14,87 +12,26 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
+
+from logged_network import CODE, TEMPLATE, shared_network, small_network  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import debug_onnx_model  # noqa: E402
-from esp_tvm.program import Call, Port, Program, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
-from esp_tvm.quantize import quantize_onnx  # noqa: E402
-from esp_tvm.report.compare_log import LogComparer, describe_run, judge  # noqa: E402
+from esp_tvm.report.compare_log import LogComparer, judge  # noqa: E402
 from esp_tvm.report.diagnose import Evidence, likely_cause  # noqa: E402
 from esp_tvm.run.emulator_log import EmulatedLog  # noqa: E402
-from esp_tvm.run.host import MODEL, HostProgram, host_compiler  # noqa: E402
 from esp_tvm.run.host_log import LoggingProgram  # noqa: E402
 from esp_tvm.run.names import find_layer, layer_lines  # noqa: E402
-from esp_tvm.trace.header import trace_header  # noqa: E402
 from esp_tvm.trace.log import LogReader  # noqa: E402
-
-REPO = Path(__file__).resolve().parents[1]
-TEMPLATE = REPO / "template_project_for_model"
-CODE = MODEL / "codegen" / "host"
-
-
-class Network:
-    """A model, its project, samples, and what the project's log says of them."""
-
-    def __init__(self, folder: Path, model_path: Path, samples: np.ndarray, sample_path: Path):
-        self.folder, self.model_path, self.sample_path = folder, model_path, sample_path
-        self.project = export_onnx_model("host", str(model_path), str(sample_path), str(TEMPLATE), str(folder))
-        self.model = onnx.load(str(model_path))
-        self.samples = {self.model.graph.input[0].name: samples}
-        self.comparer = LogComparer(self.project, self.samples)
-        self.log = {mode: LoggingProgram(self.project, mode).log(self.samples) for mode in ("checksums", "tensors")}
-
-    def compare(self, log: str):
-        """(equal, all that is printed)."""
-        reader, comparisons, lines = LogReader(), [], []
-        for comparison in self.comparer.runs(log.splitlines(), reader):
-            comparisons.append(comparison)
-            lines += describe_run(comparison, len(comparisons))
-        equal, verdict = judge(comparisons, reader)
-        return equal, "\n".join([*lines, verdict])
-
-    def log_of_changed(self, tmp_path: Path, change, mode: str) -> str:
-        """The log of a copy of the project after `change(source folder)`."""
-        copy = tmp_path / "project"
-        shutil.copytree(self.project, copy)
-        change(copy / CODE / "src")
-        return LoggingProgram(copy, mode).log(self.samples)
-
-    def step(self, operator: str, number: int):
-        """(step, kernel call) of the `number`th call of an operator."""
-        found = [
-            (e.step, one)
-            for e in self.comparer.expected
-            for one in (e.call, *e.call.followers)
-            if one.operator == operator
-        ]
-        return found[number]
-
-
-def small_model() -> onnx.ModelProto:
-    b = QdqBuilder(seed=3)
-    x = b.input("image", [1, 3, 12, 10], -4)
-    x = b.conv(x, [8, 3, 3, 3], -2, e_w=[-8, -7, -9, -8, -7, -8, -8, -8], relu=True, name="first", pads=[1, 1, 1, 1])
-    x = b.conv(x, [8, 1, 3, 3], 0, name="second", group=8, strides=[2, 1])
-    x = b.conv(x, [6, 8, 1, 1], 2, relu=True, name="third")
-    x = b.quantize(b.node("GlobalAveragePool", [x]), 1)
-    b.quantize(b.node("Flatten", [x]), 1, "scores")
-    b.output("scores", [1, 6])
-    return b.model()
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small")
-    onnx.save(small_model(), str(folder / "model.onnx"))
-    samples = np.random.RandomState(1).randn(2, 1, 3, 12, 10).astype(np.float32) * 3
-    np.save(folder / "sample.npy", samples[0])
-    return Network(folder, folder / "model.onnx", samples, folder / "sample.npy")
+    return small_network(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +42,6 @@ def resnet8(shared_models, tmp_path_factory):
 @pytest.fixture(scope="module")
 def kws(shared_models, tmp_path_factory):
     return shared_network(shared_models / "kws", tmp_path_factory.mktemp("kws"))
-
-
-def shared_network(source: Path, folder: Path) -> Network:
-    from esp_tvm.preprocess import preprocess_onnx
-
-    preprocess_onnx(str(source / "model.onnx"), str(folder / "model_opt.onnx"))
-    model = folder / "model_quant.onnx"
-    # The quickest way: how good the scales are does not matter here.
-    options = {"method": "minmax", "equalize": False, "fit": False, "centre": False, "correct_bias": False}
-    quantize_onnx(str(folder / "model_opt.onnx"), str(model), str(source / "calib.npy"), **options)
-    sample = np.load(source / "input_sample.npy")
-    shape = [d.dim_value for d in onnx.load(str(model)).graph.input[0].type.tensor_type.shape.dim]
-    return Network(folder, model, sample.reshape([1, *shape]), source / "input_sample.npy")
 
 
 def constant_values(text: str, name: str):
@@ -490,90 +414,6 @@ def test_another_input_is_said(small):
     swapped = np.ascontiguousarray(samples[1:].transpose(0, 1, 3, 4, 2)).reshape(samples[1:].shape)
     equal, text = small.compare(program.log({name: swapped}))
     assert not equal and "layout: it is sample 1 with its axes in the order (0, 2, 3, 1)" in text
-
-
-# --- the command and the C --------------------------------------------------------------------------------
-
-
-def compare_command(*arguments, stdin=None):
-    command = [sys.executable, str(REPO / "tools/tvm/compare_log.py"), *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True)
-
-
-def test_the_command_reads_a_file_or_standard_input(small, tmp_path):
-    own = ["--project", small.project, "--model", small.model_path, "--input", small.sample_path]
-    first = small.log["checksums"].split("~tvm begin")[1]
-    log = tmp_path / "monitor.txt"
-    log.write_text("~tvm begin" + first)
-    done = compare_command("--log", log, *own)
-    assert done.returncode == 0 and "PASS" in done.stdout, done.stdout + done.stderr
-    lines = log.read_text().splitlines()
-    done = compare_command("--log", "-", *own, stdin="\n".join(lines[:3] + lines[4:]))
-    assert done.returncode == 1 and "LOST LINE" in done.stdout
-    done = compare_command("--log", tmp_path / "none.txt", *own)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-
-
-def test_off_costs_no_byte(small, tmp_path):
-    """Without --debug the object code is the same as with the calls of the trace cut out of the C."""
-    source = small.project / CODE / "src" / "default_lib1.c"
-    bare = tmp_path / "bare.c"
-    bare.write_text(re.sub(r"(?m)^ +TVMGEN_DEFAULT_TRACE\w*\(.*\);\n", "", source.read_text()))
-    assert bare.read_text().count("TVMGEN_DEFAULT_TRACE") < source.read_text().count("TVMGEN_DEFAULT_TRACE")
-    objects = [compiled_code(small.project, path, tmp_path) for path in (source, bare)]
-    assert objects[0] == objects[1]
-
-
-def compiled_code(project: Path, source: Path, folder: Path) -> bytes:
-    includes = [str(i) for folder_ in HostProgram(project).include_folders() for i in ("-I", folder_)]
-    assembly = folder / f"{source.stem}.s"
-    subprocess.run([*host_compiler(), "-std=c11", "-O2", "-S", *includes, str(source), "-o", str(assembly)], check=True)
-    return re.sub(rb"(?m)^\s*\.(file|ident).*\n", b"", assembly.read_bytes())
-
-
-@pytest.mark.parametrize("mode", ["checksums", "tensors"])
-def test_an_exported_debug_program_prints_the_same_log(small, tmp_path, mode):
-    """new_project of --debug prints on its own, with warnings as errors, what host_log prints."""
-    sample = str(small.sample_path)
-    project = export_onnx_model("host", str(small.model_path), sample, str(TEMPLATE), str(tmp_path), mode)
-    program = HostProgram(project)
-    main = tmp_path / "main.c"
-    main.write_text(
-        '#include "tvmgen_default.h"\n#include "input_data.h"\n#include "output_data.h"\n'
-        "int main(void)\n{\n    struct tvmgen_default_inputs inputs = MODEL_INPUTS;\n"
-        "    struct tvmgen_default_outputs outputs = MODEL_OUTPUTS;\n"
-        "    return tvmgen_default_run(&inputs, &outputs);\n}\n"
-    )
-    includes = [str(i) for folder in [*program.include_folders(), project / "main"] for i in ("-I", folder)]
-    command = [*host_compiler(), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-const-variable"]
-    command += [*includes, str(main), *map(str, program.sources()), "-o", str(tmp_path / "program"), "-lm"]
-    subprocess.run(command, check=True)
-    log = subprocess.run([str(tmp_path / "program")], stdout=subprocess.PIPE, text=True, check=True).stdout
-    equal, text = small.compare(log)
-    assert equal, text
-    assert without_times(log) == without_times(small.log[mode].split("~tvm end")[0])
-
-
-def without_times(log: str):
-    """What the lines of a log say, without the times and the CRCs that cover them."""
-    found = re.findall(r"~tvm ((?:begin|input|layer|data) .*) ~", log)
-    return [re.sub(r"^(layer( \S+){6}) \d+", r"\1", line) for line in found]
-
-
-def test_names_of_a_model_are_data_in_the_trace():
-    from small_models import HOSTILE_NAMES
-
-    def call(index, nodes):
-        return Call("s", "add", [], [Tensor("", (1, 4), "int8", -3)], index=index, nodes=nodes)
-
-    calls = [call(0, [f'Add "{name}"' for name in HOSTILE_NAMES])]
-    calls += [call(index, [name]) for index, name in enumerate(HOSTILE_NAMES, 1)]
-    ports = [Port(name, (), "int8", c_name="x") for name in HOSTILE_NAMES]
-    text = trace_header(Program(ports, [], calls), "checksums").split("How a trace prints")[0]
-    strings = re.findall(r'(?m)^    "(.*)",$', text)
-    assert len(strings) == len(calls) + len(ports)
-    for string in strings:
-        assert re.fullmatch(r"[ !#-\[\]-}]*", string) and len(string) < 200
 
 
 @pytest.mark.parametrize("name", ["mem", "esc"])
