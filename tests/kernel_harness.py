@@ -11,7 +11,7 @@ from typing import List, Sequence
 
 import numpy as np
 from kernel_archive import build
-from operator_cases import Case
+from kernel_case import Case
 
 from esp_tvm import arithmetic
 from esp_tvm.compile.emitting.functions import static_functions

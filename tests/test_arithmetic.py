@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from operator_cases import random_convolutions
+from layer_cases import random_convolutions
 
 from esp_tvm import arithmetic
 

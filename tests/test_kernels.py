@@ -11,8 +11,10 @@ import pytest
 pytest.importorskip("tvm")
 
 from kernel_archive import COMPONENT, listed_sources  # noqa: E402
+from kernel_case import Case  # noqa: E402
 from kernel_harness import KernelProgram  # noqa: E402
-from operator_cases import CASES, Case, random_convolutions  # noqa: E402
+from layer_cases import random_convolutions  # noqa: E402
+from operator_cases import CASES  # noqa: E402
 
 from esp_tvm.operators import OPERATORS  # noqa: E402
 

@@ -14,8 +14,9 @@ pytest.importorskip("tvm")
 
 from esp32s3_cases import Pair, pooling, program, sixteens  # noqa: E402
 from kernel_archive import build  # noqa: E402
+from kernel_case import Case  # noqa: E402
 from kernel_harness import expected, kernel_call  # noqa: E402
-from operator_cases import CASES, Case  # noqa: E402
+from operator_cases import CASES  # noqa: E402
 from pipeline_harness import Kernels, Program, write_program  # noqa: E402
 from test_esp32s3 import convolution  # noqa: E402
 from variant_cases import CLAMPS, RANGES  # noqa: E402

@@ -7,8 +7,9 @@ import pytest
 
 tvm = pytest.importorskip("tvm")
 
+from kernel_case import Case  # noqa: E402
 from kernel_harness import expected, kernel_call  # noqa: E402
-from operator_cases import CASES, Case  # noqa: E402
+from operator_cases import CASES  # noqa: E402
 from tvm import relay  # noqa: E402
 from tvm.contrib import graph_executor  # noqa: E402
 
