@@ -139,7 +139,8 @@
     bnez a15, 1b
     .endm
 
-    function esp_dl_conv2d_row_lanes_esp32s3
+/* What a row in lanes starts with, whole or in parts. */
+    .macro begin_row
     movi a3, 0
     l32i a5, a2, CONV2D_AT_OUTPUT
     l32i a6, a2, CONV2D_AT_SEGMENT_COUNT
@@ -150,6 +151,10 @@
     ee.vldbc.8 q6, a8
     addi a8, a2, CONV2D_AT_MAX
     ee.vldbc.8 q7, a8
+    .endm
+
+    function esp_dl_conv2d_row_lanes_esp32s3
+    begin_row
     l32i a14, a2, CONV2D_AT_SEGMENT_BYTES
     srli a9, a14, 4
     /* Is everything a multiple of 16? */
@@ -219,16 +224,7 @@
     .endm
 
     function esp_dl_conv2d_row_parts_esp32s3
-    movi a3, 0
-    l32i a5, a2, CONV2D_AT_OUTPUT
-    l32i a6, a2, CONV2D_AT_SEGMENT_COUNT
-    l32i a7, a2, CONV2D_AT_SEGMENTS
-    addx4 a6, a6, a7
-    l32i a15, a2, CONV2D_AT_PIXELS
-    addi a8, a2, CONV2D_AT_MIN
-    ee.vldbc.8 q6, a8
-    addi a8, a2, CONV2D_AT_MAX
-    ee.vldbc.8 q7, a8
+    begin_row
     l32i a9, a2, CONV2D_AT_SEGMENT_BYTES
     srli a9, a9, 4
     movi a14, 0x0f0f0f0f
