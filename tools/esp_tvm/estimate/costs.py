@@ -11,7 +11,7 @@ from ..program import Call
 from .work import work_of
 
 FILE = Path(__file__).with_name("kernel_costs.json")
-# Kernels for the vector unit that were not counted yet: which one takes about as many instructions.
+# Kernels for the vector unit that were not counted yet -> the one that takes about as many instructions.
 _LIKE = {"Conv2dPairs": "Conv2dLanes", "Conv2dPieces": "Conv2dChecked"}
 
 
@@ -29,7 +29,7 @@ def vector_name(call: Call) -> str:
 
 
 def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
-    """Instructions of a call; None where they are not known: of TVM's own C, of a few kernels.
+    """Instructions of a call; None where they are not known: for TVM's own C and a few kernels.
 
     vector: the program has the kernels for the ESP32-S3's vector unit
     """
@@ -44,7 +44,7 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
         own = next((families["esp32s3"][name] for name in names if name in families["esp32s3"]), None)
         if own is not None:
             return _sum(own, terms)
-    # What was not counted: a kernel for int16 takes about what that for int8 does, a chip's own no more than plain C.
+    # What was not counted: a kernel for int16 takes about as many as that for int8, a chip's own no more than plain C.
     plain = call.kernel.replace("_esp32s3", "")
     for kernel in (call.kernel, plain, plain.replace("_s16", "_s8")):
         if kernel in families[family]:

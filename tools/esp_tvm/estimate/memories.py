@@ -1,4 +1,4 @@
-"""How fast the chips run and fetch what is not in internal RAM. Every number of the estimate that is no instruction.
+"""How fast the chips run and fetch what is not in internal RAM. All numbers of the estimate but those of instructions.
 
 A cache fetches lines. A line takes `wait` nanoseconds before its first byte, and `byte` nanoseconds for each.
 """
@@ -51,7 +51,7 @@ class Lines:
     source: str
 
     def nanoseconds(self, size: float, line: int) -> float:
-        """Of `size` bytes in whole lines."""
+        """The time that `size` bytes take, in whole lines."""
         return -(-size // line) * (self.wait + line * self.byte)
 
 
@@ -82,7 +82,7 @@ def flash_lines_of(board: Board) -> Lines:
 
 
 def psram_lines_of(board: Board) -> Lines:
-    """The same of its PSRAM. A line that is written counts as one that is read (on the ESP32-S3 it took 0.4 to 0.7)."""
+    """The same for its PSRAM. A written line counts as one that is read (on the ESP32-S3 it took 0.4 to 0.7)."""
     mode = board.psram.mode if board.psram is not None else "quad"
     if mode == "quad":
         return PSRAM_QUAD_40 if board.chip == "esp32" else PSRAM_QUAD_80

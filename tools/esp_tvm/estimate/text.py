@@ -9,12 +9,12 @@ from ..program import Program, nodes_text
 from .memories import CLOCKS
 from .times import ERROR, sum_of
 
-# So many of the slowest calls are named.
+# How many of the slowest calls are named.
 _SLOWEST = 3
 
 
 def milliseconds(microseconds: float) -> str:
-    """Two digits, and no fewer than stand before the point."""
+    """Two significant digits; all digits of whole milliseconds from 10 on."""
     value = microseconds / 1000
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 

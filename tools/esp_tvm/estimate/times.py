@@ -11,11 +11,11 @@ from .costs import instructions
 from .memories import CLOCKS, CYCLES_PER_INSTRUCTION, Clock, Lines, flash_lines_of, psram_lines_of
 from .work import LANES
 
-# What the sum for a network is taken to be wrong by (docs/estimate.md says how that was found): from a half to twice.
+# By which factor the time of a network may be wrong (docs/estimate.md says how that was found): from half to twice it.
 ERROR = 2.0
 # Instructions to begin a part on the other core and to wait for it: an assumption (docs/both-cores.md).
 _SPLIT_INSTRUCTIONS = 3000
-# Of a cache, weights of a layer may have as much: the rest holds code and what the layer reads besides.
+# The part of a cache that weights of a layer may fill: the rest holds code and what else the layer reads.
 _SHARE = 0.75
 
 
@@ -23,12 +23,12 @@ def estimate_program(program: Program, board: Board, constants: str) -> None:
     """Write the time of every call into `Call.estimate`: kernels are chosen and emitted, every place has its memory.
 
     constants: the memory that weights and tables are read from, "flash", "psram" or "internal"
-    Calls of a loop take the instructions of whole images; what each strip begins with is not counted.
+    Calls of a loop take the instructions of whole images; starting a kernel for each strip is not counted.
     """
     if CHIPS[board.chip].is_host:
         return
     clock = CLOCKS[board.chip]
-    # Those of a small model stay in the cache from one inference to the next.
+    # The constants of a small model stay in the cache from one inference to the next.
     waits = constants != "internal" and program.constant_bytes > clock.cache * _SHARE
     vector = program.kernels_for is not None
     for item in program.items:
@@ -75,7 +75,7 @@ def _strips(item: Item, clock: Clock) -> Tuple[List[Call], int]:
 
 
 def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int, lines: Lines) -> CallTime:
-    """least: how often its constants are fetched at least, 0: they are not; lines: from where"""
+    """least: how often its constants are fetched at least, 0: never; lines: of the memory that they are fetched from"""
     if call.is_view:
         return CallTime(0, 0.0, 0.0, 0.0)
     weights = _weights(call, clock, least, lines) if least else 0.0

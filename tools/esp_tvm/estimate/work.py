@@ -33,11 +33,12 @@ class Work:
     def terms(self) -> Dict[str, float]:
         """What instructions may be proportional to.
 
-        macs, values, calls: as they stand; pixels: values by channels; windows: values of the input in all windows
+        macs, values, calls: as they stand; pixels: values divided by channels
+        windows: values of the input in all windows
         macs6, windows6, macs3: the same for pixels rounded up to a multiple of 6 or 3, as kernels tile them
-        groups: pixels by sixteen channels; vectors: multiply-accumulates of sixteen channels
-        ragged: rows of windows that begin and end anywhere; ragged_windows: the values in them; part_groups: groups
-        where the channels are no multiple of 16
+        groups: of up to sixteen channels of a pixel; vectors: multiply-accumulates of sixteen channels
+        ragged: rows of windows that need not begin and end at multiples of 16; ragged_windows: the values in them
+        part_groups: groups where the channels are no multiple of 16
         """
         channels = max(self.channels, 1)
         pixels, window = self.values // channels, self.macs / self.values if self.values else 0.0

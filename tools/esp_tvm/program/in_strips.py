@@ -1,4 +1,4 @@
-"""Layers that run in strips, in words: for the export step and the report."""
+"""The text about layers that run in strips, for the export step and the report."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Main:
         return lines
 
     def _loop(self, loop: Loop) -> List[str]:
-        """Calls that run together: their windows, what they do in each strip, and they themselves."""
+        """The lines of calls that run together: their windows, the table of the strips, and the calls themselves."""
         first, last, table = loop.calls[0], loop.calls[-1], table_of(loop)
         number, count, height = first.index, loop.schedule.count, loop.leader.writes[0].shape[1]
         lines = comment_lines(
@@ -208,7 +208,7 @@ class Main:
             name = self.program.outputs[place.index].c_name
         else:
             name = self.names[root]
-        # TVM's functions say of none of their parameters that they only read it.
+        # No parameter of TVM's functions is const, not even where they only read it.
         return f"(void *){name}" if call.is_fallback else name
 
 
@@ -226,7 +226,7 @@ def _strips_text(phases: List[int], phase: int) -> str:
 
 
 def _misaligned(program: Program) -> List[str]:
-    """The head of an if: whether a buffer that has to be aligned is not."""
+    """The first lines of an `if` that is true where a buffer is not aligned as it has to be."""
     aligned = [port for port in [*program.inputs, *program.outputs] if port.alignment > 1]
     if not aligned:
         return []

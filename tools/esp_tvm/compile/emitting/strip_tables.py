@@ -1,6 +1,6 @@
 """The tables of a loop in main: what every call of it does in every strip, in elements.
 
-Strips that do the same share a row of the table, a phase: most loops have a first, a middle and a last one.
+Strips that do the same share a row of the table, a phase: most loops have a first, a middle and a last phase.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass
 class Table:
-    """phases: of every strip its row in `rows`; rows: an entry for each call"""
+    """phases: for every strip the number of its row in `rows`; rows: an entry for each call"""
 
     phases: List[int]
     rows: List[Tuple[Entry, ...]]

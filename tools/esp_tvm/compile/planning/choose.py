@@ -1,4 +1,4 @@
-"""Chooses the kernel of every call: as fast as can be while the arena stays as small as can be."""
+"""Chooses the kernel of every call: as fast as possible while the arena stays as small as possible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def choose_kernels(
     """Choose the variant of every call that has one, and fuse what one kernel can compute together.
 
     Where a faster variant would need so much scratch memory that the arena grows, the next one is taken. For `chip`
-    esp32s3 kernels for its vector unit come first, whatever they need.
+    esp32s3 kernels for its vector unit come first, whatever memory they need.
     cores: 2: also which calls are computed in two parts; arena_limit: how large the arena may become for speed
     strips: bytes of arena above which calls run together in strips (loops.py); None: never
     """
@@ -46,7 +46,7 @@ def choose_kernels(
         program = run_in_strips(program, strips)
     _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
-        # Speed is what two cores are for: splits, and scratch memory of faster kernels, may take what room there is.
+        # Two cores are used for speed: splits, and scratch memory of faster kernels, may take all the room there is.
         least = arena_bytes(program)
         program = split_over_cores(program, arena_limit)
         _take_faster(program, sys.maxsize if arena_limit is None else max(arena_limit, least))
@@ -81,7 +81,7 @@ def _owner(tensor: Tensor, makers: Dict[Tensor, Call]) -> Tensor:
 
 
 def _lies_aligned(call: Call, makers: Dict[Tensor, Call]) -> bool:
-    """Whether all tensors of a call lie at multiples of 16: in the arena, or in buffers that have to (`_align`)."""
+    """Whether all tensors of a call lie at multiples of 16: in the arena, or in buffers that must (`_align`)."""
 
     def is_aligned(tensor: Tensor) -> bool:
         place = tensor.place
@@ -91,7 +91,7 @@ def _lies_aligned(call: Call, makers: Dict[Tensor, Call]) -> bool:
 
 
 def _align(program: Program, makers: Dict[Tensor, Call]) -> None:
-    """Ask for an alignment of 16 of the buffers that vector kernels read and write."""
+    """Require that the buffers of ports that vector kernels read and write start at multiples of 16."""
     for call in program.kernels:
         if not isinstance(call.variant, esp32s3.Esp32s3Variant):
             continue

@@ -25,9 +25,9 @@ from .memory import arena_bytes
 # Instructions that pass until the other core has begun, and again until its end is seen: what FreeRTOS needs to wake a
 # task of the other core. An assumption.
 FORK_JOIN = 3000
-# A kernel is cut where that saves so many instructions: it pays even if the assumption is half of the truth.
+# A kernel is cut if that saves so many instructions: it pays even if FORK_JOIN is really twice as much.
 WORTH = 2 * FORK_JOIN
-# Instructions a multiply-accumulate, of int8 kernels in C, of those for the vector unit, and of the plain ones.
+# Instructions per multiply-accumulate, of int8 kernels in C, of those for the vector unit, and of the plain ones.
 _FAST = {"conv2d": 2.2, "depthwise_conv2d": 4.5, "dense": 2.6}
 _VECTOR = {"conv2d": 0.12, "depthwise_conv2d": 0.4, "dense": 0.15}
 PLAIN = {"conv2d": 7.0, "depthwise_conv2d": 10.0, "dense": 7.0}
@@ -183,7 +183,7 @@ def _addition_of(part: Call, whole: Call, addition: Call) -> Call:
 
 
 def _cuts(call: Call, axis: tuple) -> Iterator[int]:
-    """Where to cut, the most even first; the calling core, which begins first, has what is more."""
+    """Where to cut, the most even first; the calling core, which begins first, gets the larger part."""
     size, step = axis[1], 1
     if axis[0] == "outputs" and call.variant is not None:
         # Weights lie in blocks of so many outputs.

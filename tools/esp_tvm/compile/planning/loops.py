@@ -1,9 +1,10 @@
-"""Which calls run together in strips of rows, and how tall these are: as fast as can be within the memory there is.
+"""Which calls run together in strips of rows, and how tall these are: the fastest way that fits the memory.
 
-The calls stay in their order, so the program is cut into pieces: a piece is one call, or several in a loop. What memory
-a piece needs depends on itself alone: on what lies in memory across it, on its own windows or tensors, and on scratch
-memory. So the best pieces are a shortest path along the program's calls: the least estimated time with no piece above a
-limit. The least memory is the smallest limit with a path whose time is within a budget.
+The calls stay in their order, so the program is cut into pieces: a piece is one call, or several in a loop. The
+memory that a piece needs depends on this piece alone: on the tensors that stay in memory while it runs, on its own
+windows or tensors, and on its scratch memory. So the best pieces are a shortest path along the program's calls: the
+least estimated time with no piece above a limit. The least memory is the smallest limit with a path whose time is
+within a budget.
 
 These costs are estimates; the places are found afterwards (memory.py).
 """
@@ -22,21 +23,22 @@ from .cores import PLAIN, estimate
 from .memory import Block, arena_bytes, floor_at, plan_memory, scratch_bytes
 from .strips import MAX_INPUTS, Scheduler, lead, make_loop, reach_of, row_bytes
 
-# Rows of the last output in a strip that are tried, and the most calls in a loop.
+# The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 LONGEST = 48
-# Estimates: instructions that starting a kernel takes (one for the vector unit), that a byte takes which moves since
-# its row stays, and that a value takes of kernels without multiply-accumulates.
+# Estimated instructions: to start a kernel (VECTOR_CALL: one for the vector unit), to move a byte of a row that a later
+# strip still reads, and for an output value of a kernel without multiply-accumulates.
 CALL, VECTOR_CALL = 600, 900
 MOVED_BYTE = 0.6
 VALUE = 6
-# How much slower the kernels for convolutions are that need no scratch memory (`make bench`).
+# How many times as long convolutions take by kernels that need no scratch memory (`make bench`).
 LEAN = 1.3
-# Blocks never lie without any gap: pieces that need nearly all memory are avoided where that costs little time. From so
-# much of the limit on, in one attempt after the other, up to such a part of the whole time.
+# There are always gaps between blocks, so pieces that need nearly all memory are avoided where that costs little time.
+# SLACKS: the part of the limit from which a piece is avoided, a value for each attempt; NEARLY_FULL: how much time a
+# piece that needs the whole limit seems to take more, as a part of the time of the program.
 SLACKS = (0.85, 0.7, 0.55, 0.9, 0.8, 0.75, 0.65, 0.6)
 NEARLY_FULL = 0.003
-# How much more time the least memory may take.
+# How much more time the program may take for the least memory, as a part of its time.
 SLOWDOWN = 0.045
 
 
@@ -59,7 +61,7 @@ class Piece:
 
 
 def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> Program:
-    """Put calls into loops so that the arena has at most `limit` bytes; where that cannot be, as few as can be.
+    """Put calls into loops so that the arena has at most `limit` bytes; as few as possible where it cannot.
 
     slowdown: the part of the estimated time by which it may grow where the limit cannot be reached
     """
@@ -78,7 +80,7 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
         program.items = list(calls)
         for call, variant in zip(calls, variants):
             call.strips, call.variant = None, variant
-        # Blocks do not always lie without gaps: aim lower by as much, and by a little more each time.
+        # There may be gaps between blocks: aim lower by the bytes that are too many, and by a thirty-second at least.
         target = max(min(target - (size - limit), target * 31 // 32), 0)
     _, program.items, decided = min(found, key=lambda one: one[0])
     for call, (strips, variant) in zip(calls, decided):
@@ -100,7 +102,7 @@ def _items(calls: List[Call], loops: Dict[int, Loop]) -> List[Item]:
 def _loops(
     program: Program, pieces: _Pieces, limit: int, slowdown: float, slack: float
 ) -> Tuple[_Pieces, Dict[int, Loop]]:
-    """The best loops, by the number of their first call; pieces without calls whose kernels cannot compute strips."""
+    """(pieces without calls whose kernels cannot compute strips, the best loops by the number of their first call)."""
     variants = [call.variant for call in pieces.calls]
     while True:
         loops = _made_loops(program, pieces.calls, _best(pieces, limit, slowdown, slack))
@@ -222,7 +224,7 @@ class _Pieces:
         self.across = self._across()
         self.time = sum(map(_time, self.calls))
         faster = [fastest(call) for call in self.calls]
-        # Bytes that the fastest kernels need more, and instructions that the others take more.
+        # How many more bytes the fastest kernels need, and how many more instructions the others take.
         self.scratch = [_aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
         self.slower = [(LEAN - 1) * _time(c) if v else 0.0 for c, v in zip(self.calls, faster)]
         self.ending = [list(self._single(number, plan.blocks)) for number in range(len(self.calls))]
@@ -242,7 +244,7 @@ class _Pieces:
 
     @staticmethod
     def _is_suited(call: Call) -> bool:
-        """Whether a call can be in a loop, its kernel chosen as it is."""
+        """Whether a call can be in a loop with the kernel that it has."""
         if reach_of(call) is None or len(call.reads) > MAX_INPUTS or call.writes[0].shape[1] < 2:
             return False
         # Tensors of the vector unit start at multiples of 16, and so must rows.
@@ -263,7 +265,7 @@ class _Pieces:
             yield Piece(number, number, 0, False, True, memory + more, 0.0)
 
     def _ending(self, last: int, rows: int) -> Iterator[Piece]:
-        """Loops that end with a call, longer and longer."""
+        """Loops that end with a call, from the shortest to the longest."""
         scheduler = Scheduler(self.calls[last], rows)
         usage: Dict[int, int] = {}
         fast_usage: Dict[int, int] = {}
@@ -298,7 +300,7 @@ class _Pieces:
                     yield Piece(first, last, rows, False, True, memory + max(fast_usage.values()), time)
 
     def _starting(self, first: int, rows: int) -> Iterator[Piece]:
-        """Loops that start with a call which leads, longer and longer."""
+        """Loops that start with a call, which leads, from the shortest to the longest."""
         scheduler = Scheduler(self.calls[first], rows)
         usage, fast_usage, open_tensors = [], [], {}
         lasting, time, slower = 0, 0.0, 0.0
@@ -335,7 +337,7 @@ class _Pieces:
                     yield Piece(first, last, rows, True, True, memory + max(fast_usage), time)
 
     def _shared(self, scheduler: Scheduler, first: int, last: int) -> int:
-        """Bytes that the last output and an input that nothing else needs afterwards have together."""
+        """Bytes that the last output shares with the first input, where nothing needs this input afterwards."""
         source = scheduler.calls[0].reads[0]
         owner, output = self.owner.get(source.root, source.root), scheduler.calls[-1].writes[0]
         if output not in self.birth or owner not in self.birth or self.death[owner] > last:
@@ -377,7 +379,7 @@ def _aligned(size: int) -> int:
 
 
 def _waste(call: Call, scheduler: Scheduler) -> float:
-    """Instructions for pixels that a kernel computes for nothing, as it takes several at a time."""
+    """Instructions for pixels that a kernel computes in vain, because it always computes several at a time."""
     if not isinstance(call.variant, Conv2d6x2):
         return 0.0
     tile, width = Conv2d6x2.PIXELS, call.writes[0].shape[2]

@@ -6,7 +6,7 @@ TVM's planner (USMP) keeps the inputs and outputs of an operator apart. Here
 - a kernel that goes through its input from front to back may write to where it has read: its output then lies a known
   distance (`overlap_distance`) before its input, and both overlap;
 - a convolution that is fused with the addition after it writes over the addend;
-- the order in which blocks are placed is searched for, until the arena is as small as some step alone needs it to be.
+- the order in which blocks are placed is searched for, until the arena is no larger than the step that needs most.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Distances:
         self._known: WeakKeyDictionary = WeakKeyDictionary()
 
     def of(self, call: Call) -> Optional[int]:
-        """None for a call that two cores compute, or strips: what one writes another may have to read."""
+        """None for a call that is computed by two cores or in strips: what one part writes another may have to read."""
         if call.variant is None or call.split is not None or call.strips is not None:
             return None
         known = self._known.setdefault(call, {})

@@ -1,11 +1,11 @@
 """Strips: the rows that each call of a loop computes, strip by strip, and those of its tensors that must lie in memory.
 
 The calls of a `Loop` run together: in every strip the last call computes the next `rows` rows of its output, and each
-call before it as many rows as those behind it then need. Or the first call leads, and each one behind it computes as
-many rows as it can, at times none: behind strides this takes less memory. Nothing is computed twice. Of a tensor that
-only calls of the loop read, a window of rows lies in memory: those that are still read, and the new ones behind them.
-Before new rows come, rows that are still read move to the window's start; so the kernels find an image of fewer rows,
-and are the same as without strips.
+call before it as many rows as those behind it then need. Or the first call leads, and each call after it computes
+as many rows as it can, in some strips none: where there are strides, this takes less memory. Nothing is computed twice.
+Of a tensor that only calls of the loop read, a window of rows lies in memory: those that are still read, and the new
+ones behind them. Before new rows are computed, rows that are still read move to the window's start; so the kernels find
+an image of fewer rows, and need not be made for strips.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..kernels.variants import QuantizeNhwc
 
 
 def reach_of(call: Call) -> Optional[Reach]:
-    """What rows of its first input a call needs; None: it cannot be computed in strips of rows."""
+    """Which rows of its first input a call needs; None: it cannot be computed in strips of rows."""
     if _is_planar(call, 0):
         return SAME_ROW if call.reads[0].shape[0] == 1 else None
     if call.is_fallback or any(len(x.shape) != 4 or x.shape[0] != 1 for x in [*call.reads, *call.writes]):
@@ -48,7 +48,7 @@ def row_elements(tensor: Tensor) -> int:
 
 
 def _is_planar(call: Call, place: int) -> bool:
-    """Whether a call reads an image [1, C, H, W] there, a plane for each channel."""
+    """Whether input number `place` of a call is an image [1, C, H, W], a plane for each channel."""
     return place == 0 and isinstance(call.variant, QuantizeNhwc)
 
 
@@ -58,7 +58,7 @@ def read_height(call: Call, place: int) -> int:
 
 
 def read_row(call: Call, place: int) -> int:
-    """Elements from a row to the next of the image that a call reads as number `place`."""
+    """Elements from one row to the next of the image that a call reads as number `place`."""
     x = call.reads[place]
     return x.shape[3] if _is_planar(call, place) else row_elements(x)
 
@@ -144,7 +144,7 @@ def _input_rows(reach: Reach, first: np.ndarray, end: np.ndarray, height: int) -
 
 
 def _output_rows(reach: Reach, there: np.ndarray, height_in: int, height: int) -> np.ndarray:
-    """How many rows of an output of `height` can be computed from the first rows of its input that are there."""
+    """How many rows of an output of `height` can be computed from the first `there` rows of its input."""
     able = np.clip((there + reach.before - reach.span) // reach.stride + 1, 0, height)
     return np.where(there == height_in, height, able)
 
@@ -154,10 +154,10 @@ def _sink_ends(height: int, count: int) -> np.ndarray:
 
 
 class Scheduler:
-    """Makes the schedule of calls that run together. One of them leads, strip by strip as many `rows` of its output.
+    """Makes the schedule of calls that run together. One of them leads: it computes `rows` rows in every strip.
 
-    The last one may lead: those before it, which are put before it one by one, compute what it needs. Or the first one:
-    those behind it, which are put behind it, compute what they can from what there is.
+    If the last one leads, those before it (`put_before`, one by one) compute what it needs. If the first one leads,
+    those behind it (`put_behind`) compute what they can from the rows that exist.
     """
 
     def __init__(self, leader: Call, rows: int):
@@ -173,14 +173,14 @@ class Scheduler:
         self._leaders = np.minimum(np.arange(self.count + 1) * rows, height)
 
     def put_before(self, call: Call) -> None:
-        """Let a call, whose output calls of the loop or others behind it read, run with them."""
+        """Add a call in front of the others; they, or calls behind the loop, read its output."""
         output = call.writes[0]
         ends = self._leaders if not self.calls else self.needed.get(output)
         self.calls.insert(0, call)
         self._record(call, _sink_ends(output.shape[1], self.count) if ends is None else ends)
 
     def put_behind(self, call: Call) -> None:
-        """Let a call run with those before it as soon as the rows that it reads are there."""
+        """Add a call behind the others; it computes a row as soon as the rows that it reads exist."""
         self.calls.append(call)
         height, ends = call.writes[0].shape[1], None
         for place, tensor in enumerate(call.reads):
@@ -197,7 +197,8 @@ class Scheduler:
         output = call.writes[0]
         height = output.shape[1]
         ends = ends.copy()
-        # Rows of padding alone could be computed before; every row of every layer is, for traces if nobody else.
+        # Rows made of padding alone could exist before the first strip, and rows that nobody reads need not exist; but
+        # a trace shows every row of every layer, so each is computed in a strip.
         ends[0], ends[-1] = 0, height
         self.ends[output] = ends
         first, end = ends[:-1], ends[1:]
@@ -259,7 +260,7 @@ def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
 
 
 def part(call: Call, strip: Strip) -> Call:
-    """The call of the same kernel that computes a strip: an image of fewer rows, with the padding of its own."""
+    """The call of the same kernel that computes a strip: an image of fewer rows, with its own padding."""
     reach, rows = reach_of(call), strip.end - strip.first
     if _is_planar(call, 0):
         return _planar_part(call, rows)
@@ -278,7 +279,7 @@ def part(call: Call, strip: Strip) -> Call:
     made: Dict[int, Tensor] = {}
 
     def cut(tensor: Tensor, height: int) -> Tensor:
-        # One tensor in a call stays one, so that it is seen to be the same.
+        # A tensor that a call reads twice stays one tensor, so that kernels see that it is the same.
         if id(tensor) not in made:
             made[id(tensor)] = replace_rows(tensor, height)
         return made[id(tensor)]
@@ -305,14 +306,14 @@ def _planar_part(call: Call, rows: int) -> Call:
 
 
 def replace_rows(tensor: Tensor, height: int) -> Tensor:
-    """An image of as many rows, without a place."""
+    """The image with `height` rows, without a place."""
     return Tensor(tensor.name, (tensor.shape[0], height, *tensor.shape[2:]), tensor.dtype, tensor.exponent)
 
 
 def lead(scheduler: Scheduler, writer: Call, source: Tensor) -> int:
-    """By how many bytes what a call of a loop writes has to start before a tensor that the loop reads.
+    """By how many bytes the output of a call in a loop has to start before a tensor that the loop reads.
 
-    Then no byte is written that is still to be read.
+    With this distance no byte is overwritten that is still to be read.
     """
     output = writer.writes[0]
     written = scheduler.ends[output][1:] * row_bytes(output)
@@ -320,11 +321,11 @@ def lead(scheduler: Scheduler, writer: Call, source: Tensor) -> int:
     for call, place, first in scheduler.reads[source]:
         read = call.reads[place]
         if _is_planar(call, place):
-            # The last channel's first row lies far behind: all of it stays until the end.
+            # The last channel's first row lies near the end: nothing may be overwritten before the last strip.
             later = np.minimum(later, 0)
             continue
         if scheduler.calls.index(call) < scheduler.calls.index(writer):
-            # It has read the rows of this strip when they are written.
+            # By then it has read the rows of this strip.
             first = np.append(first[1:], read.shape[1])
         later = np.minimum(later, first * row_bytes(read))
     later = np.minimum.accumulate(later[::-1])[::-1]
