@@ -263,11 +263,11 @@ def test_wide_tensors(kernels, tmp_path):
 def test_strips_read_the_ports(type_, chip, kernels, tmp_path):
     """Layers that run in strips read their rows of an input, and write those of an output, in the buffers."""
     b = QdqBuilder(3)
-    x = b.input("image", [1, 16, 20, 16], -4)
+    x = b.input("image", [1, 16, 40, 32], -4)
     for _ in range(3):
         x = b.conv(x, [16, 16, 3, 3], -2, relu=True, pads=[1, 1, 1, 1])
     b.node("Transpose", [x], ["y"], perm=[0, 2, 3, 1])
-    b.output("y", [1, 20, 16, 16])
+    b.output("y", [1, 40, 32, 16])
     options = read_port_options([type_], ["int8"], ["NHWC"])
     compiled = compile_model(b.model(), chip=chip, strips=0, ports=options)
     loops = [item for item in compiled.program.items if isinstance(item, Loop)]

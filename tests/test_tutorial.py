@@ -63,7 +63,7 @@ def test_mistakes_are_told_before_the_compile(change, words, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     np.save("wrong.npy", np.zeros((1, 3, 8, 8), np.float32))
     (tmp_path / "taken/new_project").mkdir(parents=True)
-    monkeypatch.setattr(export, "compile_model", lambda *_, **__: pytest.fail("it was compiled"))
+    monkeypatch.setattr(export, "import_model", lambda *_, **__: pytest.fail("it was compiled"))
     arguments = {"target_chip": "esp32s3", "model_path": MODEL, "img_path": SAMPLE, "template_path": str(TEMPLATE)}
     with pytest.raises(UserError, match=words):
         export.export_onnx_model(**{**arguments, "out_path": "out", **change})

@@ -218,11 +218,11 @@ class TvmEvaluator:
 def build_for_host(mod: tvm.IRModule, quickly: bool = False):
     """Build for this machine, without rewrites that could change float results.
 
-    quickly: for a program that runs a few times: operators that follow each other become one function, whose inner
-        tensors cannot be asked for, and LLVM optimizes little (at level 0 it would take NaN for equal to itself)
+    quickly: for a program that runs a few times: LLVM optimizes little (at level 0 it would take NaN for equal to
+        itself)
     """
     try:
-        with _pass_context(mod["main"].body, fuse=quickly):
+        with _pass_context(mod["main"].body):
             return relay.build(mod, "llvm -opt-level=1" if quickly else "llvm")
     except Exception as error:  # TVM raises many kinds of exceptions; only the part without a kernel can cause them.
         raise UserError(f"TVM cannot compute the part that has no kernel on this computer: {tvm_reason(error)}")
@@ -239,13 +239,14 @@ for _name in _OF_THE_C_LIBRARY:
     )
 
 
-def _pass_context(expr: relay.Expr, fuse: bool = False) -> tvm.transform.PassContext:
+def _pass_context(expr: relay.Expr) -> tvm.transform.PassContext:
     """Without rewrites that could change float results, and without vectors if the C library must be called."""
     found: List[bool] = []
     relay.analysis.post_order_visit(expr, lambda e: found.append(is_call(e, *_OF_THE_C_LIBRARY)))
-    # Level 1 is what fuses operators. SimplifyExpr searches long graphs again after each of its rewrites.
+    # Level 1 would fuse operators, and TVM then computes the rounded division behind a sum wrongly. SimplifyExpr
+    # searches long graphs again after each of its rewrites.
     return tvm.transform.PassContext(
-        opt_level=1 if fuse else 0,
+        opt_level=0,
         config={"tir.disable_vectorize": True} if any(found) else {},
         disabled_pass=["Legalize", "SimplifyExpr", "SimplifyExprPostAlterOp"],
     )
