@@ -78,6 +78,7 @@ class Project:
             "emulate": "tools/tvm/emulate_project.py",
             "debug": "tools/tvm/debug_onnx_model.py",
             "evaluate": "examples/digits/evaluate.py",
+            "evaluate_project": "tools/tvm/evaluate_project.py",
         }.items():
             self.write(script, f"STEP = {step!r}\n{SCRIPT}")
         for name in ("a.onnx", "calib.npy", "sample.npy", "many.npy"):
@@ -105,7 +106,7 @@ class Project:
             "PREPROCESS_OPTIONS",
         )
         variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS", "CORES")
-        variables += ("BOARD", "FLASH", "PSRAM", "INTERNAL")
+        variables += ("BOARD", "FLASH", "PSRAM", "INTERNAL", "LABELS")
         environment = {key: value for key, value in os.environ.items() if key not in variables}
         environment.update(more)
         done = subprocess.run(

@@ -282,6 +282,29 @@ def report(project: str, model: str, input: str, float_model: Optional[str], log
 
 
 @esp_tvm.command()
+@_project()
+@_model("the float ONNX model that it was quantized from")
+@_input(".npy file with the samples of a test set")
+@click.option(
+    "--labels",
+    type=Reads(),
+    help=".npy with a label for each: whole numbers (classes), or floats of the output's shape (what it should be); "
+    ".npz keyed by output name for several outputs",
+)
+@click.option(
+    "--output",
+    type=Writes(),
+    show_default="evaluation.json beside the project",
+    help="the JSON file of figures to write",
+)
+def evaluate(project: str, model: str, input: str, labels: Optional[str], output: Optional[str]) -> None:
+    """Run the generated C on a test set, beside the float model: accuracy, classes mixed up, the worst samples."""
+    from ..test_set.command import evaluate_project
+
+    evaluate_project(project, model, input, labels, output)
+
+
+@esp_tvm.command()
 @click.argument("model", type=Reads())
 @click.option("--output", required=True, type=Writes(), help="the ONNX model to write")
 @click.option("--opset", type=int, default=13, help="13 to 17")
@@ -436,6 +459,7 @@ SCRIPTS: Dict[str, Mapping[str, str]] = {
     "debug": {"--target": "--target_chip", "--model": "--model_path", "--input": "--img_path"},
     "compare": {"--target": "--target_chip"},
     "report": {},
+    "evaluate": {},
     "convert": {"--trust_pickle": "--trust-pickle"},
     "component": {},
     "frontend arrays": {},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -19,10 +19,17 @@ from .ports import in_port_order, to_onnx, with_port_type
 
 def load_port_samples(path: str | os.PathLike, ports: Sequence[Port]) -> Dict[str, Sequence[np.ndarray]]:
     """{input name: [N, *port.shape] of the port's dtype} of all samples in `path`; errors as in `load_samples`."""
+    return load_both(path, ports)[0]
+
+
+def load_both(path: str | os.PathLike, ports: Sequence[Port]) -> Tuple[Dict, Dict]:
+    """(samples as `load_port_samples` gives them, the same as the ONNX model takes them, not rounded where the file
+    holds what the model takes)."""
     if all(_is_as_in_onnx(port) for port in ports):
-        return load_samples(path, [(port.name, port.shape, port.dtype) for port in ports])
+        samples = load_samples(path, [(port.name, port.shape, port.dtype) for port in ports])
+        return samples, samples
     stored = stored_form(path, [(port.name, port.shape, port.dtype) for port in ports])
-    wanted, makers = [], {}
+    wanted, makers, backs = [], {}, {}
     for port in ports:
         dtype, shape = stored[port.name]
         own_type = dtype == port.dtype != port.onnx_dtype
@@ -30,8 +37,12 @@ def load_port_samples(path: str | os.PathLike, ports: Sequence[Port]) -> Dict[st
         chosen, in_onnx_order = next((one for one in orders if holds(shape, one[0])), orders[0])
         wanted.append((port.name, chosen, port.dtype if own_type else port.onnx_dtype))
         makers[port.name] = partial(_converted, port, in_onnx_order, own_type)
+        backs[port.name] = partial(_back, port, in_onnx_order, own_type)
     loaded = load_samples(path, wanted)
-    return {port.name: Mapped(loaded[port.name], makers[port.name], port.shape, port.dtype) for port in ports}
+    return (
+        {port.name: Mapped(loaded[port.name], makers[port.name], port.shape, port.dtype) for port in ports},
+        {port.name: Mapped(loaded[port.name], backs[port.name], port.onnx_shape, port.onnx_dtype) for port in ports},
+    )
 
 
 def load_port_sample(path: str | os.PathLike, ports: Sequence[Port]) -> Dict[str, np.ndarray]:
@@ -60,4 +71,11 @@ def _converted(port: Port, in_onnx_order: bool, own_type: bool, values: np.ndarr
     return values
 
 
-__all__ = ["as_onnx", "load_port_sample", "load_port_samples"]
+def _back(port: Port, in_onnx_order: bool, own_type: bool, values: np.ndarray) -> np.ndarray:
+    """What the file holds of one sample, as the ONNX model takes it."""
+    if own_type:
+        return to_onnx(port, _converted(port, in_onnx_order, own_type, values))
+    return values if in_onnx_order or not port.axes else values.transpose(np.argsort(port.axes))
+
+
+__all__ = ["as_onnx", "load_both", "load_port_sample", "load_port_samples"]

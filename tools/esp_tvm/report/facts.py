@@ -19,6 +19,7 @@ from ..program.ports import all_to_onnx
 from ..program.store import load
 from ..run.host_log import LoggingProgram
 from ..run.reference import check_same_model
+from ..terminal import Part
 from ..trace.log import LogReader, text_lines
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge
 from .noise import NoiseMeter, TensorNoise, noted
@@ -90,6 +91,7 @@ class Report:
     """See the fields' names; cores: what two cores compute, empty for a program on one; estimate: its lines
 
     comparison: the lines that compare_log prints, equal: its verdict
+    evaluation: lines and tables about the test set, empty where there was none
     """
 
     title: str
@@ -110,6 +112,7 @@ class Report:
     comparison: List[str] = field(default_factory=list)
     equal: Optional[bool] = None
     compared: str = ""
+    evaluation: List[Part] = field(default_factory=list)
 
     @property
     def time_label(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ..naming import one_line, shown
-from ..terminal import Table
+from ..terminal import Table, lines_of
 from .facts import Report, Row
 from .noise import TensorNoise
 
@@ -35,7 +35,7 @@ def tensor_type(row: Row) -> str:
 def as_text(report: Report) -> str:
     """The whole report."""
     parts = [_summary(report), _layers(report), _cores(report), _fallbacks(report), _arena(report), _noise(report)]
-    parts.append(_comparison(report))
+    parts += [_evaluation(report), _comparison(report)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -125,6 +125,10 @@ def _noise(report: Report) -> List[str]:
     head = ["step", "tensor", "exponent", "SNR dB", "worst error", "mean error", "% clipped", ""]
     lines = [f"NOISE, int8 against float, {report.noise_where}", *Table(head, rows, "rlrrrrrl").lines()]
     return lines + [f"output {shown(name)}: {decibel(value)} dB" for name, value in report.output_noise]
+
+
+def _evaluation(report: Report) -> List[str]:
+    return ["TEST SET", *lines_of(report.evaluation)] if report.evaluation else []
 
 
 def _comparison(report: Report) -> List[str]:

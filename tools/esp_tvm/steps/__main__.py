@@ -20,9 +20,9 @@ from .variables import HELP, complain
 from .words import StepError, exit_status, fail, say
 
 DIGITS = Path("examples/digits")
-_STEPS = ("preprocess", "quantize", "export", "run", "emulate", "debug", "deploy", "report", "compare")
+_STEPS = ("preprocess", "quantize", "export", "run", "emulate", "debug", "deploy", "report", "evaluate", "compare")
 # What they are asked for is what they need: unset variables mean what they were.
-_ONLY_LOOK = ("report", "compare")
+_ONLY_LOOK = ("report", "evaluate", "compare")
 
 
 def step(goal: str, variables: Dict[str, str]) -> None:

@@ -1,5 +1,5 @@
 """One model's way through the steps: convert (where it is no ONNX yet), preprocess, quantize, export, run, emulate,
-debug, report, compare.
+debug, report, evaluate, compare.
 
 A step is done when its product is missing, damaged or its recipe changed: the command with all its options, the content
 of the files it reads, and a hash of the tools. For a step that is only needed by the one asked for, a variable that is
@@ -259,6 +259,16 @@ class Pipeline(Settings):
         command += ["--float_model", self.preprocess(), "--output", str(page), *(["--log", log] if log else [])]
         self.tool("report", command)
         self.records.made([page, page.with_suffix(".txt")])
+
+    def evaluate(self) -> None:
+        """The generated C and the float model on a test set; the report shows what is written."""
+        labels = self.labels()
+        _, project = self.export()
+        product = self.out / "evaluation.json"
+        command = ["tools/tvm/evaluate_project.py", "--project", project, "--model", self.preprocess()]
+        command += ["--input", self.path("INPUT"), "--output", str(product), *(["--labels", labels] if labels else [])]
+        self.tool("evaluate", command)
+        self.records.made([product])
 
     def compare(self) -> None:
         """A log against the reference; live where it comes from standard input."""

@@ -27,6 +27,7 @@ WRITTEN = (
     "input_sample.npz",
     "report.html",
     "report.txt",
+    "evaluation.json",
 )
 _WRITTEN_FOLDERS = (PROJECT, "tvmdbg", MADE, "logs")
 
@@ -222,6 +223,10 @@ class Settings:
             fail(f"LOG={log} does not exist; save what the serial monitor shows in a file")
         return log
 
+    def labels(self) -> str:
+        """LABELS, which must be there; "" where it is not set."""
+        return self.path("LABELS") if "LABELS" in self.variables else ""
+
     def compiler(self) -> None:
         """CC, where it is set, must be a program."""
         compiler = self.variables.get("CC", "")
@@ -234,10 +239,10 @@ class Settings:
         self.compiler()
         self.options("convert")
         self.options("preprocess")
-        if goal in ("quantize", "export", "run", "emulate", "debug", "report", "compare"):
+        if goal in ("quantize", "export", "run", "emulate", "debug", "report", "evaluate", "compare"):
             self.calibration()
             self.options("quantize")
-        if goal in ("export", "run", "emulate", "debug", "report", "compare"):
+        if goal in ("export", "run", "emulate", "debug", "report", "evaluate", "compare"):
             self.input()
             self.cores()
             self.arena()
@@ -246,6 +251,9 @@ class Settings:
             self.options("export")
         if goal in ("run", "debug"):
             self.options(goal)
+        if goal == "evaluate":
+            self.path("INPUT")
+            self.labels()
         if goal in ("report", "compare"):
             log = self.log_file() or "-"
             if goal == "compare" and log == "-" and sys.stdin.isatty():

@@ -23,7 +23,8 @@ Variables
                    where it is not given, the last one
   CALIB            samples to calibrate with: .npy (N samples); .npz or a folder where there are several inputs;
                    an .espdl needs none
-  INPUT            one sample, or many for run (default the first sample of CALIB)
+  INPUT            one sample, or many for run, report and evaluate (default the first sample of CALIB)
+  LABELS           a label for each sample of evaluate's INPUT: .npy of classes, or of what the output should be
   TARGET           {", ".join(CHIPS)} (default {DEFAULT_CHIP})
   BOARD            the board in place of its chip: {_BOARD_EXAMPLES}, ...
                    (docs/choosing-a-chip.md has all)
@@ -50,6 +51,7 @@ WHAT_IT_IS = {
     "MODEL": "the float ONNX model",
     "CALIB": "the samples to calibrate with",
     "INPUT": "a sample of the model's input",
+    "LABELS": "a label for each sample of INPUT",
 }
 # A name that stands alone: ESP-IDF has none.
 _NAME = re.compile(r"(?<![-\w])[A-Z][A-Z0-9_]+(?![-\w])")
