@@ -16,11 +16,13 @@ from onnx import TensorProto, helper
 
 pytest.importorskip("tvm")
 
+from pipeline_harness import Kernels, Program  # noqa: E402
+
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.program.form import Port  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.report.command import write_report  # noqa: E402
-from esp_tvm.run.host import HostProgram  # noqa: E402
+from esp_tvm.test_set import command as command_module  # noqa: E402
 from esp_tvm.test_set.command import evaluate_project  # noqa: E402
 from esp_tvm.test_set.count import OutputCounter  # noqa: E402
 from esp_tvm.test_set.labels import Labels, load_labels  # noqa: E402
@@ -194,6 +196,16 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch):
+    """The kernels are compiled once for all projects; test_digits uses the real class."""
+    monkeypatch.setattr(command_module, "HostProgram", host_program)
+
+
+def host_program(folder: object) -> Program:
+    return Program(Path(str(folder)), Kernels(sanitize=False))
+
+
 def evaluated(folder: Path, **options) -> dict:
     evaluate_project(str(folder / "new_project"), str(folder / "model.onnx"), str(folder / "test.npy"), **options)
     return json.loads((folder / "evaluation.json").read_text())
@@ -204,7 +216,7 @@ def test_figures_are_those_of_the_generated_c(project, capsys):
     figures = evaluated(project, labels_path=str(project / "labels.npy"))
     text = capsys.readouterr().out
     samples, labels = np.load(project / "test.npy"), np.load(project / "labels.npy")
-    ours = HostProgram(project / "new_project").run({"x": samples})["scores"].reshape(60, 3)
+    ours = host_program(project / "new_project").run({"x": samples})["scores"].reshape(60, 3)
     weights = onnx.numpy_helper.to_array(dense().graph.initializer[0])
     real = samples.reshape(60, 4) @ weights.T
     (output,) = figures["outputs"]
@@ -304,9 +316,9 @@ def test_digits(tmp_path):
     files = {name: str(DIGITS / name) for name in ("model.onnx", "calib.npy", "input_sample.npy", "test.npy")}
     quantize_onnx(files["model.onnx"], str(tmp_path / "q.onnx"), files["calib.npy"])
     export_onnx_model("host", str(tmp_path / "q.onnx"), files["input_sample.npy"], str(TEMPLATE), str(tmp_path))
-    evaluate_project(
-        str(tmp_path / "new_project"), files["model.onnx"], files["test.npy"], str(DIGITS / "test_labels.npy")
-    )
+    given = ["--model", files["model.onnx"], "--input", files["test.npy"], "--labels", DIGITS / "test_labels.npy"]
+    done = command("--project", tmp_path / "new_project", *given)
+    assert done.returncode == 0, done.stderr
     (output,) = json.loads((tmp_path / "evaluation.json").read_text())["outputs"]
     assert output["float_accuracy"] >= 0.97 and output["int8_accuracy"] >= output["float_accuracy"] - 0.01
     assert len(output["classes"]) == 10 and sum(c["samples"] for c in output["classes"]) == 450

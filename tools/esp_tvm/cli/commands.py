@@ -282,9 +282,9 @@ def report(project: str, model: str, input: str, float_model: Optional[str], log
 
 
 @esp_tvm.command()
-@_project()
-@_model("the float ONNX model that it was quantized from")
-@_input(".npy file with the samples of a test set")
+@project_option()
+@model_option("the float ONNX model that it was quantized from")
+@input_option(".npy file with the samples of a test set")
 @click.option(
     "--labels",
     type=Reads(),

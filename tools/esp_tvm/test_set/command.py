@@ -81,7 +81,6 @@ def _check_model(model: onnx.ModelProto, path: str, program: Program, project: s
     ):
         shapes = {name: shape for name, shape, _ in theirs}
         own = {port.name: tuple(port.onnx_shape) for port in ports}
-        # The quantizer drops inputs that nothing reads.
         for name, shape in own.items():
             if shapes.get(name) != shape:
                 found = f"is {list(shapes[name])}" if name in shapes else "is not in it"
