@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # idf.py for the project in OUT (default build/<name of MODEL>): scripts/idf.sh build|flash|monitor|menuconfig|qemu|...
 # Uses the idf.py of an activated ESP-IDF, otherwise that of the container IDF_IMAGE through docker, with PORT passed in.
-# TARGET, if set, must be the chip that the project was exported for.
+# Its version must be one that builds for the chip (tools/esp_tvm/idf_versions.py). TARGET, if set, must be the chip that
+# the project was exported for.
 set -euo pipefail
 repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$repo"
@@ -10,9 +11,11 @@ fail() {
     echo "error: $*" >&2
     exit 2
 }
+# shellcheck source=scripts/port.sh
+. scripts/port.sh
 
 action=${1:?usage: scripts/idf.sh ACTION}
-image=${IDF_IMAGE:-espressif/idf:v5.1.6}
+image=${IDF_IMAGE:-$(scripts/pipeline.sh idf-image)}
 
 OUT=$(scripts/pipeline.sh out)
 project=$OUT/new_project
@@ -28,12 +31,31 @@ if [ -n "$target" ] && [ "$target" != "$chip" ]; then
 fi
 port=${PORT:-}
 case $action in
-flash | constants-flash | monitor | erase-flash)
-    if [ -n "$port" ] && [ ! -e "$port" ]; then
-        fail "PORT=$port does not exist; plug the board in, or name its device (ls /dev/ttyUSB* /dev/ttyACM*)"
-    fi
-    ;;
+flash | constants-flash | monitor | erase-flash) check_port "$port" ;;
 esac
+
+if command -v idf.py >/dev/null; then
+    idf() {
+        idf.py -C "$project" "$@"
+    }
+    # Its own messages come again with the action itself.
+    scripts/pipeline.sh idf-check "$chip" "$(idf.py --version 2>/dev/null || true)"
+elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    in_container "$port"
+    port=$port_inside
+    idf() {
+        local docker=(run --rm -v "$(readlink -f "$project"):/project" -w /project -u "$(id -u):$(id -g)" -e HOME=/tmp -e ESPPORT)
+        [ ! -t 0 ] || docker+=(-it)
+        docker "${docker[@]}" "${port_options[@]}" "$image" idf.py "$@"
+    }
+    case $image in
+    *:v[0-9]* | *:release-v[0-9]*) version=$image ;;
+    *) version=$(docker run --rm -e HOME=/tmp "$image" idf.py --version 2>/dev/null || true) ;;
+    esac
+    scripts/pipeline.sh idf-check "$chip" "$version"
+else
+    fail "no idf.py on PATH and no docker; activate $(scripts/pipeline.sh idf-needed "$chip") (. \$IDF_PATH/export.sh) or install docker"
+fi
 
 options=()
 if [ "$action" = constants-flash ]; then
@@ -41,23 +63,6 @@ if [ "$action" = constants-flash ]; then
     [ -z "$port" ] || export ESPPORT=$port
 elif [ -n "$port" ]; then
     options+=(-p "$port")
-fi
-
-if command -v idf.py >/dev/null; then
-    idf() {
-        idf.py -C "$project" "$@"
-    }
-elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
-    idf() {
-        local docker=(run --rm -v "$(readlink -f "$project"):/project" -w /project -u "$(id -u):$(id -g)" -e HOME=/tmp -e ESPPORT)
-        [ ! -t 0 ] || docker+=(-it)
-        if [ -n "$port" ]; then
-            docker+=(--device "$port" --group-add "$(stat -c %g "$port")")
-        fi
-        docker "${docker[@]}" "$image" idf.py "$@"
-    }
-else
-    fail "no idf.py on PATH and no docker; activate ESP-IDF 5.1 or later (. \$IDF_PATH/export.sh) or install docker"
 fi
 
 # The chip is set only once: set-target deletes the previous build.

@@ -15,6 +15,8 @@ fail() {
     echo "error: $*" >&2
     exit 2
 }
+# shellcheck source=scripts/port.sh
+. scripts/port.sh
 
 need_engine() {
     command -v docker >/dev/null || fail "docker is not on PATH; install it, or type: make image-test (as root on Debian)"
@@ -81,14 +83,14 @@ run)
     need_image
     mount_options
     words=("$target")
+    in_container "${PORT:-}"
+    [ -z "$port_inside" ] || PORT=$port_inside
+    mounts+=("${port_options[@]}")
     # Variables reach us through the environment; those are passed on that `make help` names.
     for name in $(make -s help | grep -oE '\b[A-Z][A-Z0-9_]+\b' | sort -u); do
         case $name in PYTHON | CC | IMAGE | STAGE | DOCKER | PATH | HOME) continue ;; esac
         [ -z "${!name:-}" ] || pass "$name"
     done
-    if [ -n "${PORT:-}" ] && [ -e "$PORT" ]; then
-        mounts+=(--device "$PORT" --group-add "$(stat -c %g "$PORT")")
-    fi
     interactive=(-i)
     if [ -t 0 ] && [ -t 1 ]; then interactive=(-it); fi
     exec docker run --rm "${interactive[@]}" -u "$user" "${mounts[@]}" "$image" "${words[@]}"

@@ -37,7 +37,7 @@ def run_scripts(folder: Path, chip: str, idf: str = "", emulator: str = "") -> s
     """scripts/emulate.sh in a repository whose pipeline writes down its calls and exports for `chip`. idf: what the
     idf.py on PATH does, a shell script; none without"""
     (folder / "scripts").mkdir(parents=True)
-    for name in ("emulate.sh", "idf.sh", "idf_qemu.py"):
+    for name in ("emulate.sh", "idf.sh", "idf_qemu.py", "port.sh"):
         shutil.copy(SCRIPTS / name, folder / "scripts")
     project = folder / "build/m/new_project"
     metadata = project / "components/tvm_model/model/metadata.json"
@@ -45,7 +45,7 @@ def run_scripts(folder: Path, chip: str, idf: str = "", emulator: str = "") -> s
     metadata.write_text(f'{{\n "target_chip": "{chip}"\n}}\n')
     (project / "sdkconfig").write_text(f'CONFIG_IDF_TARGET="{chip}"\n')
     pipeline = folder / "scripts/pipeline.sh"
-    pipeline.write_text('#!/bin/sh\nif [ "$1" = out ]; then echo build/m; else echo "pipeline $@"; fi\n')
+    pipeline.write_text('#!/bin/sh\ncase $1 in out) echo build/m;; idf-*);; *) echo "pipeline $@";; esac\n')
     pipeline.chmod(0o755)
     path = "/usr/bin:/bin"
     if idf:

@@ -385,59 +385,6 @@ def test_failed_export_leaves_the_earlier_one_whole(compiled, sample, expected, 
     assert [p.name for p in tmp_path.iterdir()] == ["new_project"]
 
 
-def test_idf_targets_say_what_is_missing(tmp_path):
-    def make(*arguments, path="/usr/bin:/bin"):
-        done = subprocess.run(
-            ["make", "-C", str(REPO), *arguments],
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-        )
-        return done.returncode, done.stderr
-
-    status, error = make("build", "MODEL=", "OUT=")
-    # A checkout where a model went this way remembers it, and names it.
-    assert status == 2
-    assert "neither MODEL nor OUT is set" in error or ("MODEL=" in error and ("idf.py" in error or "export" in error))
-    status, error = make("flash", f"OUT={tmp_path}")
-    assert status == 2 and "export it first" in error
-    metadata = tmp_path / "new_project/components/tvm_model/model/metadata.json"
-    metadata.parent.mkdir(parents=True)
-    metadata.write_text('{\n "target_chip": "esp32c3"\n}\n')
-    status, error = make("build", f"OUT={tmp_path}", "TARGET=esp32s3")
-    assert status == 2 and "exported for esp32c3, not for esp32s3" in error
-    status, error = make("flash", f"OUT={tmp_path}", "PORT=/dev/nothing")
-    assert status == 2 and "PORT=/dev/nothing does not exist" in error
-
-
-def test_idf_py_is_called_in_order(tmp_path):
-    """flash and monitor chained, set-target once, the port passed on: seen by an idf.py that writes down its calls."""
-    metadata = tmp_path / "out/new_project/components/tvm_model/model/metadata.json"
-    metadata.parent.mkdir(parents=True)
-    metadata.write_text('{\n "target_chip": "esp32c3"\n}\n')
-    tool = tmp_path / "bin/idf.py"
-    tool.parent.mkdir()
-    sdkconfig = tmp_path / "out/new_project/sdkconfig"
-    tool.write_text(
-        f'#!/bin/sh\necho "$@" $ESPPORT >> "{tmp_path}/calls"\n'
-        f'case "$*" in *set-target*) echo CONFIG_IDF_TARGET=\\"esp32c3\\" > "{sdkconfig}";; esac\n'
-    )
-    tool.chmod(0o755)
-    subprocess.run(
-        ["make", "-C", str(REPO), "flash", "flash-weights", "monitor", f"OUT={tmp_path}/out", "PORT=/dev/null"],
-        env={**os.environ, "PATH": f"{tool.parent}:/usr/bin:/bin"},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    prefix = f"-C {tmp_path}/out/new_project"
-    assert (tmp_path / "calls").read_text().splitlines() == [
-        f"{prefix} set-target esp32c3",
-        f"{prefix} -p /dev/null flash",
-        f"{prefix} constants-flash /dev/null",
-        f"{prefix} -p /dev/null monitor",
-    ]
-
-
 @pytest.mark.parametrize(
     "chip, built_for, said",
     [

@@ -36,6 +36,8 @@ class Chip:
     psram: that of the chip's common modules with external RAM; None: none can be connected. psram_modes: the modes in
     which it can be connected. psram_limit: MiB of it that a program can address.
     flash_sizes: MiB of the flash chips of modules, in ascending order. cores: the number of cores that can run a model.
+    idf_since: the first version of ESP-IDF, major and minor, that supports the chip (COMPATIBILITY.md there) and that
+    this project was checked with.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Chip:
     psram_limit: int = 0
     flash_sizes: Tuple[int, ...] = (2, 4, 8, 16)
     cores: int = 1
+    idf_since: Tuple[int, int] = (5, 1)
 
     @property
     def is_host(self) -> bool:
@@ -83,6 +86,7 @@ CHIPS: Dict[str, Chip] = {
             64,
             (4, 8, 16),
             2,
+            (5, 3),
         ),
         Chip("host", "this machine", cores=2),
     )

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Dict, List
 
+from ..chips import check_chip
+from ..idf_versions import CONTAINER, check_version, needed
 from ..places import CHECKOUT
 from .last import LAST, with_last
 from .pipeline import ALL_STEPS, Pipeline, exclusive
@@ -64,6 +66,13 @@ def component(variables: Dict[str, str]) -> None:
     run_live([*command, *(["--name", name] if name else [])], set_up())
 
 
+def idf_check(chip: str, text: str = "") -> None:
+    """Refuse a version of ESP-IDF that does not build a project for `chip`. text: the image's name with its tag, or
+    what `idf.py --version` prints; without a version in it: a note, and what is needed."""
+    if check_version(chip, text) is None:
+        say(f"note: the version of ESP-IDF is not known; {chip} needs {needed(check_chip(chip))}")
+
+
 def clean(variables: Dict[str, str]) -> None:
     """Remove what the steps made for MODEL or in OUT; without both, of all folders in build/."""
     if variables.get("OUT"):
@@ -97,6 +106,12 @@ def do(goal: str, arguments: List[str]) -> None:
             raise StepError()
     elif goal == "out":
         print(out(variables))
+    elif goal == "idf-image":
+        print(CONTAINER)
+    elif goal == "idf-needed":
+        print(needed(check_chip(arguments[0])))
+    elif goal == "idf-check":
+        idf_check(*arguments)
     elif goal == "made":
         Records(out(variables)).made([out(variables) / name for name in arguments])
     elif goal in ("demo", "clean", "component"):
