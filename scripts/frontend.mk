@@ -5,7 +5,7 @@
 arrays: ## SPEC FILES CALIB: pictures or sounds as the model's inputs, into the .npy CALIB (docs/image-input.md)
 	@scripts/frontend.sh arrays
 
-frontend: ## MODEL CALIB SPEC SAMPLE TARGET APP: a project that takes camera frames or sound, into OUT/board/new_project
+frontend: ## MODEL CALIB SPEC SAMPLE TARGET BOARD APP: a project that takes camera frames or sound, into OUT/board/new_project
 	@scripts/frontend.sh frontend
 
 example-image: ## pictures of any format to a camera application in C, bytes and accuracy: examples/image_classification

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Front ends (docs/image-input.md, docs/audio-input.md) and the two examples that have one.
 #   scripts/frontend.sh arrays     SPEC FILES CALIB: pictures or sounds to the .npy CALIB
-#   scripts/frontend.sh frontend   MODEL CALIB SPEC SAMPLE TARGET APP OUT: OUT/board/new_project
+#   scripts/frontend.sh frontend   MODEL CALIB SPEC SAMPLE TARGET BOARD APP OUT: OUT/board/new_project
 #   scripts/frontend.sh example-image|example-keyword
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -43,9 +43,11 @@ packages() { # example
 }
 
 frontend() { # quantized model, out
+    local options=()
+    options+=(${TARGET:+--target_chip "$TARGET"} ${BOARD:+--board "$BOARD"} ${FLASH:+--flash "$FLASH"})
+    options+=(${PSRAM:+--psram "$PSRAM"} ${INTERNAL:+--internal "$INTERNAL"} ${APP:+--app "$APP"})
     echo "== front end"
-    python tools/tvm/frontend.py export --spec "$SPEC" --model "$1" --sample "$SAMPLE" \
-        --target_chip "${TARGET:-esp32s3}" --out_path "$2" ${APP:+--app "$APP"}
+    python tools/tvm/frontend.py export --spec "$SPEC" --model "$1" --sample "$SAMPLE" --out_path "$2" "${options[@]}"
     python tools/tvm/run_project.py --project "$2/new_project" --model "$2/model_board.onnx" \
         --input "$2/input_board.npy"
 }

@@ -64,8 +64,9 @@ class StandIn:
         (config / "sdkconfig.cmake").write_text("\n".join([*lines, ""]))
         self._cmake("-S", str(self.project), "-B", str(self.build_folder), *self.options)
 
-    def build(self) -> None:
-        self._cmake("--build", str(self.build_folder))
+    def build(self, component: str = "") -> None:
+        """Everything, or one component alone."""
+        self._cmake("--build", str(self.build_folder), *(["--target", f"__idf_{component}"] if component else []))
 
     def build_error(self) -> str:
         """What a build that must fail says."""

@@ -21,7 +21,9 @@ from esp_tvm.frontend.audio_spec import load_audio_spec  # noqa: E402
 from esp_tvm.frontend.host import AudioProgram, ImageProgram, run_application  # noqa: E402
 from esp_tvm.frontend.image_spec import load_image_spec  # noqa: E402
 from esp_tvm.frontend.interface import with_int8_input  # noqa: E402
+from esp_tvm.frontend.project import _lay_over  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
+from esp_tvm.project.users_files import again, changed, record  # noqa: E402
 from esp_tvm.run.host import HostProgram  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
@@ -188,9 +190,8 @@ def test_projects_build_for_this_computer(kind, image_project, audio_project, tm
 
 # What the applications use of the camera's and the microphone's drivers, by their documentation.
 DRIVERS = {
-    "components/esp32-camera/CMakeLists.txt": 'idf_component_register(SRCS "esp_camera.c" INCLUDE_DIRS "include")\n',
-    "components/esp32-camera/esp_camera.c": '#include "esp_camera.h"\n',
-    "components/esp32-camera/include/esp_camera.h": """\
+    "esp32-camera": {
+        "include/esp_camera.h": """\
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -209,21 +210,65 @@ esp_err_t esp_camera_init(const camera_config_t *config);
 camera_fb_t *esp_camera_fb_get(void);
 void esp_camera_fb_return(camera_fb_t *frame);
 """,
+    },
+    "esp_driver_gpio": {
+        "include/driver/gpio.h": "#pragma once\ntypedef enum { GPIO_NUM_NC = -1, GPIO_NUM_2 = 2, GPIO_NUM_41 = 41, "
+        "GPIO_NUM_42 } gpio_num_t;\n",
+    },
+    "esp_driver_i2s": {
+        "include/driver/i2s_std.h": """\
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include "driver/gpio.h"
+#include "esp_err.h"
+#define I2S_GPIO_UNUSED GPIO_NUM_NC
+enum { I2S_NUM_AUTO = -1, I2S_ROLE_MASTER = 0, I2S_DATA_BIT_WIDTH_32BIT = 32, I2S_SLOT_MODE_MONO = 1 };
+typedef struct i2s_channel_obj_t *i2s_chan_handle_t;
+typedef struct { int id, role; } i2s_chan_config_t;
+typedef struct { uint32_t sample_rate_hz; } i2s_std_clk_config_t;
+typedef struct { int data_bit_width, slot_mode; } i2s_std_slot_config_t;
+typedef struct { gpio_num_t mclk, bclk, ws, dout, din; } i2s_std_gpio_config_t;
+typedef struct {
+    i2s_std_clk_config_t clk_cfg;
+    i2s_std_slot_config_t slot_cfg;
+    i2s_std_gpio_config_t gpio_cfg;
+} i2s_std_config_t;
+#define I2S_CHANNEL_DEFAULT_CONFIG(i2s_num, i2s_role) { .id = i2s_num, .role = i2s_role }
+#define I2S_STD_CLK_DEFAULT_CONFIG(rate) { .sample_rate_hz = rate }
+#define I2S_STD_PHILIPS_SLOT_DEFAULT_CONFIG(bits, mode) { .data_bit_width = bits, .slot_mode = mode }
+esp_err_t i2s_new_channel(const i2s_chan_config_t *config, i2s_chan_handle_t *tx, i2s_chan_handle_t *rx);
+esp_err_t i2s_channel_init_std_mode(i2s_chan_handle_t handle, const i2s_std_config_t *config);
+esp_err_t i2s_channel_enable(i2s_chan_handle_t handle);
+esp_err_t i2s_channel_read(i2s_chan_handle_t handle, void *to, size_t size, size_t *bytes_read, uint32_t timeout_ms);
+""",
+    },
 }
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
-def test_the_camera_application_compiles_for_the_chip(image_project, tmp_path):
-    """Against a stand-in for ESP-IDF and for the camera's driver: not the real ones."""
+@pytest.mark.parametrize("kind, newer", [("image", True), ("audio", True), ("audio", False)])
+def test_applications_compile_for_the_chip(kind, newer, image_project, audio_project, tmp_path):
+    """Against a stand-in for ESP-IDF and for the drivers: not the real ones. newer: ESP-IDF 5.3, which took the drivers
+    of I2S and GPIO out of the component driver"""
     project = tmp_path / "project"
-    shutil.copytree(image_project, project)
-    for name, text in DRIVERS.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(text)
-    standin = StandIn(project, tmp_path / "standin", "esp32s3", run=False)
+    shutil.copytree(image_project if kind == "image" else audio_project, project)
+    for component, files in DRIVERS.items():
+        for name, text in files.items():
+            file = project / "components" / (component if newer else "driver") / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    for folder in (project / "components").iterdir():
+        if not (folder / "CMakeLists.txt").exists():
+            (folder / "empty.c").write_text("typedef int nothing_t;\n")
+            requires = " REQUIRES esp_driver_gpio" if folder.name == "esp_driver_i2s" else ""
+            text = f'idf_component_register(SRCS "empty.c" INCLUDE_DIRS "include"{requires})\n'
+            (folder / "CMakeLists.txt").write_text(text)
+    version = f"-DIDF_VERSION_MAJOR=5 -DIDF_VERSION_MINOR={5 if newer else 1}".split()
+    standin = StandIn(project, tmp_path / "standin", "esp32s3", version, run=False)
     standin.configure()
-    standin.build()
+    standin.build("main")
 
 
 @pytest.mark.parametrize(
@@ -254,6 +299,30 @@ def test_mistakes_are_one_line_and_exit_code_2(change, words, image_project, tmp
     assert done.returncode == 2 and words in done.stderr, done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_users_files_stay_when_exported_again(tmp_path):
+    """A changed application and changed pins, also after the second export; what export wrote is written again."""
+    folder = tmp_path / "p"
+    (folder / "main").mkdir(parents=True)
+    for name in ("main/app_main.c", "main/labels.h", "main/camera_pins.h"):
+        (folder / name).write_text("export's")
+    record(folder, "hash")
+    (folder / "main/labels.h").write_text("the user's")
+    (folder / "main/camera_pins.h").write_text("the application's")
+    again(folder, ["main/camera_pins.h"])
+    assert changed(folder) == ["main/labels.h"]
+    (folder / "main/new.c").write_text("the user's")
+    again(folder, [])
+    assert changed(folder) == ["main/labels.h", "main/new.c"]
+    app = tmp_path / "app"
+    shutil.copytree(folder / "main", app / "main")
+    (app / "main/labels.h").write_text("the example's")
+    (app / "main/app_main.c").write_text("the example's")
+    written = _lay_over(app, folder, set(changed(folder)))
+    assert sorted(written) == ["main/app_main.c", "main/camera_pins.h"]
+    assert (folder / "main/labels.h").read_text() == "the user's"
+    assert (folder / "main/app_main.c").read_text() == "the example's"
 
 
 def test_an_application_folder_without_app_main_is_refused(image_project, tmp_path):

@@ -404,17 +404,27 @@ def arrays(spec: str, out: str, files: tuple) -> None:
 @spec_option()
 @model_option("the quantized ONNX model")
 @click.option("--sample", required=True, type=Reads(), help="a picture or a sound file: the sample in the project")
-@target_option(default="esp32s3")
+@target_option()
+@board_options
 @template_option()
 @click.option("--out", required=True, help="folder in which new_project is made")
 @click.option("--app", type=Reads(), help="folder with main/app_main.c, ...: laid over the project")
 def frontend_export(
-    spec: str, model: str, sample: str, target: str, template: str, out: str, app: Optional[str]
+    spec: str,
+    model: str,
+    sample: str,
+    target: Optional[str],
+    template: str,
+    out: str,
+    app: Optional[str],
+    **board: Optional[str],
 ) -> None:
-    """Write new_project with the front end in components/frontend."""
+    """Write new_project with the front end in components/frontend (for esp32s3 without --target and --board)."""
     from ..frontend import command
 
-    command.export(spec, model, sample, target, template, out, app)
+    if not target and not board["board"]:
+        target = "esp32s3"
+    command.export(spec, model, sample, target, template, out, app, **board)
 
 
 @esp_tvm.command()

@@ -43,12 +43,16 @@ def export(
     spec_path: str,
     model_path: str,
     sample_path: str,
-    target_chip: str,
+    target_chip: Optional[str],
     template_path: str,
     out_path: str,
     app: Optional[str] = None,
+    **board: Optional[str],
 ) -> Path:
-    """A project for the quantized model with the front end of `spec_path`; the sample is a picture (or a sound)."""
+    """A project for the quantized model with the front end of `spec_path`; the sample is a picture (or a sound).
+
+    target_chip may be None where a board's name is given; board: board, flash, psram, internal, as for `choose_board`
+    """
     from .project import board_model, export_with_frontend
 
     if kind_of(spec_path) == "audio":
@@ -69,4 +73,4 @@ def export(
         port = board_model(model_path, spec.name, spec.shape, spec.layout, spec_path)
         files = emit_preprocess(spec, port.exponent, "NHWC")
         sample = int8_input(read_picture(sample_path), spec, port.exponent, "NHWC")
-    return export_with_frontend(target_chip, port, sample, files, template_path, out_path, app)
+    return export_with_frontend({"target": target_chip, **board}, port, sample, files, template_path, out_path, app)

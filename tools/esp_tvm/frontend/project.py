@@ -6,17 +6,19 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Mapping, Optional, Set
 
 import numpy as np
 import onnx
 
+from ..boards import Board, choose_board
 from ..errors import UserError
 from ..files import whole_file, write_text
 from ..model import load_model
 from ..naming import shown
 from .c_text import COMPONENT
 from .interface import Int8Input, with_int8_input
+from .pins import check_pins
 
 # Beside new_project: the model and input it was exported from, for run_project.py.
 BOARD_MODEL = "model_board.onnx"
@@ -40,8 +42,24 @@ def board_model(path: str | os.PathLike, name: Optional[str], shape: tuple, layo
     return with_int8_input(model, name) if layout == "NCHW" else port
 
 
+def check_app(app: Optional[str], board: Board) -> Dict[str, str]:
+    """What an application needs of the board: {path in the project: text} of the headers with its pins.
+
+    app: its folder, if there is one; it is refused if it is none, or if the board cannot have what it takes
+    """
+    if app is None:
+        return {}
+    if not (Path(app) / "main" / "app_main.c").is_file():
+        raise UserError(f"{app}: has no main/app_main.c; name a folder with the files of an application")
+    headers = {}
+    for name, text, line in check_pins(Path(app), board):
+        headers[name] = text
+        print(line)
+    return headers
+
+
 def export_with_frontend(
-    target_chip: str,
+    board: Mapping[str, Optional[str]],
     port: Int8Input,
     sample: np.ndarray,
     files: Dict[str, str],
@@ -51,30 +69,49 @@ def export_with_frontend(
 ) -> Path:
     """Write `out_path/new_project` with the front end `files` (path -> text) as component; returns its path.
 
-    sample: int8 input, `port.shape`. app: a folder whose files are copied over the project (the user's application).
+    board: target, board, flash, psram, internal, as for `choose_board`
+    sample: int8 input, `port.shape`. app: a folder whose files are copied over the project (the user's application);
+    files that the user changed in the project stay.
     Also writes model_board.onnx and input_board.npy beside it.
     """
     from ..project import users_files
     from ..project.export import export_onnx_model
 
-    folder = None if app is None else Path(app)
-    if folder is not None and not (folder / "main" / "app_main.c").is_file():
-        raise UserError(f"{folder}: has no main/app_main.c; name a folder with the files of an application")
+    headers = check_app(app, choose_board(**board))
     out = Path(out_path)
     with whole_file(out / BOARD_MODEL) as temporary:
         onnx.save(port.model, str(temporary))
     with whole_file(out / BOARD_SAMPLE) as temporary:
         np.save(temporary, sample.astype(np.int8).reshape(port.shape))
-    project = export_onnx_model(
-        target_chip, str(out / BOARD_MODEL), str(out / BOARD_SAMPLE), str(template_path), str(out)
-    )
+    memory = {name: board.get(name) for name in ("board", "flash", "psram", "internal")}
+    model, img = str(out / BOARD_MODEL), str(out / BOARD_SAMPLE)
+    project = export_onnx_model(board.get("target"), model, img, str(template_path), str(out), **memory)
+    users = set(users_files.changed(project))
+    written = [f"{COMPONENT}/{name}" for name in files]
     for name, text in files.items():
         write_text(project / COMPONENT / name, text)
-    if folder is not None:
-        shutil.copytree(folder, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build*", "*.pyc"))
-    users_files.again(project)
-    print(f"front end in {project / COMPONENT}" + ("" if folder is None else f", application from {folder}"))
+    for name, text in headers.items():
+        if name not in users:
+            write_text(project / name, text)
+            written.append(name)
+    if app is not None:
+        written += _lay_over(Path(app), project, users)
+    users_files.again(project, written)
+    print(f"front end in {project / COMPONENT}" + ("" if app is None else f", application from {app}"))
     return project
+
+
+def _lay_over(app: Path, project: Path, users: Set[str]) -> List[str]:
+    """Copy the application's files over the project, but none of `users`; returns the copied files' names."""
+    written = []
+    for file in sorted(app.rglob("*")):
+        name = file.relative_to(app).as_posix()
+        if file.is_dir() or name in users or name.startswith("build") or name.endswith(".pyc"):
+            continue
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, project / name)
+        written.append(name)
+    return written
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory:

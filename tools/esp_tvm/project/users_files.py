@@ -32,9 +32,13 @@ def record(project: Path, model_hash: str) -> None:
     (project / MARKER).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def again(project: Path) -> None:
-    """Record files that this tool wrote after the export (a front end, an example's application)."""
-    record(project, (project / MARKER).read_text("utf-8").partition("\n")[0])
+def again(project: Path, names: Iterable[str]) -> None:
+    """Record files, by their path in the project, that this tool wrote after the export (a front end, an application);
+    what the user changed stays the user's."""
+    written = {**_recorded(project), **{name: _digest(project / name) for name in names}}
+    head = (project / MARKER).read_text("utf-8").partition("\n")[0]
+    lines = [head, *(f"{written[name]}  {name}" for name in sorted(written))]
+    (project / MARKER).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def keep(earlier: Path, project: Path) -> List[str]:

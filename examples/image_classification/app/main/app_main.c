@@ -1,7 +1,8 @@
 /*
  * Camera frames -> preprocess -> model -> the most likely class, for ever.
  *
- * On a board: esp32-camera gives RGB565 frames, high byte first; camera_pins.h says how the camera is connected.
+ * On a board: esp32-camera gives RGB565 frames, high byte first; camera_pins.h, which the export writes for the
+ * board, says how the camera is connected.
  * Elsewhere (host/): raw frames of the same kind come from stdin, one after the other.
  */
 #include "input_data.h"

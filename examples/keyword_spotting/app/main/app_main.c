@@ -1,7 +1,8 @@
 /*
  * Sound -> features -> model -> a line for every keyword that is heard, for ever.
  *
- * On a board: an I2S microphone gives 16-bit samples at 16 kHz; microphone_pins.h says how it is connected.
+ * On a board: an I2S microphone gives 16-bit samples at 16 kHz; microphone_pins.h, which
+ * the export writes for the board, says how it is connected.
  * Elsewhere (host/): raw int16 samples come from stdin.
  */
 #include "audio_features.h"
@@ -96,6 +97,9 @@ static listener_t listener;
 #if defined(ESP_PLATFORM) && !CONFIG_IDF_TARGET_LINUX
 #include "driver/i2s_std.h"
 #include "microphone_pins.h"
+
+/* Microphones are quiet: speech at an arm's length has about a tenth of the full range with this. */
+#define MICROPHONE_GAIN_BITS 2
 
 /* I2S microphones send 24 bits in 32; the upper 16 count, MICROPHONE_GAIN_BITS louder. */
 static int16_t to_sample(int32_t word)
