@@ -8,7 +8,7 @@ import numpy as np
 from variant_cases import CLAMPS, _requantized, _weights, _window
 
 from esp_tvm.compile.planning.loops import fits_strips
-from esp_tvm.compile.planning.strips import make_loop, reach_of
+from esp_tvm.compile.planning.strips import height_of, make_loop, reach_of
 from esp_tvm.operators import OPERATORS
 from esp_tvm.program import Call, Place, Port, Program, Tensor
 
@@ -54,7 +54,7 @@ class RandomProgram:
         # The last tensor mostly; an earlier one makes a branch.
         x = self.tensors[-1] if self.random.randint(4) else self.tensors[self.random.randint(len(self.tensors))]
         kinds = ["conv2d"] * 3 + ["depthwise_conv2d"] * 2
-        kinds += ["max_pool2d", "average_pool2d", "requantize", "lookup", "channelwise"]
+        kinds += ["max_pool2d", "average_pool2d", "global_average", "requantize", "lookup", "channelwise"]
         alike = [one for one in self.tensors if one.shape == x.shape and one is not x]
         beside = [one for one in self.tensors if one.shape[:3] == x.shape[:3]]
         if alike:
@@ -68,6 +68,8 @@ class RandomProgram:
             self._append(kind, [x, beside[self.random.randint(len(beside))]], None, {"axis": 3})
         elif kind in ("requantize", "lookup", "channelwise"):
             self._single(kind, x)
+        elif kind == "global_average":
+            self._average(x)
         else:
             self._window(kind, x)
 
@@ -106,6 +108,12 @@ class RandomProgram:
                 "clamp": self._clamp(),
             }
         self._append(kind, [x], x.shape, attributes)
+
+    def _average(self, x: Tensor) -> None:
+        """Of the whole image."""
+        attributes = {"kernel": x.shape[1:3], "output_size": (1, 1), "clamp": self._clamp(), "count_include_pad": False}
+        attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), shift=int(self.random.randint(-2, 3)))
+        self._append("average_pool2d", [x], (1, 1, 1, x.shape[3]), attributes)
 
     def _window(self, kind: str, x: Tensor) -> None:
         random = self.random
@@ -146,7 +154,7 @@ def force_loops(program: Program, random: np.random.RandomState) -> int:
     readers = program.readers()
     items, run, loops = [], [], 0
     for call in [*calls, None]:
-        suits = call is not None and reach_of(call) is not None and call.writes[0].shape[1] > 1
+        suits = call is not None and reach_of(call) is not None and height_of(call) > 1
         if suits and random.randint(8):
             run.append(call)
             continue
@@ -167,7 +175,7 @@ def _loop(calls: List[Call], readers, random: np.random.RandomState):
     made = [call.writes[0] for call in calls]
     whole = {x for x in made if x.place is not None or not readers.get(x) or set(readers[x]) - inside}
     first_leads = bool(random.randint(2))
-    height = calls[0 if first_leads else -1].writes[0].shape[1]
+    height = height_of(calls[0 if first_leads else -1])
     loop = make_loop(calls, int(random.randint(1, height + 1)), whole, first_leads)
     if all(fits_strips(call, call.variant) for call in calls):
         return loop

@@ -10,7 +10,7 @@ import onnx
 from . import base
 from .base import COMPUTED, INT8, Operator, Parsed, Refusal
 from .conv import window_fields
-from .rows import window_reach
+from .rows import ALL_ROWS, window_reach
 from .rule import INPUT, OWN, Facts, Rule
 from .tvm_later import is_op, relay
 
@@ -179,6 +179,31 @@ class AveragePool2d(_Pool2d):
         if abs(shift) > 20 or (count * 129 << abs(shift)) * 2 > base.INT32_MAX:
             raise Refusal(f"the sum of {count} values, scaled by 2^{-shift}, does not fit 32 bits")
         return {"count_include_pad": bool(getattr(attrs, "count_include_pad", False)), "shift": shift}
+
+    def is_global(self, call) -> bool:
+        """Whether the one window is the whole image, without padding."""
+        a = call.attributes
+        whole = tuple(a["kernel"]) == tuple(call.inputs[0].shape[1:3]) and tuple(call.output.shape[1:3]) == (1, 1)
+        return whole and not any(a["padding"]) and tuple(a["dilation"]) == (1, 1)
+
+    def reach(self, call):
+        return ALL_ROWS if self.name == "average_pool2d" and self.is_global(call) else super().reach(call)
+
+    def scratch(self, call):
+        return 4 * call.output.shape[3] if "row_sums" in call.attributes else 0
+
+    def emit(self, call, c, inputs, output):
+        rows = call.attributes.get("row_sums")
+        if rows is None:
+            super().emit(call, c, inputs, output)
+            return
+        parameters = c.struct("esp_dl_average_rows_t", **self.rows_fields(call, c))
+        c.call("esp_dl_average_pool2d_s8_rows", inputs[0], parameters, "scratch", output)
+
+    def rows_fields(self, call, c):
+        """The parameters of a kernel that adds up rows of an image."""
+        rows = call.attributes["row_sums"]
+        return {"pool": self.fields(call, c), "pixels": rows.pixels, "begins": rows.begins, "ends": rows.ends}
 
     def reference(self, call, x):
         a = call.attributes

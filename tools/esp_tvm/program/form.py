@@ -266,7 +266,8 @@ class Call:
 class Loop:
     """Calls that run together strip by strip over the rows of an image, with windows of rows between them.
 
-    rows: rows of the last call's output in a strip; first_leads: of the first call's
+    rows: rows of the last call's output in a strip, of its input where it adds all rows up to one; first_leads: of the
+        first call's output
     schedule: what every call does in every strip (compile/planning/strips.py); exporter only
     """
 
@@ -281,9 +282,19 @@ class Loop:
         return self.calls[0 if self.first_leads else -1]
 
     @property
+    def adds_up(self) -> bool:
+        """Whether the leader adds up all rows of its input: calls with one row of output lead only then."""
+        return self.leader.writes[0].shape[1] == 1
+
+    @property
+    def height(self) -> int:
+        """The rows that are cut in strips: of the leader's output, or of its input where it adds them up."""
+        return (self.leader.reads if self.adds_up else self.leader.writes)[0].shape[1]
+
+    @property
     def strips(self) -> int:
         """How many there are."""
-        return -(-self.leader.writes[0].shape[1] // self.rows)
+        return -(-self.height // self.rows)
 
 
 Item = Union[Call, Loop]

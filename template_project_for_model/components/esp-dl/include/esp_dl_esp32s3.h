@@ -137,7 +137,12 @@ void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32
 void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
                                       int8_t *output);
 
+/* As esp_dl_average_pool2d_s8_rows, channels a multiple of 16. scratch: what stays from one call to the next. */
+void esp_dl_average_pool2d_s8_rows_esp32s3(const int8_t *input, const esp_dl_average_rows_t *p, void *scratch,
+                                           int8_t *output);
+
 /* Bytes of scratch memory that they need. */
+int32_t esp_dl_average_pool2d_s8_rows_esp32s3_scratch(const esp_dl_average_rows_t *p);
 int32_t esp_dl_max_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p);
 int32_t esp_dl_average_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p);
 

@@ -95,12 +95,12 @@ class Main:
     def _loop(self, loop: Loop) -> List[str]:
         """The lines of calls that run together: their windows, the table of the strips, and the calls themselves."""
         first, last, table = loop.calls[0], loop.calls[-1], table_of(loop)
-        number, count, height = first.index, loop.schedule.count, loop.leader.writes[0].shape[1]
+        number, count, leader = first.index, loop.schedule.count, loop.leader.index
+        rows = f"that {leader} adds up" if loop.adds_up else f"of {leader}'s output"
         lines = comment_lines(
             [
-                f"Calls {first.index} to {last.index} run together in {count} strips: {loop.rows} of the {height} rows "
-                f"of {loop.leader.index}'s output at a time. What they pass on lies in windows: the rows that are "
-                "still read."
+                f"Calls {first.index} to {last.index} run together in {count} strips: {loop.rows} of the {loop.height} "
+                f"rows {rows} at a time. What they pass on lies in windows: the rows that are still read."
             ],
             "    ",
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
 from ...program import Call, Loop, Tensor
-from ..planning.strips import Schedule, read_row, row_bytes, row_elements
+from ..planning.strips import Schedule, read_row, row_bytes, row_elements, sums_rows
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ def _entry(call: Call, number: int, schedule: Schedule) -> Entry:
     strip, output = call.strips.strips[number], call.writes[0]
     wide, window = row_elements(output), schedule.windows.get(output)
     rows = strip.end - strip.first
+    if sums_rows(call):
+        rows = int(rows > 0 and strip.end == call.reads[0].shape[1])
     kept_from, kept, to = 0, 0, rows
     if window is not None:
         kept = max(int(window.kept[number]), 0)

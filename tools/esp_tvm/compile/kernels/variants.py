@@ -348,11 +348,15 @@ class GlobalAverage(Variant):
     kernel = "esp_dl_average_pool2d_s8_global"
 
     def fits(self, call):
-        a = call.attributes
-        whole = tuple(a["kernel"]) == tuple(call.inputs[0].shape[1:3]) and tuple(call.output.shape[1:3]) == (1, 1)
-        return whole and not any(a["padding"]) and tuple(a["dilation"]) == (1, 1)
+        return AveragePool2d().is_global(call)
+
+    def scratch(self, call):
+        return AveragePool2d().scratch(call)
 
     def emit(self, call, c, inputs, output):
+        if "row_sums" in call.attributes:
+            AveragePool2d().emit(call, c, inputs, output)
+            return
         parameters = c.struct("esp_dl_pool2d_t", **AveragePool2d().fields(call, c))
         c.call(self.kernel, inputs[0], parameters, output)
 

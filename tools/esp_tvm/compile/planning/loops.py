@@ -20,8 +20,8 @@ from ...program import Call, Item, Loop, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
 from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
 from .cores import PLAIN, estimate
-from .memory import Block, arena_bytes, floor_at, plan_memory, scratch_bytes
-from .strips import MAX_INPUTS, Scheduler, lead, make_loop, reach_of, row_bytes
+from .memory import Block, arena_bytes, floor_at, plan_memory, scratch_bytes, scratch_bytes_of_sums
+from .strips import MAX_INPUTS, Scheduler, height_of, lead, make_loop, reach_of, row_bytes
 
 # The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -224,6 +224,8 @@ class _Pieces:
         self.across = self._across()
         self.time = sum(map(_time, self.calls))
         faster = [fastest(call) for call in self.calls]
+        # Bytes of sums that stay from strip to strip.
+        self.sums = [_aligned(scratch_bytes_of_sums(call)) for call in self.calls]
         # How many more bytes the fastest kernels need, and how many more instructions the others take.
         self.scratch = [_aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
         self.slower = [(LEAN - 1) * _time(c) if v else 0.0 for c, v in zip(self.calls, faster)]
@@ -231,21 +233,21 @@ class _Pieces:
         for last in range(len(self.calls)):
             if self.suited[last]:
                 # One row cannot be cut in two for two cores.
-                least, height = (2 if program.cores > 1 else 1), self.calls[last].writes[0].shape[1]
+                least, height = (2 if program.cores > 1 else 1), height_of(self.calls[last])
                 for rows in (one for one in ROWS if least <= one <= height // 2):
                     self.ending[last] += self._ending(last, rows)
 
         if program.cores == 1:
             for first in range(len(self.calls)):
                 if self.suited[first]:
-                    for rows in (one for one in ROWS if one <= self.calls[first].writes[0].shape[1] // 2):
+                    for rows in (one for one in ROWS if one <= height_of(self.calls[first]) // 2):
                         for piece in self._starting(first, rows):
                             self.ending[piece.last].append(piece)
 
     @staticmethod
     def _is_suited(call: Call) -> bool:
         """Whether a call can be in a loop with the kernel that it has."""
-        if reach_of(call) is None or len(call.reads) > MAX_INPUTS or call.writes[0].shape[1] < 2:
+        if reach_of(call) is None or len(call.reads) > MAX_INPUTS or height_of(call) < 2:
             return False
         # Tensors of the vector unit start at multiples of 16, and so must rows.
         vector = isinstance(call.variant, Esp32s3Variant)
@@ -277,6 +279,7 @@ class _Pieces:
             output = call.writes[0]
             scheduler.put_before(call)
             usage[first] = _aligned(scratch_bytes(call))
+            lasting += self.sums[first]
             fast_usage[first] = usage[first] + self.scratch[first]
             slower += self.slower[first]
             if _is_whole(output, scheduler.calls, self.readers):
@@ -310,6 +313,7 @@ class _Pieces:
                 return
             scheduler.put_behind(call)
             usage.append(_aligned(scratch_bytes(call)))
+            lasting += self.sums[last]
             fast_usage.append(usage[-1] + self.scratch[last])
             slower += self.slower[last]
             start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL

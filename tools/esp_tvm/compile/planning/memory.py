@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from ...operators import OPERATORS
 from ...program import Call, Loop, Place, Program, Scratch, Tensor
-from .strips import row_bytes
+from .strips import Strip, part, row_bytes, sums_rows
 
 if TYPE_CHECKING:
     from .cores import TwoParts
@@ -124,6 +124,11 @@ def scratch_bytes(call: Call) -> int:
     return max(map(_scratch_of, parts, splits))
 
 
+def scratch_bytes_of_sums(call: Call) -> int:
+    """Bytes of the sums of a call that can add up the rows of its input strip by strip; 0 of another."""
+    return _scratch_of(part(call, Strip(0, 1, 0, 1)), None) if sums_rows(call) else 0
+
+
 def _scratch_of(call: Call, split: Optional[TwoParts]) -> int:
     if split is not None:
         return sum(split.scratch)
@@ -197,7 +202,11 @@ class _Planner:
         """Blocks for the outputs and the scratch memory of a call."""
         scratch = scratch_bytes(call)
         if scratch:
-            self.scratch[call] = self._new(scratch, step, step, [])
+            lasting = (step, step)
+            if call in self.loops and sums_rows(call):
+                # The sums stay from strip to strip.
+                lasting = (self.loops[call].first, self.loops[call].last)
+            self.scratch[call] = self._new(scratch, *lasting, [])
         if call in self.loops:
             self._plan_in_loop(step, call, self.loops[call])
             return

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...kernel_limits import KERNEL_LIMITS
 from ...operators import OPERATORS
-from ...operators.rows import SAME_ROW, Reach
+from ...operators.rows import SAME_ROW, Reach, RowSums
 from ...program import Call, Loop, Tensor
 from ..kernels.variants import QuantizeNhwc
 
@@ -63,11 +63,22 @@ def read_row(call: Call, place: int) -> int:
     return x.shape[3] if _is_planar(call, place) else row_elements(x)
 
 
+def sums_rows(call: Call) -> bool:
+    """Whether a call adds up all rows of an image: rows of a strip are then those of its input."""
+    reach = reach_of(call)
+    return reach is not None and reach.sums
+
+
+def height_of(call: Call) -> int:
+    """How many rows a call computes in all strips together, or adds up."""
+    return (call.reads if sums_rows(call) else call.writes)[0].shape[1]
+
+
 @dataclass(frozen=True)
 class Strip:
     """What one call does in one strip, in rows of whole images; first to end - 1 each.
 
-    first, end: rows of the output that it computes; none where they are equal
+    first, end: rows of the output that it computes, or of the input that it adds up; none where they are equal
     input_first, input_end: rows of the first input that its kernel is given
     """
 
@@ -161,7 +172,7 @@ class Scheduler:
     """
 
     def __init__(self, leader: Call, rows: int):
-        height = leader.writes[0].shape[1]
+        height = height_of(leader)
         self.count = -(-height // rows)
         self.calls: List[Call] = []
         # Tensor -> [count + 1] rows that calls behind it need; (reading call, place among its reads, first row per
@@ -177,12 +188,14 @@ class Scheduler:
         output = call.writes[0]
         ends = self._leaders if not self.calls else self.needed.get(output)
         self.calls.insert(0, call)
-        self._record(call, _sink_ends(output.shape[1], self.count) if ends is None else ends)
+        # Nobody behind them waits for single rows.
+        free = ends is None or (sums_rows(call) and len(self.calls) > 1)
+        self._record(call, _sink_ends(height_of(call), self.count) if free else ends)
 
     def put_behind(self, call: Call) -> None:
         """Add a call behind the others; it computes a row as soon as the rows that it reads exist."""
         self.calls.append(call)
-        height, ends = call.writes[0].shape[1], None
+        height, ends = height_of(call), None
         for place, tensor in enumerate(call.reads):
             if tensor.root in self.ends:
                 there = self.ends[tensor.root]
@@ -193,14 +206,13 @@ class Scheduler:
         self._record(call, _sink_ends(height, self.count) if ends is None else ends)
 
     def _record(self, call: Call, ends: np.ndarray) -> None:
-        """ends: [count + 1] rows of its output that exist before and after each strip"""
-        output = call.writes[0]
-        height = output.shape[1]
+        """ends: [count + 1] rows that it has computed, or added up, before and after each strip"""
+        output, height = call.writes[0], height_of(call)
         ends = ends.copy()
         # Rows made of padding alone could exist before the first strip, and rows that nobody reads need not exist; but
         # a trace shows every row of every layer, so each is computed in a strip.
         ends[0], ends[-1] = 0, height
-        self.ends[output] = ends
+        self.ends[output] = (ends == height).astype(ends.dtype) if sums_rows(call) else ends
         first, end = ends[:-1], ends[1:]
         height_in = read_height(call, 0)
         begin, last = _input_rows(reach_of(call), first, end, height_in)
@@ -251,7 +263,7 @@ def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
             kinds.append(-1)
             continue
         one = part(call, strip)
-        key = (one.inputs[0].shape, one.writes[0].shape[1], one.attributes.get("padding"))
+        key = (one.inputs[0].shape, one.writes[0].shape[1], *map(one.attributes.get, ("padding", "row_sums")))
         if key not in known:
             known[key] = len(parts)
             parts.append(one)
@@ -264,6 +276,8 @@ def part(call: Call, strip: Strip) -> Call:
     reach, rows = reach_of(call), strip.end - strip.first
     if _is_planar(call, 0):
         return _planar_part(call, rows)
+    if reach.sums:
+        return _sums_part(call, strip)
     attributes = dict(call.attributes)
     heights = {id(x): rows for x in call.reads[1:]}
     if reach != SAME_ROW or call.inputs[0].shape[1] != call.output.shape[1]:
@@ -303,6 +317,16 @@ def _planar_part(call: Call, rows: int) -> Call:
     after = replace(follower, inputs=[made], outputs=[replace_rows(follower.output, rows)])
     attributes = {**call.attributes, "plane": height * width}
     return replace(call, inputs=planes, outputs=[made], attributes=attributes, followers=[after])
+
+
+def _sums_part(call: Call, strip: Strip) -> Call:
+    """The strip of a call that adds up all rows of its input."""
+    x, rows = call.inputs[0], strip.end - strip.first
+    _, height, width, _ = x.shape
+    sums = RowSums(height * width, strip.first == 0, strip.end == height)
+    attributes = {**call.attributes, "kernel": (rows, width), "row_sums": sums}
+    output = replace_rows(call.output, 1)
+    return replace(call, inputs=[replace_rows(x, rows)], outputs=[output], attributes=attributes)
 
 
 def replace_rows(tensor: Tensor, height: int) -> Tensor:

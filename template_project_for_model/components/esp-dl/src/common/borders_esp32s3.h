@@ -130,6 +130,9 @@ static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const
         b.left = left;
         b.start = left - pad_left;
         b.copied_bytes = image_row < row_bytes - left ? image_row : row_bytes - left;
+        if (b.copied_bytes < 0) {
+            b.copied_bytes = 0; /* all windows of a row lie in the padding on its left */
+        }
         esp_dl_fill_esp32s3(scratch, value, b.ring / 16);
     }
     return b;
@@ -160,7 +163,9 @@ static inline void esp_dl_copy_rows(const int8_t *image, esp_dl_borders_t *b, in
         b->copied = b->top;
     }
     for (; b->copied < end; b->copied++) {
-        esp_dl_copy_row(b->rows + b->copied_at + b->left, image + b->copied * b->image_row, b->copied_bytes);
+        if (b->copied_bytes > 0) {
+            esp_dl_copy_row(b->rows + b->copied_at + b->left, image + b->copied * b->image_row, b->copied_bytes);
+        }
         b->copied_at = esp_dl_in_ring(b, b->copied_at + b->row_bytes);
     }
 }

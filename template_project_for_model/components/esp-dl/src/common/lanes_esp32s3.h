@@ -47,6 +47,15 @@ static inline int32_t esp_dl_load_20_bits(const uint8_t *low, const uint8_t *hig
     return (int32_t)(value ^ 0x80000u) - 0x80000;
 }
 
+static inline void esp_dl_store_20_bits(int32_t value, uint8_t *low, uint8_t *high, int lane)
+{
+    for (int bit = 0; bit < 20; bit++) {
+        const int at = lane * 20 + bit;
+        uint8_t *byte = at < 128 ? &low[at / 8] : &high[(at - 128) / 8];
+        *byte = (uint8_t)((*byte & ~(1u << at % 8)) | ((uint32_t)value >> bit & 1u) << at % 8);
+    }
+}
+
 /* The bias of sixteen channels, and where their shifts lie; returns where their weights begin. */
 static inline const int8_t *esp_dl_load_head(const int8_t *data, int32_t *acc, const uint8_t **shifts)
 {

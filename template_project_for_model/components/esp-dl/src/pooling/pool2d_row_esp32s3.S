@@ -173,6 +173,39 @@
     windows 0, 1
     .size esp_dl_average_pool2d_row_esp32s3, . - esp_dl_average_pool2d_row_esp32s3
 
+/* a4 input, a5 sums, a9 taps after the first, a10 bytes to the next tap, a11 channels left; a8, a12 free. */
+    function esp_dl_average_pool2d_sums_esp32s3
+    l32i a4, a2, POOL2D_AT_ROWS
+    l32i a5, a2, POOL2D_AT_START
+    l32i a9, a2, POOL2D_AT_TAPS
+    l32i a10, a2, POOL2D_AT_TAP_STEP
+    l32i a11, a2, POOL2D_AT_CHANNELS
+    addi a8, a2, POOL2D_AT_FACTOR
+    l32i a4, a4, 0
+    ee.vldbc.8 q3, a8
+    addi a9, a9, -1
+1:  /* sixteen channels */
+    mov a12, a5
+    ee.ld.qacc_l.l.128.ip a12, 16
+    ee.ld.qacc_h.l.128.ip a12, 16
+    ee.ld.qacc_l.h.32.ip a12, 4
+    ee.ld.qacc_h.h.32.ip a12, 12
+    mov a8, a4
+    ee.vld.128.xp q0, a8, a10
+    loopnez a9, 2f
+    ee.vmulas.s8.qacc.ld.xp q0, a8, a10, q0, q3
+2:
+    ee.vmulas.s8.qacc q0, q3
+    ee.st.qacc_l.l.128.ip a5, 16
+    ee.st.qacc_h.l.128.ip a5, 16
+    ee.st.qacc_l.h.32.ip a5, 4
+    ee.st.qacc_h.h.32.ip a5, 12
+    addi a4, a4, 16
+    addi a11, a11, -16
+    bgei a11, 1, 1b
+    return
+    .size esp_dl_average_pool2d_sums_esp32s3, . - esp_dl_average_pool2d_sums_esp32s3
+
 /*
  * Windows of 2x2 or 3x3: the pointers walk through the rows.
  *

@@ -40,7 +40,8 @@ void esp_dl_average_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row)
     const uint8_t *start = (const uint8_t *)row->start;
     for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
         for (int32_t c = 0; c < row->channels; c++) {
-            int32_t sum = esp_dl_load_20_bits(start, start + 32, 0), most = 0, least = 0;
+            const int upper = c % 16 >= 8;
+            int32_t sum = esp_dl_load_20_bits(start + 16 * upper, start + 32 + 4 * upper, c % 8), most = 0, least = 0;
             esp_dl_extend(sum, &most, &least);
             for (int32_t i = 0; i < row->row_count; i++) {
                 const int8_t *x = row->rows[i] + row->offset + pixel * row->step + c;
@@ -57,6 +58,25 @@ void esp_dl_average_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row)
             }
             row->output[pixel * row->channels + c] = (int8_t)esp_dl_clamp(sum, row->clamp[0], row->clamp[16]);
         }
+    }
+}
+
+void esp_dl_average_pool2d_sums_esp32s3(const esp_dl_pool2d_row_t *row)
+{
+    uint8_t *sums = (uint8_t *)row->start;
+    for (int32_t c = 0; c < row->channels; c++) {
+        /* Of sixteen channels the lower halves lie first, and 32 bytes behind them the upper ones. */
+        uint8_t *low = sums + c / 16 * 48 + (c % 16 >= 8 ? 16 : 0),
+                *high = sums + c / 16 * 48 + 32 + (c % 16 >= 8 ? 4 : 0);
+        int32_t sum = esp_dl_load_20_bits(low, high, c % 8), most = 0, least = 0;
+        esp_dl_extend(sum, &most, &least);
+        const int8_t *x = row->rows[0] + c;
+        for (int32_t j = 0; j < row->taps; j++, x += row->tap_step) {
+            sum += *x * row->factor;
+            esp_dl_extend(*x * row->factor, &most, &least);
+        }
+        esp_dl_hold_lane(most, least, "esp_dl_average_pool2d_s8_rows_esp32s3");
+        esp_dl_store_20_bits(sum, low, high, c % 8);
     }
 }
 

@@ -33,11 +33,12 @@
 typedef struct {
     const int8_t *const *rows; /* where the rows of the windows of a row of pixels lie */
     int32_t row_count;
-    int32_t taps;          /* of a row */
-    int32_t tap_step;      /* bytes from a tap to the next */
-    int32_t step;          /* bytes from a window to the next */
-    int32_t offset;        /* bytes from `rows` to the first window */
-    const uint32_t *start; /* average: what the sums start with, as in the head of weights (esp_dl_esp32s3.h) */
+    int32_t taps;     /* of a row */
+    int32_t tap_step; /* bytes from a tap to the next */
+    int32_t step;     /* bytes from a window to the next */
+    int32_t offset;   /* bytes from `rows` to the first window */
+    /* average: what the sums start with, as in the head of weights (esp_dl_esp32s3.h); or what is added to */
+    uint32_t *start;
     int8_t *output;
     int32_t pixels;
     int32_t channels;
@@ -78,6 +79,9 @@ ESP_DL_FIELD(esp_dl_pool2d_row_t, next_output, POOL2D_AT_NEXT_OUTPUT);
 
 void esp_dl_max_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row);
 void esp_dl_average_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row);
+
+/* Adds `taps` pixels of the first row, times the factor, to sums: of every sixteen channels 48 bytes at `start`. */
+void esp_dl_average_pool2d_sums_esp32s3(const esp_dl_pool2d_row_t *row);
 
 /* Windows of 2x2 or 3x3, channels in sixteens, all pixels of a row. */
 void esp_dl_max_pool2d_row_2x2_esp32s3(const esp_dl_pool2d_row_t *row);

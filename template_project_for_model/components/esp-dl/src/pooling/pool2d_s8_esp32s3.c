@@ -7,6 +7,8 @@
 #include "pooling/counted.h"
 #include "pooling/pool2d_row_esp32s3.h"
 
+#include <string.h>
+
 static esp_dl_pool2d_row_t row_of(const esp_dl_pool2d_t *p, const uint32_t *clamp, void *scratch, int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
@@ -69,6 +71,14 @@ void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32
         }
         input += p->input.h * p->input.w * p->input.c;
     }
+}
+
+/* Of sixteen channels between strips. */
+#define LANE_BYTES 48
+
+int32_t esp_dl_average_pool2d_s8_rows_esp32s3_scratch(const esp_dl_average_rows_t *p)
+{
+    return p->pool.input.c / 16 * LANE_BYTES + SUM_BYTES;
 }
 
 /* Of the `kernel` taps from `first` on, how many lie in low..high - 1. */
@@ -174,5 +184,42 @@ void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_e
             }
         }
         input += p->input.h * p->input.w * p->input.c;
+    }
+}
+
+void esp_dl_average_pool2d_s8_rows_esp32s3(const int8_t *input, const esp_dl_average_rows_t *all, void *scratch,
+                                           int8_t *output)
+{
+    const esp_dl_pool2d_t *p = &all->pool;
+    const int32_t channels = p->input.c, words = LANE_BYTES / 4;
+    int8_t *free = scratch;
+    uint32_t *sums = (uint32_t *)(void *)(free + SUM_BYTES);
+    _Alignas(16) uint32_t clamp[8], start[12] = {0};
+    esp_dl_clamp_vectors(p->min, p->max, clamp);
+    esp_dl_pool2d_row_t row = {
+        .rows = &input,
+        .row_count = 1,
+        .taps = p->input.h * p->input.w,
+        .tap_step = channels,
+        .start = sums,
+        .pixels = 1,
+        .channels = channels,
+        .clamp = (const int8_t *)clamp,
+        .scratch = free,
+    };
+    divide_by(&row, all->pixels, p->shift, all->pixels, start);
+    if (all->begins) {
+        for (int32_t c = 0; c < channels; c += 16) {
+            memcpy(sums + c / 16 * words, start, LANE_BYTES);
+        }
+    }
+    if (!all->ends) {
+        esp_dl_average_pool2d_sums_esp32s3(&row);
+        return;
+    }
+    row.channels = 16;
+    for (; row.offset < channels; row.offset += 16, row.start += words) {
+        row.output = output + row.offset;
+        esp_dl_average_pool2d_row_esp32s3(&row);
     }
 }

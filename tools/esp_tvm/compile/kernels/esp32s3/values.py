@@ -61,9 +61,26 @@ class Average(Pool):
     """Sums of whole windows in lanes of 20 bits, divided by a shift or by a product with the reciprocal."""
 
     sums = 64
+    # Of sixteen channels between strips.
+    LANE_BYTES = 48
+
+    def scratch(self, call):
+        if "row_sums" not in call.attributes:
+            return super().scratch(call)
+        return call.output.shape[3] // LANES * self.LANE_BYTES + self.sums
+
+    def emit(self, call, c, inputs, output):
+        if "row_sums" not in call.attributes:
+            super().emit(call, c, inputs, output)
+            return
+        parameters = c.struct("esp_dl_average_rows_t", **self.plain.rows_fields(call, c))
+        c.call("esp_dl_average_pool2d_s8_rows_esp32s3", inputs[0], parameters, "scratch", output)
 
     def fits_range(self, call, low, high):
-        taps, shift = int(np.prod(call.attributes["kernel"])), call.attributes["shift"]
+        rows, shift = call.attributes.get("row_sums"), call.attributes["shift"]
+        if rows is not None and call.output.shape[3] % LANES:
+            return False
+        taps = int(np.prod(call.attributes["kernel"])) if rows is None else rows.pixels
         factor, divisor = 2 ** max(-shift, 0), taps * 2 ** max(shift, 0)
         # Sums that are divided by a product start with an offset so that they are never negative.
         most = factor * taps * (128 + max(high, 0)) + 2 * divisor
