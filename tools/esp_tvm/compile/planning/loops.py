@@ -31,6 +31,9 @@ LONGEST = 48
 CALL, VECTOR_CALL = 600, 900
 MOVED_BYTE = 0.6
 VALUE = 6
+# Of Conv2d6x2: by how many pixels' time the last 0 to 5 pixels take longer than their part of six: pairs of pixels are
+# computed together, and share the loads of weights (7, 12, 17 instructions for one pair, two, three).
+TAIL = tuple(6 * (7, 12, 17)[(pixels - 1) // 2] / 17 - pixels if pixels else 0.0 for pixels in range(6))
 # How many times as long convolutions take by kernels that need no scratch memory (`make bench`).
 LEAN = 1.3
 # There are always gaps between blocks, so pieces that need nearly all memory are avoided where that costs little time.
@@ -383,10 +386,11 @@ def _aligned(size: int) -> int:
 
 
 def _waste(call: Call, scheduler: Scheduler) -> float:
-    """Instructions for pixels that a kernel computes in vain, because it always computes several at a time."""
+    """Instructions that the last pixels of a strip take more, where a kernel is fastest with several at a time."""
     if not isinstance(call.variant, Conv2d6x2):
         return 0.0
-    tile, width = Conv2d6x2.PIXELS, call.writes[0].shape[2]
+    _, height, width, _ = call.writes[0].shape
+    tile, cost = Conv2d6x2.PIXELS, np.asarray(TAIL)
     pixels = np.diff(scheduler.ends[call.writes[0]]) * width
-    missing = int((-pixels % tile).sum()) - -call.writes[0].shape[1] * width % tile
-    return estimate(call) * missing / max(call.writes[0].shape[1] * width, 1)
+    more = float(cost[pixels % tile].sum() - cost[height * width % tile])
+    return estimate(call) * more / max(height * width, 1)

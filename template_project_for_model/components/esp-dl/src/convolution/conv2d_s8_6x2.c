@@ -1,5 +1,6 @@
 /*
- * Convolution of six pixels by two output channels at a time, two multiply-accumulates per instruction.
+ * Convolution of six pixels by two output channels at a time, two multiply-accumulates per instruction. The last pixels
+ * of an image, or of a strip of rows, take no more pairs of pixels than they are.
  *
  * The windows of six output pixels are copied side by side, two pixels to a 32-bit word: x0 + x1 * 2^16. One
  * multiplication by a weight then computes the products of two pixels: both sums grow in one register, in lanes of 16
@@ -18,7 +19,7 @@
 /* Both sums of a word before anything is added. */
 #define START (ESP_DL_HALF_START * 0x10001u)
 
-/* `count` values of two pixels, either of which may be outside the image (NULL: zeros), as words PAIRS apart.
+/* `count` values of two pixels, a tap of either of which may be outside the image (NULL: zeros), as words PAIRS apart.
  * base: the word for two zeros. */
 static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t count, uint32_t base)
 {
@@ -56,7 +57,7 @@ typedef struct {
 static inline const int8_t *tap(const origin_t *origin, const esp_dl_conv2d_t *p, int32_t kh, int32_t kw)
 {
     int32_t h = origin->h + kh, w = origin->w + kw;
-    if (origin->image == NULL || h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
+    if (h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
         return NULL;
     }
     return origin->image + (h * p->input.w + w) * p->input.c;
@@ -69,9 +70,12 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
     const int32_t width = (window->kernel_w - 1) * window->dilation_w;
     for (int32_t pair = 0; pair < PAIRS; pair++) {
         const origin_t *a = origins + 2 * pair, *b = a + 1;
+        if (a->image == NULL) {
+            return;
+        }
         uint32_t *words = columns + pair;
-        const int whole = window->dilation_w == 1 && b->image != NULL && a->w >= 0 && b->w >= 0 &&
-                          a->w + width < p->input.w && b->w + width < p->input.w;
+        const int whole =
+            window->dilation_w == 1 && a->w >= 0 && b->w >= 0 && a->w + width < p->input.w && b->w + width < p->input.w;
         for (int32_t kh = 0; kh < window->kernel_h; kh++) {
             const int32_t dh = kh * window->dilation_h;
             if (whole) {
@@ -88,29 +92,38 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
     }
 }
 
-#define MULTIPLY(x, w)                                                                                                 \
+#define ADD_PRODUCT(sum, value)                                                                                        \
     do {                                                                                                               \
-        const uint32_t a = (x)[0], b = (x)[1], c = (x)[2];                                                             \
-        uint32_t weight = (uint32_t)(w)[0];                                                                            \
-        p00 += a * weight;                                                                                             \
-        p10 += b * weight;                                                                                             \
-        p20 += c * weight;                                                                                             \
-        ESP_DL_KEEP(p00);                                                                                              \
-        ESP_DL_KEEP(p10);                                                                                              \
-        ESP_DL_KEEP(p20);                                                                                              \
-        weight = (uint32_t)(w)[1];                                                                                     \
-        p01 += a * weight;                                                                                             \
-        p11 += b * weight;                                                                                             \
-        p21 += c * weight;                                                                                             \
-        ESP_DL_KEEP(p01);                                                                                              \
-        ESP_DL_KEEP(p11);                                                                                              \
-        ESP_DL_KEEP(p21);                                                                                              \
+        sum += (value)*weight;                                                                                         \
+        ESP_DL_KEEP(sum);                                                                                              \
     } while (0)
 
-/* All output channels of six pixels; `pixels` of them exist. */
-/* Not inlined: the caller's variables would take registers from its loops. */
-__attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl_conv2d_t *p, const int8_t *addend,
-                                           const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
+/* The products of a value of each pixel with the weights of two output channels. */
+#define MULTIPLY(x, w)                                                                                                 \
+    do {                                                                                                               \
+        const uint32_t a = (x)[0], b = pairs > 1 ? (x)[1] : 0, c = pairs > 2 ? (x)[2] : 0;                             \
+        uint32_t weight = (uint32_t)(w)[0];                                                                            \
+        ADD_PRODUCT(p00, a);                                                                                           \
+        if (pairs > 1) {                                                                                               \
+            ADD_PRODUCT(p10, b);                                                                                       \
+        }                                                                                                              \
+        if (pairs > 2) {                                                                                               \
+            ADD_PRODUCT(p20, c);                                                                                       \
+        }                                                                                                              \
+        weight = (uint32_t)(w)[1];                                                                                     \
+        ADD_PRODUCT(p01, a);                                                                                           \
+        if (pairs > 1) {                                                                                               \
+            ADD_PRODUCT(p11, b);                                                                                       \
+        }                                                                                                              \
+        if (pairs > 2) {                                                                                               \
+            ADD_PRODUCT(p21, c);                                                                                       \
+        }                                                                                                              \
+    } while (0)
+
+/* All output channels of `pairs` pairs of pixels, a constant; `pixels` of these exist. */
+__attribute__((always_inline)) static inline void tile_of(const int pairs, const uint32_t *columns,
+                                                          const esp_dl_conv2d_t *p, const int8_t *addend,
+                                                          const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
 {
     const int8_t *w = p->weights + 1;
     const int32_t channels = p->output.c;
@@ -136,16 +149,20 @@ __attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl
             count = (uint8_t)*end;
             w = end + 1;
             t00 += p00, h00 += p00 >> 16;
-            t10 += p10, h10 += p10 >> 16;
-            t20 += p20, h20 += p20 >> 16;
             t01 += p01, h01 += p01 >> 16;
-            t11 += p11, h11 += p11 >> 16;
-            t21 += p21, h21 += p21 >> 16;
+            if (pairs > 1) {
+                t10 += p10, h10 += p10 >> 16;
+                t11 += p11, h11 += p11 >> 16;
+            }
+            if (pairs > 2) {
+                t20 += p20, h20 += p20 >> 16;
+                t21 += p21, h21 += p21 >> 16;
+            }
         }
         /* The low lanes contain the rest of the sum, modulo 2^32. */
         t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
         t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
-        if (add == NULL && pixels == PIXELS && last != o) {
+        if (pairs == PAIRS && add == NULL && pixels == PIXELS && last != o) {
             /* Read only now: there are no registers left to hold them during the loops. Written out pixel by pixel: in
              * a loop the twelve sums would go through memory. */
             const esp_dl_conv2d_t *q = p;
@@ -187,6 +204,19 @@ __attribute__((noinline)) static void tile(const uint32_t *columns, const esp_dl
     }
 }
 
+/* Not inlined: the caller's variables would take registers from the loops. */
+#define TILE(name, pairs)                                                                                              \
+    __attribute__((noinline)) static void name(const uint32_t *columns, const esp_dl_conv2d_t *p,                      \
+                                               const int8_t *addend, const esp_dl_binary_t *add, int32_t pixels,       \
+                                               int8_t *output)                                                         \
+    {                                                                                                                  \
+        tile_of(pairs, columns, p, addend, add, pixels, output);                                                       \
+    }
+
+TILE(one_pair, 1)
+TILE(two_pairs, 2)
+TILE(three_pairs, 3)
+
 static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
                      uint32_t *columns, int8_t *output)
 {
@@ -197,7 +227,12 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
     while (remaining > 0) {
         origin_t origins[PIXELS];
         for (int32_t i = 0; i < PIXELS; i++) {
-            origins[i] = (origin_t){i < remaining ? input : NULL, h, w};
+            if (i >= remaining) {
+                /* The other half of a word: any pixel; pairs that do not exist are left out. */
+                origins[i] = i % 2 != 0 ? origins[i - 1] : (origin_t){NULL, 0, 0};
+                continue;
+            }
+            origins[i] = (origin_t){input, h, w};
             w += p->window.stride_w;
             if (++column == p->output.w) {
                 column = 0;
@@ -212,7 +247,7 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
         }
         pack_windows(columns, origins, p, base);
         const int32_t pixels = remaining < PIXELS ? remaining : PIXELS;
-        tile(columns, p, addend, add, pixels, output);
+        (pixels > 4 ? three_pairs : pixels > 2 ? two_pairs : one_pair)(columns, p, addend, add, pixels, output);
         output += pixels * p->output.c;
         addend += add != NULL ? pixels * p->output.c : 0;
         remaining -= pixels;
