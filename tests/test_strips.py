@@ -15,7 +15,8 @@ from esp_tvm.compile.kernels import esp32s3
 from esp_tvm.compile.planning.choose import choose_kernels
 from esp_tvm.compile.planning.cores import split_over_cores
 from esp_tvm.compile.planning.memory import arena_bytes, place_tensors
-from esp_tvm.program import Loop
+from esp_tvm.compile.planning.strips import make_loop
+from esp_tvm.program import Call, Loop, Tensor
 from esp_tvm.program.both_cores import cores_lines
 from esp_tvm.program.evaluate import evaluate
 from esp_tvm.run.compare import compare_with_rules
@@ -60,6 +61,21 @@ def test_random_loops_give_the_same_bytes(seed, kernels, tmp_path):
     while not force_loops(program, random):
         program = RandomProgram(int(random.randint(1 << 30)), wide=vector).program
     check_bytes(program, kernels, tmp_path, random)
+
+
+@pytest.mark.parametrize("first_leads", [False, True])
+def test_windows_are_no_taller_than_what_is_read(first_leads):
+    """Of convolutions of 3x3 one after the other: three rows between two of them, the new one among them."""
+    tensors = [Tensor(f"t{number}", (1, 24, 5, 8), "int8", 0) for number in range(7)]
+    attributes = {"weights": np.zeros((8, 3, 3, 8), np.int8), "strides": (1, 1), "padding": (1, 1, 1, 1)}
+    attributes.update(dilation=(1, 1), groups=1, clamp=(-128, 127))
+    calls = [
+        Call("", "conv2d", [tensors[number]], [tensors[number + 1]], dict(attributes), index=number)
+        for number in range(6)
+    ]
+    loop = make_loop(calls, 1, {tensors[-1]}, first_leads)
+    assert [window.rows for window in loop.schedule.windows.values()] == [3] * 5
+    assert loop.schedule.count == 24 + 5
 
 
 @pytest.mark.parametrize("seed", range(8))

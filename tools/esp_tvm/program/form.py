@@ -293,7 +293,7 @@ class Loop:
 
     @property
     def strips(self) -> int:
-        """How many there are."""
+        """How many the leader computes. Those behind it, or before it, take some more."""
         return -(-self.height // self.rows)
 
 

@@ -99,8 +99,8 @@ class Main:
         rows = f"that {leader} adds up" if loop.adds_up else f"of {leader}'s output"
         lines = comment_lines(
             [
-                f"Calls {first.index} to {last.index} run together in {count} strips: {loop.rows} of the {loop.height} "
-                f"rows {rows} at a time. What they pass on lies in windows: the rows that are still read."
+                f"Calls {first.index} to {last.index} run together in {count} strips: at most {loop.rows} of the "
+                f"{loop.height} rows {rows} at a time. What they pass on lies in windows: the rows that are still read."
             ],
             "    ",
         )

@@ -298,7 +298,7 @@ class _Pieces:
                         usage[number] += size
                         fast_usage[number] += size
             start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL
-            time += scheduler.count * start + _waste(call, scheduler)
+            time += scheduler.active(call) * start + _waste(call, scheduler)
             if first < last:
                 memory = int(self.across[first]) + whole + lasting - self._shared(scheduler, first, last)
                 yield Piece(first, last, rows, False, False, memory + max(usage.values()), time + slower)
@@ -307,7 +307,7 @@ class _Pieces:
 
     def _starting(self, first: int, rows: int) -> Iterator[Piece]:
         """Loops that start with a call, which leads, from the shortest to the longest."""
-        scheduler = Scheduler(self.calls[first], rows)
+        scheduler = Scheduler(self.calls[first], rows, True)
         usage, fast_usage, open_tensors = [], [], {}
         lasting, time, slower = 0, 0.0, 0.0
         for last in range(first, min(first + LONGEST, len(self.calls))):
@@ -320,8 +320,7 @@ class _Pieces:
             fast_usage.append(usage[-1] + self.scratch[last])
             slower += self.slower[last]
             start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL
-            active = sum(not strip.is_empty for strip in scheduler.strips[call])
-            time += active * start + _waste(call, scheduler)
+            time += scheduler.active(call) * start + _waste(call, scheduler)
             open_tensors[call.writes[0]] = last
             for tensor, made in list(open_tensors.items()):
                 if _is_whole(tensor, scheduler.calls, self.readers):

@@ -168,12 +168,20 @@ class Scheduler:
     """Makes the schedule of calls that run together. One of them leads: it computes `rows` rows in every strip.
 
     If the last one leads, those before it (`put_before`, one by one) compute what it needs. If the first one leads,
-    those behind it (`put_behind`) compute what they can from the rows that exist.
+    those behind it (`put_behind`) compute what they can from the rows that exist. Windows reach over several rows, so
+    the others have rows to compute before the last one's first strip, or behind the first one's last one: not all in
+    one strip, which would make windows tall, but as few in each as in all others. So there are more strips in front
+    or behind (DELAY).
     """
 
-    def __init__(self, leader: Call, rows: int):
+    # Strips more than those of the leader, at most. What is left then is computed in one.
+    DELAY = 24
+
+    def __init__(self, leader: Call, rows: int, first_leads: bool = False):
         height = height_of(leader)
-        self.count = -(-height // rows)
+        steps = np.minimum(np.arange(-(-height // rows) + 1) * rows, height)
+        self.count = len(steps) - 1 + self.DELAY
+        self.rows, self.height = rows, height
         self.calls: List[Call] = []
         # Tensor -> [count + 1] rows that calls behind it need; (reading call, place among its reads, first row per
         # strip that it still reads); [count + 1] rows that exist before and after each strip.
@@ -181,7 +189,11 @@ class Scheduler:
         self.reads: Dict[Tensor, List[Tuple[Call, int, np.ndarray]]] = {}
         self.ends: Dict[Tensor, np.ndarray] = {}
         self.strips: Dict[Call, List[Strip]] = {}
-        self._leaders = np.minimum(np.arange(self.count + 1) * rows, height)
+        self._leaders = np.pad(steps, (0, self.DELAY) if first_leads else (self.DELAY, 0), mode="edge")
+
+    def _most(self, call: Call) -> int:
+        """The most rows that a call should compute in a strip."""
+        return max(-(-self.rows * height_of(call) // self.height), 1)
 
     def put_before(self, call: Call) -> None:
         """Add a call in front of the others; they, or calls behind the loop, read its output."""
@@ -189,8 +201,11 @@ class Scheduler:
         ends = self._leaders if not self.calls else self.needed.get(output)
         self.calls.insert(0, call)
         # Nobody behind them waits for single rows.
-        free = ends is None or (sums_rows(call) and len(self.calls) > 1)
-        self._record(call, _sink_ends(height_of(call), self.count) if free else ends)
+        if ends is None or (sums_rows(call) and len(self.calls) > 1):
+            ends = _sink_ends(height_of(call), self.count)
+        # It begins early enough: ends[i] >= ends[i + 1] - most.
+        slope = self._most(call) * np.arange(len(ends))
+        self._record(call, np.maximum.accumulate((ends - slope)[::-1])[::-1] + slope)
 
     def put_behind(self, call: Call) -> None:
         """Add a call behind the others; it computes a row as soon as the rows that it reads exist."""
@@ -203,7 +218,27 @@ class Scheduler:
                 ends = able if ends is None else np.minimum(ends, able)
         if len(self.calls) == 1:
             ends = self._leaders
-        self._record(call, _sink_ends(height, self.count) if ends is None else ends)
+        if ends is None:
+            ends = _sink_ends(height, self.count)
+        # It falls behind where it could compute many at once: ends[i] <= ends[i - 1] + most.
+        slope = self._most(call) * np.arange(len(ends))
+        self._record(call, np.minimum.accumulate(ends - slope) + slope)
+
+    def trim(self) -> None:
+        """Take away the strips at the beginning and the end in which no call has rows."""
+        used = [number for strips in self.strips.values() for number, one in enumerate(strips) if not one.is_empty]
+        first, end = min(used), max(used) + 1
+        self.count = end - first
+        self.strips = {call: strips[first:end] for call, strips in self.strips.items()}
+        self.ends = {tensor: ends[first : end + 1] for tensor, ends in self.ends.items()}
+        self.reads = {
+            tensor: [(call, place, rows[first:end]) for call, place, rows in reads]
+            for tensor, reads in self.reads.items()
+        }
+
+    def active(self, call: Call) -> int:
+        """The strips in which a call has rows."""
+        return sum(not strip.is_empty for strip in self.strips[call])
 
     def _record(self, call: Call, ends: np.ndarray) -> None:
         """ends: [count + 1] rows that it has computed, or added up, before and after each strip"""
@@ -243,9 +278,10 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: boo
     rows: of the last call's output in a strip, or of the first one's if that leads
     whole: tensors that must lie in memory whole, since others read them
     """
-    scheduler = Scheduler(calls[0 if first_leads else -1], rows)
+    scheduler = Scheduler(calls[0 if first_leads else -1], rows, first_leads)
     for call in calls if first_leads else reversed(calls):
         (scheduler.put_behind if first_leads else scheduler.put_before)(call)
+    scheduler.trim()
     inner = [call.writes[0] for call in calls]
     windows = {x: scheduler.window(x) for x in inner if x not in whole and x in scheduler.reads}
     rest = [x for x in inner if x not in windows]

@@ -156,6 +156,7 @@ void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_e
         /* The rows of a window lie one behind the other. */
         row.row_count = 1;
         row.taps = taps;
+        row.tap_step = p->input.c; /* with one column its dilation means nothing */
     }
     const esp_dl_counted_t counted = esp_dl_counted(p);
     int32_t last_count = -1;
