@@ -27,5 +27,5 @@ size: ## the sizes of the built program
 emulate: ## MODEL CALIB INPUT TARGET EMULATOR=esp-idf|qemu-riscv: run it in ESP-IDF's QEMU if that is active, otherwise its C on an emulated RISC-V
 	@scripts/emulate.sh
 
-component: ## DEST [MODEL_NAME]: copy the model into the components of another application (docs/own-application.md)
+component: ## DEST [MODEL_NAME FORM=component|library]: copy the model into another application's components, or its lib or libraries
 	@scripts/pipeline.sh component

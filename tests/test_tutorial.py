@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +116,15 @@ def test_tvms_names_lead_to_layers_of_the_operator():
     for name, found in (("tvmgen_default_fused_nn_relu", "'a'"), ("tvmgen_default_fused_nn_dense_add_1", "'b'")):
         with pytest.raises(UserError, match=f"the closest are {found}; names.json"):
             find_layer(layers, name)
+
+
+def test_import_tvm_after_the_script(tmp_path):
+    """The tutorial's PYTHONPATH stands in single quotes, so it names nothing; tools/tvm must not be taken for TVM."""
+    if not (REPO / "tvm/python/tvm").is_dir():
+        pytest.skip("TVM is not set up")
+    code = "import export_onnx_model, importlib.util; print(importlib.util.find_spec('tvm').origin)"
+    environment = {**os.environ, "PYTHONPATH": "$PYTHONPATH:/path-to-esp-dl/esp-dl/tvm/python"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO / "tools/tvm", env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("python/tvm/__init__.py"), done.stderr

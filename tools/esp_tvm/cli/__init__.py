@@ -31,7 +31,7 @@ def script(name: str) -> None:
 
 
 def _click(shown_as: str, name: str = "") -> Optional[int]:
-    _find_tvm()
+    find_tvm()
     # Imported here, so that one line can report packages that are not installed.
     from .app import call
     from .commands import esp_tvm
@@ -147,7 +147,7 @@ def _missing(package: str) -> str:
     )
 
 
-def _find_tvm() -> None:
+def find_tvm() -> None:
     """Make TVM importable if it is not on the path: the one in TVM_HOME, or the one installed by `make setup`."""
     from importlib.util import find_spec
 

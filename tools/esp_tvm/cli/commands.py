@@ -363,19 +363,30 @@ def convert(model: str, output: str, shape: tuple, trust_pickle: bool, **setting
 
 @esp_tvm.command()
 @project_option()
-@click.option("--to", required=True, help="the application's folder components")
+@click.option("--to", required=True, help="the application's folder components; or lib, libraries: as a library")
 @click.option(
     "--name",
     show_default="tvmgen_default and tvm_model, as exported",
     help="names begin with tvmgen_NAME and tvm_model_NAME, so that there can be several models",
 )
-def component(project: str, to: str, name: Optional[str]) -> None:
-    """Copy the model of an exported project into another ESP-IDF application, as a component with names of its own."""
+@click.option(
+    "--form",
+    type=click.Choice(["component", "library"]),
+    show_default="library where --to is called lib or libraries",
+    help="component: for ESP-IDF; library: for PlatformIO, Arduino and plain CMake",
+)
+def component(project: str, to: str, name: Optional[str], form: Optional[str]) -> None:
+    """Copy the model of an exported project into another application, with names of its own: as components of ESP-IDF,
+    or as a library for PlatformIO, Arduino and plain CMake."""
     from pathlib import Path
 
     from ..project.component import copy_model
+    from ..project.library import LIBRARY_FOLDERS, copy_library
 
-    click.echo("\n".join(copy_model(Path(project), Path(to), name)))
+    if form is None:
+        form = "library" if Path(to).resolve().name in LIBRARY_FOLDERS else "component"
+    copy = copy_library if form == "library" else copy_model
+    click.echo("\n".join(copy(Path(project), Path(to), name)))
 
 
 @esp_tvm.group(cls=Group)

@@ -34,20 +34,26 @@ def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]
     Returns lines for the user: what the application has to do. Folders of that name that this tool did not copy, or
     that were changed since, are never replaced.
     """
+    check_project(project)
     source = project / "components" / COMPONENT
-    if not (source / "model" / "metadata.json").is_file() or not (project / MARKER).is_file():
-        raise UserError(f"{project}: is not a project that the export step wrote; run export first")
     if name is not None:
         check_name(name)
     component = COMPONENT if name is None else f"{COMPONENT}_{name}"
     chip = load(project).target_chip
     kernels = project / "components" / KERNELS
     for folder in (to / component, to / KERNELS):
-        _check_replaceable(folder, kernels if folder.name == KERNELS else None)
+        check_replaceable(folder, kernels if folder.name == KERNELS else None)
     if not _same(kernels, to / KERNELS):
         _copy(kernels, to / KERNELS, None)
     _copy(source, to / component, name)
     return _advice(project, to, chip, component, name)
+
+
+def check_project(project: Path) -> None:
+    """An error, unless the export step wrote `project`."""
+    metadata = project / "components" / COMPONENT / "model" / "metadata.json"
+    if not metadata.is_file() or not (project / MARKER).is_file():
+        raise UserError(f"{project}: is not a project that the export step wrote; run export first")
 
 
 def check_name(name: str) -> str:
@@ -93,7 +99,7 @@ def _copy(source: Path, target: Path, name: Optional[str]) -> None:
         record(folder, name or "default")
 
 
-def _check_replaceable(folder: Path, kernels: Optional[Path]) -> None:
+def check_replaceable(folder: Path, kernels: Optional[Path] = None) -> None:
     """Check that `folder` does not exist, or is unchanged since this tool wrote it; kernels may be any copy of those of
     the project."""
     if not folder.exists() or (kernels is not None and _same(kernels, folder)):

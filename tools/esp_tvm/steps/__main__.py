@@ -58,12 +58,16 @@ def out(variables: Dict[str, str]) -> Path:
 
 
 def component(variables: Dict[str, str]) -> None:
-    """The model of the project in OUT into DEST, with names of its own where MODEL_NAME is set."""
+    """The model of the project in OUT into DEST, with names of its own where MODEL_NAME is set; FORM: as what."""
     if not variables.get("DEST"):
-        fail("DEST is not set; name the application's folder components: make component DEST=path/to/components")
+        fail(
+            "DEST is not set; name the application's folder of components or libraries: "
+            "make component DEST=path/to/components"
+        )
     command = ["tools/tvm/copy_model.py", "--project", str(out(variables) / "new_project"), "--to", variables["DEST"]]
     name = variables.get("MODEL_NAME")
-    run_live([*command, *(["--name", name] if name else [])], set_up())
+    form = variables.get("FORM")
+    run_live([*command, *(["--name", name] if name else []), *(["--form", form] if form else [])], set_up())
 
 
 def idf_check(chip: str, text: str = "") -> None:

@@ -1,0 +1,113 @@
+"""docs/streaming.md: a network with states, its C called step by step, against the float model on a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from small_models import model_of, random
+
+pytest.importorskip("tvm")
+
+from pipeline_harness import Kernels, Program, write_program  # noqa: E402
+
+from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.model import session  # noqa: E402
+from esp_tvm.quantize import quantize_model  # noqa: E402
+from esp_tvm.quantize.auto import Passes  # noqa: E402
+
+CHANNELS, KERNEL, HIDDEN, STEPS = 8, 4, 6, 60
+CONV = {"w": random(CHANNELS, CHANNELS, KERNEL, scale=0.2), "b": random(CHANNELS, scale=0.1)}
+
+
+def step_model() -> onnx.ModelProto:
+    """One step: a causal convolution whose state is the last columns, then a GRU with its own state."""
+    make = helper.make_node
+    nodes = [
+        make("Concat", ["state", "x"], ["window"], "window", axis=2),
+        make("Conv", ["window", "w", "b"], ["c"], "conv"),
+        make("Relu", ["c"], ["r"], "relu"),
+        make("Slice", ["window", "one", "end", "two"], ["state_next"], "forget"),
+        make("Transpose", ["r"], ["sequence"], "turn", perm=[2, 0, 1]),
+        make("GRU", ["sequence", "gw", "gr", "", "", "h"], ["", "h_next"], "gru", hidden_size=HIDDEN),
+        make("Reshape", ["h_next", "flat"], ["hidden"], "flatten"),
+        make("Gemm", ["hidden", "o"], ["y"], "out"),
+    ]
+    constants = {
+        **CONV,
+        "gw": random(1, 3 * HIDDEN, CHANNELS, scale=0.4),
+        "gr": random(1, 3 * HIDDEN, HIDDEN, scale=0.4),
+        "o": random(HIDDEN, 3),
+        **{name: np.array([value], np.int64) for name, value in (("one", 1), ("end", KERNEL), ("two", 2))},
+        "flat": np.array([1, HIDDEN], np.int64),
+    }
+    states = {"state": [1, CHANNELS, KERNEL - 1], "h": [1, 1, HIDDEN]}
+    outputs = {"y": [1, 3], **{f"{name}_next": shape for name, shape in states.items()}}
+    return model_of(nodes, {"x": [1, CHANNELS, 1], **states}, outputs, constants)
+
+
+def recording(seed: int) -> np.ndarray:
+    """Slow waves and noise, [STEPS, 1, channels, 1]."""
+    times = np.arange(STEPS)[:, None] / (3.0 + np.arange(CHANNELS))
+    noise = np.random.RandomState(seed).standard_normal(times.shape) / 4
+    return (np.sin(times + seed) + noise).astype(np.float32)[:, None, :, None]
+
+
+def stream(model: onnx.ModelProto, sound: np.ndarray, step) -> tuple:
+    """(y of each step, all inputs by name) of `step`, a function of the inputs, fed with its own states."""
+    inputs = {"state": np.zeros((1, CHANNELS, KERNEL - 1), np.float32), "h": np.zeros((1, 1, HIDDEN), np.float32)}
+    found, seen = [], {"x": [], "state": [], "h": []}
+    for x in sound:
+        inputs["x"] = x
+        for name, value in inputs.items():
+            seen[name].append(value)
+        outputs = step(inputs)
+        found.append(outputs["y"])
+        inputs = {name: outputs[f"{name}_next"] for name in ("state", "h")}
+    return np.concatenate(found), {name: np.stack(values)[:, None] for name, values in seen.items()}
+
+
+def test_states_are_carried_from_call_to_call(tmp_path):
+    model = step_model()
+    run = session(model)
+    names = [port.name for port in model.graph.output]
+
+    def in_float(inputs):
+        return dict(zip(names, run.run(names, inputs)))
+
+    calibration = stream(model, recording(1), in_float)[1]
+    quantized = quantize_model(
+        model, {n: a[:, 0] for n, a in calibration.items()}, Passes(method="minmax", equalize=False, fit=False)
+    ).model
+    program = Program(write_program(compile_model(quantized), tmp_path), Kernels(sanitize=False))
+
+    def in_c(inputs):
+        return {name: array[0] for name, array in program.run({n: a[None] for n, a in inputs.items()}).items()}
+
+    sound = recording(2)
+    wanted, _ = stream(model, sound, in_float)
+    got, seen = stream(model, sound, in_c)
+    noise = got.reshape(wanted.shape) - wanted
+    assert 10 * np.log10((wanted**2).sum() / (noise**2).sum()) > 20
+    # Nor does it drift away: the last third is as good as the first.
+    thirds = [np.abs(part).mean() for part in np.array_split(noise, 3)]
+    assert thirds[2] < 2 * thirds[0] + 0.02
+    # The state is what the guide says: the columns of the window but its oldest, at most half a step away.
+    last = np.concatenate([sound[-1 - k][0] for k in range(KERNEL - 1, 0, -1)], axis=1)
+    assert np.abs(seen["state"][-1][0, 0] - last).max() < 0.05
+
+
+def test_without_its_state_it_computes_something_else():
+    """The test above can fail: the network hears the past."""
+    model = step_model()
+    run = session(model)
+    sound = recording(2)
+    zeros = {"state": np.zeros((1, CHANNELS, KERNEL - 1), np.float32), "h": np.zeros((1, 1, HIDDEN), np.float32)}
+
+    def in_float(inputs):
+        return dict(zip(("y", "state_next", "h_next"), run.run(["y", "state_next", "h_next"], inputs)))
+
+    wanted, _ = stream(model, sound, in_float)
+    alone = np.concatenate([in_float({"x": x, **zeros})["y"] for x in sound])
+    assert np.abs(wanted - alone).mean() > 0.2 * np.abs(wanted).mean()
