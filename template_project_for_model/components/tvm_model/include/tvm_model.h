@@ -18,6 +18,13 @@ extern "C" {
  */
 int32_t tvm_model_init(void);
 
+/*
+ * The label of the partition that tvm_model_init maps the weights from: 'constants', unless the application defines a
+ * function of this name (to have two sets of weights and choose one of them, see examples/model_update). Called only
+ * if the weights are in a partition.
+ */
+const char *tvm_model_partition(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -50,6 +50,11 @@
 #define PARTITION "constants"
 #define SOURCE "partition '" PARTITION "'"
 #define WRITE_THEM "write them with `idf.py " PARTITION "-flash`"
+
+__attribute__((weak)) const char *tvm_model_partition(void)
+{
+    return PARTITION;
+}
 #endif
 
 /* The header of constants.bin; little-endian, as all chips of the family are. */
@@ -139,11 +144,12 @@ static int32_t map_constants(void)
 #else
 static int32_t map_constants(void)
 {
+    const char *label = tvm_model_partition();
     const esp_partition_t *partition =
-        esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY, PARTITION);
+        esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY, label);
     if (partition == NULL || partition->size < FILE_SIZE) {
         LOG_ERROR("the partition table has no data partition '%s' of %u bytes; take the partitions.csv of the export",
-                  PARTITION, (unsigned)FILE_SIZE);
+                  label, (unsigned)FILE_SIZE);
         return -1;
     }
     const void *mapped;

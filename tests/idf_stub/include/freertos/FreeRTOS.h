@@ -9,5 +9,6 @@ typedef struct {
 } StaticTask_t, StaticSemaphore_t;
 #define pdPASS 1
 #define portMAX_DELAY 0xffffffffUL
+#define pdMS_TO_TICKS(milliseconds) ((TickType_t)(milliseconds))
 BaseType_t xPortGetCoreID(void);
 #define tskNO_AFFINITY 0x7FFFFFFF
