@@ -25,16 +25,19 @@ from measure import COMPONENT, TEMPLATE, Kernels, quantize_quickly  # noqa: E402
 from tables import table  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
+from esp_tvm.boards import choose_board  # noqa: E402
 from esp_tvm.chips import check_chip  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_imported, import_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
 from esp_tvm.convert.convert import convert  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.estimate import estimate_program, sum_of  # noqa: E402
 from esp_tvm.files import whole_file  # noqa: E402
 from esp_tvm.port_options import ALL, PortOptions  # noqa: E402
 from esp_tvm.program import Loop  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
 from esp_tvm.project.fit import fit_chip  # noqa: E402
+from esp_tvm.project.placement import note_memory  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 from esp_tvm.run.machines import RISCV, require  # noqa: E402
@@ -45,6 +48,8 @@ _PLACES = (REPO.parent / "shared/models", REPO.parent.parent / "shared/models")
 SHARED = next((folder for folder in _PLACES if folder.is_dir()), None)
 # A chip without kernels of its own, with PSRAM: everything fits.
 BOARD = "esp32"
+# The estimate is for this one.
+ESTIMATED = {"flash": "16MB", "psram": "8MB:oct"}
 INSIDE = {"input_types": {ALL: "int8"}, "output_types": {ALL: "int8"}}
 
 _HOW = """\
@@ -54,8 +59,10 @@ _HOW = """\
 at a time ([memory.md](../docs/memory.md)). Inputs and outputs are int8 in the application's buffers, images as NHWC,
 which the arena does not hold; it holds all activations between and the kernels' scratch memory. Instructions of one
 inference, counted in emulators: RV32IMC as [RESULTS.md](RESULTS.md) says, and the ESP32-S3 with its vector kernels
-where its tools are installed, else `-`. Kernels differ between the two, and so do arenas. MobileNets with their weights
-at random are those of bench/networks.py; the others are trained. The outputs are the same bytes in all programs.
+where its tools are installed, else `-`. *estimate*: milliseconds on a board with {memory}, where what
+does not fit inside lies, not measured ([estimate.md](../docs/estimate.md)). Kernels differ between the two, and so do
+arenas. MobileNets with their weights at random are those of bench/networks.py; the others are trained. The outputs are
+the same bytes in all programs.
 
 """
 
@@ -115,6 +122,15 @@ def _on_esp32s3(compiled: CompiledModel, sample: Dict[str, np.ndarray]) -> tuple
     return sum(counts), outputs
 
 
+def _milliseconds(compiled: CompiledModel) -> float:
+    """The estimate for an ESP32-S3."""
+    board, program = choose_board(CHIP, **ESTIMATED), compiled.program
+    fit = fit_chip(compiled, check_chip(CHIP), board=board)
+    note_memory(program, fit.places, fit.constants_memory)
+    estimate_program(program, board, fit.constants_memory)
+    return sum_of(program)[0].microseconds / 1000
+
+
 def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: bool) -> List[str]:
     """A row of the table. Raises `UserError` where outputs differ."""
     relay = import_model(model)
@@ -124,7 +140,7 @@ def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: boo
     cells: List[str] = [name]
     first: Optional[Dict[str, np.ndarray]] = None
     for chip in (None, CHIP) if vector_too else (None,):
-        found = []
+        found, times = [], []
         for strips in (None, 0):
             compiled = compile_imported(model, relay, chip=chip, strips=strips, ports=ports)
             sample = _sample(compiled)
@@ -134,11 +150,12 @@ def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: boo
                 if outputs[port].tobytes() != array.tobytes():
                     raise UserError(f"{name}: output {port} differs with strips or between chips")
             found.append((compiled.program, count))
+            times += [f"{_milliseconds(compiled):.3g}"] if chip else []
         (whole, before), (program, after) = found
         loops = sum(isinstance(item, Loop) for item in program.items)
         cells += [str(whole.arena_bytes), f"**{program.arena_bytes}**", str(loops)]
-        cells += [str(before), f"{100 * (after / before - 1):+.1f} %"]
-    return cells + ["-"] * (11 - len(cells))
+        cells += [str(before), f"{100 * (after / before - 1):+.1f} %", *times]
+    return cells + ["-"] * (13 - len(cells))
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
@@ -155,12 +172,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             rows.append(measure(name, make(), kernels, vector_too))
             print(" ".join(rows[-1]), flush=True)
     machine = ["arena whole", "strips", "loops", "instructions whole", "more with strips"]
-    text = table(["", *machine, *[f"S3: {one}" for one in machine]], rows)
+    estimates = ["estimate whole", "estimate strips"]
+    text = table(["", *machine, *[f"S3: {one}" for one in [*machine, *estimates]]], rows)
     if words:
         print(text)
         return
     with whole_file(TARGET) as temporary:
-        temporary.write_text(_HOW + text, encoding="utf-8")
+        memory = f"{ESTIMATED['psram']} PSRAM"
+        temporary.write_text(_HOW.format(memory=memory) + text, encoding="utf-8")
     print(f"wrote {TARGET}")
 
 
