@@ -36,7 +36,7 @@ from esp_tvm.files import whole_file  # noqa: E402
 from esp_tvm.port_options import ALL, PortOptions  # noqa: E402
 from esp_tvm.program import Loop  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
-from esp_tvm.project.fit import fit_chip  # noqa: E402
+from esp_tvm.project.fit import fit_chip, internal_room  # noqa: E402
 from esp_tvm.project.placement import note_memory  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
@@ -59,10 +59,11 @@ _HOW = """\
 at a time ([memory.md](../docs/memory.md)). Inputs and outputs are int8 in the application's buffers, images as NHWC,
 which the arena does not hold; it holds all activations between and the kernels' scratch memory. Instructions of one
 inference, counted in emulators: RV32IMC as [RESULTS.md](RESULTS.md) says, and the ESP32-S3 with its vector kernels
-where its tools are installed, else `-`. *estimate*: milliseconds on a board with {memory}, where what
-does not fit inside lies, not measured ([estimate.md](../docs/estimate.md)). Kernels differ between the two, and so do
-arenas. MobileNets with their weights at random are those of bench/networks.py; the others are trained. The outputs are
-the same bytes in all programs.
+where its tools are installed, else `-`. *estimate*: milliseconds on a board with {memory}, not measured
+([estimate.md](../docs/estimate.md)): layer by layer, where an arena that does not fit inside lies in PSRAM; with strips
+so that it fits (`ARENA=auto`); and that with the weights in PSRAM (`--constants psram`). Kernels differ between the
+two, and so do arenas. MobileNets with their weights at random are those of bench/networks.py; the others are trained.
+The outputs are the same bytes in all programs.
 
 """
 
@@ -122,13 +123,20 @@ def _on_esp32s3(compiled: CompiledModel, sample: Dict[str, np.ndarray]) -> tuple
     return sum(counts), outputs
 
 
-def _milliseconds(compiled: CompiledModel) -> float:
-    """The estimate for an ESP32-S3."""
+def _milliseconds(compiled: CompiledModel, constants: str = "flash") -> str:
+    """The estimate for an ESP32-S3; constants: where they are read from."""
     board, program = choose_board(CHIP, **ESTIMATED), compiled.program
-    fit = fit_chip(compiled, check_chip(CHIP), board=board)
+    fit = fit_chip(compiled, check_chip(CHIP), constants, board)
     note_memory(program, fit.places, fit.constants_memory)
     estimate_program(program, board, fit.constants_memory)
-    return sum_of(program)[0].microseconds / 1000
+    return f"{sum_of(program)[0].microseconds / 1000:.3g}"
+
+
+def _estimates(whole: CompiledModel, again: Callable[[int], CompiledModel]) -> List[str]:
+    """Milliseconds layer by layer, with an arena that fits inside, and that with the weights in PSRAM."""
+    room = internal_room(choose_board(CHIP, **ESTIMATED))
+    inside = whole if whole.program.arena_bytes <= room else again(room)
+    return [_milliseconds(whole), _milliseconds(inside), _milliseconds(inside, "psram")]
 
 
 def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: bool) -> List[str]:
@@ -140,9 +148,10 @@ def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: boo
     cells: List[str] = [name]
     first: Optional[Dict[str, np.ndarray]] = None
     for chip in (None, CHIP) if vector_too else (None,):
-        found, times = [], []
+        found, compiled_both = [], []
         for strips in (None, 0):
             compiled = compile_imported(model, relay, chip=chip, strips=strips, ports=ports)
+            compiled_both.append(compiled)
             sample = _sample(compiled)
             count, outputs = _on_esp32s3(compiled, sample) if chip else _on_riscv(compiled, sample, kernels)
             first = outputs if first is None else first
@@ -150,12 +159,17 @@ def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: boo
                 if outputs[port].tobytes() != array.tobytes():
                     raise UserError(f"{name}: output {port} differs with strips or between chips")
             found.append((compiled.program, count))
-            times += [f"{_milliseconds(compiled):.3g}"] if chip else []
         (whole, before), (program, after) = found
         loops = sum(isinstance(item, Loop) for item in program.items)
         cells += [str(whole.arena_bytes), f"**{program.arena_bytes}**", str(loops)]
-        cells += [str(before), f"{100 * (after / before - 1):+.1f} %", *times]
-    return cells + ["-"] * (13 - len(cells))
+        cells += [str(before), f"{100 * (after / before - 1):+.1f} %"]
+        if chip:
+
+            def again(room: int) -> CompiledModel:
+                return compile_imported(model, relay, chip=CHIP, strips=room, ports=ports)
+
+            cells += _estimates(compiled_both[0], again)
+    return cells + ["-"] * (14 - len(cells))
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
@@ -172,7 +186,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             rows.append(measure(name, make(), kernels, vector_too))
             print(" ".join(rows[-1]), flush=True)
     machine = ["arena whole", "strips", "loops", "instructions whole", "more with strips"]
-    estimates = ["estimate whole", "estimate strips"]
+    estimates = ["estimate whole", "estimate inside", "weights in PSRAM"]
     text = table(["", *machine, *[f"S3: {one}" for one in [*machine, *estimates]]], rows)
     if words:
         print(text)
