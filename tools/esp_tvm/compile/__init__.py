@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from typing import Dict, Iterator, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import onnx
 
@@ -24,19 +25,9 @@ from .planning.memory import place_tensors
 from .planning.ports import set_ports
 
 
-def compile_model(
-    model: onnx.ModelProto,
-    fast: bool = True,
-    chip: Optional[str] = None,
-    cores: int = 1,
-    arena_limit: Optional[int] = None,
-    strips: Optional[int] = None,
-    traced: bool = False,
-    target_chip: str = "",
-    ports: PortOptions = PortOptions(),  # noqa: B008
-) -> CompiledModel:
-    """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; without `fast`, plain kernels only.
-
+@dataclass(frozen=True)
+class CompileOptions:
+    """fast: False: plain kernels only
     chip: esp32s3 uses kernels for its vector unit where there are some; all other chips use the same kernels
     cores: 2: large kernels are computed in two parts, one on each core, with the same result
     arena_limit: the largest arena in bytes, if two cores need more than one; None: no limit
@@ -46,8 +37,20 @@ def compile_model(
     target_chip: the chip that the project is for: built for another chip, the C refuses or warns; "": any chip
     ports: the types and layouts of inputs and outputs; without it those of the ONNX model
     """
-    options = (fast, chip, cores, arena_limit, strips, traced, target_chip, ports)
-    return compile_imported(model, import_model(model), *options)
+
+    fast: bool = True
+    chip: Optional[str] = None
+    cores: int = 1
+    arena_limit: Optional[int] = None
+    strips: Optional[int] = None
+    traced: bool = False
+    target_chip: str = ""
+    ports: PortOptions = field(default_factory=PortOptions)
+
+
+def compile_model(model: onnx.ModelProto, **options: Any) -> CompiledModel:
+    """Compile a quantized ONNX model (opset >= 13, fixed shapes) to C; options: those of `CompileOptions`."""
+    return compile_imported(model, import_model(model), **options)
 
 
 def import_model(model: onnx.ModelProto) -> Tuple[Imported, Partitioned]:
@@ -57,32 +60,21 @@ def import_model(model: onnx.ModelProto) -> Tuple[Imported, Partitioned]:
         return imported, partition(imported)
 
 
-def compile_imported(
-    model: onnx.ModelProto,
-    relay: Tuple[Imported, Partitioned],
-    fast: bool = True,
-    chip: Optional[str] = None,
-    cores: int = 1,
-    arena_limit: Optional[int] = None,
-    strips: Optional[int] = None,
-    traced: bool = False,
-    target_chip: str = "",
-    ports: PortOptions = PortOptions(),  # noqa: B008
-) -> CompiledModel:
+def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned], **options: Any) -> CompiledModel:
     """`compile_model` for the result of `import_model`, which is the slow part and can be reused."""
-    imported, partitioned = relay
+    chosen, (imported, partitioned) = CompileOptions(**options), relay
     with _reasons():
         program = lower(partitioned, imported)
-    program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    program.kernels_for = chip if chip == esp32s3.CHIP else None
-    program.target_chip = target_chip
-    port_notes = set_ports(program, ports)
-    if fast:
-        program = choose_kernels(program, chip, cores, arena_limit, strips)
-    elif cores > 1:
-        program = split_over_cores(program, arena_limit)
-    program = place_tensors(program)
-    return CompiledModel(program, emit(program, traced), imported, partitioned, port_notes)
+        program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+        program.kernels_for = chosen.chip if chosen.chip == esp32s3.CHIP else None
+        program.target_chip = chosen.target_chip
+        port_notes = set_ports(program, chosen.ports)
+        if chosen.fast:
+            program = choose_kernels(program, chosen.chip, chosen.cores, chosen.arena_limit, chosen.strips)
+        elif chosen.cores > 1:
+            program = split_over_cores(program, chosen.arena_limit)
+        program = place_tensors(program)
+        return CompiledModel(program, emit(program, chosen.traced), imported, partitioned, port_notes)
 
 
 def functions_of(imported: Imported, partitioned: Partitioned, chip: str) -> Dict[str, str]:
@@ -105,6 +97,7 @@ def _reasons() -> Iterator[None]:
 
 
 __all__ = [
+    "CompileOptions",
     "CompiledModel",
     "Imported",
     "Partitioned",
