@@ -1,5 +1,5 @@
 ##@ ESP-IDF and the board (MODEL or OUT selects the project; PORT is the serial device)
-.PHONY: boards build flash flash-weights monitor menuconfig erase size emulate component
+.PHONY: boards build flash flash-weights monitor menuconfig erase size emulate component test-idf idf-tools
 boards: ## the boards known to BOARD=: chip, flash, PSRAM
 	@scripts/in-env.sh python -m esp_tvm boards $${TARGET:+--target "$$TARGET"}
 
@@ -29,3 +29,10 @@ emulate: ## MODEL CALIB INPUT TARGET EMULATOR=esp-idf|qemu-riscv: run it in ESP-
 
 component: ## DEST [MODEL_NAME FORM=component|library]: copy the model into another application's components, or its lib or libraries
 	@scripts/pipeline.sh component
+
+test-idf: ## [MODEL CALIB INPUT]: with an active ESP-IDF: export for all its chips, build each, run in QEMU what it can
+	@scripts/idf_chips.sh export
+	@scripts/idf_chips.sh test build/idf/*/new_project
+
+idf-tools: ## Espressif's component manager and Kconfig tools into build/env/idf, for the tests that use them
+	@scripts/example_env.sh idf

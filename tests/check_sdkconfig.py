@@ -2,11 +2,12 @@
 """Check the template's sdkconfig.defaults against the Kconfig files of real ESP-IDF source trees, for every chip.
 
     python3.11 -m pip install 'esp-idf-kconfig>=3'
-    python3.11 tests/check_sdkconfig.py path/to/v5.1 path/to/v5.5 path/to/v6.0 --write tests/idf_options.json
+    python3.11 tests/check_sdkconfig.py path/to/v5.1 path/to/v5.5 path/to/v6.1 --write tests/idf_options.json
 
 A name that the version does not know, and a value that it does not take over, is reported; exit status 1. Not part of
 `make test`: it needs ESP-IDF's sources. tests/idf_options.json, which it writes, holds the names that passed, by chip
-and version; tests/test_project.py holds every generated project against it.
+and version; what it says of other versions than those given stays. tests/test_project.py holds every generated project
+against it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"
 SOURCE = (
     "Made by tests/check_sdkconfig.py from the Kconfig files of github.com/espressif/esp-idf at the tags of these "
-    "versions: option, chip, the versions that know it and take the value which the defaults give it."
+    "versions (6.1: its release branch, before the release): option, chip, the versions that know it and take the "
+    "value which the defaults give it."
 )
 sys.path.insert(0, str(REPO / "tools"))
 
@@ -100,10 +102,15 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="write the table of names that the versions know")
     arguments = parser.parse_args()
     write = arguments.write and arguments.write.resolve()
+    now = [re.sub(r"^.*v(?=\d)", "", idf.name) for idf in arguments.idf]
+    earlier = json.loads(write.read_text()) if write and write.exists() else {"options": {}, "versions": {}}
+
+    def others(rows: dict) -> dict:
+        return {chip: [version for version in text.split() if version not in now] for chip, text in rows.items()}
 
     failed = False
-    known: dict = {}
-    versions: dict = {}
+    known: dict = {name: others(rows) for name, rows in earlier["options"].items()}
+    versions: dict = others(earlier["versions"])
     for idf in [path.resolve() for path in arguments.idf]:
         version = re.sub(r"^.*v(?=\d)", "", idf.name)
         for chip in (chip for chip in CHIPS.values() if not chip.is_host):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esp_tvm.boards import BOARDS, check_board, choose_board, psram_lines
+from esp_tvm.boards import BOARDS, check_board, choose_board, psram_lines, revision_lines
 from esp_tvm.chips import CHIPS, KIB, Psram
 from esp_tvm.errors import UserError
 
@@ -82,3 +82,13 @@ def test_psram_of_each_kind_has_its_lines():
     assert "CONFIG_SPIRAM_MODE_QUAD=y" in psram_lines(s3, Psram(2, "quad"))
     assert "CONFIG_SPIRAM_MODE_OCT=y" in psram_lines(s3, Psram(8, "octal"))
     assert not [line for line in psram_lines(CHIPS["esp32"], Psram(4, "quad")) if "MODE" in line or "SPEED" in line]
+
+
+def test_the_first_esp32p4_needs_another_program():
+    """The boards of Espressif that are called P4, not P4X, have a revision before 3.0."""
+    old = ["CONFIG_ESP32P4_SELECTS_REV_LESS_V3=y"]
+    assert {name for name, board in BOARDS.items() if revision_lines(board)} == {
+        name for name in BOARDS if name.startswith("esp32-p4-")
+    }
+    assert revision_lines(choose_board(board="esp32-p4-eye", flash="8MB")) == old
+    assert revision_lines(choose_board("esp32p4")) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import List, Tuple
 
@@ -15,7 +16,7 @@ import pytest
 
 from esp_tvm.chips import CHIPS
 from esp_tvm.errors import UserError
-from esp_tvm.idf_versions import BEFORE, CONTAINER, SUPPORTED_UNTIL, check_version, dotted, needed, version_of
+from esp_tvm.idf_versions import BEFORE, CONTAINER, SUPPORTED_UNTIL, check_version, chips_of, dotted, needed, version_of
 
 REPO = Path(__file__).resolve().parents[1]
 IDF = """#!/bin/sh
@@ -42,19 +43,22 @@ class Bench:
         (folder / "bin").mkdir()
         for name, text in tools.items():
             tool = folder / "bin" / name.replace("_", ".")
-            tool.write_text(text.format(version=version, folder=folder, chip=chip))
+            tool.write_text(text.format(version=version, folder=folder, chip=chip, python=sys.executable))
             tool.chmod(0o755)
 
     def make(self, *arguments: str, **environment: str) -> Tuple[int, str]:
         """(exit code, standard error) of make"""
-        done = subprocess.run(
-            ["make", "-C", str(REPO), *arguments],
-            env={**os.environ, "PATH": f"{self.folder}/bin:/usr/bin:/bin", "OUT": f"{self.folder}/out", **environment},
+        done = self.run("make", "-C", str(REPO), *arguments, OUT=f"{self.folder}/out", **environment)
+        return done.returncode, done.stderr
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            command,
+            env={**os.environ, "PATH": f"{self.folder}/bin:/usr/bin:/bin", **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
-        return done.returncode, done.stderr
 
     def calls(self) -> List[str]:
         file = self.folder / "calls"
@@ -190,3 +194,36 @@ def test_no_search_ends_early_in_front_of_a_pipe():
         for number, line in enumerate(script.read_text().splitlines(), 1):
             early = re.search(r"[^|]\| *(grep (-\w*q|-m)|head\b|sed [^|]*\bq\b)", line)
             assert not early or line.rstrip().endswith("|| true"), f"{script.name}:{number}: {line}"
+
+
+def test_all_chips_are_built_and_what_qemu_can_is_run(tmp_path):
+    """scripts/idf_chips.sh test, as in Espressif's container: one line each, and failure if one fails."""
+    idf = """#!/bin/sh
+case "$*" in
+--help) echo "  qemu  Run QEMU." ;;
+*esp32c6/new_project\\ build) exit 1 ;;
+*qemu) echo "PASS: model 0123456789abcdef"; sleep 30 ;;
+*) echo "$@" >> "{folder}/calls" ;;
+esac
+"""
+    bench = Bench(
+        tmp_path, "esp32c3", idf_py=idf, python3='#!/bin/sh\ncase "$*" in -c*) exit 1;; esac\nexec {python} "$@"\n'
+    )
+    projects = []
+    for chip in ("esp32c3", "esp32c6", "esp32p4"):
+        metadata = tmp_path / chip / "new_project/components/tvm_model/model/metadata.json"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f'{{\n "target_chip": "{chip}"\n}}\n')
+        projects.append(str(tmp_path / chip / "new_project"))
+    done = bench.run(str(REPO / "scripts/idf_chips.sh"), "test", *projects)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()[-3:]
+    assert lines[0].startswith("esp32c3: built; PASS in QEMU (idf.py qemu; pytest-embedded")
+    assert lines[1:] == ["esp32c6: build failed", "esp32p4: built"]
+    assert f"-C {projects[2]} set-target esp32p4" in bench.calls()
+    assert bench.run(str(REPO / "scripts/idf_chips.sh"), "test", str(tmp_path)).returncode == 2
+
+
+def test_chips_of_a_version():
+    assert "esp32p4" not in chips_of("ESP-IDF v5.2.7") and "esp32c6" in chips_of("ESP-IDF v5.2.7")
+    assert chips_of("ESP-IDF v5.5.5") == chips_of("?") == [name for name, chip in CHIPS.items() if not chip.is_host]

@@ -77,7 +77,7 @@ def test_defaults_use_only_options_that_every_version_has_on_the_chip(project):
 
 def test_table_of_options_covers_all_versions():
     for chip in REAL_CHIPS:
-        wanted = ["5.1", "5.2", "5.3", "5.4", "5.5", "6.0"]
+        wanted = ["5.1", "5.2", "5.3", "5.4", "5.5", "6.0", "6.1"]
         assert versions_of(chip) == (wanted[2:] if chip == "esp32p4" else wanted)
     assert "ESP32S3_SPIRAM_SUPPORT" not in IDF_OPTIONS["options"]
 

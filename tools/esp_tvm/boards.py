@@ -23,6 +23,7 @@ class Board:
     psram: its external RAM, limited to what the chip can address; None: it has none
     qio: whether flash is read over four data lines; otherwise over two, at half the speed
     internal: bytes of internal RAM that a model may take; None: what the system is expected to leave
+    before_revision_3: whether its chip is an ESP32-P4 of a revision before 3.0; later ones need another program
     assumed: whether its PSRAM was not given and that of the chip's common modules is assumed
     source: where these facts are documented
     """
@@ -33,6 +34,7 @@ class Board:
     psram: Optional[Psram] = None
     qio: bool = True
     internal: Optional[int] = None
+    before_revision_3: bool = False
     assumed: bool = False
     source: str = ""
 
@@ -82,9 +84,14 @@ BOARDS: Dict[str, Board] = {
         Board("esp32-c6-devkitm-1", "esp32c6", 4, source=_KITS + "esp32c6/esp32-c6-devkitm-1"),
         Board("xiao-esp32c6", "esp32c6", 4, source=_SEEED + "xiao_esp32c6_getting_started"),
         Board(
-            "esp32-p4-function-ev-board", "esp32p4", 16, _HEX_32, source=_KITS + "esp32p4/esp32-p4-function-ev-board"
+            "esp32-p4-function-ev-board",
+            "esp32p4",
+            16,
+            _HEX_32,
+            before_revision_3=True,
+            source=_KITS + "esp32p4/esp32-p4-function-ev-board",
         ),
-        Board("esp32-p4-eye", "esp32p4", 16, _HEX_32, source=_KITS + "esp32p4/esp32-p4-eye"),
+        Board("esp32-p4-eye", "esp32p4", 16, _HEX_32, before_revision_3=True, source=_KITS + "esp32p4/esp32-p4-eye"),
     )
 }
 
@@ -173,6 +180,13 @@ def psram_constants_line(chip: Chip) -> str:
     lines = {"esp32p4": "CONFIG_SPIRAM_XIP_FROM_PSRAM=y"}
     lines.update(dict.fromkeys(("esp32s2", "esp32s3"), "CONFIG_SPIRAM_RODATA=y"))
     return lines.get(chip.name, "")
+
+
+def revision_lines(board: Board) -> List[str]:
+    """The sdkconfig line for an ESP32-P4 of a revision before 3.0. ESP-IDF from 5.5.3 on builds for 3.0 (or 3.1) and
+    later without it, and what it builds does not start on an earlier one; 5.3 builds for these alone and has no such
+    option."""
+    return ["CONFIG_ESP32P4_SELECTS_REV_LESS_V3=y"] if board.before_revision_3 else []
 
 
 def flash_lines(board: Board) -> List[str]:

@@ -8,9 +8,9 @@ read this before set-up.
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
-from .chips import Chip, check_chip
+from .chips import CHIPS, Chip, check_chip
 from .errors import UserError
 from .naming import shown
 
@@ -50,3 +50,9 @@ def check_version(chip_name: str, text: str) -> Optional[Version]:
     instead = "leave IDF_IMAGE out" if tag else "activate another, or none to use docker"
     why = "is too old for" if version < chip.idf_since else "is newer than what was tried for"
     raise UserError(f"{which} {why} {chip.name}, which needs {needed(chip)}; {instead} ({CONTAINER})")
+
+
+def chips_of(text: str) -> List[str]:
+    """The chips that the version in `text` (as for `version_of`) builds for; all chips if it has none."""
+    version = version_of(text) or (BEFORE[0] - 1, 0)
+    return [chip.name for chip in CHIPS.values() if not chip.is_host and chip.idf_since <= version < BEFORE]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
-from ..boards import Board, default_board, flash_lines, psram_constants_line, psram_lines
+from ..boards import Board, default_board, flash_lines, psram_constants_line, psram_lines, revision_lines
 from ..chips import CHIPS, DATA_ALIGNMENT, KIB, MIB, Chip, aligned
 from ..compile.compiled import CompiledModel
 from ..errors import UserError
@@ -118,7 +118,12 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash", boar
     flash = _flash(board, chip, APP_OFFSET + app + (partition if place == "partition" else 0), weights)
     if APP_OFFSET + app + partition > flash * MIB:
         partition = 0
-    lines = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{flash}MB=y", *flash_lines(board)]
+    lines = [f"CONFIG_ESPTOOLPY_FLASHSIZE_{flash}MB=y", *flash_lines(board), *revision_lines(board)]
+    if board.chip == "esp32p4" and not board.name:
+        notes.append(
+            "an ESP32-P4 of a revision before 3.0 (esptool chip-id shows it) needs, from ESP-IDF 5.5.3 on, "
+            "CONFIG_ESP32P4_SELECTS_REV_LESS_V3=y; BOARD= sets it for a board that has one"
+        )
     outside = [name for name, memory in places.items() if memory == PSRAM]
     if board.psram is not None and (outside or place == "psram"):
         lines += [*psram_lines(chip, board.psram), *(PSRAM_LINES[name] for name in outside)]

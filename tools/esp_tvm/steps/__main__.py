@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from ..chips import check_chip
-from ..idf_versions import CONTAINER, check_version, needed
+from ..idf_versions import CONTAINER, check_version, chips_of, needed
 from ..places import CHECKOUT
 from .last import LAST, with_last
 from .pipeline import ALL_STEPS, Pipeline, exclusive
@@ -112,6 +112,8 @@ def do(goal: str, arguments: List[str]) -> None:
         print(out(variables))
     elif goal == "idf-image":
         print(CONTAINER)
+    elif goal == "idf-chips":
+        print(" ".join(chips_of(arguments[0])))
     elif goal == "idf-needed":
         print(needed(check_chip(arguments[0])))
     elif goal == "idf-check":
