@@ -22,8 +22,8 @@ from esp_tvm.program import Program as Form
 from esp_tvm.program.evaluate import Evaluation
 from esp_tvm.program.store import save
 from esp_tvm.quantize import Quantized, quantize_model
-from esp_tvm.quantize.auto import Passes
 from esp_tvm.quantize.graph import Network
+from esp_tvm.quantize.passes import Passes
 from esp_tvm.run.compare import Comparison, compare_with_rules, differing_bytes
 from esp_tvm.run.host import MODEL, SANITIZE, STRICT, HostProgram
 

@@ -14,8 +14,6 @@ from small_models import HOSTILE_NAMES, model_of, random, small_cnn
 
 from esp_tvm.preprocess import preprocess_model
 from esp_tvm.quantize import Passes, quantize_model
-from esp_tvm.quantize.auto import State as Quantization
-from esp_tvm.quantize.auto import rounded_weights
 from esp_tvm.quantize.calibrate import calibrate, choose_exponents
 from esp_tvm.quantize.centre import candidates, chains, shift_network
 from esp_tvm.quantize.equalize import (
@@ -31,6 +29,8 @@ from esp_tvm.quantize.evaluation import noise_by_layer
 from esp_tvm.quantize.fit import Fit, windows
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge, without_softmax
+from esp_tvm.quantize.passes import State as Quantization
+from esp_tvm.quantize.passes import rounded_weights
 from esp_tvm.quantize.report import measure
 from esp_tvm.quantize.simulate import Simulator, choose_samples
 from esp_tvm.quantize.trials import Trials

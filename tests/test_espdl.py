@@ -20,8 +20,8 @@ from esp_tvm.convert.espdl.reading import read_espdl
 from esp_tvm.errors import UserError
 from esp_tvm.model import inputs_of, load_model, outputs_of, run_session, session
 from esp_tvm.quantize import quantize_model
-from esp_tvm.quantize.auto import Passes
 from esp_tvm.quantize.foreign import adopt
+from esp_tvm.quantize.passes import Passes
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "tools/tvm/onnx_from.py"

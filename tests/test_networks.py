@@ -19,7 +19,7 @@ from esp_tvm.compile.partition import partition  # noqa: E402
 from esp_tvm.data import load_samples  # noqa: E402
 from esp_tvm.model import inputs_of, load_model  # noqa: E402
 from esp_tvm.quantize import quantize_model  # noqa: E402
-from esp_tvm.quantize.auto import Passes  # noqa: E402
+from esp_tvm.quantize.passes import Passes  # noqa: E402
 
 
 class Builder:

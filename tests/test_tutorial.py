@@ -77,7 +77,7 @@ def test_the_debug_snippet(tmp_path):
 
     from esp_tvm.evaluate import debug_onnx_model
     from esp_tvm.quantize import quantize_model
-    from esp_tvm.quantize.auto import Passes
+    from esp_tvm.quantize.passes import Passes
 
     model = model_of([helper.make_node("Relu", ["x"], ["y"], name="r")], {"x": [1, 8]}, {"y": [1, 8]})
     samples = {"x": random(20, 1, 8)}

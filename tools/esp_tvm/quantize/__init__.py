@@ -17,13 +17,15 @@ from ..errors import UserError
 from ..model import inputs_of, load_model, save_model
 from ..terminal import Part, Table, lines_of
 from . import mixed
-from .auto import EFFORTS, Passes, State, activations, optimize
+from .auto import optimize
 from .calibrate import LOCAL_METHODS, calibrate
 from .doubts import doubts_of_data, doubts_of_model, refuse_unusable, refuse_vanishing
 from .equalize import ChannelStatistics
 from .graph import Network, read_network
 from .held_back import hold_back
 from .masks import bound_masks
+from .pass_fit import fitted_anew
+from .passes import EFFORTS, Passes, State, activations
 from .report import Answers, Noise, at_output, headline, measure, note_noise, table
 from .simulate import Simulator, choose_samples
 from .split_products import split_products
@@ -33,8 +35,10 @@ from .write import write_qdq
 
 METHODS = ("auto", *LOCAL_METHODS)
 CALIBRATED_AGAIN = (
-    "  these samples were held back until that was measured; then the same steps took all samples for the model written"
+    "  these samples were held back until that was measured; then all samples were used for the model written"
 )
+# Values this many times the largest that the passes saw are worth a quantization that sees them.
+OUTGROWN = 1.5
 
 
 @dataclass
@@ -44,7 +48,7 @@ class Quantized:
 
     noise by tensor, and answers by output: on the samples held back, or on the calibration samples if there were too
     few; count: their number; held: {input: [N, *shape]} the samples held back, or None
-    again: whether the model was calibrated once more, on all samples, after `noise` and `answers` were measured
+    again: whether all samples were used, after `noise` and `answers` were measured
     notes: lines about the samples, and warnings
     """
 
@@ -151,12 +155,15 @@ def quantize_model(
     noise = _measured(first.state, judged, answers)
     notes = [*describe("calibration", facts), *warnings("calibration", facts), *doubts_of_model(model)]
     notes += doubts_of_data(first.network, facts, first.reference)
-    state, large, again = first.state, activations(first.network) > passes.pains.large, False
-    del first
-    if held is not None and not large:
+    state, again = first.state, False
+    if held is not None and passes.effort != "quick":
         # The figure is known; the model itself need not do without a fifth of the samples.
-        other = _calibrated(model, samples, passes, path).state
-        again = _at_outputs(other, _measured(other, held)) <= _at_outputs(state, noise)
+        if _needs_all_passes(first, noise, passes):
+            del first  # its planes
+            other = _calibrated(model, samples, passes, path).state
+        else:
+            other = _refitted(first, samples, passes)
+        again = other is not state and _at_outputs(other, _measured(other, held)) <= _at_outputs(state, noise)
         state = other if again else state
     quantized = write_qdq(state.network, state.exponents, state.weights)
     note(quantized, facts)
@@ -168,9 +175,11 @@ def quantize_model(
 
 @dataclass
 class _Calibrated:
-    """state: the quantization; network, reference: the float model, and its values on some of the samples."""
+    """state: the quantization, simulator: of it; network, reference: the float model, and its values on some of the
+    samples."""
 
     state: State
+    simulator: Simulator
     network: Network
     reference: Mapping[str, np.ndarray]
 
@@ -189,8 +198,28 @@ def _calibrated(model: onnx.ModelProto, samples: Dict, passes: Passes, path) -> 
     simulator = Simulator(network, choose_samples(network, samples))
     simulator.learn_means(statistics.means)
     refuse_vanishing(network, simulator.reference, path)
-    state = optimize(network, histograms, simulator, passes, choose_walk_samples(network, samples), statistics)
-    return _Calibrated(state, network, simulator.reference)
+    walked = choose_walk_samples(network, samples)
+    state, its_simulator = optimize(network, histograms, simulator, passes, walked, statistics)
+    return _Calibrated(state, its_simulator, network, simulator.reference)
+
+
+def _needs_all_passes(first: _Calibrated, noise: Dict[str, Noise], passes: Passes) -> bool:
+    """Whether the passes shall run again for the samples held back: in small networks, and where these hold far larger
+    values than the others. noise: on those held back."""
+    seen = first.simulator.reference
+    peaks = ((one.peak, float(np.abs(seen[name]).max(initial=0.0))) for name, one in noise.items() if name in seen)
+    return activations(first.network) <= passes.pains.large or any(peak > OUTGROWN * usual for peak, usual in peaks)
+
+
+def _refitted(first: _Calibrated, samples: Dict, passes: Passes) -> State:
+    """`first` with its weights fitted to all `samples`; as it is where no fit helped."""
+    state = first.state
+    if not state.cautions:
+        return state
+    walked = choose_walk_samples(first.network, samples)
+    other = fitted_anew(state, first.simulator, passes, walked, state.cautions)
+    other.effects = state.effects
+    return other
 
 
 def _measured(state: State, samples: Dict, answers: Optional[Dict[str, Answers]] = None) -> Dict[str, Noise]:

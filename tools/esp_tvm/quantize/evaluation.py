@@ -19,9 +19,9 @@ from ..model import run_session, session
 from ..onnx_graph import edited, with_outputs
 from ..pictures import shares
 from ..terminal import Part, Progress, Table
-from .auto import State
 from .graph import Layer, describe_layer
 from .judge import Judgement
+from .passes import State
 from .simulate import Simulator, decibels
 from .weights import real_weights
 

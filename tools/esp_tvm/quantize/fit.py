@@ -35,6 +35,9 @@ RIDGES = (np.inf, 100.0, 10.0)
 WORTH = 0.95
 SHRINKS = (0.01, 0.05, 0.2, 1.0)
 CAUTIOUS = (100.0, 0.2)
+# Output channels of a layer that the choice of its shrink is judged by.
+JUDGED_CHANNELS = 64
+Caution = Tuple[float, float]
 # Columns rounded between two products of matrices.
 BLOCK = 64
 
@@ -84,18 +87,20 @@ def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 class Fit:
     """Fits the layers of a walk one after another.
 
-    weights: fitted to all samples of the walk, by layer output; apart: a walk of every fourth of them behind
-    `cautious`, weights fitted without these; None where there are too few
+    weights: fitted to all samples of the walk, by layer output; cautions: of each, (ridge, shrink), chosen or given;
+    apart: a walk of every fourth of them behind `cautious`, weights fitted without these, to choose cautions by; None
+    where there are too few, or cautions are given
     """
 
-    def __init__(self, walk: Walk, per_channel: bool):
+    def __init__(self, walk: Walk, per_channel: bool, cautions: Optional[Dict[str, Caution]] = None):
         self.walk, self.per_channel = walk, per_channel
         self.weights: Dict[str, Weights] = {}
         self.cautious: Dict[str, Weights] = {}
-        enough = len(walk.samples) >= ENOUGH_TO_PART
+        self.cautions: Dict[str, Caution] = dict(cautions or {})
+        enough = len(walk.samples) >= ENOUGH_TO_PART and not cautions
         self.apart = Walk(walk.simulator, walk.samples[EVERY - 1 :: EVERY], walk.exponents) if enough else None
 
-    def layer(self, layer: Layer, caution: Optional[Tuple[float, float]] = None) -> None:
+    def layer(self, layer: Layer, caution: Optional[Caution] = None) -> None:
         """Fit the layer that the walks have come to; caution: (ridge, shrink), None chooses it.
 
         ridge: infinite keeps to the trained weights; shrink: 1 takes inputs for unrelated, each weight is rounded alone
@@ -108,13 +113,14 @@ class Fit:
         (most, rest), origin = _moments(walk, layer, held)
         weights = layer.weights.astype(np.float64).reshape(len(most.x), -1, most.x.shape[1])
         if caution is None and apart is None:
-            caution = CAUTIOUS
+            caution = self.cautions.get(layer.output, CAUTIOUS)
         if apart is not None:
             apart.need_whole(layer.inputs[0])
             (judge, _), _ = _moments(apart, layer, np.zeros(len(apart.samples), bool), origin)
             if caution is None:
                 caution = _choose_caution(most, judge, weights, self.per_channel)
             self.cautious[layer.output] = self._weights(layer, most, origin, weights, caution)
+        self.cautions[layer.output] = caution
         self.weights[layer.output] = self._weights(layer, most.plus(rest), origin, weights, caution)
 
     def step(self, index: int) -> None:
@@ -252,7 +258,7 @@ def windows(node, layer: Layer, x: np.ndarray, places: Tuple[int, ...]) -> np.nd
     )
 
 
-def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_channel: bool) -> Tuple[float, float]:
+def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_channel: bool) -> Caution:
     """The (ridge, shrink) whose weights, fitted to `most`, leave least error on `held`."""
     mean_x, mean_t = most.means()
     moment, cross, _ = most.about(mean_x, mean_t)
@@ -265,8 +271,11 @@ def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_chann
             break
         ridge, fitted, least = farther, attempt, error
     errors = {}
+    # Some of the channels say enough of how rounding spreads.
+    some = slice(None, None, -(-fitted.shape[1] // JUDGED_CHANNELS))
+    judge = judge[0], judge[1][:, :, some], judge[2][:, some]
     for shrink in SHRINKS:
-        values, scales = _round(fitted, _shrunk(moment, shrink), per_channel)
+        values, scales = _round(fitted[:, some], _shrunk(moment, shrink), per_channel)
         errors[shrink] = _error(values * np.exp2(scales.astype(np.float64))[..., None], *judge)
     return ridge, min(SHRINKS, key=errors.__getitem__)
 
@@ -321,9 +330,17 @@ def _factor(moment: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     # What matters most is rounded first, while there is most left to make up for it.
     order = np.argsort(-diagonal, axis=1, kind="stable")
     sorted_rows = np.take_along_axis(moment, order[:, :, None], axis=1)
-    inverse = np.linalg.inv(np.take_along_axis(sorted_rows, order[:, None, :], axis=2))
-    lower = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
-    return order, lower.transpose(0, 2, 1)
+    ordered = np.take_along_axis(sorted_rows, order[:, None, :], axis=2)
+    # With both axes reversed the moment is L L', and reversed again the inverse of L is the factor wanted: a third of
+    # the work of inverting the moment.
+    lower = np.linalg.cholesky(ordered[:, ::-1, ::-1])
+    return order, np.stack([_triangular_inverse(one) for one in lower])[:, ::-1, ::-1]
+
+
+def _triangular_inverse(lower: np.ndarray) -> np.ndarray:
+    from scipy.linalg.lapack import dtrtri
+
+    return dtrtri(lower, lower=1)[0]
 
 
 def _spread_rounding(wanted: np.ndarray, scales: np.ndarray, order: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -339,7 +356,8 @@ def _spread_rounding(wanted: np.ndarray, scales: np.ndarray, order: np.ndarray, 
         stop = min(start + BLOCK, width)
         errors = np.empty_like(left[:, start:stop])
         for column in range(start, stop):
-            whole = np.clip(round_half_up(left[:, column] / step), -128, 127)
+            # np.clip takes longer than all else here.
+            whole = np.minimum(np.maximum(round_half_up(left[:, column] / step), -128.0), 127.0)
             values[:, column] = whole
             error = (left[:, column] - whole * step) / upper[:, column, column, None]
             left[:, column + 1 : stop] -= upper[:, column, column + 1 : stop, None] * error[:, None]

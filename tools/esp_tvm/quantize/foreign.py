@@ -20,10 +20,10 @@ from ..model import inputs_of, run_session, session
 from ..naming import shown
 from ..onnx_graph import attribute, known_shapes, with_outputs
 from ..terminal import Part, lines_of
-from .auto import Passes, State
 from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of
 from .graph import Network, describe_layer, read_network
 from .judge import judge
+from .passes import Passes, State
 from .rules import INPUT, RULES, Facts
 from .weights import Weights, quantize_weights, quantized, weight_exponents
 from .write import write_qdq

@@ -19,14 +19,15 @@ from .weights import Weights
 
 
 class Noise:
-    """Signal and noise of a tensor, summed over samples."""
+    """Signal and noise of a tensor, summed over samples; peak: its largest |value|."""
 
     def __init__(self) -> None:
-        self.signal = self.noise = 0.0
+        self.signal = self.noise = self.peak = 0.0
 
     def add(self, real: np.ndarray, ours: np.ndarray) -> None:
         real = real.astype(np.float64).reshape(-1)
         difference = real - ours.reshape(-1)
+        self.peak = max(self.peak, float(real.max(initial=0.0)), -float(real.min(initial=0.0)))
         self.signal += float(np.dot(real, real))
         self.noise += float(np.dot(difference, difference))
 

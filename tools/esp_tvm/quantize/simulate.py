@@ -175,8 +175,7 @@ class Simulator:
         exponent = exponents[name]
         if name in self.wide:
             return values * np.float32(2.0**-exponent)
-        scaled = np.floor(values * np.float32(2.0**-exponent) + np.float32(0.5))
-        return np.clip(scaled, *self.network.range_of(name))
+        return _rounded(values * np.float32(2.0**-exponent), *self.network.range_of(name))
 
     def inputs(self, exponents: Dict[str, int], only: Optional[Sequence[str]] = None) -> Dict[str, np.ndarray]:
         """The network's inputs (or those of them in `only`), quantized where they are."""
@@ -236,9 +235,13 @@ class Simulator:
         return [name for index in layer.nodes for name in nodes[index].output if name]
 
     def noise_of(self, quantization) -> float:
-        """Noise of a quantization (see `auto.State`) relative to the signal."""
-        exponents = quantization.exponents
-        return self.noise(self.forward(exponents, quantization.weights), exponents)
+        """Noise of a quantization (see `passes.State`) relative to the signal; asked twice, it is computed once."""
+        known = quantization.known
+        if known is None or known[0] is not self:
+            exponents = quantization.exponents
+            known = self, self.noise(self.forward(exponents, quantization.weights), exponents)
+            quantization.known = known
+        return known[1]
 
     def step(self, layer: Layer, state: Dict, exponents: Dict[str, int], weights: Dict[str, Weights]) -> None:
         """Compute one layer from the tensors in `state` and put its output there."""
@@ -272,22 +275,26 @@ class Simulator:
             scale = np.exp2(-shift.astype(np.float64))
             offset = weights.bias * scale + 0.5
             values = weights.values.astype(np.float32)
-            y = self.product(layer, xs[0], values, scale.astype(np.float32), offset.astype(np.float32), low, high)
+            return self.product(layer, xs[0], values, scale.astype(np.float32), offset.astype(np.float32), low, high)
         elif layer.kind == "move":
             return self._move(layer, xs[0])
         elif layer.kind == "max_pool":
-            return np.clip(self._pool(layer, xs[0]), low, high)
+            return _bounded(self._pool(layer, xs[0]), low, high)
         elif layer.kind == "average_pool":
-            y = np.floor(self._pool(layer, xs[0]) * np.float32(2.0 ** (e_x[0] - e_y)) + np.float32(0.5))
+            y = self._pool(layer, xs[0])
+            y *= np.float32(2.0 ** (e_x[0] - e_y))
+            return _rounded(y, low, high)
         elif layer.kind == "binary":
-            a, b = (x * np.float32(2.0 ** (e - e_y)) for x, e in zip(xs, e_x))
             if layer.op_type == "Mul":
-                y = xs[0] * xs[1] * np.float32(2.0 ** (e_x[0] + e_x[1] - e_y))
+                y = xs[0] * xs[1]
+                y *= np.float32(2.0 ** (e_x[0] + e_x[1] - e_y))
             else:
-                y = a + b if layer.op_type == "Add" else a - b
-            y = np.floor(y + np.float32(0.5))
+                y = xs[0] * np.float32(2.0 ** (e_x[0] - e_y))
+                other = xs[1] if e_x[1] == e_y else xs[1] * np.float32(2.0 ** (e_x[1] - e_y))
+                (np.add if layer.op_type == "Add" else np.subtract)(y, other, out=y)
+            return _rounded(y, low, high)
         elif layer.kind == "clamp":
-            y = np.floor(xs[0] * np.float32(2.0 ** (e_x[0] - e_y)) + np.float32(0.5))
+            return _rounded(xs[0] * np.float32(2.0 ** (e_x[0] - e_y)), low, high)
         elif layer.kind == "lookup":
             return self._table(layer, e_x[0], e_y)[xs[0].astype(np.int16) + 128]
         else:
@@ -296,7 +303,7 @@ class Simulator:
             axis += axis >= 0  # behind the axis of the samples
             powers = np.exp(real - real.max(axis=axis, keepdims=True))
             y = np.floor(powers / powers.sum(axis=axis, keepdims=True) * 2.0**-e_y + 0.5).astype(np.float32)
-        return np.clip(y, low, high)
+        return _bounded(y, low, high)
 
     def clamp(self, layer: Layer, exponent: int):
         """Bounds of the integer result: saturation and fused activations."""
@@ -313,16 +320,12 @@ class Simulator:
         """clip(floor((weights * x) scale + offset)) of a Conv or Gemm; low None: no rounding, no bounds."""
         if layer.kind == "dense":
             y = x.reshape(-1, x.shape[-1]) @ weights.T * scale + offset
-            y = y if low is None else np.clip(np.floor(y), low, high)
+            y = y if low is None else _bounded(np.floor(y, out=y), low, high)
             return y.reshape(*x.shape[:-1], -1).astype(np.float32)
         run = self._conv_session(layer, low is not None)
-        along = (1, -1) + (1,) * (weights.ndim - 2)
-        feeds = {
-            "x": x.reshape(-1, *x.shape[2:]),
-            "w": weights,
-            "scale": scale.reshape(along),
-            "offset": offset.reshape(along),
-        }
+        # A scale is a power of two: in the weights it changes nothing.
+        scaled = weights * scale.reshape(-1, *[1] * (weights.ndim - 1))
+        feeds = {"x": x.reshape(-1, *x.shape[2:]), "w": scaled, "offset": offset}
         if low is not None:
             feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
         y = run_session(run, ["y"], feeds)[0]
@@ -334,11 +337,10 @@ class Simulator:
             source = self.network.model.graph.node[layer.nodes[0]]
             conv = onnx.NodeProto()
             conv.CopyFrom(source)
-            conv.input[:] = ["x", "w"]
-            conv.output[:] = ["acc"]
-            nodes = [conv, helper.make_node("Mul", ["acc", "scale"], ["scaled"])]
-            nodes.append(helper.make_node("Add", ["scaled", "offset"], ["sum" if rounds else "y"]))
-            inputs = dict.fromkeys(("x", "w", "scale", "offset"), layer.weights.ndim)
+            conv.input[:] = ["x", "w", "offset"]
+            conv.output[:] = ["sum" if rounds else "y"]
+            nodes = [conv]
+            inputs = {"x": layer.weights.ndim, "w": layer.weights.ndim, "offset": 1}
             if rounds:
                 nodes.append(helper.make_node("Floor", ["sum"], ["floor"]))
                 nodes.append(helper.make_node("Clip", ["floor", "low", "high"], ["y"]))
@@ -444,6 +446,18 @@ class Simulator:
             difference = self.real(name, state, exponents) - reference
             total += float(np.sum(difference * difference) / max(np.sum(reference * reference), 1e-300))
         return total
+
+
+def _rounded(y: np.ndarray, low: float, high: float) -> np.ndarray:
+    """clip(floor(y + 1/2)), in place of y."""
+    y += np.float32(0.5)
+    return _bounded(np.floor(y, out=y), low, high)
+
+
+def _bounded(y: np.ndarray, low: float, high: float) -> np.ndarray:
+    """y between its bounds, in place of y; np.clip would copy, and looks at every argument first."""
+    np.maximum(y, np.float32(low), out=y)
+    return np.minimum(y, np.float32(high), out=y)
 
 
 def any_type(network: Network, name: str) -> onnx.TypeProto:

@@ -39,7 +39,7 @@ class Risk:
     """Says whether a change is worth its risk: the noise on stressed samples beside what it was before all changes."""
 
     def __init__(self, simulator: Simulator, state):
-        """simulator: of `state` (see `auto.State`), before all changes."""
+        """simulator: of `state` (see `passes.State`), before all changes."""
         self._limits: List[Tuple[Simulator, float]] = []
         count = min(len(simulator.samples), MOST)
         for index, shift in enumerate(SHIFTS):

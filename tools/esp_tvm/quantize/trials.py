@@ -38,7 +38,7 @@ class Trial:
 
 
 class Trials:
-    """state: the best quantization so far (see `auto.State`); noise: what it leaves at the outputs."""
+    """state: the best quantization so far (see `passes.State`); noise: what it leaves at the outputs."""
 
     def __init__(self, simulator: Simulator, state):
         count = len(simulator.samples)

@@ -1,0 +1,83 @@
+"""The pass that searches: each exponent one finer or coarser where the outputs gain."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Set
+
+from ..terminal import Progress
+from .calibrate import covering_exponent
+from .graph import Network
+from .passes import HOPELESS, WORTH, Passes, State, search_samples
+from .simulate import Simulator
+from .trials import Trials
+from .weights import Weights
+
+
+def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh, hopeless: Set, sweeps: int) -> State:
+    """Each exponent one finer or coarser where the outputs gain; from the outputs back to the inputs and again.
+
+    reweigh: (exponents, outputs of layers) -> their weights; None keeps them (their biases follow the exponents).
+    hopeless: what is not worth trying; this search adds to it
+    """
+    network = state.network
+    fixed = {x.output for x in network.layers if x.rule is not None and isinstance(x.rule.exponent, int)}
+    groups: Dict[str, List[str]] = {}
+    for name in network.integers:
+        if network.root(name) not in fixed and name not in network.wide:
+            groups.setdefault(network.root(name), []).append(name)
+    simulator = simulator.subset(search_samples(state.network, passes))
+    # What is clipped at an output is lost for good, and more of it in samples that are not at hand.
+    for name in simulator.objectives():
+        root = network.root(name)
+        if root in groups:
+            finest = _covering(simulator, groups[root])
+            hopeless.update((root, finest - finer) for finer in range(1, 4))
+    trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)))
+    with Progress("searching exponents", sweeps * len(groups)) as progress:
+        for _sweep in range(sweeps):
+            changed = False
+            for root, members in groups.items():
+                for step in (-1, 1):
+                    exponents = trials.state.exponents
+                    if (root, exponents[root] + step) in hopeless:
+                        continue
+                    tried = {**exponents, **{name: exponents[name] + step for name in members}}
+                    attempt = _weights_for(network, trials.state.weights, tried, members, reweigh)
+                    if attempt is None:
+                        continue
+                    trial = trials.attempt(State(network, tried, attempt), members)
+                    if trial.full and trial.noise < trials.noise * WORTH:
+                        trials.take(trial)
+                        changed = True
+                        break
+                    if trial.noise > trials.noise * HOPELESS:
+                        hopeless.add((root, tried[root]))
+                progress.step()
+            if not changed:
+                break
+    return trials.state
+
+
+def _covering(simulator: Simulator, names: Sequence[str]) -> int:
+    """The exponent that covers all that these tensors hold."""
+    low = min(float(simulator.reference[name].min()) for name in names)
+    high = max(float(simulator.reference[name].max()) for name in names)
+    return covering_exponent(low, high)
+
+
+def _weights_for(
+    network: Network, weights: Dict[str, Weights], exponents: Dict[str, int], changed: Sequence[str], reweigh
+) -> Optional[Dict[str, Weights]]:
+    """`weights` behind tensors whose exponents changed; None where a bias no longer fits."""
+    if reweigh is not None:
+        behind = {layer.output for layer in network.layers if layer.inputs and layer.inputs[0] in changed}
+        return {**weights, **reweigh(exponents, behind)}
+    result = dict(weights)
+    for layer in network.layers:
+        if layer.output in weights and layer.inputs[0] in changed:
+            most = -network.range_of(layer.inputs[0])[0]
+            made = weights[layer.output].for_input(exponents[layer.inputs[0]], most)
+            if made is None:
+                return None
+            result[layer.output] = made
+    return result
