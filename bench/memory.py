@@ -16,7 +16,7 @@ from esp_tvm.files import write_text  # noqa: E402
 from esp_tvm.pictures import arena_file  # noqa: E402
 from esp_tvm.program import Program  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
-from esp_tvm.report.facts import arena_bars  # noqa: E402
+from esp_tvm.report.arena import arena_bars  # noqa: E402
 from esp_tvm.terminal import Table  # noqa: E402
 
 

@@ -20,6 +20,7 @@ cut: longer lines end in an ellipsis; without: this text is left out
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shutil
 import subprocess
@@ -53,9 +54,9 @@ COMMANDS: Dict[str, str] = {
     "--method minmax --equalize false --fit false --per_channel false",
     "export": f"{_EXPORT} --target_chip esp32s3 --out_path .",
     "run": "run_project.py --project new_project --model model_quant.onnx --input input.npy",
+    "evaluate": "evaluate_project.py --project new_project --model model_opt.onnx --input test.npy --labels labels.npy",
     "report": "report.py --project new_project --model model_quant.onnx --float_model model_opt.onnx "
     "--input test.npy --output report.html",
-    "evaluate": "evaluate_project.py --project new_project --model model_opt.onnx --input test.npy --labels labels.npy",
     "debug": "debug_onnx_model.py --target_chip esp32s3 --model_path model_quant.onnx --img_path input.npy "
     "--layer /block/pointwise/Conv",
     "export_board": f"{_EXPORT} --board {_BOARD} --out_path board",
@@ -213,14 +214,17 @@ def outputs(folder: Path) -> Iterator[Tuple[str, str]]:
 def _run(folder: Path, command: str) -> str:
     script, *arguments = command.split()
     path = REPO / "tools/tvm" / script
-    done = subprocess.run([sys.executable, path, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    done = subprocess.run(
+        [sys.executable, path, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, env=environment
+    )
     if done.returncode not in (0, 1):
         sys.exit(f"error: {command} ended with {done.returncode}")
     return done.stdout
 
 
 def _constant(text: str, folder: Path) -> str:
-    """Without what differs from run to run: the folder."""
+    """Without what differs from run to run: the folder; the date is fixed in `_run`."""
     return text.replace(f"{folder}/", "").replace(f"{folder.name}/", "")
 
 

@@ -79,6 +79,7 @@ class Project:
             "debug": "tools/tvm/debug_onnx_model.py",
             "evaluate": "examples/digits/evaluate.py",
             "evaluate_project": "tools/tvm/evaluate_project.py",
+            "report": "tools/tvm/report.py",
         }.items():
             self.write(script, f"STEP = {step!r}\n{SCRIPT}")
         for name in ("a.onnx", "calib.npy", "sample.npy", "many.npy"):
@@ -106,7 +107,7 @@ class Project:
             "PREPROCESS_OPTIONS",
         )
         variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS", "CORES")
-        variables += ("BOARD", "FLASH", "PSRAM", "INTERNAL", "LABELS")
+        variables += ("BOARD", "FLASH", "PSRAM", "INTERNAL", "LABELS", "BASE")
         environment = {key: value for key, value in os.environ.items() if key not in variables}
         environment.update(more)
         done = subprocess.run(

@@ -343,6 +343,14 @@ def test_any_file_name(project, name):
     assert not (project.folder / "hacked").exists()
 
 
+def test_report_takes_a_base(project):
+    project.calls("export", *ALL)
+    assert project.calls("report", *ALL, "BASE=build/a") == ["report"]
+    assert "('--base', 'build/a')" in (project.folder / "build/a/report.html").read_text()
+    assert project.error("report", *ALL, "BASE=.").startswith("error: BASE=. is not a project")
+    assert project.error("report", *ALL, "BASE=none") == "error: BASE=none does not exist"
+
+
 def test_demo_ignores_the_variables(project):
     assert project.calls("demo", "MODEL=a.onnx", "OUT=x", "INPUT=none") == [*STEPS, "evaluate"]
     assert (project.folder / "last-evaluate").read_text() == "evaluate[('--project', 'build/digits/new_project')]"

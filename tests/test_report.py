@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,8 +26,10 @@ from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.naming import shown  # noqa: E402
 from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
+from esp_tvm.report.arena import arena_bars, shared_bytes  # noqa: E402
+from esp_tvm.report.base import compared  # noqa: E402
 from esp_tvm.report.command import write_report  # noqa: E402
-from esp_tvm.report.facts import gather  # noqa: E402
+from esp_tvm.report.facts import described, gather  # noqa: E402
 from esp_tvm.report.html import as_html  # noqa: E402
 from esp_tvm.report.noise import NoiseMeter, in_memory  # noqa: E402
 from esp_tvm.report.text import as_text  # noqa: E402
@@ -239,17 +243,19 @@ def test_a_fallback_is_listed_with_its_reason(tmp_path):
 
 
 class Strict(HTMLParser):
-    """Every element is closed in order; nothing comes from elsewhere."""
+    """Every element is closed in order; nothing comes from elsewhere; links stay in the page."""
 
     VOID = {"meta", "line", "rect", "path"}
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.open, self.ids, self.scripts, self.text = [], [], 0, []
+        self.open, self.ids, self.links, self.nodes, self.scripts, self.text = [], [], [], 0, 0, []
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        assert not {"src", "href"} & set(attributes), f"{tag} loads something"
+        assert "src" not in attributes and attributes.get("href", "#").startswith("#"), f"{tag} loads something"
+        self.links += [attributes["href"][1:]] if "href" in attributes else []
+        self.nodes += attributes.get("class") == "node"
         assert not any(name.startswith("on") for name in attributes)
         self.scripts += tag == "script"
         self.ids += [attributes["id"]] if "id" in attributes else []
@@ -270,14 +276,26 @@ def parsed(html: str) -> Strict:
     parser = Strict()
     parser.feed(html)
     assert not parser.open
+    assert len(set(parser.ids)) == len(parser.ids) and set(parser.links) <= set(parser.ids)
     return parser
 
 
 def test_the_page_is_whole_and_needs_no_network(report):
     html = as_html(report)
     page = parsed(html)
-    assert set(TABLES) | {"arena", "comparison"} <= set(page.ids) and page.scripts == 1
-    assert not re.search(r"(?i)https?://|@import|url\(|fetch\(|XMLHttp", html)
+    assert set(TABLES) | {"arena", "graph", "comparison"} <= set(page.ids) and page.scripts == 1
+    assert not re.search(r"(?i)https?://|@import|url\((?!#)|fetch\(|XMLHttp", html)
+
+
+def test_the_picture_has_every_step_and_leads_to_all_about_it(report):
+    page = parsed(as_html(report))
+    assert page.nodes == len(report.rows)
+    for row in report.rows:
+        assert f"step-{row.step}" in page.links and f"node-{row.step}" in page.links
+    for noise in report.noise:
+        assert page.links.count(f"noise-{noise.step}") == 2, "from the box and from the table"
+    for bar in report.bars:
+        assert bar.kind == "scratch" or f"arena-{bar.step}" in page.links
 
 
 def named(report, name: str):
@@ -289,21 +307,36 @@ def named(report, name: str):
         one.name = name
     for bar in copied.bars:
         bar.label = name
+        bar.over = bar.over and name
+    for pair in copied.base.layers if copied.base else ():
+        pair.nodes = name
+    copied.base.title = name
+    copied.provenance = [("what", name)]
+    copied.board = copied.loops = [name]
+    copied.board = name
     copied.title = copied.compared = copied.time_source = name
     copied.comparison, copied.output_noise = [name], [(name, 20.0)]
     copied.estimate = [name]
     return copied
 
 
+@pytest.fixture(scope="module")
+def beside(report):
+    """The report with itself as the base."""
+    copied = copy.deepcopy(report)
+    copied.base = compared(report, copied)
+    return copied
+
+
 @pytest.mark.parametrize("name", [n for n in HOSTILE_NAMES if "\x00" not in n] + ["</script><script>x()</script>"])
-def test_names_are_data_in_page_and_text(report, name):
-    hostile = named(report, name)
+def test_names_are_data_in_page_and_text(beside, name):
+    hostile = named(beside, name)
     page = parsed(as_html(hostile))
-    assert page.scripts == 1 and page.ids == parsed(as_html(named(report, "x"))).ids
+    assert page.scripts == 1 and page.ids == parsed(as_html(named(beside, "x"))).ids
     # Shown as it is: here in the heading and in the arena.
     assert shown(name, 120) in page.text
     assert any(text.startswith(f"{shown(name, 200)}: ") for text in page.text)
-    assert as_text(hostile).count("\n") <= as_text(named(report, "x")).count("\n") + 2 * len(name.splitlines())
+    assert as_text(hostile).count("\n") <= as_text(named(beside, "x")).count("\n") + 2 * len(name.splitlines())
 
 
 def test_the_command_writes_page_and_text(exported):
@@ -313,6 +346,15 @@ def test_the_command_writes_page_and_text(exported):
     done = subprocess.run([*command, "--float_model", str(exported.float_path)], capture_output=True, text=True)
     assert done.returncode == 0 and "PASS" in done.stdout, done.stdout + done.stderr
     assert page.read_text().startswith("<!DOCTYPE html>") and "LAYERS" in page.with_suffix(".txt").read_text()
+    for word in ("MEMORY", "MADE FROM", "input.npy, 24 samples", "of the esp32s3"):
+        assert word in page.with_suffix(".txt").read_text()
+    # Made again, it is the same.
+    before = page.read_bytes()
+    done = subprocess.run([*command, "--float_model", str(exported.float_path)], capture_output=True, text=True)
+    assert done.returncode == 0 and page.read_bytes() == before
+    # A base that is none.
+    done = subprocess.run([*command, "--base", str(exported.folder / "out")], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "is not a project" in done.stderr, done.stderr
     # Another model than the project's.
     done = subprocess.run([*command[:5], str(exported.float_path), *command[6:]], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
@@ -327,6 +369,94 @@ def test_a_page_that_would_be_its_own_text_is_refused(exported):
 
 
 # --- the browser ------------------------------------------------------------------------------------------
+
+
+def test_what_lies_where_adds_up(report):
+    """Every memory's sum is that of what is in it, and its share is of what the board has."""
+    for total in (row for row in report.memory if row.total):
+        own = [row for row in report.memory if row.memory == total.memory and not row.total]
+        assert total.bytes == sum(row.bytes for row in own) and 0 < total.share < 1
+    inside = next(row for row in report.memory if row.total and row.memory == "internal RAM")
+    assert inside.bytes == report.arena_bytes + report.port_bytes and inside.of == 333 * 1024 - 96 * 1024
+    flash = next(row for row in report.memory if row.total and row.memory == "flash")
+    assert flash.bytes == report.constant_bytes and flash.of % (1 << 20) == 0
+
+
+def test_the_time_in_all_is_that_of_the_steps(report):
+    likely, least, most = report.total_estimate
+    assert likely == pytest.approx(sum(row.estimate for row in report.rows), rel=0.01)
+    assert least < likely < most
+    assert report.total_measured is None and not report.shows_time, "this computer is no chip"
+
+
+def test_cycles_of_a_board_become_milliseconds(exported):
+    """The same lines as a board prints, their unit cycles."""
+    from esp_tvm.run.host_log import LoggingProgram
+
+    text = LoggingProgram(exported.project, "checksums").log({"image": np.load(exported.input)[:2]})
+    log = exported.folder / "board.log"
+    log.write_text(signed_again(text.replace(" checksums us ", " checksums cycles ")))
+    report = exported.report(log_path=str(log))
+    assert report.equal and report.time_unit == "cycles"
+    for row in report.rows:
+        assert row.measured == (None if row.time is None else row.time / 240 / 1000)
+    assert report.total_measured == pytest.approx(sum(row.measured or 0 for row in report.rows))
+    page = as_html(report)
+    assert "ms, measured" in page and "measured on the board" in page and "ms, measured" in as_text(report)
+
+
+def signed_again(log: str) -> str:
+    """The lines of a trace with the CRC-32 of what they say now."""
+    return re.sub(r"~tvm ([^~]*) ~[0-9a-f]{8}", lambda m: f"~tvm {m[1]} ~{zlib.crc32(m[1].encode()):08x}", log)
+
+
+def test_each_step_loses_what_its_input_had_more(report):
+    snr = {row.step: row.snr for row in report.rows}
+    seen = 0
+    for row in report.rows:
+        makers = [report.rows[place] for place in row.reads]
+        if row.lost is not None and all(maker.snr is not None for maker in makers):
+            assert row.lost == pytest.approx(min(maker.snr for maker in makers) - snr[row.step])
+            seen += 1
+    assert seen
+    assert f"{max(row.lost for row in report.rows if row.lost):.1f}" in as_text(report)
+
+
+def test_in_place_and_strips_are_named(tmp_path):
+    """A residual block, in strips: windows, their rows, and what is written over what is read."""
+    from test_memory_plan import residual_network
+
+    model = residual_network()
+    compiled = compile_model(model)
+    places = arena_bars(compiled.program)
+    in_place = [bar for bar in places if bar.over]
+    assert in_place and all("in place of" in bar.how for bar in in_place)
+    for bar in in_place:
+        other = next(one for one in places if one.label == bar.over)
+        assert shared_bytes(bar, other)[1] and other.first <= bar.first <= other.last
+    strips = compile_model(model, strips=compiled.program.arena_bytes * 2 // 3)
+    windows = [bar for bar in arena_bars(strips.program) if bar.kind == "window"]
+    report = described(strips.program, "strips")
+    assert windows and all(f"{bar.rows} of {bar.of_rows} rows" in as_text(report) for bar in windows)
+    page = parsed(as_html(report))
+    assert page.nodes == len(report.rows) and "strips:" in as_text(report)
+
+
+def test_a_base_is_set_beside_it(exported, beside, tmp_path, capsys):
+    """Beside itself nothing changes; beside an export for another chip the kernels and the time do."""
+    assert all(one.change in ("=", "") for one in beside.base.quantities)
+    one = str(exported.folder / "one.npy")
+    export_onnx_model("esp32c3", str(exported.path), one, str(TEMPLATE), str(tmp_path))
+    shutil.copy(exported.path, tmp_path / "model_quant.onnx")
+    page = tmp_path / "report.html"
+    arguments = (str(exported.project), str(exported.path), str(exported.input), str(page))
+    write_report(*arguments, base=str(tmp_path))
+    text = page.with_suffix(".txt").read_text()
+    assert "BESIDE THE BASE" in text and "for esp32c3" in text and "conv2d_s8_esp32s3" in text
+    rows = dict(re.findall(r"(?m)^(arena, bytes|multiply-accumulates|signal to noise[^\d]*?dB) +(.*)$", text))
+    assert rows["multiply-accumulates"].endswith("=") and rows["signal to noise of the output, dB"].endswith("=")
+    assert 'id="base"' in page.read_text() and 'id="base-layers"' in page.read_text()
+
 
 # Collects errors from before the page's own script runs; afterwards clicks every head and writes what it saw.
 PROBE_BEFORE = "<script>window.seen = []; addEventListener('error', (e) => seen.push(String(e.message)));</script>"
@@ -343,6 +473,22 @@ out.id = "probe";
 out.textContent = JSON.stringify({ seen, tables, macs, arena: [box.width, box.height],
     ready: document.documentElement.dataset.ready, wide: document.documentElement.scrollWidth });
 document.body.append(out);
+</script>"""
+
+
+# What of the page does not fit a phone.
+PROBE_PHONE = """<script>
+const all = (what) => [...document.querySelectorAll(what)];
+const cells = all("#layers tbody td").filter((cell) => cell.textContent !== "");
+const box = (cell) => cell.getBoundingClientRect();
+const out = parent.document.createElement("pre");
+out.id = "probe";
+out.textContent = JSON.stringify({
+    screen: innerWidth, wide: document.documentElement.scrollWidth, nodes: all("#graph .node").length,
+    lost: all("a").map((a) => a.getAttribute("href").slice(1)).filter((id) => !document.getElementById(id)),
+    cells: cells.length, untitled: cells.filter((cell) => !cell.dataset.head).length,
+    shown: cells.filter((cell) => box(cell).left >= 0 && box(cell).right <= innerWidth).length });
+parent.document.body.append(out);
 </script>"""
 
 
@@ -375,12 +521,18 @@ def test_the_page_in_a_browser(report, tmp_path):
     assert state["macs"] == sorted((row.macs for row in report.rows), reverse=True)
     assert state["arena"][0] > 800 and state["arena"][1] > 200
     assert state["wide"] <= 1400
+    # On a phone: as wide as the screen, every link leads somewhere, every column has its title.
+    phone = escape(html.replace("</body>", PROBE_PHONE + "</body>"))
+    probe.write_text(f'<body><iframe width="390" height="1200" style="border:0" srcdoc="{phone}"></iframe></body>')
+    found = re.search(r'<pre id="probe">(.*?)</pre>', browse(tmp_path, probe, "--dump-dom"), re.S)
+    state = json.loads(found.group(1))
+    assert state["screen"] == 390 and state["wide"] <= 390
+    assert state["nodes"] == len(report.rows) and state["lost"] == []
+    assert state["untitled"] == 0 and state["shown"] == state["cells"]
 
 
 def picture_colours(path: Path) -> set:
     """Some colours of an 8-bit RGB or RGBA PNG: the bytes of its unfiltered data, taken in threes."""
-    import zlib
-
     content, position, data = path.read_bytes(), 8, b""
     while position < len(content):
         size, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]

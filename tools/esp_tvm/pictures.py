@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Iterable, List, Sequence, Tuple
 import numpy as np
 from markupsafe import Markup
 
-from .naming import shown
-
 if TYPE_CHECKING:
-    from .report.facts import Bar
+    from .report.arena import Bar
 
 Panel = Tuple[str, Sequence[str], Sequence[Tuple[str, List[float]]]]
 
@@ -48,49 +46,6 @@ def _file(width: int, height: int, parts: Iterable[Markup], size: int = 12) -> s
 
 
 # --- for the report's page --------------------------------------------------------------------------------
-
-
-def arena(bars: Sequence[Bar], steps: int, arena_bytes: int) -> Markup:
-    """The blocks of the arena: the address in bytes upwards, the steps to the right; the classes of the page give the
-    colours."""
-    width, height, left, top, bottom = 1200, 380, 92, 14, 34
-    column, scale = (width - left - 8) / max(steps, 1), (height - top - bottom) / arena_bytes
-    parts: List[Markup] = []
-    for quarter in range(5):
-        value = arena_bytes * quarter / 4
-        y = height - bottom - value * scale
-        parts.append(element("line", class_="grid", x1=left, x2=width - 8, y1=y, y2=y))
-        size = f"{value:,.0f}".replace(",", " ")
-        parts.append(_text(left - 8, y + 4, size, class_="soft", font_size=12, text_anchor="end"))
-    for step in range(0, steps, max(1, -(-steps // 40))):
-        x = left + (step + 0.5) * column
-        parts.append(_text(x, height - bottom + 18, step, class_="soft", font_size=12, text_anchor="middle"))
-    for bar in bars:
-        free = min([other.first for other in bars if _covers(other, bar)], default=bar.last + 1)
-        parts.append(_block(bar, left, column, height - bottom, scale, free))
-    return element("svg", *parts, id="arena", viewBox=f"0 0 {width} {height}", role="img")
-
-
-def _covers(other: Bar, bar: Bar) -> bool:
-    """Whether `other` begins later than `bar` in a part of its memory (a kernel that writes over its input)."""
-    apart = other.offset >= bar.offset + bar.size or bar.offset >= other.offset + other.size
-    return bar.first < other.first <= bar.last and not apart
-
-
-def _block(bar: Bar, left: float, column: float, floor: float, scale: float, free: int) -> Markup:
-    """One block of the arena; its label has room up to step `free`."""
-    x, y = left + bar.first * column, floor - (bar.offset + bar.size) * scale
-    width, height = (bar.last - bar.first + 1) * column, bar.size * scale
-    about = f"{shown(bar.label, 200)}: {bar.size} bytes at {bar.offset}, steps {bar.first} to {bar.last}"
-    kind = "scratch" if bar.label.startswith("scratch") else "block"
-    parts = [
-        element("title", about),
-        element("rect", class_=kind, x=x + 0.75, y=y, width=width - 1.5, height=max(height, 1.0), rx=2),
-    ]
-    room = (free - bar.first) * column - 1.5
-    if height > 13 and room > 40:
-        parts.append(_text(x + 5, y + height / 2 + 4, shown(bar.label, int(room / 6.4)), font_size=11))
-    return element("g", *parts)
 
 
 def histogram(float_counts: np.ndarray, int_counts: np.ndarray, edges: np.ndarray) -> Markup:

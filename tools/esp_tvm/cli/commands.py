@@ -273,12 +273,21 @@ def compare(log: str, model: str, input: str, project: Optional[str], target: Op
     "--float_model", type=Reads(), help="the float ONNX model it was quantized from, for the noise of each layer"
 )
 @click.option("--log", type=Reads(), help="a board's or emulator's log; without it the C is run on this computer")
+@click.option("--base", type=Reads(), help="another exported project, to set beside this one")
 @click.option("--output", required=True, type=Writes(), help="the HTML file to write; the text goes beside it as .txt")
-def report(project: str, model: str, input: str, float_model: Optional[str], log: Optional[str], output: str) -> None:
+def report(
+    project: str,
+    model: str,
+    input: str,
+    float_model: Optional[str],
+    log: Optional[str],
+    base: Optional[str],
+    output: str,
+) -> None:
     """Write the report of an exported model: one HTML file that needs no network, and the same as text."""
     from ..report.command import write_report
 
-    write_report(project, model, input, output, float_model, log)
+    write_report(project, model, input, output, float_model, log, base)
 
 
 @esp_tvm.command()

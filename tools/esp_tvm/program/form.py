@@ -300,6 +300,22 @@ class Loop:
 Item = Union[Call, Loop]
 
 
+@dataclass(frozen=True)
+class Exported:
+    """With what a program was exported, and what memory its board has.
+
+    options: of the export step, by name, as text
+    internal: bytes of internal RAM that the model may take; psram, flash: bytes of these chips; app: of the partition
+        for the program. 0: there is none, as on the host
+    """
+
+    options: Dict[str, str]
+    internal: int = 0
+    psram: int = 0
+    flash: int = 0
+    app: int = 0
+
+
 @dataclass(eq=False)
 class Program:
     """See the module. inputs, outputs: of the model; items: in the order of execution
@@ -312,6 +328,7 @@ class Program:
     kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
     target_chip: of the project that it was read from, "" before it is exported; board: what it was exported for, and
         its memory, for people
+    exported: with what it was exported, None before it
     verification: the export's comparison with ONNX Runtime (onnx_check.py: `Verification.describe`), None before it
     """
 
@@ -330,6 +347,7 @@ class Program:
     cores: int = 1
     target_chip: str = ""
     board: str = ""
+    exported: Optional[Exported] = None
     verification: Optional[Dict[str, float]] = None
 
     def calls(self) -> Iterator[Call]:

@@ -11,7 +11,7 @@ from .. import arithmetic
 from ..exact import exact_number, positive_number
 from ..naming import shown
 from . import schema
-from .form import Call, CallTime, Constant, Loop, Pixels, Place, Port, Program, Scratch, Tensor
+from .form import Call, CallTime, Constant, Exported, Loop, Pixels, Place, Port, Program, Scratch, Tensor
 from .split import Split
 
 
@@ -56,6 +56,7 @@ class Reader:
             model_hash=record.model_hash,
             kernels_for=record.kernels_for,
             board=record.board,
+            exported=None if record.exported is None else Exported(**record.exported.model_dump()),
             cores=record.cores,
             target_chip=record.target_chip,
             verification=record.verification.model_dump() if record.verification else None,

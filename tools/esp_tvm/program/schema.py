@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from ..record import Record
 
 # Increases with every change of the content of metadata.json or reference.npz; another version is refused.
-VERSION = 5
+VERSION = 6
 # The files of a program, in one folder (store.py).
 METADATA, CONSTANTS, REFERENCE = "metadata.json", "constants.bin", "reference.npz"
 # No tensor, and no file, of a model that fits a chip is larger; what is was not written by this tool.
@@ -194,17 +194,28 @@ class VerificationRecord(Record):
     float_bound: float
 
 
+class ExportedRecord(Record):
+    """`Exported`"""
+
+    options: Dict[Name, Name]
+    internal: Count
+    psram: Count
+    flash: Count
+    app: Count
+
+
 class ProgramRecord(Record):
     """`Program`: the whole file.
 
     versions: of the tools that made it; files: hashes of constants.bin and reference.npz
     """
 
-    version: Literal[5]
+    version: Literal[6]
     target_chip: Name
     model_hash: Hash
     versions: Dict[str, Name]
     board: Name
+    exported: Optional[ExportedRecord]
     kernels_for: Optional[Name]
     cores: Annotated[int, Field(ge=1, le=2)]
     arena_bytes: Bytes

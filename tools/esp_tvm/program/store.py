@@ -92,6 +92,11 @@ def target_chip(project: Path) -> str:
     return load(project).target_chip
 
 
+def versions(project: Path) -> Dict[str, str]:
+    """The versions of the tools that made an exported project, by name."""
+    return _record(project / MODEL / METADATA).versions
+
+
 def _refuse(path: Path, why: str) -> NoReturn:
     raise UserError(f"{path}: {one_line(why, 200)}; export the model again")
 

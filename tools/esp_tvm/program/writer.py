@@ -44,6 +44,7 @@ class Writer:
             "model_hash": program.model_hash,
             "versions": dict(sorted(versions.items())),
             "board": program.board,
+            "exported": None if program.exported is None else dict(vars(program.exported)),
             "kernels_for": program.kernels_for,
             "cores": program.cores,
             "arena_bytes": program.arena_bytes,

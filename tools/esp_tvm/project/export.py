@@ -26,7 +26,7 @@ from ..program.ports import all_to_onnx, to_port
 from ..program.samples import load_port_sample
 from ..terminal import Table, show
 from ..trace.header import check_mode
-from .fit import arena_limit, check_constants, fit_chip, fit_parts
+from .fit import arena_limit, check_constants, exported_facts, fit_chip, fit_parts
 from .placement import note_memory
 from .verify import verify
 from .write import check_places, write_project
@@ -80,6 +80,8 @@ def export_onnx_model(
     fit = fit_chip(compiled, chip, constants, hardware)
     note_memory(program, fit.places, fit.constants_memory)
     program.board = "" if chip.is_host else hardware.text
+    options = {"debug": debug, "constants": constants, "vector": "on" if vector else "off", "cores": str(cores)}
+    program.exported = exported_facts(fit, chip, {**options, "arena": arena})
     estimate_program(program, hardware, fit.constants_memory)
     if not is_quantized(model):
         fit.notes.append(f"{model_path} is a float model and runs in float, slowly; quantize it first (make quantize)")

@@ -10,6 +10,7 @@ from ..chips import CHIPS, DATA_ALIGNMENT, KIB, MIB, Chip, aligned
 from ..compile.compiled import CompiledModel
 from ..errors import UserError
 from ..naming import shown
+from ..program import Exported
 from ..terminal import Part, Table
 from .placement import ARENA, INPUTS, INTERNAL, OUTPUTS, PSRAM, PSRAM_LINES, Buffer, buffers, place_buffers
 
@@ -231,6 +232,14 @@ def fit_parts(compiled: CompiledModel, chip: Chip, fit: Fit) -> List[Part]:
     lines.append(f"flash: a program of up to {fit.app_bytes // KIB} KiB in {fit.flash_mib} MiB")
     head = ("what", "bytes", "lies in", "bytes moved in an inference")
     return [f"for {chip.name} ({chip.cpu}), board {fit.board.text}", Table(head, rows, "lrlr"), "; ".join(lines)]
+
+
+def exported_facts(fit: Fit, chip: Chip, options: Dict[str, str]) -> Exported:
+    """What metadata.json keeps of the board's memory; options: of the export step."""
+    if chip.is_host:
+        return Exported(options)
+    psram = fit.board.psram.mib * MIB if fit.board.psram is not None else 0
+    return Exported(options, fit.room, psram, fit.flash_mib * MIB, fit.app_bytes)
 
 
 def partition_table(fit: Fit) -> str:

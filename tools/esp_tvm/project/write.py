@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import tvm
 
+from .. import __version__
 from ..c_text import C_TYPES, array_lines
 from ..compile.compiled import CompiledModel
 from ..compile.emitting.constants import constants_offsets
@@ -106,7 +107,7 @@ def write_project(
 
 def _versions() -> Dict[str, str]:
     """The versions of the tools that made the program."""
-    return {"onnx": onnx.__version__, "tvm": tvm.__version__}
+    return {"esp_tvm": __version__, "onnx": onnx.__version__, "tvm": tvm.__version__}
 
 
 def _not_copied(folder: str, names: List[str]) -> List[str]:

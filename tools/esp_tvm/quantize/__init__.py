@@ -23,6 +23,7 @@ from .doubts import doubts_of_data, doubts_of_model, refuse_unusable, refuse_van
 from .equalize import ChannelStatistics
 from .graph import Network, read_network
 from .held_back import hold_back
+from .made_with import note_made_with
 from .masks import bound_masks
 from .pass_fit import fitted_anew
 from .passes import EFFORTS, Passes, State, activations
@@ -136,6 +137,8 @@ def quantize_onnx(
         raise UserError(f"{input_model}: is a float model; give samples of its input with --calibrate_dataset")
     else:
         result = quantize_model(model, samples, passes, input_model)
+    count = min(len(array) for array in samples.values()) if samples else 0
+    note_made_with(result.model, passes, calibrate_dataset, count)
     save_model(result.model, output_model)
     return result
 

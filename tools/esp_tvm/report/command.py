@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional
+from typing import Optional
 
 from ..data_check import check
 from ..errors import UserError
@@ -11,13 +11,16 @@ from ..files import write_text
 from ..model import load_model
 from ..program.samples import as_onnx, load_port_samples
 from ..program.store import load
-from ..terminal import Part
+from ..run.reference import check_same_model
 from ..test_set.command import evaluation_of
 from ..test_set.figures import read
 from ..test_set.text import parts
-from .facts import gather
+from .base import BaseComparison, compared, project_in
+from .facts import Report, described, gather, put_noted_noise
 from .html import as_html
 from .text import as_text
+
+_QUANTIZED = "model_quant.onnx"
 
 
 def write_report(
@@ -27,34 +30,59 @@ def write_report(
     output: str,
     float_model: Optional[str] = None,
     log_path: Optional[str] = None,
+    base: Optional[str] = None,
 ) -> None:
-    """Write the report of `project` to `output` (HTML) and beside it as text, and say where they are."""
+    """Write the report of `project` to `output` (HTML) and beside it as text, and say where they are.
+
+    base: another project, or the folder that has it, to set beside this one
+    """
     page = Path(output)
     text = page.with_suffix(".txt")
     if text == page:
         raise UserError(
             f"{output}: the text goes to the same name with .txt; give the page another, such as report.html"
         )
+    other = project_in(base) if base else None
     model = load_model(model_path)
     inputs = load(Path(project)).inputs
     samples = load_port_samples(input_path, inputs)
     print("\n".join(check("input", as_onnx(inputs, samples), model)))
     title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
     report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)
-    report.evaluation = _evaluation(evaluation_of(Path(project)), report.model_hash)
+    _put_evaluation(report, Path(project))
+    if other is not None:
+        report.base = _beside(report, other)
     write_text(text, as_text(report))
     write_text(page, as_html(report))
     print(report.comparison[-1] if report.comparison else "not compared")
     print(f"wrote {page} and {text}")
 
 
-def _evaluation(path: Path, model_hash: str) -> List[Part]:
+def _put_evaluation(report: Report, project: Path) -> None:
     """What evaluate found on a test set, if it is there and of this very model."""
+    path = evaluation_of(project)
     if not path.exists():
-        return []
+        return
     figures = read(path)
-    if figures is None or figures.model_hash != model_hash:
+    if figures is None or figures.model_hash != report.model_hash:
         why = "was not written by evaluate" if figures is None else "is of another model"
         print(f"note: {path} {why} and is not shown; make evaluate writes it anew")
-        return []
-    return parts(figures)
+        return
+    report.figures, report.evaluation = figures, parts(figures)
+
+
+def _beside(report: Report, project: Path) -> BaseComparison:
+    """`report` beside what the project of the base tells, with the noise of its model if that lies beside it."""
+    program = load(project)
+    base = described(program, project.resolve().parent.name)
+    _put_evaluation(base, project)
+    path = project.parent / _QUANTIZED
+    if path.is_file():
+        model = load_model(str(path))
+        try:
+            check_same_model(program, project, model)
+        except UserError:
+            print(f"note: {path} is not the model of {project}: the base is shown without noise")
+        else:
+            put_noted_noise(base, program, model)
+    return compared(base, report)

@@ -11,18 +11,26 @@ import onnx
 
 from ..data_check import FEW
 from ..errors import UserError
+from ..estimate import ERROR, sum_of
+from ..estimate.memories import CLOCKS
 from ..estimate.text import estimate_lines
-from ..naming import shown
 from ..program.both_cores import cores_lines
+from ..program.evaluate import output_tensors
 from ..program.form import Call, Loop, Place, Program, Tensor
+from ..program.in_strips import strips_line
 from ..program.ports import all_to_onnx
 from ..program.store import load
 from ..run.host_log import LoggingProgram
 from ..run.reference import check_same_model
 from ..terminal import Part
+from ..test_set.figures import Figures
 from ..trace.log import LogReader, text_lines
+from .arena import Bar, arena_bars
+from .base import BaseComparison
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge
+from .memory import MemoryRow, memory_rows
 from .noise import NoiseMeter, TensorNoise, noted
+from .provenance import provenance
 
 # Samples that are run on this computer for the report, and looked at beside the float model.
 NOISE_SAMPLES = 32
@@ -34,8 +42,13 @@ class Row:
 
     kernel: the C function that computes it, "" where no code is needed; reason: why it has no kernel of ours
     shape: as in memory; macs: multiply-accumulates; constants: bytes of weights and tables; activation: of its output
-    time: in `Report.time_unit`, of a board or an emulator; status: of the comparison
-    estimate: milliseconds on the chip, None where there is none
+    reads: the rows that make what it reads, by their places in `Report.rows`; feeds, gives: model inputs that it reads
+        and model outputs that it writes, by their places among those ports
+    loop: which of `Report.loops` it runs in, None: none
+    block: the step whose block of the arena has its output, None: it lies elsewhere
+    time: in `Report.time_unit`, of a board or an emulator; measured: the same in milliseconds, of a chip alone
+    estimate: milliseconds on the chip, None where there is none; status: of the comparison
+    snr: of its output, dB; lost: by how much that is less than of what it reads, None where that has no noise
     """
 
     step: int
@@ -52,25 +65,21 @@ class Row:
     where: str
     symbol: str
     reason: str = ""
+    reads: List[int] = field(default_factory=list)
+    feeds: List[int] = field(default_factory=list)
+    gives: List[int] = field(default_factory=list)
+    loop: Optional[int] = None
+    block: Optional[int] = None
     time: Optional[int] = None
+    measured: Optional[float] = None
     estimate: Optional[float] = None
     status: str = ""
     snr: Optional[float] = None
+    lost: Optional[float] = None
 
     @property
     def is_fallback(self) -> bool:
         return bool(self.reason)
-
-
-@dataclass
-class Bar:
-    """A stretch of the arena that one or more tensors hold from step `first` to `last`."""
-
-    offset: int
-    size: int
-    first: int
-    last: int
-    label: str
 
 
 @dataclass
@@ -90,8 +99,13 @@ class PortRow:
 class Report:
     """See the fields' names; cores: what two cores compute, empty for a program on one; estimate: its lines
 
-    comparison: the lines that compare_log prints, equal: its verdict
-    evaluation: lines and tables about the test set, empty where there was none
+    loops: a line about each group of calls that run together in strips
+    total_estimate: milliseconds of an inference (likely, least, most), None where there is no estimate
+    total_measured: milliseconds on the board by its log; own_memory: what the board said of its memory
+    comparison: the lines that compare_log prints, equal: its verdict, None where nothing was compared
+    evaluation: lines and tables about the test set, empty where there was none; figures: the same as numbers
+    provenance: (what, value) of what it was made from and with
+    base: beside another export, None without one
     """
 
     title: str
@@ -102,8 +116,13 @@ class Report:
     bars: List[Bar]
     arena_bytes: int
     constant_bytes: int
+    board: str = ""
+    memory: List[MemoryRow] = field(default_factory=list)
+    loops: List[str] = field(default_factory=list)
     cores: List[str] = field(default_factory=list)
     estimate: List[str] = field(default_factory=list)
+    total_estimate: Optional[Tuple[float, float, float]] = None
+    total_measured: Optional[float] = None
     noise: List[TensorNoise] = field(default_factory=list)
     noise_where: str = ""
     output_noise: List[Tuple[str, float]] = field(default_factory=list)
@@ -113,16 +132,19 @@ class Report:
     equal: Optional[bool] = None
     compared: str = ""
     evaluation: List[Part] = field(default_factory=list)
-
-    @property
-    def time_label(self) -> str:
-        """The unit of the times; microseconds are always a computer's, chips count cycles."""
-        return "us, this computer" if self.time_unit == "us" else self.time_unit or "time"
+    figures: Optional[Figures] = None
+    provenance: List[Tuple[str, str]] = field(default_factory=list)
+    base: Optional[BaseComparison] = None
 
     @property
     def shows_time(self) -> bool:
-        """Whether there are times to show: this computer's say nothing of a chip, for which there is an estimate."""
-        return bool(self.time_unit) and not (self.time_unit == "us" and self.estimate)
+        """Whether a log had times worth showing: this computer's (in us) say nothing of a chip."""
+        return self.time_unit not in ("", "us")
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there are milliseconds of the chip itself."""
+        return any(row.measured is not None for row in self.rows)
 
     @property
     def macs(self) -> int:
@@ -152,22 +174,32 @@ def gather(
     """
     program = load(project)
     check_same_model(program, project, model)
-    report = Report(
-        title=title,
-        model_hash=program.model_hash,
-        chip=program.target_chip,
-        ports=_ports(program),
-        rows=[_row(call) for call in program.calls()],
-        bars=arena_bars(program),
-        cores=cores_lines(program) if program.cores > 1 else [],
-        estimate=estimate_lines(program),
-        arena_bytes=program.arena_bytes,
-        constant_bytes=program.constant_bytes,
-    )
+    report = described(program, title)
+    report.provenance = provenance(program, project, model)
     comparer = LogComparer(project, samples, program)
     _compare(report, comparer, project, log_path)
     _gather_noise(report, comparer, model, float_model)
     return report
+
+
+def described(program: Program, title: str) -> Report:
+    """What the project alone tells."""
+    return Report(
+        title=title,
+        model_hash=program.model_hash,
+        chip=program.target_chip,
+        board=program.board,
+        ports=_ports(program),
+        rows=_rows(program),
+        bars=arena_bars(program),
+        memory=memory_rows(program),
+        loops=[strips_line(item) for item in program.items if isinstance(item, Loop)],
+        cores=cores_lines(program) if program.cores > 1 else [],
+        estimate=estimate_lines(program),
+        total_estimate=_total_estimate(program),
+        arena_bytes=program.arena_bytes,
+        constant_bytes=program.constant_bytes,
+    )
 
 
 # --- the model --------------------------------------------------------------------------------------------
@@ -179,6 +211,38 @@ def _ports(program: Program) -> List[PortRow]:
         for kind, ports in (("input", program.inputs), ("output", program.outputs))
         for port in ports
     ]
+
+
+def _rows(program: Program) -> List[Row]:
+    """A row for each call, with what it reads and writes."""
+    rows = [_row(call) for call in program.calls()]
+    made: Dict[Tensor, int] = {}
+    outputs = output_tensors(program)
+    for place, (row, call) in enumerate(zip(rows, program.calls())):
+        for tensor in call.reads:
+            if tensor in made:
+                row.reads.append(made[tensor])
+            elif tensor in program.inputs:
+                row.feeds.append(program.inputs.index(tensor))
+        row.reads, row.feeds = (list(dict.fromkeys(found)) for found in (row.reads, row.feeds))
+        made.update(dict.fromkeys(call.writes, place))
+        row.gives = [i for i, port in enumerate(program.outputs) if outputs.get(port) in call.writes]
+        root = call.writes[0].root
+        in_arena = root.place is not None and root.place.kind in ("arena", "window")
+        row.block = rows[made[root]].step if in_arena and root in made else None
+    for number, loop in enumerate(item for item in program.items if isinstance(item, Loop)):
+        indices = {call.index for call in loop.calls}
+        for row in rows:
+            row.loop = number if row.step in indices else row.loop
+    return rows
+
+
+def _total_estimate(program: Program) -> Optional[Tuple[float, float, float]]:
+    """Milliseconds (likely, least, most), None for the host."""
+    if not any(call.estimate is not None for call in program.calls()):
+        return None
+    time = sum_of(program)[0].microseconds / 1000
+    return time, time / ERROR, time * ERROR
 
 
 def _row(call: Call) -> Row:
@@ -219,46 +283,10 @@ def _where(place: Optional[Place]) -> str:
     return str(place.offset) if place.kind == "arena" else place.kind
 
 
-def _spans(program: Program) -> Dict[Call, Tuple[int, int]]:
-    """The first and the last step of the loop that a call is in, or its own twice."""
-    spans: Dict[Call, Tuple[int, int]] = {}
-    for item in program.items:
-        calls = item.calls if isinstance(item, Loop) else [item]
-        spans.update(dict.fromkeys(calls, (len(spans), len(spans) + len(calls) - 1)))
-    return spans
-
-
 def _milliseconds(call: Call) -> Optional[float]:
     """Of the estimate, where it knows all of a call."""
     time = call.estimate
     return None if time is None or time.instructions is None else time.microseconds / 1000
-
-
-def arena_bars(program: Program) -> List[Bar]:
-    """What lies in the arena: every tensor that owns its bytes, and scratch memory, by the calls that need it.
-
-    Bars count calls by their places in the order of execution.
-    """
-    bars: Dict[Tensor, Bar] = {}
-    more: List[Bar] = []
-    spans = _spans(program)
-    for step, call in enumerate(program.calls()):
-        first, last = spans[call]
-        for tensor in call.reads:
-            if tensor.root in bars:
-                # A loop reads what others made until its last strip.
-                made_here = bars[tensor.root].first >= first
-                bars[tensor.root].last = max(bars[tensor.root].last, step if made_here else last)
-        for tensor in call.writes:
-            place = tensor.place
-            if tensor.source is None and place is not None and place.kind in ("arena", "window"):
-                label = shown(tensor.name, 40) or f"step {call.index}"
-                whole = place.kind == "arena" or place.kept
-                label += f" ({place.rows} rows)" if place.kind == "window" else ""
-                bars[tensor] = Bar(place.offset, tensor.lying, first if whole else step, last if whole else step, label)
-        if call.scratch is not None and call.scratch.bytes:
-            more.append(Bar(call.scratch.offset, call.scratch.bytes, step, step, f"scratch of step {call.index}"))
-    return sorted([*bars.values(), *more], key=lambda bar: (bar.first, bar.offset))
 
 
 # --- the comparison ---------------------------------------------------------------------------------------
@@ -300,6 +328,11 @@ def _put_status(report: Report, runs: List[RunComparison]) -> None:
                 row.status = layer.status
     for step, values in times.items():
         rows[step].time = int(np.median(values))
+    clock = CLOCKS.get(report.chip)
+    if report.time_unit == "cycles" and clock is not None:
+        for row in report.rows:
+            row.measured = None if row.time is None else row.time / clock.mhz / 1000
+        report.total_measured = sum(row.measured or 0.0 for row in report.rows) if times else None
 
 
 # --- the noise --------------------------------------------------------------------------------------------
@@ -312,9 +345,7 @@ def _gather_noise(
 
     One sample says little: what the quantizer did to a tensor on purpose, and noise, cannot be told apart.
     """
-    calls = [(call.index, one) for call in comparer.program.kernels for one in (call, *call.followers)]
-    outputs = [port.name for port in comparer.program.outputs]
-    found = noted(model, calls, outputs)
+    calls, outputs = _computations(comparer.program)
     if float_model is not None and comparer.count >= FEW:
         meter = NoiseMeter(float_model, calls, outputs)
         count = min(comparer.count, NOISE_SAMPLES)
@@ -325,6 +356,18 @@ def _gather_noise(
             meter.add(all_to_onnx(program.inputs, sample), replace(evaluation, outputs=outputs))
         report.noise, report.output_noise = meter.result(), meter.outputs()
         report.noise_where = f"on {count} samples of INPUT"
+    put_noted_noise(report, comparer.program, model)
+
+
+def _computations(program: Program) -> Tuple[List[Tuple[int, Call]], List[str]]:
+    """([(step, what a kernel computes)], names of the outputs)"""
+    calls = [(call.index, one) for call in program.kernels for one in (call, *call.followers)]
+    return calls, [port.name for port in program.outputs]
+
+
+def put_noted_noise(report: Report, program: Program, model: onnx.ModelProto) -> None:
+    """The ratios that the quantizer noted in `model`, in place of those measured here; then what each step lost."""
+    found = noted(model, *_computations(program))
     if found is not None:
         own, report.output_noise, report.noise_where = found
         seen = {noise.name: noise for noise in report.noise}
@@ -332,3 +375,16 @@ def _gather_noise(
     ratios = {noise.step: noise.snr for noise in report.noise}
     for row in report.rows:
         row.snr = ratios.get(row.step)
+    for row in report.rows:
+        before = [ratio for ratio in (_ratio_before(report.rows, place) for place in row.reads) if ratio is not None]
+        if row.snr is not None and np.isfinite(row.snr) and before and np.isfinite(min(before)):
+            row.lost = min(before) - row.snr
+
+
+def _ratio_before(rows: List[Row], place: int) -> Optional[float]:
+    """The signal-to-noise ratio of what row `place` gives; of one that moves values that of what it reads."""
+    while rows[place].snr is None:
+        if len(rows[place].reads) != 1:
+            return None
+        (place,) = rows[place].reads
+    return rows[place].snr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 import jinja2
 import numpy as np
@@ -13,10 +13,13 @@ from markupsafe import Markup
 from .. import pictures
 from ..data_check import FEW
 from ..naming import shown
+from .arena import SCRATCH, TENSOR, WINDOW
+from .brief import decibel, in_brief, number, percent, remark, tensor_type
 from .compare_log import DIFFERS, EQUAL, MISSING
 from .facts import Report
+from .graph import arena, graph
 from .noise import TensorNoise
-from .text import decibel, number, remark, tensor_type
+from .text import lost_text, pair_cells, sources
 
 _HERE = Path(__file__).parent
 _WORST = 6
@@ -34,7 +37,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         autoescape=True,
     )
-    for function in (shown, number, decibel, remark, tensor_type):
+    for function in (shown, number, decibel, percent, remark, tensor_type, sources, lost_text, pair_cells, zip):
         environment.filters[function.__name__] = function
     return environment
 
@@ -49,52 +52,40 @@ def as_html(report: Report) -> str:
             report=report,
             style=style,
             script=script,
-            cards=_cards(report),
+            brief=in_brief(report),
+            graph=graph(report),
             most=_most(report),
             status_class=_STATUS,
-            arena=_arena(report),
+            legend=_legend(report),
+            arena=arena(report) if report.bars and report.arena_bytes else None,
             few=FEW,
+            most_lost=max([1.0, *(row.lost for row in report.rows if row.lost is not None)]),
+            lost={row.step: row.lost for row in report.rows},
+            blocks={bar.step for bar in report.bars if bar.kind != SCRATCH},
+            noisy={noise.step for noise in report.noise},
             most_snr=max([1.0, *(noise.snr for noise in report.noise if np.isfinite(noise.snr))]),
             histograms=_histograms(report),
         )
     )
 
 
-def _cards(report: Report) -> List[Tuple[str, str, str]]:
-    """The numbers on top: (class, value, what it is)."""
-    worst = min((noise.snr for noise in report.noise), default=None)
-    outputs = [value for _, value in report.output_noise]
-    steps = len(report.rows)
-    cards = [
-        ("", number(report.macs), "multiply-accumulates"),
-        ("", f"{number(report.constant_bytes)} B", "weights and tables, in flash"),
-        ("", f"{number(report.arena_bytes)} B", "arena for activations, in RAM"),
-        ("", f"{number(report.port_bytes)} B", "inputs and outputs, in RAM"),
-        (
-            "bad" if report.fallbacks else "good",
-            f"{steps - len(report.fallbacks)} / {steps}",
-            "steps with an integer kernel",
-        ),
-    ]
-    if outputs:
-        cards.append(("", f"{decibel(min(outputs))} dB", "signal to noise of the output"))
-    elif worst is not None:
-        cards.append(("", f"{decibel(worst)} dB", "signal to noise of the worst layer"))
-    if report.equal is not None:
-        cards.append(("good" if report.equal else "bad", "equal" if report.equal else "differs", "from the reference"))
-    return cards
-
-
 def _most(report: Report) -> Dict[str, float]:
     """The largest number in each column of the layers that has bars behind its numbers."""
-    columns = ("macs", "constants", "activation", "estimate", "time")
+    columns = ("macs", "constants", "activation", "estimate", "time", "measured")
     return {column: max((getattr(row, column) or 0 for row in report.rows), default=0) for column in columns}
 
 
-def _arena(report: Report) -> Optional[Markup]:
-    if not report.bars or not report.arena_bytes:
-        return None
-    return pictures.arena(report.bars, len(report.rows), report.arena_bytes)
+def _legend(report: Report) -> List[Tuple[str, str]]:
+    """(classes, what it is) of what the picture has."""
+    kinds = {bar.kind for bar in report.bars}
+    found = [
+        (TENSOR in kinds, "block", "a tensor"),
+        (WINDOW in kinds, "block window", "a window: some rows of an image at a time"),
+        (any(bar.over for bar in report.bars), "shared", "computed in place: written over what is read"),
+        (SCRATCH in kinds, "scratch", "scratch memory of a kernel"),
+        (bool(report.loops), "strips", "these run together, strip by strip"),
+    ]
+    return [(kind, what) for there, kind, what in found if there]
 
 
 def _histograms(report: Report) -> List[Tuple[TensorNoise, Markup]]:

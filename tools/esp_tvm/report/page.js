@@ -18,4 +18,13 @@ for (const table of document.querySelectorAll("table")) {
         });
     });
 }
+// What belongs to the step that is pointed at or tapped is marked everywhere: its box, its block, its rows.
+const mark = (event) => {
+    const step = event.target.closest("[data-step]")?.dataset.step;
+    for (const one of document.querySelectorAll("[data-step]")) {
+        one.classList.toggle("on", one.dataset.step === step);
+    }
+};
+document.addEventListener("pointerover", mark);
+document.addEventListener("click", mark);
 document.documentElement.dataset.ready = "yes";

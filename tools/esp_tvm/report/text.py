@@ -1,53 +1,46 @@
-"""The report as plain text."""
+"""The report as plain text: the same sections as the page, in the same order."""
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Callable, List, Tuple
 
 from ..naming import one_line, shown
 from ..terminal import Table, lines_of
+from .base import LayerPair
+from .brief import decibel, in_brief, number, percent, remark, tensor_type
 from .facts import Report, Row
-from .noise import TensorNoise
 
-
-def number(value: float) -> str:
-    """12345678 -> 12 345 678."""
-    return f"{value:,.0f}".replace(",", " ")
-
-
-def decibel(value: Optional[float]) -> str:
-    if value is None:
-        return ""
-    return "exact" if value == float("inf") else f"{value:.1f}"
-
-
-def remark(noise: TensorNoise) -> str:
-    """What the quantizer did to a tensor; the float one is compared after the same."""
-    done = ["channels rescaled"] if noise.rescaled else []
-    return ", ".join(done + ([f"moved by {noise.moved:g}"] if noise.moved else []))
-
-
-def tensor_type(row: Row) -> str:
-    """`int8 1x32x32x16`."""
-    return f"{row.dtype} {'x'.join(map(str, row.shape)) or 'scalar'}" if row.dtype else f"{row.activation} bytes"
+# Title, side (r: right), the cell of a row.
+Column = Tuple[str, str, Callable[[Row], str]]
 
 
 def as_text(report: Report) -> str:
     """The whole report."""
-    parts = [_summary(report), _layers(report), _cores(report), _fallbacks(report), _arena(report), _noise(report)]
-    parts += [_evaluation(report), _comparison(report)]
+    sections = (
+        _summary,
+        _memory,
+        _layers,
+        _cores,
+        _fallbacks,
+        _arena,
+        _noise,
+        _evaluation,
+        _base,
+        _comparison,
+        _provenance,
+    )
+    parts = [section(report) for section in sections]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
 def _summary(report: Report) -> List[str]:
     kernels = len(report.rows) - len(report.fallbacks)
     lines = [
-        f"Report of {one_line(report.title)}" + (f", for {report.chip}" if report.chip else ""),
+        f"Report of {one_line(report.title)}" + (f", for {report.board or report.chip}" if report.chip else ""),
         f"model {report.model_hash[:16]}; {kernels} kernel calls, {len(report.fallbacks)} fallbacks, "
         f"{number(report.macs)} MAC",
-        f"RAM: arena {number(report.arena_bytes)} bytes, inputs and outputs {number(report.port_bytes)}; "
-        f"flash: constants {number(report.constant_bytes)} bytes",
     ]
+    lines += [f"{value:>24}  {what}" for _, value, what in in_brief(report)]
     for port in report.ports:
         exponent = "" if port.exponent is None else f", inside {port.inside} * 2^{port.exponent}"
         shape = "x".join(map(str, port.shape))
@@ -55,40 +48,49 @@ def _summary(report: Report) -> List[str]:
     return lines
 
 
+def _memory(report: Report) -> List[str]:
+    rows = [(row.what, row.memory, number(row.bytes), percent(row.share)) for row in report.memory]
+    return ["MEMORY", *Table(("what", "lies in", "bytes", "share"), rows, "llrr").lines()]
+
+
 def _layers(report: Report) -> List[str]:
-    head = ["step", "operator", "ONNX nodes", "kernel", "output", "exponent", "MAC", "constants", "activation", "arena"]
-    times = [("ms, estimate", _estimate)] if report.estimate else []
+    columns = _columns(report)
+    rows = [[cell(row) for _, _, cell in columns] for row in report.rows]
+    table = Table([title for title, _, _ in columns], rows, "".join(side for _, side, _ in columns))
+    return ["LAYERS", *table.lines(), *report.loops, *report.estimate]
+
+
+def _columns(report: Report) -> List[Column]:
+    def counted(name: str) -> Callable[[Row], str]:
+        return lambda row: number(getattr(row, name)) if getattr(row, name) else ""
+
+    found: List[Column] = [
+        ("step", "r", lambda row: str(row.step)),
+        ("operator", "l", lambda row: row.operator),
+        ("ONNX nodes", "l", lambda row: shown(row.nodes, 44)),
+        ("reads", "l", lambda row: sources(report, row)),
+        ("kernel", "l", lambda row: row.kernel),
+        ("output", "l", tensor_type),
+        ("exponent", "r", lambda row: "" if row.exponent is None else str(row.exponent)),
+        ("MAC", "r", counted("macs")),
+        ("constants", "r", counted("constants")),
+        ("activation", "r", counted("activation")),
+        ("arena", "r", lambda row: row.where),
+    ]
+    if report.estimate:
+        found.append(("ms, estimate", "r", lambda row: "" if row.estimate is None else f"{row.estimate:.3f}"))
+    if report.is_measured:
+        found.append(("ms, measured", "r", lambda row: "" if row.measured is None else f"{row.measured:.3f}"))
     if report.shows_time:
-        times.append((report.time_label, _time))
-    head += [*(title for title, _ in times), "SNR dB", "status"]
-    rows = []
-    for row in report.rows:
-        rows.append(
-            [
-                str(row.step),
-                row.operator,
-                shown(row.nodes, 44),
-                row.kernel,
-                tensor_type(row),
-                "" if row.exponent is None else str(row.exponent),
-                number(row.macs) if row.macs else "",
-                number(row.constants) if row.constants else "",
-                number(row.activation) if row.activation else "",
-                row.where,
-                *(cell(row) for _, cell in times),
-                decibel(row.snr),
-                row.status,
-            ]
-        )
-    return ["LAYERS", *Table(head, rows, "rllllrrrrr" + "r" * len(times) + "rl").lines(), *report.estimate]
+        found.append((report.time_unit, "r", lambda row: "" if row.time is None else number(row.time)))
+    return [*found, ("SNR dB", "r", lambda row: decibel(row.snr)), ("status", "l", lambda row: row.status)]
 
 
-def _estimate(row: Row) -> str:
-    return "" if row.estimate is None else f"{row.estimate:.3f}"
-
-
-def _time(row: Row) -> str:
-    return "" if row.time is None else number(row.time)
+def sources(report: Report, row: Row) -> str:
+    """Where a step reads: numbers of steps, `input` of the model."""
+    inputs = [port for port in report.ports if port.kind == "input"]
+    own = ["input" if len(inputs) == 1 else f"input {shown(inputs[port].name, 20)}" for port in row.feeds]
+    return ", ".join([*own, *(str(report.rows[place].step) for place in row.reads)])
 
 
 def _cores(report: Report) -> List[str]:
@@ -102,19 +104,22 @@ def _fallbacks(report: Report) -> List[str]:
 
 
 def _arena(report: Report) -> List[str]:
-    rows = [[str(b.offset), str(b.size), f"{b.first}-{b.last}", shown(b.label, 70)] for b in report.bars]
-    return ["ARENA", *Table(["offset", "bytes", "steps", "holds"], rows, "rrll").lines()]
+    rows = [(b.offset, b.size, f"{b.first}-{b.last}", shown(b.label, 70), b.how) for b in report.bars]
+    return ["ARENA", *Table(["offset", "bytes", "steps", "holds", "how"], rows, "rrlll").lines()]
 
 
 def _noise(report: Report) -> List[str]:
     if not report.noise:
         return []
+    lost = {row.step: row.lost for row in report.rows}
+    last = {noise.step: noise for noise in report.noise}
     rows = [
         [
             str(noise.step),
             shown(noise.name, 44),
             str(noise.exponent),
             decibel(noise.snr),
+            lost_text(lost.get(noise.step)) if last[noise.step] is noise else "",
             "" if noise.worst is None else f"{noise.worst:.3g}",
             "" if noise.offset is None else f"{noise.offset:+.2g}",
             "" if noise.clipped is None else f"{100 * noise.clipped:.2f}",
@@ -122,14 +127,57 @@ def _noise(report: Report) -> List[str]:
         ]
         for noise in report.noise
     ]
-    head = ["step", "tensor", "exponent", "SNR dB", "worst error", "mean error", "% clipped", ""]
-    lines = [f"NOISE, int8 against float, {report.noise_where}", *Table(head, rows, "rlrrrrrl").lines()]
+    head = ["step", "tensor", "exponent", "SNR dB", "lost dB", "worst error", "mean error", "% clipped", ""]
+    lines = [f"NOISE, int8 against float, {report.noise_where}", *Table(head, rows, "rlrrrrrrl").lines()]
     return lines + [f"output {shown(name)}: {decibel(value)} dB" for name, value in report.output_noise]
+
+
+def lost_text(lost: float | None) -> str:
+    """How many dB a step loses; what it gains, by averaging, has a plus."""
+    return "" if lost is None else f"{-lost:+.1f}" if lost < 0 else f"{lost:.1f}"
 
 
 def _evaluation(report: Report) -> List[str]:
     return ["TEST SET", *lines_of(report.evaluation)] if report.evaluation else []
 
 
+def _base(report: Report) -> List[str]:
+    base = report.base
+    if base is None:
+        return []
+    rows = [(one.what, one.text(one.base), one.text(one.own), one.change, one.verdict) for one in base.quantities]
+    lines = [
+        f"BESIDE THE BASE {one_line(base.title)}" + (f", for {base.chip}" if base.chip else ""),
+        *Table(("", "base", "this", "change", ""), rows, "lrrrl").lines(),
+    ]
+    head = ("ONNX nodes", "ms base", "ms this", "bytes base", "bytes this", "dB base", "dB this", "kernel")
+    return [*lines, "", *Table(head, [pair_cells(pair) for pair in base.layers], "lrrrrrrl").lines()]
+
+
+def pair_cells(pair: LayerPair) -> List[str]:
+    """A layer in both programs: milliseconds of the estimate, bytes of its output, dB, its kernel in each."""
+
+    def both(get: Callable[[Row], str]) -> List[str]:
+        return ["" if row is None else get(row) for row in (pair.base, pair.own)]
+
+    base, own = both(lambda row: row.kernel.replace("esp_dl_", ""))
+    kernel = "the same" if base == own else f"{base} -> {own}"
+    if pair.base is None or pair.own is None:
+        kernel = f"only in this: {own}" if pair.base is None else f"only in the base: {base}"
+    return [
+        shown(pair.nodes, 44),
+        *both(lambda row: "" if row.estimate is None else f"{row.estimate:.3f}"),
+        *both(lambda row: number(row.activation)),
+        *both(lambda row: decibel(row.snr)),
+        kernel,
+    ]
+
+
 def _comparison(report: Report) -> List[str]:
-    return [f"COMPARISON of {report.compared} with the reference", *report.comparison]
+    return [f"COMPARISON of {report.compared} with the reference", *report.comparison] if report.comparison else []
+
+
+def _provenance(report: Report) -> List[str]:
+    if not report.provenance:
+        return []
+    return ["MADE FROM", *Table(("what", "value"), report.provenance).lines()]

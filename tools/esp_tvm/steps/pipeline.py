@@ -252,12 +252,12 @@ class Pipeline(Settings):
         self.records.made([self.out / "tvmdbg"])
 
     def report(self) -> None:
-        log = self.log_file()
+        log, base = self.log_file(), self.base()
         model, project = self.export()
         page = self.out / "report.html"
         command = ["tools/tvm/report.py", "--project", project, "--model", model, "--input", self._samples()]
         command += ["--float_model", self.preprocess(), "--output", str(page), *(["--log", log] if log else [])]
-        self.tool("report", command)
+        self.tool("report", [*command, *(["--base", base] if base else [])])
         self.records.made([page, page.with_suffix(".txt")])
 
     def evaluate(self) -> None:

@@ -29,6 +29,8 @@ WRITTEN = (
     "report.txt",
     "evaluation.json",
 )
+# By this a project is known.
+METADATA_FILE = os.path.join("components", "tvm_model", "model", "metadata.json")
 _WRITTEN_FOLDERS = (PROJECT, "tvmdbg", MADE, "logs")
 
 
@@ -223,6 +225,15 @@ class Settings:
             fail(f"LOG={log} does not exist; save what the serial monitor shows in a file")
         return log
 
+    def base(self) -> str:
+        """BASE, another exported project or the folder that has it; "" where it is not set."""
+        if "BASE" not in self.variables:
+            return ""
+        base = self.path("BASE")
+        if not any(os.path.isfile(os.path.join(base, name, METADATA_FILE)) for name in ("", PROJECT)):
+            fail(f"BASE={base} is not a project that export wrote, nor a folder with its {PROJECT}")
+        return base
+
     def labels(self) -> str:
         """LABELS, which must be there; "" where it is not set."""
         return self.path("LABELS") if "LABELS" in self.variables else ""
@@ -254,6 +265,8 @@ class Settings:
         if goal == "evaluate":
             self.path("INPUT")
             self.labels()
+        if goal == "report":
+            self.base()
         if goal in ("report", "compare"):
             log = self.log_file() or "-"
             if goal == "compare" and log == "-" and sys.stdin.isatty():

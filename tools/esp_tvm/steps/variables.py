@@ -25,6 +25,7 @@ Variables
                    an .espdl needs none
   INPUT            one sample, or many for run, report and evaluate (default the first sample of CALIB)
   LABELS           a label for each sample of evaluate's INPUT: .npy of classes, or of what the output should be
+  BASE             another exported project (OUT or its new_project), to set beside this one in report
   TARGET           {", ".join(CHIPS)} (default {DEFAULT_CHIP})
   BOARD            the board in place of its chip: {_BOARD_EXAMPLES}, ...
                    (docs/choosing-a-chip.md has all)
@@ -51,6 +52,7 @@ WHAT_IT_IS = {
     "MODEL": "the float ONNX model",
     "CALIB": "the samples to calibrate with",
     "INPUT": "a sample of the model's input",
+    "BASE": "another exported project",
     "LABELS": "a label for each sample of INPUT",
 }
 # A name that stands alone: ESP-IDF has none.
