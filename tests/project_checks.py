@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Iterable, List, Tuple
 
+from check_sdkconfig import NOT_NEEDED
+
 from esp_tvm.chips import MIB
 
 # The options that ESP-IDF's versions know, by chip; tests/check_sdkconfig.py made it from ESP-IDF's own files.
@@ -33,7 +35,8 @@ def check_settings(path: Path, chips: Iterable[str]) -> None:
     for name in settings(path):
         for chip in chips:
             known = IDF_OPTIONS["options"].get(name, {}).get(chip, "").split()
-            missing = [version for version in versions_of(chip) if version not in known]
+            unneeded = NOT_NEEDED.get(name, ())
+            missing = [version for version in versions_of(chip) if version not in known and version not in unneeded]
             assert not missing, f"{path.name}: {name} on {chip} with ESP-IDF {missing}"
 
 
