@@ -69,7 +69,7 @@ def test_a_board_by_its_memory():
         ({"target": "esp32s3", "flash": "3MB"}, "is one of 2MB, 4MB, 8MB, 16MB"),
         ({"target": "esp32s3", "internal": "1MB"}, "can take 1 to 340992 bytes"),
         ({"target": "esp32s3", "internal": "0"}, "can take 1 to 340992 bytes"),
-        ({"target": "host", "flash": "4MB"}, "--flash: the host is no board"),
+        ({"target": "host", "flash": "4MB"}, "--flash 4MB: the host is no board"),
     ],
 )
 def test_what_no_board_has_is_refused(options, error):

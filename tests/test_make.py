@@ -97,7 +97,7 @@ def test_inputs_and_outputs(project):
     assert "'--input_type'" not in exported_with(project)
     assert "IO=int9 is none of float, int8, uint8; did you mean int8?" in project.error("export", *ALL, "IO=int9")
     error = project.error("run", *ALL, "INPUT_TYPE=int9")
-    assert error.startswith("error: --input_type int9: 'int9' is none of float, int8, int16, uint8")
+    assert error.startswith("error: INPUT_TYPE=int9: 'int9' is none of float, int8, int16, uint8")
 
 
 def test_deploy_says_when_it_cannot_emulate(project, monkeypatch):
@@ -259,11 +259,14 @@ def test_a_board_stands_for_its_chip_and_stays(project):
             "BOARD=esp32-c3-devkit: unknown board 'esp32-c3-devkit'; did you mean esp32-c3-dev",
         ),
         (["BOARD=xiao-esp32c3", "TARGET=esp32"], "has the chip esp32c3, not esp32; leave one out"),
-        (["PSRAM=3GB"], "PSRAM=3GB: --psram 3GB: is no size; write 4MB, 512kB or a number of bytes"),
+        (["PSRAM=3GB"], "error: PSRAM=3GB: is no size; write 4MB, 512kB or a number of bytes"),
+        (["FLASH=4MB", "TARGET=host"], "error: FLASH=4MB: the host is no board; choose a chip"),
+        (["ARENA=a bit"], "error: ARENA=a bit: give auto, least, or a number of bytes"),
     ],
 )
-def test_boards_that_there_are_not(project, variables, error):
-    assert error in project.error("export", *ALL, *variables)
+def test_values_that_no_board_has(project, variables, error):
+    said = project.error("export", *ALL, *variables)
+    assert error in said and "--" not in said
 
 
 def test_what_is_not_set_stays_as_it_was_for_steps_that_are_only_needed(project):

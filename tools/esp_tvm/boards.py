@@ -137,11 +137,9 @@ def choose_board(
     if target and check_chip(target) is not chip:
         raise UserError(f"{chosen.name} has the chip {chip.name}, not {check_chip(target).name}; leave one out")
     if chip.is_host:
-        given = next(
-            (name for name, value in (("flash", flash), ("psram", psram), ("internal", internal)) if value), ""
-        )
-        if given:
-            raise UserError(f"--{given}: the host is no board; choose a chip")
+        for name, value in (("flash", flash), ("psram", psram), ("internal", internal)):
+            if value:
+                raise UserError(f"--{name} {shown(value)}: the host is no board; choose a chip")
         return chosen
     if flash:
         chosen = replace(chosen, flash_mib=_flash(flash, chip))

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import warnings
+from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional
 
 from ..errors import UserError
@@ -78,15 +79,23 @@ def _noted_signals() -> Iterator[List[int]]:
     seen: List[int] = []
     usual_hook = sys.unraisablehook
 
-    def note(number: int, frame: object) -> None:
+    def note(number: int, frame: Optional[FrameType]) -> None:
         seen.append(number)
-        raise KeyboardInterrupt
+        if _is_within(once_more, frame):
+            # Raised here it would be dropped once more.
+            send_again()
+        else:
+            raise KeyboardInterrupt
+
+    def send_again() -> None:
+        # Later each time: on a loaded machine even the start of a timer takes long.
+        threading.Timer(0.01 * len(seen), os.kill, (os.getpid(), seen[-1])).start()
 
     def once_more(lost: Any) -> None:
         """Python drops exceptions raised in a destructor or in one of its callbacks: the signal is sent again
         afterwards."""
         if seen and lost.exc_type is KeyboardInterrupt:
-            threading.Timer(0.01, os.kill, (os.getpid(), seen[-1])).start()
+            send_again()
         else:
             usual_hook(lost)
 
@@ -106,6 +115,13 @@ def _noted_signals() -> Iterator[List[int]]:
         sys.unraisablehook = usual_hook
         for number in ours:
             signal.signal(number, usual[number])
+
+
+def _is_within(function: Callable, frame: Optional[FrameType]) -> bool:
+    """Whether `function` is what `frame` belongs to, or one of its callers."""
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _told(error: Exception) -> Optional[int]:

@@ -16,7 +16,7 @@ from ..convert.environment import is_converted, kind_of, without_suffix
 from ..errors import UserError, did_you_mean
 from ..port_options import read_port_options
 from .record import MADE, PROJECT, Records
-from .variables import BOARD_VARIABLES, DEFAULT_CHIP, PORT_TYPES, WHAT_IT_IS
+from .variables import BOARD_VARIABLES, DEFAULT_CHIP, PORT_TYPES, WHAT_IT_IS, in_variables
 from .words import fail
 
 # What the steps write into OUT: none of it is a step's MODEL there.
@@ -148,7 +148,7 @@ class Settings:
             if board and not target:
                 return check_board(board).chip
         except UserError as error:
-            fail(f"BOARD={board}: {error}")
+            fail(f"BOARD={board}: {in_variables(error)}")
         chip = self.setting("export", "TARGET", DEFAULT_CHIP)
         try:
             return check_chip(chip).name
@@ -167,7 +167,9 @@ class Settings:
         try:
             choose_board(self.chip(), **{name.lower(): value for name, value in values.items()})
         except UserError as error:
-            fail(" ".join(f"{name}={value}" for name, value in values.items()) + f": {error}")
+            text = in_variables(error)
+            named = text.startswith(tuple(f"{name}=" for name in values))
+            fail(text if named else " ".join(f"{name}={value}" for name, value in values.items()) + f": {text}")
         return values
 
     def arena(self) -> str:
@@ -176,7 +178,7 @@ class Settings:
         try:
             return check_arena(arena)
         except UserError as error:
-            fail(f"ARENA={arena}: {error}")
+            fail(in_variables(error))
 
     def cores(self) -> str:
         """How many cores the exported program uses."""
@@ -202,7 +204,7 @@ class Settings:
         try:
             read_port_options(*words)
         except UserError as error:
-            fail(str(error))
+            fail(in_variables(error))
         named = zip(("--input_type", "--output_type", "--input_layout"), words)
         return given, [word for option, values in named for value in values for word in (option, value)]
 

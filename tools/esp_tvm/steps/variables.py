@@ -8,7 +8,7 @@ from typing import Iterable, List
 
 from ..boards import BOARDS
 from ..chips import CHIPS
-from ..errors import did_you_mean
+from ..errors import UserError, did_you_mean
 from .words import say, say_error
 
 DEFAULT_CHIP = "esp32s3"
@@ -57,6 +57,8 @@ WHAT_IT_IS = {
 }
 # A name that stands alone: ESP-IDF has none.
 _NAME = re.compile(r"(?<![-\w])[A-Z][A-Z0-9_]+(?![-\w])")
+# Options that a variable of the same name gives.
+_OPTION = re.compile(r"--(arena|board|flash|input_layout|input_type|internal|output_type|psram)\b(?!-)")
 _LINE = re.compile(r"(?m)^(##@|[a-z0-9-]+:.*?##) *(.*)$")
 
 
@@ -69,6 +71,15 @@ def known(repo: Path) -> List[str]:
             names = re.match(r"[A-Z0-9_\[\] ]+:", text)
             found.update(_NAME.findall(text if head == "##@" else names.group() if names else ""))
     return sorted(found)
+
+
+def in_variables(error: UserError) -> str:
+    """The message of an option's check with the variables in place of the options: `FLASH=3GB: is no size` where the
+    script says `--flash 3GB: is no size`."""
+    beginning = _OPTION.match(str(error))
+    text = _OPTION.sub(lambda option: option[1].upper(), str(error))
+    # Its value, as far as the colon, follows the option at the beginning.
+    return text.replace(" ", "=", 1) if beginning and str(error)[beginning.end()] == " " else text
 
 
 def complain(given: Iterable[str], repo: Path) -> bool:
