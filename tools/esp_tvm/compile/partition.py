@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, FrozenSet, List, Set, Tuple
 
 import tvm
 from tvm import relay
+from tvm.relay.dataflow_pattern import (
+    AltPattern,
+    AttrPattern,
+    CallPattern,
+    DataTypePattern,
+    DFPattern,
+    ExprPattern,
+    ShapePattern,
+    TupleGetItemPattern,
+    TuplePattern,
+    TypePattern,
+)
 
 from ..operators import OPERATORS, Operator, Refusal
 from ..operators.base import Operand
@@ -58,8 +71,47 @@ def _calls_in(expr: relay.Expr) -> List[relay.Call]:
     return found
 
 
-def _pattern_table(refusals: Dict[int, str]) -> List[Tuple[str, object, Callable]]:
-    """(composite name, pattern, check) of every operator, in order."""
+@functools.lru_cache(maxsize=None)
+def _patterns() -> List[Tuple[Operator, DFPattern, FrozenSet[str]]]:
+    """(operator, pattern, the Relay operators without which it cannot match) of every operator, in order."""
+    return [
+        (operator, pattern, required_operators(pattern))
+        for operator in OPERATORS.values()
+        for pattern in operator.patterns()
+    ]
+
+
+def required_operators(pattern: DFPattern) -> FrozenSet[str]:
+    """The names of the Relay operators that every match of `pattern` contains."""
+    if isinstance(pattern, AltPattern):
+        return required_operators(pattern.left) & required_operators(pattern.right)
+    if isinstance(pattern, ExprPattern):
+        return frozenset([pattern.expr.name] if isinstance(pattern.expr, tvm.ir.Op) else [])
+    if isinstance(pattern, CallPattern):
+        parts = [pattern.op, *(pattern.args or ())]
+    elif isinstance(pattern, TuplePattern):
+        parts = list(pattern.fields or ())
+    elif isinstance(pattern, TupleGetItemPattern):
+        parts = [pattern.tuple]
+    elif isinstance(pattern, (AttrPattern, DataTypePattern, ShapePattern, TypePattern)):
+        parts = [pattern.pattern]
+    else:
+        # Nothing is known of it: as if it matched anything.
+        parts = []
+    return frozenset().union(*map(required_operators, parts))
+
+
+def _operators_in(mod: tvm.IRModule) -> Set[str]:
+    found: Set[str] = set()
+    relay.analysis.post_order_visit(
+        mod["main"], lambda expr: found.add(expr.name) if isinstance(expr, tvm.ir.Op) else None
+    )
+    return found
+
+
+def _pattern_table(mod: tvm.IRModule, refusals: Dict[int, str]) -> List[Tuple[str, DFPattern, Callable]]:
+    """(composite name, pattern, check) of every operator, in order, without the patterns that need an operator that is
+    not in `mod`: each pattern costs TVM a pass over the whole graph."""
 
     def check_of(operator: Operator) -> Callable:
         def check(root: relay.Expr) -> bool:
@@ -73,10 +125,11 @@ def _pattern_table(refusals: Dict[int, str]) -> List[Tuple[str, object, Callable
 
         return check
 
+    present = _operators_in(mod)
     return [
         (f"{COMPILER}.{operator.name}", pattern, check_of(operator))
-        for operator in OPERATORS.values()
-        for pattern in operator.patterns()
+        for operator, pattern, required in _patterns()
+        if required <= present
     ]
 
 
@@ -111,7 +164,7 @@ def partition(imported: Imported) -> Partitioned:
     refusals: Dict[int, str] = {}
     mod = compose(prepare(imported.mod))
     passes = [
-        relay.transform.MergeComposite(_pattern_table(refusals)),
+        relay.transform.MergeComposite(_pattern_table(mod, refusals)),
         # Tuples are not operators: in a separate region they would only be copied.
         relay.transform.AnnotateTarget(COMPILER, include_non_call_ops=False),
         relay.transform.PartitionGraph(mod_name="default"),
