@@ -41,7 +41,8 @@ class Program(HostProgram):
 
     def __init__(self, project: Path, kernels: Kernels):
         self._kernels = kernels
-        super().__init__(project, kernels.sanitize)
+        # As the kernels' archive is: half of what -O2 takes, with the same sanitizers.
+        super().__init__(project, kernels.sanitize, ("-O1",))
 
     def kernels(self) -> Path:
         return self._kernels.archive

@@ -19,7 +19,7 @@ from esp_tvm.convert.lower import TARGET_OPSET  # noqa: E402
 from esp_tvm.naming import shown  # noqa: E402
 
 # Layers over time are written out step by step, and what TVM does to a graph takes more than its size's share of time.
-_AT_ONCE, _RECURRENT_AT_ONCE = 40, 4
+_AT_ONCE, _RECURRENT_AT_ONCE = 14, 2
 
 
 @functools.lru_cache(maxsize=None)

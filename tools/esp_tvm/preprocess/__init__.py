@@ -21,6 +21,7 @@ from ..naming import one_line
 from ..native import run_apart
 from ..onnx_graph import drop_unknown_values, is_standard, keep_opsets, make_node_names_unique, with_inferred_shapes
 from .check import Check, random_feeds
+from .tools import load_tools
 from .tools import onnxoptimizer_optimized as _onnxoptimizer
 from .tools import onnxruntime_basics as _onnxruntime
 from .tools import onnxsim_simplified as _onnxsim
@@ -64,6 +65,7 @@ def preprocess_onnx(
 def preprocess_model(original: onnx.ModelProto, path: str | os.PathLike = "model") -> Preprocessed:
     """The same for a loaded model (`load_model`); `path` is for messages."""
     check = Check(original, path)
+    load_tools()
     model, error, skipped = original, 0.0, []
     for name, step in (
         ("spelling out products", spell_out_products),

@@ -5,6 +5,8 @@ They print what the user cannot change, write temporary files, and may crash: fo
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import tempfile
 from pathlib import Path
 
@@ -35,6 +37,14 @@ _OPTIMIZER_PASSES = [
     "eliminate_duplicate_initializer",
     "eliminate_unused_initializer",
 ]
+
+
+def load_tools() -> None:
+    """Import the tools in this process: its children have them at once. One that cannot be imported says so when it is
+    used."""
+    for name in ("onnxruntime.quantization.shape_inference", "onnxsim", "onnxoptimizer"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def onnxruntime_basics(model: onnx.ModelProto) -> onnx.ModelProto:
