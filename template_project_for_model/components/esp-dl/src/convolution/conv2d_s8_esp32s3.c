@@ -100,28 +100,6 @@ static void gathered(esp_dl_conv2d_row_t row, int32_t run, int8_t *to)
     }
 }
 
-/* A row of pixels, a block of channels after the other. */
-static void in_blocks(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t block, int32_t block_bytes)
-{
-    const int32_t pixels = row.pixels, channels = row.channels;
-    int8_t *const output = row.output;
-    row.pixels = 1;
-    for (int32_t c = 0; c < channels; c += block) {
-        row.channels = channels - c < block ? channels - c : block;
-        for (int32_t pixel = 0; pixel < pixels; pixel++) {
-            row.output = output + pixel * channels + c;
-            esp_dl_conv2d_row_wide_esp32s3(&row);
-            for (int32_t s = 0; s < row.segment_count; s++) {
-                segments[s] += row.step;
-            }
-        }
-        for (int32_t s = 0; s < row.segment_count; s++) {
-            segments[s] -= pixels * row.step;
-        }
-        row.weights += block_bytes;
-    }
-}
-
 /* Where things lie in scratch memory, in bytes from its start; first the places of segments. */
 typedef struct {
     int32_t sums, pixels, borders, end;
@@ -148,6 +126,35 @@ static places_t places_of(const esp_dl_conv2d_esp32s3_t *p)
 int32_t esp_dl_conv2d_s8_esp32s3_scratch(const esp_dl_conv2d_esp32s3_t *p)
 {
     return places_of(p).end;
+}
+
+/* The whole output, a block of channels after the other, so that the weights of each are fetched once. */
+static void in_blocks(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, esp_dl_conv2d_row_t row,
+                      esp_dl_borders_t *borders, int32_t images, int32_t rows, const int8_t **segments)
+{
+    const int32_t pixels = row.pixels, channels = row.channels, per_row = p->by_taps ? p->window.kernel_w : 1;
+    int8_t *const output = row.output;
+    row.pixels = 1;
+    for (int32_t c = 0; c < channels; c += p->block) {
+        const int8_t *image = input;
+        row.channels = channels - c < p->block ? channels - c : p->block;
+        row.output = output + c;
+        for (int32_t n = 0; n < images; n++) {
+            esp_dl_next_image(borders, &p->window);
+            for (int32_t y = 0; y < rows; y++) {
+                esp_dl_window_rows(image, &p->input, &p->window, borders, per_row, segments);
+                for (int32_t pixel = 0; pixel < pixels; pixel++) {
+                    esp_dl_conv2d_row_wide_esp32s3(&row);
+                    row.output += channels;
+                    for (int32_t s = 0; s < row.segment_count; s++) {
+                        segments[s] += row.step;
+                    }
+                }
+            }
+            image += p->input.h * p->input.w * p->input.c;
+        }
+        row.weights += p->block_bytes;
+    }
 }
 
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
@@ -182,6 +189,10 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         row.pixels *= images * rows;
         images = rows = 1;
     }
+    if (p->block > 0) {
+        in_blocks(input, p, row, &borders, images, rows, segments);
+        return;
+    }
     checked_t state = {0};
     void (*const held)(const esp_dl_conv2d_row_t *) =
         p->path == ESP_DL_CONV2D_ONE ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
@@ -209,11 +220,7 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
                 gathered(row, p->run, pixels);
                 break;
             case ESP_DL_CONV2D_WIDE:
-                if (p->block > 0) {
-                    in_blocks(row, segments, p->block, p->block_bytes);
-                } else {
-                    esp_dl_conv2d_row_wide_esp32s3(&row);
-                }
+                esp_dl_conv2d_row_wide_esp32s3(&row);
                 break;
             }
             row.output += row.pixels * row.channels;

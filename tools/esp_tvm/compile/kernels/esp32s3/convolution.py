@@ -59,8 +59,8 @@ class Conv2dLanes(Esp32s3Variant):
     sums = 0
     # Where sums are checked: they have to lie within 2^(7 + check_bits) between segments.
     check_bits = 0
-    # Bytes of weights that do not stay in the cache (64 kB) beside other data.
-    LARGE = 48 * 1024
+    # Bytes of weights that do not stay in the cache (64 kB) beside other data, and beside their biases and shifts.
+    LARGE = 44 * 1024
 
     def by_taps(self, call: Call) -> bool:
         """Whether segments are taps."""
@@ -265,8 +265,8 @@ class Conv2dChecked(Conv2dLanes):
 class Conv2dWide(Conv2dLanes):
     """A channel at a time, with sums of 40 bits.
 
-    Weights that do not stay in the cache (64 kB, where other data are, too) are read in blocks of channels, each for a
-    whole row of pixels: one pixel after the other would fetch all of them from flash again and again.
+    Weights that do not stay in the cache (64 kB, where other data are, too) are read in blocks of channels, each for
+    all pixels: one pixel after the other would fetch all of them from flash again and again.
     """
 
     sums = 8
@@ -304,12 +304,10 @@ class Conv2dWide(Conv2dLanes):
         return max(self.BLOCK // size // 2 * 2, 2) if size * outputs > self.LARGE else 0
 
     def weight_passes(self, call):
-        if self.block(call) == 0:
-            return super().weight_passes(call)
-        return 1 if is_one_row(call) else call.output.shape[0] * call.output.shape[1]
+        return 1 if self.block(call) else super().weight_passes(call)
 
     def overlap_distance(self, call):
-        # A row of pixels, which may be the whole image, is read again for every block.
+        # All is read again for every block.
         return None if self.block(call) else super().overlap_distance(call)
 
 
