@@ -54,7 +54,15 @@ class RandomProgram:
         # The last tensor mostly; an earlier one makes a branch.
         x = self.tensors[-1] if self.random.randint(4) else self.tensors[self.random.randint(len(self.tensors))]
         kinds = ["conv2d"] * 3 + ["depthwise_conv2d"] * 2
-        kinds += ["max_pool2d", "average_pool2d", "global_average", "requantize", "lookup", "channelwise"]
+        kinds += [
+            "max_pool2d",
+            "average_pool2d",
+            "global_average",
+            "strided_slice",
+            "requantize",
+            "lookup",
+            "channelwise",
+        ]
         alike = [one for one in self.tensors if one.shape == x.shape and one is not x]
         beside = [one for one in self.tensors if one.shape[:3] == x.shape[:3]]
         if alike:
@@ -70,6 +78,8 @@ class RandomProgram:
             self._single(kind, x)
         elif kind == "global_average":
             self._average(x)
+        elif kind == "strided_slice":
+            self._slice(x)
         else:
             self._window(kind, x)
 
@@ -108,6 +118,18 @@ class RandomProgram:
                 "clamp": self._clamp(),
             }
         self._append(kind, [x], x.shape, attributes)
+
+    def _slice(self, x: Tensor) -> None:
+        """Some columns and channels, rarely rows."""
+        step = self.random.choice(self.channels)
+        begin, shape = [0] * 4, list(x.shape)
+        for axis in (1, 2) if self.random.randint(4) == 0 else (2,):
+            begin[axis] = int(self.random.randint(0, shape[axis]))
+            shape[axis] -= begin[axis]
+        if shape[3] > step:
+            begin[3] = int(step * self.random.randint(0, shape[3] // step))
+            shape[3] = step
+        self._append("strided_slice", [x], tuple(map(int, shape)), {"begin": begin, "steps": [1] * 4, "shape": shape})
 
     def _average(self, x: Tensor) -> None:
         """Of the whole image."""
