@@ -65,6 +65,15 @@ COMMANDS: Dict[str, str] = {
     "export_cores": f"{_EXPORT} --target_chip esp32 --cores 2 --out_path cores",
     "emulate": "emulate_project.py --project c3/new_project --model model_quant.onnx --input input.npy --log trace.txt",
 }
+# The tutorial's name of a layer; the error is its answer.
+_TUTORIAL = """
+from export_onnx_model import debug_onnx_model
+m = debug_onnx_model("esp32s3", "model_quant.onnx", "input.npy")
+try:
+    m.debug_get_output("tvmgen_default_fused_nn_relu")
+except Exception as error:
+    print("error:", error)
+"""
 # What a command writes to a file, in place of what it prints.
 _FILES = {"report": "report.txt"}
 # A fault in the C of the ESP32-C3's program: (pattern, replacement) in default_lib0.c.
@@ -109,6 +118,12 @@ def excerpt(marker: str) -> str:
     if columns:
         lines = _columns(lines, columns)
     return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _to(lines: List[str], pattern: str) -> List[str]:
+    """Up to the line that matches; nothing, which is an error, where none does."""
+    last = _first(lines, pattern)
+    return lines[: last + 1] if last < len(lines) else []
 
 
 def _first(lines: List[str], pattern: str) -> int:
@@ -158,7 +173,7 @@ def _columns(lines: List[str], names: List[str]) -> List[str]:
 
 _CLAUSES: Dict[str, Callable[[List[str], str], List[str]]] = {
     "from": lambda lines, pattern: lines[_first(lines, pattern) :],
-    "to": lambda lines, pattern: lines[: _first(lines, pattern) + 1],
+    "to": _to,
     "lines": lambda lines, pattern: [line for line in lines if re.search(pattern, line)],
     "table": _table,
     "rows": _rows,
@@ -200,6 +215,15 @@ def outputs(folder: Path) -> Iterator[Tuple[str, str]]:
         if name in _FILES:
             text = (folder / _FILES[name]).read_text("utf-8")
         yield f"{name}.txt", _constant(text, folder)
+    tutorial = subprocess.run(
+        [sys.executable, "-c", _TUTORIAL],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{REPO / 'tools/tvm'}:{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    yield "tutorial_name.txt", tutorial.stdout
     yield "trace.txt", (folder / "trace.txt").read_text("utf-8")
     data = [
         line for line in _log(folder, "c3/new_project", "input.npy").splitlines(True) if line.startswith("~tvm data")
@@ -221,6 +245,17 @@ def _run(folder: Path, command: str) -> str:
     if done.returncode not in (0, 1):
         sys.exit(f"error: {command} ended with {done.returncode}")
     return done.stdout
+
+
+def picture(folder: Path) -> None:
+    """docs/report.png: the report in a browser, where there is one."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("docs/report.png stays as it is: there is no chromium")
+        return
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,1360"]
+    target = f"--screenshot={REPO / 'docs/report.png'}"
+    subprocess.run([browser, *options, target, f"file://{folder}/report.html"], stderr=subprocess.DEVNULL, check=True)
 
 
 def _constant(text: str, folder: Path) -> str:
@@ -300,6 +335,8 @@ def main(arguments: List[str]) -> int:
                         )
                     )
                 )
+        if goal == "run":
+            picture(Path(folder))
     return 1 if differing else 0
 
 

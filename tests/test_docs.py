@@ -86,18 +86,64 @@ def test_make_targets_exist(path):
                 assert "=" in word or word.startswith("-") or word in targets, f"{command}: no target '{word}'"
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.stem.endswith("_cn")], ids=name_of)
-def test_chinese_keeps_step(path):
-    """A translation has the headings of its original, level by level, and the very same commands."""
-    original = path.with_name(path.name.replace("_cn.md", ".md"))
+# What a reader of ESP-DL 1.1's tutorial needs, in Chinese too.
+CHINESE = ["README"] + [
+    f"docs/{name}"
+    for name in (
+        *("quick-start", "tutorial", "calibration-data", "quantization", "accuracy-dropped", "numbers-and-layouts"),
+        *("own-application", "choosing-a-chip", "does-not-fit", "wrong-result"),
+    )
+]
+
+
+def prose(path: Path) -> str:
+    """The text outside of blocks of code."""
+    return re.sub(r"(?ms)^ *```.*?^ *```\s*$", "", path.read_text())
+
+
+def figures(path: Path) -> List[str]:
+    """The numbers of a text and what stands in backquotes, in order of the alphabet; those of links are none."""
+    text = re.sub(r"\]\([^)]*\)", "]", prose(path))
+    code = [re.sub(r"<.*?>", "<>", word) for word in re.findall(r"`([^`]+)`", text)]
+    numbers = re.findall(r"(?<![\w.])-?\d[\d.,]*(?<![.,])", re.sub(r"`[^`]+`", " ", text))
+    return sorted({*code, *numbers})
+
+
+def test_chinese_documents_are_there():
+    found = {name_of(path)[: -len("_cn.md")] for path in DOCUMENTS if path.stem.endswith("_cn")}
+    assert found == set(CHINESE)
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_chinese_keeps_step(name):
+    """A translation has the headings of its original, level by level, its tables, outputs, commands and figures."""
+    original, path = ROOT / f"{name}.md", ROOT / f"{name}_cn.md"
 
     def headings(document: Path) -> List[str]:
-        prose = re.sub(r"(?ms)^ *```.*?^ *```\s*$", "", document.read_text())
-        return re.findall(r"(?m)^(#+) ", prose)
+        return re.findall(r"(?m)^(#+) ", prose(document))
+
+    def rows(document: Path) -> List[int]:
+        return [line.count("|") for line in prose(document).splitlines() if line.startswith("|")]
 
     assert headings(path) == headings(original)
-    for info in ("sh", "sh board"):
+    assert rows(path) == rows(original)
+    assert len(re.findall(r"(?m)^(?:- |\d+\. )", prose(path))) == len(
+        re.findall(r"(?m)^(?:- |\d+\. )", prose(original))
+    )
+    for info in ("sh", "sh board", "c", "python", "cmake"):
         assert commands(shell(path, info)) == commands(shell(original, info))
+    outputs = [re.findall(r"<!-- output: .*? -->", document.read_text()) for document in (path, original)]
+    assert outputs[0] == outputs[1]
+    assert figures(path) == figures(original)
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_chinese_leads_to_chinese(name):
+    """Links lead to the Chinese page where there is one; the first link of README and quick start is to the English."""
+    path = ROOT / f"{name}_cn.md"
+    for text, target in re.findall(r"\[([^\]]*)\]\(([^)#\s]+\.md)[^)]*\)", path.read_text()):
+        chinese = (path.parent / target).with_name(Path(target).stem + "_cn.md")
+        assert text == "English" or not chinese.exists(), target
 
 
 @pytest.fixture
