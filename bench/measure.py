@@ -79,7 +79,7 @@ class Subject:
 
 
 def quantize_quickly(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.ModelProto:
-    """For generated networks: exponents that cover all values, nothing searched for."""
+    """For layers, operators and figures of memory: exponents that cover all values, nothing searched for."""
     return quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False)).model
 
 
