@@ -116,7 +116,8 @@ def test_nothing_of_the_old_names_is_left(application):
 
 def test_advice_names_what_the_application_needs(projects, tmp_path):
     lines = copy_model(projects[1], tmp_path, "ears")
-    assert lines[0] == 'PRIV_REQUIRES tvm_model_ears; #include "tvm_model_ears.h" and "tvmgen_ears.h"'
+    assert lines[0] == "ESP-IDF 5.1 to 6.x, for the esp32c3"
+    assert lines[1] == 'PRIV_REQUIRES tvm_model_ears; #include "tvm_model_ears.h" and "tvmgen_ears.h"'
     assert f"sdkconfig.defaults: {PARTITION.replace('MODEL', 'MODEL_EARS')}" in lines
     assert lines[-1] == "partitions.csv: ears, data, undefined, , 0x1000"
     # Speed, and where ESP-IDF finds a folder of another name; what is the application's own is not there.

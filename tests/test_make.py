@@ -59,7 +59,7 @@ def test_an_espdl_model_needs_no_samples(project):
 
 def test_deploy_to_a_riscv_chip_emulates_the_projects_sample(project, monkeypatch):
     for tool in ("riscv64-unknown-elf-gcc", "qemu-system-riscv32"):
-        project.write(f".venv/bin/{tool}", "").chmod(0o755)
+        project.write(f".venv/bin/{tool}", "#!/bin/sh\necho /lib/picolibc.specs\n").chmod(0o755)
     monkeypatch.setenv("PATH", f"{project.folder}/.venv/bin:{os.environ['PATH']}")
     riscv = ("MODEL=a.onnx", "CALIB=calib.npy", "INPUT=many.npy", "TARGET=esp32c3")
     assert project.calls("deploy", *riscv) == [*STEPS, "emulate"]
@@ -108,11 +108,13 @@ def test_deploy_says_when_it_cannot_emulate(project, monkeypatch):
         for tool in Path(folder).glob("*") if Path(folder).is_dir() else ():
             if not tool.name.startswith("qemu-system") and not os.path.lexists(tools / tool.name):
                 os.symlink(tool, tools / tool.name)
-    project.write("tools-without-emulator/riscv64-unknown-elf-gcc.new", "").chmod(0o755)
+    # A compiler without its C library.
+    compiler = "#!/bin/sh\necho picolibc.specs\n"
+    project.write("tools-without-emulator/riscv64-unknown-elf-gcc.new", compiler).chmod(0o755)
     os.replace(tools / "riscv64-unknown-elf-gcc.new", tools / "riscv64-unknown-elf-gcc")
     monkeypatch.setenv("PATH", str(tools))
     done = project.make("deploy", *ALL, "TARGET=esp32c3")
-    assert "emulate: left out, because qemu-system-riscv32 is not there" in done.stderr
+    assert "emulate: left out, because qemu-system-riscv32, picolibc are not there" in done.stderr
 
 
 def test_scripts_get_the_documented_arguments(project):

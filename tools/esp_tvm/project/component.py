@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import List, Optional
 
-from ..chips import DATA_ALIGNMENT, aligned
+from ..chips import CHIPS, DATA_ALIGNMENT, aligned
 from ..errors import UserError
 from ..files import whole_folder
+from ..idf_versions import needed
 from ..naming import shown
 from ..program.store import load
 from .users_files import MARKER, changed, record
@@ -124,9 +125,10 @@ _EXAMPLES_OWN = ("CONFIG_INFERENCE_TASK_", "CONFIG_PARTITION_TABLE_", "CONFIG_ES
 
 
 def _advice(project: Path, to: Path, chip: str, component: str, name: Optional[str]) -> List[str]:
-    """What else the application needs: the folder of the components, options of sdkconfig.defaults (speed, caches,
-    flash and PSRAM, the model's own), a line of partitions.csv."""
-    lines = [f'PRIV_REQUIRES {component}; #include "{component}.h" and "tvmgen_{name or "default"}.h"']
+    """What else the application needs: versions of ESP-IDF, the folder of the components, options of sdkconfig.defaults
+    (speed, caches, flash and PSRAM, the model's own), a line of partitions.csv."""
+    lines = [f"{needed(CHIPS[chip])}, for the {chip}"] if not CHIPS[chip].is_host else []
+    lines += [f'PRIV_REQUIRES {component}; #include "{component}.h" and "tvmgen_{name or "default"}.h"']
     if to.name != "components":
         # ESP-IDF finds only components in a folder of that name beside the application's CMakeLists.txt.
         lines.append(f'CMakeLists.txt, before project(): set(EXTRA_COMPONENT_DIRS "{to.resolve()}")')
@@ -143,7 +145,7 @@ def _advice(project: Path, to: Path, chip: str, component: str, name: Optional[s
     if program.cores > 1:
         lines.append("pin the task that runs the model to core 1 (xTaskCreatePinnedToCore): core 0 computes the rest")
     if "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y" in options:
-        needed = (project / "components" / COMPONENT / "model" / "constants.bin").stat().st_size
-        size = aligned(needed, DATA_ALIGNMENT)
+        taken = (project / "components" / COMPONENT / "model" / "constants.bin").stat().st_size
+        size = aligned(taken, DATA_ALIGNMENT)
         lines.append(f"partitions.csv: {name or 'constants'}, data, undefined, , {size:#x}")
     return lines

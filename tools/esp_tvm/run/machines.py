@@ -56,14 +56,13 @@ class Machine:
         packages = " ".join(dict.fromkeys(package for _, package in missing))
         return f"{names} {are} not installed; install {them} with: apt-get install {packages}"
 
-    def missing_tools(self) -> List[str]:
-        """The programs that are not on PATH."""
-        return [tool for tool, _ in self.packages if shutil.which(tool) is None]
+    def missing_parts(self) -> List[str]:
+        """The programs and libraries that are not installed."""
+        return [name for name, _ in self._missing()]
 
     def _missing(self) -> List[Tuple[str, str]]:
         """(what is missing, its Debian package)"""
-        tools = self.missing_tools()
-        return [(tool, package) for tool, package in self.packages if tool in tools]
+        return [(tool, package) for tool, package in self.packages if shutil.which(tool) is None]
 
     def count(self, difference: int) -> int:
         """Instructions between two readings of the counter."""

@@ -230,7 +230,7 @@ class Pipeline(Settings):
         self.run()
         if not CHIPS[self.chip()].is_riscv:
             return
-        missing = RISCV.missing_tools()
+        missing = RISCV.missing_parts()
         if missing:
             are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
             advice = f"scripts/system-packages.sh apt-packages-emulator.txt installs {them}"
