@@ -1,7 +1,7 @@
 # Pictures and sound: front ends that make a model's input, on this computer and on the board. Included by the Makefile.
 
 ##@ Pictures and sound
-.PHONY: arrays frontend example-image example-keyword
+.PHONY: arrays frontend detect example-image example-embedding example-keyword
 arrays: ## SPEC FILES CALIB: pictures or sounds as the model's inputs, into the .npy CALIB (docs/image-input.md)
 	@scripts/frontend.sh arrays
 
@@ -10,6 +10,12 @@ frontend: ## MODEL CALIB SPEC SAMPLE TARGET BOARD APP: a project that takes came
 
 example-image: ## pictures of any format to a camera application in C, bytes and accuracy: examples/image_classification
 	@scripts/frontend.sh example-image
+
+detect: ## SPEC FILES OUT: boxes in pictures by a detector that make frontend exported; drawn in OUT/found
+	@scripts/frontend.sh detect
+
+example-embedding: ## a camera application that knows again what it has seen: cosines of descriptors, from C and NumPy
+	@scripts/frontend.sh example-embedding
 
 example-keyword: ## words to a listening application in C, bytes, accuracy and detected words: examples/keyword_spotting
 	@scripts/frontend.sh example-keyword

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Front ends (docs/image-input.md, docs/audio-input.md) and the two examples that have one.
+# Front ends (docs/image-input.md, docs/audio-input.md) and the examples that have one.
 #   scripts/frontend.sh arrays     SPEC FILES CALIB: pictures or sounds to the .npy CALIB
 #   scripts/frontend.sh frontend   MODEL CALIB SPEC SAMPLE TARGET BOARD APP OUT: OUT/board/new_project
-#   scripts/frontend.sh example-image|example-keyword
+#   scripts/frontend.sh detect     SPEC FILES OUT: boxes in pictures by OUT/board/new_project, drawn in OUT/found
+#   scripts/frontend.sh example-image|example-embedding|example-keyword
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -89,6 +90,28 @@ case ${1:-} in
         echo "== evaluate"
         python $example/evaluate.py --project "$OUT/board/new_project" --pictures "$OUT/pictures/test"
         ;;
+    detect)
+        need SPEC "name the YAML that describes the model's input and outputs"
+        need FILES "name the pictures, or folders of them"
+        OUT=$(scripts/pipeline.sh out)
+        # shellcheck disable=SC2086
+        python tools/tvm/frontend.py detect --spec "$SPEC" --project "$OUT/board/new_project" --out "$OUT/found" $FILES
+        ;;
+    example-embedding)
+        example=examples/image_embedding
+        OUT=build/image_embedding
+        MODEL=$OUT/model.onnx SPEC=$example/image.yaml CALIB=$OUT/calib.npy APP=$example/app
+        SAMPLE=$OUT/pictures/test/cat/000.png
+        scripts/setup.sh >/dev/null
+        packages image_classification
+        echo "== pictures"
+        python examples/image_classification/pictures.py --packages build/env/image_classification --out "$OUT/pictures"
+        python $example/features.py --out "$MODEL"
+        python tools/tvm/frontend.py arrays --spec $SPEC --out "$CALIB" "$OUT/pictures/train"/*/00?.*
+        whole_way
+        echo "== evaluate"
+        python $example/evaluate.py --project "$OUT/board/new_project" --model "$MODEL" --pictures "$OUT/pictures/test"
+        ;;
     example-keyword)
         example=examples/keyword_spotting
         OUT=build/keyword_spotting
@@ -104,6 +127,6 @@ case ${1:-} in
         python $example/evaluate.py --project "$OUT/board/new_project" --sounds "$OUT/sounds"
         ;;
     *)
-        fail "say arrays, frontend, example-image or example-keyword"
+        fail "say arrays, frontend, detect, example-image, example-embedding or example-keyword"
         ;;
 esac

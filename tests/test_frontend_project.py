@@ -18,6 +18,7 @@ pytest.importorskip("tvm")
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.frontend import audio, command, image  # noqa: E402
 from esp_tvm.frontend.audio_spec import load_audio_spec  # noqa: E402
+from esp_tvm.frontend.detect import Detector, detect, draw  # noqa: E402
 from esp_tvm.frontend.host import AudioProgram, ImageProgram, run_application  # noqa: E402
 from esp_tvm.frontend.image_spec import load_image_spec  # noqa: E402
 from esp_tvm.frontend.interface import with_int8_input  # noqa: E402
@@ -91,6 +92,45 @@ def image_project(tmp_path_factory):
     return command.export(*arguments, "esp32s3", TEMPLATE, str(folder / "out"), app)
 
 
+DETECTOR_YAML = (
+    IMAGE_YAML.split("labels")[0]
+    + """\
+labels: [one, two]
+embedding: {output: features}
+detection:
+  boxes: distances
+  layout: NCHW
+  score_threshold: 0.02
+  iou_threshold: 0.5
+  heads: [{boxes: boxes, scores: scores, stride: 8}]
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def detector_project(tmp_path_factory):
+    """Boxes, scores of two classes, and a descriptor, from one grid of 2 x 2 cells."""
+    folder = tmp_path_factory.mktemp("detector")
+    b = QdqBuilder()
+    x = b.conv(b.input("image", [1, 3, 16, 16], -5), [8, 3, 8, 8], -3, strides=[8, 8])
+    for name, channels in (("boxes", 4), ("scores", 2)):
+        y = b.conv(x, [channels, 8, 1, 1], -4)
+        b.node("Identity", [y], [name])
+        b.output(name, [1, channels, 2, 2])
+    b.node("GlobalAveragePool", [x], ["mean"])
+    b.node("Flatten", [b.quantize("mean", -4)], ["features"])
+    b.output("features", [1, 8])
+    (folder / "image.yaml").write_text(DETECTOR_YAML)
+    onnx.save(b.model(), str(folder / "model.onnx"))
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / "sample.png")
+    arguments = [str(folder / name) for name in ("image.yaml", "model.onnx", "sample.png")]
+    app = str(EXAMPLES / "object_detection/app")
+    return command.export(*arguments, "esp32s3", TEMPLATE, str(folder / "out"), app)
+
+
 @pytest.fixture(scope="module")
 def audio_project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audio")
@@ -119,6 +159,28 @@ def test_int8_input_gives_the_outputs_of_the_float_one(tmp_path):
 
 def test_the_layout_of_the_camera_costs_nothing_on_the_chip(image_project):
     assert "transpose" not in {call.operator for call in load(image_project).calls()}
+
+
+def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys):
+    folder = detector_project.parents[1]
+    spec = load_image_spec(folder / "image.yaml")
+    rng = np.random.default_rng(2)
+    blocks = rng.choice([0, 255], (12, 6, 8, 3)).astype(np.uint8).repeat(20, axis=1).repeat(20, axis=2)
+    frames = [image.pack_frame(pixels, "rgb565_be") for pixels in blocks]
+    pictures = [image.unpack_frame(frame, "rgb565_be", 160, 120) for frame in frames]
+    detector = Detector(detector_project, spec, tmp_path)
+    found = detector.in_pictures(pictures)
+    assert sum(map(len, found)) > 0
+    text = run_application(detector.program, tmp_path, b"".join(frame.tobytes() for frame in frames))
+    lines = [line.strip() for line in text.splitlines() if "boxes (" not in line]
+    assert lines == [each.text(spec.labels) for boxes in found for each in boxes]
+    drawn = draw(pictures[0], found[0], spec.labels)
+    assert drawn.shape == (360, 480, 3)
+    detect(detector_project, str(folder / "image.yaml"), [str(folder / "sample.png")], str(tmp_path / "drawn"))
+    assert "the same by detection.c and by NumPy" in capsys.readouterr().out
+    assert (tmp_path / "drawn/000_sample.png").is_file()
+    header = (detector_project / "components/frontend/include/embedding_model.h").read_text()
+    assert "#define EMBEDDING_SIZE 8" in header and "#define EMBEDDING(results) ((results).features)" in header
 
 
 def test_models_that_are_not_quantized_are_refused():

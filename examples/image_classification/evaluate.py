@@ -16,17 +16,6 @@ PER_CLASS = 12
 WORST_LOSS = 0.02
 
 
-def camera_picture(pixels, camera):
-    """What a camera in front of the picture would see: its middle in the shape of the frame, enlarged or reduced."""
-    from esp_tvm.frontend.image import resize
-
-    height, width = pixels.shape[:2]
-    part_height = min(height, width * camera.height // camera.width)
-    part_width = min(width, height * camera.width // camera.height)
-    y, x = (height - part_height) // 2, (width - part_width) // 2
-    return resize(pixels[y : y + part_height, x : x + part_width], "bilinear", camera.width, camera.height)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--project", required=True, type=Path, help="the folder new_project")
@@ -56,13 +45,13 @@ def main():
     session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), providers=["CPUExecutionProvider"])
     program = HostProgram(args.project)
     (port,) = program.inputs
-    exponent, shape = image_exponent(args.project), port["shape"]
+    exponent, shape = image_exponent(args.project), port.shape
 
     def float_accuracy(arrays):
         return float((session.run(None, {"image": np.concatenate(arrays)})[0].argmax(1) == labels).mean())
 
     def int8_accuracy(arrays):
-        result = program.run({port["name"]: np.stack(arrays)})["probabilities"]
+        result = program.run({port.name: np.stack(arrays)})["probabilities"]
         return float((result.reshape(len(labels), -1).argmax(1) == labels).mean())
 
     print(f"{'accuracy':<34}{'float model':>12}{'generated C':>13}   bytes of preprocess.c that differ")
@@ -73,7 +62,7 @@ def main():
         preprocess = ImageProgram(args.project / COMPONENT, spec, build, sanitize=True)
         differing = 0
         for form in spec.camera.formats:
-            frames = [image.pack_frame(camera_picture(pixels, spec.camera), form) for pixels in pictures]
+            frames = [image.pack_frame(image.camera_picture(pixels, spec.camera), form) for pixels in pictures]
             seen = [image.unpack_frame(frame, form, spec.camera.width, spec.camera.height) for frame in frames]
             computed = preprocess.run(frames, form)
             expected = np.stack([image.int8_input(pixels, spec, exponent, "NHWC").ravel() for pixels in seen])

@@ -81,7 +81,7 @@ def main():
         session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), providers=["CPUExecutionProvider"])
         floats = np.concatenate([audio.float_input(clip, spec) for clip in clips])
         in_float = session.run(None, {"features": floats})[0].argmax(1)
-        in_int8 = program.run({port["name"]: np.stack(computed).reshape(len(clips), *port["shape"])})
+        in_int8 = program.run({port.name: np.stack(computed).reshape(len(clips), *port.shape)})
         in_int8 = in_int8["probabilities"].reshape(len(clips), -1).argmax(1)
         print(f"{'accuracy':<24}{'clips':>7}{'float model':>14}{'generated C':>14}")
         rows = [("all", labels >= 0), *((name, labels == i) for i, name in enumerate(spec.labels))]

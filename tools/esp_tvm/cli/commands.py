@@ -405,6 +405,7 @@ def frontend() -> None:
     \b
     arrays --spec image.yaml --out calib.npy pictures/
     export --spec image.yaml --model model_quant.onnx --sample picture.jpg --out build/board
+    detect --spec image.yaml --project build/board/new_project --out build/found pictures/
     """
 
 
@@ -445,6 +446,18 @@ def frontend_export(
     if not target and not board["board"]:
         target = "esp32s3"
     command.export(spec, model, sample, target, template, out, app, **board)
+
+
+@frontend.command()
+@spec_option()
+@project_option()
+@click.option("--out", type=Writes(), help="folder for the pictures with their boxes")
+@click.argument("files", nargs=-1, required=True)
+def detect(spec: str, project: str, out: Optional[str], files: tuple) -> None:
+    """Find boxes in pictures, or folders of them, with the C of an exported detector: docs/detection.md."""
+    from ..frontend.detect import detect as in_pictures
+
+    in_pictures(project, spec, list(files), out)
 
 
 @esp_tvm.command()
@@ -494,6 +507,7 @@ SCRIPTS: Dict[str, Mapping[str, str]] = {
     "component": {},
     "frontend arrays": {},
     "frontend export": {"--target": "--target_chip", "--template": "--template_path", "--out": "--out_path"},
+    "frontend detect": {},
 }
 
 

@@ -44,7 +44,7 @@ def cmake(sources: List[str]) -> str:
     """CMakeLists.txt of the component, for ESP-IDF and as a plain static library."""
     listed = " ".join(f'"{source}"' for source in sources)
     return f"""\
-# Generated: what makes the model's input, as an ESP-IDF component and as a plain static library elsewhere.
+# Generated: what stands before and behind the model, as an ESP-IDF component and as a plain static library elsewhere.
 if(ESP_PLATFORM)
     idf_component_register(SRCS {listed} INCLUDE_DIRS "include")
     target_compile_options(${{COMPONENT_LIB}} PRIVATE -O2)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
+import onnx
 
 from ..files import whole_file
 from .fields import read_yaml
+
+if TYPE_CHECKING:
+    from ..program.form import Port
+    from .image_spec import ImageSpec
+
+# The program's outputs -> files of the component.
+ReadsOutputs = Callable[[Sequence["Port"]], Dict[str, str]]
 
 
 def kind_of(spec_path: str | os.PathLike) -> str:
@@ -39,6 +48,25 @@ def write_arrays(spec_path: str, paths: Sequence[str], out: str) -> np.ndarray:
     return array
 
 
+def _what_reads(spec: ImageSpec, model: onnx.ModelProto) -> Optional[ReadsOutputs]:
+    """What makes the files for the outputs, if the YAML says what they are; a `UserError` if they are not that."""
+    from .detection_c import check_outputs, emit_detection
+    from .embedding import check_embedding, emit_embedding
+
+    emitters: List[ReadsOutputs] = []
+    if spec.detection is not None:
+        check_outputs(spec, model)
+        emitters.append(partial(emit_detection, spec))
+    if spec.embedding is not None:
+        shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
+        sizes = {name: int(np.prod([dim.dim_value for dim in dims])) for name, dims in shapes.items()}
+        check_embedding(spec.label, spec.embedding, sizes)
+        emitters.append(partial(emit_embedding, spec.label, spec.embedding))
+    if not emitters:
+        return None
+    return lambda ports: {name: text for emit in emitters for name, text in emit(ports).items()}
+
+
 def export(
     spec_path: str,
     model_path: str,
@@ -55,6 +83,7 @@ def export(
     """
     from .project import board_model, export_with_frontend
 
+    reads_outputs: Optional[ReadsOutputs] = None
     if kind_of(spec_path) == "audio":
         from .audio import int8_input, read_sound
         from .audio_c import emit_features
@@ -72,5 +101,7 @@ def export(
         spec = load_image_spec(spec_path)
         port = board_model(model_path, spec.name, spec.shape, spec.layout, spec_path)
         files = emit_preprocess(spec, port.exponent, "NHWC")
+        reads_outputs = _what_reads(spec, port.model)
         sample = int8_input(read_picture(sample_path), spec, port.exponent, "NHWC")
-    return export_with_frontend({"target": target_chip, **board}, port, sample, files, template_path, out_path, app)
+    chosen = {"target": target_chip, **board}
+    return export_with_frontend(chosen, port, sample, files, template_path, out_path, app, reads_outputs)

@@ -158,7 +158,7 @@ def _wrong(kind: Type[Spec], fault: Mapping[str, Any]) -> str:
     if fault["type"] not in ("extra_forbidden", "invalid_key"):
         return fault["msg"]
     *parents, key = fault["loc"]
-    for parent in parents:
+    for parent in (name for name in parents if isinstance(name, str)):
         kind = get_args(kind.model_fields[parent].annotation)[0]
     known = [field.alias or name for name, field in kind.model_fields.items()]
     return f"is not known here{did_you_mean(str(key), known)}; known are {', '.join(known)}"

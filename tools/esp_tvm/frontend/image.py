@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..naming import one_line
-from .image_spec import CHANNELS, FORMATS, ImageSpec
+from .image_spec import CHANNELS, FORMATS, Camera, ImageSpec
 
 # Larger pictures are more likely a mistake, and decompress to a lot of memory.
 MAX_PICTURE_PIXELS = 1 << 26
@@ -53,6 +53,15 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
 
 
 # --- camera frames ----------------------------------------------------------------------------------------
+
+
+def camera_picture(pixels: np.ndarray, camera: Camera) -> np.ndarray:
+    """What a camera in front of the picture would see: its middle in the shape of the frame, enlarged or reduced."""
+    height, width = pixels.shape[:2]
+    part_height = min(height, width * camera.height // camera.width)
+    part_width = min(width, height * camera.width // camera.height)
+    y, x = (height - part_height) // 2, (width - part_width) // 2
+    return resize(pixels[y : y + part_height, x : x + part_width], "bilinear", camera.width, camera.height)
 
 
 def pack_frame(pixels: np.ndarray, form: str) -> np.ndarray:

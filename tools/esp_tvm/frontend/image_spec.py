@@ -11,6 +11,8 @@ from typing_extensions import Annotated, Literal
 
 from .. import arithmetic
 from ..pixels import pixel_table
+from .detection_spec import Detection
+from .embedding import Embedding
 from .fields import InputName, Labels, Positive, Spec, different, fault, load, numbers, positive, sequence, whole
 
 CHANNELS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "gray": (0,)}
@@ -56,6 +58,7 @@ class ImageSpec(Spec):
     width, height, layout: of the model's input. channels: the order of mean and std
     resize, fit, pad: how a picture of another size is converted; pad is red, green, blue of the border
     labels: names of the model's classes, empty if none are given
+    detection: what the outputs of a detector mean; embedding: which output is a descriptor
     """
 
     name: InputName = Field(None, alias="input")
@@ -71,6 +74,8 @@ class ImageSpec(Spec):
     pad: Colour = (0, 0, 0)
     camera: Optional[Camera] = None
     labels: Labels = ()
+    detection: Optional[Detection] = None
+    embedding: Optional[Embedding] = None
 
     @property
     def depth(self) -> int:

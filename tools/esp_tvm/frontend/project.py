@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
 import onnx
@@ -16,7 +16,10 @@ from ..errors import UserError
 from ..files import whole_file, write_text
 from ..model import load_model
 from ..naming import shown
-from .c_text import COMPONENT
+from ..port_options import ALL, PortOptions
+from ..program.form import Port
+from ..program.store import load
+from .c_text import COMPONENT, cmake
 from .interface import Int8Input, with_int8_input
 from .pins import check_pins
 
@@ -66,12 +69,14 @@ def export_with_frontend(
     template_path: str,
     out_path: str,
     app: Optional[str] = None,
+    reads_outputs: Optional[Callable[[Sequence[Port]], Dict[str, str]]] = None,
 ) -> Path:
     """Write `out_path/new_project` with the front end `files` (path -> text) as component; returns its path.
 
     board: target, board, flash, psram, internal, as for `choose_board`
     sample: int8 input, `port.shape`. app: a folder whose files are copied over the project (the user's application);
     files that the user changed in the project stay.
+    reads_outputs: makes more files, for what reads the outputs; the program then has these as int8
     Also writes model_board.onnx and input_board.npy beside it.
     """
     from ..project import users_files
@@ -83,9 +88,13 @@ def export_with_frontend(
         onnx.save(port.model, str(temporary))
     with whole_file(out / BOARD_SAMPLE) as temporary:
         np.save(temporary, sample.astype(np.int8).reshape(port.shape))
-    memory = {name: board.get(name) for name in ("board", "flash", "psram", "internal")}
+    memory: Dict[str, Any] = {name: board.get(name) for name in ("board", "flash", "psram", "internal")}
+    ports = PortOptions() if reads_outputs is None else PortOptions(output_types={ALL: "int8"})
     model, img = str(out / BOARD_MODEL), str(out / BOARD_SAMPLE)
-    project = export_onnx_model(board.get("target"), model, img, str(template_path), str(out), **memory)
+    project = export_onnx_model(board.get("target"), model, img, str(template_path), str(out), ports=ports, **memory)
+    if reads_outputs is not None:
+        files = {**files, **reads_outputs(load(project).outputs)}
+        files["CMakeLists.txt"] = cmake([name for name in files if name.startswith("src/")])
     users = set(users_files.changed(project))
     written = [f"{COMPONENT}/{name}" for name in files]
     for name, text in files.items():

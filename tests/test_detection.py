@@ -1,0 +1,308 @@
+"""A detector's int8 outputs to boxes: NumPy against the formulas, the C against NumPy, in every bit."""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, List, Tuple
+
+import numpy as np
+import pytest
+
+from esp_tvm.errors import UserError
+from esp_tvm.frontend import detection
+from esp_tvm.frontend.detection_c import emit_detection, outputs_of
+from esp_tvm.frontend.embedding import Embedding, cosine, emit_embedding
+from esp_tvm.frontend.host import DetectionProgram, cosines, write_files
+from esp_tvm.frontend.image import geometry
+from esp_tvm.frontend.image_spec import load_image_spec
+from esp_tvm.program.form import Port
+
+SPEC = """\
+width: {width}
+height: {height}
+layout: NCHW
+scale: 1/255
+mean: 0
+std: 1
+fit: pad
+camera: {{width: 50, height: 70, formats: rgb565_be}}
+detection:
+  score_threshold: 0.3
+  iou_threshold: 0.45
+"""
+SIZE = (48, 32)
+Shapes = Dict[str, Tuple[Tuple[int, ...], int]]
+
+# Name -> (lines of the YAML's detection, name of an output -> its shape and exponent).
+FORMS: Dict[str, Tuple[str, Shapes]] = {
+    "distances": (
+        "boxes: distances\nheads:\n- {boxes: b0, scores: s0, stride: 8}\n- {boxes: b1, scores: s1, stride: 16}",
+        {"b0": ((1, 4, 6, 4), -5), "s0": ((1, 4, 6, 3), -4), "b1": ((1, 2, 3, 4), -4), "s1": ((1, 2, 3, 3), -3)},
+    ),
+    "distributions in one tensor": (
+        "boxes: distances\nbins: 16\nlayout: NCHW\nheads:\n- {boxes: o0, stride: 8}\n- {boxes: o1, stride: 16}",
+        {"o0": ((1, 69, 4, 6), -4), "o1": ((1, 69, 2, 3), -3)},
+    ),
+    "eight bins, squared scores": (
+        "boxes: distances\nbins: 8\nscores: square\nmost: 3\nheads: [{boxes: b, scores: s, stride: 8, offset: 4.25}]",
+        {"s": ((1, 4, 6, 1), -7), "b": ((1, 4, 6, 32), -4)},
+    ),
+    "list of boxes": (
+        "boxes: centre_size\nsizes: linear\nheads:\n- {boxes: b, scores: s, stride: 8, anchors: [[1, 1], [1, 1]]}\n"
+        "- {boxes: b, scores: s, stride: 16, anchors: [[1, 1], [1, 1], [1, 1]]}",
+        {"b": ((1, 66, 16), -1), "s": ((1, 66, 1), -2)},
+    ),
+    "softmax, y first": (
+        "boxes: centre_size\nvariances: [0.1, 0.2]\nscores: softmax\norder: yx\ncandidates: 12\n"
+        "heads: [{boxes: b, scores: s, stride: 8, anchors: [[10, 14.5], [24, 12]]}]",
+        {"b": ((1, 4, 6, 8), -4), "s": ((1, 4, 6, 10), -4)},
+    ),
+    "yolov5": (
+        "boxes: yolov5\nlayout: NCHW\nacross_classes: true\ncandidates: 20\n"
+        "heads: [{boxes: o, stride: 8, anchors: [[10, 13], [16, 30], [33, 23]]}]",
+        {"o": ((1, 21, 4, 6), -4)},
+    ),
+    "corners": (
+        "boxes: corners\nscores: probability\ncandidates: 1000\nmost: 1000\n"
+        "heads: [{boxes: b, scores: s, stride: 8, offset: 9, anchors: [[16, 16], [32, 24]]}]",
+        {"s": ((1, 3, 4, 4), -7), "b": ((1, 3, 4, 8), -6)},
+    ),
+    "distributions in a list, channels first": (
+        "boxes: distances\nbins: 4\nlayout: NCHW\nheads:\n- {boxes: o, stride: 8}\n- {boxes: o, stride: 16}",
+        {"o": ((1, 18, 30), -4)},
+    ),
+}
+
+
+def written(tmp_path, text, size=SIZE, **changes):
+    lines = SPEC.format(width=size[0], height=size[1]) + "".join(f"  {line}\n" for line in text.splitlines())
+    for old, new in changes.items():
+        lines = lines.replace(old, new)
+    path = tmp_path / "image.yaml"
+    path.write_text(lines)
+    return load_image_spec(path)
+
+
+def ports_of(shapes: Shapes) -> List[Port]:
+    return [Port(name, shape, "int8", exponent, c_name=name) for name, (shape, exponent) in shapes.items()]
+
+
+def levels_of(spec, ports):
+    return detection.levels_of(spec.detection, spec.label, spec.width, spec.height, outputs_of(ports))
+
+
+def found(spec, ports, arrays):
+    return detection.find_boxes(spec.detection, levels_of(spec, ports), spec.width, spec.height, arrays)
+
+
+def pictures_for(ports: List[Port], rng) -> List[List[np.ndarray]]:
+    """Outputs at random and at their borders: nothing, everything, equal scores, few numbers, one number."""
+    shapes = [port.shape for port in ports]
+    pictures = [[np.full(shape, value, np.int8) for shape in shapes] for value in (-128, -1, 0, 1, 127)]
+    for low, high in ((-128, 128), (-20, 60), (40, 128), (-3, 3)):
+        pictures += [[rng.integers(low, high, shape).astype(np.int8) for shape in shapes] for _ in range(3)]
+    return pictures + [[rng.choice([-128, 127], shape).astype(np.int8) for shape in shapes] for _ in range(3)]
+
+
+def test_c_finds_the_boxes_of_numpy(tmp_path):
+    cases, specs = [], []
+    for n, (text, shapes) in enumerate(FORMS.values()):
+        folder, ports = tmp_path / f"component{n}", ports_of(shapes)
+        spec = written(tmp_path, text)
+        write_files(emit_detection(spec, ports), folder)
+        cases.append((folder, ports, True))
+        specs.append(spec)
+    program = DetectionProgram(cases, tmp_path, sanitize=True)
+    rng = np.random.default_rng(3)
+    for n, (name, spec) in enumerate(zip(FORMS, specs)):
+        ports = cases[n][1]
+        place = geometry(spec, spec.camera.width, spec.camera.height)
+        counts = set()
+        pictures = pictures_for(ports, rng)
+        for picture, boxes in zip(pictures, program.run(pictures, n)):
+            expected = found(spec, ports, picture)
+            counts.add(len(expected))
+            rows = [
+                (b.left, b.top, b.right, b.bottom, b.score, b.label, *detection.in_frame(place, b)) for b in expected
+            ]
+            assert [(*b["edges"], b["score"], b["label"], *b["frame"]) for b in boxes] == rows, name
+        assert min(counts) == 0 and max(counts) > 1, f"{name}: no picture without boxes, or none with several"
+
+
+def test_cosines_of_c_are_those_of_numpy_and_of_the_formula(tmp_path):
+    ports = [Port("other", (1, 3), "int8", 0, c_name="other"), Port("f", (1, 48), "int8", -3, c_name="f")]
+    write_files(emit_embedding("image.yaml", Embedding(output="f"), ports), tmp_path)
+    rng = np.random.default_rng(5)
+    a = rng.integers(-128, 128, (40, 48)).astype(np.int8)
+    b = np.clip(a.astype(int) + rng.integers(-90, 90, a.shape), -128, 127).astype(np.int8)
+    a[:5], b[:5] = np.eye(5, 48), np.array([[1], [-1], [0], [-128], [127]]) * np.eye(5, 48)
+    a[5:8], b[5:8] = -128, [[-128], [127], [1]]
+    computed = cosines(tmp_path, tmp_path, a, b)
+    assert list(computed) == [cosine(x, y) for x, y in zip(a, b)]
+    lengths = np.linalg.norm(a.astype(float), axis=1) * np.linalg.norm(b.astype(float), axis=1)
+    exact = (a.astype(float) * b).sum(1) / np.maximum(lengths, 1) * 32768
+    assert np.abs(computed - exact).max() < 1 and list(computed[:6]) == [32768, -32768, 0, -32768, 32768, 32768]
+    with pytest.raises(UserError, match="the model has no output 'g'"):
+        emit_embedding("image.yaml", Embedding(output="g"), ports)
+
+
+# --- formulas -----------------------------------------------------------------------------------------------
+
+
+def sigmoid(value):
+    return 1 / (1 + math.exp(-value))
+
+
+def one_box(tmp_path, form: str, numbers: Dict[str, Dict[Tuple[int, ...], int]], **changes):
+    """The only box of outputs that are -128 but for some numbers: in pixels, and its score."""
+    text, shapes = FORMS[form]
+    spec, ports = written(tmp_path, text, **changes), ports_of(shapes)
+    arrays = [np.full(port.shape, -128, np.int8) for port in ports]
+    for port, array in zip(ports, arrays):
+        for index, value in numbers.get(port.name, {}).items():
+            array[index] = value
+    (box,) = found(spec, ports, arrays)
+    return [edge / 16 for edge in (box.left, box.top, box.right, box.bottom)], box.score / 32768, box.label
+
+
+def test_distances_are_in_strides_from_the_centre(tmp_path):
+    sides = {(0, 1, 2, k): value for k, value in enumerate((40, 16, 24, 64))}
+    edges, score, label = one_box(tmp_path, "distances", {"b0": sides, "s0": {(0, 1, 2, 1): 20}})
+    centre = (2.5 * 8, 1.5 * 8)
+    assert edges == [centre[0] - 10, centre[1] - 4, centre[0] + 6, centre[1] + 16]
+    assert abs(score - sigmoid(20 / 16)) < 1e-4 and label == 1
+
+
+def test_a_distribution_stands_for_its_mean(tmp_path):
+    rng = np.random.default_rng(8)
+    bins = rng.integers(-100, -40, (4, 16))
+    numbers = {(0, k, 2, 3): value for k, value in enumerate(bins.ravel())}
+    numbers[(0, 64 + 4, 2, 3)] = 60
+    edges, _, label = one_box(tmp_path, "distributions in one tensor", {"o0": numbers})
+    weights = np.exp(bins / 16.0)
+    mean = (weights * np.arange(16)).sum(1) / weights.sum(1) * 8
+    wanted = np.array([3.5 * 8 - mean[0], 2.5 * 8 - mean[1], 3.5 * 8 + mean[2], 2.5 * 8 + mean[3]])
+    assert np.abs(np.clip(wanted, 0, [48, 32, 48, 32]) - edges).max() <= 1 / 16 and label == 4
+
+
+def test_softmax_leaves_the_background_out_and_y_comes_first(tmp_path):
+    place = {(0, 1, 2, 4 + k): value for k, value in enumerate((16, -32, 20, -12))}
+    scores = {(0, 1, 2, 5 + k): value for k, value in enumerate((0, 10, 40, -10, 3))}
+    edges, score, label = one_box(tmp_path, "softmax, y first", {"b": place, "s": scores})
+    y, x = 12 + 1.0 * 0.1 * 12, 20 - 2.0 * 0.1 * 24
+    height, width = 12 * math.exp(1.25 * 0.2), 24 * math.exp(-0.75 * 0.2)
+    wanted = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+    assert np.abs(np.array(wanted) - edges).max() <= 1 / 8 and label == 1
+    assert abs(score - math.exp(2.5) / np.exp(np.array([0, 10, 40, -10, 3]) / 16).sum()) < 1e-4
+
+
+def test_yolov5_multiplies_what_is_an_object_with_its_class(tmp_path):
+    values = (10, -20, 5, 3, 50, -9, 30)
+    edges, score, label = one_box(tmp_path, "yolov5", {"o": {(0, 7 + k, 2, 3): v for k, v in enumerate(values)}})
+    t = [sigmoid(value / 16) for value in values]
+    x, y = (2 * t[0] - 0.5 + 3) * 8, (2 * t[1] - 0.5 + 2) * 8
+    width, height = 16 * (2 * t[2]) ** 2, 30 * (2 * t[3]) ** 2
+    wanted = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+    assert np.abs(np.clip(wanted, 0, [48, 32, 48, 32]) - edges).max() <= 1 / 8 and label == 1
+    assert abs(score - t[4] * t[6]) < 1e-4
+
+
+def test_corners_are_moved_by_parts_of_the_anchor(tmp_path):
+    place = {(0, 1, 2, 4 + k): value for k, value in enumerate((8, -16, 4, 12))}
+    edges, score, _ = one_box(tmp_path, "corners", {"b": place, "s": {(0, 1, 2, 3): 96}})
+    centre = (9 + 2 * 8, 9 + 8)
+    wanted = [centre[0] - 16 + 4, max(centre[1] - 12 - 6, 0), centre[0] + 16 + 2, min(centre[1] + 12 + 4.5, 32)]
+    assert edges == wanted and score == 0.75
+
+
+def test_a_list_has_the_boxes_of_a_cell_side_by_side(tmp_path):
+    at = 4 * 6 * 2 + (1 * 3 + 2) * 3 + 1
+    edges, score, _ = one_box(
+        tmp_path, "list of boxes", {"b": {(0, at, k): v for k, v in enumerate((6, -4, 20, 10))}, "s": {(0, at, 0): 8}}
+    )
+    assert edges == [40 + 3 - 5, 24 - 2 - 2.5, 40 + 3 + 5, 24 - 2 + 2.5] and abs(score - sigmoid(2)) < 1e-4
+
+
+@pytest.mark.parametrize("threshold, left", [("0.30", 2), ("0.40", 1)])
+def test_a_worse_box_that_overlaps_too_much_is_left_out(threshold, left, tmp_path):
+    """Two boxes of 16 x 16 pixels, 8 apart: their intersection is a third of the union."""
+    spec = written(tmp_path, FORMS["distances"][0], **{"0.45": "0.35" if left == 2 else "0.33"})
+    ports = ports_of(FORMS["distances"][1])
+    arrays = [np.full(port.shape, -128, np.int8) for port in ports]
+    arrays[0][0, 2, 2:4] = 32
+    arrays[1][0, 2, 2, 0], arrays[1][0, 2, 3, 0] = 30, 31
+    boxes = found(spec, ports, arrays)
+    assert len(boxes) == left and boxes[0].left == 20 * 16
+    arrays[1][0, 2, 2] = (-128, 30, -128)
+    assert len(found(spec, ports, arrays)) == 2, "boxes of another class stay"
+
+
+def test_equal_scores_keep_their_order_and_the_best_stay(tmp_path):
+    text, shapes = FORMS["distances"]
+    spec, ports = written(tmp_path, text.replace("heads", "candidates: 5\nmost: 4\nheads")), ports_of(shapes)
+    arrays = [np.full(port.shape, 1, np.int8) for port in ports]
+    arrays[3][:] = -128
+    boxes = found(spec, ports, arrays)
+    assert [(box.left + box.right) // 32 for box in boxes] == [4, 12, 20, 28]
+    arrays[3][0, 1, 2, 2] = 127
+    assert found(spec, ports, arrays)[0].label == 2
+
+
+# --- mistakes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "form, old, new, words",
+    [
+        ("distances", "boxes: b0", "boxes: c0", "heads.0.boxes: the model has no output 'c0'"),
+        ("distances", "scores: s1", "scores: s0", "heads.1: outputs have the grids"),
+        ("distances", "stride: 16", "stride: 32", "heads.1.stride: 3 columns of cells with a stride of 32"),
+        (
+            "distances",
+            "boxes: distances\n",
+            "boxes: distances\nbins: 2\n",
+            "have 4 and 3 numbers for a box; 8 are needed",
+        ),
+        ("distances", "boxes: b1, scores: s1", "boxes: b1", "at least one class"),
+        ("list of boxes", "stride: 16", "stride: 8", "has 66 boxes, the heads up to this one describe 120"),
+        ("list of boxes", ", [1, 1], [1, 1]]}", "]}", "has 66 boxes, the heads describe 54"),
+        ("yolov5", "[33, 23]", "[33, 23], [1, 1]", "21 numbers of 'o' are not for 4 boxes"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_one_clear_line(form, old, new, words, tmp_path):
+    text, shapes = FORMS[form]
+    assert old in text
+    with pytest.raises(UserError) as error:
+        levels_of(written(tmp_path, text.replace(old, new)), ports_of(shapes))
+    assert words in str(error.value) and "image.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("stride: 8", "strid: 8", "detection.heads.0.strid: is not known here; did you mean stride?"),
+        ("0.3\n", "1.5\n", "detection.score_threshold: 1.5 is not between 0 and 1"),
+        ("boxes: distances", "boxes: yolo", "detection.boxes: 'yolo' is not one of distances, corners, centre_size"),
+        ("stride: 8", "stride: 8, anchors: [[1, 2]]", "anchors have no meaning for boxes: distances"),
+        ("boxes: distances", "boxes: corners", "needs them"),
+        (
+            "boxes: distances",
+            "boxes: distances\n  most: 101",
+            "detection.most: 101 is not a whole number from 1 to 100",
+        ),
+    ],
+)
+def test_mistakes_in_the_yaml_are_one_clear_line(old, new, words, tmp_path):
+    with pytest.raises(UserError) as error:
+        written(tmp_path, FORMS["distances"][0], **{old: new})
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_outputs_that_are_not_int8_and_labels_of_another_number_are_refused(tmp_path):
+    text, shapes = FORMS["distances"]
+    ports = ports_of(shapes)
+    with pytest.raises(UserError, match="labels: are 2, the model has 3 classes"):
+        emit_detection(written(tmp_path, text, **{"detection:": "labels: [a, b]\ndetection:"}), ports)
+    ports[1] = Port("s0", (1, 4, 6, 3), "float32", -4, c_name="s0")
+    with pytest.raises(UserError, match="output 's0' of the model is float32, not int8"):
+        emit_detection(written(tmp_path, text), ports)

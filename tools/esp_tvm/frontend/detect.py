@@ -1,0 +1,120 @@
+"""A detector's project on this computer: pictures to boxes, by the generated C and by NumPy, drawn on the pictures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import UserError
+from ..run.host import HostProgram
+from .c_text import COMPONENT
+from .detection import Box, find_boxes, in_frame, levels_of
+from .detection_c import outputs_of
+from .host import DetectionProgram, defined_number
+from .image import Geometry, find_pictures, geometry, int8_input, read_picture
+from .image_spec import ImageSpec, load_image_spec
+
+# What is drawn is this large at least, for small pictures.
+DRAWN_WIDTH = 480
+# One colour for each class, in turn: they differ from each other and from most photographs.
+COLOURS = ("#ff3b30", "#34c759", "#0a84ff", "#ffd60a", "#bf5af2", "#ff9f0a", "#64d2ff", "#ff6482", "#a2ff5a", "#ffffff")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A box in a picture: left, top, right, bottom in its pixels (the right and lower ones outside), and 0..1."""
+
+    edges: Tuple[int, int, int, int]
+    score: float
+    label: int
+
+    def text(self, names: Sequence[str]) -> str:
+        name = names[self.label] if names else str(self.label)
+        left, top, right, bottom = self.edges
+        return f"{name} {int(self.score * 100)} % from {left},{top} to {right},{bottom}"
+
+
+class Detector:
+    """An exported project with the key `detection` in its YAML, compiled for this machine in the folder `build`."""
+
+    def __init__(self, project: Path, spec: ImageSpec, build: Path, sanitize: bool = False):
+        if spec.detection is None:
+            raise UserError(f"{spec.label}: detection: is missing; say what the model's outputs mean")
+        self.spec, self.program = spec, HostProgram(project)
+        self.exponent = defined_number(project / COMPONENT / "include/preprocess.h", "PREPROCESS_INPUT_EXPONENT")
+        self._ports = self.program.outputs
+        self._levels = levels_of(spec.detection, spec.label, spec.width, spec.height, outputs_of(self._ports))
+        self._c = DetectionProgram([(project / COMPONENT, self._ports, False)], build, sanitize)
+
+    def outputs(self, inputs: np.ndarray) -> List[List[np.ndarray]]:
+        """The int8 outputs of the generated C for each of `inputs`, int8 [N, *shape of the model's input]."""
+        (port,) = self.program.inputs
+        results = self.program.run({port.name: inputs.reshape(len(inputs), *port.shape)})
+        return [[results[port.name][n] for port in self._ports] for n in range(len(inputs))]
+
+    def boxes(self, outputs: Sequence[Sequence[np.ndarray]]) -> List[List[Box]]:
+        """The boxes of every picture in the model's input; a `UserError` if those of the C are not NumPy's."""
+        assert self.spec.detection is not None
+        found = []
+        for number, (picture, computed) in enumerate(zip(outputs, self._c.run(outputs))):
+            boxes = find_boxes(self.spec.detection, self._levels, self.spec.width, self.spec.height, picture)
+            in_c = [Box(*map(int, (*row["edges"], row["score"], row["label"]))) for row in computed]
+            if in_c != boxes:
+                raise UserError(
+                    f"{self.program.project}: picture {number}: detection.c finds {len(in_c)} boxes, NumPy "
+                    f"{len(boxes)}, and they are not the same; export the project again"
+                )
+            found.append(boxes)
+        return found
+
+    def in_pictures(self, pictures: Sequence[np.ndarray]) -> List[List[Found]]:
+        """What is found in pictures, uint8 [height, width, 3] of any size."""
+        inputs = np.concatenate([int8_input(pixels, self.spec, self.exponent, "NHWC") for pixels in pictures])
+        places = [geometry(self.spec, pixels.shape[1], pixels.shape[0]) for pixels in pictures]
+        return [found_in(place, boxes) for place, boxes in zip(places, self.boxes(self.outputs(inputs)))]
+
+
+def found_in(place: Geometry, boxes: Sequence[Box]) -> List[Found]:
+    """Boxes in the model's input as they are in the picture that `place` has put there."""
+    return [Found(in_frame(place, box), box.score / 32768, box.label) for box in boxes]
+
+
+def draw(pixels: np.ndarray, found: Sequence[Found], names: Sequence[str]) -> np.ndarray:
+    """uint8 [height, width, 3]: the picture, enlarged by a whole number if it is small, with its boxes."""
+    from PIL import Image, ImageDraw
+
+    scale = max(1, DRAWN_WIDTH // pixels.shape[1])
+    image = Image.fromarray(pixels).resize((pixels.shape[1] * scale, pixels.shape[0] * scale), Image.NEAREST)
+    pen, width = ImageDraw.Draw(image), max(2, image.width // 240)
+    for each in found:
+        left, top, right, bottom = (edge * scale for edge in each.edges)
+        colour = COLOURS[each.label % len(COLOURS)]
+        pen.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour, width=width)
+        text = f"{names[each.label] if names else each.label} {int(each.score * 100)} %"
+        box = pen.textbbox((left + width, max(top - 12, 0)), text)
+        pen.rectangle((box[0] - 2, box[1] - 1, box[2] + 2, box[3] + 1), fill="black")
+        pen.text((left + width, max(top - 12, 0)), text, fill=colour)
+    return np.asarray(image)
+
+
+def detect(project: str | os.PathLike, spec_path: str, paths: Sequence[str], out: Optional[str]) -> List[List[Found]]:
+    """Print what the project finds in pictures (or folders of them), and draw it into the folder `out`."""
+    from PIL import Image
+
+    from .project import temporary_folder
+
+    spec, files = load_image_spec(spec_path), find_pictures(paths)
+    pictures = [read_picture(path) for path in files]
+    with temporary_folder() as folder:
+        found = Detector(Path(project), spec, Path(folder)).in_pictures(pictures)
+    for number, (path, pixels, boxes) in enumerate(zip(files, pictures, found)):
+        print(f"{path}: " + ("; ".join(each.text(spec.labels) for each in boxes) or "nothing"))
+        if out is not None:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw(pixels, boxes, spec.labels)).save(Path(out) / f"{number:03}_{path.stem}.png")
+    print(f"{sum(map(len, found))} boxes in {len(files)} pictures, the same by detection.c and by NumPy")
+    return found
