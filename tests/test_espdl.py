@@ -1,22 +1,40 @@
-"""ESP-DL's .espdl files: their weights, their graph as ONNX, the same integers in the program, refusals by name."""
+"""ESP-DL's .espdl files: their weights, their graph as ONNX, the same integers in the program."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from espdl_files import EspdlBuilder, layout_of, packed, stored, with_header
+from espdl_files import EspdlBuilder, stored
+from espdl_network import (
+    B1,
+    B3,
+    B4,
+    E_1,
+    E_2,
+    E_3,
+    E_4,
+    E_6,
+    E_W3,
+    E_X,
+    E_Y,
+    SLOPE,
+    W1,
+    W2,
+    W3,
+    W4,
+    integers,
+    network,
+    refused,
+)
 from onnx import numpy_helper
 from pipeline_harness import Kernels, Program, write_program
 
 from esp_tvm.compile import compile_model
 from esp_tvm.convert.convert import convert, summary
 from esp_tvm.convert.espdl.layouts import block_of, unblocked
-from esp_tvm.convert.espdl.reading import read_espdl
 from esp_tvm.errors import UserError
 from esp_tvm.model import inputs_of, load_model, outputs_of, run_session, session
 from esp_tvm.quantize import quantize_model
@@ -25,18 +43,6 @@ from esp_tvm.quantize.passes import Passes
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "tools/tvm/onnx_from.py"
-
-
-def integers(*shape, low=-128, high=128, seed=0, dtype=np.int8):
-    return np.random.RandomState(seed + int(np.prod(shape))).randint(low, high, shape).astype(dtype)
-
-
-def refused(path, **options):
-    with pytest.raises(UserError) as error:
-        convert(path, Path(path).with_suffix(".onnx"), **options)
-    assert "\n" not in str(error.value) and str(path) in str(error.value)
-    assert not Path(path).with_suffix(".onnx").exists()
-    return str(error.value)
 
 
 # --- weights ---
@@ -64,51 +70,6 @@ def test_names_of_layouts():
 
 
 # --- a whole network ---
-
-E_X, E_1, E_2, E_3, E_4, E_6, E_Y = -5, -4, -4, -3, -4, -7, -7
-W1, B1 = integers(20, 3, 3, 3, low=-20, high=20), integers(20, low=-900, high=900, dtype=np.int32)
-W2 = integers(20, 1, 3, 3, low=-60, high=60)
-SLOPE = integers(20, 1, 1, low=0, high=40)
-W3, B3 = integers(20, 20, 1, 1, low=-30, high=30, seed=3), integers(20, low=-900, high=900, seed=4, dtype=np.int32)
-# One exponent for each output channel, as files for the ESP32-P4 have them.
-E_W3 = [-7, -8, -9, -6] * 5
-W4, B4 = integers(5, 40, low=-40, high=40, seed=5), integers(5, low=-900, high=900, seed=6, dtype=np.int32)
-
-
-def network(activation="Relu") -> EspdlBuilder:
-    """Convolution with Relu, depthwise, PRelu, requantized beside a 1x1 one, sum, concatenation, mean, dense."""
-    b = EspdlBuilder()
-    b.tensor("x", [1, 8, 8, 3], E_X)
-    for name, shape, exponent in (
-        ("a", [1, 8, 8, 20], E_1),
-        ("d", [1, 4, 4, 20], E_2),
-        ("p", [1, 4, 4, 20], E_2),
-        ("q", [1, 4, 4, 20], E_3),
-        ("r", [1, 4, 4, 20], E_3),
-        ("s", [1, 4, 4, 20], E_4),
-        ("c", [1, 4, 4, 40], E_4),
-        ("m", [1, 1, 1, 40], E_6),
-        # As older files say it: the axes in another order than the Transpose makes them.
-        ("t", [1, 1, 40, 1], E_6),
-        ("f", [1, 40], E_6),
-        ("y", [1, 5], E_Y),
-    ):
-        b.tensor(name, shape, exponent)
-    b.conv("x", "a", W1, [-7], B1, activation, pads=[1, 1, 1, 1])
-    b.conv("a", "d", W2, [-7], group=20, pads=[1, 1, 1, 1], strides=[2, 2], layout="N16HWC16_UNALIGNED")
-    b.node("PRelu", ["d", b.constant("slope", SLOPE, [-6])], "p")
-    scale, zero = b.constant("scale", np.array([2.0**E_3], np.float32)), b.constant("zero", np.zeros(1, np.int8))
-    b.node("RequantizeLinear", ["p", scale, zero], "q")
-    b.conv("p", "r", W3, E_W3, B3)
-    b.node("Add", ["q", "r"], "s")
-    b.node("Concat", ["s", "p"], "c", axis=3)
-    b.node("GlobalAveragePool", ["c"], "m")
-    b.node("Transpose", ["m"], "t", perm=[0, 3, 1, 2])
-    b.node("Flatten", ["t"], "f", axis=1)
-    dense = stored(W4[:, :, None, None])
-    names = ["f", b.constant("w4", dense, [-8], layout_of(W4)), b.constant("b4", B4, [E_6 - 8])]
-    b.node("Gemm", names, "y", activation="Linear", alpha=1.0, beta=1.0, transB=0)
-    return b
 
 
 def sat(x):
@@ -413,122 +374,6 @@ def test_swish_is_newer_than_the_opset_that_is_written(tmp_path):
 
     y, x = one_node(tmp_path, build)
     assert np.abs(y - rounded(x / (1 + np.exp(-x)), -4)).max() <= 2.0**-4
-
-
-# --- refusals ---
-
-
-def test_what_lies_around_a_model(tmp_path, file):
-    data = file.read_bytes()
-    for changed, said in (
-        (with_header(data[16:], encrypted=1), "is encrypted; .*without encryption"),
-        (b"EDL7" + data[4:], "format EDL7, newer than what is known here"),
-        (b"ONNX" + data[4:], "does not begin as a model of ESP-DL"),
-        (b"", "does not begin"),
-        (data[:-40], "is cut off"),
-    ):
-        file.write_bytes(changed)
-        with pytest.raises(UserError, match=said):
-            convert(file, tmp_path / "small.onnx")
-    file.write_bytes(with_header(data[16:], b"EDL1"))
-    assert convert(file, tmp_path / "small.onnx").kind == "espdl"
-
-
-@pytest.mark.parametrize("magic", [b"PDL1", b"PDL2", b"PDL3"])
-def test_packs(tmp_path, file, magic):
-    data, pack = file.read_bytes(), tmp_path / "pack.espdl"
-    other = one_of_two(b"EDL1" if magic == b"PDL1" else b"EDL2")
-    pack.write_bytes(packed({"one.espdl": data, "two.espdl": other}, magic))
-    assert "is a pack of 2 models; name one of them: --signature NAME (one.espdl, two.espdl)" in refused(pack)
-    assert "has no model 'tow.espdl'; did you mean two.espdl?" in refused(pack, signature="tow.espdl")
-    model = convert(pack, tmp_path / "two.onnx", signature="two.espdl").model
-    assert outputs_of(model) == [("z", (1, 4, 4, 3), "float32")]
-    pack.write_bytes(packed({"two.espdl": other}, magic))
-    assert outputs_of(convert(pack, tmp_path / "two.onnx").model) == outputs_of(model)
-    assert "holds one model" in refused(file, signature="two.espdl")
-
-
-def one_of_two(magic: bytes) -> bytes:
-    b = EspdlBuilder()
-    b.tensor("x", [1, 4, 4, 3], -4)
-    b.tensor("z", [1, 4, 4, 3], -4)
-    b.node("Relu", ["x"], "z")
-    return with_header(b.bytes(["x"], ["z"])[16:], magic)
-
-
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        (lambda b: b.tensor("d", [1, 4, 4, 20], E_2, "int16"), r"node 'd_node' \(Conv\): 'd' is int16; .*--float"),
-        (lambda b: b.nodes[0].update(op_type="LUT"), r"'a_node' \(LUT\): it is a table of a function that"),
-        (lambda b: b.nodes[0].update(op_type="LSTM"), r"node 'a_node' \(LSTM\): its gates"),
-        (lambda b: b.nodes[4].update(op_type="StreamingCache"), r"StreamingCache\): this operator of ESP-DL is not"),
-        (lambda b: b.constants[0].update(doc_string="layout ==> HCWN4"), "its weights lie in the order 'HCWN4'"),
-        (lambda b: b.constants[0].update(doc_string=""), "in an order that the file does not say"),
-        (lambda b: b.constants[0].update(dims=[3, 3, 3, 99]), r"constant 'a_w' is int8\[3, 3, 3, 99\] but holds"),
-        (lambda b: b.constants[0].update(exponents=[-7, -8]), "'a_w' has 2 exponents for 20 channels"),
-        (lambda b: b.constants[0].update(exponents=[-700]), "has the exponent -700"),
-        (lambda b: b.tensors["a"].update(exponents=[1, 2]), "tensor 'a' has one exponent per channel"),
-        (lambda b: b.tensors.pop("a"), "nothing is said of the type of tensor 'a'"),
-        (lambda b: b.nodes.pop(0), "nothing makes tensor 'a'"),
-        (lambda b: b.nodes.pop(), "no node makes the output 'y'"),
-        (lambda b: b.nodes.append(b.nodes[0]), "it makes tensor 'a', which is there already"),
-        (lambda b: b.nodes[0]["attribute"][1].update(s=list(b"Gelu")), "the activation 'Gelu' in it is not known"),
-        (lambda b: b.nodes[8].update(attribute=[{"name": "perm", "attr_type": 7, "ints": [0, 9]}]), "reorders 4 axes"),
-        (lambda b: b.tensor("x", [1, 8, 0, 3], E_X), r"'x' is \[1, 8, 0, 3\], not all of it fixed"),
-        (lambda b: b.tensor("x", [1, 8, 8, 3], E_X, "uint8"), "input 'x' is uint8"),
-    ],
-)  # fmt: skip
-def test_refused_by_name(tmp_path, change, said):
-    b, path = network(), tmp_path / "small.espdl"
-    change(b)
-    path.write_bytes(b.bytes(["x"], ["y"]))
-    with pytest.raises(UserError, match=said) as error:
-        convert(path, tmp_path / "small.onnx")
-    assert str(path) in str(error.value) and "\n" not in str(error.value)
-
-
-def test_16_bits_come_in_as_floats(tmp_path):
-    b, path = network(), tmp_path / "small.espdl"
-    b.tensor("d", [1, 4, 4, 20], E_2, "int16")
-    path.write_bytes(b.bytes(["x"], ["y"]))
-    assert not convert(path, tmp_path / "small.onnx", as_float=True).differences
-
-
-def test_damaged_bytes_are_one_line(file):
-    """Cut off anywhere, or with bytes changed: read, or refused in one line, in no time."""
-    data, random = file.read_bytes(), np.random.RandomState(5)
-    for trial in range(400):
-        broken = bytearray(data[16:])
-        if trial % 2:
-            broken = broken[: random.randint(len(broken))]
-        else:
-            for place in random.randint(0, len(broken), random.randint(1, 8)):
-                broken[place] = random.choice([0, 1, 127, 255, random.randint(256)])
-        file.write_bytes(with_header(bytes(broken)))
-        try:
-            read_espdl(file, 13)
-        except UserError as error:
-            assert "\n" not in str(error) and str(file) in str(error)
-
-
-def test_options_of_other_kinds_are_refused(file, tmp_path):
-    assert "leave them out" in refused(file, shapes=["1,2"])
-    (tmp_path / "a.h5").write_bytes(b"x")
-    assert "--float is for .espdl files" in refused(tmp_path / "a.h5", as_float=True)
-
-
-def test_command(file, tmp_path):
-    command = [sys.executable, SCRIPT, file, "--output", tmp_path / "small.onnx"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "ESP-DL" in done.stdout and "inputs: 'x' float32[1, 8, 8, 3]" in done.stdout
-    assert "compared with nothing" in done.stdout and "it is quantized" in done.stdout
-    done = subprocess.run([*command, "--float"], capture_output=True, text=True)
-    assert done.returncode == 0 and "it is quantized" not in done.stdout
-    file.write_bytes(b"EDL2")
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "is cut off" in done.stderr
 
 
 # --- Espressif's own ---

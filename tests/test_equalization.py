@@ -1,0 +1,209 @@
+"""Equalization and centering: the float function stays as it was, and the ranges of channels get even."""
+
+import numpy as np
+import onnx
+import pytest
+from accuracy_models import NEW, SAMPLES, node, residual_model, same_function
+from small_models import model_of, random
+
+from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize.centre import candidates, chains, shift_network
+from esp_tvm.quantize.equalize import (
+    MOST_PEAKS,
+    Channels,
+    ChannelStatistics,
+    channel_ranges,
+    choose_factors,
+    scalable_groups,
+    scale_network,
+)
+from esp_tvm.quantize.graph import read_network
+from esp_tvm.quantize.judge import judge
+from esp_tvm.quantize.simulate import Simulator
+
+
+@pytest.fixture(scope="module")
+def network():
+    return read_network(residual_model())
+
+
+@pytest.fixture(scope="module")
+def simulator(network):
+    return Simulator(network, SAMPLES)
+
+
+# --- equalization ---
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_equalization_keeps_the_function(network, simulator, strength):
+    channels = Channels(network)
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 0.85), strength)
+    assert np.any(factors != 1.0)
+    scaled = scale_network(network, channels, factors)
+    onnx.checker.check_model(scaled.model)
+    same_function(scaled.model, network.model)
+    # The simulator's rescaled references are those of the rescaled model.
+    ours, theirs = simulator.scaled(scaled, channels, factors), Simulator(scaled, SAMPLES)
+    for name, values in theirs.reference.items():
+        np.testing.assert_allclose(ours.reference[name], values, rtol=1e-3, atol=1e-4 * np.abs(values).max())
+
+
+def test_full_equalization_evens_out_the_ranges(network, simulator):
+    channels = Channels(network)
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 1.0), 1.0)
+    scaled = simulator.scaled(scale_network(network, channels, factors), channels, factors)
+    for name in ("r3", "r4"):
+        before, after = (s.reference[name].max(axis=(0, 1, 3, 4)) for s in (simulator, scaled))
+        before, after = before[before > 0], after[after > 0]
+        # Channels that share their factor with others of a sum, or are next to nothing, may stay smaller.
+        assert np.sort(after)[1] > 0.99 * after.max() and after.max() / after.min() < before.max() / before.min()
+
+
+def test_statistics_of_channels_do_not_grow_with_the_samples(network):
+    statistics, rows = ChannelStatistics(network), random(300, 1, 8, 8, 8, seed=9)
+    for row in rows:
+        statistics.add("r1", row)
+    peaks = statistics.peaks["r1"]
+    assert peaks.shape[1:] == (1, 8, 1, 1) and len(peaks) <= 4 * MOST_PEAKS
+    np.testing.assert_allclose(peaks.max(axis=0)[0, :, 0, 0], rows.max(axis=(0, 1, 3, 4)))
+    np.testing.assert_allclose(peaks.min(axis=0)[0, :, 0, 0], rows.min(axis=(0, 1, 3, 4)))
+    np.testing.assert_allclose(statistics.means["r1"][0, :, 0, 0], rows.mean(axis=(0, 1, 3, 4)), atol=1e-6)
+
+
+def test_tied_and_pinned_channels(network):
+    channels = Channels(network)
+
+    def groups(name):
+        return channels.find(channels.ids[name])
+
+    assert np.array_equal(groups("r1"), groups("c2")) and np.array_equal(groups("r1"), groups("r2"))
+    assert not set(groups("r2").flat) & set(groups("r3").flat), "a depthwise convolution frees its channels"
+    pinned = groups("x").flat[0]
+    assert (groups("x") == pinned).all() and (groups("y") == pinned).all()
+    assert np.array_equal(groups("r4")[0, :, 0, 0], groups("f")[0])
+    assert len(scalable_groups(channels, network)) == 3
+
+
+def bounded_model():
+    """A convolution, relu6 and a depthwise convolution, with channels of very different size."""
+    spread = np.exp2(np.arange(8) - 4).astype(np.float32)
+    constants = {
+        "w": random(8, 3, 1, 1, scale=4.0) * spread[:, None, None, None],
+        "v": random(8, 1, 3, 3, scale=0.5),
+        "u": random(4, 8, 1, 1) / spread[None, :, None, None],
+        "low": np.float32(0),
+        "high": np.float32(6),
+    }
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Clip", ["c", "low", "high"], ["m"]),
+        node("Conv", ["m", "v"], ["d"], group=8, pads=[1, 1, 1, 1]),
+        node("Relu", ["d"], ["r"]),
+        node("Conv", ["r", "u"], ["y"]),
+    ]
+    return model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 8, 8]}, constants)
+
+
+def test_relu6_lets_factors_pass():
+    network = read_network(bounded_model())
+    simulator, channels = Simulator(network, SAMPLES), Channels(network)
+    assert len(scalable_groups(channels, network)) == 2
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 1.0), 1.0)
+    scaled = scale_network(network, channels, factors)
+    assert scaled.layers[0].high != 6.0
+    same_function(scaled.model, network.model)
+    with_it, without = (quantize_model(network.model, SAMPLES, Passes(equalize=on)) for on in (True, False))
+    ours, theirs = (judge(network.model, one.model, NEW).decibels for one in (with_it, without))
+    assert ours > theirs + 3.0
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        [node("Sigmoid", ["c"], ["m"])],
+        [node("Clip", ["c", "low", "high"], ["m"])],
+        [
+            node("Tanh", ["c"], ["t"]),
+            node("MaxPool", ["c"], ["p"], kernel_shape=[1, 1]),
+            node("Mul", ["t", "p"], ["m"]),
+        ],
+    ],
+)
+def test_what_no_factor_passes(middle):
+    constants = {"w": random(4, 3, 1, 1), "v": random(5, 4, 1, 1)}
+    if middle[0].op_type == "Clip":
+        constants.update(low=np.float32(-1), high=np.float32(6))
+    nodes = [node("Conv", ["x", "w"], ["c"]), *middle, node("Conv", ["m", "v"], ["y"])]
+    network = read_network(model_of(nodes, {"x": [1, 3, 4, 4]}, {"y": [1, 5, 4, 4]}, constants))
+    assert scalable_groups(Channels(network), network) == []
+
+
+def test_factors_through_flatten_and_transpose():
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Relu", ["c"], ["r"]),
+        node("Transpose", ["r"], ["t"], perm=[0, 2, 3, 1]),
+        node("Flatten", ["t"], ["f"]),
+        node("Gemm", ["f", "v"], ["y"]),
+    ]
+    constants = {"w": random(4, 3, 1, 1) * np.float32([1, 8, 64, 512])[:, None, None, None], "v": random(4 * 64, 5)}
+    network = read_network(model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 5]}, constants))
+    channels = Channels(network)
+    ranges = channel_ranges(channels, Simulator(network, SAMPLES).reference, 1.0)
+    scaled = scale_network(network, channels, choose_factors(channels, ranges, 1.0))
+    assert not np.allclose(scaled.layers[0].weights, network.layers[0].weights)
+    same_function(scaled.model, network.model)
+
+
+# --- centering ---
+
+
+def test_centering_keeps_the_function(network, simulator):
+    found = chains(network)
+    assert [chain.tensors for chain in found] == [["r3"], ["r4", "g", "f"]]
+    for chain in found:
+        for constant in candidates(chain, simulator.reference):
+            shifted, names = shift_network(network, chain, constant)
+            onnx.checker.check_model(shifted.model)
+            same_function(shifted.model, network.model)
+            ours, theirs = simulator.shifted(shifted, names, constant), Simulator(shifted, SAMPLES)
+            for name, values in theirs.reference.items():
+                np.testing.assert_allclose(ours.reference[name], values, atol=1e-4 * np.abs(values).max())
+
+
+def test_centering_through_a_sum():
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("MaxPool", ["x"], ["b"], kernel_shape=[1, 1]),
+        node("Add", ["b", "a"], ["s"]),
+        node("Relu", ["s"], ["r"]),
+        node("Conv", ["r", "v"], ["y"]),
+    ]
+    constants = {"w": random(3, 3, 1, 1), "v": random(4, 3, 1, 1)}
+    network = read_network(model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 8, 8]}, constants))
+    (chain,) = chains(network)
+    shifted, names = shift_network(network, chain, 2.0)
+    assert names == ["r", "a"]
+    same_function(shifted.model, network.model)
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        node("Conv", ["r", "w"], ["y"], pads=[0, 0, 1, 1]),
+        node("Conv", ["r", "w"], ["y"], auto_pad="SAME_UPPER"),
+        node("Sigmoid", ["r"], ["y"]),
+        node("AveragePool", ["r"], ["y"], kernel_shape=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1),
+        node("Add", ["r", "x"], ["y"]),
+    ],
+)
+def test_what_cannot_be_centred(reader):
+    model = model_of(
+        [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]), reader],
+        {"x": [1, 3, 8, 8]},
+        {"y": [1, 3, None, None]},
+        {"w": random(3, 3, 1, 1)},
+        check=False,
+    )
+    assert chains(read_network(model)) == []
