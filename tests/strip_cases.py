@@ -87,7 +87,8 @@ class RandomProgram:
         number = len(self.calls)
         if shape is None:
             shape = (*inputs[0].shape[:3], sum(x.shape[3] for x in inputs))
-        output = Tensor(f"t{number}", shape, "int8", 0)
+        # As long as frameworks make them.
+        output = Tensor(f"model/block_{number}/batch_normalization/FusedBatchNorm:0", shape, "int8", 0)
         self.tensors.append(output)
         symbol = f"tvmgen_default_esp_main_{number}"
         call = Call(symbol, operator, inputs, [output], attributes, index=number, nodes=[f"Node n{number}"])

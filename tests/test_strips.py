@@ -45,6 +45,7 @@ def samples_of(program, random, count=2):
 def check_bytes(program, kernels, folder: Path, random) -> None:
     """The generated C, with sanitizers, computes every layer by the rules."""
     code = emit(place_tensors(program))
+    assert max(map(len, code.lib1.splitlines())) <= 120
     write_files(program, code, folder)
     comparison = compare_with_rules(Program(folder, kernels), samples_of(program, random))
     wrong = [(layer.step, layer.kernel, layer.differing) for layer in comparison.layers if layer.differing]

@@ -89,7 +89,8 @@ class Main:
         else:
             lines += call_lines(call.symbol, arguments, "    ")
         for tensor in call.writes:
-            lines.append(f"    TVMGEN_DEFAULT_TRACE({call.index}, {self._pointer(tensor, call)}, {tensor.bytes});")
+            traced = [str(call.index), self._pointer(tensor, call), str(tensor.bytes)]
+            lines += call_lines("TVMGEN_DEFAULT_TRACE", traced, "    ")
         return lines
 
     def _loop(self, loop: Loop) -> List[str]:
@@ -110,7 +111,7 @@ class Main:
         for (call, place), tensor in running(loop).items():
             name = f"rows_of_{call.index}" + (f"_{place}" if place > 0 else "") if place >= 0 else f"made_{call.index}"
             kind = f"{C_TYPES[tensor.dtype]} *" if place < 0 else f"const {C_TYPES[tensor.dtype]} *"
-            lines.append(f"    {kind}{name} = {self._pointer(tensor, call)};")
+            lines += _assignment(f"{kind}{name}", self._pointer(tensor, call))
             pointers[call, place] = name
         lines += [
             f"    static const uint8_t phases_{number}[{count}] = {{",
@@ -127,10 +128,7 @@ class Main:
             f"        const esp_dl_strip_t *now = strips_{number}[phases_{number}[strip]];",
         ]
         for place, call in enumerate(loop.calls):
-            lines += [
-                "",
-                *[f"    {line}" if line else line for line in self._strip(call, table.column(place), pointers)],
-            ]
+            lines += ["", *self._strip(call, table.column(place), pointers)]
             if place < len(loop.calls) - 1:
                 lines.append("        now++;")
         lines.append("    }")
@@ -139,12 +137,14 @@ class Main:
 
     def _strip(self, call: Call, entries: List[Entry], pointers: Dict) -> List[str]:
         """The lines of a call in a loop."""
-        lines = comment_lines(self._comment(call), "    ")
+        outer, can_rest = " " * 8, any(entry.kind < 0 for entry in entries)
+        inner = outer + "    " * can_rest
+        lines = comment_lines(self._comment(call), outer)
         output = call.writes[0]
         if any(entry.kept for entry in entries):
             name, wide = self.names[output], np.dtype(output.dtype).itemsize
             kept = "now->kept" if wide == 1 else f"now->kept * {wide}"
-            lines.append(f"    esp_dl_keep_rows({name}, {name} + now->kept_from, {kept});")
+            lines += call_lines("esp_dl_keep_rows", [name, f"{name} + now->kept_from", kept], outer)
         body: List[str] = []
         arguments = ["now->kind"] if kinds_of(call) > 1 else []
         for place, tensor in enumerate(call.reads):
@@ -160,15 +160,15 @@ class Main:
         arguments.append(target)
         if call.scratch is not None:
             arguments.append(self._arena(f"scratch_{call.index}", call.scratch.offset))
-        body += call_lines(call.symbol, arguments, "    ")
-        body.append(f"    TVMGEN_DEFAULT_TRACE_ROWS({call.index}, {target}, now->size);")
+        body += call_lines(call.symbol, arguments, inner)
+        body += call_lines("TVMGEN_DEFAULT_TRACE_ROWS", [str(call.index), target, "now->size"], inner)
         for place in range(len(call.reads)):
             if (call, place) in pointers:
-                body.append(f"    {pointers[call, place]} += now->input[{place}];")
+                body.append(f"{inner}{pointers[call, place]} += now->input[{place}];")
         if made is not None:
-            body.append(f"    {made} += now->output;")
-        if any(entry.kind < 0 for entry in entries):
-            body = ["    if (now->kind >= 0) {", *["    " + line for line in body], "    }"]
+            body.append(f"{inner}{made} += now->output;")
+        if can_rest:
+            body = [f"{outer}if (now->kind >= 0) {{", *body, f"{outer}}}"]
         return lines + body
 
     def _comment(self, call: Call) -> List[str]:
@@ -193,7 +193,7 @@ class Main:
         self.names[tensor] = f"t{number}_{name}" if name else f"t{number}"
         c_type = C_TYPES[tensor.dtype]
         where = self._arena(self.names[tensor], tensor.place.offset)
-        return [f"    {c_type} *const {self.names[tensor]} = ({c_type} *)({where});"]
+        return _assignment(f"{c_type} *const {self.names[tensor]}", f"({c_type} *)({where})")
 
     def _arena(self, name: str, offset: int) -> str:
         self.places.append(ArenaName(f"at_{name}", offset))
@@ -210,6 +210,11 @@ class Main:
             name = self.names[root]
         # No parameter of TVM's functions is const, not even where they only read it.
         return f"(void *){name}" if call.is_fallback else name
+
+
+def _assignment(left: str, right: str) -> List[str]:
+    line = f"    {left} = {right};"
+    return [line] if len(line) <= WIDTH else [f"    {left} =", f"        {right};"]
 
 
 def _strips_text(phases: List[int], phase: int) -> str:
