@@ -225,11 +225,17 @@ def outputs(folder: Path) -> Iterator[Tuple[str, str]]:
     )
     yield "tutorial_name.txt", tutorial.stdout
     yield "trace.txt", (folder / "trace.txt").read_text("utf-8")
+    _run(
+        folder,
+        "emulate_project.py --project c3/new_project --model model_quant.onnx --input input.npy --log profile.txt "
+        "--log_mode profile",
+    )
+    yield "profile.txt", (folder / "profile.txt").read_text("utf-8")
     data = [
         line for line in _log(folder, "c3/new_project", "input.npy").splitlines(True) if line.startswith("~tvm data")
     ]
     yield "trace_tensors.txt", "".join(data[:3])
-    for name, log in _logs(folder):
+    for name, log in (("profile", (folder / "profile.txt").read_text("utf-8")), *_logs(folder)):
         (folder / "log.txt").write_text(log, "utf-8")
         command = "compare_log.py --log log.txt --model model_quant.onnx --project c3/new_project --input input.npy"
         yield f"compare_{name}.txt", _constant(_run(folder, command), folder)

@@ -90,7 +90,9 @@ def settings_of(chip) -> dict:
             constants = [*psram_lines(chip, Psram(2, mode)), psram_constants_line(chip)]
             variants[f"constants in PSRAM, {mode}"] = [flash[0], *constants]
     variants.update({f"weights: {place}": [line] for place, line in CONSTANTS.items() if line})
-    variants.update({f"trace: {mode}": [f"CONFIG_TVM_MODEL_TRACE_{mode}=y"] for mode in ("CHECKSUMS", "TENSORS")})
+    variants.update(
+        {f"trace: {mode}": [f"CONFIG_TVM_MODEL_TRACE_{mode}=y"] for mode in ("CHECKSUMS", "TENSORS", "PROFILE")}
+    )
     if chip.cores > 1:
         lines = ["INFERENCE_TASK_CORE=1", "ESP_DL_CORES_STACK_SIZE=4096", "ESP_DL_CORES_PRIORITY=5"]
         variants["two cores"] = [f"CONFIG_{line}" for line in lines]

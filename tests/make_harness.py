@@ -107,7 +107,7 @@ class Project:
             "PREPROCESS_OPTIONS",
         )
         variables += ("QUANTIZE_OPTIONS", "EXPORT_OPTIONS", "RUN_OPTIONS", "DEBUG_OPTIONS", "CORES")
-        variables += ("BOARD", "FLASH", "PSRAM", "INTERNAL", "LABELS", "BASE")
+        variables += ("BOARD", "FLASH", "PSRAM", "INTERNAL", "LABELS", "BASE", "PROFILE")
         environment = {key: value for key, value in os.environ.items() if key not in variables}
         environment.update(more)
         done = subprocess.run(

@@ -417,6 +417,10 @@ def test_project_for_two_cores(chip, files, tmp_path, capsys, monkeypatch):
     assert "task esp_dl_cores: stack 6000, priority 9, core 1\n" in output
     assert "task esp_dl_cores: stack 4096, priority 5, core 1\n" in run("CONFIG_INFERENCE_TASK_CORE=0")
     assert "~tvm layer" in run("CONFIG_TVM_MODEL_TRACE_CHECKSUMS=y")
+    # The stand-in's clock counts 7 from one look to the next, one look to begin and one to end.
+    profile = run("CONFIG_TVM_MODEL_TRACE_PROFILE=y")
+    assert set(re.findall(r"~tvm time \w+ \d+ \d+ (\d+) ", profile)) == {"7"}
+    assert re.search(r"~tvm memory \w+ 1 160 \d+ 100000 90000 3000 ~", profile)
     # With one core alone the same bytes, by one task.
     assert "esp_dl_cores" not in run("CONFIG_FREERTOS_UNICORE=y")
     with pytest.raises(AssertionError, match="ESP_DL_CORES_PRIORITY is"):

@@ -356,6 +356,18 @@ def test_report_takes_a_base(project):
     assert project.error("report", *ALL, "BASE=none") == "error: BASE=none does not exist"
 
 
+def test_profile_is_an_option_of_the_export(project):
+    project.calls("export", *ALL, "PROFILE=1")
+    code = project.folder / "build/a/new_project/main/app_main.c"
+    assert "('--debug', 'profile')" in code.read_text()
+    # What is only looked at stays as it is; export itself means what is set now.
+    assert project.calls("report", *ALL) == ["report"] and "--debug" in code.read_text()
+    project.calls("export", *ALL)
+    assert "--debug" not in code.read_text()
+    assert project.error("export", *ALL, "PROFILE=yes").startswith("error: PROFILE=yes: 1 makes")
+    assert "leave one out" in project.error("export", *ALL, "PROFILE=1", "EXPORT_OPTIONS=--debug checksums")
+
+
 def test_demo_ignores_the_variables(project):
     assert project.calls("demo", "MODEL=a.onnx", "OUT=x", "INPUT=none") == [*STEPS, "evaluate"]
     assert (project.folder / "last-evaluate").read_text() == "evaluate[('--project', 'build/digits/new_project')]"

@@ -207,6 +207,8 @@ def test_debug_output(built):
     assert PASS.search(checksums) and "~tvm layer" in checksums and "~tvm data" not in checksums
     tensors = rebuilt(built, "CONFIG_TVM_MODEL_TRACE_TENSORS=y").run()
     assert PASS.search(tensors) and "~tvm data" in tensors
+    profile = rebuilt(built, "CONFIG_TVM_MODEL_TRACE_PROFILE=y").run()
+    assert PASS.search(profile) and "~tvm time" in profile and "~tvm layer" not in profile
 
 
 @pytest.mark.parametrize("level, wanted", [("NONE", ""), ("ERROR", "E"), ("WARN", "E"), ("INFO", "I"), ("DEBUG", "DI")])

@@ -111,7 +111,8 @@ const char *esp_err_to_name(esp_err_t error)
 
 uint32_t esp_cpu_get_cycle_count(void)
 {
-    return 0;
+    static uint32_t count;
+    return count += 7;
 }
 
 int64_t esp_timer_get_time(void)
@@ -122,6 +123,16 @@ int64_t esp_timer_get_time(void)
 size_t heap_caps_get_free_size(uint32_t caps)
 {
     return caps == MALLOC_CAP_DEFAULT ? 100000 : 0;
+}
+
+size_t heap_caps_get_minimum_free_size(uint32_t caps)
+{
+    return caps == MALLOC_CAP_DEFAULT ? 90000 : 0;
+}
+
+UBaseType_t uxTaskGetStackHighWaterMark(TaskHandle_t task)
+{
+    return task == NULL ? 3000 : 0;
 }
 
 static char content[1 << 20] __attribute__((aligned(65536)));

@@ -102,7 +102,7 @@ def quantize(
 @click.option("--out", required=True, help="folder in which new_project is made")
 @click.option(
     "--debug",
-    type=Choice(("off", "checksums", "tensors")),
+    type=Choice(("off", "checksums", "tensors", "profile")),
     default="off",
     help="what the program prints of every layer (off costs nothing); esp-tvm compare compares it with the reference",
 )
@@ -193,7 +193,9 @@ def export(
 @click.option("--sanitize", is_flag=True, help="with the address and undefined behaviour sanitizers")
 @click.option("--summary", is_flag=True, help="without the table of layers")
 @click.option("--log", type=Writes(), help="also write what a board prints when exported with --debug, for compare")
-@click.option("--log_mode", type=Choice(("checksums", "tensors")), default="tensors", help="what --log has for a layer")
+@click.option(
+    "--log_mode", type=Choice(("checksums", "tensors", "profile")), default="tensors", help="what --log has for a layer"
+)
 def run(
     project: str, model: str, input: str, sanitize: bool, summary: bool, log: Optional[str], log_mode: str
 ) -> Optional[int]:
@@ -209,7 +211,10 @@ def run(
 @input_option()
 @click.option("--log", type=Writes(), help="also write what it prints with the trace in it, for compare")
 @click.option(
-    "--log_mode", type=Choice(("checksums", "tensors")), default="checksums", help="what --log has for a layer"
+    "--log_mode",
+    type=Choice(("checksums", "tensors", "profile")),
+    default="checksums",
+    help="what --log has for a layer",
 )
 def emulate(project: str, model: str, input: str, log: Optional[str], log_mode: str) -> Optional[int]:
     """Compile an exported project for RV32IMC, run it in QEMU, and compare its outputs with the reference's."""

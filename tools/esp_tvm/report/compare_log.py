@@ -15,8 +15,10 @@ from ..program.evaluate import Evaluation, output_tensors
 from ..program.form import Call, Program, Tensor
 from ..program.store import METADATA, MODEL, load
 from ..run.reference import Reference, check_same_model
+from ..terminal import show as print_parts
 from ..trace.log import LoggedTensor, LogReader, Run
 from .diagnose import Evidence, layout_that_gives, likely_cause
+from .profile import measured
 
 _MOST_TRIED = 64
 
@@ -124,6 +126,13 @@ class LogComparer:
             result.problem = [
                 f"stale: the program in the log was made from another model ({run.model_hash}) than this one ({own})",
                 "export this model again, build and flash the project, and log anew",
+            ]
+            return result
+        if run.is_profile:
+            seen = {expected.step: expected for expected in reversed(self.expected)}
+            result.layers = [
+                Layer(one, UNKNOWN if step in run.times else MISSING, time=run.times.get(step))
+                for step, one in sorted(seen.items())
             ]
             return result
         result.sample, result.problem = self._find_sample(run)
@@ -345,6 +354,8 @@ def describe_run(comparison: RunComparison, ordinal: int) -> List[str]:
     if comparison.problem:
         return [f"{head}: cannot be compared", *[f"  {line}" for line in comparison.problem]]
     layers = comparison.layers
+    if run.is_profile:
+        return [f"{head}: times of {sum(layer.time is not None for layer in layers)} of {len(layers)} steps"]
     counts = {s: sum(layer.status == s for layer in layers) for s in (EQUAL, DIFFERS, MISSING, UNKNOWN)}
     head += f", sample {comparison.sample}: {counts[EQUAL]} of {len(layers) - counts[UNKNOWN]} layers equal"
     lines = [head]
@@ -384,6 +395,11 @@ def _tensor_line(layer: Layer) -> List[str]:
     return [f"    tensor '{shown(output.name)}' {output.dtype}{list(output.shape)}{exponent}, in C: {call.symbol}"]
 
 
+def only_profiles(comparisons: List[RunComparison]) -> bool:
+    """Whether the runs have times alone."""
+    return bool(comparisons) and all(c.run.is_profile and not c.problem for c in comparisons)
+
+
 def judge(comparisons: List[RunComparison], reader: LogReader) -> Tuple[bool, str]:
     """(whether all that the log has is equal and at least one run is complete, the verdict in one line).
 
@@ -394,6 +410,9 @@ def judge(comparisons: List[RunComparison], reader: LogReader) -> Tuple[bool, st
             return False, "FAIL: every line of the trace in the log is damaged"
         return False, "FAIL: the log has no trace; export with --debug checksums or --debug tensors, build and flash"
     whole = [c for c in comparisons if c.equal]
+    if only_profiles(comparisons):
+        verdict = f"{len(whole)} of {len(comparisons)} runs have the times of all steps; bytes are not compared"
+        return bool(whole), f"{'PROFILE' if whole else 'FAIL'}: {verdict}"
     cut = [c for c in comparisons if not c.problem and c.broken_off and c.first(DIFFERS) is None and not c.equal]
     bad = [c for c in comparisons if not c.equal and c not in cut]
     if bad:
@@ -443,5 +462,8 @@ def run_comparison(
     equal, verdict = judge(done, reader)
     if interrupted and not done:
         raise UserError("stopped before the log had a complete run")
+    profile = measured(program, [c.run for c in done if c.run.is_profile and not c.problem])
+    if profile is not None:
+        print_parts(*profile.parts())
     show(f"{verdict} ({reader.lines} lines read, {reader.trace_lines} of the trace, {reader.damaged} damaged)")
     return equal

@@ -12,7 +12,6 @@ import onnx
 from ..data_check import FEW
 from ..errors import UserError
 from ..estimate import ERROR, sum_of
-from ..estimate.memories import CLOCKS
 from ..estimate.text import estimate_lines
 from ..program.both_cores import cores_lines
 from ..program.evaluate import output_tensors
@@ -27,9 +26,10 @@ from ..test_set.figures import Figures
 from ..trace.log import LogReader, text_lines
 from .arena import Bar, arena_bars
 from .base import BaseComparison
-from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge
+from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge, only_profiles
 from .memory import MemoryRow, memory_rows
 from .noise import NoiseMeter, TensorNoise, noted
+from .profile import clock_of, measured
 from .provenance import provenance
 
 # Samples that are run on this computer for the report, and looked at beside the float model.
@@ -101,7 +101,8 @@ class Report:
 
     loops: a line about each group of calls that run together in strips
     total_estimate: milliseconds of an inference (likely, least, most), None where there is no estimate
-    total_measured: milliseconds on the board by its log; own_memory: what the board said of its memory
+    total_measured: milliseconds on the board by its log; board_memory: lines about what the board
+        said of its memory
     comparison: the lines that compare_log prints, equal: its verdict, None where nothing was compared
     evaluation: lines and tables about the test set, empty where there was none; figures: the same as numbers
     provenance: (what, value) of what it was made from and with
@@ -123,6 +124,7 @@ class Report:
     estimate: List[str] = field(default_factory=list)
     total_estimate: Optional[Tuple[float, float, float]] = None
     total_measured: Optional[float] = None
+    board_memory: List[str] = field(default_factory=list)
     noise: List[TensorNoise] = field(default_factory=list)
     noise_where: str = ""
     output_noise: List[Tuple[str, float]] = field(default_factory=list)
@@ -307,14 +309,16 @@ def _compare(report: Report, comparer: LogComparer, project: Path, log_path: Opt
         log = LoggingProgram(project, "tensors").log({n: a[:NOISE_SAMPLES] for n, a in comparer.samples.items()})
         runs = list(comparer.runs(log.splitlines(), reader))
     report.equal, verdict = judge(runs, reader)
+    if only_profiles(runs):
+        report.equal = None
     wrong = [(i, run) for i, run in enumerate(runs) if not run.equal]
     for ordinal, run in wrong[:3]:
         report.comparison += describe_run(run, ordinal + 1)
     report.comparison.append(verdict)
-    _put_status(report, runs)
+    _put_status(report, comparer.program, runs)
 
 
-def _put_status(report: Report, runs: List[RunComparison]) -> None:
+def _put_status(report: Report, program: Program, runs: List[RunComparison]) -> None:
     """The worst status and the median time of every step."""
     times: Dict[int, List[int]] = {}
     rows = {row.step: row for row in report.rows}
@@ -328,10 +332,13 @@ def _put_status(report: Report, runs: List[RunComparison]) -> None:
                 row.status = layer.status
     for step, values in times.items():
         rows[step].time = int(np.median(values))
-    clock = CLOCKS.get(report.chip)
-    if report.time_unit == "cycles" and clock is not None:
+    told = next((run.run.memory for run in reversed(runs) if run.run.memory), {})
+    mhz = clock_of(program, report.time_unit, told)
+    profile = measured(program, [run.run for run in runs])
+    report.board_memory = profile.memory_lines() if profile is not None else []
+    if mhz is not None:
         for row in report.rows:
-            row.measured = None if row.time is None else row.time / clock.mhz / 1000
+            row.measured = None if row.time is None else row.time / mhz / 1000
         report.total_measured = sum(row.measured or 0.0 for row in report.rows) if times else None
 
 

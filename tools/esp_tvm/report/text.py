@@ -50,7 +50,7 @@ def _summary(report: Report) -> List[str]:
 
 def _memory(report: Report) -> List[str]:
     rows = [(row.what, row.memory, number(row.bytes), percent(row.share)) for row in report.memory]
-    return ["MEMORY", *Table(("what", "lies in", "bytes", "share"), rows, "llrr").lines()]
+    return ["MEMORY", *Table(("what", "lies in", "bytes", "share"), rows, "llrr").lines(), *report.board_memory]
 
 
 def _layers(report: Report) -> List[str]:

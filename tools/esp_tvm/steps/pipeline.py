@@ -185,10 +185,12 @@ class Pipeline(Settings):
         command += ["--img_path", sample, "--template_path", TEMPLATE.name, "--out_path", str(self.out)]
         arena = self.arena()
         command += [*(["--cores", cores] if cores != "1" else []), *(["--arena", arena] if arena != "auto" else [])]
+        profile = self.profile()
+        command += ["--debug", "profile"] if profile else []
         command += [word for name, value in board.items() for word in (f"--{name.lower()}", value)]
         command += [*port_options, *options]
         settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "ARENA": arena, "EXPORT_OPTIONS": text}
-        settings.update({**board, **ports})
+        settings.update({**board, **ports, "PROFILE": profile})
         self.make("export", product, command, [model, sample], options, **settings)
         return model, str(product)
 

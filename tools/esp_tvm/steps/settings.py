@@ -191,6 +191,15 @@ class Settings:
             fail(f"CORES={cores}: {chip} has one core for a model; choose another TARGET or leave CORES out")
         return cores
 
+    def profile(self) -> str:
+        """ "1" if the exported program measures the time of every step, else ""."""
+        value = self.setting("export", "PROFILE")
+        if value not in ("", "0", "1"):
+            fail(f"PROFILE={value}: 1 makes the program print the time of every step, 0 does not")
+        if value == "1" and "--debug" in self.options("export")[1]:
+            fail("PROFILE=1 is --debug profile, and EXPORT_OPTIONS has --debug too; leave one out")
+        return value if value == "1" else ""
+
     def port_options(self) -> Tuple[Dict[str, str], List[str]]:
         """(the variables that say what inputs and outputs are on the board, the export's options for them)."""
         names = ("IO", "INPUT_TYPE", "OUTPUT_TYPE", "INPUT_LAYOUT")
@@ -258,6 +267,7 @@ class Settings:
         if goal in ("export", "run", "emulate", "debug", "report", "evaluate", "compare"):
             self.input()
             self.cores()
+            self.profile()
             self.arena()
             self.board()
             self.port_options()

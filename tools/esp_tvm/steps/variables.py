@@ -33,6 +33,7 @@ Variables
                    what another board has: FLASH=4MB, PSRAM=2MB:quad, 8MB:octal or none, INTERNAL=200kB for the model
   ARENA            bytes that the activations may take, or least: layers run together in strips of rows where they
                    would take more (default auto: the internal RAM of the board)
+  PROFILE          1: the program prints the time of every step, heap and stack (docs/profiling.md)
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
   IO               float, int8 or uint8: what inputs and outputs are on the board (default float); int8 takes a quarter
                    of the memory; with uint8 inputs are pixels, outputs int8

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..naming import c_comment
 from ..program.form import Call, Loop, Program
 
-MODES = ("off", "checksums", "tensors")
+MODES = ("off", "checksums", "tensors", "profile")
 HEADER_NAME = "tvmgen_default_trace.h"
 
 _BODY = Path(__file__).with_name("trace_body.h")
@@ -52,7 +52,7 @@ def call_text(call: Call) -> str:
 
 
 def trace_header(program: Program, mode: str) -> str:
-    """The C header for a program, mode checksums or tensors."""
+    """The C header for a program, mode checksums, tensors or profile."""
     ports = [_tensor(p.dtype, p.shape, p.exponent) + " " + plain(p.name) for p in program.inputs]
     layers: Dict[int, str] = {call.index: call_text(call) for call in program.calls()}
     lines = [
@@ -62,6 +62,9 @@ def trace_header(program: Program, mode: str) -> str:
         "",
         "#ifndef TVMGEN_TRACE_TENSORS",
         f"#define TVMGEN_TRACE_TENSORS {1 if mode == 'tensors' else 0}",
+        "#endif",
+        "#ifndef TVMGEN_TRACE_PROFILE",
+        f"#define TVMGEN_TRACE_PROFILE {1 if mode == 'profile' else 0}",
         "#endif",
         f"#define TVMGEN_TRACE_STEPS {program.steps}",
         f"#define TVMGEN_TRACE_STRIPS {int(any(isinstance(item, Loop) for item in program.items))}",

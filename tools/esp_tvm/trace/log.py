@@ -21,6 +21,9 @@ _MARK = "~tvm"
 # Upper limits, since a log may contain anything.
 _MOST_BYTES = 1 << 28
 _LONGEST_LINE = 1 << 20
+# The figures of a line about memory, in order: MHz of the CPU (0: unknown), bytes of the arena, of the free heap, of
+# heap that was free at the least, of the task's stack that were never used.
+MEMORY = ("mhz", "arena", "heap", "least_heap", "stack")
 _HASH = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -60,6 +63,7 @@ class LoggedTensor:
 class Run:
     """One inference in a log. inputs: index -> CRC-32; tensors: (step, part) -> tensor.
 
+    times, memory: of a profile: step -> time; what the board said of its memory, see `MEMORY`
     began, ended: whether its first and last line were read; damaged: lines of the trace that could not be read
     """
 
@@ -70,10 +74,17 @@ class Run:
     unit: str = ""
     inputs: Dict[int, int] = field(default_factory=dict)
     tensors: Dict[Tuple[int, int], LoggedTensor] = field(default_factory=dict)
+    times: Dict[int, int] = field(default_factory=dict)
+    memory: Dict[str, int] = field(default_factory=dict)
     began: bool = False
     ended: bool = False
     layers: Optional[int] = None
     damaged: int = 0
+
+    @property
+    def is_profile(self) -> bool:
+        """Whether it has times alone; its first line may be lost."""
+        return self.mode == "profile" or bool(self.times)
 
     @property
     def last_step(self) -> int:
@@ -119,7 +130,7 @@ class LogReader:
             kind, model_hash, number = words[0], words[1], _whole(words[2])
             if not _HASH.fullmatch(model_hash):
                 return
-            read = {"begin": _begin, "input": _input, "layer": _layer, "data": _data, "end": _end}[kind]
+            read = _READERS[kind]
         except (KeyError, IndexError, ValueError):
             return  # of a later version of the format
         run = self._run
@@ -191,8 +202,27 @@ def _data(run: Run, words: List[str]) -> None:
     tensor.chunks[start] = chunk
 
 
+def _time(run: Run, words: List[str]) -> None:
+    run.times[_whole(words[3])] = _whole(words[4])
+
+
+def _memory(run: Run, words: List[str]) -> None:
+    run.memory = {name: _whole(word) for name, word in zip(MEMORY, words[3:]) if word != "-"}
+
+
 def _end(run: Run, words: List[str]) -> None:
     run.layers, run.ended = _whole(words[3]), True
+
+
+_READERS = {
+    "begin": _begin,
+    "input": _input,
+    "layer": _layer,
+    "data": _data,
+    "time": _time,
+    "memory": _memory,
+    "end": _end,
+}
 
 
 def text_lines(stream: BinaryIO) -> Iterator[str]:

@@ -94,17 +94,106 @@ static void tvmgen_trace_line(const char *text, int length)
     }
 }
 
-static void tvmgen_trace_begin(void)
+static void tvmgen_trace_begin_line(const char *mode)
 {
     char line[TVMGEN_TRACE_LINE];
-    tvmgen_trace_state.run++;
-    tvmgen_trace_state.step = -1;
-    tvmgen_trace_state.layers = 0;
     /* On a line of its own whatever was printed before. */
     printf("\n");
     tvmgen_trace_line(line, snprintf(line, sizeof line, "begin %.8s %lu %d %s %s", TVMGEN_DEFAULT_MODEL_HASH,
-                                     (unsigned long)tvmgen_trace_state.run, TVMGEN_TRACE_STEPS,
-                                     TVMGEN_TRACE_TENSORS ? "tensors" : "checksums", TVMGEN_DEFAULT_TRACE_UNIT));
+                                     (unsigned long)tvmgen_trace_state.run, TVMGEN_TRACE_STEPS, mode,
+                                     TVMGEN_DEFAULT_TRACE_UNIT));
+}
+
+static void tvmgen_trace_end(void)
+{
+    char line[TVMGEN_TRACE_LINE];
+    tvmgen_trace_line(line, snprintf(line, sizeof line, "end %.8s %lu %d", TVMGEN_DEFAULT_MODEL_HASH,
+                                     (unsigned long)tvmgen_trace_state.run, (int)tvmgen_trace_state.layers));
+    fflush(stdout);
+}
+
+#if TVMGEN_TRACE_PROFILE
+/* The time of every step. While the model runs nothing is printed and no tensor is read: both would change what lies
+ * in the caches, and so the times. */
+#if defined(ESP_PLATFORM) && !CONFIG_IDF_TARGET_LINUX
+#include "esp_heap_caps.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+#define TVMGEN_PROFILE_MHZ CONFIG_ESP_DEFAULT_CPU_FREQ_MHZ
+#define TVMGEN_PROFILE_HEAP() ((long)heap_caps_get_free_size(MALLOC_CAP_DEFAULT))
+#define TVMGEN_PROFILE_LEAST_HEAP() ((long)heap_caps_get_minimum_free_size(MALLOC_CAP_DEFAULT))
+#define TVMGEN_PROFILE_STACK() ((long)uxTaskGetStackHighWaterMark(NULL))
+#else
+#define TVMGEN_PROFILE_MHZ 0
+#define TVMGEN_PROFILE_HEAP() (-1L)
+#define TVMGEN_PROFILE_LEAST_HEAP() (-1L)
+#define TVMGEN_PROFILE_STACK() (-1L)
+#endif
+
+/* Of the steps that ran, and how often each did. */
+static struct {
+    uint32_t time, calls;
+} tvmgen_profile[TVMGEN_TRACE_STEPS];
+
+static void tvmgen_profile_begin(void)
+{
+    tvmgen_trace_state.run++;
+    tvmgen_trace_state.layers = 0;
+    for (int i = 0; i < TVMGEN_TRACE_STEPS; i++) {
+        tvmgen_profile[i].time = tvmgen_profile[i].calls = 0;
+    }
+    tvmgen_trace_state.since = TVMGEN_DEFAULT_TRACE_CLOCK();
+}
+
+static void tvmgen_profile_step(int index)
+{
+    tvmgen_profile[index].time += TVMGEN_DEFAULT_TRACE_CLOCK() - tvmgen_trace_state.since;
+    tvmgen_profile[index].calls++;
+    tvmgen_trace_state.since = TVMGEN_DEFAULT_TRACE_CLOCK();
+}
+
+/* A figure that is not known is a -. */
+static const char *tvmgen_profile_figure(char *text, size_t size, long value)
+{
+    snprintf(text, size, value < 0 ? "-" : "%ld", value);
+    return text;
+}
+
+static void tvmgen_profile_end(void)
+{
+    char line[TVMGEN_TRACE_LINE], heap[16], least[16], stack[16];
+    tvmgen_profile_figure(heap, sizeof heap, TVMGEN_PROFILE_HEAP());
+    tvmgen_profile_figure(least, sizeof least, TVMGEN_PROFILE_LEAST_HEAP());
+    tvmgen_profile_figure(stack, sizeof stack, TVMGEN_PROFILE_STACK());
+    tvmgen_trace_begin_line("profile");
+    for (int i = 0; i < TVMGEN_TRACE_STEPS; i++) {
+        if (tvmgen_profile[i].calls > 0) {
+            tvmgen_trace_state.layers++;
+            tvmgen_trace_line(line, snprintf(line, sizeof line, "time %.8s %lu %d %lu %s", TVMGEN_DEFAULT_MODEL_HASH,
+                                             (unsigned long)tvmgen_trace_state.run, i,
+                                             (unsigned long)tvmgen_profile[i].time, tvmgen_trace_layers[i]));
+        }
+    }
+    tvmgen_trace_line(line, snprintf(line, sizeof line, "memory %.8s %lu %d %d %s %s %s", TVMGEN_DEFAULT_MODEL_HASH,
+                                     (unsigned long)tvmgen_trace_state.run, TVMGEN_PROFILE_MHZ,
+                                     TVMGEN_DEFAULT_WORKSPACE_SIZE, heap, least, stack));
+    tvmgen_trace_end();
+}
+
+#define TVMGEN_DEFAULT_TRACE_BEGIN() tvmgen_profile_begin()
+#define TVMGEN_DEFAULT_TRACE_INPUT(index, data, size) ((void)tvmgen_trace_crc, (void)tvmgen_trace_inputs)
+#define TVMGEN_DEFAULT_TRACE(index, data, size) tvmgen_profile_step(index)
+#define TVMGEN_DEFAULT_TRACE_ROWS(index, data, size) tvmgen_profile_step(index)
+#define TVMGEN_DEFAULT_TRACE_ROWS_END(index) ((void)0)
+#define TVMGEN_DEFAULT_TRACE_END() tvmgen_profile_end()
+#else
+
+static void tvmgen_trace_begin(void)
+{
+    tvmgen_trace_state.run++;
+    tvmgen_trace_state.step = -1;
+    tvmgen_trace_state.layers = 0;
+    tvmgen_trace_begin_line(TVMGEN_TRACE_TENSORS ? "tensors" : "checksums");
     tvmgen_trace_state.since = TVMGEN_DEFAULT_TRACE_CLOCK();
 }
 
@@ -195,16 +284,9 @@ static void tvmgen_trace_rows_end(int index)
 #define TVMGEN_DEFAULT_TRACE_ROWS_END(index) tvmgen_trace_rows_end(index)
 #endif
 
-static void tvmgen_trace_end(void)
-{
-    char line[TVMGEN_TRACE_LINE];
-    tvmgen_trace_line(line, snprintf(line, sizeof line, "end %.8s %lu %d", TVMGEN_DEFAULT_MODEL_HASH,
-                                     (unsigned long)tvmgen_trace_state.run, (int)tvmgen_trace_state.layers));
-    fflush(stdout);
-}
-
 #define TVMGEN_DEFAULT_TRACE_BEGIN() tvmgen_trace_begin()
 #define TVMGEN_DEFAULT_TRACE_INPUT(index, data, size) tvmgen_trace_input(index, data, size)
 #define TVMGEN_DEFAULT_TRACE(index, data, size) tvmgen_trace_layer(index, data, size)
 #define TVMGEN_DEFAULT_TRACE_END() tvmgen_trace_end()
+#endif /* TVMGEN_TRACE_PROFILE */
 #endif /* TVMGEN_DEFAULT_TRACE */

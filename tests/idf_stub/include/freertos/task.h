@@ -7,3 +7,4 @@ TaskHandle_t xTaskCreateStaticPinnedToCore(void (*function)(void *), const char 
                                            BaseType_t core);
 void vTaskDelete(TaskHandle_t task);
 void vTaskDelay(TickType_t ticks);
+UBaseType_t uxTaskGetStackHighWaterMark(TaskHandle_t task);
