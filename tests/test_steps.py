@@ -114,9 +114,8 @@ def test_a_misspelt_variable_is_noticed(project, word, right):
 def test_every_documented_variable_is_known(project, repo):
     help_text = project.make("help").stdout
     names = known(repo)
-    for (
-        name
-    ) in "MODEL CALIB INPUT TARGET CORES OUT CC PYTHON QUANTIZE_OPTIONS DEBUG_OPTIONS LOG SPEC FILES PORT".split():
+    documented = "MODEL CALIB INPUT TARGET CORES OUT CC PYTHON QUANTIZE_OPTIONS DEBUG_OPTIONS LOG SPEC FILES PORT"
+    for name in f"{documented} DEST MODEL_NAME FORM EMULATOR".split():
         assert name in names and re.search(rf"\b{name}\b", help_text)
     assert "RAM" not in names and "ESP" not in names
 

@@ -69,7 +69,7 @@ def known(repo: Path) -> List[str]:
     for makefile in [repo / "Makefile", *sorted((repo / "scripts").glob("*.mk"))]:
         for head, text in _LINE.findall(makefile.read_text("utf-8")):
             found.update(re.findall(r"\b([A-Z][A-Z0-9_]+)=", text))
-            names = re.match(r"[A-Z0-9_\[\] ]+:", text)
+            names = re.match(r"(?:\[?[A-Z][A-Z0-9_]*(?:=[\w|.-]+)?\]?(?:\s+|(?=:)))+:", text)
             found.update(_NAME.findall(text if head == "##@" else names.group() if names else ""))
     return sorted(found)
 
