@@ -91,7 +91,7 @@ CHINESE = ["README"] + [
     f"docs/{name}"
     for name in (
         *("quick-start", "tutorial", "calibration-data", "quantization", "accuracy-dropped", "numbers-and-layouts"),
-        *("own-application", "choosing-a-chip", "does-not-fit", "wrong-result"),
+        *("own-application", "choosing-a-chip", "does-not-fit", "wrong-result", "reading-the-report"),
     )
 ]
 
@@ -104,7 +104,7 @@ def prose(path: Path) -> str:
 def figures(path: Path) -> List[str]:
     """The numbers of a text and what stands in backquotes, in order of the alphabet; those of links are none."""
     text = re.sub(r"\]\([^)]*\)", "]", prose(path))
-    code = [re.sub(r"<.*?>", "<>", word) for word in re.findall(r"`([^`]+)`", text)]
+    code = [re.sub(r"\s+", " ", re.sub(r"<.*?>", "<>", word)) for word in re.findall(r"`([^`]+)`", text)]
     numbers = re.findall(r"(?<![\w.])-?\d[\d.,]*(?<![.,])", re.sub(r"`[^`]+`", " ", text))
     return sorted({*code, *numbers})
 
