@@ -12,6 +12,16 @@ from ..program import Call
 LANES = 16
 
 
+# Of kernels that take six pixels at a time: as how many pixels the last 0 to 5 count. Pairs of pixels are computed
+# together, and share the loads of weights: one pair takes 7 instructions for two weights, two take 12, three 17.
+LAST_OF_SIX = tuple(6 * (7, 12, 17)[(pixels - 1) // 2] / 17 if pixels else 0.0 for pixels in range(6))
+
+
+def in_sixes(pixels: int) -> float:
+    """As many pixels as would take as long if they were a multiple of six."""
+    return pixels // 6 * 6 + LAST_OF_SIX[pixels % 6]
+
+
 def up(count: int, step: int) -> int:
     """`count` rounded up to a multiple of `step`."""
     return -(-count // step) * step
@@ -35,7 +45,8 @@ class Work:
 
         macs, values, calls: as they stand; pixels: values divided by channels
         windows: values of the input in all windows
-        macs6, windows6, macs3: the same for pixels rounded up to a multiple of 6 or 3, as kernels tile them
+        macs6, windows6: the same with the time of the last pixels (`in_sixes`); macs3: for pixels rounded up to a
+            multiple of 3, as a kernel tiles them
         groups: of up to sixteen channels of a pixel; vectors: multiply-accumulates of sixteen channels
         ragged: rows of windows that need not begin and end at multiples of 16; ragged_windows: the values in them
         part_groups: groups where the channels are no multiple of 16
@@ -50,8 +61,8 @@ class Work:
             "calls": 1.0,
             "pixels": pixels,
             "windows": pixels * window,
-            "macs6": up(pixels, 6) * channels * window,
-            "windows6": up(pixels, 6) * window,
+            "macs6": in_sixes(pixels) * channels * window,
+            "windows6": in_sixes(pixels) * window,
             "macs3": up(pixels, 3) * channels * window,
             "groups": groups,
             "vectors": groups * window,

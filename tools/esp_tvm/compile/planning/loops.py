@@ -16,6 +16,7 @@ from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
 
 import numpy as np
 
+from ...estimate.work import in_sixes
 from ...program import Call, Item, Loop, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
 from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
@@ -31,9 +32,6 @@ LONGEST = 48
 CALL, VECTOR_CALL = 600, 900
 MOVED_BYTE = 0.6
 VALUE = 6
-# Of Conv2d6x2: by how many pixels' time the last 0 to 5 pixels take longer than their part of six: pairs of pixels are
-# computed together, and share the loads of weights (7, 12, 17 instructions for one pair, two, three).
-TAIL = tuple(6 * (7, 12, 17)[(pixels - 1) // 2] / 17 - pixels if pixels else 0.0 for pixels in range(6))
 # How many times as long convolutions take by kernels that need no scratch memory (`make bench`).
 LEAN = 1.3
 # There are always gaps between blocks, so pieces that need nearly all memory are avoided where that costs little time.
@@ -389,7 +387,6 @@ def _waste(call: Call, scheduler: Scheduler) -> float:
     if not isinstance(call.variant, Conv2d6x2):
         return 0.0
     _, height, width, _ = call.writes[0].shape
-    tile, cost = Conv2d6x2.PIXELS, np.asarray(TAIL)
     pixels = np.diff(scheduler.ends[call.writes[0]]) * width
-    more = float(cost[pixels % tile].sum() - cost[height * width % tile])
+    more = sum(map(in_sixes, pixels)) - in_sixes(height * width)
     return estimate(call) * more / max(height * width, 1)
