@@ -2,7 +2,8 @@
 #   nix run .#deploy -- MODEL=model.onnx CALIB=calib.npy INPUT=input.npy TARGET=esp32s3
 #   nix develop -c make demo
 #   nix flake check
-# docs/container.md says what of this was tried, and what not.
+# From the model to the project and its run on this computer; ESP-IDF and the RISC-V emulator are not in it. x86-64 Linux
+# only, as TVM's library is. docs/container.md says what of this was tried, and what not.
 {
   description = "ONNX model to a verified ESP-IDF project";
 
@@ -21,6 +22,9 @@
         (wheel: { inherit (wheel) name; path = pkgs.fetchurl { inherit (wheel) name url sha256; }; })
         (builtins.fromJSON (builtins.readFile ./scripts/wheels.json)));
 
+      version = builtins.head (builtins.match ".*__version__ = \"([^\"]+)\".*"
+        (builtins.readFile ./tools/esp_tvm/__init__.py));
+
       python = "${pkgs.python38}/bin/python3.8";
       # What the wheels and TVM's library expect from the system.
       libraries = lib.makeLibraryPath [ pkgs.stdenv.cc.cc.lib pkgs.zlib pkgs.ncurses ];
@@ -28,7 +32,8 @@
       tools = with pkgs; [ bash coreutils diffutils findutils gawk gcc gnugrep gnumake gnused util-linux ];
 
       package = pkgs.stdenv.mkDerivation {
-        name = "esp-tvm";
+        pname = "esp-tvm";
+        inherit version;
         src = lib.cleanSourceWith {
           src = ./.;
           # What the image has too; what set-up makes, and build products, are not the source.
@@ -53,6 +58,7 @@
           bash scripts/setup.sh
           bash scripts/image-seal.sh
           rm -rf build
+          find "$root/tools" "$root/scripts" -name '*.py' | sort | PYTHONHASHSEED=0 .venv/bin/python scripts/compile_python.py
           mkdir .pkl_memoize_py3
           cat > "$out/bin/esp-tvm" <<END
           #!${pkgs.bash}/bin/bash
@@ -82,7 +88,7 @@
     {
       packages.${system}.default = package;
 
-      apps.${system} = lib.genAttrs [ "preprocess" "quantize" "export" "run" "debug" "deploy" "report" "compare" ] step
+      apps.${system} = lib.genAttrs [ "preprocess" "quantize" "export" "run" "evaluate" "debug" "deploy" "report" "compare" "demo" "sbom" ] step
         // { default = { type = "app"; program = "${package}/bin/esp-tvm"; }; };
 
       devShells.${system}.default = pkgs.mkShell {
@@ -93,6 +99,12 @@
       };
 
       checks.${system} = {
+        # What a service account has: no home.
+        demo = pkgs.runCommand "esp-tvm-demo" { } ''
+          export HOME=/homeless-shelter
+          ${package}/bin/esp-tvm demo
+          cp -r build/digits/new_project $out
+        '';
         # All steps for the digits model; every byte of the generated program is compared with the references.
         deploy = pkgs.runCommand "esp-tvm-deploy" { } ''
           cp ${./examples/digits}/*.npy ${./examples/digits}/model.onnx .

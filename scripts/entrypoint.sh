@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The image's command: entrypoint.sh TARGET [NAME=value ...], as for `make`; `help` lists them. File names are relative
-# to /project, the mounted folder, and products go to /project/build/<name of MODEL>.
-#   entrypoint.sh deploy MODEL=model.onnx CALIB=calib.npy INPUT=input.npy TARGET=esp32c3
-#   entrypoint.sh shell [-c COMMAND]        entrypoint.sh python SCRIPT ...
+# The image's command, which is also `esp-tvm` there: esp-tvm TARGET [NAME=value ...], as for `make`; `help` lists them.
+# File names are relative to the working folder (/project, the mounted one), and products go to build/<name of MODEL>.
+#   esp-tvm deploy MODEL=model.onnx CALIB=calib.npy INPUT=input.npy TARGET=esp32c3
+#   esp-tvm shell [-c COMMAND]        esp-tvm python SCRIPT ...
+# With options it is the command of docs/commands.md: esp-tvm quantize --model model.onnx ..., esp-tvm --version
 # The exit code is that of the step (make's own would always be 2).
 set -euo pipefail
 repo=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -12,12 +13,19 @@ fail() {
     exit 2
 }
 
+# shellcheck source=scripts/file-variables.sh
+. "$repo/scripts/file-variables.sh"
+
+case ${1:-help} in
+shell) exec "$repo/scripts/in-env.sh" env PATH="$repo/bin:$PATH" bash "${@:2}" ;;
+python) exec "$repo/scripts/image-python.sh" "${@:2}" ;;
+--help | -h) set -- help ;;
+--* | completion | convert) exec "$repo/scripts/in-env.sh" python -m esp_tvm "$@" ;;
+*) case ${2:-} in -*) exec "$repo/scripts/in-env.sh" python -m esp_tvm "$@" ;; esac ;;
+esac
 target=${1:-help}
 [ $# -eq 0 ] || shift
 case $target in
---help | -h) target=help ;;
-shell) exec "$repo/scripts/in-env.sh" bash "$@" ;;
-python) exec "$repo/scripts/in-env.sh" python "$@" ;;
 setup | system-packages | lock | lint | format | test | test-* | distclean | vendor | image | image-* | operators | \
     example-*)
     fail "'$target' is for the project's own folder, not for the image" ;;
@@ -34,29 +42,33 @@ for argument in "$@"; do
     if [[ $argument != *=* || ! $name =~ ^[A-Z][A-Z0-9_]*$ ]] || ! grep -qw -- "$name" <<<"$help"; then
         fail "'$argument' is no variable followed by =value; type 'help' for the list"
     fi
-    case $name in
-    MODEL | CALIB | INPUT | OUT | LOG | BASE | SPEC | SAMPLE | APP | DEST)
+    case $name in PYTHON | CC) fail "'$argument': the image has its own" ;; esac
+    if names_file "$name"; then
         # The steps start in the image's own folder.
         case $value in '' | - | /*) ;; *) value=$PWD/$value ;; esac
-        ;;
-    PYTHON | CC) fail "'$argument': the image has its own" ;;
-    esac
+    fi
     export "$name=$value"
 done
 if [ "$target" = help ]; then
-    echo "usage: TARGET [NAME=value ...], or: shell, python SCRIPT ..."
+    echo "usage: TARGET [NAME=value ...], or: shell, python SCRIPT ..., SUB-COMMAND --help (docs/commands.md), --version"
     echo "$help"
     exit
 fi
 mkdir -p build 2>/dev/null ||
     fail "$PWD is not writable for user $(id -u); run with -u \$(id -u):\$(id -g) and -v \"\$PWD:/project\""
-if [ -n "${MODEL:-}" ] && [ -z "${OUT:-}" ]; then
-    name=${MODEL##*/}
-    export OUT=$PWD/build/${name%.onnx}
+# Products belong to the caller's folder, whatever it is called.
+if [ -z "${OUT:-}" ]; then
+    name=${MODEL:-}
+    name=${name##*/}
+    case $target in
+    demo) export OUT=$PWD/build/digits ;;
+    sbom) export OUT=$PWD/build ;;
+    *) [ -z "$name" ] || export OUT=$PWD/build/${name%.onnx} ;;
+    esac
 fi
 # ESP-IDF's tools, if the image has them.
 case $target in
-build | flash | monitor | menuconfig | erase | size)
+build | flash | flash-weights | monitor | menuconfig | erase | size | emulate)
     if [ -n "${IDF_PATH:-}" ] && ! command -v idf.py >/dev/null; then
         # shellcheck disable=SC1091
         . "$IDF_PATH/export.sh" >/dev/null || fail "ESP-IDF at $IDF_PATH cannot be activated; see above"

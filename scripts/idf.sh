@@ -53,6 +53,10 @@ elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
     *) version=$(docker run --rm -e HOME=/tmp "$image" idf.py --version 2>/dev/null || true) ;;
     esac
     scripts/pipeline.sh idf-check "$chip" "$version"
+elif [ -e .venv/sealed ]; then
+    # The image without ESP-IDF, or the Nix package: there is no docker to install inside.
+    fail "no ESP-IDF in here; take the larger image (make image STAGE=full), or type 'idf.py build' in $project where" \
+        "$(scripts/pipeline.sh idf-needed "$chip") is active"
 else
     fail "no idf.py on PATH and no docker; activate $(scripts/pipeline.sh idf-needed "$chip") (. \$IDF_PATH/export.sh) or install docker"
 fi

@@ -21,9 +21,12 @@ cp examples/digits/{model.onnx,calib.npy,input_sample.npy} "$folder"
 chown -R "$user" "$folder"
 
 # Without network, on a read-only file system, without privileges beyond the user's.
+started() { # options of docker run, the image and its arguments
+    docker run --rm --network none --read-only --cap-drop ALL --security-opt no-new-privileges \
+        -u "$user" -v "$folder:/project" "$@"
+}
 contained() {
-    docker run --rm --network none --read-only --tmpfs /tmp:exec --cap-drop ALL --security-opt no-new-privileges \
-        -u "$user" -v "$folder:/project" "$image" "$@"
+    started --tmpfs /tmp:exec "$image" "$@"
 }
 exit_code() { # expected, then the arguments
     local expected=$1 status=0
@@ -37,11 +40,21 @@ diff -r build/digits/new_project "$folder/build/digits/new_project" || fail "the
 echo "$image: the demo's project is the same, byte for byte, inside and outside"
 
 contained quantize MODEL=model.onnx CALIB=calib.npy
-contained deploy MODEL=model.onnx CALIB=calib.npy INPUT=input_sample.npy TARGET=esp32c3
+# No home, and no program may run in /tmp: what docker makes of a plain --tmpfs.
+started --tmpfs /tmp:noexec -e HOME=/nonexistent "$image" \
+    deploy MODEL=model.onnx CALIB=calib.npy INPUT=input_sample.npy TARGET=esp32c3
 contained emulate MODEL=model.onnx
 exit_code 2 quantize MODEL=missing.onnx CALIB=calib.npy
 exit_code 2 qantize MODEL=model.onnx
 exit_code 7 shell -c 'exit 7'
+exit_code 2 build MODEL=model.onnx
+# As jobs of a CI start it, in a folder of their own and with a shell in the place of its command; and ESP-DL's paths.
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' tools/esp_tvm/__init__.py)
+said=$(started --tmpfs /tmp:exec -w "$(contained shell -c 'mkdir -p /project/job; echo /project/job')" --entrypoint sh "$image" -c \
+    'esp-tvm --version; python tools/tvm/export_onnx_model.py --help; esp-tvm quantize MODEL=../model.onnx CALIB=../calib.npy')
+grep -q "^esp-tvm, version $version\$" <<<"$said" || fail "esp-tvm --version in a job says: $said"
+grep -q -- --target_chip <<<"$said" || fail "python tools/tvm/export_onnx_model.py finds no script in a job"
+[ -s "$folder/job/build/model/model_quant.onnx" ] || fail "a job's products are not in its folder"
 # Read everything first: a search that ends early would fail.
 others=$(find "$folder" ! -user "${user%:*}")
 [ -z "$others" ] || fail "${others%%$'\n'*} does not belong to the caller"

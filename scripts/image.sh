@@ -17,6 +17,8 @@ fail() {
 }
 # shellcheck source=scripts/port.sh
 . scripts/port.sh
+# shellcheck source=scripts/file-variables.sh
+. scripts/file-variables.sh
 
 need_engine() {
     command -v docker >/dev/null || fail "docker is not on PATH; install it, or type: make image-test (as root on Debian)"
@@ -36,8 +38,7 @@ mount_options() {
 
 pass() { # NAME: adds its value to `words`, and a mount where it names a file outside this folder
     local name=$1 value=${!1} folder mode=,readonly
-    case $name in
-    MODEL | CALIB | INPUT | OUT | LOG | BASE | SPEC | SAMPLE | APP | DEST)
+    if names_file "$name"; then
         case $value in
         "$PWD"/*) value=${value#"$PWD"/} ;;
         /* | ../*)
@@ -53,8 +54,7 @@ pass() { # NAME: adds its value to `words`, and a mount where it names a file ou
             [ ! -d "$folder" ] || mounts+=(--mount "type=bind,source=$folder,target=$folder$mode")
             ;;
         esac
-        ;;
-    esac
+    fi
     words+=("$name=$value")
 }
 
@@ -62,8 +62,12 @@ case ${1:-} in
 build)
     need_engine
     case $stage in pipeline | full) ;; *) fail "STAGE=$stage is neither pipeline nor full" ;; esac
-    options=(--target "$stage" --tag "$image")
-    for name in PYTHON_IMAGE IDF_IMAGE; do
+    # TVM's library and the wheels are for this platform; on another the engine emulates it.
+    options=(--target "$stage" --tag "$image" --platform linux/amd64)
+    export VERSION
+    VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' tools/esp_tvm/__init__.py)
+    REVISION=${REVISION:-$(git rev-parse HEAD 2>/dev/null || true)}
+    for name in PYTHON_IMAGE IDF_IMAGE PYTHON_BUILD PYTHON_BUILD_SHA256 APT_SNAPSHOT SOURCE_DATE_EPOCH VERSION REVISION SOURCE; do
         [ -z "${!name:-}" ] || options+=(--build-arg "$name=${!name}")
     done
     [ -z "${NETWORK:-}" ] || options+=(--network "$NETWORK")

@@ -363,7 +363,8 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every Python package of the environment")
     arguments = parser.parse_args()
     tvm, packages = tvm_component(), list(python_packages(arguments.all))
-    in_image = (REPO / ".venv" / "sealed").exists() and shutil.which("dpkg-query")
+    # Elsewhere they belong to the computer, not to what is delivered.
+    in_image = (REPO / ".image").exists() and shutil.which("dpkg-query")
     debian = list(debian_packages()) if in_image else []
     for line in table([tvm, cpython(), *packages, *debian]):
         print(line)

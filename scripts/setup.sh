@@ -3,7 +3,8 @@
 #   scripts/setup.sh         what the tools need
 #   scripts/setup.sh --dev   also what tests and lint need (scripts/requirements-dev.lock)
 # Does nothing when all is there, starts over what was interrupted, and renews .venv when the lock changed.
-# Prints the folder that belongs on PYTHONPATH; all messages go to stderr. PYTHON names the Python 3.8 to use, CC the host's C compiler.
+# Prints the folder that belongs on PYTHONPATH; all messages go to stderr. CC names this computer's C compiler. PYTHON
+# names the Python 3.8 to use; PYTHON=download brings one (scripts/python38.sh) into .venv/base.
 # Where vendor/, or the folder that WHEELS names, holds wheels (make vendor), they are installed from there and nothing
 # is downloaded.
 set -euo pipefail
@@ -74,8 +75,8 @@ find_python38() {
     fi
     first_python38 <<<"$(on_path_or_in_pyenv)" && return
     first_python38 <<<"$(from_uv)" && return
-    fail "no Python 3.8 on PATH, under pyenv or through uv; get one with 'pyenv install 3.8' or" \
-        "'uv python install 3.8' (or a system package, with its venv module), or name it: make setup PYTHON=/path/to/python3.8"
+    fail "no Python 3.8 on PATH, under pyenv or through uv; type 'make setup PYTHON=download' to have one brought into" \
+        ".venv, get one with 'pyenv install 3.8' or 'uv python install 3.8', or name it: make setup PYTHON=/path/to/python3.8"
 }
 
 check_compiler() {
@@ -118,11 +119,16 @@ make_venv() {
     if [ -e "$venv" ] && [ ! -f "$venv/made-by-setup" ]; then
         fail "$repo/$venv was not made by 'make setup'; move it away and try again"
     fi
-    python=$(find_python38)
+    if [ "${PYTHON:-}" = download ]; then
+        python=$repo/$venv/base/bin/python3.8
+    else
+        python=$(find_python38)
+    fi
     echo "making $venv with $python" >&2
     rm -rf "$venv"
     mkdir "$venv"
     touch "$venv/made-by-setup"
+    [ "${PYTHON:-}" != download ] || scripts/python38.sh "$venv/base"
     "$python" -m venv "$venv" || fail "$python could not make $venv; see above"
     # Python 3.8's own pip may be too old to know today's wheels.
     if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (20, 3))'; then

@@ -60,9 +60,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def environment(python_path: Path) -> dict[str, str]:
-    """The environment in which TVM is imported: from `python_path`, without a look for tuning logs on the network."""
-    return {**os.environ, "PYTHONPATH": str(python_path), "TOPHUB_LOCATION": "NONE"}
+def environment(python_path: Path, scratch: str) -> dict[str, str]:
+    """The environment in which TVM is imported: from `python_path`, without a look for tuning logs on the network, and
+    with the folder that it creates in `scratch`, not in the user's home (which may not be writable)."""
+    ours = {"PYTHONPATH": str(python_path), "TOPHUB_LOCATION": "NONE"}
+    return {**os.environ, **ours, "TEST_DATA_ROOT_PATH": os.path.join(scratch, "data")}
 
 
 # --- a TVM that the user already has ---------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ def check_import(python_path: Path, name: str) -> None:
         done = subprocess.run(
             [sys.executable, "-c", "import tvm.relay.frontend, tvm.relay.qnn; assert tvm.cpu(0).exist"],
             cwd=scratch,
-            env=environment(python_path),
+            env=environment(python_path, scratch),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -170,15 +172,18 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_manifest(root: Path) -> None:
-    """List every file under `root` with its size, time and hash: the last thing written, so it means 'complete'."""
+def write_manifest(root: Path, times: bool = True) -> None:
+    """List every file under `root` with its size, time and hash: the last thing written, so it means 'complete'.
+
+    times: False for a list that is the same wherever it is made; the files are then compared by their hashes
+    """
     files = {}
     for path in sorted(root.rglob("*")):
         if path.is_file():
             status = path.stat()
             files[path.relative_to(root).as_posix()] = [
                 status.st_size,
-                status.st_mtime_ns,
+                status.st_mtime_ns if times else 0,
                 sha256(path),
             ]
     (root / MANIFEST).write_text(json.dumps({"recipe": recipe(), "files": files}, indent=0), "utf-8")

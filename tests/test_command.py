@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from project_files import project_files
 from small_models import model_of
 
 import esp_tvm
@@ -174,13 +175,6 @@ def test_completion(shell):
     program = "from esp_tvm.cli.commands import esp_tvm; esp_tvm(prog_name='esp-tvm')"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert [line.partition(",")[2] for line in done.stdout.split()] == ["esp32c3", "esp32c6"]
-
-
-def project_files(*places: str) -> list:
-    """What git knows of the repository there, or would if it were added."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *places]
-    listed = subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return [name for name in listed.split("\0") if name and (REPO / name).is_file()]
 
 
 @pytest.fixture(scope="module")

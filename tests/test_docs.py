@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import List, Tuple
 
 import pytest
+from project_files import project_files
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = {"operators.md", "onnx-node-tests.md"}
@@ -148,18 +149,10 @@ def test_chinese_leads_to_chinese(name):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of what git knows of the repository, set up, with a user's files in it."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / name)
+    """A copy of the project's files, set up, with a user's files in it."""
+    for name in project_files():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
     for made in (".venv", "tvm"):
         (tmp_path / made).symlink_to(ROOT / made)
     # The frameworks of the examples are installed once, not for every document.

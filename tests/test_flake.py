@@ -1,4 +1,5 @@
-"""flake.nix without its inputs: parsed, evaluated with stubs, its lists compared with the lock files."""
+"""flake.nix without its inputs: parsed, evaluated with stubs, built with this computer's tools; its lists compared with
+the lock files."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO / "scripts"))
 import vendor_wheels  # noqa: E402
+
+from esp_tvm import __version__  # noqa: E402
 
 needs_nix = pytest.mark.skipif(
     shutil.which("nix-instantiate") is None, reason="nix is not installed (Debian: apt-get install nix-bin)"
@@ -49,7 +52,13 @@ def test_it_parses(tmp_path):
 @needs_nix
 def test_it_has_what_the_guide_names(evaluated):
     assert evaluated["outputs"] == ["apps", "checks", "devShells", "packages"]
-    assert {"deploy", "quantize", "export", "default"} < set(evaluated["apps"])
+    assert evaluated["version"] == __version__
+    for name, app in evaluated["apps"].items():
+        assert app == ("app /stub/esp-tvm/bin/esp-tvm" if name == "default" else f"app /stub/esp-tvm-{name}")
+    # Every output that the guide or the flake's head names.
+    text = (REPO / "docs/container.md").read_text() + (REPO / "flake.nix").read_text()
+    assert set(re.findall(r"nix run \.#([a-z]+)", text)) <= set(evaluated["apps"])
+    assert set(evaluated["checks"]) == {"demo", "deploy"}
     assert "PYTHON=/stub/python38/bin/python3.8 WHEELS=/stub/esp-tvm-wheels" in evaluated["shell"]["shellHook"]
     assert "esp-tvm deploy MODEL=" in evaluated["checks"]["deploy"]
 
@@ -84,40 +93,48 @@ def test_the_lock_names_the_revision_of_the_flake():
     assert node["locked"]["rev"] == node["original"]["rev"] == revision
 
 
+# Bash as nixpkgs builds it for scripts has no line editor, and these need one.
+PLAIN_BASH = "enable -n bind compgen complete compopt fc history\n"
+
+
+def test_no_script_needs_the_line_editor_of_bash():
+    needs = re.compile(r"[^\"'#]*\b(compgen|complete|compopt|bind|fc|history|read +-[a-z]*e)\b ")
+    assert needs.match('  if compgen -G "$WHEELS/*.whl"')
+    for script in (REPO / "scripts").glob("*.sh"):
+        assert not [line for line in script.read_text().splitlines() if needs.match(line)], script.name
+
+
 @needs_nix
 @pytest.mark.slow
-def test_the_install_phase_makes_a_package_that_deploys(evaluated, tmp_path):
-    """Runs the real install phase with this machine's Python and tools in the places of Nix's."""
+def test_the_package_builds_and_its_checks_pass(tmp_path):
+    """nix-build with this machine's Python and tools in the places of Nix's, a bash without a line editor, and nothing
+    that can be written besides the build's own folder."""
     wheels = REPO / "vendor"
     if not wheels.is_dir():
         wheels = tmp_path / "vendor"
         subprocess.run([str(REPO / "scripts/vendor.sh"), str(wheels)], check=True)
-    base = subprocess.run(
-        [sys.executable, "-c", "import sys; print(sys.base_prefix)"], stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
-    text = evaluated["install"]
-    for stub, real in {
-        "/stub/python38": base,
-        "/stub/esp-tvm-wheels": str(wheels),
-        "/stub/bash/bin/bash": "/bin/bash",
-    }.items():
-        assert stub in text
-        text = text.replace(stub, real)
-    out = tmp_path / "out"
-    (tmp_path / "temporary").mkdir()
-    subprocess.run(
-        ["bash", "-euc", f"runHook() {{ :; }}; patchShebangs() {{ :; }}\n{text}"],
-        cwd=REPO,
-        env={"PATH": os.environ["PATH"], "out": str(out), "TMPDIR": str(tmp_path / "temporary")},
-        check=True,
+    (tmp_path / "plain-bash").write_text(PLAIN_BASH)
+    given = {"python": sys.base_prefix, "wheels": wheels, "bash_env": tmp_path / "plain-bash"}
+    words = [word for name, value in given.items() for word in ("--argstr", name, str(value))]
+    places = {f"NIX_{name}_DIR": str(tmp_path / "nix" / name.lower()) for name in ("STORE", "STATE", "LOG", "CONF")}
+    done = subprocess.run(
+        ["nix-build", "--option", "build-users-group", "", "--option", "sandbox", "false", "--no-out-link"]
+        + ["--arg", "flake", str(REPO / "flake.nix"), *words, str(REPO / "tests/nix_stub/build.nix")]
+        + ["-A", "package", "-A", "checks"],
+        env={**os.environ, **places},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    project = tmp_path / "project"
-    project.mkdir()
-    for name in ("model.onnx", "calib.npy", "input_sample.npy"):
-        shutil.copy(REPO / "examples/digits" / name, project)
-    before = sorted(out.rglob("*"))
-    words = ["MODEL=model.onnx", "CALIB=calib.npy", "INPUT=input_sample.npy", "TARGET=esp32s3"]
-    subprocess.run([str(out / "bin/esp-tvm"), "deploy", *words], cwd=project, check=True)
-    assert (project / "build/model/new_project/main/app_main.c").is_file()
-    # A store is only read.
-    assert sorted(out.rglob("*")) == before
+    assert done.returncode == 0
+    package, *projects = map(Path, done.stdout.split())
+    assert len(projects) == 2 and all((project / "main/app_main.c").is_file() for project in projects)
+    listed = subprocess.run(
+        [str(package / "bin/esp-tvm"), "sbom"], cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "HOME": "/proc/nowhere"}
+    )
+    assert listed.returncode == 0
+    # The computer's packages are not part of it.
+    assert "pkg:deb" not in (tmp_path / "build/sbom.json").read_text()
+    # A store's times say nothing: what is compiled is never compared with them.
+    compiled = [path for path in package.rglob("*.pyc") if "/tvm/" in str(path)]
+    assert len(compiled) > 100
+    assert all(path.read_bytes()[4:8] == b"\x01\0\0\0" for path in compiled)

@@ -11,12 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from esp_tvm.idf_versions import CONTAINER
+
 # Stands in for scripts/pipeline.sh: shows what it was given, and ends as told.
 PIPELINE = """#!/bin/sh
-if [ "$1" = variables ]; then echo "MODEL CALIB INPUT TARGET OUT RUN_OPTIONS PYTHON"; exit; fi
+if [ "$1" = variables ]; then echo "MODEL CALIB INPUT TARGET OUT RUN_OPTIONS PYTHON CC"; exit; fi
 echo "step=$1 model=${MODEL-unset} out=${OUT-unset} options=${RUN_OPTIONS-unset}"
 exit "${TARGET:-0}"
 """
+
+# Shows the command that would run in the environment.
+IN_ENV = '#!/bin/sh\necho "$@"\n'
+# Shows whether an ESP-IDF is active.
+IDF = '#!/bin/sh\necho "idf.sh $1: $(idf.py --version 2>&1)"\n'
 
 
 @pytest.fixture
@@ -25,18 +32,22 @@ def entry_point(repo: Path, tmp_path: Path):
     scripts = tmp_path / "image" / "scripts"
     scripts.mkdir(parents=True)
     shutil.copy(repo / "Makefile", scripts.parent)
-    for source in [repo / "scripts" / "entrypoint.sh", *(repo / "scripts").glob("*.mk")]:
+    names = ("entrypoint.sh", "file-variables.sh", "image-python.sh", "emulate.sh")
+    for source in [*(repo / "scripts" / name for name in names), *(repo / "scripts").glob("*.mk")]:
         shutil.copy(source, scripts)
-    (scripts / "pipeline.sh").write_text(PIPELINE)
-    (scripts / "pipeline.sh").chmod(0o755)
+    for name, text in (("pipeline.sh", PIPELINE), ("in-env.sh", IN_ENV), ("idf.sh", IDF)):
+        (scripts / name).write_text(text)
+        (scripts / name).chmod(0o755)
+    (scripts.parent / "tools" / "tvm").mkdir(parents=True)
+    (scripts.parent / "tools" / "tvm" / "export_onnx_model.py").touch()
     project = tmp_path / "project"
     project.mkdir()
 
-    def run(*arguments: str) -> subprocess.CompletedProcess:
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             [str(scripts / "entrypoint.sh"), *arguments],
             cwd=project,
-            env={"PATH": os.environ["PATH"]},
+            env={"PATH": os.environ["PATH"], **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -52,6 +63,36 @@ def test_files_are_named_from_the_mounted_folder(entry_point):
     model = f"{entry_point.project}/a model;x.onnx"
     assert done.stdout == f"step=deploy model={model} out=/elsewhere options=--all  $HOME\n"
     assert (entry_point.project / "build").is_dir()
+
+
+def test_products_lie_in_the_callers_folder_without_a_model_too(entry_point):
+    assert f"out={entry_point.project}/build/digits " in entry_point("demo").stdout
+    assert f"--output {entry_point.project}/build/sbom.json" in entry_point("sbom").stdout
+
+
+def test_with_options_it_is_the_command_esp_tvm(entry_point):
+    for words in (["--version"], ["quantize", "--model", "a.onnx"], ["completion", "bash"]):
+        assert entry_point(*words).stdout == f"python -m esp_tvm {' '.join(words)}\n"
+
+
+def test_documented_scripts_are_found_from_the_callers_folder(entry_point):
+    own = entry_point.project / "tools" / "mine.py"
+    own.parent.mkdir()
+    own.touch()
+    assert entry_point("python", "tools/mine.py").stdout == "python tools/mine.py\n"
+    there = entry_point.project.parent / "image/tools/tvm/export_onnx_model.py"
+    done = entry_point("python", "tools/tvm/export_onnx_model.py", "--help")
+    assert done.stdout == f"python {there} --help\n"
+    assert entry_point("python", "tools/nowhere.py").stdout == "python tools/nowhere.py\n"
+
+
+@pytest.mark.parametrize("target", ["build", "flash", "flash-weights", "monitor", "menuconfig", "erase", "size"])
+def test_the_images_esp_idf_is_activated_for_what_needs_it(entry_point, tmp_path: Path, target):
+    (tmp_path / "idf.py").write_text("#!/bin/sh\necho ESP-IDF v5.5.5\n")
+    (tmp_path / "idf.py").chmod(0o755)
+    (tmp_path / "export.sh").write_text("export PATH=$IDF_PATH:$PATH\n")
+    assert entry_point(target, IDF_PATH=str(tmp_path)).stdout.endswith(": ESP-IDF v5.5.5\n")
+    assert "ESP-IDF v5.5.5" not in entry_point(target).stdout
 
 
 def test_exit_codes_pass_through(entry_point):
@@ -181,8 +222,9 @@ def test_what_the_image_copies_is_there_and_not_ignored(repo: Path):
 
 def test_image_has_no_rights_and_a_pinned_base(repo: Path):
     text = (repo / "Dockerfile").read_text()
-    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.8\.\d+-slim-bookworm$", text, re.MULTILINE)
-    assert re.search(r"^ARG IDF_IMAGE=espressif/idf:v5\.[01]\.\d+$", text, re.MULTILINE)
+    images = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)@sha256:[0-9a-f]{64}$", text, re.MULTILINE))
+    assert re.fullmatch(r"python:3\.8\.\d+-slim-bookworm", images["PYTHON_IMAGE"])
+    assert images["IDF_IMAGE"] == CONTAINER
     stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n((?:(?!FROM ).*\n)*)", text, re.MULTILINE))
     assert {"pipeline", "full"} < set(stages)
     for name in ("pipeline", "full"):

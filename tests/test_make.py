@@ -369,7 +369,7 @@ def test_profile_is_an_option_of_the_export(project):
 
 
 def test_demo_ignores_the_variables(project):
-    assert project.calls("demo", "MODEL=a.onnx", "OUT=x", "INPUT=none") == [*STEPS, "evaluate"]
+    assert project.calls("demo", "MODEL=a.onnx", "INPUT=none") == [*STEPS, "evaluate"]
     assert (project.folder / "last-evaluate").read_text() == "evaluate[('--project', 'build/digits/new_project')]"
     assert not (project.folder / "x").exists()
     assert project.calls("demo") == ["run", "evaluate"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from esp_tvm.errors import UserError
 from esp_tvm.run.host import host_compiler
-from esp_tvm.run.objects import SHARED_FOLDER, kernel_archive, run_program
+from esp_tvm.run.objects import SHARED_FOLDER, kernel_archive, program_folder, run_program
 
 
 @pytest.fixture
@@ -91,3 +93,18 @@ def test_a_temporary_folder_that_runs_nothing_is_named(tmp_path, monkeypatch):
     assert "set TMPDIR to a folder from which programs can be run" in str(error.value)
     program.chmod(0o755)
     assert run_program([str(program)], b"as it came").stdout == b"as it came"
+
+
+def test_programs_lie_beside_the_project_where_none_may_run_in_the_temporary_folder(tmp_path, monkeypatch):
+    temporary, project = tmp_path / "tmp", tmp_path / "out"
+    temporary.mkdir()
+    project.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with program_folder("made_", project) as folder:
+        assert Path(folder).parent == temporary
+    monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_flag=os.ST_NOEXEC))
+    with program_folder("made_", project) as folder:
+        assert Path(folder).parent == project
+    assert not list(project.iterdir())
+    with program_folder("made_", Path("/proc/nowhere")) as folder:
+        assert Path(folder).parent == temporary

@@ -35,7 +35,7 @@ STEPS = (
     "esp_quantize_onnx.py --input_model model_opt.onnx --output_model model_quant.onnx "
     "--calibrate_dataset calib.npy".split(),
     "export_onnx_model.py --target_chip esp32s3 --model_path model_quant.onnx --img_path input.npy "
-    "--template_path template --out_path .".split(),
+    "--template_path template_project_for_model --out_path .".split(),
 )
 
 
@@ -48,44 +48,58 @@ def tree(root: Path) -> dict:
     }
 
 
+# Two processors: without AVX, and with AVX2 and FMA. What NumPy, ONNX Runtime and TVM choose by them should not matter.
+PROCESSORS = ("Nehalem", "Haswell")
+
+
+def put_files(home: Path, time: float) -> None:
+    """The model, its data, and a copy of the tools in a user's folder, all as old as `time`."""
+    home.mkdir(parents=True)
+    model = small_cnn()
+    onnx.save(model, str(home / "model.onnx"))
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    samples = np.random.RandomState(7).standard_normal([8, *shape[1:]]).astype(np.float32)
+    np.save(home / "calib.npy", samples)
+    np.save(home / "input.npy", samples[:1])
+    for file in home.iterdir():
+        os.utime(file, (time, time))
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(REPO / "tools", home / "tools", ignore=ignored)
+    shutil.copytree(REPO / "template_project_for_model", home / "template_project_for_model", ignore=ignored)
+    # What makes it a checkout.
+    shutil.copy(REPO / "Makefile", home)
+
+
+def make_project(home: Path, folder: Path, variables: dict, emulator: tuple = ()) -> None:
+    """new_project of the files in `home` by the documented scripts, started in `folder`."""
+    place = "" if folder == home else f"{home}/"
+    tvm = str(Path(importlib.util.find_spec("tvm").origin).parent.parent)
+    environment = {**os.environ, **variables, "PYTHONPATH": tvm, "TOPHUB_LOCATION": "NONE"}
+    for script, *words in STEPS:
+        files = [word if word.startswith("--") or word == "esp32s3" else place + word for word in words]
+        done = subprocess.run(
+            [*emulator, sys.executable, str(home / "tools" / "tvm" / script), *files],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory) -> list[Path]:
-    """The folders of two users, each with new_project made from the same files by the documented scripts."""
+    """The folders of two users, each with new_project made from the same files."""
     root = tmp_path_factory.mktemp("homes")
     folders = []
     for number, (name, variables) in enumerate(USERS.items()):
         home = root / name
-        home.mkdir(parents=True)
+        put_files(home, 1e9 * number)
+        # One user stands beside the files and has a home, the other names them from far away and has none.
+        own = {**variables, "HOME": str(home) if number == 0 else "/proc/nowhere"}
+        make_project(home, home if number == 0 else root, own)
         folders.append(home)
-        model = small_cnn()
-        onnx.save(model, str(home / "model.onnx"))
-        shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
-        samples = np.random.RandomState(7).standard_normal([8, *shape[1:]]).astype(np.float32)
-        np.save(home / "calib.npy", samples)
-        np.save(home / "input.npy", samples[:1])
-        # Files of another age.
-        for file in home.iterdir():
-            os.utime(file, (1e9 * number, 1e9 * number))
-        # The tools too are a copy in a folder of the user's own.
-        tools = home / "tools"
-        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(REPO / "tools", tools, ignore=ignored)
-        shutil.copytree(REPO / "template_project_for_model", home / "template", ignore=ignored)
-        # One user stands beside the files, the other names them from far away.
-        place = "" if number == 0 else f"{home}/"
-        tvm = str(Path(importlib.util.find_spec("tvm").origin).parent.parent)
-        environment = {**os.environ, **variables, "HOME": str(home), "PYTHONPATH": tvm, "TOPHUB_LOCATION": "NONE"}
-        for script, *words in STEPS:
-            files = [word if word.startswith("--") or word == "esp32s3" else place + word for word in words]
-            done = subprocess.run(
-                [sys.executable, str(tools / "tvm" / script), *files],
-                cwd=home if number == 0 else root,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, done.stderr
     return folders
 
 
@@ -106,3 +120,14 @@ def test_no_file_knows_where_it_was_made(homes):
         for name, (content, _) in tree(home / "new_project").items():
             assert str(home).encode() not in content, name
             assert str(REPO).encode() not in content, name
+
+
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="no qemu-x86_64 (Debian: apt-get install qemu-user)")
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_project_is_the_same_on_another_processor(homes, tmp_path, processor):
+    home = tmp_path / "home"
+    put_files(home, 1e9)
+    make_project(home, home, {"OMP_NUM_THREADS": "1"}, ("qemu-x86_64", "-cpu", processor))
+    one, other = (tree(folder / "new_project") for folder in (homes[0], home))
+    assert one and one == other
+    assert (homes[0] / "model_quant.onnx").read_bytes() == (home / "model_quant.onnx").read_bytes()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -79,7 +81,7 @@ def test_no_python38(clone, bare_path):
     executable(bare_path / "python3.8", "#!/bin/sh\necho 'pyenv: python3.8: command not found' >&2\nexit 127\n")
     executable(bare_path / "python3", "#!/bin/sh\nexit 1\n")
     line = one_error(run_setup(clone, bare_path))
-    assert "no Python 3.8" in line and "pyenv install 3.8" in line and "PYTHON=" in line
+    assert "no Python 3.8" in line and "pyenv install 3.8" in line and "make setup PYTHON=download" in line
     assert not (clone / ".venv").exists()
 
 
@@ -107,6 +109,42 @@ def test_python38_is_found(clone, bare_path, place):
     assert done.returncode == 2
     assert f"making .venv with {python}" in done.stderr
     assert not (clone / ".venv" / "installed").exists()
+
+
+@pytest.fixture
+def python_build(tmp_path: Path) -> Path:
+    """An archive as python-build-standalone has it, of a Python that says what it was asked and makes no venv."""
+    folder = tmp_path / "packed" / "python" / "bin"
+    folder.mkdir(parents=True)
+    executable(folder / "python3.8", '#!/bin/sh\n[ "$1" = -c ] || { echo "asked: $*" >&2; exit 1; }\n')
+    archive = tmp_path / "python.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(folder.parent, "python")
+    return archive
+
+
+def test_python38_is_brought_where_it_is_asked_for(clone, bare_path, python_build):
+    executable(bare_path / "cc", "#!/bin/sh\nexit 0\n")
+    for name in ("uname", "tar", "gzip", "cp", "sha256sum"):
+        if not (bare_path / name).exists():
+            os.symlink(shutil.which(name), bare_path / name)
+    digest = hashlib.sha256(python_build.read_bytes()).hexdigest()
+    done = run_setup(clone, bare_path, PYTHON="download", PYTHON_BUILD=str(python_build), PYTHON_BUILD_SHA256=digest)
+    assert "asked: -m venv .venv" in done.stderr and (clone / ".venv/base/bin/python3.8").exists()
+    # An archive that is another is not used.
+    done = run_setup(clone, bare_path, PYTHON="download", PYTHON_BUILD=str(python_build))
+    assert done.returncode == 2 and f"has the hash {digest}" in done.stderr.splitlines()[-1]
+    assert not (clone / ".venv/base/bin").exists()
+
+
+def test_a_download_that_fails_is_one_error(clone, bare_path):
+    executable(bare_path / "cc", "#!/bin/sh\nexit 0\n")
+    executable(bare_path / "uname", "#!/bin/sh\necho Linux x86_64\n")
+    executable(bare_path / "curl", "#!/bin/sh\necho 'curl: (6) no such host' >&2; exit 6\n")
+    done = run_setup(clone, bare_path, PYTHON="download")
+    assert done.returncode == 2
+    *_, reason, line = done.stderr.splitlines()
+    assert (reason, line) == ("curl: (6) no such host", "error: Python 3.8 could not be downloaded; see above")
 
 
 def test_foreign_venv_is_left_alone(clone, bare_path):

@@ -2,20 +2,14 @@
 # missing files show; whether the real packages are called so does not. nix-instantiate --eval --strict --json evaluate.nix
 { flake }:
 let
-  lib = {
-    makeLibraryPath = packages: builtins.concatStringsSep ":" (map (package: "${package}/lib") packages);
-    makeBinPath = packages: builtins.concatStringsSep ":" (map (package: "${package}/bin") packages);
-    genAttrs = names: f: builtins.listToAttrs (map (name: { inherit name; value = f name; }) names);
-    hasSuffix = suffix: text:
-      let length = builtins.stringLength text; own = builtins.stringLength suffix; in
-      length >= own && builtins.substring (length - own) own text == suffix;
+  library = import ./lib.nix;
+  lib = library // {
     # Shows which of the folder's own files are the source.
     cleanSourceWith = { src, filter }: {
       outPath = "/stub/source";
       kept = builtins.filter (name: filter "${toString src}/${name}" "any") (builtins.attrNames (builtins.readDir src))
         ++ (if filter "${toString src}/tools/tvm" "directory" then [ "tools/tvm" ] else [ ]);
     };
-    licenses.asl20 = "Apache-2.0";
   };
   package = name: { outPath = "/stub/${name}"; };
   pkgs = {
@@ -27,12 +21,9 @@ let
     runCommand = name: arguments: text: { outPath = "/stub/${name}"; inherit text; };
     stdenv = {
       cc.cc.lib = package "gcc-lib";
-      mkDerivation = arguments: arguments // { outPath = "/stub/${arguments.name}"; };
+      mkDerivation = arguments: arguments // { outPath = "/stub/${arguments.pname}"; };
     };
-  } // lib.genAttrs [
-    "bash" "binutils" "coreutils" "diffutils" "findutils" "gawk" "gcc" "git" "gnugrep" "gnumake" "gnused" "ncurses"
-    "python38" "util-linux" "zlib"
-  ] package;
+  } // lib.packages package;
   outputs = (import flake).outputs {
     self = { outPath = "/stub/self"; };
     nixpkgs.legacyPackages.x86_64-linux = pkgs;
@@ -42,6 +33,7 @@ in
 {
   outputs = builtins.attrNames outputs;
   install = default.installPhase;
+  inherit (default) version;
   source = default.src.kept;
   apps = builtins.mapAttrs (name: app: "${app.type} ${app.program}") outputs.apps.x86_64-linux;
   shell = { inherit (outputs.devShells.x86_64-linux.default) packages shellHook; };

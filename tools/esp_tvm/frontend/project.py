@@ -19,6 +19,7 @@ from ..naming import shown
 from ..port_options import ALL, PortOptions
 from ..program.form import Port
 from ..program.store import load
+from ..run.objects import program_folder
 from .c_text import COMPONENT, cmake
 from .interface import Int8Input, with_int8_input
 from .pins import check_pins
@@ -124,5 +125,5 @@ def _lay_over(app: Path, project: Path, users: Set[str]) -> List[str]:
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory:
-    """For what is compiled on this machine."""
-    return tempfile.TemporaryDirectory(prefix="esp_tvm_frontend_")
+    """For what is compiled and run on this machine."""
+    return program_folder("esp_tvm_frontend_", Path.cwd())

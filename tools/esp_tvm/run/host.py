@@ -9,7 +9,6 @@ import shlex
 import shutil
 import struct
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple, Union
 
@@ -20,7 +19,7 @@ from ..naming import one_line
 from ..program.form import Call, Tensor
 from ..program.store import MODEL, load
 from .driver import fill, sample_bytes
-from .objects import compile_c, kernel_archive, run_program
+from .objects import compile_c, kernel_archive, program_folder, run_program
 
 KERNELS = Path("components/esp-dl")
 CFLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-pthread")
@@ -121,7 +120,7 @@ class HostProgram:
         # What the program prints while it runs.
         self.traced = [call for call in self.program.calls() if not call.is_view]
         self.command = [*host_compiler(), *CFLAGS, *(STRICT + SANITIZE if sanitize else ()), *flags]
-        self._folder = tempfile.TemporaryDirectory(prefix="esp_tvm_host_")
+        self._folder = program_folder("esp_tvm_host_", self.project.parent)
         self._binary = self._build(sanitize)
 
     def generated(self) -> List[Path]:

@@ -74,15 +74,23 @@ def compile_c(command: Sequence[str], what: str) -> None:
         raise UserError(f"{what}: its C does not compile on this machine: {first_error(done.stdout)}")
 
 
-def run_program(command: Sequence[str], data: bytes, timeout: Optional[float] = None) -> subprocess.CompletedProcess:
-    """Run a program that was compiled into the folder for temporary files, `data` on its stdin; captures its output.
+def program_folder(prefix: str, near: Path) -> tempfile.TemporaryDirectory:
+    """A new folder for programs that will be run: in the folder for temporary files, or in `near` where that is mounted
+    noexec, as docker's --tmpfs /tmp is."""
+    if os.statvfs(tempfile.gettempdir()).f_flag & os.ST_NOEXEC and os.access(near, os.W_OK):
+        return tempfile.TemporaryDirectory(prefix=f".{prefix}", dir=near)
+    return tempfile.TemporaryDirectory(prefix=prefix)
 
-    Raises `UserError` if that folder does not allow programs to run, such as a /tmp mounted noexec.
+
+def run_program(command: Sequence[str], data: bytes, timeout: Optional[float] = None) -> subprocess.CompletedProcess:
+    """Run a program that was compiled into a `program_folder`, `data` on its stdin; captures its output.
+
+    Raises `UserError` if its folder does not allow programs to run, such as a /tmp mounted noexec.
     """
     try:
         return subprocess.run(list(command), input=data, capture_output=True, timeout=timeout)
     except PermissionError:
-        folder = tempfile.gettempdir()
+        folder = Path(command[0]).parent
         raise UserError(
             f"{folder}: no program can be run from there (is it mounted noexec?); "
             "set TMPDIR to a folder from which programs can be run"

@@ -37,10 +37,10 @@ def step(goal: str, variables: Dict[str, str]) -> None:
 
 
 def demo(variables: Dict[str, str]) -> None:
-    """The whole way for examples/digits, whatever MODEL and the other variables are."""
+    """The whole way for examples/digits, whatever MODEL and the other variables except OUT are."""
     digits = {"MODEL": "model.onnx", "CALIB": "calib.npy", "INPUT": "input_sample.npy"}
     files = {name: str(DIGITS / file) for name, file in digits.items()}
-    pipeline = Pipeline("demo", ALL_STEPS, {**variables, **files, "OUT": "build/digits"})
+    pipeline = Pipeline("demo", ALL_STEPS, {**variables, **files, "OUT": variables.get("OUT") or "build/digits"})
     pipeline.check("run")
     pipeline.open()
     pipeline.run()
