@@ -71,8 +71,8 @@ for file in /etc/pip.conf "${PIP_CONFIG_FILE:-}"; do
 done
 [ -n "${CA_CERT:-}" ] || export CA_CERT=/etc/ssl/certs/ca-certificates.crt
 scripts/image.sh build
-docker image inspect -f '{{json .Config.Labels}}' "$IMAGE" | grep -q '"org.opencontainers.image.version":"[0-9]' ||
-    fail "the image does not say its version"
+labels=$(docker image inspect -f '{{json .Config.Labels}}' "$IMAGE")
+[[ $labels =~ \"org.opencontainers.image.version\":\"[0-9] ]] || fail "the image does not say its version: $labels"
 echo "of that, by folder:"
 docker run --rm -u 0 --entrypoint sh "$IMAGE" -c 'cd /; du -xsm opt/esp-tvm/.venv opt/esp-tvm/tvm usr/local usr/lib usr/bin usr'
 

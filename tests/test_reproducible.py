@@ -50,6 +50,18 @@ def tree(root: Path) -> dict:
 
 # Two processors: without AVX, and with AVX2 and FMA. What NumPy, ONNX Runtime and TVM choose by them should not matter.
 PROCESSORS = ("Nehalem", "Haswell")
+# Runs a script's command without the thread that tells of progress: the emulator does not fork a process with threads.
+SUB_COMMANDS = {
+    "preprocess_onnx.py": "preprocess",
+    "esp_quantize_onnx.py": "quantize",
+    "export_onnx_model.py": "export",
+}
+WITHOUT_THREADS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from esp_tvm.cli.commands import script
+script(sys.argv[2])(sys.argv[3:], standalone_mode=False)
+"""
 
 
 def put_files(home: Path, time: float) -> None:
@@ -77,8 +89,11 @@ def make_project(home: Path, folder: Path, variables: dict, emulator: tuple = ()
     environment = {**os.environ, **variables, "PYTHONPATH": tvm, "TOPHUB_LOCATION": "NONE"}
     for script, *words in STEPS:
         files = [word if word.startswith("--") or word == "esp32s3" else place + word for word in words]
+        start = [sys.executable, str(home / "tools" / "tvm" / script)]
+        if emulator:
+            start = [*emulator, sys.executable, "-c", WITHOUT_THREADS, str(home / "tools"), SUB_COMMANDS[script]]
         done = subprocess.run(
-            [*emulator, sys.executable, str(home / "tools" / "tvm" / script), *files],
+            [*start, *files],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

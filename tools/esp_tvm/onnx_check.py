@@ -100,12 +100,11 @@ class Verification:
         return f"ONNX Runtime computes the same: {len(self.tensors)} tensors on {inputs}; {', '.join(parts)}"
 
     def describe(self) -> Dict[str, float]:
-        """For metadata.json (program/schema.py) and the report."""
+        """For metadata.json (program/schema.py) and the report: what holds, not by how much. How far ONNX Runtime's
+        floats are from ours depends on the processor's vector instructions, and a project should not."""
         return {
             "samples": self.samples,
             "tensors": len(self.tensors),
-            "worst_steps": self.worst(in_steps=True),
-            "worst_float": self.worst(in_steps=False),
             "step_bound": float(STEP_BOUND),
             "several_steps_bound": float(SEVERAL_STEPS_BOUND),
             "float_bound": FLOAT_BOUND,

@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from ..record import Record
 
 # Increases with every change of the content of metadata.json or reference.npz; another version is refused.
-VERSION = 6
+VERSION = 7
 # The files of a program, in one folder (store.py).
 METADATA, CONSTANTS, REFERENCE = "metadata.json", "constants.bin", "reference.npz"
 # No tensor, and no file, of a model that fits a chip is larger; what is was not written by this tool.
@@ -181,14 +181,12 @@ class VerificationRecord(Record):
     """The comparison with ONNX Runtime at export (esp_tvm/onnx_check.py)
 
     samples, tensors: how many inputs it ran on, how many tensors it compared
-    worst_steps, worst_float: the largest difference in steps of an integer tensor; of a float tensor, relative to its
-        largest value; step_bound, several_steps_bound, float_bound: what is allowed
+    step_bound, several_steps_bound, float_bound: what no difference exceeds, in steps of an integer tensor (also where
+        a rule rounds several times); of a float tensor, relative to its largest value
     """
 
     samples: Count
     tensors: Count
-    worst_steps: float
-    worst_float: float
     step_bound: float
     several_steps_bound: float
     float_bound: float
@@ -210,7 +208,7 @@ class ProgramRecord(Record):
     versions: of the tools that made it; files: hashes of constants.bin and reference.npz
     """
 
-    version: Literal[6]
+    version: Literal[7]
     target_chip: Name
     model_hash: Hash
     versions: Dict[str, Name]

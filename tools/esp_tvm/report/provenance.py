@@ -51,8 +51,9 @@ def _options(options: Dict[str, str]) -> str:
 
 def _checked(verification: Dict[str, float]) -> str:
     return (
-        f"{verification['tensors']} tensors against ONNX Runtime on {verification['samples']} samples: at most "
-        f"{verification['worst_steps']:g} steps apart, floats {verification['worst_float']:.2g} of their largest value"
+        f"{verification['tensors']} tensors against ONNX Runtime on {verification['samples']} samples: within "
+        f"{verification['step_bound']:g} step ({verification['several_steps_bound']:g} where a rule rounds several "
+        f"times), floats within {verification['float_bound']:.2g} of their largest value"
     )
 
 
