@@ -179,7 +179,8 @@ def write_manifest(root: Path, times: bool = True) -> None:
     """
     files = {}
     for path in sorted(root.rglob("*")):
-        if path.is_file():
+        # An earlier list is not a part of this one.
+        if path.is_file() and path != root / MANIFEST:
             status = path.stat()
             files[path.relative_to(root).as_posix()] = [
                 status.st_size,
