@@ -89,7 +89,7 @@ def test_src_is_the_only_include_folder_needed(libraries):
                 ours = (libraries / name / "src" / included).is_file()
                 assert (
                     ours
-                    or included in ("esp_attr.h", "sdkconfig.h", "esp_log.h", "esp_partition.h")
+                    or included in ("esp_attr.h", "sdkconfig.h", "esp_log.h", "esp_partition.h", "esp_heap_caps.h")
                     or re.match(r"freertos/|esp_timer.h|esp_cpu.h", included)
                 ), f"{path.name} includes {included}"
         assert {path.name for path in files if path.suffix == ".c"} > {"default_lib0.c", "default_lib1.c"}
