@@ -72,7 +72,7 @@ ROWS = (
 
 @dataclass(frozen=True)
 class ValueRow:
-    """A layer without products to count: the shapes of its inputs and its output, channels last."""
+    """A layer without weights: the shapes of its inputs and its output, channels last."""
 
     name: str
     operator: str
@@ -93,6 +93,8 @@ def _pool(name: str, operator: str, size, channels: int, kernel, stride: int = 1
 _IMAGE = (1, 16, 16, 32)
 _BOTH = {"shift_a": 0, "shift_b": 1, "shift": 2, "clamp": (-128, 127)}
 _WHOLE = {"shift_a": 0, "shift_b": 0, "shift": 0, "clamp": (-128, 127)}
+_PRODUCT = {"transpose_b": False, "shift": 8, "clamp": (-128, 127)}
+_HEADS = ((4, 64, 64), (4, 64, 64))
 VALUE_ROWS = (
     _pool("max 2x2 s2, 16 ch, 32x32", "max_pool2d", (32, 32), 16, (2, 2), 2),
     _pool("max 3x3 s2, 64 ch, 24x24", "max_pool2d", (24, 24), 64, (3, 3), 2, 1),
@@ -105,6 +107,9 @@ VALUE_ROWS = (
     ValueRow("product by channel", "mul_broadcast", (_IMAGE, (1, 1, 1, 32)), _IMAGE, {**_WHOLE, "shift": 7}),
     ValueRow("larger value", "maximum", (_IMAGE, _IMAGE), _IMAGE, _WHOLE),
     ValueRow("relu", "requantize", (_IMAGE,), _IMAGE, {"shift": 0, "clamp": (0, 127)}),
+    ValueRow("100x32 by 32x100, twice", "matmul", ((2, 100, 32), (2, 32, 100)), (2, 100, 100), _PRODUCT),
+    ValueRow("64x100 by 100x100, twice", "matmul", ((2, 64, 100), (2, 100, 100)), (2, 64, 100), _PRODUCT),
+    ValueRow("64x64 by 64x64 transposed, 4", "matmul", _HEADS, (4, 64, 64), {**_PRODUCT, "transpose_b": True}),
     ValueRow("table", "lookup", (_IMAGE,), _IMAGE, {"table": (np.arange(256) * 7 % 256 - 128).astype(np.int8)}),
     ValueRow("quantization", "quantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
     ValueRow("concatenation of 32 and 48 ch", "concat", (_IMAGE, (1, 16, 16, 48)), (1, 16, 16, 80), {"axis": 3}),

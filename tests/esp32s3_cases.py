@@ -394,7 +394,23 @@ def move(operator: str, random: np.random.RandomState) -> Call:
     return Call("", operator, tensors, [Tensor("y", y, "int8")], attributes)
 
 
-_OWN = {"channelwise": scale, "lookup": lookup, "quantize": quantization}
+def matmul(random: np.random.RandomState) -> Call:
+    """Matrices of any size, or of sixteens; few or many products in a sum."""
+    batch, rows, inner, columns = (int(v) for v in random.randint(1, [4, 9, 40, 40]))
+    if random.randint(2):
+        inner, columns = (16 * int(v) for v in random.randint(1, 4, 2))
+    if random.randint(6) == 0:
+        inner = int(random.randint(100, 290))
+    if random.randint(10) == 0:
+        columns = int(random.choice([100, 160, 200]))
+    transpose_b = bool(random.randint(2))
+    shapes = (batch, rows, inner), (batch, columns, inner) if transpose_b else (batch, inner, columns)
+    attributes = {"transpose_b": transpose_b, "shift": int(random.randint(0, 15)), "clamp": CLAMPS[random.randint(4)]}
+    inputs = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(shapes)]
+    return Call("", "matmul", inputs, [Tensor("y", (batch, rows, columns), "int8")], attributes)
+
+
+_OWN = {"channelwise": scale, "lookup": lookup, "matmul": matmul, "quantize": quantization}
 
 
 def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:

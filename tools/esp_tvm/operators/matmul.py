@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -98,7 +98,7 @@ class MatMul(Operator):
         given = iter(inputs)
         left = _wide(a.get("left"), given)
         right = _wide(a.get("right"), given)
-        batch, rows, inner, columns = _sizes(call)
+        batch, rows, inner, columns = matmul_sizes(call)
         left = relay.reshape(left, (batch, rows, inner))
         right = relay.reshape(right, (batch, columns, inner) if a["transpose_b"] else (batch, inner, columns))
         if not a["transpose_b"]:
@@ -108,18 +108,7 @@ class MatMul(Operator):
 
     def emit(self, call, c, inputs, output):
         a = call.attributes
-        batch, rows, inner, columns = _sizes(call)
-        parameters = c.struct(
-            "esp_dl_matmul_t",
-            batch=batch,
-            rows=rows,
-            inner=inner,
-            columns=columns,
-            transpose_b=bool(a["transpose_b"]),
-            shift=a["shift"],
-            min=a["clamp"][0],
-            max=a["clamp"][1],
-        )
+        parameters = c.struct("esp_dl_matmul_t", **matmul_fields(call))
         names = list(inputs)
         for position, side in enumerate(("left", "right")):
             if side in a:
@@ -127,7 +116,7 @@ class MatMul(Operator):
         c.call("esp_dl_matmul_s8", names[0], names[1], parameters, output)
 
     def macs(self, call):
-        return call.output.elements * _sizes(call)[2]
+        return call.output.elements * matmul_sizes(call)[2]
 
 
 def _reads_by_rows(body: relay.Call) -> bool:
@@ -161,9 +150,24 @@ def _wide(constant: Optional[np.ndarray], given) -> relay.Expr:
     return base.widen(next(given)) if constant is None else relay.const(constant.astype(np.int32))
 
 
-def _sizes(call: Call) -> Tuple[int, int, int, int]:
+def matmul_sizes(call: Call) -> Tuple[int, int, int, int]:
     """(batch, rows, inner, columns)"""
     shape = call.output.shape
     left = call.attributes.get("left")
     inner = (left.shape if left is not None else call.inputs[0].shape)[-1]
     return int(np.prod(shape[:-2], dtype=np.int64)), shape[-2], int(inner), shape[-1]
+
+
+def matmul_fields(call: Call) -> Dict[str, Any]:
+    """The fields of esp_dl_matmul_t."""
+    a, (batch, rows, inner, columns) = call.attributes, matmul_sizes(call)
+    return {
+        "batch": batch,
+        "rows": rows,
+        "inner": inner,
+        "columns": columns,
+        "transpose_b": bool(a["transpose_b"]),
+        "shift": a["shift"],
+        "min": a["clamp"][0],
+        "max": a["clamp"][1],
+    }

@@ -123,6 +123,24 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
 int32_t esp_dl_depthwise_conv2d_s8_esp32s3_scratch(const esp_dl_depthwise_conv2d_esp32s3_t *p);
 
 /*
+ * Product of two matrices: as the plain kernel. Sixteen columns at a time, in lanes of 20 bits: the exporter has proved
+ * that no sum leaves them, or with `parts`, that none does where first the lower and then the upper four bits of every
+ * value of a are multiplied; then shift is 4 or more.
+ */
+typedef struct {
+    esp_dl_matmul_t matmul;
+    int32_t block; /* columns that are laid out at a time, a multiple of 16: for each all rows of a are read */
+    bool parts;
+    const int8_t *head; /* 48 bytes, as before the weights of sixteen channels of a convolution */
+} esp_dl_matmul_esp32s3_t;
+
+void esp_dl_matmul_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_matmul_esp32s3_t *p, void *scratch,
+                              int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_matmul_s8_esp32s3_scratch(const esp_dl_matmul_esp32s3_t *p);
+
+/*
  * Pooling: as the plain kernels. Averages: with all taps T and their values v, the sums T * 2^max(-shift, 0) * (v +
  * 128) and a divisor more stay below 2^19; -shift at most 6, T * 2^max(shift, 0) below 2^12.
  */

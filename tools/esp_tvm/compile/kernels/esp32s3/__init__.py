@@ -10,6 +10,7 @@ from ..variants import Variant
 from .channel_pieces import Conv2dPieces
 from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
+from .matmul import MatMulLanes
 from .pixel_pairs import Conv2dPairs
 from .quantization import QuantizeFpu
 from .values import (
@@ -40,6 +41,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     ],
     "depthwise_conv2d": [DepthwiseLanes()],
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
+    "matmul": [MatMulLanes()],
     "max_pool2d": [Pool(MaxPool2d())],
     "average_pool2d": [Average(AveragePool2d())],
     "lookup": [LookupTable()],

@@ -113,6 +113,13 @@ def tail_order(length: int) -> np.ndarray:
     return np.concatenate([np.arange(full), np.arange(even - 1, full - 1, -1)])
 
 
+def pack_head(bias: np.ndarray, shift: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """(bias and shifts of sixteen channels, 48 bytes; per step the channels that stop there)."""
+    steps, stops = shift_steps(shift)
+    steps = np.concatenate([steps, np.zeros(_MAX_SHIFTS - len(steps), steps.dtype), [len(steps)]])
+    return np.concatenate([pack_20_bits(bias), steps.astype(np.int8)]), stops
+
+
 def pack_lanes(
     weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False, min_masks: bool = False
 ) -> np.ndarray:
@@ -131,9 +138,8 @@ def pack_lanes(
     shift = np.concatenate([shift, np.full(rows - outputs, shift[-1])])
     parts = []
     for o in range(0, rows, LANES):
-        steps, stops = shift_steps(shift[o : o + LANES])
-        steps = np.concatenate([steps, np.zeros(_MAX_SHIFTS - len(steps), steps.dtype), [len(steps)]])
-        parts += [pack_20_bits(bias[o : o + LANES]), steps.astype(np.int8)]
+        head, stops = pack_head(bias[o : o + LANES], shift[o : o + LANES])
+        parts.append(head)
         parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
         if len(stops) > 1:
             own, other = (0, 127) if min_masks else (-1, 0)
