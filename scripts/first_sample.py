@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.data import holds, load_samples, stored_form  # noqa: E402
 from esp_tvm.files import whole_file  # noqa: E402
-from esp_tvm.model import inputs_of, load_model  # noqa: E402
+from esp_tvm.model import load_model  # noqa: E402
+from esp_tvm.states import own_inputs  # noqa: E402
 
 
 def _as_stored(name: str, shape: Sequence[int], dtype: str, stored: str, array: Tuple[int, ...]) -> tuple:
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--input", required=True, help="one sample or many")
     parser.add_argument("--output", required=True, help="the .npz to write, keyed by input name")
     arguments = parser.parse_args()
-    inputs = inputs_of(load_model(arguments.model))
+    inputs = own_inputs(load_model(arguments.model))
     stored = stored_form(arguments.input, inputs)
     samples = load_samples(arguments.input, [_as_stored(*one, *stored[one[0]]) for one in inputs])
     if all(len(array) == 1 for array in samples.values()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +18,7 @@ from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.model import session  # noqa: E402
 from esp_tvm.quantize import quantize_model  # noqa: E402
 from esp_tvm.quantize.auto import Passes  # noqa: E402
+from esp_tvm.states import set_states  # noqa: E402
 
 CHANNELS, KERNEL, HIDDEN, STEPS = 8, 4, 6, 60
 CONV = {"w": random(CHANNELS, CHANNELS, KERNEL, scale=0.2), "b": random(CHANNELS, scale=0.1)}
@@ -68,8 +71,44 @@ def stream(model: onnx.ModelProto, sound: np.ndarray, step) -> tuple:
     return np.concatenate(found), {name: np.stack(values)[:, None] for name, values in seen.items()}
 
 
+# Runs the steps in stdin twice, from zeros each time, and puts a state back on the way.
+KEPT = """\
+#include "tvmgen_default.h"
+#include <stdio.h>
+#include <string.h>
+
+static float x[STEPS][TVMGEN_DEFAULT_INPUT_X_ELEMENTS], y[TVMGEN_DEFAULT_OUTPUT_Y_ELEMENTS];
+static int8_t stored[TVMGEN_DEFAULT_STATE_STATE_SIZE];
+
+int main(void)
+{
+    struct tvmgen_default_outputs outputs = {.y = y};
+    if (fread(x, 1, sizeof x, stdin) != sizeof x) {
+        return 1;
+    }
+    for (int round = 0; round < 2; round++) {
+        tvmgen_default_reset();
+        for (int step = 0; step < STEPS; step++) {
+            struct tvmgen_default_inputs inputs = {.x = x[step]};
+            int8_t *state = tvmgen_default_states().state;
+            memcpy(stored, state, sizeof stored);
+            memset(state, 55, sizeof stored);
+            memcpy(state, stored, sizeof stored);
+            if (tvmgen_default_run(&inputs, &outputs) != 0) {
+                return 1;
+            }
+            fwrite(y, 1, sizeof y, stdout);
+        }
+    }
+    return TVMGEN_DEFAULT_STATES != 2;
+}
+"""
+
+
 def test_states_are_carried_from_call_to_call(tmp_path):
+    """By the caller, and by the program itself: the same bytes."""
     model = step_model()
+    set_states(model, ["state=state_next", "h=h_next"])
     run = session(model)
     names = [port.name for port in model.graph.output]
 
@@ -80,10 +119,12 @@ def test_states_are_carried_from_call_to_call(tmp_path):
     quantized = quantize_model(
         model, {n: a[:, 0] for n, a in calibration.items()}, Passes(method="minmax", equalize=False, fit=False)
     ).model
+    (tmp_path / "kept.c").write_text(KEPT)
     program = Program(write_program(compile_model(quantized), tmp_path), Kernels(sanitize=False))
 
     def in_c(inputs):
-        return {name: array[0] for name, array in program.run({n: a[None] for n, a in inputs.items()}).items()}
+        ((outputs, _),) = program.run_each({n: a[None] for n, a in inputs.items()}, traced=False, alone=True)
+        return outputs
 
     sound = recording(2)
     wanted, _ = stream(model, sound, in_float)
@@ -95,7 +136,11 @@ def test_states_are_carried_from_call_to_call(tmp_path):
     assert thirds[2] < 2 * thirds[0] + 0.02
     # The state is what the guide says: the columns of the window but its oldest, at most half a step away.
     last = np.concatenate([sound[-1 - k][0] for k in range(KERNEL - 1, 0, -1)], axis=1)
-    assert np.abs(seen["state"][-1][0, 0] - last).max() < 0.05
+    (port,) = [state.before for state in program.program.states if state.before.name == "state"]
+    assert port.dtype == "int8" and np.abs(seen["state"][-1] * 2.0**port.exponent - last).max() < 0.05
+    binary = program.link([tmp_path / "kept.c"], tmp_path / "kept", [f"-DSTEPS={STEPS}"])
+    done = subprocess.run([binary], input=sound.tobytes(), stdout=subprocess.PIPE, check=True)
+    assert done.stdout == 2 * got.tobytes()
 
 
 def test_without_its_state_it_computes_something_else():

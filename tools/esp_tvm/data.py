@@ -147,6 +147,19 @@ def stored_form(path: str | os.PathLike, inputs: Inputs) -> Dict[str, Tuple[str,
     return {name: (array.dtype.name, array.shape) for (name, _, _), (array, _) in zip(inputs, arrays)}
 
 
+def array_names(path: str | os.PathLike) -> List[str]:
+    """The names of the arrays of an .npz or a folder; none of a .npy. `UserError` for what cannot be read."""
+    if Path(path).is_dir():
+        return [file.stem for file in sorted(Path(path).glob("*.npy"))]
+    if not Path(path).exists():
+        return []
+    array = load_file(path)
+    if isinstance(array, np.ndarray):
+        return []
+    with array:
+        return list(array.files)
+
+
 def holds(array: Tuple[int, ...], shape: Sequence[int]) -> bool:
     """Whether an array of shape `array` is one sample of `shape` or many."""
     shape = tuple(shape)

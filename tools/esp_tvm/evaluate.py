@@ -29,6 +29,7 @@ from .errors import UserError
 from .files import write_text
 from .model import load_model
 from .operators import OPERATORS
+from .states import states_of
 from .tvm_errors import tvm_reason, without_tvm_log
 
 
@@ -283,7 +284,9 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
     chip = check_chip(target_chip).name
     model = load_model(model_path)
     imported = import_onnx(model)
-    sample = load_sample(img_path, [(p.name, p.shape, p.dtype) for p in imported.inputs])
+    ports = {p.name: (p.shape, p.dtype) for p in imported.inputs}
+    states = {name: np.zeros(*ports[name]) for name in states_of(model)}
+    sample = {**load_sample(img_path, [(n, *p) for n, p in ports.items() if n not in states]), **states}
     partitioned = partition(imported)
     mod, symbols = reference_module(partitioned, all_tensors=True)
     library = build_for_host(mod)

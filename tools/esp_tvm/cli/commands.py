@@ -42,12 +42,19 @@ def esp_tvm() -> None:
     metavar="[NAME=]1,3,96,96",
     help="the size of an input that the model leaves free (time, height, width); once for each such input",
 )
-def preprocess(model: str, output: str, shape: Sequence[str]) -> None:
+@click.option(
+    "--state",
+    multiple=True,
+    metavar="INPUT=OUTPUT|none",
+    show_default="what the model itself says",
+    help="an output that is an input of the next call: the generated program keeps it; once for each state",
+)
+def preprocess(model: str, output: str, shape: Sequence[str], state: Sequence[str]) -> None:
     """Fold and simplify a float ONNX model before quantization."""
     from ..convert.sizes import parse_shapes
     from ..preprocess import preprocess_onnx, summary
 
-    click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape)))))
+    click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape), state))))
 
 
 @esp_tvm.command()

@@ -12,6 +12,7 @@ import onnx
 from .. import tvm_import  # noqa: F401  before every other import of TVM
 from ..errors import UserError
 from ..port_options import PortOptions
+from ..states import states_of
 from ..tvm_errors import tvm_reason
 from .aot import lower
 from .compiled import CompiledModel
@@ -68,7 +69,7 @@ def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned]
         program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
         program.kernels_for = chosen.chip if chosen.chip == esp32s3.CHIP else None
         program.target_chip = chosen.target_chip
-        port_notes = set_ports(program, chosen.ports)
+        port_notes = set_ports(program, chosen.ports, states_of(model))
         if chosen.fast:
             program = choose_kernels(program, chosen.chip, chosen.cores, chosen.arena_limit, chosen.strips)
         elif chosen.cores > 1:

@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..files import whole_file
 from ..model import MAX_OPSET, inputs_of, load_model, opset_of, outputs_of, save_model
 from ..naming import shown
+from ..states import note_states, states_of
 from .check import TOLERANCE, Difference, differences, feeds_of, one_by_one, require_equal
 from .environment import KINDS, kind_of, python_for, run_framework
 from .espdl.reading import known_values, read_espdl
@@ -115,6 +116,9 @@ def convert(
         tolerance = INT8_TOLERANCE if is_qdq(model) else TOLERANCE
     found = differences(model, source, feeds, path, ranges)
     require_equal(found, tolerance, path)
+    if all(zero for _, _, zero in states):
+        # Others cannot begin as they must: the generated program's states begin as zeros.
+        note_states(model, {before: after for before, after, _ in states})
     save_model(model, output)
     if samples_out is not None:
         with whole_file(samples_out) as half, open(half, "wb") as file:
@@ -206,6 +210,7 @@ def summary(result: Converted, path: str | os.PathLike, output: str | os.PathLik
     lines += [
         f"state: output '{shown(after)}' is input '{shown(before)}' of the next call"
         + (", zeros before the first" if zero else ", before the first as in --samples_out")
+        + ("; the generated program keeps it" if states_of(model) else "; the application carries it")
         for before, after, zero in result.states
     ]
     if result.kind == "espdl" and not result.differences:

@@ -11,7 +11,7 @@ import os
 import struct
 import tempfile
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import onnx
 
@@ -20,6 +20,7 @@ from ..model import describe, fix_shapes, inputs_of, is_quantized, load_model, o
 from ..naming import one_line
 from ..native import run_apart
 from ..onnx_graph import drop_unknown_values, is_standard, keep_opsets, make_node_names_unique, with_inferred_shapes
+from ..states import note_states, set_states, states_of
 from .check import Check, random_feeds
 from .tools import load_tools
 from .tools import onnxoptimizer_optimized as _onnxoptimizer
@@ -46,18 +47,26 @@ class Preprocessed:
 
 
 def preprocess_onnx(
-    input_path: str | os.PathLike, output_path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = None
+    input_path: str | os.PathLike,
+    output_path: str | os.PathLike,
+    sizes: Optional[Dict[str, List[int]]] = None,
+    states: Sequence[str] = (),
 ) -> Preprocessed:
     """Preprocess the float model in `input_path` and write the result to `output_path`, whole or not at all.
 
-    sizes: {input name: shape} where the model leaves axes free. A model that another tool quantized is passed on:
-    folding would change what its scales were made for.
+    sizes: {input name: shape} where the model leaves axes free
+    states: "INPUT=OUTPUT" of each state that the generated program shall keep between calls, or "none", in place of
+        those that the model names
+    A model that another tool quantized is passed on: folding would change what its scales were made for.
     """
     original = load_model(input_path, sizes)
+    set_states(original, states)
+    kept = states_of(original)
     if is_quantized(original):
         result = Preprocessed(original, original, 0.0, ["it is quantized already and passed on as it is"])
     else:
         result = preprocess_model(original, input_path)
+    note_states(result.model, kept)  # onnxsim and onnxoptimizer may lose what a model says of itself.
     save_model(result.model, output_path)
     return result
 

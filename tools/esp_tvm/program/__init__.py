@@ -13,6 +13,7 @@ from .form import (
     Port,
     Program,
     Scratch,
+    State,
     Tensor,
     nodes_text,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Port",
     "Program",
     "Scratch",
+    "State",
     "Tensor",
     "nodes_text",
 ]

@@ -60,6 +60,11 @@ def evaluate(program: Program, sample: Mapping[str, np.ndarray], computed: Value
     return Evaluation(values, _outputs(program, values))
 
 
+def zero_states(program: Program) -> Dict[str, np.ndarray]:
+    """The states before the first call, by the name of the input."""
+    return {state.before.name: np.zeros(state.before.shape, state.before.dtype) for state in program.states}
+
+
 def apply_rule(call: Call, arguments: Sequence[np.ndarray], **changes: object) -> np.ndarray:
     """The result of a kernel call by its rule; changes: attributes that replace the call's own."""
     rule = arithmetic.rule(call.operator)
@@ -103,4 +108,4 @@ def _outputs(program: Program, values: Values) -> Dict[str, np.ndarray]:
     return {port.name: read(values, found[port]).reshape(port.shape) for port in program.outputs}
 
 
-__all__ = ["Evaluation", "Values", "apply_rule", "evaluate", "output_tensors", "read"]
+__all__ = ["Evaluation", "Values", "apply_rule", "evaluate", "output_tensors", "read", "zero_states"]

@@ -130,6 +130,23 @@ class Port(Tensor):
 
 
 @dataclass(frozen=True)
+class State:
+    """What the generated program keeps between calls: the output `after` of a call is the input `before` of the next.
+
+    Both have one shape, type and exponent; before the first call, and after `tvmgen_default_reset`, it is zeros.
+    """
+
+    before: Port
+    after: Port
+
+    @property
+    def is_one_form(self) -> bool:
+        """Whether the bytes of `after` are those of `before`: not where integers have two exponents."""
+        forms = {(p.dtype, p.shape, p.exponent if p.dtype != "float32" else None) for p in (self.before, self.after)}
+        return len(forms) == 1
+
+
+@dataclass(frozen=True)
 class Constant:
     """An array of the generated program: its C type and name, its values, what it is."""
 
@@ -318,8 +335,9 @@ class Exported:
 
 @dataclass(eq=False)
 class Program:
-    """See the module. inputs, outputs: of the model; items: in the order of execution
+    """See the module. inputs, outputs: of the model, states too; items: in the order of execution
 
+    states: inputs and outputs that the program keeps itself; the caller passes the others
     nodes: the ONNX nodes as people read them; refusals: index of a node -> why the kernel for it does not take it
     constants: all arrays of the program, its calls' and those that main hands to functions of TVM's
     fallback_source: C of TVM's functions and their constants (fallback_constant_bytes)
@@ -335,6 +353,7 @@ class Program:
     inputs: List[Port]
     outputs: List[Port]
     items: List[Item]
+    states: List[State] = field(default_factory=list)
     nodes: List[str] = field(default_factory=list)
     refusals: Dict[int, str] = field(default_factory=dict)
     constants: List[Constant] = field(default_factory=list)
@@ -349,6 +368,18 @@ class Program:
     board: str = ""
     exported: Optional[Exported] = None
     verification: Optional[Dict[str, float]] = None
+
+    @property
+    def callers_inputs(self) -> List[Port]:
+        """The inputs that the caller passes."""
+        kept = [state.before for state in self.states]
+        return [port for port in self.inputs if port not in kept]
+
+    @property
+    def callers_outputs(self) -> List[Port]:
+        """The outputs that the caller gets."""
+        kept = [state.after for state in self.states]
+        return [port for port in self.outputs if port not in kept]
 
     def calls(self) -> Iterator[Call]:
         """Every call in the order of execution, those in loops too; followers are not calls of their own."""

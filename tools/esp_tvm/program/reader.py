@@ -11,7 +11,7 @@ from .. import arithmetic
 from ..exact import exact_number, positive_number
 from ..naming import shown
 from . import schema
-from .form import Call, CallTime, Constant, Exported, Loop, Pixels, Place, Port, Program, Scratch, Tensor
+from .form import Call, CallTime, Constant, Exported, Loop, Pixels, Place, Port, Program, Scratch, State, Tensor
 from .split import Split
 
 
@@ -47,6 +47,7 @@ class Reader:
             inputs,
             outputs,
             [self._loop(item) if isinstance(item, schema.LoopRecord) else self._call(item) for item in record.items],
+            states=[self._state(state, inputs, outputs) for state in record.states],
             nodes=record.nodes,
             refusals={refusal.node: refusal.reason for refusal in record.refusals},
             constants=constants,
@@ -131,6 +132,14 @@ class Reader:
             return None
         _need(record.offset + record.bytes <= self.record.arena_bytes, "scratch memory lies beyond the arena")
         return Scratch(record.bytes, record.offset)
+
+    @staticmethod
+    def _state(record: schema.StateRecord, inputs: List[Port], outputs: List[Port]) -> State:
+        _need(record.input < len(inputs) and record.output < len(outputs), "a state is no input and output")
+        before, after = inputs[record.input], outputs[record.output]
+        state = State(before, after)
+        _need(state.is_one_form, f"state '{shown(before.name)}' has two forms")
+        return state
 
     def _loop(self, record: schema.LoopRecord) -> Loop:
         calls = [self._call(call) for call in record.loop]

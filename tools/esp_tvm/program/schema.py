@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from ..record import Record
 
 # Increases with every change of the content of metadata.json or reference.npz; another version is refused.
-VERSION = 7
+VERSION = 8
 # The files of a program, in one folder (store.py).
 METADATA, CONSTANTS, REFERENCE = "metadata.json", "constants.bin", "reference.npz"
 # No tensor, and no file, of a model that fits a chip is larger; what is was not written by this tool.
@@ -77,6 +77,13 @@ class PortRecord(TensorRecord):
     axes: Annotated[List[Annotated[int, Field(ge=0, lt=32)]], Field(max_length=32)]
     pixels: Optional[PixelsRecord]
     alignment: Literal[1, 16]
+
+
+class StateRecord(Record):
+    """`State`: places in the lists of inputs and of outputs"""
+
+    input: Id
+    output: Id
 
 
 class ArrayRecord(Record):
@@ -208,7 +215,7 @@ class ProgramRecord(Record):
     versions: of the tools that made it; files: hashes of constants.bin and reference.npz
     """
 
-    version: Literal[7]
+    version: Literal[8]
     target_chip: Name
     model_hash: Hash
     versions: Dict[str, Name]
@@ -224,6 +231,7 @@ class ProgramRecord(Record):
     files: FilesRecord
     inputs: List[PortRecord]
     outputs: List[PortRecord]
+    states: List[StateRecord]
     nodes: List[Name]
     refusals: List[RefusalRecord]
     tensors: List[TensorRecord]

@@ -54,6 +54,10 @@ class Writer:
             "macs": program.macs,
             "inputs": [self._tensor(port) for port in program.inputs],
             "outputs": [self._tensor(port) for port in program.outputs],
+            "states": [
+                {"input": program.inputs.index(state.before), "output": program.outputs.index(state.after)}
+                for state in program.states
+            ],
             "nodes": list(program.nodes),
             "refusals": [{"node": int(node), "reason": why} for node, why in sorted(program.refusals.items())],
             "items": [

@@ -139,7 +139,7 @@ def _advice(project: Path, to: Path, chip: str, component: str, name: Optional[s
     options = [line for line in options if not line.startswith(_EXAMPLES_OWN)]
     lines += [f"sdkconfig.defaults: {renamed(line, name) if name else line}" for line in options]
     program = load(project)
-    aligned_ports = [port.c_name for port in [*program.inputs, *program.outputs] if port.alignment > 1]
+    aligned_ports = [port.c_name for port in [*program.callers_inputs, *program.callers_outputs] if port.alignment > 1]
     if aligned_ports:
         lines.append(f"buffers at multiples of 16, __attribute__((aligned(16))): {', '.join(aligned_ports)}")
     if program.cores > 1:

@@ -21,9 +21,11 @@ from ..naming import one_line, shown
 from ..port_options import PortOptions
 from ..program import Loop, Program, nodes_text
 from ..program.both_cores import cores_lines
+from ..program.evaluate import zero_states
 from ..program.in_strips import strips_line
 from ..program.ports import all_to_onnx, to_port
 from ..program.samples import load_port_sample
+from ..states import own_inputs
 from ..terminal import Table, show
 from ..trace.header import check_mode
 from .fit import arena_limit, check_constants, exported_facts, fit_chip, fit_parts
@@ -72,9 +74,9 @@ def export_onnx_model(
     model = load_model(model_path)
     ports.check_names([name for name, _, _ in inputs_of(model)], [value.name for value in model.graph.output])
     if ports == PortOptions():
-        load_sample(img_path, inputs_of(model))
+        load_sample(img_path, own_inputs(model))
     else:
-        stored_form(img_path, inputs_of(model))
+        stored_form(img_path, own_inputs(model))
     compiled = _compile(model, hardware, vector, cores, constants, debug != "off", arena, ports)
     program = compiled.program
     fit = fit_chip(compiled, chip, constants, hardware)
@@ -89,7 +91,7 @@ def export_onnx_model(
         fit.sdkconfig.extend(["# The other core computes parts of the kernels.", "CONFIG_INFERENCE_TASK_CORE=1"])
     if debug != "off":
         fit.sdkconfig.append(f"CONFIG_TVM_MODEL_TRACE_{debug.upper()}=y")
-    sample = load_port_sample(img_path, program.inputs)
+    sample = {**load_port_sample(img_path, program.callers_inputs), **zero_states(program)}
     # The references compute what the ONNX model does, with its types.
     onnx_sample = all_to_onnx(program.inputs, sample)
     evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
@@ -170,5 +172,11 @@ def print_export(program: Program, project: Path, verified: str) -> None:
         f"{len(program.kernels)} kernels, {len(program.fallbacks)} fallbacks, {program.macs} MAC; "
         f"arena {program.arena_bytes} bytes ({ram} with inputs and outputs), constants {program.constant_bytes} bytes"
     )
+    for state in program.states:
+        before, after = state.before, state.after
+        print(
+            f"state: output '{shown(after.name)}' is input '{shown(before.name)}' of the next call, kept as "
+            f"{before.dtype}[{','.join(map(str, before.shape))}]; tvmgen_default_reset() makes it zeros again"
+        )
     print(verified)
     print(f"wrote {project}")

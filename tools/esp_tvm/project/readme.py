@@ -80,8 +80,8 @@ def readme(program: Program, target_chip: str, fit: Fit) -> str:
         ports="\n".join(_port_lines(program)),
         memory=f"Activations take {program.arena_bytes} bytes of {arena}, weights and tables {program.constant_bytes} "
         f"bytes, a run less than 2 kB of stack." + _cores(program),
-        inputs=", ".join(f".{port.c_name} = ..." for port in program.inputs),
-        outputs=", ".join(f".{port.c_name} = ..." for port in program.outputs),
+        inputs=", ".join(f".{port.c_name} = ..." for port in program.callers_inputs),
+        outputs=", ".join(f".{port.c_name} = ..." for port in program.callers_outputs),
     )
 
 
@@ -104,8 +104,14 @@ def _port_lines(program: Program) -> List[str]:
         "| | name | field | C type, elements | shape | one unit of its integer is worth |",
         "|---|---|---|---|---|---|",
     ]
-    for kind, ports in (("input", program.inputs), ("output", program.outputs)):
+    for kind, ports in (("input", program.callers_inputs), ("output", program.callers_outputs)):
         lines += [_port_line(kind, port) for port in ports]
+    lines += [_port_line("state", state.before) for state in program.states]
+    if program.states:
+        lines += [
+            "",
+            "States stay in the program from call to call; `tvmgen_default_reset()` sets them to zeros again.",
+        ]
     return lines
 
 

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..files import recover_folder, whole_folder
 from ..naming import c_comment, shown
 from ..places import TEMPLATE, template_folder
-from ..program import Port
+from ..program import Port, Program
 from ..program.store import MODEL, save
 from ..trace.header import HEADER_NAME, trace_header
 from .fit import PARTITIONS_HEAD, Fit, partition_table
@@ -84,10 +84,8 @@ def write_project(
         # An exported project can be a template too.
         if not (template / "README.md").exists() or (template / MARKER).exists():
             (folder / "README.md").write_text(readme(program, target_chip, fit), encoding="utf-8")
-        (folder / "main" / "input_data.h").write_text(_input_data(program.inputs, sample), encoding="utf-8")
-        (folder / "main" / "output_data.h").write_text(
-            _output_data(program.inputs, program.outputs, expected), encoding="utf-8"
-        )
+        (folder / "main" / "input_data.h").write_text(_input_data(program.callers_inputs, sample), encoding="utf-8")
+        (folder / "main" / "output_data.h").write_text(_output_data(program, expected), encoding="utf-8")
         _write_partitions(folder / "partitions.csv", fit)
         lines = _new_lines(folder, target_chip, fit.sdkconfig)
         if lines:
@@ -192,7 +190,8 @@ def _input_data(ports: Sequence[Port], sample: Dict[str, np.ndarray]) -> str:
     return _header("INPUT_DATA_H", parts)
 
 
-def _output_data(inputs: Sequence[Port], ports: Sequence[Port], expected: Dict[str, np.ndarray]) -> str:
+def _output_data(program: Program, expected: Dict[str, np.ndarray]) -> str:
+    inputs, ports = program.callers_inputs, program.callers_outputs
     names = _names("output", ports)
     parts = ["/* Where the outputs go, and what the reference computes for the sample. */"]
     for name, port in zip(names, ports):
@@ -203,11 +202,14 @@ def _output_data(inputs: Sequence[Port], ports: Sequence[Port], expected: Dict[s
     checks = "; ".join(f'check("{port.c_name}", {name}, expected_{name})' for name, port in zip(names, ports))
     parts.append(f"#define MODEL_OUTPUTS {{{_fields(names, ports)}}}")
     arguments = [f"inputs->{port.c_name}" for port in inputs] + [f"outputs->{port.c_name}" for port in ports]
+    call = f"tvmgen_default___tvm_main__({', '.join(arguments)}, workspace)"
+    if program.states:
+        call = "tvmgen_default_run_in(workspace, inputs, outputs)"
     parts.append(
         "/* tvmgen_default_run with an arena of the caller's: TVMGEN_DEFAULT_WORKSPACE_SIZE bytes, aligned to 16. */\n"
         "static inline int32_t run_model_in(uint8_t *workspace, struct tvmgen_default_inputs *inputs,\n"
         "                                   struct tvmgen_default_outputs *outputs)\n{\n"
-        f"    return tvmgen_default___tvm_main__({', '.join(arguments)}, workspace);\n}}\n"
+        f"    return {call};\n}}\n"
     )
     parts.append(f"#define CHECK_MODEL_OUTPUTS(check) do {{ {checks}; }} while (0)\n")
     return _header("OUTPUT_DATA_H", parts)

@@ -11,10 +11,10 @@ import onnx
 
 from ..convert.qdq import is_qdq
 from ..convert.qoperator import refuse_dynamic
-from ..data import load_samples
 from ..data_check import describe, examine, note, warnings
 from ..errors import UserError
-from ..model import inputs_of, load_model, save_model
+from ..model import load_model, save_model
+from ..states import load_steps, note_states, states_of
 from ..terminal import Part, Table, lines_of
 from . import mixed
 from .auto import optimize
@@ -128,7 +128,7 @@ def quantize_onnx(
         raise UserError(f"percentile {percentile}: give a number above 0, at most 100")
     model = load_model(input_model)
     refuse_dynamic(model, input_model)
-    samples = load_samples(calibrate_dataset, inputs_of(model)) if calibrate_dataset else None
+    samples = load_steps(calibrate_dataset, model) if calibrate_dataset else None
     accuracy = (equalize, centre, correct_bias, fit, int16_outputs)
     passes = Passes(per_channel, method, percentile, *accuracy, int16, int16_gain, effort)
     if is_qdq(model):
@@ -170,6 +170,7 @@ def quantize_model(
         state = other if again else state
     quantized = write_qdq(state.network, state.exponents, state.weights)
     note(quantized, facts)
+    note_states(quantized, states_of(model))
     count = min(len(array) for array in judged.values())
     note_noise(quantized, noise, count, held is not None, answers)
     parts = (quantized, state.network, state.exponents, state.weights, noise, state.effects)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from ..data import load_samples
 from ..data_check import check
-from ..model import inputs_of, load_model
+from ..model import load_model
+from ..states import load_steps
 from ..terminal import Part
 from . import Quantized
 from .evaluation import load_labels, noise_by_layer, parts, write_json, write_picture
@@ -18,7 +18,7 @@ def evaluate_quantized(
 ) -> List[Part]:
     """The lines of the evaluation; writes <quantized_model>.evaluation.json and .svg."""
     real = load_model(float_model)
-    samples = load_samples(samples_path, inputs_of(real))
+    samples = load_steps(samples_path, real)
     labels = load_labels(labels_path, min(len(array) for array in samples.values())) if labels_path else None
     quantized = load_model(quantized_model)
     judgement = judge(real, quantized, samples, labels)

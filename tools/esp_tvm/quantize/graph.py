@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..model import inputs_of, outputs_of
 from ..naming import shown
 from ..onnx_graph import Graph, copied, inferred_values, make_node_names_unique
+from ..states import states_of
 from .clusters import channelwise, normalization
 from .folding import fold_factors, means_as_pooling
 from .normal_form import batch_normalizations, one_output_each, pairs_and_slices, products_as_gemm
@@ -375,6 +376,10 @@ def _choose_integers(network: Network) -> None:
         if layer.rule.exponent == INPUT:
             network.ties[layer.output] = layer.inputs[0]
     network.integers = integers
+    for before, after in states_of(network.model).items():
+        # The chip passes on the integers themselves.
+        if {before, after} <= set(integers) and network.root(after) != before:
+            network.ties[before] = network.root(after)
 
 
 def describe_layer(network: Network, layer: Layer) -> str:

@@ -9,13 +9,14 @@ from ..data_check import check
 from ..errors import UserError
 from ..files import write_text
 from ..model import load_model
-from ..program.samples import as_onnx, load_port_samples
+from ..program.samples import as_onnx
 from ..program.store import load
-from ..run.reference import check_same_model
+from ..run.reference import check_same_model, load_steps
 from ..test_set.command import evaluation_of
 from ..test_set.figures import read
 from ..test_set.text import parts
 from .base import BaseComparison, compared, project_in
+from .compare_log import EXAMPLE_RUNS
 from .facts import Report, described, gather, put_noted_noise
 from .html import as_html
 from .text import as_text
@@ -44,9 +45,9 @@ def write_report(
         )
     other = project_in(base) if base else None
     model = load_model(model_path)
-    inputs = load(Path(project)).inputs
-    samples = load_port_samples(input_path, inputs)
-    print("\n".join(check("input", as_onnx(inputs, samples), model)))
+    program = load(Path(project))
+    samples = load_steps(input_path, program, Path(project), EXAMPLE_RUNS if log_path else 1)
+    print("\n".join(check("input", as_onnx(program.inputs, samples), model)))
     title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
     report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)
     _put_evaluation(report, Path(project))

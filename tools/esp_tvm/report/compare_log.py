@@ -14,13 +14,15 @@ from ..naming import shown
 from ..program.evaluate import Evaluation, output_tensors
 from ..program.form import Call, Program, Tensor
 from ..program.store import METADATA, MODEL, load
-from ..run.reference import Reference, check_same_model
+from ..run.reference import Reference, check_same_model, load_steps
 from ..terminal import show as print_parts
 from ..trace.log import LoggedTensor, LogReader, Run
 from .diagnose import Evidence, layout_that_gives, likely_cause
 from .profile import measured
 
 _MOST_TRIED = 64
+# How often the example application (main/app_main.c) runs the model on its sample.
+EXAMPLE_RUNS = 4
 
 EQUAL, DIFFERS, MISSING, UNKNOWN = "equal", "differs", "missing", "not compared"
 
@@ -443,14 +445,13 @@ def run_comparison(
 ) -> bool:
     """What compare_log.py does: True when all is equal. project: see `project_of`; chip: what it is exported for"""
     from ..model import load_model
-    from ..program.samples import load_port_samples
 
     folder = project_of(model_path, project)
     program = load(folder)
     check_same_model(program, folder, load_model(model_path))
     if chip is not None and chip != program.target_chip:
         raise UserError(f"{folder}: was exported for {shown(program.target_chip)}, not for {shown(chip)}; export again")
-    comparer = LogComparer(folder, load_port_samples(input_path, program.inputs), program)
+    comparer = LogComparer(folder, load_steps(input_path, program, folder, EXAMPLE_RUNS), program)
     reader, done = LogReader(), []
     interrupted = False
     try:

@@ -9,12 +9,12 @@ from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..onnx_check import OnnxRuntimeCheck, Verification, wrong_line
-from ..program.samples import as_onnx, load_port_samples
+from ..program.samples import as_onnx
 from .compare import compare_with_rules, print_comparison
 from .host import HostProgram
 from .host_log import LoggingProgram
 from .names import find_layer, layer_lines
-from .reference import check_same_model
+from .reference import check_same_model, load_steps
 
 
 def run_project(
@@ -36,7 +36,7 @@ def run_project(
     model = load_model(model_path)
     program = HostProgram(project, sanitize)
     check_same_model(program.program, program.project, model)
-    samples = load_port_samples(input_path, program.inputs)
+    samples = load_steps(input_path, program.program, program.project)
     print("\n".join(check("input", as_onnx(program.inputs, samples), model)))
     if log_path is not None:
         write_text(log_path, LoggingProgram(project, log_mode).log(samples))

@@ -7,10 +7,10 @@ from typing import Dict, Sequence
 import numpy as np
 
 from ..c_text import C_TYPES
-from ..program.form import Port
+from ..program.form import Port, Program
 
 
-def fill(template: str, inputs: Sequence[Port], outputs: Sequence[Port], source: str, target: str = "", **more) -> str:
+def fill(template: str, program: Program, source: str, target: str = "", **more) -> str:
     """A program: `template` with the parts that depend on the model's ports filled in.
 
     source, target: C expressions for the open files from which samples are read and to which outputs are written
@@ -18,26 +18,30 @@ def fill(template: str, inputs: Sequence[Port], outputs: Sequence[Port], source:
 
     The template contains {buffers} for static memory of all ports, {inputs} and {outputs} for the initializers of the
     structs, {read} for a condition that reads a sample, and {write} for statements that write all outputs.
+    A sample holds states too, which a program with states does not take: it has its own. {put_states} are statements
+    that give it those of the sample; its own, after the call, are among the outputs.
     """
-
-    def size(kind: str, port: Port) -> str:
-        return f"TVMGEN_DEFAULT_{kind}_{port.macro}_SIZE"
-
-    ports = [("INPUT", port) for port in inputs] + [("OUTPUT", port) for port in outputs]
+    inputs, outputs = program.callers_inputs, program.callers_outputs
+    kept = {state.after: f"tvmgen_default_states().{state.before.c_name}" for state in program.states}
+    ports = [("input", port) for port in program.inputs] + [("output", port) for port in outputs]
     buffers = [
-        f"static _Alignas(16) {C_TYPES[port.dtype]} {kind.lower()}_{port.c_name}[{port.elements}];"
-        for kind, port in ports
+        f"static _Alignas(16) {C_TYPES[port.dtype]} {kind}_{port.c_name}[{port.elements}];" for kind, port in ports
     ]
-    read = [
-        f"fread(input_{port.c_name}, 1, {size('INPUT', port)}, {source}) == {size('INPUT', port)}" for port in inputs
+    read = [f"fread(input_{port.c_name}, 1, {port.bytes}, {source}) == {port.bytes}" for port in program.inputs]
+    write = [
+        f"fwrite({kept.get(port, f'output_{port.c_name}')}, 1, {port.bytes}, {target});" for port in program.outputs
     ]
-    write = [f"fwrite(output_{port.c_name}, 1, {size('OUTPUT', port)}, {target});" for port in outputs]
+    put = [
+        f"memcpy(tvmgen_default_states().{state.before.c_name}, input_{state.before.c_name}, {state.before.bytes});"
+        for state in program.states
+    ]
     return template.format(
         buffers="\n".join(buffers),
         inputs=", ".join(f".{port.c_name} = input_{port.c_name}" for port in inputs),
         outputs=", ".join(f".{port.c_name} = output_{port.c_name}" for port in outputs),
         read=" && ".join(read),
         write="\n        ".join(write),
+        put_states=" ".join(put),
         **more,
     )
 

@@ -10,13 +10,12 @@ from ..errors import UserError
 from ..files import write_text
 from ..model import load_model
 from ..naming import shown
-from ..program.samples import load_port_samples
 from ..program.store import load
 from ..terminal import Table, show
 from .compare import differing_bytes
 from .emulator_log import EmulatedLog
 from .qemu import EmulatedProgram
-from .reference import Reference, check_same_model
+from .reference import Reference, check_same_model, load_steps
 
 # The chips that `idf.py qemu` supports; scripts/emulate.sh uses it for them if it is installed.
 IDF_QEMU = ("esp32", "esp32c3", "esp32s3")
@@ -44,7 +43,7 @@ def emulate_project(
     model = load_model(model_path)
     program = EmulatedProgram(project)
     check_same_model(program.program, program.project, model)
-    samples = load_port_samples(input_path, program.inputs)
+    samples = load_steps(input_path, program.program, program.project)
     if log_path is not None:
         write_text(log_path, EmulatedLog(project, log_mode).log(samples))
     outputs, counts = program.measure(samples)

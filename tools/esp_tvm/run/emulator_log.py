@@ -25,7 +25,7 @@ class EmulatedLog(HostProgram):
         folder = Path(self._folder.name)
         (folder / HEADER_NAME).write_text(trace_header(self.program, self.mode), encoding="utf-8")
         driver = folder / "driver.c"
-        driver.write_text(driver_source(self.inputs, self.outputs, 'fopen("input.bin", "rb")'), encoding="utf-8")
+        driver.write_text(driver_source(self.program, 'fopen("input.bin", "rb")'), encoding="utf-8")
         # QEMU counts one cycle for every instruction.
         flags = [f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"', '-DTVMGEN_DEFAULT_TRACE_UNIT="instructions"']
         objects = compile_objects([driver, *self.sources()], [folder, *self.include_folders()], folder, flags)

@@ -27,10 +27,12 @@ STRICT = ("-Werror",)
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 _DRIVER = """\
-/* Reads samples from stdin, runs the model on each, writes all traced tensors and the outputs to stdout. */
+/* Reads samples from stdin, runs the model on each, writes all traced tensors and the outputs to stdout.
+ * Arguments: whether to trace; whether each sample is a call of its own, with the states in it. */
 #include "tvmgen_default.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static FILE *trace_file;
 
@@ -47,11 +49,14 @@ void host_trace(int index, const void *data, size_t size)
 
 int main(int argc, char **argv)
 {{
-    (void)argv;
-    trace_file = argc > 1 ? stdout : NULL;
+    trace_file = argv[1][0] == '1' ? stdout : NULL;
+    const int alone = argc > 2 && argv[2][0] == '1';
     struct tvmgen_default_inputs inputs = {{{inputs}}};
     struct tvmgen_default_outputs outputs = {{{outputs}}};
     while ({read}) {{
+        if (alone) {{
+            {put_states}
+        }}
         if (tvmgen_default_run(&inputs, &outputs) != 0) {{
             return 1;
         }}
@@ -143,7 +148,7 @@ class HostProgram:
     def _build(self, sanitize: bool) -> Path:
         folder = Path(self._folder.name)
         driver = folder / "driver.c"
-        driver.write_text(fill(_DRIVER, self.inputs, self.outputs, "stdin", "stdout"), encoding="utf-8")
+        driver.write_text(fill(_DRIVER, self.program, "stdin", "stdout"), encoding="utf-8")
         trace = folder / "trace.h"
         trace.write_text(
             "#include <stddef.h>\nvoid host_trace(int index, const void *data, size_t size);\n"
@@ -172,11 +177,14 @@ class HostProgram:
         return {port.name: np.stack([output[port.name] for output in outputs]) for port in self.outputs}
 
     def run_each(
-        self, samples: Dict[str, np.ndarray], traced: bool = True
+        self, samples: Dict[str, np.ndarray], traced: bool = True, alone: bool = False
     ) -> Iterator[Tuple[Dict[str, np.ndarray], Dict[Tensor, np.ndarray]]]:
-        """(outputs by ONNX name, what every call wrote: tensor of `self.program` -> array) for every sample in turn."""
+        """(outputs by ONNX name, what every call wrote: tensor of `self.program` -> array) for every sample in turn.
+
+        A program with states has its own, from call to call; alone: those of each sample.
+        """
         count = len(next(iter(samples.values())))
-        command = [str(self._binary)] + (["trace"] if traced else [])
+        command = [str(self._binary), str(int(traced)), str(int(alone))]
         done = run_program(command, sample_bytes(self.inputs, samples))
         if done.returncode != 0:
             why = done.stderr.decode(errors="replace").strip().splitlines()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict
 
 import numpy as np
 
 from ..errors import UserError
-from ..program.form import Port
+from ..program.form import Program
 from ..trace.header import HEADER_NAME, trace_header
 from .driver import fill, sample_bytes
 from .host import HostProgram
@@ -41,9 +41,9 @@ int main(void)
 """
 
 
-def driver_source(inputs: Sequence[Port], outputs: Sequence[Port], stream: str) -> str:
+def driver_source(program: Program, stream: str) -> str:
     """A main function that runs the model on every sample in `stream`, a C expression of an open file."""
-    return fill(_DRIVER, inputs, outputs, "in", stream=stream)
+    return fill(_DRIVER, program, "in", stream=stream)
 
 
 class LoggingProgram(HostProgram):
@@ -57,7 +57,7 @@ class LoggingProgram(HostProgram):
         folder = Path(self._folder.name)
         (folder / HEADER_NAME).write_text(trace_header(self.program, self.mode), encoding="utf-8")
         driver = folder / "driver.c"
-        driver.write_text(driver_source(self.inputs, self.outputs, "stdin"), encoding="utf-8")
+        driver.write_text(driver_source(self.program, "stdin"), encoding="utf-8")
         options = [f'-DTVMGEN_DEFAULT_TRACE_HEADER="{HEADER_NAME}"', "-I", str(folder)]
         return self.link([driver], folder / "program", options)
 

@@ -195,7 +195,7 @@ class EmulatedProgram(HostProgram):
         (folder / "trace.h").write_text(_TRACE)
         driver = folder / "driver.c"
         more = {"steps": self.program.steps, "counter": self.machine.counter}
-        driver.write_text(fill(_DRIVER, self.inputs, self.outputs, "in", "out", **more), encoding="utf-8")
+        driver.write_text(fill(_DRIVER, self.program, "in", "out", **more), encoding="utf-8")
         includes = self.include_folders()
         if not self._kernels:
             self._kernels = compile_objects(self._kernel_sources(), includes, folder, (), self.machine)

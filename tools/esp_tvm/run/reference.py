@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import onnx
 
 from ..errors import UserError
-from ..program.evaluate import Evaluation, Values, evaluate, read
+from ..program.evaluate import Evaluation, Values, evaluate, read, zero_states
 from ..program.form import Program
+from ..program.samples import load_port_samples
 from .host import HostProgram
 
 
@@ -32,7 +34,9 @@ class Reference:
             return evaluate(self.program, sample)
         if self._host is None:
             self._host = HostProgram(self.project)
-        ((_, written),) = self._host.run_each({name: np.asarray(array)[None] for name, array in sample.items()})
+        ((_, written),) = self._host.run_each(
+            {name: np.asarray(array)[None] for name, array in sample.items()}, alone=True
+        )
         # The program was read twice: its tensors are paired by the calls that write them.
         computed = {
             own: written[other]
@@ -43,6 +47,31 @@ class Reference:
         evaluation = evaluate(self.program, sample, computed)
         _check_inputs(self.program, evaluation, computed)
         return evaluation
+
+
+def load_steps(
+    path: str | os.PathLike, program: Program, project: Path, repeat_one: int = 1
+) -> Dict[str, Sequence[np.ndarray]]:
+    """All samples in `path` as the buffers of the program's inputs hold them: {input: [N, *port.shape]}.
+
+    Of a program with states the samples are steps in the order of time, and the states before each are those that the
+    reference computes; what the file has for them is not read.
+    repeat_one: how often such a program shall see a file's only sample
+    """
+    if not program.states:
+        return load_port_samples(path, program.inputs)
+    samples = load_port_samples(path, program.callers_inputs)
+    count = len(next(iter(samples.values())))
+    steps = range(count) if count > 1 else [0] * repeat_one
+    reference, now = Reference(program, project), zero_states(program)
+    found: Dict[str, List[np.ndarray]] = {port.name: [] for port in program.inputs}
+    for step in steps:
+        sample = {**{name: np.asarray(array[step]) for name, array in samples.items()}, **now}
+        for name, array in sample.items():
+            found[name].append(array)
+        outputs = reference.evaluation(sample).outputs
+        now = {state.before.name: outputs[state.after.name] for state in program.states}
+    return {name: np.stack(arrays) for name, arrays in found.items()}
 
 
 def _check_inputs(program: Program, evaluation: Evaluation, computed: Values) -> None:

@@ -40,6 +40,11 @@ def evaluate_project(
     model = load_model(model_path)
     form = load(Path(project))
     _check_model(model, model_path, form, project)
+    if form.states:
+        raise UserError(
+            f"{project}: keeps states from call to call, and the samples of a test set have none before them; evaluate "
+            "a model without them: preprocess it with --state none"
+        )
     ours, real = load_both(input_path, form.inputs)
     count = len(next(iter(ours.values())))
     labels = load_labels(labels_path, form.outputs, count) if labels_path else {}

@@ -8,7 +8,7 @@ compute the same bytes. Where it is to be pixels, a table takes the place of the
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ... import arithmetic
 from ...errors import UserError
 from ...naming import shown
 from ...port_options import ALL, PortOptions
-from ...program import Call, Pixels, Port, Program, Tensor, nodes_text
+from ...program import Call, Pixels, Port, Program, State, Tensor, nodes_text
 from ...program.evaluate import output_tensors
 
 _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -36,19 +36,21 @@ class PortNotes:
     offers: List[str] = field(default_factory=list)
 
 
-def set_ports(program: Program, options: PortOptions) -> PortNotes:
+def set_ports(program: Program, options: PortOptions, states: Mapping[str, str] = {}) -> PortNotes:  # noqa: B006
     """Give the inputs and outputs the types and layouts of `options`; `UserError` where one named cannot have it.
 
     What is wanted of all ports is done where it can be, and has to be possible for one of them.
+    states: {input: output} that the program keeps between calls, as the integers inside where that loses nothing
     """
     made = PortNotes()
     names = [port.name for port in program.inputs], [port.name for port in program.outputs]
     options.check_names(*names)
     editor = _Editor(program)
+    _keep_states(program, editor, options, states)
     for wanted, ports, change in (
-        (options.input_layouts, program.inputs, editor.set_layout),
-        (options.input_types, program.inputs, lambda port, value: editor.set_input(port, value, options)),
-        (options.output_types, program.outputs, editor.set_output),
+        (options.input_layouts, program.callers_inputs, editor.set_layout),
+        (options.input_types, program.callers_inputs, lambda port, value: editor.set_input(port, value, options)),
+        (options.output_types, program.callers_outputs, editor.set_output),
     ):
         obstacles: Dict[str, str] = {}
         for port in ports:
@@ -66,6 +68,26 @@ def set_ports(program: Program, options: PortOptions) -> PortNotes:
     return made
 
 
+def _keep_states(program: Program, editor: _Editor, options: PortOptions, states: Mapping[str, str]) -> None:
+    """Make each state integers, where the integers that the kernels write are those that they read."""
+    inputs, outputs = ({port.name: port for port in ports} for ports in (program.inputs, program.outputs))
+    for before, after in states.items():
+        named = {before} & {*options.input_types, *options.input_layouts} or {after} & {*options.output_types}
+        if named:
+            raise UserError(f"'{shown(named.pop())}' is a state that the program keeps itself: leave its type out")
+        state = State(inputs[before], outputs[after])
+        program.states.append(state)
+        if editor.input_obstacle(state.before) or editor.output_obstacle(state.after):
+            continue
+        read, writer = editor.read_as(state.before), editor.writer(state.after)
+        if writer.kind != "softmax" and (read.dtype, read.exponent) == (
+            writer.inputs[0].dtype,
+            writer.inputs[0].exponent,
+        ):
+            editor.set_input(state.before, read.dtype, options)
+            editor.set_output(state.after, read.dtype)
+
+
 def _kind(program: Program, port: Port) -> str:
     return "input" if port in program.inputs else "output"
 
@@ -79,8 +101,8 @@ def _offers(program: Program, editor: _Editor) -> List[str]:
     """`input as int8: 150528 instead of 602112 bytes (--input_type int8)`."""
     found = []
     for kind, ports, obstacle in (
-        ("input", program.inputs, editor.input_obstacle),
-        ("output", program.outputs, editor.output_obstacle),
+        ("input", program.callers_inputs, editor.input_obstacle),
+        ("output", program.callers_outputs, editor.output_obstacle),
     ):
         able = [port for port in ports if port.dtype == "float32" and port.inside != "int16" and not obstacle(port)]
         if able:
@@ -148,6 +170,10 @@ class _Editor:
         if len({(call.output.dtype, call.output.exponent) for call in readers}) > 1:
             return "it is quantized in more than one way"
         return ""
+
+    def read_as(self, port: Port) -> Tensor:
+        """The integers that an input without obstacle is quantized to."""
+        return self._readers(port)[0].output
 
     def set_input(self, port: Port, type_: str, options: PortOptions) -> str:
         """Make an input `type_`."""
@@ -268,7 +294,8 @@ class _Editor:
 
     # --- outputs ---
 
-    def _writer(self, port: Port) -> Call:
+    def writer(self, port: Port) -> Call:
+        """The call that writes an output."""
         written = output_tensors(self.program)[port]
         return next(call for call in self.program.calls() if any(tensor is written for tensor in call.outputs))
 
@@ -276,7 +303,7 @@ class _Editor:
         """Why an output cannot be an integer; "" where it can."""
         if port.dtype != "float32":
             return f"it is {port.dtype} in the model"
-        writer = self._writer(port)
+        writer = self.writer(port)
         if writer.kind in ("dequantize", "softmax"):
             return ""
         return f"{nodes_text(writer)} computes it in float"
@@ -288,7 +315,7 @@ class _Editor:
         why = self.output_obstacle(port)
         if why:
             return why
-        writer = self._writer(port)
+        writer = self.writer(port)
         port.dtype = type_
         if writer.kind == "softmax":
             # Values of 0 to 1: what int8 and int16 hold of them.
