@@ -89,7 +89,7 @@ clean: ## remove unchanged products for MODEL or OUT; without both, in all of bu
 
 distclean: clean ## also remove .venv, TVM, and the files of set-up and the examples in build/
 	@rm -rf build/env build/logs build/tvm-setup build/sbom.json build/.setup-lock build/.tvm-checked build/from_* \
-	    build/image_classification build/image_embedding build/keyword_spotting
+	    build/image_classification build/object_detection build/image_embedding build/keyword_spotting
 	@rmdir build 2>/dev/null || true
 	@if [ -f .venv/made-by-setup ]; then rm -rf .venv; fi
 	@if [ -f tvm/installed-files.json ]; then rm -rf tvm; fi

@@ -1,7 +1,7 @@
 # Pictures and sound: front ends that make a model's input, on this computer and on the board. Included by the Makefile.
 
 ##@ Pictures and sound
-.PHONY: arrays frontend detect example-image example-embedding example-keyword
+.PHONY: arrays frontend detect example-image example-detection example-embedding example-keyword
 arrays: ## SPEC FILES CALIB: pictures or sounds as the model's inputs, into the .npy CALIB (docs/image-input.md)
 	@scripts/frontend.sh arrays
 
@@ -13,6 +13,9 @@ example-image: ## pictures of any format to a camera application in C, bytes and
 
 detect: ## SPEC FILES OUT: boxes in pictures by a detector that make frontend exported; drawn in OUT/found
 	@scripts/frontend.sh detect
+
+example-detection: ## a camera application that finds shapes: recall and precision, boxes from C and NumPy, a picture of them
+	@scripts/frontend.sh example-detection
 
 example-embedding: ## a camera application that knows again what it has seen: cosines of descriptors, from C and NumPy
 	@scripts/frontend.sh example-embedding

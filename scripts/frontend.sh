@@ -3,7 +3,7 @@
 #   scripts/frontend.sh arrays     SPEC FILES CALIB: pictures or sounds to the .npy CALIB
 #   scripts/frontend.sh frontend   MODEL CALIB SPEC SAMPLE TARGET BOARD APP OUT: OUT/board/new_project
 #   scripts/frontend.sh detect     SPEC FILES OUT: boxes in pictures by OUT/board/new_project, drawn in OUT/found
-#   scripts/frontend.sh example-image|example-embedding|example-keyword
+#   scripts/frontend.sh example-image|example-detection|example-embedding|example-keyword
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -97,6 +97,19 @@ case ${1:-} in
         # shellcheck disable=SC2086
         python tools/tvm/frontend.py detect --spec "$SPEC" --project "$OUT/board/new_project" --out "$OUT/found" $FILES
         ;;
+    example-detection)
+        example=examples/object_detection
+        OUT=build/object_detection
+        MODEL=$example/model.onnx SPEC=$example/image.yaml CALIB=$OUT/calib.npy APP=$example/app
+        SAMPLE=$OUT/pictures/test/000.png
+        scripts/setup.sh >/dev/null
+        echo "== pictures"
+        python $example/scenes.py --out "$OUT/pictures"
+        python tools/tvm/frontend.py arrays --spec $SPEC --out "$CALIB" "$OUT/pictures/train"
+        whole_way
+        echo "== evaluate"
+        python $example/evaluate.py --project "$OUT/board/new_project" --pictures "$OUT/pictures/test" --out "$OUT/found"
+        ;;
     example-embedding)
         example=examples/image_embedding
         OUT=build/image_embedding
@@ -127,6 +140,6 @@ case ${1:-} in
         python $example/evaluate.py --project "$OUT/board/new_project" --sounds "$OUT/sounds"
         ;;
     *)
-        fail "say arrays, frontend, detect, example-image, example-embedding or example-keyword"
+        fail "say arrays, frontend, detect, example-image, example-detection, example-embedding or example-keyword"
         ;;
 esac

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
+from pathlib import Path
 from typing import Dict, List, Tuple
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 
 from esp_tvm.errors import UserError
 from esp_tvm.frontend import detection
+from esp_tvm.frontend.detect import Found
 from esp_tvm.frontend.detection_c import emit_detection, outputs_of
 from esp_tvm.frontend.embedding import Embedding, cosine, emit_embedding
 from esp_tvm.frontend.host import DetectionProgram, cosines, write_files
@@ -31,6 +35,7 @@ detection:
   iou_threshold: 0.45
 """
 SIZE = (48, 32)
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples/object_detection"
 Shapes = Dict[str, Tuple[Tuple[int, ...], int]]
 
 # Name -> (lines of the YAML's detection, name of an output -> its shape and exponent).
@@ -306,3 +311,43 @@ def test_outputs_that_are_not_int8_and_labels_of_another_number_are_refused(tmp_
     ports[1] = Port("s0", (1, 4, 6, 3), "float32", -4, c_name="s0")
     with pytest.raises(UserError, match="output 's0' of the model is float32, not int8"):
         emit_detection(written(tmp_path, text), ports)
+
+
+# --- the example --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """(scenes.py, evaluate.py) of the example."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    yield tuple(importlib.import_module(name) for name in ("scenes", "evaluate"))
+    for name in ("scenes", "evaluate"):
+        sys.modules.pop(name, None)
+
+
+def test_the_examples_model_finds_what_is_drawn(example):
+    """Pictures of numbers that neither training nor the test of the example has seen."""
+    scenes, evaluate = example
+    assert (EXAMPLE / "model.onnx").stat().st_size < 150_000
+    source, spec = scenes.Scenes("test", 3), load_image_spec(EXAMPLE / "image.yaml")
+    pictures, boxes = zip(*(source.draw() for _ in range(30)))
+    truth = [each.astype(int).tolist() for each in boxes]
+    found = evaluate.float_model(spec, pictures)
+    recall, precision = evaluate.judge(found, truth)
+    assert sum(map(len, truth)) > 50 and recall >= 0.93 and precision >= 0.93
+    again = scenes.Scenes("test", 3).draw()[0]
+    assert np.array_equal(again, pictures[0])
+
+
+def test_a_box_is_right_once_with_its_label_and_half_of_the_union(example):
+    _, evaluate = example
+
+    def boxes(*rows):
+        return [Found(edges, 0.9, label) for edges, label in rows]
+
+    truth = [[0, 0, 10, 10, 1], [20, 0, 30, 10, 2]]
+    same, less, half = (0, 0, 10, 10), (0, 0, 10, 4), (0, 0, 10, 5)
+    assert evaluate.judge([boxes((same, 1), (same, 1))], [truth]) == (0.5, 0.5)
+    assert evaluate.judge([boxes((less, 1), (same, 2))], [truth]) == (0, 0)
+    assert evaluate.judge([boxes((half, 1), ((20, 0, 30, 10), 2))], [truth]) == (1, 1)
+    assert evaluate.judge([boxes()], [truth]) == (0, 0)
