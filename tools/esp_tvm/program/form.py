@@ -27,7 +27,7 @@ class Place:
     kind: "arena": `offset` bytes behind its start; "input", "output": the caller's buffer for port `index`;
         "constant": `Program.constants[index]`; "window": of an image's rows those that are in use, at most `rows`, from
         `offset` of the arena on (compile/planning/strips.py)
-    kept: of a window: rows stay there from strip to strip, so nothing else lies there while the loop runs
+    kept: of a window: rows stay there from strip to strip; only what it does not hold at a time may lie there then
     memory: what the place is in on the chip: "internal", "psram" or "flash"; "" until that is decided
     """
 

@@ -14,7 +14,7 @@ from ...naming import c_comment
 from ...program import Call, Loop, Program, Tensor
 from .constants import BASE, MAPPED
 from .functions import Functions, kinds_of, title
-from .strip_tables import Entry, running, table_of
+from .strip_tables import Entry, Table, running, table_of
 from .templates import render
 
 
@@ -126,6 +126,7 @@ class Main:
             "    };",
             f"    for (int32_t strip = 0; strip < {count}; strip++) {{",
             f"        const esp_dl_strip_t *now = strips_{number}[phases_{number}[strip]];",
+            *self._keep_rows(loop, table),
         ]
         for place, call in enumerate(loop.calls):
             lines += ["", *self._strip(call, table.column(place), pointers)]
@@ -135,16 +136,27 @@ class Main:
         lines += [f"    TVMGEN_DEFAULT_TRACE_ROWS_END({call.index});" for call in loop.calls]
         return lines
 
+    def _keep_rows(self, loop: Loop, table: Table) -> List[str]:
+        """The lines that move rows that are still read to the start of their windows.
+
+        Before all calls, as others may lie where they lay; the window with the lowest address first, as the next one's
+        rows may come to lie where its rows are.
+        """
+        lines: List[str] = []
+        moved = [number for number in range(len(loop.calls)) if any(entry.kept for entry in table.column(number))]
+        for number in sorted(moved, key=lambda one: loop.calls[one].writes[0].place.offset):
+            output = loop.calls[number].writes[0]
+            name, wide, now = self.names[output], np.dtype(output.dtype).itemsize, f"now[{number}]"
+            kept = f"{now}.kept" if wide == 1 else f"{now}.kept * {wide}"
+            lines += call_lines("esp_dl_keep_rows", [name, f"{name} + {now}.kept_from", kept], " " * 8)
+        return lines
+
     def _strip(self, call: Call, entries: List[Entry], pointers: Dict) -> List[str]:
         """The lines of a call in a loop."""
         outer, can_rest = " " * 8, any(entry.kind < 0 for entry in entries)
         inner = outer + "    " * can_rest
         lines = comment_lines(self._comment(call), outer)
         output = call.writes[0]
-        if any(entry.kept for entry in entries):
-            name, wide = self.names[output], np.dtype(output.dtype).itemsize
-            kept = "now->kept" if wide == 1 else f"now->kept * {wide}"
-            lines += call_lines("esp_dl_keep_rows", [name, f"{name} + now->kept_from", kept], outer)
         body: List[str] = []
         arguments = ["now->kind"] if kinds_of(call) > 1 else []
         for place, tensor in enumerate(call.reads):

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from ...operators import OPERATORS
 from ...program import Call, Loop, Place, Program, Scratch, Tensor
 from .strips import Strip, part, row_bytes, sums_rows
@@ -31,8 +33,9 @@ _TRIALS = 300
 class Block:
     """Memory that one tensor, or several in turn, hold from step `first` to step `last` (inclusive).
 
-    distances: for a block whose output may overlap the input's block: input's block -> by how many bytes it has to
-    start before the input does
+    distances: of a block that may overlap another one: the other -> by how many bytes it has to start before that, as
+        an output before its input
+    held: while a loop runs: step -> [strips] bytes that it holds, where these are not all
     """
 
     size: int
@@ -41,6 +44,11 @@ class Block:
     tensors: List[Tensor] = field(default_factory=list)
     offset: int = 0
     distances: Dict[Block, int] = field(default_factory=dict)
+    held: Dict[int, np.ndarray] = field(default_factory=dict)
+
+    def before(self, other: Block) -> int:
+        """By how many bytes it has to start before another one if it lies before that."""
+        return min(self.distances.get(other, self.size), self.size)
 
     def meets(self, other: Block) -> bool:
         """Whether both are alive at some step."""
@@ -50,13 +58,8 @@ class Block:
         """Whether both are alive at some step and their memory overlaps more than their kernel allows."""
         if not self.meets(other):
             return False
-        if self.offset + self.size <= other.offset or other.offset + other.size <= self.offset:
-            return False
-        if other in self.distances:
-            return other.offset - self.offset < self.distances[other]
-        if self in other.distances:
-            return self.offset - other.offset < other.distances[self]
-        return True
+        apart = other.offset - self.offset
+        return apart < self.before(other) and -apart < other.before(self)
 
 
 @dataclass
@@ -83,6 +86,7 @@ def plan_memory(program: Program, trials: int = _TRIALS) -> MemoryPlan:
     planner = _Planner(program)
     for step, call in enumerate(planner.calls):
         planner.plan(step, call)
+    planner.share_in_loops()
     return MemoryPlan(place(planner.blocks, trials), planner.blocks, planner.where, planner.views, planner.scratch)
 
 
@@ -240,17 +244,37 @@ class _Planner:
             self.where[tensor] = self._new(size, *lasting, [tensor])
         elif tensor.place is None or tensor.place.kind == "arena":
             end = max(self.last_use.get(tensor, step), steps.last)
-            block = self.where[tensor] = self._new(tensor.bytes, steps.first, end, [tensor])
-            self._lead_loop(steps, call, block)
+            self.where[tensor] = self._new(tensor.bytes, steps.first, end, [tensor])
 
-    def _lead_loop(self, steps: _LoopSteps, call: Call, block: Block) -> None:
-        """Let an output of a loop overlap an input whose rows are not read again."""
-        made = {one.writes[0] for one in steps.loop.calls}
-        for reader in steps.loop.calls:
-            source = reader.reads[0].root
-            if source not in made and self._dies(source, steps.last):
-                block.distances[self.where[source]] = steps.loop.schedule.leads[call, source]
-                return
+    def share_in_loops(self) -> None:
+        """Let blocks of a loop overlap where they do not hold the same bytes at the same time."""
+        for steps in dict.fromkeys(self.loops.values()):
+            schedule, tensors = steps.loop.schedule, self._held(steps)
+            others = [x for x in self.blocks if x.first <= steps.last and steps.first <= x.last]
+            for block, tensor in tensors.items():
+                held = schedule.held[tensor]
+                block.held.update((steps.first + number, size) for number, size in enumerate(held.bytes))
+                for other in others:
+                    span = max(block.first, other.first) - steps.first, min(block.last, other.last) - steps.first
+                    if other is block or not 0 <= span[0] <= span[1] < len(steps.loop.calls):
+                        continue
+                    if other in tensors:
+                        block.distances[other] = schedule.before(tensor, tensors[other], *span)
+                    else:
+                        block.distances[other] = held.before_all(*span)
+                        other.distances[block] = held.behind_all(other.size, *span)
+
+    def _held(self, steps: _LoopSteps) -> Dict[Block, Tensor]:
+        """The tensors of a loop in blocks that do not hold all they have from the first strip to the last."""
+        found: Dict[Block, Tensor] = {}
+        for tensor in steps.loop.schedule.held:
+            block = self.where.get(tensor)
+            if block is None:
+                continue
+            needed = [one for one in block.tensors if self.last_use.get(one, -1) >= steps.first]
+            if block.first >= steps.first or (block.last == steps.last and needed == [tensor]):
+                found[block] = tensor
+        return found
 
     def _owner(self, tensor: Tensor) -> Tensor:
         """The tensor whose memory a view is."""
@@ -306,10 +330,11 @@ def floor_at(blocks: List[Block], step: int) -> int:
     total = sum(block.size for block in alive)
     for block in alive:
         for other, distance in block.distances.items():
-            if other in alive:
+            if other in alive and not (step in block.held or step in other.held):
                 # Together they need at least the larger one, or the distance and the input.
                 total -= block.size + other.size - max(block.size, distance + other.size)
-    return total
+    saved = [block.size - block.held[step] for block in alive if step in block.held]
+    return total - int(sum(saved).min()) if saved else total
 
 
 def floor_bytes(blocks: List[Block]) -> int:
@@ -324,11 +349,14 @@ def place(blocks: List[Block], trials: int = _TRIALS) -> int:
     against time, and orders that come from exchanging two blocks of the best one yet.
     """
     meeting = {block: [other for other in blocks if other is not block and other.meets(block)] for block in blocks}
+    latest = blocks[::-1]
     orders = [
         sorted(blocks, key=lambda b: (-b.size, b.first)),
         sorted(blocks, key=lambda b: (-b.size, -b.first)),
         sorted(blocks, key=lambda b: -b.first),
         sorted(blocks, key=lambda b: b.first),
+        # Windows of a loop against the order of its calls: new rows of one come to lie where those of another one were.
+        sorted(latest, key=lambda b: -b.first),
         sorted(blocks, key=lambda b: (-b.size * (b.last - b.first + 1), b.first)),
     ]
     floor = floor_bytes(blocks)
@@ -352,6 +380,10 @@ def place(blocks: List[Block], trials: int = _TRIALS) -> int:
             break
         order = list(best[1])
         a, b = generator.sample(range(len(order)), 2)
+        if generator.random() < 0.5:
+            # One of those that reach highest, before another one.
+            a = generator.choice([n for n, one in enumerate(order) if best[2][one] + one.size == best[0]])
+            b = generator.randrange(a + 1)
         order.insert(b, order.pop(a))
         attempt(order)
     for block, offset in best[2].items() if best else ():
@@ -367,11 +399,8 @@ def _first_fit(order: List[Block], meeting: Dict[Block, List[Block]]) -> int:
         others = [other for other in meeting[block] if other in placed]
         candidates = {0}
         for other in others:
-            candidates.add(other.offset + other.size)
-            if other in block.distances:
-                candidates.add((other.offset - block.distances[other]) // ALIGNMENT * ALIGNMENT)
-            if block in other.distances:
-                candidates.add(_aligned(other.offset + other.distances[block]))
+            candidates.add(_aligned(other.offset + other.before(block)))
+            candidates.add((other.offset - block.before(other)) // ALIGNMENT * ALIGNMENT)
         for offset in sorted(candidates):
             block.offset = offset
             if offset >= 0 and not any(block.conflicts(other) for other in others):

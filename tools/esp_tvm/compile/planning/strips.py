@@ -4,13 +4,15 @@ The calls of a `Loop` run together: in every strip the last call computes the ne
 call before it as many rows as those behind it then need. Or the first call leads, and each call after it computes
 as many rows as it can, in some strips none: where there are strides, this takes less memory. Nothing is computed twice.
 Of a tensor that only calls of the loop read, a window of rows lies in memory: those that are still read, and the new
-ones behind them. Before new rows are computed, rows that are still read move to the window's start; so the kernels find
-an image of fewer rows, and need not be made for strips.
+ones behind them. At the beginning of a strip, rows that are still read move to their window's start, in the order in
+which the windows lie in memory; so the kernels find an image of fewer rows, and need not be made for strips. What a
+window does not hold at a time (`Held`) others may hold: its end until the new rows are computed, and its start once the
+rows there have been read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
@@ -115,6 +117,47 @@ class Window:
 
 
 @dataclass
+class Held:
+    """Which bytes of its memory a tensor holds while a loop runs.
+
+    low, high: [calls, strips] the bytes from `low` to `high - 1` from its start; none where both are equal
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def __post_init__(self) -> None:
+        none = self.low == self.high
+        # [calls] the ends of what it holds in any strip, and whether it holds anything.
+        self._top = np.where(none, 0, self.high).max(axis=1)
+        self._bottom = np.where(none, self.high.max(), self.low).min(axis=1)
+        self._some = ~none.all(axis=1)
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """[calls, strips] how many they are."""
+        return self.high - self.low
+
+    def before(self, other: Held, first: int, last: int) -> int:
+        """By how many bytes it has to start before another tensor, while calls number first to last run.
+
+        All that it holds lies then before what the other one holds.
+        """
+        part = slice(first, last + 1)
+        both = (self.high[part] > self.low[part]) & (other.high[part] > other.low[part])
+        return int((self.high[part] - other.low[part])[both].max()) if both.any() else 0
+
+    def before_all(self, first: int, last: int) -> int:
+        """The same, before a tensor that holds all its bytes."""
+        return int(self._top[first : last + 1].max())
+
+    def behind_all(self, size: int, first: int, last: int) -> int:
+        """By how many bytes a tensor that holds all its `size` bytes has to start before this one."""
+        some = self._some[first : last + 1]
+        return size - int(self._bottom[first : last + 1][some].min()) if some.any() else 0
+
+
+@dataclass
 class CallStrips:
     """What a call of a loop does: strips, one by one; kinds: index in `parts` of each, -1 for one without rows
 
@@ -137,14 +180,22 @@ class Schedule:
     """count: strips
 
     windows: of the tensors that only calls of the loop read; whole: the other outputs, which lie in memory whole
-    leads: (call, tensor that the loop reads and others made) -> by how many bytes the call's output has to start before
-        that tensor where the two overlap
+    held: of these, and of the tensors that the loop reads and others made, as if nobody read these afterwards
+    apart: `Held.before` of two tensors while calls number first to last run, as far as it was needed
     """
 
     count: int
     windows: Dict[Tensor, Window]
     whole: List[Tensor]
-    leads: Dict[Tuple[Call, Tensor], int]
+    held: Dict[Tensor, Held]
+    apart: Dict[Tuple[Tensor, Tensor, int, int], int] = field(default_factory=dict)
+
+    def before(self, one: Tensor, other: Tensor, first: int, last: int) -> int:
+        """By how many bytes a tensor has to start before another one (`Held.before`)."""
+        key = (one, other, first, last)
+        if key not in self.apart:
+            self.apart[key] = self.held[one].before(self.held[other], first, last)
+        return self.apart[key]
 
 
 def _input_rows(reach: Reach, first: np.ndarray, end: np.ndarray, height: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -271,6 +322,31 @@ class Scheduler:
         starts = np.minimum(starts, ends[:-1])
         return Window(int((ends[1:] - starts).max()), starts, ends)
 
+    def held(self, tensor: Tensor, window: Optional[Window] = None, others_read: bool = False, outer: int = 0) -> Held:
+        """What a tensor that the loop makes or reads holds.
+
+        window: where it has one; others_read: later on, too; outer: for so many calls more in front and behind
+        """
+        numbers = np.arange(-outer, len(self.calls) + outer)[:, None]
+        if tensor in self.ends:
+            maker = next(number for number, call in enumerate(self.calls) if call.writes[0] is tensor)
+            ends = self.ends[tensor] * row_bytes(tensor)
+            high = np.where(numbers < maker, ends[:-1], ends[1:])
+        else:
+            high = np.full((len(numbers), self.count), tensor.bytes)
+        low = np.zeros_like(high)
+        if not others_read:
+            low += tensor.bytes
+            for call, place, first in self.reads[tensor]:
+                # The rows of a channel of a planar image lie apart: they are needed until the end.
+                row = 0 if _is_planar(call, place) else row_bytes(call.reads[place])
+                begin = np.append(first * row, tensor.bytes)
+                begin = np.where(numbers <= self.calls.index(call), begin[:-1], begin[1:])
+                low = np.minimum(low, begin)
+        low = np.minimum(low, high)
+        start = window.starts * row_bytes(tensor) if window is not None else 0
+        return Held(low - start, high - start)
+
 
 def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: bool = False) -> Loop:
     """Calls as a loop, scheduled.
@@ -287,9 +363,10 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: boo
     rest = [x for x in inner if x not in windows]
     for call in calls:
         call.strips = _strips_of(call, scheduler.strips[call])
-    sources = [x for x in scheduler.reads if x not in inner]
-    leads = {(call, x): lead(scheduler, call, x) for call in calls if call.writes[0] in rest for x in sources}
-    return Loop(calls, rows, first_leads, Schedule(scheduler.count, windows, rest, leads))
+    held = {x: scheduler.held(x, window) for x, window in windows.items()}
+    held.update((x, scheduler.held(x, others_read=True)) for x in rest)
+    held.update((x, scheduler.held(x)) for x in scheduler.reads if x not in inner)
+    return Loop(calls, rows, first_leads, Schedule(scheduler.count, windows, rest, held))
 
 
 def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
@@ -368,25 +445,3 @@ def _sums_part(call: Call, strip: Strip) -> Call:
 def replace_rows(tensor: Tensor, height: int) -> Tensor:
     """The image with `height` rows, without a place."""
     return Tensor(tensor.name, (tensor.shape[0], height, *tensor.shape[2:]), tensor.dtype, tensor.exponent)
-
-
-def lead(scheduler: Scheduler, writer: Call, source: Tensor) -> int:
-    """By how many bytes the output of a call in a loop has to start before a tensor that the loop reads.
-
-    With this distance no byte is overwritten that is still to be read.
-    """
-    output = writer.writes[0]
-    written = scheduler.ends[output][1:] * row_bytes(output)
-    later = np.full(len(written), source.bytes)
-    for call, place, first in scheduler.reads[source]:
-        read = call.reads[place]
-        if _is_planar(call, place):
-            # The last channel's first row lies near the end: nothing may be overwritten before the last strip.
-            later = np.minimum(later, 0)
-            continue
-        if scheduler.calls.index(call) < scheduler.calls.index(writer):
-            # By then it has read the rows of this strip.
-            first = np.append(first[1:], read.shape[1])
-        later = np.minimum(later, first * row_bytes(read))
-    later = np.minimum.accumulate(later[::-1])[::-1]
-    return max(int((written - later).max()), 0)

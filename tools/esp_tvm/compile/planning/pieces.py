@@ -1,0 +1,311 @@
+"""The pieces that a program can be cut into: a call, or several in a loop, with what they need and cost (loops.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, Iterator, List, Optional, Set, Tuple
+
+import numpy as np
+
+from ...estimate.work import in_sixes
+from ...program import Call, Program, Tensor
+from ..kernels.esp32s3 import LANES, Esp32s3Variant
+from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
+from .cores import PLAIN, estimate
+from .memory import Block, floor_at, plan_memory, scratch_bytes, scratch_bytes_of_sums
+from .strips import MAX_INPUTS, Held, Scheduler, height_of, reach_of, row_bytes
+
+# The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
+ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
+LONGEST = 48
+# Estimated instructions: to start a kernel (VECTOR_CALL: one for the vector unit), to move a byte of a row that a later
+# strip still reads, and for an output value of a kernel without multiply-accumulates.
+CALL, VECTOR_CALL = 600, 900
+MOVED_BYTE = 0.6
+VALUE = 6
+# How many times as long convolutions take by kernels that need no scratch memory (`make bench`).
+LEAN = 1.3
+# How much time a piece that needs the whole limit seems to take more, as a part of the time of the program.
+NEARLY_FULL = 0.003
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Calls number first to last, together in strips of `rows` rows if that is not 0.
+
+    first_leads: the rows are those of the first call's output, else of the last one's
+    fast: by the fastest kernels, which need scratch memory; else by those that need the least
+    memory: bytes of arena while they run; time: instructions that the strips and slower kernels add
+    """
+
+    first: int
+    last: int
+    rows: int
+    first_leads: bool
+    fast: bool
+    memory: int
+    time: float
+
+
+def fastest(call: Call) -> Optional[Variant]:
+    """The fastest kernel for a call where it needs more scratch memory than the one that it has; else None."""
+    if call.variant is None or isinstance(call.variant, Esp32s3Variant):
+        return None
+    first = next((one for one in VARIANTS.get(call.operator, ()) if one.fits(call)), call.variant)
+    if first is call.variant or (call.followers and not first.fuses_add):
+        return None
+    return first if first.scratch(call) > call.variant.scratch(call) else None
+
+
+def is_whole(tensor: Tensor, calls: List[Call], readers: Dict[Tensor, List[Call]]) -> bool:
+    """Whether others than these calls read a tensor that one of them makes, or it is an output of the model."""
+    inside = set(calls)
+    return tensor.place is not None or not readers.get(tensor) or any(one not in inside for one in readers[tensor])
+
+
+def _time(call: Call) -> float:
+    """Instructions that a call takes."""
+    if call.kind in PLAIN:
+        return estimate(call)
+    return 0 if call.is_fallback else VALUE * sum(x.elements for x in call.writes)
+
+
+class Usage:
+    """Bytes that calls need in every strip while they run together; calls are put before or behind them one by one."""
+
+    def __init__(self, strips: int):
+        self._bytes = np.zeros((0, strips), np.int64)
+        # How much more the fastest kernels need.
+        self._faster: List[int] = []
+        # [strips] what is needed before the first call and behind the last one in a strip.
+        self._before, self._behind = np.zeros(strips, np.int64), np.zeros(strips, np.int64)
+
+    def copy(self) -> Usage:
+        """One that can be added to."""
+        made = Usage(0)
+        made._bytes, made._faster = self._bytes.copy(), self._faster
+        made._before, made._behind = self._before, self._behind
+        return made
+
+    def put_before(self, scratch: int, faster: int, sums: int) -> None:
+        """A call in front. scratch: its kernel's bytes; faster: more for a faster one; sums: that stay all the time"""
+        self._bytes = np.vstack([self._before + scratch, self._bytes]) + sums
+        self._faster = [faster, *self._faster]
+        self._before, self._behind = self._before + sums, self._behind + sums
+
+    def put_behind(self, scratch: int, faster: int, sums: int) -> None:
+        """The same for a call behind."""
+        self._bytes = np.vstack([self._bytes, self._behind + scratch]) + sums
+        self._faster = [*self._faster, faster]
+        self._before, self._behind = self._before + sums, self._behind + sums
+
+    def add(self, held: Held) -> None:
+        """What a tensor holds, with a row before and one behind those of the calls."""
+        size = held.bytes
+        self._before, self._behind = self._before + size[0], self._behind + size[-1]
+        self._bytes += size[1:-1]
+
+    def most(self, fast: bool, freed: Optional[np.ndarray]) -> int:
+        """The most bytes at a time; freed: [calls, strips] of what others hold."""
+        found = self._bytes if freed is None else self._bytes - freed
+        return int((found + np.array(self._faster)[:, None] if fast else found).max())
+
+
+class Pieces:
+    """All pieces of a program. ending: for each call those that end with it"""
+
+    def __init__(self, program: Program, unsuited: Set[Call]):
+        self.calls, self.unsuited = list(program.calls()), unsuited
+        self.readers = program.readers()
+        plan = plan_memory(program)
+        self.number = {call: number for number, call in enumerate(self.calls)}
+        self.suited = [call not in unsuited and self._is_suited(call) for call in self.calls]
+        self.birth: Dict[Tensor, int] = {}
+        self.death: Dict[Tensor, int] = {}
+        self.owner = {tensor: _owner(tensor, plan.views) for call in self.calls for tensor in call.writes}
+        for number, call in enumerate(self.calls):
+            for tensor in call.writes:
+                if tensor in plan.where and self.owner[tensor] is tensor:
+                    self.birth[tensor] = self.death[tensor] = number
+        for number, call in enumerate(self.calls):
+            for tensor in call.reads:
+                owner = self.owner.get(tensor.root, tensor.root)
+                if owner in self.death:
+                    self.death[owner] = number
+        self.across = self._across()
+        self.time = sum(map(_time, self.calls))
+        faster = [fastest(call) for call in self.calls]
+        # Bytes of sums that stay from strip to strip.
+        self.sums = [_aligned(scratch_bytes_of_sums(call)) for call in self.calls]
+        # How many more bytes the fastest kernels need, and how many more instructions the others take.
+        self.scratch = [_aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
+        self.slower = [(LEAN - 1) * _time(c) if v else 0.0 for c, v in zip(self.calls, faster)]
+        self.ending = [list(self._single(number, plan.blocks)) for number in range(len(self.calls))]
+        for last in range(len(self.calls)):
+            if self.suited[last]:
+                # One row cannot be cut in two for two cores.
+                least, height = (2 if program.cores > 1 else 1), height_of(self.calls[last])
+                for rows in (one for one in ROWS if least <= one <= height // 2):
+                    self.ending[last] += self._ending(last, rows)
+
+        if program.cores == 1:
+            for first in range(len(self.calls)):
+                if self.suited[first]:
+                    for rows in (one for one in ROWS if one <= height_of(self.calls[first]) // 2):
+                        for piece in self._starting(first, rows):
+                            self.ending[piece.last].append(piece)
+
+    @staticmethod
+    def _is_suited(call: Call) -> bool:
+        """Whether a call can be in a loop with the kernel that it has."""
+        if reach_of(call) is None or len(call.reads) > MAX_INPUTS or height_of(call) < 2:
+            return False
+        # Tensors of the vector unit start at multiples of 16, and so must rows.
+        vector = isinstance(call.variant, Esp32s3Variant)
+        return not vector or all(row_bytes(x) % LANES == 0 for x in [*call.reads, *call.writes])
+
+    def _across(self) -> np.ndarray:
+        """[call] bytes of tensors that were made before a call and are still needed by it or a later one."""
+        across = np.zeros(len(self.calls) + 1, np.int64)
+        for tensor, birth in self.birth.items():
+            across[birth + 1 : self.death[tensor] + 1] += _aligned(tensor.bytes)
+        return across
+
+    def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
+        memory, more, slower = floor_at(blocks, number), self.scratch[number], self.slower[number]
+        yield Piece(number, number, 0, False, False, memory, slower)
+        if slower:
+            yield Piece(number, number, 0, False, True, memory + more, 0.0)
+
+    def _ending(self, last: int, rows: int) -> Iterator[Piece]:
+        """Loops that end with a call, from the shortest to the longest."""
+        scheduler = Scheduler(self.calls[last], rows)
+        usage = Usage(scheduler.count)
+        time, slower = 0.0, 0.0
+        for first in range(last, max(last - LONGEST, -1), -1):
+            call = self.calls[first]
+            if not self.suited[first]:
+                return
+            scheduler.put_before(call)
+            usage.put_before(_aligned(scratch_bytes(call)), self.scratch[first], self.sums[first])
+            slower += self.slower[first]
+            output = call.writes[0]
+            if is_whole(output, scheduler.calls, self.readers):
+                if output in self.birth:
+                    usage.add(scheduler.held(output, others_read=True, outer=1))
+            else:
+                time += self._window(scheduler, output, usage)
+            time += self._added_time(call, scheduler)
+            if first < last:
+                yield from self._loops(scheduler, usage, first, last, False, rows, time, slower)
+
+    def _starting(self, first: int, rows: int) -> Iterator[Piece]:
+        """Loops that start with a call, which leads, from the shortest to the longest."""
+        scheduler = Scheduler(self.calls[first], rows, True)
+        usage, open_tensors = Usage(scheduler.count), []
+        time, slower = 0.0, 0.0
+        for last in range(first, min(first + LONGEST, len(self.calls))):
+            call = self.calls[last]
+            if not self.suited[last]:
+                return
+            scheduler.put_behind(call)
+            usage.put_behind(_aligned(scratch_bytes(call)), self.scratch[last], self.sums[last])
+            slower += self.slower[last]
+            time += self._added_time(call, scheduler)
+            open_tensors.append(call.writes[0])
+            for tensor in list(open_tensors):
+                if not is_whole(tensor, scheduler.calls, self.readers):
+                    open_tensors.remove(tensor)
+                    time += self._window(scheduler, tensor, usage)
+            if first < last:
+                now = usage.copy()
+                for tensor in open_tensors:
+                    if tensor in self.birth:
+                        now.add(scheduler.held(tensor, others_read=True, outer=1))
+                yield from self._loops(scheduler, now, first, last, True, rows, time, slower)
+
+    @staticmethod
+    def _window(scheduler: Scheduler, tensor: Tensor, usage: Usage) -> float:
+        """Add the window of a tensor; returns what moving its rows takes."""
+        window = scheduler.window(tensor)
+        usage.add(scheduler.held(tensor, window, outer=1))
+        return MOVED_BYTE * row_bytes(tensor) * float(np.maximum(window.kept, 0).sum())
+
+    @staticmethod
+    def _added_time(call: Call, scheduler: Scheduler) -> float:
+        start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL
+        return scheduler.active(call) * start + _waste(call, scheduler)
+
+    def _loops(
+        self,
+        scheduler: Scheduler,
+        usage: Usage,
+        first: int,
+        last: int,
+        first_leads: bool,
+        rows: int,
+        time: float,
+        slower: float,
+    ) -> Iterator[Piece]:
+        """A loop by the kernels that need the least memory, and by the fastest ones if these are others."""
+        freed = self._freed(scheduler, first, last)
+        for fast in (False, True) if slower else (False,):
+            memory = int(self.across[first]) + usage.most(fast, freed)
+            yield Piece(first, last, rows, first_leads, fast, memory, time + (0.0 if fast else slower))
+
+    def _freed(self, scheduler: Scheduler, first: int, last: int) -> Optional[np.ndarray]:
+        """[calls, strips] bytes of tensors made before that nobody needs any more; None for none."""
+        freed = None
+        for tensor in scheduler.reads:
+            owner = self.owner.get(tensor, tensor)
+            if owner is tensor and self.birth.get(owner, last) < first and self.death[owner] <= last:
+                low = scheduler.held(tensor).low
+                freed = low if freed is None else freed + low
+        return freed
+
+    def replace(self, piece: Piece, memory: int) -> None:
+        """Another estimate of the memory of a piece."""
+        group = self.ending[piece.last]
+        group[group.index(piece)] = replace(piece, memory=memory)
+
+    def path(self, limit: int, slack: float) -> Optional[List[Piece]]:
+        """The pieces, in order, that take the least time with no more memory than `limit`; None: there are none."""
+        best: List[Tuple[float, Optional[Piece]]] = [(0.0, None)]
+        full = NEARLY_FULL * self.time
+        for group in self.ending:
+            found = [
+                (best[p.first][0] + p.time + full * max(p.memory / max(limit, 1) - slack, 0) / (1 - slack), p)
+                for p in group
+                if p.memory <= limit
+            ]
+            # Of equal times the one with the least memory.
+            best.append(min(found, key=lambda one: (one[0], one[1].memory)) if found else (np.inf, None))
+        pieces: List[Piece] = []
+        position = len(self.calls)
+        while position:
+            piece = best[position][1]
+            if piece is None or best[position][0] == np.inf:
+                return None
+            pieces.append(piece)
+            position = piece.first
+        return pieces[::-1]
+
+
+def _owner(tensor: Tensor, views: Dict[Tensor, Tensor]) -> Tensor:
+    while tensor in views:
+        tensor = views[tensor]
+    return tensor
+
+
+def _aligned(size: int) -> int:
+    return (size + 15) // 16 * 16
+
+
+def _waste(call: Call, scheduler: Scheduler) -> float:
+    """Instructions that the last pixels of a strip take more, where a kernel is fastest with several at a time."""
+    if not isinstance(call.variant, Conv2d6x2):
+        return 0.0
+    _, height, width, _ = call.writes[0].shape
+    pixels = np.diff(scheduler.ends[call.writes[0]]) * width
+    more = sum(map(in_sixes, pixels)) - in_sixes(height * width)
+    return estimate(call) * more / max(height * width, 1)
