@@ -15,6 +15,9 @@ SHARED_MODELS = REPO.parent / "shared" / "models"
 
 # Before TVM is imported: it would look for tuning logs on the network. For the processes that tests start too.
 os.environ["TOPHUB_LOCATION"] = "NONE"
+# One thread for OpenBLAS and for TVM's programs, in this process and in those that tests start: their threads wait for
+# each other by spinning, and pytest's workers fill the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Kept for this process and those that tests start, also where the environment forbids it: they are many, and to compile
 # TVM's Python takes each longer than to import it. Not beside the sources, which tests copy and compare.

@@ -8,9 +8,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from ..errors import UserError
+from ..model import session
 from ..onnx_graph import with_outputs
 from ..program.evaluate import Evaluation
 from ..program.form import Call
@@ -74,10 +74,7 @@ class FloatModel:
     def __init__(self, model: onnx.ModelProto, tensors: Sequence[str]):
         made = {name for node in model.graph.node for name in node.output}
         self.tensors = [name for name in dict.fromkeys(tensors) if name in made]
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        exposed = with_outputs(model, self.tensors).SerializeToString()
-        self._session = onnxruntime.InferenceSession(exposed, options, providers=["CPUExecutionProvider"])
+        self._session = session(with_outputs(model, self.tensors), optimize=True)
         self._inputs = {port.name for port in self._session.get_inputs()}
 
     def run(self, sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
