@@ -208,6 +208,12 @@ def _recurrences() -> List[Case]:
                 full = name + (", linear before reset" if linear else "")
                 x = (((steps, batch, inputs), "int8"),)
                 cases.append(Case(full, operator, x, {**attributes, **more}))
+                if steps <= 3:
+                    start = (((1, batch, hidden), "int8"),) * (1 if operator == "gru" else 2)
+                    for shifts, drop in (((-8, -5), 0), ((-8, 1), 2)):
+                        given = {"start_shifts": shifts[: len(start)], "drop": drop}
+                        named = f"{full}, started, drop {drop}"
+                        cases.append(Case(named, operator, x + start, {**attributes, **more, **given}))
     return cases
 
 

@@ -229,11 +229,13 @@ def _recurrent() -> List[OnnxCase]:
                 kernel=(kernel, kernel, "concat"),
             ),
         ]
-        # The float C must equal the float references to the last bit, too: tanh and the order of the sums.
         states = {5: (1, 1, 6), 6: (1, 1, 6)} if operator == "LSTM" else {5: (1, 1, 6)}
-        cases.append(
-            OnnxCase(operator, "initial state", {**short, **states}, constants(6), {"hidden_size": 6}, kernel=None)
-        )
+        started = {**short, **states}
+        cases.append(OnnxCase(operator, "initial state", started, constants(6), {"hidden_size": 6}, kernel=kernel))
+        # The float C must equal the float references to the last bit, too: tanh and the order of the sums.
+        peepholes = {**constants(6), 7: _w(1, 18)} if operator == "LSTM" else constants(6)
+        odd = {"hidden_size": 6, **({} if operator == "LSTM" else {"clip": 1.5})}
+        cases.append(OnnxCase(operator, "initial state, in float", started, peepholes, odd, kernel=None))
     attributes = {"hidden_size": 12, "linear_before_reset": 1}
     weights = {1: _w(1, 36, 8, size=0.5), 2: _w(1, 36, 12, size=0.5), 3: _w(1, 72)}
     return [*cases, OnnxCase("GRU", "linear before reset", {0: (5, 1, 8)}, weights, attributes, kernel="gru")]

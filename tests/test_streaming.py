@@ -18,6 +18,8 @@ from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.model import session  # noqa: E402
 from esp_tvm.quantize import quantize_model  # noqa: E402
 from esp_tvm.quantize.auto import Passes  # noqa: E402
+from esp_tvm.run.compare import compare_with_rules  # noqa: E402
+from esp_tvm.run.reference import load_steps  # noqa: E402
 from esp_tvm.states import set_states  # noqa: E402
 
 CHANNELS, KERNEL, HIDDEN, STEPS = 8, 4, 6, 60
@@ -137,10 +139,14 @@ def test_states_are_carried_from_call_to_call(tmp_path):
     # The state is what the guide says: the columns of the window but its oldest, at most half a step away.
     last = np.concatenate([sound[-1 - k][0] for k in range(KERNEL - 1, 0, -1)], axis=1)
     (port,) = [state.before for state in program.program.states if state.before.name == "state"]
-    assert port.dtype == "int8" and np.abs(seen["state"][-1] * 2.0**port.exponent - last).max() < 0.05
+    assert not program.program.fallbacks and {state.before.dtype for state in program.program.states} == {"int8"}
+    assert np.abs(seen["state"][-1] * 2.0**port.exponent - last).max() < 0.05
     binary = program.link([tmp_path / "kept.c"], tmp_path / "kept", [f"-DSTEPS={STEPS}"])
     done = subprocess.run([binary], input=sound.tobytes(), stdout=subprocess.PIPE, check=True)
     assert done.stdout == 2 * got.tobytes()
+    np.save(tmp_path / "sound.npy", sound)
+    steps = load_steps(tmp_path / "sound.npy", program.program, tmp_path)
+    assert compare_with_rules(program, steps).equal
 
 
 def test_without_its_state_it_computes_something_else():

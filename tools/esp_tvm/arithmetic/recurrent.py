@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import numpy as np
 
 from .common import requantize_sum as requantize
@@ -54,8 +56,16 @@ def _output(states, shift: int, output: str, reverse: bool) -> np.ndarray:
     return requantize(states[-1], shift)[None]
 
 
+def _start(start, shape, shifts) -> list:
+    """The states before the first step: int16 of int8 values with the given right shifts, or zeros."""
+    if not start:
+        return [np.zeros(shape, np.int64)] * 2
+    return [_sat16(rshift(q[0].astype(np.int64), shift)) for q, shift in zip(start, shifts)]
+
+
 def gru(
     x: np.ndarray,
+    *start: np.ndarray,
     weights: np.ndarray,
     recurrence: np.ndarray,
     weights_bias: np.ndarray,
@@ -68,16 +78,20 @@ def gru(
     reverse: bool,
     output: str,
     shift: int,
+    start_shifts: Sequence[int] = (),
+    drop: int = 0,
 ) -> np.ndarray:
     """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden] ("hidden").
 
     weights int8 [3 hidden, inputs], recurrence int8 [3 hidden, hidden]: gates z, r, n as in ONNX;
     biases int32 [3 hidden] at e_x + e_w and e_r - 15; shifts [3 hidden]: -11 - e_x - e_w and 4 - e_r;
     shift = e_y + 15
+    start: the first state h int8 [1, batch, hidden], or none where it is zero; start_shifts = drop - 15 - e_h
+    drop: states are at 2^(drop - 15), and all that is said of -15 here is then drop - 15: of a start beyond 1
     """
     batch, hidden = x.shape[1], recurrence.shape[1]
     z_rows, r_rows, n_rows = (slice(i * hidden, (i + 1) * hidden) for i in range(3))
-    h = np.zeros((batch, hidden), np.int64)
+    h = _start(start, (batch, hidden), start_shifts)[0]
     states = []
 
     def recurrent(rows, state):
@@ -90,7 +104,7 @@ def gru(
             remembered = rshift(r * recurrent(n_rows, h), 15)
         else:
             remembered = recurrent(n_rows, rshift(r * h, 15))
-        n = _tanh(tanh_table, _sat16(gates[:, n_rows] + remembered))
+        n = rshift(_tanh(tanh_table, _sat16(gates[:, n_rows] + remembered)), drop)
         h = _sat16(n + rshift(z * (h - n), 15))
         states.append(h)
     return _output(states, shift, output, reverse)
@@ -98,6 +112,7 @@ def gru(
 
 def lstm(
     x: np.ndarray,
+    *start: np.ndarray,
     weights: np.ndarray,
     recurrence: np.ndarray,
     weights_bias: np.ndarray,
@@ -109,15 +124,18 @@ def lstm(
     reverse: bool,
     output: str,
     shift: int,
+    start_shifts: Sequence[int] = (),
+    drop: int = 0,
 ) -> np.ndarray:
     """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden].
 
     output: "sequence", "hidden" or "cell"; gates i, o, f, c as in ONNX; parameters as of `gru`, with 4 gates;
     shift = e_y + 15, of a cell e_y + 11
+    start: the first h and c int8 [1, batch, hidden], or none where both are zero; start_shifts = drop - 15 - e_h and
+    -11 - e_c
     """
     batch, hidden = x.shape[1], recurrence.shape[1]
-    h = np.zeros((batch, hidden), np.int64)
-    c = np.zeros((batch, hidden), np.int64)
+    h, c = _start(start, (batch, hidden), start_shifts)
     states = []
     for gates in _gates(x, weights, weights_bias, weights_shift, reverse):
         gates = _sat16(gates + _product(h, recurrence, recurrence_bias, recurrence_shift))
@@ -125,6 +143,6 @@ def lstm(
         i, o, f = (_sigmoid(sigmoid_table, gate) for gate in (i, o, f))
         g = _tanh(tanh_table, g)
         c = _sat16(rshift(f * c, 15) + rshift(i * g, 19))
-        h = rshift(o * _tanh(tanh_table, c), 15)
+        h = rshift(o * _tanh(tanh_table, c), 15 + drop)
         states.append(c if output == "cell" else h)
     return _output(states, shift, output, reverse)

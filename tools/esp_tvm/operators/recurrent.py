@@ -20,23 +20,32 @@ INT16 = (-32768, 32767)
 GATE_EXPONENT, STATE_EXPONENT = -11, -15
 
 
-def relay_name(kind: str) -> str:
+# The states of each: of a layer that begins with given ones they are inputs, too.
+STATES = {"GRU": ("h",), "LSTM": ("h", "c")}
+
+
+def relay_name(kind: str, started: bool = False) -> str:
     """The Relay operator of an ONNX operator: (x, W, R, B), attributes `output`, `shape`, `reverse`,
-    `linear_before_reset`."""
-    return f"esp_tvm.{kind.lower()}"
+    `linear_before_reset`; started: and (h), or (h, c), the states before the first step."""
+    return f"esp_tvm.{kind.lower()}" + "_started" * started
+
+
+# Relay operator -> ONNX operator
+KINDS = {relay_name(kind, started): kind for kind in GATES for started in (False, True)}
 
 
 @functools.lru_cache(maxsize=None)
-def register(kind: str) -> tvm.ir.Op:
+def register(kind: str, started: bool) -> tvm.ir.Op:
     def result_type(_types, attrs):
         # From the attributes alone: the types of the arguments may be unknown when TVM calls this.
         return relay.TensorType([int(size) for size in attrs["shape"]], "float32")
 
-    name = relay_name(kind)
-    tvm.ir._ffi_api.RegisterOp(name, f"{kind} of one direction from a zero state")
+    name = relay_name(kind, started)
+    tvm.ir._ffi_api.RegisterOp(name, f"{kind} of one direction from a {'given' if started else 'zero'} state")
     op = tvm.ir.Op.get(name)
-    op.set_num_inputs(4)
-    for argument in ("x", "weights", "recurrence", "bias"):
+    arguments = ("x", "weights", "recurrence", "bias", *(STATES[kind] if started else ()))
+    op.set_num_inputs(len(arguments))
+    for argument in arguments:
         op.add_argument(argument, "Tensor", argument)
     op.set_attrs_type_key("DictAttrs")
     op.add_type_rel(f"{name}_type", result_type)
@@ -83,10 +92,16 @@ def _scaled(weights: np.ndarray, bias: np.ndarray, exponents: np.ndarray, magnit
 
 
 def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
-    if any(name and name not in facts.constants for name in node.input[1:]):
-        return "its weights or its initial state are not constant"
-    if any(name and np.any(facts.constants[name]) for name in node.input[5:7]):
-        return "its initial state is not zero"
+    if any(name and name not in facts.constants for name in node.input[1:5]):
+        return "its weights are not constant"
+    states = [name for name in node.input[5:7] if name]
+    if any(np.any(facts.constants[name]) for name in states if name in facts.constants):
+        return "its initial state is constant and not zero"
+    given = [name for name in states if name not in facts.constants]
+    if given and len(given) < len(STATES[node.op_type]):
+        return "only one of its initial states is given"
+    if given and attribute(node, "direction", b"") == b"bidirectional":
+        return "it has two directions and initial states"
     if any(node.input[i] for i in (4, 7) if len(node.input) > i):
         return "it has sequence lengths or peepholes"
     if attribute(node, "layout", 0) or attribute(node, "clip") or attribute(node, "activations"):
@@ -108,24 +123,33 @@ class _Recurrent(Operator):
     formula = STEPS
 
     def patterns(self):
-        register(self.kind)
+        register(self.kind, False)
+        register(self.kind, True)
         weights = [base.constant_weights() | is_constant() for _ in range(3)]
-        return [base.quantized(is_op(relay_name(self.kind))(base.dequantized(), *weights))]
+        states = [base.dequantized() for _ in STATES[self.kind]]
+        return [
+            base.quantized(is_op(relay_name(self.kind))(base.dequantized(), *weights)),
+            base.quantized(is_op(relay_name(self.kind, started=True))(base.dequantized(), *weights, *states)),
+        ]
 
     def parse(self, root):
         output = base.read_quantize(root)
         body = root.args[0]
         x = base.read_dequantize(body.args[0])
+        start = [base.read_dequantize(state) for state in body.args[4:]]
+        # A layer's own states are within 1; those that it is given may not be.
+        drop = max(start[0].exponent - 8 - STATE_EXPONENT, 0) if start else 0
+        state_exponent = STATE_EXPONENT + drop
         weights, exponents = _weights(body.args[1])
         recurrence, recurrence_exponents = _weights(body.args[2])
         bias = _biases(body.args[3])
         rows = len(weights)
         weights, weights_bias, weights_shift = _scaled(weights, bias[:rows], exponents + x.exponent, 128)
         recurrence, recurrence_bias, recurrence_shift = _scaled(
-            recurrence, bias[rows:], recurrence_exponents + STATE_EXPONENT, 32768
+            recurrence, bias[rows:], recurrence_exponents + state_exponent, 32768
         )
         kind = str(body.attrs["output"])
-        shift = output.exponent - (GATE_EXPONENT if kind == "cell" else STATE_EXPONENT)
+        shift = output.exponent - (GATE_EXPONENT if kind == "cell" else state_exponent)
         if not -8 <= shift <= 30:
             raise Refusal(f"the exponent of its output is {output.exponent}; the kernel takes -19 to 15")
         attributes = {
@@ -142,7 +166,12 @@ class _Recurrent(Operator):
             "shift": shift,
         }
         attributes.update(self.more(body))
-        return Parsed([x], output, attributes)
+        if start:
+            shifts = [own - one.exponent for one, own in zip(start, (state_exponent, GATE_EXPONENT))]
+            if drop > 8 or not all(-16 <= one <= 16 for one in shifts):
+                raise Refusal("the exponent of its initial state is too far from those of the kernel's states")
+            attributes.update(start_shifts=tuple(shifts), drop=drop)
+        return Parsed([x, *start], output, attributes)
 
     def more(self, body) -> dict:
         return {}
@@ -157,13 +186,13 @@ class _Recurrent(Operator):
 
     # --- the reference ---
 
-    def reference(self, call, x):
+    def reference(self, call, x, *start):
         a = call.attributes
         steps, batch, inputs = call.inputs[0].shape
         rows, hidden = a["recurrence"].shape
         flat = relay.reshape(base.widen(x), (steps * batch, inputs))
         gates = relay.reshape(_product(flat, a, "weights"), (steps, batch, rows))
-        state = self.start(batch, hidden)
+        state = self.first(a, start, (batch, hidden))
         outputs = []
         for step in range(steps)[:: -1 if a["reverse"] else 1]:
             own = relay.reshape(relay.take(gates, relay.const(step), axis=0), (batch, rows))
@@ -173,8 +202,16 @@ class _Recurrent(Operator):
             return relay.expand_dims(outputs[-1], axis=0)
         return relay.expand_dims(relay.stack(outputs[::-1] if a["reverse"] else outputs, axis=0), axis=1)
 
-    def start(self, batch, hidden):
-        return relay.const(np.zeros((batch, hidden), np.int32))
+    def first(self, a, start, shape):
+        """The states before the first step, int32 [batch, hidden]: one, or a pair."""
+        if not start:
+            states = [relay.const(np.zeros(shape, np.int32)) for _ in STATES[self.kind]]
+        else:
+            states = [
+                base.widen(base.requantize_expr(relay.reshape(base.widen(q), shape), shift, INT16, "int16"))
+                for q, shift in zip(start, a["start_shifts"])
+            ]
+        return states[0] if len(states) == 1 else tuple(states)
 
     def result(self, a, state):
         return state
@@ -214,8 +251,11 @@ class _Recurrent(Operator):
             sigmoid=c.constant("sigmoid", a["sigmoid_table"], "sigmoid(i / 32) * 2^15"),
             tanh=c.constant("tanh", a["tanh_table"], "tanh(i / 32) * 2^15"),
             shift=a["shift"],
+            drop=a.get("drop", 0),
+            **dict(zip(("start_shift", "start_cell_shift"), a.get("start_shifts", ()))),
         )
-        c.call(f"esp_dl_{self.name}_s8", inputs[0], parameters, "scratch", output)
+        start = inputs[1:] or ["NULL"] * len(STATES[self.kind])
+        c.call(f"esp_dl_{self.name}_s8", inputs[0], *start, parameters, "scratch", output)
 
 
 class Gru(_Recurrent):
@@ -235,6 +275,8 @@ class Gru(_Recurrent):
         else:
             last = _gate(_product(_fraction(r, h, 15), a, "recurrence"), a, 2)
         n = _tanh(a, _sat16(relay.add(_gate(gates, a, 2), last)))
+        if a.get("drop"):
+            n = _fraction(n, _const(1), a["drop"])
         return _sat16(relay.add(n, _fraction(z, relay.subtract(h, n), 15)))
 
 
@@ -243,10 +285,6 @@ class Lstm(_Recurrent):
 
     name, kind = "lstm", "LSTM"
     rules = (Rule("real", OWN, _check, "LSTM", _LIMITS),)
-
-    def start(self, batch, hidden):
-        zeros = relay.const(np.zeros((batch, hidden), np.int32))
-        return zeros, zeros
 
     def result(self, a, state):
         return state[1] if a["output"] == "cell" else state[0]
@@ -257,7 +295,7 @@ class Lstm(_Recurrent):
         i, o, f = (_sigmoid(a, _gate(both, a, k)) for k in range(3))
         g = _tanh(a, _gate(both, a, 3))
         c = _sat16(relay.add(_fraction(f, c, 15), _fraction(i, g, 19)))
-        return _fraction(o, _tanh(a, c), 15), c
+        return _fraction(o, _tanh(a, c), 15 + a.get("drop", 0)), c
 
 
 def _product(x: relay.Expr, a: dict, side: str) -> relay.Expr:

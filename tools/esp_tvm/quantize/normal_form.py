@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from ..onnx_graph import Graph, attribute
+from ..onnx_graph import Graph, attribute, copied_node
 from .rules import RULES, Facts
 
 
@@ -74,7 +74,8 @@ def batch_normalizations(graph: Graph) -> None:
 
 
 def one_output_each(graph: Graph) -> None:
-    """GRU and LSTM without unused outputs; the last state as a part of all states if both are used."""
+    """GRU and LSTM with one output each: the last state is a part of all states if both are used, the cell is computed
+    by a copy of the layer."""
     for node in graph.nodes:
         if node.op_type not in ("GRU", "LSTM"):
             continue
@@ -88,9 +89,26 @@ def one_output_each(graph: Graph) -> None:
             outputs[1] = ""
         while outputs and not outputs[-1]:
             outputs.pop()
-        graph.set_outputs(node, outputs)
+        if RULES[node.op_type].check(Facts(graph.constants, graph.shapes), node):
+            graph.set_outputs(node, outputs)  # it stays in float, where one layer gives them all
+        else:
+            _one_each(graph, node, outputs)
         if last is not None:
             graph.insert_after(node, last)
+
+
+def _one_each(graph: Graph, node: onnx.NodeProto, outputs: List[str]) -> None:
+    """Let a recurrent layer give one of `outputs` (names, "" for none), and copies of it the others."""
+    used = [place for place, name in enumerate(outputs) if name]
+    for number, place in enumerate(used):
+        only = [*[""] * place, outputs[place]]
+        if number == 0:
+            graph.set_outputs(node, only)
+            continue
+        copy = copied_node(node)
+        copy.name = f"{node.name}_{('all', 'state', 'cell')[place]}"
+        copy.output[:] = only
+        graph.insert_after(node, copy)
 
 
 def products_as_gemm(graph: Graph) -> None:

@@ -10,7 +10,7 @@ import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
-from ...operators.recurrent import GATES, register
+from ...operators.recurrent import GATES, STATES, register
 from ..rewriting.recurrent_steps import USUAL_FUNCTIONS, function_names, step_by_step
 from ..rewriting.toolbox import is_call
 
@@ -30,8 +30,8 @@ def _direction(expr: relay.Expr, index: int) -> relay.Expr:
 
 
 def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
-    """Whether the kernels can compute it: zero initial state, default activation functions, all steps of all
-    sequences."""
+    """Whether the kernels can compute it: the initial states all zero or all computed, default activation functions,
+    all steps of all sequences."""
     if any(_constant(inputs[i]) is None for i in (1, 2)) or (inputs[3] is not None and _constant(inputs[3]) is None):
         return False
     if attr.get("clip") or attr.get("input_forget") or function_names(kind, attr) != function_names(kind, _plain(attr)):
@@ -42,8 +42,19 @@ def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
     lengths = None if inputs[4] is None else _constant(inputs[4])
     if inputs[4] is not None and (lengths is None or np.any(lengths != steps)):
         return False
-    states = [state for state in (inputs[5], inputs[6]) if state is not None]
-    return all(_constant(state) is not None and not np.any(_constant(state)) for state in states)
+    states = _states(kind, inputs)
+    if any(_is_zero(state) for state in states):
+        return all(_is_zero(state) for state in states)
+    return attr.get("direction") != b"bidirectional" and all(_constant(state) is None for state in states)
+
+
+def _states(kind: str, inputs: List) -> List[Optional[relay.Expr]]:
+    """The states before the first step, None where they are not given."""
+    return [inputs[5 + place] for place in range(len(STATES[kind]))]
+
+
+def _is_zero(state: Optional[relay.Expr]) -> bool:
+    return state is None or (_constant(state) is not None and not np.any(_constant(state)))
 
 
 def _plain(attr: Dict) -> Dict:
@@ -54,7 +65,8 @@ def _converter(kind: str) -> Callable:
     def convert(inputs, attr, params):
         if kind not in GATES or not _is_plain(kind, inputs, attr):
             return step_by_step(kind, inputs, attr)
-        op = register(kind)
+        start = [] if _is_zero(_states(kind, inputs)[0]) else _states(kind, inputs)
+        op = register(kind, bool(start))
         weights, recurrence, bias = inputs[1], inputs[2], inputs[3]
         if bias is None:
             bias = relay.const(np.zeros((_constant(weights).shape[0], 2 * _constant(weights).shape[1]), np.float32))
@@ -69,7 +81,7 @@ def _converter(kind: str) -> Callable:
                 "reverse": int(reverse),
                 "linear_before_reset": int(attr.get("linear_before_reset", 0)),
             }
-            operands = [inputs[0]] + [_direction(part, index) for part in (weights, recurrence, bias)]
+            operands = [inputs[0]] + [_direction(part, index) for part in (weights, recurrence, bias)] + start
             return relay.Call(op, operands, tvm.ir.make_node("DictAttrs", **attrs))
 
         results = []

@@ -7,7 +7,7 @@ from typing import List, Optional
 import tvm
 from tvm import relay
 
-from ...operators.recurrent import GATES, relay_name
+from ...operators.recurrent import KINDS
 from .recurrent_steps import step_by_step
 from .toolbox import CallRewriter, is_call, rewrite_main, with_args, with_span
 
@@ -20,7 +20,7 @@ class _QuantizeDirections(relay.ExprMutator):
         x = call.args[0] if call.args else None
         if is_call(call, "qnn.quantize") and is_call(x, "concatenate") and isinstance(x.args[0], relay.Tuple):
             parts = list(x.args[0].fields)
-            if all(is_call(part, *map(relay_name, GATES)) for part in parts):
+            if all(is_call(part, *KINDS) for part in parts):
                 parameters = call.args[1:]
                 made = []
                 for part in parts:
@@ -40,24 +40,23 @@ def quantize_directions(mod: tvm.IRModule) -> tvm.IRModule:
 
 def _recurrent_calls(mod: tvm.IRModule) -> List[relay.Call]:
     found: List[relay.Call] = []
-    names = [relay_name(kind) for kind in GATES]
-    relay.analysis.post_order_visit(mod["main"].body, lambda e: found.append(e) if is_call(e, *names) else None)
+    relay.analysis.post_order_visit(mod["main"].body, lambda e: found.append(e) if is_call(e, *KINDS) else None)
     return found
 
 
 class _Unroll(CallRewriter):
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
-        kind = next((kind for kind in GATES if is_call(call, relay_name(kind))), None)
+        kind = next((KINDS[name] for name in KINDS if is_call(call, name)), None)
         return self._unrolled(kind, call, args) if kind else None
 
     @staticmethod
     def _unrolled(kind: str, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
-        names = ("x", "w", "r", "b")
+        names = ("x", "w", "r", "b", "h", "c")
         variables = [relay.var(n, type_annotation=arg.checked_type) for n, arg in zip(names, call.args)]
         attr = {"direction": b"reverse" if int(call.attrs["reverse"]) else b"forward"}
         if kind == "GRU":
             attr["linear_before_reset"] = int(call.attrs["linear_before_reset"])
-        outputs = step_by_step(kind, variables, attr)
+        outputs = step_by_step(kind, [*variables[:4], None, *variables[4:]], attr)
         index = ("sequence", "hidden", "cell").index(str(call.attrs["output"]))
         return relay.bind(outputs[index], dict(zip(variables, args)))
 

@@ -2,6 +2,8 @@
 #ifndef ESP_DL_RECURRENT_GATES_H
 #define ESP_DL_RECURRENT_GATES_H
 
+#include <stddef.h>
+
 #include "common/requantize.h"
 #include "common/window.h"
 #include "esp_dl.h"
@@ -75,6 +77,16 @@ static inline int32_t esp_dl_tanh16(const int16_t table[513], int32_t v)
 static inline int32_t esp_dl_fraction(int32_t a, int32_t b, int32_t places)
 {
     return (a * b + (1 << (places - 1))) >> places;
+}
+
+/* The state before the first step of a sequence: zeros, or int8 values with a right shift. */
+static inline void esp_dl_first_state(const esp_dl_recurrent_t *p, const int8_t *start, int32_t batch, int32_t shift,
+                                      int16_t *state)
+{
+    for (int32_t i = 0; i < p->hidden; i++) {
+        const int32_t value = start == NULL ? 0 : start[batch * p->hidden + i];
+        state[i] = (int16_t)esp_dl_requantize16(value + (start == NULL ? 0 : esp_dl_half(shift)), shift);
+    }
 }
 
 /* The output of one step. */

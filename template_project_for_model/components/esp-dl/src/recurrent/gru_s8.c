@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "recurrent/gates.h"
 
 /* One step: `next` from `state`; `reset` is memory for the reset gate times the state. */
@@ -23,7 +21,7 @@ static void step(const esp_dl_recurrent_t *p, const int8_t *x, const int16_t *st
             remembered = esp_dl_gate_state(p, 2 * hidden + i, reset);
         }
         gate = esp_dl_sat16(esp_dl_gate_input(p, 2 * hidden + i, x) + remembered);
-        const int32_t n = esp_dl_tanh16(p->tanh, gate);
+        const int32_t n = (esp_dl_tanh16(p->tanh, gate) + esp_dl_half(p->drop)) >> p->drop;
         next[i] = (int16_t)esp_dl_sat16(n + esp_dl_fraction(z, state[i] - n, 15));
     }
 }
@@ -33,12 +31,13 @@ int32_t esp_dl_gru_s8_scratch(const esp_dl_recurrent_t *p)
     return esp_dl_state_bytes(p);
 }
 
-void esp_dl_gru_s8(const int8_t *input, const esp_dl_recurrent_t *p, int16_t *scratch, int8_t *output)
+void esp_dl_gru_s8(const int8_t *input, const int8_t *start, const esp_dl_recurrent_t *p, int16_t *scratch,
+                   int8_t *output)
 {
     for (int32_t batch = 0; batch < p->batch; batch++) {
         int16_t *state = scratch;
         int16_t *next = scratch + p->hidden;
-        memset(state, 0, (size_t)p->hidden * sizeof *state);
+        esp_dl_first_state(p, start, batch, p->start_shift, state);
         for (int32_t count = 0; count < p->steps; count++) {
             const int32_t time = p->reverse ? p->steps - 1 - count : count;
             const int32_t place = time * p->batch + batch;

@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "recurrent/gates.h"
 
 /* Gate `number` (input, output, forget, cell) of unit i, before its activation function. */
@@ -18,7 +16,7 @@ static void step(const esp_dl_recurrent_t *p, const int8_t *x, const int16_t *st
         const int32_t forget = esp_dl_sigmoid16(p->sigmoid, gate(p, 2, i, x, state));
         const int32_t candidate = esp_dl_tanh16(p->tanh, gate(p, 3, i, x, state));
         cell[i] = (int16_t)esp_dl_sat16(esp_dl_fraction(forget, cell[i], 15) + esp_dl_fraction(in, candidate, 19));
-        next[i] = (int16_t)esp_dl_fraction(out, esp_dl_tanh16(p->tanh, cell[i]), 15);
+        next[i] = (int16_t)esp_dl_fraction(out, esp_dl_tanh16(p->tanh, cell[i]), 15 + p->drop);
     }
 }
 
@@ -27,14 +25,15 @@ int32_t esp_dl_lstm_s8_scratch(const esp_dl_recurrent_t *p)
     return esp_dl_state_bytes(p);
 }
 
-void esp_dl_lstm_s8(const int8_t *input, const esp_dl_recurrent_t *p, int16_t *scratch, int8_t *output)
+void esp_dl_lstm_s8(const int8_t *input, const int8_t *start, const int8_t *start_cell, const esp_dl_recurrent_t *p,
+                    int16_t *scratch, int8_t *output)
 {
     for (int32_t batch = 0; batch < p->batch; batch++) {
         int16_t *state = scratch;
         int16_t *next = scratch + p->hidden;
         int16_t *cell = scratch + 2 * p->hidden;
-        memset(state, 0, (size_t)p->hidden * sizeof *state);
-        memset(cell, 0, (size_t)p->hidden * sizeof *cell);
+        esp_dl_first_state(p, start, batch, p->start_shift, state);
+        esp_dl_first_state(p, start_cell, batch, p->start_cell_shift, cell);
         for (int32_t count = 0; count < p->steps; count++) {
             const int32_t time = p->reverse ? p->steps - 1 - count : count;
             const int32_t place = time * p->batch + batch;
