@@ -53,6 +53,14 @@ frontend() { # quantized model, out
         --input "$2/input_board.npy"
 }
 
+# What a detector finds, in the report of its project: OUT/board/report.html.
+detector_report() {
+    local board=$OUT/board
+    python tools/tvm/report.py --project "$board/new_project" --model "$board/model_board.onnx" \
+        --input "$board/input_board.npy" --output "$board/report.html"
+    OUT=$OUT scripts/pipeline.sh made board/detections.json board/report.html board/report.txt
+}
+
 # From the model to the project with its front end, in OUT.
 whole_way() {
     MODEL=${MODEL:-} CALIB=$CALIB OUT=$OUT scripts/pipeline.sh quantize
@@ -96,6 +104,8 @@ case ${1:-} in
         OUT=$(scripts/pipeline.sh out)
         # shellcheck disable=SC2086
         python tools/tvm/frontend.py detect --spec "$SPEC" --project "$OUT/board/new_project" --out "$OUT/found" $FILES
+        echo "== report"
+        detector_report
         ;;
     example-detection)
         example=examples/object_detection
@@ -109,6 +119,8 @@ case ${1:-} in
         whole_way
         echo "== evaluate"
         python $example/evaluate.py --project "$OUT/board/new_project" --pictures "$OUT/pictures/test" --out "$OUT/found"
+        echo "== report"
+        detector_report
         ;;
     example-embedding)
         example=examples/image_embedding

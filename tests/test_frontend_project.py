@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,8 +16,9 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from esp_tvm.data_check import NOTE, known_inputs  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.frontend import audio, command, image  # noqa: E402
+from esp_tvm.frontend import audio, command, detections, image  # noqa: E402
 from esp_tvm.frontend.audio_spec import load_audio_spec  # noqa: E402
 from esp_tvm.frontend.detect import Detector, detect, draw  # noqa: E402
 from esp_tvm.frontend.host import AudioProgram, ImageProgram, run_application  # noqa: E402
@@ -25,6 +27,7 @@ from esp_tvm.frontend.interface import with_int8_input  # noqa: E402
 from esp_tvm.frontend.project import _lay_over  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
 from esp_tvm.project.users_files import again, changed, record  # noqa: E402
+from esp_tvm.report.command import put_detections, write_report  # noqa: E402
 from esp_tvm.run.host import HostProgram  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
@@ -55,6 +58,10 @@ std: 10
 shape: [1, 1, 8, 10]
 labels: [other, a, b]
 """
+
+
+# What quantize records of the samples it calibrated with.
+NOTED = '{"image": {"low": -2.0, "high": 2.0}, "other": {"low": 0.0, "high": 1.0}}'
 
 
 def classifier(name, shape, classes, exponent):
@@ -146,6 +153,7 @@ def test_int8_input_gives_the_outputs_of_the_float_one(tmp_path):
     import onnxruntime
 
     model = classifier("image", [1, 3, 16, 16], 4, -5)
+    model.metadata_props.add(key=NOTE, value=NOTED)
     x = np.random.default_rng(1).normal(0, 1.5, (1, 3, 16, 16)).astype(np.float32)
     q = np.clip(np.floor(x * 32 + 0.5), -128, 127).astype(np.int8)
     expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"image": x})[0]
@@ -153,6 +161,8 @@ def test_int8_input_gives_the_outputs_of_the_float_one(tmp_path):
         port = with_int8_input(model, channels_last=channels_last)
         assert (port.name, port.exponent, port.transposed) == ("image", -5, channels_last)
         assert port.shape == value.shape
+        # The float input's range says nothing of int8.
+        assert set(known_inputs(port.model)) == {"other"}
         session = onnxruntime.InferenceSession(port.model.SerializeToString())
         assert np.array_equal(session.run(None, {"image": value})[0], expected)
 
@@ -162,6 +172,8 @@ def test_the_layout_of_the_camera_costs_nothing_on_the_chip(image_project):
 
 
 def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys):
+    from PIL import Image
+
     folder = detector_project.parents[1]
     spec = load_image_spec(folder / "image.yaml")
     rng = np.random.default_rng(2)
@@ -176,11 +188,49 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     assert lines == [each.text(spec.labels) for boxes in found for each in boxes]
     drawn = draw(pictures[0], found[0], spec.labels)
     assert drawn.shape == (360, 480, 3)
-    detect(detector_project, str(folder / "image.yaml"), [str(folder / "sample.png")], str(tmp_path / "drawn"))
+    (number, *_) = (n for n, boxes in enumerate(found) if boxes)
+    path = tmp_path / "picture.png"
+    Image.fromarray(pictures[number]).save(path)
+    detect(detector_project, str(folder / "image.yaml"), [str(path)], str(tmp_path / "drawn"))
     assert "the same by detection.c and by NumPy" in capsys.readouterr().out
-    assert (tmp_path / "drawn/000_sample.png").is_file()
+    assert (tmp_path / "drawn/000_picture.png").is_file()
+    the_report_shows_the_boxes(detector_project, pictures[number], found[number], spec.labels, tmp_path)
     header = (detector_project / "components/frontend/include/embedding_model.h").read_text()
     assert "#define EMBEDDING_SIZE 8" in header and "#define EMBEDDING(results) ((results).features)" in header
+
+
+def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):
+    """Those that detect found, drawn on the picture, as long as they are this model's."""
+    import base64
+    import io
+
+    from PIL import Image
+
+    noted = detections.read(project.parent / "detections.json")
+    assert noted.count == len(boxes) > 0
+    (one,) = noted.pictures
+    assert one.name == "picture.png"
+    assert [(box.label, box.edges) for box in one.boxes] == [(labels[box.label], box.edges) for box in boxes]
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.jpeg)))).astype(int)
+    wanted = draw(pixels, boxes, labels).astype(int)
+    assert seen.shape == wanted.shape and np.abs(seen - wanted).mean() < 20
+    board, page = project.parent, folder / "report.html"
+    arguments = [str(project), *(str(board / name) for name in ("model_board.onnx", "input_board.npy")), str(page)]
+    write_report(*arguments)
+    assert page.read_text().count(f"data:image/jpeg;base64,{one.jpeg}") == 1
+    assert f"BOXES\n{len(boxes)} boxes in 1 pictures" in page.with_suffix(".txt").read_text()
+
+
+@pytest.mark.parametrize("text, why", [("{}", "was not written by detect"), (None, "is of another model")])
+def test_boxes_of_another_model_are_not_shown(text, why, tmp_path, capsys):
+    path = tmp_path / "detections.json"
+    if text is None:
+        detections.write(path, detections.Detections(model_hash="another", pictures=[]))
+    else:
+        path.write_text(text)
+    report = SimpleNamespace(model_hash="this", detections=None)
+    put_detections(report, tmp_path / "new_project")
+    assert report.detections is None and why in capsys.readouterr().out
 
 
 def test_models_that_are_not_quantized_are_refused():

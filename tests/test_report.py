@@ -23,6 +23,7 @@ from small_models import HOSTILE_NAMES
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.frontend.detections import Detections, FoundBox, FoundInPicture  # noqa: E402
 from esp_tvm.naming import shown  # noqa: E402
 from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
@@ -242,10 +243,14 @@ def test_a_fallback_is_listed_with_its_reason(tmp_path):
 # --- files ------------------------------------------------------------------------------------------------
 
 
+# What an image in the page may be loaded from: the page.
+_INSIDE = "data:image/jpeg;base64,"
+
+
 class Strict(HTMLParser):
     """Every element is closed in order; nothing comes from elsewhere; links stay in the page."""
 
-    VOID = {"meta", "line", "rect", "path"}
+    VOID = {"meta", "line", "rect", "path", "img"}
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
@@ -253,7 +258,9 @@ class Strict(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        assert "src" not in attributes and attributes.get("href", "#").startswith("#"), f"{tag} loads something"
+        assert attributes.get("src", _INSIDE).startswith(_INSIDE) and attributes.get("href", "#").startswith("#"), (
+            f"{tag} loads something"
+        )
         self.links += [attributes["href"][1:]] if "href" in attributes else []
         self.nodes += attributes.get("class") == "node"
         assert not any(name.startswith("on") for name in attributes)
@@ -317,6 +324,8 @@ def named(report, name: str):
     copied.title = copied.compared = copied.time_source = name
     copied.comparison, copied.output_noise = [name], [(name, 20.0)]
     copied.estimate = [name]
+    box = FoundBox(label=name, score=0.5, edges=(1, 2, 30, 40))
+    copied.detections = Detections(model_hash="", pictures=[FoundInPicture(name=name, boxes=[box], jpeg="aGk=")])
     return copied
 
 

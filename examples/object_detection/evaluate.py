@@ -102,7 +102,7 @@ def main():
 
     from esp_tvm.frontend import image
     from esp_tvm.frontend.c_text import COMPONENT
-    from esp_tvm.frontend.detect import Detector, draw, found_in
+    from esp_tvm.frontend.detect import Detector, draw, found_in, keep
     from esp_tvm.frontend.host import ImageProgram, run_application
     from esp_tvm.frontend.image_spec import load_image_spec
     from esp_tvm.frontend.project import temporary_folder
@@ -125,6 +125,7 @@ def main():
     app_agrees = printed(text) == [[each.text(spec.labels) for each in boxes] for boxes in found]
     args.out.mkdir(parents=True, exist_ok=True)
     drawn = [draw(pixels, boxes, spec.labels) for pixels, boxes in zip(pictures, found)]
+    keep(detector, list(truth_of), pictures, found)
     for name, pixels in zip(truth_of, drawn):
         Image.fromarray(pixels).save(args.out / f"{Path(name).stem}.png")
     rows = [np.concatenate(drawn[i : i + ACROSS], axis=1) for i in range(0, SHOWN, ACROSS)]

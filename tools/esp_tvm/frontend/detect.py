@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..run.host import HostProgram
+from . import detections
 from .c_text import COMPONENT
 from .detection import Box, find_boxes, in_frame, levels_of
 from .detection_c import outputs_of
@@ -32,8 +33,12 @@ class Found:
     score: float
     label: int
 
+    def name(self, names: Sequence[str]) -> str:
+        """Of its class; the number where classes have no names."""
+        return names[self.label] if names else str(self.label)
+
     def text(self, names: Sequence[str]) -> str:
-        name = names[self.label] if names else str(self.label)
+        name = self.name(names)
         left, top, right, bottom = self.edges
         return f"{name} {int(self.score * 100)} % from {left},{top} to {right},{bottom}"
 
@@ -94,15 +99,36 @@ def draw(pixels: np.ndarray, found: Sequence[Found], names: Sequence[str]) -> np
         left, top, right, bottom = (edge * scale for edge in each.edges)
         colour = COLOURS[each.label % len(COLOURS)]
         pen.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour, width=width)
-        text = f"{names[each.label] if names else each.label} {int(each.score * 100)} %"
+        text = f"{each.name(names)} {int(each.score * 100)} %"
         box = pen.textbbox((left + width, max(top - 12, 0)), text)
         pen.rectangle((box[0] - 2, box[1] - 1, box[2] + 2, box[3] + 1), fill="black")
         pen.text((left + width, max(top - 12, 0)), text, fill=colour)
     return np.asarray(image)
 
 
+def keep(
+    detector: Detector, names: Sequence[str], pictures: Sequence[np.ndarray], found: Sequence[Sequence[Found]]
+) -> None:
+    """Write detections.json beside the detector's project, for the report.
+
+    names: of the pictures' files; pictures: uint8 [height, width, 3] each; found: what is in each
+    """
+    labels, program = detector.spec.labels, detector.program
+    shown = detections.kept_with_pictures([len(boxes) for boxes in found])
+    rows = []
+    for number, (name, pixels, boxes) in enumerate(zip(names, pictures, found)):
+        jpeg = detections.jpeg_of(draw(pixels, boxes, labels)) if number in shown else ""
+        row = [detections.FoundBox(label=b.name(labels), score=round(b.score, 4), edges=b.edges) for b in boxes]
+        rows.append(detections.FoundInPicture(name=name, boxes=row, jpeg=jpeg))
+    whole = detections.Detections(model_hash=program.program.model_hash, pictures=rows)
+    detections.write(detections.detections_of(program.project), whole)
+
+
 def detect(project: str | os.PathLike, spec_path: str, paths: Sequence[str], out: Optional[str]) -> List[List[Found]]:
-    """Print what the project finds in pictures (or folders of them), and draw it into the folder `out`."""
+    """Print what the project finds in pictures (or folders of them), and draw it into the folder `out`.
+
+    Also writes detections.json beside the project, which the report shows.
+    """
     from PIL import Image
 
     from .project import temporary_folder
@@ -110,7 +136,9 @@ def detect(project: str | os.PathLike, spec_path: str, paths: Sequence[str], out
     spec, files = load_image_spec(spec_path), find_pictures(paths)
     pictures = [read_picture(path) for path in files]
     with temporary_folder() as folder:
-        found = Detector(Path(project), spec, Path(folder)).in_pictures(pictures)
+        detector = Detector(Path(project), spec, Path(folder))
+        found = detector.in_pictures(pictures)
+    keep(detector, [path.name for path in files], pictures, found)
     for number, (path, pixels, boxes) in enumerate(zip(files, pictures, found)):
         print(f"{path}: " + ("; ".join(each.text(spec.labels) for each in boxes) or "nothing"))
         if out is not None:

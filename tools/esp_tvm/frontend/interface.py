@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from ..data_check import forget
 from ..errors import UserError
 from ..naming import shown
 from ..onnx_graph import Graph, copied
@@ -56,6 +57,8 @@ def with_int8_input(model: onnx.ModelProto, name: Optional[str] = None, channels
         graph.remove(quantize)
         graph.redirect(quantize.output[0], port.name)
     graph.write()
+    # Its range and axes are those of the float input.
+    forget(result, port.name)
     onnx.checker.check_model(result)
     return Int8Input(result, port.name, tuple(dims), exponent, transposed)
 

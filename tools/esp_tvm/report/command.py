@@ -8,6 +8,7 @@ from typing import Optional
 from ..data_check import check
 from ..errors import UserError
 from ..files import write_text
+from ..frontend import detections
 from ..model import load_model
 from ..program.samples import as_onnx
 from ..program.store import load
@@ -51,6 +52,7 @@ def write_report(
     title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
     report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)
     _put_evaluation(report, Path(project))
+    put_detections(report, Path(project))
     if other is not None:
         report.base = _beside(report, other)
     write_text(text, as_text(report))
@@ -70,6 +72,19 @@ def _put_evaluation(report: Report, project: Path) -> None:
         print(f"note: {path} {why} and is not shown; make evaluate writes it anew")
         return
     report.figures, report.evaluation = figures, parts(figures)
+
+
+def put_detections(report: Report, project: Path) -> None:
+    """What detect found in pictures, if that is there and by this very model."""
+    path = detections.detections_of(project)
+    if not path.exists():
+        return
+    found = detections.read(path)
+    if found is None or found.model_hash != report.model_hash:
+        why = "was not written by detect" if found is None else "is of another model"
+        print(f"note: {path} {why} and is not shown; make detect writes it anew")
+        return
+    report.detections = found
 
 
 def _beside(report: Report, project: Path) -> BaseComparison:

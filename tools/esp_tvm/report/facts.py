@@ -13,6 +13,7 @@ from ..data_check import FEW
 from ..errors import UserError
 from ..estimate import ERROR, sum_of
 from ..estimate.text import estimate_lines
+from ..frontend.detections import Detections
 from ..program.both_cores import cores_lines
 from ..program.evaluate import output_tensors
 from ..program.form import Call, Loop, Place, Program, Tensor
@@ -105,6 +106,7 @@ class Report:
         said of its memory
     comparison: the lines that compare_log prints, equal: its verdict, None where nothing was compared
     evaluation: lines and tables about the test set, empty where there was none; figures: the same as numbers
+    detections: what a detector found in pictures, None where it was not tried
     provenance: (what, value) of what it was made from and with
     base: beside another export, None without one
     """
@@ -135,6 +137,7 @@ class Report:
     compared: str = ""
     evaluation: List[Part] = field(default_factory=list)
     figures: Optional[Figures] = None
+    detections: Optional[Detections] = None
     provenance: List[Tuple[str, str]] = field(default_factory=list)
     base: Optional[BaseComparison] = None
 

@@ -19,7 +19,7 @@ from .compare_log import DIFFERS, EQUAL, MISSING
 from .facts import Report
 from .graph import arena, graph
 from .noise import TensorNoise
-from .text import lost_text, pair_cells, sources
+from .text import boxes_of, lost_text, pair_cells, sources
 
 _HERE = Path(__file__).parent
 _WORST = 6
@@ -65,6 +65,7 @@ def as_html(report: Report) -> str:
             noisy={noise.step for noise in report.noise},
             most_snr=max([1.0, *(noise.snr for noise in report.noise if np.isfinite(noise.snr))]),
             histograms=_histograms(report),
+            boxes=boxes_of(report),
         )
     )
 

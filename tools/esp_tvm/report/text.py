@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Callable, List, Tuple
 
+from ..frontend.detections import FoundBox, FoundInPicture
 from ..naming import one_line, shown
 from ..terminal import Table, lines_of
 from .base import LayerPair
 from .brief import decibel, in_brief, number, percent, remark, tensor_type
 from .facts import Report, Row
 
+# So many boxes are listed; detections.json has all.
+_BOXES = 100
 # Title, side (r: right), the cell of a row.
 Column = Tuple[str, str, Callable[[Row], str]]
 
@@ -25,6 +28,7 @@ def as_text(report: Report) -> str:
         _arena,
         _noise,
         _evaluation,
+        _boxes,
         _base,
         _comparison,
         _provenance,
@@ -139,6 +143,28 @@ def lost_text(lost: float | None) -> str:
 
 def _evaluation(report: Report) -> List[str]:
     return ["TEST SET", *lines_of(report.evaluation)] if report.evaluation else []
+
+
+def boxes_of(report: Report) -> List[Tuple[FoundInPicture, FoundBox]]:
+    """The boxes that are listed, each with its picture: the first ones."""
+    found = report.detections
+    return [] if found is None else [(one, box) for one in found.pictures for box in one.boxes][:_BOXES]
+
+
+def _boxes(report: Report) -> List[str]:
+    found = report.detections
+    if found is None:
+        return []
+    rows = [
+        (shown(picture.name, 44), shown(box.label, 30), f"{box.score:.2f}", *map(str, box.edges))
+        for picture, box in boxes_of(report)
+    ]
+    head = ("picture", "label", "score", "left", "top", "right", "bottom")
+    return [
+        "BOXES",
+        f"{found.count} boxes in {len(found.pictures)} pictures; those of detection.c are those of NumPy",
+        *Table(head, rows, "llrrrrr").lines(),
+    ]
 
 
 def _base(report: Report) -> List[str]:
