@@ -12,7 +12,7 @@ from typing import List
 import numpy as np
 from kernel_case import INT8, Case, constant_of, random_of, uniform, weighted
 from layer_cases import LAYERS
-from wide_cases import widened
+from wide_cases import moved, widened
 
 # --- elementwise ------------------------------------------------------------------------------------------
 
@@ -266,4 +266,4 @@ CASES: List[Case] = [
     *_resizes(),
     *_shuffles(),
 ]
-CASES += widened(CASES)
+CASES += moved(CASES) + widened(CASES)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from pipeline_harness import Kernels, Program, compare_with_references, write_program
 from small_models import model_of, random
 
@@ -15,6 +15,8 @@ from esp_tvm.convert.int16 import collapse
 from esp_tvm.errors import UserError
 from esp_tvm.model import load_model
 from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize.budget import UNASKED, Purse, read_budget
+from esp_tvm.quantize.costs import largest_memory
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge
 from esp_tvm.quantize.mixed import widenable
@@ -54,6 +56,8 @@ def network_model():
 
 
 REAL = network_model()
+REAL_NETWORK = read_network(REAL)
+BUDGET = "instructions=150%,arena=100%"
 
 
 @functools.lru_cache(maxsize=None)
@@ -90,6 +94,53 @@ def test_everything_in_int16(tmp_path):
     assert "int16 costs" in result.table()
 
 
+def detector():
+    """Two heads of different grids whose scores and boxes are joined; the scores are far below 0 but for a few."""
+    constants = {
+        "w": random(4, 3, 3, 3, scale=0.3),
+        "w1": random(2, 4, 1, 1, scale=0.4),
+        "b1": np.array([-1900, 0.5], np.float32),
+        "w2": random(2, 4, 1, 1, scale=0.4),
+        "b2": np.array([-1800, 0.5], np.float32),
+        "shape1": np.array([1, 128, 1]),
+        "shape2": np.array([1, 32, 1]),
+        "first": np.array([0]),
+        "last": np.array([100]),
+        "axis": np.array([1]),
+    }
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], "stem", pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"], "relu"),
+        node("Conv", ["r", "w1", "b1"], ["h1"], "fine"),
+        node("MaxPool", ["r"], ["m"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["m", "w2", "b2"], ["h2"], "coarse"),
+        node("Transpose", ["h1"], ["t1"], "turn1", perm=[0, 2, 3, 1]),
+        node("Transpose", ["h2"], ["t2"], "turn2", perm=[0, 2, 3, 1]),
+        node("Reshape", ["t1", "shape1"], ["s1"], "flat1"),
+        node("Reshape", ["t2", "shape2"], ["s2"], "flat2"),
+        node("Concat", ["s1", "s2"], ["scores"], "join", axis=1),
+        node("Slice", ["s1", "first", "last", "axis"], ["part"], "cut"),
+    ]
+    return model_of(nodes, {"x": [1, 3, 8, 8]}, {"scores": [1, 160, 1], "part": [1, 100, 1]}, constants)
+
+
+def test_scores_of_a_lopsided_range_keep_their_answers(tmp_path):
+    """-1900 to 6: one step of int8 is larger than every score that counts. int16 up to the outputs, in every reference
+    and in C."""
+    model = detector()
+    result = quantize_model(model, SAMPLES, Passes(fit=False, effort="quick"))
+    assert {"scores", "part", "h1", "h2"} <= set(result.network.wide)
+    assert {result.exponents[name] for name in ("scores", "s1", "s2", "h1", "h2")} == {result.exponents["scores"]}
+    for name in ("scores", "part"):
+        assert result.answers[name].vanished == 0 and not result.answers[name].lost()
+    eight = quantize_model(model, SAMPLES, Passes(fit=False, effort="quick", int16_outputs=False))
+    assert eight.answers["scores"].lost()
+    compiled, found = differing(result.model, tmp_path)
+    assert found == []
+    joined = [call for call in compiled.program.computations if call.operator in ("concat", "strided_slice")]
+    assert {call.operator: call.output.dtype for call in joined} == {"concat": "int16", "strided_slice": "int16"}
+
+
 SLOW = [pytest.param(names, marks=pytest.mark.slow) for names in ("x,sum", "second,mean,dense")]
 
 
@@ -119,6 +170,23 @@ def test_file_is_standard_onnx(tmp_path):
     assert sum(node.op_type == "Floor" for node in model.graph.node) == 3
     assert not any(node.op_type == "Floor" for node in collapsed.graph.node)
     assert collapse(REAL) is REAL
+    kinds = [[n.op_type for n in collapse(one).graph.node] for one in (model, as_older_files(model))]
+    assert kinds[0] == kinds[1]
+    first = {"x": SAMPLES["x"][0]}
+    assert np.array_equal(run(first)[0], exact_runner(as_older_files(model))(first)[0])
+
+
+def as_older_files(model):
+    """int16 as it was written before: the last Mul is Cast(INT32) and DequantizeLinear."""
+    older = onnx.ModelProto.FromString(model.SerializeToString())
+    older.graph.initializer.append(numpy_helper.from_array(np.int32(0), "zero_point_int32"))
+    for one in [n for n in older.graph.node if n.op_type == "Mul" and n.name.endswith("_DequantizeLinear")]:
+        place = list(older.graph.node).index(one)
+        whole = one.input[0] + "_cast"
+        older.graph.node.insert(place, node("Cast", [one.input[0]], [whole], to=onnx.TensorProto.INT32))
+        one.op_type = "DequantizeLinear"
+        one.input[:] = [whole, one.input[1], "zero_point_int32"]
+    return older
 
 
 @pytest.mark.slow
@@ -132,6 +200,19 @@ def test_auto_takes_as_few_as_it_needs():
     assert gains[0] + 0.4 < gains[1] < gains[2]
     again = quantize_model(REAL, SAMPLES, Passes(fit=False, int16_outputs=False, int16="auto", int16_gain=0.5))
     assert again.model.SerializeToString(deterministic=True) == little.model.SerializeToString(deterministic=True)
+
+
+def test_budget_is_kept():
+    """What is spent is within the budget, and more of it gains more."""
+    made = [quantize_model(REAL, SAMPLES, Passes(fit=False, effort="quick", budget=b)) for b in ("", BUDGET)]
+    little, much = (Purse(one.network, read_budget(BUDGET), False).cost(one.network.wide) for one in made)
+    assert little <= UNASKED.instructions and little < much <= 1.5
+    assert made[1].effects[-1][1] > made[0].effects[-1][1] + 0.1
+    before, after = (largest_memory(REAL_NETWORK, wide) for wide in ((), made[1].network.wide))
+    assert after <= 2 * before
+    for text in ("instructions", "instructions=5", "time=5%", "arena=-1%", "arena=nan%"):
+        with pytest.raises(UserError, match="--budget: '.*' is no part of a budget"):
+            read_budget(text)
 
 
 def test_complaints():

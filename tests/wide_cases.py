@@ -21,6 +21,19 @@ def widened(cases: Sequence) -> List:
     return made
 
 
+# Values move, whatever their width: the same rows with int16 in place of int8.
+_MOVES = ("strided_slice", "tile", "broadcast", "depth_to_space", "space_to_depth", "concat")
+
+
+def moved(cases: Sequence) -> List:
+    """The rows of operators that copy values, with tensors of int16."""
+    return [
+        replace(case, name=f"{case.name}, int16", inputs=tuple((shape, "int16") for shape, _ in case.inputs))
+        for case in cases
+        if case.operator in _MOVES
+    ]
+
+
 _WIDTHS = (("int16", "int16"), ("int8", "int16"), ("int16", "int8"))
 
 

@@ -77,6 +77,12 @@ def preprocess(model: str, output: str, shape: Sequence[str], state: Sequence[st
 )
 @click.option("--int16_gain", type=float, default=6.0, help="dB that --int16 auto has to gain, with few layers")
 @click.option(
+    "--budget",
+    default="",
+    show_default="next to nothing",
+    help="what int16 may cost: instructions=5%,arena=5%, shares of the int8 network",
+)
+@click.option(
     "--effort",
     type=Choice(("quick", "default", "thorough")),
     default="default",

@@ -1,4 +1,4 @@
-"""Operators that copy int8 values. The layout pass has moved quantization away from between them."""
+"""Operators that copy values. The layout pass has moved quantization away from between them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ from .strides import copy_fields, steps_of
 from .tvm_later import is_constant, is_op, relay, wildcard
 
 
+def _bytes(tensor) -> int:
+    """The size of an element."""
+    return np.dtype(tensor.dtype).itemsize
+
+
 class _Copy(Operator):
     """A move that is a single strided copy."""
 
@@ -27,18 +32,20 @@ class _Copy(Operator):
         return [is_op(self.relay_op)(wildcard())]
 
     relay_op = ""
+    dtypes = ("int8", "int16")
 
     def parse(self, root):
-        x = int8_operand(root.args[0])
+        x = int8_operand(root.args[0], self.dtypes)
         output = Operand(root, x.dtype)
         attributes = self.attributes(root, x.shape, output.shape)
-        self.copy(attributes, x.shape, output.shape)  # refuses a copy with too many axes
+        self.copy(attributes, x.shape, output.shape, _bytes(x))  # refuses a copy with too many axes
         return Parsed([x], output, attributes)
 
     def attributes(self, root, x: Tuple[int, ...], y: Tuple[int, ...]) -> dict:
         raise NotImplementedError
 
-    def copy(self, attributes: dict, x: Tuple[int, ...], y: Tuple[int, ...]) -> dict:
+    def copy(self, attributes: dict, x: Tuple[int, ...], y: Tuple[int, ...], size: int) -> dict:
+        """The fields of the kernel for tensors of these shapes, their elements of `size` bytes."""
         raise NotImplementedError
 
     def emit(self, call, c, inputs, output):
@@ -46,7 +53,7 @@ class _Copy(Operator):
 
     def copies(self, call) -> List[dict]:
         """The one copy."""
-        return [self.copy(call.attributes, call.inputs[0].shape, call.output.shape)]
+        return [self.copy(call.attributes, call.inputs[0].shape, call.output.shape, _bytes(call.output))]
 
 
 class StridedSlice(_Copy):
@@ -74,11 +81,11 @@ class StridedSlice(_Copy):
             steps[axis] = step
         return {"begin": begin, "steps": steps, "shape": y}
 
-    def copy(self, attributes, x, y):
+    def copy(self, attributes, x, y, size):
         strides = steps_of(x)
         source = [stride * step for stride, step in zip(strides, attributes["steps"])]
         offset = sum(stride * first for stride, first in zip(strides, attributes["begin"]))
-        return copy_fields(y, source, steps_of(y), (offset, 0))
+        return copy_fields(y, source, steps_of(y), (offset, 0), size)
 
     def reach(self, call):
         a, rows = call.attributes, {call.inputs[0].shape[1], call.output.shape[1]}
@@ -103,13 +110,13 @@ class Tile(_Copy):
         repeats = [int(r) for r in root.attrs.reps]
         return {"repeats": [1] * (len(y) - len(repeats)) + repeats}
 
-    def copy(self, attributes, x, y):
+    def copy(self, attributes, x, y, size):
         x = [1] * (len(y) - len(x)) + list(x)
         shape, source = [], []
-        for size, times, step in zip(x, attributes["repeats"], steps_of(x)):
-            shape += [times, size]
+        for length, times, step in zip(x, attributes["repeats"], steps_of(x)):
+            shape += [times, length]
             source += [0, step]
-        return copy_fields(shape, source, steps_of(shape))
+        return copy_fields(shape, source, steps_of(shape), size=size)
 
     def reference(self, call, x):
         return relay.tile(x, call.attributes["repeats"])
@@ -125,10 +132,10 @@ class Broadcast(_Copy):
     def attributes(self, root, x, y):
         return {"shape": y}
 
-    def copy(self, attributes, x, y):
+    def copy(self, attributes, x, y, size):
         x = [1] * (len(y) - len(x)) + list(x)
-        source = [0 if size == 1 else step for size, step in zip(x, steps_of(x))]
-        return copy_fields(y, source, steps_of(y))
+        source = [0 if length == 1 else step for length, step in zip(x, steps_of(x))]
+        return copy_fields(y, source, steps_of(y), size=size)
 
     def reference(self, call, x):
         return relay.broadcast_to(x, call.attributes["shape"])
@@ -155,11 +162,11 @@ class DepthToSpace(_Copy):
             return [n, h, w, block, block, c // block**2], [0, 1, 3, 2, 4, 5]
         return [n, h, w, c // block**2, block, block], [0, 1, 4, 2, 5, 3]
 
-    def copy(self, attributes, x, y):
+    def copy(self, attributes, x, y, size):
         split, order = self._split(attributes, x)
         steps = steps_of(split)
         shape = [split[axis] for axis in order]
-        return copy_fields(shape, [steps[axis] for axis in order], steps_of(shape))
+        return copy_fields(shape, [steps[axis] for axis in order], steps_of(shape), size=size)
 
     def reference(self, call, x):
         split, order = self._split(call.attributes, call.inputs[0].shape)
@@ -274,6 +281,7 @@ class Concat(Operator):
     formula = MOVES
     rules = (Rule("shape", OWN, None, "Concat", "any number; inputs of another exponent are requantized"),)
     also = "GRU LSTM"
+    dtypes = ("int8", "int16")
 
     def patterns(self):
         return []
@@ -282,15 +290,16 @@ class Concat(Operator):
         if not is_call(root, "concatenate") or not isinstance(root.args[0], relay.Tuple):
             return None
         fields = list(root.args[0].fields)
-        if any(isinstance(field, relay.Constant) or field.checked_type.dtype != "int8" for field in fields):
+        types = {field.checked_type.dtype for field in fields}
+        if any(isinstance(field, relay.Constant) for field in fields) or not types <= set(self.dtypes):
             return None
         return fields
 
     def parse(self, root):
         fields = list(root.args[0].fields)
-        inputs = [int8_operand(field) for field in fields]
+        inputs = [int8_operand(field, self.dtypes) for field in fields]
         rank = len(inputs[0].shape)
-        return Parsed(inputs, Operand(root, "int8"), {"axis": int(root.attrs.axis) % rank})
+        return Parsed(inputs, Operand(root, inputs[0].dtype), {"axis": int(root.attrs.axis) % rank})
 
     def reference(self, call, *inputs):
         return relay.concatenate(list(inputs), axis=call.attributes["axis"])
@@ -301,7 +310,8 @@ class Concat(Operator):
         axis, steps = call.attributes["axis"], steps_of(call.output.shape)
         place, found = 0, []
         for tensor in call.inputs:
-            found.append(copy_fields(tensor.shape, steps_of(tensor.shape), steps, (0, place * steps[axis])))
+            offsets, size = (0, place * steps[axis]), _bytes(tensor)
+            found.append(copy_fields(tensor.shape, steps_of(tensor.shape), steps, offsets, size))
             place += tensor.shape[axis]
         return found
 

@@ -19,12 +19,17 @@ def steps_of(shape: Sequence[int]) -> List[int]:
     return steps
 
 
-def copy_fields(shape: Sequence[int], source: Sequence[int], target: Sequence[int], offsets=(0, 0)) -> dict:
-    """The fields of esp_dl_copy_t, axes merged where they are contiguous in both tensors.
+def copy_fields(
+    shape: Sequence[int], source: Sequence[int], target: Sequence[int], offsets=(0, 0), size: int = 1
+) -> dict:
+    """The fields of esp_dl_copy_t, in bytes; axes are merged where they are contiguous in both tensors.
 
-    source, target: steps per axis of `shape`; all in bytes
+    source, target: steps per axis of `shape`, and offsets, all in elements of `size` bytes
     """
-    axes = [(n, f, t) for n, f, t in zip(shape, source, target) if n != 1]
+    axes = [(n, f * size, t * size) for n, f, t in zip(shape, source, target) if n != 1]
+    if size != 1:
+        axes.append((size, 1, 1))
+    offsets = tuple(offset * size for offset in offsets)
     merged: List[Tuple[int, int, int]] = []
     for n, f, t in axes:
         if merged and merged[-1][1] == f * n and merged[-1][2] == t * n:

@@ -18,6 +18,7 @@ from ..states import load_steps, note_states, states_of
 from ..terminal import Part, Table, lines_of
 from . import mixed
 from .auto import optimize
+from .budget import read_budget
 from .calibrate import LOCAL_METHODS, calibrate
 from .doubts import doubts_of_data, doubts_of_model, refuse_unusable, refuse_vanishing
 from .equalize import ChannelStatistics
@@ -103,6 +104,7 @@ def quantize_onnx(
     int16: str = "",
     int16_gain: float = 6.0,
     effort: str = "default",
+    budget: str = "",
 ):
     """Quantize the float model in `input_model` on the samples in `calibrate_dataset`; write `output_model`.
 
@@ -115,11 +117,14 @@ def quantize_onnx(
     centre: store what is never negative minus a constant, where that helps
     correct_bias: biases compensate for the change of a layer's mean that rounding its weights causes
     fit: round weights so that their errors compensate for each other and for the noise of earlier layers
-    int16_outputs: outputs in int16 where that costs almost nothing (with method auto)
+    int16_outputs: outputs and small tensors in int16 where that costs almost nothing (with method auto)
     int16: names of tensors or layers, with commas between, whose results are int16; auto: as many as it takes for
     int16_gain: dB at the outputs
     effort: quick, default or thorough: the amount of computation
+    budget: what int16 may cost as shares of the int8 network, such as "instructions=5%,arena=5%"
     """
+    if budget:
+        read_budget(budget)
     if method not in METHODS:
         raise UserError(f"'{method}' is not a calibration method; choose one of {', '.join(METHODS)}")
     if effort not in EFFORTS:
@@ -130,7 +135,7 @@ def quantize_onnx(
     refuse_dynamic(model, input_model)
     samples = load_steps(calibrate_dataset, model) if calibrate_dataset else None
     accuracy = (equalize, centre, correct_bias, fit, int16_outputs)
-    passes = Passes(per_channel, method, percentile, *accuracy, int16, int16_gain, effort)
+    passes = Passes(per_channel, method, percentile, *accuracy, int16, int16_gain, effort, budget)
     if is_qdq(model):
         result = adopt(model, samples, passes, input_model)
     elif samples is None:

@@ -8,16 +8,17 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Set, Tuple
+from typing import Callable, Dict, List, Set, Tuple
 
 import numpy as np
 
 from ..errors import UserError
 from ..naming import shown
+from .budget import UNASKED, read_budget, spend, widen_outputs
 from .calibrate import Histogram
 from .equalize import ChannelStatistics
 from .graph import Network
-from .mixed import choose_wide, named, wide_outputs, widen, widenable
+from .mixed import choose_wide, named, widen, widenable
 from .pass_centre import centre
 from .pass_equalize import equalize
 from .pass_fit import fit_weights, input_rivals
@@ -48,10 +49,11 @@ def optimize(
         effects.append(("centering", simulator.noise_of(state)))
     if passes.int16_outputs and passes.search:
         # Before the search: a rounding that goes away says nothing of what comes before it.
-        for name in wide_outputs(state.network, simulator.objectives()):
-            state, simulator = widen(state, simulator, name, [name]) or (state, simulator)
+        state, simulator = widen_outputs(state, simulator)
+        few = search_samples(state.network, passes)
+        state, simulator = spend(state, simulator, few, UNASKED, True)
         if state.network.wide:
-            effects.append(("int16 outputs", simulator.noise_of(state)))
+            effects.append(("int16 at almost no cost", simulator.noise_of(state)))
     hopeless: Set[Tuple[str, int]] = set()
     if passes.search:
 
@@ -78,6 +80,10 @@ def optimize(
     if passes.int16:
         state, simulator = _mix(state, simulator, passes, samples)
         effects.append((f"int16 for {len(state.network.wide)} tensors", simulator.noise_of(state)))
+    if passes.budget:
+        few, fit = search_samples(state.network, passes), _refit(passes, samples)
+        state, simulator = spend(state, simulator, few, read_budget(passes.budget), False, fit)
+        effects.append((f"int16 within {passes.budget}", simulator.noise_of(state)))
     state.effects = [(what, decibels(noise)) for what, noise in effects]
     state.known = None  # it would keep the simulator's planes
     return state, simulator
@@ -88,15 +94,22 @@ def _mix(
 ) -> Tuple[State, Simulator]:
     """`state` with some tensors in int16, its weights fitted to them."""
 
-    def fit(one: State, its_simulator: Simulator) -> State:
-        return fit_weights(one, its_simulator, passes, samples) if passes.fit else one
-
+    fit = _refit(passes, samples)
     if passes.int16 == "auto":
         return choose_wide(state, simulator, search_samples(state.network, passes), passes.int16_gain, fit)
     groups = widenable(state.network)
     for root in named(state.network, [name.strip() for name in passes.int16.split(",") if name.strip()]):
-        wider = widen(state, simulator, root, groups[root])
+        wider = widen(state, simulator, groups[root])
         if wider is None:
             raise UserError(f"--int16: the bias behind '{shown(root, 60)}' does not fit int32 then; leave it out")
         state, simulator = wider
     return fit(state, simulator), simulator
+
+
+def _refit(passes: Passes, samples: List[Dict[str, np.ndarray]]) -> Callable[[State, Simulator], State]:
+    """A function that fits the weights of a state anew, where weights are fitted at all."""
+
+    def fit(state: State, simulator: Simulator) -> State:
+        return fit_weights(state, simulator, passes, samples) if passes.fit else state
+
+    return fit

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..naming import shown
 from ..terminal import Progress
 from .calibrate import exponent_at_least
+from .costs import macs_of
 from .graph import Layer, Network, describe_layer
 from .rules import attribute
 from .simulate import Simulator
@@ -25,10 +26,9 @@ MARGIN = 1.5
 # At most so many tensors, and none that gains less than this, in dB.
 MOST, LEAST_GAIN = 16, 0.05
 _KINDS = ("conv", "dense", "max_pool", "average_pool", "clamp")
-# The part of a network's multiply-accumulates that dense layers may have whose output is int16 without being asked for.
-# dense_s16 takes about two instructions a multiply-accumulate more than dense_s8 (`make bench`): less than 1 % of all.
-DENSE_SHARE = 0.005
 _MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
+# Of the operators that copy values, those whose kernel copies values of any width.
+_COPIES = ("Concat", "Slice", "Tile", "Expand", "DepthToSpace", "SpaceToDepth")
 
 
 @dataclass
@@ -47,6 +47,8 @@ def has_wide_kernel(layer: Layer) -> bool:
         return True  # a float layer reads dequantized values, and its result may be int16 too
     if layer.kind == "move":
         return layer.op_type in _MOVES
+    if layer.kind == "shape":
+        return layer.op_type in _COPIES
     return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type == "Add")
 
 
@@ -54,28 +56,50 @@ def _softmax_at_the_end(network: Network, layer: Layer) -> bool:
     return layer.kind == "softmax" and layer.output in network.outputs and layer.output not in network.integers
 
 
-def wide_outputs(network: Network, objectives: Sequence[str]) -> List[str]:
-    """The outputs (before a softmax) whose last rounding int16 avoids at almost no cost.
+def output_groups(network: Network, objectives: Sequence[str]) -> Dict[str, List[str]]:
+    """{output (before a softmax): the tensors that are int16 together where it is} of those that can be.
 
-    They are computed by a Conv or Gemm with int8 inputs: only its last step changes, a small part of the work.
+    Back from the output through all that only moves values, to the layers that compute them: only the last step of
+    these changes. Nothing but moves and the softmax at the end reads them.
     """
     possible = widenable(network)
-    macs = {layer.output: _macs(network, layer) for layer in network.layers}
-    limits = {"dense": DENSE_SHARE * sum(macs.values()), "conv": 0.1 * sum(macs.values())}
-    found = []
+    found: Dict[str, List[str]] = {}
     for name in objectives:
-        maker = network.producer(name)
-        users = network.consumers(name)
-        last = all(_softmax_at_the_end(network, user) for user in users)
-        if possible.get(name) == [name] and maker is not None and last and macs[name] <= limits.get(maker.kind, -1):
-            found.append(name)
+        members: List[str] = []
+        makers = _makers(network, possible, name, members)
+        readers = [user for one in members for user in network.consumers(one)]
+        moves = all(_only_moves(user) or _softmax_at_the_end(network, user) for user in readers)
+        if makers and moves and all(maker.kind in ("conv", "dense") for maker in makers):
+            found[name] = list(dict.fromkeys(members))
     return found
 
 
-def _macs(network: Network, layer: Layer) -> int:
-    if layer.rule is None or layer.weights is None:
-        return 0
-    return int(np.prod(network.shapes.get(layer.output, ()))) * int(np.prod(layer.weights.shape[1:]))
+def _only_moves(layer: Layer) -> bool:
+    return layer.kind == "move" or (layer.kind == "shape" and layer.op_type in _COPIES)
+
+
+def _makers(network: Network, possible: Dict[str, List[str]], name: str, members: List[str]) -> List[Layer]:
+    """The layers that compute what ends in tensor `name`, none where int16 is not possible all the way; members: takes
+    the tensors on the way."""
+    group = possible.get(network.root(name))
+    if group is None:
+        return []
+    members += group
+    found: List[Layer] = []
+    for tensor in group:
+        maker = network.producer(tensor)
+        if maker is None:
+            return []
+        if not _only_moves(maker):
+            found.append(maker)
+            continue
+        for source in maker.inputs:
+            if source not in members:
+                behind = _makers(network, possible, source, members)
+                if not behind:
+                    return []
+                found += behind
+    return found
 
 
 def widenable(network: Network) -> Dict[str, List[str]]:
@@ -114,14 +138,16 @@ def _label(network: Network, tensor: str) -> str:
     return describe_layer(network, layer) if layer is not None else tensor
 
 
-def widen(state, simulator: Simulator, root: str, members: Sequence[str]) -> Optional[Tuple[object, Simulator]]:
-    """(state, simulator) with a group of tensors in int16 and the weights after them unchanged; None if these do not
-    fit."""
+def widen(state, simulator: Simulator, members: Sequence[str]) -> Optional[Tuple[object, Simulator]]:
+    """(state, simulator) with tensors in int16, at one exponent, and the weights after them unchanged; None if these do
+    not fit."""
     network = Network(**{**vars(state.network), "wide": state.network.wide | frozenset(members)})
     low = min(float(simulator.reference[name].min()) for name in members)
     high = max(float(simulator.reference[name].max()) for name in members)
     finest = exponent_at_least(MARGIN * max(high / 32767.5, -low / 32768.5))
-    exponents = {**state.exponents, **{name: min(finest, state.exponents[name]) for name in members}}
+    if len({state.network.root(name) for name in members}) == 1:
+        finest = min(finest, state.exponents[members[0]])
+    exponents = {**state.exponents, **dict.fromkeys(members, finest)}
     weights = dict(state.weights)
     for layer in network.layers:
         if layer.output in weights and layer.inputs[0] in members:
@@ -150,7 +176,7 @@ def choose_wide(state, simulator: Simulator, few_samples: int, gain: float, fit)
         candidates = {r: m for r, m in widenable(state.network).items() if m[0] not in state.network.wide}
         with Progress("choosing int16", len(candidates)) as progress:
             for root, members in candidates.items():
-                tried = widen(state, few, root, members)
+                tried = widen(state, few, members)
                 if tried is not None:
                     noise = tried[1].noise_of(tried[0])
                     if noise < best_noise:
@@ -158,7 +184,7 @@ def choose_wide(state, simulator: Simulator, few_samples: int, gain: float, fit)
                 progress.step()
         if best is None:
             break
-        state, simulator = widen(state, simulator, *best)
+        state, simulator = widen(state, simulator, best[1])
         state = fit(state, simulator)
     return state, simulator
 
@@ -168,7 +194,7 @@ def cost_of(network: Network) -> Cost:
     sizes = {name: int(np.prod(network.shapes.get(name, ()))) for name in network.wide}
     macs = all_macs = 0
     for layer in network.layers:
-        each = _macs(network, layer)
+        each = macs_of(network, layer)
         all_macs += each
         macs += each * bool(each and layer.inputs[0] in network.wide)
     moved = [name for name in network.wide if _is_view(network, name)]
@@ -197,4 +223,4 @@ def lines(network: Network) -> List[str]:
     ]
 
 
-__all__ = ["Cost", "choose_wide", "cost_of", "lines", "named", "widen", "widenable"]
+__all__ = ["Cost", "choose_wide", "cost_of", "lines", "named", "output_groups", "widen", "widenable"]

@@ -38,9 +38,10 @@ EFFORTS = {"quick": Effort(0.5, 1, 0), "default": Effort(1.0, 2, 300_000), "thor
 class Passes:
     """Which passes run. per_channel: weight exponents per output channel; method, percentile: see `calibrate`.
 
-    int16_outputs: outputs of int16 where that costs next to nothing (with method auto)
+    int16_outputs: outputs and small tensors of int16 where that costs next to nothing (with method auto)
     int16: tensors or layers of int16, by name, or auto: as many as gain int16_gain dB, see `mixed`
     effort: one of `EFFORTS`
+    budget: what int16 may cost, "instructions=5%,arena=5%", see `budget`; empty: only what costs next to nothing
     """
 
     per_channel: bool = True
@@ -54,6 +55,7 @@ class Passes:
     int16: str = ""
     int16_gain: float = 6.0
     effort: str = "default"
+    budget: str = ""
 
     @property
     def pains(self) -> Effort:

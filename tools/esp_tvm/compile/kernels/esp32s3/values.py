@@ -169,7 +169,8 @@ class TransposeRows(Move):
             return []
         steps = steps_of(shape)
         shape = [shape[axis] for axis in axes]
-        return [copy_fields(shape, [steps[axis] for axis in axes], steps_of(shape))]
+        size = np.dtype(call.output.dtype).itemsize
+        return [copy_fields(shape, [steps[axis] for axis in axes], steps_of(shape), size=size)]
 
     def emit(self, call, c, inputs, output):
         parameters = c.struct("esp_dl_copy_t", **self.copies(call)[0])

@@ -1,0 +1,165 @@
+"""int16 within a budget: which tensors gain most for the instructions and bytes that they cost.
+
+Unasked, outputs are int16 and small tensors behind which little is computed (a pooled image) where that costs next to
+nothing; `--budget` spends more. What a tensor gains is measured at the outputs, on two halves of the samples, and it
+must gain on both; what it costs is counted by the kernels' instructions (`costs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import UserError
+from ..terminal import Progress
+from .calibrate import covering_exponent
+from .costs import PLAIN, Instructions, largest_memory
+from .graph import Network
+from .mixed import output_groups, widen, widenable
+from .report import Answers
+from .simulate import Simulator
+
+
+@dataclass(frozen=True)
+class Budget:
+    """instructions: of plain C, on the chips where they are a larger share, and arena: bytes of activations, as shares
+    of the int8 network's; each: instructions of a single tensor; gain: dB that each hundredth must gain."""
+
+    instructions: float = 0.03
+    arena: float = 0.03
+    each: float = 0.01
+    gain: float = 0.2
+
+
+UNASKED = Budget()
+# A tensor must gain this much, in dB.
+LEAST_GAIN = 0.03
+# The kernels of int16 are plain C on the ESP32-S3 too, where those of int8 use the vector unit: what an output may take
+# there unasked, and another tensor; and the instructions that never matter, a twelfth of a millisecond.
+VECTOR_OUTPUT, VECTOR_INNER, VECTOR_FREE = 0.1, 0.03, 20_000.0
+
+
+def read_budget(text: str) -> Budget:
+    """`instructions=5%,arena=5%`; one that is not named stays as it is unasked."""
+    found: Dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        try:
+            share = float(value.rstrip("%")) / 100.0
+        except ValueError:
+            share = np.nan
+        if name not in ("instructions", "arena") or not value.endswith("%") or not 0.0 <= share <= 10.0:
+            raise UserError(f"--budget: '{part.strip()}' is no part of a budget; write instructions=5%,arena=5%")
+        found[name] = share
+    return Budget(**found, each=found.get("instructions", UNASKED.instructions), gain=0.0)
+
+
+class Purse:
+    """What int16 tensors of a network cost together, beside a budget."""
+
+    def __init__(self, network: Network, budget: Budget, unasked: bool):
+        self.budget, self.unasked = budget, unasked
+        self._network, self._instructions = network, Instructions(network)
+        self._memory = max(largest_memory(network, ()), 1)
+
+    def cost(self, wide) -> float:
+        """Instructions of these tensors in int16, as a share of the int8 network."""
+        shares = self._instructions.shares(wide)
+        return max(shares[family] for family in PLAIN)
+
+    def allows(self, wide, more: Sequence[str], output: bool = False) -> bool:
+        """Whether `more` may be int16 beside the tensors `wide`; output: whether they are what an output is made of."""
+        together = set(wide) | set(more)
+        cost, before = self.cost(together), self.cost(wide)
+        if cost > self.budget.instructions or (cost - before > self.budget.each and not output):
+            return False
+        if self.unasked:
+            shares, spent = self._instructions.shares(together), self._instructions.shares(wide)
+            extra = shares["esp32s3"] - spent["esp32s3"]
+            limit = VECTOR_OUTPUT if output else VECTOR_INNER
+            if extra > limit and extra * self._instructions.total["esp32s3"] > VECTOR_FREE:
+                return False
+        return largest_memory(self._network, together) <= self._memory * (1.0 + self.budget.arena)
+
+
+def widen_outputs(state, simulator: Simulator, budget: Budget = UNASKED) -> Tuple[object, Simulator]:
+    """`state` with the outputs in int16 whose last rounding that avoids within the budget; in any case those whose
+    answers int8 loses, as their best values are below one step."""
+    purse = Purse(state.network, budget, True)
+    for name, members in output_groups(state.network, simulator.objectives()).items():
+        needed = _vanishes(simulator, name)
+        if needed or purse.allows(state.network.wide, members, True):
+            state, simulator = widen(state, simulator, members) or (state, simulator)
+    return state, simulator
+
+
+def _vanishes(simulator: Simulator, name: str) -> bool:
+    """Whether one exponent that covers all values of an output loses its answers in int8."""
+    values, answers = simulator.reference[name], Answers()
+    if values[0].size < 2:
+        return False
+    step = np.float32(2.0 ** covering_exponent(float(values.min()), float(values.max())))
+    for one in values:
+        answers.add(one, np.floor(one / step + np.float32(0.5)) * step)
+    return answers.lost()
+
+
+def spend(
+    state,
+    simulator: Simulator,
+    few_samples: int,
+    budget: Budget,
+    unasked: bool,
+    fit: Optional[Callable] = None,
+) -> Tuple[object, Simulator]:
+    """`state` with the tensors in int16 that gain most for what they cost, until the budget is spent or none is worth
+    its cost.
+
+    fit: (state, simulator) -> state, its weights fitted anew after each tensor; None leaves them
+    """
+    purse = Purse(state.network, budget, unasked)
+    hopeless: List[str] = []
+    while True:
+        network = state.network
+        candidates = {
+            root: members
+            for root, members in widenable(network).items()
+            if members[0] not in network.wide and root not in hopeless and purse.allows(network.wide, members)
+        }
+        few = simulator.subset(few_samples)
+        halves = [few.part(np.arange(len(few.samples))[i::2]) for i in (0, 1)] if len(few.samples) > 1 else [few]
+        before = [half.noise_of(type(state)(network, state.exponents, state.weights)) for half in halves]
+        best: Tuple[float, str] = (0.0, "")
+        spent = purse.cost(network.wide)
+        with Progress("choosing int16", len(candidates)) as progress:
+            for root, members in candidates.items():
+                gain = _gain(state, halves, before, members)
+                cost = max(purse.cost(set(network.wide) | set(members)) - spent, 0.0)
+                if gain < max(LEAST_GAIN, budget.gain * 100.0 * cost):
+                    hopeless.append(root)
+                else:
+                    best = max(best, (gain / (cost + 1e-3), root))
+                progress.step()
+        if not best[1]:
+            return state, simulator
+        hopeless.append(best[1])
+        wider = widen(state, simulator, candidates[best[1]])
+        if wider is not None:
+            state, simulator = wider
+            state = fit(state, simulator) if fit is not None else state
+
+
+def _gain(state, halves: Sequence[Simulator], before: Sequence[float], members: Sequence[str]) -> float:
+    """dB at the outputs that these tensors gain in int16, on the half of the samples where that is less."""
+    gains = []
+    for half, noise in zip(halves, before):
+        tried = widen(state, half, members)
+        if tried is None:
+            return -np.inf
+        gains.append(10.0 * np.log10(max(noise, 1e-300) / max(tried[1].noise_of(tried[0]), 1e-300)))
+    return float(min(gains))
+
+
+__all__ = ["UNASKED", "Budget", "read_budget", "spend", "widen_outputs"]

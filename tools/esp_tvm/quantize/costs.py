@@ -1,0 +1,178 @@
+"""What the layers of a network cost before it is compiled: instructions, and bytes of activations.
+
+Instructions are those that the bench counted for each kernel (`esp_tvm.estimate`). A quantized model is for every chip,
+so they are counted for each family of chips.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, FrozenSet, Iterable, List, Tuple
+
+import numpy as np
+
+from ..estimate.costs import costs
+from ..estimate.work import Work
+from .graph import Layer, Network
+from .rules import attribute
+
+# Kernels of int8 by kind of layer. The first name that a family has is taken.
+_INT8: Dict[str, Dict[str, Tuple[str, ...]]] = {
+    "plain": {
+        "conv": ("esp_dl_conv2d_s8_6x2",),
+        "grouped": ("esp_dl_conv2d_s8",),
+        "depthwise": ("esp_dl_depthwise_conv2d_s8_3x3",),
+        "dense": ("esp_dl_dense_s8_8",),
+        "max_pool": ("esp_dl_max_pool2d_s8",),
+        "average_pool": ("esp_dl_average_pool2d_s8",),
+        "global_pool": ("esp_dl_average_pool2d_s8_global",),
+        "binary": ("esp_dl_add_s8",),
+        "clamp": ("esp_dl_requantize_s8",),
+        "input": ("esp_dl_quantize_s8",),
+        "output": ("esp_dl_dequantize_s8",),
+        "other": ("esp_dl_copy",),
+    },
+    "esp32s3": {
+        "conv": ("Conv2dLanes conv2d",),
+        "grouped": ("C conv2d",),
+        "depthwise": ("DepthwiseLanes depthwise_conv2d",),
+        "dense": ("Dense dense",),
+        "max_pool": ("Pool max_pool2d", "Pool any"),
+        "average_pool": ("Average any",),
+        "global_pool": ("Average average_pool2d",),
+        "binary": ("Elementwise add", "Elementwise any"),
+        "clamp": ("Elementwise any",),
+        "input": ("QuantizeFpu quantize",),
+        "output": ("C dequantize",),
+        "other": ("Move any",),
+    },
+}
+_DENSE_S16 = {"riscv": "esp_dl_dense_s16", "xtensa": "esp_dl_dense_s16", "esp32s3": "C dense_s16"}
+# Instructions of an int16 kernel that the bench has not counted, in those of the plain int8 kernel: a convolution has
+# no form for two pixels at a time, and a value of a window may lie in the padding.
+_CONV_S16 = 2.5
+# Of a kind of layer that the bench has not counted, a value of its output.
+_UNKNOWN = 20.0
+# The families with kernels in plain C; the ESP32-S3 with those for its vector unit.
+PLAIN = ("riscv", "xtensa")
+FAMILIES = (*PLAIN, "esp32s3")
+
+
+class Instructions:
+    """Instructions of the layers of a network, {family: number}, with tensors of int8 and int16.
+
+    A layer that stays in float counts nothing: what it takes is not known.
+    """
+
+    def __init__(self, network: Network):
+        self.network = network
+        self.total = self._sum(network.layers, frozenset())
+
+    def shares(self, wide: Iterable[str]) -> Dict[str, float]:
+        """{family: what int16 for the tensors `wide` costs, as a share of the int8 network}."""
+        wide = frozenset(wide)
+        touched = [one for one in self.network.layers if one.output in wide or not wide.isdisjoint(one.inputs)]
+        before, after = self._sum(touched, frozenset(), wide), self._sum(touched, wide, wide)
+        return {family: (after[family] - before[family]) / max(self.total[family], 1.0) for family in FAMILIES}
+
+    def _sum(self, layers: List[Layer], wide: FrozenSet[str], ports: FrozenSet[str] = frozenset()) -> Dict[str, float]:
+        """ports: the tensors whose change from and to float counts, where they are inputs and outputs; none: all"""
+        network = self.network
+        total = dict.fromkeys(FAMILIES, 0.0)
+        for family in FAMILIES:
+            total[family] += sum(self._layer(family, layer, wide) for layer in layers if layer.rule is not None)
+            for kind, names in (("input", network.inputs), ("output", network.outputs)):
+                for name in names:
+                    if name in network.integers and (not ports or name in ports):
+                        total[family] += self._port(family, kind, name, name in wide)
+        return total
+
+    def _port(self, family: str, kind: str, name: str, s16: bool) -> float:
+        work = _work((int(np.prod(self.network.shapes.get(name, ()))), 1), 0, 1)
+        return _count("xtensa" if s16 and family == "esp32s3" else family, kind, work)
+
+    def _layer(self, family: str, layer: Layer, wide: FrozenSet[str]) -> float:
+        shape = self.network.shapes.get(layer.output, ())
+        kind, is_wide = self._kind(layer), layer.output in wide or not wide.isdisjoint(layer.inputs)
+        if kind == "view":
+            return 0.0
+        macs = macs_of(self.network, layer)
+        channels = shape[1] if layer.kind in ("conv", "max_pool", "average_pool") else shape[-1] if shape else 1
+        values = int(np.prod(shape))
+        inputs = self.network.shapes.get(layer.inputs[0], ()) if layer.inputs else ()
+        in_channels = inputs[1] if layer.kind == "conv" and len(inputs) > 1 else inputs[-1] if inputs else 1
+        work = _work((values, channels), macs, in_channels)
+        if not is_wide:
+            return _count(family, kind, work)
+        if kind == "dense":
+            return _terms(costs()["families"][family][_DENSE_S16[family]], work)
+        plain = "xtensa" if family == "esp32s3" else family
+        return _count(plain, kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
+
+    def _kind(self, layer: Layer) -> str:
+        node = self.network.model.graph.node[layer.nodes[0]]
+        if layer.kind == "conv":
+            groups = int(attribute(node, "group", 1))
+            if groups == 1:
+                return "conv"
+            return "depthwise" if groups == self.network.shapes[layer.inputs[0]][1] else "grouped"
+        if layer.kind == "average_pool" and node.op_type == "GlobalAveragePool":
+            return "global_pool"
+        if layer.kind == "move":
+            # Most transposes are part of a change of layout and vanish; the rest are views.
+            return "view"
+        return layer.kind if layer.kind in _INT8["plain"] else "other"
+
+
+def macs_of(network: Network, layer: Layer) -> int:
+    """Multiply-accumulates of a Conv or Gemm; 0 for others."""
+    if layer.rule is None or layer.weights is None:
+        return 0
+    return int(np.prod(network.shapes.get(layer.output, ()))) * int(np.prod(layer.weights.shape[1:]))
+
+
+def _work(output: Tuple[int, int], macs: int, in_channels: int) -> Work:
+    return Work(output[0], int(output[1]), macs, int(in_channels))
+
+
+def _count(family: str, kind: str, work: Work) -> float:
+    """Instructions of an int8 kernel."""
+    known = costs()["families"]
+    for name in _INT8["esp32s3" if family == "esp32s3" else "plain"][kind]:
+        if name in known[family]:
+            return _terms(known[family][name], work)
+    for name in _INT8["plain"][kind]:
+        if name in known["riscv"]:
+            scale = costs()["scale"]["xtensa" if family == "esp32s3" else family]
+            return scale * _terms(known["riscv"][name], work)
+    return _UNKNOWN * work.values
+
+
+def _terms(cost: Dict, work: Work) -> float:
+    terms = work.terms()
+    return sum(factor * terms[name] for name, factor in cost["terms"].items())
+
+
+def largest_memory(network: Network, wide: Iterable[str]) -> int:
+    """Bytes of activations that are alive together at most, those of `wide` with two bytes a value; a reshape is in the
+    memory of its input. The arena is planned later and may differ: shares of it are what this is for."""
+    wide, network_outputs = frozenset(wide), set(network.outputs)
+    last = {name: index for index, layer in enumerate(network.layers) for name in layer.inputs}
+    alive: Dict[str, int] = {}
+
+    def bytes_of(name: str) -> int:
+        each = 2 if name in wide else 1 if name in network.integers else 4
+        return each * int(np.prod(network.shapes.get(name, ())))
+
+    for name in network.inputs:
+        alive[name] = bytes_of(name)
+    most = sum(alive.values())
+    for index, layer in enumerate(network.layers):
+        alive[layer.output] = bytes_of(layer.output)
+        if layer.kind == "move" and last.get(layer.inputs[0]) == index:
+            alive.pop(layer.inputs[0], None)
+        most = max(most, sum(alive.values()))
+        alive = {n: size for n, size in alive.items() if last.get(n, -1) > index or n in network_outputs}
+    return most
+
+
+__all__ = ["FAMILIES", "PLAIN", "Instructions", "largest_memory", "macs_of"]
