@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 from kernel_archive import COMPONENT, INCLUDES, listed_sources
-from variant_cases import CLAMPS, RANGES, random_call
+from variant_cases import CLAMPS, MAC16, RANGES, random_call
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.esp32s3 import ANYWHERE, VECTOR_VARIANTS, Esp32s3Variant
@@ -23,6 +23,7 @@ from esp_tvm.run.esp32s3 import RUNTIME
 
 ALL: List[Variant] = [variant for variants in VECTOR_VARIANTS.values() for variant in variants]
 ALL += [*(variant for variants in ANYWHERE.values() for variant in variants), QuantizeNhwcFpu()]
+ALL += MAC16
 REPEATS = 8
 
 _HOST = """\
@@ -446,8 +447,8 @@ def listed(pairs: Sequence[Pair], output: bytes) -> Optional[str]:
 
 
 def assembly_sources() -> List[Path]:
-    """The kernels that are assembly."""
-    return sorted((COMPONENT / "src").rglob("*_esp32s3.S"))
+    """The kernels that are assembly; the ESP32-S3 has the ESP32's MAC16 unit as well."""
+    return sorted((COMPONENT / "src").rglob("*.S"))
 
 
 def run_in_emulator(pairs: Sequence[Pair], folder: Path, repeats: int = 1, timed: str = "fast") -> bytes:

@@ -198,17 +198,20 @@ def test_metadata_say_how_much_longer_data_can_take(unusual_sums):
 
 def test_export_takes_them_and_the_switch_leaves_them_out():
     model = residual_network()
-    for chip, expected in (("esp32s3", True), ("esp32c3", False)):
+    for chip, name in (("esp32s3", "_s8_esp32s3("), ("esp32", "_s8_esp32("), ("esp32c3", None)):
         compiled = compile_model(model, chip=chip)
-        assert ("_esp32s3(" in compiled.code.lib1) == expected
-        assert compiled.program.kernels_for == ("esp32s3" if expected else None)
+        assert all((one in compiled.code.lib1) == (one == name) for one in ("_s8_esp32s3(", "_s8_esp32("))
+        assert compiled.program.kernels_for == (chip if name else None)
         places = [tensor.place for call in compiled.program.calls() for tensor in call.writes]
         assert all(place.offset % 16 == 0 for place in places if place is not None)
 
 
-def test_a_model_in_the_emulator(emulator, tmp_path):
+@pytest.mark.parametrize("chip", ["esp32s3", "esp32"])
+def test_a_model_in_the_emulator(chip, emulator, tmp_path):
+    """The core has the ESP32's MAC16 unit as well."""
     model = residual_network()
-    compiled = compile_model(model, chip="esp32s3")
+    compiled = compile_model(model, chip=chip)
+    assert compiled.program.kernels_for == chip
     random = np.random.RandomState(0)
     sample = {port.name: random.randn(*port.shape).astype(port.dtype) for port in compiled.program.inputs}
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
@@ -236,8 +239,13 @@ def test_bench_says_what_is_wrong_with_its_files_in_one_line(words, wrong, monke
 
 def test_build_takes_every_assembly_file():
     text = (COMPONENT / "CMakeLists.txt").read_text(encoding="utf-8")
-    listed_names = re.search(r"set\(esp32s3_sources\n(.*?)\)", text, re.S).group(1).split()
-    assert [COMPONENT / name for name in listed_names] == sorted((COMPONENT / "src").rglob("*.S"))
+    listed_names = []
+    for chip in ("esp32s3", "esp32"):
+        names = re.search(rf"set\({chip}_sources\n(.*?)\)", text, re.S).group(1).split()
+        assert all(name.endswith(f"_{chip}.S") for name in names)
+        assert f'STREQUAL "{chip}")\n    list(APPEND sources ${{{chip}_sources}})' in text
+        listed_names += names
+    assert sorted(COMPONENT / name for name in listed_names) == sorted((COMPONENT / "src").rglob("*.S"))
 
 
 FIELD_HEADERS = sorted(path for path in (COMPONENT / "src").rglob("*.h") if "_AT_" in path.read_text(encoding="utf-8"))

@@ -62,7 +62,7 @@ VARIANTS = [variant for variant in [*ALL_VARIANTS, *ALL] if needs_scratch(varian
 @pytest.mark.parametrize("variant", VARIANTS, ids=[f"{i}-{type(v).__name__}" for i, v in enumerate(VARIANTS)])
 def test_faster_kernels(variant, tmp_path):
     pairs = (random_vector_pairs if variant in ALL else random_pairs)(variant, COUNT, seed=7)
-    compare([pair.fast for pair in pairs], [variant.scratch(pair.call) for pair in pairs], tmp_path)
+    compare([pair.fast for pair in pairs], [variant.scratch(pair.fast) for pair in pairs], tmp_path)
 
 
 def test_plain_kernels(tmp_path):
@@ -83,6 +83,7 @@ def test_every_fast_kernel_is_looked_at():
     kernels = {variant.kernel for variant in VARIANTS}
     names = (
         "conv2d_s8_6x2",
+        "conv2d_s8_esp32",
         *(f"{op}_s8_esp32s3" for op in ("conv2d", "depthwise_conv2d", "matmul", "max_pool2d", "average_pool2d")),
     )
     assert kernels == {f"esp_dl_{name}" for name in names}

@@ -126,7 +126,12 @@ def quantize(
     help="where weights and tables lie: in the program, copied to RAM or PSRAM at start, or in a data partition of "
     "their own; menuconfig changes it",
 )
-@click.option("--vector", type=Choice(("on", "off")), default="on", help="kernels for the vector unit of the esp32s3")
+@click.option(
+    "--vector",
+    type=Choice(("on", "off")),
+    default="on",
+    help="kernels for the vector unit of the esp32s3, the MAC16 unit of the esp32",
+)
 @click.option(
     "--cores",
     type=Choice(("1", "2")),

@@ -29,7 +29,8 @@ from .planning.ports import set_ports
 @dataclass(frozen=True)
 class CompileOptions:
     """fast: False: plain kernels only
-    chip: esp32s3 uses kernels for its vector unit where there are some; all other chips use the same kernels
+    chip: esp32s3 uses kernels for its vector unit where there are some, esp32 those for its MAC16 unit; all other chips
+        use the same kernels
     cores: 2: large kernels are computed in two parts, one on each core, with the same result
     arena_limit: the largest arena in bytes, if two cores need more than one; None: no limit
     strips: bytes of arena above which layers run together in strips of rows, so that none of their tensors lies in
@@ -82,7 +83,7 @@ def functions_of(imported: Imported, partitioned: Partitioned, chip: str) -> Dic
     """{symbol of a kernel call: the C function that computes it on `chip`}, "" where there is no code for it."""
     program = lower(partitioned, imported)
     symbols = {call: call.symbol for call in program.calls()}
-    program = place_tensors(choose_kernels(program, chip if chip == esp32s3.CHIP else None))
+    program = place_tensors(choose_kernels(program, chip))
     return {
         symbols[one]: "" if call.is_view else call.symbol for call in program.calls() for one in (call, *call.followers)
     }

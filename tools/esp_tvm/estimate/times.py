@@ -30,7 +30,7 @@ def estimate_program(program: Program, board: Board, constants: str) -> None:
     clock = CLOCKS[board.chip]
     # The constants of a small model stay in the cache from one inference to the next.
     waits = constants != "internal" and program.constant_bytes > clock.cache * _SHARE
-    vector = program.kernels_for is not None
+    vector = program.kernels_for == "esp32s3"
     for item in program.items:
         calls, strips = _strips(item, clock)
         for call in calls:

@@ -343,7 +343,8 @@ class Program:
     fallback_source: C of TVM's functions and their constants (fallback_constant_bytes)
     arena_bytes: memory for all activations; arena_limit: how much more speed was allowed to take, None: all it needs
     model_hash: SHA-256 of the quantized ONNX file's content
-    kernels_for: whose own kernels were taken where there are some (esp32s3), None: the same kernels as for all chips
+    kernels_for: whose own kernels were taken where there are some (esp32s3, esp32), None: the same kernels as for all
+        chips
     target_chip: of the project that it was read from, "" before it is exported; board: what it was exported for, and
         its memory, for people
     exported: with what it was exported, None before it

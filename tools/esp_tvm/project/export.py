@@ -55,7 +55,7 @@ def export_onnx_model(
 
     debug: off, checksums or tensors: what the program prints about every kernel's output
     constants: flash, ram, partition or psram: where weights and tables are stored
-    vector: use the kernels for the vector unit of the chip, if it has one (esp32s3)
+    vector: use the kernels for the vector unit of the chip (esp32s3), or for its MAC16 unit (esp32), if it has one
     cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
     board, flash, psram, internal: the board's name, or its memory (boards.py: `choose_board`); with a board's name
         target_chip may be None

@@ -39,11 +39,15 @@ _SETTINGS_TEXT = """\
 #include "sdkconfig.h"
 #if CONFIG_IDF_TARGET_ESP32S3
 #define ESP_DL_ESP32S3
+#elif CONFIG_IDF_TARGET_ESP32
+#define ESP_DL_ESP32
 #endif
 %s#endif
 
 #endif
 """
+# Chips with kernels in assembly.
+_WITH_ASSEMBLY = ("esp32", "esp32s3")
 # The defaults of Kconfig; tests/test_library.py compares.
 _DEFAULTS = {
     "CONFIG_TVM_MODEL_LOG_LEVEL": 3,
@@ -92,7 +96,7 @@ def copy_library(project: Path, to: Path, name: Optional[str] = None) -> List[st
         )
     check_replaceable(to / title)
     with whole_folder(to / title) as folder:
-        for path, source in _sources(project, chip.name == "esp32s3").items():
+        for path, source in _sources(project, chip.name).items():
             _write(folder / "src", path, source, name)
         settings = _settings(options)
         _text(folder / "src" / SETTINGS, renamed(settings, name) if name else settings)
@@ -102,17 +106,13 @@ def copy_library(project: Path, to: Path, name: Optional[str] = None) -> List[st
     return _advice(to / title, title, name, options)
 
 
-def _sources(project: Path, assembly: bool) -> Dict[str, Path]:
-    """Path below src -> file."""
+def _sources(project: Path, chip: str) -> Dict[str, Path]:
+    """Path below src -> file. Of the assembly what is for `chip`."""
     model, kernels = project / "components" / COMPONENT, project / "components" / KERNELS
     roots = [*(model / folder for folder in _MODEL_FOLDERS), kernels / "include", kernels / "src"]
-    kinds = (".c", ".h", ".S", ".inc") if assembly else (".c", ".h")
-    return {
-        path.relative_to(root).as_posix(): path
-        for root in roots
-        for path in sorted(root.rglob("*"))
-        if path.suffix in kinds
-    }
+    files = {path.relative_to(root).as_posix(): path for root in roots for path in sorted(root.rglob("*"))}
+    own = (f"_{chip}.S", *((".inc",) if chip in _WITH_ASSEMBLY else ()))
+    return {name: path for name, path in files.items() if path.suffix in (".c", ".h") or name.endswith(own)}
 
 
 def _write(folder: Path, path: str, source: Path, name: Optional[str]) -> None:

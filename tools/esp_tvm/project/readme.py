@@ -68,7 +68,7 @@ application the exporter's `tools/tvm/copy_model.py` copies each under names of 
 def readme(program: Program, target_chip: str, fit: Fit) -> str:
     """The text of README.md. target_chip: a chip's name, or host"""
     chip = "esp32s3" if target_chip == "host" else target_chip
-    # Kernels for the vector unit of one chip run on no other.
+    # Kernels for a unit of one chip run on no other.
     targets = _TARGETS if program.kernels_for is None else [_name(program.kernels_for)]
     arena = "PSRAM" if fit.places[ARENA] == PSRAM else "internal RAM"
     return _TEXT.format(

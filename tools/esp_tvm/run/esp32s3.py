@@ -20,7 +20,9 @@ from ..compile.compiled import CompiledModel
 
 COMPILERS = (("xtensa-esp32s3-elf-gcc",), ("xtensa-esp-elf-gcc", "-mdynconfig=xtensa_esp32s3.so"))
 EMULATOR = "qemu-system-xtensa"
-CFLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-ffp-contract=off", "-Wall", "-Wextra", "-DESP_DL_ESP32S3")
+# ESP_DL_ESP32: the kernels for the ESP32's MAC16 unit, which the core has too.
+_CHIPS = ("-DESP_DL_ESP32S3", "-DESP_DL_ESP32")
+CFLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-ffp-contract=off", "-Wall", "-Wextra", *_CHIPS)
 
 # Both calling conventions. The vectors are those of the windowed one; any other exception ends the program.
 _START = """\
@@ -321,7 +323,7 @@ def run_model(
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     config = component.parent / "tvm_model" / "crt_config"
-    kernels = [path for path in (component / "src").rglob("*") if path.suffix == ".c" or path.name.endswith("s3.S")]
+    kernels = [path for path in (component / "src").rglob("*") if path.suffix in (".c", ".S")]
     sources = [folder / name for name in files if name.endswith(".c")] + sorted(kernels)
     includes = [folder, component / "include", component / "src", config]
     flags = ["-Wl,--gc-sections", '-DTVMGEN_DEFAULT_TRACE_HEADER="trace.h"']

@@ -13,6 +13,7 @@
 #define ESP_DL_FAST_H
 
 #include "esp_dl.h"
+#include "esp_dl_esp32.h"
 #include "esp_dl_esp32s3.h"
 
 #ifdef __cplusplus

@@ -131,7 +131,7 @@ class Variant:
             parameters = c.struct(f"esp_dl_{self.takes or self.operator}_t", **fields)
             c.call(self.name(call), inputs[0], parameters, *scratch, output)
             return
-        parameters = c.struct(f"esp_dl_{self.operator}_add_t", conv2d=fields, add=addition_fields(call))
+        parameters = c.struct(f"esp_dl_{self.takes or self.operator}_add_t", conv2d=fields, add=addition_fields(call))
         c.call(self.name(call), inputs[0], inputs[1], parameters, *scratch, output)
 
 

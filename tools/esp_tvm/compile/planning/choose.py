@@ -6,8 +6,8 @@ import sys
 from typing import Dict, Optional
 
 from ...program import INT8, Call, Program, Tensor
-from ..kernels import esp32s3
-from ..kernels.variants import VARIANTS
+from ..kernels import esp32s3, mac16
+from ..kernels.variants import Variant
 from .cores import split_again, split_over_cores
 from .fuse import fuse
 from .loops import fits_strips, run_in_strips
@@ -25,11 +25,12 @@ def choose_kernels(
     """Choose the variant of every call that has one, and fuse what one kernel can compute together.
 
     Where a faster variant would need so much scratch memory that the arena grows, the next one is taken. For `chip`
-    esp32s3 kernels for its vector unit come first, whatever memory they need.
+    esp32s3 kernels for its vector unit come first, whatever memory they need, for esp32 those for its MAC16 unit that
+    need little.
     cores: 2: also which calls are computed in two parts; arena_limit: how large the arena may become for speed
     strips: bytes of arena above which calls run together in strips (loops.py); None: never
     """
-    program.cores = cores
+    program.cores, program.kernels_for = cores, chip if chip in (esp32s3.CHIP, mac16.CHIP) else None
     ranges = value_ranges(program)
     makers = {output: call for call in program.calls() for output in call.outputs}
     for call in program.kernels:
@@ -39,11 +40,14 @@ def choose_kernels(
         if chip == esp32s3.CHIP and call.variant is None:
             call.variant = esp32s3.choose_anywhere(call)
         if call.variant is None:
-            fitting = [variant for variant in VARIANTS.get(call.operator, ()) if variant.fits(call)]
-            call.variant = min(fitting, key=lambda variant: variant.scratch(call)) if fitting else None
+            call.variant = _leanest(call, chip)
     program = fuse(program)
     if strips is not None and arena_bytes(program) > strips:
-        program = run_in_strips(program, strips)
+        # First what takes the least memory; what then is left may be used for speed.
+        for call in filter(mac16.uses_mac16, program.kernels):
+            call.variant = _leanest(call, None)
+        if arena_bytes(program) > strips:
+            program = run_in_strips(program, strips)
     _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
         # Two cores are used for speed: splits, and scratch memory of faster kernels, may take all the room there is.
@@ -51,7 +55,16 @@ def choose_kernels(
         program = split_over_cores(program, arena_limit)
         _take_faster(program, sys.maxsize if arena_limit is None else max(arena_limit, least))
     _align(program, makers)
+    if chip == mac16.CHIP and not any(mac16.uses_mac16(call) for call in program.kernels):
+        program.kernels_for = None
     return program
+
+
+def _leanest(call: Call, chip: Optional[str]) -> Optional[Variant]:
+    """The variant that needs the least scratch memory, of those for the MAC16 unit if one of these needs little."""
+    fitting = [variant for variant in mac16.variants_of(call.operator, chip) if variant.fits(call)]
+    own = [one for one in fitting if isinstance(one, mac16.OWN) and one.scratch(call) <= mac16.LITTLE_MEMORY]
+    return min(own or fitting, key=lambda variant: variant.scratch(call)) if fitting else None
 
 
 def _take_faster(program: Program, most: int) -> None:
@@ -61,7 +74,7 @@ def _take_faster(program: Program, most: int) -> None:
         lean, split = call.variant, call.split
         if isinstance(lean, esp32s3.Esp32s3Variant):
             continue
-        for variant in VARIANTS.get(call.operator, ()):
+        for variant in mac16.variants_of(call.operator, program.kernels_for):
             if variant is lean:
                 break
             if not (variant.fits(call) if call.strips is None else fits_strips(call, variant)):

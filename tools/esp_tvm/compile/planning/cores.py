@@ -20,6 +20,7 @@ from ...program import Call, Program, Tensor
 from ...program.split import Split
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
 from ..kernels.esp32s3.lanes import aligned
+from ..kernels.mac16 import uses_mac16
 from .memory import arena_bytes
 
 # Instructions that pass until the other core has begun, and again until its end is seen: what FreeRTOS needs to wake a
@@ -27,9 +28,11 @@ from .memory import arena_bytes
 FORK_JOIN = 3000
 # A kernel is cut if that saves so many instructions: it pays even if FORK_JOIN is really twice as much.
 WORTH = 2 * FORK_JOIN
-# Instructions per multiply-accumulate, of int8 kernels in C, of those for the vector unit, and of the plain ones.
+# Instructions per multiply-accumulate, of int8 kernels in C, of those for the vector unit, of the plain ones; and of
+# those for the MAC16 unit.
 _FAST = {"conv2d": 2.2, "depthwise_conv2d": 4.5, "dense": 2.6}
 _VECTOR = {"conv2d": 0.12, "depthwise_conv2d": 0.4, "dense": 0.15}
+_MAC16 = 1.4
 PLAIN = {"conv2d": 7.0, "depthwise_conv2d": 10.0, "dense": 7.0}
 
 
@@ -76,6 +79,7 @@ def estimate(call: Call) -> int:
         rate = _VECTOR[call.kind]
     else:
         rate = (_FAST if call.variant is not None else PLAIN)[call.kind]
+        rate = _MAC16 if uses_mac16(call) else rate
     return int(call.macs * rate)
 
 

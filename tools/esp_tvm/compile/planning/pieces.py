@@ -10,6 +10,7 @@ import numpy as np
 from ...estimate.work import in_sixes
 from ...program import Call, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
+from ..kernels.mac16 import uses_mac16
 from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
 from .cores import PLAIN, estimate
 from .memory import Block, floor_at, plan_memory, scratch_bytes, scratch_bytes_of_sums
@@ -49,7 +50,7 @@ class Piece:
 
 def fastest(call: Call) -> Optional[Variant]:
     """The fastest kernel for a call where it needs more scratch memory than the one that it has; else None."""
-    if call.variant is None or isinstance(call.variant, Esp32s3Variant):
+    if call.variant is None or isinstance(call.variant, Esp32s3Variant) or uses_mac16(call):
         return None
     first = next((one for one in VARIANTS.get(call.operator, ()) if one.fits(call)), call.variant)
     if first is call.variant or (call.followers and not first.fuses_add):
