@@ -237,6 +237,9 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
     weights = np.clip(np.round(random.randn(*weights_shape) * deviation), -128, 127)
     inner = 1 if depthwise else channels
     shift = random.randint(0, random.choice([1, 2, 3, 4, 6, 9]), outputs) + int(np.log2(inner * kernel * kernel * 8))
+    if random.randint(4) == 0:
+        # A channel whose results are finer than its products.
+        shift[random.randint(outputs)] = -random.randint(1, 5)
     attributes = {
         "weights": weights.astype(np.int8),
         "bias": random.randint(-3000, 3000, outputs).astype(np.int32),

@@ -19,7 +19,7 @@ from esp_tvm.evaluate import TvmEvaluator
 from esp_tvm.model import load_model, session
 from esp_tvm.program import Call
 from esp_tvm.program import Program as Form
-from esp_tvm.program.evaluate import Evaluation
+from esp_tvm.program.evaluate import Evaluation, in_model_order
 from esp_tvm.program.store import save
 from esp_tvm.quantize import Quantized, quantize_model
 from esp_tvm.quantize.graph import Network
@@ -159,7 +159,9 @@ def compare_with_references(program: HostProgram, compiled: CompiledModel, sampl
         theirs = tvm.run({name: array[index] for name, array in samples.items()})
         wrong = 0
         for call, layer in zip(calls, comparison.layers):
-            differing = differing_bytes(evaluation.values[call.writes[0]], theirs.tensors[call.symbol])
+            differing = differing_bytes(
+                in_model_order(call.writes[0], evaluation.values[call.writes[0]]), theirs.tensors[call.symbol]
+            )
             layer.differing, wrong = layer.differing + differing, wrong + differing
         for port, output in zip(program.outputs, comparison.outputs):
             differing = differing_bytes(evaluation.outputs[port.name], theirs.outputs[port.name])

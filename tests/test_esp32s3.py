@@ -96,9 +96,11 @@ def test_two_pixels_of_eight_outputs_are_sixteen_channels(columns, kind):
     assert type(choose_vector(call, -128, 127)).__name__ == kind
 
 
-def test_left_shifts_and_wide_tensors_are_left_to_c():
+def test_left_shifts_without_0_in_the_clamp_and_wide_tensors_are_left_to_c():
     call = convolution(32, 1)
     call.attributes["shift"] = np.full(16, -1)
+    assert choose_vector(call, -128, 127) is not None
+    call.attributes["clamp"] = (1, 127)
     assert choose_vector(call, -128, 127) is None
     call = convolution(32, 1)
     call = replace(call, inputs=[replace(call.inputs[0], dtype="int16")])

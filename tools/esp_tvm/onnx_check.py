@@ -21,7 +21,7 @@ from .convert.qdq_form import as_it_is
 from .model import run_session, session
 from .naming import shown
 from .onnx_graph import with_outputs
-from .program.evaluate import Evaluation, output_tensors, read
+from .program.evaluate import Evaluation, in_model_order, output_tensors, read
 from .program.form import Call, Program, Tensor
 from .program.ports import all_to_onnx
 
@@ -223,7 +223,7 @@ class OnnxRuntimeCheck(BordersCheck):
         """How far `evaluation` of `sample` is from ONNX Runtime, in the order of the graph."""
         inputs = all_to_onnx(self._program.inputs, sample)
         outputs = all_to_onnx(self._program.outputs, evaluation.outputs)
-        return self.compare(inputs, lambda tensor: read(evaluation.values, tensor), outputs)
+        return self.compare(inputs, lambda tensor: in_model_order(tensor, read(evaluation.values, tensor)), outputs)
 
 
 def written_outputs(program: Program) -> Dict[str, Tuple[str, Optional[int]]]:

@@ -87,6 +87,11 @@ def read(values: Values, tensor: Tensor) -> np.ndarray:
     return np.frombuffer(np.ascontiguousarray(read(values, source)).tobytes(), tensor.dtype).reshape(tensor.shape)
 
 
+def in_model_order(tensor: Tensor, value: np.ndarray) -> np.ndarray:
+    """The value of a tensor with the channels in the order that they have in the model."""
+    return np.take(value, np.argsort(tensor.order), axis=-1) if tensor.order else value
+
+
 def _given(program: Program, ports: Mapping[tuple, np.ndarray], tensor: Tensor) -> np.ndarray:
     """The value of a model input or a constant."""
     place = tensor.place
@@ -108,4 +113,13 @@ def _outputs(program: Program, values: Values) -> Dict[str, np.ndarray]:
     return {port.name: read(values, found[port]).reshape(port.shape) for port in program.outputs}
 
 
-__all__ = ["Evaluation", "Values", "apply_rule", "evaluate", "output_tensors", "read", "zero_states"]
+__all__ = [
+    "Evaluation",
+    "Values",
+    "apply_rule",
+    "evaluate",
+    "in_model_order",
+    "output_tensors",
+    "read",
+    "zero_states",
+]

@@ -49,6 +49,8 @@ class Tensor:
     exponent: e of the real value q * 2^e; None for a tensor that is not quantized
     source: the tensor whose very bytes these are, in another shape; None for a tensor of its own
     place: see `Place`; None until it is placed
+    order: of its channels, the last axis, where the compiler chose one: channel i is the model's channel order[i]; ():
+        they are in the model's order
     """
 
     name: str
@@ -57,6 +59,7 @@ class Tensor:
     exponent: Optional[int] = None
     source: Optional[Tensor] = None
     place: Optional[Place] = None
+    order: Tuple[int, ...] = ()
 
     @property
     def elements(self) -> int:

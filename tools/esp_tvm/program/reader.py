@@ -83,6 +83,9 @@ class Reader:
         place = None if record.place is None else Place(**record.place.model_dump())
         source = None if record.source is None else self._known(record.source)
         tensor = kind(record.name, tuple(record.shape), record.dtype, record.exponent, source, place, **more)
+        tensor.order = tuple(record.order)
+        channels = list(range(record.shape[-1])) if record.order and record.shape else []
+        _need(sorted(tensor.order) == channels, f"tensor {record.id}: its channels have no order")
         size = math.prod(record.shape) * np.dtype(record.dtype).itemsize
         _need(size <= schema.MOST_BYTES, f"tensor {record.id} is too large")
         _need(source is None or size == source.bytes, f"tensor {record.id} is not of the size of its source")

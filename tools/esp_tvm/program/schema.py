@@ -56,6 +56,7 @@ class TensorRecord(Record):
     exponent: Optional[Exponent]
     source: Optional[Id]
     place: Optional[PlaceRecord]
+    order: Annotated[List[Id], Field(max_length=2**16)]
 
 
 class PixelsRecord(Record):

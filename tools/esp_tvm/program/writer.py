@@ -93,6 +93,7 @@ class Writer:
             "place": None
             if place is None
             else {name: getattr(place, name) for name in ("kind", "offset", "index", "rows", "kept", "memory")},
+            "order": list(tensor.order),
         }
         return {**record, **_of_port(tensor)} if isinstance(tensor, Port) else record
 

@@ -12,7 +12,7 @@ import onnx
 from ..errors import UserError
 from ..model import session
 from ..onnx_graph import with_outputs
-from ..program.evaluate import Evaluation
+from ..program.evaluate import Evaluation, in_model_order
 from ..program.form import Call
 from ..quantize.report import noted_noise
 
@@ -164,7 +164,13 @@ class NoiseMeter:
         for name, (step, call) in self._calls.items():
             name = name if name in wanted else self._alias.get(name, name)
             if name in wanted:
-                self._add(name, step, call, np.asarray(wanted[name]), evaluation.values[call.output])
+                self._add(
+                    name,
+                    step,
+                    call,
+                    np.asarray(wanted[name]),
+                    in_model_order(call.output, evaluation.values[call.output]),
+                )
 
     def _add(self, name: str, step: int, call: Call, wanted: np.ndarray, got: np.ndarray) -> None:
         real = got.astype(np.float64) * 2.0**call.output.exponent

@@ -91,6 +91,9 @@ typedef struct {
     bool min_masks; /* ONE, HELD, GATHERED with a clamp of 0..127: masks of this kind */
     const int8_t *weights;
     int8_t min, max; /* clamp */
+    /* Channels before `left_channels` are shifted left by `left` at the end, and clamped again: 0 lies in the clamp. */
+    int32_t left_channels;
+    const int8_t *left;
 } esp_dl_conv2d_esp32s3_t;
 
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output);
@@ -113,7 +116,9 @@ typedef struct {
     bool pairs;
     bool min_masks; /* only with `three` and a clamp of 0..127 */
     const int8_t *weights;
-    int8_t min, max; /* clamp */
+    int8_t min, max;       /* clamp */
+    int32_t left_channels; /* these as for the convolution */
+    const int8_t *left;
 } esp_dl_depthwise_conv2d_esp32s3_t;
 
 void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,

@@ -8,6 +8,7 @@ from typing import Dict, Optional
 from ...program import INT8, Call, Program, Tensor
 from ..kernels import esp32s3, mac16
 from ..kernels.variants import Variant
+from .channel_order import sort_channels
 from .cores import split_again, split_over_cores
 from .fuse import fuse
 from .loops import fits_strips, run_in_strips
@@ -31,6 +32,8 @@ def choose_kernels(
     strips: bytes of arena above which calls run together in strips (loops.py); None: never
     """
     program.cores, program.kernels_for = cores, chip if chip in (esp32s3.CHIP, mac16.CHIP) else None
+    if chip == esp32s3.CHIP:
+        sort_channels(program)
     ranges = value_ranges(program)
     makers = {output: call for call in program.calls() for output in call.outputs}
     for call in program.kernels:

@@ -3,6 +3,7 @@
  * conv2d_row_esp32s3.S, or conv2d_row_esp32s3.c elsewhere.
  */
 #include "common/borders_esp32s3.h"
+#include "common/shift_left_esp32s3.h"
 #include "convolution/conv2d_row_esp32s3.h"
 #include "convolution/gather_windows_esp32s3.h"
 #include "esp_dl_esp32s3.h"
@@ -157,7 +158,8 @@ static void in_blocks(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, esp
     }
 }
 
-void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
+/* All but what is shifted left at the end. */
+static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
     const int32_t per_row = p->by_taps ? w->kernel_w : 1;
@@ -227,4 +229,11 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
         }
         input += p->input.h * p->input.w * p->input.c;
     }
+}
+
+void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
+{
+    convolve(input, p, scratch, output);
+    esp_dl_shift_left_esp32s3(output, p->output.n * p->output.h * p->output.w, p->output.c, p->left, p->left_channels,
+                              p->min, p->max);
 }

@@ -3,6 +3,7 @@
  * computed by depthwise_conv2d_row_esp32s3.S, or depthwise_conv2d_row_esp32s3.c elsewhere.
  */
 #include "common/borders_esp32s3.h"
+#include "common/shift_left_esp32s3.h"
 #include "convolution/depthwise_conv2d_row_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
@@ -58,4 +59,6 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         }
         input += p->input.h * p->input.w * p->input.c;
     }
+    esp_dl_shift_left_esp32s3(output, p->output.n * rows_of_image * p->output.w, p->output.c, p->left, p->left_channels,
+                              p->min, p->max);
 }

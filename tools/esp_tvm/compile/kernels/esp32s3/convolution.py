@@ -23,6 +23,7 @@ from .lanes import (
     aligned,
     border_bytes,
     border_fields,
+    can_shift_left,
     copies_rows,
     distance_of_copies,
     distance_of_rows,
@@ -31,9 +32,11 @@ from .lanes import (
     is_one_row,
     is_relu,
     lanes_can_shift,
+    left_fields,
     pack_lanes,
     pack_wide,
     parts_fit_lanes,
+    right_shifts,
     run_of,
     start_of,
     sums_fit_lanes,
@@ -96,7 +99,7 @@ class Conv2dLanes(Esp32s3Variant):
         return weights.reshape(outputs, height * width, channels)
 
     def _takes(self, call: Call) -> bool:
-        return call.attributes["groups"] == 1 and bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
+        return call.attributes["groups"] == 1 and can_shift_left(call)
 
     def fits_range(self, call, low, high):
         if not self._takes(call) or not lanes_can_shift(call.attributes["shift"]):
@@ -166,7 +169,7 @@ class Conv2dLanes(Esp32s3Variant):
 
     def body(self, call, c):
         a = call.attributes
-        shift = np.asarray(a["shift"])
+        shift = right_shifts(a["shift"])
         packed = pack_lanes(self.segmented(call), start_of(call), shift, min_masks=self._has_min_masks(call))
         return self._fields(call, c, packed, 0)
 
@@ -200,6 +203,7 @@ class Conv2dLanes(Esp32s3Variant):
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],
+            **left_fields(call, c),
         }
 
 
@@ -284,7 +288,7 @@ class Conv2dWide(Conv2dLanes):
 
     def body(self, call, c):
         segments = self.segmented(call)
-        start, shift, block = start_of(call), np.asarray(call.attributes["shift"]), self.block(call)
+        start, shift, block = start_of(call), np.maximum(call.attributes["shift"], 0), self.block(call)
         if block == 0:
             return self._fields(call, c, pack_wide(segments, start, shift), vectors_of(segments.shape[2]))
         packed = []
@@ -319,7 +323,11 @@ class DepthwiseLanes(Esp32s3Variant):
 
     def fits_range(self, call, low, high):
         a = call.attributes
-        if call.inputs[0].shape[3] != call.output.shape[3] or not lanes_can_shift(a["shift"]):
+        if (
+            call.inputs[0].shape[3] != call.output.shape[3]
+            or not lanes_can_shift(a["shift"])
+            or not can_shift_left(call)
+        ):
             return False
         return sums_fit_lanes(a["weights"].reshape(-1, call.output.shape[3]).T, start_of(call), low, high)
 
@@ -344,7 +352,7 @@ class DepthwiseLanes(Esp32s3Variant):
     def body(self, call, c):
         a = call.attributes
         height, width, channels = a["weights"].shape
-        shift = np.asarray(a["shift"])
+        shift = right_shifts(a["shift"])
         weights, start, pairs = a["weights"], start_of(call), self.in_pairs(call)
         if pairs:
             weights, start, shift = np.tile(weights, (1, 1, 2)), np.tile(start, 2), np.tile(shift, 2)
@@ -362,6 +370,7 @@ class DepthwiseLanes(Esp32s3Variant):
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],
+            **left_fields(call, c),
         }
 
 

@@ -20,7 +20,7 @@ LANE_MAX = KERNEL_LIMITS["LANE_MAX"]
 # Where sums in the accumulator of 40 bits start: never negative (an emulator loads it without its sign), and the lower
 # 32 bits are the sum.
 SUM_START = 2**33
-_MAX_SHIFTS = KERNEL_LIMITS["LANE_SHIFTS"]
+MOST_SHIFTS = KERNEL_LIMITS["LANE_SHIFTS"]
 # All shifts of 19 and more give the same of 20 bits.
 _MAX_SHIFT = 19
 # Of windows of 1x1 so many bytes are copied at once where the output overlaps the input.
@@ -116,7 +116,7 @@ def tail_order(length: int) -> np.ndarray:
 def pack_head(bias: np.ndarray, shift: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
     """(bias and shifts of sixteen channels, 48 bytes; per step the channels that stop there)."""
     steps, stops = shift_steps(shift)
-    steps = np.concatenate([steps, np.zeros(_MAX_SHIFTS - len(steps), steps.dtype), [len(steps)]])
+    steps = np.concatenate([steps, np.zeros(MOST_SHIFTS - len(steps), steps.dtype), [len(steps)]])
     return np.concatenate([pack_20_bits(bias), steps.astype(np.int8)]), stops
 
 
@@ -250,8 +250,28 @@ def start_of(call: Call) -> np.ndarray:
 
 
 def lanes_can_shift(shift: np.ndarray) -> bool:
-    """Whether all shifts are to the right and few enough."""
-    return bool(np.all(np.asarray(shift) >= 0)) and most_shifts(np.minimum(shift, _MAX_SHIFT)) <= _MAX_SHIFTS
+    """Whether shifts to the right are few enough."""
+    return most_shifts(right_shifts(shift)) <= MOST_SHIFTS
+
+
+def right_shifts(shift: np.ndarray) -> np.ndarray:
+    """What lanes are shifted by; where it is to the left, by 0."""
+    return np.clip(shift, 0, _MAX_SHIFT)
+
+
+def can_shift_left(call: Call) -> bool:
+    """Whether results that are shifted left, if there are some, may be clamped before."""
+    low, high = call.attributes["clamp"]
+    return low <= 0 <= high or bool(np.min(call.attributes["shift"]) >= 0)
+
+
+def left_fields(call: Call, c) -> Dict:
+    """The fields of the channels whose results are shifted left."""
+    left = np.maximum(-np.asarray(call.attributes["shift"]), 0).astype(np.int8)
+    if not left.any():
+        return {"left_channels": 0, "left": "NULL"}
+    count = int(np.flatnonzero(left)[-1]) + 1
+    return {"left_channels": count, "left": c.constant("left", left[:count], "left shift per output channel")}
 
 
 def is_relu(call: Call) -> bool:
