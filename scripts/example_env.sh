@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Makes the environment of a framework, build/env/NAME, and prints its Python; all messages go to stderr.
 #   scripts/example_env.sh pytorch|sklearn|tensorflow
+#   scripts/example_env.sh keras3    TensorFlow with Keras 3, for its files (.keras, .h5)
 #   scripts/example_env.sh idf       Espressif's tools that the tests use (make idf-tools)
 # Does nothing if it exists, and starts over if its lock changed or it was interrupted. EXAMPLE_PYTHON names the
-# Python to use instead of the one that is found: 3.11 to 3.13 for pytorch and idf, 3.8 for the others.
+# Python to use instead of the one that is found: 3.11 to 3.13 for pytorch and idf, 3.11 or 3.12 for keras3, 3.8 for
+# the others.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -15,12 +17,13 @@ fail() {
 name=${1:-}
 case $name in
     pytorch | idf) versions=(3.11 3.12 3.13) ;;
+    keras3) versions=(3.11 3.12) ;;
     sklearn | tensorflow) versions=(3.8) ;;
-    *) fail "usage: scripts/example_env.sh pytorch|sklearn|tensorflow|idf" ;;
+    *) fail "usage: scripts/example_env.sh pytorch|sklearn|tensorflow|keras3|idf" ;;
 esac
 venv=build/env/$name
 lock=examples/from_$name/requirements.lock
-[ "$name" != idf ] || lock=scripts/requirements-idf.lock
+case $name in idf | keras3) lock=scripts/requirements-$name.lock ;; esac
 log=build/logs/env-$name.log
 
 fits() { # python

@@ -19,6 +19,7 @@ lock() { # requirements lock [more options]
 lock tools/tvm/requirements.txt tools/tvm/requirements.lock --upgrade
 lock scripts/requirements-dev.txt scripts/requirements-dev.lock --upgrade --constraint tools/tvm/requirements.lock
 python=3.11 lock scripts/requirements-idf.txt scripts/requirements-idf.lock --upgrade
+python=3.11 lock scripts/requirements-keras3.txt scripts/requirements-keras3.lock --upgrade
 lock - scripts/pip.lock <<<'pip==24.0'
 for framework in sklearn tensorflow; do
     lock "examples/from_$framework/requirements.txt" "examples/from_$framework/requirements.lock" --upgrade

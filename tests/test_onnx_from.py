@@ -3,8 +3,10 @@
 The frameworks themselves are in test_onnx_from_frameworks.py.
 """
 
+import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,18 @@ def complaint(function, *args, **options):
 def test_kind_by_suffix(tmp_path, name, kind):
     (tmp_path / name).write_bytes(b"x")
     assert kind_of(tmp_path / name) == kind
+
+
+def test_files_of_keras_3_are_told_from_older_ones(tmp_path):
+    for version, kind in (("3.15.1", "keras3"), ("2.13.1", "keras"), ("x", "keras")):
+        with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+            archive.writestr("metadata.json", json.dumps({"keras_version": version}))
+        # The beginning of a file of h5py: names of attributes, then the heap of their texts.
+        heap = b"GCOL\1\0\0\0\0\x20\0\0\0\0\0\0\1\0\0\0\0\0\0\0\6\0\0\0\0\0\0\0" + version.encode()
+        (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(90) + b"keras_version\0" + bytes(90) + heap)
+        assert kind_of(tmp_path / "m.keras") == kind_of(tmp_path / "m.h5") == kind
+    (tmp_path / "m.keras").write_bytes(b"PK\3\4 cut off")
+    assert kind_of(tmp_path / "m.keras") == "keras"
 
 
 def test_kind_of_folders_and_what_is_none(tmp_path):

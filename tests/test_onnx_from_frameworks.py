@@ -40,6 +40,18 @@ open(sys.argv[1] + "/int8.tflite", "wb").write(c.convert())
 L1 = tf.keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)])
 L1.save(sys.argv[1] + "/lambda.h5")
 """,
+    "keras3": """
+import sys, keras
+L, path = keras.layers, sys.argv[1]
+image, more = keras.Input((8, 8, 3), name="image"), keras.Input((4,), name="more")
+x = L.GlobalAveragePooling2D()(L.BatchNormalization()(L.Conv2D(4, 3, activation="relu")(image)))
+x = L.Concatenate()([x, more])
+outputs = {"a": L.Dense(3, name="first")(x), "b": L.Dense(2, activation="sigmoid", name="second")(x)}
+keras.Model({"image": image, "more": more}, outputs).save(path + "/two.keras")
+m = keras.Sequential([L.Input((8, 3)), L.Conv1D(4, 3), L.ReLU(), L.Flatten(), L.Dense(5, name="last")])
+m.save(path + "/m.keras"); m.save(path + "/m.h5")
+keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)]).save(path + "/lambda.keras")
+""",
     "tflite": """
 import sys, numpy as np, tensorflow as tf
 class Stream(tf.Module):
@@ -120,6 +132,18 @@ def test_tensorflow(tmp_path):
     assert inputs_of(result.model)[0][1:] == ((1, 8, 8, 3), "float32")
     (tmp_path / "m.h5").write_bytes(b"not a model")
     assert "m.h5" in complaint(convert, tmp_path / "m.h5", tmp_path / "o.onnx")
+
+
+@pytest.mark.slow
+def test_keras_3(tmp_path):
+    framework_models("keras3", tmp_path)
+    assert [port[:2] for port in inputs_of(converted(tmp_path / "two.keras"))] == [
+        ("image", (1, 8, 8, 3)),
+        ("more", (1, 4)),
+    ]
+    for name in ("m.keras", "m.h5"):
+        assert outputs_of(converted(tmp_path / name)) == [("last", (1, 5), "float32")]
+    assert "Lambda" in complaint(convert, tmp_path / "lambda.keras", tmp_path / "o.onnx")
 
 
 @pytest.mark.slow

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -30,6 +32,7 @@ class Kind:
 
 KINDS: Dict[str, Kind] = {
     "keras": Kind("Keras", ("tensorflow", "tf2onnx"), "tensorflow"),
+    "keras3": Kind("Keras 3", ("tensorflow", "keras", "tf2onnx"), "keras3"),
     "saved_model": Kind("SavedModel", ("tensorflow", "tf2onnx"), "tensorflow"),
     "tflite": Kind("TensorFlow Lite", ("tensorflow", "tf2onnx"), "tensorflow"),
     "torchscript": Kind("TorchScript", ("torch", "onnx"), "pytorch"),
@@ -83,7 +86,23 @@ def kind_of(path: str | os.PathLike) -> str:
             f"{path}: no known kind of model ('{one_line(suffix, 20)}'); known are {', '.join(_SUFFIXES)} and a "
             "SavedModel's folder"
         )
-    return _SUFFIXES[suffix]
+    kind = _SUFFIXES[suffix]
+    return "keras3" if kind == "keras" and _keras_of(path) >= 3 else kind
+
+
+def _keras_of(path: Path) -> int:
+    """The major version of the Keras that wrote a .keras or .h5; 0 where the file does not say it."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
+                return int(str(json.loads(file.read(1 << 16))["keras_version"]).split(".")[0])
+        with open(path, "rb") as file:
+            start = file.read(1 << 16)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, RuntimeError):
+        return 0
+    # HDF5 without its library: the version is the first text in the heap of the texts, "GCOL".
+    found = re.search(rb"GCOL.{28}(\d{1,2})\.\d", start, re.S) if b"keras_version" in start else None
+    return int(found.group(1)) if found else 0
 
 
 def python_for(kind: str, given: Optional[str] = None) -> str:

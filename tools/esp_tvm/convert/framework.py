@@ -113,15 +113,72 @@ def keras(path, folder, settings):
     write(folder, ports, samples_for(ports, settings), run)
 
 
+def keras3(path, folder, settings):
+    """.h5 and .keras of Keras 3, which tf2onnx does not know: as a function of TensorFlow."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    tf = tensorflow()
+    import keras
+    import onnx
+    import tf2onnx
+
+    if not settings["trust"]:
+        refuse_lambda(path)
+    model = keras.models.load_model(path, compile=False, safe_mode=not settings["trust"])
+    ports = [
+        (t.name, concrete(settings["shapes"].get(t.name) or t.shape, f"input '{t.name}'"), np.dtype(t.dtype))
+        for t in model.inputs
+    ]
+    signature = [tf.TensorSpec(shape, dtype, name=name) for name, shape, dtype in ports]
+
+    try:
+        structure = model.input
+    except AttributeError:  # of a Sequential that was not called since it was read
+        structure = model.inputs[0] if len(ports) == 1 else model.inputs
+
+    def outputs(*values):
+        return tf.nest.flatten(model(tf.nest.pack_sequence_as(structure, values), training=False))
+
+    function = tf.function(outputs, input_signature=signature)
+    converted, _ = tf2onnx.convert.from_function(function, signature, opset=settings["opset"])
+    named = [str(name) for name in getattr(model, "output_names", [model.layers[-1].name])]
+    if len(named) == len(converted.graph.output):
+        rename_outputs(converted.graph, named)
+    onnx.save(converted, str(folder / "raw.onnx"))
+
+    def run(sample):
+        return [value.numpy() for value in outputs(*[tf.constant(sample[name]) for name, _, _ in ports])]
+
+    write(folder, ports, samples_for(ports, settings), run)
+
+
+def rename_outputs(graph, names):
+    """Give the outputs of an ONNX graph `names`, where no tensor has them already."""
+    taken = {name for node in graph.node for name in [*node.input, *node.output]}
+    wanted = {output.name: name for output, name in zip(graph.output, names) if name not in taken}
+    for node in graph.node:
+        for tensors in (node.input, node.output):
+            tensors[:] = [wanted.get(name, name) for name in tensors]
+    for output in graph.output:
+        output.name = wanted.get(output.name, output.name)
+
+
 def refuse_lambda(path):
-    """Lambda layers are stored as Python code, which runs; in .keras archives Keras refuses them itself."""
+    """Lambda layers are stored as Python code, which runs when the file is read."""
+    import zipfile
+
     import h5py
 
-    if not h5py.is_hdf5(path):
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read("config.json").decode("utf-8", "replace")
+    elif h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            config = file.attrs.get("model_config", "")
+        text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
+    else:
         return
-    with h5py.File(path, "r") as file:
-        config = file.attrs.get("model_config", "")
-    text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
     if not text:
         raise Complaint(f"{path} holds weights without a network; build the model in Python and save all of it")
     try:
@@ -480,7 +537,7 @@ def sklearn(path, folder, settings):
     write(folder, ports, samples, run)
 
 
-KINDS = {f.__name__: f for f in (keras, saved_model, tflite, torchscript, torch_export, sklearn)}
+KINDS = {f.__name__: f for f in (keras, keras3, saved_model, tflite, torchscript, torch_export, sklearn)}
 
 
 def main():
