@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qdq import QdqBuilder
 
@@ -49,3 +50,18 @@ def test_no_scratch_where_it_would_enlarge_the_arena():
     b.output("y", [1, 4, 1, 1])
     compiled = compile_model(b.model())
     assert kernels(compiled)[1:4] == ["conv2d_add_s8_3x4", "conv2d_s8_6x2", "conv2d_s8_6x2"]
+
+
+@pytest.mark.parametrize("bound, expected", [(0.0, 0), (-8.0, -128)])
+def test_dense_skips_what_a_relu_gives_most_often(bound, expected):
+    """A relu that is stored less 128 steps (quantize/centre.py) is a clip at int8's own end."""
+    b = QdqBuilder(seed=7)
+    x = b.input("x", [1, 16], -4)
+    y = b.node("Gemm", [x, b.weights([8, 16], -8), b.bias(8, -12)], transB=1)
+    x = b.quantize(b.node("Clip", [y, b.initializer(np.float32(bound)), b.initializer(np.float32(8.0))]), -4)
+    b.quantize(b.node("Gemm", [x, b.weights([8, 8], -8), b.bias(8, -12)], transB=1), -4, "y")
+    b.output("y", [1, 8])
+    first, second = [call for call in compile_model(b.model()).program.kernels if call.operator == "dense"]
+    assert first.often == 0 and second.often == expected
+    # It is the first byte of the weights.
+    assert [int(call.constants[0].array.reshape(-1)[0]) for call in (first, second)] == [0, expected]

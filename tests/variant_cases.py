@@ -108,6 +108,7 @@ class Pair:
         low, high = RANGES[random.randint(len(RANGES))]
         self.call = replace(call, symbol=f"plain_{number}")
         self.fast = replace(call, symbol=f"fast_{number}", variant=variant, input_range=(low, high))
+        self.fast.often = int(random.choice([0, low]))
         self.x = random.randint(low, high + 1, call.inputs[0].elements).astype(np.int8)
         self.x[random.rand(len(self.x)) < 0.3] = random.choice([low, high, min(max(0, low), high)])
         self.swapped = bool(fused and random.randint(2))

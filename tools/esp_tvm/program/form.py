@@ -203,7 +203,8 @@ class Call:
     kernel: the C function that it calls, by its real name; "" where there is nothing to do (`is_view`)
     is_view: its output is its input's memory: no code
     variant: the faster kernel that was chosen (compile/kernels), None: the operator's plain one; exporter only
-    input_range: least and greatest int8 value of its first input
+    input_range: least and greatest int8 value of its first input; often: the value of it that is probably the most
+        common, exporter only
     followers: the calls that the same kernel computes after it (an addition, a change of layout), each complete with
         inputs and outputs of its own; what is passed between them lies nowhere (its place is None)
     scratch: memory while it runs
@@ -232,6 +233,7 @@ class Call:
     is_view: bool = False
     variant: Any = None
     input_range: Tuple[int, int] = INT8
+    often: int = 0
     followers: List[Call] = field(default_factory=list)
     scratch: Optional[Scratch] = None
     overlap_distance: Optional[int] = None

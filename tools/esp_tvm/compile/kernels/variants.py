@@ -292,8 +292,7 @@ class Dense8(Variant):
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
-        # What a relu turns into its lower bound is the most common value; a range without bound says nothing.
-        common = low if low > -128 else 0
+        common = call.often
         stream = np.concatenate([np.array([common], np.int8), pack_8(weights).reshape(-1)])
         return Packed(stream, common * weights.astype(np.int64).sum(axis=1))
 

@@ -38,6 +38,7 @@ def choose_kernels(
     makers = {output: call for call in program.calls() for output in call.outputs}
     for call in program.kernels:
         call.input_range = ranges.get(call.inputs[0].root, INT8) if call.inputs else INT8
+        call.often = _often(call, makers)
         if chip == esp32s3.CHIP and _lies_aligned(call, makers):
             call.variant = esp32s3.choose_vector(call, *call.input_range)
         if chip == esp32s3.CHIP and call.variant is None:
@@ -61,6 +62,16 @@ def choose_kernels(
     if chip == mac16.CHIP and not any(mac16.uses_mac16(call) for call in program.kernels):
         program.kernels_for = None
     return program
+
+
+def _often(call: Call, makers: Dict[Tensor, Call]) -> int:
+    """The value of its first input that is probably the most common."""
+    low = call.input_range[0]
+    if low > INT8[0] or not call.inputs:
+        return low
+    # Results of a relu that are stored less a constant begin where int8 does; inputs of the model mean what they say.
+    maker = makers.get(_owner(call.inputs[0], makers))
+    return 0 if maker is None or maker.operator in ("quantize", "pixels") else low
 
 
 def _leanest(call: Call, chip: Optional[str]) -> Optional[Variant]:
