@@ -112,6 +112,7 @@ VALUE_ROWS = (
     ValueRow("64x64 by 64x64 transposed, 4", "matmul", _HEADS, (4, 64, 64), {**_PRODUCT, "transpose_b": True}),
     ValueRow("table", "lookup", (_IMAGE,), _IMAGE, {"table": (np.arange(256) * 7 % 256 - 128).astype(np.int8)}),
     ValueRow("quantization", "quantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
+    ValueRow("back to float", "dequantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
     ValueRow("concatenation of 32 and 48 ch", "concat", (_IMAGE, (1, 16, 16, 48)), (1, 16, 16, 80), {"axis": 3}),
     ValueRow("transposed rows and columns", "transpose", (_IMAGE,), _IMAGE, {"axes": [0, 2, 1, 3]}),
 )
@@ -207,7 +208,8 @@ def measure_values(rows: List[ValueRow]) -> List[Tuple[ValueRow, int, float, flo
     for row in rows:
         dtype = "float32" if row.operator == "quantize" else "int8"
         inputs = [Tensor(f"x{i}", shape, dtype) for i, shape in enumerate(row.inputs)]
-        call = Call("", row.operator, inputs, [Tensor("y", row.output, "int8")], row.attributes)
+        output = Tensor("y", row.output, "float32" if row.operator == "dequantize" else "int8")
+        call = Call("", row.operator, inputs, [output], row.attributes)
         pairs.append(
             Pair(call, choose_vector(call, -128, 127) or choose_anywhere(call), -128, 127, np.random.RandomState(1))
         )

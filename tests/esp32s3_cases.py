@@ -122,7 +122,7 @@ class Pair:
             values = np.ascontiguousarray(values).view(np.int8)
             text = _array("int8_t", f"x{i}_{number}", values).replace("const ", "", 1)
             parts.append(text.replace("static ", "static _Alignas(4) ", 1))
-        size, out = call.inputs[0].bytes, call.output.elements
+        size, out = call.inputs[0].bytes, call.output.bytes
         arguments = ", ".join(f"(void *){name}" for name in names)
         tail = ", scratch" if self.variant.scratch(call) else ""
         lead = self.variant.overlap_distance(call)
@@ -146,10 +146,10 @@ static void compare_{number}(void)
 {{
     memcpy(x, x0_{number}, {size});
     memset(y, 0x55, {out + 16});
-    plain_{number}({arguments}, wanted);
+    plain_{number}({arguments}, (void *)wanted);
     uint32_t start = emulator_cycles();
     for (int i = 0; i < REPEATS; i++) {{
-        {timed}_{number}({arguments}, y{tail if timed == "fast" else ""});
+        {timed}_{number}({arguments}, (void *)y{tail if timed == "fast" else ""});
     }}
     report({out}, emulator_cycles() - start);
 {overlap}}}
@@ -159,7 +159,7 @@ static void compare_{number}(void)
     def reach(self) -> int:
         """Bytes of memory that hold the output and, behind it, an input that it may overlap."""
         lead = self.variant.overlap_distance(self.call)
-        return max(self.call.output.elements, (lead or 0) + 16 + self.call.inputs[0].elements)
+        return max(self.call.output.bytes, (lead or 0) + 16 + self.call.inputs[0].elements)
 
     def describe(self) -> str:
         """For the message of a failed test."""
@@ -338,6 +338,13 @@ def quantization(random: np.random.RandomState) -> Call:
     return Call("", "quantize", [x], [Tensor("y", shape, "int8")], attributes)
 
 
+def dequantization(random: np.random.RandomState) -> Call:
+    """Any exponent that the floating-point unit takes."""
+    shape = (1, int(random.randint(1, 60)))
+    exponent = int(random.choice([-7, -7, 0, -126, 120, random.randint(-126, 121)]))
+    return Call("", "dequantize", [Tensor("x", shape, "int8")], [Tensor("y", shape, "float32")], {"exponent": exponent})
+
+
 def scale(random: np.random.RandomState) -> Call:
     """A factor and an offset per channel."""
     shape = (1, int(random.randint(1, 40)), int(random.choice([5, 16, 20, 48])))
@@ -414,7 +421,13 @@ def matmul(random: np.random.RandomState) -> Call:
     return Call("", "matmul", inputs, [Tensor("y", (batch, rows, columns), "int8")], attributes)
 
 
-_OWN = {"channelwise": scale, "lookup": lookup, "matmul": matmul, "quantize": quantization}
+_OWN = {
+    "channelwise": scale,
+    "dequantize": dequantization,
+    "lookup": lookup,
+    "matmul": matmul,
+    "quantize": quantization,
+}
 
 
 def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:

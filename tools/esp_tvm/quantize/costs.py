@@ -42,7 +42,7 @@ _INT8: Dict[str, Dict[str, Tuple[str, ...]]] = {
         "binary": ("Elementwise add", "Elementwise any"),
         "clamp": ("Elementwise any",),
         "input": ("QuantizeFpu quantize",),
-        "output": ("C dequantize",),
+        "output": ("DequantizeFpu any",),
         "other": ("Move any",),
     },
 }

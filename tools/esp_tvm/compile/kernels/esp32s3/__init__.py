@@ -12,7 +12,7 @@ from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, Depthwis
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
 from .pixel_pairs import Conv2dPairs
-from .quantization import QuantizeFpu
+from .quantization import DequantizeFpu, QuantizeFpu
 from .values import (
     BROADCASTING,
     MOVES,
@@ -53,7 +53,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
 }
 
 # By operator, what the chip computes faster without the vector unit, from any buffer to any.
-ANYWHERE: Dict[str, List[Variant]] = {"quantize": [QuantizeFpu()]}
+ANYWHERE: Dict[str, List[Variant]] = {"quantize": [QuantizeFpu()], "dequantize": [DequantizeFpu()]}
 
 
 def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:

@@ -1,4 +1,4 @@
-"""Float to int8 by the floating-point unit of the ESP32-S3 (esp_dl_esp32s3.h)."""
+"""Float to int8, and back, by the floating-point unit of the ESP32-S3 (esp_dl_esp32s3.h)."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ class QuantizeFpu(Variant):
 
     def fits(self, call):
         return call.output.dtype == "int8" and abs(call.attributes["exponent"]) <= _LARGEST_EXPONENT
+
+
+class DequantizeFpu(Variant):
+    """Five instructions a value."""
+
+    operator = "dequantize"
+    kernel = "esp_dl_dequantize_s8_esp32s3"
+    plain_parameters = True
+
+    def fits(self, call):
+        # The largest value times its scale is a float.
+        return call.inputs[0].dtype == "int8" and -_LARGEST_EXPONENT <= call.attributes["exponent"] <= 120
