@@ -1,7 +1,7 @@
 # Speed, memory and size of generated programs. Included by the Makefile.
 
 ##@ Bench
-.PHONY: bench bench-operators bench-strips bench-compare bench-accuracy calibration-memory memory
+.PHONY: bench bench-operators bench-strips bench-compare bench-accuracy calibration-memory memory zoo
 bench: ## NAMES: instructions, RAM and flash of generated programs in the emulators, into bench/
 	@scripts/in-env.sh python bench/bench.py $${NAMES:-}
 
@@ -24,3 +24,7 @@ calibration-memory: ## check that quantizing with 10 000 samples of 96x96x3 stay
 
 memory: ## MODEL or OUT: a picture of the exported project's arena over time: OUT/memory.svg
 	@scripts/in-env.sh python bench/memory.py
+
+zoo: ## ZOO [FILES] [WORDS]: a table of the models in a folder: size, accuracy, memory, time, exactness, into OUT/zoo.md
+	@scripts/in-env.sh python bench/zoo.py "$${ZOO:-}" --out "$${OUT:-build/zoo}" $${FILES:+--pictures $$FILES} \
+	    $${WORDS:+--words $$WORDS}

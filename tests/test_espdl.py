@@ -417,6 +417,28 @@ def test_mobilenet_knows_a_clock(espressif, chip, tmp_path):
     assert set(np.argsort(-y)[:2]) == {409, 892}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("chip", ["s3", "p4"])
+def test_mobilenet_knows_a_cat(espressif, chip, tmp_path, kernels):
+    """scikit-image's photograph, which make example-image brings, by ONNX Runtime and by the generated C."""
+    photograph = ROOT / "build/env/image_classification/skimage/data/chelsea.png"
+    if not photograph.is_file():
+        pytest.skip("no photograph of a cat; make example-image installs scikit-image's")
+    from PIL import Image
+
+    with Image.open(photograph) as file:
+        pixels = np.asarray(file.convert("RGB").resize((224, 224), Image.BILINEAR), float)
+    x = ((pixels - [123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375])[None].astype(np.float32)
+    convert(espressif / f"imagenet_cls_mobilenetv2_s8_v1_{chip}.espdl", tmp_path / "model.onnx")
+    model = load_model(tmp_path / "model.onnx")
+    in_onnx = run_session(session(model), ["466"], {"input.1": x})[0]
+    compiled = compile_model(adopt(model, None, Passes(), "model.onnx").model)
+    in_c = Program(write_program(compiled, tmp_path), kernels).run({"input.1": x[None]})["466"]
+    for scores in (in_onnx, in_c):
+        # Of ImageNet's classes: tabby, tiger cat, Egyptian cat.
+        assert {281, 282, 285} <= set(np.argsort(-scores.reshape(1000))[:5]), np.argsort(-scores.reshape(1000))[:5]
+
+
 def test_all_are_taken_as_they_are(espressif, tmp_path):
     paths = sorted(espressif.glob("*.espdl"))
     assert len(paths) >= 5
