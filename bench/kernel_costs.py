@@ -42,6 +42,7 @@ DOCUMENTED = {
     "Elementwise any": ("values", 0.6),
     "Broadcasting any": ("values", 0.6),
     "LookupTable any": ("values", 1.44),
+    "DenseS16 any": ("macs", 0.14),
     "DequantizeFpu any": ("values", 5.3),
     "MatMulLanes any": ("macs", 0.25),
     "Move any": ("values", 0.4),

@@ -405,6 +405,21 @@ def move(operator: str, random: np.random.RandomState) -> Call:
     return Call("", operator, tensors, [Tensor("y", y, "int8")], attributes)
 
 
+def dense_s16(random: np.random.RandomState) -> Call:
+    """From int8 to int16, one row or several; outputs that are finer than their products, too."""
+    outputs = int(random.randint(1, 20))
+    rows, inputs = (1, int(random.randint(1, 100))) if random.randint(2) else (3, 16 * int(random.randint(1, 5)))
+    attributes = {
+        "weights": random.randint(-128, 128, (outputs, inputs)).astype(np.int8),
+        "bias": random.randint(-300000, 300000, outputs).astype(np.int32),
+        "shift": random.randint(*[(0, 9), (-6, 3), (20, 32)][random.randint(3)], outputs),
+        "clamp": [(-32768, 32767), (0, 32767), (-3000, 9000)][random.randint(3)],
+        "output": "int16",
+    }
+    x, y = Tensor("x", (rows, inputs), "int8"), Tensor("y", (rows, outputs), "int16")
+    return Call("", "dense_s16", [x], [y], attributes)
+
+
 def matmul(random: np.random.RandomState) -> Call:
     """Matrices of any size, or of sixteens; few or many products in a sum."""
     batch, rows, inner, columns = (int(v) for v in random.randint(1, [4, 9, 40, 40]))
@@ -423,6 +438,7 @@ def matmul(random: np.random.RandomState) -> Call:
 
 _OWN = {
     "channelwise": scale,
+    "dense_s16": dense_s16,
     "dequantize": dequantization,
     "lookup": lookup,
     "matmul": matmul,

@@ -46,7 +46,7 @@ _INT8: Dict[str, Dict[str, Tuple[str, ...]]] = {
         "other": ("Move any",),
     },
 }
-_DENSE_S16 = {"riscv": "esp_dl_dense_s16", "xtensa": "esp_dl_dense_s16", "esp32s3": "C dense_s16"}
+_DENSE_S16 = {"riscv": "esp_dl_dense_s16", "xtensa": "esp_dl_dense_s16", "esp32s3": "DenseS16 any"}
 # Instructions of an int16 kernel that the bench has not counted, in those of the plain int8 kernel: a convolution has
 # no form for two pixels at a time, and a value of a window may lie in the padding.
 _CONV_S16 = 2.5

@@ -128,6 +128,21 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
 int32_t esp_dl_depthwise_conv2d_s8_esp32s3_scratch(const esp_dl_depthwise_conv2d_esp32s3_t *p);
 
 /*
+ * Fully connected layer from int8 to int16, an output after the other in the accumulator of 40 bits. weights, for every
+ * output: its bias, plus 2^33, in 64 bits; its right shift, 0..31, in a byte, and seven more bytes; its weights, made a
+ * multiple of 16 with zeros.
+ */
+typedef struct {
+    int32_t rows, inputs, outputs; /* inputs a multiple of 16, or one row */
+    const int8_t *weights;
+    int16_t min, max;     /* clamp */
+    int32_t left_outputs; /* outputs before this one are shifted left by `left` at the end: 0 lies in the clamp */
+    const int8_t *left;
+} esp_dl_dense_esp32s3_t;
+
+void esp_dl_dense_s16_esp32s3(const int8_t *input, const esp_dl_dense_esp32s3_t *p, int16_t *output);
+
+/*
  * Product of two matrices: as the plain kernel. Sixteen columns at a time, in lanes of 20 bits: the exporter has proved
  * that no sum leaves them, or with `parts`, that none does where first the lower and then the upper four bits of every
  * value of a are multiplied; then shift is 4 or more.

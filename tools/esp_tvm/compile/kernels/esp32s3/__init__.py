@@ -8,7 +8,7 @@ from ....operators.pooling import AveragePool2d, MaxPool2d
 from ....program import Call
 from ..variants import Variant
 from .channel_pieces import Conv2dPieces
-from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DepthwiseLanes, Scale
+from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DenseS16, DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
 from .pixel_pairs import Conv2dPairs
@@ -41,6 +41,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     ],
     "depthwise_conv2d": [DepthwiseLanes()],
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
+    "dense_s16": [DenseS16()],
     "matmul": [MatMulLanes()],
     "max_pool2d": [Pool(MaxPool2d())],
     "average_pool2d": [Average(AveragePool2d())],
@@ -58,9 +59,10 @@ ANYWHERE: Dict[str, List[Variant]] = {"quantize": [QuantizeFpu()], "dequantize":
 
 def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
     """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
-    if any(tensor.dtype != "int8" for tensor in [*call.inputs, call.output]):
+    if any(tensor.dtype != "int8" for tensor in call.inputs):
         return None
-    fitting = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.fits_range(call, low, high))
+    variants = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.output_type == call.output.dtype)
+    fitting = (v for v in variants if v.fits_range(call, low, high))
     return next(fitting, None)
 
 

@@ -34,6 +34,7 @@ from .lanes import (
     lanes_can_shift,
     left_fields,
     pack_lanes,
+    pack_rows,
     pack_wide,
     parts_fit_lanes,
     right_shifts,
@@ -404,6 +405,36 @@ class Dense(Esp32s3Variant):
 
     def body(self, call, c):
         return self.convolution.body(as_convolution(call), c)
+
+
+class DenseS16(Esp32s3Variant):
+    """A fully connected layer from int8 to int16: an output after the other in the accumulator of 40 bits."""
+
+    operator = "dense_s16"
+    kernel = "esp_dl_dense_s16_esp32s3"
+    output_type = "int16"
+
+    def fits_range(self, call, low, high):
+        outputs, inputs = call.attributes["weights"].shape
+        return can_shift_left(call) and (inputs % LANES == 0 or call.output.elements == outputs)
+
+    def weight_passes(self, call):
+        return pixels_of(call)
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        packed = pack_rows(a["weights"], start_of(call), np.maximum(a["shift"], 0))
+        parameters = c.struct(
+            "esp_dl_dense_esp32s3_t",
+            rows=pixels_of(call),
+            inputs=a["weights"].shape[1],
+            outputs=a["weights"].shape[0],
+            weights=c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+            **left_fields(call, c, "left_outputs"),
+        )
+        c.call(self.kernel, inputs[0], parameters, output)
 
 
 def as_depthwise(call: Call) -> Call:

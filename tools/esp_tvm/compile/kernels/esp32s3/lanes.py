@@ -152,6 +152,16 @@ def vectors_of(length: int) -> int:
     return min(_VECTORS, key=lambda held: -(-length // (LANES * held)) * (held + 2))
 
 
+def pack_rows(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Weights [O, I], bias with what rounding adds, right shifts, an output after the other."""
+    outputs, inputs = weights.shape
+    rows = np.zeros((outputs, LANES + aligned(inputs)), np.int8)
+    rows[:, :8] = (np.asarray(bias, np.int64) + SUM_START).reshape(-1, 1).view(np.int8)
+    rows[:, 8] = shift
+    rows[:, LANES : LANES + inputs] = weights
+    return np.concatenate([rows.reshape(-1), _READ_AHEAD])
+
+
 def pack_wide(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for the accumulator of 40 bits."""
     outputs, segments, length = weights.shape
@@ -265,13 +275,13 @@ def can_shift_left(call: Call) -> bool:
     return low <= 0 <= high or bool(np.min(call.attributes["shift"]) >= 0)
 
 
-def left_fields(call: Call, c) -> Dict:
-    """The fields of the channels whose results are shifted left."""
+def left_fields(call: Call, c, name: str = "left_channels") -> Dict:
+    """The fields of the channels whose results are shifted left; name: of their number."""
     left = np.maximum(-np.asarray(call.attributes["shift"]), 0).astype(np.int8)
     if not left.any():
-        return {"left_channels": 0, "left": "NULL"}
+        return {name: 0, "left": "NULL"}
     count = int(np.flatnonzero(left)[-1]) + 1
-    return {"left_channels": count, "left": c.constant("left", left[:count], "left shift per output channel")}
+    return {name: count, "left": c.constant("left", left[:count], "left shift per output channel")}
 
 
 def is_relu(call: Call) -> bool:
@@ -280,7 +290,12 @@ def is_relu(call: Call) -> bool:
 
 
 class Esp32s3Variant(Variant):
-    """A kernel for the vector unit. `fits` says whether it can compute the call for any input in low..high."""
+    """A kernel for the vector unit. `fits` says whether it can compute the call for any input in low..high.
+
+    output_type: of its output; its inputs are int8
+    """
+
+    output_type = "int8"
 
     def fits_range(self, call: Call, low: int, high: int) -> bool:
         """Whether it gives the plain kernel's bytes for inputs in low..high."""

@@ -1,0 +1,39 @@
+/* A row of a fully connected layer by the accumulator of 40 bits; dense_s16_esp32s3.c is the same in C. */
+#include "common/esp32s3.inc"
+#include "dense/dense_row_esp32s3.h"
+
+/*
+ * a2 row, a3 input, a4 weights, a5 output, a6 outputs left, a7 vectors, a8 input, a9 shift, a10 least, a11 greatest
+ * value, a12 sum; q0 input, q1 weights.
+ */
+    function esp_dl_dense_row_s16_esp32s3
+    l32i a3, a2, DENSE_AT_INPUT
+    l32i a4, a2, DENSE_AT_WEIGHTS
+    l32i a5, a2, DENSE_AT_OUTPUT
+    l32i a6, a2, DENSE_AT_OUTPUTS
+    l32i a7, a2, DENSE_AT_VECTORS
+    l32i a10, a2, DENSE_AT_MIN
+    l32i a11, a2, DENSE_AT_MAX
+1:  /* an output */
+    ee.ld.accx.ip a4, 8
+    l8ui a9, a4, 0
+    addi a4, a4, 8
+    mov a8, a3
+    ee.vld.128.ip q1, a4, 16
+    ee.vld.128.ip q0, a8, 16
+    ssr a9
+    loop a7, 2f
+    ee.vmulas.s8.accx.ld.ip q0, a8, 16, q0, q1
+    ee.vld.128.ip q1, a4, 16
+2:
+    rur.accx_0 a12
+    addi a4, a4, -16
+    sra a12, a12
+    addi a6, a6, -1
+    max a12, a12, a10
+    min a12, a12, a11
+    s16i a12, a5, 0
+    addi a5, a5, 2
+    bnez a6, 1b
+    return
+    .size esp_dl_dense_row_s16_esp32s3, . - esp_dl_dense_row_s16_esp32s3
