@@ -10,10 +10,13 @@ from small_models import model_of, random, small_cnn
 
 from esp_tvm.convert.qdq import Qdq
 from esp_tvm.data import Part, load_samples
-from esp_tvm.data_check import FEW, check, describe, examine, known_inputs, warnings
+from esp_tvm.data_check import FEW, check, describe, examine, known_inputs, note, warnings
 from esp_tvm.errors import UserError
 from esp_tvm.model import load_model, save_model
 from esp_tvm.onnx_graph import copied
+from esp_tvm.program.form import Port
+from esp_tvm.program.ports import to_port
+from esp_tvm.program.samples import as_onnx, rounding
 from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.quantize.held_back import hold_back
 from esp_tvm.quantize.judge import judge
@@ -84,6 +87,19 @@ def test_data_beside_what_the_model_was_calibrated_with(tmp_path):
     assert "looks like bytes" in said(np.floor(samples[name] * 255))
     assert "next to nothing" in said(samples[name] / 255)
     assert "look swapped" in said(np.swapaxes(samples[name], -1, -2))
+
+
+def test_values_that_were_rounded_to_integers_may_lie_beyond_by_half_a_step():
+    """Of a range far from zero (kelvins) int8 has steps that are wider than what is called beyond otherwise."""
+    model = model_of([node("Relu", ["x"], ["y"])], {"x": [1, 20]}, {"y": [1, 20]}, {})
+    reals = np.random.RandomState(0).uniform(298.2, 306.2, (40, 1, 20)).astype(np.float32)
+    note(model, examine({"x": reals}))
+    port = Port("x", (1, 20), "int8", 2, onnx_dtype="float32")
+    rounded = as_onnx([port], {"x": np.stack([to_port(port, one) for one in reals])})["x"]
+    assert rounding([port]) == {"x": 2.0} and rounded[:].max() > reals.max() + 1
+    assert "beyond" in " ".join(check("input", {"x": rounded}, model))
+    assert "beyond" not in " ".join(check("input", {"x": rounded}, model, rounding([port])))
+    assert "beyond" in " ".join(check("input", {"x": rounded[:] + 8}, model, rounding([port])))
 
 
 def test_a_model_without_notes_tells_its_range_by_its_scale():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -233,8 +233,14 @@ def describe(what: str, facts: Dict[str, InputFacts]) -> List[str]:
     return lines
 
 
-def warnings(what: str, facts: Dict[str, InputFacts], known: Optional[Dict[str, Known]] = None) -> List[str]:
-    """Warnings about samples; known: what the model was calibrated with, None for the calibration itself."""
+def warnings(
+    what: str,
+    facts: Dict[str, InputFacts],
+    known: Optional[Dict[str, Known]] = None,
+    rounding: Mapping[str, float] = {},  # noqa: B006
+) -> List[str]:
+    """Warnings about samples; known: what the model was calibrated with, None for the calibration itself; rounding: by
+    how much the samples of an input are off that were rounded to its integers."""
     found = []
     for one in facts.values():
         label = f"{what}: input '{shown(one.name, 40)}'"
@@ -243,7 +249,7 @@ def warnings(what: str, facts: Dict[str, InputFacts], known: Optional[Dict[str, 
         if one.order:
             found.append(f"{label}: {one.order}")
         if known is not None and one.name in known:
-            found += _against(label, one, known[one.name])
+            found += _against(label, one, known[one.name], rounding.get(one.name, 0.0))
     first = next(iter(facts.values()))
     if known is None and first.count < FEW:
         found.append(f"{what}: only {first.count} samples; give at least {FEW}, better 100, of what the model will see")
@@ -252,7 +258,7 @@ def warnings(what: str, facts: Dict[str, InputFacts], known: Optional[Dict[str, 
     return [f"warning: {line}" for line in found]
 
 
-def _against(label: str, one: InputFacts, known: Known) -> List[str]:
+def _against(label: str, one: InputFacts, known: Known, rounding: float) -> List[str]:
     """Warnings about samples of an input that differ from those of the calibration."""
     found = []
     reach = max(known.high - known.low, 1e-30)
@@ -260,9 +266,9 @@ def _against(label: str, one: InputFacts, known: Known) -> List[str]:
     width = one.high - one.low
     if one.looks_like_bytes() and known.high <= 16.0:
         found.append(f"{label}: looks like bytes (0 to 255), the model expects {known.low:g} to {known.high:g}")
-    elif max(one.high - known.high, known.low - one.low) > _BEYOND * reach:
+    elif max(one.high - known.high, known.low - one.low) > _BEYOND * reach + rounding:
         found.append(f"{label}: goes beyond the calibrated range: {ranges}")
-    elif width < 0.02 * reach and one.count > 1:
+    elif width + 2 * rounding < 0.02 * reach and one.count > 1:
         found.append(f"{label}: covers next to nothing of the calibrated range: {ranges}")
     if one.count >= 8 and len(one.profiles) == len(known.profiles):
         for a in range(len(one.profiles)):
@@ -288,10 +294,15 @@ def _swapped(one: InputFacts, known: Known, a: int, b: int) -> bool:
     return swapped > 1.8 and own < 1.6
 
 
-def check(what: str, samples: Dict[str, Sequence[np.ndarray]], model: onnx.ModelProto) -> List[str]:
-    """The lines and warnings of samples that are given to the quantized `model`."""
+def check(
+    what: str,
+    samples: Dict[str, Sequence[np.ndarray]],
+    model: onnx.ModelProto,
+    rounding: Mapping[str, float] = {},  # noqa: B006
+) -> List[str]:
+    """The lines and warnings of samples that are given to the quantized `model`; rounding: see `warnings`."""
     facts = examine(samples)
-    return [*describe(what, facts), *warnings(what, facts, known_inputs(model))]
+    return [*describe(what, facts), *warnings(what, facts, known_inputs(model), rounding)]
 
 
 __all__ = [

@@ -60,6 +60,15 @@ def as_onnx(ports: Sequence[Port], samples: Mapping[str, Sequence[np.ndarray]]) 
     }
 
 
+def rounding(ports: Sequence[Port]) -> Dict[str, float]:
+    """By how much a sample is off that was rounded to a port's integers, by input name: half a step of them."""
+    return {
+        port.name: 2.0 ** (port.exponent - 1)
+        for port in ports
+        if port.exponent is not None and port.dtype != port.onnx_dtype == "float32"
+    }
+
+
 def _is_as_in_onnx(port: Port) -> bool:
     return port.dtype == port.onnx_dtype and not port.axes
 
@@ -78,4 +87,4 @@ def _back(port: Port, in_onnx_order: bool, own_type: bool, values: np.ndarray) -
     return values if in_onnx_order or not port.axes else values.transpose(np.argsort(port.axes))
 
 
-__all__ = ["as_onnx", "load_both", "load_port_sample", "load_port_samples"]
+__all__ = ["as_onnx", "load_both", "load_port_sample", "load_port_samples", "rounding"]

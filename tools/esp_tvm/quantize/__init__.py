@@ -161,7 +161,9 @@ def quantize_model(
     judged = held or choose_samples(first.network, calibration, 256)
     answers: Dict[str, Answers] = {}
     noise = _measured(first.state, judged, answers)
-    notes = [*describe("calibration", facts), *warnings("calibration", facts), *doubts_of_model(model)]
+    # States may well begin with zeros only.
+    own = {name: one for name, one in facts.items() if name not in states_of(model)}
+    notes = [*describe("calibration", facts), *warnings("calibration", own), *doubts_of_model(model)]
     notes += doubts_of_data(first.network, facts, first.reference)
     state, again = first.state, False
     if held is not None and passes.effort != "quick":

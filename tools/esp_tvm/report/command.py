@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..files import write_text
 from ..frontend import detections
 from ..model import load_model
-from ..program.samples import as_onnx
+from ..program.samples import as_onnx, rounding
 from ..program.store import load
 from ..run.reference import check_same_model, load_steps
 from ..test_set.command import evaluation_of
@@ -48,7 +48,8 @@ def write_report(
     model = load_model(model_path)
     program = load(Path(project))
     samples = load_steps(input_path, program, Path(project), EXAMPLE_RUNS if log_path else 1)
-    print("\n".join(check("input", as_onnx(program.inputs, samples), model)))
+    own = program.callers_inputs
+    print("\n".join(check("input", as_onnx(own, samples), model, rounding(own))))
     title = f"{Path(project).resolve().parent.name}/{Path(model_path).name}"
     report = gather(model, title, Path(project), samples, float_model and load_model(float_model), log_path)
     _put_evaluation(report, Path(project))

@@ -9,7 +9,7 @@ from ..files import write_text
 from ..model import load_model
 from ..naming import shown
 from ..onnx_check import OnnxRuntimeCheck, Verification, wrong_line
-from ..program.samples import as_onnx
+from ..program.samples import as_onnx, rounding
 from .compare import compare_with_rules, print_comparison
 from .host import HostProgram
 from .host_log import LoggingProgram
@@ -37,7 +37,8 @@ def run_project(
     program = HostProgram(project, sanitize)
     check_same_model(program.program, program.project, model)
     samples = load_steps(input_path, program.program, program.project)
-    print("\n".join(check("input", as_onnx(program.inputs, samples), model)))
+    own = program.program.callers_inputs
+    print("\n".join(check("input", as_onnx(own, samples), model, rounding(own))))
     if log_path is not None:
         write_text(log_path, LoggingProgram(project, log_mode).log(samples))
     onnx_runtime, verification = OnnxRuntimeCheck(model, program.program), Verification()
