@@ -11,14 +11,16 @@ from typing import Dict, List, Tuple
 import numpy as np
 import pytest
 
+from esp_tvm.convert.convert import convert
 from esp_tvm.errors import UserError
 from esp_tvm.frontend import detection
 from esp_tvm.frontend.detect import Found
-from esp_tvm.frontend.detection_c import emit_detection, outputs_of
+from esp_tvm.frontend.detection_c import check_outputs, emit_detection, outputs_of
 from esp_tvm.frontend.embedding import Embedding, cosine, emit_embedding
 from esp_tvm.frontend.host import DetectionProgram, cosines, write_files
 from esp_tvm.frontend.image import geometry
 from esp_tvm.frontend.image_spec import load_image_spec
+from esp_tvm.model import inputs_of
 from esp_tvm.program.form import Port
 
 SPEC = """\
@@ -337,6 +339,16 @@ def test_the_examples_model_finds_what_is_drawn(example):
     assert sum(map(len, truth)) > 50 and recall >= 0.93 and precision >= 0.93
     again = scenes.Scenes("test", 3).draw()[0]
     assert np.array_equal(again, pictures[0])
+
+
+@pytest.mark.parametrize("path", sorted((EXAMPLE / "espdl").glob("*.yaml")), ids=lambda path: path.stem)
+def test_espressifs_detectors_are_what_their_yaml_says(path, shared_models, tmp_path):
+    file = shared_models / f"espdl/{path.stem}_s8_v1_s3.espdl"
+    if not file.is_file():
+        pytest.skip("no models of ESP-DL beside the project (../shared/models/espdl)")
+    spec, model = load_image_spec(path), convert(file, tmp_path / "model.onnx").model
+    assert inputs_of(model)[0][1] == spec.shape
+    check_outputs(spec, model)
 
 
 def test_a_box_is_right_once_with_its_label_and_half_of_the_union(example):

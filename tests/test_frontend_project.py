@@ -199,6 +199,36 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     assert "#define EMBEDDING_SIZE 8" in header and "#define EMBEDDING(results) ((results).features)" in header
 
 
+# Detectors of ESP-DL, and what is on scikit-image's photographs: a file, a point in the only box, its label.
+ESPRESSIFS = {
+    "human_face_detect_msr": [("astronaut.png", (220, 120), "face"), ("coffee.png", None, "")],
+    "pedestrian_detect_pico": [("astronaut.png", (200, 300), "person"), ("coffee.png", None, "")],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ESPRESSIFS)
+def test_espressifs_detectors_find_what_is_on_photographs(name, shared_models, tmp_path):
+    """From the .espdl by its YAML, through the generated C; make example-image brings the photographs."""
+    from esp_tvm.convert.convert import convert
+    from esp_tvm.quantize import quantize_onnx
+
+    file, photographs = shared_models / f"espdl/{name}_s8_v1_s3.espdl", REPO / "build/env/image_classification"
+    if not file.is_file() or not photographs.is_dir():
+        pytest.skip("no models of ESP-DL beside the project, or no photographs (make example-image)")
+    convert(file, tmp_path / "model.onnx")
+    quantize_onnx(tmp_path / "model.onnx", tmp_path / "quantized.onnx", None)
+    spec_path = EXAMPLES / f"object_detection/espdl/{name}.yaml"
+    pictures = [str(photographs / "skimage/data" / picture) for picture, _, _ in ESPRESSIFS[name]]
+    arguments = [str(spec_path), str(tmp_path / "quantized.onnx"), pictures[0], "esp32s3", TEMPLATE, str(tmp_path)]
+    project = command.export(*arguments, str(EXAMPLES / "object_detection/app"))
+    labels = load_image_spec(spec_path).labels
+    for (_, point, label), boxes in zip(ESPRESSIFS[name], detect(project, str(spec_path), pictures, None)):
+        assert [box.name(labels) for box in boxes] == ([label] if point else [])
+        for left, top, right, bottom in (box.edges for box in boxes):
+            assert left < point[0] < right and top < point[1] < bottom
+
+
 def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):
     """Those that detect found, drawn on the picture, as long as they are this model's."""
     import base64
