@@ -118,6 +118,25 @@ def test_relu6_lets_factors_pass():
     assert ours > theirs + 3.0
 
 
+@pytest.mark.parametrize("activation", ["LeakyRelu", "PRelu"])
+def test_leaky_relus_let_factors_pass(activation):
+    """f(a x) = a f(x) for every a > 0, whatever the slope."""
+    model = bounded_model()
+    slopes = {"LeakyRelu": ["c"], "PRelu": ["c", "slopes"]}
+    model.graph.node[1].CopyFrom(node(activation, slopes[activation], ["m"]))
+    slope = np.linspace(-0.3, 0.4, 8, dtype=np.float32).reshape(8, 1, 1)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(slope, "slopes"))
+    network = read_network(model)
+    channels = Channels(network)
+    assert len(scalable_groups(channels, network)) == 2
+    simulator = Simulator(network, SAMPLES)
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 1.0), 1.0)
+    same_function(scale_network(network, channels, factors).model, network.model)
+    with_it, without = (quantize_model(model, SAMPLES, Passes(equalize=on, effort="quick")) for on in (True, False))
+    ours, theirs = (judge(model, one.model, NEW).decibels for one in (with_it, without))
+    assert ours > theirs + 3.0
+
+
 @pytest.mark.parametrize(
     "middle",
     [

@@ -46,7 +46,6 @@ _INT8: Dict[str, Dict[str, Tuple[str, ...]]] = {
         "other": ("Move any",),
     },
 }
-_DENSE_S16 = {"riscv": "esp_dl_dense_s16", "xtensa": "esp_dl_dense_s16", "esp32s3": "DenseS16 any"}
 # Instructions of an int16 kernel that the bench has not counted, in those of the plain int8 kernel: a convolution has
 # no form for two pixels at a time, and a value of a window may lie in the padding.
 _CONV_S16 = 2.5
@@ -104,7 +103,7 @@ class Instructions:
         if not is_wide:
             return _count(family, kind, work)
         if kind == "dense":
-            return _terms(costs()["families"][family][_DENSE_S16[family]], work)
+            return _dense_s16(family, work, layer.inputs[0] in wide)
         plain = "xtensa" if family == "esp32s3" else family
         return _count(plain, kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
 
@@ -121,6 +120,14 @@ class Instructions:
             # Most transposes are part of a change of layout and vanish; the rest are views.
             return "view"
         return layer.kind if layer.kind in _INT8["plain"] else "other"
+
+
+def _dense_s16(family: str, work: Work, wide_input: bool) -> float:
+    """Instructions of a dense layer with int16; the vector unit takes int8 inputs only."""
+    known = costs()["families"]
+    if family == "esp32s3" and not wide_input:
+        return _terms(known[family]["DenseS16 any"], work)
+    return _terms(known["xtensa" if family == "esp32s3" else family]["esp_dl_dense_s16"], work)
 
 
 def macs_of(network: Network, layer: Layer) -> int:

@@ -1,9 +1,9 @@
 """Cross-layer equalization: every channel of a tensor uses the whole int8 range.
 
 A channel's scale can be chosen freely if the layers before and after the tensor can absorb a factor: weights before it
-are multiplied, weights after it divided, and relu, sums, pooling and moves pass it on. The float network computes the
-same as before. With equalization, a power-of-two exponent per tensor loses nothing compared with a free scale per
-channel.
+are multiplied, weights after it divided, and relu, leaky relu, PRelu, sums, pooling and moves pass it on. The float
+network computes the same as before. With equalization, a power-of-two exponent per tensor loses nothing compared with a
+free scale per channel.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _ACTIVE = 0.25
 # Up to so many samples, peaks are kept separately for each.
 MOST_PEAKS = 64
 PINNED = 0
+# f(a x) = a f(x) for every a > 0.
+_HOMOGENEOUS = ("LeakyRelu", "PRelu")
 
 
 class Channels:
@@ -115,6 +117,8 @@ class Channels:
             made = _first_places(ids[0])
             self._union(ids[0], made)
         elif layer.kind == "clamp":
+            made = ids[0]
+        elif layer.op_type in _HOMOGENEOUS and len(layer.nodes) == 1 and len(ids) == 1:
             made = ids[0]
         elif layer.kind == "move":
             made = self._moved(layer, ids[0], shape)
