@@ -110,6 +110,7 @@ VALUE_ROWS = (
     ValueRow("100x32 by 32x100, twice", "matmul", ((2, 100, 32), (2, 32, 100)), (2, 100, 100), _PRODUCT),
     ValueRow("64x100 by 100x100, twice", "matmul", ((2, 64, 100), (2, 100, 100)), (2, 64, 100), _PRODUCT),
     ValueRow("64x64 by 64x64 transposed, 4", "matmul", _HEADS, (4, 64, 64), {**_PRODUCT, "transpose_b": True}),
+    ValueRow("softmax of 100", "softmax", ((200, 100),), (200, 100), {"exponent": -5, "output_exponent": -7}),
     ValueRow("table", "lookup", (_IMAGE,), _IMAGE, {"table": (np.arange(256) * 7 % 256 - 128).astype(np.int8)}),
     ValueRow("quantization", "quantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
     ValueRow("back to float", "dequantize", (_IMAGE,), _IMAGE, {"exponent": -7}),

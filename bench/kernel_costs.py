@@ -45,6 +45,7 @@ DOCUMENTED = {
     "DenseS16 any": ("macs", 0.14),
     "DequantizeFpu any": ("values", 5.3),
     "MatMulLanes any": ("macs", 0.25),
+    "SoftmaxFpu any": ("values", 36.0),
     "Move any": ("values", 0.4),
     "TransposeRows any": ("values", 0.47),
     "Pool any": ("values", 2.0),

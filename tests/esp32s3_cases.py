@@ -420,6 +420,13 @@ def dense_s16(random: np.random.RandomState) -> Call:
     return Call("", "dense_s16", [x], [y], attributes)
 
 
+def softmax(random: np.random.RandomState) -> Call:
+    """Steep or flat, of few or many values; at coarse exponents many quotients are halves."""
+    shape = (int(random.randint(1, 5)), int(random.choice([1, 2, 3, 8, 16, random.randint(1, 120)])))
+    attributes = {"exponent": int(random.randint(-12, 1)), "output_exponent": int(random.choice([-7, -7, -8, -2, -20]))}
+    return Call("", "softmax", [Tensor("x", shape, "int8")], [Tensor("y", shape, "int8")], attributes)
+
+
 def matmul(random: np.random.RandomState) -> Call:
     """Matrices of any size, or of sixteens; few or many products in a sum."""
     batch, rows, inner, columns = (int(v) for v in random.randint(1, [4, 9, 40, 40]))
@@ -443,6 +450,7 @@ _OWN = {
     "lookup": lookup,
     "matmul": matmul,
     "quantize": quantization,
+    "softmax": softmax,
 }
 
 

@@ -214,6 +214,9 @@ void esp_dl_quantize_s8_esp32s3(const float *input, int32_t count, int32_t expon
 void esp_dl_dequantize_s8_esp32s3(const int8_t *input, int32_t count, int32_t exponent, float *output);
 void esp_dl_quantize_s8_nhwc_esp32s3(const float *input, const esp_dl_quantize_nhwc_t *p, int8_t *output);
 
+/* Softmax from int8 to int8 by the floating-point unit: as the plain kernel, in place too; exponent: -20..0. */
+void esp_dl_softmax_s8_esp32s3(const int8_t *input, const esp_dl_softmax_t *p, int8_t *output);
+
 /* A copy, with vectors where its blocks and where they go are multiples of 16, from wherever they come. */
 void esp_dl_copy_esp32s3(const void *input, const esp_dl_copy_t *p, void *output);
 

@@ -12,7 +12,7 @@ from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DenseS16
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
 from .pixel_pairs import Conv2dPairs
-from .quantization import DequantizeFpu, QuantizeFpu
+from .quantization import DequantizeFpu, QuantizeFpu, SoftmaxFpu
 from .values import (
     BROADCASTING,
     MOVES,
@@ -54,7 +54,11 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
 }
 
 # By operator, what the chip computes faster without the vector unit, from any buffer to any.
-ANYWHERE: Dict[str, List[Variant]] = {"quantize": [QuantizeFpu()], "dequantize": [DequantizeFpu()]}
+ANYWHERE: Dict[str, List[Variant]] = {
+    "quantize": [QuantizeFpu()],
+    "dequantize": [DequantizeFpu()],
+    "softmax": [SoftmaxFpu()],
+}
 
 
 def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:

@@ -1,4 +1,4 @@
-"""Float to int8, and back, by the floating-point unit of the ESP32-S3 (esp_dl_esp32s3.h)."""
+"""Float to int8 and back, and softmax, by the floating-point unit of the ESP32-S3 (esp_dl_esp32s3.h)."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ class DequantizeFpu(Variant):
     def fits(self, call):
         # The largest value times its scale is a float.
         return call.inputs[0].dtype == "int8" and -_LARGEST_EXPONENT <= call.attributes["exponent"] <= 120
+
+
+class SoftmaxFpu(Variant):
+    """From int8 to int8: powers times the reciprocal of their sum, a division where its rounding stays open."""
+
+    operator = "softmax"
+    kernel = "esp_dl_softmax_s8_esp32s3"
+    plain_parameters = True
+
+    def fits(self, call):
+        exponent = call.attributes["output_exponent"]
+        return exponent is not None and call.output.dtype == "int8" and -20 <= exponent <= 0
