@@ -191,6 +191,38 @@ def test_rms_normalization(tmp_path, axis):
     np.testing.assert_allclose(result(model, tmp_path, x=x)[0], wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "heads, flat, more",
+    [((2, 2), True, ""), ((4, 2), True, "causal"), ((2, 1), False, "scale mask"), ((1, 1), False, "kept")],
+)
+def test_attention(tmp_path, heads, flat, more):
+    """Heads that share keys, causal, with a mask that is added and one that says what is kept."""
+    q, k, v = (random(1, h, steps, 4, seed=i) for i, (h, steps) in enumerate(zip((*heads, heads[1]), (3, 5, 5))))
+    scale = 0.7 if "scale" in more else 0.5
+    scores = q.astype(np.float64) @ np.repeat(k, heads[0] // heads[1], 1).transpose(0, 1, 3, 2) * scale
+    constants, names, attributes = {}, ["q", "k", "v"], {"scale": scale} if "scale" in more else {}
+    if "causal" in more:
+        attributes["is_causal"] = 1
+        scores = np.where(np.triu(np.ones((3, 5)), 1) > 0, -np.inf, scores)
+    if "mask" in more:
+        constants["m"] = random(3, 5, seed=7)
+        scores = scores + constants["m"]
+    if "kept" in more:
+        constants["m"] = np.arange(15).reshape(3, 5) % 3 > 0
+        scores = np.where(constants["m"], scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    wanted = weights / weights.sum(-1, keepdims=True) @ np.repeat(v, heads[0] // heads[1], 1)
+    given = {"q": q, "k": k, "v": v}
+    if flat:
+        attributes.update(q_num_heads=heads[0], kv_num_heads=heads[1])
+        wanted, *arrays = (a.transpose(0, 2, 1, 3).reshape(1, a.shape[2], -1) for a in (wanted, q, k, v))
+        given = dict(zip("qkv", arrays))
+    names += ["m"] * bool(constants)
+    shapes = {name: array.shape for name, array in given.items()}
+    model = newer([node("Attention", names, **attributes)], shapes, {"y": wanted.shape}, constants, opset=23)
+    np.testing.assert_allclose(result(model, tmp_path, **given)[0], wanted, atol=1e-5)
+
+
 def test_new_attributes_at_their_old_meaning_are_dropped(tmp_path):
     x = random(1, 1, 4, 4)
     pool = node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[1, 1])

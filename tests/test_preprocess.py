@@ -11,7 +11,9 @@ from onnx import TensorProto, helper
 from small_models import HOSTILE_NAMES, model_of, random, small_cnn
 
 from esp_tvm import preprocess
+from esp_tvm.errors import UserError
 from esp_tvm.model import inputs_of, load_model, opset_of, outputs_of
+from esp_tvm.onnx_graph import with_outputs
 from esp_tvm.preprocess import preprocess_model, preprocess_onnx
 from esp_tvm.preprocess.check import Check
 
@@ -162,6 +164,32 @@ def difference_of(check, values):
     ]
     inputs = {name: value.shape for name, value in check.feeds.items()}
     return check.difference(model_of(nodes, inputs, {n: v.shape for n, v in zip(check.names, values)}))
+
+
+def test_what_no_chip_computes_is_refused_with_the_place_to_end_before_it(tmp_path):
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["scores"], "fc"),
+        helper.make_node("Relu", ["x"], ["kept"], "relu"),
+        helper.make_node("TopK", ["scores", "k"], ["best", "places"], "top"),
+        helper.make_node("Neg", ["best"], ["y"], "neg"),
+    ]
+    outputs = {"y": [1, 2], "kept": [1, 4]}
+    model = model_of(nodes, {"x": [1, 4]}, outputs, {"w": random(4, 5), "k": np.array([2], np.int64)})
+    source, out = save(model, tmp_path / "in.onnx"), tmp_path / "out.onnx"
+    for given, said in (
+        ({}, "'top' (TopK): TVM has no C for it that runs on the chip; end the model before it, and compute it in the "
+             "program that uses the model: preprocess with --end scores --end kept"),
+        ({"ends": ["score"]}, "--end 'score': no node computes it; did you mean scores"),
+    ):  # fmt: skip
+        with pytest.raises(UserError) as error:
+            preprocess_onnx(source, out, **given)
+        assert said in str(error.value) and not out.exists()
+    preprocess_onnx(source, out, ends=["scores", "kept"])
+    made, x = load_model(out), random(1, 4)
+    assert outputs_of(made) == [("scores", (1, 5), "float32"), ("kept", (1, 4), "float32")]
+    whole = with_outputs(model, ["scores", "kept"])
+    for ours, theirs in zip(run(made, {"x": x}), run(whole, {"x": x})):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
 def test_nothing_is_left_in_the_current_folder(tmp_path, monkeypatch):

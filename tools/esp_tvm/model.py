@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto
 
 from .convert.data import check_data
+from .convert.ends import end_at
 from .convert.floats import to_float32
 from .convert.folding import fold_constants
 from .convert.functions import inline_functions
@@ -61,10 +62,13 @@ _OTHER_FRAMEWORKS = {
 }
 
 
-def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = None) -> onnx.ModelProto:
+def load_model(
+    path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = None, ends: Sequence[str] = ()
+) -> onnx.ModelProto:
     """The model in `path`, checked, in opset 13 to 17, all inputs and outputs of fixed shape, node names unique.
 
     A free batch axis (the first one) becomes 1; other free axes take their sizes from `sizes` {input name: shape}.
+    ends: tensors that the model shall end with in place of its outputs.
     Functions, constant control flow and constant sub-graphs are expanded, inner float16 and float64 tensors become
     float32. Raises `UserError` for everything else that is wrong with it.
     """
@@ -74,6 +78,7 @@ def load_model(path: str | os.PathLike, sizes: Optional[Dict[str, List[int]]] = 
     load_external_data(model, path)
     check_data(model, path)
     check_attributes(model, path)
+    end_at(model, ends, path)
     if sizes:
         set_sizes(model, sizes, path)
     declared = declared_sizes(model)

@@ -49,12 +49,19 @@ def esp_tvm() -> None:
     show_default="what the model itself says",
     help="an output that is an input of the next call: the generated program keeps it; once for each state",
 )
-def preprocess(model: str, output: str, shape: Sequence[str], state: Sequence[str]) -> None:
+@click.option(
+    "--end",
+    multiple=True,
+    metavar="TENSOR",
+    show_default="the model's outputs",
+    help="end the model here: what follows (TopK, NonMaxSuppression) is left to the application; once for each output",
+)
+def preprocess(model: str, output: str, shape: Sequence[str], state: Sequence[str], end: Sequence[str]) -> None:
     """Fold and simplify a float ONNX model before quantization."""
     from ..convert.sizes import parse_shapes
     from ..preprocess import preprocess_onnx, summary
 
-    click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape), state))))
+    click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape), state, end))))
 
 
 @esp_tvm.command()

@@ -1,6 +1,6 @@
-"""Converts inner float16, bfloat16 and float64 of a model with float32 inputs and outputs to float32.
+"""Converts float16, bfloat16 and float64 of a model, its inputs and outputs too, to float32.
 
-onnxconverter-common's keep_io_types gives half precision with float32 ports, and NumPy numbers in a traced model become
+`model.half()`, onnxconverter-common and `model.double()` give such models, and NumPy numbers in a traced model become
 float64. Kernels support neither, and int8 is coarser than all of them.
 """
 
@@ -22,13 +22,14 @@ _TYPES.update(dict.fromkeys(_RANDOM, "dtype"))
 
 
 def to_float32(model: onnx.ModelProto) -> None:
-    """Convert all other floats inside a model to float32, in place; inputs and outputs of these types stay."""
+    """Convert all other floats of a model to float32, in place."""
     graph = model.graph
-    if any(value.type.tensor_type.elem_type in _OTHERS for value in [*graph.input, *graph.output]):
-        return
+    ports = [value for value in [*graph.input, *graph.output] if value.type.tensor_type.elem_type in _OTHERS]
     found = [tensor for tensor in _tensors(graph) if tensor.data_type in _OTHERS]
-    if not found and not any(_named_types(graph)):
+    if not ports and not found and not any(_named_types(graph)):
         return
+    for value in ports:
+        value.type.tensor_type.elem_type = TensorProto.FLOAT
     for tensor in found:
         _turn(tensor)
     _turn_types(graph)

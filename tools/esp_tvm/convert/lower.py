@@ -27,6 +27,7 @@ from ..onnx_graph import (
     is_standard,
     set_attributes,
 )
+from .attention import spelled_out
 
 TARGET_OPSET, TARGET_IR = 17, 8
 # The last opset whose changes are in the tables.
@@ -85,6 +86,7 @@ class _Lowering:
 
     def run(self) -> None:
         rules: Dict[str, Callable[[onnx.NodeProto], List[onnx.NodeProto]]] = {
+            "Attention": self.attention,
             "AveragePool": self.average_pool,
             "Gelu": self.gelu,
             "GroupNormalization": self.group_normalization,
@@ -171,6 +173,14 @@ class _Lowering:
             node.op_type = "Identity"
             drop_attributes(node, "keepdims")
         return [node]
+
+    def attention(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+        return spelled_out(self.graph, node, self.shape_of, self.is_bool, self.refuse)
+
+    def is_bool(self, name: str) -> bool:
+        if name in self.graph.constants:
+            return self.graph.constants[name].dtype == np.bool_
+        return name in self.values and self.values[name].type.tensor_type.elem_type == TensorProto.BOOL
 
     def average_pool(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
         if any(size != 1 for size in _attribute(node, "dilations") or ()):

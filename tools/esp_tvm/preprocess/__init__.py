@@ -16,6 +16,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 import onnx
 
 from ..convert.einsum import spell_out_products
+from ..convert.ends import refuse_what_no_chip_computes
 from ..model import describe, fix_shapes, inputs_of, is_quantized, load_model, outputs_of, save_model
 from ..naming import one_line
 from ..native import run_apart
@@ -51,21 +52,25 @@ def preprocess_onnx(
     output_path: str | os.PathLike,
     sizes: Optional[Dict[str, List[int]]] = None,
     states: Sequence[str] = (),
+    ends: Sequence[str] = (),
 ) -> Preprocessed:
     """Preprocess the float model in `input_path` and write the result to `output_path`, whole or not at all.
 
     sizes: {input name: shape} where the model leaves axes free
     states: "INPUT=OUTPUT" of each state that the generated program shall keep between calls, or "none", in place of
         those that the model names
+    ends: tensors that the model shall end with in place of its outputs
     A model that another tool quantized is passed on: folding would change what its scales were made for.
     """
-    original = load_model(input_path, sizes)
+    original = load_model(input_path, sizes, ends)
     set_states(original, states)
     kept = states_of(original)
     if is_quantized(original):
         result = Preprocessed(original, original, 0.0, ["it is quantized already and passed on as it is"])
     else:
         result = preprocess_model(original, input_path)
+    # Not after a long quantization.
+    refuse_what_no_chip_computes(result.model, f"{input_path}: ")
     note_states(result.model, kept)  # onnxsim and onnxoptimizer may lose what a model says of itself.
     save_model(result.model, output_path)
     return result

@@ -20,6 +20,7 @@ import tvm  # noqa: E402
 from tvm import relay  # noqa: E402
 from tvm.relay.frontend import onnx as frontend  # noqa: E402
 
+from ...convert.ends import refuse_what_no_chip_computes  # noqa: E402
 from ...convert.int16 import collapse  # noqa: E402
 from ...convert.qdq_form import as_it_is  # noqa: E402
 from ...errors import UserError  # noqa: E402
@@ -235,13 +236,12 @@ def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:
             )
 
 
-# Operators whose number of results depends on values, or that need sorting by TVM's runtime library.
-_NOT_FOR_C = "NonMaxSuppression NonZero TopK Unique".split()
 _RANDOM = "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
 
 
 def _refuse_what_changes(model: onnx.ModelProto) -> None:
     """Refuse random and training operators: TVM would import some of them as something else."""
+    refuse_what_no_chip_computes(model)
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -250,11 +250,6 @@ def _refuse_what_changes(model: onnx.ModelProto) -> None:
             training = bool(np.any(constants.get(node.input[2], True)))
         if training:
             raise UserError(f"node '{shown(node.name)}' ({node.op_type}) is in training mode; export for inference")
-        if node.op_type in _NOT_FOR_C:
-            raise UserError(
-                f"node '{shown(node.name)}' ({node.op_type}): TVM has no C for it that runs on the chip; end the model "
-                "before it, and compute it in the program that uses the model"
-            )
         if node.op_type == "Size":  # TVM crashes on it
             raise UserError(f"node '{shown(node.name)}' (Size) is a constant; run the preprocess step first")
         if node.op_type in ("DFT", "STFT"):
