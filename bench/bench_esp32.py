@@ -30,10 +30,13 @@ from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 
 SHAPES = (
-    *(row for row in ROWS if row.operator == "conv2d"),
+    *ROWS,
     Row("3x3, 64->64, 16x16", None, None, 0, "conv2d", (16, 16), 64, 64, 3),
     Row("3x3, 32->32, 16x16", None, None, 0, "conv2d", (16, 16), 32, 32, 3),
     Row("1x1, 128->128, 6x6", None, None, 0, "conv2d", (6, 6), 128, 128, 1),
+    Row("depthwise 3x3, 64 ch, 12x12", None, None, 0, "depthwise_conv2d", (12, 12), 64, 64, 3),
+    Row("depthwise 3x3 s2, 64 ch, 24x24", None, None, 0, "depthwise_conv2d", (24, 24), 64, 64, 3, 2),
+    Row("depthwise 3x3, 128 ch, 6x6", None, None, 0, "depthwise_conv2d", (6, 6), 128, 128, 3),
 )
 
 
@@ -56,13 +59,13 @@ def measure(row: Row) -> Tuple[int, List[Tuple[Variant, float]]]:
 
 def print_shapes(rows: Sequence[Row]) -> None:
     """MAC an instruction with the most and the least scratch memory, and of the C kernel."""
-    print("| shape | MAC an instruction | scratch | one row at a time | scratch | weights | C |")
+    print("| shape | MAC an instruction | scratch | least memory | scratch | weights | C |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         macs, ((most, fast), (least, lean), (_, plain)) = measure(row)
         call = call_of(row, np.random.RandomState(1))
         rates = [f"{macs / count:.2f}" for count in (fast, lean, plain)]
-        bits = "16 bits" if least.wide else "8 bits"
+        bits = "16 bits" if getattr(least, "wide", False) else "8 bits"
         print(
             f"| {row.name} | {rates[0]} | {most.scratch(call)} | {rates[1]} | {least.scratch(call)} | {bits} "
             f"| {rates[2]} |",

@@ -57,6 +57,7 @@ DOCUMENTED = {
 DOCUMENTED_ESP32 = {
     "esp_dl_conv2d_s8_esp32": {"macs": 1.03, "values": 15.0, "windows": 3.0},
     "esp_dl_conv2d_add_s8_esp32": {"macs": 1.03, "values": 35.0, "windows": 3.0},
+    "esp_dl_depthwise_conv2d_s8_esp32": {"values": 36.0},
 }
 _SOURCE = (
     "Made by bench/kernel_costs.py from bench/results.json (make bench: counted in emulators) and bench/OPERATORS.md "

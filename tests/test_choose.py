@@ -65,3 +65,17 @@ def test_dense_skips_what_a_relu_gives_most_often(bound, expected):
     assert first.often == 0 and second.often == expected
     # It is the first byte of the weights.
     assert [int(call.constants[0].array.reshape(-1)[0]) for call in (first, second)] == [0, expected]
+
+
+def test_distances_are_those_of_the_kernel_that_is_taken():
+    """Kernels of one name differ in how far an output has to lie before the input."""
+    b = QdqBuilder(seed=8)
+    x = b.conv(b.input("x", [1, 8, 12, 12], -4), [8, 8, 3, 3], -3, e_w=-10, relu=True, pads=[1, 1, 1, 1])
+    x = b.conv(x, [8, 1, 3, 3], -3, e_w=-9, relu=True, group=8, pads=[1, 1, 1, 1])
+    b.conv(x, [8, 8, 1, 1], -3, e_w=-10, output="y")
+    b.output("y", [1, 8, 12, 12])
+    program = compile_model(b.model(), chip="esp32").program
+    calls = [call for call in program.kernels if call.kernel.endswith("_esp32")]
+    assert len(calls) == 3 and any(call.variant.rows(call) > 1 for call in calls)
+    for call in calls:
+        assert call.overlap_distance == call.variant.overlap_distance(call)

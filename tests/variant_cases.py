@@ -243,7 +243,7 @@ def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
 
 
 # Of those for the ESP32, some rows at a time, and one row with both kinds of weights.
-MAC16 = [*MAC16_VARIANTS["conv2d"][3:], MAC16_VARIANTS["dense"][3]]
+MAC16 = [*MAC16_VARIANTS["conv2d"][3:], MAC16_VARIANTS["dense"][3], *MAC16_VARIANTS["depthwise_conv2d"][2:]]
 ALL_VARIANTS = [*(variant for variants in VARIANTS.values() for variant in variants), *MAC16]
 
 

@@ -57,6 +57,32 @@ void esp_dl_conv2d_add_s8_esp32(const int8_t *input, const int8_t *addend, const
 int32_t esp_dl_conv2d_s8_esp32_scratch(const esp_dl_conv2d_esp32_t *p);
 int32_t esp_dl_conv2d_add_s8_esp32_scratch(const esp_dl_conv2d_esp32_add_t *p);
 
+/*
+ * Depthwise convolution: one filter per channel, windows of 3x3, dilation 1, stride_w 1 or 2, shifts of 0 to 31.
+ *
+ * Of some rows of the image one channel at a time is widened to 16 bits, with its borders.
+ *
+ * weights: [channels][3][3]; bias: less 128 times the sum of the channel's weights. The output may overlap the input as
+ * with the kernels of esp_dl_fast.h.
+ */
+typedef struct {
+    esp_dl_shape_t input;
+    esp_dl_shape_t output;
+    esp_dl_window_t window;
+    int32_t rows; /* of the output, that are computed together: 1..output.h */
+    const int8_t *weights;
+    const int32_t *bias;
+    const int8_t *shift; /* right shift per channel */
+    int8_t min, max;     /* clamp */
+} esp_dl_depthwise_conv2d_esp32_t;
+
+/* scratch: at a multiple of 4. */
+void esp_dl_depthwise_conv2d_s8_esp32(const int8_t *input, const esp_dl_depthwise_conv2d_esp32_t *p, void *scratch,
+                                      int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_depthwise_conv2d_s8_esp32_scratch(const esp_dl_depthwise_conv2d_esp32_t *p);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,7 +9,7 @@ stored in 16 bits instead.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -35,6 +35,26 @@ LITTLE_MEMORY = 12 * 1024
 
 def _up(count: int, step: int) -> int:
     return -(-count // step) * step
+
+
+def _most_rows(call: Call, budget: int, size: Callable[[Call, int], int]) -> int:
+    """The rows of output whose scratch memory, `size`, is within the budget; at least one."""
+    return next(
+        rows for rows in range(call.output.shape[1] if budget else 1, 0, -1) if rows == 1 or size(call, rows) <= budget
+    )
+
+
+def _distance(call: Call, kernel: Sequence[int], rows: int, reads_own: bool) -> int:
+    """`distance_of` where so many rows of output are computed together."""
+    images, height, width, channels = call.output.shape
+    starts = window_starts(call, kernel).reshape(images, height, width).min(axis=2)
+    firsts, ends = [], []
+    for image in range(images):
+        for first in range(0, height, rows):
+            last = min(first + rows, height)
+            firsts.append(starts[image, first:last].min())
+            ends.append((image * height + last) * width * channels)
+    return distance_of(np.array(firsts), np.array(ends), reads_own)
 
 
 class Conv2dMac16(Variant):
@@ -104,26 +124,14 @@ class Conv2dMac16(Variant):
 
     def rows(self, call: Call) -> int:
         """Of the output, that are computed together."""
-        height = call.output.shape[1]
-        if self.budget == 0:
-            return 1
-        return next(rows for rows in range(height, 0, -1) if rows == 1 or self._bytes(call, rows) <= self.budget)
+        return _most_rows(call, self.budget, self._bytes)
 
     def scratch(self, call):
         return self._bytes(call, self.rows(call))
 
     def overlap_distance(self, call):
-        images, height, width, channels = call.output.shape
-        rows = self.rows(call)
-        starts = window_starts(call, call.attributes["weights"].shape[1:3]).reshape(images, height, width).min(axis=2)
-        firsts, ends = [], []
-        for image in range(images):
-            for first in range(0, height, rows):
-                last = min(first + rows, height)
-                firsts.append(starts[image, first:last].min())
-                ends.append((image * height + last) * width * channels)
         # All rows that are needed are widened before anything is written.
-        return distance_of(np.array(firsts), np.array(ends), reads_own=False)
+        return _distance(call, call.attributes["weights"].shape[1:3], self.rows(call), reads_own=False)
 
     def weight_passes(self, call):
         images, height = call.output.shape[:2]
@@ -150,6 +158,60 @@ class Conv2dMac16(Variant):
     def fields(self, call):
         fields = window_fields(call, call.attributes["weights"].shape[1:3])
         return {**fields, "rows": self.rows(call), "wide": self.wide}
+
+
+class DepthwiseMac16(Variant):
+    """Windows of 3x3, one filter per channel: one channel of some rows after the other.
+
+    budget: bytes of scratch memory, which decide how many rows are computed together; at least LEAST_ROWS
+    """
+
+    # Of fewer rows most values would be widened three times: C would not be slower.
+    LEAST_ROWS = 3
+
+    operator = "depthwise_conv2d"
+    kernel = "esp_dl_depthwise_conv2d_s8_esp32"
+    takes = "depthwise_conv2d_esp32"
+
+    def __init__(self, budget: int):
+        self.budget = budget
+
+    def fits(self, call):
+        a, shift = call.attributes, np.asarray(call.attributes["shift"])
+        if tuple(a["weights"].shape[:2]) != (3, 3) or tuple(a["dilation"]) != (1, 1) or a["strides"][1] > 2:
+            return False
+        if call.inputs[0].shape[3] != call.output.shape[3] or shift.min() < 0 or shift.max() > 31:
+            return False
+        return True
+
+    @staticmethod
+    def _bytes(call: Call, rows: int) -> int:
+        """Of scratch memory for so many rows of output: words of two columns."""
+        strides, columns = call.attributes["strides"], call.output.shape[2]
+        return 4 * ((rows - 1) * strides[0] + 3) * (((columns - 1) * strides[1] + 4) // 2 + 1)
+
+    def rows(self, call: Call) -> int:
+        """Of the output, that are computed together."""
+        least = min(self.LEAST_ROWS, call.output.shape[1])
+        return max(_most_rows(call, self.budget, self._bytes), least)
+
+    def scratch(self, call):
+        return self._bytes(call, self.rows(call))
+
+    def overlap_distance(self, call):
+        # Later channels still read all rows.
+        return _distance(call, (3, 3), self.rows(call), reads_own=True)
+
+    def weight_passes(self, call):
+        images, height = call.output.shape[:2]
+        return images * -(-height // self.rows(call))
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"].reshape(9, -1).T
+        return Packed(np.ascontiguousarray(weights), -_OFFSET * weights.astype(np.int64).sum(axis=1))
+
+    def fields(self, call):
+        return {**window_fields(call, (3, 3)), "rows": self.rows(call)}
 
 
 class DenseMac16(DenseAsConv2d):
@@ -182,10 +244,11 @@ _CONVOLUTIONS = [
 ]
 MAC16_VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": [*_CONVOLUTIONS],
+    "depthwise_conv2d": [DepthwiseMac16(budget) for budget in (16 * 1024, 4 * 1024, 1024, 0)],
     "dense": [DenseMac16(convolution) for convolution in _CONVOLUTIONS],
 }
 
-OWN = (Conv2dMac16, DenseMac16)
+OWN = (Conv2dMac16, DepthwiseMac16, DenseMac16)
 
 
 def variants_of(operator: str, chip: Optional[str]) -> List[Variant]:

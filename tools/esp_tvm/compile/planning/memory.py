@@ -152,9 +152,9 @@ class _Distances:
         if call.variant is None or call.split is not None or call.strips is not None:
             return None
         known = self._known.setdefault(call, {})
-        if call.variant.kernel not in known:
-            known[call.variant.kernel] = call.variant.overlap_distance(call)
-        return known[call.variant.kernel]
+        if call.variant not in known:
+            known[call.variant] = call.variant.overlap_distance(call)
+        return known[call.variant]
 
 
 distances = _Distances()
