@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Accuracy after quantization, computed with the exact integer reference, beside what peers reach on the same data.
 
-make bench-accuracy, or: scripts/in-env.sh python bench/accuracy.py [resnet8|kws|digits ...] [--json FILE]
+make bench-accuracy, or: scripts/in-env.sh python bench/accuracy.py [resnet8|kws|digits|conformer ...] [--json FILE]
 """
 
 import argparse
@@ -17,11 +17,12 @@ REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO / "tools"))
 
 import numpy as np  # noqa: E402
+from transformers import conformer, vision_transformer  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.data import load_samples  # noqa: E402
 from esp_tvm.files import write_text  # noqa: E402
-from esp_tvm.model import inputs_of, load_model  # noqa: E402
+from esp_tvm.model import inputs_of, load_model, save_model  # noqa: E402
 from esp_tvm.preprocess import preprocess_onnx  # noqa: E402
 from esp_tvm.quantize import quantize_onnx  # noqa: E402
 from esp_tvm.quantize.judge import judge  # noqa: E402
@@ -37,21 +38,29 @@ CASES = {
     # The peers' digits network was another small CNN on the same images.
     "digits": (DIGITS, "calib.npy", "test.npy", 34.0, (19.0, 20.1, 33.6, 29.7, 32.3)),
 }
+# Networks with weights from a fixed seed: (model, calibration, evaluation) and the aim in dB; no peers.
+MADE = {"vision transformer": (vision_transformer, 25.0), "conformer": (conformer, 25.0)}
 HEADER = ("network", "ours dB", "aim", "top-1 as float", "seconds", "ESP old", "ppq", "ppq best", "ORT", "ORT ch.")
 
 
 def measure(name: str, options: dict) -> dict:
     """Preprocess, quantize with `options`, and judge one network."""
-    folder, calibration, evaluation, aim, peers = CASES[name]
     with tempfile.TemporaryDirectory() as temporary:
+        if name in MADE:
+            make, aim = MADE[name]
+            peers = ()
+            path, calibration, evaluation = _written(Path(temporary), *make())
+        else:
+            folder, calibration, evaluation, aim, peers = CASES[name]
+            path, calibration, evaluation = folder / "model.onnx", folder / calibration, folder / evaluation
         opt, quant = Path(temporary, "opt.onnx"), Path(temporary, "quant.onnx")
         with contextlib.redirect_stdout(None):
-            preprocess_onnx(folder / "model.onnx", opt)
+            preprocess_onnx(path, opt)
         started = time.perf_counter()
-        quantize_onnx(opt, quant, folder / calibration, **options)
+        quantize_onnx(opt, quant, calibration, **options)
         seconds = time.perf_counter() - started
         real, ours = load_model(opt), load_model(quant)
-        samples = load_samples(folder / evaluation, inputs_of(real))
+        samples = load_samples(evaluation, inputs_of(real))
         result = judge(real, ours, samples)
     return {
         "decibels": result.decibels,
@@ -64,16 +73,25 @@ def measure(name: str, options: dict) -> dict:
     }
 
 
+def _written(folder: Path, model, calibration: dict, evaluation: dict) -> tuple:
+    """The paths of a model and its samples, written to `folder`."""
+    paths = folder / "model.onnx", folder / "calibration.npz", folder / "evaluation.npz"
+    save_model(model, paths[0])
+    for path, samples in zip(paths[1:], (calibration, evaluation)):
+        np.savez(path, **samples)
+    return paths
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", choices=[[], *CASES], help="which; all that are there by default")
+    parser.add_argument("networks", nargs="*", choices=[[], *CASES, *MADE], help="which; all that are there by default")
     parser.add_argument("--per_channel", choices=("true", "false"), default="true")
     parser.add_argument("--method", default="auto")
     parser.add_argument("--json", help="write the figures to this file")
     args = parser.parse_args()
     rows, figures, missed = [], {}, []
-    for name in args.networks or CASES:
-        if not (CASES[name][0] / "model.onnx").exists():
+    for name in args.networks or [*CASES, *MADE]:
+        if name in CASES and not (CASES[name][0] / "model.onnx").exists():
             print(f"{name}: not here, left out", file=sys.stderr)
             continue
         got = figures[name] = measure(name, {"per_channel": args.per_channel == "true", "method": args.method})
@@ -81,7 +99,8 @@ def main():
             missed.append(name)
         agreement = f"{got['agreement'] * 100:.1f} %"
         ours = [name, f"{got['decibels']:.1f}", f"{got['aim']:.1f}", agreement, f"{got['seconds']:.1f}"]
-        rows.append((*ours, *(f"{peer:.1f}" for peer in got["peers"])))
+        peers = [f"{peer:.1f}" for peer in got["peers"]]
+        rows.append((*ours, *peers, *[""] * (len(HEADER) - len(ours) - len(peers))))
     show(Table(HEADER, rows, "l" + "r" * (len(HEADER) - 1)))
     print("dB: signal-to-noise ratio of the logits on the evaluation samples, by the exact integer reference")
     if args.json:
