@@ -39,7 +39,7 @@ from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
-from esp_tvm.model import load_model, session  # noqa: E402
+from esp_tvm.model import inputs_of, load_model, session  # noqa: E402
 from esp_tvm.naming import one_line  # noqa: E402
 from esp_tvm.tvm_import import tvm  # noqa: E402
 
@@ -119,8 +119,7 @@ def _run_case(folder: Path, kernels: Kernels) -> Tuple[str, str]:
         path = Path(scratch) / "model.onnx"
         onnx.save(model, str(path))
         loaded = load_model(path)
-        names = [value.name for value in loaded.graph.input]
-        samples = {name: np.stack([data[name] for data in inputs]) for name in names}
+        samples = {n: np.stack([data[n] for data in inputs]).astype(t) for n, _, t in inputs_of(loaded)}
         if not samples:
             raise UserError("the model has no inputs: it computes nothing from data")
         if any(array.size == 0 for array in samples.values()):
@@ -219,6 +218,8 @@ def _check(ours, expected, rounded, exponent: Optional[int], quantized: bool) ->
     """
     if expected is None:
         return ["the expected output is no tensor"]
+    if expected.dtype.kind == "f":
+        expected = expected.astype(np.float32)  # as other floats are computed
     if ours.shape != expected.shape or ours.dtype != expected.dtype:
         return [f"it is {ours.dtype}{list(ours.shape)}, not {expected.dtype}{list(expected.shape)}"]
     if expected.dtype.kind != "f":
