@@ -17,16 +17,14 @@ __attribute__((always_inline)) static inline void four(const void *input, const 
 {
     const int8_t *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-    for (int32_t left = inputs; left >= 4; left -= 4) {
+    /* Two at a time: more would take code of which networks have little use. */
+    for (int32_t left = inputs; left >= 2; left -= 2) {
         MULTIPLY(0);
         MULTIPLY(1);
-        MULTIPLY(2);
-        MULTIPLY(3);
-        ADVANCE(4);
+        ADVANCE(2);
     }
-    for (int32_t left = inputs & 3; left > 0; left--) {
+    if (inputs & 1) {
         MULTIPLY(0);
-        ADVANCE(1);
     }
     sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
 }
