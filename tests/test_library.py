@@ -20,6 +20,7 @@ from esp_tvm.cli.commands import component  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.project.library import SETTINGS, copy_library  # noqa: E402
+from esp_tvm.project.library import _sources as library_sources  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
 COMPONENTS = REPO / "template_project_for_model/components"
@@ -184,3 +185,10 @@ def test_what_is_refused(libraries, tmp_path):
     with pytest.raises(UserError, match="library.json was changed"):
         copy_library(libraries.parent / "0/new_project", tmp_path / "lib")
     assert (tmp_path / "lib/tvm_model/library.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("chip", ["esp32", "esp32s3", "esp32c3", "host"])
+def test_a_library_has_the_assembly_of_its_chip_alone(chip, tmp_path):
+    shutil.copytree(COMPONENTS / "esp-dl", tmp_path / "components/esp-dl")
+    names = [Path(name).name for name in library_sources(tmp_path, chip) if name.endswith(".S")]
+    assert all(name.endswith(f"_{chip}.S") for name in names) and bool(names) == (chip in ("esp32", "esp32s3"))
