@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 for python in .venv/bin/python python3 python; do
-    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; then
+    if "$python" -S -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; then
         exec "$python" scripts/pipeline.py "$@"
     fi
 done

@@ -54,6 +54,14 @@ else:
 """
 
 
+def share_compiled(source: Path, copy: Path) -> None:
+    """Let Python take for the files in `copy` what it compiled of those in `source`: it knows them by size and time."""
+    if sys.pycache_prefix is not None:
+        cache, kept = (Path(sys.pycache_prefix, *path.resolve().parts[1:]) for path in (copy, source))
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(kept, cache)
+
+
 class Project:
     """A copy of the front door with stand-ins behind it."""
 
@@ -68,6 +76,7 @@ class Project:
         self.write("scripts/first_sample.py", FIRST_SAMPLE)
         ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(repo / "tools" / "esp_tvm", folder / "tools" / "esp_tvm", ignore=ignored)
+        share_compiled(repo / "tools/esp_tvm", folder / "tools/esp_tvm")
         os.symlink(sys.executable, folder / ".venv" / "bin" / "python")
         for step, script in {
             "convert": "tools/tvm/onnx_from.py",
