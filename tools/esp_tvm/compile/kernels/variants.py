@@ -90,6 +90,10 @@ class Variant:
         """Bytes by which the output has to start before the input where they overlap; None: they must not."""
         return None
 
+    def overlap_distance_of_pixels(self, call: Call) -> Optional[int]:
+        """The same where they overlap by whole pixels: for kernels that compute channel after channel."""
+        return None
+
     def weight_passes(self, call: Call) -> int:
         """How often it goes through all of its weights."""
         return -(-pixels_of(call) // self.PIXELS) if self.PIXELS else 1
@@ -249,6 +253,11 @@ class Depthwise3x3(Variant):
         ends = (np.arange(len(starts)) + 1) * width * call.output.shape[3]
         # A row's channels are written one after the other: later ones still read all of the row's window.
         return distance_of(starts, ends, reads_own=True)
+
+    def overlap_distance_of_pixels(self, call):
+        # Of one channel alone, a value is written after all that it is computed from was read.
+        starts = window_starts(call, (3, 3))
+        return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=False)
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -35,6 +35,7 @@ class Block:
 
     distances: of a block that may overlap another one: the other -> by how many bytes it has to start before that, as
         an output before its input
+    in_pixels: the same where that is a multiple of a number of bytes: the other -> (that distance, that number)
     held: while a loop runs: step -> [strips] bytes that it holds, where these are not all
     """
 
@@ -44,6 +45,7 @@ class Block:
     tensors: List[Tensor] = field(default_factory=list)
     offset: int = 0
     distances: Dict[Block, int] = field(default_factory=dict)
+    in_pixels: Dict[Block, Tuple[int, int]] = field(default_factory=dict)
     held: Dict[int, np.ndarray] = field(default_factory=dict)
 
     def before(self, other: Block) -> int:
@@ -59,7 +61,21 @@ class Block:
         if not self.meets(other):
             return False
         apart = other.offset - self.offset
-        return apart < self.before(other) and -apart < other.before(self)
+        if apart >= self.before(other) or -apart >= other.before(self):
+            return False
+        return not (self._overlaps_by_pixels(other, apart) or other._overlaps_by_pixels(self, -apart))
+
+    def _overlaps_by_pixels(self, other: Block, apart: int) -> bool:
+        least, pixel = self.in_pixels.get(other, (0, 0))
+        return pixel > 0 and apart >= least and apart % pixel == 0
+
+    def distances_to(self, other: Block) -> List[int]:
+        """The least distances by which it may start before another one, at multiples of ALIGNMENT."""
+        found = [_aligned(self.before(other))]
+        if other in self.in_pixels:
+            least, pixel = self.in_pixels[other]
+            found.append(-(-least // np.lcm(pixel, ALIGNMENT)) * np.lcm(pixel, ALIGNMENT))
+        return found
 
 
 @dataclass
@@ -142,7 +158,7 @@ def _scratch_of(call: Call, split: Optional[TwoParts]) -> int:
 
 
 class _Distances:
-    """`Variant.overlap_distance` of calls, computed once for each of their variants."""
+    """`Variant.overlap_distance` of calls, and that of pixels, computed once for each of their variants."""
 
     def __init__(self):
         self._known: WeakKeyDictionary = WeakKeyDictionary()
@@ -151,10 +167,17 @@ class _Distances:
         """None for a call that is computed by two cores or in strips: what one part writes another may have to read."""
         if call.variant is None or call.split is not None or call.strips is not None:
             return None
-        known = self._known.setdefault(call, {})
-        if call.variant not in known:
-            known[call.variant] = call.variant.overlap_distance(call)
-        return known[call.variant]
+        return self._once(call, call.variant.overlap_distance)
+
+    def of_pixels(self, call: Call) -> Optional[int]:
+        """For a strip of a call."""
+        return None if call.variant is None else self._once(call, call.variant.overlap_distance_of_pixels)
+
+    def _once(self, call: Call, compute: Callable[[Call], Optional[int]]) -> Optional[int]:
+        known, key = self._known.setdefault(call, {}), (call.variant, compute.__name__)
+        if key not in known:
+            known[key] = compute(call)
+        return known[key]
 
 
 distances = _Distances()
@@ -263,6 +286,36 @@ class _Planner:
                     else:
                         block.distances[other] = held.before_all(*span)
                         other.distances[block] = held.behind_all(other.size, *span)
+
+            for number, call in enumerate(steps.loop.calls):
+                self._overlap_in_loop(steps, number, call, tensors)
+
+    def _overlap_in_loop(self, steps: _LoopSteps, number: int, call: Call, tensors: Dict[Block, Tensor]) -> None:
+        """Let the output of a call in a loop overlap its input, rows of which the call is the last to read."""
+        schedule, output = steps.loop.schedule, call.writes[0]
+        if call not in schedule.overlaps or call.split is not None or call.variant is None:
+            return
+        block, other = self.where.get(output), self.where.get(call.reads[0].root)
+        if block not in tensors or other not in tensors:
+            return
+        first, last = max(block.first, other.first) - steps.first, min(block.last, other.last) - steps.first
+        if not 0 <= first <= last < len(steps.loop.calls):
+            return
+        parts = call.strips.with_variant(call.variant)
+        least = []
+        needed = [distances.of(one) for one in parts]
+        if None not in needed:
+            least.append(schedule.overlapping(call, first, last, number, needed))
+            block.distances[other] = min(block.distances[other], least[-1])
+        needed = [distances.of_pixels(one) for one in parts]
+        if None not in needed:
+            least.append(schedule.overlapping(call, first, last, number, needed))
+            block.in_pixels[other] = (least[-1], output.shape[3])
+        if least:
+            made, read = (schedule.held[x] for x in (output, call.reads[0].root))
+            shared = made.high[number] - _aligned(min(least)) - read.low[number]
+            most = np.minimum(made.bytes[number], read.bytes[number])
+            block.held[steps.first + number] = made.bytes[number] - np.clip(shared, 0, most)
 
     def _held(self, steps: _LoopSteps) -> Dict[Block, Tensor]:
         """The tensors of a loop in blocks that do not hold all they have from the first strip to the last."""
@@ -399,8 +452,8 @@ def _first_fit(order: List[Block], meeting: Dict[Block, List[Block]]) -> int:
         others = [other for other in meeting[block] if other in placed]
         candidates = {0}
         for other in others:
-            candidates.add(_aligned(other.offset + other.before(block)))
-            candidates.add((other.offset - block.before(other)) // ALIGNMENT * ALIGNMENT)
+            candidates.update(other.offset + distance for distance in other.distances_to(block))
+            candidates.update(other.offset - distance for distance in block.distances_to(other))
         for offset in sorted(candidates):
             block.offset = offset
             if offset >= 0 and not any(block.conflicts(other) for other in others):

@@ -158,6 +158,19 @@ class Held:
 
 
 @dataclass
+class Overlap:
+    """How far before its input the output of a call in a loop has to start where it lies over that.
+
+    least: bytes so that nothing is overwritten but what the call itself reads last
+    offsets: [kinds of strips] bytes that are added to the distance that the kernel needs: rows that lie before those
+        which it writes, less those before the ones that it reads
+    """
+
+    least: int
+    offsets: List[int]
+
+
+@dataclass
 class CallStrips:
     """What a call of a loop does: strips, one by one; kinds: index in `parts` of each, -1 for one without rows
 
@@ -181,6 +194,7 @@ class Schedule:
 
     windows: of the tensors that only calls of the loop read; whole: the other outputs, which lie in memory whole
     held: of these, and of the tensors that the loop reads and others made, as if nobody read these afterwards
+    overlaps: of calls with one input
     apart: `Held.before` of two tensors while calls number first to last run, as far as it was needed
     """
 
@@ -188,6 +202,7 @@ class Schedule:
     windows: Dict[Tensor, Window]
     whole: List[Tensor]
     held: Dict[Tensor, Held]
+    overlaps: Dict[Call, Overlap]
     apart: Dict[Tuple[Tensor, Tensor, int, int], int] = field(default_factory=dict)
 
     def before(self, one: Tensor, other: Tensor, first: int, last: int) -> int:
@@ -196,6 +211,18 @@ class Schedule:
         if key not in self.apart:
             self.apart[key] = self.held[one].before(self.held[other], first, last)
         return self.apart[key]
+
+    def overlapping(self, call: Call, first: int, last: int, number: int, distances: List[int]) -> int:
+        """The same for the output of a call, number `number`, and its input.
+
+        distances: [kinds of strips] by how many bytes the kernel has to write before what it reads
+        """
+        overlap, output, source = self.overlaps[call], call.writes[0], call.reads[0].root
+        found = [overlap.least, *(sum(both) for both in zip(overlap.offsets, distances))]
+        for begin, end in ((first, number - 1), (number + 1, last)):
+            if begin <= end:
+                found.append(self.before(output, source, begin, end))
+        return max(found)
 
 
 def _input_rows(reach: Reach, first: np.ndarray, end: np.ndarray, height: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -347,6 +374,25 @@ class Scheduler:
         start = window.starts * row_bytes(tensor) if window is not None else 0
         return Held(low - start, high - start)
 
+    def overlap(self, call: Call, windows: Dict[Tensor, Window]) -> Overlap:
+        """How the output of a call may lie over its input."""
+        source, output, strips = call.reads[0].root, call.writes[0], call.strips
+        now = self.calls.index(call) + 1
+        # Others read what the loop makes where that has no window.
+        read = self.held(source, windows.get(source), source in self.ends and source not in windows, outer=1)
+        made = self.held(output, windows.get(output), output not in windows, outer=1)
+        active = np.array([kind >= 0 for kind in strips.kinds])
+        # Rows of the output that are there already; nothing at all in a strip in which the call rests.
+        written = np.where(active, made.high[now - 1], made.high[now])
+        kept = written > made.low[now]
+        least = [(written - read.low[now])[kept & (read.high[now] > read.low[now])]]
+        least.append((made.high[now] - read.low[now + 1])[active & (read.high[now + 1] > read.low[now + 1])])
+        start = windows[source].starts * row_bytes(source) if source in windows else 0
+        begin = np.array([one.input_first for one in strips.strips]) * row_bytes(call.reads[0]) - start
+        kinds = np.array(strips.kinds)
+        offsets = [int((written - begin)[kinds == kind].max()) for kind in range(len(strips.parts))]
+        return Overlap(max((int(one.max()) for one in least if len(one)), default=-output.bytes), offsets)
+
 
 def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: bool = False) -> Loop:
     """Calls as a loop, scheduled.
@@ -366,7 +412,8 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: boo
     held = {x: scheduler.held(x, window) for x, window in windows.items()}
     held.update((x, scheduler.held(x, others_read=True)) for x in rest)
     held.update((x, scheduler.held(x)) for x in scheduler.reads if x not in inner)
-    return Loop(calls, rows, first_leads, Schedule(scheduler.count, windows, rest, held))
+    overlaps = {call: scheduler.overlap(call, windows) for call in calls if len(call.reads) == 1}
+    return Loop(calls, rows, first_leads, Schedule(scheduler.count, windows, rest, held, overlaps))
 
 
 def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
