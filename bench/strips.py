@@ -36,7 +36,8 @@ from esp_tvm.files import whole_file  # noqa: E402
 from esp_tvm.port_options import ALL, PortOptions  # noqa: E402
 from esp_tvm.program import Loop  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
-from esp_tvm.project.fit import fit_chip, internal_room  # noqa: E402
+from esp_tvm.project.compile_for_board import compile_for_board  # noqa: E402
+from esp_tvm.project.fit import fit_chip  # noqa: E402
 from esp_tvm.project.placement import note_memory  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
@@ -132,11 +133,13 @@ def _milliseconds(compiled: CompiledModel, constants: str = "flash") -> str:
     return f"{sum_of(program)[0].microseconds / 1000:.3g}"
 
 
-def _estimates(whole: CompiledModel, again: Callable[[int], CompiledModel]) -> List[str]:
-    """Milliseconds layer by layer, with an arena that fits inside, and that with the weights in PSRAM."""
-    room = internal_room(choose_board(CHIP, **ESTIMATED))
-    inside = whole if whole.program.arena_bytes <= room else again(room)
-    return [_milliseconds(whole), _milliseconds(inside), _milliseconds(inside, "psram")]
+def _estimates(whole: CompiledModel, model: onnx.ModelProto, relay: tuple, ports: PortOptions) -> List[str]:
+    """Milliseconds layer by layer, as the export places it for the board, and that with the weights in PSRAM."""
+    board = choose_board(CHIP, **ESTIMATED)
+    chosen = {
+        place: compile_for_board(model, relay, board, ports=ports, constants=place) for place in ("flash", "psram")
+    }
+    return [_milliseconds(whole), *(_milliseconds(compiled, place) for place, compiled in chosen.items())]
 
 
 def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: bool) -> List[str]:
@@ -164,11 +167,7 @@ def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: boo
         cells += [str(whole.arena_bytes), f"**{program.arena_bytes}**", str(loops)]
         cells += [str(before), f"{100 * (after / before - 1):+.1f} %"]
         if chip:
-
-            def again(room: int) -> CompiledModel:
-                return compile_imported(model, relay, chip=CHIP, strips=room, ports=ports)
-
-            cells += _estimates(compiled_both[0], again)
+            cells += _estimates(compiled_both[0], model, relay, ports)
     return cells + ["-"] * (14 - len(cells))
 
 

@@ -16,5 +16,5 @@ def test_every_field_is_in_the_document(repo):
     named = set(
         re.findall(r"`([a-z_]+)`", " ".join(line.split("|")[1] for line in text.splitlines() if line[:3] == "| `"))
     )
-    kinds = {"arena", "input", "output", "constant", "window"}
+    kinds = {"arena", "psram_arena", "input", "output", "constant", "window"}
     assert sorted(named - fields - kinds) == []

@@ -10,7 +10,7 @@ from qdq import QdqBuilder, convolutions_around_a_function
 
 pytest.importorskip("tvm")
 
-from esp_tvm.onnx_check import OnnxRuntimeCheck, Verification, wrong_line  # noqa: E402
+from esp_tvm.onnx_check import Border, OnnxRuntimeCheck, Verification, _placed, wrong_line  # noqa: E402
 from esp_tvm.program.store import MODEL  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.run.command import run_project  # noqa: E402
@@ -97,3 +97,18 @@ def test_a_flattened_image_is_no_fault(between, repo, tmp_path):
     template, sample = str(repo / "template_project_for_model"), str(tmp_path / "x.npy")
     project = export_onnx_model("host", str(tmp_path / "m.onnx"), sample, template, str(tmp_path))
     assert run_project(str(project), str(tmp_path / "m.onnx"), sample) == 0
+
+
+def test_an_image_of_nearly_equal_values_lies_as_images_do():
+    """Espressif's pedestrian detector: scores of a 7x7 map, all alike. Rounding of earlier layers made the order in
+    which height and width are exchanged the nearer one, and the right program was refused."""
+    random = np.random.RandomState(0)
+    theirs = np.full((1, 1, 7, 7), -2.0, np.float32)
+    theirs[0, 0, 2, 5] = -1.75
+    ours = np.full((1, 7, 7, 1), -8, np.int8)
+    ours[0, 5, 2, 0] = -7
+    border = Border("x", 'Conv "x"', "conv2d", None, -2)
+    assert _placed(border, ours, theirs).order == (0, 1)
+    image = random.randn(1, 1, 7, 7).astype(np.float32)
+    turned = np.floor(image * 16 + 0.5).astype(np.int8)[0, 0].T.reshape(1, 7, 7, 1)
+    assert _placed(Border("x", 'Transpose "x"', "transpose", None, -4), turned, image).order == (1, 0)

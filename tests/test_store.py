@@ -77,7 +77,7 @@ def facts(value, seen=None):
         if id(value) in seen:  # the same object, not an equal one
             return seen[id(value)]
         seen[id(value)] = f"{type(value).__name__} {len(seen)}"
-        own = {k: v for k, v in vars(value).items() if k not in ("variant", "fallback_source", "target_chip")}
+        own = {k: v for k, v in vars(value).items() if k not in ("variant", "often", "fallback_source", "target_chip")}
         return [seen[id(value)], facts(own, seen)]
     return value
 

@@ -14,8 +14,9 @@ from esp_tvm.compile.emitting.emit import emit
 from esp_tvm.compile.kernels import esp32s3
 from esp_tvm.compile.planning.choose import choose_kernels
 from esp_tvm.compile.planning.cores import split_over_cores
-from esp_tvm.compile.planning.memory import arena_bytes, place_tensors
+from esp_tvm.compile.planning.memory import arena_bytes, movable_blocks, place, place_tensors, plan_memory
 from esp_tvm.compile.planning.strips import make_loop
+from esp_tvm.compile.planning.two_arenas import share_out
 from esp_tvm.program import Call, Loop, Tensor
 from esp_tvm.program.both_cores import cores_lines
 from esp_tvm.program.evaluate import evaluate
@@ -43,9 +44,9 @@ def samples_of(program, random, count=2):
 
 
 def check_bytes(program, kernels, folder: Path, random) -> None:
-    """The generated C, with sanitizers, computes every layer by the rules."""
-    code = emit(place_tensors(program))
-    assert max(map(len, code.lib1.splitlines())) <= 120
+    """The generated C, with sanitizers, computes every layer by the rules; tensors may be placed already."""
+    code = emit(program if program.arena_bytes else place_tensors(program))
+    assert not [line for line in code.lib1.splitlines() if len(line) > 120]
     write_files(program, code, folder)
     comparison = compare_with_rules(Program(folder, kernels), samples_of(program, random))
     wrong = [(layer.step, layer.kernel, layer.differing) for layer in comparison.layers if layer.differing]
@@ -61,7 +62,19 @@ def test_random_loops_give_the_same_bytes(seed, kernels, tmp_path):
         program = choose_kernels(program, esp32s3.CHIP if vector else None)
     while not force_loops(program, random):
         program = RandomProgram(int(random.randint(1 << 30)), wide=vector).program
+    if seed % 2:
+        in_two_arenas(program, random.uniform(0.1, 1))
     check_bytes(program, kernels, tmp_path, random)
+
+
+def in_two_arenas(program, part: float) -> None:
+    """Place tensors so that the first arena has a part of the bytes between what must be inside and what all take."""
+    program.target_chip, plan = "esp32s3", plan_memory(program)
+    fixed = place([block for block in plan.blocks if block not in movable_blocks(program, plan)])
+    room = int(fixed + part * (plan.arena_bytes - fixed))
+    place_tensors(program, lambda found: share_out(program, found, room))
+    assert program.arena_bytes <= room
+    assert (program.psram_arena_bytes > 0) == (plan.arena_bytes > room)
 
 
 @pytest.mark.parametrize("first_leads", [False, True])

@@ -12,6 +12,7 @@ import onnx
 from .. import tvm_import  # noqa: F401  before every other import of TVM
 from ..errors import UserError
 from ..port_options import PortOptions
+from ..program import Program
 from ..states import states_of
 from ..tvm_errors import tvm_reason
 from .aot import lower
@@ -24,6 +25,7 @@ from .planning.choose import choose_kernels
 from .planning.cores import split_over_cores
 from .planning.memory import place_tensors
 from .planning.ports import set_ports
+from .planning.two_arenas import share_out
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class CompileOptions:
     arena_limit: the largest arena in bytes, if two cores need more than one; None: no limit
     strips: bytes of arena above which layers run together in strips of rows, so that none of their tensors lies in
         memory whole (planning/loops.py); 0: as few bytes as can be within 5 % more time; None: no strips
+    inside: bytes of internal RAM that the arena may have: what does not fit lies in a second arena, in PSRAM
+        (planning/two_arenas.py); None: there is one arena. Only with target_chip
     traced: the program prints what every kernel computed
     target_chip: the chip that the project is for: built for another chip, the C refuses or warns; "": any chip
     ports: the types and layouts of inputs and outputs; without it those of the ONNX model
@@ -45,6 +49,7 @@ class CompileOptions:
     cores: int = 1
     arena_limit: Optional[int] = None
     strips: Optional[int] = None
+    inside: Optional[int] = None
     traced: bool = False
     target_chip: str = ""
     ports: PortOptions = field(default_factory=PortOptions)
@@ -72,11 +77,18 @@ def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned]
         program.target_chip = chosen.target_chip
         port_notes = set_ports(program, chosen.ports, states_of(model))
         if chosen.fast:
-            program = choose_kernels(program, chosen.chip, chosen.cores, chosen.arena_limit, chosen.strips)
+            two_arenas = chosen.inside is not None
+            program = choose_kernels(program, chosen.chip, chosen.cores, chosen.arena_limit, chosen.strips, two_arenas)
         elif chosen.cores > 1:
             program = split_over_cores(program, chosen.arena_limit)
-        program = place_tensors(program)
+        program = _placed(program, chosen.inside)
         return CompiledModel(program, emit(program, chosen.traced), imported, partitioned, port_notes)
+
+
+def _placed(program: Program, inside: Optional[int]) -> Program:
+    if inside is None:
+        return place_tensors(program)
+    return place_tensors(program, lambda plan: share_out(program, plan, inside))
 
 
 def functions_of(imported: Imported, partitioned: Partitioned, chip: str) -> Dict[str, str]:

@@ -8,15 +8,13 @@ from ..boards import Board, psram_constants_line
 from ..chips import CHIPS
 from ..program import Call, CallTime, Item, Loop, Program, Tensor
 from .costs import instructions
+from .fetches import SHARE, fetches
 from .memories import CLOCKS, CYCLES_PER_INSTRUCTION, Clock, Lines, flash_lines_of, psram_lines_of
-from .work import LANES
 
 # By which factor the time of a network may be wrong (docs/estimate.md says how that was found): from half to twice it.
 ERROR = 2.0
 # Instructions to begin a part on the other core and to wait for it: an assumption (docs/both-cores.md).
 _SPLIT_INSTRUCTIONS = 3000
-# The part of a cache that weights of a layer may fill: the rest holds code and what else the layer reads.
-_SHARE = 0.75
 
 
 def estimate_program(program: Program, board: Board, constants: str) -> None:
@@ -29,7 +27,7 @@ def estimate_program(program: Program, board: Board, constants: str) -> None:
         return
     clock = CLOCKS[board.chip]
     # The constants of a small model stay in the cache from one inference to the next.
-    waits = constants != "internal" and program.constant_bytes > clock.cache * _SHARE
+    waits = constants != "internal" and program.constant_bytes > clock.cache * SHARE
     vector = program.kernels_for == "esp32s3"
     for item in program.items:
         calls, strips = _strips(item, clock)
@@ -71,7 +69,7 @@ def _strips(item: Item, clock: Clock) -> Tuple[List[Call], int]:
     if not isinstance(item, Loop):
         return [item], 1
     together = sum(constant.array.nbytes for call in item.calls for constant in call.constants)
-    return item.calls, 1 if together <= clock.cache * _SHARE else item.strips
+    return item.calls, 1 if together <= clock.cache * SHARE else item.strips
 
 
 def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int, lines: Lines) -> CallTime:
@@ -93,7 +91,7 @@ def _weights(call: Call, clock: Clock, least: int, lines: Lines) -> float:
     """Microseconds that a call waits for its constants."""
     size = sum(constant.array.nbytes for constant in call.constants)
     often = least
-    if size > clock.cache * _SHARE and call.kind in ("conv2d", "dense"):
+    if size > clock.cache * SHARE and call.kind in ("conv2d", "dense"):
         pixels = call.output.elements // call.output.shape[-1]
         often = max(call.variant.weight_passes(call) if call.variant is not None else pixels, least)
     return often * lines.nanoseconds(size, clock.line) / 1000
@@ -101,20 +99,9 @@ def _weights(call: Call, clock: Clock, least: int, lines: Lines) -> float:
 
 def _activations(call: Call, clock: Clock, board: Board) -> float:
     """Microseconds that a call waits for what it reads and writes in PSRAM."""
-    lines, total = psram_lines_of(board), 0.0
-    passes, stretch = call.variant.input_passes(call) if call.variant is not None else (1, 0)
-    if stretch <= clock.cache * _SHARE:
-        passes = 1
-    for tensor in call.reads:
-        if _in_psram(tensor):
-            again = passes if tensor is call.inputs[0] else 1
-            total += again * lines.nanoseconds(tensor.bytes, clock.line)
-    for tensor in call.writes:
-        if _in_psram(tensor):
-            # Sixteen channels of every pixel are written at a time; a line holds several of them.
-            again = min(passes, -(-clock.line // LANES))
-            total += again * lines.nanoseconds(tensor.bytes, clock.line)
-    return total / 1000
+    lines = psram_lines_of(board)
+    waits = (often * lines.nanoseconds(x.bytes, clock.line) for x, often in fetches(call, clock) if _in_psram(x))
+    return sum(waits) / 1000
 
 
 def _in_psram(tensor: Tensor) -> bool:

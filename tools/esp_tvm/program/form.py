@@ -24,7 +24,8 @@ INT8 = (-128, 127)
 class Place:
     """Where a tensor lies.
 
-    kind: "arena": `offset` bytes behind its start; "input", "output": the caller's buffer for port `index`;
+    kind: "arena": `offset` bytes behind its start; "psram_arena": the same of the second arena, which lies in PSRAM
+        (compile/planning/two_arenas.py); "input", "output": the caller's buffer for port `index`;
         "constant": `Program.constants[index]`; "window": of an image's rows those that are in use, at most `rows`, from
         `offset` of the arena on (compile/planning/strips.py)
     kept: of a window: rows stay there from strip to strip; only what it does not hold at a time may lie there then
@@ -346,7 +347,8 @@ class Program:
     nodes: the ONNX nodes as people read them; refusals: index of a node -> why the kernel for it does not take it
     constants: all arrays of the program, its calls' and those that main hands to functions of TVM's
     fallback_source: C of TVM's functions and their constants (fallback_constant_bytes)
-    arena_bytes: memory for all activations; arena_limit: how much more speed was allowed to take, None: all it needs
+    arena_bytes: memory for all activations but those in the second arena, which has psram_arena_bytes and lies in PSRAM
+    arena_limit: how much more of the arena speed was allowed to take, None: all it needs
     model_hash: SHA-256 of the quantized ONNX file's content
     kernels_for: whose own kernels were taken where there are some (esp32s3, esp32), None: the same kernels as for all
         chips
@@ -366,6 +368,7 @@ class Program:
     fallback_source: str = ""
     fallback_constant_bytes: int = 0
     arena_bytes: int = 0
+    psram_arena_bytes: int = 0
     arena_limit: Optional[int] = None
     model_hash: str = ""
     kernels_for: Optional[str] = None

@@ -53,6 +53,7 @@ class Reader:
             constants=constants,
             fallback_constant_bytes=record.fallback_constant_bytes,
             arena_bytes=record.arena_bytes,
+            psram_arena_bytes=record.psram_arena_bytes,
             arena_limit=record.arena_limit,
             model_hash=record.model_hash,
             kernels_for=record.kernels_for,
@@ -96,6 +97,7 @@ class Reader:
             ends = {
                 "arena": room - size,
                 "window": room - tensor.lying,
+                "psram_arena": self.record.psram_arena_bytes - place.offset + 1 - size,
                 "input": len(self.record.inputs) - place.index,
                 "output": len(self.record.outputs) - place.index,
                 "constant": len(self.record.constants) - place.index,

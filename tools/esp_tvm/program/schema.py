@@ -38,7 +38,7 @@ DType = Literal[
 class PlaceRecord(Record):
     """`Place`"""
 
-    kind: Literal["arena", "input", "output", "constant", "window"]
+    kind: Literal["arena", "psram_arena", "input", "output", "constant", "window"]
     offset: Bytes
     index: Id
     rows: Count
@@ -225,6 +225,7 @@ class ProgramRecord(Record):
     kernels_for: Optional[Name]
     cores: Annotated[int, Field(ge=1, le=2)]
     arena_bytes: Bytes
+    psram_arena_bytes: Bytes
     arena_limit: Optional[Count]
     constant_bytes: Count
     fallback_constant_bytes: Count

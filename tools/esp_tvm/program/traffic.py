@@ -36,8 +36,9 @@ def moved(call: Call) -> List[Tuple[Tensor, int]]:
 
 
 def bytes_by_kind(program: Program) -> Dict[str, int]:
-    """Bytes that an inference reads and writes, by where they lie: "arena", "input", "output", "constant"."""
-    total = {"arena": 0, "input": 0, "output": 0, "constant": 0}
+    """Bytes that an inference reads and writes, by where they lie: "arena", "psram_arena", "input", "output",
+    "constant"."""
+    total = dict.fromkeys(("arena", "psram_arena", "input", "output", "constant"), 0)
     for call in program.calls():
         for tensor, size in moved(call):
             place = tensor.root.place

@@ -48,6 +48,7 @@ class Writer:
             "kernels_for": program.kernels_for,
             "cores": program.cores,
             "arena_bytes": program.arena_bytes,
+            "psram_arena_bytes": program.psram_arena_bytes,
             "arena_limit": program.arena_limit,
             "constant_bytes": program.constant_bytes,
             "fallback_constant_bytes": program.fallback_constant_bytes,

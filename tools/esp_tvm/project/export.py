@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-import onnx
-
-from ..boards import Board, check_arena, choose_board
+from ..boards import check_arena, choose_board
 from ..c_text import tensor_text
 from ..chips import CHIPS, check_cores
-from ..compile import compile_imported, import_model
-from ..compile.compiled import CompiledModel
+from ..compile import import_model
 from ..data import load_sample, stored_form
 from ..estimate import estimate_program, saved_in_psram
 from ..estimate.text import estimate_lines
@@ -28,7 +25,8 @@ from ..program.samples import load_port_sample
 from ..states import own_inputs
 from ..terminal import Table, show
 from ..trace.header import check_mode
-from .fit import arena_limit, check_constants, exported_facts, fit_chip, fit_parts
+from .compile_for_board import compile_for_board
+from .fit import check_constants, exported_facts, fit_chip, fit_parts
 from .placement import note_memory
 from .verify import verify
 from .write import check_places, write_project
@@ -77,7 +75,8 @@ def export_onnx_model(
         load_sample(img_path, own_inputs(model))
     else:
         stored_form(img_path, own_inputs(model))
-    compiled = _compile(model, hardware, vector, cores, constants, debug != "off", arena, ports)
+    options = {"vector": vector, "cores": cores, "constants": constants, "traced": debug != "off"}
+    compiled = compile_for_board(model, import_model(model), hardware, arena, ports, **options)
     program = compiled.program
     fit = fit_chip(compiled, chip, constants, hardware)
     note_memory(program, fit.places, fit.constants_memory)
@@ -114,44 +113,6 @@ def export_onnx_model(
     return project
 
 
-def _compile(
-    model: onnx.ModelProto,
-    board: Board,
-    vector: bool,
-    cores: int,
-    constants: str,
-    traced: bool,
-    arena: str,
-    ports: PortOptions,
-) -> CompiledModel:
-    """Compile so that the arena fits the internal RAM, if possible.
-
-    Where it does not fit, fewer kernels are computed by both cores, and layers run in strips.
-    """
-    relay, chip = import_model(model), board.chip if vector else None
-
-    def within(room: Optional[int] = None, strips: Optional[int] = None) -> CompiledModel:
-        options = {"arena_limit": room, "strips": strips, "traced": traced, "target_chip": board.chip, "ports": ports}
-        return compile_imported(model, relay, chip=chip, cores=cores, **options)
-
-    compiled = within()
-    room = arena_limit(compiled, board, constants)
-    if cores > 1 and room is not None and compiled.program.arena_bytes > room:
-        compiled = within(room)
-    target = {"auto": room, "least": 0}.get(arena) if arena in ("auto", "least") else int(arena)
-    if target is None or compiled.program.arena_bytes <= target:
-        return compiled
-    small = within(room, target)
-    if arena != "auto" or small.program.arena_bytes <= target or board.psram is None:
-        return small
-    # The buffers go to PSRAM: the arena can use their memory.
-    alone = arena_limit(compiled, board, constants, beside_buffers=False)
-    if compiled.program.arena_bytes > alone:
-        small = within(alone, alone)
-        return small if small.program.arena_bytes <= alone else compiled
-    return within(alone) if cores > 1 else compiled
-
-
 def print_export(program: Program, project: Path, verified: str) -> None:
     """Print which nodes have kernels, which do not and why, the memory needed, and the result of the comparison with
     ONNX Runtime."""
@@ -167,10 +128,14 @@ def print_export(program: Program, project: Path, verified: str) -> None:
         print("\n".join(cores_lines(program)))
     for loop in (item for item in program.items if isinstance(item, Loop)):
         print(strips_line(loop))
-    ram = program.arena_bytes + sum(port.bytes for port in [*program.inputs, *program.outputs])
+    arena = f"{program.arena_bytes} bytes"
+    if program.psram_arena_bytes:
+        arena += f" and {program.psram_arena_bytes} in PSRAM"
+    ram = program.arena_bytes + program.psram_arena_bytes
+    ram += sum(port.bytes for port in [*program.inputs, *program.outputs])
     print(
         f"{len(program.kernels)} kernels, {len(program.fallbacks)} fallbacks, {program.macs} MAC; "
-        f"arena {program.arena_bytes} bytes ({ram} with inputs and outputs), constants {program.constant_bytes} bytes"
+        f"arena {arena} ({ram} with inputs and outputs), constants {program.constant_bytes} bytes"
     )
     for state in program.states:
         before, after = state.before, state.after

@@ -12,7 +12,18 @@ from ..errors import UserError
 from ..naming import shown
 from ..program import Exported
 from ..terminal import Part, Table
-from .placement import ARENA, INPUTS, INTERNAL, OUTPUTS, PSRAM, PSRAM_LINES, Buffer, buffers, place_buffers
+from .placement import (
+    ARENA,
+    INPUTS,
+    INTERNAL,
+    OUTPUTS,
+    PSRAM,
+    PSRAM_ARENA,
+    PSRAM_LINES,
+    Buffer,
+    buffers,
+    place_buffers,
+)
 
 # A generous estimate of what the rest of a program needs: FreeRTOS, drivers, code in RAM, stacks, some heap; and code
 # in flash.
@@ -27,6 +38,8 @@ CONSTANTS = {
     "partition": "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y",
     "psram": "",
 }
+# The memory that they are read from, if not flash.
+MEMORY_OF = {"ram": INTERNAL, "psram": PSRAM}
 # The first partition of the application starts here; application partitions are aligned to this.
 APP_OFFSET = 0x10000
 APP_ALIGNMENT = 0x10000
@@ -38,7 +51,7 @@ PARTITIONS_HEAD = "# Made by the export step"
 class Fit:
     """The settings of a project for a board.
 
-    places: "internal" or "psram" for each of ARENA, INPUTS, OUTPUTS; room: the available bytes of internal RAM
+    places: "internal" or "psram" for each of the buffers (placement.py); room: the available bytes of internal RAM
     flash_mib: the size of the board's flash chip, or the size needed; app_bytes: size of the app partition
     constants: where weights and tables are stored, a key of CONSTANTS; constants_bytes: size of the data partition for
     them, after the app partition; 0 for none
@@ -63,7 +76,7 @@ class Fit:
     @property
     def constants_memory(self) -> str:
         """The memory that weights and tables are read from."""
-        return {"ram": INTERNAL, "psram": PSRAM}.get(self.constants, "flash")
+        return MEMORY_OF.get(self.constants, "flash")
 
 
 def internal_room(board: Board) -> int:
@@ -75,7 +88,7 @@ def internal_room(board: Board) -> int:
 
 def buffer_bytes(compiled: CompiledModel) -> int:
     """Inputs and outputs of the application: static buffers in main/."""
-    return sum(buffer.bytes for buffer in buffers(compiled.program) if buffer.name != ARENA)
+    return _bytes_in(buffers(compiled.program), [INPUTS, OUTPUTS])
 
 
 def arena_limit(
@@ -196,8 +209,8 @@ def _places(compiled: CompiledModel, board: Board, room: int, constants: str, no
 def _in_psram(found: List[Buffer], outside: List[Buffer], board: Board, room: int, weights: int) -> str:
     """The note about what is placed in PSRAM, or a `UserError` if there is too little."""
     chip, psram = CHIPS[board.chip], board.psram
-    arena = found[0].bytes
-    needed = f"the arena of {arena} bytes and {sum(one.bytes for one in found[1:])} bytes of inputs and outputs"
+    arena = _bytes_in(found, [ARENA, PSRAM_ARENA])
+    needed = f"the arena of {arena} bytes and {_bytes_in(found, [INPUTS, OUTPUTS])} bytes of inputs and outputs"
     available = f"{board.name or chip.name} has about {room} bytes of internal RAM for them"
     if weights:
         available += f", of which the weights take {weights}"

@@ -9,16 +9,21 @@ from ..program import Program, Tensor
 from ..program.traffic import bytes_by_kind
 
 # The things to place, and the kinds of `Place` in them.
-ARENA, INPUTS, OUTPUTS = "arena", "inputs", "outputs"
-_KINDS = {ARENA: ("arena", "window"), INPUTS: ("input",), OUTPUTS: ("output",)}
+ARENA, INPUTS, OUTPUTS, PSRAM_ARENA = "arena", "inputs", "outputs", "second arena"
+_KINDS = {ARENA: ("arena", "window"), INPUTS: ("input",), OUTPUTS: ("output",), PSRAM_ARENA: ("psram_arena",)}
 INTERNAL, PSRAM = "internal", "psram"
 # The sdkconfig line that puts each into PSRAM.
-PSRAM_LINES = {name: f"CONFIG_TVM_MODEL_{name.upper()}_PSRAM=y" for name in _KINDS}
+PSRAM_LINES = {name: f"CONFIG_TVM_MODEL_{name.upper()}_PSRAM=y" for name in (ARENA, INPUTS, OUTPUTS)}
+# The second arena is never elsewhere: its C says so, and ESP-IDF must allow it.
+PSRAM_LINES[PSRAM_ARENA] = "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y"
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """name: ARENA, INPUTS or OUTPUTS; bytes: its size; moved: bytes of it that an inference reads and writes"""
+    """name: ARENA, INPUTS, OUTPUTS or PSRAM_ARENA
+
+    bytes: its size; moved: bytes of it that an inference reads and writes
+    """
 
     name: str
     bytes: int
@@ -26,13 +31,16 @@ class Buffer:
 
 
 def buffers(program: Program) -> List[Buffer]:
-    """The arena, and the application's buffers for the model's inputs and outputs."""
+    """The arena, the application's buffers for the model's inputs and outputs, and the second arena if there is one."""
     moved = bytes_by_kind(program)
-    return [
+    found = [
         Buffer(ARENA, program.arena_bytes, moved["arena"]),
         Buffer(INPUTS, sum(port.bytes for port in program.inputs), moved["input"]),
         Buffer(OUTPUTS, sum(port.bytes for port in program.outputs), moved["output"]),
     ]
+    if program.psram_arena_bytes:
+        found.append(Buffer(PSRAM_ARENA, program.psram_arena_bytes, moved["psram_arena"]))
+    return found
 
 
 def place_buffers(found: Sequence[Buffer], room: int) -> Dict[str, str]:
@@ -42,7 +50,7 @@ def place_buffers(found: Sequence[Buffer], room: int) -> Dict[str, str]:
     """
     places = {}
     for buffer in sorted(found, key=lambda one: (-one.moved / max(one.bytes, 1), one.bytes)):
-        inside = buffer.bytes <= room
+        inside = buffer.bytes <= room and buffer.name != PSRAM_ARENA
         places[buffer.name] = INTERNAL if inside else PSRAM
         room -= buffer.bytes if inside else 0
     return places
@@ -50,7 +58,7 @@ def place_buffers(found: Sequence[Buffer], room: int) -> Dict[str, str]:
 
 def note_memory(program: Program, places: Dict[str, str], constants: str) -> None:
     """Write the memory into the place of every tensor; constants: their memory, "flash" or "internal"."""
-    memory = {kind: places[name] for name, kinds in _KINDS.items() for kind in kinds}
+    memory = {kind: places[name] for name, kinds in _KINDS.items() if name in places for kind in kinds}
     memory["constant"] = constants
     tensors: Set[Tensor] = {*program.inputs, *program.outputs}
     for call in program.calls():

@@ -70,7 +70,7 @@ def readme(program: Program, target_chip: str, fit: Fit) -> str:
     chip = "esp32s3" if target_chip == "host" else target_chip
     # Kernels for a unit of one chip run on no other.
     targets = _TARGETS if program.kernels_for is None else [_name(program.kernels_for)]
-    arena = "PSRAM" if fit.places[ARENA] == PSRAM else "internal RAM"
+    arena = ("PSRAM" if fit.places[ARENA] == PSRAM else "internal RAM") + _second_arena(program)
     return _TEXT.format(
         targets=" | ".join(targets),
         dashes=" | ".join("-" * len(name) for name in targets),
@@ -83,6 +83,10 @@ def readme(program: Program, target_chip: str, fit: Fit) -> str:
         inputs=", ".join(f".{port.c_name} = ..." for port in program.callers_inputs),
         outputs=", ".join(f".{port.c_name} = ..." for port in program.callers_outputs),
     )
+
+
+def _second_arena(program: Program) -> str:
+    return f" and {program.psram_arena_bytes} of PSRAM" if program.psram_arena_bytes else ""
 
 
 def _name(chip: str) -> str:

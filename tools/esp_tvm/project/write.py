@@ -14,6 +14,7 @@ from .. import __version__
 from ..c_text import C_TYPES, array_lines
 from ..compile.compiled import CompiledModel
 from ..compile.emitting.constants import constants_offsets
+from ..compile.emitting.main import arenas_of
 from ..errors import UserError
 from ..files import recover_folder, whole_folder
 from ..naming import c_comment, shown
@@ -202,14 +203,20 @@ def _output_data(program: Program, expected: Dict[str, np.ndarray]) -> str:
     checks = "; ".join(f'check("{port.c_name}", {name}, expected_{name})' for name, port in zip(names, ports))
     parts.append(f"#define MODEL_OUTPUTS {{{_fields(names, ports)}}}")
     arguments = [f"inputs->{port.c_name}" for port in inputs] + [f"outputs->{port.c_name}" for port in ports]
-    call = f"tvmgen_default___tvm_main__({', '.join(arguments)}, workspace)"
+    call = f"tvmgen_default___tvm_main__({', '.join([*arguments, *arenas_of(program)])})"
     if program.states:
-        call = "tvmgen_default_run_in(workspace, inputs, outputs)"
+        call = f"tvmgen_default_run_in({', '.join([*arenas_of(program), 'inputs', 'outputs'])})"
+    second = ""
+    if program.psram_arena_bytes:
+        second = (
+            "    static TVMGEN_DEFAULT_PSRAM_WORKSPACE_ATTRIBUTE uint8_t\n"
+            "        psram_workspace[TVMGEN_DEFAULT_PSRAM_WORKSPACE_SIZE] __attribute__((aligned(16)));\n"
+        )
     parts.append(
         "/* tvmgen_default_run with an arena of the caller's: TVMGEN_DEFAULT_WORKSPACE_SIZE bytes, aligned to 16. */\n"
         "static inline int32_t run_model_in(uint8_t *workspace, struct tvmgen_default_inputs *inputs,\n"
         "                                   struct tvmgen_default_outputs *outputs)\n{\n"
-        f"    return {call};\n}}\n"
+        f"{second}    return {call};\n}}\n"
     )
     parts.append(f"#define CHECK_MODEL_OUTPUTS(check) do {{ {checks}; }} while (0)\n")
     return _header("OUTPUT_DATA_H", parts)

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..naming import shown
 from ..terminal import Progress
 from .calibrate import exponent_at_least
-from .costs import PLAIN, Instructions, macs_of
+from .costs import macs_of
 from .graph import Layer, Network, describe_layer
 from .rules import attribute
 from .simulate import Simulator
@@ -215,15 +215,11 @@ def lines(network: Network) -> List[str]:
     if not network.wide:
         return []
     cost = cost_of(network)
-    shares = Instructions(network).shares(network.wide)
-    plain, vector = max(shares[family] for family in PLAIN), shares["esp32s3"]
     names = [shown(_label(network, name), 40) for name in network.integers if name in network.wide]
     return [
         f"int16: {cost.tensors} tensor{'s' * (cost.tensors != 1)}: {', '.join(names)}",
         f"int16 costs {cost.bytes} bytes more for these activations (the arena grows only by those that are in it when "
         f"it is fullest), and {cost.macs} of {cost.all_macs} MAC run with int16 inputs, without the fast int8 kernels",
-        f"int16 takes about {100 * max(plain, 0):.1f} % more instructions in plain C, and {100 * max(vector, 0):.1f} % "
-        "more on the ESP32-S3 with its vector unit, counted by the kernels",
     ]
 
 

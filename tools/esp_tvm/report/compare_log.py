@@ -87,8 +87,7 @@ class LogComparer:
         self.count = len(next(iter(samples.values())))
         self._reference = Reference(self.program, project)
         self._evaluations: Dict[int, Evaluation] = {}
-        # The expected content of the arena; it starts as zeros.
-        self._arena = bytearray(self.program.arena_bytes)
+        self._arenas = self._zeros()
         self.expected = list(self._expected())
 
     def _expected(self) -> Iterator[Expected]:
@@ -142,19 +141,23 @@ class LogComparer:
             return result
         evaluation = self.evaluation(result.sample)
         if run.number == 1:
-            self._arena = bytearray(len(self._arena))
+            self._arenas = self._zeros()
         for expected in self.expected:
             layer = self._layer(run, expected, evaluation, result.first(DIFFERS) is None)
             result.layers.append(layer)
         return result
 
-    @staticmethod
-    def _memory(expected: Expected) -> Optional[slice]:
-        """The offset of a result in the arena; None for a result in a model output."""
+    def _zeros(self) -> Dict[str, bytearray]:
+        """The expected content of the arenas at the start."""
+        program = self.program
+        return {"arena": bytearray(program.arena_bytes), "psram_arena": bytearray(program.psram_arena_bytes)}
+
+    def _memory(self, expected: Expected) -> Optional[memoryview]:
+        """The expected bytes in an arena where a result lies; None for a result in a model output."""
         place = expected.tensor.place
-        if place is None or place.kind != "arena":
+        if place is None or place.kind not in self._arenas:
             return None
-        return slice(place.offset, place.offset + expected.tensor.bytes)
+        return memoryview(self._arenas[place.kind])[place.offset : place.offset + expected.tensor.bytes]
 
     # --- inputs ---
 
@@ -212,7 +215,7 @@ class LogComparer:
                 layer = Layer(expected, UNKNOWN, time=logged.time, bytes=logged.size)
         memory = self._memory(expected)
         if memory is not None:
-            self._arena[memory] = reference.tobytes()
+            memory[:] = reference.tobytes()
         return layer
 
     def _compared(
@@ -248,7 +251,7 @@ class LogComparer:
             cause = "float arithmetic of TVM's own C: the chip's math functions may round otherwise"
         else:
             memory = self._memory(expected)
-            before = None if memory is None else bytes(self._arena[memory])
+            before = None if memory is None else bytes(memory)
             parts = [
                 Evidence(
                     call, evaluation.arguments(call), reference, logged.crc, got, before, centres=_centres(call), **rest

@@ -285,6 +285,8 @@ def _where(place: Optional[Place]) -> str:
         return "-"
     if place.kind == "window":
         return f"{place.offset} ({place.rows} rows)"
+    if place.kind == "psram_arena":
+        return f"PSRAM: {place.offset}"
     return str(place.offset) if place.kind == "arena" else place.kind
 
 

@@ -30,11 +30,13 @@ class MemoryRow:
 
 
 def memory_rows(program: Program) -> List[MemoryRow]:
-    """Arena, inputs, outputs, constants; then, for each memory that they are in, their sum."""
+    """Arenas, inputs, outputs, constants; then, for each memory that they are in, their sum."""
     there = program.exported
     of = {} if there is None else {"internal": there.internal, "psram": there.psram, "flash": there.flash}
+    second = [_row("second arena (activations)", "psram", program.psram_arena_bytes, of)]
     rows = [
         _row("arena (activations)", _memory_of(program, ("arena", "window")), program.arena_bytes, of),
+        *(second if program.psram_arena_bytes else []),
         _row("inputs of the model", _memory_of(program, ("input",)), sum(p.bytes for p in program.inputs), of),
         _row("outputs of the model", _memory_of(program, ("output",)), sum(p.bytes for p in program.outputs), of),
         _row("weights and tables", _constants_in(program), program.constant_bytes, of),

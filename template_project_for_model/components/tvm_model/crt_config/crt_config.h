@@ -3,6 +3,7 @@
  * model"; elsewhere the compiler's -D decides. Included by the generated C before everything else.
  *
  *   TVMGEN_DEFAULT_WORKSPACE_ATTRIBUTE  of the arena, e.g. EXT_RAM_BSS_ATTR
+ *   TVMGEN_DEFAULT_PSRAM_WORKSPACE_ATTRIBUTE  of the second arena, which models have that do not fit inside
  *   TVMGEN_DEFAULT_INPUT_ATTRIBUTE      of the application's buffers for inputs
  *   TVMGEN_DEFAULT_OUTPUT_ATTRIBUTE     of those for outputs
  *   TVMGEN_DEFAULT_CALLERS_WORKSPACE    defined: no arena, and no tvmgen_default_run
@@ -23,6 +24,8 @@
 #elif CONFIG_TVM_MODEL_ARENA_CALLER
 #define TVMGEN_DEFAULT_CALLERS_WORKSPACE
 #endif
+
+#define TVMGEN_DEFAULT_PSRAM_WORKSPACE_ATTRIBUTE EXT_RAM_BSS_ATTR
 
 #if CONFIG_TVM_MODEL_INPUTS_PSRAM
 #define TVMGEN_DEFAULT_INPUT_ATTRIBUTE EXT_RAM_BSS_ATTR
@@ -52,6 +55,9 @@
 #endif
 #endif /* ESP_PLATFORM */
 
+#ifndef TVMGEN_DEFAULT_PSRAM_WORKSPACE_ATTRIBUTE
+#define TVMGEN_DEFAULT_PSRAM_WORKSPACE_ATTRIBUTE
+#endif
 #ifndef TVMGEN_DEFAULT_INPUT_ATTRIBUTE
 #define TVMGEN_DEFAULT_INPUT_ATTRIBUTE
 #endif

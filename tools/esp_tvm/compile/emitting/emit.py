@@ -14,7 +14,7 @@ from ...program import Loop, Port, Program, State
 from ...program.ports import layout_of, pixels_text
 from .constants import BASE, MAPPED, constants_file, data_bytes, declarations, layout
 from .functions import function_text, write_functions
-from .main import Main, prototype
+from .main import Main, arenas_of, prototype
 from .templates import render
 
 
@@ -52,6 +52,7 @@ def emit(program: Program, traced: bool = False) -> Code:
         "states": [_state_values(state) for state in program.states],
         "mapped": MAPPED,
         "base": BASE,
+        **_arenas(program),
     }
     failures = ["an index in its inputs lies outside of its axis"] * any(made.can_fail for made in functions.values())
     failures += ["a buffer is not aligned as it has to be"] * any(port.alignment > 1 for port in ports)
@@ -117,6 +118,21 @@ def _state_values(state: State) -> Dict[str, Any]:
     return {**values, "padded": -(-state.before.bytes // 16) * 16 // np.dtype(state.before.dtype).itemsize}
 
 
+def _arenas(program: Program) -> Dict[str, Any]:
+    """What the templates say of the arenas."""
+    names, size = arenas_of(program), "TVMGEN_DEFAULT_WORKSPACE_SIZE bytes"
+    callers = f"an arena of the caller's: {size}, aligned to 16"
+    if program.psram_arena_bytes:
+        callers = f"arenas of the caller's: {size},\n * if possible in internal RAM, and "
+        callers += "TVMGEN_DEFAULT_PSRAM_WORKSPACE_SIZE bytes, both aligned to 16"
+    return {
+        "psram_arena_bytes": program.psram_arena_bytes,
+        "arena_parameters": ", ".join(f"uint8_t *{name}" for name in names),
+        "global_arenas": ", ".join(f"global_{name}" for name in names),
+        "callers_arenas": callers,
+    }
+
+
 def _run_call(program: Program) -> str:
     """The call of main: what the caller passes, and of a state the buffer to read and the one to write."""
     read = {state.before: f"kept_{state.before.c_name}[side]" for state in program.states}
@@ -124,10 +140,10 @@ def _run_call(program: Program) -> str:
     arguments = [read.get(port, f"inputs->{port.c_name}") for port in program.inputs]
     arguments += [written.get(port, f"outputs->{port.c_name}") for port in program.outputs]
     if program.states:
-        return "\n".join(
-            call_lines("const int32_t status = tvmgen_default___tvm_main__", [*arguments, "workspace"], "    ")
-        )
-    return "\n".join(call_lines("return tvmgen_default___tvm_main__", [*arguments, "global_workspace"], "    "))
+        arguments += arenas_of(program)
+        return "\n".join(call_lines("const int32_t status = tvmgen_default___tvm_main__", arguments, "    "))
+    arguments += [f"global_{name}" for name in arenas_of(program)]
+    return "\n".join(call_lines("return tvmgen_default___tvm_main__", arguments, "    "))
 
 
 def _constants(program: Program) -> List[Dict[str, Any]]:

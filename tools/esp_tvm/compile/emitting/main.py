@@ -33,11 +33,17 @@ class Step:
     lines: List[str]
 
 
+def arenas_of(program: Program) -> List[str]:
+    """The names of main's parameters for its arenas."""
+    return ["workspace", "psram_workspace"] if program.psram_arena_bytes else ["workspace"]
+
+
 def prototype(program: Program) -> List[str]:
     """`int32_t tvmgen_default___tvm_main__(...)`, in lines."""
     read = [f"const {C_TYPES[port.dtype]} *{port.c_name}" for port in program.inputs]
     written = [f"{C_TYPES[port.dtype]} *{port.c_name}" for port in program.outputs]
-    return call_lines("int32_t tvmgen_default___tvm_main__", [*read, *written, "uint8_t *workspace"], "", "")
+    arenas = [f"uint8_t *{name}" for name in arenas_of(program)]
+    return call_lines("int32_t tvmgen_default___tvm_main__", [*read, *written, *arenas], "", "")
 
 
 def fallback_title(call: Call) -> str:
@@ -51,7 +57,8 @@ class Main:
     def __init__(self, program: Program, functions: Dict[Call, Functions]):
         self.program, self.functions = program, functions
         self.names: Dict[Tensor, str] = {port: port.c_name for port in program.inputs}
-        self.places: List[ArenaName] = []
+        # By the arena.
+        self.places: Dict[str, List[ArenaName]] = {name: [] for name in arenas_of(program)}
 
     def text(self) -> str:
         """The function and the places in the arena that it names."""
@@ -59,11 +66,10 @@ class Main:
         steps = [Step(self._loop(item) if isinstance(item, Loop) else self._step(item)) for item in program.items]
         read = {tensor.root for call in program.calls() for tensor in call.reads}
         unused = [port.c_name for port in program.inputs if port not in read]
-        if not self.places:
-            unused.append("workspace")
+        unused += [name for name in arenas_of(program) if not self.places[name]]
         return render(
             "main.c.j2",
-            places=self.places,
+            arenas=list(zip(("the arena", "the arena in PSRAM"), self.places.values())),
             signature="\n".join(prototype(program)),
             unused=unused,
             has_constants=bool(program.constants),
@@ -198,18 +204,19 @@ class Main:
 
     def _declare(self, call: Call, tensor: Tensor, part: int) -> List[str]:
         """The variable of a tensor in the arena."""
-        if tensor.place is None or tensor.place.kind not in ("arena", "window"):
+        if tensor.place is None or tensor.place.kind not in ("arena", "window", "psram_arena"):
             return []
         number = f"{call.index}" if len(call.writes) == 1 else f"{call.index}_{part}"
         name = re.sub(r"\W+", "_", tensor.name, flags=re.ASCII).strip("_")[:40]
         self.names[tensor] = f"t{number}_{name}" if name else f"t{number}"
         c_type = C_TYPES[tensor.dtype]
-        where = self._arena(self.names[tensor], tensor.place.offset)
+        arena = "psram_workspace" if tensor.place.kind == "psram_arena" else "workspace"
+        where = self._arena(self.names[tensor], tensor.place.offset, arena)
         return _assignment(f"{c_type} *const {self.names[tensor]}", f"({c_type} *)({where})")
 
-    def _arena(self, name: str, offset: int) -> str:
-        self.places.append(ArenaName(f"at_{name}", offset))
-        return f"workspace + at_{name}"
+    def _arena(self, name: str, offset: int, arena: str = "workspace") -> str:
+        self.places[arena].append(ArenaName(f"at_{name}", offset))
+        return f"{arena} + at_{name}"
 
     def _pointer(self, tensor: Tensor, call: Call) -> str:
         root = tensor.root

@@ -22,6 +22,7 @@ def choose_kernels(
     cores: int = 1,
     arena_limit: Optional[int] = None,
     strips: Optional[int] = None,
+    two_arenas: bool = False,
 ) -> Program:
     """Choose the variant of every call that has one, and fuse what one kernel can compute together.
 
@@ -30,6 +31,7 @@ def choose_kernels(
     need little.
     cores: 2: also which calls are computed in two parts; arena_limit: how large the arena may become for speed
     strips: bytes of arena above which calls run together in strips (loops.py); None: never
+    two_arenas: tensors may lie in a second arena, in PSRAM, where those bytes cannot be reached
     """
     program.cores, program.kernels_for = cores, chip if chip in (esp32s3.CHIP, mac16.CHIP) else None
     if chip == esp32s3.CHIP:
@@ -51,7 +53,7 @@ def choose_kernels(
         for call in filter(mac16.uses_mac16, program.kernels):
             call.variant = _leanest(call, None)
         if arena_bytes(program) > strips:
-            program = run_in_strips(program, strips)
+            program = run_in_strips(program, strips, beside=two_arenas)
     _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
         # Two cores are used for speed: splits, and scratch memory of faster kernels, may take all the room there is.

@@ -11,26 +11,29 @@ These costs are estimates; the places are found afterwards (memory.py).
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from ...program import Call, Item, Loop, Program
 from ..kernels.esp32s3 import Esp32s3Variant
 from ..kernels.variants import VARIANTS, Variant
-from .memory import MemoryPlan, arena_bytes, plan_memory
+from .memory import MemoryPlan, arena_bytes, movable_blocks, place, plan_memory
 from .pieces import Piece, Pieces, fastest, is_whole
 from .strips import make_loop
 
 # There are always gaps between blocks, so pieces that need nearly all memory are avoided where that costs little time:
 # the part of the limit from which a piece is avoided, a value for each attempt.
 SLACKS = (0.85, 0.7, 0.55, 0.9, 0.8, 0.75, 0.65, 0.6)
+# The same for windows and scratch memory beside tensors that may lie in PSRAM.
+INSIDE_PARTS = (0.95, 0.85, 0.75, 0.6, 0.45)
 # How much more time the program may take for the least memory, as a part of its time.
 SLOWDOWN = 0.045
 
 
-def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> Program:
+def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN, beside: bool = False) -> Program:
     """Put calls into loops so that the arena has at most `limit` bytes; as few as possible where it cannot.
 
     slowdown: the part of the estimated time by which it may grow where the limit cannot be reached
+    beside: whole tensors may lie in a second arena, in PSRAM, where it cannot (two_arenas.py)
     """
     calls = list(program.calls())
     variants = [call.variant for call in calls]
@@ -38,6 +41,8 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
     found: List[Tuple[int, List[Item], list]] = [(arena_bytes(program), list(calls), [(None, v) for v in variants])]
     pieces, target = Pieces(program, set()), limit
     for slack in SLACKS:
+        if beside and pieces.path(target, slack) is None:
+            break
         pieces, path, loops = _loops(program, pieces, target, slowdown, slack)
         program.items = _items(calls, loops)
         plan = plan_memory(program)
@@ -51,9 +56,33 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN) -> P
             call.strips, call.variant = None, variant
         # There may be gaps between blocks: aim lower by the bytes that are too many, and by a thirty-second at least.
         target = max(min(target - (size - limit), target * 31 // 32), 0)
-    _, program.items, decided = min(found, key=lambda one: one[0])
+    size, program.items, decided = min(found, key=lambda one: one[0])
+    if beside and size > limit:
+        program.items = list(calls)
+        return _run_beside(program, pieces, limit)
     for call, (strips, variant) in zip(calls, decided):
         call.strips, call.variant = strips, variant
+    return program
+
+
+def _run_beside(program: Program, pieces: Pieces, room: int) -> Program:
+    """Put calls into loops so that windows and scratch memory take at most `room` bytes: the fastest way, where bytes
+    of whole tensors that do not fit take the time of PSRAM. The program stays as it is where there is none."""
+    calls = list(program.calls())
+    variants = [call.variant for call in calls]
+    for part in INSIDE_PARTS:
+        if pieces.path_beside(int(room * part), room) is None:
+            break
+        limit = int(room * part)
+        pieces, _, loops = _loops_of(program, pieces, lambda found, limit=limit: found.path_beside(limit, room))
+        program.items = _items(calls, loops)
+        plan = plan_memory(program, 1)
+        movable = movable_blocks(program, plan)
+        if place([block for block in plan.blocks if block not in movable]) <= room:
+            return program
+        program.items = list(calls)
+        for call, variant in zip(calls, variants):
+            call.strips, call.variant = None, variant
     return program
 
 
@@ -82,9 +111,16 @@ def _loops(
     program: Program, pieces: Pieces, limit: int, slowdown: float, slack: float
 ) -> Tuple[Pieces, List[Piece], Dict[int, Loop]]:
     """(pieces without calls whose kernels cannot compute strips, the best ones, their loops by their first call)."""
+    return _loops_of(program, pieces, lambda found: _best(found, limit, slowdown, slack))
+
+
+def _loops_of(
+    program: Program, pieces: Pieces, best: Callable[[Pieces], List[Piece]]
+) -> Tuple[Pieces, List[Piece], Dict[int, Loop]]:
+    """The same; best: chooses them."""
     variants = [call.variant for call in pieces.calls]
     while True:
-        path = _best(pieces, limit, slowdown, slack)
+        path = best(pieces)
         loops = _made_loops(program, pieces.calls, path)
         if isinstance(loops, dict):
             return pieces, path, loops

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -111,9 +111,13 @@ def arena_bytes(program: Program) -> int:
     return plan_memory(program).arena_bytes
 
 
-def place_tensors(program: Program) -> Program:
-    """Give every tensor and all scratch memory its place, and drop the code of what then needs none."""
+def place_tensors(program: Program, share_out: Optional[Callable[[MemoryPlan], Set[Block]]] = None) -> Program:
+    """Give every tensor and all scratch memory its place, and drop the code of what then needs none.
+
+    share_out: places the blocks of a plan in two arenas and returns those in the second one (two_arenas.py)
+    """
     plan = plan_memory(program)
+    second = share_out(plan) if share_out is not None else set()
     windows = {x: w for item in program.items if isinstance(item, Loop) for x, w in item.schedule.windows.items()}
     for call in program.calls():
         call.overlap_distance = distances.of(call)
@@ -128,9 +132,21 @@ def place_tensors(program: Program) -> Program:
                 window, offset = windows[tensor], plan.where[tensor].offset
                 tensor.place = Place("window", offset=offset, rows=window.rows, kept=window.keeps)
             elif tensor in plan.where:
-                tensor.place = Place("arena", offset=plan.where[tensor].offset)
-    program.arena_bytes = plan.arena_bytes
+                block = plan.where[tensor]
+                tensor.place = Place("psram_arena" if block in second else "arena", offset=block.offset)
+    program.arena_bytes = _extent(block for block in plan.blocks if block not in second)
+    program.psram_arena_bytes = _extent(second)
     return program
+
+
+def movable_blocks(program: Program, plan: MemoryPlan) -> Set[Block]:
+    """The blocks of whole tensors, which may lie in a second arena."""
+    windows = {x for item in program.items if isinstance(item, Loop) for x in item.schedule.windows}
+    return {block for block in plan.blocks if block.tensors and not windows.intersection(block.tensors)}
+
+
+def _extent(blocks: Iterable[Block]) -> int:
+    return max((block.offset + block.size for block in blocks), default=0)
 
 
 def scratch_bytes(call: Call) -> int:

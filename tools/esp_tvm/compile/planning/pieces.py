@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -24,6 +24,8 @@ LONGEST = 48
 CALL, VECTOR_CALL = 600, 900
 MOVED_BYTE = 0.6
 VALUE = 6
+# To read or write a byte of PSRAM (octal, estimate/memories.py) that does not fit inside.
+OUTSIDE_BYTE = 2.6
 # How many times as long convolutions take by kernels that need no scratch memory (`make bench`).
 LEAN = 1.3
 # How much time a piece that needs the whole limit seems to take more, as a part of the time of the program.
@@ -37,6 +39,7 @@ class Piece:
     first_leads: the rows are those of the first call's output, else of the last one's
     fast: by the fastest kernels, which need scratch memory; else by those that need the least
     memory: bytes of arena while they run; time: instructions that the strips and slower kernels add
+    fixed: those of its bytes that whole tensors do not take: windows and scratch memory
     """
 
     first: int
@@ -46,6 +49,7 @@ class Piece:
     fast: bool
     memory: int
     time: float
+    fixed: int = 0
 
 
 def fastest(call: Call) -> Optional[Variant]:
@@ -106,9 +110,10 @@ class Usage:
         self._before, self._behind = self._before + size[0], self._behind + size[-1]
         self._bytes += size[1:-1]
 
-    def most(self, fast: bool, freed: Optional[np.ndarray]) -> int:
-        """The most bytes at a time; freed: [calls, strips] of what others hold."""
-        found = self._bytes if freed is None else self._bytes - freed
+    def most(self, fast: bool, more: Optional[Usage] = None, freed: Optional[np.ndarray] = None) -> int:
+        """The most bytes at a time. more: of the same calls, besides; freed: [calls, strips] of what others hold"""
+        found = self._bytes if more is None else self._bytes + more._bytes
+        found = found if freed is None else found - freed
         return int((found + np.array(self._faster)[:, None] if fast else found).max())
 
 
@@ -174,14 +179,15 @@ class Pieces:
 
     def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
         memory, more, slower = floor_at(blocks, number), self.scratch[number], self.slower[number]
-        yield Piece(number, number, 0, False, False, memory, slower)
+        fixed = _aligned(scratch_bytes(self.calls[number]))
+        yield Piece(number, number, 0, False, False, memory, slower, fixed)
         if slower:
-            yield Piece(number, number, 0, False, True, memory + more, 0.0)
+            yield Piece(number, number, 0, False, True, memory + more, 0.0, fixed + more)
 
     def _ending(self, last: int, rows: int) -> Iterator[Piece]:
         """Loops that end with a call, from the shortest to the longest."""
         scheduler = Scheduler(self.calls[last], rows)
-        usage = Usage(scheduler.count)
+        usage, whole = Usage(scheduler.count), Usage(scheduler.count)
         time, slower = 0.0, 0.0
         for first in range(last, max(last - LONGEST, -1), -1):
             call = self.calls[first]
@@ -189,16 +195,17 @@ class Pieces:
                 return
             scheduler.put_before(call)
             usage.put_before(_aligned(scratch_bytes(call)), self.scratch[first], self.sums[first])
+            whole.put_before(0, 0, 0)
             slower += self.slower[first]
             output = call.writes[0]
             if is_whole(output, scheduler.calls, self.readers):
                 if output in self.birth:
-                    usage.add(scheduler.held(output, others_read=True, outer=1))
+                    whole.add(scheduler.held(output, others_read=True, outer=1))
             else:
                 time += self._window(scheduler, output, usage)
             time += self._added_time(call, scheduler)
             if first < last:
-                yield from self._loops(scheduler, usage, first, last, False, rows, time, slower)
+                yield from self._loops(scheduler, usage, whole, first, last, False, rows, time, slower)
 
     def _starting(self, first: int, rows: int) -> Iterator[Piece]:
         """Loops that start with a call, which leads, from the shortest to the longest."""
@@ -219,11 +226,13 @@ class Pieces:
                     open_tensors.remove(tensor)
                     time += self._window(scheduler, tensor, usage)
             if first < last:
-                now = usage.copy()
+                whole = Usage(scheduler.count)
+                for _ in scheduler.calls:
+                    whole.put_behind(0, 0, 0)
                 for tensor in open_tensors:
                     if tensor in self.birth:
-                        now.add(scheduler.held(tensor, others_read=True, outer=1))
-                yield from self._loops(scheduler, now, first, last, True, rows, time, slower)
+                        whole.add(scheduler.held(tensor, others_read=True, outer=1))
+                yield from self._loops(scheduler, usage, whole, first, last, True, rows, time, slower)
 
     @staticmethod
     def _window(scheduler: Scheduler, tensor: Tensor, usage: Usage) -> float:
@@ -241,6 +250,7 @@ class Pieces:
         self,
         scheduler: Scheduler,
         usage: Usage,
+        whole: Usage,
         first: int,
         last: int,
         first_leads: bool,
@@ -248,11 +258,15 @@ class Pieces:
         time: float,
         slower: float,
     ) -> Iterator[Piece]:
-        """A loop by the kernels that need the least memory, and by the fastest ones if these are others."""
+        """A loop by the kernels that need the least memory, and by the fastest ones if these are others.
+
+        usage: of windows and scratch memory; whole: of the outputs that lie in memory whole
+        """
         freed = self._freed(scheduler, first, last)
         for fast in (False, True) if slower else (False,):
-            memory = int(self.across[first]) + usage.most(fast, freed)
-            yield Piece(first, last, rows, first_leads, fast, memory, time + (0.0 if fast else slower))
+            memory = int(self.across[first]) + usage.most(fast, whole, freed)
+            fixed = usage.most(fast)
+            yield Piece(first, last, rows, first_leads, fast, memory, time + (0.0 if fast else slower), fixed)
 
     def _freed(self, scheduler: Scheduler, first: int, last: int) -> Optional[np.ndarray]:
         """[calls, strips] bytes of tensors made before that nobody needs any more; None for none."""
@@ -271,14 +285,23 @@ class Pieces:
 
     def path(self, limit: int, slack: float) -> Optional[List[Piece]]:
         """The pieces, in order, that take the least time with no more memory than `limit`; None: there are none."""
-        best: List[Tuple[float, Optional[Piece]]] = [(0.0, None)]
         full = NEARLY_FULL * self.time
+        return self._shortest(
+            lambda p: p.memory <= limit,
+            lambda p: p.time + full * max(p.memory / max(limit, 1) - slack, 0) / (1 - slack),
+        )
+
+    def path_beside(self, limit: int, room: int) -> Optional[List[Piece]]:
+        """The same where whole tensors may lie in PSRAM: what must lie inside takes no more than `limit`.
+
+        room: bytes that are inside; those for which it is not enough take time
+        """
+        return self._shortest(lambda p: p.fixed <= limit, lambda p: p.time + OUTSIDE_BYTE * max(p.memory - room, 0))
+
+    def _shortest(self, fits: Callable[[Piece], bool], time: Callable[[Piece], float]) -> Optional[List[Piece]]:
+        best: List[Tuple[float, Optional[Piece]]] = [(0.0, None)]
         for group in self.ending:
-            found = [
-                (best[p.first][0] + p.time + full * max(p.memory / max(limit, 1) - slack, 0) / (1 - slack), p)
-                for p in group
-                if p.memory <= limit
-            ]
+            found = [(best[p.first][0] + time(p), p) for p in group if fits(p)]
             # Of equal times the one with the least memory.
             best.append(min(found, key=lambda one: (one[0], one[1].memory)) if found else (np.inf, None))
         pieces: List[Piece] = []

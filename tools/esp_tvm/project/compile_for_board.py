@@ -1,0 +1,72 @@
+"""Compiles a model so that it fits the memory of a board: in strips, or with a second arena in PSRAM, as needed."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import onnx
+
+from ..boards import Board
+from ..compile import Imported, Partitioned, compile_imported
+from ..compile.compiled import CompiledModel
+from ..estimate import estimate_program, sum_of
+from ..port_options import PortOptions
+from .fit import MEMORY_OF, arena_limit
+from .placement import buffers, note_memory, place_buffers
+
+
+def compile_for_board(
+    model: onnx.ModelProto,
+    relay: Tuple[Imported, Partitioned],
+    board: Board,
+    arena: str = "auto",
+    ports: PortOptions = PortOptions(),  # noqa: B008
+    vector: bool = True,
+    cores: int = 1,
+    constants: str = "flash",
+    traced: bool = False,
+) -> CompiledModel:
+    """Compile so that the arena fits the internal RAM, if possible.
+
+    Where it does not fit, fewer kernels are computed by both cores, and layers run in strips. Where that is not enough,
+    tensors lie in a second arena, in PSRAM.
+    relay: of `import_model`; the rest: options of `export_onnx_model`
+    """
+    chip = board.chip if vector else None
+
+    def within(room: Optional[int] = None, **more: Optional[int]) -> CompiledModel:
+        options = {"arena_limit": room, "traced": traced, "target_chip": board.chip, "ports": ports, **more}
+        return compile_imported(model, relay, chip=chip, cores=cores, **options)
+
+    compiled = within()
+    room = arena_limit(compiled, board, constants)
+    if cores > 1 and room is not None and compiled.program.arena_bytes > room:
+        compiled = within(room)
+    target = {"auto": room, "least": 0}.get(arena) if arena in ("auto", "least") else int(arena)
+    if target is None or compiled.program.arena_bytes <= target:
+        return compiled
+    if room or arena != "auto" or board.psram is None:
+        small = within(room, strips=target)
+        if arena != "auto" or small.program.arena_bytes <= target or board.psram is None:
+            return small
+    # The buffers go to PSRAM: the arena can use their memory.
+    alone = arena_limit(compiled, board, constants, beside_buffers=False)
+    if compiled.program.arena_bytes <= alone:
+        return within(alone) if cores > 1 else compiled
+    small = within(alone, strips=alone, inside=alone)
+    if small.program.arena_bytes <= alone and not small.program.psram_arena_bytes:
+        return small
+    divided = [one for one in (small, within(alone, inside=alone)) if one.program.psram_arena_bytes]
+    return min(divided, key=lambda one: _microseconds(one, board, constants), default=compiled)
+
+
+def _microseconds(compiled: CompiledModel, board: Board, constants: str) -> float:
+    """How long an inference takes, by the estimate."""
+    program = compiled.program
+    room = arena_limit(compiled, board, constants, beside_buffers=False)
+    note_memory(program, place_buffers(buffers(program), room), MEMORY_OF.get(constants, "flash"))
+    estimate_program(program, board, MEMORY_OF.get(constants, "flash"))
+    return sum_of(program)[0].microseconds
+
+
+__all__ = ["compile_for_board"]
