@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,23 @@ _COMPILED = REPO / "build/pycache"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(_COMPILED)
 sys.dont_write_bytecode = False
+
+_start = subprocess.Popen._execute_child
+
+
+def _start_without_fork(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more):
+    """A fork copies the page tables of a process that has TVM in it, which takes longer than many a program does.
+
+    Python spawns a program instead where it has its path, and no files to close: Python's own are not inherited.
+    """
+    if cwd is None and not pass_fds:
+        close_fds = False
+        if executable is None and isinstance(args, (list, tuple)) and args:
+            executable = shutil.which(os.fspath(args[0]), path=os.pathsep.join(os.get_exec_path(env)))
+    return _start(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more)
+
+
+subprocess.Popen._execute_child = _start_without_fork
 
 sys.path.insert(0, str(REPO / "tools"))
 if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if entry):

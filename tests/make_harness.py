@@ -120,8 +120,8 @@ class Project:
         environment = {key: value for key, value in os.environ.items() if key not in variables}
         environment.update(more)
         done = subprocess.run(
-            ["make", *arguments],
-            cwd=self.folder,
+            # With cwd= Python would fork (tests/conftest.py).
+            ["env", "-C", str(self.folder), "make", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from ..errors import UserError
 from .driver import first_error
@@ -67,9 +67,15 @@ def _compile(command: Sequence[str], sources: List[Path], includes: List[Path], 
         os.replace(archive, target)
 
 
+def spawned(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess:
+    """`subprocess.run`, without a fork: that copies the page tables of this process, which with TVM in it takes longer
+    than to compile many a kernel. Python spawns what has a path and may inherit (Python's own files are not)."""
+    return subprocess.run(list(command), executable=shutil.which(command[0]), close_fds=False, **options)
+
+
 def compile_c(command: Sequence[str], what: str) -> None:
     """Run a compiler or archiver; a `UserError` that names `what` if it fails."""
-    done = subprocess.run(list(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = spawned(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         raise UserError(f"{what}: its C does not compile on this machine: {first_error(done.stdout)}")
 
@@ -88,7 +94,7 @@ def run_program(command: Sequence[str], data: bytes, timeout: Optional[float] = 
     Raises `UserError` if its folder does not allow programs to run, such as a /tmp mounted noexec.
     """
     try:
-        return subprocess.run(list(command), input=data, capture_output=True, timeout=timeout)
+        return spawned(command, input=data, capture_output=True, timeout=timeout)
     except PermissionError:
         folder = Path(command[0]).parent
         raise UserError(
