@@ -298,7 +298,7 @@ def test_int8_ports_and_a_quantized_model(project, tmp_path, capsys):
     from esp_tvm.port_options import read_port_options
 
     arguments = (str(project / "model_quant.onnx"), str(project / "one.npy"), str(TEMPLATE), str(tmp_path))
-    export_onnx_model("host", *arguments, ports=read_port_options(["int8"], ["int8"], [], "", "", ""))
+    export_onnx_model("host", *arguments, ports=read_port_options(["int8"], ["int8"], []))
     for name in ("model.onnx", "test.npy"):
         shutil.copy(project / name, tmp_path)
     (own,), (plain,) = (evaluated(folder)["outputs"] for folder in (tmp_path, project))

@@ -85,8 +85,8 @@ def test_two_cores(project):
 
 
 def test_inputs_and_outputs(project):
-    assert project.calls("export", *ALL, "IO=int8", "INPUT_LAYOUT=NHWC")[-1] == "export"
-    for option in ("('--input_type', 'int8')", "('--output_type', 'int8')", "('--input_layout', 'NHWC')"):
+    assert project.calls("export", *ALL, "IO=int8", "INPUT_LAYOUT=NHWC", "OUTPUT_LAYOUT=NHWC")[-1] == "export"
+    for option in ("('--input_type', 'int8')", "('--output_type', 'int8')", "('--output_layout', 'NHWC')"):
         assert option in exported_with(project)
     assert project.calls("run", *ALL) == ["run"]
     # Each alone goes before both; and of one port by its name.

@@ -191,6 +191,23 @@ def test_camera_order(kernels, tmp_path):
         assert maker is None if types else maker.operator == "quantize"
 
 
+def test_order_of_an_output(kernels, tmp_path):
+    """NHWC leaves no transpose behind the convolution, NCHW of a model with NHWC puts one there."""
+    for types in ([], ["int8"]):
+        options = read_port_options((), types, (), ["heat=NHWC"])
+        ported = check_same(image_network(), options, kernels, tmp_path, TARGETS[2:3])
+        assert types_of(ported)["heat"] == ("int8" if types else "float32", (1, 16, 12, 4))
+        assert operators_of(ported).count("transpose") == 1  # of the input
+    b = QdqBuilder(5)
+    y = b.conv(b.input("image", [1, 3, 6, 5], -4), [4, 3, 3, 3], -2)
+    b.quantize(b.node("Transpose", [y], perm=[0, 2, 3, 1]), -2, "map")
+    b.output("map", [1, 4, 3, 4])
+    for types in ([], ["int8"]):
+        options = read_port_options((), types, ["NHWC"], ["NCHW"])
+        ported = check_same(b.model(), options, kernels, tmp_path, TARGETS[1:2])
+        assert types_of(ported)["map"][1] == (1, 4, 4, 3) and operators_of(ported).count("transpose") == 1
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_pixels(layout, kernels, tmp_path):
     """Normalized and quantized in one rounding: what the float program makes of the normalized picture."""
@@ -226,9 +243,9 @@ def test_odd_ports(kernels, tmp_path):
 @pytest.mark.parametrize("seed", range(6))
 def test_random_networks(seed, kernels, tmp_path):
     options = [
-        read_port_options(["int8"], ["int8"], ["NHWC"]),
-        read_port_options(["int8"], ["int16"]),
-        read_port_options(["uint8"], ["int8"], ["NHWC"], "1/64", "1.5", "0.5"),
+        read_port_options(["int8"], ["int8"], ["NHWC"], ["NHWC"]),
+        read_port_options(["int8"], ["int16"], (), ["sum=NHWC"]),
+        read_port_options(["uint8"], ["int8"], ["NHWC"], (), "1/64", "1.5", "0.5"),
         read_port_options(["a=uint8", "b=int8"], ["sum=int16"], ["a=NCHW", "b=NHWC"]),
     ][seed % 4]
     try:
@@ -314,6 +331,8 @@ BAD = {
     "an unknown type": ({"input_type": ["int9"]}, "--input_type int9: 'int9' is none of float, int8, int16, uint8"),
     "pixels out": ({"output_type": ["uint8"]}, "'uint8' is none of float, int8, int16"),
     "no layout": ({"input_layout": ["HWC"]}, "'HWC' is none of NCHW, NHWC"),
+    "no layout of an output": ({"output_layout": ["heat=CHW"]}, "'CHW' is none of NCHW, NHWC"),
+    "no image": ({"output_layout": ["flat=NHWC"]}, "output 'flat' cannot be NHWC: it has 2 axes, an image has 4"),
     "two types": ({"input_type": ["int8", "float"]}, "is int8 and float for the same port"),
     "no such input": ({"input_type": ["imgae=int8"]}, "the model has no input 'imgae'; did you mean image?"),
     "no such output": ({"output_type": ["image=int8"]}, "the model has no output 'image'"),

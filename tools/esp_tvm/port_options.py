@@ -19,7 +19,7 @@ ALL = ""
 
 @dataclass(frozen=True)
 class PortOptions:
-    """input_types, output_types, input_layouts: ONNX name of a port, or `ALL`, -> what it is to be
+    """input_types, output_types, input_layouts, output_layouts: ONNX name of a port, or `ALL`, -> what it is to be
 
     scale, mean, std: of uint8 inputs: a byte b of channel c is float32((b * scale - mean[c]) / std[c]) to the model;
         mean and std have one value or one for each channel
@@ -28,6 +28,7 @@ class PortOptions:
     input_types: Mapping[str, str] = field(default_factory=dict)
     output_types: Mapping[str, str] = field(default_factory=dict)
     input_layouts: Mapping[str, str] = field(default_factory=dict)
+    output_layouts: Mapping[str, str] = field(default_factory=dict)
     scale: Fraction = Fraction(1)
     mean: Tuple[Fraction, ...] = (Fraction(0),)
     std: Tuple[Fraction, ...] = (Fraction(1),)
@@ -43,11 +44,12 @@ class PortOptions:
             ("--input_type", self.input_types, inputs),
             ("--input_layout", self.input_layouts, inputs),
             ("--output_type", self.output_types, outputs),
+            ("--output_layout", self.output_layouts, outputs),
         ):
             for name in given:
                 if name != ALL and name not in names:
                     listed = ", ".join(f"'{shown(one, 30)}'" for one in names[:8])
-                    kind = "output" if option == "--output_type" else "input"
+                    kind = "output" if option.startswith("--output") else "input"
                     near = did_you_mean(name, names)
                     raise UserError(f"{option}: the model has no {kind} '{shown(name)}'{near} (it has {listed})")
 
@@ -56,6 +58,7 @@ def read_port_options(
     input_type: Sequence[str] = (),
     output_type: Sequence[str] = (),
     input_layout: Sequence[str] = (),
+    output_layout: Sequence[str] = (),
     input_scale: str = "",
     input_mean: str = "",
     input_std: str = "",
@@ -75,6 +78,7 @@ def read_port_options(
         types,
         _by_name("--output_type", output_type, OUTPUT_TYPES),
         _by_name("--input_layout", input_layout, LAYOUTS),
+        _by_name("--output_layout", output_layout, LAYOUTS),
         _numbers("--input_scale", input_scale or "1", positive_number)[0],
         mean,
         std,

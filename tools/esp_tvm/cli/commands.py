@@ -170,6 +170,12 @@ def quantize(
     metavar="[NAME=]NCHW|NHWC",
     help="the order of an image input's axes on the board (without it as in the model); cameras give NHWC",
 )
+@click.option(
+    "--output_layout",
+    multiple=True,
+    metavar="[NAME=]NCHW|NHWC",
+    help="the order of an image output's axes, likewise; the kernels write NHWC",
+)
 @click.option("--input_scale", default="", metavar="NUMBER", show_default="1", help="of uint8 inputs, such as 1/255")
 @click.option(
     "--input_mean",
@@ -194,6 +200,7 @@ def export(
     input_type: Sequence[str],
     output_type: Sequence[str],
     input_layout: Sequence[str],
+    output_layout: Sequence[str],
     input_scale: str,
     input_mean: str,
     input_std: str,
@@ -204,7 +211,8 @@ def export(
         raise click.UsageError("neither a chip nor a board is given; give --target or --board")
     from ..port_options import read_port_options
 
-    ports = read_port_options(input_type, output_type, input_layout, input_scale, input_mean, input_std)
+    layouts = input_layout, output_layout
+    ports = read_port_options(input_type, output_type, *layouts, input_scale, input_mean, input_std)
     from ..project.export import export_onnx_model
 
     more = {"arena": arena, "ports": ports, **board}

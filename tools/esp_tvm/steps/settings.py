@@ -202,7 +202,7 @@ class Settings:
 
     def port_options(self) -> Tuple[Dict[str, str], List[str]]:
         """(the variables that say what inputs and outputs are on the board, the export's options for them)."""
-        names = ("IO", "INPUT_TYPE", "OUTPUT_TYPE", "INPUT_LAYOUT")
+        names = ("IO", "INPUT_TYPE", "OUTPUT_TYPE", "INPUT_LAYOUT", "OUTPUT_LAYOUT")
         given = {name: self.setting("export", name) for name in names}
         both = given["IO"]
         if both not in ("", *PORT_TYPES):
@@ -214,7 +214,7 @@ class Settings:
             read_port_options(*words)
         except UserError as error:
             fail(in_variables(error))
-        named = zip(("--input_type", "--output_type", "--input_layout"), words)
+        named = zip(("--input_type", "--output_type", "--input_layout", "--output_layout"), words)
         return given, [word for option, values in named for value in values for word in (option, value)]
 
     def options(self, step: str) -> Tuple[str, List[str]]:

@@ -39,7 +39,8 @@ Variables
                    of the memory; with uint8 inputs are pixels, outputs int8
   INPUT_TYPE, OUTPUT_TYPE
                    each for itself: float, int8, int16, and of inputs uint8; NAME=int8 for the one of that name
-  INPUT_LAYOUT     NHWC or NCHW: the order of an image input on the board (default as in the model)
+  INPUT_LAYOUT, OUTPUT_LAYOUT
+                   NHWC or NCHW: the order of an image on the board (default as in the model)
   OUT              where everything goes (default build/<name of MODEL>)
   CONVERT_OPTIONS, PREPROCESS_OPTIONS, QUANTIZE_OPTIONS, EXPORT_OPTIONS, RUN_OPTIONS, DEBUG_OPTIONS
                    more options for a step's script; tools/tvm/ has the scripts, each with --help
@@ -59,7 +60,7 @@ WHAT_IT_IS = {
 # A name that stands alone: ESP-IDF has none.
 _NAME = re.compile(r"(?<![-\w])[A-Z][A-Z0-9_]+(?![-\w])")
 # Options that a variable of the same name gives.
-_OPTION = re.compile(r"--(arena|board|flash|input_layout|input_type|internal|output_type|psram)\b(?!-)")
+_OPTION = re.compile(r"--(arena|board|flash|input_layout|input_type|internal|output_layout|output_type|psram)\b(?!-)")
 _LINE = re.compile(r"(?m)^(##@|[a-z0-9-]+:.*?##) *(.*)$")
 
 

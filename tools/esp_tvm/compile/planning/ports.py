@@ -15,6 +15,7 @@ import numpy as np
 from ... import arithmetic
 from ...errors import UserError
 from ...naming import shown
+from ...operators import OPERATORS
 from ...port_options import ALL, PortOptions
 from ...program import Call, Pixels, Port, Program, State, Tensor, nodes_text
 from ...program.evaluate import output_tensors
@@ -49,6 +50,7 @@ def set_ports(program: Program, options: PortOptions, states: Mapping[str, str] 
     _keep_states(program, editor, options, states)
     for wanted, ports, change in (
         (options.input_layouts, program.callers_inputs, editor.set_layout),
+        (options.output_layouts, program.callers_outputs, editor.set_output_layout),
         (options.input_types, program.callers_inputs, lambda port, value: editor.set_input(port, value, options)),
         (options.output_types, program.callers_outputs, editor.set_output),
     ):
@@ -72,7 +74,10 @@ def _keep_states(program: Program, editor: _Editor, options: PortOptions, states
     """Make each state integers, where the integers that the kernels write are those that they read."""
     inputs, outputs = ({port.name: port for port in ports} for ports in (program.inputs, program.outputs))
     for before, after in states.items():
-        named = {before} & {*options.input_types, *options.input_layouts} or {after} & {*options.output_types}
+        named = {before} & {*options.input_types, *options.input_layouts} or {after} & {
+            *options.output_types,
+            *options.output_layouts,
+        }
         if named:
             raise UserError(f"'{shown(named.pop())}' is a state that the program keeps itself: leave its type out")
         state = State(inputs[before], outputs[after])
@@ -93,8 +98,9 @@ def _kind(program: Program, port: Port) -> str:
 
 
 def _refusal(program: Program, port: Port, value: str, why: str) -> str:
-    option = "--output_type" if port in program.outputs else "--input_layout" if value.isupper() else "--input_type"
-    return f"{_kind(program, port)} '{shown(port.name)}' cannot be {value}: {why}; leave {option} {value} out for it"
+    kind = _kind(program, port)
+    option = f"--{kind}_{'layout' if value.isupper() else 'type'}"
+    return f"{kind} '{shown(port.name)}' cannot be {value}: {why}; leave {option} {value} out for it"
 
 
 def _offers(program: Program, editor: _Editor) -> List[str]:
@@ -337,6 +343,75 @@ class _Editor:
         self.program.items.remove(writer)
         return ""
 
+    def set_output_layout(self, port: Port, layout: str) -> str:
+        """Give an image output another order of axes, before it has its type."""
+        if len(port.shape) != 4:
+            return f"it has {len(port.shape)} axes, an image has 4"
+        writer = self.writer(port)
+        written = next(tensor for tensor in writer.outputs if output_tensors(self.program)[port] is tensor)
+        if self._readers(written):
+            return "the model reads it, too"
+        now = self._written_layout(writer, written)
+        if not now:
+            return f"which axis of its shape {list(port.shape)} counts channels does not show"
+        if now == layout:
+            return ""
+        port.axes = _LAST if layout == "NHWC" else _FIRST
+        before, port.shape = port.shape, _permuted(port.shape, port.axes)
+        if writer.kind == "dequantize":
+            written.shape = port.shape
+            self._read_in_order(writer, port.axes)
+            return ""
+        inner = Tensor(written.name, before, written.dtype, written.exponent)
+        written.shape = port.shape
+        writer.outputs = [inner if tensor is written else tensor for tensor in writer.outputs]
+        copy = replace(self._new("reshape", inner, written, **_to_shape(written)), nodes=list(writer.nodes))
+        self.program.items.insert(self.program.items.index(writer) + 1, copy)
+        self._read_in_order(copy, port.axes)
+        source = copy.inputs[0]
+        maker = self._maker(source)
+        if maker is not None and source.place is None:
+            # The call before it writes the output.
+            maker.outputs = [written if tensor is source else tensor for tensor in maker.outputs]
+            self.program.items.remove(copy)
+            self._substitute(source, written)
+        return ""
+
+    def _maker(self, tensor: Tensor) -> Optional[Call]:
+        """The call that writes a tensor, None for an input of the model."""
+        return next((call for call in self.program.calls() if any(one is tensor for one in call.outputs)), None)
+
+    def _written_layout(self, writer: Call, written: Tensor) -> str:
+        """NCHW or NHWC, by what writes an output of four axes; "" where it does not show."""
+        call = self._maker(writer.inputs[0]) if writer.kind == "dequantize" else writer
+        while call is not None and not call.is_fallback:
+            if _moves(call, call.inputs[0], _FIRST):
+                return "NCHW"
+            if call.operator.startswith(_IMAGES):
+                return "NHWC"
+            if not OPERATORS[call.operator].in_place or call.inputs[0].shape != written.shape:
+                break
+            call = self._maker(call.inputs[0])
+        return ""
+
+    def _read_in_order(self, reader: Call, axes: Tuple[int, ...]) -> None:
+        """Let a call that reads an image alone read it with its axes in the order `axes`."""
+        (x,) = reader.inputs
+        maker = self._maker(x)
+        back = tuple(int(axis) for axis in np.argsort(axes))
+        if maker is not None and _moves(maker, maker.inputs[0], back):
+            reader.inputs = [maker.inputs[0]]
+            if not self._readers(x) and x.place is None:
+                self.program.items.remove(maker)
+            return
+        shape = _permuted(x.shape, axes)
+        moved = Tensor(x.name, shape, x.dtype, x.exponent)
+        operator, attributes = "transpose", {"axes": axes}
+        if _has_one_channel(x.shape, axes):
+            operator, attributes = "reshape", _to_shape(moved)
+        self.program.items.insert(self.program.items.index(reader), self._new(operator, x, moved, **attributes))
+        reader.inputs = [moved]
+
     def _quantize(self, writer: Call, port: Port) -> None:
         """Let a float output of a kernel lie in the arena, and be quantized from there."""
         real = writer.output
@@ -368,9 +443,9 @@ def _moves(call: Call, tensor: Tensor, axes: Tuple[int, ...], before: Optional[T
         return False
     if call.operator == "transpose":
         return tuple(call.attributes["axes"]) == axes
-    return (
-        call.operator == "reshape" and _has_one_channel(before, axes) and call.output.shape == _permuted(before, axes)
-    )
+    if call.operator != "reshape" or len(before) != 4:
+        return False
+    return _has_one_channel(before, axes) and call.output.shape == _permuted(before, axes)
 
 
 def _to_shape(tensor: Tensor) -> Dict[str, object]:
