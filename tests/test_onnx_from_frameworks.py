@@ -48,6 +48,9 @@ x = L.GlobalAveragePooling2D()(L.BatchNormalization()(L.Conv2D(4, 3, activation=
 x = L.Concatenate()([x, more])
 outputs = {"a": L.Dense(3, name="first")(x), "b": L.Dense(2, activation="sigmoid", name="second")(x)}
 keras.Model({"image": image, "more": more}, outputs).save(path + "/two.keras")
+a = keras.Input((5, 6), name="a")
+x = L.Bidirectional(L.LSTM(4))(L.GRU(7, return_sequences=True)(L.GRU(5, reset_after=False, return_sequences=True)(a)))
+keras.Model(a, L.Dense(2)(x)).save(path + "/recurrent.keras")
 m = keras.Sequential([L.Input((8, 3)), L.Conv1D(4, 3), L.ReLU(), L.Flatten(), L.Dense(5, name="last")])
 m.save(path + "/m.keras"); m.save(path + "/m.h5")
 keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)]).save(path + "/lambda.keras")
@@ -143,6 +146,10 @@ def test_keras_3(tmp_path):
     ]
     for name in ("m.keras", "m.h5"):
         assert outputs_of(converted(tmp_path / name)) == [("last", (1, 5), "float32")]
+    # Layers over time are one operator each; a direction of two is a layer of its own.
+    recurrent = converted(tmp_path / "recurrent.keras")
+    kinds = [node.op_type for node in recurrent.graph.node if node.op_type in ("GRU", "LSTM", "Loop", "Sigmoid")]
+    assert sorted(kinds) == ["GRU", "GRU", "LSTM", "LSTM"]
     assert "Lambda" in complaint(convert, tmp_path / "lambda.keras", tmp_path / "o.onnx")
 
 

@@ -120,6 +120,7 @@ def keras3(path, folder, settings):
     os.environ["KERAS_BACKEND"] = "tensorflow"
     tf = tensorflow()
     import keras
+    import keras_recurrent  # the file beside this one
     import onnx
     import tf2onnx
 
@@ -140,8 +141,14 @@ def keras3(path, folder, settings):
     def outputs(*values):
         return tf.nest.flatten(model(tf.nest.pack_sequence_as(structure, values), training=False))
 
-    function = tf.function(outputs, input_signature=signature)
-    converted, _ = tf2onnx.convert.from_function(function, signature, opset=settings["opset"])
+    with keras_recurrent.single_calls(tf, keras) as found:
+        function = tf.function(outputs, input_signature=signature)
+        converted, _ = tf2onnx.convert.from_function(
+            function,
+            signature,
+            opset=settings["opset"],
+            custom_op_handlers={"PyFuncStateless": (keras_recurrent.to_onnx(found), [])},
+        )
     named = [str(name) for name in getattr(model, "output_names", [model.layers[-1].name])]
     if len(named) == len(converted.graph.output):
         rename_outputs(converted.graph, named)
