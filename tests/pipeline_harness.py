@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 import onnx
 from kernel_archive import COMPONENT, TEMPLATE, archive
 
-from esp_tvm.compile import CompiledModel, compile_model
+from esp_tvm.compile import CompiledModel, Imported, Partitioned, compile_imported, compile_model, import_model
 from esp_tvm.compile.emitting.constants import constants_offsets
 from esp_tvm.compile.emitting.emit import Code
 from esp_tvm.errors import UserError
@@ -26,6 +27,17 @@ from esp_tvm.quantize.graph import Network
 from esp_tvm.quantize.passes import Passes
 from esp_tvm.run.compare import Comparison, compare_with_rules, differing_bytes
 from esp_tvm.run.host import MODEL, SANITIZE, STRICT, HostProgram
+
+
+@functools.lru_cache(maxsize=8)
+def _imported(model: bytes) -> Tuple[Imported, Partitioned]:
+    return import_model(onnx.load_from_string(model))
+
+
+def compile_once_imported(model: onnx.ModelProto, **options: Any) -> CompiledModel:
+    """`compile_model` for tests that compile one model with several options: TVM imports it once, which is most of the
+    time, as for the tries of `compile_for_board`."""
+    return compile_imported(model, _imported(model.SerializeToString(deterministic=True)), **options)
 
 
 class Kernels:

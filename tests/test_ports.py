@@ -14,9 +14,9 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
-from pipeline_harness import Kernels, Program, write_program  # noqa: E402
+from pipeline_harness import Kernels, Program, compile_once_imported, write_program  # noqa: E402
 
-from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
+from esp_tvm.compile import CompiledModel  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.port_options import PortOptions, read_port_options  # noqa: E402
 from esp_tvm.program import Loop, Port  # noqa: E402
@@ -137,8 +137,8 @@ def inner(compiled: CompiledModel, sample: Dict[str, np.ndarray]) -> Tuple[Dict[
 
 def check_same(model, options: PortOptions, kernels, folder: Path, targets=TARGETS) -> CompiledModel:
     """The program with `options` beside the one with floats: every tensor inside, every output; its C by its rules."""
-    plain = compile_model(model, fast=False)
-    ported = compile_model(model, fast=False, ports=options)
+    plain = compile_once_imported(model, fast=False)
+    ported = compile_once_imported(model, fast=False, ports=options)
     for seed in (1, 2):
         sample = random_sample(ported.program.inputs, seed)
         wanted, floats = inner(plain, all_to_onnx(ported.program.inputs, sample))
@@ -148,7 +148,7 @@ def check_same(model, options: PortOptions, kernels, folder: Path, targets=TARGE
         for port in ported.program.outputs:
             assert outputs[port.name].tobytes() == to_port(port, floats[port.name]).tobytes(), port.name
     for number, (chip, cores) in enumerate(targets):
-        compiled = compile_model(model, chip=chip, cores=cores, ports=options)
+        compiled = compile_once_imported(model, chip=chip, cores=cores, ports=options)
         program = Program(write_program(compiled, folder / str(number)), kernels)
         samples = {name: values[None] for name, values in random_sample(program.inputs, 3).items()}
         assert compare_with_rules(program, samples).equal, (chip, cores)
@@ -173,7 +173,7 @@ def test_integers(kernels, tmp_path):
     assert {type_ for type_, _ in types_of(ported).values()} == {"int8"}
     assert operators_of(ported).count("quantize") == 1 and "dequantize" not in operators_of(ported)
     assert ported.port_notes.offers == [] and ported.port_notes.notes == []
-    plain = compile_model(image_network())
+    plain = compile_once_imported(image_network())
     heat, flat = 4 * 16 * 12, 576
     assert plain.port_notes.offers == [
         "input as int8: 576 instead of 2304 bytes (--input_type int8)",
@@ -286,14 +286,14 @@ def test_strips_read_the_ports(type_, chip, kernels, tmp_path):
     b.node("Transpose", [x], ["y"], perm=[0, 2, 3, 1])
     b.output("y", [1, 40, 32, 16])
     options = read_port_options([type_], ["int8"], ["NHWC"])
-    compiled = compile_model(b.model(), chip=chip, strips=0, ports=options)
+    compiled = compile_once_imported(b.model(), chip=chip, strips=0, ports=options)
     loops = [item for item in compiled.program.items if isinstance(item, Loop)]
     assert loops and {call.operator for loop in loops for call in loop.calls} >= {"conv2d"}
     assert any(compiled.program.inputs[0] in call.reads for loop in loops for call in loop.calls)
     program = Program(write_program(compiled, tmp_path), kernels)
     samples = {name: values[None] for name, values in random_sample(program.inputs, 3).items()}
     assert compare_with_rules(program, samples).equal
-    plain = compile_model(b.model(), fast=False)
+    plain = compile_once_imported(b.model(), fast=False)
     real = {name: to_onnx(compiled.program.inputs[0], values[0]) for name, values in samples.items()}
     _, floats = inner(plain, real)
     assert program.run(samples)["y"].tobytes() == to_port(compiled.program.outputs[0], floats["y"]).tobytes()
@@ -304,7 +304,9 @@ def test_strips_read_the_ports(type_, chip, kernels, tmp_path):
 
 def test_vector_kernels_ask_for_aligned_buffers(kernels, tmp_path):
     """The header says so, and a buffer that is not aligned is refused at run time, before anything is computed."""
-    compiled = compile_model(image_network(), chip="esp32s3", ports=read_port_options(["int8"], ["int8"], ["NHWC"]))
+    compiled = compile_once_imported(
+        image_network(), chip="esp32s3", ports=read_port_options(["int8"], ["int8"], ["NHWC"])
+    )
     aligned = {port.name for port in [*compiled.program.inputs, *compiled.program.outputs] if port.alignment == 16}
     assert aligned == {"image", "flat"}  # the others are written by plain kernels
     assert "#define TVMGEN_DEFAULT_INPUT_IMAGE_ALIGNMENT 16" in compiled.code.header
@@ -321,7 +323,7 @@ def test_vector_kernels_ask_for_aligned_buffers(kernels, tmp_path):
     binary = program.link([tmp_path / "main.c"], tmp_path / "main")
     assert subprocess.run([str(binary)], stdout=subprocess.PIPE, text=True, check=True).stdout == "0 -1 0 "
     for chip, options in (("esp32s3", PortOptions()), (None, read_port_options(["int8"], ["int8"]))):
-        ports = compile_model(image_network(), chip=chip, ports=options).program
+        ports = compile_once_imported(image_network(), chip=chip, ports=options).program
         assert all(port.alignment == 1 for port in [*ports.inputs, *ports.outputs])
 
 
@@ -351,14 +353,14 @@ BAD = {
 def test_bad_combinations(name):
     options, words = BAD[name]
     with pytest.raises(UserError) as caught:
-        compile_model(image_network(), ports=read_port_options(**options))
+        compile_once_imported(image_network(), ports=read_port_options(**options))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("options", [(["floating=int8"],), ([], ["erf=int8"]), (["int8"], (), ["x=NHWC"])])
 def test_a_named_port_has_to_be_possible(options):
     with pytest.raises(UserError, match="cannot be (int8|NHWC): .*; leave --(in|out)put_(type|layout) .* out for it"):
-        compile_model(odd_network(), ports=read_port_options(*options))
+        compile_once_imported(odd_network(), ports=read_port_options(*options))
 
 
 # --- samples ------------------------------------------------------------------------------------------------------

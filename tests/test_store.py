@@ -18,6 +18,7 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from pipeline_harness import compile_once_imported  # noqa: E402
 from test_memory_plan import residual_network  # noqa: E402
 
 from esp_tvm import arithmetic  # noqa: E402
@@ -45,10 +46,10 @@ def mixed_network():
 
 
 COMPILED = {
-    "one core": lambda: compile_model(residual_network()),
-    "esp32s3": lambda: compile_model(residual_network(), chip="esp32s3"),
-    "two cores": lambda: compile_model(residual_network(), cores=2),
-    "with a fallback": lambda: compile_model(mixed_network()),
+    "one core": lambda: compile_once_imported(residual_network()),
+    "esp32s3": lambda: compile_once_imported(residual_network(), chip="esp32s3"),
+    "two cores": lambda: compile_once_imported(residual_network(), cores=2),
+    "with a fallback": lambda: compile_once_imported(mixed_network()),
 }
 
 
@@ -142,7 +143,7 @@ def test_reading_needs_no_tvm():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return saved(compile_model(mixed_network()), tmp_path_factory.mktemp("project"))
+    return saved(compile_once_imported(mixed_network()), tmp_path_factory.mktemp("project"))
 
 
 def changed(project: Path, folder: Path, change) -> Path:
