@@ -7,12 +7,19 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from qdq import QdqBuilder, convolutions_around_a_function
+from small_models import model_of, random
 
 pytest.importorskip("tvm")
 
+from esp_tvm import onnx_check  # noqa: E402
+from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.onnx_check import Border, OnnxRuntimeCheck, Verification, _placed, wrong_line  # noqa: E402
 from esp_tvm.program.store import MODEL  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
+from esp_tvm.project.verify import verify  # noqa: E402
+from esp_tvm.quantize import Passes, quantize_model  # noqa: E402
 from esp_tvm.run.command import run_project  # noqa: E402
 from esp_tvm.run.compare import compare_with_rules  # noqa: E402
 from esp_tvm.run.host import HostProgram  # noqa: E402
@@ -69,6 +76,29 @@ def test_a_program_of_other_weights_is_named(exported):
     samples = {"x": np.load(exported / "x.npy")}
     assert compare_with_rules(program, samples, lambda *one: result.add(check.check(*one))).equal
     assert result.first_wrong is not None and 'Conv "last"' in wrong_line(result.first_wrong)
+
+
+def test_steps_of_int16_are_compared_as_the_reals_they_stand_for(monkeypatch):
+    """int16 stands in float in the file, and a tensor of the program may be its steps: of an average that only a
+    change of shape follows."""
+    make = onnx.helper.make_node
+    nodes = [
+        make("Conv", ["x", "w"], ["c"], "conv"),
+        make("GlobalAveragePool", ["c"], ["m"], "mean"),
+        make("Squeeze", ["m", "axes"], ["s"], "squeeze"),
+        make("Gemm", ["s", "v"], ["y"], "fc"),
+    ]
+    constants = {"w": random(4, 3, 3, 3), "v": random(4, 5), "axes": np.array([2, 3], np.int64)}
+    model = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 5]}, constants)
+    samples = random(12, 1, 3, 8, 8)
+    quantized = quantize_model(model, {"x": samples}, Passes(equalize=False, fit=False, int16="mean")).model
+    compiled = compile_model(quantized)
+    evaluator, sample = NumpyEvaluator(compiled.imported, compiled.partitioned), {"x": samples[0]}
+    arguments = (quantized, compiled, sample, evaluator.run(sample), evaluator)
+    assert verify(*arguments).first_wrong is None
+    monkeypatch.setattr(onnx_check, "reals_of_steps", lambda model: {})
+    with pytest.raises(UserError, match="otherwise than ONNX Runtime"):
+        verify(*arguments)
 
 
 def test_a_float_model_is_no_fault(repo, tmp_path):

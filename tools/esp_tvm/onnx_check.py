@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from .convert.int16 import reals_of_steps
 from .convert.qdq_form import as_it_is
 from .model import run_session, session
 from .naming import shown
@@ -154,9 +155,12 @@ class BordersCheck:
         self._outputs = [value.name for value in self._model.graph.output]
         self._place = {name: i for i, node in enumerate(self._model.graph.node) for name in node.output if name}
         quantizers = {n.input[0]: n.output[0] for n in self._model.graph.node if n.op_type == "QuantizeLinear"}
+        # int16 is spelled out in float: where a border is its steps, their real values are compared.
+        reals = reals_of_steps(self._model)
         self._borders: List[Border] = []
         for border in borders:
             name = quantizers.get(border.name, border.name) if border.exponent is not None else border.name
+            name = reals.get(name, name)
             if name in self._place and name not in self._outputs:
                 self._borders.append(replace(border, name=name))
         self._session = None

@@ -14,7 +14,7 @@ QuantizeLinear to int32 before it.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import numpy as np
 import onnx
@@ -77,6 +77,15 @@ def collapse(model: onnx.ModelProto) -> onnx.ModelProto:
     return graph.model
 
 
+def reals_of_steps(model: onnx.ModelProto) -> Dict[str, str]:
+    """{float tensor that holds the steps of an int16 one: the real values of it}, of every chain in `model`."""
+    if not any(node.op_type == "Floor" for node in model.graph.node):
+        return {}
+    graph = Graph(model)
+    ends = [(node, _chain(graph, node)) for node in graph.nodes if node.op_type == "Mul"]
+    return {chain[-1].output[0]: node.output[0] for node, chain in ends if chain is not None}
+
+
 def _is_real(graph: Graph, name: str) -> bool:
     """Whether a tensor is a constant real number."""
     return name in graph.constants and graph.constants[name].dtype == np.float32 and graph.constants[name].size == 1
@@ -110,4 +119,4 @@ def _chain(graph: Graph, last: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]
     return chain if len(chain) == 4 or attribute(chain[4], "to") == TensorProto.INT32 else None
 
 
-__all__ = ["collapse", "expand"]
+__all__ = ["collapse", "expand", "reals_of_steps"]
