@@ -47,6 +47,8 @@ def check_bytes(program, kernels, folder: Path, random) -> None:
     """The generated C, with sanitizers, computes every layer by the rules; tensors may be placed already."""
     code = emit(program if program.arena_bytes else place_tensors(program))
     assert not [line for line in code.lib1.splitlines() if len(line) > 120]
+    # As metadata.json takes them.
+    assert {type(tensor.place.offset) for call in program.calls() for tensor in call.writes} == {int}
     write_files(program, code, folder)
     comparison = compare_with_rules(Program(folder, kernels), samples_of(program, random))
     wrong = [(layer.step, layer.kernel, layer.differing) for layer in comparison.layers if layer.differing]

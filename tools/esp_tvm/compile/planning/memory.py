@@ -11,6 +11,7 @@ TVM's planner (USMP) keeps the inputs and outputs of an operator apart. Here
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Set, Tuple
@@ -74,7 +75,8 @@ class Block:
         found = [_aligned(self.before(other))]
         if other in self.in_pixels:
             least, pixel = self.in_pixels[other]
-            found.append(-(-least // np.lcm(pixel, ALIGNMENT)) * np.lcm(pixel, ALIGNMENT))
+            step = pixel * ALIGNMENT // math.gcd(pixel, ALIGNMENT)
+            found.append(-(-least // step) * step)
         return found
 
 
