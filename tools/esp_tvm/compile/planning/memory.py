@@ -419,7 +419,7 @@ def place(blocks: List[Block], trials: int = _TRIALS) -> int:
     Blocks are put one after the other at the lowest offset that is free. The order decides: largest first, by time,
     against time, and orders that come from exchanging two blocks of the best one yet.
     """
-    meeting = {block: [other for other in blocks if other is not block and other.meets(block)] for block in blocks}
+    meeting = {block: _neighbours(block, blocks) for block in blocks}
     latest = blocks[::-1]
     orders = [
         sorted(blocks, key=lambda b: (-b.size, b.first)),
@@ -431,11 +431,11 @@ def place(blocks: List[Block], trials: int = _TRIALS) -> int:
         sorted(blocks, key=lambda b: (-b.size * (b.last - b.first + 1), b.first)),
     ]
     floor = floor_bytes(blocks)
-    best: Optional[Tuple[int, List[Block], Dict[Block, int]]] = None
+    best: Optional[Tuple[float, List[Block], Dict[Block, int]]] = None
 
     def attempt(order: List[Block]) -> bool:
         nonlocal best
-        size = _first_fit(order, meeting)
+        size = _first_fit(order, meeting, np.inf if best is None else best[0])
         if best is None or size <= best[0]:
             better = best is None or size < best[0]
             best = (size, order, {block: block.offset for block in blocks})
@@ -459,23 +459,57 @@ def place(blocks: List[Block], trials: int = _TRIALS) -> int:
         attempt(order)
     for block, offset in best[2].items() if best else ():
         block.offset = offset
-    return best[0] if best else 0
+    return int(best[0]) if best else 0
 
 
-def _first_fit(order: List[Block], meeting: Dict[Block, List[Block]]) -> int:
-    """Each block at the lowest offset where it conflicts with none that is placed; returns the size."""
+@dataclass
+class _Neighbour:
+    """A block that is alive at the same time as another one, and what has to be between both.
+
+    behind, ahead: bytes by which the block has to start before this one, or this one before it
+    starts: where the block may start at the lowest, in bytes from this one's start
+    pixels: whether they may also overlap by whole pixels (`Block.in_pixels`)
+    """
+
+    block: Block
+    behind: int
+    ahead: int
+    starts: List[int]
+    pixels: bool
+
+
+def _neighbours(block: Block, blocks: List[Block]) -> List[_Neighbour]:
+    """The blocks that are alive at the same time as one of them."""
+    return [
+        _Neighbour(
+            other,
+            block.before(other),
+            other.before(block),
+            [*other.distances_to(block), *(-distance for distance in block.distances_to(other))],
+            other in block.in_pixels or block in other.in_pixels,
+        )
+        for other in blocks
+        if other is not block and other.meets(block)
+    ]
+
+
+def _first_fit(order: List[Block], meeting: Dict[Block, List[_Neighbour]], most: float) -> float:
+    """Each block at the lowest offset where it conflicts with none that is placed; returns the size, or infinity as
+    soon as it is above `most`."""
     placed: Set[Block] = set()
     size = 0
     for block in order:
-        others = [other for other in meeting[block] if other in placed]
-        candidates = {0}
-        for other in others:
-            candidates.update(other.offset + distance for distance in other.distances_to(block))
-            candidates.update(other.offset - distance for distance in block.distances_to(other))
+        others = [(one, one.block.offset) for one in meeting[block] if one.block in placed]
+        candidates = {0, *(offset + start for one, offset in others for start in one.starts)}
         for offset in sorted(candidates):
             block.offset = offset
-            if offset >= 0 and not any(block.conflicts(other) for other in others):
+            if offset >= 0 and not any(
+                -one.ahead < there - offset < one.behind and not (one.pixels and not block.conflicts(one.block))
+                for one, there in others
+            ):
                 break
         placed.add(block)
         size = max(size, block.offset + block.size)
+        if size > most:
+            return float("inf")
     return size
