@@ -11,7 +11,7 @@ from qdq import QdqBuilder
 pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.planning.memory import Block, floor_bytes, place  # noqa: E402
+from esp_tvm.compile.planning.blocks import Block, floor_bytes, place  # noqa: E402
 from esp_tvm.operators import OPERATORS
 
 

@@ -12,9 +12,10 @@ from strip_cases import RandomProgram, force_loops
 
 from esp_tvm.compile.emitting.emit import emit
 from esp_tvm.compile.kernels import esp32s3
+from esp_tvm.compile.planning.blocks import place
 from esp_tvm.compile.planning.choose import choose_kernels
 from esp_tvm.compile.planning.cores import split_over_cores
-from esp_tvm.compile.planning.memory import arena_bytes, movable_blocks, place, place_tensors, plan_memory
+from esp_tvm.compile.planning.memory import arena_bytes, movable_blocks, place_tensors, plan_memory
 from esp_tvm.compile.planning.strips import make_loop
 from esp_tvm.compile.planning.two_arenas import share_out
 from esp_tvm.program import Call, Loop, Tensor

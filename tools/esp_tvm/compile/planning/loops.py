@@ -16,7 +16,8 @@ from typing import Callable, Dict, List, Optional, Tuple, Union
 from ...program import Call, Item, Loop, Program
 from ..kernels.esp32s3 import Esp32s3Variant
 from ..kernels.variants import VARIANTS, Variant
-from .memory import MemoryPlan, arena_bytes, movable_blocks, place, plan_memory
+from .blocks import place
+from .memory import MemoryPlan, arena_bytes, movable_blocks, plan_memory
 from .pieces import Piece, Pieces, fastest, is_whole
 from .strips import make_loop
 

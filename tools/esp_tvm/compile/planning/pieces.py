@@ -12,8 +12,9 @@ from ...program import Call, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
 from ..kernels.mac16 import uses_mac16
 from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
+from .blocks import Block, floor_at
 from .cores import PLAIN, estimate
-from .memory import Block, floor_at, plan_memory, scratch_bytes, scratch_bytes_of_sums
+from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums
 from .strips import MAX_INPUTS, Held, Scheduler, height_of, reach_of, row_bytes
 
 # The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.

@@ -15,7 +15,8 @@ import numpy as np
 from ...estimate.fetches import fetches
 from ...estimate.memories import CLOCKS, Clock
 from ...program import Program
-from .memory import ALIGNMENT, Block, MemoryPlan, floor_bytes, movable_blocks, place
+from .blocks import ALIGNMENT, Block, floor_bytes, place
+from .memory import MemoryPlan, movable_blocks
 
 # Orders of the blocks that are tried for each set of blocks inside, and how often the integer program is solved.
 _TRIALS = 50

@@ -1,0 +1,192 @@
+"""Blocks of memory, and where they are placed so that together they take as little as possible.
+
+The order in which blocks are placed is searched for, until the memory is no larger than the step that needs most.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Set, Tuple
+
+import numpy as np
+
+from ...program import Tensor
+
+ALIGNMENT = 16
+TRIALS = 300
+
+
+@dataclass(eq=False)
+class Block:
+    """Memory that one tensor, or several in turn, hold from step `first` to step `last` (inclusive).
+
+    distances: of a block that may overlap another one: the other -> by how many bytes it has to start before that, as
+        an output before its input
+    in_pixels: the same where that is a multiple of a number of bytes: the other -> (that distance, that number)
+    held: while a loop runs: step -> [strips] bytes that it holds, where these are not all
+    """
+
+    size: int
+    first: int
+    last: int
+    tensors: List[Tensor] = field(default_factory=list)
+    offset: int = 0
+    distances: Dict[Block, int] = field(default_factory=dict)
+    in_pixels: Dict[Block, Tuple[int, int]] = field(default_factory=dict)
+    held: Dict[int, np.ndarray] = field(default_factory=dict)
+
+    def before(self, other: Block) -> int:
+        """By how many bytes it has to start before another one if it lies before that."""
+        return min(self.distances.get(other, self.size), self.size)
+
+    def meets(self, other: Block) -> bool:
+        """Whether both are alive at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+    def conflicts(self, other: Block) -> bool:
+        """Whether both are alive at some step and their memory overlaps more than their kernel allows."""
+        if not self.meets(other):
+            return False
+        apart = other.offset - self.offset
+        if apart >= self.before(other) or -apart >= other.before(self):
+            return False
+        return not (self._overlaps_by_pixels(other, apart) or other._overlaps_by_pixels(self, -apart))
+
+    def _overlaps_by_pixels(self, other: Block, apart: int) -> bool:
+        least, pixel = self.in_pixels.get(other, (0, 0))
+        return pixel > 0 and apart >= least and apart % pixel == 0
+
+    def distances_to(self, other: Block) -> List[int]:
+        """The least distances by which it may start before another one, at multiples of ALIGNMENT."""
+        found = [aligned(self.before(other))]
+        if other in self.in_pixels:
+            least, pixel = self.in_pixels[other]
+            step = pixel * ALIGNMENT // math.gcd(pixel, ALIGNMENT)
+            found.append(-(-least // step) * step)
+        return found
+
+
+def aligned(size: int) -> int:
+    return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+
+
+def floor_at(blocks: List[Block], step: int) -> int:
+    """Bytes that the blocks which are alive at a step take at least."""
+    alive = [block for block in blocks if block.first <= step <= block.last]
+    total = sum(block.size for block in alive)
+    for block in alive:
+        for other, distance in block.distances.items():
+            if other in alive and not (step in block.held or step in other.held):
+                # Together they need at least the larger one, or the distance and the input.
+                total -= block.size + other.size - max(block.size, distance + other.size)
+    saved = [block.size - block.held[step] for block in alive if step in block.held]
+    return total - int(sum(saved).min()) if saved else total
+
+
+def floor_bytes(blocks: List[Block]) -> int:
+    """A bound that no placement can beat: the most that blocks which may not overlap take at one step."""
+    return max((floor_at(blocks, step) for step in {block.first for block in blocks}), default=0)
+
+
+def place(blocks: List[Block], trials: int = TRIALS) -> int:
+    """Set the offsets; returns the size of the arena.
+
+    Blocks are put one after the other at the lowest offset that is free. The order decides: largest first, by time,
+    against time, and orders that come from exchanging two blocks of the best one yet.
+    """
+    meeting = {block: _neighbours(block, blocks) for block in blocks}
+    latest = blocks[::-1]
+    orders = [
+        sorted(blocks, key=lambda b: (-b.size, b.first)),
+        sorted(blocks, key=lambda b: (-b.size, -b.first)),
+        sorted(blocks, key=lambda b: -b.first),
+        sorted(blocks, key=lambda b: b.first),
+        # Windows of a loop against the order of its calls: new rows of one come to lie where those of another one were.
+        sorted(latest, key=lambda b: -b.first),
+        sorted(blocks, key=lambda b: (-b.size * (b.last - b.first + 1), b.first)),
+    ]
+    floor = floor_bytes(blocks)
+    best: Optional[Tuple[float, List[Block], Dict[Block, int]]] = None
+
+    def attempt(order: List[Block]) -> bool:
+        nonlocal best
+        size = _first_fit(order, meeting, np.inf if best is None else best[0])
+        if best is None or size <= best[0]:
+            better = best is None or size < best[0]
+            best = (size, order, {block: block.offset for block in blocks})
+            return better
+        return False
+
+    for order in orders:
+        if best is None or best[0] > floor:
+            attempt(order)
+    generator = random.Random(1)
+    for _ in range(trials if len(blocks) > 1 else 0):
+        if best[0] <= floor:
+            break
+        order = list(best[1])
+        a, b = generator.sample(range(len(order)), 2)
+        if generator.random() < 0.5:
+            # One of those that reach highest, before another one.
+            a = generator.choice([n for n, one in enumerate(order) if best[2][one] + one.size == best[0]])
+            b = generator.randrange(a + 1)
+        order.insert(b, order.pop(a))
+        attempt(order)
+    for block, offset in best[2].items() if best else ():
+        block.offset = offset
+    return int(best[0]) if best else 0
+
+
+@dataclass
+class _Neighbour:
+    """A block that is alive at the same time as another one, and what has to be between both.
+
+    behind, ahead: bytes by which the block has to start before this one, or this one before it
+    starts: where the block may start at the lowest, in bytes from this one's start
+    pixels: whether they may also overlap by whole pixels (`Block.in_pixels`)
+    """
+
+    block: Block
+    behind: int
+    ahead: int
+    starts: List[int]
+    pixels: bool
+
+
+def _neighbours(block: Block, blocks: List[Block]) -> List[_Neighbour]:
+    """The blocks that are alive at the same time as one of them."""
+    return [
+        _Neighbour(
+            other,
+            block.before(other),
+            other.before(block),
+            [*other.distances_to(block), *(-distance for distance in block.distances_to(other))],
+            other in block.in_pixels or block in other.in_pixels,
+        )
+        for other in blocks
+        if other is not block and other.meets(block)
+    ]
+
+
+def _first_fit(order: List[Block], meeting: Dict[Block, List[_Neighbour]], most: float) -> float:
+    """Each block at the lowest offset where it conflicts with none that is placed; returns the size, or infinity as
+    soon as it is above `most`."""
+    placed: Set[Block] = set()
+    size = 0
+    for block in order:
+        others = [(one, one.block.offset) for one in meeting[block] if one.block in placed]
+        candidates = {0, *(offset + start for one, offset in others for start in one.starts)}
+        for offset in sorted(candidates):
+            block.offset = offset
+            if offset >= 0 and not any(
+                -one.ahead < there - offset < one.behind and not (one.pixels and not block.conflicts(one.block))
+                for one, there in others
+            ):
+                break
+        placed.add(block)
+        size = max(size, block.offset + block.size)
+        if size > most:
+            return float("inf")
+    return size
