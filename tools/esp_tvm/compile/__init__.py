@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned]
     """`compile_model` for the result of `import_model`, which is the slow part and can be reused."""
     chosen, (imported, partitioned) = CompileOptions(**options), relay
     with _reasons():
-        program = lower(partitioned, imported)
+        program = _lowered(partitioned, imported)
         program.model_hash = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
         program.kernels_for = chosen.chip if chosen.chip == esp32s3.CHIP else None
         program.target_chip = chosen.target_chip
@@ -85,6 +86,13 @@ def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned]
         return CompiledModel(program, emit(program, chosen.traced), imported, partitioned, port_notes)
 
 
+def _lowered(partitioned: Partitioned, imported: Imported) -> Program:
+    """A program of its own; TVM builds only once, which takes seconds where a network is large."""
+    if partitioned.lowered is None:
+        partitioned.lowered = lower(partitioned, imported)
+    return copy.deepcopy(partitioned.lowered)
+
+
 def _placed(program: Program, inside: Optional[int]) -> Program:
     if inside is None:
         return place_tensors(program)
@@ -93,7 +101,7 @@ def _placed(program: Program, inside: Optional[int]) -> Program:
 
 def functions_of(imported: Imported, partitioned: Partitioned, chip: str) -> Dict[str, str]:
     """{symbol of a kernel call: the C function that computes it on `chip`}, "" where there is no code for it."""
-    program = lower(partitioned, imported)
+    program = _lowered(partitioned, imported)
     symbols = {call: call.symbol for call in program.calls()}
     program = place_tensors(choose_kernels(program, chip))
     return {

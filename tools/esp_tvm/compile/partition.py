@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Callable, Dict, FrozenSet, List, Set, Tuple
+from typing import Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 
 import tvm
 from tvm import relay
@@ -23,7 +23,7 @@ from tvm.relay.dataflow_pattern import (
 
 from ..operators import OPERATORS, Operator, Refusal
 from ..operators.base import Operand
-from ..program import Call, Tensor
+from ..program import Call, Program, Tensor
 from ..tvm_errors import without_tvm_log
 from .importing.import_onnx import Imported, node_indices
 from .rewriting.bool_constants import bytes_for_truths
@@ -43,12 +43,14 @@ class Partitioned:
     calls: global symbol -> its kernel call
     parameters: global symbol -> for each input of the kernel call the index of the function's parameter
     refusals: ONNX node index -> why a kernel refused it although its pattern matches
+    lowered: the program that TVM's build made of it, None before the first compile; each compile changes a copy
     """
 
     mod: tvm.IRModule
     calls: Dict[str, Call] = field(default_factory=dict)
     parameters: Dict[str, List[int]] = field(default_factory=dict)
     refusals: Dict[int, str] = field(default_factory=dict)
+    lowered: Optional[Program] = None
 
 
 class _OwnDequantize(CallRewriter):
