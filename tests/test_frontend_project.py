@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from idf_standin import StandIn
+from onnx import TensorProto, helper
 from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
@@ -29,6 +30,7 @@ from esp_tvm.program.store import load  # noqa: E402
 from esp_tvm.project.users_files import again, changed, record  # noqa: E402
 from esp_tvm.report.command import put_detections, write_report  # noqa: E402
 from esp_tvm.run.host import HostProgram  # noqa: E402
+from esp_tvm.states import note_states  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = str(REPO / "template_project_for_model")
@@ -274,6 +276,17 @@ def test_models_that_are_not_quantized_are_refused():
         with_int8_input(classifier("image", [1, 3, 16, 16], 4, -5), "picture")
     with pytest.raises(UserError, match="is not float32"):
         with_int8_input(with_int8_input(classifier("image", [1, 3, 16, 16], 4, -5)).model)
+
+
+def test_a_state_is_no_input_to_choose():
+    model = classifier("image", [1, 3, 16, 16], 4, -5)
+    model.graph.input.append(helper.make_tensor_value_info("before", TensorProto.FLOAT, [1, 2]))
+    model.graph.output.append(helper.make_tensor_value_info("after", TensorProto.FLOAT, [1, 2]))
+    model.graph.node.append(helper.make_node("Neg", ["before"], ["after"], "turn"))
+    with pytest.raises(UserError, match="the inputs 'image', 'before': say which"):
+        with_int8_input(model)
+    note_states(model, {"before": "after"})
+    assert with_int8_input(model).name == "image"
 
 
 @pytest.mark.slow

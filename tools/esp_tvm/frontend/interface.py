@@ -13,6 +13,7 @@ from ..data_check import forget
 from ..errors import UserError
 from ..naming import shown
 from ..onnx_graph import Graph, copied
+from ..states import own_inputs
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def with_int8_input(model: onnx.ModelProto, name: Optional[str] = None, channels
     """
     result = copied(model)
     graph = Graph(result)
-    port = _input(result.graph, name)
+    port = _input(result, name)
     quantize = graph.only_consumer(port.name)
     if quantize is None or quantize.op_type != "QuantizeLinear" or quantize.input[0] != port.name:
         raise UserError(
@@ -75,9 +76,10 @@ def _transpose(graph: Graph, name: str, quantize: onnx.NodeProto) -> None:
     )
 
 
-def _input(graph, name: Optional[str]):
-    constants = {tensor.name for tensor in graph.initializer}
-    ports = [port for port in graph.input if port.name not in constants]
+def _input(model: onnx.ModelProto, name: Optional[str]):
+    """The input `name`, or the only one beside states, which the program keeps itself."""
+    own = {port[0] for port in own_inputs(model)}
+    ports = [port for port in model.graph.input if port.name in own]
     names: List[str] = [port.name for port in ports]
     if name is None and len(ports) == 1:
         port = ports[0]
