@@ -129,6 +129,22 @@ def test_a_flattened_image_is_no_fault(between, repo, tmp_path):
     assert run_project(str(project), str(tmp_path / "m.onnx"), sample) == 0
 
 
+def test_steps_of_int16_in_float_are_no_fault(repo, tmp_path):
+    """Where an int16 tensor leaves the program as float, ONNX has its steps (not its real values) in float too."""
+    b = QdqBuilder(4)
+    x = b.quantize(b.node("Gemm", [b.input("x", [1, 8], -5), b.weights((3, 8), -7)], transB=1), -3)
+    raw = b.node("Gemm", [x, b.weights((2, 3), -7)], transB=1)
+    limits = [b.initializer(np.float32(value)) for value in (-32768, 32767)]
+    steps = b.node("Floor", [b.node("Add", [b.node("Mul", [raw, b.scale(10)]), b.initializer(np.float32(0.5))])])
+    b.node("Mul", [b.node("Clip", [steps, *limits]), b.scale(-10)], ["y"])
+    b.output("y", [1, 2])
+    onnx.save(b.model(), str(tmp_path / "m.onnx"))
+    np.save(tmp_path / "x.npy", np.random.RandomState(0).randn(1, 8).astype(np.float32))
+    template, sample = str(repo / "template_project_for_model"), str(tmp_path / "x.npy")
+    project = export_onnx_model("host", str(tmp_path / "m.onnx"), sample, template, str(tmp_path))
+    assert {call.operator for call in HostProgram(project).program.calls()} >= {"dense_s16"}
+
+
 def test_an_image_of_nearly_equal_values_lies_as_images_do():
     """Espressif's pedestrian detector: scores of a 7x7 map, all alike. Rounding of earlier layers made the order in
     which height and width are exchanged the nearer one, and the right program was refused."""
