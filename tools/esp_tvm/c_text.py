@@ -60,14 +60,22 @@ def wrapped(values: Sequence[str], indent: str) -> List[str]:
     return textwrap.wrap(", ".join(values) + ",", WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
+# In place of a space at which no line ends, while lines are made.
+_UNBREAKABLE = "\0"
+
+
 def call_lines(name: str, arguments: Sequence[str], indent: str, end: str = ";") -> List[str]:
     """`name(arguments);` in lines of at most WIDTH columns."""
     start = f"{indent}{name}("
     text = ", ".join(arguments) + ")" + end
     if len(start) + len(text) <= WIDTH:
         return [start + text]
-    return textwrap.wrap(
-        start + text,
+    # A line ends between two arguments, not between a type and its name.
+    units = (
+        ", ".join(argument.replace(" ", _UNBREAKABLE) for argument in arguments) + ")" + end.replace(" ", _UNBREAKABLE)
+    )
+    lines = textwrap.wrap(
+        start.replace(" ", _UNBREAKABLE) + units,
         WIDTH,
         initial_indent="",
         subsequent_indent=" " * len(start) if len(start) < WIDTH // 2 else indent + "    ",
@@ -75,6 +83,7 @@ def call_lines(name: str, arguments: Sequence[str], indent: str, end: str = ";")
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(_UNBREAKABLE, " ") for line in lines]
 
 
 def comment_lines(paragraphs: Sequence[str], indent: str = "") -> List[str]:

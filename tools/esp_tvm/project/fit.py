@@ -140,7 +140,7 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash", boar
         )
     outside = [name for name, memory in places.items() if memory == PSRAM]
     if board.psram is not None and (outside or place == "psram"):
-        lines += [*psram_lines(chip, board.psram), *(PSRAM_LINES[name] for name in outside)]
+        lines += [*psram_lines(chip, board.psram), *(PSRAM_LINES[name] for name in outside if name in PSRAM_LINES)]
     if place == "psram":
         lines.append(_constants_in_psram(board, app + _bytes_in(buffers(compiled.program), outside)))
     if place == "partition":

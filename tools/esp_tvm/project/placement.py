@@ -12,10 +12,8 @@ from ..program.traffic import bytes_by_kind
 ARENA, INPUTS, OUTPUTS, PSRAM_ARENA = "arena", "inputs", "outputs", "second arena"
 _KINDS = {ARENA: ("arena", "window"), INPUTS: ("input",), OUTPUTS: ("output",), PSRAM_ARENA: ("psram_arena",)}
 INTERNAL, PSRAM = "internal", "psram"
-# The sdkconfig line that puts each into PSRAM.
+# The sdkconfig line that puts each into PSRAM; the second arena is never elsewhere.
 PSRAM_LINES = {name: f"CONFIG_TVM_MODEL_{name.upper()}_PSRAM=y" for name in (ARENA, INPUTS, OUTPUTS)}
-# The second arena is never elsewhere: its C says so, and ESP-IDF must allow it.
-PSRAM_LINES[PSRAM_ARENA] = "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y"
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,9 @@ int32_t tvm_model_init(void)
 #endif
     LOG_INFO("model %s: arena of %d bytes in %s, weights of %u bytes in %s", TVMGEN_DEFAULT_MODEL_HASH,
              TVMGEN_DEFAULT_WORKSPACE_SIZE, ARENA_PLACE, TVMGEN_DEFAULT_CONSTANTS_SIZE, CONSTANTS_PLACE);
+#ifdef TVMGEN_DEFAULT_PSRAM_WORKSPACE_SIZE
+    LOG_INFO("second arena of %d bytes in PSRAM", TVMGEN_DEFAULT_PSRAM_WORKSPACE_SIZE);
+#endif
 #if TVMGEN_DEFAULT_SPLIT_KERNELS > 0
     LOG_INFO("%d kernels are computed on both cores", TVMGEN_DEFAULT_SPLIT_KERNELS);
     esp_dl_start_cores();
