@@ -10,11 +10,6 @@ static inline int32_t esp_dl_floor(int32_t a, int32_t b)
     return a / b - (a % b < 0);
 }
 
-static inline int64_t esp_dl_floor_wide(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
-
 /* floor(a / b + 1/2) for b > 0 and any a. */
 static inline int32_t esp_dl_divide(int32_t a, int32_t b)
 {
