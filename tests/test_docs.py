@@ -94,6 +94,7 @@ CHINESE = ["README"] + [
         *("quick-start", "tutorial", "calibration-data", "quantization", "accuracy-dropped", "numbers-and-layouts"),
         *("own-application", "choosing-a-chip", "does-not-fit", "wrong-result", "reading-the-report"),
         *("memory", "psram", "profiling", "esp-idf", "streaming", "power", "model-update", "outside-esp-idf"),
+        *("from-pytorch", "from-tensorflow"),
     )
 ]
 
