@@ -131,6 +131,10 @@ def test_the_arena_holds_every_block(report):
     assert report.bars
     assert max(bar.offset + bar.size for bar in report.bars) == report.arena_bytes
     assert all(0 <= bar.first <= bar.last < len(report.rows) for bar in report.bars)
+    # The text numbers steps as the table of layers does, where some are views or joined to others.
+    table = as_text(report).split("\nARENA\n")[1].split("\n\n")[0]
+    for bar in report.bars:
+        assert bar.kind == "scratch" or f" {bar.step}-" in table
 
 
 def test_the_noise_is_the_quantizer_s(report, exported):
@@ -449,6 +453,28 @@ def test_in_place_and_strips_are_named(tmp_path):
     assert windows and all(f"{bar.rows} of {bar.of_rows} rows" in as_text(report) for bar in windows)
     page = parsed(as_html(report))
     assert page.nodes == len(report.rows) and "strips:" in as_text(report)
+
+
+def test_both_arenas_are_shown():
+    """What lies in PSRAM has a table and a picture of its own; blocks of different arenas never share bytes."""
+    from test_memory_plan import residual_network
+
+    model = residual_network()
+    room = compile_model(model, target_chip="esp32s3").program.arena_bytes
+    program = compile_model(model, target_chip="esp32s3", inside=room * 2 // 3).program
+    assert program.psram_arena_bytes
+    report = described(program, "two arenas")
+    for second, size in ((False, program.arena_bytes), (True, program.psram_arena_bytes)):
+        bars = [bar for bar in report.bars if bar.second == second]
+        assert max(bar.offset + bar.size for bar in bars) == size
+    text = as_text(report).split("SECOND ARENA, in PSRAM\n")[1].split("\n\n")[0]
+    inside, outside = ([bar for bar in report.bars if bar.second == second] for second in (False, True))
+    assert all(bar.label in text for bar in outside)
+    assert not any(shared_bytes(one, other)[1] for one in inside for other in outside)
+    page = as_html(report)
+    assert 'id="arena"' in page and 'id="psram-arena"' in page and "second arena, PSRAM" in page
+    for bar in outside:
+        assert f"arena-{bar.step}" in parsed(page).links
 
 
 def test_a_base_is_set_beside_it(exported, beside, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""What lies in the arena, and when: whole tensors, windows of rows, scratch memory, what is computed in place."""
+"""What lies in the arenas, and when: whole tensors, windows of rows, scratch memory, what is computed in place."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ..program.form import Call, Loop, Place, Program, Tensor
 
 # Kinds of `Bar`.
 TENSOR, WINDOW, SCRATCH = "tensor", "window", "scratch"
+# Kinds of `Place` in the arenas.
+IN_ARENA = ("arena", "window", "psram_arena")
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Bar:
     kind: TENSOR, WINDOW (some rows of an image, whose calls run strip by strip), SCRATCH
     rows, of_rows: of a window
     over: the label of the tensor that it takes the place of while that is read, "" where it lies apart
+    second: whether it lies in the second arena, in PSRAM
     """
 
     offset: int
@@ -32,6 +35,7 @@ class Bar:
     rows: int = 0
     of_rows: int = 0
     over: str = ""
+    second: bool = False
 
     @property
     def how(self) -> str:
@@ -43,12 +47,14 @@ class Bar:
 
 def shared_bytes(one: Bar, other: Bar) -> Tuple[int, int]:
     """(offset, size) of the bytes that both hold; size 0 where they lie apart."""
+    if one.second != other.second:
+        return 0, 0
     start, end = max(one.offset, other.offset), min(one.offset + one.size, other.offset + other.size)
     return start, max(end - start, 0)
 
 
 def arena_bars(program: Program) -> List[Bar]:
-    """Every tensor that owns bytes of the arena, and scratch memory, by the calls that need it; in order of time."""
+    """Every tensor that owns bytes of an arena, and scratch memory, by the calls that need it; in order of time."""
     bars: Dict[Tensor, Bar] = {}
     more: List[Bar] = []
     spans = _spans(program)
@@ -60,8 +66,8 @@ def arena_bars(program: Program) -> List[Bar]:
             bar.last = max(bar.last, step if bar.first >= first else last)
         for tensor in call.writes:
             place = tensor.place
-            if tensor.source is None and place is not None and place.kind in ("arena", "window"):
-                whole = place.kind == "arena" or place.kept
+            if tensor.source is None and place is not None and place.kind in IN_ARENA:
+                whole = place.kind != "window" or place.kept
                 span = (first, last) if whole else (step, step)
                 bars[tensor] = bar = _bar(tensor, place, call, *span)
                 over = next((one for one in read if shared_bytes(one, bar)[1]), None)
@@ -74,8 +80,9 @@ def arena_bars(program: Program) -> List[Bar]:
 
 def _bar(tensor: Tensor, place: Place, call: Call, first: int, last: int) -> Bar:
     label = shown(tensor.name, 40) or f"step {call.index}"
-    if place.kind == "arena":
-        return Bar(place.offset, tensor.lying, first, last, label, TENSOR, call.index)
+    if place.kind != "window":
+        second = place.kind == "psram_arena"
+        return Bar(place.offset, tensor.lying, first, last, label, TENSOR, call.index, second=second)
     return Bar(place.offset, tensor.lying, first, last, label, WINDOW, call.index, place.rows, tensor.shape[1])
 
 
@@ -88,4 +95,4 @@ def _spans(program: Program) -> Dict[Call, Tuple[int, int]]:
     return spans
 
 
-__all__ = ["SCRATCH", "TENSOR", "WINDOW", "Bar", "arena_bars", "shared_bytes"]
+__all__ = ["IN_ARENA", "SCRATCH", "TENSOR", "WINDOW", "Bar", "arena_bars", "shared_bytes"]

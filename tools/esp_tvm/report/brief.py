@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Tuple
 
+from .arena import Bar
 from .facts import Report, Row
 from .memory import MemoryRow
 from .noise import TensorNoise
@@ -36,6 +37,11 @@ def remark(noise: TensorNoise) -> str:
 def tensor_type(row: Row) -> str:
     """`int8 1x32x32x16`."""
     return f"{row.dtype} {'x'.join(map(str, row.shape)) or 'scalar'}" if row.dtype else f"{row.activation} bytes"
+
+
+def steps_of(report: Report, bar: Bar) -> str:
+    """`3-5`: the numbers of the steps from the one that writes it to the last that needs it."""
+    return f"{report.rows[bar.first].step}-{report.rows[bar.last].step}"
 
 
 def milliseconds(value: float) -> str:
@@ -104,4 +110,4 @@ def _kernels(report: Report) -> List[Tuple[str, str, str]]:
     return found
 
 
-__all__ = ["decibel", "in_brief", "milliseconds", "number", "percent", "remark", "tensor_type"]
+__all__ = ["decibel", "in_brief", "milliseconds", "number", "percent", "remark", "steps_of", "tensor_type"]

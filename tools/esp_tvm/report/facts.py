@@ -25,7 +25,7 @@ from ..run.reference import check_same_model
 from ..terminal import Part
 from ..test_set.figures import Figures
 from ..trace.log import LogReader, text_lines
-from .arena import Bar, arena_bars
+from .arena import IN_ARENA, Bar, arena_bars
 from .base import BaseComparison
 from .compare_log import DIFFERS, EQUAL, LogComparer, RunComparison, describe_run, judge, only_profiles
 from .memory import MemoryRow, memory_rows
@@ -119,6 +119,7 @@ class Report:
     bars: List[Bar]
     arena_bytes: int
     constant_bytes: int
+    psram_arena_bytes: int = 0
     board: str = ""
     memory: List[MemoryRow] = field(default_factory=list)
     loops: List[str] = field(default_factory=list)
@@ -203,6 +204,7 @@ def described(program: Program, title: str) -> Report:
         estimate=estimate_lines(program),
         total_estimate=_total_estimate(program),
         arena_bytes=program.arena_bytes,
+        psram_arena_bytes=program.psram_arena_bytes,
         constant_bytes=program.constant_bytes,
     )
 
@@ -233,7 +235,7 @@ def _rows(program: Program) -> List[Row]:
         made.update(dict.fromkeys(call.writes, place))
         row.gives = [i for i, port in enumerate(program.outputs) if outputs.get(port) in call.writes]
         root = call.writes[0].root
-        in_arena = root.place is not None and root.place.kind in ("arena", "window")
+        in_arena = root.place is not None and root.place.kind in IN_ARENA
         row.block = rows[made[root]].step if in_arena and root in made else None
     for number, loop in enumerate(item for item in program.items if isinstance(item, Loop)):
         indices = {call.index for call in loop.calls}

@@ -1,7 +1,7 @@
 """The program as a picture: its calls from top to bottom in the order of execution, who reads what, and beside it, in
-the same rows, what lies in the arena.
+the same rows, what lies in the arenas.
 
-Lengths are CSS pixels; the arena is as wide as the page lets it, so its horizontal lengths are per cent.
+Lengths are CSS pixels; an arena is as wide as the page lets it, so its horizontal lengths are per cent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ..naming import shown
 from ..pictures import element
 from .arena import SCRATCH, WINDOW, Bar, shared_bytes
-from .brief import decibel, number
+from .brief import decibel, number, steps_of
 from .facts import Report, Row
 
 # A row, a box in it, and the lanes to the right of the boxes for what is read later than by the next step.
@@ -166,76 +166,98 @@ def milliseconds(row: Row) -> str:
     return f"~{row.estimate:.3f} ms" if row.estimate else ""
 
 
-# --- the arena --------------------------------------------------------------------------------------------
+# --- the arenas -------------------------------------------------------------------------------------------
 
 
-def arena(report: Report) -> Markup:
-    """Its blocks: the address in bytes to the right, the steps downwards, in the rows of `graph`."""
-    before = sum(port.kind == "input" for port in report.ports)
-    whole = before + len(report.rows) + sum(port.kind == "output" for port in report.ports)
-    parts: List[Markup] = []
-    for quarter, side in enumerate(("start", "middle", "middle", "middle", "end")):
-        x, floor = f"{25 * quarter}%", _top(before + len(report.rows))
-        parts.append(element("line", class_="grid", x1=x, x2=x, y1=_top(before) - 6, y2=floor))
-        size = number(report.arena_bytes * quarter // 4)
-        parts.append(_text(x, _top(before) - 12, size, class_="soft", font_size=11, text_anchor=side))
-    for first, last in groups(report.rows):
+def arenas(report: Report) -> List[Markup]:
+    """The arena, and the second one in PSRAM if there is one: see `_Arena`."""
+    if not report.psram_arena_bytes:
+        return [_Arena(report, report.arena_bytes, False, "").drawn()] if report.bars and report.arena_bytes else []
+    return [
+        _Arena(report, report.arena_bytes, False, "arena, internal RAM").drawn(),
+        _Arena(report, report.psram_arena_bytes, True, "second arena, PSRAM").drawn(),
+    ]
+
+
+class _Arena:
+    """Blocks of one arena: the address in bytes to the right, the steps downwards, in the rows of `graph`.
+
+    whole: its bytes; second: whether it is the one in PSRAM; title: written above it
+    """
+
+    def __init__(self, report: Report, whole: int, second: bool, title: str):
+        self.report, self.whole, self.title = report, whole, title
+        self.bars = [bar for bar in report.bars if bar.second == second]
+        self.before = sum(port.kind == "input" for port in report.ports)
+        self.name = "psram-arena" if second else "arena"
+
+    def drawn(self) -> Markup:
+        rows = self.before + len(self.report.rows)
+        whole = rows + sum(port.kind == "output" for port in self.report.ports)
+        parts = [*self._scale(rows), *(self._strips(first, last) for first, last in groups(self.report.rows))]
+        named: Set[int] = set()
+        for bar in self.bars:
+            # Of several results of a step the first can be linked to.
+            is_first = bar.kind != SCRATCH and bar.step not in named
+            named |= {bar.step} if is_first else set()
+            parts.append(self._block(bar, is_first))
+        for place, row in enumerate(self.report.rows):
+            mark = {"class_": "soft mark", "font_size": 11, "text_anchor": "end", "dx": -4}
+            parts.append(_text("100%", _top(self.before + place) + 12, f"{row.step}", **mark))
+        return element("svg", *parts, id=self.name, width="100%", height=_TOP * 2 + PITCH * whole, role="img")
+
+    def _scale(self, floor: int) -> Iterator[Markup]:
+        top = _top(self.before)
+        if self.title:
+            yield _text(0, top - 28, self.title, font_size=12, font_weight=600)
+        for quarter, side in enumerate(("start", "middle", "middle", "middle", "end")):
+            x = f"{25 * quarter}%"
+            yield element("line", class_="grid", x1=x, x2=x, y1=top - 6, y2=_top(floor))
+            size = number(self.whole * quarter // 4)
+            yield _text(x, top - 12, size, class_="soft", font_size=11, text_anchor=side)
+
+    def _strips(self, first: int, last: int) -> Markup:
         height = PITCH * (last - first + 1) - 2
-        frame = {"x": 0, "y": _top(first + before) - 3, "width": "100%", "height": height, "rx": 7}
-        parts.append(element("rect", class_="strips", **frame))
-    named: Set[int] = set()
-    for bar in report.bars:
-        # Of several results of a step the first can be linked to.
-        is_first = bar.kind != SCRATCH and bar.step not in named
-        named |= {bar.step} if is_first else set()
-        shared = list(_in_place(bar, report, before)) if bar.over else []
-        parts.append(_block(bar, before, report.arena_bytes, is_first, shared))
-    for place, row in enumerate(report.rows):
-        y = _top(before + place)
-        parts.append(_text("100%", y + 12, f"{row.step}", class_="soft mark", font_size=11, text_anchor="end", dx=-4))
-    return element("svg", *parts, id="arena", width="100%", height=_TOP * 2 + PITCH * whole, role="img")
+        frame = {"x": 0, "y": _top(first + self.before) - 3, "width": "100%", "height": height, "rx": 7}
+        return element("rect", class_="strips", **frame)
 
+    def _share(self, part: int) -> str:
+        return f"{100 * part / max(self.whole, 1):.3f}%"
 
-def _percent(part: float, whole: int) -> str:
-    return f"{100 * part / max(whole, 1):.3f}%"
-
-
-def _block(bar: Bar, before: int, whole: int, is_first: bool, shared: Sequence[Markup]) -> Markup:
-    """shared: what is drawn between the block and its label; is_first: whether links lead to it"""
-    y, height = _top(bar.first + before) - 2, PITCH * (bar.last - bar.first + 1) - 4
-    about = f"{shown(bar.label, 200)}: {bar.size} bytes at {bar.offset}, steps {bar.first} to {bar.last}"
-    about += f" ({bar.how})" if bar.how else ""
-    kind = {SCRATCH: "scratch", WINDOW: "block window"}.get(bar.kind, "block")
-    place = {"x": _percent(bar.offset, whole), "y": y, "width": _percent(bar.size, whole), "height": height}
-    # The inner picture cuts off what is longer than the block.
-    written = [_text(5, 15, shown(bar.label, 60), font_size=11)]
-    if height > 30:
-        written.append(
-            _text(5, 29, f"{number(bar.size)} B{', ' * bool(bar.how)}{bar.how}", class_="soft", font_size=10.5)
+    def _block(self, bar: Bar, is_first: bool) -> Markup:
+        """is_first: whether links lead to it"""
+        y, height = _top(bar.first + self.before) - 2, PITCH * (bar.last - bar.first + 1) - 4
+        about = f"{shown(bar.label, 200)}: {bar.size} bytes at {bar.offset}, steps {steps_of(self.report, bar)}"
+        about += f" ({bar.how})" if bar.how else ""
+        kind = {SCRATCH: "scratch", WINDOW: "block window"}.get(bar.kind, "block")
+        place = {"x": self._share(bar.offset), "width": self._share(bar.size)}
+        # Windows of a loop may lie over one another: each has its label where it is written.
+        row = next((i for i in range(bar.first, bar.last + 1) if self.report.rows[i].step == bar.step), bar.first)
+        size = element("i", f"{number(bar.size)} B{', ' * bool(bar.how)}{bar.how}")
+        # Only HTML shows by an ellipsis that a text is longer than its block.
+        label = element("div", element("b", shown(bar.label, 60)), size, class_="label")
+        names = {"id": f"arena-{bar.step}"} if is_first else {}
+        return element(
+            "g",
+            element("title", about),
+            element("rect", class_=kind, rx=2, y=y, height=height, **place),
+            *(self._in_place(bar) if bar.over else ()),
+            element("foreignObject", label, y=_top(row + self.before), height=HIGH - 2, **place),
+            **names,
+            class_="piece",
+            data_step=bar.step,
         )
-    names = {"id": f"arena-{bar.step}"} if is_first else {}
-    return element(
-        "g",
-        element("title", about),
-        element("rect", class_=kind, rx=2, **place),
-        *shared,
-        element("svg", *written, **place),
-        **names,
-        class_="piece",
-        data_step=bar.step,
-    )
+
+    def _in_place(self, bar: Bar) -> Iterator[Markup]:
+        """The bytes that are read and written in the same step."""
+        for other in self.bars:
+            offset, size = shared_bytes(bar, other)
+            if other.label == bar.over and size and other.first <= bar.first <= other.last:
+                y, height = _top(bar.first + self.before) - 2, PITCH * (min(bar.last, other.last) - bar.first + 1) - 4
+                place = {"x": self._share(offset), "width": self._share(size)}
+                what = f"{shown(bar.label, 60)} is written over {shown(other.label, 60)} while that is read"
+                drawn = element("rect", class_="shared", y=y, height=height, rx=2, **place)
+                yield element("g", element("title", f"{size} bytes: {what}"), drawn)
 
 
-def _in_place(bar: Bar, report: Report, before: int) -> Iterator[Markup]:
-    """The bytes that are read and written in the same step."""
-    for other in report.bars:
-        offset, size = shared_bytes(bar, other)
-        if other.label == bar.over and size and other.first <= bar.first <= other.last:
-            y, height = _top(bar.first + before) - 2, PITCH * (min(bar.last, other.last) - bar.first + 1) - 4
-            place = {"x": _percent(offset, report.arena_bytes), "width": _percent(size, report.arena_bytes)}
-            about = f"{size} bytes: {shown(bar.label, 60)} is written over {shown(other.label, 60)} while that is read"
-            drawn = element("rect", class_="shared", y=y, height=height, rx=2, **place)
-            yield element("g", element("title", about), drawn)
-
-
-__all__ = ["arena", "graph", "groups", "lines_between", "milliseconds"]
+__all__ = ["arenas", "graph", "groups", "lines_between", "milliseconds"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -17,7 +18,7 @@ from .arena import SCRATCH, TENSOR, WINDOW
 from .brief import decibel, in_brief, number, percent, remark, tensor_type
 from .compare_log import DIFFERS, EQUAL, MISSING
 from .facts import Report
-from .graph import arena, graph
+from .graph import arenas, graph
 from .noise import TensorNoise
 from .text import boxes_of, lost_text, pair_cells, sources
 
@@ -52,12 +53,12 @@ def as_html(report: Report) -> str:
             report=report,
             style=style,
             script=script,
-            brief=in_brief(report),
+            brief=[(kind, _unbroken(value), _unbroken(what)) for kind, value, what in in_brief(report)],
             graph=graph(report),
             most=_most(report),
             status_class=_STATUS,
             legend=_legend(report),
-            arena=arena(report) if report.bars and report.arena_bytes else None,
+            arenas=arenas(report),
             few=FEW,
             most_lost=max([1.0, *(row.lost for row in report.rows if row.lost is not None)]),
             lost={row.step: row.lost for row in report.rows},
@@ -68,6 +69,11 @@ def as_html(report: Report) -> str:
             boxes=boxes_of(report),
         )
     )
+
+
+def _unbroken(text: str) -> str:
+    """Numbers stay whole and beside their unit where a line ends."""
+    return re.sub(r"(?<=\d) (?=\d|%|B\b|ms\b|dB\b)", "\u00a0", text)
 
 
 def _most(report: Report) -> Dict[str, float]:

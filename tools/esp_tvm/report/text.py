@@ -8,7 +8,7 @@ from ..frontend.detections import FoundBox, FoundInPicture
 from ..naming import one_line, shown
 from ..terminal import Table, lines_of
 from .base import LayerPair
-from .brief import decibel, in_brief, number, percent, remark, tensor_type
+from .brief import decibel, in_brief, number, percent, remark, steps_of, tensor_type
 from .facts import Report, Row
 
 # So many boxes are listed; detections.json has all.
@@ -108,8 +108,15 @@ def _fallbacks(report: Report) -> List[str]:
 
 
 def _arena(report: Report) -> List[str]:
-    rows = [(b.offset, b.size, f"{b.first}-{b.last}", shown(b.label, 70), b.how) for b in report.bars]
-    return ["ARENA", *Table(["offset", "bytes", "steps", "holds", "how"], rows, "rrlll").lines()]
+    """A table of what lies in each arena."""
+    lines: List[str] = []
+    for second, title in ((False, "ARENA"), (True, "SECOND ARENA, in PSRAM")):
+        bars = [bar for bar in report.bars if bar.second == second]
+        rows = [(b.offset, b.size, steps_of(report, b), shown(b.label, 70), b.how) for b in bars]
+        if rows or not second:
+            lines += [*([""] if second else []), title]
+            lines += Table(["offset", "bytes", "steps", "holds", "how"], rows, "rrlll").lines()
+    return lines
 
 
 def _noise(report: Report) -> List[str]:
