@@ -14,6 +14,7 @@ cut: longer lines end in an ellipsis; without: this text is left out
     doc_outputs.py check     compare the documents with docs/outputs (a test does this too)
     doc_outputs.py write     write the blocks of the documents anew from docs/outputs
     doc_outputs.py run       write docs/outputs anew: all commands, minutes
+    doc_outputs.py picture   make docs/report.png anew, which `run` does too
     doc_outputs.py verify    run all commands and compare what they print with docs/outputs
 """
 
@@ -208,8 +209,7 @@ def write() -> None:
 
 def outputs(folder: Path) -> Iterator[Tuple[str, str]]:
     """(name, text) of all commands, run in `folder`."""
-    for name, source in DIGITS.items():
-        shutil.copy(REPO / "examples/digits" / source, folder / name)
+    _copy_digits(folder)
     for name, command in COMMANDS.items():
         text = _run(folder, command)
         if name in _FILES:
@@ -241,6 +241,11 @@ def outputs(folder: Path) -> Iterator[Tuple[str, str]]:
         yield f"compare_{name}.txt", _constant(_run(folder, command), folder)
 
 
+def _copy_digits(folder: Path) -> None:
+    for name, source in DIGITS.items():
+        shutil.copy(REPO / "examples/digits" / source, folder / name)
+
+
 def _run(folder: Path, command: str) -> str:
     script, *arguments = command.split()
     path = REPO / "tools/tvm" / script
@@ -254,14 +259,23 @@ def _run(folder: Path, command: str) -> str:
 
 
 def picture(folder: Path) -> None:
-    """docs/report.png: the report in a browser, where there is one."""
+    """docs/report.png: the first screen of the report in a browser, where there is one."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         print("docs/report.png stays as it is: there is no chromium")
         return
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,1360"]
-    target = f"--screenshot={REPO / 'docs/report.png'}"
-    subprocess.run([browser, *options, target, f"file://{folder}/report.html"], stderr=subprocess.DEVNULL, check=True)
+    from PIL import Image, ImageChops
+
+    # Up to the end of the picture of the program, in a window that is taller.
+    page, taken = folder / "first_screen.html", folder / "report.png"
+    page.write_text((folder / "report.html").read_text("utf-8").split('<h2 id="about-memory"')[0], "utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,2400"]
+    options += ["--blink-settings=preferredColorScheme=1", f"--user-data-dir={folder / 'browser'}"]
+    command = [browser, *options, f"--screenshot={taken}", page.as_uri()]
+    subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
+    whole = Image.open(taken).convert("RGB")
+    bottom = ImageChops.difference(whole, Image.new("RGB", whole.size, "white")).getbbox()[3]
+    whole.crop((0, 0, whole.width, bottom + 24)).quantize(256).save(REPO / "docs/report.png", optimize=True)
 
 
 def _constant(text: str, folder: Path) -> str:
@@ -322,12 +336,21 @@ def main(arguments: List[str]) -> int:
     if goal == "write":
         write()
         return 0
-    if goal not in ("run", "verify"):
+    if goal not in ("run", "verify", "picture"):
         print(__doc__, file=sys.stderr)
         return 2
     differing = 0
-    with tempfile.TemporaryDirectory(prefix="doc_outputs_") as folder:
-        for name, text in outputs(Path(folder)):
+    with tempfile.TemporaryDirectory(prefix="doc_outputs_") as scratch:
+        # The report is titled by the folder that the project lies in.
+        folder = Path(scratch) / "digits"
+        folder.mkdir()
+        if goal == "picture":
+            _copy_digits(folder)
+            for name in ("preprocess", "quantize", "export", "evaluate", "report"):
+                _run(folder, COMMANDS[name])
+            picture(folder)
+            return 0
+        for name, text in outputs(folder):
             path = OUTPUTS_FOLDER / name
             before = path.read_text("utf-8") if path.is_file() else ""
             if goal == "run":
@@ -342,7 +365,7 @@ def main(arguments: List[str]) -> int:
                     )
                 )
         if goal == "run":
-            picture(Path(folder))
+            picture(folder)
     return 1 if differing else 0
 
 
