@@ -95,8 +95,10 @@ distclean: clean ## also remove .venv, TVM, and the files of set-up and the exam
 	@if [ -f tvm/installed-files.json ]; then rm -rf tvm; fi
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } \
-	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	@bold=; plain=; \
+	if [ -t 1 ] && [ -z "$$NO_COLOR" ] && [ "$$TERM" != dumb ]; then bold='\033[1m'; plain='\033[0m'; fi; \
+	awk -v bold="$$bold" -v plain="$$plain" 'BEGIN { FS = ":.*## " } \
+	    /^##@ / { printf "\n%s%s%s\n", bold, substr($$0, 5), plain } \
 	    /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@scripts/pipeline.sh variables
 endif
