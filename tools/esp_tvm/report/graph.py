@@ -139,7 +139,7 @@ def _box(row: int, call: Row, noisy: bool, has_block: bool) -> Markup:
         "a",
         element("title", f"step {call.step}: {shown(call.nodes, 300)}"),
         element("rect", class_=f"box {kind}", x=_LEFT, y=y, width=WIDE, height=HIGH, rx=5),
-        _text(_LEFT + 8, y + 16, f"{call.step}", class_="soft", font_size=11),
+        _text(_LEFT + (8 if call.step < 100 else 5), y + 16, f"{call.step}", class_="soft", font_size=11),
         _text(_LEFT + _INDENT, y + 16, shown(call.operator, 30), font_size=13, font_weight=600),
         _text(_LEFT + _INDENT, y + 31, shown(call.nodes, free), class_="soft", font_size=11),
         *([_text(right, y + 16, time, font_size=12, text_anchor="end")] if time else []),
