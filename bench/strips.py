@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import pipeline_time  # noqa: E402
 import vector  # noqa: E402
+import yolo  # noqa: E402
 from measure import COMPONENT, TEMPLATE, Kernels, quantize_quickly  # noqa: E402
 from tables import table  # noqa: E402
 
@@ -61,9 +62,10 @@ at a time ([memory.md](../docs/memory.md)). Inputs and outputs are int8 in the a
 which the arena does not hold; it holds all activations between and the kernels' scratch memory. Instructions of one
 inference, counted in emulators: RV32IMC as [RESULTS.md](RESULTS.md) says, and the ESP32-S3 with its vector kernels
 where its tools are installed, else `-`. *estimate*: milliseconds on a board with {memory}, not measured
-([estimate.md](../docs/estimate.md)): layer by layer, where an arena that does not fit inside lies in PSRAM; with strips
-so that it fits (`ARENA=auto`); and that with the weights in PSRAM (`--constants psram`). Kernels differ between the
-two, and so do arenas. MobileNets with their weights at random are those of bench/networks.py; the others are trained.
+([estimate.md](../docs/estimate.md)): layer by layer, where an arena that does not fit inside lies in PSRAM; as it is
+exported (`ARENA=auto`: with strips so that it fits, or in [two arenas](../docs/memory.md#two-arenas)); and that with
+the weights in PSRAM (`--constants psram`). Kernels differ between the two, and so do arenas. MobileNets and YOLO11n
+have random weights (bench/networks.py, bench/yolo.py); the others are trained.
 The outputs are the same bytes in all programs.
 
 """
@@ -99,6 +101,7 @@ def subjects() -> Dict[str, Callable[[], onnx.ModelProto]]:
         found["keyword spotting DS-CNN"] = lambda: _trained("kws")
         found["MobileNetV2 1.0, 224x224"] = lambda: _espdl("imagenet_cls_mobilenetv2_s8_v1_s3")
         found["pedestrian detector, 224x224"] = lambda: _espdl("pedestrian_detect_pico_s8_v1_s3")
+    found["YOLO11n, 320x320"] = lambda: _generated(yolo.yolo11n)
     return found
 
 
@@ -185,7 +188,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             rows.append(measure(name, make(), kernels, vector_too))
             print(" ".join(rows[-1]), flush=True)
     machine = ["arena whole", "strips", "loops", "instructions whole", "more with strips"]
-    estimates = ["estimate whole", "estimate inside", "weights in PSRAM"]
+    estimates = ["estimate whole", "estimate as exported", "weights in PSRAM"]
     text = table(["", *machine, *[f"S3: {one}" for one in [*machine, *estimates]]], rows)
     if words:
         print(text)

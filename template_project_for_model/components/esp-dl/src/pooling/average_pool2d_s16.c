@@ -1,5 +1,6 @@
 #include "common/divide.h"
 #include "common/wide.h"
+#include "common/window.h"
 #include "esp_dl.h"
 #include "pooling/counted.h"
 
@@ -26,33 +27,69 @@ static int32_t scaled_average(int32_t sum, int32_t count, int32_t shift)
     return average + (rest >= count - rest);
 }
 
+/* The part of a window that lies in the image: taps, and elements from one to the next. */
+typedef struct {
+    int32_t rows, columns;
+    ptrdiff_t line, column;
+} part_t;
+
+static int32_t sum_s8(const int8_t *x_row, const part_t *part)
+{
+    int32_t sum = 0;
+    for (int32_t i = part->rows; i > 0; i--, x_row += part->line) {
+        const int8_t *x = x_row;
+        for (int32_t j = part->columns; j > 0; j--, x += part->column) {
+            sum += *x;
+        }
+    }
+    return sum;
+}
+
+static int32_t sum_s16(const int16_t *x_row, const part_t *part)
+{
+    int32_t sum = 0;
+    for (int32_t i = part->rows; i > 0; i--, x_row += part->line) {
+        const int16_t *x = x_row;
+        for (int32_t j = part->columns; j > 0; j--, x += part->column) {
+            sum += *x;
+        }
+    }
+    return sum;
+}
+
 void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void *output)
 {
     const esp_dl_window_t *window = &p->window;
     const esp_dl_counted_t counted = esp_dl_counted(p);
+    const int32_t channels = p->output.c;
+    const ptrdiff_t column = (ptrdiff_t)window->dilation_w * channels;
+    const ptrdiff_t line = (ptrdiff_t)window->dilation_h * p->input.w * channels;
     ptrdiff_t done = 0;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t oh = 0; oh < p->output.h; oh++) {
+            const int32_t h = oh * window->stride_h - window->pad_top;
+            const esp_dl_taps_t rows = esp_dl_taps(h, window->dilation_h, window->kernel_h, 0, p->input.h);
+            const esp_dl_taps_t counted_rows =
+                esp_dl_taps(h, window->dilation_h, window->kernel_h, counted.top, counted.bottom);
             for (int32_t ow = 0; ow < p->output.w; ow++) {
-                for (int32_t c = 0; c < p->output.c; c++) {
-                    int32_t sum = 0, count = 0;
-                    for (int32_t kh = 0; kh < window->kernel_h; kh++) {
-                        int32_t h = oh * window->stride_h - window->pad_top + kh * window->dilation_h;
-                        for (int32_t kw = 0; kw < window->kernel_w; kw++) {
-                            int32_t w = ow * window->stride_w - window->pad_left + kw * window->dilation_w;
-                            count += h >= counted.top && h < counted.bottom && w >= counted.left && w < counted.right;
-                            if (h >= 0 && h < p->input.h && w >= 0 && w < p->input.w) {
-                                const ptrdiff_t place = ((ptrdiff_t)h * p->input.w + w) * p->input.c + c;
-                                sum += esp_dl_load(input, place, p->input_s16);
-                            }
-                        }
-                    }
+                const int32_t w = ow * window->stride_w - window->pad_left;
+                const esp_dl_taps_t columns = esp_dl_taps(w, window->dilation_w, window->kernel_w, 0, p->input.w);
+                const esp_dl_taps_t counted_columns =
+                    esp_dl_taps(w, window->dilation_w, window->kernel_w, counted.left, counted.right);
+                const int32_t count =
+                    (counted_rows.end - counted_rows.first) * (counted_columns.end - counted_columns.first);
+                const part_t part = {rows.end - rows.first, columns.end - columns.first, line, column};
+                const ptrdiff_t start = ((ptrdiff_t)h * p->input.w + w) * channels;
+                const void *first = esp_dl_at(input, start + rows.first * line + columns.first * column, p->input_s16);
+                for (int32_t c = 0; c < channels; c++) {
+                    const void *x = esp_dl_at(first, c, p->input_s16);
+                    const int32_t sum = p->input_s16 ? sum_s16(x, &part) : sum_s8(x, &part);
                     const int32_t average = scaled_average(sum, count > 0 ? count : 1, p->shift);
                     const int32_t y = esp_dl_requantize_wide(average, 0, p->min, p->max, p->output_s16);
                     esp_dl_store(output, done++, y, p->output_s16);
                 }
             }
         }
-        input = esp_dl_at(input, (ptrdiff_t)p->input.h * p->input.w * p->input.c, p->input_s16);
+        input = esp_dl_at(input, (ptrdiff_t)p->input.h * p->input.w * channels, p->input_s16);
     }
 }
