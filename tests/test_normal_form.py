@@ -231,11 +231,15 @@ def test_a_mask_beyond_float32_stays_finite(tmp_path):
     np.testing.assert_allclose(y, [[0.5, 0, 0.5]])
 
 
-def test_ports_of_other_floats_are_refused(tmp_path):
+def test_ports_of_other_floats_are_read_as_float32(tmp_path):
     model = model_of([make("Relu", ["x"], ["y"], "relu")], {"x": [1, 4]})
-    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
-    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
-    assert "float16" in complaint(model, tmp_path)
+    for port in (model.graph.input[0], model.graph.output[0]):
+        port.type.tensor_type.elem_type = TensorProto.FLOAT16
+    loaded = load(model, tmp_path)
+    assert loaded.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    y = session(loaded).run(None, {"x": np.float32([[-1, 2, 3, 0.1]])})[0]
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, np.float32([[0, 2, 3, 0.1]]))
 
 
 def packed(values, signed):
