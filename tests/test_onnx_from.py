@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from small_models import model_of, random
 
 from esp_tvm.convert import convert as converting
-from esp_tvm.convert import environment, framework
+from esp_tvm.convert import environment, framework, tflite_states
 from esp_tvm.convert.check import differences, feeds_of, one_by_one, require_equal
 from esp_tvm.convert.convert import convert, parse_shapes, summary
 from esp_tvm.convert.environment import KINDS, kind_of, python_for
@@ -134,7 +134,7 @@ def test_only_the_batch_may_be_free():
 def test_states_follow_each_other():
     samples = {"x": np.arange(3.0).reshape(3, 1)}
     states = [{"input": "sum", "output": "sum_next"}]
-    found = framework.with_states(samples, states, [np.array([5.0])], [1], lambda s: [s["x"], s["sum"] + s["x"]])
+    found = tflite_states.with_states(samples, states, [np.array([5.0])], [1], lambda s: [s["x"], s["sum"] + s["x"]])
     assert found["x"] is samples["x"] and found["sum"].ravel().tolist() == [5, 5, 6]
 
 
