@@ -1,0 +1,72 @@
+"""The sub-commands of a front end: esp-tvm frontend arrays, export, detect."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import click
+
+from .app import Group, Reads, Writes
+from .options import board_options, model_option, project_option, spec_option, target_option, template_option
+
+
+@click.group(cls=Group)
+def frontend() -> None:
+    """Pictures or sound to a model's input, by a YAML beside the model: arrays to calibrate with, and C for the board.
+
+    \b
+    arrays --spec image.yaml --out calib.npy pictures/
+    export --spec image.yaml --model model_quant.onnx --sample picture.jpg --out build/board
+    detect --spec image.yaml --project build/board/new_project --out build/found pictures/
+    """
+
+
+@frontend.command()
+@spec_option()
+@click.option("--out", required=True, type=Writes(), help=".npy to write, [N, ...]")
+@click.argument("files", nargs=-1, required=True)
+def arrays(spec: str, out: str, files: tuple) -> None:
+    """Write the float model's inputs as .npy, from pictures or sound files, or folders of them."""
+    from ..frontend import command
+
+    array = command.write_arrays(spec, list(files), out)
+    click.echo(f"wrote {out}: {list(array.shape)} {array.dtype}, {array.min():.4g} to {array.max():.4g}")
+
+
+@frontend.command(name="export")
+@spec_option()
+@model_option("the quantized ONNX model")
+@click.option("--sample", required=True, type=Reads(), help="a picture or a sound file: the sample in the project")
+@target_option()
+@board_options
+@template_option()
+@click.option("--out", required=True, help="folder in which new_project is made")
+@click.option("--app", type=Reads(), help="folder with main/app_main.c, ...: laid over the project")
+def frontend_export(
+    spec: str,
+    model: str,
+    sample: str,
+    target: Optional[str],
+    template: str,
+    out: str,
+    app: Optional[str],
+    **board: Optional[str],
+) -> None:
+    """Write new_project with the front end in components/frontend (for esp32s3 without --target and --board)."""
+    from ..frontend import command
+
+    if not target and not board["board"]:
+        target = "esp32s3"
+    command.export(spec, model, sample, target, template, out, app, **board)
+
+
+@frontend.command()
+@spec_option()
+@project_option()
+@click.option("--out", type=Writes(), help="folder for the pictures with their boxes")
+@click.argument("files", nargs=-1, required=True)
+def detect(spec: str, project: str, out: Optional[str], files: tuple) -> None:
+    """Find boxes in pictures, or folders of them, with the C of an exported detector: docs/detection.md."""
+    from ..frontend.detect import detect as in_pictures
+
+    in_pictures(project, spec, list(files), out)
