@@ -11,7 +11,7 @@ import pytest
 from esp_tvm.boards import BOARDS, choose_board
 from esp_tvm.chips import CHIPS
 from esp_tvm.errors import UserError
-from esp_tvm.frontend.pins import CAMERA, GPIOS, MICROPHONE, check_pins
+from esp_tvm.frontend.pins import CAMERA, GPIOS, MICROPHONE, camera_loop, check_pins
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 APPS = sorted(path.parents[2] for path in EXAMPLES.glob("*/app/main/app_main.c"))
@@ -80,6 +80,18 @@ def test_what_each_example_is_told():
     (header,) = check_pins(image, choose_board(board="esp32-cam"))
     assert ".pin_pwdn = 32" in header[1] and ".pin_d0 = 5" in header[1] and "esp32-cam" in header[2]
     assert check_pins(keyword, choose_board("host")) == []
+
+
+def test_the_loop_that_takes_a_camera(tmp_path):
+    """It is given on every chip, and with it the pins; not beside the application's own, which may need no camera."""
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main/app_main.c").write_text('#include "camera_loop.h"\n')
+    ((name, text),) = camera_loop(tmp_path).items()
+    assert name == "main/camera_loop.h" and "static int camera_loop(camera_take_t function)" in text
+    assert check_pins(tmp_path, choose_board("host")) == []
+    assert [header[0] for header in check_pins(tmp_path, choose_board("esp32s3"))] == ["main/camera_pins.h"]
+    (tmp_path / name).write_text("/* frames from elsewhere */\n")
+    assert camera_loop(tmp_path) == {} and check_pins(tmp_path, choose_board("esp32c3")) == []
 
 
 @pytest.mark.parametrize("pins, fault", [(".bclk = GPIO_NUM_41", "GPIO 41"), (".pin_d7 = 24", "GPIO 24"), ("= -1", "")])

@@ -1,7 +1,8 @@
 """How a camera or a microphone is connected: the pins of each board, as the header that an application includes.
 
 An application that includes camera_pins.h or microphone_pins.h and brings no such file gets it from the export, for the
-board or, where the board has no such part, with pins of the chip that a part can be connected to.
+board or, where the board has no such part, with pins of the chip that a part can be connected to. In the same way it
+gets camera_loop.h, which calls it with each frame of the camera, and includes camera_pins.h.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from ..errors import UserError
 from ..naming import shown
 
 Numbers = Tuple[int, ...]
+
+CAMERA_LOOP = "camera_loop.h"
 
 # soc_caps.h of ESP-IDF 5.1 to 6.0: SOC_GPIO_VALID_GPIO_MASK.
 GPIOS: Dict[str, Set[int]] = {
@@ -98,14 +101,21 @@ MICROPHONE = Part(
 )
 
 
+def camera_loop(app: Path) -> Dict[str, str]:
+    """{path in the project: text} of camera_loop.h where the application `app` includes it and does not bring it."""
+    texts = _texts(app)
+    if CAMERA_LOOP in texts or not _includes(texts, CAMERA_LOOP):
+        return {}
+    return {f"main/{CAMERA_LOOP}": (Path(__file__).parent / CAMERA_LOOP).read_text(encoding="utf-8")}
+
+
 def check_pins(app: Path, board: Board) -> List[Tuple[str, str, str]]:
-    """(path in the project, text, a line for the user) of each header that the application `app` includes and does not
-    bring. A part that the board's chip cannot have, and a pin that it does not have, are errors."""
-    files = [file for file in sorted((app / "main").rglob("*.[ch]*")) if file.is_file()]
-    texts = {file.name: file.read_text("utf-8", "replace") for file in files}
+    """(path in the project, text, a line for the user) of each header of pins that the application `app` includes and
+    does not bring. A part that the board's chip cannot have, and a pin that it does not have, are errors."""
+    texts = {**_texts(app), **camera_loop(app)}
     headers = []
     for part in (CAMERA, MICROPHONE):
-        if not any(re.search(rf'(?m)^\s*#\s*include\s+"{part.header}"', text) for text in texts.values()):
+        if not _includes(texts, part.header):
             continue
         if board.chip not in part.wiring and not CHIPS[board.chip].is_host:
             raise UserError(
@@ -116,6 +126,16 @@ def check_pins(app: Path, board: Board) -> List[Tuple[str, str, str]]:
         elif not CHIPS[board.chip].is_host:
             headers.append((f"main/{part.header}", *_header(part, board, app)))
     return headers
+
+
+def _texts(app: Path) -> Dict[str, str]:
+    """{name: text} of the application's C files."""
+    files = [file for file in sorted((app / "main").rglob("*.[ch]*")) if file.is_file()]
+    return {file.name: file.read_text("utf-8", "replace") for file in files}
+
+
+def _includes(texts: Mapping[str, str], header: str) -> bool:
+    return any(re.search(rf'(?m)^\s*#\s*include\s+"{header}"', text) for text in texts.values())
 
 
 def _check_own(path: Path, text: str, chip: str) -> None:

@@ -22,7 +22,7 @@ from ..program.store import load
 from ..run.objects import program_folder
 from .c_text import COMPONENT, cmake
 from .interface import Int8Input, with_int8_input
-from .pins import check_pins
+from .pins import camera_loop, check_pins
 
 # Beside new_project: the model and input it was exported from, for run_project.py.
 BOARD_MODEL = "model_board.onnx"
@@ -47,7 +47,7 @@ def board_model(path: str | os.PathLike, name: Optional[str], shape: tuple, layo
 
 
 def check_app(app: Optional[str], board: Board) -> Dict[str, str]:
-    """What an application needs of the board: {path in the project: text} of the headers with its pins.
+    """What an application needs of the board: {path in the project: text} of the headers that it does not bring.
 
     app: its folder, if there is one; it is refused if it is none, or if the board cannot have what it takes
     """
@@ -55,7 +55,7 @@ def check_app(app: Optional[str], board: Board) -> Dict[str, str]:
         return {}
     if not (Path(app) / "main" / "app_main.c").is_file():
         raise UserError(f"{app}: has no main/app_main.c; name a folder with the files of an application")
-    headers = {}
+    headers = camera_loop(Path(app))
     for name, text, line in check_pins(Path(app), board):
         headers[name] = text
         print(line)

@@ -1,10 +1,9 @@
 /*
  * Camera frames -> preprocess -> model -> the most likely class, for ever.
  *
- * On a board: esp32-camera gives RGB565 frames, high byte first; camera_pins.h, which the export writes for the
- * board, says how the camera is connected.
- * Elsewhere (host/): raw frames of the same kind come from stdin, one after the other.
+ * camera_loop.h gives the frames: on a board those of the camera, elsewhere (host/) those of stdin.
  */
+#include "camera_loop.h"
 #include "input_data.h"
 #include "labels.h"
 #include "platform.h"
@@ -47,86 +46,14 @@ static int32_t classify(const uint8_t *frame)
     return 0;
 }
 
-#if defined(ESP_PLATFORM) && !CONFIG_IDF_TARGET_LINUX
-#include "camera_pins.h"
-#include "esp_camera.h"
-
-/* The frame size of preprocess.h as esp32-camera names it. */
-#if PREPROCESS_FRAME_WIDTH == 160 && PREPROCESS_FRAME_HEIGHT == 120
-#define FRAME_SIZE FRAMESIZE_QQVGA
-#elif PREPROCESS_FRAME_WIDTH == 320 && PREPROCESS_FRAME_HEIGHT == 240
-#define FRAME_SIZE FRAMESIZE_QVGA
-#else
-#error "name esp32-camera's frame size for PREPROCESS_FRAME_WIDTH x PREPROCESS_FRAME_HEIGHT"
-#endif
-
-static void camera_task(void *unused)
-{
-    (void)unused;
-    const camera_config_t config = {
-        CAMERA_PINS,
-        .xclk_freq_hz = 20000000,
-        .ledc_timer = LEDC_TIMER_0,
-        .ledc_channel = LEDC_CHANNEL_0,
-        .pixel_format = PIXFORMAT_RGB565,
-        .frame_size = FRAME_SIZE,
-        .fb_count = 1,
-        .fb_location = CAMERA_FB_IN_DRAM,
-        .grab_mode = CAMERA_GRAB_WHEN_EMPTY,
-    };
-    if (esp_camera_init(&config) != ESP_OK) {
-        printf("FAIL: no camera; see camera_pins.h\n");
-        vTaskDelete(NULL);
-        return;
-    }
-    for (;;) {
-        camera_fb_t *frame = esp_camera_fb_get();
-        if (frame == NULL) {
-            printf("no frame\n");
-            platform_yield();
-            continue;
-        }
-        if (frame->len != PREPROCESS_FRAME_RGB565_BE_SIZE) {
-            printf("FAIL: a frame of %zu bytes, expected %d\n", frame->len, PREPROCESS_FRAME_RGB565_BE_SIZE);
-        } else if (classify(frame->buf) != 0) {
-            printf("FAIL: the model refused its input\n");
-        }
-        esp_camera_fb_return(frame);
-        platform_yield();
-    }
-}
-
-void app_main(void)
-{
-    const BaseType_t core = CONFIG_INFERENCE_TASK_CORE < 0 ? tskNO_AFFINITY : CONFIG_INFERENCE_TASK_CORE;
-    if (xTaskCreatePinnedToCore(camera_task, "camera", CONFIG_INFERENCE_TASK_STACK_SIZE, NULL,
-                                CONFIG_INFERENCE_TASK_PRIORITY, NULL, core) != pdPASS) {
-        printf("FAIL: no memory for the camera task\n");
-    }
-}
-#else
-static int classify_stdin(void)
-{
-    static uint8_t frame[PREPROCESS_FRAME_RGB565_BE_SIZE];
-    while (fread(frame, 1, sizeof(frame), stdin) == sizeof(frame)) {
-        if (classify(frame) != 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 #ifdef ESP_PLATFORM
 void app_main(void)
 {
-    if (classify_stdin() != 0) {
-        printf("FAIL: the model refused its input\n");
-    }
+    camera_loop(classify);
 }
 #else
 int main(void)
 {
-    return classify_stdin();
+    return camera_loop(classify);
 }
-#endif
 #endif
