@@ -10,7 +10,6 @@ import subprocess
 import sys
 import zlib
 from html import escape
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from report_page import BROWSER, PROBE_AFTER, PROBE_BEFORE, PROBE_PHONE, browse, parsed, picture_colours
 from small_models import HOSTILE_NAMES
 
 pytest.importorskip("tvm")
@@ -27,17 +27,15 @@ from esp_tvm.frontend.detections import Detections, FoundBox, FoundInPicture  # 
 from esp_tvm.naming import shown  # noqa: E402
 from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
-from esp_tvm.report.arena import arena_bars, shared_bytes  # noqa: E402
 from esp_tvm.report.base import compared  # noqa: E402
 from esp_tvm.report.command import write_report  # noqa: E402
-from esp_tvm.report.facts import described, gather  # noqa: E402
+from esp_tvm.report.facts import gather  # noqa: E402
 from esp_tvm.report.html import as_html  # noqa: E402
 from esp_tvm.report.noise import NoiseMeter, in_memory  # noqa: E402
 from esp_tvm.report.text import as_text  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
 TEMPLATE = REPO / "template_project_for_model"
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TABLES = ("ports", "layers", "noise")
 
 
@@ -204,6 +202,21 @@ def test_rescaled_and_moved_tensors_are_compared_likewise():
     assert noise.worst < 1 / 32
 
 
+def test_the_zero_of_a_centred_tensor_is_not_clipped():
+    """relu(x) - 128 steps: the many zeros lie at -128, and nothing is lost there; beyond the largest value it is."""
+    values = np.maximum(np.random.RandomState(0).normal(size=(1, 500, 4)), 0.0)
+    step = 2.0**-6
+    whole = np.clip(np.floor(values / step + 0.5) - 128, -128, 127).astype(np.int8)
+    output = SimpleNamespace(name="t", exponent=-6, dtype="int8")
+    call = SimpleNamespace(output=output, operator="conv2d", kind="conv2d", nodes=["n"], symbol="s", inputs=[])
+    meter = NoiseMeter.__new__(NoiseMeter)
+    meter._sums = {}
+    meter._add("t", 0, call, values, whole)
+    noise = meter.result()[0]
+    share = float(np.mean(values > (255.501 * step)))
+    assert np.mean(whole == -128) > 0.4 and noise.clipped == pytest.approx(share, abs=1e-3)
+
+
 def test_a_wrong_program_is_reported_as_such(exported, tmp_path):
     changed = tmp_path / "new_project"
     shutil.copytree(exported.project, changed)
@@ -245,50 +258,6 @@ def test_a_fallback_is_listed_with_its_reason(tmp_path):
 
 
 # --- files ------------------------------------------------------------------------------------------------
-
-
-# What an image in the page may be loaded from: the page.
-_INSIDE = "data:image/jpeg;base64,"
-
-
-class Strict(HTMLParser):
-    """Every element is closed in order; nothing comes from elsewhere; links stay in the page."""
-
-    VOID = {"meta", "line", "rect", "path", "img"}
-
-    def __init__(self):
-        super().__init__(convert_charrefs=True)
-        self.open, self.ids, self.links, self.nodes, self.scripts, self.text = [], [], [], 0, 0, []
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        assert attributes.get("src", _INSIDE).startswith(_INSIDE) and attributes.get("href", "#").startswith("#"), (
-            f"{tag} loads something"
-        )
-        self.links += [attributes["href"][1:]] if "href" in attributes else []
-        self.nodes += attributes.get("class") == "node"
-        assert not any(name.startswith("on") for name in attributes)
-        self.scripts += tag == "script"
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def parsed(html: str) -> Strict:
-    parser = Strict()
-    parser.feed(html)
-    assert not parser.open
-    assert len(set(parser.ids)) == len(parser.ids) and set(parser.links) <= set(parser.ids)
-    return parser
 
 
 def test_the_page_is_whole_and_needs_no_network(report):
@@ -381,7 +350,7 @@ def test_a_page_that_would_be_its_own_text_is_refused(exported):
         write_report(str(exported.project), str(exported.path), str(exported.input), str(exported.folder / "a.txt"))
 
 
-# --- the browser ------------------------------------------------------------------------------------------
+# --- memory, time, noise ----------------------------------------------------------------------------------
 
 
 def test_what_lies_where_adds_up(report):
@@ -435,48 +404,6 @@ def test_each_step_loses_what_its_input_had_more(report):
     assert f"{max(row.lost for row in report.rows if row.lost):.1f}" in as_text(report)
 
 
-def test_in_place_and_strips_are_named(tmp_path):
-    """A residual block, in strips: windows, their rows, and what is written over what is read."""
-    from test_memory_plan import residual_network
-
-    model = residual_network()
-    compiled = compile_model(model)
-    places = arena_bars(compiled.program)
-    in_place = [bar for bar in places if bar.over]
-    assert in_place and all("in place of" in bar.how for bar in in_place)
-    for bar in in_place:
-        other = next(one for one in places if one.label == bar.over)
-        assert shared_bytes(bar, other)[1] and other.first <= bar.first <= other.last
-    strips = compile_model(model, strips=compiled.program.arena_bytes * 2 // 3)
-    windows = [bar for bar in arena_bars(strips.program) if bar.kind == "window"]
-    report = described(strips.program, "strips")
-    assert windows and all(f"{bar.rows} of {bar.of_rows} rows" in as_text(report) for bar in windows)
-    page = parsed(as_html(report))
-    assert page.nodes == len(report.rows) and "strips:" in as_text(report)
-
-
-def test_both_arenas_are_shown():
-    """What lies in PSRAM has a table and a picture of its own; blocks of different arenas never share bytes."""
-    from test_memory_plan import residual_network
-
-    model = residual_network()
-    room = compile_model(model, target_chip="esp32s3").program.arena_bytes
-    program = compile_model(model, target_chip="esp32s3", inside=room * 2 // 3).program
-    assert program.psram_arena_bytes
-    report = described(program, "two arenas")
-    for second, size in ((False, program.arena_bytes), (True, program.psram_arena_bytes)):
-        bars = [bar for bar in report.bars if bar.second == second]
-        assert max(bar.offset + bar.size for bar in bars) == size
-    text = as_text(report).split("SECOND ARENA, in PSRAM\n")[1].split("\n\n")[0]
-    inside, outside = ([bar for bar in report.bars if bar.second == second] for second in (False, True))
-    assert all(bar.label in text for bar in outside)
-    assert not any(shared_bytes(one, other)[1] for one in inside for other in outside)
-    page = as_html(report)
-    assert 'id="arena"' in page and 'id="psram-arena"' in page and "second arena, PSRAM" in page
-    for bar in outside:
-        assert f"arena-{bar.step}" in parsed(page).links
-
-
 def test_a_base_is_set_beside_it(exported, beside, tmp_path, capsys):
     """Beside itself nothing changes; beside an export for another chip the kernels and the time do."""
     assert all(one.change in ("=", "") for one in beside.base.quantities)
@@ -493,47 +420,7 @@ def test_a_base_is_set_beside_it(exported, beside, tmp_path, capsys):
     assert 'id="base"' in page.read_text() and 'id="base-layers"' in page.read_text()
 
 
-# Collects errors from before the page's own script runs; afterwards clicks every head and writes what it saw.
-PROBE_BEFORE = "<script>window.seen = []; addEventListener('error', (e) => seen.push(String(e.message)));</script>"
-PROBE_AFTER = """<script>
-const tables = Object.fromEntries([...document.querySelectorAll("table")].map((t) => [t.id, t.tBodies[0].rows.length]));
-const heads = [...document.querySelectorAll("#layers th")];
-const column = heads.findIndex((h) => h.textContent === "MAC");
-heads[column].click();
-heads[column].click();
-const macs = [...document.querySelectorAll("#layers tbody tr")].map((r) => Number(r.cells[column].dataset.value));
-const box = document.getElementById("arena").getBoundingClientRect();
-const out = document.createElement("pre");
-out.id = "probe";
-out.textContent = JSON.stringify({ seen, tables, macs, arena: [box.width, box.height],
-    ready: document.documentElement.dataset.ready, wide: document.documentElement.scrollWidth });
-document.body.append(out);
-</script>"""
-
-
-# What of the page does not fit a phone.
-PROBE_PHONE = """<script>
-const all = (what) => [...document.querySelectorAll(what)];
-const cells = all("#layers tbody td").filter((cell) => cell.textContent !== "");
-const box = (cell) => cell.getBoundingClientRect();
-const out = parent.document.createElement("pre");
-out.id = "probe";
-out.textContent = JSON.stringify({
-    screen: innerWidth, wide: document.documentElement.scrollWidth, nodes: all("#graph .node").length,
-    lost: all("a").map((a) => a.getAttribute("href").slice(1)).filter((id) => !document.getElementById(id)),
-    cells: cells.length, untitled: cells.filter((cell) => !cell.dataset.head).length,
-    shown: cells.filter((cell) => box(cell).left >= 0 && box(cell).right <= innerWidth).length });
-parent.document.body.append(out);
-</script>"""
-
-
-def browse(folder: Path, page: Path, *options: str) -> str:
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--hide-scrollbars", "--window-size=1400,2400", *options]
-    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+# --- the browser ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH (apt-get install chromium)")
@@ -564,29 +451,3 @@ def test_the_page_in_a_browser(report, tmp_path):
     assert state["screen"] == 390 and state["wide"] <= 390
     assert state["nodes"] == len(report.rows) and state["lost"] == []
     assert state["untitled"] == 0 and state["shown"] == state["cells"]
-
-
-def picture_colours(path: Path) -> set:
-    """Some colours of an 8-bit RGB or RGBA PNG: the bytes of its unfiltered data, taken in threes."""
-    content, position, data = path.read_bytes(), 8, b""
-    while position < len(content):
-        size, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]
-        data += content[position + 8 : position + 8 + size] if kind == b"IDAT" else b""
-        position += 12 + size
-    raw = zlib.decompress(data)
-    return {raw[i : i + 3] for i in range(0, len(raw) - 3, 997)}
-
-
-def test_the_zero_of_a_centred_tensor_is_not_clipped():
-    """relu(x) - 128 steps: the many zeros lie at -128, and nothing is lost there; beyond the largest value it is."""
-    values = np.maximum(np.random.RandomState(0).normal(size=(1, 500, 4)), 0.0)
-    step = 2.0**-6
-    whole = np.clip(np.floor(values / step + 0.5) - 128, -128, 127).astype(np.int8)
-    output = SimpleNamespace(name="t", exponent=-6, dtype="int8")
-    call = SimpleNamespace(output=output, operator="conv2d", kind="conv2d", nodes=["n"], symbol="s", inputs=[])
-    meter = NoiseMeter.__new__(NoiseMeter)
-    meter._sums = {}
-    meter._add("t", 0, call, values, whole)
-    noise = meter.result()[0]
-    share = float(np.mean(values > (255.501 * step)))
-    assert np.mean(whole == -128) > 0.4 and noise.clipped == pytest.approx(share, abs=1e-3)
