@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import List, Optional
 
 import numpy as np
+from esp32s3_calls import sixteens
 from esp32s3_cases import ALL as VECTOR_VARIANTS
-from esp32s3_cases import sixteens
 from variant_cases import (
     _HEAD,
     ALL_VARIANTS,

@@ -1,4 +1,4 @@
-"""Random calls for the kernels of the ESP32-S3's vector unit, and a program that compares them with the plain ones."""
+"""Calls of the kernels of the ESP32-S3's vector unit, and a program that compares them with the plain ones."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 import numpy as np
+from esp32s3_calls import floats, random_vector_call
 from kernel_archive import COMPONENT, INCLUDES, listed_sources
-from variant_cases import CLAMPS, MAC16, RANGES, random_call
+from variant_cases import MAC16, RANGES
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.esp32s3 import ANYWHERE, VECTOR_VARIANTS, Esp32s3Variant
 from esp_tvm.compile.kernels.esp32s3.quantization import QuantizeNhwcFpu
-from esp_tvm.compile.kernels.esp32s3.values import BROADCASTING, MOVES
 from esp_tvm.compile.kernels.variants import QuantizeNhwc, Variant
 from esp_tvm.operators import OPERATORS
-from esp_tvm.program import Call, Constant, Tensor
+from esp_tvm.program import Call, Constant
 from esp_tvm.run import esp32s3
 from esp_tvm.run.esp32s3 import RUNTIME
 
@@ -221,259 +221,13 @@ def verdicts(output: bytes, pairs: Sequence[Pair], repeats: int = 1) -> List[Ver
     return result
 
 
-def sixteens(operator: str, random: np.random.RandomState) -> Call:
-    """A convolution with channels that the assembly has ways of its own for, now and then larger than most."""
-    depthwise, large = operator == "depthwise_conv2d", random.randint(6) == 0
-    channels, outputs = int(random.choice([1, 3, 4, 8, 16, 32, 48])), int(random.choice([8, 16, 32, 64, 33]))
-    kernel = int(random.choice([3, 3, 5] if depthwise else [1, 1, 3, 5]))
-    size = random.randint(kernel, 24 if large else 8, 2)
-    if depthwise:
-        channels = outputs = int(random.choice([8, 8, 16, 32, 48, 80]))
-    padding = (0,) * 4 if random.randint(2) else tuple(random.randint(0, kernel, 4))
-    strides = tuple(int(v) for v in random.randint(1, 4 if depthwise else 3, 2))
-    shape = [(size[i] + padding[i] + padding[2 + i] - kernel) // strides[i] + 1 for i in (0, 1)]
-    deviation = random.choice([6, 30])
-    weights_shape = (kernel, kernel, channels) if depthwise else (outputs, kernel, kernel, channels)
-    weights = np.clip(np.round(random.randn(*weights_shape) * deviation), -128, 127)
-    inner = 1 if depthwise else channels
-    shift = random.randint(0, random.choice([1, 2, 3, 4, 6, 9]), outputs) + int(np.log2(inner * kernel * kernel * 8))
-    if random.randint(4) == 0:
-        # A channel whose results are finer than its products.
-        shift[random.randint(outputs)] = -random.randint(1, 5)
-    attributes = {
-        "weights": weights.astype(np.int8),
-        "bias": random.randint(-3000, 3000, outputs).astype(np.int32),
-        "shift": shift,
-        "clamp": CLAMPS[random.randint(len(CLAMPS))],
-        "strides": strides,
-        "padding": padding,
-        "dilation": (1, 1),
-    }
-    if not depthwise:
-        attributes["groups"] = 1
-    x, y = Tensor("x", (1, *size, channels), "int8"), Tensor("y", (1, *shape, outputs), "int8")
-    return Call("", operator, [x], [y], attributes)
-
-
-def elementwise(operator: str, random: np.random.RandomState) -> Call:
-    """A sum, a product or a change of exponent, of any count."""
-    shape = (1, int(random.randint(1, 100)))
-    attributes = {"shift": int(random.randint(-1, 15)), "clamp": CLAMPS[random.randint(len(CLAMPS))]}
-    if operator in ("add", "sub"):
-        attributes.update(shift_a=int(random.randint(0, 8)), shift_b=int(random.randint(0, 8)))
-    count = 1 if operator == "requantize" else 2
-    inputs = [Tensor(f"x{i}", shape, "int8") for i in range(count)]
-    return Call("", operator, inputs, [Tensor("y", shape, "int8")], attributes)
-
-
-def pooling(operator: str, random: np.random.RandomState) -> Call:
-    """Pooling with windows of any size, with and without borders, and of whole planes."""
-    images, size = int(random.randint(1, 3)), random.randint(1, 14, 2)
-    channels = int(random.choice([3, 5, 8, 16, 16, 20, 32, 33, 48]))
-    if random.randint(4) == 0:
-        kernel, dilation, strides, padding = tuple(map(int, size)), (1, 1), (1, 1), (0, 0, 0, 0)
-    else:
-        kernel = tuple(int(k) for k in random.choice([[2, 2], [3, 3], random.randint(1, 6, 2)][random.randint(3)], 2))
-        dilation = (1, 1) if random.randint(4) else tuple(int(v) for v in random.randint(1, 3, 2))
-        strides = tuple(int(v) for v in random.randint(1, 4, 2))
-        padding = tuple(int(v) for v in random.randint(0, max(kernel), 4) * random.randint(2))
-    spans = [(kernel[i] - 1) * dilation[i] + 1 for i in (0, 1)]
-    rooms = [int(size[i]) + padding[i] + padding[2 + i] - spans[i] for i in (0, 1)]
-    if min(rooms) < 0:
-        return pooling(operator, random)
-    # ceil_mode: the last windows may begin where the last whole ones do not end.
-    more = random.randint(3) == 0
-    shape = [(room + (stride - 1) * more) // stride + 1 for room, stride in zip(rooms, strides)]
-    for i in (0, 1):
-        if (shape[i] - 1) * strides[i] >= size[i] + padding[i]:
-            shape[i] -= 1
-    attributes = {"kernel": kernel, "strides": strides, "padding": padding, "dilation": dilation}
-    attributes.update(clamp=CLAMPS[random.randint(len(CLAMPS))])
-    if operator == "average_pool2d":
-        attributes.update(count_include_pad=bool(random.randint(2)), shift=int(random.randint(-4, 5)))
-    x, y = (images, *map(int, size), channels), (images, *map(int, shape), channels)
-    return Call("", operator, [Tensor("x", x, "int8")], [Tensor("y", y, "int8")], attributes)
-
-
-def broadcasting(operator: str, random: np.random.RandomState) -> Call:
-    """Two tensors of one shape, or one of them a single value or a row of channels; now and then a constant."""
-    channels = int(random.choice([16, 32, 48]))
-    whole, other = [(1, 3, 5, channels), (1, 1, 1, channels)] if random.randint(2) else [(1, channels + 5), (1, 1)]
-    shapes = [whole, [other, whole][random.randint(3) == 0]]
-    if random.randint(2):
-        shapes = shapes[::-1]
-    zero = operator in ("maximum", "minimum")
-    attributes = {"clamp": CLAMPS[random.randint(len(CLAMPS))], "shift": 0 if zero else int(random.randint(0, 14))}
-    if operator != "mul_broadcast":
-        attributes.update({name: 0 if zero else int(random.randint(0, 7)) for name in ("shift_a", "shift_b")})
-    inputs = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(shapes)]
-    if random.randint(3) == 0:
-        first = shapes[0] != whole
-        constant = random.randint(-128, 128, shapes[0 if first else 1]).astype(np.int8)
-        attributes.update(constant=constant, constant_first=first)
-        del inputs[0 if first else 1]
-    return Call("", operator, inputs, [Tensor("y", whole, "int8")], attributes)
-
-
-def floats(count: int, exponent: int, random: np.random.RandomState) -> np.ndarray:
-    """Values around halves of steps of 2^exponent and beside them, at the ends of int8, and any bits at all."""
-    steps = random.randint(-300, 300, count) / 2.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = (steps * 2.0**exponent).astype(np.float32)
-    # The next floats to both sides.
-    values.view(np.int32)[:] += random.randint(-1, 2, count) * (values != 0)
-    bits = random.randint(0, 2**32, count, np.uint64).astype(np.uint32).view(np.float32)
-    special = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38], np.float32)
-    kind = random.randint(0, 4, count)
-    return np.where(kind == 0, bits, np.where(kind == 1, special[random.randint(0, len(special), count)], values))
-
-
-def quantization(random: np.random.RandomState) -> Call:
-    """Any exponent that the floating-point unit takes; most often that of values up to 1. Planes may have more rows."""
-    shape = tuple(int(size) for size in random.randint(1, 7, 4))
-    n, channels, h, w = shape
-    rows = h + int(random.choice([0, 0, 3]))
-    exponent = int(random.choice([-7, -7, 0, -126, 126, random.randint(-126, 127)]))
-    x, attributes = Tensor("x", (n, channels, rows, w), "float32"), {"exponent": exponent, "plane": rows * w}
-    return Call("", "quantize", [x], [Tensor("y", shape, "int8")], attributes)
-
-
-def dequantization(random: np.random.RandomState) -> Call:
-    """Any exponent that the floating-point unit takes."""
-    shape = (1, int(random.randint(1, 60)))
-    exponent = int(random.choice([-7, -7, 0, -126, 120, random.randint(-126, 121)]))
-    return Call("", "dequantize", [Tensor("x", shape, "int8")], [Tensor("y", shape, "float32")], {"exponent": exponent})
-
-
-def scale(random: np.random.RandomState) -> Call:
-    """A factor and an offset per channel."""
-    shape = (1, int(random.randint(1, 40)), int(random.choice([5, 16, 20, 48])))
-    attributes = {
-        "multiplier": random.randint(-128, 128, shape[-1]).astype(np.int8),
-        "bias": random.randint(-3000, 3000, shape[-1]).astype(np.int32),
-        "shift": random.randint(0, 4, shape[-1]) + 5,
-        "axis": 2,
-        "clamp": CLAMPS[random.randint(len(CLAMPS))],
-    }
-    return Call("", "channelwise", [Tensor("x", shape, "int8")], [Tensor("y", shape, "int8")], attributes)
-
-
-def lookup(random: np.random.RandomState) -> Call:
-    """Any table."""
-    shape = (1, int(random.randint(64, 200)))
-    table = random.randint(-128, 128, 256).astype(np.int8)
-    return Call("", "lookup", [Tensor("x", shape, "int8")], [Tensor("y", shape, "int8")], {"table": table})
-
-
-def move(operator: str, random: np.random.RandomState) -> Call:
-    """A move of NHWC values; channels in sixteens, or what begins between them."""
-    n, h, w = (int(v) for v in random.randint(1, 5, 3))
-    channels = int(random.choice([16, 32, 48, 80]))
-    x = (n, h, w, channels)
-    inputs, attributes = [x], {}
-    if operator == "strided_slice":
-        size = int(random.choice([16, 32])) if channels > 32 else 16
-        first = int(random.randint(0, channels - size + 1))
-        step = int(random.choice([-1, 1, 2]))
-        begin = w - 1 if step < 0 else int(random.randint(0, w))
-        width = (begin if step < 0 else w - 1 - begin) // abs(step) + 1
-        y = (n, h, width, size)
-        attributes = {"begin": [0, 0, begin, first], "steps": [1, 1, step, 1], "shape": y}
-    elif operator == "tile":
-        repeats = [1, *map(int, random.randint(1, 4, 2)), 1]
-        y, attributes = (n, h * repeats[1], w * repeats[2], channels), {"repeats": repeats}
-    elif operator == "broadcast":
-        inputs, y = [(n, 1, w, channels)], x
-        attributes = {"shape": y}
-    elif operator == "depth_to_space":
-        inputs, y = [(n, h, w, 4 * channels)], (n, 2 * h, 2 * w, channels)
-        attributes = {"block": 2, "mode": "DCR"}
-    elif operator == "space_to_depth":
-        inputs, y = [(n, 2 * h, 2 * w, channels)], (n, h, w, 4 * channels)
-        attributes = {"block": 2}
-    elif operator == "concat":
-        inputs.append((n, h, w, int(random.choice([5, 16, 48]))))
-        y, attributes = (n, h, w, channels + inputs[1][3]), {"axis": 3}
-    elif operator == "pad":
-        before, after = [[0, *map(int, random.randint(0, 3, 2)), 0] for _ in range(2)]
-        y = tuple(a + b + c for a, b, c in zip(before, x, after))
-        attributes = {"before": before, "after": after, "mode": "constant", "value": int(random.randint(-9, 9))}
-    else:
-        axes = [*map(int, random.permutation(3)), 3]
-        y, attributes = tuple(x[axis] for axis in axes), {"axes": axes}
-    tensors = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(inputs)]
-    return Call("", operator, tensors, [Tensor("y", y, "int8")], attributes)
-
-
-def dense_s16(random: np.random.RandomState) -> Call:
-    """From int8 to int16, one row or several; outputs that are finer than their products, too."""
-    outputs = int(random.randint(1, 20))
-    rows, inputs = (1, int(random.randint(1, 100))) if random.randint(2) else (3, 16 * int(random.randint(1, 5)))
-    attributes = {
-        "weights": random.randint(-128, 128, (outputs, inputs)).astype(np.int8),
-        "bias": random.randint(-300000, 300000, outputs).astype(np.int32),
-        "shift": random.randint(*[(0, 9), (-6, 3), (20, 32)][random.randint(3)], outputs),
-        "clamp": [(-32768, 32767), (0, 32767), (-3000, 9000)][random.randint(3)],
-        "output": "int16",
-    }
-    x, y = Tensor("x", (rows, inputs), "int8"), Tensor("y", (rows, outputs), "int16")
-    return Call("", "dense_s16", [x], [y], attributes)
-
-
-def softmax(random: np.random.RandomState) -> Call:
-    """Steep or flat, of few or many values; at coarse exponents many quotients are halves."""
-    shape = (int(random.randint(1, 5)), int(random.choice([1, 2, 3, 8, 16, random.randint(1, 120)])))
-    attributes = {"exponent": int(random.randint(-12, 1)), "output_exponent": int(random.choice([-7, -7, -8, -2, -20]))}
-    return Call("", "softmax", [Tensor("x", shape, "int8")], [Tensor("y", shape, "int8")], attributes)
-
-
-def matmul(random: np.random.RandomState) -> Call:
-    """Matrices of any size, or of sixteens; few or many products in a sum."""
-    batch, rows, inner, columns = (int(v) for v in random.randint(1, [4, 9, 40, 40]))
-    if random.randint(2):
-        inner, columns = (16 * int(v) for v in random.randint(1, 4, 2))
-    if random.randint(6) == 0:
-        inner = int(random.randint(100, 290))
-    if random.randint(10) == 0:
-        columns = int(random.choice([100, 160, 200]))
-    transpose_b = bool(random.randint(2))
-    shapes = (batch, rows, inner), (batch, columns, inner) if transpose_b else (batch, inner, columns)
-    attributes = {"transpose_b": transpose_b, "shift": int(random.randint(0, 15)), "clamp": CLAMPS[random.randint(4)]}
-    inputs = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(shapes)]
-    return Call("", "matmul", inputs, [Tensor("y", (batch, rows, columns), "int8")], attributes)
-
-
-_OWN = {
-    "channelwise": scale,
-    "dense_s16": dense_s16,
-    "dequantize": dequantization,
-    "lookup": lookup,
-    "matmul": matmul,
-    "quantize": quantization,
-    "softmax": softmax,
-}
-
-
 def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
     """`count` calls that `variant` takes, for the range of their input."""
     random = np.random.RandomState(seed)
     pairs: List[Pair] = []
     operator = variant.operator
     while len(pairs) < count:
-        if operator in BROADCASTING:
-            call = broadcasting(operator, random)
-        elif operator in MOVES or operator == "transpose":
-            call = move(operator, random)
-        elif operator in ("add", "sub", "mul", "requantize"):
-            call = elementwise(operator, random)
-        elif operator in ("max_pool2d", "average_pool2d"):
-            call = pooling(operator, random)
-        elif operator in ("conv2d", "depthwise_conv2d") and random.randint(3):
-            call = sixteens(operator, random)
-        elif operator in _OWN:
-            call = _OWN[operator](random)
-        else:
-            call = random_call(operator, random)
+        call = random_vector_call(operator, random)
         low, high = RANGES[random.randint(len(RANGES))]
         fits = variant.fits_range(call, low, high) if isinstance(variant, Esp32s3Variant) else variant.fits(call)
         if fits:

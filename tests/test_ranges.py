@@ -12,7 +12,8 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
-from esp32s3_cases import Pair, pooling, program, sixteens  # noqa: E402
+from esp32s3_calls import pooling, sixteens  # noqa: E402
+from esp32s3_cases import Pair, program  # noqa: E402
 from kernel_archive import build  # noqa: E402
 from kernel_case import Case  # noqa: E402
 from kernel_harness import expected, kernel_call  # noqa: E402
