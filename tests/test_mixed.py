@@ -210,9 +210,11 @@ def test_budget_is_kept():
     assert made[1].effects[-1][1] > made[0].effects[-1][1] + 0.1
     before, after = (largest_memory(REAL_NETWORK, wide) for wide in ((), made[1].network.wide))
     assert after <= 2 * before
-    for text in ("instructions", "instructions=5", "time=5%", "arena=-1%", "arena=nan%"):
-        with pytest.raises(UserError, match="--budget: '.*' is no part of a budget"):
+    for text in ("instructions", "instructions=5", "time=5%", "arena=-1%", "arena=nan%", "arena=5%%", "x" * 999):
+        with pytest.raises(UserError, match="--budget: '.{,60}' is no part of a budget"):
             read_budget(text)
+    with pytest.raises(UserError, match="arena is given twice"):
+        read_budget("arena=5%,arena=7%")
 
 
 def test_complaints():

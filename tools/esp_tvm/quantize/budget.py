@@ -7,12 +7,14 @@ must gain on both; what it costs is counted by the kernels' instructions (`costs
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UserError
+from ..naming import shown
 from ..terminal import Progress
 from .calibrate import covering_exponent
 from .costs import PLAIN, Instructions, largest_memory
@@ -34,6 +36,7 @@ class Budget:
 
 
 UNASKED = Budget()
+_PERCENT = re.compile(r"[0-9]+(\.[0-9]*)?%")
 # A tensor must gain this much, in dB.
 LEAST_GAIN = 0.03
 # The kernels of int16 are plain C on the ESP32-S3 too, where those of int8 use the vector unit: what an output may take
@@ -46,12 +49,13 @@ def read_budget(text: str) -> Budget:
     found: Dict[str, float] = {}
     for part in text.split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))
-        try:
-            share = float(value.rstrip("%")) / 100.0
-        except ValueError:
-            share = np.nan
-        if name not in ("instructions", "arena") or not value.endswith("%") or not 0.0 <= share <= 10.0:
-            raise UserError(f"--budget: '{part.strip()}' is no part of a budget; write instructions=5%,arena=5%")
+        share = float(value[:-1]) / 100.0 if _PERCENT.fullmatch(value) else np.nan
+        if name not in ("instructions", "arena") or not 0.0 <= share <= 10.0:
+            raise UserError(
+                f"--budget: '{shown(part.strip(), 60)}' is no part of a budget; write instructions=5%,arena=5%"
+            )
+        if name in found:
+            raise UserError(f"--budget {shown(text, 60)}: {name} is given twice; give it once")
         found[name] = share
     return Budget(**found, each=found.get("instructions", UNASKED.instructions), gain=0.0)
 
