@@ -48,9 +48,22 @@ def test_the_record_is_replaced_and_removed():
     assert states_of(model) == {"state": "next"}
     set_states(model, ["none"])
     assert states_of(model) == {} and not model.metadata_props
-    model.metadata_props.add(key="esp_tvm.states", value="[1")
-    with pytest.raises(UserError, match="is damaged"):
-        states_of(model)
+    for value, said in (("[1", " is damaged"), ('{"x": "gone"}', ": the model has no output 'gone'")):
+        del model.metadata_props[:]
+        model.metadata_props.add(key="esp_tvm.states", value=value)
+        with pytest.raises(UserError, match="^m.onnx: its metadata esp_tvm.states" + said):
+            states_of(model, "m.onnx: ")
+
+
+def test_names_of_states_may_hold_the_sign_between_them():
+    model = model_of(
+        [helper.make_node("Add", ["x", "a=b"], ["c=d"], "add"), helper.make_node("Neg", ["c=d"], ["y"], "neg")],
+        {"x": [1, 2], "a=b": [1, 2]},
+        {"y": [1, 2], "c=d": [1, 2]},
+        {},
+    )
+    set_states(model, ["a=b=c=d"])
+    assert states_of(model) == {"a=b": "c=d"}
 
 
 def test_samples_are_steps_whose_states_are_computed(tmp_path):

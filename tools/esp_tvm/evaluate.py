@@ -285,7 +285,7 @@ def debug_onnx_model(target_chip: str, model_path: str, img_path: str, dump_root
     model = load_model(model_path)
     imported = import_onnx(model)
     ports = {p.name: (p.shape, p.dtype) for p in imported.inputs}
-    states = {name: np.zeros(*ports[name]) for name in states_of(model)}
+    states = {name: np.zeros(*ports[name]) for name in states_of(model, f"{model_path}: ")}
     sample = {**load_sample(img_path, [(n, *p) for n, p in ports.items() if n not in states]), **states}
     partitioned = partition(imported)
     mod, symbols = reference_module(partitioned, all_tensors=True)

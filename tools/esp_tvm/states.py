@@ -23,16 +23,19 @@ NOTE = "esp_tvm.states"
 NONE = "none"
 
 
-def states_of(model: onnx.ModelProto) -> Dict[str, str]:
-    """{input: the output of the call before that it is}, as recorded and possible; empty where nothing is recorded."""
+def states_of(model: onnx.ModelProto, label: str = "") -> Dict[str, str]:
+    """{input: the output of the call before that it is}, as recorded and possible; empty where nothing is recorded.
+
+    label: begins the message of a `UserError`
+    """
     for entry in model.metadata_props:
         if entry.key == NOTE:
             try:
                 found = json.loads(entry.value)
                 states = {str(before): str(after) for before, after in found.items()}
             except (ValueError, AttributeError, RecursionError):
-                raise UserError(f"its metadata {NOTE} is damaged; convert or preprocess the model again")
-            check_states(model, states)
+                raise UserError(f"{label}its metadata {NOTE} is damaged; convert or preprocess the model again")
+            check_states(model, states, f"{label}its metadata {NOTE}")
             return states
     return {}
 
@@ -46,27 +49,41 @@ def note_states(model: onnx.ModelProto, states: Mapping[str, str]) -> None:
         model.metadata_props.add(key=NOTE, value=json.dumps(dict(states)))
 
 
-def set_states(model: onnx.ModelProto, given: Sequence[str]) -> None:
-    """Record what was typed: INPUT=OUTPUT for each state, or `none` alone; `UserError` where it cannot be."""
+def set_states(model: onnx.ModelProto, given: Sequence[str], label: str = "") -> None:
+    """Record what was typed: INPUT=OUTPUT for each state, or `none` alone; `UserError` where it cannot be.
+
+    label: begins the message
+    """
     if not given:
         return
     if list(given) == [NONE]:
         note_states(model, {})
         return
     states: Dict[str, str] = {}
+    names = [name for name, _, _ in inputs_of(model)], [name for name, _, _ in outputs_of(model)]
     for text in given:
-        before, _, after = text.rpartition("=")
+        before, after = _both_names(text, *names)
         if not before or not after:
-            raise UserError(f"--state {shown(text, 60)}: give INPUT=OUTPUT, or none alone")
+            raise UserError(f"{label}--state {shown(text, 60)}: give INPUT=OUTPUT, or none alone")
         if before in states:
-            raise UserError(f"--state {shown(text, 60)}: input '{shown(before)}' is given twice")
+            raise UserError(f"{label}--state {shown(text, 60)}: input '{shown(before)}' is given twice")
         states[before] = after
-    check_states(model, states)
+    check_states(model, states, f"{label}--state")
     note_states(model, states)
 
 
-def check_states(model: onnx.ModelProto, states: Mapping[str, str]) -> None:
-    """Raise a `UserError` unless each is an input and an output of one shape and type, and something else is left."""
+def _both_names(text: str, inputs: Sequence[str], outputs: Sequence[str]) -> Tuple[str, str]:
+    """The names on both sides of a `=`: of several, one where the model has both, for names may hold it too."""
+    for before in inputs:
+        if text.startswith(f"{before}=") and text[len(before) + 1 :] in outputs:
+            return before, text[len(before) + 1 :]
+    before, _, after = text.rpartition("=")
+    return before, after
+
+
+def check_states(model: onnx.ModelProto, states: Mapping[str, str], label: str) -> None:
+    """Raise a `UserError`, which `label` begins, unless each is an input and an output of one shape and type, and
+    something else is left."""
     ports = {name: (shape, dtype) for name, shape, dtype in inputs_of(model)}
     outputs = {name: (shape, dtype) for name, shape, dtype in outputs_of(model)}
     for before, after in states.items():
@@ -74,17 +91,17 @@ def check_states(model: onnx.ModelProto, states: Mapping[str, str]) -> None:
             if name not in there:
                 near = did_you_mean(name, there)
                 listed = ", ".join(f"'{shown(one, 30)}'" for one in list(there)[:8])
-                raise UserError(f"--state: the model has no {kind} '{shown(name)}'{near} (it has {listed})")
+                raise UserError(f"{label}: the model has no {kind} '{shown(name)}'{near} (it has {listed})")
         if ports[before] != outputs[after]:
             (shape, dtype), (other_shape, other_dtype) = ports[before], outputs[after]
             raise UserError(
-                f"--state {shown(before)}={shown(after)}: the input is {dtype}{list(shape)} and the output "
+                f"{label} {shown(before)}={shown(after)}: the input is {dtype}{list(shape)} and the output "
                 f"{other_dtype}{list(other_shape)}; a state has one shape and type"
             )
     if len(set(states.values())) < len(states):
-        raise UserError("--state: one output is the next value of two inputs; let the model give it twice")
+        raise UserError(f"{label}: one output is the next value of two inputs; let the model give it twice")
     if states and len(states) in (len(ports), len(outputs)):
-        raise UserError("--state: beside its states the model needs an input and an output")
+        raise UserError(f"{label}: beside its states the model needs an input and an output")
 
 
 def own_inputs(model: onnx.ModelProto) -> List[Tuple[str, Tuple[int, ...], str]]:

@@ -63,14 +63,15 @@ def preprocess_onnx(
     A model that another tool quantized is passed on: folding would change what its scales were made for.
     """
     original = load_model(input_path, sizes, ends)
-    set_states(original, states)
-    kept = states_of(original)
+    label = f"{input_path}: "
+    set_states(original, states, label)
+    kept = states_of(original, label)
     if is_quantized(original):
         result = Preprocessed(original, original, 0.0, ["it is quantized already and passed on as it is"])
     else:
         result = preprocess_model(original, input_path)
     # Not after a long quantization.
-    refuse_what_no_chip_computes(result.model, f"{input_path}: ")
+    refuse_what_no_chip_computes(result.model, label)
     note_states(result.model, kept)  # onnxsim and onnxoptimizer may lose what a model says of itself.
     save_model(result.model, output_path)
     return result

@@ -22,7 +22,7 @@ from ..program.evaluate import zero_states
 from ..program.in_strips import strips_line
 from ..program.ports import all_to_onnx, to_port
 from ..program.samples import load_port_sample
-from ..states import own_inputs
+from ..states import own_inputs, states_of
 from ..terminal import Table, show
 from ..trace.header import check_mode
 from .compile_for_board import compile_for_board
@@ -70,6 +70,7 @@ def export_onnx_model(
     # Mistakes of the user are reported before the long compile.
     check_places(template_path, out_path)
     model = load_model(model_path)
+    states_of(model, f"{model_path}: ")  # Damaged ones are told here.
     ports.check_names([name for name, _, _ in inputs_of(model)], [value.name for value in model.graph.output])
     if ports == PortOptions():
         load_sample(img_path, own_inputs(model))

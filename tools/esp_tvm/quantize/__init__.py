@@ -133,6 +133,7 @@ def quantize_onnx(
         raise UserError(f"percentile {percentile}: give a number above 0, at most 100")
     model = load_model(input_model)
     refuse_dynamic(model, input_model)
+    states_of(model, f"{input_model}: ")  # Damaged ones are told here.
     samples = load_steps(calibrate_dataset, model) if calibrate_dataset else None
     accuracy = (equalize, centre, correct_bias, fit, int16_outputs)
     passes = Passes(per_channel, method, percentile, *accuracy, int16, int16_gain, effort, budget)

@@ -79,7 +79,9 @@ def _keep_states(program: Program, editor: _Editor, options: PortOptions, states
             *options.output_layouts,
         }
         if named:
-            raise UserError(f"'{shown(named.pop())}' is a state that the program keeps itself: leave its type out")
+            raise UserError(
+                f"'{shown(named.pop())}' is a state that the program keeps itself: leave its type and layout out"
+            )
         state = State(inputs[before], outputs[after])
         program.states.append(state)
         if editor.input_obstacle(state.before) or editor.output_obstacle(state.after):
