@@ -113,5 +113,5 @@ def check_cores(chip: Chip, cores: int) -> int:
 
 
 def aligned(size: int, alignment: int) -> int:
-    """`size` bytes rounded up to a multiple of `alignment`."""
+    """`size` rounded up to a multiple of `alignment`."""
     return (size + alignment - 1) // alignment * alignment

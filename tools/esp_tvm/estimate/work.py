@@ -7,6 +7,7 @@ from typing import Dict
 
 import numpy as np
 
+from ..chips import aligned
 from ..program import Call
 
 LANES = 16
@@ -20,11 +21,6 @@ LAST_OF_SIX = tuple(6 * (7, 12, 17)[(pixels - 1) // 2] / 17 if pixels else 0.0 f
 def in_sixes(pixels: int) -> float:
     """As many pixels as would take as long if they were a multiple of six."""
     return pixels // 6 * 6 + LAST_OF_SIX[pixels % 6]
-
-
-def up(count: int, step: int) -> int:
-    """`count` rounded up to a multiple of `step`."""
-    return -(-count // step) * step
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Work:
         """
         channels = max(self.channels, 1)
         pixels, window = self.values // channels, self.macs / self.values if self.values else 0.0
-        groups = pixels * up(channels, LANES) // LANES
+        groups = pixels * aligned(channels, LANES) // LANES
         ragged = self.in_channels % LANES != 0
         return {
             "macs": self.macs,
@@ -63,7 +59,7 @@ class Work:
             "windows": pixels * window,
             "macs6": in_sixes(pixels) * channels * window,
             "windows6": in_sixes(pixels) * window,
-            "macs3": up(pixels, 3) * channels * window,
+            "macs3": aligned(pixels, 3) * channels * window,
             "groups": groups,
             "vectors": groups * window,
             "ragged": pixels * self.rows if ragged else 0,

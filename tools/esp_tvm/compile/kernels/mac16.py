@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from ...chips import aligned
 from ...operators.base import rounding_bias
 from ...operators.conv import window_fields
 from ...program import Call
@@ -31,10 +32,6 @@ _MOST_SHIFT = 23
 _WIDEST = 16
 # Bytes of scratch memory for which the arena may grow.
 LITTLE_MEMORY = 12 * 1024
-
-
-def _up(count: int, step: int) -> int:
-    return -(-count // step) * step
 
 
 def _most_rows(call: Call, budget: int, size: Callable[[Call, int], int]) -> int:
@@ -106,7 +103,7 @@ class Conv2dMac16(Variant):
 
     def _segment(self, call: Call) -> int:
         """Values of a row of a window."""
-        return _up(call.attributes["weights"].shape[2] * self._pixel(call), 4)
+        return aligned(call.attributes["weights"].shape[2] * self._pixel(call), 4)
 
     def _channel(self, call: Call) -> int:
         """Weights of an output channel."""
@@ -118,9 +115,9 @@ class Conv2dMac16(Variant):
         _, kernel_h, kernel_w, _ = a["weights"].shape
         row = ((width - 1) * a["strides"][1] + kernel_w) * self._pixel(call)
         count = (rows - 1) * a["strides"][0] + (kernel_h - 1) * a["dilation"][0] + 1
-        widened = 0 if self.wide else _up(self._channel(call), _AT_A_TIME) + _REPEATED
+        widened = 0 if self.wide else aligned(self._channel(call), _AT_A_TIME) + _REPEATED
         results = rows * width if call.followers else 0
-        return 2 * (count * _up(row, 2) + _BEHIND_ROWS + widened) + results
+        return 2 * (count * aligned(row, 2) + _BEHIND_ROWS + widened) + results
 
     def rows(self, call: Call) -> int:
         """Of the output, that are computed together."""

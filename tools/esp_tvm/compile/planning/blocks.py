@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
+from ... import chips
 from ...program import Tensor
 
 ALIGNMENT = 16
@@ -69,7 +70,7 @@ class Block:
 
 
 def aligned(size: int) -> int:
-    return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    return chips.aligned(size, ALIGNMENT)
 
 
 def floor_at(blocks: List[Block], step: int) -> int:

@@ -19,8 +19,8 @@ from typing import Dict, Iterator, List, Optional, Tuple, Union
 from ...program import Call, Program, Tensor
 from ...program.split import Split
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
-from ..kernels.esp32s3.lanes import aligned
 from ..kernels.mac16 import uses_mac16
+from .blocks import aligned
 from .memory import arena_bytes
 
 # Instructions that pass until the other core has begun, and again until its end is seen: what FreeRTOS needs to wake a

@@ -12,7 +12,7 @@ from ...program import Call, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
 from ..kernels.mac16 import uses_mac16
 from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
-from .blocks import Block, floor_at
+from .blocks import Block, aligned, floor_at
 from .cores import PLAIN, estimate
 from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums
 from .strips import MAX_INPUTS, Held, Scheduler, height_of, reach_of, row_bytes
@@ -143,9 +143,9 @@ class Pieces:
         self.time = sum(map(_time, self.calls))
         faster = [fastest(call) for call in self.calls]
         # Bytes of sums that stay from strip to strip.
-        self.sums = [_aligned(scratch_bytes_of_sums(call)) for call in self.calls]
+        self.sums = [aligned(scratch_bytes_of_sums(call)) for call in self.calls]
         # How many more bytes the fastest kernels need, and how many more instructions the others take.
-        self.scratch = [_aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
+        self.scratch = [aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
         self.slower = [(LEAN - 1) * _time(c) if v else 0.0 for c, v in zip(self.calls, faster)]
         self.ending = [list(self._single(number, plan.blocks)) for number in range(len(self.calls))]
         for last in range(len(self.calls)):
@@ -175,12 +175,12 @@ class Pieces:
         """[call] bytes of tensors that were made before a call and are still needed by it or a later one."""
         across = np.zeros(len(self.calls) + 1, np.int64)
         for tensor, birth in self.birth.items():
-            across[birth + 1 : self.death[tensor] + 1] += _aligned(tensor.bytes)
+            across[birth + 1 : self.death[tensor] + 1] += aligned(tensor.bytes)
         return across
 
     def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
         memory, more, slower = floor_at(blocks, number), self.scratch[number], self.slower[number]
-        fixed = _aligned(scratch_bytes(self.calls[number]))
+        fixed = aligned(scratch_bytes(self.calls[number]))
         yield Piece(number, number, 0, False, False, memory, slower, fixed)
         if slower:
             yield Piece(number, number, 0, False, True, memory + more, 0.0, fixed + more)
@@ -195,7 +195,7 @@ class Pieces:
             if not self.suited[first]:
                 return
             scheduler.put_before(call)
-            usage.put_before(_aligned(scratch_bytes(call)), self.scratch[first], self.sums[first])
+            usage.put_before(aligned(scratch_bytes(call)), self.scratch[first], self.sums[first])
             whole.put_before(0, 0, 0)
             slower += self.slower[first]
             output = call.writes[0]
@@ -218,7 +218,7 @@ class Pieces:
             if not self.suited[last]:
                 return
             scheduler.put_behind(call)
-            usage.put_behind(_aligned(scratch_bytes(call)), self.scratch[last], self.sums[last])
+            usage.put_behind(aligned(scratch_bytes(call)), self.scratch[last], self.sums[last])
             slower += self.slower[last]
             time += self._added_time(call, scheduler)
             open_tensors.append(call.writes[0])
@@ -320,10 +320,6 @@ def _owner(tensor: Tensor, views: Dict[Tensor, Tensor]) -> Tensor:
     while tensor in views:
         tensor = views[tensor]
     return tensor
-
-
-def _aligned(size: int) -> int:
-    return (size + 15) // 16 * 16
 
 
 def _waste(call: Call, scheduler: Scheduler) -> float:
