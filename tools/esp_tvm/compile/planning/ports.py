@@ -149,6 +149,12 @@ class _Editor:
         self._added += 1
         return Call(f"tvmgen_default_esp_main_port{self._added}", operator, [source], [output], attributes)
 
+    def _permute(self, image: Tensor, output: Tensor, axes: Tuple[int, ...]) -> Call:
+        """A call whose output is an image with its axes in the order `axes`."""
+        if _has_one_channel(image.shape, axes):
+            return self._new("reshape", image, output, **_to_shape(output))
+        return self._new("transpose", image, output, axes=axes)
+
     def _drop(self, call: Call, source: Tensor) -> None:
         """Take out a call whose output has the very bytes of `source`; into an output of the model they are copied."""
         if call.output.place is not None:
@@ -292,10 +298,7 @@ class _Editor:
     def _put_back(self, tensor: Tensor, axes: Tuple[int, ...], before: Tuple[int, ...], readers: List[Call]) -> None:
         """Give `readers` a tensor of the old shape."""
         old = Tensor(tensor.name, before, tensor.dtype, tensor.exponent)
-        if _has_one_channel(before, axes):
-            call = self._new("reshape", tensor, old, **_to_shape(old))
-        else:
-            call = self._new("transpose", tensor, old, axes=tuple(int(axis) for axis in np.argsort(axes)))
+        call = self._permute(tensor, old, _inverse(axes))
         place = min(self.program.items.index(reader) for reader in readers)
         self._substitute(tensor, old, readers)
         self.program.items.insert(place, call)
@@ -400,18 +403,13 @@ class _Editor:
         """Let a call that reads an image alone read it with its axes in the order `axes`."""
         (x,) = reader.inputs
         maker = self._maker(x)
-        back = tuple(int(axis) for axis in np.argsort(axes))
-        if maker is not None and _moves(maker, maker.inputs[0], back):
+        if maker is not None and _moves(maker, maker.inputs[0], _inverse(axes)):
             reader.inputs = [maker.inputs[0]]
             if not self._readers(x) and x.place is None:
                 self.program.items.remove(maker)
             return
-        shape = _permuted(x.shape, axes)
-        moved = Tensor(x.name, shape, x.dtype, x.exponent)
-        operator, attributes = "transpose", {"axes": axes}
-        if _has_one_channel(x.shape, axes):
-            operator, attributes = "reshape", _to_shape(moved)
-        self.program.items.insert(self.program.items.index(reader), self._new(operator, x, moved, **attributes))
+        moved = Tensor(x.name, _permuted(x.shape, axes), x.dtype, x.exponent)
+        self.program.items.insert(self.program.items.index(reader), self._permute(x, moved, axes))
         reader.inputs = [moved]
 
     def _quantize(self, writer: Call, port: Port) -> None:
@@ -431,6 +429,10 @@ class _Editor:
 
 def _permuted(shape: Sequence[int], axes: Sequence[int]) -> Tuple[int, ...]:
     return tuple(shape[axis] for axis in axes)
+
+
+def _inverse(axes: Sequence[int]) -> Tuple[int, ...]:
+    return tuple(int(axis) for axis in np.argsort(axes))
 
 
 def _has_one_channel(shape: Sequence[int], axes: Tuple[int, ...]) -> bool:
