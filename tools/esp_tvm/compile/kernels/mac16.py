@@ -9,7 +9,7 @@ stored in 16 bits instead.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -34,13 +34,6 @@ _WIDEST = 16
 LITTLE_MEMORY = 12 * 1024
 
 
-def _most_rows(call: Call, budget: int, size: Callable[[Call, int], int]) -> int:
-    """The rows of output whose scratch memory, `size`, is within the budget; at least one."""
-    return next(
-        rows for rows in range(call.output.shape[1] if budget else 1, 0, -1) if rows == 1 or size(call, rows) <= budget
-    )
-
-
 def _distance(call: Call, kernel: Sequence[int], rows: int, reads_own: bool) -> int:
     """`distance_of` where so many rows of output are computed together."""
     images, height, width, channels = call.output.shape
@@ -54,12 +47,37 @@ def _distance(call: Call, kernel: Sequence[int], rows: int, reads_own: bool) -> 
     return distance_of(np.array(firsts), np.array(ends), reads_own)
 
 
-class Conv2dMac16(Variant):
-    """One output channel of some rows of pixels after the other.
+class _RowsMac16(Variant):
+    """Some rows of the output are computed together, one output channel after the other.
 
-    budget: bytes of scratch memory, which decide how many rows are computed together; 0: one row
-    wide: weights are stored in 16 bits
+    budget: bytes of scratch memory, which decide how many rows; at least LEAST_ROWS
     """
+
+    LEAST_ROWS = 1
+
+    def __init__(self, budget: int):
+        self.budget = budget
+
+    def _bytes(self, call: Call, rows: int) -> int:
+        """Of scratch memory for so many rows of output."""
+        raise NotImplementedError
+
+    def rows(self, call: Call) -> int:
+        """Of the output, that are computed together."""
+        height = call.output.shape[1]
+        least = min(self.LEAST_ROWS, height)
+        return next((rows for rows in range(height, least, -1) if self._bytes(call, rows) <= self.budget), least)
+
+    def scratch(self, call):
+        return self._bytes(call, self.rows(call))
+
+    def weight_passes(self, call):
+        images, height = call.output.shape[:2]
+        return images * -(-height // self.rows(call))
+
+
+class Conv2dMac16(_RowsMac16):
+    """wide: weights are stored in 16 bits"""
 
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_esp32"
@@ -69,7 +87,8 @@ class Conv2dMac16(Variant):
     MAX_BYTES = 16 * 1024
 
     def __init__(self, budget: int, wide: bool = False):
-        self.budget, self.wide = budget, wide
+        super().__init__(budget)
+        self.wide = wide
 
     def fits(self, call):
         a = call.attributes
@@ -109,8 +128,7 @@ class Conv2dMac16(Variant):
         """Weights of an output channel."""
         return call.attributes["weights"].shape[1] * self._segment(call)
 
-    def _bytes(self, call: Call, rows: int) -> int:
-        """Of scratch memory for so many rows of output."""
+    def _bytes(self, call, rows):
         a, width = call.attributes, call.output.shape[2]
         _, kernel_h, kernel_w, _ = a["weights"].shape
         row = ((width - 1) * a["strides"][1] + kernel_w) * self._pixel(call)
@@ -119,20 +137,9 @@ class Conv2dMac16(Variant):
         results = rows * width if call.followers else 0
         return 2 * (count * aligned(row, 2) + _BEHIND_ROWS + widened) + results
 
-    def rows(self, call: Call) -> int:
-        """Of the output, that are computed together."""
-        return _most_rows(call, self.budget, self._bytes)
-
-    def scratch(self, call):
-        return self._bytes(call, self.rows(call))
-
     def overlap_distance(self, call):
         # All rows that are needed are widened before anything is written.
         return _distance(call, call.attributes["weights"].shape[1:3], self.rows(call), reads_own=False)
-
-    def weight_passes(self, call):
-        images, height = call.output.shape[:2]
-        return images * -(-height // self.rows(call))
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
@@ -157,11 +164,8 @@ class Conv2dMac16(Variant):
         return {**fields, "rows": self.rows(call), "wide": self.wide}
 
 
-class DepthwiseMac16(Variant):
-    """Windows of 3x3, one filter per channel: one channel of some rows after the other.
-
-    budget: bytes of scratch memory, which decide how many rows are computed together; at least LEAST_ROWS
-    """
+class DepthwiseMac16(_RowsMac16):
+    """Windows of 3x3, one filter per channel."""
 
     # Of fewer rows most values would be widened three times: C would not be slower.
     LEAST_ROWS = 3
@@ -169,9 +173,6 @@ class DepthwiseMac16(Variant):
     operator = "depthwise_conv2d"
     kernel = "esp_dl_depthwise_conv2d_s8_esp32"
     takes = "depthwise_conv2d_esp32"
-
-    def __init__(self, budget: int):
-        self.budget = budget
 
     def fits(self, call):
         a, shift = call.attributes, np.asarray(call.attributes["shift"])
@@ -181,27 +182,14 @@ class DepthwiseMac16(Variant):
             return False
         return True
 
-    @staticmethod
-    def _bytes(call: Call, rows: int) -> int:
-        """Of scratch memory for so many rows of output: words of two columns."""
+    def _bytes(self, call, rows):
+        # Words of two columns.
         strides, columns = call.attributes["strides"], call.output.shape[2]
         return 4 * ((rows - 1) * strides[0] + 3) * (((columns - 1) * strides[1] + 4) // 2 + 1)
-
-    def rows(self, call: Call) -> int:
-        """Of the output, that are computed together."""
-        least = min(self.LEAST_ROWS, call.output.shape[1])
-        return max(_most_rows(call, self.budget, self._bytes), least)
-
-    def scratch(self, call):
-        return self._bytes(call, self.rows(call))
 
     def overlap_distance(self, call):
         # Later channels still read all rows.
         return _distance(call, (3, 3), self.rows(call), reads_own=True)
-
-    def weight_passes(self, call):
-        images, height = call.output.shape[:2]
-        return images * -(-height // self.rows(call))
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"].reshape(9, -1).T
