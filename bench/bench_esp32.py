@@ -16,15 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
-from bench_esp32s3 import ROWS, Row, call_of, model_and_sample, model_figures  # noqa: E402
+from bench_esp32s3 import ROWS, Row, call_of, figures_of, model_and_sample, sizes_text  # noqa: E402
 from esp32s3_cases import Pair, run_in_emulator, verdicts  # noqa: E402
 
-from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.kernels.mac16 import CHIP, MAC16_VARIANTS, variants_of  # noqa: E402
 from esp_tvm.compile.kernels.variants import Variant  # noqa: E402
-from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
@@ -77,17 +74,13 @@ def print_model(model_path: str, sample_path: str) -> None:
     """A quantized model with and without the MAC16 kernels: instructions by kernel."""
     model = load_model(model_path)
     for chip, title in ((CHIP, "with MAC16"), (None, "C alone")):
-        compiled = compile_model(model, chip=chip)
-        sample = load_sample(sample_path, [(port.name, port.shape, port.dtype) for port in compiled.program.inputs])
-        expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
-        figures = model_figures(compiled, sample, expected)
+        figures = figures_of(model, sample_path, chip)
         kernels: Dict[str, int] = {}
         for step in figures["steps"]:
             name = f"{step['operator']} by {step['kernel']}"
             kernels[name] = kernels.get(name, 0) + step["instructions"]
         macs, count = figures["macs"], figures["instructions"]
-        sizes = f"arena {figures['arena_bytes']} bytes, constants {figures['constant_bytes']} bytes"
-        print(f"{title}: {count} instructions for {macs} MAC, {count / macs:.2f} a MAC; {sizes}")
+        print(f"{title}: {count} instructions for {macs} MAC, {count / macs:.2f} a MAC; {sizes_text(figures)}")
         print("\n".join(f"  {count:>10} {name}" for name, count in kernels.items()))
 
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
+import onnx  # noqa: E402
 from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_archive import COMPONENT  # noqa: E402
 
@@ -246,12 +247,22 @@ def print_values(rows: List[ValueRow]) -> None:
         print(f"| {row.name} | {shape} | {fast:.0f} | {fast / count:.2f} | {plain / count:.1f} |")
 
 
-def print_model(model_path: str, sample_path: str) -> None:
-    """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
-    compiled = compile_model(load_model(model_path), chip=CHIP)
+def figures_of(model: onnx.ModelProto, sample_path: str, chip: Optional[str]) -> Dict[str, Any]:
+    """`model_figures` of a quantized model with the kernels for a chip; None: with those in C."""
+    compiled = compile_model(model, chip=chip)
     sample = load_sample(sample_path, [(port.name, port.shape, port.dtype) for port in compiled.program.inputs])
     expected = NumpyEvaluator(compiled.imported, compiled.partitioned).run(sample).outputs
-    figures = model_figures(compiled, sample, expected)
+    return model_figures(compiled, sample, expected)
+
+
+def sizes_text(figures: Dict[str, Any]) -> str:
+    """The memory of `model_figures`."""
+    return f"arena {figures['arena_bytes']} bytes, constants {figures['constant_bytes']} bytes"
+
+
+def print_model(model_path: str, sample_path: str) -> None:
+    """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
+    figures = figures_of(load_model(model_path), sample_path, CHIP)
     print("| step | output | kernel | MAC | instructions | MAC an instruction |")
     print("|---|---|---|---|---|---|")
     for step in figures["steps"]:
@@ -260,8 +271,7 @@ def print_model(model_path: str, sample_path: str) -> None:
         print(f"| {step['operator']} | {shape} | {step['kernel']} | {macs or ''} | {count} | {rate} |")
     macs, count = figures["macs"], figures["instructions"]
     print(f"whole: {macs} MAC, {count} instructions, {macs / count:.2f} MAC an instruction")
-    sizes = f"arena {figures['arena_bytes']} bytes, constants {figures['constant_bytes']} bytes"
-    print(f"{sizes}; outputs equal the reference")
+    print(f"{sizes_text(figures)}; outputs equal the reference")
 
 
 def model_and_sample(words: List[str]) -> Optional[Tuple[str, str]]:
