@@ -42,6 +42,11 @@ class Block:
         """By how many bytes it has to start before another one if it lies before that."""
         return min(self.distances.get(other, self.size), self.size)
 
+    def shared(self, other: Block) -> int:
+        """By how many bytes both together may be smaller than one behind the other, where it has a distance."""
+        # They need at least the larger one, or the distance and the other one.
+        return self.size + other.size - max(self.size, self.distances[other] + other.size)
+
     def meets(self, other: Block) -> bool:
         """Whether both are alive at some step."""
         return self.first <= other.last and other.first <= self.last
@@ -78,10 +83,9 @@ def floor_at(blocks: List[Block], step: int) -> int:
     alive = [block for block in blocks if block.first <= step <= block.last]
     total = sum(block.size for block in alive)
     for block in alive:
-        for other, distance in block.distances.items():
+        for other in block.distances:
             if other in alive and not (step in block.held or step in other.held):
-                # Together they need at least the larger one, or the distance and the input.
-                total -= block.size + other.size - max(block.size, distance + other.size)
+                total -= block.shared(other)
     saved = [block.size - block.held[step] for block in alive if step in block.held]
     return total - int(sum(saved).min()) if saved else total
 

@@ -86,21 +86,20 @@ def _least_cost(blocks: List[Block], movable: Set[Block], costs: Dict[Block, int
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import lil_matrix
 
-    number = {block: place for place, block in enumerate(blocks)}
-    pairs = [(block, other, distance) for block in blocks for other, distance in block.distances.items()]
+    number = {block: column for column, block in enumerate(blocks)}
+    pairs = [(block, other) for block in blocks for other in block.distances]
     steps = sorted({block.first for block in blocks})
     taken = lil_matrix((len(steps) + 2 * len(pairs), len(blocks) + len(pairs)))
     for row, step in enumerate(steps):
         for block in blocks:
             if block.first <= step <= block.last:
                 taken[row, number[block]] = block.held[step].max() if step in block.held else block.size
-        for column, (block, other, distance) in enumerate(pairs, len(blocks)):
+        for column, (block, other) in enumerate(pairs, len(blocks)):
             if all(one.first <= step <= one.last and step not in one.held for one in (block, other)):
-                together = max(block.size, distance + other.size)
-                taken[row, column] = together - block.size - other.size
-    for place_, (block, other, _) in enumerate(pairs):
-        for row, one in enumerate((block, other), len(steps) + 2 * place_):
-            taken[row, len(blocks) + place_], taken[row, number[one]] = 1, -1
+                taken[row, column] = -block.shared(other)
+    for pair, (block, other) in enumerate(pairs):
+        for row, one in enumerate((block, other), len(steps) + 2 * pair):
+            taken[row, len(blocks) + pair], taken[row, number[one]] = 1, -1
     most = np.concatenate([np.full(len(steps), float(room)), np.zeros(2 * len(pairs))])
     least = [0.0 if block in movable else 1.0 for block in blocks] + [0.0] * len(pairs)
     gain = [-float(costs[block]) for block in blocks] + [0.0] * len(pairs)
