@@ -8,7 +8,7 @@ must gain on both; what it costs is counted by the kernels' instructions (`costs
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -134,7 +134,8 @@ def spend(
         }
         few = simulator.subset(few_samples)
         halves = [few.part(np.arange(len(few.samples))[i::2]) for i in (0, 1)] if len(few.samples) > 1 else [few]
-        before = [half.noise_of(type(state)(network, state.exponents, state.weights)) for half in halves]
+        # Copies: `state` goes on to know its noise on all samples.
+        before = [half.noise_of(replace(state, known=None)) for half in halves]
         best: Tuple[float, str] = (0.0, "")
         spent = purse.cost(network.wide)
         with Progress("choosing int16", len(candidates)) as progress:

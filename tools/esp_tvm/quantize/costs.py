@@ -86,8 +86,8 @@ class Instructions:
         return total
 
     def _port(self, family: str, kind: str, name: str, s16: bool) -> float:
-        work = _work((int(np.prod(self.network.shapes.get(name, ()))), 1), 0, 1)
-        return _count("xtensa" if s16 and family == "esp32s3" else family, kind, work)
+        work = Work(int(np.prod(self.network.shapes.get(name, ()))), 1, 0, 1)
+        return _count(_in_c(family) if s16 else family, kind, work)
 
     def _layer(self, family: str, layer: Layer, wide: FrozenSet[str]) -> float:
         shape = self.network.shapes.get(layer.output, ())
@@ -99,13 +99,12 @@ class Instructions:
         values = int(np.prod(shape))
         inputs = self.network.shapes.get(layer.inputs[0], ()) if layer.inputs else ()
         in_channels = inputs[1] if layer.kind == "conv" and len(inputs) > 1 else inputs[-1] if inputs else 1
-        work = _work((values, channels), macs, in_channels)
+        work = Work(values, channels, macs, in_channels)
         if not is_wide:
             return _count(family, kind, work)
         if kind == "dense":
             return _dense_s16(family, work, layer.inputs[0] in wide)
-        plain = "xtensa" if family == "esp32s3" else family
-        return _count(plain, kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
+        return _count(_in_c(family), kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
 
     def _kind(self, layer: Layer) -> str:
         node = self.network.model.graph.node[layer.nodes[0]]
@@ -122,12 +121,17 @@ class Instructions:
         return layer.kind if layer.kind in _INT8["plain"] else "other"
 
 
+def _in_c(family: str) -> str:
+    """The family whose counts are those of a family's kernels in C."""
+    return "xtensa" if family == "esp32s3" else family
+
+
 def _dense_s16(family: str, work: Work, wide_input: bool) -> float:
     """Instructions of a dense layer with int16; the vector unit takes int8 inputs only."""
     known = costs()["families"]
     if family == "esp32s3" and not wide_input:
         return _terms(known[family]["DenseS16 any"], work)
-    return _terms(known["xtensa" if family == "esp32s3" else family]["esp_dl_dense_s16"], work)
+    return _terms(known[_in_c(family)]["esp_dl_dense_s16"], work)
 
 
 def macs_of(network: Network, layer: Layer) -> int:
@@ -135,10 +139,6 @@ def macs_of(network: Network, layer: Layer) -> int:
     if layer.rule is None or layer.weights is None:
         return 0
     return int(np.prod(network.shapes.get(layer.output, ()))) * int(np.prod(layer.weights.shape[1:]))
-
-
-def _work(output: Tuple[int, int], macs: int, in_channels: int) -> Work:
-    return Work(output[0], int(output[1]), macs, int(in_channels))
 
 
 def _count(family: str, kind: str, work: Work) -> float:
@@ -149,7 +149,7 @@ def _count(family: str, kind: str, work: Work) -> float:
             return _terms(known[family][name], work)
     for name in _INT8["plain"][kind]:
         if name in known["riscv"]:
-            scale = costs()["scale"]["xtensa" if family == "esp32s3" else family]
+            scale = costs()["scale"][_in_c(family)]
             return scale * _terms(known["riscv"][name], work)
     return _UNKNOWN * work.values
 
