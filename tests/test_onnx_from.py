@@ -68,6 +68,25 @@ def test_files_of_keras_3_are_told_from_older_ones(tmp_path):
     assert kind_of(tmp_path / "m.keras") == "keras"
 
 
+def test_what_is_no_file_of_keras_is_told_without_keras(tmp_path):
+    path, members = tmp_path / "m.keras", {"metadata.json": "{}", "config.json": "{}", "model.weights.h5": "x"}
+
+    def archive(**changed):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, content in {**members, **changed}.items():
+                file.writestr(name, content)
+
+    for content in (b"", b"x", b"PK\3\4 cut off"):
+        path.write_bytes(content)
+        assert "neither HDF5 nor a zip archive" in complaint(convert, path, tmp_path / "out.onnx")
+    archive(**{"config.json": " " * (1 << 27)})
+    assert f"would be {(1 << 27) + 3} bytes unpacked" in complaint(convert, path, tmp_path / "out.onnx")
+    del members["config.json"]
+    archive()
+    assert "without Keras's metadata.json and config.json" in complaint(convert, path, tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
 def test_kind_of_folders_and_what_is_none(tmp_path):
     assert "no such file" in complaint(kind_of, tmp_path / "a.h5")
     assert "saved_model.pb" in complaint(kind_of, tmp_path)
@@ -214,7 +233,7 @@ def fake(tmp_path):
     python.write_text(f'#!/bin/sh\nif [ "$1" = -c ]; then exit 0; fi\n. {tmp_path}/behaviour "$6"\n')
     python.chmod(0o755)
     (tmp_path / "behaviour").write_text(f'cp {made}/* "$6"/\n')
-    (tmp_path / "model.keras").write_bytes(b"x")
+    (tmp_path / "model.keras").write_bytes(b"\x89HDF\r\n\x1a\n")
 
     def write(model, inputs, outputs):
         (made / "raw.onnx").write_bytes(model.SerializeToString())

@@ -19,7 +19,7 @@ from ..model import MAX_OPSET, inputs_of, load_model, opset_of, outputs_of, save
 from ..naming import shown
 from ..states import note_states, states_of
 from .check import TOLERANCE, Difference, differences, feeds_of, one_by_one, require_equal
-from .environment import KINDS, kind_of, python_for, run_framework
+from .environment import KINDS, check_keras, kind_of, python_for, run_framework
 from .espdl.reading import known_values, read_espdl
 from .old_opsets import MIN_OPSET
 from .ports import with_float_ports
@@ -93,6 +93,8 @@ def convert(
         "count": SAMPLES,
         "trust": trust,
     }
+    if kind.startswith("keras"):
+        check_keras(Path(path))
     python = python_for(kind, python)
     with tempfile.TemporaryDirectory(prefix="onnx_from_") as name:
         folder = Path(name)

@@ -56,6 +56,11 @@ _SUFFIXES = {
     ".espdl": "espdl",
 }
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ANEW = "save the model in Keras again"
+# An archive of Keras, which hardly compresses, may be so many bytes unpacked, or so many times as many as packed.
+_UNPACKED, _TIMES = 1 << 26, 20
+
 
 def is_converted(path: str | os.PathLike) -> bool:
     """Whether `path` is, by its name, a model of another kind than ONNX that can be converted."""
@@ -103,6 +108,25 @@ def _keras_of(path: Path) -> int:
     # HDF5 without its library: the version is the first text in the heap of the texts, "GCOL".
     found = re.search(rb"GCOL.{28}(\d{1,2})\.\d", start, re.S) if b"keras_version" in start else None
     return int(found.group(1)) if found else 0
+
+
+def check_keras(path: Path) -> None:
+    """Refuse what is no file of Keras, and an archive that is far larger unpacked than it is; Keras unpacks all."""
+    if not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            if file.read(len(_HDF5)) != _HDF5:
+                raise UserError(f"{path}: is no file of Keras (neither HDF5 nor a zip archive), or is cut off; {_ANEW}")
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(f"{path}: is a damaged zip archive ({one_line(str(error), 100)}); {_ANEW}")
+    if not {"metadata.json", "config.json"} <= {one.filename for one in members}:
+        raise UserError(f"{path}: is a zip archive without Keras's metadata.json and config.json; {_ANEW}")
+    size = sum(one.file_size for one in members)
+    if size > max(_UNPACKED, _TIMES * path.stat().st_size):
+        raise UserError(f"{path}: would be {size} bytes unpacked, Keras does not compress so much; {_ANEW}")
 
 
 def python_for(kind: str, given: Optional[str] = None) -> str:
