@@ -236,6 +236,11 @@ DAMAGED = {
         put("inputs", 0, "pixels", {"scale": "1", "mean": ["0"], "std": ["0"], "axis": 0}),
         "is not larger than 0",
     ),
+    "one output of two states": (
+        put("states", [{"input": n, "output": 0} for n in (0, 1)]),
+        "an output is of two states",
+    ),
+    "a state that is no port": (put("states", [{"input": 0, "output": 99}]), "a state is no input and output"),
     "outside of the arena": (put("arena_bytes", 16), "beyond the end of its memory"),
 }
 

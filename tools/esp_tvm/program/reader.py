@@ -41,6 +41,9 @@ class Reader:
             _need(len({port.c_name for port in ports}) == len(ports), f"two {kind}s have one name")
             places = [(port.place.kind, port.place.index) for port in ports if port.place is not None]
             _need(places == [(kind, index) for index in range(len(ports))], f"an {kind} does not lie in its own buffer")
+        for kind in ("input", "output"):
+            numbers = [getattr(state, kind) for state in record.states]
+            _need(len(set(numbers)) == len(numbers), f"an {kind} is of two states")
         for tensor in record.tensors:
             self._tensor(tensor, Tensor)
         program = Program(
