@@ -254,7 +254,19 @@ def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):
     assert f"BOXES\n{len(boxes)} boxes in 1 pictures" in page.with_suffix(".txt").read_text()
 
 
-@pytest.mark.parametrize("text, why", [("{}", "was not written by detect"), (None, "is of another model")])
+_OF_THIS = '{"format": "esp_tvm.detections.1", "model_hash": "this", "pictures": [%s]}'
+_FOUND = '{"name": "a.png", "boxes": [{"label": "cat", "score": %s, "edges": [1, 2, 3, 4]}]}'
+
+
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        ("{}", "was not written by detect"),
+        (_OF_THIS[:-1], "was not written by detect"),
+        (_OF_THIS % (_FOUND % "1e300"), "was not written by detect"),
+        (None, "is of another model"),
+    ],
+)
 def test_boxes_of_another_model_are_not_shown(text, why, tmp_path, capsys):
     path = tmp_path / "detections.json"
     if text is None:

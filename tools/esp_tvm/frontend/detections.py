@@ -27,7 +27,7 @@ class FoundBox(Record):
     the picture, the right and lower ones outside."""
 
     label: str
-    score: float
+    score: Annotated[float, Field(ge=0, le=1)]
     edges: Tuple[int, int, int, int]
 
 
