@@ -4,6 +4,7 @@ The frameworks themselves are in test_onnx_from_frameworks.py.
 """
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -277,6 +278,15 @@ def test_command_tells_what_the_framework_said(fake, tmp_path):
     (tmp_path / "behaviour").write_text('echo Traceback; echo "ValueError: unknown layer"; exit 1\n')
     done = run()
     assert done.returncode == 2 and "ValueError: unknown layer" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_framework_ends_with_the_command(fake, tmp_path):
+    _, run = fake
+    (tmp_path / "behaviour").write_text(f"echo $$ > {tmp_path}/number; kill -TERM $PPID; exec sleep 60\n")
+    done = run()
+    assert (done.returncode, done.stderr) == (143, "terminated\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "number").read_text()), 0)
 
 
 def test_pickles_and_options_are_looked_at_first(tmp_path, monkeypatch):

@@ -169,14 +169,14 @@ def run_framework(kind: str, path: str | os.PathLike, folder: Path, settings: Di
     """Let framework.py write raw.onnx and samples.npz of `path` into `folder`; `UserError` if it cannot."""
     path = Path(path)
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
+        # It ends with this process, also where that alone is interrupted.
+        process = subprocess.run(
             [python, "-W", "ignore", str(WORKER), kind, str(path.resolve()), str(folder)],
-            stdin=subprocess.PIPE,
+            input=json.dumps(settings).encode(),
             stdout=log,
             stderr=subprocess.STDOUT,
             env=_clean_environment(),
         )
-        process.communicate(json.dumps(settings).encode())
         log.seek(0)
         said = log.read().decode("utf-8", "replace")
     complaint = folder / "error.txt"
