@@ -284,7 +284,7 @@ def test_framework_ends_with_the_command(fake, tmp_path):
     _, run = fake
     (tmp_path / "behaviour").write_text(f"echo $$ > {tmp_path}/number; kill -TERM $PPID; exec sleep 60\n")
     done = run()
-    assert (done.returncode, done.stderr) == (143, "terminated\n")
+    assert (done.returncode, done.stderr.strip()) == (143, "terminated")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "number").read_text()), 0)
 
