@@ -273,13 +273,10 @@ class _Editor:
         tensors = self._quantized(port)
         if tensors is None:
             return "it is read in float"
-        now = self._layout(port)
-        if not now:
-            return f"which axis of its shape {list(port.shape)} counts channels does not show"
-        if now == layout:
-            return ""
-        port.axes = _LAST if layout == "NHWC" else _FIRST
-        before, port.shape = port.shape, _permuted(port.shape, port.axes)
+        now, before = self._layout(port), port.shape
+        if now in ("", layout):
+            return "" if now else _hidden_channels(port)
+        _turn(port, layout)
         for tensor in tensors:
             tensor.shape = port.shape
             self._reorder(tensor, port.axes, before)
@@ -356,13 +353,10 @@ class _Editor:
         written = next(tensor for tensor in writer.outputs if output_tensors(self.program)[port] is tensor)
         if self._readers(written):
             return "the model reads it, too"
-        now = self._written_layout(writer, written)
-        if not now:
-            return f"which axis of its shape {list(port.shape)} counts channels does not show"
-        if now == layout:
-            return ""
-        port.axes = _LAST if layout == "NHWC" else _FIRST
-        before, port.shape = port.shape, _permuted(port.shape, port.axes)
+        now, before = self._written_layout(writer, written), port.shape
+        if now in ("", layout):
+            return "" if now else _hidden_channels(port)
+        _turn(port, layout)
         if writer.kind == "dequantize":
             written.shape = port.shape
             self._read_in_order(writer, port.axes)
@@ -425,6 +419,16 @@ class _Editor:
         self._substitute(real, inner)
         writer.outputs = [inner]
         self.program.items.insert(self.program.items.index(writer) + 1, call)
+
+
+def _hidden_channels(port: Port) -> str:
+    return f"which axis of its shape {list(port.shape)} counts channels does not show"
+
+
+def _turn(port: Port, layout: str) -> None:
+    """Give an image port of the other order of axes the shape that it has in `layout`."""
+    port.axes = _LAST if layout == "NHWC" else _FIRST
+    port.shape = _permuted(port.shape, port.axes)
 
 
 def _permuted(shape: Sequence[int], axes: Sequence[int]) -> Tuple[int, ...]:
