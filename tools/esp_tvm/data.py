@@ -27,7 +27,25 @@ _BLOCK_BYTES = 16 << 20
 _LARGEST = 1e15
 
 
-class Samples:
+class _Indexed:
+    """What can be indexed like an array of the shape `shape`, one sample after the other or all at once."""
+
+    shape: Tuple[int, ...]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+class Samples(_Indexed):
     """N samples [N, *shape] of an array that may be on disk; samples are converted only when they are indexed."""
 
     def __init__(self, source: np.ndarray, shape: Sequence[int], dtype: str):
@@ -36,9 +54,6 @@ class Samples:
         self.dtype = np.dtype(dtype)
         self.ndim = len(self.shape)
         self._read = 0
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, index) -> np.ndarray:
         values = np.array(self._source[index], dtype=self.dtype)
@@ -50,14 +65,8 @@ class Samples:
             return values.reshape(self.shape[1:])
         return values.reshape(values.shape[0], *self.shape[1:])
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
 
-    def __array__(self, dtype=None) -> np.ndarray:
-        return np.asarray(self[:], dtype=dtype)
-
-
-class Mapped:
+class Mapped(_Indexed):
     """Samples that a function makes, one by one, of those of `Samples` or an array; only those that are asked for.
 
     shape, dtype: of a sample that the function makes
@@ -68,23 +77,14 @@ class Mapped:
         self.shape, self.dtype = (len(source), *shape), np.dtype(dtype)
         self.ndim = len(self.shape)
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, index):
         if isinstance(index, (int, np.integer)):
             return self._function(self._source[index])
         made = [self._function(one) for one in self._source[index]]
         return np.stack(made) if made else np.zeros((0, *self.shape[1:]), self.dtype)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
 
-    def __array__(self, dtype=None) -> np.ndarray:
-        return np.asarray(self[:], dtype=dtype)
-
-
-class Part:
+class Part(_Indexed):
     """Some of the samples of an array or of `Samples`, by index; each is read only when it is indexed."""
 
     def __init__(self, source: Sequence[np.ndarray], indices: Sequence[int]):
@@ -92,20 +92,11 @@ class Part:
         self.shape = (len(self._indices), *source.shape[1:])
         self.dtype, self.ndim = source.dtype, source.ndim
 
-    def __len__(self) -> int:
-        return len(self._indices)
-
     def __getitem__(self, index):
         chosen = np.asarray(self._indices)[index]
         if chosen.ndim == 0:
             return self._source[int(chosen)]
         return np.stack([self._source[int(i)] for i in chosen]) if len(chosen) else np.zeros((0, *self.shape[1:]))
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
-
-    def __array__(self, dtype=None) -> np.ndarray:
-        return np.asarray(self[:], dtype=dtype)
 
 
 def _forget(array: np.ndarray) -> None:
