@@ -28,6 +28,7 @@ from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP, choose_anywhere, choose_vector  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.estimate.work import work_of  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
@@ -193,6 +194,7 @@ def model_figures(
                 "macs": call.macs,
                 "instructions": counts[call.index],
                 "output": None if call.is_fallback else list(call.writes[0].shape),
+                "taps": 1 if call.is_fallback else work_of(call).taps,
             }
         )
     return {

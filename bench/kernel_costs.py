@@ -33,6 +33,7 @@ TERMS: Sequence[Tuple[str, Sequence[str]]] = (
     ("DepthwiseLanes", ("vectors", "groups", "pixels", "part_groups", "calls")),
     ("Conv2d", ("vectors", "groups", "ragged", "ragged_windows", "part_groups", "calls")),
     ("Average", ("groups", "calls")),
+    ("pool2d", ("pooled", "values", "calls")),
     ("6x2", ("macs6", "values", "windows6", "calls")),
     ("3x4", ("macs3", "values", "calls")),
     ("", ("macs", "values", "windows", "calls")),
@@ -98,7 +99,7 @@ def _work(step: Dict[str, Any], in_channels: int) -> Work:
     values, channels = int(np.prod(output)), output[-1]
     taps = step["macs"] / values / in_channels if step["operator"] in ("conv2d", "add") else 1.0
     rows = {9: 3, 25: 5, 49: 7, 40: 10}.get(round(taps), 1) if abs(taps - round(taps)) < 1e-9 else 1
-    return Work(values, channels, step["macs"], in_channels, rows)
+    return Work(values, channels, step["macs"], in_channels, rows, step["taps"])
 
 
 def operators(known: Sequence[str]) -> Iterator[Count]:
@@ -144,6 +145,9 @@ def fitted(counts: Sequence[Count]) -> Dict[str, Dict[str, Any]]:
     for kernel in sorted({count.kernel for count in counts}):
         own = [count for count in counts if count.kernel == kernel]
         terms = next(terms for word, terms in TERMS if word in kernel)
+        if all(count.work.taps == 1 for count in own):
+            # Windows are not known of rows of OPERATORS.md.
+            terms = [term for term in terms if term != "pooled"]
         cost = fit(own, terms)
         error = float(np.mean([abs(predicted(cost, one.work) / one.instructions - 1.0) for one in own]))
         rounded = {name: float(f"{factor:.4g}") for name, factor in cost.items()}

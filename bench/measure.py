@@ -15,6 +15,7 @@ import vector
 from esp_tvm.chips import check_chip
 from esp_tvm.compile import compile_model
 from esp_tvm.errors import UserError
+from esp_tvm.estimate.work import work_of
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Program
 from esp_tvm.project.fit import fit_chip
@@ -184,5 +185,6 @@ def _steps(program: Program, counts: List[int]) -> List[Dict[str, Any]]:
         step: Dict[str, Any] = {"operator": operator, "kernel": call.kernel}
         step.update(macs=call.macs, instructions=counts[call.index])
         step["output"] = None if call.is_fallback else list(call.writes[0].shape)
+        step["taps"] = 1 if call.is_fallback else work_of(call).taps
         steps.append(step)
     return steps

@@ -27,7 +27,7 @@ def in_sixes(pixels: int) -> float:
 class Work:
     """values: of the output; channels: its last axis; macs: multiply-accumulates
 
-    in_channels: of the first input; rows: of the window, 1 for a call without one
+    in_channels: of the first input; rows: of the window, 1 for a call without one; taps: of a pooling window
     """
 
     values: int
@@ -35,11 +35,12 @@ class Work:
     macs: int
     in_channels: int
     rows: int = 1
+    taps: int = 1
 
     def terms(self) -> Dict[str, float]:
         """What instructions may be proportional to.
 
-        macs, values, calls: as they stand; pixels: values divided by channels
+        macs, values, calls: as they stand; pixels: values divided by channels; pooled: values of all pooling windows
         windows: values of the input in all windows
         macs6, windows6: the same with the time of the last pixels (`in_sixes`); macs3: for pixels rounded up to a
             multiple of 3, as a kernel tiles them
@@ -56,6 +57,7 @@ class Work:
             "values": self.values,
             "calls": 1.0,
             "pixels": pixels,
+            "pooled": self.values * self.taps,
             "windows": pixels * window,
             "macs6": in_sixes(pixels) * channels * window,
             "windows6": in_sixes(pixels) * window,
@@ -72,10 +74,13 @@ def work_of(call: Call) -> Work:
     """The work of a call with a kernel; followers count by their multiply-accumulates."""
     output, first = call.writes[0], call.inputs[0]
     channels = output.shape[-1] if output.shape else 1
-    rows = 1
+    rows = taps = 1
     if call.kind == "conv2d":
         rows = call.attributes["weights"].shape[1]
     elif call.kind == "depthwise_conv2d":
         rows = call.attributes["weights"].shape[0]
+    elif call.kind in ("max_pool2d", "average_pool2d"):
+        taps = int(np.prod(call.attributes["kernel"]))
     in_channels = first.shape[-1] if first.shape else 1
-    return Work(int(np.prod(output.shape, dtype=np.int64)), int(channels), call.macs, int(in_channels), int(rows))
+    values = int(np.prod(output.shape, dtype=np.int64))
+    return Work(values, int(channels), call.macs, int(in_channels), int(rows), taps)

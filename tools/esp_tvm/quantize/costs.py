@@ -99,12 +99,22 @@ class Instructions:
         values = int(np.prod(shape))
         inputs = self.network.shapes.get(layer.inputs[0], ()) if layer.inputs else ()
         in_channels = inputs[1] if layer.kind == "conv" and len(inputs) > 1 else inputs[-1] if inputs else 1
-        work = Work(values, channels, macs, in_channels)
+        work = Work(values, channels, macs, in_channels, taps=self._taps(layer, kind))
         if not is_wide:
             return _count(family, kind, work)
         if kind == "dense":
             return _dense_s16(family, work, layer.inputs[0] in wide)
+        if kind in ("average_pool", "global_pool"):
+            return _s16(family, "average_pool2d_s16", work)
         return _count(_in_c(family), kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
+
+    def _taps(self, layer: Layer, kind: str) -> int:
+        """Of a pooling window; 1 of another layer."""
+        if kind == "global_pool":
+            return int(np.prod(self.network.shapes[layer.inputs[0]][2:]))
+        if kind in ("average_pool", "max_pool"):
+            return int(np.prod(attribute(self.network.model.graph.node[layer.nodes[0]], "kernel_shape", [1])))
+        return 1
 
     def _kind(self, layer: Layer) -> str:
         node = self.network.model.graph.node[layer.nodes[0]]
@@ -128,10 +138,17 @@ def _in_c(family: str) -> str:
 
 def _dense_s16(family: str, work: Work, wide_input: bool) -> float:
     """Instructions of a dense layer with int16; the vector unit takes int8 inputs only."""
-    known = costs()["families"]
     if family == "esp32s3" and not wide_input:
-        return _terms(known[family]["DenseS16 any"], work)
-    return _terms(known[_in_c(family)]["esp_dl_dense_s16"], work)
+        return _terms(costs()["families"][family]["DenseS16 any"], work)
+    return _s16(family, "dense_s16", work)
+
+
+def _s16(family: str, operator: str, work: Work) -> float:
+    """Instructions of a kernel for int16, which is plain C on the ESP32-S3 too."""
+    known = costs()["families"]
+    names = [(family, f"C {operator}"), (_in_c(family), f"esp_dl_{operator}")]
+    counted = next((known[one][name] for one, name in names if name in known[one]), None)
+    return _UNKNOWN * work.values * work.taps if counted is None else _terms(counted, work)
 
 
 def macs_of(network: Network, layer: Layer) -> int:

@@ -200,7 +200,8 @@ class Main:
             what += f", by {call.kernel}"
         if call.split is not None:
             what += f", {call.split.text}{' of a strip' if call.strips is not None else ''} on two cores"
-        return [title(call), what]
+        sorted_channels = ["the channels of its output lie in another order than the model's: `order` in metadata.json"]
+        return [title(call), what, *(sorted_channels if call.writes[0].order else [])]
 
     def _declare(self, call: Call, tensor: Tensor, part: int) -> List[str]:
         """The variable of a tensor in the arena."""
