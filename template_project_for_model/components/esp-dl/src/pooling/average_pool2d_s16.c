@@ -2,13 +2,17 @@
 #include "common/wide.h"
 #include "common/window.h"
 #include "esp_dl.h"
+#include "pooling/add_up.h"
 #include "pooling/counted.h"
 
 /* floor(sum * 2^-shift / count + 1/2) where that is an int16, else a value beyond the same end; count is at least 1.
- * Without 64-bit division, which these cores do in software: floor(x / 2^n) of an x is that of floor(x), and bits
- * behind the point come one after the other. */
+ * Without 64-bit division, which these cores do in software: floor(x / 2^n) of an x is that of floor(x), and where a
+ * sum has no room for the bits behind the point, these come one after the other. */
 static int32_t scaled_average(int32_t sum, int32_t count, int32_t shift)
 {
+    if (shift <= 0 && shift > -31 && sum >= -(INT32_MAX >> -shift) && sum <= INT32_MAX >> -shift) {
+        return esp_dl_divide(sum * ((int32_t)1 << -shift), count);
+    }
     int32_t average = esp_dl_floor(sum, count);
     if (shift > 0) {
         /* From 17 on all of an int16 is shifted out. */
@@ -30,31 +34,25 @@ static int32_t scaled_average(int32_t sum, int32_t count, int32_t shift)
 /* The part of a window that lies in the image: taps, and elements from one to the next. */
 typedef struct {
     int32_t rows, columns;
-    ptrdiff_t line, column;
+    ptrdiff_t line;
+    int32_t column;
 } part_t;
 
-static int32_t sum_s8(const int8_t *x_row, const part_t *part)
+/* Adds `count` channels of all taps to their sums, which start as 0. */
+static void add_part(const void *x, bool s16, const part_t *part, int32_t count, int32_t sums[ESP_DL_ADDED])
 {
-    int32_t sum = 0;
-    for (int32_t i = part->rows; i > 0; i--, x_row += part->line) {
-        const int8_t *x = x_row;
-        for (int32_t j = part->columns; j > 0; j--, x += part->column) {
-            sum += *x;
+    for (int32_t i = 0; i < part->rows; i++) {
+        if (!s16) {
+            esp_dl_add_up((const int8_t *)x + i * part->line, part->columns, part->column, count, sums);
+            continue;
+        }
+        const int16_t *tap = (const int16_t *)x + i * part->line;
+        for (int32_t j = part->columns; j > 0; j--, tap += part->column) {
+            for (int32_t c = 0; c < count; c++) {
+                sums[c] += tap[c];
+            }
         }
     }
-    return sum;
-}
-
-static int32_t sum_s16(const int16_t *x_row, const part_t *part)
-{
-    int32_t sum = 0;
-    for (int32_t i = part->rows; i > 0; i--, x_row += part->line) {
-        const int16_t *x = x_row;
-        for (int32_t j = part->columns; j > 0; j--, x += part->column) {
-            sum += *x;
-        }
-    }
-    return sum;
 }
 
 void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void *output)
@@ -62,7 +60,7 @@ void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void
     const esp_dl_window_t *window = &p->window;
     const esp_dl_counted_t counted = esp_dl_counted(p);
     const int32_t channels = p->output.c;
-    const ptrdiff_t column = (ptrdiff_t)window->dilation_w * channels;
+    const int32_t column = window->dilation_w * channels;
     const ptrdiff_t line = (ptrdiff_t)window->dilation_h * p->input.w * channels;
     ptrdiff_t done = 0;
     for (int32_t n = 0; n < p->output.n; n++) {
@@ -80,13 +78,17 @@ void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void
                     (counted_rows.end - counted_rows.first) * (counted_columns.end - counted_columns.first);
                 const part_t part = {rows.end - rows.first, columns.end - columns.first, line, column};
                 const ptrdiff_t start = ((ptrdiff_t)h * p->input.w + w) * channels;
-                const void *first = esp_dl_at(input, start + rows.first * line + columns.first * column, p->input_s16);
-                for (int32_t c = 0; c < channels; c++) {
-                    const void *x = esp_dl_at(first, c, p->input_s16);
-                    const int32_t sum = p->input_s16 ? sum_s16(x, &part) : sum_s8(x, &part);
-                    const int32_t average = scaled_average(sum, count > 0 ? count : 1, p->shift);
-                    const int32_t y = esp_dl_requantize_wide(average, 0, p->min, p->max, p->output_s16);
-                    esp_dl_store(output, done++, y, p->output_s16);
+                const void *first =
+                    esp_dl_at(input, start + rows.first * line + (ptrdiff_t)columns.first * column, p->input_s16);
+                for (int32_t c = 0; c < channels; c += ESP_DL_ADDED) {
+                    const int32_t together = channels - c < ESP_DL_ADDED ? channels - c : ESP_DL_ADDED;
+                    int32_t sums[ESP_DL_ADDED] = {0};
+                    add_part(esp_dl_at(first, c, p->input_s16), p->input_s16, &part, together, sums);
+                    for (int32_t i = 0; i < together; i++) {
+                        const int32_t average = scaled_average(sums[i], count > 0 ? count : 1, p->shift);
+                        const int32_t y = esp_dl_requantize_wide(average, 0, p->min, p->max, p->output_s16);
+                        esp_dl_store(output, done++, y, p->output_s16);
+                    }
                 }
             }
         }
