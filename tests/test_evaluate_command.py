@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -101,10 +102,13 @@ def test_files_that_hold_no_labels_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", c=np.zeros(2, np.int64))
     np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
     (tmp_path / "text.npy").write_text("0 1")
+    with zipfile.ZipFile(tmp_path / "empty.npz", "w") as archive:
+        archive.writestr("a.npy", "")
     for name, words in {
         "one.npy": "the outputs 'a', 'b'; give an .npz",
         "other.npz": "'c' is no output of the model",
         "objects.npy": "holds Python objects",
+        "empty.npz": "'a': is no array",
         "text.npy": "is not a .npy or .npz file",
         "none.npy": "no such file",
         ".": "is a folder",

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import onnx
 import pytest
@@ -289,6 +291,10 @@ def test_files_that_are_no_arrays(tmp_path):
     for name, data in (("a.npy", b""), ("b.npy", b"hello"), ("c.npz", b"PK\x03\x04junk"), ("d.npy", b"\x93NUMPY\x01")):
         (tmp_path / name).write_bytes(data)
         assert name in array_complaint(tmp_path / name)
+    for content in (b"", b"text"):
+        with zipfile.ZipFile(tmp_path / "e.npz", "w") as archive:
+            archive.writestr("x.npy", content)
+        assert "e.npz: 'x': is no array" in array_complaint(tmp_path / "e.npz")
     whole = npy(tmp_path, random(50, 2, 3)).read_bytes()
     (tmp_path / "cut.npy").write_bytes(whole[:-100])
     assert "cut" in array_complaint(tmp_path / "cut.npy")

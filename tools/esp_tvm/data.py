@@ -257,10 +257,19 @@ def _member(archive, path: Path, name: str, only: bool) -> np.ndarray:
     if key is None:
         keys = ", ".join(f"'{shown(k, 30)}'" for k in archive.files[:8]) or "nothing"
         raise UserError(f"{path}: has no array for the model's input '{shown(name)}' (it has {keys})")
+    return load_member(archive, path, key)
+
+
+def load_member(archive, path: str | os.PathLike, key: str) -> np.ndarray:
+    """The array `key` of an archive that `load_file` opened; `UserError` for whatever is none."""
+    label = f"{path}: '{shown(key)}'"
     try:
-        return archive[key]
+        array = archive[key]
     except Exception as error:
-        raise _damaged(f"{path}: '{shown(key)}'", error)
+        raise _damaged(label, error)
+    if not isinstance(array, np.ndarray):  # NumPy gives the bytes of a member that does not begin as a .npy.
+        raise UserError(f"{label}: is no array; write the archive with numpy.savez")
+    return array
 
 
 # --- checks -----------------------------------------------------------------------------------------------

@@ -45,7 +45,9 @@ def samples_for(ports, settings):
         for name, shape, dtype in ports:
             if name not in arrays:
                 raise Complaint(f"{given} has no array '{name}', an input of the model")
-            array = np.asarray(arrays[name])[: settings["count"]].astype(dtype)
+            if not isinstance(arrays[name], np.ndarray):
+                raise Complaint(f"{given} has no array in '{name}'; write it with numpy.savez")
+            array = arrays[name][: settings["count"]].astype(dtype)
             if array.size == 0 or array[0].size != int(np.prod(shape)):
                 raise Complaint(f"{given} holds samples of shape {list(array.shape[1:])}, input '{name}' is {shape}")
             result[name] = array.reshape(-1, *shape)

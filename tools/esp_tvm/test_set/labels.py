@@ -13,7 +13,7 @@ from typing import Dict, Optional, Sequence
 
 import numpy as np
 
-from ..data import load_file
+from ..data import load_file, load_member
 from ..errors import UserError
 from ..naming import shown
 from ..program.form import Port
@@ -68,17 +68,10 @@ def load_labels(path: str | os.PathLike, outputs: Sequence[Port], count: int) ->
             what = f"'{shown(unknown[0], 30)}' is no output of the model" if unknown else "is empty"
             raise UserError(f"{path}: {what}; the outputs are {listed}")
         return {
-            port.name: _labels(_member(arrays, path, port.name), f"{path}[{shown(port.name, 30)}]", port, count)
+            port.name: _labels(load_member(arrays, path, port.name), f"{path}[{shown(port.name, 30)}]", port, count)
             for port in outputs
             if port.name in keys
         }
-
-
-def _member(archive: np.lib.npyio.NpzFile, path: Path, name: str) -> np.ndarray:
-    try:
-        return archive[name]
-    except Exception as error:  # Of a damaged archive NumPy, zipfile and zlib raise many kinds.
-        raise UserError(f"{path}: '{shown(name)}' cannot be read ({type(error).__name__}); write it with numpy.savez")
 
 
 def _labels(array: np.ndarray, label: str, port: Port, count: int) -> Labels:
