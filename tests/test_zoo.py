@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,3 +120,16 @@ def test_the_table_has_a_row_for_each_model(tmp_path, capsys):
     assert net[1] == "12" and float(net[3]) > 20 and net[-1] == "yes" and net[-2] == "-"
     assert small[3] == "-" and small[-1] == "yes" and int(small[4]) > 0
     assert "without.onnx: needs samples" in text and "without" not in rows
+
+
+def test_make_passes_a_folder_that_looks_like_an_option():
+    """The recipe of the Makefile, with another program in place of the bench."""
+    recipe = (REPO / "scripts/bench.mk").read_text("utf-8").split("\nzoo:")[1]
+    command = recipe.split("bench/zoo.py", 1)[1].split("\n\n")[0].replace("$$", "$").replace("\\\n", " ")
+    said = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {command}"],
+        stdout=subprocess.PIPE, text=True, check=True,
+        env={"ZOO": "-my zoo", "FILES": "a b", "WORDS": "c"},
+    ).stdout.splitlines()  # fmt: skip
+    with pytest.raises(UserError, match="^-my zoo: no such folder"):
+        zoo.main(said)
