@@ -469,3 +469,14 @@ def test_script(tmp_path, repo):
     assert run("--per_channel", "maybe").returncode == 2
     done = run(calib="nothing.npy")
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_linear_algebra_is_held_to_one_thread():
+    """Two threads take seconds for a thousand small systems where others use the machine; one a millisecond."""
+    from esp_tvm import blas
+
+    before = [threads for threads, _, _ in blas._libraries()]
+    with blas.one_thread():
+        inside = [threads for threads, _, _ in blas._libraries()]
+    assert before and inside == [1] * len(before), "NumPy and SciPy of the lock file both bring OpenBLAS"
+    assert [threads for threads, _, _ in blas._libraries()] == before

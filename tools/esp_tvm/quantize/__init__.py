@@ -9,6 +9,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 import numpy as np
 import onnx
 
+from ..blas import one_thread
 from ..convert.qdq import is_qdq
 from ..convert.qoperator import refuse_dynamic
 from ..data_check import describe, examine, note, warnings
@@ -89,6 +90,7 @@ class Quantized:
         ]
 
 
+@one_thread()
 def quantize_onnx(
     input_model: str | os.PathLike,
     output_model: str | os.PathLike,
@@ -149,6 +151,7 @@ def quantize_onnx(
     return result
 
 
+@one_thread()
 def quantize_model(
     model: onnx.ModelProto, samples: Dict, passes: Passes | None = None, path: str | os.PathLike = "model"
 ) -> Quantized:
