@@ -145,6 +145,20 @@ def test_steps_of_int16_in_float_are_no_fault(repo, tmp_path):
     assert {call.operator for call in HostProgram(project).program.calls()} >= {"dense_s16"}
 
 
+def test_a_move_before_its_change_of_exponent_is_no_fault():
+    """The compiler moves int8 at the exponent of the inputs, and changes that behind it: the Concat is not yet what the
+    model's QuantizeLinear makes of it."""
+    b = QdqBuilder(5)
+    x = b.input("x", [2, 8], -5)
+    parts = [b.quantize(b.node(operator, [x]), -7) for operator in ("Tanh", "Sin")]
+    b.quantize(b.node("Concat", parts, axis=1), -6, "y")
+    b.output("y", [2, 16])
+    model, samples = b.model(), {"x": random(2, 8)}
+    compiled = compile_model(model)
+    evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
+    assert verify(model, compiled, samples, evaluator.run(samples), evaluator) is not None
+
+
 def test_an_image_of_nearly_equal_values_lies_as_images_do():
     """Espressif's pedestrian detector: scores of a 7x7 map, all alike. Rounding of earlier layers made the order in
     which height and width are exchanged the nearer one, and the right program was refused."""

@@ -21,7 +21,7 @@ from .convert.int16 import reals_of_steps
 from .convert.qdq_form import as_it_is
 from .model import run_session, session
 from .naming import shown
-from .onnx_graph import with_outputs
+from .onnx_graph import Graph, with_outputs
 from .program.evaluate import Evaluation, in_model_order, output_tensors, read
 from .program.form import Call, Program, Tensor
 from .program.ports import all_to_onnx
@@ -154,12 +154,13 @@ class BordersCheck:
         self._model, self._written = as_it_is(model), written
         self._outputs = [value.name for value in self._model.graph.output]
         self._place = {name: i for i, node in enumerate(self._model.graph.node) for name in node.output if name}
-        quantizers = {n.input[0]: n.output[0] for n in self._model.graph.node if n.op_type == "QuantizeLinear"}
+        quantizers = _quantizers(self._model)
         # int16 is spelled out in float: where a border is its steps, their real values are compared.
         reals = reals_of_steps(self._model)
         self._borders: List[Border] = []
         for border in borders:
-            name = quantizers.get(border.name, border.name) if border.exponent is not None else border.name
+            # What a move leaves at the exponent of its input is compared before the model quantizes it.
+            name = quantizers.get((border.name, border.exponent), border.name)
             name = reals.get(name, name)
             if name in self._place and name not in self._outputs:
                 self._borders.append(replace(border, name=name))
@@ -256,6 +257,18 @@ def _with_borders_given(model: onnx.ModelProto, borders: Sequence[Border], outpu
         copy.graph.input.append(helper.make_tensor_value_info(_given(name), element, border.shape))
     del copy.graph.value_info[:]
     return copy
+
+
+def _quantizers(model: onnx.ModelProto) -> Dict[Tuple[str, Optional[int]], str]:
+    """{(float tensor, exponent): what a QuantizeLinear of `model` makes of it}; other scales have no exponent here."""
+    graph, found = Graph(model), {}
+    for node in graph.nodes:
+        scale = graph.constant(node.input[1]) if node.op_type == "QuantizeLinear" else None
+        if scale is not None and scale.size == 1:
+            mantissa, exponent = np.frexp(float(scale.reshape(())))
+            if mantissa == 0.5:
+                found[node.input[0], int(exponent) - 1] = node.output[0]
+    return found
 
 
 # --- which tensors ----------------------------------------------------------------------------------------
