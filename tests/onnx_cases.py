@@ -26,7 +26,8 @@ class OnnxCase:
     steps: by how many steps of the output's scale the result may differ from float ONNX Runtime
     low, high: range of the inputs' values
     behind_relu: a Relu comes first, so that int8 values arrive at what only moves them
-    nodes: in place of the operator several nodes, as (operator, inputs, output, attributes); `operator` is their title
+    nodes: in place of the operator several nodes, as (operator, inputs, "output output", attributes); `operator` is
+        their title
     """
 
     operator: str
@@ -69,7 +70,8 @@ class OnnxCase:
             nodes.append(helper.make_node("Relu", names[:1], ["relu"], "relu"))
             names[0] = "relu"
         if self.nodes:
-            nodes += [helper.make_node(op, list(read), [made], made, **more) for op, read, made, more in self.nodes]
+            for op, read, made, more in self.nodes:
+                nodes.append(helper.make_node(op, list(read), made.split(), made, **more))
         else:
             nodes.append(helper.make_node(self.operator, names, outputs, self.operator.lower(), **self.attributes))
         empty = [helper.make_empty_tensor_value_info(name) for name in outputs]
@@ -211,6 +213,20 @@ def _reductions() -> List[OnnxCase]:
         OnnxCase("Hardmax", "all axes from one on", {0: (3, 4, 5)}, {}, {"axis": 1}, kernel="hardmax", opset=11),
         OnnxCase("Hardmax", "all axes", {0: (3, 4, 5)}, {}, {"axis": 0}, kernel="hardmax", opset=12),
         OnnxCase("Hardmax", "all axes from the second on", {0: (3, 4, 5)}, kernel="hardmax", opset=9),
+    ]
+    both = ("topk", "topk_indices")
+    ranked = (
+        ("Softmax", ("x0",), "s", {"axis": 1}),
+        ("TopK", ("s", "c1"), "y0 y1", {"axis": 1}),
+    )
+    cases += [
+        OnnxCase("TopK", "last axis", {0: (3, 40)}, {1: _i(5)}, outputs=2, kernel=both),
+        OnnxCase("TopK", "channels, smallest", {0: X}, {1: _i(2)}, {"axis": 1, "largest": 0}, outputs=2, kernel=both),
+        OnnxCase(
+            "TopK", "first of equals", {0: (3, 90)}, {1: _i(9)}, {"axis": 1}, outputs=2, kernel=both, low=-0.5, high=0.5
+        ),
+        OnnxCase("TopK", "as in opset 9", {0: (90, 3)}, {}, {"axis": 0, "k": 4}, outputs=2, kernel=both, opset=9),
+        OnnxCase("Softmax, TopK", "", {0: (2, 30)}, {1: _i(3)}, outputs=2, kernel=("softmax", *both), nodes=ranked),
     ]
     for name in ("ArgMax", "ArgMin"):
         cases += [

@@ -167,6 +167,12 @@ def _reductions() -> List[Case]:
     for axis, last, smallest in ((0, False, False), (1, True, False), (3, False, True), (2, True, True)):
         attributes = {"axis": axis, "keepdims": axis % 2 == 0, "last": last, "smallest": smallest}
         cases.append(Case(f"axis {axis}, last {last}, smallest {smallest}", "argmax", ((shape, "int8"),), attributes))
+    for axis, k, smallest, dtype in ((0, 1, True, "int8"), (3, 4, False, "int8"), (1, 2, True, "float32")):
+        attributes = {"axis": axis, "k": k, "smallest": smallest}
+        name = f"axis {axis}, {k} of {dtype}"
+        cases.append(Case(name, "topk_indices", ((shape, dtype),), attributes))
+        exponent = -3 if dtype == "int8" else 0
+        cases.append(Case(name, "topk", ((shape, dtype),), {**attributes, "exponent": exponent}))
     for sizes, one in (((3, 40, 1), 64), ((1, 7, 5), 127), ((4, 1, 3), 1), ((2, 300, 2), 0)):
         cases.append(Case(f"{sizes}, one {one}", "hardmax", ((sizes, "int8"),), {"one": one}))
     return cases

@@ -138,9 +138,10 @@ def disagreements(network: Network, calls: Iterable[Call]) -> List[str]:
     """Where the groups of ONNX nodes that the quantizer made are not those that kernels compute.
 
     The quantizer recognises functions of one tensor, normalizations, recurrent layers and what is fused in ONNX, the
-    compiler does so again in Relay. Three differences have a reason: reshapes and transposes meet others and vanish, or
+    compiler does so again in Relay. Four differences have a reason: reshapes and transposes meet others and vanish, or
     stand around kernels that need another layout; a Cast of bytes is float to the quantizer, and part of the table that
-    quantizes its result to the compiler; the quantizer's own nodes (QuantizeLinear, the sum of a bias) are in no layer.
+    quantizes its result to the compiler; the quantizer's own nodes (QuantizeLinear, the sum of a bias) are in no layer;
+    what a kernel computes of floats and not to int8 (TopK behind a softmax) is float to the quantizer.
     """
     names = [f'{node.op_type} "{node.name}"' for node in network.model.graph.node]
     groups = {
@@ -152,13 +153,18 @@ def disagreements(network: Network, calls: Iterable[Call]) -> List[str]:
         frozenset(call.nodes).intersection(names)
         for each in calls
         for call in (each, *each.followers)
-        if not call.is_fallback and call.operator not in ("reshape", "transpose")
+        if not call.is_fallback and call.operator not in ("reshape", "transpose") and _has_integers(call)
     } - {frozenset()}
     casts = {one for one in computed if all(name.startswith("Cast ") for name in one)}
     moves = {frozenset([names[layer.nodes[0]]]) for layer in network.layers if layer.kind == "move"}
     found = [f"the quantizer's group {sorted(group)} is no kernel's" for group in groups - computed]
     more = computed - groups - casts - moves
     return found + [f"a kernel computes {sorted(one)}, no group of the quantizer's" for one in more]
+
+
+def _has_integers(call: Call) -> bool:
+    """Whether int8 or int16 goes in or out."""
+    return any(tensor.dtype in ("int8", "int16") for tensor in [*call.inputs, *call.outputs])
 
 
 def compare_with_references(program: HostProgram, compiled: CompiledModel, samples) -> Comparison:

@@ -170,15 +170,14 @@ def test_what_no_chip_computes_is_refused_with_the_place_to_end_before_it(tmp_pa
     nodes = [
         helper.make_node("Gemm", ["x", "w"], ["scores"], "fc"),
         helper.make_node("Relu", ["x"], ["kept"], "relu"),
-        helper.make_node("TopK", ["scores", "k"], ["best", "places"], "top"),
-        helper.make_node("Neg", ["best"], ["y"], "neg"),
+        helper.make_node("Unique", ["scores"], ["y"], "unique"),
     ]
-    outputs = {"y": [1, 2], "kept": [1, 4]}
-    model = model_of(nodes, {"x": [1, 4]}, outputs, {"w": random(4, 5), "k": np.array([2], np.int64)})
+    outputs = {"y": ["found"], "kept": [1, 4]}
+    model = model_of(nodes, {"x": [1, 4]}, outputs, {"w": random(4, 5)})
     source, out = save(model, tmp_path / "in.onnx"), tmp_path / "out.onnx"
     for given, said in (
-        ({}, "'top' (TopK): TVM has no C for it that runs on the chip; end the model before it, and compute it in the "
-             "program that uses the model: preprocess with --end scores --end kept"),
+        ({}, "'unique' (Unique): TVM has no C for it that runs on the chip; end the model before it, and compute it in "
+             "the program that uses the model: preprocess with --end scores --end kept"),
         ({"ends": ["score"]}, "--end 'score': no node computes it; did you mean scores"),
     ):  # fmt: skip
         with pytest.raises(UserError) as error:

@@ -75,3 +75,18 @@ def hardmax(x: np.ndarray, one: int) -> np.ndarray:
     y = np.zeros_like(x)
     np.put_along_axis(y, np.argmax(x, axis=1)[:, None, :], one, axis=1)
     return y
+
+
+def topk_indices(x: np.ndarray, axis: int, k: int, smallest: bool = False) -> np.ndarray:
+    """int64: where the k largest (smallest) values along `axis` are, the best first, of equal ones the first first,
+    NaN last."""
+    # What is stable keeps the order of equal values; -x of the smallest int8 needs a wider type.
+    wide = x if x.dtype.kind == "f" else x.astype(np.int64)
+    order = np.argsort(wide if smallest else -wide, axis=axis, kind="stable")
+    return np.take(order, np.arange(k), axis=axis).astype(np.int64)
+
+
+def topk(x: np.ndarray, axis: int, k: int, smallest: bool = False, exponent: int = 0) -> np.ndarray:
+    """float32: these values, of integers times 2^exponent."""
+    best = np.take_along_axis(x, topk_indices(x, axis, k, smallest), axis=axis)
+    return best.astype(np.float32) * np.float32(2.0**exponent)

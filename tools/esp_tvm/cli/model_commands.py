@@ -88,7 +88,7 @@ def convert(model: str, output: str, shape: tuple, trust_pickle: bool, **setting
     multiple=True,
     metavar="TENSOR",
     show_default="the model's outputs",
-    help="end the model here: what follows (TopK, NonMaxSuppression) is left to the application; once for each output",
+    help="end the model here: what follows (NonMaxSuppression) is left to the application; once for each output",
 )
 def preprocess(model: str, output: str, shape: Sequence[str], state: Sequence[str], end: Sequence[str]) -> None:
     """Fold and simplify a float ONNX model before quantization."""

@@ -12,7 +12,7 @@ from ..naming import shown
 from ..onnx_graph import edited, inferred_values, is_standard, reads
 
 # Operators whose number of results depends on values, or that need sorting by TVM's runtime library.
-NOT_FOR_CHIPS = ("NonMaxSuppression", "NonZero", "TopK", "Unique")
+NOT_FOR_CHIPS = ("NonMaxSuppression", "NonZero", "Unique")
 
 
 def end_at(model: onnx.ModelProto, ends: Sequence[str], path: str | os.PathLike) -> None:

@@ -5,6 +5,7 @@
 - recurrent layers of layout 1 (batch first): neither computes them
 - Unsqueeze with several negative axes: TVM inserts one axis after the other, and counts from the end it has by then
 - EyeLike of a known shape: a constant; TVM's code for it writes past the end of its output
+- TopK without an order: any order is right, and one that is the same everywhere can be compared
 - unused further outputs (indices of a MaxPool, statistics of a normalization): TVM fails on them
 """
 
@@ -19,13 +20,13 @@ from ..onnx_graph import Chain, Graph, attribute, copied_node, drop_attributes, 
 
 _RECURRENT = ("RNN", "GRU", "LSTM")
 _TRIMMED = ("MaxPool", "BatchNormalization", "LayerNormalization")
-_REWRITTEN = ("Mean", "Dropout", "EyeLike", "Unsqueeze", *_RECURRENT, *_TRIMMED)
+_REWRITTEN = ("Mean", "Dropout", "EyeLike", "TopK", "Unsqueeze", *_RECURRENT, *_TRIMMED)
 
 
 def plain_nodes(model: onnx.ModelProto) -> None:
     """Rewrite these nodes in place."""
     if not any(
-        is_standard(node, "Mean", "Dropout", "EyeLike", "Unsqueeze", *_RECURRENT, *_TRIMMED)
+        is_standard(node, "Mean", "Dropout", "EyeLike", "TopK", "Unsqueeze", *_RECURRENT, *_TRIMMED)
         for node in model.graph.node
     ):
         return
@@ -40,6 +41,8 @@ def plain_nodes(model: onnx.ModelProto) -> None:
                 _fold_eye(graph, node, values.get(node.output[0]))
             elif is_standard(node, "Unsqueeze"):
                 _count_axes_from_start(graph, node)
+            elif is_standard(node, "TopK"):
+                drop_attributes(node, "sorted")
             elif is_standard(node, *_RECURRENT) and attribute(node, "layout", 0):
                 graph.replace(node, *_steps_first(graph, node))
             elif is_standard(node, *_TRIMMED):

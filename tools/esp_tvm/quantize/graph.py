@@ -171,10 +171,10 @@ class _Grouper:
         if node.op_type not in RULES:
             layer.why = NO_RULE
             return layer
-        names = layer.inputs + [layer.output] * (RULES[node.op_type].kind != "compare")
-        if (
-            any(name not in self.floats or name not in self.facts.shapes for name in names)
-            or len([o for o in node.output if o]) != 1
+        compares = RULES[node.op_type].kind == "compare"
+        names = layer.inputs + [layer.output] * (not compares)
+        if any(name not in self.floats or name not in self.facts.shapes for name in names) or (
+            len([o for o in node.output if o]) != 1 and not compares
         ):
             layer.why = "not all its tensors are float32 of known shape"
             return layer

@@ -49,6 +49,22 @@ typedef struct {
 
 void esp_dl_hardmax_s8(const int8_t *input, const esp_dl_hardmax_t *p, int8_t *output);
 
+/*
+ * The k largest (smallest) values along an axis, the best first, of equal ones the one with the lower position:
+ * [outer][size][inner] -> [outer][k][inner]. Values as float, exact; as arithmetic.topk and topk_indices.
+ */
+typedef struct {
+    int32_t outer, size, inner;
+    int32_t k; /* 1..size */
+    bool smallest;
+    int32_t exponent; /* e_x of int8 values */
+} esp_dl_topk_t;
+
+void esp_dl_topk_s8(const int8_t *input, const esp_dl_topk_t *p, float *output);
+void esp_dl_topk_f32(const float *input, const esp_dl_topk_t *p, float *output);
+void esp_dl_topk_indices_s8(const int8_t *input, const esp_dl_topk_t *p, int64_t *output);
+void esp_dl_topk_indices_f32(const float *input, const esp_dl_topk_t *p, int64_t *output);
+
 #ifdef __cplusplus
 }
 #endif
