@@ -121,6 +121,12 @@ class SmallBlocks(Conv2dWide):
     LARGE, BLOCK = 0, 256
 
 
+class SmallCheckedBlocks(Conv2dChecked):
+    """The same where sums are checked."""
+
+    LARGE, BLOCK = 0, 16 * 1024
+
+
 @pytest.fixture
 def unusual_sums(monkeypatch):
     """Sums are checked whatever they may be expected to be."""
@@ -134,7 +140,9 @@ def test_weights_in_blocks(runs, request, tmp_path):
         request.getfixturevalue("emulator")
     pairs = random_pairs(SmallBlocks(), 60, seed=11)
     assert {SmallBlocks().block(pair.call) for pair in pairs} >= {2, 4} and len(pairs) > 20
-    assert listed(pairs, runs(pairs, tmp_path)) is None
+    checked = random_pairs(SmallCheckedBlocks(rows=False, check_bits=11), 12, seed=11)
+    assert {pair.variant.block(pair.call) for pair in checked} >= {16, 32}
+    assert listed(pairs + checked, runs(pairs + checked, tmp_path)) is None
 
 
 def test_only_weights_larger_than_the_cache_lie_in_blocks():

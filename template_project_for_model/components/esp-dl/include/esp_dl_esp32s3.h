@@ -70,8 +70,9 @@ typedef enum {
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
  *   for every segment, for every `vectors` * 16 bytes of it, for every output channel: the weights, zero behind the
  * end; for every output channel its right shift, a byte.
- *   Weights that are larger than the cache lie there in blocks, `block` channels after the other, `block_bytes` apart:
- * all pixels of a row take a block before the next one is read.
+ *
+ * Weights that are larger than the cache lie there in blocks, `block` channels after the other, `block_bytes` apart:
+ * all pixels take a block before the next one is read (WIDE, and where sums are checked).
  */
 typedef struct {
     esp_dl_shape_t input;
@@ -84,11 +85,12 @@ typedef struct {
     int8_t check_bits; /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
     int32_t at_a_time; /* check_bits > 0: pixels that are computed before it is known whether their sums fit */
     int32_t vectors;   /* WIDE: of input held in registers: 2, 4 or 6 */
-    int32_t block, block_bytes; /* WIDE: channels and bytes of a block of weights; 0: they are one */
+    int32_t block, block_bytes; /* channels and bytes of a block of weights; 0: they are one */
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */
     int32_t run;
-    bool min_masks; /* ONE, HELD, GATHERED with a clamp of 0..127: masks of this kind */
+    bool min_masks;   /* ONE, HELD, GATHERED with a clamp of 0..127: masks of this kind */
+    int8_t pad_value; /* outside of the image */
     const int8_t *weights;
     int8_t min, max; /* clamp */
     /* Channels before `left_channels` are shifted left by `left` at the end, and clamped again: 0 lies in the clamp. */
@@ -114,7 +116,8 @@ typedef struct {
     /* 3x3, 8 channels, stride_w and dilation_w 1, output.w even, input.w even or border.copied: two pixels at a time.
      * weights: the 8 channels, and the same again. */
     bool pairs;
-    bool min_masks; /* only with `three` and a clamp of 0..127 */
+    bool min_masks;   /* only with `three` and a clamp of 0..127 */
+    int8_t pad_value; /* outside of the image */
     const int8_t *weights;
     int8_t min, max;       /* clamp */
     int32_t left_channels; /* these as for the convolution */

@@ -27,6 +27,15 @@ static bool fits(const esp_dl_conv2d_row_t *row, checked_t *state)
     return true;
 }
 
+/* Pixels whose sums are checked, computed in one way or the other. */
+static void either(const esp_dl_conv2d_row_t *row, checked_t *state)
+{
+    if (!fits(row, state)) {
+        esp_dl_conv2d_row_parts_esp32s3(row);
+        state->done += row->pixels;
+    }
+}
+
 /*
  * A row whose sums are checked. Pixels with one that is too large for its lane are computed in two parts, and so are
  * the next ones until no more than 1 in 32 was in vain: whatever the data, all together take at most twice the time.
@@ -39,10 +48,7 @@ static void checked(const esp_dl_conv2d_row_t *whole, const int8_t **segments, i
     esp_dl_conv2d_row_t row = *whole;
     for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
         row.pixels = left < at_a_time ? left : at_a_time;
-        if (!fits(&row, state)) {
-            esp_dl_conv2d_row_parts_esp32s3(&row);
-            state->done += row.pixels;
-        }
+        either(&row, state);
         for (int32_t s = 0; s < row.segment_count; s++) {
             segments[s] += row.pixels * row.step;
         }
@@ -135,6 +141,7 @@ static void in_blocks(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, esp
 {
     const int32_t pixels = row.pixels, channels = row.channels, per_row = p->by_taps ? p->window.kernel_w : 1;
     int8_t *const output = row.output;
+    checked_t state = {0};
     row.pixels = 1;
     for (int32_t c = 0; c < channels; c += p->block) {
         const int8_t *image = input;
@@ -145,7 +152,11 @@ static void in_blocks(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, esp
             for (int32_t y = 0; y < rows; y++) {
                 esp_dl_window_rows(image, &p->input, &p->window, borders, per_row, segments);
                 for (int32_t pixel = 0; pixel < pixels; pixel++) {
-                    esp_dl_conv2d_row_wide_esp32s3(&row);
+                    if (row.check_bits != 0) {
+                        either(&row, &state);
+                    } else {
+                        esp_dl_conv2d_row_wide_esp32s3(&row);
+                    }
                     row.output += channels;
                     for (int32_t s = 0; s < row.segment_count; s++) {
                         segments[s] += row.step;
@@ -168,7 +179,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
     const int8_t **segments = scratch;
     _Alignas(16) uint32_t clamp[8];
     esp_dl_clamp_vectors(p->min, p->max, clamp);
-    esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->border, w, 0, memory + places.borders);
+    esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->border, w, p->pad_value, memory + places.borders);
     esp_dl_conv2d_row_t row = {
         .segments = segments,
         .segment_count = segments_of(p),

@@ -25,7 +25,8 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
     const int8_t **rows = scratch;
     _Alignas(16) uint32_t clamp[8];
     esp_dl_clamp_vectors(p->min, p->max, clamp);
-    esp_dl_borders_t borders = esp_dl_borders(&p->input, &p->border, w, 0, (int8_t *)scratch + rows_bytes(p));
+    esp_dl_borders_t borders =
+        esp_dl_borders(&p->input, &p->border, w, p->pad_value, (int8_t *)scratch + rows_bytes(p));
     esp_dl_depthwise_row_t row = {
         .rows = rows,
         .row_count = w->kernel_h,

@@ -39,6 +39,7 @@ from .lanes import (
     parts_fit_lanes,
     right_shifts,
     run_of,
+    side_by_side,
     start_of,
     sums_fit_lanes,
     sums_stay_within,
@@ -209,7 +210,12 @@ class Conv2dLanes(Esp32s3Variant):
 
 
 class Conv2dChecked(Conv2dLanes):
-    """Sixteen channels at a time, where a segment's sum fits but that of all may not: checked while they grow."""
+    """Sixteen channels at a time, where a segment's sum fits but that of all may not: checked while they grow.
+
+    Weights that do not stay in the cache are read in blocks of channels, as by `Conv2dWide`.
+    """
+
+    BLOCK = 32 * 1024
 
     def __init__(self, rows: bool, check_bits: int):
         self.rows, self.check_bits = rows, check_bits
@@ -221,9 +227,6 @@ class Conv2dChecked(Conv2dLanes):
         if not self._takes(call) or not lanes_can_shift(call.attributes["shift"]):
             return False
         if call.inputs[0].shape[3] % LANES or call.output.shape[3] % LANES:
-            return False
-        # Every pixel takes all weights: more than the cache holds would be fetched again and again.
-        if call.attributes["weights"].size > self.LARGE:
             return False
         segments, bias = self.segmented(call), start_of(call)
         bound = 2 ** (7 + self.check_bits)
@@ -241,8 +244,27 @@ class Conv2dChecked(Conv2dLanes):
     def _instructions(self, call: Call) -> Tuple[int, int]:
         """Of sixteen channels of a pixel, counted in the assembly: checked, and in two parts."""
         _, count, length = self.segmented(call).shape
-        once = count * (5 + length * 17 // 16) + (count - 1) * 14 + 28
-        return once, count * (11 + length * 35 // 16) + 36
+        block = self.block(call)
+        begin = (80 + 4 * count) * LANES // block if block else 0
+        once = count * (5 + length * 17 // 16) + (count - 1) * 14 + 28 + begin
+        return once, count * (11 + length * 35 // 16) + 36 + begin
+
+    def block(self, call: Call) -> int:
+        """Channels of a block of weights; 0: they are one."""
+        size = call.attributes["weights"].size
+        return max(self.BLOCK * call.output.shape[3] // size // LANES, 1) * LANES if size > self.LARGE else 0
+
+    def body(self, call, c):
+        block = self.block(call)
+        if block == 0:
+            return super().body(call, c)
+        segments, start, shift = self.segmented(call), start_of(call), right_shifts(call.attributes["shift"])
+        some = [slice(first, first + block) for first in range(0, len(segments), block)]
+        packed, block_bytes = side_by_side([pack_lanes(segments[one], start[one], shift[one]) for one in some])
+        return {**self._fields(call, c, packed, 0), "block": block, "block_bytes": block_bytes}
+
+    def weight_passes(self, call):
+        return 1 if self.block(call) else super().weight_passes(call)
 
     def _room(self, call: Call) -> float:
         """How many times all pixels may be computed in vain at first so that the slowest data take no more than twice
@@ -251,6 +273,8 @@ class Conv2dChecked(Conv2dLanes):
         return _SLOWEST - parts / once - _IN_VAIN
 
     def at_a_time(self, call):
+        if self.block(call):
+            return 1
         images, height, width, _ = call.output.shape
         return max(min(int(self._room(call) * images * height * width), width), 1)
 
@@ -262,6 +286,8 @@ class Conv2dChecked(Conv2dLanes):
         return super().scratch(call) + 64
 
     def overlap_distance(self, call):
+        if self.block(call):
+            return None  # all is read again for every block
         kernel = call.attributes["weights"].shape[1:3]
         # A row may be computed again.
         return distance_of_copies(call, kernel) if copies_rows(call, kernel) else distance_of_rows(call, kernel)
@@ -292,13 +318,10 @@ class Conv2dWide(Conv2dLanes):
         start, shift, block = start_of(call), np.maximum(call.attributes["shift"], 0), self.block(call)
         if block == 0:
             return self._fields(call, c, pack_wide(segments, start, shift), vectors_of(segments.shape[2]))
-        packed = []
-        for first in range(0, len(segments), block):
-            some = slice(first, first + block)
-            one = pack_wide(segments[some], start[some], shift[some])
-            packed.append(np.pad(one, (0, aligned(len(one)) - len(one))))
-        fields = self._fields(call, c, np.concatenate(packed), vectors_of(segments.shape[2]))
-        return {**fields, "block": block, "block_bytes": len(packed[0])}
+        some = [slice(first, first + block) for first in range(0, len(segments), block)]
+        packed, block_bytes = side_by_side([pack_wide(segments[one], start[one], shift[one]) for one in some])
+        fields = self._fields(call, c, packed, vectors_of(segments.shape[2]))
+        return {**fields, "block": block, "block_bytes": block_bytes}
 
     def block(self, call: Call) -> int:
         """Channels of a block of weights; 0: they are one."""

@@ -176,6 +176,12 @@ def pack_wide(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.nd
     return np.concatenate([start.view(np.int8), stream.reshape(-1), shift.astype(np.int8), _READ_AHEAD])
 
 
+def side_by_side(blocks: Sequence[np.ndarray]) -> Tuple[np.ndarray, int]:
+    """(blocks of weights one behind the other, how many bytes from one to the next)."""
+    size = aligned(max(len(block) for block in blocks))
+    return np.concatenate([np.pad(block, (0, size - len(block))) for block in blocks]), size
+
+
 # --- borders, which src/common/borders_esp32s3.h lays out --------------------------------------------------
 
 
