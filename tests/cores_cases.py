@@ -8,6 +8,7 @@ from typing import List, Optional
 import numpy as np
 from esp32s3_calls import sixteens
 from esp32s3_cases import ALL as VECTOR_VARIANTS
+from kernel_case import filled
 from variant_cases import (
     _HEAD,
     ALL_VARIANTS,
@@ -54,7 +55,7 @@ def wide_window(random: np.random.RandomState, operator: str) -> Call:
     if not depthwise:
         attributes["groups"] = groups
     x = Tensor("x", (images, *size, channels), "int8")
-    return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], attributes)
+    return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], filled(attributes))
 
 
 def _widened(call: Call, random: np.random.RandomState) -> Call:
@@ -184,6 +185,8 @@ def random_split_pairs(variant, operator: str, count: int, seed: int) -> List[Sp
             call = sixteens(kind, random)
         else:
             call = wide_window(random, kind)
+        if isinstance(variant, Esp32s3Variant):
+            call.attributes.pop("pad_value", None)
         if operator != kind:
             call = _widened(call, random)
         fused = variant is not None and variant.fuses_add and random.randint(3) == 0

@@ -256,4 +256,6 @@ def random_vector_call(operator: str, random: np.random.RandomState) -> Call:
         return sixteens(operator, random)
     if operator in _OWN:
         return _OWN[operator](random)
-    return random_call(operator, random)
+    call = random_call(operator, random)
+    call.attributes.pop("pad_value", None)
+    return call

@@ -93,3 +93,10 @@ def weighted(case: str, weights: Tuple[int, ...], outputs: int, shifts: Sequence
 
 def window_of(**changes) -> dict:
     return {"strides": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "clamp": INT8, **changes}
+
+
+def filled(attributes: dict) -> dict:
+    """`attributes` of a convolution, at times with a value other than 0 around the image; which one depends on the
+    bias, so that shapes do not."""
+    value = (0, -128, 0, int(attributes["bias"][0]) % 256 - 128)[int(attributes["bias"][-1]) % 4]
+    return {**attributes, "pad_value": value} if value else attributes

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Optional
 
 import numpy as np
-from kernel_case import INT8, Case, constant_of, random_of, weighted, window_of
+from kernel_case import INT8, Case, constant_of, filled, random_of, weighted, window_of
 
 
 def _conv2d(name, x, outputs, kernel, groups=1, **attributes) -> Case:
@@ -49,6 +50,9 @@ def _convolutions() -> List[Case]:
         _conv2d("relu", (1, 5, 5, 8), 12, (3, 3), clamp=(0, 127)),
         _conv2d("relu6", (1, 5, 5, 8), 12, (3, 3), clamp=(0, 96)),
         _conv2d("clip below 0", (1, 5, 5, 8), 12, (3, 3), clamp=(-100, -3)),
+        _conv2d("filled with -128", (1, 6, 5, 8), 12, (3, 3), padding=(1, 1, 1, 1), pad_value=-128),
+        _conv2d("filled", (2, 6, 5, 6), 12, (3, 2), strides=(2, 1), dilation=(2, 3), padding=(3, 1, 2, 4), groups=3,
+                pad_value=77),
         _conv2d("10x4, as keyword spotting begins", (1, 49, 10, 1), 16, (10, 4), strides=(2, 2), padding=(4, 1, 5, 1)),
         _depthwise("one value", (1, 1, 1, 1), (1, 1)),
         _depthwise("3x3 same", (1, 6, 7, 16), (3, 3), padding=(1, 1, 1, 1)),
@@ -60,6 +64,8 @@ def _convolutions() -> List[Case]:
         _depthwise("dilated", (1, 9, 9, 12), (3, 3), dilation=(3, 2), padding=(1, 2, 3, 0)),
         _depthwise("asymmetric, clip", (1, 7, 5, 12), (2, 3), strides=(1, 2), padding=(0, 2, 3, 1), clamp=(-7, 90)),
         _depthwise("1-D", (1, 1, 20, 12), (1, 5), padding=(0, 2, 0, 2)),
+        _depthwise("filled with -128", (1, 6, 7, 8), (3, 3), strides=(2, 1), padding=(1, 2, 0, 1), pad_value=-128),
+        _depthwise("filled, multiplier", (1, 5, 4, 4), (3, 2), 3, dilation=(1, 2), padding=(2, 1, 1, 2), pad_value=9),
         _depthwise("extremes", (1, 5, 5, 8), (3, 3), extreme=True, shifts=(11, 12, 10, 4)),
     ]  # fmt: skip
 
@@ -245,11 +251,12 @@ def random_convolutions(count: int, seed: int) -> List[Case]:
         if kind == 0:
             groups = int(random.randint(1, 4))
             x = (n, h, w, groups * int(random.randint(1, 6)))
-            cases.append(_conv2d(name, x, groups * int(random.randint(1, 8)), kernel, groups, **window))
+            case = _conv2d(name, x, groups * int(random.randint(1, 8)), kernel, groups, **window)
+            cases.append(replace(case, attributes=filled(case.attributes)))
         elif kind == 1:
-            cases.append(
-                _depthwise(name, (n, h, w, int(random.randint(1, 20))), kernel, int(random.randint(1, 4)), **window)
-            )
+            x, multiplier = (n, h, w, int(random.randint(1, 20))), int(random.randint(1, 4))
+            case = _depthwise(name, x, kernel, multiplier, **window)
+            cases.append(replace(case, attributes=filled(case.attributes)))
         else:
             include = bool(random.randint(2))
             operator = "max_pool2d" if kind == 2 else "average_pool2d"

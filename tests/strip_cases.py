@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, Optional, Set
 
 import numpy as np
+from kernel_case import filled
 from variant_cases import CLAMPS, _requantized, _weights, _window
 
 from esp_tvm.compile.planning.loops import fits_strips
@@ -168,6 +169,8 @@ class RandomProgram:
             if kind == "average_pool2d":
                 attributes.update(count_include_pad=False, shift=int(random.randint(-2, 3)))
         attributes.update(strides=strides, padding=padding, dilation=dilation)
+        if kind.endswith("conv2d"):
+            attributes = filled(attributes)
         self._append(kind, [x], (1, *shape, outputs), attributes)
 
 

@@ -55,8 +55,9 @@ def brute_conv2d(x, a, n, y, column, o):
     per_group = weights.shape[0] // a["groups"]
     total = int(a["bias"][o])
     for i, j, h, w, inside, _ in places(x, a, weights.shape[1:3], y, column):
-        for c in range(weights.shape[3]) if inside else ():
-            total += int(x[n, h, w, o // per_group * weights.shape[3] + c]) * int(weights[o, i, j, c])
+        for c in range(weights.shape[3]):
+            value = x[n, h, w, o // per_group * weights.shape[3] + c] if inside else a.get("pad_value", 0)
+            total += int(value) * int(weights[o, i, j, c])
     return clamped(rounded(total * power(-a["shift"][o])), a["clamp"])
 
 
@@ -64,8 +65,8 @@ def brute_depthwise_conv2d(x, a, n, y, column, o):
     weights = a["weights"]
     total = int(a["bias"][o])
     for i, j, h, w, inside, _ in places(x, a, weights.shape[:2], y, column):
-        if inside:
-            total += int(x[n, h, w, o * x.shape[3] // weights.shape[2]]) * int(weights[i, j, o])
+        value = x[n, h, w, o * x.shape[3] // weights.shape[2]] if inside else a.get("pad_value", 0)
+        total += int(value) * int(weights[i, j, o])
     return clamped(rounded(total * power(-a["shift"][o])), a["clamp"])
 
 

@@ -8,6 +8,7 @@ from typing import List, Optional
 
 import numpy as np
 import pytest
+from kernel_case import filled
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.mac16 import MAC16_VARIANTS
@@ -85,7 +86,7 @@ def random_call(operator: str, random: np.random.RandomState) -> Call:
     if not depthwise:
         attributes["groups"] = 1
     x = Tensor("x", (images, *size, channels), "int8")
-    return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], attributes)
+    return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], filled(attributes))
 
 
 def addition_after(call: Call, random: np.random.RandomState, swapped: bool) -> Call:

@@ -22,6 +22,7 @@ def conv2d(
     strides: Sequence[int] = (1, 1),
     padding: Sequence[int] = (0, 0, 0, 0),
     dilation: Sequence[int] = (1, 1),
+    pad_value: int = 0,
     groups: int = 1,
     clamp: Sequence[int] = INT8_RANGE,
     output: str = "",
@@ -29,7 +30,8 @@ def conv2d(
     """Convolution: int8 [n, h, w, c] -> int8 [n, oh, ow, O].
 
     weights: int8 [O, kh, kw, c / groups]; bias: int32 [O] at e_x + e_w; shift: integers [O], e_y - e_x - e_w.
-    strides, dilation: (h, w); padding: (top, left, bottom, right); clamp: (min, max) at e_y.
+    strides, dilation: (h, w); padding: (top, left, bottom, right); pad_value: what taps in the padding read, of x's
+    type; clamp: (min, max) at e_y.
     """
     check_array("x", x, _types(output), 4)
     check_array("weights", weights, "int8", 4)
@@ -39,10 +41,11 @@ def conv2d(
         raise ValueError(f"weights {list(weights.shape)} in {groups} groups do not fit {x.shape[3]} channels")
     _check_channels(bias, shift, outputs)
     window = make_window(x, kernel, strides, padding, dilation)
+    fill = _fill_of(x, pad_value)
     acc = np.zeros((x.shape[0], *window.output_size, outputs), dtype=np.float64)
     # One matrix product per tap and group, in float64 for its speed: exact, a sum of 2^31 products fits in 2^53.
     per_group = outputs // groups
-    for i, j, values in window.taps(x, fill=0):
+    for i, j, values in window.taps(x, fill):
         values = values.astype(np.float64)
         for g in range(groups):
             o = slice(g * per_group, (g + 1) * per_group)
@@ -60,6 +63,7 @@ def depthwise_conv2d(
     strides: Sequence[int] = (1, 1),
     padding: Sequence[int] = (0, 0, 0, 0),
     dilation: Sequence[int] = (1, 1),
+    pad_value: int = 0,
     clamp: Sequence[int] = INT8_RANGE,
     output: str = "",
 ) -> np.ndarray:
@@ -74,9 +78,10 @@ def depthwise_conv2d(
         raise ValueError(f"{outputs} output channels are no multiple of {x.shape[3]} input channels")
     _check_channels(bias, shift, outputs)
     window = make_window(x, weights.shape[:2], strides, padding, dilation)
+    fill = _fill_of(x, pad_value)
     source = np.arange(outputs) // (outputs // x.shape[3])
     acc = np.zeros((x.shape[0], *window.output_size, outputs), dtype=np.int64)
-    for i, j, values in window.taps(x, fill=0):
+    for i, j, values in window.taps(x, fill):
         acc += values[..., source].astype(np.int64) * weights[i, j]
     return requantize_sum(acc + bias, shift, clamp, output or "int8")
 
@@ -107,6 +112,13 @@ def dense(
 def _types(output: str) -> str:
     """The types that x may have: int16 only where the type of the result is named."""
     return "int8/int16" if output else "int8"
+
+
+def _fill_of(x: np.ndarray, pad_value: int) -> int:
+    info, value = np.iinfo(x.dtype), check_int("pad_value", pad_value)
+    if not info.min <= value <= info.max:
+        raise ValueError(f"pad_value is {value}; {x.dtype} holds {info.min} to {info.max}")
+    return value
 
 
 def _check_channels(bias: np.ndarray, shift: np.ndarray, outputs: int) -> None:

@@ -29,7 +29,7 @@ from .importing.import_onnx import Imported, node_indices
 from .rewriting.bool_constants import bytes_for_truths
 from .rewriting.canonical_forms import Canonicalize
 from .rewriting.composites import COMPILER, compose
-from .rewriting.kernel_forms import after_layout, before_layout, settle
+from .rewriting.kernel_forms import PadsOfConvolutions, after_layout, before_layout, settle
 from .rewriting.layout import convert_layout, simplify_layout
 from .rewriting.recurrent_calls import quantize_directions, unroll
 from .rewriting.toolbox import CallRewriter, is_call, rewrite_main, with_args
@@ -157,7 +157,7 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
     mod = rewrite_main(mod, Canonicalize())
     mod = convert_layout(before_layout(quantize_directions(mod)))
     mod = bytes_for_truths(settle(simplify_layout(after_layout(mod))))
-    return rewrite_main(mod, _OwnDequantize())
+    return rewrite_main(rewrite_main(mod, PadsOfConvolutions()), _OwnDequantize())
 
 
 @without_tvm_log()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -10,9 +10,10 @@ import onnx
 from ..program import Call
 from . import base
 from .base import WEIGHTED, Operator, Parsed, Refusal
+from .expressions import is_call
 from .rows import window_reach
 from .rule import OWN, Facts, Rule
-from .tvm_later import is_op, relay
+from .tvm_later import is_constant, is_op, relay
 
 
 def _window(call: Call, kernel) -> dict:
@@ -38,6 +39,11 @@ def window_fields(call: Call, kernel) -> dict:
     }
 
 
+def pad_field(call: Call) -> dict:
+    """The field with the value of taps outside of the image, which C makes 0 where it is not given."""
+    return {"pad_value": pad_value(call)} if pad_value(call) else {}
+
+
 def emit_weighted(call: Call, c, weights: np.ndarray, layout: str) -> dict:
     """The fields that all kernels with weights share; declares their arrays."""
     a = call.attributes
@@ -53,31 +59,74 @@ def emit_weighted(call: Call, c, weights: np.ndarray, layout: str) -> dict:
 
 def patterns_of(name: str) -> list:
     """q(act(<name>(dq(x), dq(w)) + dq(b))), and the same without the bias."""
-    conv = is_op(name)(base.dequantized(), base.constant_weights())
+    return patterns_on(name, base.dequantized())
+
+
+def patterns_on(name: str, x) -> list:
+    """The same of values that match the pattern `x`."""
+    conv = is_op(name)(x, base.constant_weights())
     with_bias = is_op("add")(conv, base.constant_weights())
     return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
 
 
 def read_convolution(root, dtypes=("int8",)) -> tuple:
-    """(output, clamp, x, weights, bias expression or None, attributes of the call) of a match of `patterns_of`."""
+    """(output, clamp, x, its pad or None, weights, bias expression or None, attributes of the call) of a match."""
     output = base.read_quantize(root, dtypes)
     body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
     bias = None
     if body.op.name == "add":
         body, bias = body.args
-    x = base.read_dequantize(body.args[0], dtypes)
+    pad = body.args[0] if is_call(body.args[0], "nn.pad") else None
+    x = base.read_dequantize(body.args[0] if pad is None else pad.args[0], dtypes)
     constant = base.read_constant(body.args[1])
     if str(body.attrs.data_layout) != "NHWC":
         raise Refusal(f"its layout is {body.attrs.data_layout}; kernels exist for NHWC")
     if constant.values.dtype != np.int8:
         raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
-    return output, clamp, x, constant, bias, body.attrs
+    return output, clamp, x, pad, constant, bias, body.attrs
 
 
 SUM_OF_PRODUCTS = (
     "`acc = sum(x * w) + b`, `b` int32 at exponent `e_x + e_w`; `y = sat8(rshift(acc, e_y - e_x - e_w[c]))`. "
     "Padding adds nothing to the sum."
 )
+PADDED_SUM = SUM_OF_PRODUCTS.replace(
+    "Padding adds nothing to the sum.",
+    "`x` outside of the image is the pad value: 0, or the int8 value of a Pad before it that became its padding.",
+)
+
+
+def pad_value(call: Call) -> int:
+    """The int8 value that taps outside of the image read."""
+    return call.attributes.get("pad_value", 0)
+
+
+def whole_padding(pad: relay.Call, padding: Sequence[int]) -> Optional[Tuple[tuple, float]]:
+    """(padding, the value of all of it) of a convolution NHWC with `padding` of zeros whose image `pad` extends before.
+
+    None where the two are not one padding: `pad` concerns other axes, cuts, or adds another value.
+    """
+    widths = [tuple(int(v) for v in pair) for pair in pad.attrs.pad_width]
+    if str(pad.attrs.pad_mode) != "constant" or len(widths) != 4 or not isinstance(pad.args[1], relay.Constant):
+        return None
+    if widths[0] != (0, 0) or widths[3] != (0, 0) or min(min(pair) for pair in widths) < 0:
+        return None
+    value = float(pad.args[1].data.numpy())
+    if value and any(padding):
+        return None
+    (top, bottom), (left, right) = widths[1:3]
+    return tuple(int(a) + b for a, b in zip(padding, (top, left, bottom, right))), value
+
+
+def _read_padding(pad: relay.Call, padding: Sequence[int], exponent: int) -> Tuple[tuple, int]:
+    """(padding, int8 value of all of it), as `whole_padding`, or a refusal."""
+    whole = whole_padding(pad, padding)
+    if whole is None:
+        raise Refusal("the pad before it is not its padding")
+    value = base.quantize_value(whole[1], exponent)
+    if value * 2.0**exponent != whole[1]:
+        raise Refusal(f"the value {whole[1]:g} of the pad before it is no int8 value at 2^{exponent}")
+    return whole[0], value
 
 
 class _Convolution(Operator):
@@ -86,10 +135,14 @@ class _Convolution(Operator):
     depthwise = False
 
     def patterns(self):
-        return patterns_of("nn.conv2d")
+        padded = is_op("nn.pad")(base.dequantized(), is_constant())
+        return [*patterns_on("nn.conv2d", padded), *patterns_of("nn.conv2d")]
 
     def parse(self, root):
-        output, clamp, x, constant, bias, attrs = read_convolution(root, self.dtypes)
+        output, clamp, x, pad, constant, bias, attrs = read_convolution(root, self.dtypes)
+        padding, fill = tuple(int(v) for v in attrs.padding), 0
+        if pad is not None:
+            padding, fill = _read_padding(pad, padding, x.exponent)
         channels = x.shape[3]
         outputs = int(output.shape[3])
         groups = int(attrs.groups)
@@ -108,10 +161,12 @@ class _Convolution(Operator):
             "bias": bias,
             "shift": shift,
             "strides": tuple(int(v) for v in attrs.strides),
-            "padding": tuple(int(v) for v in attrs.padding),
+            "padding": padding,
             "dilation": tuple(int(v) for v in attrs.dilation),
             "clamp": clamp,
         }
+        if fill:
+            attributes["pad_value"] = fill
         if depthwise:
             # OHWI with I = 1 -> HWO
             attributes["weights"] = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
@@ -127,11 +182,16 @@ class _Convolution(Operator):
     def _reference(self, call, x, weights, groups):
         # NCHW and OIHW: the only form that TVM lowers for any number of groups.
         a = call.attributes
+        padding = a["padding"]
+        if pad_value(call):
+            top, left, bottom, right = padding
+            widths = [(0, 0), (top, bottom), (left, right), (0, 0)]
+            x, padding = relay.nn.pad(x, widths, relay.const(pad_value(call), call.inputs[0].dtype)), (0, 0, 0, 0)
         acc = relay.nn.conv2d(
             relay.transpose(base.widen(x), [0, 3, 1, 2]),
             relay.const(np.ascontiguousarray(weights.transpose(0, 3, 1, 2)).astype(np.int32)),
             strides=a["strides"],
-            padding=a["padding"],
+            padding=padding,
             dilation=a["dilation"],
             groups=groups,
             channels=weights.shape[0],
@@ -171,7 +231,7 @@ class Conv2d(_Convolution):
 
     name = "conv2d"
     order = WEIGHTED
-    formula = SUM_OF_PRODUCTS
+    formula = PADDED_SUM
     rules = (Rule("conv", OWN, _check, "Conv", "1-D and 2-D, weights constant; 3-D: in float"),)
 
     def reference(self, call, x):
@@ -183,6 +243,7 @@ class Conv2d(_Convolution):
             **window_fields(call, weights.shape[1:3]),
             "groups": call.attributes["groups"],
             **emit_weighted(call, c, weights, "OHWI"),
+            **pad_field(call),
         }
 
     def macs(self, call):
@@ -194,7 +255,7 @@ class DepthwiseConv2d(_Convolution):
 
     name = "depthwise_conv2d"
     order = WEIGHTED
-    formula = SUM_OF_PRODUCTS
+    formula = PADDED_SUM
     also = "Conv"
     depthwise = True
 
@@ -207,6 +268,7 @@ class DepthwiseConv2d(_Convolution):
         return {
             **window_fields(call, weights.shape[:2]),
             **emit_weighted(call, c, weights, "HWO"),
+            **pad_field(call),
         }
 
     def macs(self, call):

@@ -295,7 +295,11 @@ def _is_inner_float(expected: Expected) -> bool:
 
 def _centres(call: Call) -> Tuple[int, ...]:
     """What a kernel may take from every input value before it multiplies: nothing, or the middle of their range."""
-    return tuple({0, (sum(call.input_range) + 1) // 2}) if call.operator == "conv2d" else (0,)
+    if call.operator != "conv2d":
+        return (0,)
+    filled = call.attributes.get("pad_value", 0)
+    values = [*call.input_range, filled] if filled else call.input_range
+    return tuple({0, (min(values) + max(values) + 1) // 2})
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -105,7 +105,8 @@ def _patches(call: Call, x: np.ndarray, channel: int):
         x = x[..., source : source + 1]
     kernel = own.shape[:2]
     top, left, bottom, right = attributes["padding"]
-    padded = np.pad(x.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)))
+    fill = attributes.get("pad_value", 0)
+    padded = np.pad(x.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     height, width = call.output.shape[1:3]
     (down, across), (dy, dx) = attributes["strides"], attributes["dilation"]
     taps = [

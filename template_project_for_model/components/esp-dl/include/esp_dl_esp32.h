@@ -39,6 +39,7 @@ typedef struct {
     const int32_t *bias;
     const int8_t *shift; /* right shift per output channel */
     int8_t min, max;     /* clamp */
+    int8_t pad_value;    /* what taps outside the image read */
 } esp_dl_conv2d_esp32_t;
 
 /* scratch: at a multiple of 4. */
@@ -74,6 +75,7 @@ typedef struct {
     const int32_t *bias;
     const int8_t *shift; /* right shift per channel */
     int8_t min, max;     /* clamp */
+    int8_t pad_value;    /* what taps outside the image read */
 } esp_dl_depthwise_conv2d_esp32_t;
 
 /* scratch: at a multiple of 4. */

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...chips import aligned
 from ...operators.base import rounding_bias
-from ...operators.conv import window_fields
+from ...operators.conv import pad_field, pad_value, window_fields
 from ...program import Call
 from .packing import Packed
 from .variants import VARIANTS, DenseAsConv2d, Variant, distance_of, window_starts
@@ -107,8 +107,7 @@ class Conv2dMac16(_RowsMac16):
         a = call.attributes
         weights = a["weights"].reshape(len(a["weights"]), -1).astype(np.int64)
         bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64)
-        # A value outside of the image is 0.
-        low, high = min(call.input_range[0], 0), max(call.input_range[1], 0)
+        low, high = min(call.input_range[0], pad_value(call)), max(call.input_range[1], pad_value(call))
         most = np.maximum(weights * low, weights * high).sum(axis=1) + bias
         least = np.minimum(weights * low, weights * high).sum(axis=1) + bias
         stored = np.abs(bias - _OFFSET * weights.sum(axis=1))
@@ -161,7 +160,7 @@ class Conv2dMac16(_RowsMac16):
 
     def fields(self, call):
         fields = window_fields(call, call.attributes["weights"].shape[1:3])
-        return {**fields, "rows": self.rows(call), "wide": self.wide}
+        return {**fields, "rows": self.rows(call), "wide": self.wide, **pad_field(call)}
 
 
 class DepthwiseMac16(_RowsMac16):
@@ -196,7 +195,7 @@ class DepthwiseMac16(_RowsMac16):
         return Packed(np.ascontiguousarray(weights), -_OFFSET * weights.astype(np.int64).sum(axis=1))
 
     def fields(self, call):
-        return {**window_fields(call, (3, 3)), "rows": self.rows(call)}
+        return {**window_fields(call, (3, 3)), "rows": self.rows(call), **pad_field(call)}
 
 
 class DenseMac16(DenseAsConv2d):

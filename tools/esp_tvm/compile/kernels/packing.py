@@ -56,9 +56,11 @@ def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
     return cuts
 
 
-def pack_6x2(weights: np.ndarray, low: int, high: int) -> Packed:
-    """Weights [O, K] for `esp_dl_conv2d_s8_6x2`; low, high: range of the input."""
+def pack_6x2(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
+    """Weights [O, K] for `esp_dl_conv2d_s8_6x2`; low, high: range of the input; outside: what is read around it."""
     outputs, count = weights.shape
+    if outside:
+        low, high = min(low, outside), max(high, outside)
     centre = centre_of(low, high)
     padded = np.zeros(((outputs + 1) // 2 * 2, (count + 1) // 2 * 2), np.int8)
     padded[:outputs, :count] = weights
@@ -66,8 +68,7 @@ def pack_6x2(weights: np.ndarray, low: int, high: int) -> Packed:
     bias = centre * padded.astype(np.int64).sum(axis=1)
     for o in range(0, len(padded), 2):
         pair = padded[o : o + 2]
-        # A value outside of the image is 0.
-        cuts = pieces(pair, min(low, 0) - centre, max(high, 0) - centre)
+        cuts = pieces(pair, min(low, outside) - centre, max(high, outside) - centre)
         for start, end in cuts:
             stream.append(np.array([(end - start) // 2], np.uint8).view(np.int8))
             stream.append(np.ascontiguousarray(pair[:, start:end].T).reshape(-1))
@@ -76,11 +77,11 @@ def pack_6x2(weights: np.ndarray, low: int, high: int) -> Packed:
     return Packed(np.concatenate(stream), bias[:outputs])
 
 
-def pack_3x4(weights: np.ndarray, low: int, high: int) -> Packed:
-    """Weights [O, taps, C] for `esp_dl_conv2d_s8_3x4` (O a multiple of 4, C even); low, high: range of the input."""
+def pack_3x4(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
+    """Weights [O, taps, C] for `esp_dl_conv2d_s8_3x4` (O a multiple of 4, C even); low, high: range of the input;
+    outside: what is read around it."""
     outputs, taps, channels = weights.shape
-    # A value outside of the image is 0.
-    low, high = min(low, 0), max(high, 0)
+    low, high = min(low, outside), max(high, outside)
     wide = weights.astype(np.int64)
     bias = np.zeros(outputs, np.int64)
     words: List[np.ndarray] = []

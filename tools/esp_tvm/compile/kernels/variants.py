@@ -14,7 +14,7 @@ import numpy as np
 
 from ...kernel_limits import KERNEL_LIMITS
 from ...operators.base import rounding_bias
-from ...operators.conv import window_fields
+from ...operators.conv import pad_field, pad_value, window_fields
 from ...operators.pooling import AveragePool2d
 from ...program import Call
 from .packing import Packed, pack_3x4, pack_6x2, pack_8
@@ -188,10 +188,10 @@ class Conv2d6x2(Variant):
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
-        return pack_6x2(weights.reshape(len(weights), -1), low, high)
+        return pack_6x2(weights.reshape(len(weights), -1), low, high, pad_value(call))
 
     def fields(self, call):
-        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1}
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
 
 
 class Conv2d3x4(Variant):
@@ -222,10 +222,10 @@ class Conv2d3x4(Variant):
 
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
-        return pack_3x4(weights.reshape(len(weights), -1, weights.shape[3]), low, high)
+        return pack_3x4(weights.reshape(len(weights), -1, weights.shape[3]), low, high, pad_value(call))
 
     def fields(self, call):
-        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1}
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
 
 
 class Depthwise3x3(Variant):
@@ -264,7 +264,7 @@ class Depthwise3x3(Variant):
         return Packed(weights.reshape(9, -1).T, np.zeros(weights.shape[2], np.int64))
 
     def fields(self, call):
-        return window_fields(call, (3, 3))
+        return {**window_fields(call, (3, 3)), **pad_field(call)}
 
 
 class Depthwise1x4(Variant):
@@ -284,7 +284,7 @@ class Depthwise1x4(Variant):
         return Packed(call.attributes["weights"], np.zeros(call.output.shape[3], np.int64))
 
     def fields(self, call):
-        return window_fields(call, call.attributes["weights"].shape[:2])
+        return {**window_fields(call, call.attributes["weights"].shape[:2]), **pad_field(call)}
 
 
 class Dense8(Variant):

@@ -11,6 +11,7 @@ import numpy as np
 import tvm
 from tvm import relay
 
+from ...operators.conv import whole_padding
 from .toolbox import (
     RESHAPES,
     CallRewriter,
@@ -215,6 +216,24 @@ class _PadIntoConvolution(CallRewriter):
 
 def _same_quantization(quantize: relay.Call, dequantize: relay.Call) -> bool:
     return all(np.array_equal(a.data.numpy(), b.data.numpy()) for a, b in zip(quantize.args[1:], dequantize.args[1:]))
+
+
+class PadsOfConvolutions(CallRewriter):
+    """A pad of int8 values that can be the padding of a convolution, whatever its value, is next to it: conv2d of a pad
+    of a dequantize. One of its own for each, so that a pattern finds it."""
+
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        x = args[0] if is_call(call, "nn.conv2d") else None
+        if not is_call(x, "qnn.dequantize") or not is_call(x.args[0], "nn.pad") or not has_one_scale(x):
+            return None
+        pad = x.args[0]
+        if str(call.attrs.data_layout) != "NHWC" or whole_padding(pad, call.attrs.padding) is None:
+            return None
+        scale, zero = (float(a.data.numpy()) for a in x.args[1:])
+        value = relay.const(np.float32((float(pad.args[1].data.numpy()) - zero) * scale))
+        inner = with_args(x, [pad.args[0], *x.args[1:]])
+        made = relay.nn.pad(inner, pad.attrs.pad_width, value, pad_mode=str(pad.attrs.pad_mode))
+        return with_args(call, [with_span(made, pad.span), *args[1:]])
 
 
 class _SoftmaxOverLastAxis(relay.ExprMutator):

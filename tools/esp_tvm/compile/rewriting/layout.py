@@ -69,7 +69,8 @@ def convert_layout(mod: tvm.IRModule) -> tvm.IRModule:
 
 
 class _SinkTransposes(CallRewriter):
-    """Move transposes behind quantize and dequantize, so that they meet and merge."""
+    """Move transposes behind quantize, dequantize and pads, so that they meet and merge; one that stands behind a pad
+    moves before it, so that convolutions find the pad next to them."""
 
     def __init__(self):
         super().__init__()
@@ -88,12 +89,19 @@ class _SinkTransposes(CallRewriter):
             if held is not None:
                 source, first, shape, span = held[0], held[1], held[2], held[3] or span
                 axes = tuple(first[axis] for axis in axes)
+            elif is_call(source, "nn.pad"):
+                inner = self._hold(source.args[0], axes, shape_of(call.args[0].args[0]), span)
+                return _permuted_pad(source, inner, axes)
             return self._hold(source, axes, shape, span)
         if is_call(call, QUANTIZE, DEQUANTIZE) and has_one_scale(call):
             held = self._split(args[0])
             if held is not None:
                 inner = with_args(call, [held[0], *args[1:]])
                 return self._hold(inner, held[1], held[2], held[3])
+        if is_call(call, "nn.pad") and self._split(args[0]) is not None:
+            inner, axes, _, span = self._split(args[0])
+            back = [axes.index(axis) for axis in range(len(axes))]
+            return self._hold(_permuted_pad(call, inner, back), axes, [shape_of(call)[axis] for axis in back], span)
         return None
 
     def _hold(self, x, axes, shape, span) -> relay.Expr:
@@ -101,6 +109,12 @@ class _SinkTransposes(CallRewriter):
         if is_call(expr, "transpose"):
             self._pending[expr] = (x, tuple(axes), tuple(shape), span)
         return expr
+
+
+def _permuted_pad(pad: relay.Call, x: relay.Expr, axes: Sequence[int]) -> relay.Call:
+    """The same pad of `x`, whose axes are those of the pad's own input in the order `axes`."""
+    widths = [pad.attrs.pad_width[axis] for axis in axes]
+    return with_span(relay.nn.pad(x, widths, pad.args[1], pad_mode=str(pad.attrs.pad_mode)), pad.span)
 
 
 class _RaiseDequantize(CallRewriter):

@@ -11,6 +11,7 @@ extern "C" {
 /*
  * Convolution: input [n][h][w][c] -> output, filters in groups; as arithmetic.conv2d.
  *   acc = sum(x * w) + b;  y = clamp(sat8(rshift(acc, shift[o]))),  shift[o] = e_y - e_x - e_w[o]
+ * where x outside the image is pad_value.
  */
 typedef struct {
     esp_dl_shape_t input;  /* c is a multiple of groups */
@@ -22,6 +23,7 @@ typedef struct {
     const int8_t *shift;        /* [output.c], -8..31; -16..31 where the result is int16 */
     int16_t min, max;           /* clamp */
     bool input_s16, output_s16; /* read by the s16 kernel alone */
+    int8_t pad_value;           /* what taps outside the image read; not read by the transposed convolution */
 } esp_dl_conv2d_t;
 
 void esp_dl_conv2d_s8(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output);
@@ -42,6 +44,7 @@ typedef struct {
     const int8_t *shift;        /* [output.c], -8..31; -16..31 where the result is int16 */
     int16_t min, max;           /* clamp */
     bool input_s16, output_s16; /* read by the s16 kernel alone */
+    int8_t pad_value;           /* what taps outside the image read */
 } esp_dl_depthwise_conv2d_t;
 
 void esp_dl_depthwise_conv2d_s8(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);

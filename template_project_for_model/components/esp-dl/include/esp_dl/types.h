@@ -42,7 +42,8 @@ typedef struct {
 /*
  * How a window moves over an image. Tap (i, j) of the window of output (y, x) reads the input at
  * (y * stride_h + i * dilation_h - pad_top, x * stride_w + j * dilation_w - pad_left). Taps outside the image add
- * nothing; their number at the bottom and the right follows from the shape of the output.
+ * nothing, or in a convolution what its `pad_value` says; their number at the bottom and the right follows from the
+ * shape of the output.
  */
 typedef struct {
     int32_t kernel_h, kernel_w;     /* taps, >= 1 */

@@ -2,6 +2,9 @@
 #ifndef ESP_DL_COMMON_WINDOW_H
 #define ESP_DL_COMMON_WINDOW_H
 
+#include "esp_dl.h"
+
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Taps first to end - 1 of a window along one axis; taps are at origin + i * dilation. */
@@ -23,6 +26,31 @@ static inline esp_dl_taps_t esp_dl_taps(int32_t origin, int32_t dilation, int32_
     taps.end = taps.end < kernel ? taps.end : kernel;
     taps.end = taps.end > taps.first ? taps.end : taps.first;
     return taps;
+}
+
+/* The sum of the weights of a window's taps that are not in `rows` x `columns`: `count` adjacent ones of each tap,
+ * which lie `step` apart. */
+static inline int32_t esp_dl_outside(const esp_dl_window_t *window, esp_dl_taps_t rows, esp_dl_taps_t columns,
+                                     const int8_t *weights, int32_t step, int32_t count)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < window->kernel_h; i++) {
+        const bool row = i >= rows.first && i < rows.end;
+        for (int32_t j = 0; j < window->kernel_w; j++, weights += step) {
+            if (!row || j < columns.first || j >= columns.end) {
+                for (int32_t k = 0; k < count; k++) {
+                    sum += weights[k];
+                }
+            }
+        }
+    }
+    return sum;
+}
+
+/* Whether a window has taps that are not in `rows` x `columns`. */
+static inline bool esp_dl_leaves(const esp_dl_window_t *window, esp_dl_taps_t rows, esp_dl_taps_t columns)
+{
+    return rows.end - rows.first < window->kernel_h || columns.end - columns.first < window->kernel_w;
 }
 
 /* sum + the products of `count` adjacent values. */

@@ -11,6 +11,37 @@ static inline int32_t products(const void *x, const int8_t *weights, int32_t cou
     return sum;
 }
 
+/* The sum of `count` weights. */
+static inline int32_t total(const int8_t *weights, int32_t count)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < count; i++) {
+        sum += weights[i];
+    }
+    return sum;
+}
+
+/* The sum of one output value where taps outside the image count too. */
+static int32_t filled_sum(const void *image, const int8_t *weights, const esp_dl_conv2d_t *p, int32_t origin_h,
+                          int32_t origin_w, int32_t channels)
+{
+    const esp_dl_window_t *window = &p->window;
+    int32_t sum = 0;
+    for (int32_t kh = 0; kh < window->kernel_h; kh++) {
+        const int32_t h = origin_h + kh * window->dilation_h;
+        for (int32_t kw = 0; kw < window->kernel_w; kw++, weights += channels) {
+            const int32_t w = origin_w + kw * window->dilation_w;
+            if (h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
+                sum += p->pad_value * total(weights, channels);
+                continue;
+            }
+            const void *x = esp_dl_at(image, ((ptrdiff_t)h * p->input.w + w) * p->input.c, p->input_s16);
+            sum += products(x, weights, channels, p->input_s16);
+        }
+    }
+    return sum;
+}
+
 /* The sum of one output value, as in conv2d_s8.c; taps beside each other in memory are one run. */
 static inline int32_t window_sum(const void *image, const int8_t *weights, const esp_dl_conv2d_t *p, int32_t origin_h,
                                  int32_t origin_w, int32_t channels, bool s16)
@@ -61,8 +92,14 @@ void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_t *p, void *output
                 for (int32_t o = 0; o < p->output.c; o++) {
                     const void *image = esp_dl_at(input, (ptrdiff_t)(o / group_outputs) * channels, p->input_s16);
                     const int8_t *weights = p->weights + (ptrdiff_t)o * filter_size;
-                    int32_t sum = p->input_s16 ? window_sum(image, weights, p, origin_h, origin_w, channels, true)
-                                               : window_sum(image, weights, p, origin_h, origin_w, channels, false);
+                    int32_t sum;
+                    if (p->pad_value != 0) {
+                        sum = filled_sum(image, weights, p, origin_h, origin_w, channels);
+                    } else if (p->input_s16) {
+                        sum = window_sum(image, weights, p, origin_h, origin_w, channels, true);
+                    } else {
+                        sum = window_sum(image, weights, p, origin_h, origin_w, channels, false);
+                    }
                     sum = esp_dl_requantize_wide(sum + p->bias[o], p->shift[o], p->min, p->max, p->output_s16);
                     esp_dl_store(output, done++, sum, p->output_s16);
                 }

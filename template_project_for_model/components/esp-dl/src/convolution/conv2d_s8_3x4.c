@@ -11,11 +11,9 @@
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define PIXELS ESP_DL_3X4_PIXELS
-
-/* The value read by a tap outside the image. */
-static const int8_t zeros[ESP_DL_3X4_MAX_CHANNELS];
 
 #define MULTIPLY(i)                                                                                                    \
     do {                                                                                                               \
@@ -87,6 +85,8 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
     const int32_t count = window->kernel_h * window->kernel_w, plane = p->output.h * p->output.w;
     const int32_t all = p->output.n * plane;
     const int8_t *taps[ESP_DL_3X4_MAX_TAPS * PIXELS];
+    int8_t outside[ESP_DL_3X4_MAX_CHANNELS]; /* what a tap outside the image reads */
+    memset(outside, p->pad_value, (size_t)p->input.c);
     for (int32_t first = 0; first < all; first += PIXELS) {
         for (int32_t i = 0; i < PIXELS; i++) {
             /* Pixels beyond the last one: the last again. */
@@ -100,7 +100,7 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
                 for (int32_t kw = 0; kw < window->kernel_w; kw++) {
                     const int32_t w = w0 + kw * window->dilation_w;
                     const int inside = h >= 0 && h < p->input.h && w >= 0 && w < p->input.w;
-                    *tap = inside ? image + ((ptrdiff_t)h * p->input.w + w) * p->input.c : zeros;
+                    *tap = inside ? image + ((ptrdiff_t)h * p->input.w + w) * p->input.c : outside;
                     tap += PIXELS;
                 }
             }

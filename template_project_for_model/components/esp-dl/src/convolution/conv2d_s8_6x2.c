@@ -19,9 +19,9 @@
 /* Both sums of a word before anything is added. */
 #define START (ESP_DL_HALF_START * 0x10001u)
 
-/* `count` values of two pixels, a tap of either of which may be outside the image (NULL: zeros), as words PAIRS apart.
- * base: the word for two zeros. */
-static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t count, uint32_t base)
+/* `count` values of two pixels, a tap of either of which may be outside the image (NULL), as words PAIRS apart.
+ * base: the word for two zeros; outside: what a value outside the image is. */
+static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t count, uint32_t base, uint32_t outside)
 {
     if (a != NULL && b != NULL) {
         for (; count >= 4; count -= 4) {
@@ -34,6 +34,7 @@ static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t
             b += 4;
         }
     }
+    base += (a != NULL ? 0 : outside) + (b != NULL ? 0 : outside << 16);
     for (; count > 0; count--) {
         uint32_t word = base;
         if (a != NULL) {
@@ -68,6 +69,7 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
     const esp_dl_window_t *window = &p->window;
     const int32_t channels = p->input.c;
     const int32_t width = (window->kernel_w - 1) * window->dilation_w;
+    const uint32_t outside = (uint32_t)p->pad_value;
     for (int32_t pair = 0; pair < PAIRS; pair++) {
         const origin_t *a = origins + 2 * pair, *b = a + 1;
         if (a->image == NULL) {
@@ -80,12 +82,12 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
             const int32_t dh = kh * window->dilation_h;
             if (whole) {
                 /* All taps of a row are in the image and contiguous. */
-                words = pack(words, tap(a, p, dh, 0), tap(b, p, dh, 0), window->kernel_w * channels, base);
+                words = pack(words, tap(a, p, dh, 0), tap(b, p, dh, 0), window->kernel_w * channels, base, outside);
                 continue;
             }
             for (int32_t kw = 0; kw < window->kernel_w; kw++) {
                 const int32_t dw = kw * window->dilation_w;
-                words = pack(words, tap(a, p, dh, dw), tap(b, p, dh, dw), channels, base);
+                words = pack(words, tap(a, p, dh, dw), tap(b, p, dh, dw), channels, base, outside);
             }
         }
         *words = base; /* the exporter made the number of values even */

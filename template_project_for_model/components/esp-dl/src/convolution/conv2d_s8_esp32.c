@@ -50,6 +50,12 @@ static int32_t values_of(const layout_t *layout)
     return layout->rows * layout->row + BEHIND_ROWS + layout->widened;
 }
 
+/* What a value outside the image is widened to. */
+static int16_t outside_of(const esp_dl_conv2d_esp32_t *p)
+{
+    return (int16_t)(p->pad_value + OFFSET);
+}
+
 /* `count` bytes of pixels of `channels` values; returns where the next ones go. */
 static int16_t *widen(const int8_t *from, int16_t *to, int32_t count, int32_t channels)
 {
@@ -71,19 +77,19 @@ static int16_t *widen(const int8_t *from, int16_t *to, int32_t count, int32_t ch
     return end;
 }
 
-static void fill(int16_t *to, const int16_t *end)
+static void fill(int16_t *to, const int16_t *end, int16_t value)
 {
     while (to != end) {
-        *to++ = OFFSET;
+        *to++ = value;
     }
 }
 
 /* A row of the image, with what lies left and right of it; row: NULL: all of it is outside. */
 static void widen_row(const int8_t *row, int16_t *to, const esp_dl_conv2d_esp32_t *p, const layout_t *layout)
 {
-    const int16_t *end = to + layout->row;
+    const int16_t *end = to + layout->row, outside = outside_of(p);
     if (row == NULL) {
-        fill(to, end);
+        fill(to, end, outside);
         return;
     }
     const int32_t channels = p->input.c, left = p->window.pad_left, columns = layout->columns;
@@ -91,7 +97,7 @@ static void widen_row(const int8_t *row, int16_t *to, const esp_dl_conv2d_esp32_
     const int32_t first = before - left; /* column of the image */
     int32_t inside = p->input.w - first;
     inside = inside < 0 ? 0 : inside < columns - before ? inside : columns - before;
-    fill(to, to + before * layout->pixel);
+    fill(to, to + before * layout->pixel, outside);
     to += before * layout->pixel;
     row += first * channels;
     if (layout->pixel == channels) {
@@ -103,7 +109,7 @@ static void widen_row(const int8_t *row, int16_t *to, const esp_dl_conv2d_esp32_
             row += channels;
         }
     }
-    fill(to, end);
+    fill(to, end, outside);
 }
 
 /* Output channel `o`'s weights in 16 bits; to: where they are widened to. */

@@ -25,11 +25,14 @@ static inline void one_block(const void *input, const esp_dl_depthwise_conv2d_t 
         int32_t h = oh * window->stride_h - window->pad_top + kh * window->dilation_h;
         for (int32_t kw = 0; kw < window->kernel_w; kw++) {
             int32_t w = ow * window->stride_w - window->pad_left + kw * window->dilation_w;
+            const int8_t *weights = p->weights + ((ptrdiff_t)kh * window->kernel_w + kw) * p->output.c;
             if (h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
+                for (int32_t i = 0; p->pad_value != 0 && i < count; i++) {
+                    sums[i] += p->pad_value * weights[first + i];
+                }
                 continue;
             }
             const void *x = esp_dl_at(input, ((ptrdiff_t)h * p->input.w + w) * p->input.c, s16);
-            const int8_t *weights = p->weights + ((ptrdiff_t)kh * window->kernel_w + kw) * p->output.c;
             add_tap(sums, count, x, weights, first, multiplier, s16, each);
         }
     }

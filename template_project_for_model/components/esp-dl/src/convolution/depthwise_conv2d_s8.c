@@ -22,9 +22,13 @@ void esp_dl_depthwise_conv2d_s8(const int8_t *input, const esp_dl_depthwise_conv
                 const ptrdiff_t start = ((ptrdiff_t)h * p->input.w + w) * channels;
                 const int8_t *x_first = input + start + rows.first * line + columns.first * column;
                 const int8_t *w_first = p->weights + (rows.first * window->kernel_w + columns.first) * outputs;
+                const bool leaves = p->pad_value != 0 && esp_dl_leaves(window, rows, columns);
                 int32_t filters = multiplier; /* of this input channel, still to come */
                 for (int32_t o = 0; o < outputs; o++) {
                     int32_t sum = p->bias[o];
+                    if (leaves) {
+                        sum += p->pad_value * esp_dl_outside(window, rows, columns, p->weights + o, outputs, 1);
+                    }
                     const int8_t *x_row = x_first, *w_row = w_first++;
                     for (int32_t i = rows.first; i < rows.end; i++) {
                         const int8_t *x = x_row, *weight = w_row;

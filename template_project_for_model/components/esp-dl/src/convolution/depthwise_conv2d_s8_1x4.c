@@ -13,15 +13,31 @@ typedef struct {
     int32_t rows, columns;
     const int8_t *x, *w;
     ptrdiff_t x_row, x_column, w_row, w_column;
+    esp_dl_taps_t in_rows, in_columns; /* which taps these are */
 } reach_t;
 
-/* `count` channels from `c` on. */
+/* What the taps outside of the image add to the sums of `count` channels from `c` on. */
+__attribute__((noinline)) static void add_outside(const reach_t *t, const esp_dl_depthwise_conv2d_t *p, int32_t c,
+                                                  int32_t count, int32_t *sums)
+{
+    for (int32_t i = 0; i < count; i++) {
+        const int8_t *w = p->weights + c + i;
+        sums[i] = p->pad_value * esp_dl_outside(&p->window, t->in_rows, t->in_columns, w, p->input.c, 1);
+    }
+}
+
+/* `count` channels from `c` on. leaves: the window leaves the image, where `pad_value` is not 0 */
 static inline void channels_of(const reach_t *t, const esp_dl_depthwise_conv2d_t *p, int32_t c, int32_t count,
-                               int8_t *output)
+                               bool leaves, int8_t *output)
 {
     const ptrdiff_t x_column = t->x_column, w_column = t->w_column;
     const int8_t *x_row = t->x + c, *w_row = t->w + c;
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    if (leaves) {
+        int32_t sums[CHANNELS] = {0};
+        add_outside(t, p, c, count, sums);
+        s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    }
     for (int32_t row = t->rows; row > 0; row--) {
         const int8_t *x = x_row, *w = w_row;
         for (int32_t column = t->columns; column > 0; column--) {
@@ -47,6 +63,18 @@ static inline void channels_of(const reach_t *t, const esp_dl_depthwise_conv2d_t
         esp_dl_store(output + 1, (s1 + bias[1]) >> shift[1], min, max);
         esp_dl_store(output + 2, (s2 + bias[2]) >> shift[2], min, max);
         esp_dl_store(output + 3, (s3 + bias[3]) >> shift[3], min, max);
+    }
+}
+
+static inline void pixel(const reach_t *reach, const esp_dl_depthwise_conv2d_t *p, bool leaves, int8_t *output)
+{
+    const int32_t channels = p->input.c;
+    int32_t c = 0;
+    for (; c + CHANNELS <= channels; c += CHANNELS) {
+        channels_of(reach, p, c, CHANNELS, leaves, output);
+    }
+    for (; c < channels; c++) {
+        channels_of(reach, p, c, 1, leaves, output);
     }
 }
 
@@ -77,12 +105,11 @@ void esp_dl_depthwise_conv2d_s8_1x4(const int8_t *input, const esp_dl_depthwise_
                     reach.x_row = x_column, reach.x_column = x_row;
                     reach.w_row = channels, reach.w_column = w_row;
                 }
-                int32_t c = 0;
-                for (; c + CHANNELS <= channels; c += CHANNELS) {
-                    channels_of(&reach, p, c, CHANNELS, output);
-                }
-                for (; c < channels; c++) {
-                    channels_of(&reach, p, c, 1, output);
+                if (p->pad_value != 0 && esp_dl_leaves(window, rows, columns)) {
+                    reach.in_rows = rows, reach.in_columns = columns;
+                    pixel(&reach, p, true, output);
+                } else {
+                    pixel(&reach, p, false, output);
                 }
                 output += channels;
             }

@@ -15,6 +15,7 @@ typedef struct {
     const int8_t *x[3];           /* column 0 of the window's three rows */
     int outside_top, outside_end; /* rows 0 or 2 are outside the image (x: any row) */
     int32_t full;                 /* outputs whose third column lies in the image; one more may follow them */
+    int32_t pad_value;
 } row_t;
 
 #define ADVANCE x0 += channels, x1 += channels, x2 += channels
@@ -25,16 +26,19 @@ typedef struct {
 /* One row of output of one channel; `w`: its weights, 9 in a row. */
 static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
 {
-    const int32_t channels = p->input.c, bias = p->bias[channel], shift = p->shift[channel];
+    const int32_t channels = p->input.c, shift = p->shift[channel];
     const int32_t min = p->min, max = p->max;
     const int8_t *w = p->weights + channel * 9;
     const int8_t *x0 = r->x[0] + channel, *x1 = r->x[1] + channel, *x2 = r->x[2] + channel;
     int32_t w00 = w[0], w01 = w[1], w02 = w[2], w20 = w[6], w21 = w[7], w22 = w[8];
     const int32_t w10 = w[3], w11 = w[4], w12 = w[5];
+    int32_t bias = p->bias[channel];
     if (r->outside_top) {
+        bias += r->pad_value * (w00 + w01 + w02);
         w00 = w01 = w02 = 0;
     }
     if (r->outside_end) {
+        bias += r->pad_value * (w20 + w21 + w22);
         w20 = w21 = w22 = 0;
     }
     int32_t a, b, c, sum = bias;
@@ -44,6 +48,8 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
         LOAD;
         ADD(sum, w00, w10, w20);
         ADVANCE;
+    } else if (r->pad_value != 0) {
+        sum += r->pad_value * (w00 + w10 + w20);
     }
     if (p->window.stride_w == 1) {
         LOAD;
@@ -78,6 +84,9 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
         }
     }
     if (y != last) {
+        if (r->pad_value != 0) {
+            sum += r->pad_value * (w02 + w12 + w22);
+        }
         STORE(sum);
     }
 }
@@ -86,7 +95,7 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
 {
     const int32_t line = p->input.w * p->input.c, stride = p->window.stride_w;
     const int32_t reach = p->input.w + p->window.pad_left - 3; /* where the last full window starts */
-    row_t r = {.full = reach < 0 ? 0 : reach / stride + 1};
+    row_t r = {.full = reach < 0 ? 0 : reach / stride + 1, .pad_value = p->pad_value};
     r.full = r.full < p->output.w ? r.full : p->output.w;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t i = 0; i < p->output.h; i++) {

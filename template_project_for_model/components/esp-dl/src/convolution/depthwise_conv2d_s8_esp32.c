@@ -1,9 +1,6 @@
 #include "convolution/mac16_depthwise_esp32.h"
 #include "esp_dl_esp32.h"
 
-/* A word of two columns outside of the image. */
-#define OUTSIDE 0x00800080u
-
 /* Rows of the image in scratch memory, one channel of them: words [columns / 2][rows]. */
 typedef struct {
     int32_t rows, words;
@@ -39,6 +36,7 @@ void esp_dl_depthwise_conv2d_s8_esp32(const int8_t *input, const esp_dl_depthwis
     columns.leads = inside > 0 ? before % 2 : 0;
     columns.pairs = (inside - columns.leads) / 2;
     columns.trails = (inside - columns.leads) % 2;
+    const uint32_t outside = (uint32_t)(p->pad_value + 128) * 0x10001u; /* a word of two columns outside of the image */
     int16_t weights[10] __attribute__((aligned(4))) = {0};
     esp_dl_mac16_depthwise_t pixels = {
         .x = scratch,
@@ -60,7 +58,7 @@ void esp_dl_depthwise_conv2d_s8_esp32(const int8_t *input, const esp_dl_depthwis
             columns.to = (int16_t *)scratch + 2 * (before / 2 * layout.rows + above);
             uint32_t *words = scratch;
             for (const uint32_t *end = words + layout.rows * layout.words; words != end; words++) {
-                *words = OUTSIDE;
+                *words = outside;
             }
             for (int32_t c = 0; c < channels; c++) {
                 if (columns.rows > 0 && inside > 0) {
