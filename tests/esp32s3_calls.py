@@ -12,7 +12,10 @@ from esp_tvm.program import Call, Tensor
 def sixteens(operator: str, random: np.random.RandomState) -> Call:
     """A convolution with channels that the assembly has ways of its own for, now and then larger than most."""
     depthwise, large = operator == "depthwise_conv2d", random.randint(6) == 0
-    channels, outputs = int(random.choice([1, 3, 4, 8, 16, 32, 48])), int(random.choice([8, 16, 32, 64, 33]))
+    channels, outputs = (
+        int(random.choice([1, 3, 4, 8, 16, 24, 32, 40, 48, 56, 64])),
+        int(random.choice([8, 16, 32, 64, 33])),
+    )
     kernel = int(random.choice([3, 3, 5] if depthwise else [1, 1, 3, 5]))
     size = random.randint(kernel, 24 if large else 8, 2)
     if depthwise:

@@ -37,7 +37,7 @@ typedef struct {
 /* How rows of pixels of a convolution are computed. */
 typedef enum {
     ESP_DL_CONV2D_LANES,    /* sixteen channels after the other of every pixel */
-    ESP_DL_CONV2D_ONE,      /* those of all pixels after the other: 1x1, input.c 8 or 16 */
+    ESP_DL_CONV2D_ONE,      /* those of all pixels after the other: 1x1, input.c 8 to 64, a multiple of 8 */
     ESP_DL_CONV2D_HELD,     /* the same: 1x1, or rows are copied; input.c a multiple of 16 */
     ESP_DL_CONV2D_GATHERED, /* the same, of windows that are put together first */
     ESP_DL_CONV2D_WIDE,     /* a channel after the other, in the accumulator of 40 bits */
@@ -63,8 +63,8 @@ typedef enum {
  * backwards, the missing one zero; a mask for every shift (none if there is but one): 0xff for the channels that have
  * this shift, else 0. Or, with `min_masks`, 0 for the channels that have this shift, else 0x7f.
  *
- * GATHERED (segments of at most 24 bytes): all segments, one
- * behind the other and made a multiple of 16 bytes, are one.
+ * GATHERED (segments of at most 24 bytes): all segments, one behind the other, are one; it is made a multiple of 8
+ * bytes, from 64 on of 16.
  *
  * WIDE: one channel at a time, in the accumulator of 40 bits. weights:
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);

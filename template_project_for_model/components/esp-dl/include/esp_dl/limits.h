@@ -36,6 +36,9 @@
 /* The most bytes of a segment of windows that are gathered first. */
 #define ESP_DL_MAX_GATHERED 24
 
+/* The most bytes of a window in one segment for which there is code of its own. */
+#define ESP_DL_MAX_HELD 64
+
 /* Tensors that a layer in strips reads, at most (esp_dl_strips.h). */
 #define ESP_DL_STRIP_INPUTS 4
 

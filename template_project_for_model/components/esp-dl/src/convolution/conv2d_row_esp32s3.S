@@ -256,7 +256,7 @@
     .size esp_dl_conv2d_row_parts_esp32s3, . - esp_dl_conv2d_row_parts_esp32s3
 
 /*
- * Windows of 8 or 16 bytes at multiples of that, sixteen channels of all pixels after the other: the input stays
+ * Windows of 8 to 64 bytes, a multiple of 8, at multiples of that, sixteen channels of all pixels after the other: the input stays
  * in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
  *
  * a2 as for shift_held, a3 step, a4 weights, a5 output, a6 head, a7 masks that are not held, a8 input, a9 where the
@@ -322,7 +322,90 @@
 3:
     .endm
 
-    .macro ones relu, bytes
+/*
+ * The same of 24 to 64 bytes, a multiple of 8: of a long body just the end is computed. halves: the last 8 bytes are half
+ * a vector, and windows lie at multiples of 8. a3: from the last load to the next window, a11 where the body is entered.
+ */
+#define STACK_WEIGHTS 32 /* bytes of the weights of sixteen channels */
+#define STACK_BEFORE 36  /* bytes of code from there to the last vector */
+#define STACK_ENTRY 40
+#define BLOCK_CODE (16 * 4 + 3) /* bytes of code for sixteen products and their load */
+#define HALVES_CODE (16 * 4 + 6)
+
+    .macro span shifts, relu, halves
+    bnei a11, \shifts, 3f
+    l32i a14, a1, STACK_WEIGHTS
+    addi a9, a6, 48
+    add a4, a9, a14
+    .if \relu
+    addi a4, a4, 16
+    .endif
+    hold_shifts \shifts, \relu, a6
+    mov a7, a4
+    movi a11, 4f
+    l32i a8, a1, STACK_BEFORE
+    sub a11, a11, a8
+    .if \shifts > 3
+    s32i a11, a1, STACK_ENTRY
+    .endif
+    mov a4, a9
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    l32i a8, a1, STACK_INPUT
+    loop a10, 2f
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    .if \shifts > 3
+    l32i a11, a1, STACK_ENTRY
+    .endif
+    jx a11
+    .rept 3
+    .if \halves
+    ee.vld.l.64.ip q3, a8, 8
+    ee.vld.h.64.ip q3, a8, 8
+    .else
+    ee.vld.128.ip q3, a8, 16
+    .endif
+    sixteen 0
+    .endr
+4:
+    .if \halves
+    ee.vld.l.64.xp q3, a8, a3
+    .irp i, 7, 5, 3
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
+    .else
+    ee.vld.128.xp q3, a8, a3
+    .irp i, 0, 2, 4, 6, 8, 10, 12
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
+    .endif
+    shift_held \shifts, \relu, q3, a6, a7
+    ee.vst.128.xp q2, a5, a12
+2:
+    l32i a14, a1, STACK_WEIGHTS
+    .if \shifts > 1
+    movi a4, 48 + 16 * \shifts
+    .else
+    movi a4, 48
+    .endif
+    add a4, a4, a14
+    j 1b
+3:
+    .endm
+
+/* kind: one or span. */
+    .macro ones kind, relu, option
     j 5f
 1:  /* sixteen channels are done; a4: how far to the next head */
     l32i a14, a1, STACK_OUTPUT
@@ -332,13 +415,9 @@
     beq a5, a15, .Lone_end
 5:
     l8ui a11, a6, HEAD_COUNT
-    one 3, \relu, \bytes
-    one 2, \relu, \bytes
-    one 4, \relu, \bytes
-    one 1, \relu, \bytes
-    one 5, \relu, \bytes
-    one 6, \relu, \bytes
-    one 7, \relu, \bytes
+    .irp shifts, 3, 2, 4, 1, 5, 6, 7
+    \kind \shifts, \relu, \option
+    .endr
     .endm
 
 /* What both ways begin with: all but a2. */
@@ -364,17 +443,45 @@
     l32i a7, a2, CONV2D_AT_SEGMENT_BYTES
     s32i a14, a1, STACK_INPUT
     l32i a2, a2, CONV2D_AT_CLAMP
+    movi a14, 24
+    bge a7, a14, .Lspan
     beqz a11, .Lone_clamp
     movi a2, 0
     bnei a7, 8, .Lone_16_relu
-    ones 1, 8
+    ones one, 1, 8
 .Lone_clamp:
     bnei a7, 8, .Lone_16
-    ones 0, 8
+    ones one, 0, 8
 .Lone_16_relu:
-    ones 1, 16
+    ones one, 1, 16
 .Lone_16:
-    ones 0, 16
+    ones one, 0, 16
+.Lspan:
+    slli a13, a7, 4
+    s32i a13, a1, STACK_WEIGHTS
+    sub a3, a3, a7
+    srli a13, a7, 4
+    bbsi a7, 3, .Lspan_halves
+    addi a3, a3, 16
+    addi a13, a13, -1
+    movi a14, BLOCK_CODE
+    mull a13, a13, a14
+    s32i a13, a1, STACK_BEFORE
+    beqz a11, .Lspan_clamp
+    movi a2, 0
+    ones span, 1, 0
+.Lspan_clamp:
+    ones span, 0, 0
+.Lspan_halves:
+    addi a3, a3, 8
+    movi a14, HALVES_CODE
+    mull a13, a13, a14
+    s32i a13, a1, STACK_BEFORE
+    beqz a11, .Lspan_halves_clamp
+    movi a2, 0
+    ones span, 1, 1
+.Lspan_halves_clamp:
+    ones span, 0, 1
 .Lone_end:
     return
     .size esp_dl_conv2d_row_one_esp32s3, . - esp_dl_conv2d_row_one_esp32s3
@@ -385,10 +492,9 @@
  * a2 as for shift_held, a3 offset of the window, a4 weights, a5 output, a6 head, a7 segment, a8 input, a9 blocks of 16
  * bytes in a segment, a10 pixels left, a11 end of the segments, number of shifts, or free, a12 channels.
  */
-#define STACK_SEGMENTS 32
-#define STACK_SEGMENTS_END 36
-#define STACK_STEP 40
-#define STACK_WEIGHTS 44 /* bytes of the weights of sixteen channels */
+#define STACK_SEGMENTS 36
+#define STACK_SEGMENTS_END 40
+#define STACK_STEP 44
 
     .macro held shifts, relu
     bnei a11, \shifts, 5f

@@ -66,8 +66,8 @@ ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /*
- * Channels in sixteens: these of all pixels, then the next sixteen. Windows of 1x1 with 8 or 16 bytes; and all windows
- * whose segments are multiples of 16 bytes at multiples of 16. Sums are not checked.
+ * Channels in sixteens: these of all pixels, then the next sixteen. Windows of 8 to 64 bytes in one segment, all
+ * multiples of 8; and all windows whose segments are multiples of 16 bytes at multiples of 16. Sums are not checked.
  */
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row);
 void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row);

@@ -82,11 +82,19 @@ static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t run, 
     }
 }
 
+/* Bytes of a window that is put together from this many. */
+static int32_t window_bytes(int32_t bytes)
+{
+    return bytes <= ESP_DL_MAX_HELD ? (bytes + 7) / 8 * 8 : esp_dl_aligned(bytes);
+}
+
 /* A row of pixels whose windows are put together first, `run` of them at a time, in memory at `to`. */
 static void gathered(esp_dl_conv2d_row_t row, int32_t run, int8_t *to)
 {
     const int8_t *segment = to;
-    const int32_t bytes = esp_dl_aligned(row.segment_count * row.segment_bytes);
+    const int32_t bytes = window_bytes(row.segment_count * row.segment_bytes);
+    void (*const compute)(const esp_dl_conv2d_row_t *) =
+        bytes <= ESP_DL_MAX_HELD ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
     esp_dl_windows_t windows = {
         .segments = row.segments,
         .segment_count = row.segment_count,
@@ -101,7 +109,7 @@ static void gathered(esp_dl_conv2d_row_t row, int32_t run, int8_t *to)
     for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
         windows.pixels = row.pixels = left < run ? left : run;
         esp_dl_gather_windows_esp32s3(&windows);
-        esp_dl_conv2d_row_held_esp32s3(&row);
+        compute(&row);
         windows.offset += row.pixels * windows.step;
         row.output += row.pixels * row.channels;
     }
@@ -125,7 +133,7 @@ static places_t places_of(const esp_dl_conv2d_esp32s3_t *p)
     places.sums = esp_dl_aligned(segments_of(p) * 8);
     places.pixels = places.sums + (wide ? esp_dl_aligned(p->output.c * 8) : p->check_bits ? 64 : 0);
     places.borders =
-        places.pixels + (is_gathered ? p->run * esp_dl_aligned(window) + 16 : esp_dl_aligned(p->run * p->input.c));
+        places.pixels + esp_dl_aligned(p->run * (is_gathered ? window_bytes(window) : p->input.c)) + is_gathered * 16;
     places.end = places.borders + esp_dl_border_bytes(&p->border, &p->window);
     return places;
 }

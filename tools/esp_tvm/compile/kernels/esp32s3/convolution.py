@@ -48,11 +48,18 @@ from .lanes import (
 
 # Bytes of a segment that the kernel copies.
 _MAX_GATHERED = KERNEL_LIMITS["MAX_GATHERED"]
+# Bytes of the longest window that is computed by code of its own.
+_MAX_HELD = KERNEL_LIMITS["MAX_HELD"]
 # Where sums are checked: by how much lanes are shifted between the two parts; how many times as long as others the
 # slowest data may take; of all pixels done, those that may be computed in vain before the next are tried.
 _PART_SHIFT = 4
 _SLOWEST = 2.0
 _IN_VAIN = 1 / 32
+
+
+def _gathered(length: int) -> int:
+    """Bytes of a window that is put together from `length`."""
+    return (length + 7) // 8 * 8 if length <= _MAX_HELD else aligned(length)
 
 
 class Conv2dLanes(Esp32s3Variant):
@@ -78,7 +85,7 @@ class Conv2dLanes(Esp32s3Variant):
             return segments
         segments = segments.reshape(len(segments), 1, -1)
         length = segments.shape[2]
-        return np.pad(segments, ((0, 0), (0, 0), (0, aligned(length) - length)))
+        return np.pad(segments, ((0, 0), (0, 0), (0, _gathered(length) - length)))
 
     def gathers(self, call: Call) -> bool:
         """Whether the segments of a window are put together before, as it takes fewer instructions."""
@@ -89,7 +96,8 @@ class Conv2dLanes(Esp32s3Variant):
             return False
         # Estimates, counted in the assembly: of every segment, of sixteen channels, of the copy.
         alone = outputs // LANES * (segments * (9 + (length + 1) // 2 * 2) + 45)
-        together = outputs // LANES * (aligned(segments * length) * 17 // 16 + 30)
+        window = _gathered(segments * length)
+        together = outputs // LANES * (window * 17 // 16 + (16 if window <= _MAX_HELD else 30))
         return together + segments * (4 + (length + 3) // 4 * 2) + 8 < alone
 
     def _segments(self, call: Call) -> np.ndarray:
@@ -114,7 +122,7 @@ class Conv2dLanes(Esp32s3Variant):
         window, channels = call.attributes["weights"].shape[1:3], call.inputs[0].shape[3]
         copied = aligned(self.run(call) * channels)
         if self.gathers(call):
-            copied = self.run(call) * self.segmented(call).shape[2] + LANES
+            copied = aligned(self.run(call) * self.segmented(call).shape[2]) + LANES
         return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, window)
 
     def path(self, call: Call) -> str:
@@ -126,7 +134,7 @@ class Conv2dLanes(Esp32s3Variant):
         if not self._holds_shifts(call):
             return "ESP_DL_CONV2D_LANES"
         _, height, width, channels = call.attributes["weights"].shape
-        return "ESP_DL_CONV2D_ONE" if (height, width) == (1, 1) and channels <= LANES else "ESP_DL_CONV2D_HELD"
+        return "ESP_DL_CONV2D_ONE" if (height, width) == (1, 1) and channels <= _MAX_HELD else "ESP_DL_CONV2D_HELD"
 
     def weight_passes(self, call):
         rows = 1 if is_one_row(call) else call.output.shape[0] * call.output.shape[1]
@@ -183,7 +191,7 @@ class Conv2dLanes(Esp32s3Variant):
         if self.gathers(call):
             return True
         if (height, width) == (1, 1):
-            return channels % LANES == 0 or channels == 8
+            return channels % LANES == 0 or (channels % 8 == 0 and channels <= _MAX_HELD)
         return channels % LANES == 0 and copies_rows(call, (height, width))
 
     def _has_min_masks(self, call: Call) -> bool:
