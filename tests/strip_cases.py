@@ -9,13 +9,14 @@ from kernel_case import filled
 from variant_cases import CLAMPS, _requantized, _weights, _window
 
 from esp_tvm.compile.planning.loops import fits_strips
-from esp_tvm.compile.planning.strips import height_of, make_loop, reach_of
+from esp_tvm.compile.planning.strips import can_be_together, height_of, make_loop, reach_of
 from esp_tvm.operators import OPERATORS
+from esp_tvm.operators.resize import interpolation, nearest_indices
 from esp_tvm.program import Call, Place, Port, Program, Tensor
 
 
 class RandomProgram:
-    """Layers one after the other, with branches that meet again; `program` has an int8 input and int8 outputs.
+    """Layers one after the other, with branches that meet again; `program` has an int8 input; some tensors are int16.
 
     wide: channels in sixteens, so that kernels for the vector unit fit; large: so much work that two cores pay
     """
@@ -44,7 +45,7 @@ class RandomProgram:
         for index, call in enumerate(dict.fromkeys(ends)):
             old = call.outputs[0]
             port = Port(f"y{index}", old.shape, old.dtype, 0, None, Place("output", index=index), c_name=f"y{index}")
-            port.inside = "int8"
+            port.inside = old.dtype
             call.outputs[0] = port
             for other in self.calls:
                 other.inputs = [port if x is old else x for x in other.inputs]
@@ -54,20 +55,15 @@ class RandomProgram:
     def _layer(self) -> None:
         # The last tensor mostly; an earlier one makes a branch.
         x = self.tensors[-1] if self.random.randint(4) else self.tensors[self.random.randint(len(self.tensors))]
-        kinds = ["conv2d"] * 3 + ["depthwise_conv2d"] * 2
-        kinds += [
-            "max_pool2d",
-            "average_pool2d",
-            "global_average",
-            "strided_slice",
-            "requantize",
-            "lookup",
-            "channelwise",
-        ]
-        alike = [one for one in self.tensors if one.shape == x.shape and one is not x]
-        beside = [one for one in self.tensors if one.shape[:3] == x.shape[:3]]
-        if alike:
-            kinds += ["add"] * 6 + ["mul"]
+        kinds = ["max_pool2d", "average_pool2d", "global_average", "strided_slice", "requantize", "to_int16"]
+        known = [one for one in self.tensors if one.dtype == x.dtype]
+        alike = [one for one in known if one.shape == x.shape and one is not x]
+        beside = [one for one in known if one.shape[:3] == x.shape[:3]]
+        factors = [one for one in known if one.shape == (1, 1, 1, x.shape[3]) and x.shape[1] > 1]
+        if x.dtype == "int8":
+            kinds += ["conv2d"] * 3 + ["depthwise_conv2d"] * 2 + ["lookup", "channelwise"]
+            kinds += ["resize_nearest", "resize_linear"] * (x.shape[1] <= 24)
+            kinds += ["add"] * 6 * bool(alike) + ["mul"] * bool(alike) + ["mul_broadcast"] * 6 * bool(factors)
         if len(beside) > 1:
             kinds.append("concat")
         kind = str(self.random.choice(kinds))
@@ -75,8 +71,17 @@ class RandomProgram:
             self._pair(kind, x, alike[self.random.randint(len(alike))])
         elif kind == "concat":
             self._append(kind, [x, beside[self.random.randint(len(beside))]], None, {"axis": 3})
+        elif kind == "mul_broadcast":
+            pair = [x, factors[self.random.randint(len(factors))]]
+            attributes = {"shift": int(self.random.randint(0, 4)), "clamp": self._clamp()}
+            self._append(kind, pair[:: self.random.choice([1, -1])], x.shape, attributes)
+        elif kind in ("to_int16", "requantize") and "int16" in (x.dtype, kind[3:]):
+            attributes = {"shift": int(self.random.randint(-8, 9)), "clamp": self._clamp()}
+            self._append("requantize_s16", [x], x.shape, attributes, kind[3:] if kind == "to_int16" else "int8")
         elif kind in ("requantize", "lookup", "channelwise"):
             self._single(kind, x)
+        elif kind in ("resize_nearest", "resize_linear"):
+            self._resize(kind, x)
         elif kind == "global_average":
             self._average(x)
         elif kind == "strided_slice":
@@ -84,12 +89,20 @@ class RandomProgram:
         else:
             self._window(kind, x)
 
-    def _append(self, operator: str, inputs: List[Tensor], shape: Optional[tuple], attributes: dict) -> None:
+    def _append(
+        self, operator: str, inputs: List[Tensor], shape: Optional[tuple], attributes: dict, dtype: str = ""
+    ) -> None:
         number = len(self.calls)
+        dtype = dtype or inputs[0].dtype
+        if "int16" in (dtype, inputs[0].dtype) and operator not in ("concat", "strided_slice"):
+            operator += "_s16" * (not operator.endswith("_s16"))
+            attributes["output"] = dtype
+            if dtype == "int16":
+                attributes["clamp"] = tuple(256 * one for one in attributes["clamp"])
         if shape is None:
             shape = (*inputs[0].shape[:3], sum(x.shape[3] for x in inputs))
         # As long as frameworks make them.
-        output = Tensor(f"model/block_{number}/batch_normalization/FusedBatchNorm:0", shape, "int8", 0)
+        output = Tensor(f"model/block_{number}/batch_normalization/FusedBatchNorm:0", shape, dtype, 0)
         self.tensors.append(output)
         symbol = f"tvmgen_default_esp_main_{number}"
         call = Call(symbol, operator, inputs, [output], attributes, index=number, nodes=[f"Node n{number}"])
@@ -133,11 +146,29 @@ class RandomProgram:
             shape[3] = step
         self._append("strided_slice", [x], tuple(map(int, shape)), {"begin": begin, "steps": [1] * 4, "shape": shape})
 
+    def _resize(self, kind: str, x: Tensor) -> None:
+        """To any size, most often to twice as many rows."""
+        modes = ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]
+        mode, rounding = self.random.choice(modes), self.random.choice(["floor", "ceil", "round_prefer_floor"])
+        tables, shape = [], []
+        for size in x.shape[1:3]:
+            output = size * 2 if self.random.randint(2) else int(self.random.randint(1, size * 2 + 3))
+            shape.append(output)
+            linear = kind == "resize_linear"
+            tables.append(
+                interpolation(size, output, mode) if linear else nearest_indices(size, output, mode, rounding)
+            )
+        attributes = dict(zip(("rows", "columns"), tables))
+        if kind == "resize_linear":
+            attributes.update(shift=int(self.random.randint(-1, 2)), clamp=self._clamp())
+        self._append(kind, [x], (1, *shape, x.shape[3]), attributes)
+
     def _average(self, x: Tensor) -> None:
         """Of the whole image."""
         attributes = {"kernel": x.shape[1:3], "output_size": (1, 1), "clamp": self._clamp(), "count_include_pad": False}
         attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), shift=int(self.random.randint(-2, 3)))
-        self._append("average_pool2d", [x], (1, 1, 1, x.shape[3]), attributes)
+        output = str(self.random.choice(["int8", "int16"])) if x.dtype == "int16" else "int8"
+        self._append("average_pool2d", [x], (1, 1, 1, x.shape[3]), attributes, output)
 
     def _window(self, kind: str, x: Tensor) -> None:
         random = self.random
@@ -181,6 +212,7 @@ def force_loops(program: Program, random: np.random.RandomState) -> int:
     items, run, loops = [], [], 0
     for call in [*calls, None]:
         suits = call is not None and reach_of(call) is not None and height_of(call) > 1
+        suits = suits and all(can_be_together(one, [call]) for one in run)
         if suits and random.randint(8):
             run.append(call)
             continue

@@ -46,7 +46,7 @@ def samples_of(program, random, count=2):
 
 def check_bytes(program, kernels, folder: Path, random) -> None:
     """The generated C, with sanitizers, computes every layer by the rules; tensors may be placed already."""
-    code = emit(program if program.arena_bytes else place_tensors(program))
+    code = emit(program if program.arena_bytes or program.psram_arena_bytes else place_tensors(program))
     assert not [line for line in code.lib1.splitlines() if len(line) > 120]
     # As metadata.json takes them.
     assert {type(tensor.place.offset) for call in program.calls() for tensor in call.writes} == {int}
@@ -111,7 +111,7 @@ def test_strips_fit_a_limit(seed, kernels, tmp_path):
         assert limit < most or not any(isinstance(item, Loop) for item in program.items)
     program = chosen(least)
     check_bytes(program, kernels, tmp_path, np.random.RandomState(seed))
-    assert program.arena_bytes == least
+    assert program.arena_bytes <= least
 
 
 @pytest.mark.parametrize("mode", ["tensors", "checksums"])

@@ -160,6 +160,13 @@ class Operator:
         rows = {x.shape[1] for x in [*call.inputs, *call.outputs]}
         return SAME_ROW if self.by_rows and len(rows) == 1 else None
 
+    def strip_attributes(self, call: Call, first: int, end: int, input_first: int) -> Dict[str, Any]:
+        """The attributes that differ for rows first to end - 1 of the output, where `reach` is a table.
+
+        input_first: the row of its first input that is the first one its kernel is given
+        """
+        return {}
+
     def macs(self, call: Call) -> int:
         """Multiply-accumulates of one call."""
         return 0

@@ -12,7 +12,7 @@ from ..kernel_limits import KERNEL_LIMITS
 from . import base
 from .base import BROADCAST, COMPUTED, SEVERAL, Operand, Operator, Parsed, Refusal
 from .expressions import is_call
-from .rows import SAME_ROW
+from .rows import SAME_ROW, reach_of_operand
 from .rule import OWN, Facts, Rule
 from .strides import steps_of
 from .tvm_later import is_constant, is_op, relay
@@ -128,7 +128,12 @@ class _Broadcast(Operator):
         return base.requantize_expr(value, attributes["shift"], attributes["clamp"])
 
     def reach(self, call):
-        return SAME_ROW if _by_rows(call, call.attributes.get("constant")) else None
+        height = call.output.shape[1]
+        if not _same_for_all_rows(call.attributes.get("constant")):
+            return None
+        if any(x.shape[1] not in (1, height) for x in call.inputs) or all(x.shape[1] < height for x in call.inputs):
+            return None
+        return reach_of_operand(call.inputs[0].shape[1], height)
 
     def emit(self, call, c, inputs, output):
         a = call.attributes
@@ -137,10 +142,9 @@ class _Broadcast(Operator):
         c.call(f"esp_dl_{self.name}_s8", first, second, parameters, output)
 
 
-def _by_rows(call, constant: Optional[np.ndarray]) -> bool:
-    """Whether images of one height are combined, with a constant that is the same for all their rows."""
-    same = len({x.shape[1] for x in [*call.inputs, *call.outputs]}) == 1
-    return same and (constant is None or constant.ndim < 3 or constant.shape[-3] == 1)
+def _same_for_all_rows(constant: Optional[np.ndarray]) -> bool:
+    """Whether a constant operand, if there is one, is the same for all rows of an image."""
+    return constant is None or constant.ndim < 3 or constant.shape[-3] == 1
 
 
 def both_wide(call, inputs: Sequence[relay.Expr]) -> List[relay.Expr]:
@@ -349,7 +353,8 @@ class PRelu(Operator):
         return relay.where(relay.less(wide, relay.const(0)), negative, positive)
 
     def reach(self, call):
-        return SAME_ROW if _by_rows(call, call.attributes["slope"]) else None
+        same = call.inputs[0].shape[1] == call.output.shape[1] and _same_for_all_rows(call.attributes["slope"])
+        return SAME_ROW if same else None
 
     def emit(self, call, c, inputs, output):
         a = call.attributes

@@ -187,7 +187,7 @@ class AveragePool2d(_Pool2d):
         return whole and not any(a["padding"]) and tuple(a["dilation"]) == (1, 1)
 
     def reach(self, call):
-        return ALL_ROWS if self.name == "average_pool2d" and self.is_global(call) else super().reach(call)
+        return ALL_ROWS if self.is_global(call) else super().reach(call)
 
     def scratch(self, call):
         return 4 * call.output.shape[3] if "row_sums" in call.attributes else 0
@@ -198,7 +198,7 @@ class AveragePool2d(_Pool2d):
             super().emit(call, c, inputs, output)
             return
         parameters = c.struct("esp_dl_average_rows_t", **self.rows_fields(call, c))
-        c.call("esp_dl_average_pool2d_s8_rows", inputs[0], parameters, "scratch", output)
+        c.call(f"{self.c_function}_rows", inputs[0], parameters, "scratch", output)
 
     def rows_fields(self, call, c):
         """The parameters of a kernel that adds up rows of an image."""

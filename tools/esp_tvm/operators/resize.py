@@ -12,6 +12,7 @@ from . import base
 from .base import COMPUTED, MOVED, MOVES, Operand, Operator, Parsed, Refusal
 from .gathers import emit_gather
 from .movement import int8_operand
+from .rows import table_reach
 from .rule import INPUT, Facts, Rule, attribute, constant_parameters
 from .tvm_later import is_op, relay, wildcard
 
@@ -109,6 +110,13 @@ class ResizeNearest(Operator):
         x = relay.take(x, relay.const(call.attributes["rows"]), axis=1)
         return relay.take(x, relay.const(call.attributes["columns"]), axis=2)
 
+    def reach(self, call):
+        rows = call.attributes["rows"]
+        return table_reach(rows, rows + 1)
+
+    def strip_attributes(self, call, first, end, input_first):
+        return {"rows": call.attributes["rows"][first:end] - input_first}
+
     def emit(self, call, c, inputs, output):
         n, _, _, channels = shape = call.inputs[0].shape
         indices = [np.arange(n), call.attributes["rows"], call.attributes["columns"], np.arange(channels)]
@@ -156,6 +164,15 @@ class ResizeLinear(Operator):
                 relay.multiply(relay.take(wide, relay.const(high), axis=axis), relay.const(upper)),
             )
         return base.requantize_expr(wide, a["shift"] + 2 * WEIGHT_BITS, a["clamp"])
+
+    def reach(self, call):
+        low, high, weight = call.attributes["rows"]
+        return table_reach(low, np.where(weight > 0, high, low) + 1)
+
+    def strip_attributes(self, call, first, end, input_first):
+        low, high, weight = (one[first:end] for one in call.attributes["rows"])
+        # A row without weight may lie beyond those that the kernel is given.
+        return {"rows": (low - input_first, np.where(weight > 0, high, low) - input_first, weight)}
 
     def emit(self, call, c, inputs, output):
         a = call.attributes

@@ -77,7 +77,7 @@ def _input(call: Call, place: int, tensor: Tensor, number: int, schedule: Schedu
     strips = call.strips.strips
 
     def first(strip: int) -> int:
-        return strips[strip].input_first if place == 0 else strips[strip].first
+        return strips[strip].inputs[place][0]
 
     window = schedule.windows.get(tensor.root)
     if window is not None:

@@ -106,7 +106,7 @@ def scratch_bytes(call: Call) -> int:
 
 def scratch_bytes_of_sums(call: Call) -> int:
     """Bytes of the sums of a call that can add up the rows of its input strip by strip; 0 of another."""
-    return _scratch_of(part(call, Strip(0, 1, 0, 1)), None) if sums_rows(call) else 0
+    return _scratch_of(part(call, Strip(0, 1, ((0, 1),))), None) if sums_rows(call) else 0
 
 
 def _scratch_of(call: Call, split: Optional[TwoParts]) -> int:

@@ -15,7 +15,7 @@ from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
 from .blocks import Block, aligned, floor_at
 from .cores import PLAIN, estimate
 from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums
-from .strips import MAX_INPUTS, Held, Scheduler, height_of, reach_of, row_bytes
+from .strips import MAX_INPUTS, Held, Scheduler, can_be_together, height_of, reach_of, row_bytes
 
 # The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -192,7 +192,7 @@ class Pieces:
         time, slower = 0.0, 0.0
         for first in range(last, max(last - LONGEST, -1), -1):
             call = self.calls[first]
-            if not self.suited[first]:
+            if not self.suited[first] or not can_be_together(call, scheduler.calls):
                 return
             scheduler.put_before(call)
             usage.put_before(aligned(scratch_bytes(call)), self.scratch[first], self.sums[first])
@@ -215,7 +215,7 @@ class Pieces:
         time, slower = 0.0, 0.0
         for last in range(first, min(first + LONGEST, len(self.calls))):
             call = self.calls[last]
-            if not self.suited[last]:
+            if not self.suited[last] or not all(can_be_together(one, [call]) for one in scheduler.calls):
                 return
             scheduler.put_behind(call)
             usage.put_behind(aligned(scratch_bytes(call)), self.scratch[last], self.sums[last])

@@ -19,13 +19,15 @@ import numpy as np
 
 from ...kernel_limits import KERNEL_LIMITS
 from ...operators import OPERATORS
-from ...operators.rows import SAME_ROW, Reach, RowSums
+from ...operators.rows import SAME_ROW, Reach, RowSums, TableReach, reach_of_operand
 from ...program import Call, Loop, Tensor
 from ..kernels.variants import QuantizeNhwc
 
 
-def reach_of(call: Call) -> Optional[Reach]:
-    """Which rows of its first input a call needs; None: it cannot be computed in strips of rows."""
+def reach_of(call: Call, place: int = 0) -> Optional[Reach]:
+    """Which rows of what it reads as number `place` a call needs; None: it cannot be computed in strips of rows."""
+    if place > 0:
+        return reach_of_operand(call.reads[place].shape[1], call.writes[0].shape[1])
     if _is_planar(call, 0):
         return SAME_ROW if call.reads[0].shape[0] == 1 else None
     if call.is_fallback or any(len(x.shape) != 4 or x.shape[0] != 1 for x in [*call.reads, *call.writes]):
@@ -71,6 +73,11 @@ def sums_rows(call: Call) -> bool:
     return reach is not None and reach.sums
 
 
+def can_be_together(call: Call, later: List[Call]) -> bool:
+    """Whether a call can be in a loop with `later` ones: its sum of all rows exists only when the loop has ended."""
+    return not sums_rows(call) or not any(x.root is call.writes[0] for one in later for x in one.reads)
+
+
 def height_of(call: Call) -> int:
     """How many rows a call computes in all strips together, or adds up."""
     return (call.reads if sums_rows(call) else call.writes)[0].shape[1]
@@ -81,13 +88,12 @@ class Strip:
     """What one call does in one strip, in rows of whole images; first to end - 1 each.
 
     first, end: rows of the output that it computes, or of the input that it adds up; none where they are equal
-    input_first, input_end: rows of the first input that its kernel is given
+    inputs: (first, end) rows of each tensor that it reads that its kernel is given
     """
 
     first: int
     end: int
-    input_first: int
-    input_end: int
+    inputs: Tuple[Tuple[int, int], ...]
 
     @property
     def is_empty(self) -> bool:
@@ -225,19 +231,6 @@ class Schedule:
         return max(found)
 
 
-def _input_rows(reach: Reach, first: np.ndarray, end: np.ndarray, height: int) -> Tuple[np.ndarray, np.ndarray]:
-    """The rows of an image of `height` that rows first..end - 1 are computed from: at least one."""
-    begin = np.clip(first * reach.stride - reach.before, 0, height - 1)
-    last = (end - 1) * reach.stride - reach.before + reach.span
-    return begin, np.clip(np.maximum(last, begin + 1), 1, height)
-
-
-def _output_rows(reach: Reach, there: np.ndarray, height_in: int, height: int) -> np.ndarray:
-    """How many rows of an output of `height` can be computed from the first `there` rows of its input."""
-    able = np.clip((there + reach.before - reach.span) // reach.stride + 1, 0, height)
-    return np.where(there == height_in, height, able)
-
-
 def _sink_ends(height: int, count: int) -> np.ndarray:
     return -(-height * np.arange(count + 1) // count)
 
@@ -292,7 +285,8 @@ class Scheduler:
         for place, tensor in enumerate(call.reads):
             if tensor.root in self.ends:
                 there = self.ends[tensor.root]
-                able = _output_rows(reach_of(call), there, tensor.shape[1], height) if place == 0 else there
+                able = reach_of(call, place).output_rows(there, height)
+                able = np.where(there == tensor.shape[1], height, able)
                 ends = able if ends is None else np.minimum(ends, able)
         if len(self.calls) == 1:
             ends = self._leaders
@@ -327,13 +321,14 @@ class Scheduler:
         ends[0], ends[-1] = 0, height
         self.ends[output] = (ends == height).astype(ends.dtype) if sums_rows(call) else ends
         first, end = ends[:-1], ends[1:]
-        height_in = read_height(call, 0)
-        begin, last = _input_rows(reach_of(call), first, end, height_in)
-        self.strips[call] = [Strip(*map(int, one)) for one in zip(first, end, begin, last)]
-        last = np.maximum.accumulate(np.where(end > first, last, 0))
-        self._reads(call, 0, np.where(first == height, height_in, begin), last)
-        for place in range(1, len(call.reads)):
-            self._reads(call, place, first, end)
+        given = []
+        for place in range(len(call.reads)):
+            height_in = read_height(call, place)
+            begin, last = reach_of(call, place).input_rows(first, end, height_in)
+            given.append(list(zip(begin.tolist(), last.tolist())))
+            last = np.maximum.accumulate(np.where(end > first, last, 0))
+            self._reads(call, place, np.where(first == height, height_in, begin), last)
+        self.strips[call] = [Strip(*one) for one in zip(first.tolist(), end.tolist(), zip(*given))]
 
     def _reads(self, call: Call, place: int, first: np.ndarray, end: np.ndarray) -> None:
         tensor = call.reads[place].root
@@ -355,6 +350,7 @@ class Scheduler:
         window: where it has one; others_read: later on, too; outer: for so many calls more in front and behind
         """
         numbers = np.arange(-outer, len(self.calls) + outer)[:, None]
+        maker, ends = None, None
         if tensor in self.ends:
             maker = next(number for number, call in enumerate(self.calls) if call.writes[0] is tensor)
             ends = self.ends[tensor] * row_bytes(tensor)
@@ -370,6 +366,10 @@ class Scheduler:
                 begin = np.append(first * row, tensor.bytes)
                 begin = np.where(numbers <= self.calls.index(call), begin[:-1], begin[1:])
                 low = np.minimum(low, begin)
+            if ends is not None:
+                # All new rows are written, also those that nobody reads, as between the windows of a stride.
+                written = (numbers == maker) & (ends[:-1] < ends[1:])
+                low = np.where(written, np.minimum(low, ends[:-1]), low)
         low = np.minimum(low, high)
         start = window.starts * row_bytes(tensor) if window is not None else 0
         return Held(low - start, high - start)
@@ -388,7 +388,7 @@ class Scheduler:
         least = [(written - read.low[now])[kept & (read.high[now] > read.low[now])]]
         least.append((made.high[now] - read.low[now + 1])[active & (read.high[now + 1] > read.low[now + 1])])
         start = windows[source].starts * row_bytes(source) if source in windows else 0
-        begin = np.array([one.input_first for one in strips.strips]) * row_bytes(call.reads[0]) - start
+        begin = np.array([one.inputs[0][0] for one in strips.strips]) * row_bytes(call.reads[0]) - start
         kinds = np.array(strips.kinds)
         offsets = [int((written - begin)[kinds == kind].max()) for kind in range(len(strips.parts))]
         return Overlap(max((int(one.max()) for one in least if len(one)), default=-output.bytes), offsets)
@@ -423,7 +423,8 @@ def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
             kinds.append(-1)
             continue
         one = part(call, strip)
-        key = (one.inputs[0].shape, one.writes[0].shape[1], *map(one.attributes.get, ("padding", "row_sums")))
+        table = np.asarray(one.attributes.get("rows", ())).tobytes()
+        key = (one.inputs[0].shape, one.writes[0].shape[1], *map(one.attributes.get, ("padding", "row_sums")), table)
         if key not in known:
             known[key] = len(parts)
             parts.append(one)
@@ -433,23 +434,22 @@ def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
 
 def part(call: Call, strip: Strip) -> Call:
     """The call of the same kernel that computes a strip: an image of fewer rows, with its own padding."""
-    reach, rows = reach_of(call), strip.end - strip.first
+    reach, rows, operator = reach_of(call), strip.end - strip.first, OPERATORS[call.operator]
     if _is_planar(call, 0):
         return _planar_part(call, rows)
     if reach.sums:
         return _sums_part(call, strip)
     attributes = dict(call.attributes)
-    heights = {id(x): rows for x in call.reads[1:]}
-    if reach != SAME_ROW or call.inputs[0].shape[1] != call.output.shape[1]:
+    heights = {id(x): end - first for x, (first, end) in zip(call.reads, strip.inputs)}
+    if isinstance(reach, TableReach):
+        attributes.update(operator.strip_attributes(call, strip.first, strip.end, strip.inputs[0][0]))
+    elif reach != SAME_ROW or call.inputs[0].shape[1] != call.output.shape[1]:
         left = attributes["padding"][1]
-        top = reach.before - strip.first * reach.stride + strip.input_first
+        top = reach.before - strip.first * reach.stride + strip.inputs[0][0]
         bottom = (strip.end - 1) * reach.stride - reach.before + reach.span - call.inputs[0].shape[1]
         attributes["padding"] = (top, left, max(bottom, 0), attributes["padding"][3])
         if "output_size" in attributes:
             attributes["output_size"] = (rows, call.output.shape[2])
-        heights[id(call.inputs[0])] = strip.input_end - strip.input_first
-    else:
-        heights[id(call.inputs[0])] = rows
     made: Dict[int, Tensor] = {}
 
     def cut(tensor: Tensor, height: int) -> Tensor:

@@ -48,7 +48,7 @@ def _inside(blocks: List[Block], movable: Set[Block], costs: Dict[Block, int], r
     for _ in range(_ATTEMPTS):
         inside = _least_cost(blocks, movable, costs, tight)
         if inside is None:
-            return None
+            break
         size = place(inside, _TRIALS)
         if size <= room:
             return _with_more(inside, movable, costs, room)

@@ -33,7 +33,7 @@ void esp_dl_max_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t 
 void esp_dl_average_pool2d_s8(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
 
 /*
- * Average of one whole image, some rows at a time, from the first rows to the last: of int8.
+ * Average of one whole image, some rows at a time, from the first rows to the last.
  * pool: input: the rows of this call; output: the whole image's, one pixel; window: of any size
  * pixels: of the whole image; begins, ends: these are its first rows, its last ones, with which the output is written
  * sums: int32 [c], which stay from one call to the next
@@ -45,6 +45,8 @@ typedef struct {
 } esp_dl_average_rows_t;
 
 void esp_dl_average_pool2d_s8_rows(const int8_t *input, const esp_dl_average_rows_t *p, void *sums, int8_t *output);
+/* From and to int8 or int16, as average_pool2d_s16. */
+void esp_dl_average_pool2d_s16_rows(const void *input, const esp_dl_average_rows_t *p, void *sums, void *output);
 
 /* Pooling of int16: the maximum only of int16 (-32768 for a window without a tap), the mean from and to either width.
  * As arithmetic.max_pool2d_s16 and average_pool2d_s16. */

@@ -1,35 +1,9 @@
-#include "common/divide.h"
 #include "common/wide.h"
 #include "common/window.h"
 #include "esp_dl.h"
 #include "pooling/add_up.h"
 #include "pooling/counted.h"
-
-/* floor(sum * 2^-shift / count + 1/2) where that is an int16, else a value beyond the same end; count is at least 1.
- * Without 64-bit division, which these cores do in software: floor(x / 2^n) of an x is that of floor(x), and where a
- * sum has no room for the bits behind the point, these come one after the other. */
-static int32_t scaled_average(int32_t sum, int32_t count, int32_t shift)
-{
-    if (shift <= 0 && shift > -31 && sum >= -(INT32_MAX >> -shift) && sum <= INT32_MAX >> -shift) {
-        return esp_dl_divide(sum * ((int32_t)1 << -shift), count);
-    }
-    int32_t average = esp_dl_floor(sum, count);
-    if (shift > 0) {
-        /* From 17 on all of an int16 is shifted out. */
-        shift = shift < 20 ? shift : 20;
-        return (average + (1 << (shift - 1))) >> shift;
-    }
-    int32_t rest = sum - average * count;
-    for (; shift < 0 && average >= INT16_MIN && average <= INT16_MAX; shift++) {
-        rest *= 2;
-        average *= 2;
-        if (rest >= count) {
-            rest -= count;
-            average++;
-        }
-    }
-    return average + (rest >= count - rest);
-}
+#include "pooling/wide_average.h"
 
 /* The part of a window that lies in the image: taps, and elements from one to the next. */
 typedef struct {
@@ -42,16 +16,7 @@ typedef struct {
 static void add_part(const void *x, bool s16, const part_t *part, int32_t count, int32_t sums[ESP_DL_ADDED])
 {
     for (int32_t i = 0; i < part->rows; i++) {
-        if (!s16) {
-            esp_dl_add_up((const int8_t *)x + i * part->line, part->columns, part->column, count, sums);
-            continue;
-        }
-        const int16_t *tap = (const int16_t *)x + i * part->line;
-        for (int32_t j = part->columns; j > 0; j--, tap += part->column) {
-            for (int32_t c = 0; c < count; c++) {
-                sums[c] += tap[c];
-            }
-        }
+        esp_dl_add_up_wide(esp_dl_at(x, i * part->line, s16), s16, part->columns, part->column, count, sums);
     }
 }
 
@@ -85,9 +50,8 @@ void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void
                     int32_t sums[ESP_DL_ADDED] = {0};
                     add_part(esp_dl_at(first, c, p->input_s16), p->input_s16, &part, together, sums);
                     for (int32_t i = 0; i < together; i++) {
-                        const int32_t average = scaled_average(sums[i], count > 0 ? count : 1, p->shift);
-                        const int32_t y = esp_dl_requantize_wide(average, 0, p->min, p->max, p->output_s16);
-                        esp_dl_store(output, done++, y, p->output_s16);
+                        esp_dl_store(output, done++, esp_dl_wide_average(sums[i], count > 0 ? count : 1, p),
+                                     p->output_s16);
                     }
                 }
             }
