@@ -20,6 +20,10 @@ os.environ["TOPHUB_LOCATION"] = "NONE"
 # each other by spinning, and pytest's workers fill the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# ESP-IDF's own choice. With make, cmake starts twice for each file that it compiles.
+if shutil.which("ninja"):
+    os.environ.setdefault("CMAKE_GENERATOR", "Ninja")
+
 # Kept for this process and those that tests start, also where the environment forbids it: they are many, and to compile
 # TVM's Python takes each longer than to import it. Not beside the sources, which tests copy and compare.
 _COMPILED = REPO / "build/pycache"

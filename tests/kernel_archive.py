@@ -32,9 +32,8 @@ def build(sources: Sequence[Path], binary: Path, *flags: str) -> None:
 
 
 def _command(flags: Sequence[str]) -> List[str]:
-    """Flags that name a level make the command, and so the archive, of a `HostProgram` with these flags."""
-    level = [] if any(flag.startswith("-O") for flag in flags) else ["-O1"]
-    return [*host_compiler(), *CFLAGS, *level, *flags]
+    """The command, and so the archive, of a `HostProgram` with these flags."""
+    return [*host_compiler(), *CFLAGS, *flags]
 
 
 def listed_sources() -> List[Path]:

@@ -53,8 +53,7 @@ class Program(HostProgram):
 
     def __init__(self, project: Path, kernels: Kernels):
         self._kernels = kernels
-        # As the kernels' archive is: half of what -O2 takes, with the same sanitizers.
-        super().__init__(project, kernels.sanitize, ("-O1",))
+        super().__init__(project, kernels.sanitize)
 
     def kernels(self) -> Path:
         return self._kernels.archive
