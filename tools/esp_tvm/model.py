@@ -400,6 +400,8 @@ def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize:
     options.log_severity_level = 4
     # Threads that spin while they wait would take the processor from everything else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Each session would keep the memory that its largest run took: gigabytes, where each layer has one.
+    options.enable_cpu_mem_arena = False
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
     try:

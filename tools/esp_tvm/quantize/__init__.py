@@ -177,7 +177,9 @@ def quantize_model(
             other = _calibrated(model, samples, passes, path).state
         else:
             other = _refitted(first, samples, passes)
-        again = other is not state and _at_outputs(other, _measured(other, held)) <= _at_outputs(state, noise)
+        again = other is not state and _at_outputs(other, _measured(other, held, None, True)) <= _at_outputs(
+            state, noise
+        )
         state = other if again else state
     quantized = write_qdq(state.network, state.exponents, state.weights)
     note(quantized, facts)
@@ -237,8 +239,10 @@ def _refitted(first: _Calibrated, samples: Dict, passes: Passes) -> State:
     return other
 
 
-def _measured(state: State, samples: Dict, answers: Optional[Dict[str, Answers]] = None) -> Dict[str, Noise]:
-    return measure(state.network, state.exponents, state.weights, samples, answers)
+def _measured(
+    state: State, samples: Dict, answers: Optional[Dict[str, Answers]] = None, outputs_only: bool = False
+) -> Dict[str, Noise]:
+    return measure(state.network, state.exponents, state.weights, samples, answers, outputs_only)
 
 
 def _at_outputs(state: State, noise: Dict[str, Noise]) -> float:

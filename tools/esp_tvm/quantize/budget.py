@@ -8,7 +8,7 @@ must gain on both; what it costs is counted by the kernels' instructions (`costs
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -134,8 +134,7 @@ def spend(
         }
         few = simulator.subset(few_samples)
         halves = [few.part(np.arange(len(few.samples))[i::2]) for i in (0, 1)] if len(few.samples) > 1 else [few]
-        # Copies: `state` goes on to know its noise on all samples.
-        before = [half.noise_of(replace(state, known=None)) for half in halves]
+        before = [half.forward(state.exponents, state.weights) for half in halves]
         best: Tuple[float, str] = (0.0, "")
         spent = purse.cost(network.wide)
         with Progress("choosing int16", len(candidates)) as progress:
@@ -156,14 +155,21 @@ def spend(
             state = fit(state, simulator) if fit is not None else state
 
 
-def _gain(state, halves: Sequence[Simulator], before: Sequence[float], members: Sequence[str]) -> float:
-    """dB at the outputs that these tensors gain in int16, on the half of the samples where that is less."""
+def _gain(state, halves: Sequence[Simulator], before: Sequence[Dict], members: Sequence[str]) -> float:
+    """dB at the outputs that these tensors gain in int16, on the half of the samples where that is less; before: all
+    tensors as they are in `state`."""
     gains = []
-    for half, noise in zip(halves, before):
+    for half, values in zip(halves, before):
         tried = widen(state, half, members)
         if tried is None:
             return -np.inf
-        gains.append(10.0 * np.log10(max(noise, 1e-300) / max(tried[1].noise_of(tried[0]), 1e-300)))
+        wider, simulator = tried
+        noise = half.noise(values, state.exponents)
+        values = simulator.forward_again(values, members, wider.exponents, wider.weights)
+        gain = 10.0 * np.log10(max(noise, 1e-300) / max(simulator.noise(values, wider.exponents), 1e-300))
+        gains.append(gain)
+        if gain <= 0.0:
+            break  # It must gain on both.
     return float(min(gains))
 
 

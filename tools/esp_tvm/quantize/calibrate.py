@@ -12,14 +12,15 @@ from ..naming import shown
 from ..onnx_graph import with_outputs
 from ..terminal import Progress
 from .graph import Network
+from .parallel import in_order
 
 BINS = 2048
 # At most so many values of one array are counted.
 MOST_COUNTED = 1 << 16
 # The smallest width of a bin, as an exponent of two: float32 cannot divide by smaller numbers.
 LEAST_WIDTH = -100
-# Tensors fetched in one run; memory is never needed for more than one sample.
-_TENSORS_AT_ONCE = 64
+# Values fetched in one run of the model; memory is never needed for more than one sample and core.
+_VALUES_AT_ONCE = 1 << 25
 # Exponents go from -60 to 60.
 FARTHEST = 60
 FINEST_STEP = 2.0**-FARTHEST
@@ -73,7 +74,15 @@ def reader(network: Network, tensors: Sequence[str]) -> Callable[[Dict[str, np.n
     """A function from one sample {input: array} to {tensor: array} of the float model, for any of its tensors."""
     given = {name for name, _, _ in inputs_of(network.model)}
     wanted = [name for name in dict.fromkeys(tensors) if name not in given]
-    parts = [wanted[i : i + _TENSORS_AT_ONCE] for i in range(0, len(wanted), _TENSORS_AT_ONCE)]
+    parts: List[List[str]] = []
+    room = 0
+    for name in wanted:
+        size = int(np.prod(network.shapes.get(name, ())))
+        if not parts or size > room:
+            parts.append([])
+            room = _VALUES_AT_ONCE
+        parts[-1].append(name)
+        room -= size
     sessions = [session(with_outputs(network.model, part), optimize=True) for part in parts]
 
     def read(sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -100,8 +109,8 @@ def calibrate(
     histograms = {name: Histogram() for name in network.integers}
     count = min(len(array) for array in samples.values())
     with Progress("calibrating", count) as progress:
-        for index, sample in enumerate(samples_of(samples)):
-            for name, values in read(sample).items():
+        for index, found in enumerate(in_order(read, samples_of(samples))):
+            for name, values in found.items():
                 if not np.isfinite(values).all():
                     raise UserError(
                         f"tensor '{shown(name)}' of the float model is not finite for calibration sample {index}; "

@@ -13,11 +13,12 @@ layers that were, they would say too little of what is new. The weights that cou
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from .graph import Layer, Network
+from .parallel import in_order
 from .rules import attribute
 from .walk import Walk
 from .weights import Weights, covering, integer_bias, round_half_up
@@ -46,6 +47,7 @@ class Moments:
     """Sums over the rows of a linear system: of x [groups, rows, inputs] and t [groups, rows, outputs]."""
 
     def __init__(self, groups: int, inputs: int, outputs: int):
+        self.shape = groups, inputs, outputs
         self.count = 0
         self.x, self.t = np.zeros((groups, inputs)), np.zeros((groups, outputs))
         self.xx, self.xt = np.zeros((groups, inputs, inputs)), np.zeros((groups, inputs, outputs))
@@ -61,11 +63,19 @@ class Moments:
         self.xt += np.matmul(turned, t)
         self.tt += np.einsum("gro,gro->go", t, t, dtype=np.float64)
 
+    def include(self, other: Moments) -> None:
+        """Count the rows of others too."""
+        if other.count:
+            self.count += other.count
+            for name in ("x", "t", "xx", "xt", "tt"):
+                mine = getattr(self, name)
+                mine += getattr(other, name)
+
     def plus(self, other: Moments) -> Moments:
         """Those of both."""
-        result = Moments.__new__(Moments)
-        for name, value in vars(self).items():
-            setattr(result, name, value + getattr(other, name))
+        result = Moments(*self.shape)
+        result.include(self)
+        result.include(other)
         return result
 
     def means(self) -> Tuple[np.ndarray, np.ndarray]:
@@ -119,9 +129,13 @@ class Fit:
             (judge, _), _ = _moments(apart, layer, np.zeros(len(apart.samples), bool), origin)
             if caution is None:
                 caution = _choose_caution(most, judge, weights, self.per_channel)
-            self.cautious[layer.output] = self._weights(layer, most, origin, weights, caution)
+        fits = [(self.weights, most.plus(rest))]
+        if apart is not None:
+            fits.append((self.cautious, most))
+        made = in_order(lambda moments: self._weights(layer, moments, origin, weights, caution), [m for _, m in fits])
+        for (kept, _), one in zip(fits, made):
+            kept[layer.output] = one
         self.cautions[layer.output] = caution
-        self.weights[layer.output] = self._weights(layer, most.plus(rest), origin, weights, caution)
 
     def step(self, index: int) -> None:
         """Compute layer number `index` in both walks."""
@@ -148,37 +162,58 @@ def _moments(
 
     origin: what is taken from x and t before: [g, inputs], [g, outputs]; None finds it
     """
-    good = _representative(walk, layer.inputs[0])
-    parts: List[Moments] = []
-    for part, x, t in _rows(walk, layer, int(good.sum())):
-        groups, _, width = x.shape
-        parts = parts or [Moments(groups, width, t.shape[2]) for _ in range(2)]
-        if origin is None:
-            # Sums of squares about a point nearby stay exact.
-            origin = x.mean(axis=1), t.mean(axis=1)
-        x, t = x - origin[0][:, None], t - origin[1][:, None]
-        rows = x.shape[1] // (part.stop - part.start)
-        for moments, mask in zip(parts, (good & ~held, held & good)):
-            chosen = np.repeat(mask[part], rows)
-            if chosen.any():
-                moments.add(x[:, chosen], t[:, chosen])
-    return parts, origin
+    good, parts = _representative(walk, layer), walk.chunks(layer)
+    if origin is None:
+        # Sums of squares about a point nearby stay exact.
+        x, t = _rows(walk, layer, parts[0], int(good.sum()))
+        origin = x.mean(axis=1), t.mean(axis=1)
+
+    def counted(part: slice) -> List[Moments]:
+        x, t = _rows(walk, layer, part, int(good.sum()))
+        groups, rows, width = x.shape
+        x -= origin[0][:, None]
+        t -= origin[1][:, None]
+        found = []
+        for mask in (good[part] & ~held[part], good[part] & held[part]):
+            found.append(Moments(groups, width, t.shape[2]))
+            if mask.all():
+                found[-1].add(x, t)
+            elif mask.any():
+                chosen = np.repeat(mask, rows // len(mask))
+                found[-1].add(x[:, chosen], t[:, chosen])
+        return found
+
+    sums: List[Moments] = []
+    for found in in_order(counted, parts):
+        sums = sums or [Moments(*one.shape) for one in found]
+        for total, one in zip(sums, found):
+            total.include(one)
+    return sums, origin
 
 
-def _rows(walk: Walk, layer: Layer, samples: int) -> Iterator[Tuple[slice, np.ndarray, np.ndarray]]:
-    """(samples, x [groups, rows, inputs], t [groups, rows, outputs]), a few samples at a time."""
-    for part in walk.chunks():
-        target = walk.before_bounds(layer, part) + _lost_elsewhere(walk, layer, part)
-        yield (part, *_linear_system(walk.network, layer, walk.quantized(layer.inputs[0], part), target, samples))
+def _rows(walk: Walk, layer: Layer, part: slice, samples: int) -> Tuple[np.ndarray, np.ndarray]:
+    """(x [groups, rows, inputs], t [groups, rows, outputs]) of a part of all `samples`, float32."""
+    name, target, other = layer.inputs[0], walk.before_bounds(layer, part), _other_operand(walk, layer)
+    if other is not None:
+        # What the sum behind the layer lost in its other operand.
+        target = target + (walk.real[other][part] - walk.quantized(other, part))
+    x, t = _linear_system(walk.network, layer, walk.whole[name][part], target, samples)
+    x = x.astype(np.float32)
+    x *= np.float32(2.0 ** walk.exponents[name])
+    return x, t
 
 
-def _representative(walk: Walk, name: str) -> np.ndarray:
-    """Which samples to fit to: not the few in which much is clipped, they would speak loudest."""
-    noise = []
-    for part in walk.chunks():
-        difference = (walk.real[name][part] - walk.quantized(name, part)).reshape(part.stop - part.start, -1)
-        noise.append(np.einsum("ij,ij->i", difference, difference))
-    noise = np.concatenate(noise)
+def _representative(walk: Walk, layer: Layer) -> np.ndarray:
+    """Which samples to fit to: not the few in which much of the input is clipped, they would speak loudest."""
+    name = layer.inputs[0]
+
+    def noise_of(part: slice) -> np.ndarray:
+        difference = walk.quantized(name, part)
+        difference -= walk.real[name][part]
+        difference = difference.reshape(len(difference), -1)
+        return np.einsum("ij,ij->i", difference, difference)
+
+    noise = np.concatenate(list(in_order(noise_of, walk.chunks(layer))))
     good = noise <= OUTLIER * np.median(noise)
     return good if good.sum() * 2 >= len(good) else np.ones_like(good)
 
@@ -194,17 +229,17 @@ def _with_room(values, scales, bias, layer: Layer, e_x: int, per_channel: bool, 
         scales = scales + coarser
 
 
-def _lost_elsewhere(walk: Walk, layer: Layer, part: slice):
-    """What a sum right behind the layer lost in its other operand; 0 where there is none."""
+def _other_operand(walk: Walk, layer: Layer) -> Optional[str]:
+    """The other operand of a sum right behind the layer, whose noise the layer can make up for."""
     network = walk.network
     users = network.consumers(layer.output)
     if len(users) != 1 or users[0].kind != "binary" or users[0].op_type != "Add":
-        return np.float32(0.0)
+        return None
     other = [name for name in users[0].inputs if name != layer.output]
     bounded = layer.low != -np.inf or layer.high != np.inf
     if len(other) != 1 or other[0] not in walk.whole or bounded or layer.output in network.outputs:
-        return np.float32(0.0)
-    return walk.real[other[0]][part] - walk.quantized(other[0], part)
+        return None
+    return other[0]
 
 
 def _linear_system(
@@ -270,14 +305,14 @@ def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_chann
         if error >= least * WORTH:
             break
         ridge, fitted, least = farther, attempt, error
-    errors = {}
     # Some of the channels say enough of how rounding spreads.
     some = slice(None, None, -(-fitted.shape[1] // JUDGED_CHANNELS))
     judge = judge[0], judge[1][:, :, some], judge[2][:, some]
-    for shrink in SHRINKS:
-        values, scales = _round(fitted[:, some], _shrunk(moment, shrink), per_channel)
-        errors[shrink] = _error(values * np.exp2(scales.astype(np.float64))[..., None], *judge)
-    return ridge, min(SHRINKS, key=errors.__getitem__)
+    moments = np.stack([_shrunk(moment, shrink) for shrink in SHRINKS])
+    values, scales = _round(np.stack([fitted[:, some]] * len(SHRINKS)), moments, per_channel)
+    reals = values * np.exp2(scales.astype(np.float64))[..., None]
+    errors = [_error(real, *judge) for real in reals]
+    return ridge, SHRINKS[int(np.argmin(errors))]
 
 
 def _error(weights: np.ndarray, moment: np.ndarray, cross: np.ndarray, square: np.ndarray) -> float:
@@ -307,9 +342,14 @@ def _least_squares(moment: np.ndarray, cross: np.ndarray, weights: np.ndarray, r
 
 
 def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[np.ndarray, np.ndarray]:
-    """(values [g, o, n], exponents [g, o]): for each channel the exponent whose rounding costs least."""
-    groups, outputs, width = wanted.shape
-    top = covering(wanted.reshape(-1, width), per_channel).reshape(groups, outputs)
+    """(values [..., g, o, n], exponents [..., g, o]): for each channel the exponent whose rounding costs least.
+
+    wanted: [..., g, o, n]; moment: [..., g, n, n]. Before the groups of one layer there may be an axis of variants.
+    """
+    *variants, groups, outputs, width = wanted.shape
+    rows = wanted.reshape(-1, groups * outputs, width)
+    top = np.stack([covering(one, per_channel) for one in rows]).reshape(-1, outputs)
+    wanted, moment = wanted.reshape(-1, outputs, width), moment.reshape(-1, width, width)
     # Both exponents at once.
     scales = np.concatenate([top, top - 1], axis=1)
     both = np.concatenate([wanted, wanted], axis=1)
@@ -318,10 +358,12 @@ def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[n
     cost = np.einsum("gon,gon->go", np.matmul(error, moment), error)
     plain, finer = cost[:, :outputs], cost[:, outputs:]
     if not per_channel:
-        plain, finer = np.full_like(plain, plain.sum()), np.full_like(finer, finer.sum())
-    better = finer < plain
+        together = (len(rows), groups * outputs)
+        plain, finer = (np.repeat(part.reshape(together).sum(axis=1), groups).reshape(-1, 1) for part in (plain, finer))
+    better = np.broadcast_to(finer < plain, top.shape)
     chosen = np.where(better[..., None], values[:, outputs:], values[:, :outputs])
-    return chosen, np.where(better, top - 1, top)
+    shape = (*variants, groups, outputs)
+    return chosen.reshape(*shape, width), np.where(better, top - 1, top).reshape(shape)
 
 
 def _factor(moment: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -334,13 +376,22 @@ def _factor(moment: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     # With both axes reversed the moment is L L', and reversed again the inverse of L is the factor wanted: a third of
     # the work of inverting the moment.
     lower = np.linalg.cholesky(ordered[:, ::-1, ::-1])
-    return order, np.stack([_triangular_inverse(one) for one in lower])[:, ::-1, ::-1]
+    return order, _triangular_inverse(lower)[:, ::-1, ::-1]
 
 
 def _triangular_inverse(lower: np.ndarray) -> np.ndarray:
+    """The inverses of lower triangular matrices [g, n, n]."""
+    if len(lower) > lower.shape[-1]:
+        # Many small ones: row by row in all at once.
+        result = np.zeros_like(lower)
+        for row in range(lower.shape[-1]):
+            result[:, row, row] = 1.0
+            result[:, row] -= np.matmul(lower[:, row, None, :row], result[:, :row])[:, 0]
+            result[:, row] /= lower[:, row, row, None]
+        return result
     from scipy.linalg.lapack import dtrtri
 
-    return dtrtri(lower, lower=1)[0]
+    return np.stack([dtrtri(one, lower=1)[0] for one in lower])
 
 
 def _spread_rounding(wanted: np.ndarray, scales: np.ndarray, order: np.ndarray, upper: np.ndarray) -> np.ndarray:

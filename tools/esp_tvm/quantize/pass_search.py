@@ -7,10 +7,13 @@ from typing import Dict, List, Optional, Sequence, Set
 from ..terminal import Progress
 from .calibrate import covering_exponent
 from .graph import Network
-from .passes import HOPELESS, WORTH, Passes, State, search_samples
+from .passes import HOPELESS, WORTH, Passes, State, activations, search_samples
 from .simulate import Simulator
 from .trials import Trials
 from .weights import Weights
+
+# In large networks, what makes the noise this much larger is not tried again.
+UNLIKELY = 1.03
 
 
 def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh, hopeless: Set, sweeps: int) -> State:
@@ -33,6 +36,7 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
             finest = _covering(simulator, groups[root])
             hopeless.update((root, finest - finer) for finer in range(1, 4))
     trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)))
+    limit = UNLIKELY if activations(network) > passes.pains.large else HOPELESS
     with Progress("searching exponents", sweeps * len(groups)) as progress:
         for _sweep in range(sweeps):
             changed = False
@@ -50,7 +54,7 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
                         trials.take(trial)
                         changed = True
                         break
-                    if trial.noise > trials.noise * HOPELESS:
+                    if trial.noise > trials.noise * limit:
                         hopeless.add((root, tried[root]))
                 progress.step()
             if not changed:

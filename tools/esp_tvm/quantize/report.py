@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from ..terminal import Part, Progress, Table
 from .calibrate import samples_of
 from .doubts import collapsed
 from .graph import Network, describe_layer
+from .parallel import in_order
 from .simulate import Simulator
 from .weights import Weights
 
@@ -75,8 +77,8 @@ class Answers:
 # Answers count as lost if the chosen position is worse by this share of a standard deviation on average, or if the best
 # value is 0 in this share of the samples.
 _SHORTFALL, _VANISHED = 0.2, 0.5
-# Samples simulated at a time.
-_AT_ONCE = 16
+# Samples simulated at a time, and values of all tensors together.
+_AT_ONCE, _VALUES_AT_ONCE = 16, 1 << 23
 
 
 @dataclass(frozen=True)
@@ -142,30 +144,39 @@ def measure(
     weights: Dict[str, Weights],
     samples: Dict[str, Sequence[np.ndarray]],
     answers: Optional[Dict[str, Answers]] = None,
+    outputs_only: bool = False,
 ) -> Dict[str, Noise]:
     """{tensor: noise} of every int8 tensor and every output against the float model, over all samples.
 
     answers: filled with those of each output (before a softmax) that has more than one value
+    outputs_only: leaves all tensors away but these
     """
     count = min(len(array) for array in samples.values())
     first = {name: array[:1] for name, array in samples.items()}
     simulator = Simulator(network, first)
-    tensors = list(dict.fromkeys([*network.integers, *network.outputs]))
+    ends = [*simulator.objectives(), *network.outputs]
+    tensors = list(dict.fromkeys(ends if outputs_only else [*network.integers, *ends]))
     noise = {name: Noise() for name in tensors}
+    each = sum(int(np.prod(network.shapes.get(layer.output, ()))) for layer in network.layers)
+    together = int(np.clip(_VALUES_AT_ONCE // max(each, 1), 1, _AT_ONCE))
+
+    def simulated(start: int) -> Tuple[Simulator, Dict]:
+        part = {name: array[start : start + together] for name, array in samples.items()}
+        own = copy.copy(simulator)
+        own.take(list(samples_of(part)))
+        return own, own.forward(exponents, weights, only=network.layers)
+
     with Progress("measuring", count) as progress:
-        for start in range(0, count, _AT_ONCE):
-            part = {name: array[start : start + _AT_ONCE] for name, array in samples.items()}
-            simulator.take(list(samples_of(part)))
-            state = simulator.forward(exponents, weights, only=network.layers)
+        for own, state in in_order(simulated, range(0, count, together)):
             for name in tensors:
-                noise[name].add(simulator.reference[name], simulator.real(name, state, exponents))
-            for name in simulator.objectives() if answers is not None else ():
-                real, ours = simulator.reference[name], simulator.real(name, state, exponents)
+                noise[name].add(own.reference[name], own.real(name, state, exponents))
+            for name in own.objectives() if answers is not None else ():
+                real, ours = own.reference[name], own.real(name, state, exponents)
                 if real.dtype.kind == "f" and real[0].size > 1:
                     one = answers.setdefault(name, Answers())
                     for index in range(len(real)):
                         one.add(real[index], ours[index])
-            progress.step(len(simulator.samples))
+            progress.step(len(own.samples))
     return noise
 
 

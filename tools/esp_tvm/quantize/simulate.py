@@ -19,6 +19,7 @@ from ..model import run_session, session
 from ..naming import shown
 from .calibrate import reader, samples_of
 from .graph import Layer, Network
+from .parallel import in_order
 from .rules import attribute
 from .weights import Weights
 
@@ -75,7 +76,7 @@ class Simulator:
         self.network = network
         self._sessions: Dict[object, object] = {}
         self.wide: Set[str] = set()
-        self._channel_means: Dict[str, np.ndarray] = {}
+        self._channel_means = Planes({})
         self._read_reference = reader(
             network, list(dict.fromkeys([*network.integers, *self.objectives(), *network.outputs]))
         )
@@ -85,11 +86,14 @@ class Simulator:
         """Continue with other samples."""
         self.samples = samples
         self._means: Dict[str, np.ndarray] = {}
-        values: Dict[str, List[np.ndarray]] = {}
-        for sample in self.samples:
-            for name, value in self._read_reference(sample).items():
-                values.setdefault(name, []).append(value)
-        self.reference = Planes({name: np.stack(value) for name, value in values.items()})
+        values: Dict[str, np.ndarray] = {}
+        for index, found in enumerate(in_order(self._read_reference, self.samples)):
+            for name, value in found.items():
+                value = np.asarray(value)
+                if name not in values:
+                    values[name] = np.empty((len(samples), *value.shape), value.dtype)
+                values[name][index] = value
+        self.reference = Planes(values)
         for name, value in self.reference.items():
             shape = self.network.shapes.get(name, value.shape[1:])
             if value.shape[1:] != tuple(shape):
@@ -100,7 +104,7 @@ class Simulator:
 
     def learn_means(self, means: Dict[str, np.ndarray]) -> None:
         """Take the means of tensors ([*shape], one place for all of a channel) from more samples than it has."""
-        self._channel_means = dict(means)
+        self._channel_means = Planes(dict(means))
         self._means = {}
 
     def scaled(self, network: Network, channels, factors: np.ndarray) -> Simulator:
@@ -129,7 +133,7 @@ class Simulator:
         other = copy.copy(self)
         other.network, other.wide, other._means = network, set(), {}
         other.reference = self.reference.changed(change)
-        other._channel_means = {name: change(name, mean) for name, mean in self._channel_means.items()}
+        other._channel_means = self._channel_means.changed(change)
         return other
 
     def subset(self, limit: int) -> Simulator:

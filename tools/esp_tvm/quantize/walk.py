@@ -7,18 +7,22 @@ large network need only the memory of its largest layers.
 from __future__ import annotations
 
 import copy
-from typing import Dict, Iterator, List, Sequence, Tuple
+import threading
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 from onnx import helper
 
 from ..model import run_session, session
 from .graph import Layer, Network
+from .parallel import in_order
 from .simulate import Simulator, any_type
 from .weights import Weights
 
-# Of all values alive at a time, and samples computed at a time.
-BUDGET_BYTES, MOST_SAMPLES, AT_ONCE = 1 << 30, 256, 8
+# Of all values alive at a time.
+BUDGET_BYTES, MOST_SAMPLES = 1 << 30, 256
+# Samples computed at a time, and values of a layer: what the caches hold.
+AT_ONCE, VALUES_AT_ONCE = 8, 1 << 20
 
 
 def choose_walk_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]]) -> List[Dict[str, np.ndarray]]:
@@ -62,7 +66,7 @@ class Walk:
         self.floats: Dict[str, np.ndarray] = {}
         self.real: Dict[str, np.ndarray] = {}
         self._last = _last_readers(self.network)
-        self._before_bounds: Dict[Tuple[str, int], np.ndarray] = {}
+        self._lock = threading.Lock()
         for name in self.network.inputs:
             self.real[name] = np.stack([sample[name] for sample in samples])
             if name in exponents:
@@ -71,9 +75,12 @@ class Walk:
     def _stored(self, name: str, whole: np.ndarray) -> np.ndarray:
         return whole.astype(np.int16 if name in self.network.wide else np.int8)
 
-    def chunks(self) -> Iterator[slice]:
-        for start in range(0, len(self.samples), AT_ONCE):
-            yield slice(start, min(start + AT_ONCE, len(self.samples)))
+    def chunks(self, layer: Layer) -> List[slice]:
+        """The samples, in parts for the work on one layer."""
+        shapes = (self.network.shapes.get(name, ()) for name in (*layer.inputs, layer.output))
+        each = sum(int(np.prod(shape)) for shape in shapes)
+        count = int(np.clip(VALUES_AT_ONCE // max(each, 1), 1, AT_ONCE))
+        return [slice(start, min(start + count, len(self.samples))) for start in range(0, len(self.samples), count)]
 
     def quantized(self, name: str, part: slice) -> np.ndarray:
         """Real values of the integers of a tensor, float32."""
@@ -87,26 +94,24 @@ class Walk:
 
     def step(self, index: int, weights: Dict[str, Weights]) -> None:
         """Compute layer number `index`, in integers and in float, and drop tensors that no layer reads any more."""
-        layer = self.network.layers[index]
-        made: Dict[object, List[np.ndarray]] = {}
-        for part in self.chunks():
-            for key, value in self._integers(layer, part, weights).items():
-                made.setdefault(key, []).append(value)
-        for key, values in made.items():
-            if isinstance(key, str):
-                self.whole[key] = np.concatenate(values)
-            else:
-                self.floats[key[1]] = np.concatenate(values)
+        layer, parts = self.network.layers[index], self.chunks(self.network.layers[index])
+        known = [name for name in layer.inputs if name in self.whole]
+        made = in_order(lambda part: self._integers(layer, part, known, weights), parts)
+        for part, tensors in zip(parts, made):
+            for key, value in tensors.items():
+                values, name = (self.whole, key) if isinstance(key, str) else (self.floats, key[1])
+                self._room(values, name, value)[part] = value
         self._float(layer)
         for values in (self.whole, self.floats, self.real):
             for name in [name for name in values if self._last.get(name, -1) <= index]:
                 del values[name]
 
-    def _integers(self, layer: Layer, part: slice, weights: Dict[str, Weights]) -> Dict[object, np.ndarray]:
-        state: Dict[object, np.ndarray] = {}
+    def _integers(
+        self, layer: Layer, part: slice, known: Sequence[str], weights: Dict[str, Weights]
+    ) -> Dict[object, np.ndarray]:
+        """What a layer makes of a part of the samples; known: those of its inputs whose integers are there."""
+        state: Dict[object, np.ndarray] = {name: self.whole[name][part].astype(np.float32) for name in known}
         for name in layer.inputs:
-            if name in self.whole:
-                state[name] = self.whole[name][part].astype(np.float32)
             if name in self.floats:
                 state[("float", name)] = self.floats[name][part]
         given = set(state)
@@ -119,32 +124,42 @@ class Walk:
             if key not in given
         }
 
+    def _room(self, values: Dict[str, np.ndarray], name: str, like: np.ndarray) -> np.ndarray:
+        """values[name] for all samples; made where it is not there, like a part of it."""
+        with self._lock:
+            if name not in values:
+                values[name] = np.empty((len(self.samples), *like.shape[1:]), like.dtype)
+            return values[name]
+
     # --- float ---
 
     def before_bounds(self, layer: Layer, part: slice) -> np.ndarray:
-        """What a Conv or Gemm computes in float, before its activation; kept until the layer's step."""
-        key = (layer.output, part.start)
-        if key not in self._before_bounds:
-            ones = np.ones(len(layer.weights), np.float32)
-            x = self.real[layer.inputs[0]][part]
-            self._before_bounds[key] = self.simulator.product(layer, x, layer.weights, ones, layer.bias, None, None)
-        return self._before_bounds[key]
+        """What a Conv or Gemm computes in float, before its activation; behind that, it goes to `real`."""
+        ones = np.ones(len(layer.weights), np.float32)
+        x = self.real[layer.inputs[0]][part]
+        values = self.simulator.product(layer, x, layer.weights, ones, layer.bias, None, None)
+        values = values.reshape(len(values), *self.network.shapes.get(layer.output, values.shape[1:]))
+        bounded = self._room(self.real, layer.output, values)[part]
+        np.maximum(values, np.float32(layer.low), out=bounded)
+        np.minimum(bounded, np.float32(layer.high), out=bounded)
+        return values
 
     def _float(self, layer: Layer) -> None:
         if layer.kind in ("conv", "dense"):
-            bounded = (np.clip(self.before_bounds(layer, p), layer.low, layer.high) for p in self.chunks())
-            made = np.concatenate([values.astype(np.float32) for values in bounded])
-            self._before_bounds.clear()
-            shape = self.network.shapes.get(layer.output, made.shape[1:])
-            self.real[layer.output] = made.reshape(len(self.samples), *shape)
+            if layer.output not in self.real:  # A fit has done that.
+                for _ in in_order(lambda part: self.before_bounds(layer, part), self.chunks(layer)):
+                    pass
             return
         run, names = self._session_of(layer)
-        rows = []
-        for index, sample in enumerate(self.samples):
-            feeds = {n: self.real[n][index] if n in self.real else sample[n] for n in dict.fromkeys(layer.inputs)}
-            rows.append(run_session(run, names, feeds))
-        for position, name in enumerate(names):
-            self.real[name] = np.stack([row[position] for row in rows])
+
+        def computed(index: int) -> List[np.ndarray]:
+            given = self.samples[index]
+            feeds = {n: self.real[n][index] if n in self.real else given[n] for n in dict.fromkeys(layer.inputs)}
+            return [value[None] for value in run_session(run, names, feeds)]
+
+        for index, row in enumerate(in_order(computed, range(len(self.samples)))):
+            for name, value in zip(names, row):
+                self._room(self.real, name, value)[index] = value[0]
 
     def _session_of(self, layer: Layer) -> Tuple[object, List[str]]:
         graph = self.network.model.graph
