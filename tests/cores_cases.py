@@ -185,8 +185,6 @@ def random_split_pairs(variant, operator: str, count: int, seed: int) -> List[Sp
             call = sixteens(kind, random)
         else:
             call = wide_window(random, kind)
-        if isinstance(variant, Esp32s3Variant):
-            call.attributes.pop("pad_value", None)
         if operator != kind:
             call = _widened(call, random)
         fused = variant is not None and variant.fuses_add and random.randint(3) == 0

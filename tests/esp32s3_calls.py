@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from kernel_case import filled
 from variant_cases import CLAMPS, random_call
 
 from esp_tvm.compile.kernels.esp32s3.values import BROADCASTING, MOVES
@@ -43,7 +44,7 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
     if not depthwise:
         attributes["groups"] = 1
     x, y = Tensor("x", (1, *size, channels), "int8"), Tensor("y", (1, *shape, outputs), "int8")
-    return Call("", operator, [x], [y], attributes)
+    return Call("", operator, [x], [y], filled(attributes))
 
 
 def elementwise(operator: str, random: np.random.RandomState) -> Call:
@@ -259,6 +260,4 @@ def random_vector_call(operator: str, random: np.random.RandomState) -> Call:
         return sixteens(operator, random)
     if operator in _OWN:
         return _OWN[operator](random)
-    call = random_call(operator, random)
-    call.attributes.pop("pad_value", None)
-    return call
+    return random_call(operator, random)

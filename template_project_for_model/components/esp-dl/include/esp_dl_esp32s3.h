@@ -40,6 +40,7 @@ typedef enum {
     ESP_DL_CONV2D_ONE,      /* those of all pixels after the other: 1x1, input.c 8 to 64, a multiple of 8 */
     ESP_DL_CONV2D_HELD,     /* the same: 1x1, or rows are copied; input.c a multiple of 16 */
     ESP_DL_CONV2D_GATHERED, /* the same, of windows that are put together first */
+    ESP_DL_CONV2D_THREE,    /* the same, of windows of three rows of 9 or 15 bytes */
     ESP_DL_CONV2D_WIDE,     /* a channel after the other, in the accumulator of 40 bits */
 } esp_dl_conv2d_path_t;
 
@@ -66,6 +67,8 @@ typedef enum {
  * GATHERED (segments of at most 24 bytes): all segments, one behind the other, are one; it is made a multiple of 8
  * bytes, from 64 on of 16.
  *
+ * THREE: all segments, one behind the other, and a byte more, are one, its bytes in their order.
+ *
  * WIDE: one channel at a time, in the accumulator of 40 bits. weights:
  *   for every output channel its bias, plus 2^33, in 64 bits (their number made even);
  *   for every segment, for every `vectors` * 16 bytes of it, for every output channel: the weights, zero behind the
@@ -79,7 +82,7 @@ typedef struct {
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    esp_dl_conv2d_path_t path; /* ONE, HELD, GATHERED: output.c a multiple of 16 */
+    esp_dl_conv2d_path_t path; /* ONE, HELD, GATHERED, THREE: output.c a multiple of 16 */
     bool by_taps;
     bool one_row;      /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
     int8_t check_bits; /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */

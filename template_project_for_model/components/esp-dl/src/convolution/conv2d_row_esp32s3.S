@@ -405,14 +405,14 @@
     .endm
 
 /* kind: one or span. */
-    .macro ones kind, relu, option
+    .macro ones kind, relu, option, end=.Lone_end
     j 5f
 1:  /* sixteen channels are done; a4: how far to the next head */
     l32i a14, a1, STACK_OUTPUT
     l32i a15, a1, STACK_END
     add a6, a6, a4
     add a5, a5, a14
-    beq a5, a15, .Lone_end
+    beq a5, a15, \end
 5:
     l8ui a11, a6, HEAD_COUNT
     .irp shifts, 3, 2, 4, 1, 5, 6, 7
@@ -485,6 +485,107 @@
 .Lone_end:
     return
     .size esp_dl_conv2d_row_one_esp32s3, . - esp_dl_conv2d_row_one_esp32s3
+
+/*
+ * Windows of three rows of \bytes bytes (9 or 15) at any address, sixteen channels of all pixels after the other, shifts
+ * and masks held. The last of an even number of weights meets nothing.
+ *
+ * a2 as for shift_held, a3 from the second vector of a row to the next window's first, a4 weights, a5 output, a6 head,
+ * a7 masks that are not held, a8 to a10 rows, a11 number of shifts, or free, a12 channels.
+ */
+#define STACK_ROW(number) (36 + 4 * (number)) /* where the first window's rows lie */
+
+/* The product of byte \at. */
+    .macro row_product at
+    .if .Lodd
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \at
+    .else
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \at
+    .endif
+    .set .Lodd, !.Lodd
+    .endm
+
+    .macro three_rows shifts, relu, bytes
+    bnei a11, \shifts, 3f
+    .if \relu
+    movi a4, 48 + 16 * (3 * \bytes + 1) + 16
+    .else
+    movi a4, 48 + 16 * (3 * \bytes + 1)
+    .endif
+    add a4, a4, a6
+    hold_shifts \shifts, \relu, a6
+    mov a7, a4
+    addi a4, a6, 48
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    l32i a11, a1, STACK_PIXELS
+    l32i a8, a1, STACK_ROW(0)
+    l32i a9, a1, STACK_ROW(1)
+    l32i a10, a1, STACK_ROW(2)
+    loop a11, 2f
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    .set .Lodd, 0
+    .irp row, a8, a9, a10
+    ee.ld.128.usar.ip q2, \row, 16
+    ee.vld.128.xp q3, \row, a3
+    ee.src.q q3, q2, q3
+    .irp at, 0, 1, 2, 3, 4, 5, 6, 7
+    row_product \at
+    .endr
+    .if \bytes == 15
+    .irp at, 8, 9, 10, 11, 12, 13
+    row_product \at
+    .endr
+    .endif
+    .ifnc \row, a10
+    row_product \bytes - 1
+    .endif
+    .endr
+    addi a4, a6, 48
+    row_product \bytes - 1
+    row_product \bytes
+    shift_held \shifts, \relu, q3, a6, a7
+    ee.vst.128.xp q2, a5, a12
+2:
+    .if \shifts > 1
+    movi a4, 48 + 16 * (3 * \bytes + 1) + 16 * \shifts
+    .else
+    movi a4, 48 + 16 * (3 * \bytes + 1)
+    .endif
+    j 1b
+3:
+    .endm
+
+    function esp_dl_conv2d_row_three_esp32s3
+    begin_held
+    s32i a10, a1, STACK_PIXELS
+    l32i a14, a2, CONV2D_AT_SEGMENTS
+    l32i a3, a2, CONV2D_AT_STEP
+    l32i a7, a2, CONV2D_AT_SEGMENT_BYTES
+    .irp number, 0, 1, 2
+    l32i a13, a14, 4 * \number
+    s32i a13, a1, STACK_ROW(\number)
+    .endr
+    addi a3, a3, -16
+    addi a7, a7, -9
+    l32i a2, a2, CONV2D_AT_CLAMP
+    beqz a11, .Lthree_clamp
+    movi a2, 0
+    bnez a7, .Lthree_15_relu
+    ones three_rows, 1, 9, .Lthree_end
+.Lthree_clamp:
+    bnez a7, .Lthree_15
+    ones three_rows, 0, 9, .Lthree_end
+.Lthree_15_relu:
+    ones three_rows, 1, 15, .Lthree_end
+.Lthree_15:
+    ones three_rows, 0, 15, .Lthree_end
+.Lthree_end:
+    return
+    .size esp_dl_conv2d_row_three_esp32s3, . - esp_dl_conv2d_row_three_esp32s3
 
 /*
  * Windows of any size, all at multiples of 16, sixteen channels of all pixels after the other, shifts and masks held.

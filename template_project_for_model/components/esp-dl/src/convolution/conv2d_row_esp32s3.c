@@ -58,10 +58,12 @@ static const int8_t *begin(const int8_t *data, sums_t *sums, const uint8_t **shi
     return weights;
 }
 
-/* The products of a segment, sixteen channels at a time; returns the end of its weights. */
-static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *weights, part_t part, sums_t *sums)
+/* The products of a segment, sixteen channels at a time, after the last multiple of 16 backwards; returns the end of
+ * its weights. in_order: none is backwards, nor is their number made even */
+static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *weights, part_t part, bool in_order,
+                                 sums_t *sums)
 {
-    const int32_t full = bytes / 16 * 16, tail = (bytes + 1) / 2 * 2 - full;
+    const int32_t full = in_order ? bytes : bytes / 16 * 16, tail = in_order ? 0 : (bytes + 1) / 2 * 2 - full;
     for (int32_t k = 0; k < full + tail; k++, weights += ESP_DL_LANES) {
         const int32_t at = k < full ? k : full + tail - 1 - (k - full);
         if (at < bytes) {
@@ -77,14 +79,14 @@ static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *w
 
 /* One pixel of sixteen channels; returns the end of their data. flagged: set where a checked sum became too large */
 static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const int8_t *data, int8_t *output,
-                           int32_t channels, bool *flagged)
+                           int32_t channels, bool in_order, bool *flagged)
 {
     sums_t sums;
     const uint8_t *shifts;
     const int8_t *weights = begin(data, &sums, &shifts);
     bool held = true;
     for (int32_t s = 0; s < row->segment_count; s++) {
-        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, WHOLE, &sums);
+        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, WHOLE, in_order, &sums);
         if (row->check_bits != 0 && s + 1 < row->segment_count && held) {
             hold(&sums);
             restart(&sums);
@@ -96,11 +98,14 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
     if (held) {
         hold(&sums);
     }
+    if (in_order) {
+        weights += ESP_DL_LANES * (row->segment_count * row->segment_bytes % 2);
+    }
     return esp_dl_shift_lanes(sums.acc, shifts, weights, row->min_masks, row->min, row->max, output, channels);
 }
 
 /* All pixels of a row; whether a checked sum became too large. */
-static bool pixels(const esp_dl_conv2d_row_t *row)
+static bool pixels(const esp_dl_conv2d_row_t *row, bool in_order)
 {
     bool flagged = false;
     int8_t *output = row->output;
@@ -108,7 +113,7 @@ static bool pixels(const esp_dl_conv2d_row_t *row)
         const int8_t *data = row->weights;
         for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
             const int32_t channels = row->channels - c < ESP_DL_LANES ? row->channels - c : ESP_DL_LANES;
-            data = lanes(row, pixel * row->step, data, output, channels, &flagged);
+            data = lanes(row, pixel * row->step, data, output, channels, in_order, &flagged);
             output += channels;
         }
     }
@@ -117,7 +122,7 @@ static bool pixels(const esp_dl_conv2d_row_t *row)
 
 int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row)
 {
-    return pixels(row);
+    return pixels(row, false);
 }
 
 /* One pixel of sixteen channels by the two parts of the input; returns the end of their data. */
@@ -128,7 +133,7 @@ static const int8_t *two_parts(const esp_dl_conv2d_row_t *row, int32_t offset, c
     const uint8_t *shifts;
     const int8_t *const start = begin(data, &sums, &shifts), *weights = start;
     for (int32_t s = 0; s < row->segment_count; s++) {
-        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, LOWER, &sums);
+        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, LOWER, false, &sums);
     }
     hold(&sums);
     for (int i = 0; i < ESP_DL_LANES; i++) {
@@ -138,7 +143,7 @@ static const int8_t *two_parts(const esp_dl_conv2d_row_t *row, int32_t offset, c
     restart(&sums);
     weights = start;
     for (int32_t s = 0; s < row->segment_count; s++) {
-        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, UPPER, &sums);
+        weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, UPPER, false, &sums);
     }
     hold(&sums);
     for (int i = 0; i < ESP_DL_LANES; i++) {
@@ -160,12 +165,17 @@ void esp_dl_conv2d_row_parts_esp32s3(const esp_dl_conv2d_row_t *row)
 
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row)
 {
-    pixels(row);
+    pixels(row, false);
 }
 
 void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row)
 {
-    pixels(row);
+    pixels(row, false);
+}
+
+void esp_dl_conv2d_row_three_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    pixels(row, true);
 }
 
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)

@@ -72,6 +72,9 @@ int32_t esp_dl_conv2d_row_lanes_esp32s3(const esp_dl_conv2d_row_t *row);
 void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row);
 void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row);
 
+/* The same of windows of three rows of 9 or 15 bytes, at any address. */
+void esp_dl_conv2d_row_three_esp32s3(const esp_dl_conv2d_row_t *row);
+
 /*
  * Where sums are checked: what the lanes cannot hold, in lanes all the same. First the lower four bits of the input are
  * multiplied, then the upper ones: exact, in twice the instructions.

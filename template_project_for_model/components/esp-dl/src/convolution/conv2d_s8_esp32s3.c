@@ -240,6 +240,9 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
             case ESP_DL_CONV2D_GATHERED:
                 gathered(row, p->run, pixels);
                 break;
+            case ESP_DL_CONV2D_THREE:
+                esp_dl_conv2d_row_three_esp32s3(&row);
+                break;
             case ESP_DL_CONV2D_WIDE:
                 esp_dl_conv2d_row_wide_esp32s3(&row);
                 break;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional
 
-from ....operators.conv import pad_value
 from ....operators.pooling import AveragePool2d, MaxPool2d
 from ....program import Call
 from ..variants import Variant
@@ -64,7 +63,7 @@ ANYWHERE: Dict[str, List[Variant]] = {
 
 def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
     """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
-    if any(tensor.dtype != "int8" for tensor in call.inputs) or pad_value(call):
+    if any(tensor.dtype != "int8" for tensor in call.inputs):
         return None
     variants = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.output_type == call.output.dtype)
     fitting = (v for v in variants if v.fits_range(call, low, high))

@@ -12,7 +12,7 @@ from typing import Dict, Tuple
 import numpy as np
 
 from ....kernel_limits import KERNEL_LIMITS
-from ....operators.conv import window_fields
+from ....operators.conv import pad_field, window_fields
 from ....program import Call
 from ..variants import distance_of, pixels_of, window_starts
 from .lanes import (
@@ -44,6 +44,7 @@ from .lanes import (
     sums_fit_lanes,
     sums_stay_within,
     vectors_of,
+    with_border,
 )
 
 # Bytes of a segment that the kernel copies.
@@ -71,6 +72,8 @@ class Conv2dLanes(Esp32s3Variant):
     sums = 0
     # Where sums are checked: they have to lie within 2^(7 + check_bits) between segments.
     check_bits = 0
+    # Sixteen channels of a row of pixels, then the next sixteen.
+    _ROW_AFTER_ROW = ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD", "ESP_DL_CONV2D_THREE")
     # Bytes of weights that do not stay in the cache (64 kB) beside other data, and beside their biases and shifts.
     LARGE = 44 * 1024
 
@@ -81,6 +84,8 @@ class Conv2dLanes(Esp32s3Variant):
     def segmented(self, call: Call) -> np.ndarray:
         """Weights [O, segments, bytes] as the kernel multiplies them."""
         segments = self._segments(call)
+        if self.has_three_rows(call):
+            return np.pad(segments.reshape(len(segments), 1, -1), ((0, 0), (0, 0), (0, 1)))
         if not self.gathers(call):
             return segments
         segments = segments.reshape(len(segments), 1, -1)
@@ -92,6 +97,8 @@ class Conv2dLanes(Esp32s3Variant):
         outputs, segments, length = self._segments(call).shape
         if self.sums or self.check_bits or outputs % LANES or segments == 1 or length > _MAX_GATHERED:
             return False
+        if self.has_three_rows(call):
+            return False
         if call.inputs[0].shape[3] % LANES == 0:
             return False
         # Estimates, counted in the assembly: of every segment, of sixteen channels, of the copy.
@@ -99,6 +106,13 @@ class Conv2dLanes(Esp32s3Variant):
         window = _gathered(segments * length)
         together = outputs // LANES * (window * 17 // 16 + (16 if window <= _MAX_HELD else 30))
         return together + segments * (4 + (length + 3) // 4 * 2) + 8 < alone
+
+    def has_three_rows(self, call: Call) -> bool:
+        """Whether there is code of its own for three rows of this length: of three channels, or of pairs of them."""
+        outputs, segments, length = self._segments(call).shape
+        if self.sums or self.check_bits or self.by_taps(call):
+            return False
+        return outputs % LANES == 0 and segments == 3 and length in (9, 15)
 
     def _segments(self, call: Call) -> np.ndarray:
         """Weights [O, segments, bytes]: a segment is a row of the window, or a tap of a dilated one."""
@@ -115,7 +129,7 @@ class Conv2dLanes(Esp32s3Variant):
         if not self._takes(call) or not lanes_can_shift(call.attributes["shift"]):
             return False
         weights = call.attributes["weights"]
-        return sums_fit_lanes(weights.reshape(len(weights), -1), start_of(call), low, high)
+        return sums_fit_lanes(weights.reshape(len(weights), -1), start_of(call), *with_border(call, low, high))
 
     def scratch(self, call):
         sums = aligned(self.sums * call.output.shape[3])
@@ -129,6 +143,8 @@ class Conv2dLanes(Esp32s3Variant):
         """How rows of pixels are computed: a value of esp_dl_conv2d_path_t."""
         if self.sums:
             return "ESP_DL_CONV2D_WIDE"
+        if self.has_three_rows(call):
+            return "ESP_DL_CONV2D_THREE"
         if self.gathers(call):
             return "ESP_DL_CONV2D_GATHERED"
         if not self._holds_shifts(call):
@@ -139,16 +155,15 @@ class Conv2dLanes(Esp32s3Variant):
     def weight_passes(self, call):
         rows = 1 if is_one_row(call) else call.output.shape[0] * call.output.shape[1]
         path = self.path(call)
-        if path in ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD"):
+        if path in self._ROW_AFTER_ROW:
             return rows
         if path == "ESP_DL_CONV2D_GATHERED":
             return rows * -(-call.output.shape[2] // self.run(call))
         return pixels_of(call)
 
     def input_passes(self, call):
-        if self.path(call) not in ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD"):
+        if self.path(call) not in self._ROW_AFTER_ROW:
             return 1, 0
-        # Sixteen channels of a row of pixels, then the next sixteen.
         _, _, width, channels = call.inputs[0].shape
         rows = call.attributes["weights"].shape[1] * width * channels
         return call.output.shape[3] // LANES, call.inputs[0].bytes if is_one_row(call) else rows
@@ -169,7 +184,7 @@ class Conv2dLanes(Esp32s3Variant):
     def overlap_distance(self, call):
         kernel = call.attributes["weights"].shape[1:3]
         if not copies_rows(call, kernel):
-            if self.gathers(call):
+            if self.gathers(call) or self.has_three_rows(call):
                 return distance_of_rows(call, kernel)
             starts = window_starts(call, kernel)
             if kernel == (1, 1) and self._holds_shifts(call):
@@ -180,7 +195,8 @@ class Conv2dLanes(Esp32s3Variant):
     def body(self, call, c):
         a = call.attributes
         shift = right_shifts(a["shift"])
-        packed = pack_lanes(self.segmented(call), start_of(call), shift, min_masks=self._has_min_masks(call))
+        options = {"in_order": self.has_three_rows(call), "min_masks": self._has_min_masks(call)}
+        packed = pack_lanes(self.segmented(call), start_of(call), shift, **options)
         return self._fields(call, c, packed, 0)
 
     def _holds_shifts(self, call: Call) -> bool:
@@ -188,7 +204,7 @@ class Conv2dLanes(Esp32s3Variant):
         _, height, width, channels = call.attributes["weights"].shape
         if self.sums or self.check_bits or call.output.shape[3] % LANES:
             return False
-        if self.gathers(call):
+        if self.gathers(call) or self.has_three_rows(call):
             return True
         if (height, width) == (1, 1):
             return channels % LANES == 0 or (channels % 8 == 0 and channels <= _MAX_HELD)
@@ -214,6 +230,7 @@ class Conv2dLanes(Esp32s3Variant):
             "min": a["clamp"][0],
             "max": a["clamp"][1],
             **left_fields(call, c),
+            **pad_field(call),
         }
 
 
@@ -236,6 +253,7 @@ class Conv2dChecked(Conv2dLanes):
             return False
         if call.inputs[0].shape[3] % LANES or call.output.shape[3] % LANES:
             return False
+        low, high = with_border(call, low, high)
         segments, bias = self.segmented(call), start_of(call)
         bound = 2 ** (7 + self.check_bits)
         if np.abs(bias).max() > bound or segments.shape[1] == 1 or np.min(call.attributes["shift"]) < _PART_SHIFT:
@@ -361,7 +379,8 @@ class DepthwiseLanes(Esp32s3Variant):
             or not can_shift_left(call)
         ):
             return False
-        return sums_fit_lanes(a["weights"].reshape(-1, call.output.shape[3]).T, start_of(call), low, high)
+        weights = a["weights"].reshape(-1, call.output.shape[3]).T
+        return sums_fit_lanes(weights, start_of(call), *with_border(call, low, high))
 
     def scratch(self, call):
         kernel = call.attributes["weights"].shape[:2]
@@ -403,6 +422,7 @@ class DepthwiseLanes(Esp32s3Variant):
             "min": a["clamp"][0],
             "max": a["clamp"][1],
             **left_fields(call, c),
+            **pad_field(call),
         }
 
 

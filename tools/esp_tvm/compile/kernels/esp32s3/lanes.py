@@ -12,6 +12,7 @@ import numpy as np
 
 from ....kernel_limits import KERNEL_LIMITS
 from ....operators.base import rounding_bias
+from ....operators.conv import pad_value
 from ....program import Call
 from ..variants import Variant, distance_of, window_starts
 
@@ -206,6 +207,12 @@ def border_fields(call: Call, kernel: Sequence[int]) -> Dict:
         "outside": bool(a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]),
         "copied": bool(copies_rows(call, kernel)),
     }
+
+
+def with_border(call: Call, low: int, high: int) -> Tuple[int, int]:
+    """The range of an input in low..high together with what lies outside of its image."""
+    value = pad_value(call)
+    return min(low, value), max(high, value)
 
 
 def border_bytes(call: Call, kernel: Sequence[int]) -> int:

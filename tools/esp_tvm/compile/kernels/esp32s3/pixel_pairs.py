@@ -51,7 +51,7 @@ class Conv2dPairs(Esp32s3Variant):
         """By estimates of the instructions of two pixels, counted in the assembly."""
         _, kernel_h, kernel_w, channels = call.attributes["weights"].shape
         alone = 2 * (kernel_h * (9 + aligned(kernel_w * channels)) + 60)
-        if self.convolution.gathers(pairs):
+        if self.convolution.gathers(pairs) or self.convolution.has_three_rows(pairs):
             return True
         length = pairs.attributes["weights"].shape[2] * pairs.inputs[0].shape[3]
         return kernel_h * (9 + aligned(length)) + 60 < alone
