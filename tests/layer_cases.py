@@ -193,7 +193,7 @@ def _recurrences() -> List[Case]:
         "tanh_table": function_table(np.tanh),
     }
     cases = []
-    for operator, gates in (("gru", 3), ("lstm", 4)):
+    for operator, gates in (("rnn", 1), ("gru", 3), ("lstm", 4)):
         for (steps, batch, inputs, hidden), output, reverse in (
             ((1, 1, 1, 1), "hidden", False),
             ((5, 1, 7, 6), "sequence", False),
@@ -209,17 +209,26 @@ def _recurrences() -> List[Case]:
             attributes.update({f"recurrence_{key}": back[key] for key in ("bias", "shift")})
             attributes.update(weights=own["weights"], recurrence=back["weights"], reverse=reverse, output=output)
             attributes.update(shift=4 if output == "cell" else 8, **tables)
+            if operator == "rnn":
+                del attributes["sigmoid_table"]
+                if steps in (5, 6):
+                    del attributes["tanh_table"]  # a relu
             for linear in (False, True) if operator == "gru" else (None,):
                 more = {} if linear is None else {"linear_before_reset": linear}
                 full = name + (", linear before reset" if linear else "")
                 x = (((steps, batch, inputs), "int8"),)
                 cases.append(Case(full, operator, x, {**attributes, **more}))
                 if steps <= 3:
-                    start = (((1, batch, hidden), "int8"),) * (1 if operator == "gru" else 2)
+                    start = (((1, batch, hidden), "int8"),) * (2 if operator == "lstm" else 1)
                     for shifts, drop in (((-8, -5), 0), ((-8, 1), 2)):
                         given = {"start_shifts": shifts[: len(start)], "drop": drop}
                         named = f"{full}, started, drop {drop}"
                         cases.append(Case(named, operator, x + start, {**attributes, **more, **given}))
+                    random = np.random.RandomState(steps)
+                    given = {"start_shifts": (-8, -5)[: len(start)], "start_constants": [None] * len(start)}
+                    given["start_constants"][0] = random.randint(-128, 128, (1, batch, hidden)).astype(np.int8)
+                    named = f"{full}, started with a constant"
+                    cases.append(Case(named, operator, x + start[1:], {**attributes, **more, **given}))
     return cases
 
 

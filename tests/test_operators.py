@@ -31,7 +31,7 @@ def _batches() -> Dict[str, int]:
     """Row -> its batch: rows of one opset together, a limited number; newer ones are lowered to one."""
     batches: Dict[Tuple[int, bool], List[List[str]]] = {}
     for case in ONNX_CASES:
-        recurrent = case.operator in ("GRU", "LSTM")
+        recurrent = case.operator in ("RNN", "GRU", "LSTM")
         alike = batches.setdefault((min(case.opset, TARGET_OPSET), recurrent), [[]])
         if len(alike[-1]) == (_RECURRENT_AT_ONCE if recurrent else _AT_ONCE):
             alike.append([])

@@ -8,7 +8,9 @@ from typing import List, Sequence
 import numpy as np
 
 INT8 = (-128, 127)
-_WIDE = "conv2d depthwise_conv2d dense add requantize average_pool2d max_pool2d softmax quantize dequantize".split()
+_WIDE = (
+    "conv2d depthwise_conv2d dense add requantize average_pool2d max_pool2d softmax quantize dequantize rnn gru lstm"
+).split()
 
 
 def widened(cases: Sequence) -> List:
@@ -52,7 +54,10 @@ def _widened(case, inputs: str, output: str):
         weights = attributes["weights"].astype(np.int64)
         width = weights[0].size if case.operator != "depthwise_conv2d" else weights[..., 0].size
         attributes["weights"] = (weights // (1 + width * 128 * 2**15 // 2**30)).astype(np.int8)
-    if "weights" in attributes and (inputs, output) == ("int16", "int8"):
+    if "recurrence" in attributes:
+        attributes["shift"] -= 7 * (output == "int16")
+        attributes["weights_shift"] = attributes["weights_shift"] + 5 * (inputs == "int16")
+    elif "weights" in attributes and (inputs, output) == ("int16", "int8"):
         attributes["shift"] = np.where(attributes["shift"] > 0, np.minimum(attributes["shift"] + 8, 30), -8)
     if case.operator == "add":
         attributes.update((name, min(attributes[name], 14)) for name in ("shift_a", "shift_b"))
@@ -65,6 +70,8 @@ def _widened(case, inputs: str, output: str):
     if case.operator == "softmax":
         del attributes["output_exponent"]
         of_inputs = tuple((shape, "int16") for shape, _ in case.inputs)
+    elif "recurrence" in attributes:
+        attributes["width"] = output
     elif case.operator != "dequantize":
         attributes["output"] = output
     name = f"{case.name}, {inputs} to {output}"

@@ -1,8 +1,8 @@
-"""GRU and LSTM: int8 weights and input, int16 state, sigmoid and tanh from tables with interpolation."""
+"""RNN, GRU and LSTM: int8 weights, int16 state, sigmoid and tanh from tables with interpolation."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -49,18 +49,57 @@ def _gates(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.ndarr
         yield _product(x[step], weights, bias, shift)
 
 
-def _output(states, shift: int, output: str, reverse: bool) -> np.ndarray:
+def _output(states, shift: int, output: str, reverse: bool, width: str) -> np.ndarray:
     """states: in the order in which they were computed."""
     if output == "sequence":
-        return np.stack([requantize(state, shift) for state in states[:: -1 if reverse else 1]])[:, None]
-    return requantize(states[-1], shift)[None]
+        return np.stack([_rounded(state, shift, width) for state in states[:: -1 if reverse else 1]])[:, None]
+    return _rounded(states[-1], shift, width)[None]
 
 
-def _start(start, shape, shifts) -> list:
+def _rounded(state: np.ndarray, shift: int, width: str) -> np.ndarray:
+    kind = np.iinfo(width)
+    return requantize(state, shift, (int(kind.min), int(kind.max)), width)
+
+
+def _start(start, constants, shape, shifts) -> list:
     """The states before the first step: int16 of int8 values with the given right shifts, or zeros."""
-    if not start:
+    if not shifts:
         return [np.zeros(shape, np.int64)] * 2
-    return [_sat16(rshift(q[0].astype(np.int64), shift)) for q, shift in zip(start, shifts)]
+    given = iter(start)
+    values = [next(given) if constant is None else constant for constant in constants or [None] * len(shifts)]
+    return [_sat16(rshift(q[0].astype(np.int64), shift)) for q, shift in zip(values, shifts)]
+
+
+def rnn(
+    x: np.ndarray,
+    *start: np.ndarray,
+    weights: np.ndarray,
+    recurrence: np.ndarray,
+    weights_bias: np.ndarray,
+    recurrence_bias: np.ndarray,
+    weights_shift: np.ndarray,
+    recurrence_shift: np.ndarray,
+    reverse: bool,
+    output: str,
+    shift: int,
+    tanh_table: Optional[np.ndarray] = None,
+    start_shifts: Sequence[int] = (),
+    start_constants: Sequence[Optional[np.ndarray]] = (),
+    drop: int = 0,
+    width: str = "int8",
+) -> np.ndarray:
+    """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden] ("hidden").
+
+    weights int8 [hidden, inputs], recurrence int8 [hidden, hidden]; parameters as of `gru`, with one gate
+    tanh_table: of the function; without it is a relu, gates and states are at one exponent e_h, and -15 and -11 are e_h
+    """
+    state = _start(start, start_constants, (x.shape[1], len(recurrence)), start_shifts)[0]
+    states = []
+    for gates in _gates(x, weights, weights_bias, weights_shift, reverse):
+        gates = _sat16(gates + _product(state, recurrence, recurrence_bias, recurrence_shift))
+        state = np.maximum(gates, 0) if tanh_table is None else rshift(_tanh(tanh_table, gates), drop)
+        states.append(state)
+    return _output(states, shift, output, reverse, width)
 
 
 def gru(
@@ -79,19 +118,23 @@ def gru(
     output: str,
     shift: int,
     start_shifts: Sequence[int] = (),
+    start_constants: Sequence[Optional[np.ndarray]] = (),
     drop: int = 0,
+    width: str = "int8",
 ) -> np.ndarray:
     """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden] ("hidden").
 
     weights int8 [3 hidden, inputs], recurrence int8 [3 hidden, hidden]: gates z, r, n as in ONNX;
     biases int32 [3 hidden] at e_x + e_w and e_r - 15; shifts [3 hidden]: -11 - e_x - e_w and 4 - e_r;
     shift = e_y + 15
-    start: the first state h int8 [1, batch, hidden], or none where it is zero; start_shifts = drop - 15 - e_h
+    start: the first state h int8 [1, batch, hidden], or none where it is zero; start_shifts = drop - 15 - e_h;
+    start_constants: for each state its int8 values where it is constant, None where it is an input; empty: all are
+    width: of the output; x and start may be int16 too (operators `..._s16`)
     drop: states are at 2^(drop - 15), and all that is said of -15 here is then drop - 15: of a start beyond 1
     """
     batch, hidden = x.shape[1], recurrence.shape[1]
     z_rows, r_rows, n_rows = (slice(i * hidden, (i + 1) * hidden) for i in range(3))
-    h = _start(start, (batch, hidden), start_shifts)[0]
+    h = _start(start, start_constants, (batch, hidden), start_shifts)[0]
     states = []
 
     def recurrent(rows, state):
@@ -107,7 +150,7 @@ def gru(
         n = rshift(_tanh(tanh_table, _sat16(gates[:, n_rows] + remembered)), drop)
         h = _sat16(n + rshift(z * (h - n), 15))
         states.append(h)
-    return _output(states, shift, output, reverse)
+    return _output(states, shift, output, reverse, width)
 
 
 def lstm(
@@ -125,17 +168,19 @@ def lstm(
     output: str,
     shift: int,
     start_shifts: Sequence[int] = (),
+    start_constants: Sequence[Optional[np.ndarray]] = (),
     drop: int = 0,
+    width: str = "int8",
 ) -> np.ndarray:
     """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden].
 
     output: "sequence", "hidden" or "cell"; gates i, o, f, c as in ONNX; parameters as of `gru`, with 4 gates;
     shift = e_y + 15, of a cell e_y + 11
     start: the first h and c int8 [1, batch, hidden], or none where both are zero; start_shifts = drop - 15 - e_h and
-    -11 - e_c
+    -11 - e_c; start_constants as of `gru`
     """
     batch, hidden = x.shape[1], recurrence.shape[1]
-    h, c = _start(start, (batch, hidden), start_shifts)
+    h, c = _start(start, start_constants, (batch, hidden), start_shifts)
     states = []
     for gates in _gates(x, weights, weights_bias, weights_shift, reverse):
         gates = _sat16(gates + _product(h, recurrence, recurrence_bias, recurrence_shift))
@@ -145,4 +190,4 @@ def lstm(
         c = _sat16(rshift(f * c, 15) + rshift(i * g, 19))
         h = rshift(o * _tanh(tanh_table, c), 15 + drop)
         states.append(c if output == "cell" else h)
-    return _output(states, shift, output, reverse)
+    return _output(states, shift, output, reverse, width)

@@ -64,6 +64,7 @@ class StridedSlice(_Copy):
         Rule("shape", INPUT, constant_parameters, "Slice", CONSTANT),
         Rule("", onnx="Split", limits=CONSTANT),
     )
+    also = "RNN GRU LSTM"
     relay_op = "strided_slice"
 
     def attributes(self, root, x, y):
@@ -280,7 +281,7 @@ class Concat(Operator):
     order = MOVED
     formula = MOVES
     rules = (Rule("shape", OWN, None, "Concat", "any number; inputs of another exponent are requantized"),)
-    also = "GRU LSTM"
+    also = "RNN GRU LSTM"
     dtypes = ("int8", "int16")
 
     def patterns(self):

@@ -47,7 +47,6 @@ class Gather(Operator):
     order = MOVED
     formula = MOVES
     rules = (Rule("shape", INPUT, constant_parameters, "Gather", "indices constant"),)
-    also = "GRU LSTM"
 
     def patterns(self):
         return [is_op("take")(wildcard(), is_constant())]

@@ -1,32 +1,39 @@
-"""GRU and LSTM of one direction."""
+"""RNN, GRU and LSTM of one direction."""
 
 from __future__ import annotations
 
 import functools
-from typing import Optional, Tuple
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
 
 from . import base
-from .base import SEVERAL, STEPS, Operator, Parsed, Refusal
+from .base import SEVERAL, STEPS, Operand, Operator, Parsed, Refusal
 from .rule import OWN, Facts, Rule, attribute
 from .tvm_later import is_constant, is_op, relay, special, tvm
 
 # ONNX operators, and the number of gates of each.
-GATES = {"GRU": 3, "LSTM": 4}
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _LIMITS = "weights constant, usual activations; each direction a kernel"
 INT16 = (-32768, 32767)
 GATE_EXPONENT, STATE_EXPONENT = -11, -15
 
 
 # The states of each: of a layer that begins with given ones they are inputs, too.
-STATES = {"GRU": ("h",), "LSTM": ("h", "c")}
+STATES = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}
+# Activation functions that the kernels have, in small letters.
+FUNCTIONS = {
+    "RNN": (["tanh"], ["relu"]),
+    "GRU": (["sigmoid", "tanh"],),
+    "LSTM": (["sigmoid", "tanh", "tanh"],),
+}
 
 
 def relay_name(kind: str, started: bool = False) -> str:
     """The Relay operator of an ONNX operator: (x, W, R, B), attributes `output`, `shape`, `reverse`,
-    `linear_before_reset`; started: and (h), or (h, c), the states before the first step."""
+    `linear_before_reset`, `relu`; started: and (h), or (h, c), the states before the first step."""
     return f"esp_tvm.{kind.lower()}" + "_started" * started
 
 
@@ -80,36 +87,55 @@ def _biases(expr: relay.Expr) -> np.ndarray:
     return constant.values.reshape(-1) * 2.0 ** np.broadcast_to(constant.exponents.reshape(-1), constant.values.size)
 
 
-def _scaled(weights: np.ndarray, bias: np.ndarray, exponents: np.ndarray, magnitude: int):
-    """(weights, int32 bias at `exponents`, shift to the gates' exponent)"""
-    shift = GATE_EXPONENT - exponents
+def _scaled(weights: np.ndarray, bias: np.ndarray, exponents: np.ndarray, magnitude: int, gate: int):
+    """(weights, int32 bias at `exponents`, shift to `gate`, the gates' exponent)"""
+    shift = gate - exponents
     if np.any(shift < -8):
-        raise Refusal(f"its weights times its input are coarser than 2^{GATE_EXPONENT + 8}")
+        raise Refusal(f"its weights times its input are coarser than 2^{gate + 8}")
     bias = np.floor(bias * 2.0**-exponents + 0.5)
     if np.any(np.abs(bias) > base.INT32_MAX):
         raise Refusal("its bias does not fit 32 bits")
     return base.requantize_shift(weights, bias.astype(np.int64), shift, magnitude)
 
 
+@dataclass
+class _Start:
+    """A state before the first step: computed, `operand`, or constant, `values` int8 [1, batch, hidden]."""
+
+    exponent: int
+    operand: Optional[Operand] = None
+    values: Optional[np.ndarray] = None
+
+    @property
+    def state_exponent(self) -> int:
+        """Of int16 that covers its range."""
+        return self.exponent - (0 if self.operand is not None and self.operand.dtype == "int16" else 8)
+
+
+def _start(expr: relay.Expr, dtypes: Sequence[str]) -> _Start:
+    if not isinstance(expr, relay.Constant):
+        operand = base.read_dequantize(expr, dtypes)
+        return _Start(operand.exponent, operand)
+    values = expr.data.numpy().astype(np.float64)
+    exponent = int(np.ceil(np.log2(max(np.abs(values).max(), 2.0**-14) / 127)))
+    return _Start(exponent, values=np.floor(values * 2.0**-exponent + 0.5).astype(np.int8))
+
+
+def _top(x: Operand) -> int:
+    """The largest magnitude of its values."""
+    return -base.bounds_of(x.dtype)[0]
+
+
 def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     if any(name and name not in facts.constants for name in node.input[1:5]):
         return "its weights are not constant"
-    states = [name for name in node.input[5:7] if name]
-    if any(np.any(facts.constants[name]) for name in states if name in facts.constants):
-        return "its initial state is constant and not zero"
-    given = [name for name in states if name not in facts.constants]
-    if given and len(given) < len(STATES[node.op_type]):
-        return "only one of its initial states is given"
-    if given and attribute(node, "direction", b"") == b"bidirectional":
-        return "it has two directions and initial states"
     if any(node.input[i] for i in (4, 7) if len(node.input) > i):
         return "it has sequence lengths or peepholes"
-    if attribute(node, "layout", 0) or attribute(node, "clip") or attribute(node, "activations"):
-        usual = [b"Sigmoid", b"Tanh", b"Tanh"][: 2 if node.op_type == "GRU" else 3]
-        directions = 2 if attribute(node, "direction", b"") == b"bidirectional" else 1
-        given = [name.capitalize() for name in attribute(node, "activations") or usual * directions]
-        if attribute(node, "layout", 0) or attribute(node, "clip") or given != usual * directions:
-            return "its layout, its clip or its activation functions are not the default ones"
+    directions = 2 if attribute(node, "direction", b"") == b"bidirectional" else 1
+    given = [name.decode("utf-8", "replace").lower() for name in attribute(node, "activations") or ()]
+    usual = [one * directions for one in FUNCTIONS[node.op_type]]
+    if attribute(node, "layout", 0) or attribute(node, "clip") or (given and given not in usual):
+        return "its layout, its clip or its activation functions are not the default ones"
     if attribute(node, "input_forget", 0):
         return "its forget gate depends on its input gate (input_forget)"
     return None
@@ -126,32 +152,31 @@ class _Recurrent(Operator):
         register(self.kind, False)
         register(self.kind, True)
         weights = [base.constant_weights() | is_constant() for _ in range(3)]
-        states = [base.dequantized() for _ in STATES[self.kind]]
+        states = [base.dequantized() | is_constant() for _ in STATES[self.kind]]
         return [
             base.quantized(is_op(relay_name(self.kind))(base.dequantized(), *weights)),
             base.quantized(is_op(relay_name(self.kind, started=True))(base.dequantized(), *weights, *states)),
         ]
 
     def parse(self, root):
-        output = base.read_quantize(root)
+        output = base.read_quantize(root, self.dtypes)
         body = root.args[0]
-        x = base.read_dequantize(body.args[0])
-        start = [base.read_dequantize(state) for state in body.args[4:]]
-        # A layer's own states are within 1; those that it is given may not be.
-        drop = max(start[0].exponent - 8 - STATE_EXPONENT, 0) if start else 0
-        state_exponent = STATE_EXPONENT + drop
+        x = base.read_dequantize(body.args[0], self.dtypes)
+        start = [_start(state, self.dtypes) for state in body.args[4:]]
+        gate, state_exponent = self.exponents(body, output, start)
+        drop = state_exponent - STATE_EXPONENT if self.has_tables(body) else 0
         weights, exponents = _weights(body.args[1])
         recurrence, recurrence_exponents = _weights(body.args[2])
         bias = _biases(body.args[3])
         rows = len(weights)
-        weights, weights_bias, weights_shift = _scaled(weights, bias[:rows], exponents + x.exponent, 128)
+        weights, weights_bias, weights_shift = _scaled(weights, bias[:rows], exponents + x.exponent, _top(x), gate)
         recurrence, recurrence_bias, recurrence_shift = _scaled(
-            recurrence, bias[rows:], recurrence_exponents + state_exponent, 32768
+            recurrence, bias[rows:], recurrence_exponents + state_exponent, 32768, gate
         )
         kind = str(body.attrs["output"])
-        shift = output.exponent - (GATE_EXPONENT if kind == "cell" else state_exponent)
+        shift = output.exponent - (gate if kind == "cell" else state_exponent)
         if not -8 <= shift <= 30:
-            raise Refusal(f"the exponent of its output is {output.exponent}; the kernel takes -19 to 15")
+            raise Refusal(f"the exponent of its output is {output.exponent}, too far from that of its state")
         attributes = {
             "weights": weights,
             "recurrence": recurrence,
@@ -159,22 +184,31 @@ class _Recurrent(Operator):
             "recurrence_bias": recurrence_bias.astype(np.int32),
             "weights_shift": weights_shift,
             "recurrence_shift": recurrence_shift,
-            "sigmoid_table": function_table(special.expit),
-            "tanh_table": function_table(np.tanh),
             "reverse": bool(int(body.attrs["reverse"])),
             "output": kind,
             "shift": shift,
         }
         attributes.update(self.more(body))
         if start:
-            shifts = [own - one.exponent for one, own in zip(start, (state_exponent, GATE_EXPONENT))]
+            shifts = [own - one.exponent for one, own in zip(start, (state_exponent, gate))]
             if drop > 8 or not all(-16 <= one <= 16 for one in shifts):
                 raise Refusal("the exponent of its initial state is too far from those of the kernel's states")
             attributes.update(start_shifts=tuple(shifts), drop=drop)
-        return Parsed([x, *start], output, attributes)
+            if any(one.values is not None for one in start):
+                attributes.update(start_constants=tuple(one.values for one in start))
+        return Parsed([x, *(one.operand for one in start if one.operand is not None)], output, attributes)
+
+    def has_tables(self, body) -> bool:
+        """Whether its functions are tables, whose values are within 1."""
+        return True
+
+    def exponents(self, body, output, start) -> Tuple[int, int]:
+        """(of its gates and the cell, of the state)"""
+        # A layer's own states are within 1; those that it is given may not be.
+        return GATE_EXPONENT, max([STATE_EXPONENT, *(one.state_exponent for one in start[:1])])
 
     def more(self, body) -> dict:
-        return {}
+        return {"sigmoid_table": function_table(special.expit), "tanh_table": function_table(np.tanh)}
 
     def scratch(self, call):
         return 2 * 3 * call.attributes["recurrence"].shape[1]
@@ -197,21 +231,28 @@ class _Recurrent(Operator):
         for step in range(steps)[:: -1 if a["reverse"] else 1]:
             own = relay.reshape(relay.take(gates, relay.const(step), axis=0), (batch, rows))
             state = self.step(a, own, state)
-            outputs.append(base.requantize_expr(self.result(a, state), a["shift"], base.INT8))
+            width = call.output.dtype
+            outputs.append(base.requantize_expr(self.result(a, state), a["shift"], base.bounds_of(width), width))
         if a["output"] != "sequence":
             return relay.expand_dims(outputs[-1], axis=0)
         return relay.expand_dims(relay.stack(outputs[::-1] if a["reverse"] else outputs, axis=0), axis=1)
 
     def first(self, a, start, shape):
         """The states before the first step, int32 [batch, hidden]: one, or a pair."""
-        if not start:
+        if not a.get("start_shifts"):
             states = [relay.const(np.zeros(shape, np.int32)) for _ in STATES[self.kind]]
         else:
+            given = iter(start)
+            values = [next(given) if constant is None else relay.const(constant) for constant in self._constants(a)]
             states = [
                 base.widen(base.requantize_expr(relay.reshape(base.widen(q), shape), shift, INT16, "int16"))
-                for q, shift in zip(start, a["start_shifts"])
+                for q, shift in zip(values, a["start_shifts"])
             ]
         return states[0] if len(states) == 1 else tuple(states)
+
+    def _constants(self, a) -> Sequence[Optional[np.ndarray]]:
+        """Of each state its values where it is constant."""
+        return a.get("start_constants") or [None] * len(a.get("start_shifts", ()))
 
     def result(self, a, state):
         return state
@@ -248,14 +289,63 @@ class _Recurrent(Operator):
             recurrence_bias=bias("recurrence"),
             weights_shift=shift("weights"),
             recurrence_shift=shift("recurrence"),
-            sigmoid=c.constant("sigmoid", a["sigmoid_table"], "sigmoid(i / 32) * 2^15"),
-            tanh=c.constant("tanh", a["tanh_table"], "tanh(i / 32) * 2^15"),
+            **{
+                name: c.constant(name, a[f"{name}_table"], f"{name}(i / 32) * 2^15")
+                for name in ("sigmoid", "tanh")
+                if a.get(f"{name}_table") is not None
+            },
             shift=a["shift"],
             drop=a.get("drop", 0),
             **dict(zip(("start_shift", "start_cell_shift"), a.get("start_shifts", ()))),
+            **self.types(call),
         )
-        start = inputs[1:] or ["NULL"] * len(STATES[self.kind])
-        c.call(f"esp_dl_{self.name}_s8", inputs[0], *start, parameters, "scratch", output)
+        start = self._started(call, c, inputs[1:])
+        c.call(self.c_function, inputs[0], *start, parameters, "scratch", output)
+
+    def types(self, call) -> dict:
+        """The fields that tell which tensors are int16."""
+        return {}
+
+    def _started(self, call, c, inputs: Sequence[str]) -> List[str]:
+        """The C of the states before the first step."""
+        given, made = iter(inputs), []
+        for name, values in zip(STATES[self.kind], self._constants(call.attributes)):
+            if values is None:
+                made.append(next(given))
+            else:
+                made.append(c.constant(f"start_{name}", values, "[batch][hidden]") if np.any(values) else "NULL")
+        return made or ["NULL"] * len(STATES[self.kind])
+
+
+class Rnn(_Recurrent):
+    """A layer of one gate: tanh or relu of the sum of what input and state give."""
+
+    name, kind = "rnn", "RNN"
+    rules = (Rule("real", OWN, _check, "RNN", "weights constant, tanh or relu; each direction a kernel"),)
+
+    def has_tables(self, body):
+        return not int(body.attrs["relu"])
+
+    def exponents(self, body, output, start):
+        if self.has_tables(body):
+            return super().exponents(body, output, start)
+        # Four times the range of the output: what input and state give may cancel out.
+        exponent = output.exponent - (6 if output.dtype == "int8" else -2)
+        exponent = max([exponent, *(one.state_exponent for one in start)])
+        return exponent, exponent
+
+    def more(self, body):
+        return {"tanh_table": function_table(np.tanh)} if self.has_tables(body) else {}
+
+    def scratch(self, call):
+        return 2 * 2 * call.attributes["recurrence"].shape[1]
+
+    def step(self, a, gates, h):
+        gates = _sat16(relay.add(gates, _product(h, a, "recurrence")))
+        if a.get("tanh_table") is None:
+            return relay.maximum(gates, _const(0))
+        h = _tanh(a, gates)
+        return _fraction(h, _const(1), a["drop"]) if a.get("drop") else h
 
 
 class Gru(_Recurrent):
@@ -265,7 +355,7 @@ class Gru(_Recurrent):
     rules = (Rule("real", OWN, _check, "GRU", _LIMITS),)
 
     def more(self, body):
-        return {"linear_before_reset": bool(int(body.attrs["linear_before_reset"]))}
+        return {**super().more(body), "linear_before_reset": bool(int(body.attrs["linear_before_reset"]))}
 
     def step(self, a, gates, h):
         remembered = _product(h, a, "recurrence")

@@ -14,6 +14,7 @@ from .dense import Dense
 from .elementwise import Add, Requantize
 from .pooling import AveragePool2d, MaxPool2d
 from .quantization import Dequantize, Quantize
+from .recurrent import Gru, Lstm, Rnn
 from .softmax import Softmax
 from .tvm_later import relay
 
@@ -24,13 +25,15 @@ class _Wide:
     """Turns an int8 operator into an int16 one; must precede that operator among the base classes."""
 
     dtypes = BOTH
+    # The name of the rule's argument that is the width of the result.
+    width = "output"
 
     def parse(self, root) -> Parsed:
         parsed = super().parse(root)
         if not any(operand.dtype == "int16" for operand in [*parsed.inputs, parsed.output]):
             raise Refusal("")
         if parsed.output.dtype in BOTH:
-            parsed.attributes["output"] = parsed.output.dtype
+            parsed.attributes[self.width] = parsed.output.dtype
         return parsed
 
     def fields(self, call, c):
@@ -145,6 +148,32 @@ class SoftmaxS16(_Wide, Softmax):
             fine=c.constant("fine", self._table(exponent, 1), "exp(-i * 2^e)"),
         )
         c.call("esp_dl_softmax_s16_f32", inputs[0], parameters, output)
+
+
+class _WideRecurrent(_Wide):
+    width = "width"
+
+    def types(self, call):
+        given = iter(call.inputs[1:])
+        constants = self._constants(call.attributes)
+        states = [next(given) if constant is None else None for constant in constants]
+        names = ("start_s16", "start_cell_s16")
+        return {
+            **super().types(call),
+            **{name: state is not None and _s16(state) for name, state in zip(names, states)},
+        }
+
+
+class RnnS16(_WideRecurrent, Rnn):
+    name = "rnn_s16"
+
+
+class GruS16(_WideRecurrent, Gru):
+    name = "gru_s16"
+
+
+class LstmS16(_WideRecurrent, Lstm):
+    name = "lstm_s16"
 
 
 class QuantizeS16(_Wide, Quantize):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..naming import shown
+from ..operators.recurrent import GATES
 from ..terminal import Progress
 from .calibrate import exponent_at_least
 from .costs import macs_of
@@ -49,6 +50,8 @@ def has_wide_kernel(layer: Layer) -> bool:
         return layer.op_type in _MOVES
     if layer.kind == "shape":
         return layer.op_type in _COPIES
+    if layer.kind == "real":
+        return layer.op_type in GATES
     return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type == "Add")
 
 

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper
 
 from ..onnx_graph import Graph, attribute, copied_node
+from ..operators.recurrent import GATES
 from .rules import RULES, Facts
 
 
@@ -74,18 +75,16 @@ def batch_normalizations(graph: Graph) -> None:
 
 
 def one_output_each(graph: Graph) -> None:
-    """GRU and LSTM with one output each: the last state is a part of all states if both are used, the cell is computed
-    by a copy of the layer."""
+    """Recurrent layers with one output each: the last state is a part of all states if both are used, the cell is
+    computed by a copy of the layer."""
     for node in graph.nodes:
-        if node.op_type not in ("GRU", "LSTM"):
+        if node.op_type not in GATES:
             continue
         outputs = [name if graph.is_used(name) else "" for name in node.output]
         direction = attribute(node, "direction", b"forward")
-        last = None
+        last: List[onnx.NodeProto] = []
         if len(outputs) > 1 and outputs[0] and outputs[1] and direction != b"bidirectional":
-            step = 0 if direction == b"reverse" else graph.shapes[node.input[0]][0] - 1
-            place = graph.add_constant(f"{outputs[1]}_step", step, np.int64)
-            last = graph.make("Gather", [outputs[0], place], [outputs[1]], f"{node.name}_last", axis=0)
+            last = _last_step(graph, node, *outputs[:2], direction == b"reverse")
             outputs[1] = ""
         while outputs and not outputs[-1]:
             outputs.pop()
@@ -93,8 +92,22 @@ def one_output_each(graph: Graph) -> None:
             graph.set_outputs(node, outputs)  # it stays in float, where one layer gives them all
         else:
             _one_each(graph, node, outputs)
-        if last is not None:
-            graph.insert_after(node, last)
+        if last:
+            graph.insert_after(node, *last)
+
+
+def _last_step(graph: Graph, node: onnx.NodeProto, every: str, output: str, reverse: bool) -> List[onnx.NodeProto]:
+    """`output` as the step that was computed last of `every` [steps, 1, batch, hidden]."""
+    steps, nodes = graph.shapes[node.input[0]][0], []
+    axes = graph.add_constant(f"{output}_axis", [0], np.int64)
+    if steps > 1:
+        step = 0 if reverse else steps - 1
+        ends = [graph.add_constant(f"{output}_{what}", [step + i], np.int64) for i, what in enumerate(("step", "end"))]
+        part = graph.fresh(f"{output}_with_axis")
+        graph.shapes[part] = (1, *graph.shapes[every][1:])
+        nodes.append(graph.make("Slice", [every, *ends, axes], [part], f"{node.name}_step"))
+        every = part
+    return [*nodes, graph.make("Squeeze", [every, axes], [output], f"{node.name}_last")]
 
 
 def _one_each(graph: Graph, node: onnx.NodeProto, outputs: List[str]) -> None:

@@ -7,11 +7,12 @@ from typing import Dict, List, Optional
 import numpy as np
 import onnx
 
+from ..operators.recurrent import GATES
 from .graph import Layer, Network
 from .weights import INT32_MAX, quantized, weight_exponents
 
 # The axis of the output channels in the weights; a stack of matrices has one scale for all.
-_CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "GRU": 1, "LSTM": 1, "MatMul": None, "Mul": None}
+_CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, **dict.fromkeys(GATES, 1), "MatMul": None, "Mul": None}
 
 
 def weighted_operands(writer, layer: Layer, nodes: List[onnx.NodeProto]) -> bool:
@@ -25,10 +26,10 @@ def weighted_operands(writer, layer: Layer, nodes: List[onnx.NodeProto]) -> bool
     if layer.kind == "channelwise":
         _channelwise(writer, layer, nodes)
         return True
-    if layer.kind != "real" or main.op_type not in ("Conv", "ConvTranspose", "GRU", "LSTM", "MatMul", "Gemm"):
+    if layer.kind != "real" or main.op_type not in ("Conv", "ConvTranspose", *GATES, "MatMul", "Gemm"):
         return False
     axis = _CHANNEL_AXIS.get(main.op_type)
-    for position in (1, 2) if main.op_type in ("GRU", "LSTM") else (0, 1):
+    for position in (1, 2) if main.op_type in GATES else (0, 1):
         values = network.constants.get(main.input[position])
         if values is not None:
             chosen = _weights(writer, main, position, values, axis)

@@ -1,16 +1,16 @@
-"""GRU and LSTM as one Relay operator each if a kernel may compute them; every other recurrent layer step by step."""
+"""Recurrent layers as one Relay operator each if a kernel may compute them; every other one step by step."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
-from ...operators.recurrent import GATES, STATES, register
+from ...operators.recurrent import FUNCTIONS, STATES, register
 from ..rewriting.recurrent_steps import USUAL_FUNCTIONS, function_names, step_by_step
 from ..rewriting.toolbox import is_call
 
@@ -30,43 +30,59 @@ def _direction(expr: relay.Expr, index: int) -> relay.Expr:
 
 
 def _is_plain(kind: str, inputs: List, attr: Dict) -> bool:
-    """Whether the kernels can compute it: the initial states all zero or all computed, default activation functions,
-    all steps of all sequences."""
+    """Whether the kernels can compute it: usual activation functions, all steps of all sequences."""
     if any(_constant(inputs[i]) is None for i in (1, 2)) or (inputs[3] is not None and _constant(inputs[3]) is None):
         return False
-    if attr.get("clip") or attr.get("input_forget") or function_names(kind, attr) != function_names(kind, _plain(attr)):
+    directions = 2 if attr.get("direction") == b"bidirectional" else 1
+    usual = [names * directions for names in FUNCTIONS[kind]]
+    if attr.get("clip") or attr.get("input_forget") or function_names(kind, attr) not in usual:
         return False
     if inputs[7] is not None:
         return False
     steps = frontend.infer_shape(inputs[0])[0]
     lengths = None if inputs[4] is None else _constant(inputs[4])
-    if inputs[4] is not None and (lengths is None or np.any(lengths != steps)):
-        return False
-    states = _states(kind, inputs)
-    if any(_is_zero(state) for state in states):
-        return all(_is_zero(state) for state in states)
-    return attr.get("direction") != b"bidirectional" and all(_constant(state) is None for state in states)
+    return inputs[4] is None or (lengths is not None and not np.any(lengths != steps))
 
 
 def _states(kind: str, inputs: List) -> List[Optional[relay.Expr]]:
-    """The states before the first step, None where they are not given."""
-    return [inputs[5 + place] for place in range(len(STATES[kind]))]
+    """The states before the first step [directions, batch, hidden], None where they are not given or zero; constants as
+    floats."""
+    return [_real(inputs[5 + place]) for place in range(len(STATES[kind]))]
 
 
-def _is_zero(state: Optional[relay.Expr]) -> bool:
-    return state is None or (_constant(state) is not None and not np.any(_constant(state)))
+def _real(state: Optional[relay.Expr]) -> Optional[relay.Expr]:
+    values = None if state is None else _constant(state)
+    if values is None:
+        return state
+    if is_call(state, "qnn.dequantize"):
+        values = values.astype(np.float32) * state.args[1].data.numpy()
+    return relay.const(values) if np.any(values) else None
 
 
-def _plain(attr: Dict) -> Dict:
-    return {"direction": attr.get("direction")}
+def _of_direction(state: Optional[relay.Expr], index: int, shape: Sequence[int]) -> relay.Expr:
+    """The state [1, batch, hidden] of one direction."""
+    if state is None:
+        return relay.const(np.zeros(shape, np.float32))
+    if isinstance(state, relay.Constant):
+        return relay.const(state.data.numpy()[index : index + 1])
+    if int(frontend.infer_shape(state)[0]) == 1:
+        return state
+
+    def part(x: relay.Expr) -> relay.Expr:
+        return relay.strided_slice(x, [index], [index + 1], axes=[0])
+
+    if is_call(state, "qnn.dequantize"):
+        return relay.qnn.op.dequantize(part(state.args[0]), *state.args[1:])
+    return part(state)
 
 
 def _converter(kind: str) -> Callable:
     def convert(inputs, attr, params):
-        if kind not in GATES or not _is_plain(kind, inputs, attr):
+        if not _is_plain(kind, inputs, attr):
             return step_by_step(kind, inputs, attr)
-        start = [] if _is_zero(_states(kind, inputs)[0]) else _states(kind, inputs)
-        op = register(kind, bool(start))
+        start = _states(kind, inputs)
+        started = any(state is not None for state in start)
+        op = register(kind, started)
         weights, recurrence, bias = inputs[1], inputs[2], inputs[3]
         if bias is None:
             bias = relay.const(np.zeros((_constant(weights).shape[0], 2 * _constant(weights).shape[1]), np.float32))
@@ -80,8 +96,10 @@ def _converter(kind: str) -> Callable:
                 "shape": [steps, *shape] if output == "sequence" else shape,
                 "reverse": int(reverse),
                 "linear_before_reset": int(attr.get("linear_before_reset", 0)),
+                "relu": int(function_names(kind, attr)[0] == "relu"),
             }
-            operands = [inputs[0]] + [_direction(part, index) for part in (weights, recurrence, bias)] + start
+            operands = [inputs[0]] + [_direction(part, index) for part in (weights, recurrence, bias)]
+            operands += [_of_direction(state, index, shape) for state in start] if started else []
             return relay.Call(op, operands, tvm.ir.make_node("DictAttrs", **attrs))
 
         results = []

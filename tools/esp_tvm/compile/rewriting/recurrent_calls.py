@@ -1,4 +1,4 @@
-"""GRU and LSTM as one Relay operator each: rewrites of their calls."""
+"""RNN, GRU and LSTM as one Relay operator each: rewrites of their calls."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class _Unroll(CallRewriter):
         attr = {"direction": b"reverse" if int(call.attrs["reverse"]) else b"forward"}
         if kind == "GRU":
             attr["linear_before_reset"] = int(call.attrs["linear_before_reset"])
+        if int(call.attrs["relu"]):
+            attr["activations"] = [b"Relu"]
         outputs = step_by_step(kind, [*variables[:4], None, *variables[4:]], attr)
         index = ("sequence", "hidden", "cell").index(str(call.attrs["output"]))
         return relay.bind(outputs[index], dict(zip(variables, args)))

@@ -9,11 +9,12 @@ extern "C" {
 #endif
 
 /*
- * GRU and LSTM of one direction. start, start_cell: the first state and cell [batch][hidden], NULL: zeros. input
+ * RNN, GRU and LSTM of one direction. start, start_cell: the first state and cell [batch][hidden], NULL: zeros. input
  * [steps][batch][inputs]; output [steps][batch][hidden], or [batch][hidden] without `sequence`. Gates (GRU: update,
- * reset, new; LSTM: input, output, forget, cell) and the cell are int16 at 2^-11, the state int16 at 2^-15; the steps
- * of the rule are in docs/arithmetic.md. As arithmetic.gru and lstm. scratch: as many bytes as the function
- * `..._scratch` returns, at an even address; its content before the call does not matter.
+ * reset, new; LSTM: input, output, forget, cell) and the cell are int16 at 2^-11, the state int16 at 2^-15, of an RNN
+ * without table both at one exponent e_h; the steps of the rule are in docs/arithmetic.md. As arithmetic.rnn, gru and
+ * lstm. scratch: as many bytes as the function `..._scratch` returns, at an even address; its content before the call
+ * does not matter.
  */
 typedef struct {
     int32_t steps, batch, inputs, hidden;
@@ -25,20 +26,33 @@ typedef struct {
     const int8_t *recurrence;                       /* [gates * hidden][hidden] */
     const int32_t *weights_bias, *recurrence_bias;  /* [gates * hidden]; where shift > 0 with 2^(shift - 1) added */
     const int8_t *weights_shift, *recurrence_shift; /* [gates * hidden], -16..31: to 2^-11 */
-    const int16_t *sigmoid, *tanh;                  /* [513]: f(i / 32) * 2^15, rounded, at most 32767 */
-    int8_t shift;                                   /* -8..31: e_y + 15 - drop, of a cell e_y + 11 */
-    int8_t drop;                                    /* 0..8: states are at 2^(drop - 15), for a start beyond 1 */
-    int8_t start_shift, start_cell_shift;           /* -16..16: drop - 15 - e_h, -11 - e_c */
+    const int16_t *sigmoid, *tanh; /* [513]: f(i / 32) * 2^15, rounded, at most 32767; RNN: no sigmoid, NULL: relu */
+    int8_t shift;                  /* -8..31: e_y + 15 - drop, of a cell e_y + 11 */
+    int8_t drop;                   /* 0..8: states are at 2^(drop - 15), for a start beyond 1 */
+    int8_t start_shift, start_cell_shift;                  /* -16..16: drop - 15 - e_h, -11 - e_c */
+    bool input_s16, output_s16, start_s16, start_cell_s16; /* read by the s16 kernels alone */
 } esp_dl_recurrent_t;
 
+void esp_dl_rnn_s8(const int8_t *input, const int8_t *start, const esp_dl_recurrent_t *p, int16_t *scratch,
+                   int8_t *output);
 void esp_dl_gru_s8(const int8_t *input, const int8_t *start, const esp_dl_recurrent_t *p, int16_t *scratch,
                    int8_t *output);
 void esp_dl_lstm_s8(const int8_t *input, const int8_t *start, const int8_t *start_cell, const esp_dl_recurrent_t *p,
                     int16_t *scratch, int8_t *output);
 
+/* The same of int16; as arithmetic.rnn_s16, gru_s16 and lstm_s16. */
+void esp_dl_rnn_s16(const void *input, const void *start, const esp_dl_recurrent_t *p, int16_t *scratch, void *output);
+void esp_dl_gru_s16(const void *input, const void *start, const esp_dl_recurrent_t *p, int16_t *scratch, void *output);
+void esp_dl_lstm_s16(const void *input, const void *start, const void *start_cell, const esp_dl_recurrent_t *p,
+                     int16_t *scratch, void *output);
+
 /* Bytes of scratch memory that they need. */
+int32_t esp_dl_rnn_s8_scratch(const esp_dl_recurrent_t *p);
 int32_t esp_dl_gru_s8_scratch(const esp_dl_recurrent_t *p);
 int32_t esp_dl_lstm_s8_scratch(const esp_dl_recurrent_t *p);
+int32_t esp_dl_rnn_s16_scratch(const esp_dl_recurrent_t *p);
+int32_t esp_dl_gru_s16_scratch(const esp_dl_recurrent_t *p);
+int32_t esp_dl_lstm_s16_scratch(const esp_dl_recurrent_t *p);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,12 @@
-/* Shared by GRU and LSTM. Gates before their activation function are int16 at 2^-11, results and states at 2^-15. */
+/* Shared by RNN, GRU and LSTM. Gates before their activation function are int16 at 2^-11, results and states at 2^-15.
+ */
 #ifndef ESP_DL_RECURRENT_GATES_H
 #define ESP_DL_RECURRENT_GATES_H
 
 #include <stddef.h>
 
 #include "common/requantize.h"
+#include "common/wide.h"
 #include "common/window.h"
 #include "esp_dl.h"
 
@@ -25,13 +27,6 @@ static inline int32_t esp_dl_state_bytes(const esp_dl_recurrent_t *p)
     return 3 * p->hidden * (int32_t)sizeof(int16_t);
 }
 
-/* Row `row` of the weights times the input of one step. */
-static inline int32_t esp_dl_gate_input(const esp_dl_recurrent_t *p, int32_t row, const int8_t *x)
-{
-    const int32_t sum = esp_dl_dot(x, p->weights + row * p->inputs, p->inputs, p->weights_bias[row]);
-    return esp_dl_requantize16(sum, p->weights_shift[row]);
-}
-
 /* sum + the products of `count` weights and states; as esp_dl_dot. */
 static int32_t esp_dl_dot_state(const int8_t *weights, const int16_t *state, int32_t count, int32_t sum)
 {
@@ -45,6 +40,16 @@ static int32_t esp_dl_dot_state(const int8_t *weights, const int16_t *state, int
         sum += *weights++ * *state++;
     }
     return sum;
+}
+
+/* Row `row` of the weights times the input of one step. */
+static inline int32_t esp_dl_gate_input(const esp_dl_recurrent_t *p, int32_t row, const void *x, bool wide)
+{
+    const int8_t *weights = p->weights + row * p->inputs;
+    const int32_t bias = p->weights_bias[row];
+    const int32_t sum = wide && p->input_s16 ? esp_dl_dot_state(weights, (const int16_t *)x, p->inputs, bias)
+                                             : esp_dl_dot((const int8_t *)x, weights, p->inputs, bias);
+    return esp_dl_requantize16(sum, p->weights_shift[row]);
 }
 
 /* Row `row` of the recurrence weights times a state. */
@@ -79,21 +84,60 @@ static inline int32_t esp_dl_fraction(int32_t a, int32_t b, int32_t places)
     return (a * b + (1 << (places - 1))) >> places;
 }
 
-/* The state before the first step of a sequence: zeros, or int8 values with a right shift. */
-static inline void esp_dl_first_state(const esp_dl_recurrent_t *p, const int8_t *start, int32_t batch, int32_t shift,
-                                      int16_t *state)
+/* The state before the first step of a sequence: zeros, or values with a right shift. */
+static inline void esp_dl_first_state(const esp_dl_recurrent_t *p, const void *start, int32_t batch, int32_t shift,
+                                      bool s16, int16_t *state)
 {
     for (int32_t i = 0; i < p->hidden; i++) {
-        const int32_t value = start == NULL ? 0 : start[batch * p->hidden + i];
+        const int32_t value = start == NULL ? 0 : esp_dl_load(start, batch * p->hidden + i, s16);
         state[i] = (int16_t)esp_dl_requantize16(value + (start == NULL ? 0 : esp_dl_half(shift)), shift);
     }
 }
 
-/* The output of one step. */
-static inline void esp_dl_write_state(const esp_dl_recurrent_t *p, const int16_t *state, int8_t *output)
+/* The output of one step, from place `at` on. */
+static inline void esp_dl_write_state(const esp_dl_recurrent_t *p, const int16_t *state, int32_t at, bool s16,
+                                      void *output)
 {
     for (int32_t i = 0; i < p->hidden; i++) {
-        output[i] = esp_dl_requantize(state[i] + esp_dl_half(p->shift), p->shift, INT8_MIN, INT8_MAX);
+        const int32_t acc = state[i] + esp_dl_half(p->shift);
+        esp_dl_store(output, at + i, esp_dl_requantize_wide(acc, p->shift, INT16_MIN, INT16_MAX, s16), s16);
+    }
+}
+
+/* One step: `next` from `state` and the input x; `more`: the cell of an LSTM, else memory that a step may use. wide:
+ * tensors may be int16, as the parameters say. */
+typedef void esp_dl_step_t(const esp_dl_recurrent_t *p, const void *x, const int16_t *state, int16_t *more,
+                           int16_t *next, bool wide);
+
+/* All steps of all sequences. scratch: [3][hidden], of an RNN [2][hidden]; start_cell: of a layer with a cell. */
+__attribute__((always_inline)) static inline void esp_dl_all_steps(const void *input, const void *start,
+                                                                   const void *start_cell, const esp_dl_recurrent_t *p,
+                                                                   int16_t *scratch, void *output, esp_dl_step_t *step,
+                                                                   bool has_cell, bool wide)
+{
+    const bool input_s16 = wide && p->input_s16, output_s16 = wide && p->output_s16;
+    for (int32_t batch = 0; batch < p->batch; batch++) {
+        int16_t *state = scratch;
+        int16_t *next = scratch + p->hidden;
+        int16_t *more = scratch + 2 * p->hidden;
+        esp_dl_first_state(p, start, batch, p->start_shift, wide && p->start_s16, state);
+        if (has_cell) {
+            esp_dl_first_state(p, start_cell, batch, p->start_cell_shift, wide && p->start_cell_s16, more);
+        }
+        for (int32_t count = 0; count < p->steps; count++) {
+            const int32_t time = p->reverse ? p->steps - 1 - count : count;
+            const int32_t place = time * p->batch + batch;
+            step(p, esp_dl_at(input, place * p->inputs, input_s16), state, more, next, wide);
+            int16_t *old = state;
+            state = next;
+            next = old;
+            if (p->sequence) {
+                esp_dl_write_state(p, state, place * p->hidden, output_s16, output);
+            }
+        }
+        if (!p->sequence) {
+            esp_dl_write_state(p, has_cell && p->cell ? more : state, batch * p->hidden, output_s16, output);
+        }
     }
 }
 

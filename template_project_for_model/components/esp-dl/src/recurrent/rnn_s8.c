@@ -1,0 +1,12 @@
+#include "recurrent/rnn.h"
+
+int32_t esp_dl_rnn_s8_scratch(const esp_dl_recurrent_t *p)
+{
+    return 2 * p->hidden * (int32_t)sizeof(int16_t);
+}
+
+void esp_dl_rnn_s8(const int8_t *input, const int8_t *start, const esp_dl_recurrent_t *p, int16_t *scratch,
+                   int8_t *output)
+{
+    esp_dl_all_steps(input, start, NULL, p, scratch, output, esp_dl_rnn_step, false, false);
+}
