@@ -7,6 +7,7 @@ must gain on both; what it costs is counted by the kernels' instructions (`costs
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
@@ -20,6 +21,7 @@ from .calibrate import covering_exponent
 from .costs import PLAIN, Instructions, largest_memory
 from .graph import Network
 from .mixed import output_groups, widen, widenable
+from .parallel import in_order
 from .report import Answers
 from .simulate import Simulator
 
@@ -138,8 +140,8 @@ def spend(
         best: Tuple[float, str] = (0.0, "")
         spent = purse.cost(network.wide)
         with Progress("choosing int16", len(candidates)) as progress:
-            for root, members in candidates.items():
-                gain = _gain(state, halves, before, members)
+            gains = in_order(functools.partial(_gain, state, halves, before), candidates.values())
+            for (root, members), gain in zip(candidates.items(), gains):
                 cost = max(purse.cost(set(network.wide) | set(members)) - spent, 0.0)
                 if gain < max(LEAST_GAIN, budget.gain * 100.0 * cost):
                     hopeless.append(root)

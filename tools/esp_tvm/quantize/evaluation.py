@@ -79,9 +79,8 @@ def _rounded(simulator: Simulator, name: str, state: State, layer: Optional[Laye
     values = simulator.reference[name]
     if layer is not None and layer.output in state.weights and layer.kind in ("conv", "dense"):
         weights, bias = real_weights(state.weights[layer.output], state.exponents[layer.inputs[0]])
-        ones = np.ones(len(weights), np.float32)
         x = simulator.reference[layer.inputs[0]]
-        values = simulator.product(layer, x, weights.astype(np.float32), ones, bias.astype(np.float32), None, None)
+        values = simulator.product(layer, x, weights.astype(np.float32), bias.astype(np.float32), None, None)
         values = np.clip(values, layer.low, layer.high).reshape(simulator.reference[name].shape)
     exponent = state.exponents[name]
     return simulator.rounded(values.astype(np.float32), name, state.exponents) * np.float32(2.0**exponent)

@@ -24,8 +24,9 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
     NumPy and ONNX Runtime let other threads run while they compute. Only as many results wait as there are threads.
     """
-    threads = cores()
-    if threads == 1:
+    items = list(items) if not isinstance(items, Iterator) else items
+    threads = cores() if isinstance(items, Iterator) else min(cores(), len(items))
+    if threads <= 1:
         yield from map(function, items)
         return
     how = np.geterr()  # a new thread would warn again

@@ -11,10 +11,11 @@ from .calibrate import Histogram
 from .equalize import Channels, ChannelStatistics, channel_ranges, choose_factors, scalable_groups, scale_network
 from .fit import ENOUGH_TO_PART
 from .graph import Network
+from .parallel import in_order
 from .passes import WORTH, Passes, State, initial_exponents, rounded_weights, search_samples
 from .simulate import Simulator
 from .stress import Risk
-from .trials import Trials
+from .trials import Trial, Trials
 
 # Clipping beyond 0.85 of the largest value costs less than the finer steps gain, in most tensors; to clip nothing must
 # be better by more than chance: (share of the range, the noise must become this much smaller).
@@ -91,15 +92,18 @@ def _choose_strength(
     with Progress("equalizing", len(STRENGTHS) * len(clips)) as progress:
         for clip, worth in clips:
             found, limit = channel_ranges(channels, peaks, clip), least * worth
-            for strength in STRENGTHS:
+
+            def tried(strength: float, found=found) -> Tuple[State, Callable, float]:
                 factors = choose_factors(channels, found, strength)
                 candidate = scaled_by(factors, seen)
 
-                def scale(one: Simulator, network=candidate.network, factors=factors) -> Simulator:
-                    return one.scaled(network, channels, factors)
+                def scale(one: Simulator) -> Simulator:
+                    return one.scaled(candidate.network, channels, factors)
 
-                noise = scale(rest).noise_of(candidate)
-                if noise < limit and (risk is None or risk.allows(candidate, scale)):
+                return candidate, scale, scale(rest).noise_of(candidate)
+
+            for strength, (candidate, change, noise) in zip(STRENGTHS, in_order(tried, STRENGTHS)):
+                if noise < limit and (risk is None or risk.allows(candidate, change)):
                     chosen, least, limit = (clip, strength), noise, noise * WORTH
                 progress.step()
     return chosen
@@ -118,7 +122,8 @@ def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -
         for group in groups:
             inside = np.isin(roots, group)
             base, best, chosen = trials.state, None, 1.0
-            for stretch in STRETCHES:
+
+            def tried(stretch: float, base=base, inside=inside) -> Trial:
                 relative = np.where(inside, stretch, 1.0)
                 network = scale_network(base.network, channels, relative, model_too=False)
                 changed = {b.output for a, b in zip(base.network.layers, network.layers) if a is not b}
@@ -127,11 +132,13 @@ def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -
                     **base.weights,
                     **rounded_weights(network, base.exponents, scaled, passes, only=changed),
                 }
-                trial = trials.attempt(
+                return trials.attempt(
                     State(network, base.exponents, weights),
                     sorted(changed),
-                    lambda one, network=network, relative=relative: one.scaled(network, channels, relative),
+                    lambda one: one.scaled(network, channels, relative),
                 )
+
+            for stretch, trial in zip(STRETCHES, in_order(tried, STRETCHES)):
                 if trial.full and trial.noise < (best.noise if best else trials.noise) * WORTH:
                     best, chosen = trial, stretch
             if best is not None:

@@ -7,13 +7,11 @@ from typing import Dict, List, Optional, Sequence, Set
 from ..terminal import Progress
 from .calibrate import covering_exponent
 from .graph import Network
-from .passes import HOPELESS, WORTH, Passes, State, activations, search_samples
+from .parallel import in_order
+from .passes import HOPELESS, WORTH, Passes, State, search_samples
 from .simulate import Simulator
-from .trials import Trials
+from .trials import Trial, Trials
 from .weights import Weights
-
-# In large networks, what makes the noise this much larger is not tried again.
-UNLIKELY = 1.03
 
 
 def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh, hopeless: Set, sweeps: int) -> State:
@@ -36,26 +34,27 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
             finest = _covering(simulator, groups[root])
             hopeless.update((root, finest - finer) for finer in range(1, 4))
     trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)))
-    limit = UNLIKELY if activations(network) > passes.pains.large else HOPELESS
     with Progress("searching exponents", sweeps * len(groups)) as progress:
         for _sweep in range(sweeps):
             changed = False
             for root, members in groups.items():
-                for step in (-1, 1):
-                    exponents = trials.state.exponents
-                    if (root, exponents[root] + step) in hopeless:
+                state = trials.state
+                steps = [step for step in (-1, 1) if (root, state.exponents[root] + step) not in hopeless]
+
+                def tried(step: int, state=state, members=members) -> Optional[Trial]:
+                    exponents = {**state.exponents, **{name: state.exponents[name] + step for name in members}}
+                    weights = _weights_for(network, state.weights, exponents, members, reweigh)
+                    return None if weights is None else trials.attempt(State(network, exponents, weights), members)
+
+                for step, trial in zip(steps, in_order(tried, steps)):
+                    if trial is None:
                         continue
-                    tried = {**exponents, **{name: exponents[name] + step for name in members}}
-                    attempt = _weights_for(network, trials.state.weights, tried, members, reweigh)
-                    if attempt is None:
-                        continue
-                    trial = trials.attempt(State(network, tried, attempt), members)
                     if trial.full and trial.noise < trials.noise * WORTH:
                         trials.take(trial)
                         changed = True
                         break
-                    if trial.noise > trials.noise * limit:
-                        hopeless.add((root, tried[root]))
+                    if trial.noise > trials.noise * HOPELESS:
+                        hopeless.add((root, state.exponents[root] + step))
                 progress.step()
             if not changed:
                 break

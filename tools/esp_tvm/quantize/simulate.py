@@ -75,6 +75,7 @@ class Simulator:
     def __init__(self, network: Network, samples: Dict[str, Sequence[np.ndarray]]):
         self.network = network
         self._sessions: Dict[object, object] = {}
+        self._made: Dict[str, List[str]] = {}
         self.wide: Set[str] = set()
         self._channel_means = Planes({})
         self._read_reference = reader(
@@ -220,13 +221,14 @@ class Simulator:
     ) -> Dict[str, np.ndarray]:
         """`state` after the tensors `changed` got other exponents, or their layers other weights: what follows from
         them is computed anew."""
-        dirty = set(changed)
+        dirty, made = set(changed), set()
         later = []
         for layer in self.judged():
             if layer.output in dirty or not dirty.isdisjoint(layer.inputs):
                 later.append(layer)
-                dirty.update(self._outputs_of(layer))
-        made = {name for layer in later for name in self._outputs_of(layer)}
+                outputs = self._outputs_of(layer)
+                dirty.update(outputs)
+                made.update(outputs)
         # The float value of a tensor whose exponent changed stays, unless what makes it is computed anew.
         stale = {*made, *changed, *(("float", name) for name in made)}
         kept = {name: values for name, values in state.items() if name not in stale}
@@ -235,8 +237,12 @@ class Simulator:
 
     def _outputs_of(self, layer: Layer) -> List[str]:
         """All tensors that a layer makes: a float layer may have several."""
-        nodes = self.network.model.graph.node
-        return [name for index in layer.nodes for name in nodes[index].output if name]
+        found = self._made.get(layer.output)
+        if found is None:
+            nodes = self.network.model.graph.node
+            found = [name for index in layer.nodes for name in nodes[index].output if name]
+            self._made[layer.output] = found
+        return found
 
     def noise_of(self, quantization) -> float:
         """Noise of a quantization (see `passes.State`) relative to the signal; asked twice, it is computed once."""
@@ -275,11 +281,8 @@ class Simulator:
         e_x = [exponents[name] for name in layer.inputs]
         low, high = self.clamp(layer, e_y)
         if layer.kind in ("conv", "dense"):
-            shift = e_y - e_x[0] - weights.exponents
-            scale = np.exp2(-shift.astype(np.float64))
-            offset = weights.bias * scale + 0.5
-            values = weights.values.astype(np.float32)
-            return self.product(layer, xs[0], values, scale.astype(np.float32), offset.astype(np.float32), low, high)
+            values, offset = weights.scaled(e_y - e_x[0])
+            return self.product(layer, xs[0], values, offset, low, high)
         elif layer.kind == "move":
             return self._move(layer, xs[0])
         elif layer.kind == "max_pool":
@@ -320,16 +323,14 @@ class Simulator:
 
     # --- operators ---
 
-    def product(self, layer: Layer, x: np.ndarray, weights, scale, offset, low, high) -> np.ndarray:
-        """clip(floor((weights * x) scale + offset)) of a Conv or Gemm; low None: no rounding, no bounds."""
+    def product(self, layer: Layer, x: np.ndarray, weights, offset, low, high) -> np.ndarray:
+        """clip(floor(weights * x + offset)) of a Conv or Gemm; low None: no rounding, no bounds."""
         if layer.kind == "dense":
-            y = x.reshape(-1, x.shape[-1]) @ weights.T * scale + offset
+            y = x.reshape(-1, x.shape[-1]) @ weights.T + offset
             y = y if low is None else _bounded(np.floor(y, out=y), low, high)
             return y.reshape(*x.shape[:-1], -1).astype(np.float32)
         run = self._conv_session(layer, low is not None)
-        # A scale is a power of two: in the weights it changes nothing.
-        scaled = weights * scale.reshape(-1, *[1] * (weights.ndim - 1))
-        feeds = {"x": x.reshape(-1, *x.shape[2:]), "w": scaled, "offset": offset}
+        feeds = {"x": x.reshape(-1, *x.shape[2:]), "w": weights, "offset": offset}
         if low is not None:
             feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
         y = run_session(run, ["y"], feeds)[0]

@@ -18,7 +18,7 @@ from .simulate import Simulator
 _ENOUGH = 8
 # Noise on the first quarter above this share of what it was ends a trial, and on the first two samples above that.
 _WORSE, _WORSE_ON_FEW = 1.002, 1.02
-# Networks with more activations than this begin with two samples, where there are more than a few.
+# Networks with more activations than this begin with two samples of the quarter, where it has so many.
 _LARGE, _FIRST, _FEW = 300_000, 2, 5
 
 
@@ -72,16 +72,17 @@ class Trials:
 
         change: the simulator of the state's network from the one before
         """
+        parts, whole = self._parts, self.noise
         made: List[_Part] = []
         noise = before = 0.0
-        for part in self._parts:
+        for part in parts:
             simulator = part.simulator if change is None else change(part.simulator)
             values = simulator.forward_again(part.values, changed, state.exponents, state.weights)
             ours = simulator.noise(values, state.exponents)
             made.append(_Part(simulator, values, ours, part.share, part.limit))
             noise, before = noise + ours * part.share, before + part.noise * part.share
-            if len(made) < len(self._parts) and noise > before * part.limit:
-                return Trial(state, made, self.noise * noise / max(before, 1e-300), False)
+            if len(made) < len(parts) and noise > before * part.limit:
+                return Trial(state, made, whole * noise / max(before, 1e-300), False)
         return Trial(state, made, noise, True)
 
     def take(self, trial: Trial) -> None:
@@ -92,13 +93,13 @@ class Trials:
 def _steps(count: int, large: bool) -> List[Tuple[np.ndarray, float]]:
     """(positions of samples, limit of `_Part`) of the `count` samples that are tried one group after another."""
     everything = np.arange(count)
-    first = everything % 4 == 2 if count >= _ENOUGH else np.ones(count, bool)
-    steps = [(everything[first], _WORSE), (everything[~first], _WORSE)]
-    few = steps[0][0]
-    if large and len(few) >= _FEW:
-        start = np.linspace(0, len(few) - 1, _FIRST + 2).round().astype(int)[1:-1]
-        steps[:1] = [(few[start], _WORSE_ON_FEW), (np.delete(few, start), _WORSE)]
-    return [step for step in steps if len(step[0])]
+    if count < _ENOUGH:
+        return [(everything, _WORSE)]
+    quarter, rest = everything[everything % 4 == 2], everything[everything % 4 != 2]
+    if large and len(quarter) >= _FEW:
+        start = np.linspace(0, len(quarter) - 1, _FIRST + 2).round().astype(int)[1:-1]
+        return [(quarter[start], _WORSE_ON_FEW), (np.delete(quarter, start), _WORSE), (rest, _WORSE)]
+    return [(quarter, _WORSE), (rest, _WORSE)]
 
 
 __all__ = ["Trial", "Trials"]

@@ -135,9 +135,8 @@ class Walk:
 
     def before_bounds(self, layer: Layer, part: slice) -> np.ndarray:
         """What a Conv or Gemm computes in float, before its activation; behind that, it goes to `real`."""
-        ones = np.ones(len(layer.weights), np.float32)
         x = self.real[layer.inputs[0]][part]
-        values = self.simulator.product(layer, x, layer.weights, ones, layer.bias, None, None)
+        values = self.simulator.product(layer, x, layer.weights, layer.bias, None, None)
         values = values.reshape(len(values), *self.network.shapes.get(layer.output, values.shape[1:]))
         bounded = self._room(self.real, layer.output, values)[part]
         np.maximum(values, np.float32(layer.low), out=bounded)
