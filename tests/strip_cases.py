@@ -72,9 +72,7 @@ class RandomProgram:
         elif kind == "concat":
             self._append(kind, [x, beside[self.random.randint(len(beside))]], None, {"axis": 3})
         elif kind == "mul_broadcast":
-            pair = [x, factors[self.random.randint(len(factors))]]
-            attributes = {"shift": int(self.random.randint(0, 4)), "clamp": self._clamp()}
-            self._append(kind, pair[:: self.random.choice([1, -1])], x.shape, attributes)
+            self._scale(x, factors[self.random.randint(len(factors))])
         elif kind in ("to_int16", "requantize") and "int16" in (x.dtype, kind[3:]):
             attributes = {"shift": int(self.random.randint(-8, 9)), "clamp": self._clamp()}
             self._append("requantize_s16", [x], x.shape, attributes, kind[3:] if kind == "to_int16" else "int8")
@@ -163,12 +161,19 @@ class RandomProgram:
             attributes.update(shift=int(self.random.randint(-1, 2)), clamp=self._clamp())
         self._append(kind, [x], (1, *shape, x.shape[3]), attributes)
 
+    def _scale(self, x: Tensor, factor: Tensor) -> None:
+        """A factor a channel, before or behind the image."""
+        attributes = {"shift": int(self.random.randint(0, 4)), "clamp": self._clamp()}
+        self._append("mul_broadcast", [x, factor][:: self.random.choice([1, -1])], x.shape, attributes)
+
     def _average(self, x: Tensor) -> None:
-        """Of the whole image."""
+        """Of the whole image, which may then be scaled by it."""
         attributes = {"kernel": x.shape[1:3], "output_size": (1, 1), "clamp": self._clamp(), "count_include_pad": False}
         attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), shift=int(self.random.randint(-2, 3)))
         output = str(self.random.choice(["int8", "int16"])) if x.dtype == "int16" else "int8"
         self._append("average_pool2d", [x], (1, 1, 1, x.shape[3]), attributes, output)
+        if x.dtype == "int8" and x.shape[1] > 1 and self.random.randint(2):
+            self._scale(x, self.tensors[-1])
 
     def _window(self, kind: str, x: Tensor) -> None:
         random = self.random

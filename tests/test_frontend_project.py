@@ -18,15 +18,16 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
-from esp_tvm.data_check import NOTE, known_inputs  # noqa: E402
+from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.frontend import audio, command, detections, image  # noqa: E402
 from esp_tvm.frontend.audio_spec import load_audio_spec  # noqa: E402
 from esp_tvm.frontend.detect import Detector, detect, draw  # noqa: E402
 from esp_tvm.frontend.host import AudioProgram, ImageProgram, run_application  # noqa: E402
 from esp_tvm.frontend.image_spec import load_image_spec  # noqa: E402
-from esp_tvm.frontend.interface import with_int8_input  # noqa: E402
+from esp_tvm.frontend.interface import fed_input, fed_port, layout_in, port_options  # noqa: E402
 from esp_tvm.frontend.project import _lay_over  # noqa: E402
+from esp_tvm.port_options import PortOptions  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
 from esp_tvm.project.users_files import again, changed, record  # noqa: E402
 from esp_tvm.report.command import put_detections, write_report  # noqa: E402
@@ -61,10 +62,6 @@ std: 10
 shape: [1, 1, 8, 10]
 labels: [other, a, b]
 """
-
-
-# What quantize records of the samples it calibrated with.
-NOTED = '{"image": {"low": -2.0, "high": 2.0}, "other": {"low": 0.0, "high": 1.0}}'
 
 
 def classifier(name, shape, classes, exponent):
@@ -152,22 +149,24 @@ def audio_project(tmp_path_factory):
     return command.export(*arguments, "esp32s3", TEMPLATE, str(folder / "out"), app)
 
 
-def test_int8_input_gives_the_outputs_of_the_float_one(tmp_path):
-    import onnxruntime
+def test_a_front_end_fills_the_programs_port(image_project):
+    """As int8, the camera's order of axes, where the model shows that its input is an image."""
+    port, _ = fed_port(image_project, "image")
+    assert (port.dtype, port.exponent, port.shape, port.onnx_shape) == ("int8", -5, (1, 16, 16, 3), (1, 3, 16, 16))
+    header = (image_project / "components/frontend/include/preprocess.h").read_text()
+    assert "#define PREPROCESS_INPUT_EXPONENT (-5)" in header and "int8[1,16,16,3]" in header
 
-    model = classifier("image", [1, 3, 16, 16], 4, -5)
-    model.metadata_props.add(key=NOTE, value=NOTED)
-    x = np.random.default_rng(1).normal(0, 1.5, (1, 3, 16, 16)).astype(np.float32)
-    q = np.clip(np.floor(x * 32 + 0.5), -128, 127).astype(np.int8)
-    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"image": x})[0]
-    for channels_last, value in ((False, q), (True, q.transpose(0, 2, 3, 1))):
-        port = with_int8_input(model, channels_last=channels_last)
-        assert (port.name, port.exponent, port.transposed) == ("image", -5, channels_last)
-        assert port.shape == value.shape
-        # The float input's range says nothing of int8.
-        assert set(known_inputs(port.model)) == {"other"}
-        session = onnxruntime.InferenceSession(port.model.SerializeToString())
-        assert np.array_equal(session.run(None, {"image": value})[0], expected)
+
+def test_an_image_that_the_model_does_not_show_stays_as_it_is():
+    b = QdqBuilder()
+    x = b.node("Flatten", [b.input("image", [1, 3, 4, 4], -5)])
+    b.quantize(b.node("Gemm", [x, b.weights([4, 48], -8)], transB=1), -3, "y")
+    b.output("y", [1, 4])
+    program = compile_model(b.model(), ports=port_options("image", "NCHW", False)).program
+    (port,) = program.inputs
+    assert (port.dtype, port.shape, layout_in(port, "NCHW")) == ("int8", (1, 3, 4, 4), "NCHW")
+    with pytest.raises(UserError, match="cannot be NHWC"):
+        compile_model(b.model(), ports=PortOptions(input_layouts={"image": "NHWC"}))
 
 
 def test_the_layout_of_the_camera_costs_nothing_on_the_chip(image_project):
@@ -278,17 +277,19 @@ def test_boxes_of_another_model_are_not_shown(text, why, tmp_path, capsys):
     assert report.detections is None and why in capsys.readouterr().out
 
 
-def test_models_that_are_not_quantized_are_refused():
+def test_inputs_that_a_front_end_cannot_fill_are_refused():
     model = classifier("image", [1, 3, 16, 16], 4, -5)
-    node = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
-    node.op_type = "Relu"
-    del node.input[1:]
-    with pytest.raises(UserError, match="not quantized to int8"):
-        with_int8_input(model)
+    assert fed_input(model) == ("image", (1, 3, 16, 16))
     with pytest.raises(UserError, match="has no input 'picture'"):
-        with_int8_input(classifier("image", [1, 3, 16, 16], 4, -5), "picture")
+        fed_input(model, "picture")
+    plain = helper.make_model(
+        helper.make_graph([helper.make_node("Relu", ["image"], ["y"])], "g", model.graph.input, [])
+    )
+    with pytest.raises(UserError, match="not quantized to int8"):
+        fed_input(plain)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT8
     with pytest.raises(UserError, match="is not float32"):
-        with_int8_input(with_int8_input(classifier("image", [1, 3, 16, 16], 4, -5)).model)
+        fed_input(model)
 
 
 def test_a_state_is_no_input_to_choose():
@@ -297,9 +298,9 @@ def test_a_state_is_no_input_to_choose():
     model.graph.output.append(helper.make_tensor_value_info("after", TensorProto.FLOAT, [1, 2]))
     model.graph.node.append(helper.make_node("Neg", ["before"], ["after"], "turn"))
     with pytest.raises(UserError, match="the inputs 'image', 'before': say which"):
-        with_int8_input(model)
+        fed_input(model)
     note_states(model, {"before": "after"})
-    assert with_int8_input(model).name == "image"
+    assert fed_input(model)[0] == "image"
 
 
 @pytest.mark.slow

@@ -171,17 +171,6 @@ def note(model: onnx.ModelProto, facts: Dict[str, InputFacts]) -> None:
     model.metadata_props.add(key=NOTE, value=json.dumps(value, sort_keys=True))
 
 
-def forget(model: onnx.ModelProto, name: str) -> None:
-    """Take the record about input `name` out of the model's metadata: it is in other units from now on."""
-    for entry in model.metadata_props:
-        if entry.key == NOTE:
-            noted = _read_note(entry.value)
-            if name in noted:
-                whole = json.loads(entry.value)
-                del whole[name]
-                entry.value = json.dumps(whole, sort_keys=True)
-
-
 def known_inputs(model: onnx.ModelProto) -> Dict[str, Known]:
     """What the inputs of `model` were calibrated with; derived from the scale of its inputs if it has no record."""
     for entry in model.metadata_props:
@@ -313,7 +302,6 @@ __all__ = [
     "describe",
     "digests",
     "examine",
-    "forget",
     "known_inputs",
     "note",
     "warnings",

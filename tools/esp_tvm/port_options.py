@@ -23,6 +23,7 @@ class PortOptions:
 
     scale, mean, std: of uint8 inputs: a byte b of channel c is float32((b * scale - mean[c]) / std[c]) to the model;
         mean and std have one value or one for each channel
+    layouts_if_possible: an input that cannot have its layout keeps that of the model
     """
 
     input_types: Mapping[str, str] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class PortOptions:
     scale: Fraction = Fraction(1)
     mean: Tuple[Fraction, ...] = (Fraction(0),)
     std: Tuple[Fraction, ...] = (Fraction(1),)
+    layouts_if_possible: bool = False
 
     @property
     def given_pixels(self) -> bool:

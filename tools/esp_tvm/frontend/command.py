@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from ..files import whole_file
+from ..model import load_model
 from .fields import read_yaml
 
 if TYPE_CHECKING:
@@ -81,27 +82,35 @@ def export(
 
     target_chip may be None where a board's name is given; board: board, flash, psram, internal, as for `choose_board`
     """
-    from .project import board_model, export_with_frontend
+    from .interface import layout_in
+    from .project import export_with_frontend, fed_model
 
     reads_outputs: Optional[ReadsOutputs] = None
     if kind_of(spec_path) == "audio":
-        from .audio import int8_input, read_sound
+        from .audio import float_inputs
         from .audio_c import emit_features
         from .audio_spec import load_audio_spec
 
         spec = load_audio_spec(spec_path)
-        port = board_model(model_path, spec.name, spec.shape, "", spec_path)
-        files = emit_features(spec, port.exponent)
-        sample = int8_input(read_sound(sample_path, spec.sample_rate), spec, port.exponent)
+        fed = fed_model(model_path, spec.name, spec.shape, "", spec_path)
+        sample = float_inputs([Path(sample_path)], spec)
+
+        def component(port: Port) -> Dict[str, str]:
+            return emit_features(spec, port.exponent)
+
     else:
-        from .image import int8_input, read_picture
-        from .image_c import emit_preprocess
+        from .image import float_inputs
+        from .image_c import check_camera, emit_preprocess
         from .image_spec import load_image_spec
 
         spec = load_image_spec(spec_path)
-        port = board_model(model_path, spec.name, spec.shape, spec.layout, spec_path)
-        files = emit_preprocess(spec, port.exponent, "NHWC")
-        reads_outputs = _what_reads(spec, port.model)
-        sample = int8_input(read_picture(sample_path), spec, port.exponent, "NHWC")
+        check_camera(spec)
+        fed = fed_model(model_path, spec.name, spec.shape, spec.layout, spec_path)
+        reads_outputs = _what_reads(spec, load_model(model_path))
+        sample = float_inputs([Path(sample_path)], spec)
+
+        def component(port: Port) -> Dict[str, str]:
+            return emit_preprocess(spec, port.exponent, layout_in(port, spec.layout))
+
     chosen = {"target": target_chip, **board}
-    return export_with_frontend(chosen, port, sample, files, template_path, out_path, app, reads_outputs)
+    return export_with_frontend(chosen, fed, sample, component, template_path, out_path, app, reads_outputs)

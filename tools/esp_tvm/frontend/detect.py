@@ -15,9 +15,10 @@ from . import detections
 from .c_text import COMPONENT
 from .detection import Box, find_boxes, in_frame, levels_of
 from .detection_c import outputs_of
-from .host import DetectionProgram, defined_number
+from .host import DetectionProgram
 from .image import Geometry, find_pictures, geometry, int8_input, read_picture
 from .image_spec import ImageSpec, load_image_spec
+from .interface import layout_in
 
 # What is drawn is this large at least, for small pictures.
 DRAWN_WIDTH = 480
@@ -49,16 +50,17 @@ class Detector:
     def __init__(self, project: Path, spec: ImageSpec, build: Path, sanitize: bool = False):
         if spec.detection is None:
             raise UserError(f"{spec.label}: detection: is missing; say what the model's outputs mean")
+        if not (project / COMPONENT / "src/detection.c").is_file():
+            raise UserError(f"{project}: has no {COMPONENT}/src/detection.c; export it with tools/tvm/frontend.py")
         self.spec, self.program = spec, HostProgram(project)
-        self.exponent = defined_number(project / COMPONENT / "include/preprocess.h", "PREPROCESS_INPUT_EXPONENT")
+        (self._input,) = self.program.inputs
         self._ports = self.program.outputs
         self._levels = levels_of(spec.detection, spec.label, spec.width, spec.height, outputs_of(self._ports))
         self._c = DetectionProgram([(project / COMPONENT, self._ports, False)], build, sanitize)
 
     def outputs(self, inputs: np.ndarray) -> List[List[np.ndarray]]:
         """The int8 outputs of the generated C for each of `inputs`, int8 [N, *shape of the model's input]."""
-        (port,) = self.program.inputs
-        results = self.program.run({port.name: inputs.reshape(len(inputs), *port.shape)})
+        results = self.program.run({self._input.name: inputs.reshape(len(inputs), *self._input.shape)})
         return [[results[port.name][n] for port in self._ports] for n in range(len(inputs))]
 
     def boxes(self, outputs: Sequence[Sequence[np.ndarray]]) -> List[List[Box]]:
@@ -78,7 +80,8 @@ class Detector:
 
     def in_pictures(self, pictures: Sequence[np.ndarray]) -> List[List[Found]]:
         """What is found in pictures, uint8 [height, width, 3] of any size."""
-        inputs = np.concatenate([int8_input(pixels, self.spec, self.exponent, "NHWC") for pixels in pictures])
+        exponent, layout = self._input.exponent, layout_in(self._input, self.spec.layout)
+        inputs = np.concatenate([int8_input(pixels, self.spec, exponent, layout) for pixels in pictures])
         places = [geometry(self.spec, pixels.shape[1], pixels.shape[0]) for pixels in pictures]
         return [found_in(place, boxes) for place, boxes in zip(places, self.boxes(self.outputs(inputs)))]
 

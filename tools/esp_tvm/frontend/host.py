@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
@@ -219,18 +218,6 @@ def cosines(component: Path, build: Path, a: np.ndarray, b: np.ndarray) -> np.nd
     binary = compile_c(build / "similarity_program", sources, [component / "include"], sanitize=True)
     pairs = np.stack([a, b], axis=1).astype(np.int8)
     return np.frombuffer(run_program(binary, [str(a.shape[1])], pairs.tobytes()), "<i4")
-
-
-def defined_number(header: Path, name: str) -> int:
-    """The value of `#define name (value)` in a generated header."""
-    try:
-        text = header.read_text(encoding="utf-8")
-    except OSError:
-        raise UserError(f"{header}: is missing; export the project with tools/tvm/frontend.py")
-    match = re.search(rf"^#define {re.escape(name)} \(?(-?\d+)\)?$", text, re.MULTILINE)
-    if match is None:
-        raise UserError(f"{header}: does not define {name}; export the project again")
-    return int(match.group(1))
 
 
 def run_application(program: HostProgram, build: Path, data: bytes, options: Sequence[str] = ()) -> str:

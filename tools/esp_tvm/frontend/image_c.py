@@ -30,14 +30,19 @@ _FORMAT_TEXT = {
 }
 
 
+def check_camera(spec: ImageSpec) -> Camera:
+    """The camera; `UserError` where the YAML names none."""
+    if spec.camera is None:
+        raise UserError(f"{spec.label}: camera: is missing; state width, height and formats of the board's frames")
+    return spec.camera
+
+
 def emit_preprocess(spec: ImageSpec, exponent: int, layout: str) -> Dict[str, str]:
     """Files of the component, path below it -> text.
 
     exponent: the model's int8 input is worth 2^exponent each; layout: of that input (NHWC or NCHW, batch of 1)
     """
-    camera = spec.camera
-    if camera is None:
-        raise UserError(f"{spec.label}: camera: is missing; state width, height and formats of the board's frames")
+    camera = check_camera(spec)
     files = {
         "CMakeLists.txt": c_text.cmake(["src/preprocess.c"]),
         "include/preprocess.h": _header(spec, camera, exponent, layout),

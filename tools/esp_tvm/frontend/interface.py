@@ -1,106 +1,66 @@
-"""The quantized model for a front end: with an int8 input, channels last."""
+"""The input of a program that a front end fills: int8, an image's channels last where that costs nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import List, Optional
+from pathlib import Path
+from typing import Optional, Sequence, Tuple
 
-import numpy as np
 import onnx
-from onnx import TensorProto
 
-from ..data_check import forget
 from ..errors import UserError
+from ..model import is_quantized
 from ..naming import shown
-from ..onnx_graph import Graph, copied
+from ..port_options import ALL, PortOptions
+from ..program.form import Port
+from ..program.ports import layout_of
+from ..program.store import load
 from ..states import own_inputs
 
 
-@dataclass(frozen=True)
-class Int8Input:
-    """A model whose input `name` is int8 of `shape` with the scale 2^exponent.
+def fed_input(model: onnx.ModelProto, name: Optional[str] = None) -> Tuple[str, Tuple[int, ...]]:
+    """(name, shape) of the input `name` of a quantized model, or of its only one beside states.
 
-    transposed: the input was [N, C, H, W] and is now [N, H, W, C]
+    The program keeps states itself. `UserError` where there is no such input, or it is not the float one of a quantized
+    model.
     """
-
-    model: onnx.ModelProto
-    name: str
-    shape: tuple
-    exponent: int
-    transposed: bool
-
-
-def with_int8_input(model: onnx.ModelProto, name: Optional[str] = None, channels_last: bool = True) -> Int8Input:
-    """`model` (quantized) without the QuantizeLinear after its float input: the rest computes the same bytes.
-
-    name: of the input, needed if there are several. channels_last: a 4-D input with more than one channel moves its
-    channels to the end, as the kernels need them, so that nothing has to be moved on the chip.
-    """
-    result = copied(model)
-    graph = Graph(result)
-    port = _input(result, name)
-    quantize = graph.only_consumer(port.name)
-    if quantize is None or quantize.op_type != "QuantizeLinear" or quantize.input[0] != port.name:
-        raise UserError(
-            f"input '{shown(port.name)}' of the model is not quantized to int8 before it is used; "
-            "give the model that the quantize step wrote"
-        )
-    exponent = _exponent(graph, quantize, port.name)
-    port.type.tensor_type.elem_type = TensorProto.INT8
-    dims = [dim.dim_value for dim in port.type.tensor_type.shape.dim]
-    transposed = channels_last and len(dims) == 4 and dims[1] > 1
-    if transposed:
-        dims = [dims[0], dims[2], dims[3], dims[1]]
-        for dim, size in zip(port.type.tensor_type.shape.dim, dims):
-            dim.dim_value = size
-        _transpose(graph, port.name, quantize)
-    else:
-        graph.remove(quantize)
-        graph.redirect(quantize.output[0], port.name)
-    graph.write()
-    # Its range and axes are those of the float input.
-    forget(result, port.name)
-    onnx.checker.check_model(result)
-    return Int8Input(result, port.name, tuple(dims), exponent, transposed)
-
-
-def _transpose(graph: Graph, name: str, quantize: onnx.NodeProto) -> None:
-    """input -> DequantizeLinear -> Transpose to channels first -> QuantizeLinear -> what read the quantized input."""
-    real, moved = graph.fresh(f"{name}_channels_last"), graph.fresh(f"{name}_channels_first")
-    parameters = list(quantize.input[1:])
-    graph.replace(
-        quantize,
-        graph.make("DequantizeLinear", [name, *parameters], [real], f"{name}_from_int8"),
-        graph.make("Transpose", [real], [moved], f"{name}_to_channels_first", perm=[0, 3, 1, 2]),
-        graph.make("QuantizeLinear", [moved, *parameters], [quantize.output[0]], f"{name}_to_int8"),
-    )
-
-
-def _input(model: onnx.ModelProto, name: Optional[str]):
-    """The input `name`, or the only one beside states, which the program keeps itself."""
-    own = {port[0] for port in own_inputs(model)}
-    ports = [port for port in model.graph.input if port.name in own]
-    names: List[str] = [port.name for port in ports]
+    ports = {port[0]: port for port in own_inputs(model)}
     if name is None and len(ports) == 1:
-        port = ports[0]
-    elif name in names:
-        port = ports[names.index(name)]
-    else:
-        listed = ", ".join(f"'{shown(n, 30)}'" for n in names)
+        (name,) = ports
+    if name not in ports:
+        listed = ", ".join(f"'{shown(one, 30)}'" for one in ports)
         wanted = "say which with 'input:'" if name is None else f"it has no input '{shown(name)}'"
         raise UserError(f"the model has the inputs {listed}: {wanted}")
-    if port.type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise UserError(f"input '{shown(port.name)}' of the model is not float32; give the model that quantize wrote")
-    return port
+    _, shape, dtype = ports[name]
+    if dtype != "float32":
+        raise UserError(f"input '{shown(name)}' of the model is not float32; give the model that quantize wrote")
+    if not is_quantized(model):
+        raise UserError("the model is not quantized to int8; give the model that the quantize step wrote")
+    return name, tuple(shape)
 
 
-def _exponent(graph: Graph, quantize: onnx.NodeProto, name: str) -> int:
-    scale = graph.constant(quantize.input[1])
-    zero = graph.constant(quantize.input[2]) if len(quantize.input) > 2 else None
-    if scale is not None and scale.size == 1 and zero is not None and zero.dtype == np.int8 and not zero.any():
-        mantissa, exponent = np.frexp(float(scale.reshape(())))
-        if mantissa == 0.5:
-            return int(exponent) - 1
-    raise UserError(
-        f"input '{shown(name)}' is not quantized with one power of two and zero point 0; quantize with this project"
+def port_options(name: str, layout: str, int8_outputs: bool) -> PortOptions:
+    """What the program's ports have to be: the input `name` int8, and all outputs if something reads their bytes.
+
+    layout: of the model's input. The channels of an NCHW image go to its end, as the kernels need them, so that nothing
+    is moved on the chip; they stay where the model does not show that it is an image.
+    """
+    return PortOptions(
+        input_types={name: "int8"},
+        input_layouts={name: "NHWC"} if layout == "NCHW" else {},
+        output_types={ALL: "int8"} if int8_outputs else {},
+        layouts_if_possible=True,
     )
+
+
+def fed_port(project: Path, name: str) -> Tuple[Port, Sequence[Port]]:
+    """(the input `name`, all outputs) of an exported project's program."""
+    program = load(project)
+    return next(port for port in program.inputs if port.name == name), program.outputs
+
+
+def layout_in(port: Port, layout: str) -> str:
+    """The order of the axes of an image in a port's buffer. layout: of the model's input"""
+    return layout_of(port) or layout
+
+
+__all__ = ["fed_input", "fed_port", "layout_in", "port_options"]

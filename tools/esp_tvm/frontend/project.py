@@ -1,49 +1,56 @@
-"""A project with its front end: the model with int8 input, the generated component, an application if one is named."""
+"""A project with its front end: a program with int8 input, the generated component, an application if one is named."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
-import onnx
 
 from ..boards import Board, choose_board
 from ..errors import UserError
 from ..files import whole_file, write_text
 from ..model import load_model
 from ..naming import shown
-from ..port_options import ALL, PortOptions
 from ..program.form import Port
-from ..program.store import load
 from ..run.objects import program_folder
 from .c_text import COMPONENT, cmake
-from .interface import Int8Input, with_int8_input
+from .interface import fed_input, fed_port, port_options
 from .pins import camera_loop, check_pins
 
-# Beside new_project: the model and input it was exported from, for run_project.py.
+# Beside new_project: the model and float input it was exported from, for run_project.py.
 BOARD_MODEL = "model_board.onnx"
 BOARD_SAMPLE = "input_board.npy"
 
 
-def board_model(path: str | os.PathLike, name: Optional[str], shape: tuple, layout: str, label: str) -> Int8Input:
-    """The quantized model `path` with int8 input, channels last; its input must have `shape` (`label` states it).
+@dataclass(frozen=True)
+class Fed:
+    """The quantized model `path`, whose input `name` a front end fills; layout: NCHW or NHWC of it, "" if no image"""
+
+    path: str
+    name: str
+    shape: Tuple[int, ...]
+    layout: str
+
+
+def fed_model(path: str | os.PathLike, name: Optional[str], shape: tuple, layout: str, label: str) -> Fed:
+    """The quantized model `path` for a front end; its input must have `shape` (`label` states it).
 
     name: of the input when the model has several; layout: NCHW or NHWC of `shape`, or "" if it has none
     """
-    model = load_model(str(path))
-    port = with_int8_input(model, name, channels_last=False)
-    if tuple(port.shape) != tuple(shape):
+    found, own = fed_input(load_model(str(path)), name)
+    if own != tuple(shape):
         raise UserError(
-            f"{path}: its input '{shown(port.name)}' has shape {list(port.shape)}, {label} describes {list(shape)}; "
+            f"{path}: its input '{shown(found)}' has shape {list(own)}, {label} describes {list(shape)}; "
             "change width, height, layout or channels there"
             if layout
-            else f"{path}: its input '{shown(port.name)}' has shape {list(port.shape)}, {label} makes {list(shape)}"
+            else f"{path}: its input '{shown(found)}' has shape {list(own)}, {label} makes {list(shape)}"
         )
-    return with_int8_input(model, name) if layout == "NCHW" else port
+    return Fed(str(path), found, own, layout)
 
 
 def check_app(app: Optional[str], board: Board) -> Dict[str, str]:
@@ -64,19 +71,20 @@ def check_app(app: Optional[str], board: Board) -> Dict[str, str]:
 
 def export_with_frontend(
     board: Mapping[str, Optional[str]],
-    port: Int8Input,
+    fed: Fed,
     sample: np.ndarray,
-    files: Dict[str, str],
+    component: Callable[[Port], Dict[str, str]],
     template_path: str,
     out_path: str,
     app: Optional[str] = None,
     reads_outputs: Optional[Callable[[Sequence[Port]], Dict[str, str]]] = None,
 ) -> Path:
-    """Write `out_path/new_project` with the front end `files` (path -> text) as component; returns its path.
+    """Write `out_path/new_project` with a front end as component; returns its path.
 
     board: target, board, flash, psram, internal, as for `choose_board`
-    sample: int8 input, `port.shape`. app: a folder whose files are copied over the project (the user's application);
-    files that the user changed in the project stay.
+    sample: float32 input of `fed.shape`. component: makes its files (path -> text) for the port that it fills
+    app: a folder whose files are copied over the project (the user's application); files that the user changed in the
+    project stay.
     reads_outputs: makes more files, for what reads the outputs; the program then has these as int8
     Also writes model_board.onnx and input_board.npy beside it.
     """
@@ -86,15 +94,17 @@ def export_with_frontend(
     headers = check_app(app, choose_board(**board))
     out = Path(out_path)
     with whole_file(out / BOARD_MODEL) as temporary:
-        onnx.save(port.model, str(temporary))
+        shutil.copyfile(fed.path, str(temporary))
     with whole_file(out / BOARD_SAMPLE) as temporary:
-        np.save(temporary, sample.astype(np.int8).reshape(port.shape))
+        np.save(temporary, sample.reshape(fed.shape))
     memory: Dict[str, Any] = {name: board.get(name) for name in ("board", "flash", "psram", "internal")}
-    ports = PortOptions() if reads_outputs is None else PortOptions(output_types={ALL: "int8"})
+    ports = port_options(fed.name, fed.layout, reads_outputs is not None)
     model, img = str(out / BOARD_MODEL), str(out / BOARD_SAMPLE)
     project = export_onnx_model(board.get("target"), model, img, str(template_path), str(out), ports=ports, **memory)
+    port, outputs = fed_port(project, fed.name)
+    files = component(port)
     if reads_outputs is not None:
-        files = {**files, **reads_outputs(load(project).outputs)}
+        files = {**files, **reads_outputs(outputs)}
         files["CMakeLists.txt"] = cmake([name for name in files if name.startswith("src/")])
     users = set(users_files.changed(project))
     written = [f"{COMPONENT}/{name}" for name in files]

@@ -58,6 +58,8 @@ def set_ports(program: Program, options: PortOptions, states: Mapping[str, str] 
         for port in ports:
             value = wanted.get(port.name, wanted.get(ALL))
             why = change(port, value) if value is not None else ""
+            if options.layouts_if_possible and wanted is options.input_layouts:
+                continue
             if why and (port.name in wanted or len(ports) == 1):
                 raise UserError(_refusal(program, port, value, why))
             if why:
