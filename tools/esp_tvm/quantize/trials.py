@@ -1,36 +1,30 @@
 """Tries changes one after another, and measures the noise at the outputs at the lowest possible cost.
 
-Layers that a change does not affect are not computed again, and a quarter of the samples is tried first, two of them
-before the others in large networks: most changes already make them worse.
+Layers that a change does not affect are not computed again, and a quarter of the samples is tried first: most changes
+already make them worse.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from .passes import activations
 from .simulate import Simulator
 
 # With fewer samples than this a quarter of them is too few.
 _ENOUGH = 8
-# Noise on the first quarter above this share of what it was ends a trial, and on the first two samples above that.
-_WORSE, _WORSE_ON_FEW = 1.002, 1.02
-# Networks with more activations than this begin with two samples of the quarter, where it has so many.
-_LARGE, _FIRST, _FEW = 300_000, 2, 5
+# Noise on the first quarter above this share of what it was ends a trial.
+_WORSE = 1.002
 
 
 @dataclass
 class _Part:
-    """share: of the samples; limit: of the noise up to here, as a share of what it was; above, a trial ends"""
-
     simulator: Simulator
     values: Dict
     noise: float
     share: float
-    limit: float
 
 
 @dataclass
@@ -48,13 +42,14 @@ class Trials:
 
     def __init__(self, simulator: Simulator, state):
         count = len(simulator.samples)
+        first = np.arange(count) % 4 == 2 if count >= _ENOUGH else np.ones(count, bool)
         self.state = state
         self._parts: List[_Part] = []
-        for indices, limit in _steps(count, activations(state.network) > _LARGE):
-            part = simulator.part(indices) if len(indices) < count else simulator
-            values = part.forward(state.exponents, state.weights)
-            noise = part.noise(values, state.exponents)
-            self._parts.append(_Part(part, values, noise, len(indices) / count, limit))
+        for mask in (first, ~first):
+            if mask.any():
+                part = simulator.part(np.flatnonzero(mask)) if not mask.all() else simulator
+                values = part.forward(state.exponents, state.weights)
+                self._parts.append(_Part(part, values, part.noise(values, state.exponents), mask.mean()))
         self.noise = sum(part.noise * part.share for part in self._parts)
 
     def simulators(self) -> List[Simulator]:
@@ -74,32 +69,18 @@ class Trials:
         """
         parts, whole = self._parts, self.noise
         made: List[_Part] = []
-        noise = before = 0.0
         for part in parts:
             simulator = part.simulator if change is None else change(part.simulator)
             values = simulator.forward_again(part.values, changed, state.exponents, state.weights)
-            ours = simulator.noise(values, state.exponents)
-            made.append(_Part(simulator, values, ours, part.share, part.limit))
-            noise, before = noise + ours * part.share, before + part.noise * part.share
-            if len(made) < len(parts) and noise > before * part.limit:
-                return Trial(state, made, whole * noise / max(before, 1e-300), False)
-        return Trial(state, made, noise, True)
+            noise = simulator.noise(values, state.exponents)
+            made.append(_Part(simulator, values, noise, part.share))
+            if len(parts) > 1 and len(made) == 1 and noise > part.noise * _WORSE:
+                return Trial(state, made, whole * noise / max(part.noise, 1e-300), False)
+        return Trial(state, made, sum(part.noise * part.share for part in made), True)
 
     def take(self, trial: Trial) -> None:
         """Continue from a trial on all samples."""
         self.state, self._parts, self.noise = trial.state, trial.parts, trial.noise
-
-
-def _steps(count: int, large: bool) -> List[Tuple[np.ndarray, float]]:
-    """(positions of samples, limit of `_Part`) of the `count` samples that are tried one group after another."""
-    everything = np.arange(count)
-    if count < _ENOUGH:
-        return [(everything, _WORSE)]
-    quarter, rest = everything[everything % 4 == 2], everything[everything % 4 != 2]
-    if large and len(quarter) >= _FEW:
-        start = np.linspace(0, len(quarter) - 1, _FIRST + 2).round().astype(int)[1:-1]
-        return [(quarter[start], _WORSE_ON_FEW), (np.delete(quarter, start), _WORSE), (rest, _WORSE)]
-    return [(quarter, _WORSE), (rest, _WORSE)]
 
 
 __all__ = ["Trial", "Trials"]
