@@ -16,7 +16,6 @@ from onnx_cases import ONNX_CASES  # noqa: E402
 from tvm.relay import dataflow_pattern as patterns  # noqa: E402
 
 from esp_tvm import arithmetic  # noqa: E402
-from esp_tvm.compile.partition import required_operators  # noqa: E402
 from esp_tvm.operator_table import ROWS, written  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.quantize.rules import RULES  # noqa: E402
@@ -168,16 +167,3 @@ def test_the_guide_shows_the_code_as_it_is(repo):
             assert line in source, f"{path} has no line {line!r}, or not here"
         blocks += bool(text)
     assert blocks == 7
-
-
-def test_a_pattern_requires_what_every_match_contains():
-    """A pattern is left out where the model has not what it requires: never too much."""
-    x = patterns.wildcard()
-    relu = patterns.is_op("nn.relu")(x)
-    assert required_operators(patterns.is_op("add")(x, relu) | patterns.is_op("add")(x, x)) == {"add"}
-    assert required_operators(relu.optional(patterns.is_op("clip"))) == {"nn.relu"}
-    one_of_two = (patterns.is_op("min") | patterns.is_op("max"))(x).has_attr({"keepdims": True})
-    assert required_operators(patterns.is_op("sqrt")(one_of_two)) == {"sqrt"}
-    parts = patterns.is_tuple([relu, patterns.is_tuple_get_item(patterns.is_op("split")(x), 0)])
-    assert required_operators(patterns.is_op("concatenate")(parts)) == {"concatenate", "nn.relu", "split"}
-    assert required_operators(patterns.is_op("cast")(x).has_dtype("int8")) == {"cast"}

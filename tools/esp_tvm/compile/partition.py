@@ -1,25 +1,14 @@
-"""Assigns expressions to kernels: MergeComposite patterns with checks, then one function per kernel call."""
+"""Assigns expressions to kernels: patterns with checks, then one function per kernel call."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Callable, Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import tvm
 from tvm import relay
-from tvm.relay.dataflow_pattern import (
-    AltPattern,
-    AttrPattern,
-    CallPattern,
-    DataTypePattern,
-    DFPattern,
-    ExprPattern,
-    ShapePattern,
-    TupleGetItemPattern,
-    TuplePattern,
-    TypePattern,
-)
+from tvm.relay.dataflow_pattern import DFPattern
 
 from ..operators import OPERATORS, Operator, Refusal
 from ..operators.base import Operand
@@ -28,9 +17,10 @@ from ..tvm_errors import without_tvm_log
 from .importing.import_onnx import Imported, node_indices
 from .rewriting.bool_constants import bytes_for_truths
 from .rewriting.canonical_forms import Canonicalize
-from .rewriting.composites import COMPILER, compose
+from .rewriting.composites import COMPILER, as_global_functions, compose
 from .rewriting.kernel_forms import PadsOfConvolutions, after_layout, before_layout, settle
 from .rewriting.layout import convert_layout, simplify_layout
+from .rewriting.matching import Node, merge_composites
 from .rewriting.recurrent_calls import quantize_directions, unroll
 from .rewriting.toolbox import CallRewriter, is_call, rewrite_main, with_args
 
@@ -73,52 +63,13 @@ def _calls_in(expr: relay.Expr) -> List[relay.Call]:
     return found
 
 
-@functools.lru_cache(maxsize=None)
-def _patterns() -> List[Tuple[Operator, DFPattern, FrozenSet[str]]]:
-    """(operator, pattern, the Relay operators without which it cannot match) of every operator, in order."""
-    return [
-        (operator, pattern, required_operators(pattern))
-        for operator in OPERATORS.values()
-        for pattern in operator.patterns()
-    ]
+def pattern_table(refusals: Dict[int, str]) -> List[Tuple[str, DFPattern, Callable[[Node], bool]]]:
+    """(operator, pattern, check) of every operator, in order; the checks add to `refusals`."""
 
-
-def required_operators(pattern: DFPattern) -> FrozenSet[str]:
-    """The names of the Relay operators that every match of `pattern` contains."""
-    if isinstance(pattern, AltPattern):
-        return required_operators(pattern.left) & required_operators(pattern.right)
-    if isinstance(pattern, ExprPattern):
-        return frozenset([pattern.expr.name] if isinstance(pattern.expr, tvm.ir.Op) else [])
-    if isinstance(pattern, CallPattern):
-        parts = [pattern.op, *(pattern.args or ())]
-    elif isinstance(pattern, TuplePattern):
-        parts = list(pattern.fields or ())
-    elif isinstance(pattern, TupleGetItemPattern):
-        parts = [pattern.tuple]
-    elif isinstance(pattern, (AttrPattern, DataTypePattern, ShapePattern, TypePattern)):
-        parts = [pattern.pattern]
-    else:
-        # Nothing is known of it: as if it matched anything.
-        parts = []
-    return frozenset().union(*map(required_operators, parts))
-
-
-def _operators_in(mod: tvm.IRModule) -> Set[str]:
-    found: Set[str] = set()
-    relay.analysis.post_order_visit(
-        mod["main"], lambda expr: found.add(expr.name) if isinstance(expr, tvm.ir.Op) else None
-    )
-    return found
-
-
-def _pattern_table(mod: tvm.IRModule, refusals: Dict[int, str]) -> List[Tuple[str, DFPattern, Callable]]:
-    """(composite name, pattern, check) of every operator, in order, without the patterns that need an operator that is
-    not in `mod`: each pattern costs TVM a pass over the whole graph."""
-
-    def check_of(operator: Operator) -> Callable:
-        def check(root: relay.Expr) -> bool:
+    def check_of(operator: Operator) -> Callable[[Node], bool]:
+        def check(root: Node) -> bool:
             try:
-                operator.parse(root)
+                operator.parse(root.expr)
             except Refusal as refusal:
                 if str(refusal):
                     refusals.setdefault(_main_node(root), str(refusal))
@@ -127,28 +78,31 @@ def _pattern_table(mod: tvm.IRModule, refusals: Dict[int, str]) -> List[Tuple[st
 
         return check
 
-    present = _operators_in(mod)
-    return [
-        (f"{COMPILER}.{operator.name}", pattern, check_of(operator))
-        for operator, pattern, required in _patterns()
-        if required <= present
-    ]
+    return [(operator.name, pattern, check_of(operator)) for operator, pattern in _patterns()]
+
+
+@functools.lru_cache(maxsize=None)
+def _patterns() -> List[Tuple[Operator, DFPattern]]:
+    return [(operator, pattern) for operator in OPERATORS.values() for pattern in operator.patterns()]
 
 
 _MINOR = ("qnn.quantize", "qnn.dequantize", "nn.relu", "clip", "add", "nn.bias_add")
 
 
-def _main_node(root: relay.Expr) -> int:
-    """The main ONNX node of a match: the first operator in it that is neither a quantization nor fused into another."""
-    calls = [root]
-    while calls:
-        call = calls.pop(0)
-        if not isinstance(call, relay.Call):
+def _main_node(root: Node) -> int:
+    """The main ONNX node of a match: the first operator in it that is neither a quantization nor fused into another;
+    -1 where another kernel has it."""
+    nodes = [root]
+    while nodes:
+        node = nodes.pop(0)
+        if not isinstance(node.expr, relay.Call):
             continue
-        if not is_call(call, *_MINOR) or not any(isinstance(arg, relay.Call) for arg in call.args):
-            return next(iter(node_indices(call)), -1)
-        calls.extend(call.args)
-    return next(iter(node_indices(root)), -1)
+        if node.taken:
+            return -1
+        if node.op not in _MINOR or not any(isinstance(part.expr, relay.Call) for part in node.parts):
+            return next(iter(node_indices(node.expr)), -1)
+        nodes.extend(node.parts)
+    return next(iter(node_indices(root.expr)), -1)
 
 
 def prepare(mod: tvm.IRModule) -> tvm.IRModule:
@@ -164,15 +118,8 @@ def prepare(mod: tvm.IRModule) -> tvm.IRModule:
 def partition(imported: Imported) -> Partitioned:
     """Assign every expression that a kernel can compute to that kernel."""
     refusals: Dict[int, str] = {}
-    mod = compose(prepare(imported.mod))
-    passes = [
-        relay.transform.MergeComposite(_pattern_table(mod, refusals)),
-        # Tuples are not operators: in a separate region they would only be copied.
-        relay.transform.AnnotateTarget(COMPILER, include_non_call_ops=False),
-        relay.transform.PartitionGraph(mod_name="default"),
-        relay.transform.InferType(),
-    ]
-    mod = _number_by_call_order(unroll(tvm.transform.Sequential(passes)(mod)))
+    mod = merge_composites(compose(prepare(imported.mod)), pattern_table(refusals))
+    mod = _number_by_call_order(unroll(as_global_functions(mod)))
     result = Partitioned(mod, refusals=refusals)
     for symbol, function in kernel_functions(mod).items():
         call, parameters = read_kernel_call(symbol, function, imported)

@@ -29,6 +29,7 @@ from ...naming import c_identifier, shown  # noqa: E402
 from ...tvm_errors import tvm_reason, without_tvm_log  # noqa: E402
 from .ignored import refuse_ignored  # noqa: E402
 from .importer_fixes import fix_importer  # noqa: E402
+from .known_types import known_types  # noqa: E402
 from .recurrent_layers import converters  # noqa: E402
 from .run_time_indices import clamp_indices  # noqa: E402
 
@@ -193,7 +194,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     fix_importer()
     at: List[Node] = []
     try:
-        with converters(), _noted(nodes, at):
+        with converters(), known_types(), _noted(nodes, at):
             mod, params = relay.frontend.from_onnx(safe, shape=shapes, freeze_params=freeze_params)
     except tvm.error.OpNotImplemented as error:
         raise UserError(_unsupported(error, nodes))

@@ -1,0 +1,85 @@
+"""Types of expressions while TVM's ONNX importer makes them.
+
+The importer infers the types of all that a node was computed from, anew for each node: in a network of a thousand nodes
+that is most of its time. Here the type of an expression is inferred once, from those of its arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+import tvm
+from tvm import relay
+from tvm.relay.frontend import onnx as frontend
+
+
+class _KnownTypes:
+    """infer: TVM's own function, for what is not made of calls of operators"""
+
+    def __init__(self, infer: Callable):
+        self._infer = infer
+        # By address; the expression is kept, since an address is only its own while it lives.
+        self._known: Dict[int, Tuple[relay.Expr, relay.Expr]] = {}
+
+    def typed(self, expr: relay.Expr, mod: Optional[tvm.IRModule] = None) -> relay.Expr:
+        """An expression with the type of `expr`."""
+        if mod is not None:
+            return self._infer(expr, mod)
+        todo = [expr]
+        while todo:
+            one = todo[-1]
+            missing = [part for part in _parts(one) if part.handle.value not in self._known]
+            if missing:
+                todo.extend(missing)
+                continue
+            todo.pop()
+            if one.handle.value not in self._known:
+                self._known[one.handle.value] = (one, self._typed_by_parts(one))
+        return self._known[expr.handle.value][1]
+
+    def _typed_by_parts(self, expr: relay.Expr) -> relay.Expr:
+        """Types are inferred of a call alone, with variables of the types of its arguments."""
+        parts = _parts(expr)
+        if not parts:
+            return self._infer(expr)
+        variables = [self._variable(part) for part in parts]
+        if isinstance(expr, relay.Call):
+            alone: relay.Expr = relay.Call(expr.op, variables, expr.attrs, expr.type_args)
+        elif isinstance(expr, relay.Tuple):
+            alone = relay.Tuple(variables)
+        else:
+            alone = relay.TupleGetItem(variables[0], expr.index)
+        try:
+            return self._infer(alone)
+        except tvm.error.TVMError:
+            return self._infer(expr)  # for TVM's message about the whole
+
+    def _variable(self, expr: relay.Expr) -> relay.Expr:
+        return relay.var("x", self._known[expr.handle.value][1].checked_type)
+
+
+def _parts(expr: relay.Expr) -> List[relay.Expr]:
+    """The arguments of an operator's call, or the parts of a tuple; of all else TVM infers the type as a whole."""
+    if isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op):
+        return list(expr.args)
+    if isinstance(expr, relay.Tuple):
+        return list(expr.fields)
+    return [expr.tuple_value] if isinstance(expr, relay.TupleGetItem) else []
+
+
+@contextlib.contextmanager
+def known_types() -> Iterator[None]:
+    """While it lasts, the importer infers the type of each expression once."""
+    infer_type, infer_shape = frontend.infer_type, frontend.infer_shape
+    types = _KnownTypes(infer_type)
+
+    def shape(expr: relay.Expr, mod: Optional[tvm.IRModule] = None):
+        found = types.typed(expr, mod).checked_type
+        return frontend.get_const_tuple(found.shape) if hasattr(found, "shape") else found
+
+    frontend.infer_type, frontend.infer_shape = types.typed, shape
+    try:
+        yield
+    finally:
+        frontend.infer_type, frontend.infer_shape = infer_type, infer_shape
