@@ -194,6 +194,35 @@ def test_the_simulator_computes_what_the_exact_rules_do():
     np.testing.assert_array_equal(ours, theirs)
 
 
+def test_sums_of_tensors_and_products_are_simulated_as_the_exact_rules_have_them():
+    nodes = [
+        node("Conv", ["x", "w0"], ["a"]),
+        node("Conv", ["x", "w1"], ["b"]),
+        node("Mul", ["a", "b"], ["m"]),
+        node("Relu", ["m"], ["r"]),
+        node("Concat", ["r", "a", "x"], ["c"], axis=1),
+        node("GlobalAveragePool", ["c"], ["p"]),
+        node("Mul", ["c", "p"], ["d"]),
+        node("Conv", ["d", "w2"], ["y"]),
+    ]
+    constants = {
+        "w0": random(4, 3, 1, 1, seed=1),
+        "w1": random(4, 3, 1, 1, seed=2, scale=9),
+        "w2": random(2, 11, 1, 1, seed=3),
+    }
+    model = model_of(nodes, {"x": [1, 3, 5, 4]}, {"y": [1, 2, 5, 4]}, constants)
+    result = quantize_model(model, {"x": random(24, 1, 3, 5, 4, seed=4)}, Passes(effort="quick"))
+    simulator = Simulator(result.network, {"x": random(6, 1, 3, 5, 4, seed=5)})
+    for kind in ("Mul", "Concat"):
+        assert [one.kind for one in result.network.layers if one.op_type == kind], f"{kind} is not quantized"
+    state = simulator.forward(result.exponents, result.weights)
+    from esp_tvm.quantize.judge import exact_runner
+
+    run_exactly = exact_runner(result.model)
+    theirs = np.stack([run_exactly(sample)[0] for sample in simulator.samples])
+    np.testing.assert_array_equal(simulator.real("y", state, result.exponents), theirs)
+
+
 def test_recomputing_a_part_is_recomputing_all(network, simulator):
     exponents = choose_exponents(network, calibrate(network, SAMPLES), "mse", 100.0)
     weights = rounded_weights(network, exponents, simulator, Passes())

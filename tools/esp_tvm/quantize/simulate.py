@@ -8,7 +8,7 @@ measure the finished model.
 from __future__ import annotations
 
 import copy
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Set
 
 import numpy as np
 import onnx
@@ -20,11 +20,14 @@ from ..naming import shown
 from .calibrate import reader, samples_of
 from .graph import Layer, Network
 from .parallel import in_order
+from .planes import Planes
 from .rules import attribute
 from .weights import Weights
 
 # Of all float activations of the samples held; the simulated ones take as much again.
 BUDGET_BYTES = 192 << 20
+# Values of a layer's input and output that are computed in one run.
+PIECE = 1 << 20
 
 
 def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], limit: int = 256) -> Dict:
@@ -36,31 +39,6 @@ def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], l
         return samples
     indices = np.linspace(0, count - 1, keep).round().astype(int)
     return {name: np.stack([array[int(i)] for i in indices]) for name, array in samples.items()}
-
-
-class Planes(Mapping):
-    """Arrays by tensor, with changes that are made when one is asked for: nobody asks for most of them."""
-
-    def __init__(
-        self, arrays: Dict[str, np.ndarray], changes: Tuple[Callable[[str, np.ndarray], np.ndarray], ...] = ()
-    ):
-        self._arrays, self._changes = arrays, changes
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        values = self._arrays[name]
-        for change in self._changes:
-            values = change(name, values)
-        return values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def changed(self, change: Callable[[str, np.ndarray], np.ndarray]) -> Planes:
-        """The same arrays after one change more."""
-        return Planes(self._arrays, (*self._changes, change))
 
 
 class Simulator:
@@ -330,11 +308,26 @@ class Simulator:
             y = y if low is None else _bounded(np.floor(y, out=y), low, high)
             return y.reshape(*x.shape[:-1], -1).astype(np.float32)
         run = self._conv_session(layer, low is not None)
-        feeds = {"x": x.reshape(-1, *x.shape[2:]), "w": weights, "offset": offset}
+        feeds = {"w": weights, "offset": offset}
         if low is not None:
             feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
-        y = run_session(run, ["y"], feeds)[0]
-        return y.reshape(len(x), -1, *y.shape[1:])
+        return self._in_pieces(run, layer, x, feeds)
+
+    def _in_pieces(self, run, layer: Layer, x: np.ndarray, feeds: Dict[str, np.ndarray]) -> np.ndarray:
+        """The result [N, 1, C, ...] of a session for x [N, 1, C, ...], in runs whose arrays stay in the caches: what is
+        larger is new memory each time, whose pages the system fills with zeros first."""
+        shape = self.network.shapes.get(layer.output, ())
+        count = max(PIECE // max(x[0].size + int(np.prod(shape)), 1), 1)
+        result = None
+        for start in range(0, len(x), count):
+            some = x[start : start + count]
+            y = run_session(run, ["y"], {"x": some.reshape(-1, *x.shape[2:]), **feeds})[0]
+            y = y.reshape(len(some), -1, *y.shape[1:])
+            if len(some) == len(x):
+                return y
+            result = np.empty((len(x), *y.shape[1:]), y.dtype) if result is None else result
+            result[start : start + count] = y
+        return result
 
     def _conv_session(self, layer: Layer, rounds: bool):
         key = (layer.output, rounds)
@@ -373,8 +366,7 @@ class Simulator:
             node.input[:] = ["x"]
             node.output[:] = ["y"]
             self._sessions[layer.output] = self._session([node], {"x": x.ndim - 1})
-        y = run_session(self._sessions[layer.output], ["y"], {"x": x.reshape(-1, *x.shape[2:])})[0]
-        return y.reshape(len(x), -1, *y.shape[1:])
+        return self._in_pieces(self._sessions[layer.output], layer, x, {})
 
     def _move(self, layer: Layer, x: np.ndarray) -> np.ndarray:
         node = self.network.model.graph.node[layer.nodes[0]]
@@ -404,6 +396,10 @@ class Simulator:
 
     def _float(self, layer: Layer, state: Dict, exponents: Dict[str, int]) -> None:
         """A layer that stays in float, sample by sample; its output is `state[("float", name)]`."""
+        direct = self._direct(layer, state, exponents)
+        if direct is not None:
+            state[("float", self.network.model.graph.node[layer.nodes[0]].output[0])] = direct
+            return
         graph = self.network.model.graph
         whole = layer.kind in ("cluster", "channelwise")
         nodes = [graph.node[index] for index in (layer.nodes if whole else layer.nodes[:1])]
@@ -427,6 +423,21 @@ class Simulator:
             results.append(run_session(run, outputs, feeds))
         for position, name in enumerate(outputs):
             state[("float", name)] = np.stack([result[position] for result in results])
+
+    def _direct(self, layer: Layer, state: Dict, exponents: Dict[str, int]) -> Optional[np.ndarray]:
+        """The result of a float layer for all samples at once, where NumPy computes the same; None elsewhere."""
+        if layer.kind not in ("real", "shape") or layer.op_type not in ("Mul", "Concat"):
+            return None
+        if any(name not in state and ("float", name) not in state for name in layer.inputs):
+            return None
+        values = [self.real(name, state, exponents) for name in layer.inputs]
+        node, rank = self.network.model.graph.node[layer.nodes[0]], values[0].ndim
+        if len(values) != len(node.input) or any(v.ndim != rank or v.dtype != np.float32 for v in values):
+            return None
+        if layer.op_type == "Mul":
+            return values[0] * values[1]
+        axis = int(attribute(node, "axis"))
+        return np.concatenate(values, axis + 1 if axis >= 0 else axis)
 
     def _float_value(self, name: str, index: int, sample: Dict, state: Dict, exponents: Dict[str, int]) -> np.ndarray:
         if name in sample:
