@@ -52,10 +52,10 @@ typedef enum {
  *
  * All paths but WIDE: sixteen output channels at a time, in lanes of 20 bits. The exporter has proved that for no input
  * a partial sum of a lane leaves -(2^19 - 1)..2^19 - 1. Or, where sums are checked, that the bias lies within 2^(7 +
- * check_bits) and all partial sums of a segment within 2^19 - 1 less that: between segments the kernel looks whether
- * the sum yet lies within 2^(7 + check_bits), too. Pixels where it does not are computed in two parts, of the lower and
- * the upper four bits of the input, in about twice the time; that these sums fit is proved as well, and all shifts are
- * 4 or more.
+ * check_bits) and all partial sums of `check_every` segments within 2^19 - 1 less that: after so many segments the
+ * kernel looks whether the sum yet lies within 2^(7 + check_bits), too. Pixels where it does not are computed in two
+ * parts, of the lower and the upper four bits of the input, in about twice the time; that these sums fit is proved as
+ * well, and all shifts are 4 or more.
  *
  * weights, for every sixteen channels: 40 bytes: the bias of every channel in 20 bits: bits 0..127 of the lower eight,
  * of the upper eight, bits 128..159 of the lower, of the upper; 7 bytes: by how much to shift right, first for the
@@ -84,10 +84,11 @@ typedef struct {
     esp_dl_border_t border;
     esp_dl_conv2d_path_t path; /* ONE, HELD, GATHERED, THREE: output.c a multiple of 16 */
     bool by_taps;
-    bool one_row;      /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
-    int8_t check_bits; /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
-    int32_t at_a_time; /* check_bits > 0: pixels that are computed before it is known whether their sums fit */
-    int32_t vectors;   /* WIDE: of input held in registers: 2, 4 or 6 */
+    bool one_row;       /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
+    int8_t check_bits;  /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
+    int8_t check_every; /* check_bits > 0: segments from one look at the sums to the next, 1 or 2 */
+    int32_t at_a_time;  /* check_bits > 0: pixels that are computed before it is known whether their sums fit */
+    int32_t vectors;    /* WIDE: of input held in registers: 2, 4 or 6 */
     int32_t block, block_bytes; /* channels and bytes of a block of weights; 0: they are one */
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */

@@ -35,12 +35,11 @@
  */
     .macro watch
     l32i a13, a2, CONV2D_AT_SUMS
-    l32i a14, a2, CONV2D_AT_CHECK_BITS
     ee.st.qacc_l.l.128.ip a13, 16
     ee.st.qacc_h.l.128.ip a13, 16
     ee.st.qacc_l.h.32.ip a13, 4
     ee.st.qacc_h.h.32.ip a13, -36
-    ee.srcmb.s8.qacc q2, a14, 0
+    ee.srcmb.s8.qacc q2, a10, 0
     ee.ld.qacc_l.l.128.ip a13, 16
     ee.ld.qacc_h.l.128.ip a13, 16
     ee.ld.qacc_l.h.32.ip a13, 4
@@ -72,9 +71,13 @@
     .endr
     .endm
 
-/* All pixels. whole: segments are multiples of 16 bytes and all at multiples of 16. */
+/*
+ * All pixels. whole: segments are multiples of 16 bytes and all at multiples of 16. watching: 1 or 2 segments from one
+ * look at the sums to the next, a10 their bits; where segments are listed begins at a multiple of 16.
+ */
     .macro lanes whole, watching=0
     .if \watching
+    l32i a10, a2, CONV2D_AT_CHECK_BITS
     ee.zero.q q4
     ee.zero.q q5
     .endif
@@ -113,6 +116,9 @@
     .endif
     .if \watching
     beq a7, a6, 7f
+    .if \watching == 2
+    bbsi a7, 2, 3b
+    .endif
     watch
     j 3b
 7:
@@ -187,7 +193,13 @@
     movi a2, 0
     return
 .Lwatched:
+    l32i a14, a2, CONV2D_AT_CHECK_EVERY
+    beqi a14, 2, .Lwatched_by_two
     lanes 1, 1
+    check_sums
+    return
+.Lwatched_by_two:
+    lanes 1, 2
     check_sums
     return
     .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3

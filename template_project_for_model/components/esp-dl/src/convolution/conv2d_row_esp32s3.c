@@ -87,7 +87,8 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
     bool held = true;
     for (int32_t s = 0; s < row->segment_count; s++) {
         weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, WHOLE, in_order, &sums);
-        if (row->check_bits != 0 && s + 1 < row->segment_count && held) {
+        const bool looks = row->check_bits != 0 && (s + 1) % row->check_every == 0;
+        if (looks && s + 1 < row->segment_count && held) {
             hold(&sums);
             restart(&sums);
             /* From here on lanes may saturate: the pixel is computed again. */

@@ -18,6 +18,7 @@
 #define CONV2D_AT_CHECK_BITS 48
 #define CONV2D_AT_MIN_MASKS 52
 #define CONV2D_AT_CLAMP 56
+#define CONV2D_AT_CHECK_EVERY 60
 
 #ifndef __ASSEMBLER__
 
@@ -41,6 +42,7 @@ typedef struct {
     int32_t check_bits;  /* as in esp_dl_conv2d_esp32s3_t */
     int32_t min_masks;   /* the same */
     const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
+    int32_t check_every; /* as check_bits; where it is 2, `segments` lies at a multiple of 16 */
 } esp_dl_conv2d_row_t;
 
 ESP_DL_FIELD(esp_dl_conv2d_row_t, segments, CONV2D_AT_SEGMENTS);
@@ -58,6 +60,7 @@ ESP_DL_FIELD(esp_dl_conv2d_row_t, sums, CONV2D_AT_SUMS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, check_bits, CONV2D_AT_CHECK_BITS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, min_masks, CONV2D_AT_MIN_MASKS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, check_every, CONV2D_AT_CHECK_EVERY);
 
 /*
  * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are checked and one became so large

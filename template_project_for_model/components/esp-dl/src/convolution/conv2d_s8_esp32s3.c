@@ -202,6 +202,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         .vectors = p->vectors,
         .sums = (int64_t *)(void *)(memory + places.sums),
         .check_bits = p->check_bits,
+        .check_every = p->check_every,
         .min_masks = p->min_masks,
         .clamp = (const int8_t *)clamp,
     };

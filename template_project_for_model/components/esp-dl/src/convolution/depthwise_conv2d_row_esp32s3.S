@@ -85,19 +85,50 @@
 #define STACK_END 28
 #define HEAD_AND_WEIGHTS (48 + 9 * 16)
 
-    .macro three shifts, relu
+/* The weight of tap \number, if it is read for every pixel: at the last one a4 goes back to the head, or on to masks. */
+    .macro next_weight number, last, to, shifts, relu
+    .if \number < \last
+    ee.vld.128.ip \to, a4, 16
+    .elseif \number == \last
+    .if \shifts < 5
+    ee.vld.128.xp \to, a4, a6
+    .elseif \relu
+    ee.vld.128.ip \to, a4, 16 * 5 /* to the fifth mask */
+    .else
+    ee.vld.128.ip \to, a4, 16 * 4 /* to the fourth */
+    .endif
+    .endif
+    .endm
+
+/* Weights of taps after `last` stay in registers that masks leave free. */
+    .macro three shifts, relu, last=8, tap5=q3, tap6=q2, tap7=q3, tap8=q2
     bnei a11, \shifts, 3f
+    .if \last < 8
+    movi a4, 48 + 16 * (\last + 1)
+    add a4, a4, a6
+    .irp tap, \tap5, \tap6, \tap7, \tap8
+    .ifnc \tap, q2
+    .ifnc \tap, q3
+    ee.vld.128.ip \tap, a4, 16
+    .endif
+    .endif
+    .endr
+    .if \relu
+    addi a4, a4, 16
+    .endif
+    .else
     .if \relu
     movi a4, HEAD_AND_WEIGHTS + 16
     .else
     movi a4, HEAD_AND_WEIGHTS
     .endif
     add a4, a4, a6
+    .endif
     hold_shifts \shifts, \relu, a6
     l32i a11, a1, STACK_PIXELS
     mov a4, a6
     .if \shifts < 5
-    movi a6, 16 - HEAD_AND_WEIGHTS
+    movi a6, -48 - 16 * \last
     .endif
     ee.vld.128.xp q0, a8, a3
     loop a11, 2f
@@ -109,23 +140,17 @@
     ee.vmulas.s8.qacc.ld.xp q0, a8, a7, q1, q3
     ee.vld.128.ip q3, a4, 16
     ee.vmulas.s8.qacc.ld.xp q1, a9, a3, q0, q2
-    ee.vld.128.ip q2, a4, 16
+    next_weight 4, \last, q2, \shifts, \relu
     ee.vmulas.s8.qacc.ld.xp q0, a9, a3, q1, q3
-    ee.vld.128.ip q3, a4, 16
+    next_weight 5, \last, q3, \shifts, \relu
     ee.vmulas.s8.qacc.ld.xp q1, a9, a7, q0, q2
-    ee.vld.128.ip q2, a4, 16
-    ee.vmulas.s8.qacc.ld.xp q0, a10, a3, q1, q3
-    ee.vld.128.ip q3, a4, 16
-    ee.vmulas.s8.qacc.ld.xp q1, a10, a3, q0, q2
-    .if \shifts < 5
-    ee.vld.128.xp q2, a4, a6
-    .elseif \relu
-    ee.vld.128.ip q2, a4, 16 * 5 /* to the fifth mask */
-    .else
-    ee.vld.128.ip q2, a4, 16 * 4 /* to the fourth */
-    .endif
-    ee.vmulas.s8.qacc.ld.xp q0, a10, a7, q1, q3
-    ee.vmulas.s8.qacc.ld.xp q0, a8, a3, q0, q2
+    next_weight 6, \last, q2, \shifts, \relu
+    ee.vmulas.s8.qacc.ld.xp q0, a10, a3, q1, \tap5
+    next_weight 7, \last, q3, \shifts, \relu
+    ee.vmulas.s8.qacc.ld.xp q1, a10, a3, q0, \tap6
+    next_weight 8, \last, q2, \shifts, \relu
+    ee.vmulas.s8.qacc.ld.xp q0, a10, a7, q1, \tap7
+    ee.vmulas.s8.qacc.ld.xp q0, a8, a3, q0, \tap8
     .if \shifts < 5
     shift_held \shifts, \relu, q3, a4, a4
     .else
@@ -184,10 +209,10 @@
     next_block
     l8ui a11, a6, HEAD_COUNT
 .Lrelu:
-    three 3, 1
-    three 2, 1
-    three 4, 1
-    three 1, 1
+    three 1, 1, 4, q4, q5, q6, q7
+    three 2, 1, 5, q3, q5, q6, q7
+    three 3, 1, 6, q3, q2, q6, q7
+    three 4, 1, 7, q3, q2, q3, q7
     three 5, 1
     three 6, 1
     three 7, 1
@@ -198,10 +223,10 @@
     next_block
     l8ui a11, a6, HEAD_COUNT
 .Lclamped:
-    three 3, 0
+    three 1, 0, 6, q3, q2, q4, q5
     three 2, 0
+    three 3, 0, 7, q3, q2, q3, q7
     three 4, 0
-    three 1, 0
     three 5, 0
     three 6, 0
     three 7, 0

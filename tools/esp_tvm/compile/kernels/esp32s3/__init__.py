@@ -35,6 +35,8 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
         # Long segments are faster; sums far below the bound are rarely computed again.
         Conv2dChecked(rows=True, check_bits=11),
         Conv2dChecked(rows=True, check_bits=10),
+        Conv2dChecked(rows=False, check_bits=11, check_every=2),
+        Conv2dChecked(rows=False, check_bits=10, check_every=2),
         Conv2dChecked(rows=False, check_bits=11),
         Conv2dPieces(),
         Conv2dWide(),

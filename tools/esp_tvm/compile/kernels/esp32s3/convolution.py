@@ -70,8 +70,8 @@ class Conv2dLanes(Esp32s3Variant):
     kernel = "esp_dl_conv2d_s8_esp32s3"
     # Bytes for sums, per channel.
     sums = 0
-    # Where sums are checked: they have to lie within 2^(7 + check_bits) between segments.
-    check_bits = 0
+    # Where sums are checked, after every `check_every` segments: then they have to lie within 2^(7 + check_bits).
+    check_bits = check_every = 0
     # Sixteen channels of a row of pixels, then the next sixteen.
     _ROW_AFTER_ROW = ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD", "ESP_DL_CONV2D_THREE")
     # Bytes of weights that do not stay in the cache (64 kB) beside other data, and beside their biases and shifts.
@@ -222,6 +222,7 @@ class Conv2dLanes(Esp32s3Variant):
             "by_taps": bool(self.by_taps(call)),
             "one_row": is_one_row(call),
             "check_bits": self.check_bits,
+            "check_every": self.check_every,
             "at_a_time": self.at_a_time(call),
             "vectors": vectors,
             "run": self.run(call),
@@ -242,8 +243,8 @@ class Conv2dChecked(Conv2dLanes):
 
     BLOCK = 32 * 1024
 
-    def __init__(self, rows: bool, check_bits: int):
-        self.rows, self.check_bits = rows, check_bits
+    def __init__(self, rows: bool, check_bits: int, check_every: int = 1):
+        self.rows, self.check_bits, self.check_every = rows, check_bits, check_every
 
     def by_taps(self, call):
         return not self.rows or super().by_taps(call)
@@ -258,9 +259,11 @@ class Conv2dChecked(Conv2dLanes):
         bound = 2 ** (7 + self.check_bits)
         if np.abs(bias).max() > bound or segments.shape[1] == 1 or np.min(call.attributes["shift"]) < _PART_SHIFT:
             return False
-        if not all(fits_within(segments[:, i], low, high, LANE_MAX - bound) for i in range(segments.shape[1])):
-            return False
         weights = segments.reshape(len(segments), -1)
+        unchecked = self.check_every * segments.shape[2]
+        parts = (weights[:, i : i + unchecked] for i in range(0, weights.shape[1], unchecked))
+        if not all(fits_within(part, low, high, LANE_MAX - bound) for part in parts):
+            return False
         if not parts_fit_lanes(weights, bias, low, high):
             return False
         if not sums_stay_within(weights, bias, call.attributes["shift"], low, high, bound):
@@ -272,7 +275,8 @@ class Conv2dChecked(Conv2dLanes):
         _, count, length = self.segmented(call).shape
         block = self.block(call)
         begin = (80 + 4 * count) * LANES // block if block else 0
-        once = count * (5 + length * 17 // 16) + (count - 1) * 14 + 28 + begin
+        looks = (count - 1) // self.check_every * 14 + count * (self.check_every - 1)
+        once = count * (5 + length * 17 // 16) + looks + 28 + begin
         return once, count * (11 + length * 35 // 16) + 36 + begin
 
     def block(self, call: Call) -> int:
