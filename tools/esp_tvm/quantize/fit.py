@@ -39,8 +39,8 @@ CAUTIOUS = (100.0, 0.2)
 # Output channels of a layer that the choice of its shrink is judged by.
 JUDGED_CHANNELS = 64
 Caution = Tuple[float, float]
-# Columns rounded between two products of matrices.
-BLOCK = 64
+# Columns rounded one after another between two products of matrices.
+BLOCK = 12
 
 
 class Moments:
@@ -325,7 +325,9 @@ def _shrunk(moment: np.ndarray, shrink: float) -> np.ndarray:
     """Moments [g, n, n] of two inputs made smaller beside those of each alone; nothing is quite without effect."""
     diagonal = np.maximum(np.diagonal(moment, axis1=1, axis2=2), 0.0)
     floor = 1e-3 * np.maximum(diagonal.mean(axis=1), 1e-30)[:, None]
-    return (1.0 - shrink) * moment + (shrink * diagonal + floor)[:, :, None] * np.eye(moment.shape[-1])
+    result, places = (1.0 - shrink) * moment, np.arange(moment.shape[-1])
+    result[:, places, places] += shrink * diagonal + floor
+    return result
 
 
 def _least_squares(moment: np.ndarray, cross: np.ndarray, weights: np.ndarray, ridge: float) -> np.ndarray:
@@ -371,12 +373,16 @@ def _factor(moment: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     diagonal = np.diagonal(moment, axis1=1, axis2=2)
     # What matters most is rounded first, while there is most left to make up for it.
     order = np.argsort(-diagonal, axis=1, kind="stable")
-    sorted_rows = np.take_along_axis(moment, order[:, :, None], axis=1)
-    ordered = np.take_along_axis(sorted_rows, order[:, None, :], axis=2)
     # With both axes reversed the moment is L L', and reversed again the inverse of L is the factor wanted: a third of
     # the work of inverting the moment.
-    lower = np.linalg.cholesky(ordered[:, ::-1, ::-1])
-    return order, _triangular_inverse(lower)[:, ::-1, ::-1]
+    turned = order[:, ::-1]
+    if len(moment) > moment.shape[-1]:
+        ordered = np.take_along_axis(moment, turned[:, :, None], axis=1)
+        ordered = np.take_along_axis(ordered, turned[:, None, :], axis=2)
+    else:
+        ordered = np.stack([one.take(places, 0).take(places, 1) for one, places in zip(moment, turned)])
+    inverse = _triangular_inverse(np.linalg.cholesky(ordered))
+    return order, np.ascontiguousarray(inverse[:, ::-1, ::-1])
 
 
 def _triangular_inverse(lower: np.ndarray) -> np.ndarray:
@@ -391,30 +397,36 @@ def _triangular_inverse(lower: np.ndarray) -> np.ndarray:
         return result
     from scipy.linalg.lapack import dtrtri
 
-    return np.stack([dtrtri(one, lower=1)[0] for one in lower])
+    # Turned to upper ones, as LAPACK has them in memory: nothing is copied.
+    return np.stack([dtrtri(one.T, lower=0)[0].T for one in lower])
 
 
 def _spread_rounding(wanted: np.ndarray, scales: np.ndarray, order: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """int8 values of `wanted` [g, o, n] at exponents `scales` [g, o], rounded one column at a time.
 
-    The errors of a block of columns reach those behind it in one product.
+    The errors of one half of the columns reach the other half in one product, and so within each half.
     """
     step = np.exp2(scales.astype(np.float64))
     left = np.ascontiguousarray(np.take_along_axis(wanted, order[:, None, :], axis=2).transpose(0, 2, 1))
-    values = np.empty_like(left)
-    width = left.shape[1]
-    for start in range(0, width, BLOCK):
-        stop = min(start + BLOCK, width)
-        errors = np.empty_like(left[:, start:stop])
+    values, errors = np.empty_like(left), np.empty_like(left)
+
+    def spread(start: int, stop: int) -> None:
+        if stop - start > BLOCK:
+            middle = (start + stop) // 2
+            spread(start, middle)
+            across = upper[:, start:middle, middle:stop].transpose(0, 2, 1)
+            left[:, middle:stop] -= np.matmul(across, errors[:, start:middle])
+            spread(middle, stop)
+            return
         for column in range(start, stop):
             # np.clip takes longer than all else here.
             whole = np.minimum(np.maximum(round_half_up(left[:, column] / step), -128.0), 127.0)
             values[:, column] = whole
             error = (left[:, column] - whole * step) / upper[:, column, column, None]
             left[:, column + 1 : stop] -= upper[:, column, column + 1 : stop, None] * error[:, None]
-            errors[:, column - start] = error
-        if stop < width:
-            left[:, stop:] -= np.matmul(upper[:, start:stop, stop:].transpose(0, 2, 1), errors)
+            errors[:, column] = error
+
+    spread(0, left.shape[1])
     result = np.empty_like(wanted)
     np.put_along_axis(result, np.broadcast_to(order[:, None, :], wanted.shape), values.transpose(0, 2, 1), axis=2)
     return result
