@@ -99,7 +99,7 @@ def place(blocks: List[Block], trials: int = TRIALS) -> int:
     """Set the offsets; returns the size of the arena.
 
     Blocks are put one after the other at the lowest offset that is free. The order decides: largest first, by time,
-    against time, and orders that come from exchanging two blocks of the best one yet.
+    against time, and orders that come from moving a block of the best one yet, or from exchanging two.
     """
     meeting = {block: _neighbours(block, blocks) for block in blocks}
     latest = blocks[::-1]
@@ -113,35 +113,67 @@ def place(blocks: List[Block], trials: int = TRIALS) -> int:
         sorted(blocks, key=lambda b: (-b.size * (b.last - b.first + 1), b.first)),
     ]
     floor = floor_bytes(blocks)
-    best: Optional[Tuple[float, List[Block], Dict[Block, int]]] = None
+    best: Optional[_Placed] = None
 
-    def attempt(order: List[Block]) -> bool:
+    def attempt(order: List[Block]) -> None:
         nonlocal best
-        size = _first_fit(order, meeting, np.inf if best is None else best[0])
-        if best is None or size <= best[0]:
-            better = best is None or size < best[0]
-            best = (size, order, {block: block.offset for block in blocks})
-            return better
-        return False
+        found = _first_fit(order, meeting, np.inf if best is None else best.size)
+        best = found if found is not None else best
 
     for order in orders:
-        if best is None or best[0] > floor:
+        if best is None or best.size > floor:
             attempt(order)
     generator = random.Random(1)
-    for _ in range(trials if len(blocks) > 1 else 0):
-        if best[0] <= floor:
+    for number in range(trials + trials // 2 if len(blocks) > 1 else 0):
+        if best.size <= floor:
             break
-        order = list(best[1])
-        a, b = generator.sample(range(len(order)), 2)
-        if generator.random() < 0.5:
-            # One of those that reach highest, before another one.
-            a = generator.choice([n for n, one in enumerate(order) if best[2][one] + one.size == best[0]])
-            b = generator.randrange(a + 1)
-        order.insert(b, order.pop(a))
-        attempt(order)
-    for block, offset in best[2].items() if best else ():
+        attempt(_moved(best, generator) if number < trials else _exchanged(best, meeting, generator))
+    for block, offset in best.offsets.items() if best else ():
         block.offset = offset
-    return int(best[0]) if best else 0
+    return best.size if best else 0
+
+
+@dataclass
+class _Placed:
+    """Blocks that were put in `order`. below: block -> the one that kept it from a lower offset; None: nothing did"""
+
+    size: int
+    order: List[Block]
+    offsets: Dict[Block, int]
+    below: Dict[Block, Optional[Block]]
+
+    @property
+    def highest(self) -> List[Block]:
+        """The blocks that reach the end, in order."""
+        return [block for block in self.order if self.offsets[block] + block.size == self.size]
+
+
+def _moved(best: _Placed, generator: random.Random) -> List[Block]:
+    """Another order: a block before or behind another one; every second time one that reaches highest, before it."""
+    order = list(best.order)
+    a, b = generator.sample(range(len(order)), 2)
+    if generator.random() < 0.5:
+        a = order.index(generator.choice(best.highest))
+        b = generator.randrange(a + 1)
+    order.insert(b, order.pop(a))
+    return order
+
+
+def _exchanged(best: _Placed, meeting: Dict[Block, List[_Neighbour]], generator: random.Random) -> List[Block]:
+    """Another order: two blocks exchanged, of those because of which one reaches highest (as Arm's Vela does).
+
+    These are the blocks beside it, those on which it and they lie, those on which these lie, and so on.
+    """
+    order, top = list(best.order), generator.choice(best.highest)
+    reasons: Dict[Block, None] = {}
+    for beside in [top, *(neighbour.block for neighbour in meeting[top])]:
+        one: Optional[Block] = beside
+        while one is not None and one not in reasons:
+            reasons[one] = None
+            one = best.below[one]
+    a, b = (order.index(one) for one in generator.sample(list(reasons), 2)) if len(reasons) > 1 else (0, 0)
+    order[a], order[b] = order[b], order[a]
+    return order
 
 
 @dataclass
@@ -175,14 +207,18 @@ def _neighbours(block: Block, blocks: List[Block]) -> List[_Neighbour]:
     ]
 
 
-def _first_fit(order: List[Block], meeting: Dict[Block, List[_Neighbour]], most: float) -> float:
-    """Each block at the lowest offset where it conflicts with none that is placed; returns the size, or infinity as
-    soon as it is above `most`."""
+def _first_fit(order: List[Block], meeting: Dict[Block, List[_Neighbour]], most: float) -> Optional[_Placed]:
+    """Each block at the lowest offset where it conflicts with none that is placed; None as soon as the size is above
+    `most`."""
     placed: Set[Block] = set()
+    below: Dict[Block, Optional[Block]] = {}
     size = 0
     for block in order:
         others = [(one, one.block.offset) for one in meeting[block] if one.block in placed]
-        candidates = {0, *(offset + start for one, offset in others for start in one.starts)}
+        candidates: Dict[int, Optional[Block]] = {0: None}
+        for one, offset in others:
+            for start in one.starts:
+                candidates.setdefault(offset + start, one.block)
         for offset in sorted(candidates):
             block.offset = offset
             if offset >= 0 and not any(
@@ -191,7 +227,8 @@ def _first_fit(order: List[Block], meeting: Dict[Block, List[_Neighbour]], most:
             ):
                 break
         placed.add(block)
+        below[block] = candidates[block.offset]
         size = max(size, block.offset + block.size)
         if size > most:
-            return float("inf")
-    return size
+            return None
+    return _Placed(size, order, {block: block.offset for block in order}, below)
