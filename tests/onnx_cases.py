@@ -336,6 +336,24 @@ def _pools() -> List[OnnxCase]:
             "AveragePool", "2-D", {0: X}, {}, {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}, kernel="average_pool2d"
         ),
         OnnxCase("AveragePool", "1-D", {0: line}, {}, {"kernel_shape": [3], "strides": [2]}, kernel="average_pool2d"),
+        OnnxCase(
+            "MaxPool",
+            "with places",
+            {0: (2, 3, 6, 8)},
+            {},
+            {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]},
+            outputs=2,
+            kernel=("max_pool2d", "max_pool_indices"),
+        ),
+        OnnxCase(
+            "MaxPool",
+            "with places, 1-D",
+            {0: line},
+            {},
+            {"kernel_shape": [3], "strides": [2], "auto_pad": "SAME_LOWER", "storage_order": 1},
+            outputs=2,
+            kernel=("max_pool2d", "max_pool_indices"),
+        ),
         # 1/27 in C must have all its digits.
         OnnxCase("AveragePool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [3, 3, 3]}, kernel=None),
         OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=None),

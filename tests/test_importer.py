@@ -130,11 +130,6 @@ def grid_sample(**attributes):
 
 
 IGNORED = {
-    "places of a max pool": (
-        lambda: model(helper.make_node("MaxPool", ["x"], ["y", "i"], "pool", kernel_shape=[2, 2]), {"x": [1, 2, 4, 4]}),
-        "'pool' (MaxPool)",
-        "the places of the maxima",
-    ),
     "max of regions": (
         lambda: roi_align(mode="max", coordinate_transformation_mode="output_half_pixel"),
         "'roi' (RoiAlign)",

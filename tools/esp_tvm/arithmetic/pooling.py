@@ -71,3 +71,34 @@ def average_pool2d(
     denominator = n << max(shift, 0)
     # floor(p / q + 1/2) = floor((2 p + q) / (2 q))
     return apply_clamp(saturate((2 * numerator + denominator) // (2 * denominator), output or "int8"), clamp)
+
+
+def max_pool_indices(
+    x: np.ndarray,
+    *,
+    output_size: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    by_columns: bool = False,
+) -> np.ndarray:
+    """int64 [n, c, oh, ow]: where the maximum of each window is in [n, c, h, w], counted through all planes; of equal
+    ones the first.
+
+    padding: (top, left); by_columns: places of a plane are counted column by column; other arguments as of `max_pool2d`
+    """
+    height, width = x.shape[2:]
+    rows, columns = (np.arange(count) * step - before for count, step, before in zip(output_size, strides, padding))
+    best = np.zeros((*x.shape[:2], *output_size), x.dtype)
+    places = np.full(best.shape, -1, np.int64)
+    for kh in range(kernel[0]):
+        for kw in range(kernel[1]):
+            h, w = (rows + kh * dilation[0])[:, None], (columns + kw * dilation[1])[None, :]
+            inside = (h >= 0) & (h < height) & (w >= 0) & (w < width)
+            values = x[:, :, np.clip(h, 0, height - 1), np.clip(w, 0, width - 1)]
+            larger = inside & ((places < 0) | (values > best))
+            best = np.where(larger, values, best)
+            places = np.where(larger, w * height + h if by_columns else h * width + w, places)
+    planes = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1)
+    return places + planes * (height * width)

@@ -1,6 +1,7 @@
 """Makes the pads of windows explicit where tools interpret them differently.
 
 - auto_pad SAME with dilations: ONNX Runtime 1.14 refuses it in Conv, and counts the pads of pools without dilation.
+- auto_pad SAME of 1-D pools: TVM pads by an operator of its own, which then runs in float.
 - AveragePool with ceil_mode: ONNX Runtime 1.14 divides by positions beyond the padded input, and has windows entirely
   in the padding. Here it is as in PyTorch, and in ONNX's text since opset 19: a window ends at the padded input, and
   none starts after the input and its left pad.
@@ -38,7 +39,7 @@ def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]
         shape = graph.shapes.get(node.input[0]) if _is_implicit(node) else None
         if shape is None:
             continue
-        if _has_dilated_same(node):
+        if _has_odd_same(node):
             _same_as_pads(graph, node, shape[2:])
         elif _has_output_shape(node):
             _output_shape_as_pads(graph, node, shape[2:])
@@ -70,16 +71,20 @@ def _output_sizes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
 
 
 def _is_implicit(node: onnx.NodeProto) -> bool:
-    return _has_dilated_same(node) or _has_ceiling(node) or _has_output_shape(node)
+    return _has_odd_same(node) or _has_ceiling(node) or _has_output_shape(node)
 
 
 def _has_output_shape(node: onnx.NodeProto) -> bool:
     return is_standard(node, "ConvTranspose") and bool(attribute(node, "output_shape"))
 
 
-def _has_dilated_same(node: onnx.NodeProto) -> bool:
-    same = is_standard(node, "Conv", "MaxPool") and string_attribute(node, "auto_pad").startswith("SAME")
-    return same and any(size != 1 for size in attribute(node, "dilations", ()))
+def _has_odd_same(node: onnx.NodeProto) -> bool:
+    if not is_standard(node, "Conv", "MaxPool", "AveragePool"):
+        return False
+    if not string_attribute(node, "auto_pad").startswith("SAME"):
+        return False
+    one_axis = len(attribute(node, "kernel_shape", ())) == 1 and node.op_type != "Conv"
+    return one_axis or any(size != 1 for size in attribute(node, "dilations", ()))
 
 
 def _has_ceiling(node: onnx.NodeProto) -> bool:
@@ -98,7 +103,7 @@ def _same_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> N
     if kernel is None:
         return
     strides = attribute(node, "strides", [1] * len(sizes))
-    dilations = attribute(node, "dilations")
+    dilations = attribute(node, "dilations", [1] * len(sizes))
     upper = string_attribute(node, "auto_pad") == "SAME_UPPER"
     before, after = [], []
     for size, window, stride, dilation in zip(sizes, kernel, strides, dilations):

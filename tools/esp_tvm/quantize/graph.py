@@ -15,7 +15,7 @@ from ..onnx_graph import Graph, copied, inferred_values, make_node_names_unique
 from ..states import states_of
 from .clusters import channelwise, normalization
 from .folding import fold_factors, means_as_pooling
-from .normal_form import batch_normalizations, one_output_each, pairs_and_slices, products_as_gemm
+from .normal_form import batch_normalizations, one_output_each, pairs_and_slices, places_of_maxima, products_as_gemm
 from .rules import ELEMENTWISE, INPUT, NO_RULE, RULES, TESTS, Facts, Rule, attribute, rule_of
 
 
@@ -89,7 +89,8 @@ class Network:
 
 
 _NORMAL_FORM = (
-    pairs_and_slices, batch_normalizations, one_output_each, products_as_gemm, fold_factors, means_as_pooling,
+    pairs_and_slices, batch_normalizations, one_output_each, places_of_maxima, products_as_gemm, fold_factors,
+    means_as_pooling,
 )  # fmt: skip
 
 
@@ -171,7 +172,8 @@ class _Grouper:
         if node.op_type not in RULES:
             layer.why = NO_RULE
             return layer
-        compares = RULES[node.op_type].kind == "compare"
+        # Of a MaxPool what gives the places.
+        compares = RULES[node.op_type].kind == "compare" or (node.op_type == "MaxPool" and len(node.output) > 1)
         names = layer.inputs + [layer.output] * (not compares)
         if any(name not in self.floats or name not in self.facts.shapes for name in names) or (
             len([o for o in node.output if o]) != 1 and not compares

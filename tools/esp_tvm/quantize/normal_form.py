@@ -96,6 +96,17 @@ def one_output_each(graph: Graph) -> None:
             graph.insert_after(node, *last)
 
 
+def places_of_maxima(graph: Graph) -> None:
+    """MaxPool with two outputs as two nodes, one for each."""
+    for node in graph.nodes:
+        if node.op_type == "MaxPool" and len(node.output) > 1 and node.output[1] and graph.is_used(node.output[0]):
+            copy = copied_node(node)
+            copy.name = f"{node.name}_places"
+            copy.output[0] = graph.fresh(f"{node.output[0]}_again")
+            graph.set_outputs(node, node.output[:1])
+            graph.insert_after(node, copy)
+
+
 def _last_step(graph: Graph, node: onnx.NodeProto, every: str, output: str, reverse: bool) -> List[onnx.NodeProto]:
     """`output` as the step that was computed last of `every` [steps, 1, batch, hidden]."""
     steps, nodes = graph.shapes[node.input[0]][0], []
@@ -165,4 +176,4 @@ def _added_bias(graph: Graph, node: onnx.NodeProto, count: int) -> Optional[onnx
     return add if graph.shapes.get(add.output[0]) == graph.shapes.get(node.output[0]) else None
 
 
-__all__ = ["batch_normalizations", "one_output_each", "pairs_and_slices", "products_as_gemm"]
+__all__ = ["batch_normalizations", "one_output_each", "pairs_and_slices", "places_of_maxima", "products_as_gemm"]

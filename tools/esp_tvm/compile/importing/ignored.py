@@ -37,7 +37,6 @@ def _has_odd_functions(node: onnx.NodeProto, graph: Graph) -> bool:
 
 IGNORED: List[Ignored] = [
     Ignored(tuple(USUAL_FUNCTIONS), "its activation functions: these names, or so many", _has_odd_functions),
-    Ignored(("MaxPool",), "its second output, the places of the maxima", lambda node, graph: any(node.output[1:])),
     Ignored(("RoiAlign",), "the mode 'max'", _is("mode", "avg", "max")),
     Ignored(
         ("GridSample",),

@@ -53,6 +53,20 @@ void esp_dl_average_pool2d_s16_rows(const void *input, const esp_dl_average_rows
 void esp_dl_max_pool2d_s16(const int16_t *input, const esp_dl_pool2d_t *p, int16_t *output);
 void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void *output);
 
+/*
+ * Where the maxima of windows are: [planes][height][width] -> [planes][output_h][output_w], counted through all planes,
+ * of equal ones the first; as arithmetic.max_pool_indices. Every window has a place in the image.
+ */
+typedef struct {
+    int32_t planes, height, width;
+    int32_t output_h, output_w;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+    bool by_columns; /* places of a plane are counted column by column */
+} esp_dl_max_pool_indices_t;
+
+void esp_dl_max_pool_indices_s8(const int8_t *input, const esp_dl_max_pool_indices_t *p, int64_t *output);
+void esp_dl_max_pool_indices_f32(const float *input, const esp_dl_max_pool_indices_t *p, int64_t *output);
+
 #ifdef __cplusplus
 }
 #endif
