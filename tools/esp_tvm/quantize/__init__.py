@@ -172,7 +172,7 @@ def quantize_model(
     state, again = first.state, False
     if held is not None and passes.effort != "quick":
         # The figure is known; the model itself need not do without a fifth of the samples.
-        if _needs_all_passes(first, noise, passes):
+        if _needs_all_passes(first, held, passes):
             del first  # its planes
             other = _calibrated(model, samples, passes, path).state
         else:
@@ -220,12 +220,14 @@ def _calibrated(model: onnx.ModelProto, samples: Dict, passes: Passes, path) -> 
     return _Calibrated(state, its_simulator, network, simulator.reference)
 
 
-def _needs_all_passes(first: _Calibrated, noise: Dict[str, Noise], passes: Passes) -> bool:
+def _needs_all_passes(first: _Calibrated, held: Dict, passes: Passes) -> bool:
     """Whether the passes shall run again for the samples held back: in small networks, and where these hold far larger
-    values than the others. noise: on those held back."""
-    seen = first.simulator.reference
-    peaks = ((one.peak, float(np.abs(seen[name]).max(initial=0.0))) for name, one in noise.items() if name in seen)
-    return activations(first.network) <= passes.pains.large or any(peak > OUTGROWN * usual for peak, usual in peaks)
+    values than the others. Values are those of the float model: equalized and centred they would depend on chance."""
+    if activations(first.network) <= passes.pains.large:
+        return True
+    unseen, seen = calibrate(first.network, held), first.reference
+    peaks = ((one.magnitude, float(np.abs(seen[name]).max(initial=0.0))) for name, one in unseen.items())
+    return any(peak > OUTGROWN * usual for peak, usual in peaks)
 
 
 def _refitted(first: _Calibrated, samples: Dict, passes: Passes) -> State:

@@ -40,6 +40,7 @@ class Channels:
         # The group of every id, until two of them become one.
         self._groups: Optional[np.ndarray] = None
         self.ids: Dict[str, np.ndarray] = {}
+        self._of_layers: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
         for name in network.inputs:
             if name in network.shapes:
                 self.ids[name] = np.zeros(network.shapes[name], np.int64)
@@ -69,11 +70,20 @@ class Channels:
         """The ids of the channels that a Conv or Gemm makes."""
         return _channels_of(self.ids[layer.output], layer.kind)
 
+    def groups_of(self, layer: Layer) -> Tuple[np.ndarray, np.ndarray]:
+        """(groups of the channels that a Conv or Gemm makes, of those that its weights read)."""
+        found = self._of_layers.get(layer.output)
+        if found is None:
+            found = self.find(self.output_ids(layer)), self.find(self.channel_ids(layer))
+            self._of_layers[layer.output] = found
+        return found
+
     def _union(self, a: np.ndarray, b: np.ndarray) -> None:
         a, b = np.broadcast_arrays(self.find(a), self.find(b))
         if np.array_equal(a, b):
             return
         self._groups = None
+        self._of_layers.clear()
         pairs = np.unique(np.stack([a.reshape(-1), b.reshape(-1)]), axis=1)
         for one, other in pairs.T:
             one, other = self._top(int(one)), self._top(int(other))
@@ -161,19 +171,22 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
     constants = dict(network.constants)
     layers: List[Layer] = []
     for given in network.layers:
-        layer = Layer(**vars(given))
-        bound = 1.0
+        layer, bound = given, 1.0
         if layer.rule is not None and layer.low == 0.0 and layer.high != np.inf:
-            bound = float(factors[channels.find(channels.ids[layer.output])].min())
-            _scale_bound(layer, bound, graph, constants)
+            weighted = layer.weights is not None
+            groups = channels.groups_of(layer)[0] if weighted else channels.find(channels.ids[layer.output])
+            bound = float(factors[groups].min())
+            if bound != 1.0:
+                layer = Layer(**vars(given))
+                _scale_bound(layer, bound, graph, constants)
         if layer.rule is None or layer.weights is None:
-            layers.append(given if bound == 1.0 else layer)
+            layers.append(layer)
             continue
-        ours = factors[channels.find(channels.output_ids(layer))]
-        theirs = factors[channels.find(channels.channel_ids(layer))]
-        if bound == 1.0 and np.all(ours == 1.0) and np.all(theirs == 1.0):
+        ours, theirs = (factors[groups] for groups in channels.groups_of(layer))
+        if bound == 1.0 and (ours == 1.0).all() and (theirs == 1.0).all():
             layers.append(given)
             continue
+        layer = Layer(**vars(layer))
         layers.append(layer)
         weights = layer.weights.astype(np.float64)
         if layer.kind == "conv":

@@ -8,6 +8,7 @@ measure the finished model.
 from __future__ import annotations
 
 import copy
+import math
 from typing import Callable, Dict, List, Optional, Sequence, Set
 
 import numpy as np
@@ -295,8 +296,10 @@ class Simulator:
         least, most = (float(bound) for bound in self.network.range_of(layer.output))
         low, high = least, most
         if layer.kind != "lookup":
-            low = max(low, min(float(np.floor(layer.low * 2.0**-exponent + 0.5)), most))
-            high = min(high, max(float(np.floor(layer.high * 2.0**-exponent + 0.5)), least))
+            if layer.low > -np.inf:
+                low = max(low, min(float(np.floor(layer.low * 2.0**-exponent + 0.5)), most))
+            if layer.high < np.inf:
+                high = min(high, max(float(np.floor(layer.high * 2.0**-exponent + 0.5)), least))
         return low, high
 
     # --- operators ---
@@ -317,7 +320,7 @@ class Simulator:
         """The result [N, 1, C, ...] of a session for x [N, 1, C, ...], in runs whose arrays stay in the caches: what is
         larger is new memory each time, whose pages the system fills with zeros first."""
         shape = self.network.shapes.get(layer.output, ())
-        count = max(PIECE // max(x[0].size + int(np.prod(shape)), 1), 1)
+        count = max(PIECE // max(math.prod(x.shape[1:]) + math.prod(shape), 1), 1)
         result = None
         for start in range(0, len(x), count):
             some = x[start : start + count]
