@@ -88,30 +88,57 @@ static int32_t window_bytes(int32_t bytes)
     return bytes <= ESP_DL_MAX_HELD ? (bytes + 7) / 8 * 8 : esp_dl_aligned(bytes);
 }
 
-/* A row of pixels whose windows are put together first, `run` of them at a time, in memory at `to`. */
-static void gathered(esp_dl_conv2d_row_t row, int32_t run, int8_t *to)
+/* Windows that have been put together and wait for others: how many, and where their output goes. */
+typedef struct {
+    int32_t count;
+    int8_t *output;
+} waiting_t;
+
+/* The pixels of the windows that wait, in memory at `to`. row: of any of them */
+static void compute_gathered(esp_dl_conv2d_row_t row, int8_t *to, waiting_t *waiting)
 {
     const int8_t *segment = to;
-    const int32_t bytes = window_bytes(row.segment_count * row.segment_bytes);
-    void (*const compute)(const esp_dl_conv2d_row_t *) =
-        bytes <= ESP_DL_MAX_HELD ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
-    esp_dl_windows_t windows = {
-        .segments = row.segments,
-        .segment_count = row.segment_count,
-        .segment_bytes = row.segment_bytes,
-        .step = row.step,
-        .to = to,
-        .to_step = bytes,
-    };
+    row.segment_bytes = row.step = window_bytes(row.segment_count * row.segment_bytes);
     row.segments = &segment;
     row.segment_count = 1;
-    row.segment_bytes = row.step = bytes;
-    for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
-        windows.pixels = row.pixels = left < run ? left : run;
+    row.output = waiting->output;
+    row.pixels = waiting->count;
+    waiting->count = 0;
+    if (row.pixels == 0) {
+        return;
+    }
+    if (row.segment_bytes <= ESP_DL_MAX_HELD) {
+        esp_dl_conv2d_row_one_esp32s3(&row);
+    } else {
+        esp_dl_conv2d_row_held_esp32s3(&row);
+    }
+}
+
+/* A row of pixels whose windows are put together first, in memory at `to`; when there are `run` of them, also of rows
+ * before, they are computed. */
+static void gather(const esp_dl_conv2d_row_t *row, int32_t run, int8_t *to, waiting_t *waiting)
+{
+    const int32_t bytes = window_bytes(row->segment_count * row->segment_bytes);
+    esp_dl_windows_t windows = {
+        .segments = row->segments,
+        .segment_count = row->segment_count,
+        .segment_bytes = row->segment_bytes,
+        .step = row->step,
+        .to_step = bytes,
+    };
+    for (int32_t done = 0; done < row->pixels; done += windows.pixels) {
+        if (waiting->count == 0) {
+            waiting->output = row->output + done * row->channels;
+        }
+        const int32_t left = row->pixels - done, room = run - waiting->count;
+        windows.pixels = left < room ? left : room;
+        windows.to = to + waiting->count * bytes;
         esp_dl_gather_windows_esp32s3(&windows);
-        compute(&row);
-        windows.offset += row.pixels * windows.step;
-        row.output += row.pixels * row.channels;
+        windows.offset += windows.pixels * windows.step;
+        waiting->count += windows.pixels;
+        if (waiting->count == run) {
+            compute_gathered(*row, to, waiting);
+        }
     }
 }
 
@@ -216,6 +243,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         return;
     }
     checked_t state = {0};
+    waiting_t waiting = {0};
     void (*const held)(const esp_dl_conv2d_row_t *) =
         p->path == ESP_DL_CONV2D_ONE ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
     for (int32_t n = 0; n < images; n++) {
@@ -239,7 +267,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
                 }
                 break;
             case ESP_DL_CONV2D_GATHERED:
-                gathered(row, p->run, pixels);
+                gather(&row, p->run, pixels, &waiting);
                 break;
             case ESP_DL_CONV2D_THREE:
                 esp_dl_conv2d_row_three_esp32s3(&row);
@@ -252,6 +280,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         }
         input += p->input.h * p->input.w * p->input.c;
     }
+    compute_gathered(row, pixels, &waiting);
 }
 
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)

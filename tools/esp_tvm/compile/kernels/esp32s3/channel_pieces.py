@@ -9,8 +9,8 @@ from ....program import Call
 from .convolution import Conv2dChecked
 from .lanes import LANES, Esp32s3Variant, copies_rows
 
-# Long segments are faster; sums that are far from the bound are rarely computed again.
-_CHECKED = tuple(Conv2dChecked(rows=False, check_bits=bits) for bits in (11, 10))
+# Of two ways with as many instructions the first is taken: sums that are far from the bound are rarely computed again.
+_CHECKED = tuple(Conv2dChecked(rows=False, check_bits=bits, check_every=every) for bits in (11, 10) for every in (2, 1))
 
 
 def in_pieces(call: Call, pieces: int) -> Call:
@@ -32,13 +32,12 @@ class Conv2dPieces(Esp32s3Variant):
         return self._chosen(call, low, high) is not None
 
     def _chosen(self, call: Call, low: int, high: int) -> Optional[Tuple[Conv2dChecked, Call]]:
-        """The fewest pieces with which every piece fits."""
+        """The fewest instructions with which every piece fits."""
         window = call.attributes["weights"].shape[1:3]
         if window != (1, 1) or any(call.attributes["padding"]) or copies_rows(call, window):
             return None
-        return next(
-            ((variant, pieces) for variant, pieces in self._ways(call) if variant.fits_range(pieces, low, high)), None
-        )
+        ways = sorted(self._ways(call), key=lambda way: way[0].instructions(way[1]))
+        return next(((variant, pieces) for variant, pieces in ways if variant.fits_range(pieces, low, high)), None)
 
     @staticmethod
     def _ways(call: Call) -> Iterator[Tuple[Conv2dChecked, Call]]:

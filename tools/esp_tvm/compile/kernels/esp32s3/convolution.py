@@ -268,7 +268,11 @@ class Conv2dChecked(Conv2dLanes):
             return False
         if not sums_stay_within(weights, bias, call.attributes["shift"], low, high, bound):
             return False
-        return self.slowest(call) <= _SLOWEST and self._instructions(call)[0] < Conv2dWide().instructions(call)
+        return self.slowest(call) <= _SLOWEST and self.instructions(call) < Conv2dWide().instructions(call)
+
+    def instructions(self, call: Call) -> int:
+        """Of sixteen channels of a pixel whose sums fit."""
+        return self._instructions(call)[0]
 
     def _instructions(self, call: Call) -> Tuple[int, int]:
         """Of sixteen channels of a pixel, counted in the assembly: checked, and in two parts."""
