@@ -148,6 +148,18 @@ def layer(kind: str, size: int, inputs: int, outputs: int, stride: int = 1) -> C
     return make
 
 
+def pooled_layer(size: int, inputs: int, outputs: int) -> Callable[[], onnx.ModelProto]:
+    """A layer of 3x3 behind a max pool of an image twice as high and wide: so it has scratch memory."""
+
+    def make() -> onnx.ModelProto:
+        b = Builder("layer")
+        x = b.activate(b.input(1, inputs, 2 * size, 2 * size), "relu")
+        x = b.node("MaxPool", x, channels=inputs, kernel_shape=[2, 2], strides=[2, 2])
+        return b.model(b.conv(x, outputs, 3))
+
+    return make
+
+
 NETWORKS: Dict[str, Callable[[], onnx.ModelProto]] = {
     "mobilenet_v1_025": mobilenet_v1_025,
     "autoencoder": autoencoder,
@@ -163,6 +175,9 @@ LAYERS: Dict[str, Callable[[], onnx.ModelProto]] = {
     "3x3, 16 to 16, 20x20": layer("3x3", 20, 16, 16),
     "3x3, 32 to 32, 16x16": layer("3x3", 16, 32, 32),
     "3x3, 64 to 64, 8x8": layer("3x3", 8, 64, 64),
+    "3x3, 16 to 16, 20x20, behind a pool": pooled_layer(20, 16, 16),
+    "3x3, 32 to 32, 16x16, behind a pool": pooled_layer(16, 32, 32),
+    "3x3, 64 to 64, 8x8, behind a pool": pooled_layer(8, 64, 64),
     "3x3 stride 2, 32 to 16, 20x20": layer("3x3", 20, 32, 16, 2),
     "5x5 stride 2, 16 to 32, 22x22": layer("5x5", 22, 16, 32, 2),
     "depthwise 3x3, 8, 48x48": layer("depthwise 3x3", 48, 8, 8),

@@ -93,8 +93,10 @@ byte with the same C on the host, and there with the plain kernels.
 Instructions are those of the last of three inputs; *spread* is (most - least) / least over the three: some kernels skip
 zeros. Stack is painted and includes all that an inference calls. Code and constants are those of the inference alone,
 without start-up code and `printf`. Weights are weights, biases and shifts as the kernels read them: for a kernel `3x4`,
-which is taken where the scratch memory of `6x2` would make the arena grow, weights take twice their size. *Against
-plain C*: how much faster the model runs on the host than with the plain kernels.
+which is taken where the scratch memory of `6x2` would make the arena grow, weights take twice their size. Kernels named
+`winograd` (minimal filtering, [memory.md](../docs/memory.md#scratch-memory-for-speed)) are taken where the arena has
+even more memory free: layers behind a pool have it. *Against plain C*: how much faster the model runs on the host than
+with the plain kernels.
 
 *Xtensa (lx106)*: the same program for the ESP8266's core, the only Xtensa that Debian has a compiler for:
 xtensa-lx106-elf-gcc `-O2`, `qemu-system-xtensa -M sim -cpu lx106 -icount shift=7`, instructions from the cycle counter,

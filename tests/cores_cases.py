@@ -24,6 +24,7 @@ from variant_cases import (
 
 from esp_tvm.compile.emitting.functions import static_functions
 from esp_tvm.compile.kernels.esp32s3 import Esp32s3Variant
+from esp_tvm.compile.kernels.variants import Conv2dWinograd
 from esp_tvm.compile.planning import cores
 from esp_tvm.program import Call, Tensor
 
@@ -179,8 +180,8 @@ def random_split_pairs(variant, operator: str, count: int, seed: int) -> List[Sp
     pairs: List[SplitPair] = []
     kind = operator[: -len("_s16")] if operator.endswith("_s16") else operator
     while len(pairs) < count:
-        if kind == "dense" or random.randint(2):
-            call = random_call(kind, random)
+        if kind == "dense" or random.randint(2) or isinstance(variant, Conv2dWinograd):
+            call = random_call(kind, random, variant)
         elif isinstance(variant, Esp32s3Variant):
             call = sixteens(kind, random)
         else:

@@ -8,7 +8,9 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
-from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.boards import choose_board  # noqa: E402
+from esp_tvm.compile import compile_model, import_model  # noqa: E402
+from esp_tvm.project.compile_for_board import compile_for_board  # noqa: E402
 
 
 def kernels(compiled):
@@ -50,6 +52,29 @@ def test_no_scratch_where_it_would_enlarge_the_arena():
     b.output("y", [1, 4, 1, 1])
     compiled = compile_model(b.model())
     assert kernels(compiled)[1:4] == ["conv2d_add_s8_3x4", "conv2d_s8_6x2", "conv2d_s8_6x2"]
+
+
+def test_minimal_filtering_where_the_arena_has_room():
+    b = QdqBuilder(seed=6)
+    x = b.conv(b.input("x", [1, 8, 40, 40], -4), [8, 8, 1, 1], -3, e_w=-9, relu=True)
+    x = b.quantize(b.node("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2]), -3)
+    for _ in range(2):
+        x = b.conv(x, [8, 8, 3, 3], -3, e_w=-10, relu=True, pads=[1, 1, 1, 1])
+    b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
+    b.output("y", [1, 8, 1, 1])
+    found = [name for name in kernels(compile_model(b.model())) if "conv" in name]
+    assert found == ["conv2d_s8_6x2", "conv2d_s8_winograd", "conv2d_s8_winograd"]
+
+
+def test_a_larger_arena_is_used_for_speed():
+    b = QdqBuilder(seed=6)
+    b.conv(b.input("x", [1, 8, 16, 16], -4), [8, 8, 3, 3], -3, e_w=-10, relu=True, pads=[1, 1, 1, 1], output="y")
+    b.output("y", [1, 8, 16, 16])
+    model, board = b.model(), choose_board("esp32c3")
+    relay = import_model(model)
+    small, large = (compile_for_board(model, relay, board, arena=arena) for arena in ("auto", "20000"))
+    assert kernels(small)[-1] == "conv2d_s8_3x4" and kernels(large)[-1] == "conv2d_s8_winograd"
+    assert small.program.arena_bytes < large.program.arena_bytes <= 20000
 
 
 @pytest.mark.parametrize("bound, expected", [(0.0, 0), (-8.0, -128)])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from kernel_archive import COMPONENT, INCLUDES, build
-from variant_cases import ALL_VARIANTS, program, random_pairs, verdict
+from variant_cases import ALL_VARIANTS, AnyWinograd, program, random_pairs, verdict
 
 from esp_tvm.compile.kernels import packing, variants
 from esp_tvm.run import qemu
@@ -51,6 +52,15 @@ def test_same_bytes_in_the_emulator(variant, tmp_path):
     qemu.link(objects, tmp_path / "program.elf")
     qemu.execute(tmp_path / "program.elf", tmp_path, timeout=300)
     verdict(tmp_path, pairs)
+
+
+def test_minimal_filtering_refuses_sums_that_it_cannot_divide():
+    """A sum of products has 26 bits, whatever the input: 2^25 = 9 * 227.6 * 128 * 128."""
+    call = random_pairs(AnyWinograd(8), 1, seed=0)[0].call
+    for channels, expected in ((227, True), (228, False)):
+        weights = np.full((2, 3, 3, channels), -128, np.int8)
+        changed = replace(call, attributes={**call.attributes, "weights": weights})
+        assert variants.Conv2dWinograd(8).computes(changed) is expected
 
 
 def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):

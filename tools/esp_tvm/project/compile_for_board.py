@@ -44,7 +44,10 @@ def compile_for_board(
         compiled = within(room)
     target = {"auto": room, "least": 0}.get(arena) if arena in ("auto", "least") else int(arena)
     if target is None or compiled.program.arena_bytes <= target:
-        return compiled
+        if arena == "auto" or (room is not None and compiled.program.arena_bytes > room):
+            return compiled
+        # The rest of the bytes that are allowed is for speed.
+        return within(room, strips=target if room is None else min(target, room))
     if room or arena != "auto" or board.psram is None:
         small = within(room, strips=target)
         if arena != "auto" or small.program.arena_bytes <= target or board.psram is None:

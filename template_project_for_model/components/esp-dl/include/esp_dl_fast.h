@@ -46,6 +46,22 @@ int32_t esp_dl_conv2d_s8_6x2_scratch(const esp_dl_conv2d_t *p);
 int32_t esp_dl_conv2d_add_s8_6x2_scratch(const esp_dl_conv2d_add_t *p);
 
 /*
+ * Convolution of 3x3 windows with stride and dilation 1 (groups = 1), by minimal filtering: a quarter of the
+ * multiplications. A sum of products must be in -2^25..2^25 - 1 and input.c at most 2304. weights: a byte (uint8) with
+ * the number of input channels whose weights are transformed at a time; then [ceil(output.c / 4)][input.c][4][3][3],
+ * with zeros beyond the last output channel. bias: as for the plain kernel. scratch: aligned to 4.
+ */
+void esp_dl_conv2d_s8_winograd(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
+
+/* The same with an addition. In place: the output may be the addend. */
+void esp_dl_conv2d_add_s8_winograd(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p,
+                                   void *scratch, int8_t *output);
+
+/* Bytes of scratch memory that they need. */
+int32_t esp_dl_conv2d_s8_winograd_scratch(const esp_dl_conv2d_t *p);
+int32_t esp_dl_conv2d_add_s8_winograd_scratch(const esp_dl_conv2d_add_t *p);
+
+/*
  * Convolution, three pixels by four output channels (groups = 1), without scratch memory; output.c and input.c
  * multiples of 4, input.c at most 64, at most 25 taps. weights: 32-bit words, aligned to 4. For every four output
  * channels, for every tap, pieces that a lane can hold: a word with the number of words of weights in the piece, plus 1

@@ -12,6 +12,7 @@ from typing import List, Tuple
 
 import numpy as np
 
+from ...chips import aligned
 from ...kernel_limits import KERNEL_LIMITS
 
 LANE_START = KERNEL_LIMITS["HALF_START"]
@@ -103,6 +104,17 @@ def pack_3x4(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
                 words.append((rows[0::2] + (rows[1::2] << 16)).T.reshape(-1))
     stream = np.concatenate(words) & 0xFFFFFFFF
     return Packed(stream.astype(np.uint32).view(np.int32), bias)
+
+
+def pack_winograd(weights: np.ndarray, block: int) -> Packed:
+    """Weights [O, 3, 3, C] for `esp_dl_conv2d_s8_winograd`, which transforms those of `block` channels at a time."""
+    outputs, _, _, channels = weights.shape
+    tile = KERNEL_LIMITS["WINOGRAD_OUTPUTS"]
+    padded = np.zeros((aligned(outputs, tile), channels, 9), np.int8)
+    padded[:outputs] = weights.reshape(outputs, 9, channels).transpose(0, 2, 1)
+    # [O / 4][C][4][3][3]
+    stream = padded.reshape(-1, tile, channels, 9).transpose(0, 2, 1, 3).reshape(-1)
+    return Packed(np.concatenate([np.array([block], np.uint8).view(np.int8), stream]), np.zeros(outputs, np.int64))
 
 
 def pack_8(weights: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from ...operators.base import rounding_bias
 from ...operators.conv import pad_field, pad_value, window_fields
 from ...operators.pooling import AveragePool2d
 from ...program import Call
-from .packing import Packed, pack_3x4, pack_6x2, pack_8
+from .packing import Packed, pack_3x4, pack_6x2, pack_8, pack_winograd
 
 # --- how far an output may lie before its input --------------------------------------------------------------
 
@@ -60,6 +60,8 @@ class Variant:
     plain_parameters: it is called like the plain kernel, `replaces` if that has no name of its own, with the same
     parameters
     with_nhwc: the kernel that also computes a change to NHWC behind it
+    for_spare_memory: it needs so much scratch memory that it is taken last, where there is room: memory is planned
+    with the others
     takes: the operator whose parameters its kernel takes, where that is another one
     """
 
@@ -72,6 +74,7 @@ class Variant:
     plain_parameters = False
     replaces = ""
     with_nhwc: Optional[Variant] = None
+    for_spare_memory = False
 
     def fits(self, call: Call) -> bool:
         """Whether it can compute this call, and faster than the plain kernel."""
@@ -226,6 +229,91 @@ class Conv2d3x4(Variant):
 
     def fields(self, call):
         return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
+
+
+class Conv2dWinograd(Variant):
+    """3x3 windows by minimal filtering, four tiles of 4x4 pixels by four output channels.
+
+    block: of so many input channels the weights are transformed at a time: more take fewer instructions
+    """
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_winograd"
+    fuses_add = True
+    for_spare_memory = True
+    TILES, OUTPUTS, MAX_CHANNELS = (KERNEL_LIMITS[f"WINOGRAD_{name}"] for name in ("TILES", "OUTPUTS", "MAX_CHANNELS"))
+    POINTS = 36
+    # Sums of products, which the kernel divides, have so many bits.
+    SUM_BITS = 26
+    # It is taken where it saves this part of the instructions.
+    WORTH = 0.1
+
+    def __init__(self, block: int):
+        self.block = block
+
+    def computes(self, call: Call) -> bool:
+        """Whether it gives the bytes of the plain kernel."""
+        a = call.attributes
+        if a["groups"] != 1 or a["weights"].shape[1:3] != (3, 3) or not _shifts_right(call):
+            return False
+        if tuple(a["strides"]) != (1, 1) or tuple(a["dilation"]) != (1, 1):
+            return False
+        if a["weights"].shape[3] > self.MAX_CHANNELS:
+            return False
+        largest = 128 * int(np.abs(a["weights"].astype(np.int64)).sum(axis=(1, 2, 3)).max())
+        return largest < 2 ** (self.SUM_BITS - 1)
+
+    def fits(self, call):
+        # Not the same as with a smaller block.
+        if self.block > max(call.attributes["weights"].shape[-1], _SMALLEST_BLOCK) or not self.computes(call):
+            return False
+        return self._instructions(call) < (1 - self.WORTH) * self._instructions_6x2(call)
+
+    def _instructions(self, call: Call) -> float:
+        """Estimated, by the code of its loops: fitted to the counts of `make bench`."""
+        outputs, channels = call.output.shape[3], call.inputs[0].shape[3]
+        tiles, passes = self._tiles(call), self.weight_passes(call) * -(-outputs // self.OUTPUTS)
+        products = 43 * self.POINTS * channels + 47 * self.POINTS * -(-channels // self.block)
+        transforms = passes * 137 * self.OUTPUTS * channels + tiles * (390 * channels + 560 * outputs + 2000)
+        return passes * products + transforms
+
+    @staticmethod
+    def _instructions_6x2(call: Call) -> float:
+        pixels, channels = pixels_of(call), call.output.shape[3]
+        return pixels * (9 * call.inputs[0].shape[3] * (1.63 * channels + 6) + 19 * channels)
+
+    @staticmethod
+    def _tiles(call: Call) -> int:
+        images, height, width, _ = call.output.shape
+        return images * -(-height // 4) * -(-width // 4)
+
+    def weight_passes(self, call):
+        return -(-self._tiles(call) // self.TILES)
+
+    def scratch(self, call):
+        numbers = self.TILES * call.inputs[0].shape[3] + self.OUTPUTS * self.block
+        return self.POINTS * (4 * self.TILES * self.OUTPUTS + 2 * numbers)
+
+    def overlap_distance(self, call):
+        images, height, width, channels = call.output.shape
+        starts = window_starts(call, (3, 3)).reshape(images, height, width)[:, ::4, ::4].reshape(-1)
+        rows = np.minimum(np.arange(4, height + 4, 4), height) - 1
+        columns = np.minimum(np.arange(4, width + 4, 4), width)
+        ends = (np.arange(images)[:, None, None] * height + rows[:, None]) * width + columns
+        # Where four tiles begin: they are read before any of them is written.
+        groups = np.arange(0, len(starts), self.TILES)
+        written = np.maximum.accumulate(np.maximum.reduceat(ends.reshape(-1) * channels, groups))
+        return distance_of(np.minimum.reduceat(starts, groups), written, reads_own=False)
+
+    def pack(self, call, low, high):
+        return pack_winograd(call.attributes["weights"], self.block)
+
+    def fields(self, call):
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
+
+
+_SMALLEST_BLOCK = 8
+_WINOGRAD = [Conv2dWinograd(block) for block in (32, 16, 12, _SMALLEST_BLOCK)]
 
 
 class Depthwise3x3(Variant):
@@ -389,7 +477,7 @@ class QuantizeNhwc(Variant):
 
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
-    "conv2d": [Conv2d6x2(), Conv2d3x4()],
+    "conv2d": [*_WINOGRAD, Conv2d6x2(), Conv2d3x4()],
     "depthwise_conv2d": [Depthwise3x3(), Depthwise1x4()],
     "dense": [DenseAsConv2d(), Dense8()],
     "average_pool2d": [GlobalAverage()],

@@ -84,21 +84,32 @@ def _leanest(call: Call, chip: Optional[str]) -> Optional[Variant]:
 
 
 def _take_faster(program: Program, most: int) -> None:
-    """Take the fastest variant of every call with which the arena has at most `most` bytes."""
+    """Take the fastest variant of every call with which the arena has at most `most` bytes.
+
+    Those for spare memory come last, so that none of the others has to give way.
+    """
     chosen = [call for call in program.kernels if call.variant is not None]
-    for call in sorted(chosen, key=lambda one: one.inputs[0].bytes):
-        lean, split = call.variant, call.split
-        if isinstance(lean, esp32s3.Esp32s3Variant):
+    for spare in (False, True):
+        for call in sorted(chosen, key=lambda one: one.inputs[0].bytes):
+            _take_faster_for(call, program, most, spare)
+
+
+def _take_faster_for(call: Call, program: Program, most: int, spare: bool) -> None:
+    """The same for a call; spare: only variants for spare memory, else only others."""
+    lean, split = call.variant, call.split
+    if isinstance(lean, esp32s3.Esp32s3Variant):
+        return
+    for variant in mac16.variants_of(call.operator, program.kernels_for):
+        if variant is lean:
+            return
+        if variant.for_spare_memory != spare or variant.scratch(call) > most:
             continue
-        for variant in mac16.variants_of(call.operator, program.kernels_for):
-            if variant is lean:
-                break
-            if not (variant.fits(call) if call.strips is None else fits_strips(call, variant)):
-                continue
-            call.variant = variant
-            if split_again(call) and arena_bytes(program) <= most:
-                break
-            call.variant, call.split = lean, split
+        if not (variant.fits(call) if call.strips is None else fits_strips(call, variant)):
+            continue
+        call.variant = variant
+        if split_again(call) and arena_bytes(program) <= most:
+            return
+        call.variant, call.split = lean, split
 
 
 def _owner(tensor: Tensor, makers: Dict[Tensor, Call]) -> Tensor:

@@ -176,7 +176,9 @@ def _choose(call: Call) -> bool:
     if isinstance(call.variant, Esp32s3Variant):
         return False
     for variant in [*VARIANTS.get(call.operator, ()), *([] if call.followers else [None])]:
-        if (not call.followers or variant.fuses_add) and fits_strips(call, variant):
+        if variant is not None and (variant.for_spare_memory or (call.followers and not variant.fuses_add)):
+            continue
+        if fits_strips(call, variant):
             call.variant = variant
             return True
     return False

@@ -57,7 +57,8 @@ def fastest(call: Call) -> Optional[Variant]:
     """The fastest kernel for a call where it needs more scratch memory than the one that it has; else None."""
     if call.variant is None or isinstance(call.variant, Esp32s3Variant) or uses_mac16(call):
         return None
-    first = next((one for one in VARIANTS.get(call.operator, ()) if one.fits(call)), call.variant)
+    planned = (one for one in VARIANTS.get(call.operator, ()) if not one.for_spare_memory)
+    first = next((one for one in planned if one.fits(call)), call.variant)
     if first is call.variant or (call.followers and not first.fuses_add):
         return None
     return first if first.scratch(call) > call.variant.scratch(call) else None

@@ -21,6 +21,12 @@
 #define ESP_DL_3X4_MAX_TAPS 25
 #define ESP_DL_3X4_MAX_CHANNELS 64
 
+/* Of the kernels named winograd: tiles of 4x4 pixels and output channels that are computed at a time, the most input
+ * channels. */
+#define ESP_DL_WINOGRAD_TILES 4
+#define ESP_DL_WINOGRAD_OUTPUTS 4
+#define ESP_DL_WINOGRAD_MAX_CHANNELS 2304
+
 /* Outputs at a time of esp_dl_dense_s8_8. */
 #define ESP_DL_8_OUTPUTS 8
 
