@@ -9,7 +9,8 @@ import numpy as np
 
 INT8 = (-128, 127)
 _WIDE = (
-    "conv2d depthwise_conv2d dense add requantize average_pool2d max_pool2d softmax quantize dequantize rnn gru lstm"
+    "conv2d depthwise_conv2d dense add mul requantize average_pool2d max_pool2d softmax quantize dequantize "
+    "rnn gru lstm"
 ).split()
 
 
@@ -62,7 +63,7 @@ def _widened(case, inputs: str, output: str):
     if case.operator == "add":
         attributes.update((name, min(attributes[name], 14)) for name in ("shift_a", "shift_b"))
     of_inputs = tuple((shape, inputs if dtype == "int8" else dtype) for shape, dtype in case.inputs)
-    if case.operator == "add" and inputs == "int16" and output == "int8":
+    if case.operator in ("add", "mul") and inputs == "int16" and output == "int8":
         of_inputs = (of_inputs[0], case.inputs[1])
     if case.operator in ("dequantize", "quantize"):
         of_inputs = tuple((shape, "int16" if dtype == "int8" else dtype) for shape, dtype in case.inputs)

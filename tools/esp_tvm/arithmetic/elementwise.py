@@ -42,11 +42,14 @@ def sub(
     return requantize_sum(a - b, check_int("shift", shift), clamp)
 
 
-def mul(a: np.ndarray, b: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE) -> np.ndarray:
-    """int8 a * b: clamp(sat8(rshift(a * b, shift))), shift = e_y - e_a - e_b."""
-    check_array("a", a, "int8")
-    check_array("b", b, "int8")
-    return requantize_sum(a.astype(np.int64) * b, check_int("shift", shift), clamp)
+def mul(a: np.ndarray, b: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE, output: str = "") -> np.ndarray:
+    """int8 a * b: clamp(sat8(rshift(a * b, shift))), shift = e_y - e_a - e_b.
+
+    With output = "int8" or "int16" named, a and b may be int16 too.
+    """
+    for name, operand in (("a", a), ("b", b)):
+        check_array(name, operand, "int8/int16" if output else "int8")
+    return requantize_sum(a.astype(np.int64) * b, check_int("shift", shift), clamp, output or "int8")
 
 
 def requantize(x: np.ndarray, *, shift: int, clamp: Sequence[int] = INT8_RANGE, output: str = "") -> np.ndarray:

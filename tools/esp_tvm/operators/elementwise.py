@@ -100,8 +100,13 @@ class Mul(_Binary):
     relay_op = "multiply"
 
     def shifts(self, a, b, output):
-        # A product has at most 15 bits: shifted by more than 16 it is 0, by 8 to the left it saturates.
-        return {"shift": min(max(output.exponent - a.exponent - b.exponent, -8), 16)}
+        shift, bits = output.exponent - a.exponent - b.exponent, base.widths(a, output)[1]
+        if "int16" not in (a.dtype, b.dtype):
+            # A product has at most 15 bits: shifted by more than 16 it is 0, by 8 to the left it saturates.
+            return {"shift": min(max(shift, -bits), 16)}
+        if shift > 30:
+            raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
+        return {"shift": max(shift, -bits)}
 
     def reference(self, call, a, b):
         product = relay.multiply(base.widen(a), base.widen(b))

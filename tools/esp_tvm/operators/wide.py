@@ -11,7 +11,7 @@ from . import base
 from .base import Parsed, Refusal
 from .conv import Conv2d, DepthwiseConv2d, window_fields
 from .dense import Dense
-from .elementwise import Add, Requantize
+from .elementwise import Add, Mul, Requantize
 from .pooling import AveragePool2d, MaxPool2d
 from .quantization import Dequantize, Quantize
 from .recurrent import Gru, Lstm, Rnn
@@ -61,14 +61,20 @@ class DenseS16(_Wide, Dense):
     name = "dense_s16"
 
 
-class AddS16(_Wide, Add):
+class _WidePair(_Wide):
+    def types(self, call):
+        a, b = call.inputs
+        return {"a_s16": _s16(a), "b_s16": _s16(b), "output_s16": _s16(call.output)}
+
+
+class AddS16(_WidePair, Add):
     name = "add_s16"
     # |x| <= 2^15 shifted by this much, twice, still fits int32 with the half that rounding adds.
     MAX_SHIFT = 14
 
-    def types(self, call):
-        a, b = call.inputs
-        return {"a_s16": _s16(a), "b_s16": _s16(b), "output_s16": _s16(call.output)}
+
+class MulS16(_WidePair, Mul):
+    name = "mul_s16"
 
 
 class RequantizeS16(_Wide, Requantize):

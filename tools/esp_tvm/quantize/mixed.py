@@ -52,7 +52,7 @@ def has_wide_kernel(layer: Layer) -> bool:
         return layer.op_type in _COPIES
     if layer.kind == "real":
         return layer.op_type in GATES
-    return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type == "Add")
+    return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type in ("Add", "Mul"))
 
 
 def _softmax_at_the_end(network: Network, layer: Layer) -> bool:

@@ -272,13 +272,15 @@ class Simulator:
             return _rounded(y, low, high)
         elif layer.kind == "binary":
             if layer.op_type == "Mul":
-                y = xs[0] * xs[1]
-                y *= np.float32(2.0 ** (e_x[0] + e_x[1] - e_y))
+                # float32 does not hold all products of int16.
+                wide = not self.network.wide.isdisjoint(layer.inputs)
+                y = xs[0].astype(np.float64) * xs[1] if wide else xs[0] * xs[1]
+                y *= y.dtype.type(2.0 ** (e_x[0] + e_x[1] - e_y))
             else:
                 y = xs[0] * np.float32(2.0 ** (e_x[0] - e_y))
                 other = xs[1] if e_x[1] == e_y else xs[1] * np.float32(2.0 ** (e_x[1] - e_y))
                 (np.add if layer.op_type == "Add" else np.subtract)(y, other, out=y)
-            return _rounded(y, low, high)
+            return _rounded(y, low, high).astype(np.float32, copy=False)
         elif layer.kind == "clamp":
             return _rounded(xs[0] * np.float32(2.0 ** (e_x[0] - e_y)), low, high)
         elif layer.kind == "lookup":

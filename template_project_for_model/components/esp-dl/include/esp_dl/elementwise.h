@@ -41,8 +41,9 @@ void esp_dl_add_s8(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, i
 void esp_dl_sub_s8(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output);
 void esp_dl_mul_s8(const int8_t *a, const int8_t *b, const esp_dl_binary_t *p, int8_t *output);
 
-/* The sum of int16; as arithmetic.add_s16. In place of an input of the output's type. */
+/* Sum and product of int16; as arithmetic.add_s16 and mul_s16. In place of an input of the output's type. */
 void esp_dl_add_s16(const void *a, const void *b, const esp_dl_binary_t *p, void *output);
+void esp_dl_mul_s16(const void *a, const void *b, const esp_dl_binary_t *p, void *output);
 
 /*
  * Another exponent, or a relu or clip that is not fused, of `count` values. In place. As arithmetic.requantize.
