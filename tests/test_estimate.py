@@ -26,7 +26,7 @@ from esp_tvm.estimate.costs import FILE, costs, instructions  # noqa: E402
 from esp_tvm.estimate.memories import CLOCKS, flash_lines_of, psram_lines_of  # noqa: E402
 from esp_tvm.estimate.text import estimate_lines, milliseconds  # noqa: E402
 from esp_tvm.estimate.work import Work  # noqa: E402
-from esp_tvm.program import Loop  # noqa: E402
+from esp_tvm.program import Call, Loop, Tensor  # noqa: E402
 from esp_tvm.project.placement import note_memory  # noqa: E402
 
 _KINDS = ("8MB:octal", "2MB:quad", "none")
@@ -199,3 +199,12 @@ def test_calls_without_a_known_cost_are_named():
     else:
         assert not unknown
     assert np.isfinite(sum_of(program)[0].microseconds)
+
+
+def test_sums_of_rows_take_as_many_instructions_as_those_of_the_image():
+    x, y = (Tensor(name, shape, "int8", 0) for name, shape in (("x", (1, 7, 7, 96)), ("y", (1, 1, 1, 96))))
+    kernels = ("esp_dl_average_pool2d_s8_global", "esp_dl_average_pool2d_s8_rows", "esp_dl_average_pool2d_s16_rows")
+    calls = [Call("", "average_pool2d", [x], [y], {"kernel": (7, 7)}, kernel=kernel) for kernel in kernels]
+    for family in ("riscv", "xtensa"):
+        assert len({instructions(call, family, False) for call in calls} - {None}) == 1
+        assert None not in [instructions(call, family, False) for call in calls]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -44,9 +45,10 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
         own = next((families["esp32s3"][name] for name in names if name in families["esp32s3"]), None)
         if own is not None:
             return _sum(own, terms)
-    # What was not counted: a kernel for int16 takes about as many as that for int8, a chip's own no more than plain C.
+    # What was not counted: a kernel for int16 takes about as many as that for int8, a chip's own no more than plain C,
+    # sums of some rows after the other as many as those of the whole image.
     plain = call.kernel.replace("_esp32s3", "")
-    for kernel in (call.kernel, plain, plain.replace("_s16", "_s8")):
+    for kernel in (call.kernel, plain, plain.replace("_s16", "_s8"), re.sub("_s(8|16)_rows$", "_s8_global", plain)):
         if kernel in families[family]:
             return _sum(families[family][kernel], terms)
         if kernel in families["riscv"]:

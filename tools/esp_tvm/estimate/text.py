@@ -40,6 +40,7 @@ def estimate_lines(program: Program) -> List[str]:
     ]
     lines.append("slowest by this estimate: " + ", ".join(named))
     if unknown:
+        calls = f"{len(unknown)} call{'s' * (len(unknown) > 1)}"
         names = [shown(nodes_text(call), 40) for call in unknown[:_SLOWEST]] + ["..."] * (len(unknown) > _SLOWEST)
-        lines.append(f"the estimate is without {len(unknown)} calls of which it knows no time: " + ", ".join(names))
+        lines.append(f"the estimate is without {calls} of which it knows no time: " + ", ".join(names))
     return lines

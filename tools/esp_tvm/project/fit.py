@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from ..boards import Board, default_board, flash_lines, psram_constants_line, psram_lines, revision_lines
 from ..chips import CHIPS, DATA_ALIGNMENT, KIB, MIB, Chip, aligned
@@ -202,15 +202,21 @@ def _places(compiled: CompiledModel, board: Board, room: int, constants: str, no
     places = place_buffers(found, room - weights)
     outside = [buffer for buffer in found if places[buffer.name] == PSRAM]
     if outside:
-        notes.append(_in_psram(found, outside, board, room, weights))
+        notes.append(_in_psram(found, outside, board, room, weights, compiled.port_notes.offers))
     return places
 
 
-def _in_psram(found: List[Buffer], outside: List[Buffer], board: Board, room: int, weights: int) -> str:
-    """The note about what is placed in PSRAM, or a `UserError` if there is too little."""
+def _in_psram(
+    found: List[Buffer], outside: List[Buffer], board: Board, room: int, weights: int, offers: Sequence[str]
+) -> str:
+    """The note about what is placed in PSRAM, or a `UserError` if there is too little.
+
+    offers: what inputs and outputs would take as integers
+    """
     chip, psram = CHIPS[board.chip], board.psram
     arena = _bytes_in(found, [ARENA, PSRAM_ARENA])
     needed = f"the arena of {arena} bytes and {_bytes_in(found, [INPUTS, OUTPUTS])} bytes of inputs and outputs"
+    smaller = "".join(f"; {offer}" for offer in offers)
     available = f"{board.name or chip.name} has about {room} bytes of internal RAM for them"
     if weights:
         available += f", of which the weights take {weights}"
@@ -220,11 +226,12 @@ def _in_psram(found: List[Buffer], outside: List[Buffer], board: Board, room: in
             others = f"choose a chip with PSRAM ({able})"
         else:
             others = "choose a board with PSRAM"
-        raise UserError(f"{needed} do not fit: {available} and no PSRAM; {others} or a smaller model")
+        raise UserError(f"{needed} do not fit: {available} and no PSRAM; {others} or a smaller model{smaller}")
     there, size = psram.mib * MIB - SYSTEM_PSRAM, sum(one.bytes for one in outside)
     if size > there:
         more = "" if psram.mib >= chip.psram_limit else "a board with more (--board, --psram) or "
-        raise UserError(f"{needed} do not fit: {available}, and {there} bytes of PSRAM; take {more}a smaller model")
+        least = f"{there} bytes of PSRAM; take {more}a smaller model{smaller}"
+        raise UserError(f"{needed} do not fit: {available}, and {least}")
     names = " and ".join(f"{one.name} ({one.bytes} bytes)" for one in outside)
     assumed = f". {psram.text} are assumed: say what your board has (--board or --psram)" if board.assumed else ""
     return f"{needed} do not fit: {available}. In PSRAM, which is slower: {names}{assumed}"
