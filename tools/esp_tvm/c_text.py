@@ -37,22 +37,30 @@ def tensor_text(tensor: Tensor) -> str:
 def array_lines(array: np.ndarray) -> List[str]:
     """The values of `array`, in order, as lines of a C initializer."""
     flat = array.reshape(-1)
-    texts = [_float_literal(value) for value in flat] if array.dtype.kind == "f" else [str(int(v)) for v in flat]
+    if array.dtype.kind == "f":
+        texts = _float_literals(flat)
+    else:
+        texts = list(map(str, (flat.astype(np.int8) if array.dtype.kind == "b" else flat).tolist()))
     columns = (
         8 if array.dtype.kind == "f" else 16 if array.dtype.itemsize == 1 else 10 if array.dtype.itemsize < 8 else 5
     )
     return ["    " + ", ".join(texts[i : i + columns]) + "," for i in range(0, len(texts), columns)]
 
 
-def _float_literal(value: np.floating) -> str:
-    """A literal that parses to exactly this value."""
-    if np.isnan(value):
-        return "NAN"
-    if np.isinf(value):
-        return "INFINITY" if value > 0 else "-INFINITY"
-    digits, suffix = (17, "") if value.dtype == np.float64 else (9, "f")
-    text = f"{float(value):.{digits}g}"
-    return (text if any(c in text for c in ".e") else text + ".0") + suffix
+def _float_literals(values: np.ndarray) -> List[str]:
+    """Literals that parse to exactly these values."""
+    digits, suffix = (17, "") if values.dtype == np.float64 else (9, "f")
+    form = f"%.{digits}g"
+
+    def literal(value: float) -> str:
+        if value != value:
+            return "NAN"
+        if value in (np.inf, -np.inf):
+            return "INFINITY" if value > 0 else "-INFINITY"
+        text = form % value
+        return (text if "." in text or "e" in text else text + ".0") + suffix
+
+    return list(map(literal, values.tolist()))
 
 
 def wrapped(values: Sequence[str], indent: str) -> List[str]:

@@ -9,6 +9,8 @@ Tensors and calls are compared by identity. Passes fill in what they decide and 
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
@@ -40,6 +42,11 @@ class Place:
     memory: str = ""
 
 
+@functools.lru_cache(maxsize=None)
+def _item_bytes(dtype: str) -> int:
+    return np.dtype(dtype).itemsize
+
+
 @dataclass(eq=False)
 class Tensor:
     """An activation tensor at the border of a call.
@@ -64,11 +71,11 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return int(math.prod(self.shape))
 
     @property
     def bytes(self) -> int:
-        return self.elements * np.dtype(self.dtype).itemsize
+        return self.elements * _item_bytes(self.dtype)
 
     @property
     def lying(self) -> int:

@@ -15,7 +15,7 @@ from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
 from .blocks import Block, aligned, floor_at
 from .cores import PLAIN, estimate
 from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums
-from .strips import MAX_INPUTS, Held, Scheduler, can_be_together, height_of, reach_of, row_bytes
+from .strips import MAX_INPUTS, Held, Reaches, Scheduler, height_of, reach_of, row_bytes
 
 # The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -80,31 +80,31 @@ def _time(call: Call) -> float:
 class Usage:
     """Bytes that calls need in every strip while they run together; calls are put before or behind them one by one."""
 
-    def __init__(self, strips: int):
-        self._bytes = np.zeros((0, strips), np.int64)
+    def __init__(self, strips: int, calls: int = 0):
+        """calls: so many that need nothing"""
+        self._bytes = np.zeros((calls, strips), np.int64)
         # How much more the fastest kernels need.
-        self._faster: List[int] = []
+        self._faster = [0] * calls
         # [strips] what is needed before the first call and behind the last one in a strip.
         self._before, self._behind = np.zeros(strips, np.int64), np.zeros(strips, np.int64)
 
-    def copy(self) -> Usage:
-        """One that can be added to."""
-        made = Usage(0)
-        made._bytes, made._faster = self._bytes.copy(), self._faster
-        made._before, made._behind = self._before, self._behind
-        return made
-
     def put_before(self, scratch: int, faster: int, sums: int) -> None:
         """A call in front. scratch: its kernel's bytes; faster: more for a faster one; sums: that stay all the time"""
-        self._bytes = np.vstack([self._before + scratch, self._bytes]) + sums
+        self._bytes = np.concatenate([(self._before + scratch)[None], self._bytes])
         self._faster = [faster, *self._faster]
-        self._before, self._behind = self._before + sums, self._behind + sums
+        self._always(sums)
 
     def put_behind(self, scratch: int, faster: int, sums: int) -> None:
         """The same for a call behind."""
-        self._bytes = np.vstack([self._bytes, self._behind + scratch]) + sums
+        self._bytes = np.concatenate([self._bytes, (self._behind + scratch)[None]])
         self._faster = [*self._faster, faster]
-        self._before, self._behind = self._before + sums, self._behind + sums
+        self._always(sums)
+
+    def _always(self, sums: int) -> None:
+        """Bytes that are needed all the time."""
+        if sums:
+            self._bytes += sums
+            self._before, self._behind = self._before + sums, self._behind + sums
 
     def add(self, held: Held) -> None:
         """What a tensor holds, with a row before and one behind those of the calls."""
@@ -124,7 +124,7 @@ class Pieces:
 
     def __init__(self, program: Program, unsuited: Set[Call]):
         self.calls, self.unsuited = list(program.calls()), unsuited
-        self.readers = program.readers()
+        self.readers, self._reaches = program.readers(), Reaches()
         plan = plan_memory(program)
         self.number = {call: number for number, call in enumerate(self.calls)}
         self.suited = [call not in unsuited and self._is_suited(call) for call in self.calls]
@@ -152,14 +152,14 @@ class Pieces:
         for last in range(len(self.calls)):
             if self.suited[last]:
                 # One row cannot be cut in two for two cores.
-                least, height = (2 if program.cores > 1 else 1), height_of(self.calls[last])
+                least, height = (2 if program.cores > 1 else 1), self._reaches.height_of(self.calls[last])
                 for rows in (one for one in ROWS if least <= one <= height // 2):
                     self.ending[last] += self._ending(last, rows)
 
         if program.cores == 1:
             for first in range(len(self.calls)):
                 if self.suited[first]:
-                    for rows in (one for one in ROWS if one <= height_of(self.calls[first]) // 2):
+                    for rows in (one for one in ROWS if one <= self._reaches.height_of(self.calls[first]) // 2):
                         for piece in self._starting(first, rows):
                             self.ending[piece.last].append(piece)
 
@@ -188,12 +188,12 @@ class Pieces:
 
     def _ending(self, last: int, rows: int) -> Iterator[Piece]:
         """Loops that end with a call, from the shortest to the longest."""
-        scheduler = Scheduler(self.calls[last], rows)
+        scheduler = Scheduler(self.calls[last], rows, False, self._reaches)
         usage, whole = Usage(scheduler.count), Usage(scheduler.count)
         time, slower = 0.0, 0.0
         for first in range(last, max(last - LONGEST, -1), -1):
             call = self.calls[first]
-            if not self.suited[first] or not can_be_together(call, scheduler.calls):
+            if not self.suited[first] or not self._reaches.can_be_together(call, scheduler.calls):
                 return
             scheduler.put_before(call)
             usage.put_before(aligned(scratch_bytes(call)), self.scratch[first], self.sums[first])
@@ -211,12 +211,12 @@ class Pieces:
 
     def _starting(self, first: int, rows: int) -> Iterator[Piece]:
         """Loops that start with a call, which leads, from the shortest to the longest."""
-        scheduler = Scheduler(self.calls[first], rows, True)
+        scheduler = Scheduler(self.calls[first], rows, True, self._reaches)
         usage, open_tensors = Usage(scheduler.count), []
         time, slower = 0.0, 0.0
         for last in range(first, min(first + LONGEST, len(self.calls))):
             call = self.calls[last]
-            if not self.suited[last] or not all(can_be_together(one, [call]) for one in scheduler.calls):
+            if not self.suited[last] or not all(self._reaches.can_be_together(one, [call]) for one in scheduler.calls):
                 return
             scheduler.put_behind(call)
             usage.put_behind(aligned(scratch_bytes(call)), self.scratch[last], self.sums[last])
@@ -228,9 +228,7 @@ class Pieces:
                     open_tensors.remove(tensor)
                     time += self._window(scheduler, tensor, usage)
             if first < last:
-                whole = Usage(scheduler.count)
-                for _ in scheduler.calls:
-                    whole.put_behind(0, 0, 0)
+                whole = Usage(scheduler.count, len(scheduler.calls))
                 for tensor in open_tensors:
                     if tensor in self.birth:
                         whole.add(scheduler.held(tensor, others_read=True, outer=1))
@@ -276,7 +274,7 @@ class Pieces:
         for tensor in scheduler.reads:
             owner = self.owner.get(tensor, tensor)
             if owner is tensor and self.birth.get(owner, last) < first and self.death[owner] <= last:
-                low = scheduler.held(tensor).low
+                low = scheduler.low(tensor)
                 freed = low if freed is None else freed + low
         return freed
 

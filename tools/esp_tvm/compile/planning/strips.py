@@ -13,6 +13,7 @@ rows there have been read.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
@@ -67,20 +68,46 @@ def read_row(call: Call, place: int) -> int:
     return x.shape[3] if _is_planar(call, place) else row_elements(x)
 
 
+class Reaches:
+    """What is known of the rows of calls, worked out once for each while their kernels stay."""
+
+    def __init__(self) -> None:
+        self._known: Dict[Tuple[Call, int], Optional[Reach]] = {}
+
+    def of(self, call: Call, place: int = 0) -> Optional[Reach]:
+        """`reach_of`."""
+        key = (call, place)
+        if key not in self._known:
+            self._known[key] = reach_of(call, place)
+        return self._known[key]
+
+    def sums_rows(self, call: Call) -> bool:
+        """Whether a call adds up all rows of an image: rows of a strip are then those of its input."""
+        reach = self.of(call)
+        return reach is not None and reach.sums
+
+    def height_of(self, call: Call) -> int:
+        """How many rows a call computes in all strips together, or adds up."""
+        return (call.reads if self.sums_rows(call) else call.writes)[0].shape[1]
+
+    def can_be_together(self, call: Call, later: List[Call]) -> bool:
+        """Whether a call can be in a loop with `later` ones: its sum of all rows exists when the loop has ended."""
+        return not self.sums_rows(call) or not any(x.root is call.writes[0] for one in later for x in one.reads)
+
+
 def sums_rows(call: Call) -> bool:
-    """Whether a call adds up all rows of an image: rows of a strip are then those of its input."""
-    reach = reach_of(call)
-    return reach is not None and reach.sums
+    """The same of one call."""
+    return Reaches().sums_rows(call)
 
 
 def can_be_together(call: Call, later: List[Call]) -> bool:
-    """Whether a call can be in a loop with `later` ones: its sum of all rows exists only when the loop has ended."""
-    return not sums_rows(call) or not any(x.root is call.writes[0] for one in later for x in one.reads)
+    """The same of one call."""
+    return Reaches().can_be_together(call, later)
 
 
 def height_of(call: Call) -> int:
-    """How many rows a call computes in all strips together, or adds up."""
-    return (call.reads if sums_rows(call) else call.writes)[0].shape[1]
+    """The same of one call."""
+    return Reaches().height_of(call)
 
 
 @dataclass(frozen=True)
@@ -132,12 +159,12 @@ class Held:
     low: np.ndarray
     high: np.ndarray
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _edges(self) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """[calls] the ends of what it holds in any strip (top, bottom), and whether it holds anything."""
         none = self.low == self.high
-        # [calls] the ends of what it holds in any strip, and whether it holds anything.
-        self._top = np.where(none, 0, self.high).max(axis=1)
-        self._bottom = np.where(none, self.high.max(), self.low).min(axis=1)
-        self._some = ~none.all(axis=1)
+        top = np.where(none, 0, self.high).max(axis=1)
+        return top, np.where(none, self.high.max(), self.low).min(axis=1), ~none.all(axis=1)
 
     @property
     def bytes(self) -> np.ndarray:
@@ -155,12 +182,12 @@ class Held:
 
     def before_all(self, first: int, last: int) -> int:
         """The same, before a tensor that holds all its bytes."""
-        return int(self._top[first : last + 1].max())
+        return int(self._edges[0][first : last + 1].max())
 
     def behind_all(self, size: int, first: int, last: int) -> int:
         """By how many bytes a tensor that holds all its `size` bytes has to start before this one."""
-        some = self._some[first : last + 1]
-        return size - int(self._bottom[first : last + 1][some].min()) if some.any() else 0
+        _, bottom, some = (part[first : last + 1] for part in self._edges)
+        return size - int(bottom[some].min()) if some.any() else 0
 
 
 @dataclass
@@ -248,8 +275,9 @@ class Scheduler:
     # Strips more than those of the leader, at most. What is left then is computed in one.
     DELAY = 24
 
-    def __init__(self, leader: Call, rows: int, first_leads: bool = False):
-        height = height_of(leader)
+    def __init__(self, leader: Call, rows: int, first_leads: bool = False, reaches: Optional[Reaches] = None):
+        self._reaches, self._first_leads = reaches or Reaches(), first_leads
+        height = self._reaches.height_of(leader)
         steps = np.minimum(np.arange(-(-height // rows) + 1) * rows, height)
         self.count = len(steps) - 1 + self.DELAY
         self.rows, self.height = rows, height
@@ -259,12 +287,15 @@ class Scheduler:
         self.needed: Dict[Tensor, np.ndarray] = {}
         self.reads: Dict[Tensor, List[Tuple[Call, int, np.ndarray]]] = {}
         self.ends: Dict[Tensor, np.ndarray] = {}
-        self.strips: Dict[Call, List[Strip]] = {}
+        # Call -> [count + 1] rows that it has computed, or added up; [count] (first, end) rows of each tensor it reads.
+        self._rows: Dict[Call, Tuple[np.ndarray, List[Tuple[np.ndarray, np.ndarray]]]] = {}
+        # Tensor -> (number of its reads, [calls + 2, count] what `low` returns, with a row in front and one behind).
+        self._lows: Dict[Tensor, Tuple[int, np.ndarray]] = {}
         self._leaders = np.pad(steps, (0, self.DELAY) if first_leads else (self.DELAY, 0), mode="edge")
 
     def _most(self, call: Call) -> int:
         """The most rows that a call should compute in a strip."""
-        return max(-(-self.rows * height_of(call) // self.height), 1)
+        return max(-(-self.rows * self._reaches.height_of(call) // self.height), 1)
 
     def put_before(self, call: Call) -> None:
         """Add a call in front of the others; they, or calls behind the loop, read its output."""
@@ -272,8 +303,8 @@ class Scheduler:
         ends = self._leaders if not self.calls else self.needed.get(output)
         self.calls.insert(0, call)
         # Nobody behind them waits for single rows.
-        if ends is None or (sums_rows(call) and len(self.calls) > 1):
-            ends = _sink_ends(height_of(call), self.count)
+        if ends is None or (self._reaches.sums_rows(call) and len(self.calls) > 1):
+            ends = _sink_ends(self._reaches.height_of(call), self.count)
         # It begins early enough: ends[i] >= ends[i + 1] - most.
         slope = self._most(call) * np.arange(len(ends))
         self._record(call, np.maximum.accumulate((ends - slope)[::-1])[::-1] + slope)
@@ -281,11 +312,11 @@ class Scheduler:
     def put_behind(self, call: Call) -> None:
         """Add a call behind the others; it computes a row as soon as the rows that it reads exist."""
         self.calls.append(call)
-        height, ends = height_of(call), None
+        height, ends = self._reaches.height_of(call), None
         for place, tensor in enumerate(call.reads):
             if tensor.root in self.ends:
                 there = self.ends[tensor.root]
-                able = reach_of(call, place).output_rows(there, height)
+                able = self._reaches.of(call, place).output_rows(there, height)
                 able = np.where(there == tensor.shape[1], height, able)
                 ends = able if ends is None else np.minimum(ends, able)
         if len(self.calls) == 1:
@@ -298,10 +329,13 @@ class Scheduler:
 
     def trim(self) -> None:
         """Take away the strips at the beginning and the end in which no call has rows."""
-        used = [number for strips in self.strips.values() for number, one in enumerate(strips) if not one.is_empty]
-        first, end = min(used), max(used) + 1
+        used = np.any([ends[:-1] != ends[1:] for ends, _ in self._rows.values()], axis=0).nonzero()[0]
+        first, end = int(used[0]), int(used[-1]) + 1
         self.count = end - first
-        self.strips = {call: strips[first:end] for call, strips in self.strips.items()}
+        self._rows = {
+            call: (ends[first : end + 1], [(begin[first:end], last[first:end]) for begin, last in given])
+            for call, (ends, given) in self._rows.items()
+        }
         self.ends = {tensor: ends[first : end + 1] for tensor, ends in self.ends.items()}
         self.reads = {
             tensor: [(call, place, rows[first:end]) for call, place, rows in reads]
@@ -310,25 +344,32 @@ class Scheduler:
 
     def active(self, call: Call) -> int:
         """The strips in which a call has rows."""
-        return sum(not strip.is_empty for strip in self.strips[call])
+        ends = self._rows[call][0]
+        return int(np.count_nonzero(ends[:-1] != ends[1:]))
+
+    def strips(self, call: Call) -> List[Strip]:
+        """What a call does in each strip."""
+        ends, given = self._rows[call]
+        inputs = [zip(begin.tolist(), last.tolist()) for begin, last in given]
+        return [Strip(*one) for one in zip(ends[:-1].tolist(), ends[1:].tolist(), zip(*inputs))]
 
     def _record(self, call: Call, ends: np.ndarray) -> None:
         """ends: [count + 1] rows that it has computed, or added up, before and after each strip"""
-        output, height = call.writes[0], height_of(call)
+        output, height = call.writes[0], self._reaches.height_of(call)
         ends = ends.copy()
         # Rows made of padding alone could exist before the first strip, and rows that nobody reads need not exist; but
         # a trace shows every row of every layer, so each is computed in a strip.
         ends[0], ends[-1] = 0, height
-        self.ends[output] = (ends == height).astype(ends.dtype) if sums_rows(call) else ends
+        self.ends[output] = (ends == height).astype(ends.dtype) if self._reaches.sums_rows(call) else ends
         first, end = ends[:-1], ends[1:]
         given = []
         for place in range(len(call.reads)):
             height_in = read_height(call, place)
-            begin, last = reach_of(call, place).input_rows(first, end, height_in)
-            given.append(list(zip(begin.tolist(), last.tolist())))
+            begin, last = self._reaches.of(call, place).input_rows(first, end, height_in)
+            given.append((begin, last))
             last = np.maximum.accumulate(np.where(end > first, last, 0))
             self._reads(call, place, np.where(first == height, height_in, begin), last)
-        self.strips[call] = [Strip(*one) for one in zip(first.tolist(), end.tolist(), zip(*given))]
+        self._rows[call] = (ends, given)
 
     def _reads(self, call: Call, place: int, first: np.ndarray, end: np.ndarray) -> None:
         tensor = call.reads[place].root
@@ -374,6 +415,18 @@ class Scheduler:
         start = window.starts * row_bytes(tensor) if window is not None else 0
         return Held(low - start, high - start)
 
+    def low(self, tensor: Tensor) -> np.ndarray:
+        """[calls, strips] the first byte that a tensor holds that others made: `held(tensor).low`."""
+        reads, known = len(self.reads[tensor]), self._lows.get(tensor)
+        if known is None or known[0] != reads:
+            low = self.held(tensor, outer=1).low
+        else:
+            # Calls in front of its reads, or behind them, are as those at the ends.
+            more, low = len(self.calls) + 2 - len(known[1]), known[1]
+            low = np.pad(low, ((0, more) if self._first_leads else (more, 0), (0, 0)), mode="edge") if more else low
+        self._lows[tensor] = (reads, low)
+        return low[1:-1]
+
     def overlap(self, call: Call, windows: Dict[Tensor, Window]) -> Overlap:
         """How the output of a call may lie over its input."""
         source, output, strips = call.reads[0].root, call.writes[0], call.strips
@@ -408,7 +461,7 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: boo
     windows = {x: scheduler.window(x) for x in inner if x not in whole and x in scheduler.reads}
     rest = [x for x in inner if x not in windows]
     for call in calls:
-        call.strips = _strips_of(call, scheduler.strips[call])
+        call.strips = _strips_of(call, scheduler.strips(call))
     held = {x: scheduler.held(x, window) for x, window in windows.items()}
     held.update((x, scheduler.held(x, others_read=True)) for x in rest)
     held.update((x, scheduler.held(x)) for x in scheduler.reads if x not in inner)
