@@ -13,8 +13,8 @@ import numpy as np
 
 from .simulate import Simulator
 
-# With fewer samples than this a quarter of them is too few.
-_ENOUGH = 8
+# With fewer samples than this a quarter of them is too few; or than that, where each has many values at the outputs.
+_ENOUGH, _ENOUGH_MAPS, _MANY = 8, 4, 10_000
 # Noise on the first quarter above this share of what it was ends a trial.
 _WORSE = 1.002
 
@@ -42,7 +42,9 @@ class Trials:
 
     def __init__(self, simulator: Simulator, state):
         count = len(simulator.samples)
-        first = np.arange(count) % 4 == 2 if count >= _ENOUGH else np.ones(count, bool)
+        each = sum(simulator.reference[name][0].size for name in simulator.objectives())
+        enough = _ENOUGH_MAPS if each >= _MANY else _ENOUGH
+        first = np.arange(count) % 4 == 2 if count >= enough else np.ones(count, bool)
         self.state = state
         self._parts: List[_Part] = []
         for mask in (first, ~first):
