@@ -242,8 +242,10 @@ def _search_along_an_axis():
 @pytest.mark.parametrize("operator", _search_along_an_axis())
 def test_what_looks_for_the_largest_value_reads_the_float_values_of_a_softmax(operator):
     """In int8 the small ones are equal."""
-    nodes = [node("Softmax", ["x"], ["s"]), node(operator, ["s"], ["f"], axis=1), node("Cast", ["f"], ["c"], to=1)]
-    result = quantized([*nodes, node("ReduceMax", ["c"], ["y"], axes=[1])], [2, 10], [2, 1])
+    constants = {"k": np.array([1])} if operator == "TopK" else {}
+    search = node(operator, ["s", *constants], ["v", "f"] if constants else ["f"], axis=1)
+    nodes = [node("Softmax", ["x"], ["s"]), search, node("Cast", ["f"], ["c"], to=1)]
+    result = quantized([*nodes, node("ReduceMax", ["c"], ["y"], axes=[1])], [2, 10], [2, 1], constants)
     assert Graph(result.model).one(operator).input[0] == "s"
 
 
@@ -480,3 +482,14 @@ def test_linear_algebra_is_held_to_one_thread():
         inside = [threads for threads, _, _ in blas._libraries()]
     assert before and inside == [1] * len(before), "NumPy and SciPy of the lock file both bring OpenBLAS"
     assert [threads for threads, _, _ in blas._libraries()] == before
+
+
+def test_the_number_of_cores_changes_no_byte(monkeypatch):
+    from esp_tvm.quantize import parallel
+
+    model, samples = preprocess_model(small_cnn()).model, {"x": random(24, 1, 3, 8, 8, seed=7)}
+    made = []
+    for cores in (1, 3):
+        monkeypatch.setattr(parallel, "cores", lambda cores=cores: cores)
+        made.append(quantize_model(model, samples, Passes(effort="quick")).model.SerializeToString(deterministic=True))
+    assert made[0] == made[1]
