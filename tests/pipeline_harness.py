@@ -142,14 +142,16 @@ def disagreements(network: Network, calls: Iterable[Call]) -> List[str]:
     quantizes its result to the compiler; the quantizer's own nodes (QuantizeLinear, the sum of a bias) are in no layer;
     what a kernel computes of floats and not to int8 (TopK behind a softmax) is float to the quantizer.
     """
-    names = [f'{node.op_type} "{node.name}"' for node in network.model.graph.node]
+    nodes = [f'{node.op_type} "{node.name}"' for node in network.model.graph.node]
+    # A Pad that centering put before a Conv is in no layer.
+    names = {index: nodes[index] for layer in network.layers for index in layer.nodes}
     groups = {
         frozenset(names[index] for index in layer.nodes)
         for layer in network.layers
         if layer.rule is not None and layer.kind != "move"
     }
     computed = {
-        frozenset(call.nodes).intersection(names)
+        frozenset(call.nodes).intersection(names.values())
         for each in calls
         for call in (each, *each.followers)
         if not call.is_fallback and call.operator not in ("reshape", "transpose") and _has_integers(call)

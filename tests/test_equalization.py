@@ -1,5 +1,7 @@
 """Equalization and centering: the float function stays as it was, and the ranges of channels get even."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -19,6 +21,7 @@ from esp_tvm.quantize.equalize import (
 )
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge
+from esp_tvm.quantize.passes import exact_weights
 from esp_tvm.quantize.simulate import Simulator
 
 
@@ -179,16 +182,57 @@ def test_factors_through_flatten_and_transpose():
 
 
 def test_centering_keeps_the_function(network, simulator):
-    found = chains(network)
-    assert [chain.tensors for chain in found] == [["r3"], ["r4", "g", "f"]]
+    found = [chain for ways in chains(network) for chain in ways]
+    # Of r1, which a sum reads, both ways: the other operand is raised, or the sum is lowered.
+    assert [chain.tensors for chain in found] == [["r1"], ["r1", "r2"], ["r2"], ["r3"], ["r4", "g", "f"]]
     for chain in found:
-        for constant in candidates(chain, simulator.reference):
-            shifted, names = shift_network(network, chain, constant)
+        for constant in candidates(chain, simulator.reference, {}):
+            shifted, lowered = shift_network(network, chain, constant)
             onnx.checker.check_model(shifted.model)
             same_function(shifted.model, network.model)
-            ours, theirs = simulator.shifted(shifted, names, constant), Simulator(shifted, SAMPLES)
+            ours, theirs = simulator.shifted(shifted, lowered), Simulator(shifted, SAMPLES)
             for name, values in theirs.reference.items():
                 np.testing.assert_allclose(ours.reference[name], values, atol=1e-4 * np.abs(values).max())
+
+
+def test_a_sum_is_lowered_with_its_operand_and_then_by_its_own_constant(network, simulator):
+    (_, through), (own,) = chains(network)[:2]
+    assert [layer.output for layer in through.bounded] == ["r2"]
+    once, lowered = shift_network(network, through, 2.0)
+    assert lowered == {"r1": 2.0, "r2": 2.0}
+    twice, more = shift_network(once, own, 3.0)
+    assert more == {"r2": 1.0, "c2": 1.0}
+    paddings = {layer.output: layer.padding.value for layer in twice.layers if layer.padding is not None}
+    assert paddings == {"c2": -2.0, "r3": -3.0}
+    ours = simulator.shifted(once, lowered).shifted(twice, more)
+    for name, values in Simulator(twice, SAMPLES).reference.items():
+        np.testing.assert_allclose(ours.reference[name], values, atol=1e-4 * np.abs(values).max())
+    same_function(twice.model, network.model)
+
+
+@pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_centering_before_every_kind_of_padding(auto_pad):
+    windows = {"strides": [2, 1], "auto_pad": auto_pad}
+    if auto_pad == "NOTSET":
+        windows.update(dilations=[1, 2], pads=[0, 1, 2, 3])
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("Relu", ["a"], ["r"]),
+        node("Conv", ["r", "v"], ["y"], **windows),
+    ]
+    constants = {"w": random(4, 3, 1, 1), "v": random(5, 4, 3, 2)}
+    model = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 5, None, None]}, constants, check=False)
+    network = read_network(model)
+    ((chain,),) = chains(network)
+    shifted, _ = shift_network(network, chain, 2.0)
+    padded = [one.op_type for one in shifted.model.graph.node] == ["Conv", "Clip", "Pad", "Conv"]
+    assert padded == (auto_pad != "VALID")
+    same_function(shifted.model, network.model)
+    # In integers too: the padding reads what the input holds for 0.
+    fine = replace(shifted, wide=frozenset(shifted.integers))
+    simulator, exponents = Simulator(fine, SAMPLES), dict.fromkeys(fine.integers, -9)
+    state = simulator.forward(exponents, exact_weights(fine, exponents))
+    assert simulator.noise(state, exponents) < 1e-4
 
 
 def test_centering_through_a_sum():
@@ -201,17 +245,15 @@ def test_centering_through_a_sum():
     ]
     constants = {"w": random(3, 3, 1, 1), "v": random(4, 3, 1, 1)}
     network = read_network(model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 8, 8]}, constants))
-    (chain,) = chains(network)
-    shifted, names = shift_network(network, chain, 2.0)
-    assert names == ["r", "a"]
+    ((chain,),) = chains(network)
+    shifted, lowered = shift_network(network, chain, 2.0)
+    assert lowered == {"r": 2.0, "a": 2.0}
     same_function(shifted.model, network.model)
 
 
 @pytest.mark.parametrize(
     "reader",
     [
-        node("Conv", ["r", "w"], ["y"], pads=[0, 0, 1, 1]),
-        node("Conv", ["r", "w"], ["y"], auto_pad="SAME_UPPER"),
         node("Sigmoid", ["r"], ["y"]),
         node("AveragePool", ["r"], ["y"], kernel_shape=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1),
         node("Add", ["r", "x"], ["y"]),

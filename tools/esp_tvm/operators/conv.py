@@ -92,12 +92,12 @@ SUM_OF_PRODUCTS = (
 )
 PADDED_SUM = SUM_OF_PRODUCTS.replace(
     "Padding adds nothing to the sum.",
-    "`x` outside of the image is the pad value: 0, or the int8 value of a Pad before it that became its padding.",
+    "`x` outside of the image is the pad value: 0, or the value of a Pad before it that became its padding.",
 )
 
 
 def pad_value(call: Call) -> int:
-    """The int8 value that taps outside of the image read."""
+    """The value, of the input's type, that taps outside of the image read."""
     return call.attributes.get("pad_value", 0)
 
 
@@ -118,14 +118,14 @@ def whole_padding(pad: relay.Call, padding: Sequence[int]) -> Optional[Tuple[tup
     return tuple(int(a) + b for a, b in zip(padding, (top, left, bottom, right))), value
 
 
-def _read_padding(pad: relay.Call, padding: Sequence[int], exponent: int) -> Tuple[tuple, int]:
-    """(padding, int8 value of all of it), as `whole_padding`, or a refusal."""
+def _read_padding(pad: relay.Call, padding: Sequence[int], x: base.Operand) -> Tuple[tuple, int]:
+    """(padding, integer value of all of it) as `whole_padding`, or a refusal."""
     whole = whole_padding(pad, padding)
     if whole is None:
         raise Refusal("the pad before it is not its padding")
-    value = base.quantize_value(whole[1], exponent)
-    if value * 2.0**exponent != whole[1]:
-        raise Refusal(f"the value {whole[1]:g} of the pad before it is no int8 value at 2^{exponent}")
+    value = base.quantize_value(whole[1], x.exponent, base.bounds_of(x.dtype))
+    if value * 2.0**x.exponent != whole[1]:
+        raise Refusal(f"the value {whole[1]:g} of the pad before it is no {x.dtype} value at 2^{x.exponent}")
     return whole[0], value
 
 
@@ -142,7 +142,7 @@ class _Convolution(Operator):
         output, clamp, x, pad, constant, bias, attrs = read_convolution(root, self.dtypes)
         padding, fill = tuple(int(v) for v in attrs.padding), 0
         if pad is not None:
-            padding, fill = _read_padding(pad, padding, x.exponent)
+            padding, fill = _read_padding(pad, padding, x)
         channels = x.shape[3]
         outputs = int(output.shape[3])
         groups = int(attrs.groups)

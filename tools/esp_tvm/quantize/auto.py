@@ -45,7 +45,7 @@ def optimize(
         state, simulator = equalize(state, simulator, histograms, passes, statistics)
         effects.append(("equalization", simulator.noise_of(state)))
     if passes.centre:
-        state, simulator = centre(state, simulator, passes)
+        state, simulator = centre(state, simulator, passes, statistics.channels)
         effects.append(("centering", simulator.noise_of(state)))
     if passes.int16_outputs and passes.search:
         # Before the search: a rounding that goes away says nothing of what comes before it.

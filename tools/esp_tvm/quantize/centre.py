@@ -1,47 +1,73 @@
 """Centering: the result of a relu is stored minus a constant, which the next bias adds back, to use all 256 steps.
 
-The result of a relu uses only half of int8. If only layers without padding (1x1 convolutions, dense layers) read it,
-directly or through pooling and moves, it can be stored as relu(x) - c: the bias before it is lowered by c, the relu
-becomes a clip at -c, and the biases after it are raised by c times the sum of their weights. With c of 128 steps the
-clip is int8's own saturation, and costs nothing on the chip.
+The result of a relu uses only half of int8. If it is read by convolutions and dense layers, directly or through pooling
+and moves, it can be stored as relu(x) - c: the bias before it is lowered by c, the relu becomes a clip at -c, and the
+biases after it are raised by c times the sum of their weights. With c of 128 steps the clip is int8's own saturation,
+and costs nothing on the chip. Convolutions with padding read -c around the image.
+
+A sum of it and of the result of another layer has that layer's bias raised by c, or is itself stored minus c.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Set, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 import onnx
 
-from ..onnx_graph import Graph, copied
+from ..onnx_graph import Graph, copied, set_attributes
 from .calibrate import exponent_at_least
 from .equalize import new_constant, own_constants
-from .graph import Layer, Network
+from .graph import Layer, Network, Padding, padding_of
 from .rules import attribute
 
 
 @dataclass
 class Chain:
     """maker: the layer with the relu; shifted: the layer whose bias is lowered (the maker, or a branch if the maker is
-    a sum); tensors: all tensors that are lowered, the maker's output first; readers: layers whose bias is raised."""
+    a sum).
+
+    tensors: all that are lowered, the maker's output first; readers: layers whose bias is raised by the constant times
+    their weights; raised: layers whose result is raised by it; bounded: sums with a relu that are lowered, as one of
+    their operands is
+    """
 
     maker: Layer
     shifted: Layer
     tensors: List[str] = field(default_factory=list)
     readers: List[Layer] = field(default_factory=list)
+    raised: List[Layer] = field(default_factory=list)
+    bounded: List[Layer] = field(default_factory=list)
+
+    @property
+    def touched(self) -> Set[str]:
+        """The results of all layers that change."""
+        layers = [self.shifted, *self.readers, *self.raised, *self.bounded]
+        return {*self.tensors, *(layer.output for layer in layers)}
+
+    @property
+    def lowered(self) -> Set[str]:
+        """The tensors whose values change."""
+        return {*self.tensors, self.shifted.output, *(layer.output for layer in self.raised)}
 
 
-def chains(network: Network) -> List[Chain]:
-    """Every relu whose result can be stored minus a constant."""
+def chains(network: Network) -> List[List[Chain]]:
+    """For every relu whose result can be stored minus a constant, the ways to do so."""
     found = []
     for layer in network.layers:
         shifted = _shifted_layer(network, layer)
         if shifted is None:
             continue
-        chain = Chain(layer, shifted)
-        if _follow(network, layer.output, chain) and chain.readers:
-            found.append(chain)
+        ways = []
+        for through in (False, True):
+            chain = Chain(layer, shifted)
+            if _follow(network, layer.output, chain, through) and chain.readers:
+                # Without a sum on the way both are one.
+                if not through or chain.bounded:
+                    ways.append(chain)
+        if ways:
+            found.append(ways)
     return found
 
 
@@ -53,15 +79,21 @@ def _shifted_layer(network: Network, layer: Layer) -> Optional[Layer]:
         return None
     if layer.kind in ("conv", "dense"):
         return layer if _has_bias(network, layer) else None
-    if layer.kind != "binary" or layer.op_type != "Add" or layer.inputs[0] == layer.inputs[1]:
+    if not _is_sum(layer):
         return None
-    for name in layer.inputs:
-        branch = network.producer(name)
-        free = branch is not None and branch.kind in ("conv", "dense") and name not in network.outputs
-        if free and branch.low == -np.inf and branch.high == np.inf and len(network.consumers(name)) == 1:
-            if _has_bias(network, branch):
-                return branch
-    return None
+    return next((branch for branch in map(network.producer, layer.inputs) if _is_free(network, branch)), None)
+
+
+def _is_sum(layer: Layer) -> bool:
+    return layer.kind == "binary" and layer.op_type == "Add" and layer.inputs[0] != layer.inputs[1]
+
+
+def _is_free(network: Network, layer: Optional[Layer]) -> bool:
+    """Whether the result of a layer can be raised or lowered by its bias: one other layer reads it."""
+    if layer is None or layer.kind not in ("conv", "dense") or layer.output in network.outputs:
+        return False
+    unbounded = layer.low == -np.inf and layer.high == np.inf
+    return unbounded and len(network.consumers(layer.output)) == 1 and _has_bias(network, layer)
 
 
 def _has_bias(network: Network, layer: Layer) -> bool:
@@ -73,23 +105,45 @@ def _second(network: Network, layer: Layer) -> str:
     return network.model.graph.node[layer.nodes[1]].op_type
 
 
-def _follow(network: Network, name: str, chain: Chain) -> bool:
-    """Collect the layers that read `name`; False if one of them cannot add the constant back."""
-    if name in network.outputs:
+def _follow(network: Network, name: str, chain: Chain, through: bool) -> bool:
+    """Collect the layers that read `name`; False if one of them cannot add the constant back.
+
+    through: sums with a relu are lowered too, rather than their other operand raised
+    """
+    if name in network.outputs or name in chain.tensors:
         return False
     chain.tensors.append(name)
     users = network.consumers(name)
     for user in users:
-        if user.kind == "conv" and not _is_padded(network, user) or user.kind == "dense":
+        if user.kind in ("conv", "dense"):
             if not _has_bias(network, user):
                 return False
             chain.readers.append(user)
         elif user.kind in ("move", "max_pool") or user.kind == "average_pool" and not _is_padded(network, user):
-            if user.low != -np.inf or user.high != np.inf or not _follow(network, user.output, chain):
+            if user.low != -np.inf or user.high != np.inf or not _follow(network, user.output, chain, through):
+                return False
+        elif _is_sum(user):
+            if not _follow_sum(network, user, name, chain, through):
                 return False
         else:
             return False
     return bool(users)
+
+
+def _follow_sum(network: Network, user: Layer, name: str, chain: Chain, through: bool) -> bool:
+    if through and _has_relu(network, user):
+        chain.bounded.append(user)
+        return _follow(network, user.output, chain, through)
+    other = network.producer(next(one for one in user.inputs if one != name))
+    if not _is_free(network, other):
+        return False
+    chain.raised.append(other)
+    return True
+
+
+def _has_relu(network: Network, layer: Layer) -> bool:
+    last = network.model.graph.node[layer.nodes[-1]].op_type
+    return layer.low == 0.0 and len(layer.nodes) == 2 and last in ("Relu", "Clip")
 
 
 def _is_padded(network: Network, layer: Layer) -> bool:
@@ -99,39 +153,83 @@ def _is_padded(network: Network, layer: Layer) -> bool:
     return any(attribute(node, "pads") or [])
 
 
-def candidates(chain: Chain, reference: Dict[str, np.ndarray]) -> List[float]:
-    """Constants to try: 128 steps of an exponent at which 256 steps cover all, or nearly all, values of a tensor."""
+def candidates(chain: Chain, reference: Mapping[str, np.ndarray], lowered: Mapping[str, float]) -> List[float]:
+    """Constants to try: 128 steps of an exponent at which 256 steps cover all, or nearly all, values of a tensor.
+
+    lowered: by how much tensors are lowered in `reference`
+    """
     constants: Set[float] = set()
     for name in chain.tensors:
-        reach = float(reference[name].max()) if name in reference else 0.0
+        reach = float(reference[name].max()) + lowered.get(name, 0.0) if name in reference else 0.0
         if reach > 0.0:
             exponent = exponent_at_least(reach / 255.0)
             constants.update((128 * 2.0**exponent, 64 * 2.0**exponent))
     return sorted(constants)
 
 
-def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Network, List[str]]:
-    """(the same function with the chain's tensors lowered by `constant`, all tensors that were lowered)."""
+def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Network, Dict[str, float]]:
+    """(the same function with the chain's tensors lowered by `constant`, {tensor: by how much more it is lowered}).
+
+    The maker's result may be lowered already, by another constant; sums behind it then by as much more.
+    """
     model = copied(network.model)
     graph = Graph(model)
-    constants = dict(network.constants)
+    nodes, constants = list(graph.nodes), dict(network.constants)
     layers = [Layer(**vars(layer)) for layer in network.layers]
     by_output = {layer.output: layer for layer in layers}
-    maker, shifted = by_output[chain.maker.output], by_output[chain.shifted.output]
-    shifted.bias = (shifted.bias - np.float64(constant)).astype(np.float32)
-    own_constants(graph, shifted, constants)
-    for reader in (by_output[one.output] for one in chain.readers):
-        sums = reader.weights.astype(np.float64).reshape(len(reader.weights), -1).sum(axis=1)
-        reader.bias = (reader.bias + constant * sums).astype(np.float32)
-        own_constants(graph, reader, constants)
-    maker.low, maker.high = -constant, maker.high - constant
-    _clip(graph, graph.nodes[maker.nodes[-1]], maker, constants)
+    more = constant + by_output[chain.maker.output].low
+
+    def own(one: Layer, bias: np.ndarray) -> None:
+        layer = by_output[one.output]
+        layer.bias = (layer.bias + bias).astype(np.float32)
+        own_constants(graph, layer, constants)
+
+    own(chain.shifted, np.float64(-more))
+    for reader in chain.readers:
+        reader = by_output[reader.output]
+        own(reader, more * reader.weights.astype(np.float64).reshape(len(reader.weights), -1).sum(axis=1))
+    for layer in chain.raised:
+        own(layer, np.float64(more))
+    for layer in (by_output[one.output] for one in (chain.maker, *chain.bounded)):
+        layer.low, layer.high = layer.low - more, layer.high - more
+        _clip(graph, nodes[layer.nodes[-1]], layer, constants)
+    for layer in (by_output[one.output] for one in chain.readers if one.kind == "conv"):
+        _fill(network, graph, nodes[layer.nodes[0]], layer, -more, constants)
+    for layer in layers:
+        layer.nodes = [graph.place(nodes[index]) for index in layer.nodes]
     graph.write()
-    lowered = list(chain.tensors)
-    if shifted is not maker:
-        lowered.append(shifted.output)
+    lowered = dict.fromkeys([*chain.tensors, chain.shifted.output], more)
+    for layer in chain.raised:
+        lowered[layer.output] = lowered.get(layer.output, 0.0) - more
     changed = {"model": model, "constants": constants, "layers": layers}
     return Network(**{**vars(network), **changed}), lowered
+
+
+def _fill(
+    network: Network,
+    graph: Graph,
+    node: onnx.NodeProto,
+    layer: Layer,
+    more: float,
+    constants: Dict[str, np.ndarray],
+) -> None:
+    """Let a Conv with padding read what it read there and `more`, by a Pad before its node."""
+    if layer.padding is not None:
+        layer.padding = replace(layer.padding, value=layer.padding.value + more)
+        filling = new_constant(graph, f"{node.name}_filling", layer.padding.value, constants)
+        graph.set_input(graph.producer(node.input[0]), 2, filling)
+        return
+    shapes = (network.shapes[name][2:] for name in (layer.inputs[0], layer.output))
+    before, after = padding_of(node, layer.weights.shape[2:], *shapes)
+    if not any(before + after):
+        return
+    layer.padding = Padding(before, after, more)
+    set_attributes(node, pads=[0] * 2 * len(before), auto_pad="NOTSET")
+    widths = graph.add_constant(f"{node.name}_pads", np.array([0, 0, *before, 0, 0, *after], np.int64))
+    filling = new_constant(graph, f"{node.name}_filling", more, constants)
+    padded = graph.fresh(f"{layer.inputs[0]}_padded")
+    graph.insert_before(node, graph.make("Pad", [layer.inputs[0], widths, filling], [padded], f"{node.name}_Pad"))
+    graph.set_input(node, 0, padded)
 
 
 def _clip(graph: Graph, node: onnx.NodeProto, layer: Layer, constants: Dict[str, np.ndarray]) -> None:

@@ -80,6 +80,8 @@ def _rounded(simulator: Simulator, name: str, state: State, layer: Optional[Laye
     if layer is not None and layer.output in state.weights and layer.kind in ("conv", "dense"):
         weights, bias = real_weights(state.weights[layer.output], state.exponents[layer.inputs[0]])
         x = simulator.reference[layer.inputs[0]]
+        if layer.padding is not None:
+            x = layer.padding.around(x, layer.padding.value)
         values = simulator.product(layer, x, weights.astype(np.float32), bias.astype(np.float32), None, None)
         values = np.clip(values, layer.low, layer.high).reshape(simulator.reference[name].shape)
     exponent = state.exponents[name]

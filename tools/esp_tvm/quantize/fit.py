@@ -17,7 +17,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from .graph import Layer, Network
+from .graph import Layer, Network, padding_of
 from .parallel import in_order
 from .rules import attribute
 from .walk import Walk
@@ -197,7 +197,10 @@ def _rows(walk: Walk, layer: Layer, part: slice, samples: int) -> Tuple[np.ndarr
     if other is not None:
         # What the sum behind the layer lost in its other operand.
         target = target + (walk.real[other][part] - walk.quantized(other, part))
-    x, t = _linear_system(walk.network, layer, walk.whole[name][part], target, samples)
+    x = walk.whole[name][part]
+    if layer.padding is not None:
+        x = layer.padding.around(x, walk.network.filling(layer, walk.exponents[name]))
+    x, t = _linear_system(walk.network, layer, x, target, samples)
     x = x.astype(np.float32)
     x *= np.float32(2.0 ** walk.exponents[name])
     return x, t
@@ -274,17 +277,8 @@ def windows(node, layer: Layer, x: np.ndarray, places: Tuple[int, ...]) -> np.nd
     strides = attribute(node, "strides") or [1] * len(axes)
     dilations = attribute(node, "dilations") or [1] * len(axes)
     kernel = layer.weights.shape[2:]
-    auto = attribute(node, "auto_pad", b"NOTSET").decode()
-    before = list(attribute(node, "pads") or [0] * 2 * len(axes))[: len(axes)]
-    total = []
-    for axis in axes:
-        span = (kernel[axis] - 1) * dilations[axis] + 1
-        needed = max((places[axis] - 1) * strides[axis] + span - x.shape[2 + axis], 0)
-        if auto.startswith("SAME"):
-            before[axis] = needed // 2 if auto == "SAME_UPPER" else needed - needed // 2
-        total.append(max(needed, before[axis]))
-    padding = [(0, 0), (0, 0)] + [(before[axis], max(total[axis] - before[axis], 0)) for axis in axes]
-    padded = np.pad(x, padding)
+    before, after = padding_of(node, kernel, x.shape[2:], places)
+    padded = np.pad(x, [(0, 0), (0, 0), *zip(before, after)])
     steps = padded.strides
     moves = [step * stride for step, stride in zip(steps[2:], strides)]
     taps = [step * dilation for step, dilation in zip(steps[2:], dilations)]

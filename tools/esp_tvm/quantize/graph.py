@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
@@ -19,6 +19,40 @@ from .normal_form import batch_normalizations, one_output_each, pairs_and_slices
 from .rules import ELEMENTWISE, INPUT, NO_RULE, RULES, TESTS, Facts, Rule, attribute, rule_of
 
 
+@dataclass(frozen=True)
+class Padding:
+    """What a Conv reads around its image where that is not 0: its node has no padding, and a Pad stands before it.
+
+    before, after: places along each axis of the image; value: a real number
+    """
+
+    before: Tuple[int, ...]
+    after: Tuple[int, ...]
+    value: float
+
+    def around(self, x: np.ndarray, value: float) -> np.ndarray:
+        """x [..., *image] with `value`, which is the padding's in the unit of x, around each image."""
+        widths = [(0, 0)] * (x.ndim - len(self.before)) + list(zip(self.before, self.after))
+        return np.pad(x, widths, constant_values=value)
+
+
+def padding_of(node: onnx.NodeProto, kernel: Sequence[int], image: Sequence[int], places: Sequence[int]):
+    """(before, after): the places around an image that the windows of a Conv or pool reach, along each of its axes."""
+    axes = range(len(kernel))
+    strides = attribute(node, "strides") or [1] * len(axes)
+    dilations = attribute(node, "dilations") or [1] * len(axes)
+    auto = attribute(node, "auto_pad", b"NOTSET").decode()
+    before = list(attribute(node, "pads") or [0] * 2 * len(axes))[: len(axes)]
+    after = []
+    for axis in axes:
+        span = (kernel[axis] - 1) * dilations[axis] + 1
+        needed = max((places[axis] - 1) * strides[axis] + span - image[axis], 0)
+        if auto.startswith("SAME"):
+            before[axis] = needed // 2 if auto == "SAME_UPPER" else needed - needed // 2
+        after.append(max(needed - before[axis], 0))
+    return tuple(before), tuple(after)
+
+
 @dataclass
 class Layer:
     """One operator with everything that its kernel computes along with it.
@@ -27,6 +61,7 @@ class Layer:
     inputs, output: tensors at its border (activations only)
     weights: float [O, ...] with the output channel first (Gemm, MatMul: [O, I]); bias: float [O]
     low, high: bounds of its output (fused relu and clip)
+    padding: of a Conv whose padding is not 0
     rule: None where it stays in float, for the reason `why`
     """
 
@@ -40,6 +75,7 @@ class Layer:
     bias: Optional[np.ndarray] = None
     low: float = -np.inf
     high: float = np.inf
+    padding: Optional[Padding] = None
 
     @property
     def kind(self) -> str:
@@ -69,6 +105,11 @@ class Network:
     def range_of(self, tensor: str) -> Tuple[int, int]:
         """The smallest and largest integer that a tensor holds."""
         return (-32768, 32767) if tensor in self.wide else (-128, 127)
+
+    def filling(self, layer: Layer, exponent: int) -> int:
+        """The whole number that a layer's padding is for an input of this exponent."""
+        low, high = self.range_of(layer.inputs[0])
+        return int(np.clip(np.floor(layer.padding.value * 2.0**-exponent + 0.5), low, high))
 
     def consumers(self, tensor: str) -> List[Layer]:
         return [layer for layer in self.layers if tensor in layer.inputs]

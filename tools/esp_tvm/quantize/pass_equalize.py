@@ -54,7 +54,7 @@ def equalize(
     if passes.search:
         scaled = few.scaled(best.network, channels, chosen)
         stretched, factors = _stretch(best, scaled, channels, passes)
-        risk = Risk(few, state) if _takes_vectors(state.network) else None
+        risk = Risk(few, state) if takes_vectors(state.network) else None
         if risk is None or risk.allows(
             stretched, lambda one: one.scaled(stretched.network, channels, chosen * factors)
         ):
@@ -66,7 +66,7 @@ def equalize(
     return State(network, best.exponents, rounded_weights(network, best.exponents, simulator, passes)), simulator
 
 
-def _takes_vectors(network: Network) -> bool:
+def takes_vectors(network: Network) -> bool:
     """Whether no layer reads many values of a channel at once."""
     return not any(layer.kind in ("conv", "max_pool", "average_pool", "real") for layer in network.layers)
 
@@ -81,7 +81,7 @@ def _choose_strength(
     """
     channels, peaks, clips = statistics.channels, statistics.peaks, CLIPS
     seen, rest, risk = few, few, None
-    if _takes_vectors(state.network) and len(few.samples) >= ENOUGH_TO_PART:
+    if takes_vectors(state.network) and len(few.samples) >= ENOUGH_TO_PART:
         seen, rest = (few.part(np.arange(len(few.samples))[i::2]) for i in (0, 1))
         known = ChannelStatistics(state.network, channels)
         for name, values in seen.reference.items():

@@ -128,6 +128,17 @@ def rounded_weights(
     return result
 
 
+def exact_weights(network: Network, exponents: Dict[str, int], only: Optional[Set[str]] = None) -> Dict[str, Weights]:
+    """Weights that are not rounded, by layer output, for trials that are about tensors; only: of these layers."""
+    result = {}
+    for layer in network.layers:
+        if layer.rule is not None and layer.weights is not None and (only is None or layer.output in only):
+            ones = np.zeros(len(layer.weights), np.int64)
+            bias = layer.bias.astype(np.float64)
+            result[layer.output] = Weights(layer.weights, ones, bias * 2.0 ** -exponents[layer.inputs[0]], bias)
+    return result
+
+
 def _per_input(weights: np.ndarray, means: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """(sums of weights [O, I / groups] over the window, mean of the input that each multiplies)."""
     sums = weights.reshape(*weights.shape[:2], -1).sum(axis=2)

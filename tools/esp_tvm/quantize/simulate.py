@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Callable, Dict, List, Optional, Sequence, Set
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
 import onnx
@@ -105,9 +105,9 @@ class Simulator:
 
         return self._changed(network, scale)
 
-    def shifted(self, network: Network, names: Sequence[str], constant: float) -> Simulator:
-        """A simulator of the same samples for `network`, which is this one with tensors lowered by a constant."""
-        return self._changed(network, lambda name, v: v - np.float32(constant) if name in names else v)
+    def shifted(self, network: Network, lowered: Mapping[str, float]) -> Simulator:
+        """A simulator of the same samples for `network`, which is this one with tensors lowered by constants."""
+        return self._changed(network, lambda name, v: v - np.float32(lowered[name]) if name in lowered else v)
 
     def _changed(self, network: Network, change: Callable[[str, np.ndarray], np.ndarray]) -> Simulator:
         other = copy.copy(self)
@@ -261,7 +261,10 @@ class Simulator:
         low, high = self.clamp(layer, e_y)
         if layer.kind in ("conv", "dense"):
             values, offset = weights.scaled(e_y - e_x[0])
-            return self.product(layer, xs[0], values, offset, low, high)
+            x = xs[0]
+            if layer.padding is not None:
+                x = layer.padding.around(x, self.network.filling(layer, e_x[0]))
+            return self.product(layer, x, values, offset, low, high)
         elif layer.kind == "move":
             return self._move(layer, xs[0])
         elif layer.kind == "max_pool":
@@ -307,7 +310,10 @@ class Simulator:
     # --- operators ---
 
     def product(self, layer: Layer, x: np.ndarray, weights, offset, low, high) -> np.ndarray:
-        """clip(floor(weights * x + offset)) of a Conv or Gemm; low None: no rounding, no bounds."""
+        """clip(floor(weights * x + offset)) of a Conv or Gemm; low None: no rounding, no bounds.
+
+        x has the layer's own padding, if it has one, around it.
+        """
         if layer.kind == "dense":
             y = x.reshape(-1, x.shape[-1]) @ weights.T + offset
             y = y if low is None else _bounded(np.floor(y, out=y), low, high)
@@ -335,7 +341,7 @@ class Simulator:
         return result
 
     def _conv_session(self, layer: Layer, rounds: bool):
-        key = (layer.output, rounds)
+        key = (layer.output, rounds, layer.padding is None)
         if key not in self._sessions:
             source = self.network.model.graph.node[layer.nodes[0]]
             conv = onnx.NodeProto()

@@ -95,6 +95,8 @@ class _Writer:
         integer = layer.rule is not None
         if layer.output in self.weights:
             self.constants_of(layer, copies)
+        if layer.padding is not None:
+            self.pad(layer, copies[0])
         if integer and not weighted_operands(self, layer, copies):
             for copy in copies:
                 self.operands_of(copy)
@@ -102,12 +104,24 @@ class _Writer:
         if integer and layer.output in self.integers and layer.output in self.network.outputs:
             raw = self.fresh(f"{layer.output}_float")
         inner = {name for copy in copies for name in copy.output}
+        if layer.padding is not None:
+            inner.add(copies[0].input[0])
         for copy in copies:
             copy.input[:] = [name if name in inner else self.reads(name, integer) for name in copy.input]
             copy.output[:] = [raw if name == layer.output else name for name in copy.output]
         self.graph.append(*copies)
         if layer.output in self.integers:
             self.quantize(layer.output, raw)
+
+    def pad(self, layer: Layer, conv: onnx.NodeProto) -> None:
+        """The Pad before a Conv, of a value that its input holds."""
+        exponent = self.exponents[layer.inputs[0]]
+        value = self.network.filling(layer, exponent) * 2.0**exponent
+        widths = [*(0, 0), *layer.padding.before, *(0, 0), *layer.padding.after]
+        pads = self.constant(f"{conv.name}_pads", np.array(widths, np.int64))
+        filling = self.constant(f"{conv.name}_filling", np.float32(value).reshape(()))
+        conv.input[0] = self.fresh(f"{layer.inputs[0]}_padded")
+        self.node("Pad", [self.reads(layer.inputs[0], True), pads, filling], conv.input[0], f"{conv.name}_Pad")
 
     def reads(self, name: str, integer: bool) -> str:
         """The tensor that a layer reads for `name`: float layers read the float value if there is one."""

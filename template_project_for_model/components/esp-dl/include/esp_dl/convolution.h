@@ -23,7 +23,7 @@ typedef struct {
     const int8_t *shift;        /* [output.c], -8..31; -16..31 where the result is int16 */
     int16_t min, max;           /* clamp */
     bool input_s16, output_s16; /* read by the s16 kernel alone */
-    int8_t pad_value;           /* what taps outside the image read; not read by the transposed convolution */
+    int16_t pad_value;          /* what taps outside the image read; not read by the transposed convolution */
 } esp_dl_conv2d_t;
 
 void esp_dl_conv2d_s8(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output);
@@ -44,7 +44,7 @@ typedef struct {
     const int8_t *shift;        /* [output.c], -8..31; -16..31 where the result is int16 */
     int16_t min, max;           /* clamp */
     bool input_s16, output_s16; /* read by the s16 kernel alone */
-    int8_t pad_value;           /* what taps outside the image read */
+    int16_t pad_value;          /* what taps outside the image read */
 } esp_dl_depthwise_conv2d_t;
 
 void esp_dl_depthwise_conv2d_s8(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
