@@ -7,7 +7,7 @@
  * lane can overflow.
  */
 #include "common/registers.h"
-#include "convolution/conv2d_add.h"
+#include "convolution/conv2d_end.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
@@ -32,6 +32,39 @@
         ESP_DL_KEEP(p21);                                                                                              \
     } while (0)
 
+/* sums: [pixels][4], with the bias. Output channels `o` to o + 3 of `pixels` pixels. */
+static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p, int32_t o, const int8_t *addend,
+                   const esp_dl_binary_t *add, int8_t *output)
+{
+    esp_dl_conv2d_end_t end = esp_dl_conv2d_end(p, add, o);
+    const int8_t *shifts = p->shift + o;
+    const int32_t step = p->output.c;
+    output += o;
+    if (add == NULL) {
+        const int32_t shift0 = end.shift, shift1 = shifts[1], shift2 = shifts[2], shift3 = shifts[3];
+        for (const int32_t *stop = sums + 4 * pixels; sums != stop; sums += 4) {
+            esp_dl_store(output, sums[0] >> shift0, end.min, end.max);
+            esp_dl_store(output + 1, sums[1] >> shift1, end.min, end.max);
+            esp_dl_store(output + 2, sums[2] >> shift2, end.min, end.max);
+            esp_dl_store(output + 3, sums[3] >> shift3, end.min, end.max);
+            output += step;
+        }
+        return;
+    }
+    addend += o;
+    for (int32_t channel = 0; channel < 4; channel++) {
+        end.shift = shifts[channel];
+        const int8_t *a = addend++;
+        int8_t *y = output++;
+        for (const int32_t *sum = sums, *stop = sums + 4 * pixels; sum != stop; sum += 4) {
+            esp_dl_conv2d_store_sum(&end, *sum, *a, y);
+            a += step;
+            y += step;
+        }
+        sums++;
+    }
+}
+
 /* All output channels of a tile. taps: the address read by each tap of each of the three windows. */
 static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t *p, const int8_t *addend,
                  const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
@@ -52,12 +85,20 @@ static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t
                 uint32_t p01 = w[2], p11 = p01, p21 = p01;
                 w += 3;
                 const uint32_t *stop = w + (piece & ~1u);
-                do {
+                if ((piece & 4) != 0) { /* two channels beside fours */
                     MULTIPLY(0);
                     MULTIPLY(1);
                     w += 4;
                     x0 += 2, x1 += 2, x2 += 2;
-                } while (w != stop);
+                }
+                while (w != stop) {
+                    MULTIPLY(0);
+                    MULTIPLY(1);
+                    MULTIPLY(2);
+                    MULTIPLY(3);
+                    w += 8;
+                    x0 += 4, x1 += 4, x2 += 4;
+                }
                 t00 += p00, h00 += p00 >> 16;
                 t10 += p10, h10 += p10 >> 16;
                 t20 += p20, h20 += p20 >> 16;
@@ -66,15 +107,12 @@ static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t
                 t21 += p21, h21 += p21 >> 16;
             } while ((piece & 1) == 0);
         }
-        const int32_t sums[4][PIXELS] = {
-            {(int32_t)(t00 - (h00 << 16)), (int32_t)(t10 - (h10 << 16)), (int32_t)(t20 - (h20 << 16))},
-            {(int32_t)h00, (int32_t)h10, (int32_t)h20},
-            {(int32_t)(t01 - (h01 << 16)), (int32_t)(t11 - (h11 << 16)), (int32_t)(t21 - (h21 << 16))},
-            {(int32_t)h01, (int32_t)h11, (int32_t)h21},
+        const int32_t sums[PIXELS][4] = {
+            {(int32_t)(t00 - (h00 << 16)), (int32_t)h00, (int32_t)(t01 - (h01 << 16)), (int32_t)h01},
+            {(int32_t)(t10 - (h10 << 16)), (int32_t)h10, (int32_t)(t11 - (h11 << 16)), (int32_t)h11},
+            {(int32_t)(t20 - (h20 << 16)), (int32_t)h20, (int32_t)(t21 - (h21 << 16)), (int32_t)h21},
         };
-        for (int32_t i = 0; i < 4; i++) {
-            esp_dl_conv2d_finish(sums[i], pixels, p, o + i, addend, add, output);
-        }
+        finish(sums[0], pixels, p, o, addend, add, output);
     }
 }
 
