@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from small_models import HOSTILE_NAMES, model_of, random, small_cnn
 
 from esp_tvm import preprocess
+from esp_tvm.convert.ends import refuse_what_no_chip_computes
 from esp_tvm.errors import UserError
 from esp_tvm.model import inputs_of, load_model, opset_of, outputs_of
 from esp_tvm.onnx_graph import with_outputs
@@ -189,6 +190,16 @@ def test_what_no_chip_computes_is_refused_with_the_place_to_end_before_it(tmp_pa
     whole = with_outputs(model, ["scores", "kept"])
     for ours, theirs in zip(run(made, {"x": x}), run(whole, {"x": x})):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_boxes_are_left_to_the_front_end():
+    nodes = [
+        helper.make_node("Sigmoid", ["s"], ["scores"], "sigmoid"),
+        helper.make_node("NonMaxSuppression", ["boxes", "scores"], ["found"], "nms"),
+    ]
+    model = model_of(nodes, {"s": [1, 3, 20], "boxes": [1, 20, 4]}, {"found": ["n", 3]}, check=False)
+    with pytest.raises(UserError, match=r"'nms' .* fixed sizes; .* \(docs/detection.md\): .* --end scores"):
+        refuse_what_no_chip_computes(model)
 
 
 def test_nothing_is_left_in_the_current_folder(tmp_path, monkeypatch):

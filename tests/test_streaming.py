@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import numpy as np
@@ -15,12 +16,14 @@ pytest.importorskip("tvm")
 from pipeline_harness import Kernels, Program, write_program  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.model import session  # noqa: E402
 from esp_tvm.quantize import quantize_model  # noqa: E402
 from esp_tvm.quantize.auto import Passes  # noqa: E402
 from esp_tvm.run.compare import compare_with_rules  # noqa: E402
 from esp_tvm.run.reference import load_steps  # noqa: E402
 from esp_tvm.states import set_states  # noqa: E402
+from esp_tvm.test_set import command as test_set  # noqa: E402
 
 CHANNELS, KERNEL, HIDDEN, STEPS = 8, 4, 6, 60
 CONV = {"w": random(CHANNELS, CHANNELS, KERNEL, scale=0.2), "b": random(CHANNELS, scale=0.1)}
@@ -107,8 +110,8 @@ int main(void)
 """
 
 
-def test_states_are_carried_from_call_to_call(tmp_path):
-    """By the caller, and by the program itself: the same bytes."""
+def test_states_are_carried_from_call_to_call(tmp_path, monkeypatch):
+    """By the caller, and by the program itself: the same bytes; evaluated over the whole recording."""
     model = step_model()
     set_states(model, ["state=state_next", "h=h_next"])
     run = session(model)
@@ -147,6 +150,17 @@ def test_states_are_carried_from_call_to_call(tmp_path):
     np.save(tmp_path / "sound.npy", sound)
     steps = load_steps(tmp_path / "sound.npy", program.program, tmp_path)
     assert compare_with_rules(program, steps).equal
+    monkeypatch.setattr(test_set, "HostProgram", lambda project: program)
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    arguments = [str(tmp_path / name) for name in (".", "model.onnx", "sound.npy")]
+    ratios = []
+    for part in (0, STEPS // 2):
+        test_set.evaluate_project(*arguments, output=str(tmp_path / "figures.json"), steps=part)
+        (figures,) = json.loads((tmp_path / "figures.json").read_text())["outputs"]
+        ratios.append(figures["snr_db"])
+    assert ratios[0] == pytest.approx(10 * np.log10((wanted**2).sum() / (noise**2).sum()), abs=0.05) != ratios[1]
+    with pytest.raises(UserError, match="no recordings of 7 steps each"):
+        test_set.evaluate_project(*arguments, output=str(tmp_path / "figures.json"), steps=7)
 
 
 def test_without_its_state_it_computes_something_else():

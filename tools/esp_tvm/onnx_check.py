@@ -95,9 +95,11 @@ class Verification:
     def line(self) -> str:
         """The line printed for a program within its bounds."""
         steps = self.worst(in_steps=True)
+        # What is finer than the rule of a recurrent layer may differ by more.
+        fine = ", more of what a recurrent layer gives in finer steps" if steps > SEVERAL_STEPS_BOUND else ""
         parts = [
             f"integers differ by at most {steps:.0f} step{'s' * (steps != 1)} (allowed {STEP_BOUND}, or "
-            f"{SEVERAL_STEPS_BOUND} where a rule rounds several times)"
+            f"{SEVERAL_STEPS_BOUND} where a rule rounds several times{fine})"
         ]
         if not all(one.in_steps for one in self.tensors):
             worst = self.worst(in_steps=False)

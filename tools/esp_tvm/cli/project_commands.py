@@ -136,11 +136,19 @@ def report(
     show_default="evaluation.json beside the project",
     help="the JSON file of figures to write",
 )
-def evaluate(project: str, model: str, input: str, labels: Optional[str], output: Optional[str]) -> None:
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    show_default="all samples are one recording",
+    help="of a model with states: the samples of one recording, before each of which the states are zeros",
+)
+def evaluate(
+    project: str, model: str, input: str, labels: Optional[str], output: Optional[str], steps: Optional[int]
+) -> None:
     """Run the generated C on a test set, beside the float model: accuracy, classes mixed up, the worst samples."""
     from ..test_set.command import evaluate_project
 
-    evaluate_project(project, model, input, labels, output)
+    evaluate_project(project, model, input, labels, output, steps or 0)
 
 
 @click.command(cls=Command)

@@ -11,7 +11,7 @@ from ..errors import UserError, did_you_mean
 from ..naming import shown
 from ..onnx_graph import attribute, edited, inferred_values, is_standard, reads
 
-# Operators whose number of results depends on values, or that need sorting by TVM's runtime library.
+# Operators whose number of results depends on values.
 NOT_FOR_CHIPS = ("NonMaxSuppression", "NonZero", "Unique")
 
 
@@ -44,17 +44,24 @@ def refuse_what_no_chip_computes(model: onnx.ModelProto, label: str = "") -> Non
 
     label: begins the message
     """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants.update(name for node in model.graph.node if node.op_type == "Constant" for name in node.output)
     for node in model.graph.node:
-        what = ""
-        if is_standard(node, *NOT_FOR_CHIPS):
+        what, instead = "", "compute it in the program that uses the model"
+        if is_standard(node, "NonMaxSuppression"):
+            what = "how many boxes it gives is not known before it runs, and a program's tensors have fixed sizes"
+            instead = "let detection.c make the boxes (docs/detection.md)"
+        elif is_standard(node, "TopK") and len(node.input) > 1 and node.input[1] not in constants:
+            what = "its K is computed, and a program's tensors have fixed sizes"
+        elif is_standard(node, *NOT_FOR_CHIPS):
             what = "TVM has no C for it that runs on the chip"
         elif is_standard(node, "MaxPool") and any(node.output[1:]) and len(attribute(node, "kernel_shape", ())) > 2:
             what = "no kernel computes the places of its maxima in 3-D"
         if what:
             ends = " ".join(f"--end {shown(name)}" for name in _before(model.graph, node))
             raise UserError(
-                f"{label}node '{shown(node.name)}' ({node.op_type}): {what}; end the model before it, and compute "
-                f"it in the program that uses the model: preprocess with {ends}"
+                f"{label}node '{shown(node.name)}' ({node.op_type}): {what}; end the model before it, and {instead}: "
+                f"preprocess with {ends}"
             )
 
 

@@ -12,6 +12,7 @@ from ..data_check import Known, describe, examine, warnings
 from ..errors import UserError
 from ..model import inputs_of, is_quantized, load_model, outputs_of, run_session, session
 from ..naming import shown
+from ..program.evaluate import zero_states
 from ..program.form import Port, Program
 from ..program.ports import all_to_onnx
 from ..program.samples import load_both
@@ -28,11 +29,17 @@ _MOST_SAMPLES, _MOST_BYTES = 256, 32 << 20
 
 
 def evaluate_project(
-    project: str, model_path: str, input_path: str, labels_path: Optional[str] = None, output: Optional[str] = None
+    project: str,
+    model_path: str,
+    input_path: str,
+    labels_path: Optional[str] = None,
+    output: Optional[str] = None,
+    steps: int = 0,
 ) -> None:
     """Run the generated C on the samples of `input_path`, beside the float model, and print and write the figures.
 
     output: the JSON file to write, without it evaluation.json beside the project, where the report looks for it
+    steps: of a model with states the samples of one recording, before each of which they are zeros; 0: all are one
     """
     target = Path(output) if output else evaluation_of(Path(project))
     if not output and target.exists() and read(target) is None:
@@ -40,21 +47,20 @@ def evaluate_project(
     model = load_model(model_path)
     form = load(Path(project))
     _check_model(model, model_path, form, project)
-    if form.states:
-        raise UserError(
-            f"{project}: keeps states from call to call, and the samples of a test set have none before them; evaluate "
-            "a model without them: preprocess it with --state none"
-        )
-    ours, real = load_both(input_path, form.inputs)
+    ours, real = load_both(input_path, form.callers_inputs)
     count = len(next(iter(ours.values())))
-    labels = load_labels(labels_path, form.outputs, count) if labels_path else {}
+    if steps and not form.states:
+        raise UserError(f"--steps {steps}: {project} keeps no states; leave it out")
+    if steps and count % steps:
+        raise UserError(f"{input_path}: has {count} samples, which are no recordings of {steps} steps each")
+    labels = load_labels(labels_path, form.callers_outputs, count) if labels_path else {}
     facts = examine(real)
-    show(*describe("input", facts), *warnings("input", facts, _ranges(form.inputs)))
+    show(*describe("input", facts), *warnings("input", facts, _ranges(form.callers_inputs)))
     # The user waits for the compiler only after all that can be wrong was looked at.
     program = HostProgram(project)
-    counters = [OutputCounter(port, labels.get(port.name)) for port in form.outputs]
+    counters = [OutputCounter(port, labels.get(port.name)) for port in form.callers_outputs]
     with Progress("evaluating", count) as progress:
-        for index, outputs in enumerate(_outputs(program, model, model_path, ours, real)):
+        for index, outputs in enumerate(_outputs(program, model, model_path, ours, real, steps)):
             for counter in counters:
                 pair = [_checked(each[counter.port.name], counter.port, who, index) for each, who in outputs]
                 counter.add(*pair)
@@ -111,18 +117,30 @@ _Outputs = Tuple[Dict[str, np.ndarray], str]
 
 
 def _outputs(
-    program: HostProgram, model: onnx.ModelProto, model_path: str, ours: _Samples, real: _Samples
+    program: HostProgram, model: onnx.ModelProto, model_path: str, ours: _Samples, real: _Samples, steps: int
 ) -> Iterator[Tuple[_Outputs, _Outputs]]:
-    """For every sample ((outputs of the float model, its name in messages), (those of the generated C, its name))."""
+    """For every sample ((outputs of the float model, its name in messages), (those of the generated C, its name)).
+
+    States are zeros where a run of the program begins; the float model goes on with its own.
+    """
     run, names = session(model, model_path, optimize=True), [port.name for port in program.outputs]
     count = len(next(iter(ours.values())))
     size = sum(port.bytes for port in (*program.inputs, *program.outputs))
     step = max(1, min(_MOST_SAMPLES, _MOST_BYTES // max(size, 1)))
+    form = program.program
+    if form.states:
+        step = steps or count
     for start in range(0, count, step):
         part = {name: np.asarray(array[start : start + step]) for name, array in ours.items()}
+        for name, zeros in zero_states(form).items():
+            part[name] = np.broadcast_to(zeros, (min(step, count - start), *zeros.shape))
+        states = {
+            state.before.name: np.zeros(state.before.onnx_shape, state.before.onnx_dtype) for state in form.states
+        }
         for offset, (outputs, _) in enumerate(program.run_each(part, traced=False)):
-            feeds = {name: array[start + offset] for name, array in real.items()}
+            feeds = {**{name: array[start + offset] for name, array in real.items()}, **states}
             theirs = dict(zip(names, run_session(run, names, feeds, model_path)))
+            states = {state.before.name: theirs[state.after.name] for state in form.states}
             yield (theirs, model_path), (all_to_onnx(program.outputs, outputs), str(program.project))
 
 
