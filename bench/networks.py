@@ -65,6 +65,15 @@ class Builder:
             return self.node("Clip", x, *bounds, channels=channels)
         return self.node("Relu", x, channels=channels) if act == "relu" else x
 
+    def inverted_residual(self, x: str, expansion: int, outputs: int, stride: int, adds: bool) -> str:
+        """A block of MobileNetV2: 1x1, depthwise 3x3, 1x1; adds: its input to the result."""
+        inner, y = self.channels[x] * expansion, x
+        if expansion > 1:
+            y = self.conv(y, inner, act="relu6")
+        y = self.conv(y, inner, 3, stride, groups=inner, act="relu6")
+        y = self.conv(y, outputs, act="")
+        return self.node("Add", y, x, channels=outputs) if adds else y
+
     def dense(self, x: str, outputs: int, act: str = "relu") -> str:
         inputs = self.channels[x]
         weights = self.random.randn(outputs, inputs) * np.sqrt(2.0 / inputs)
@@ -85,7 +94,8 @@ class Builder:
         return onnx.shape_inference.infer_shapes(model)
 
 
-def _classifier(b: Builder, x: str, classes: int) -> onnx.ModelProto:
+def classifier(b: Builder, x: str, classes: int) -> onnx.ModelProto:
+    """The network that ends in the mean of an image, a dense layer and a softmax."""
     channels = b.channels[x]
     x = b.node("Flatten", b.node("GlobalAveragePool", x, channels=channels), channels=channels, axis=1)
     return b.model(b.node("Softmax", b.dense(x, classes, act=""), channels=classes, axis=1))
@@ -99,7 +109,7 @@ def mobilenet_v1_025() -> onnx.ModelProto:
     for outputs, stride in blocks:
         x = b.conv(x, b.channels[x], 3, stride, groups=b.channels[x])
         x = b.conv(x, outputs)
-    return _classifier(b, x, 2)
+    return classifier(b, x, 2)
 
 
 def mobilenet_v2_035(size: int = 96) -> onnx.ModelProto:
@@ -117,14 +127,8 @@ def mobilenet_v2_035(size: int = 96) -> onnx.ModelProto:
         (6, 112, 1, 1),
     ):
         for index in range(count):
-            block, inner = x, b.channels[x] * expansion
-            if expansion > 1:
-                x = b.conv(x, inner, act="relu6")
-            x = b.conv(x, inner, 3, stride if index == 0 else 1, groups=inner, act="relu6")
-            x = b.conv(x, outputs, act="")
-            if index > 0:
-                x = b.node("Add", x, block, channels=outputs)
-    return _classifier(b, b.conv(x, 1280, act="relu6"), 10)
+            x = b.inverted_residual(x, expansion, outputs, stride if index == 0 else 1, index > 0)
+    return classifier(b, b.conv(x, 1280, act="relu6"), 10)
 
 
 def autoencoder() -> onnx.ModelProto:

@@ -2,10 +2,12 @@
 """What quantizing costs: seconds, processor seconds, memory, and the accuracy that they bring.
 
     scripts/in-env.sh python bench/quantize_time.py [resnet8|kws|digits ...] [--effort quick default thorough]
+    scripts/in-env.sh python bench/quantize_time.py osnet mobilenet_v2 yolo11n
     scripts/in-env.sh python bench/quantize_time.py --model m.onnx --calibration c.npy --evaluation e.npy
 
-Every network and effort has a process of its own, for its peak memory. Processor seconds say more than seconds where
-others use the computer too.
+The last three are shapes of large networks with random weights (`large_networks`), on 64 drawn pictures; without names
+they are left away. Every network and effort has a process of its own, for its peak memory. Processor seconds say more
+than seconds where others use the computer too.
 """
 
 import argparse
@@ -22,7 +24,9 @@ REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench")]
 
 import numpy as np  # noqa: E402
+import onnx  # noqa: E402
 from accuracy import CASES  # noqa: E402
+from large_networks import LARGE, pictures  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.data import load_samples  # noqa: E402
@@ -59,12 +63,24 @@ def in_a_process(model: Path, calibration: Path, evaluation: Path, effort: str) 
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def written(name: str, folder: Path) -> tuple:
+    """Files of a large network: (model, calibration samples, evaluation samples)."""
+    model = LARGE[name]()
+    files = folder / f"{name}_float.onnx", folder / f"{name}_calibration.npy", folder / f"{name}_evaluation.npy"
+    onnx.save(model, str(files[0]))
+    for file, count, seed in ((files[1], 64, 1), (files[2], 16, 2)):
+        np.save(file, pictures(model, count, seed))
+    return files
+
+
 def main():
     if sys.argv[1:2] == ["--child"]:
         print(json.dumps(run_one(*map(Path, sys.argv[2:5]), sys.argv[5])))
         return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", choices=[[], *CASES], help="which; all that are there by default")
+    parser.add_argument(
+        "networks", nargs="*", choices=[[], *CASES, *LARGE], help="which; by default all small ones that are there"
+    )
     parser.add_argument("--effort", nargs="+", choices=list(EFFORTS), default=["default"])
     parser.add_argument("--model", help="a float model of your own in place of these networks")
     parser.add_argument("--calibration", help="its calibration samples")
@@ -73,11 +89,12 @@ def main():
     if args.model and not (args.calibration and args.evaluation):
         raise UserError("--model needs --calibration and --evaluation")
     cases = {name: (case[0] / "model.onnx", case[0] / case[1], case[0] / case[2]) for name, case in CASES.items()}
-    chosen = {name: cases[name] for name in args.networks or cases if cases[name][0].exists()}
+    chosen = {name: cases[name] for name in args.networks or cases if name in cases and cases[name][0].exists()}
     if args.model:
         chosen = {Path(args.model).stem: (Path(args.model), Path(args.calibration), Path(args.evaluation))}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
+        chosen.update((name, written(name, Path(folder))) for name in args.networks if name in LARGE)
         for name, (model, calibration, evaluation) in chosen.items():
             tidy = Path(folder, f"{name}.onnx")
             with contextlib.redirect_stdout(None):

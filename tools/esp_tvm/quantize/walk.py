@@ -22,7 +22,7 @@ from .weights import Weights
 # Of all values alive at a time.
 BUDGET_BYTES, MOST_SAMPLES = 1 << 30, 256
 # Samples computed at a time, and values of a layer: what the caches hold.
-AT_ONCE, VALUES_AT_ONCE = 8, 1 << 20
+AT_ONCE, VALUES_AT_ONCE = 32, 1 << 20
 
 
 def choose_walk_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]]) -> List[Dict[str, np.ndarray]]:
@@ -153,14 +153,18 @@ class Walk:
             return
         run, names = self._session_of(layer)
 
-        def computed(index: int) -> List[np.ndarray]:
-            given = self.samples[index]
-            feeds = {n: self.real[n][index] if n in self.real else given[n] for n in dict.fromkeys(layer.inputs)}
-            return [value[None] for value in run_session(run, names, feeds)]
+        def computed(part: slice) -> List[np.ndarray]:
+            rows = []
+            for index in range(part.start, part.stop):
+                given = self.samples[index]
+                feeds = {n: self.real[n][index] if n in self.real else given[n] for n in dict.fromkeys(layer.inputs)}
+                rows.append(run_session(run, names, feeds))
+            return [np.stack(values) for values in zip(*rows)]
 
-        for index, row in enumerate(in_order(computed, range(len(self.samples)))):
-            for name, value in zip(names, row):
-                self._room(self.real, name, value)[index] = value[0]
+        parts = self.chunks(layer)
+        for part, found in zip(parts, in_order(computed, parts)):
+            for name, values in zip(names, found):
+                self._room(self.real, name, values)[part] = values
 
     def _session_of(self, layer: Layer) -> Tuple[object, List[str]]:
         graph = self.network.model.graph
