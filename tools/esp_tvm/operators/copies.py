@@ -199,7 +199,7 @@ def _check_pad(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     return constant_parameters(facts, node)
 
 
-_PADDING = "constant, edge and reflect; at most 6 axes; zeros before a convolution are its padding"
+_PADDING = "constant, edge and reflect; at most 6 axes; a constant before a convolution is its padding"
 
 
 class Pad(Operator):

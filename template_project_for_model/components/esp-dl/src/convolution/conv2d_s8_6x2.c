@@ -34,6 +34,9 @@ static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t
             b += 4;
         }
     }
+    if (count == 0) {
+        return words;
+    }
     base += (a != NULL ? 0 : outside) + (b != NULL ? 0 : outside << 16);
     for (; count > 0; count--) {
         uint32_t word = base;
