@@ -26,11 +26,13 @@ class Weights:
     def scaled(self, exponent: int) -> Tuple[np.ndarray, np.ndarray]:
         """(values, bias + 1/2) float32, times 2^(exponents - exponent): floor(values x + that) is the result, where
         `exponent` is the output's less the input's. A power of two changes nothing in the values."""
-        if self._scaled[0] != exponent:
+        kept = self._scaled  # Another thread may change it.
+        if kept[0] != exponent:
             scale = np.exp2((self.exponents - exponent).astype(np.float64))
             values = self.values * scale.astype(np.float32).reshape(-1, *[1] * (self.values.ndim - 1))
-            self._scaled = exponent, values, (self.bias * scale + 0.5).astype(np.float32)
-        return self._scaled[1:]
+            kept = exponent, values, (self.bias * scale + 0.5).astype(np.float32)
+            self._scaled = kept
+        return kept[1:]
 
     def for_input(self, exponent: int, magnitude: int = 128) -> Optional[Weights]:
         """The same for an input of another exponent; None if the bias does not fit then."""
