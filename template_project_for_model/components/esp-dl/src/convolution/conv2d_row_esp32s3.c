@@ -1,4 +1,4 @@
-/* What conv2d_row_esp32s3.S computes on the ESP32-S3, from the same data, in C. */
+/* What conv2d_row_esp32s3.S and conv2d_held_esp32s3.S compute on the ESP32-S3, from the same data, in C. */
 #include "convolution/conv2d_row_esp32s3.h"
 #include "common/lanes_esp32s3.h"
 

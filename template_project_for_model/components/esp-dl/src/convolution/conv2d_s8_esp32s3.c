@@ -1,6 +1,6 @@
 /*
  * Convolution for the vector unit of the ESP32-S3: the way through the image. Rows of output pixels are computed by
- * conv2d_row_esp32s3.S, or conv2d_row_esp32s3.c elsewhere.
+ * conv2d_row_esp32s3.S and conv2d_held_esp32s3.S, or conv2d_row_esp32s3.c elsewhere.
  */
 #include "common/borders_esp32s3.h"
 #include "common/shift_left_esp32s3.h"

@@ -1,0 +1,445 @@
+/*
+ * Rows of a convolution for the vector unit of the ESP32-S3, as conv2d_row_esp32s3.S: sixteen channels of all pixels
+ * after the other, in lanes of 20 bits, their shifts and masks held in registers. Sums are not checked.
+ */
+#include "common/lanes_esp32s3.inc"
+#include "convolution/conv2d_row_esp32s3.h"
+
+/*
+ * Windows of 8 to 64 bytes, a multiple of 8, at multiples of that, sixteen channels of all pixels after the other: the input stays
+ * in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
+ *
+ * a2 as for shift_held, a3 step, a4 weights, a5 output, a6 head, a7 masks that are not held, a8 input, a9 where the
+ * weights begin, a10 pixels, a11 number of shifts, a12 channels.
+ */
+#define STACK_PIXELS 16
+#define STACK_INPUT 20
+#define STACK_OUTPUT 24 /* bytes from the last pixel to the first's next channels */
+#define STACK_END 28
+
+    .macro one shifts, relu, bytes
+    bnei a11, \shifts, 3f
+    .if \relu
+    movi a4, 48 + 16 * \bytes + 16
+    .else
+    movi a4, 48 + 16 * \bytes
+    .endif
+    addi a9, a6, 48
+    add a4, a4, a6
+    hold_shifts \shifts, \relu, a6
+    mov a7, a4
+    mov a4, a9
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    l32i a8, a1, STACK_INPUT
+    loop a10, 2f
+    .if \bytes == 16
+    ee.vld.128.xp q3, a8, a3
+    .else
+    ee.vld.l.64.xp q3, a8, a3
+    .endif
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    .if \bytes == 16
+    .irp i, 0, 2, 4, 6, 8, 10, 12
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
+    .else
+    /* As a tail: backwards. */
+    .irp i, 7, 5, 3
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
+    .endif
+    shift_held \shifts, \relu, q3, a6, a7
+    ee.vst.128.xp q2, a5, a12
+2:
+    .if \shifts > 1
+    movi a4, 48 + 16 * \bytes + 16 * \shifts
+    .else
+    movi a4, 48 + 16 * \bytes
+    .endif
+    j 1b
+3:
+    .endm
+
+/*
+ * The same of 24 to 64 bytes, a multiple of 8: of a long body just the end is computed. halves: the last 8 bytes are half
+ * a vector, and windows lie at multiples of 8. a3: from the last load to the next window, a11 where the body is entered.
+ */
+#define STACK_WEIGHTS 32 /* bytes of the weights of sixteen channels */
+#define STACK_BEFORE 36  /* bytes of code from there to the last vector */
+#define STACK_ENTRY 40
+#define BLOCK_CODE (16 * 4 + 3) /* bytes of code for sixteen products and their load */
+#define HALVES_CODE (16 * 4 + 6)
+
+    .macro span shifts, relu, halves
+    bnei a11, \shifts, 3f
+    l32i a14, a1, STACK_WEIGHTS
+    addi a9, a6, 48
+    add a4, a9, a14
+    .if \relu
+    addi a4, a4, 16
+    .endif
+    hold_shifts \shifts, \relu, a6
+    mov a7, a4
+    movi a11, 4f
+    l32i a8, a1, STACK_BEFORE
+    sub a11, a11, a8
+    .if \shifts > 3
+    s32i a11, a1, STACK_ENTRY
+    .endif
+    mov a4, a9
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    l32i a8, a1, STACK_INPUT
+    loop a10, 2f
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    .if \shifts > 3
+    l32i a11, a1, STACK_ENTRY
+    .endif
+    jx a11
+    .rept 3
+    .if \halves
+    ee.vld.l.64.ip q3, a8, 8
+    ee.vld.h.64.ip q3, a8, 8
+    .else
+    ee.vld.128.ip q3, a8, 16
+    .endif
+    sixteen 0
+    .endr
+4:
+    .if \halves
+    ee.vld.l.64.xp q3, a8, a3
+    .irp i, 7, 5, 3
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
+    .else
+    ee.vld.128.xp q3, a8, a3
+    .irp i, 0, 2, 4, 6, 8, 10, 12
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
+    .endif
+    shift_held \shifts, \relu, q3, a6, a7
+    ee.vst.128.xp q2, a5, a12
+2:
+    l32i a14, a1, STACK_WEIGHTS
+    .if \shifts > 1
+    movi a4, 48 + 16 * \shifts
+    .else
+    movi a4, 48
+    .endif
+    add a4, a4, a14
+    j 1b
+3:
+    .endm
+
+/* kind: one, span or three_rows. */
+    .macro ones kind, relu, option, end=.Lone_end
+    j 5f
+1:  /* sixteen channels are done; a4: how far to the next head */
+    l32i a14, a1, STACK_OUTPUT
+    l32i a15, a1, STACK_END
+    add a6, a6, a4
+    add a5, a5, a14
+    beq a5, a15, \end
+5:
+    l8ui a11, a6, HEAD_COUNT
+    .irp shifts, 3, 2, 4, 1, 5, 6, 7
+    \kind \shifts, \relu, \option
+    .endr
+    .endm
+
+/* What both ways begin with: all but a2. */
+    .macro begin_held
+    l32i a10, a2, CONV2D_AT_PIXELS
+    l32i a12, a2, CONV2D_AT_CHANNELS
+    l32i a5, a2, CONV2D_AT_OUTPUT
+    l32i a6, a2, CONV2D_AT_WEIGHTS
+    mull a14, a10, a12
+    movi a15, 16
+    sub a14, a15, a14
+    add a15, a5, a12
+    s32i a14, a1, STACK_OUTPUT
+    s32i a15, a1, STACK_END
+    l32i a11, a2, CONV2D_AT_MIN_MASKS
+    .endm
+
+    function esp_dl_conv2d_row_one_esp32s3
+    begin_held
+    l32i a14, a2, CONV2D_AT_SEGMENTS
+    l32i a3, a2, CONV2D_AT_STEP
+    l32i a14, a14, 0
+    l32i a7, a2, CONV2D_AT_SEGMENT_BYTES
+    s32i a14, a1, STACK_INPUT
+    l32i a2, a2, CONV2D_AT_CLAMP
+    movi a14, 24
+    bge a7, a14, .Lspan
+    beqz a11, .Lone_clamp
+    movi a2, 0
+    bnei a7, 8, .Lone_16_relu
+    ones one, 1, 8
+.Lone_clamp:
+    bnei a7, 8, .Lone_16
+    ones one, 0, 8
+.Lone_16_relu:
+    ones one, 1, 16
+.Lone_16:
+    ones one, 0, 16
+.Lspan:
+    slli a13, a7, 4
+    s32i a13, a1, STACK_WEIGHTS
+    sub a3, a3, a7
+    srli a13, a7, 4
+    bbsi a7, 3, .Lspan_halves
+    addi a3, a3, 16
+    addi a13, a13, -1
+    movi a14, BLOCK_CODE
+    mull a13, a13, a14
+    s32i a13, a1, STACK_BEFORE
+    beqz a11, .Lspan_clamp
+    movi a2, 0
+    ones span, 1, 0
+.Lspan_clamp:
+    ones span, 0, 0
+.Lspan_halves:
+    addi a3, a3, 8
+    movi a14, HALVES_CODE
+    mull a13, a13, a14
+    s32i a13, a1, STACK_BEFORE
+    beqz a11, .Lspan_halves_clamp
+    movi a2, 0
+    ones span, 1, 1
+.Lspan_halves_clamp:
+    ones span, 0, 1
+.Lone_end:
+    return
+    .size esp_dl_conv2d_row_one_esp32s3, . - esp_dl_conv2d_row_one_esp32s3
+
+/*
+ * Windows of three rows of \bytes bytes (9 or 15) at any address, sixteen channels of all pixels after the other, shifts
+ * and masks held. The last of an even number of weights meets nothing.
+ *
+ * a2 as for shift_held, a3 from the second vector of a row to the next window's first, a4 weights, a5 output, a6 head,
+ * a7 masks that are not held, a8 to a10 rows, a11 number of shifts, or free, a12 channels.
+ */
+#define STACK_ROW(number) (36 + 4 * (number)) /* where the first window's rows lie */
+
+/* The product of byte \at. */
+    .macro row_product at
+    .if .Lodd
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \at
+    .else
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \at
+    .endif
+    .set .Lodd, !.Lodd
+    .endm
+
+    .macro three_rows shifts, relu, bytes
+    bnei a11, \shifts, 3f
+    .if \relu
+    movi a4, 48 + 16 * (3 * \bytes + 1) + 16
+    .else
+    movi a4, 48 + 16 * (3 * \bytes + 1)
+    .endif
+    add a4, a4, a6
+    hold_shifts \shifts, \relu, a6
+    mov a7, a4
+    addi a4, a6, 48
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    l32i a11, a1, STACK_PIXELS
+    l32i a8, a1, STACK_ROW(0)
+    l32i a9, a1, STACK_ROW(1)
+    l32i a10, a1, STACK_ROW(2)
+    loop a11, 2f
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    .set .Lodd, 0
+    .irp row, a8, a9, a10
+    ee.ld.128.usar.ip q2, \row, 16
+    ee.vld.128.xp q3, \row, a3
+    ee.src.q q3, q2, q3
+    .irp at, 0, 1, 2, 3, 4, 5, 6, 7
+    row_product \at
+    .endr
+    .if \bytes == 15
+    .irp at, 8, 9, 10, 11, 12, 13
+    row_product \at
+    .endr
+    .endif
+    .ifnc \row, a10
+    row_product \bytes - 1
+    .endif
+    .endr
+    addi a4, a6, 48
+    row_product \bytes - 1
+    row_product \bytes
+    shift_held \shifts, \relu, q3, a6, a7
+    ee.vst.128.xp q2, a5, a12
+2:
+    .if \shifts > 1
+    movi a4, 48 + 16 * (3 * \bytes + 1) + 16 * \shifts
+    .else
+    movi a4, 48 + 16 * (3 * \bytes + 1)
+    .endif
+    j 1b
+3:
+    .endm
+
+    function esp_dl_conv2d_row_three_esp32s3
+    begin_held
+    s32i a10, a1, STACK_PIXELS
+    l32i a14, a2, CONV2D_AT_SEGMENTS
+    l32i a3, a2, CONV2D_AT_STEP
+    l32i a7, a2, CONV2D_AT_SEGMENT_BYTES
+    .irp number, 0, 1, 2
+    l32i a13, a14, 4 * \number
+    s32i a13, a1, STACK_ROW(\number)
+    .endr
+    addi a3, a3, -16
+    addi a7, a7, -9
+    l32i a2, a2, CONV2D_AT_CLAMP
+    beqz a11, .Lthree_clamp
+    movi a2, 0
+    bnez a7, .Lthree_15_relu
+    ones three_rows, 1, 9, .Lthree_end
+.Lthree_clamp:
+    bnez a7, .Lthree_15
+    ones three_rows, 0, 9, .Lthree_end
+.Lthree_15_relu:
+    ones three_rows, 1, 15, .Lthree_end
+.Lthree_15:
+    ones three_rows, 0, 15, .Lthree_end
+.Lthree_end:
+    return
+    .size esp_dl_conv2d_row_three_esp32s3, . - esp_dl_conv2d_row_three_esp32s3
+
+/*
+ * Windows of any size, all at multiples of 16, sixteen channels of all pixels after the other, shifts and masks held.
+ *
+ * a2 as for shift_held, a3 offset of the window, a4 weights, a5 output, a6 head, a7 segment, a8 input, a9 blocks of 16
+ * bytes in a segment, a10 pixels left, a11 end of the segments, number of shifts, or free, a12 channels.
+ */
+#define STACK_SEGMENTS 36
+#define STACK_SEGMENTS_END 40
+#define STACK_STEP 44
+
+    .macro held shifts, relu
+    bnei a11, \shifts, 5f
+    l32i a10, a1, STACK_WEIGHTS
+    addi a4, a6, 48
+    add a4, a4, a10
+    .if \relu
+    addi a4, a4, 16
+    .endif
+    hold_shifts \shifts, \relu, a6
+    movi a3, 0
+    l32i a10, a1, STACK_PIXELS
+2:  /* a pixel */
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    l32i a7, a1, STACK_SEGMENTS
+    addi a4, a6, 48
+    ee.vld.128.ip q0, a4, 16
+    l32i a11, a1, STACK_SEGMENTS_END
+    ee.vld.128.ip q1, a4, 16
+3:  /* a segment */
+    l32i a8, a7, 0
+    addi a7, a7, 4
+    add a8, a8, a3
+    loop a9, 4f
+    ee.vld.128.ip q3, a8, 16
+    sixteen 0
+4:
+    bne a7, a11, 3b
+    /* Two vectors behind the weights were loaded. */
+    .if \shifts > 5 && \relu
+    addi a4, a4, 32 /* to the fifth mask */
+    .elseif \shifts > 4 && \relu == 0
+    addi a4, a4, 16 /* to the fourth */
+    .endif
+    shift_held \shifts, \relu, q3, a6, a4
+    l32i a11, a1, STACK_STEP
+    ee.vst.128.xp q2, a5, a12
+    addi a10, a10, -1
+    add a3, a3, a11
+    bnez a10, 2b
+    .if \shifts > 1
+    movi a4, 48 + 16 * \shifts
+    .else
+    movi a4, 48
+    .endif
+    j 1b
+5:
+    .endm
+
+    .macro helds relu
+    j 7f
+1:  /* sixteen channels are done; a4: how far to the next head, but for the weights */
+    l32i a14, a1, STACK_OUTPUT
+    l32i a15, a1, STACK_END
+    l32i a10, a1, STACK_WEIGHTS
+    add a6, a6, a4
+    add a5, a5, a14
+    add a6, a6, a10
+    beq a5, a15, .Lheld_end
+7:
+    l8ui a11, a6, HEAD_COUNT
+    held 3, \relu
+    held 2, \relu
+    held 4, \relu
+    held 1, \relu
+    held 5, \relu
+    held 6, \relu
+    held 7, \relu
+    .endm
+
+    function esp_dl_conv2d_row_held_esp32s3
+    begin_held
+    l32i a14, a2, CONV2D_AT_SEGMENTS
+    l32i a15, a2, CONV2D_AT_SEGMENT_COUNT
+    l32i a9, a2, CONV2D_AT_SEGMENT_BYTES
+    l32i a3, a2, CONV2D_AT_STEP
+    s32i a10, a1, STACK_PIXELS
+    s32i a14, a1, STACK_SEGMENTS
+    addx4 a14, a15, a14
+    mull a15, a15, a9
+    s32i a14, a1, STACK_SEGMENTS_END
+    slli a15, a15, 4
+    srli a9, a9, 4
+    s32i a3, a1, STACK_STEP
+    s32i a15, a1, STACK_WEIGHTS
+    l32i a2, a2, CONV2D_AT_CLAMP
+    beqz a11, .Lheld_clamp
+    movi a2, 0
+    helds 1
+.Lheld_clamp:
+    helds 0
+.Lheld_end:
+    return
+    .size esp_dl_conv2d_row_held_esp32s3, . - esp_dl_conv2d_row_held_esp32s3
