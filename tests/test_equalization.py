@@ -235,6 +235,26 @@ def test_centering_before_every_kind_of_padding(auto_pad):
     assert simulator.noise(state, exponents) < 1e-4
 
 
+@pytest.mark.parametrize("mode, value, folded", [("constant", 0, True), ("constant", 1, False), ("edge", 0, False)])
+def test_zeros_before_a_convolution_are_its_padding(mode, value, folded):
+    """And so does not keep the tensor before them from being centred."""
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("Relu", ["a"], ["r"]),
+        node("Pad", ["r", "widths", "value"], ["p"], mode=mode),
+        node("Conv", ["p", "v"], ["y"], pads=[1, 0, 0, 1], auto_pad="NOTSET"),
+        node("Conv", ["p", "v"], ["z"], auto_pad="VALID", strides=[2, 2]),
+    ]
+    constants = {"w": random(4, 3, 1, 1), "v": random(5, 4, 3, 3), "value": np.float32(value)}
+    constants["widths"] = np.array([0, 0, 1, 2, 0, 0, 0, 1])
+    shapes = {"y": [1, 5, None, None], "z": [1, 5, None, None]}
+    model = model_of(nodes, {"x": [1, 3, 8, 8]}, shapes, constants, check=False)
+    network = read_network(model)
+    assert ("Pad" not in {layer.op_type for layer in network.layers}) == folded
+    assert len(chains(network)) == folded
+    same_function(network.model, model)
+
+
 def test_centering_through_a_sum():
     nodes = [
         node("Conv", ["x", "w"], ["a"]),

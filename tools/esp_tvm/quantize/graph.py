@@ -15,7 +15,14 @@ from ..onnx_graph import Graph, copied, inferred_values, make_node_names_unique
 from ..states import states_of
 from .clusters import channelwise, normalization
 from .folding import fold_factors, means_as_pooling
-from .normal_form import batch_normalizations, one_output_each, pairs_and_slices, places_of_maxima, products_as_gemm
+from .normal_form import (
+    batch_normalizations,
+    one_output_each,
+    pairs_and_slices,
+    places_of_maxima,
+    products_as_gemm,
+    zeros_as_padding,
+)
 from .rules import ELEMENTWISE, INPUT, NO_RULE, RULES, TESTS, Facts, Rule, attribute, rule_of
 
 
@@ -130,8 +137,8 @@ class Network:
 
 
 _NORMAL_FORM = (
-    pairs_and_slices, batch_normalizations, one_output_each, places_of_maxima, products_as_gemm, fold_factors,
-    means_as_pooling,
+    pairs_and_slices, batch_normalizations, one_output_each, places_of_maxima, zeros_as_padding,
+    products_as_gemm, fold_factors, means_as_pooling,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from ..onnx_graph import Graph, attribute, copied_node
+from ..onnx_graph import Graph, attribute, copied_node, drop_attributes, set_attributes, string_attribute
 from ..operators.recurrent import GATES
 from .rules import RULES, Facts
 
@@ -133,6 +133,34 @@ def _one_each(graph: Graph, node: onnx.NodeProto, outputs: List[str]) -> None:
         copy.name = f"{node.name}_{('all', 'state', 'cell')[place]}"
         copy.output[:] = only
         graph.insert_after(node, copy)
+
+
+def zeros_as_padding(graph: Graph) -> None:
+    """A Pad of zeros around the image of a Conv as padding of that Conv."""
+    for node in graph.nodes:
+        pad = graph.producer(node.input[0]) if node.op_type == "Conv" else None
+        widths = None if pad is None or pad.op_type != "Pad" else _zeros_around(graph, pad)
+        if widths is None or string_attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+            continue
+        own = attribute(node, "pads") or [0] * len(widths)
+        drop_attributes(node, "auto_pad")
+        set_attributes(node, pads=[a + b for a, b in zip(own, widths)])
+        graph.set_input(node, 0, pad.input[0])
+        if not graph.is_used(pad.output[0]):
+            graph.remove(pad)
+
+
+def _zeros_around(graph: Graph, pad: onnx.NodeProto) -> Optional[List[int]]:
+    """How much a Pad of zeros puts around images [N, C, ...], as a Conv's pads; None if it does anything else."""
+    inputs = [*pad.input, "", ""][1:4]
+    amounts = graph.constant(inputs[0])
+    zero = not inputs[1] or graph.constant(inputs[1]) is not None and not np.any(graph.constant(inputs[1]))
+    if amounts is None or not zero or inputs[2] or string_attribute(pad, "mode", "constant") != "constant":
+        return None
+    before, after = (half.tolist() for half in np.split(amounts, 2))
+    if any(before[:2] + after[:2]) or min(before + after) < 0:
+        return None
+    return before[2:] + after[2:]
 
 
 def products_as_gemm(graph: Graph) -> None:
