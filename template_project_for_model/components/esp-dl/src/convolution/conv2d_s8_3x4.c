@@ -36,6 +36,9 @@
 static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p, int32_t o, const int8_t *addend,
                    const esp_dl_binary_t *add, int8_t *output)
 {
+    /* Read only now: there are no registers left to hold them during the loops. */
+    ESP_DL_KEEP(p);
+    ESP_DL_KEEP(add);
     esp_dl_conv2d_end_t end = esp_dl_conv2d_end(p, add, o);
     const int8_t *shifts = p->shift + o;
     const int32_t step = p->output.c;
@@ -65,9 +68,11 @@ static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p
     }
 }
 
-/* All output channels of a tile. taps: the address read by each tap of each of the three windows. */
-static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t *p, const int8_t *addend,
-                 const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
+/* All output channels of a tile. taps: the address read by each tap of each of the three windows. Not inlined: the
+ * caller's variables would take registers from the loops. */
+__attribute__((noinline)) static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t *p,
+                                           const int8_t *addend, const esp_dl_binary_t *add, int32_t pixels,
+                                           int8_t *output)
 {
     const uint32_t *w = (const uint32_t *)(const void *)p->weights;
     for (int32_t o = 0; o < p->output.c; o += 4) {
@@ -116,32 +121,60 @@ static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t
     }
 }
 
+/* Writes the addresses that the taps of the windows of pixels `first` to first + PIXELS - 1 read. */
+static void find_taps(const int8_t **taps, const int8_t *input, const esp_dl_conv2d_t *p, int32_t first,
+                      const int8_t *outside)
+{
+    const esp_dl_window_t *window = &p->window;
+    const int32_t plane = p->output.h * p->output.w, last = p->output.n * plane - 1;
+    for (int32_t i = 0; i < PIXELS; i++) {
+        /* Pixels beyond the last one: the last again. */
+        const int32_t index = first + i < last ? first + i : last, place = index % plane;
+        const int8_t *image = input + (ptrdiff_t)(index / plane) * p->input.h * p->input.w * p->input.c;
+        const int32_t h0 = place / p->output.w * window->stride_h - window->pad_top;
+        const int32_t w0 = place % p->output.w * window->stride_w - window->pad_left;
+        const int8_t **tap = taps + i;
+        for (int32_t kh = 0; kh < window->kernel_h; kh++) {
+            const int32_t h = h0 + kh * window->dilation_h;
+            for (int32_t kw = 0; kw < window->kernel_w; kw++) {
+                const int32_t w = w0 + kw * window->dilation_w;
+                const int inside = h >= 0 && h < p->input.h && w >= 0 && w < p->input.w;
+                *tap = inside ? image + ((ptrdiff_t)h * p->input.w + w) * p->input.c : outside;
+                tap += PIXELS;
+            }
+        }
+    }
+}
+
+/* Whether the windows of PIXELS pixels from `first` on lie in one row of windows, and inside the image. */
+static int lie_inside(const esp_dl_conv2d_t *p, int32_t first)
+{
+    const esp_dl_window_t *window = &p->window;
+    const int32_t row = first / p->output.w % p->output.h, column = first % p->output.w;
+    const int32_t h = row * window->stride_h - window->pad_top, w = column * window->stride_w - window->pad_left;
+    const int32_t height = (window->kernel_h - 1) * window->dilation_h;
+    const int32_t width = (window->kernel_w - 1) * window->dilation_w + (PIXELS - 1) * window->stride_w;
+    return column + PIXELS <= p->output.w && h >= 0 && h + height < p->input.h && w >= 0 && w + width < p->input.w;
+}
+
 static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
                      int8_t *output)
 {
-    const esp_dl_window_t *window = &p->window;
-    const int32_t count = window->kernel_h * window->kernel_w, plane = p->output.h * p->output.w;
-    const int32_t all = p->output.n * plane;
+    const int32_t count = p->window.kernel_h * p->window.kernel_w, step = PIXELS * p->window.stride_w * p->input.c;
+    const int32_t all = p->output.n * p->output.h * p->output.w;
     const int8_t *taps[ESP_DL_3X4_MAX_TAPS * PIXELS];
     int8_t outside[ESP_DL_3X4_MAX_CHANNELS]; /* what a tap outside the image reads */
     memset(outside, p->pad_value, (size_t)p->input.c);
+    int inside = 0;
     for (int32_t first = 0; first < all; first += PIXELS) {
-        for (int32_t i = 0; i < PIXELS; i++) {
-            /* Pixels beyond the last one: the last again. */
-            const int32_t index = first + i < all ? first + i : all - 1, place = index % plane;
-            const int8_t *image = input + (ptrdiff_t)(index / plane) * p->input.h * p->input.w * p->input.c;
-            const int32_t h0 = place / p->output.w * window->stride_h - window->pad_top;
-            const int32_t w0 = place % p->output.w * window->stride_w - window->pad_left;
-            const int8_t **tap = taps + i;
-            for (int32_t kh = 0; kh < window->kernel_h; kh++) {
-                const int32_t h = h0 + kh * window->dilation_h;
-                for (int32_t kw = 0; kw < window->kernel_w; kw++) {
-                    const int32_t w = w0 + kw * window->dilation_w;
-                    const int inside = h >= 0 && h < p->input.h && w >= 0 && w < p->input.w;
-                    *tap = inside ? image + ((ptrdiff_t)h * p->input.w + w) * p->input.c : outside;
-                    tap += PIXELS;
-                }
+        const int before = inside && first % p->output.w >= PIXELS;
+        inside = lie_inside(p, first);
+        if (before && inside) {
+            for (const int8_t **tap = taps, **end = taps + count * PIXELS; tap != end; tap++) {
+                *tap += step;
             }
+        } else {
+            find_taps(taps, input, p, first, outside);
         }
         const int32_t pixels = all - first < PIXELS ? all - first : PIXELS;
         tile(taps, count, p, addend, add, pixels, output);
