@@ -95,6 +95,21 @@ def test_windows_are_no_taller_than_what_is_read(first_leads):
     assert loop.schedule.count == 24 + 5
 
 
+def test_rows_that_nobody_reads_are_held_while_they_are_written():
+    """Behind a convolution of 1x1 one that takes every third row: the others are written all the same."""
+    tensors = [Tensor(f"t{number}", (1, height, 5, 8), "int8", 0) for number, height in enumerate((24, 24, 8))]
+    attributes = {"weights": np.zeros((8, 1, 1, 8), np.int8), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
+    attributes["clamp"] = (-128, 127)
+    calls = [
+        Call("", "conv2d", [tensors[number]], [tensors[number + 1]], {**attributes, "strides": (step, 1)}, index=number)
+        for number, step in enumerate((1, 3))
+    ]
+    loop = make_loop(calls, 2, {tensors[-1]})
+    written = [(strip.end - strip.first) * 40 for strip in calls[0].strips.strips]
+    assert sum(written) == 24 * 40
+    assert np.all(loop.schedule.held[tensors[1]].bytes[0] >= written)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_strips_fit_a_limit(seed, kernels, tmp_path):
     """Any limit between the least and all that the whole tensors take is kept, and the bytes stay."""
