@@ -11,8 +11,9 @@ from .tvm_later import relay, wildcard
 
 def quantize_expr(x: relay.Expr, exponent: int, dtype: str = "int8") -> relay.Expr:
     """sat(floor(x / 2^exponent + 1/2)) of float32, as an integer of `dtype`."""
-    # Clipped first: a float beyond int32 cannot be rounded to an int32. NaN compares false and becomes 0.
-    x = relay.where(relay.equal(x, x), x, relay.zeros_like(x))
+    # Clipped first: a float beyond int32 cannot be rounded to an int32. NaN becomes 0; not found by comparing a number
+    # with itself, which LLVM takes for equal where it does not optimize.
+    x = relay.where(relay.isnan(x), relay.zeros_like(x), x)
     scaled = relay.multiply(x, relay.const(np.float32(2.0**-exponent)))
     low, high = base.bounds_of(dtype)
     scaled = relay.clip(scaled, 4.0 * low, 4.0 * high)
