@@ -53,6 +53,8 @@ if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if ent
     # Started without scripts/in-env.sh (make test uses it).
     sys.path.insert(1, str(REPO / "tvm" / "python"))
 
+import kernel_archive  # noqa: E402, F401  from now on compiled kernels serve all tests, and processes that they start
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +29,27 @@ DIGITS = REPO / "examples" / "digits"
 WORKSPACE_LIMIT = {"digits": 20_000, "kws": 20_000, "resnet8": 60_000}
 
 
-def call(*command, ok=True):
-    """Run a script in this Python; returns its standard output."""
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
+def in_a_process(script, *arguments) -> subprocess.CompletedProcess:
+    """A script as a user starts it."""
+    return subprocess.run([sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True)
+
+
+def in_this_process(script, *arguments) -> subprocess.CompletedProcess:
+    """The same script without a start of Python, for which TVM alone takes a second."""
+    words = [str(script), *map(str, arguments)]
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", words)
+        patch.setattr(sys, "path", list(sys.path))
+        try:
+            runpy.run_path(words[0], run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
+def _call(start, *command, ok=True):
+    done = start(*command)
     if ok:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout
@@ -35,9 +57,19 @@ def call(*command, ok=True):
 
 
 @pytest.fixture(scope="module", params=["digits", "kws", "resnet8"])
-def network(request, shared_models, tmp_path_factory):
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def call(name):
+    """Runs a script; returns its standard output, or with ok=False how it ended. For one network as users do."""
+    return functools.partial(_call, in_a_process if name == "digits" else in_this_process)
+
+
+@pytest.fixture(scope="module")
+def network(name, call, shared_models, tmp_path_factory):
     """(name, folder with model_quant.onnx and new_project, the evaluation samples)."""
-    name = request.param
     if name == "digits":
         source, evaluation = DIGITS, DIGITS / "test.npy"
     else:
@@ -63,7 +95,7 @@ def network(request, shared_models, tmp_path_factory):
     return name, out, evaluation
 
 
-def test_every_byte_of_every_sample_is_equal(network):
+def test_every_byte_of_every_sample_is_equal(network, call):
     name, out, evaluation = network
     samples = np.load(evaluation)
     count = min(len(samples), 100)
@@ -127,7 +159,7 @@ def test_arena_is_small(network):
     assert 0 < metadata["arena_bytes"] <= WORKSPACE_LIMIT[name]
 
 
-def test_one_changed_weight_is_found(network, tmp_path):
+def test_one_changed_weight_is_found(network, call, tmp_path):
     """The comparison can fail: it does with one weight changed in the generated C."""
     _, out, evaluation = network
     project = tmp_path / "new_project"
@@ -149,7 +181,7 @@ def test_one_changed_weight_is_found(network, tmp_path):
     assert done.returncode == 1 and "FAIL: 0 of 1 samples" in done.stdout
 
 
-def test_debug_dump_is_complete(network, tmp_path):
+def test_debug_dump_is_complete(network, call, tmp_path):
     name, out, evaluation = network
     one = np.load(evaluation)[:1]
     np.save(tmp_path / "one.npy", one)
@@ -167,7 +199,7 @@ def test_debug_dump_is_complete(network, tmp_path):
     assert list((tmp_path / "tvmdbg").rglob("output_tensors.params"))
 
 
-def test_wrong_input_is_one_line(network, tmp_path, monkeypatch):
+def test_wrong_input_is_one_line(network, call, tmp_path, monkeypatch):
     _, out, _ = network
     # On a loaded machine a step would also say that it is still at work.
     monkeypatch.setenv(WATCHED, "1")
@@ -190,7 +222,7 @@ def test_wrong_input_is_one_line(network, tmp_path, monkeypatch):
         assert not (tmp_path / "out" / "new_project").exists()
 
 
-def test_a_foreign_folder_is_never_replaced(network, tmp_path):
+def test_a_foreign_folder_is_never_replaced(network, call, tmp_path):
     _, out, _ = network
     mine = tmp_path / "new_project"
     mine.mkdir()
