@@ -15,6 +15,7 @@ import pytest
 from cores_cases import PLAIN, SPLIT_VARIANTS, program, random_split_pairs
 from idf_standin import StandIn, load_options
 from kernel_archive import COMPONENT, INCLUDES, build, listed_sources
+from pipeline_harness import compile_once_imported
 from project_checks import check_settings
 from qdq import QdqBuilder
 from test_memory_plan import residual_network, write_program
@@ -202,7 +203,7 @@ def compiled_for(make, cores_=2, worth=1, **options):
     """A network, compiled once; the networks here are small, so that with worth=1 every split pays."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cores, "WORTH", worth)
-        return compile_model(make(), cores=cores_, **options)
+        return compile_once_imported(make(), cores=cores_, **options)
 
 
 def chain():

@@ -14,9 +14,9 @@ import pytest
 from esp32s3_cases import ALL, Pair, listed, random_pairs, run_in_emulator, verdicts
 from esp32s3_layers import layers, run_on_host
 from kernel_archive import COMPONENT, INCLUDES
+from pipeline_harness import compile_once_imported
 from test_memory_plan import residual_network
 
-from esp_tvm.compile import compile_model
 from esp_tvm.compile.kernels.esp32s3 import choose_vector
 from esp_tvm.compile.kernels.esp32s3 import convolution as s3_convolution
 from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
@@ -209,7 +209,7 @@ def test_metadata_say_how_much_longer_data_can_take(unusual_sums):
 def test_export_takes_them_and_the_switch_leaves_them_out():
     model = residual_network()
     for chip, name in (("esp32s3", "_s8_esp32s3("), ("esp32", "_s8_esp32("), ("esp32c3", None)):
-        compiled = compile_model(model, chip=chip)
+        compiled = compile_once_imported(model, chip=chip)
         assert all((one in compiled.code.lib1) == (one == name) for one in ("_s8_esp32s3(", "_s8_esp32("))
         assert compiled.program.kernels_for == (chip if name else None)
         places = [tensor.place for call in compiled.program.calls() for tensor in call.writes]
@@ -220,7 +220,7 @@ def test_export_takes_them_and_the_switch_leaves_them_out():
 def test_a_model_in_the_emulator(chip, emulator, tmp_path):
     """The core has the ESP32's MAC16 unit as well."""
     model = residual_network()
-    compiled = compile_model(model, chip=chip)
+    compiled = compile_once_imported(model, chip=chip)
     assert compiled.program.kernels_for == chip
     random = np.random.RandomState(0)
     sample = {port.name: random.randn(*port.shape).astype(port.dtype) for port in compiled.program.inputs}

@@ -17,6 +17,7 @@ sys.path.insert(0, str(REPO / "bench"))
 
 import kernel_costs  # noqa: E402
 import published_times  # noqa: E402
+from pipeline_harness import compile_once_imported  # noqa: E402
 
 from esp_tvm.boards import choose_board  # noqa: E402
 from esp_tvm.chips import CHIPS  # noqa: E402
@@ -46,7 +47,9 @@ def network(channels=256, size=4):
 
 @pytest.fixture(scope="module")
 def compiled():
-    return {chip: compile_model(network(), chip=chip, target_chip=chip).program for chip in ("esp32c3", "esp32s3")}
+    return {
+        chip: compile_once_imported(network(), chip=chip, target_chip=chip).program for chip in ("esp32c3", "esp32s3")
+    }
 
 
 def estimated(program, places=INSIDE, constants="flash", **board):
@@ -157,7 +160,7 @@ def test_psram_is_waited_for_by_its_kind(compiled):
 
 
 def test_both_cores_share_the_instructions():
-    one, two = (compile_model(network(64, 16), cores=cores, target_chip="esp32").program for cores in (1, 2))
+    one, two = (compile_once_imported(network(64, 16), cores=cores, target_chip="esp32").program for cores in (1, 2))
     assert any(call.split is not None for call in two.calls())
     times = [sum_of(estimated(program))[0].compute for program in (one, two)]
     # Less than half is possible: kernels with more scratch memory fit the larger arena.

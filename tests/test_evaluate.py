@@ -83,3 +83,14 @@ def test_quantize_of_the_references(value):
     for evaluator in (NumpyEvaluator, TvmEvaluator):
         y = evaluator(imported, partitioned).run(sample).outputs["y"]
         np.testing.assert_array_equal(y, np.array([[expected, 3.0]], np.float32))
+
+
+def test_nan_is_not_equal_to_itself_on_the_host():
+    x = relay.var("x", shape=(3,), dtype="float32")
+    mod = relay.transform.InferType()(tvm.IRModule.from_expr(relay.Function([x], relay.equal(x, x))))
+    from tvm.contrib import graph_executor
+
+    module = graph_executor.GraphModule(build_for_host(mod)["default"](tvm.cpu()))
+    module.set_input("x", np.array([np.nan, 1, np.inf], np.float32))
+    module.run()
+    assert module.get_output(0).numpy().tolist() == [False, True, True]

@@ -10,6 +10,8 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from pipeline_harness import compile_once_imported  # noqa: E402
+
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.planning.blocks import Block, floor_bytes, place  # noqa: E402
 from esp_tvm.operators import OPERATORS
@@ -34,7 +36,7 @@ def residual_network():
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compile_model(residual_network())
+    return compile_once_imported(residual_network())
 
 
 def lifetimes(program):
@@ -187,8 +189,7 @@ def test_an_output_without_a_lead_does_not_overlap():
 
 
 def test_a_fused_convolution_is_one_call_with_both_parts():
-
-    compiled = compile_model(residual_network())
+    compiled = compile_once_imported(residual_network())
     program = compiled.program
     fused = [call for call in program.calls() if call.operator == "conv2d" and call.followers]
     assert fused, "the network has a convolution before an addition"

@@ -17,6 +17,8 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from pipeline_harness import compile_once_imported  # noqa: E402
+
 from esp_tvm.boards import BOARDS, choose_board  # noqa: E402
 from esp_tvm.chips import CHIPS, KIB, MIB  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
@@ -46,7 +48,7 @@ def image_model(size=8, channels=4):
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compile_model(image_model())
+    return compile_once_imported(image_model())
 
 
 @pytest.fixture(scope="module")
@@ -398,7 +400,7 @@ def test_failed_export_leaves_the_earlier_one_whole(compiled, sample, expected, 
     ],
 )
 def test_a_build_for_another_chip_is_told_so(chip, built_for, said, tmp_path):
-    code = compile_model(image_model(), chip=chip, target_chip=chip).code
+    code = compile_once_imported(image_model(), chip=chip, target_chip=chip).code
     (tmp_path / "sdkconfig.h").write_text(f"#define CONFIG_IDF_TARGET_{built_for.upper()} 1\n")
     (tmp_path / "esp_attr.h").write_text("")
     (tmp_path / "tvmgen_default.h").write_text(code.header)

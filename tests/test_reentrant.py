@@ -9,11 +9,10 @@ import onnx
 import pytest
 from kernel_archive import COMPONENT
 from onnx import TensorProto, helper
-from pipeline_harness import TEMPLATE, write_program
+from pipeline_harness import TEMPLATE, compile_once_imported, write_program
 
 pytest.importorskip("tvm")
 
-from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.run.host import host_compiler  # noqa: E402
 
 ROUNDS = 300
@@ -72,7 +71,7 @@ def model_with_scratch() -> onnx.ModelProto:
 
 @pytest.mark.parametrize("flags", [("-O2",), ("-O0", "-g", "-fsanitize=thread")], ids=["plain", "ThreadSanitizer"])
 def test_two_tasks_share_nothing(flags, tmp_path):
-    compiled = compile_model(model_with_scratch())
+    compiled = compile_once_imported(model_with_scratch())
     assert any(call.scratch is not None for call in compiled.program.fallbacks), "TVM's C allocates memory"
     project = write_program(compiled, tmp_path)
     host = next(path.parent for path in project.rglob("default_lib1.c"))
@@ -94,7 +93,7 @@ def test_two_tasks_share_nothing(flags, tmp_path):
 
 def test_no_state_in_the_generated_code():
     """What a program keeps between calls is the arena of tvmgen_default_run and nothing else."""
-    compiled = compile_model(model_with_scratch())
+    compiled = compile_once_imported(model_with_scratch())
     lines = compiled.code.lib1.splitlines()
     files = [line for line in lines if line.startswith("static ") and "const " not in line and "(" not in line]
     assert files == []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pipeline_harness import compile_once_imported
 from report_page import parsed
 
 pytest.importorskip("tvm")
 
-from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.report.arena import arena_bars, shared_bytes  # noqa: E402
 from esp_tvm.report.facts import described  # noqa: E402
 from esp_tvm.report.html import as_html  # noqa: E402
@@ -19,14 +19,14 @@ def test_in_place_and_strips_are_named(tmp_path):
     from test_memory_plan import residual_network
 
     model = residual_network()
-    compiled = compile_model(model)
+    compiled = compile_once_imported(model)
     places = arena_bars(compiled.program)
     in_place = [bar for bar in places if bar.over]
     assert in_place and all("in place of" in bar.how for bar in in_place)
     for bar in in_place:
         other = next(one for one in places if one.label == bar.over)
         assert shared_bytes(bar, other)[1] and other.first <= bar.first <= other.last
-    strips = compile_model(model, strips=compiled.program.arena_bytes * 2 // 3)
+    strips = compile_once_imported(model, strips=compiled.program.arena_bytes * 2 // 3)
     windows = [bar for bar in arena_bars(strips.program) if bar.kind == "window"]
     report = described(strips.program, "strips")
     assert windows and all(f"{bar.rows} of {bar.of_rows} rows" in as_text(report) for bar in windows)
@@ -39,8 +39,8 @@ def test_both_arenas_are_shown():
     from test_memory_plan import residual_network
 
     model = residual_network()
-    room = compile_model(model, target_chip="esp32s3").program.arena_bytes
-    program = compile_model(model, target_chip="esp32s3", inside=room * 2 // 3).program
+    room = compile_once_imported(model, target_chip="esp32s3").program.arena_bytes
+    program = compile_once_imported(model, target_chip="esp32s3", inside=room * 2 // 3).program
     assert program.psram_arena_bytes
     report = described(program, "two arenas")
     for second, size in ((False, program.arena_bytes), (True, program.psram_arena_bytes)):

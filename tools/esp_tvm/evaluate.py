@@ -202,7 +202,7 @@ class TvmEvaluator:
 
         self.imported = imported
         mod, self.symbols = reference_module(partitioned, all_tensors=True)
-        self._module = graph_executor.GraphModule(build_for_host(mod, quickly=True)["default"](tvm.cpu()))
+        self._module = graph_executor.GraphModule(build_for_host(mod)["default"](tvm.cpu()))
 
     def run(self, sample: Dict[str, np.ndarray]) -> Evaluation:
         """`sample`: ONNX input name -> array of the input's shape."""
@@ -216,16 +216,28 @@ class TvmEvaluator:
 
 
 @without_tvm_log()
-def build_for_host(mod: tvm.IRModule, quickly: bool = False):
+def build_for_host(mod: tvm.IRModule):
     """Build for this machine, without rewrites that could change float results.
 
-    quickly: for a program that runs a few times: LLVM optimizes nothing
+    LLVM optimizes nothing if it can be helped: that would take longer than the few runs of the program do.
     """
+    main = mod["main"].body
+    level = int(_compares_with_itself(main))
     try:
-        with _pass_context(mod["main"].body):
-            return relay.build(mod, "llvm -opt-level=0" if quickly else "llvm")
+        with _pass_context(main):
+            return relay.build(mod, f"llvm -opt-level={level}")
     except Exception as error:  # TVM raises many kinds of exceptions; only the part without a kernel can cause them.
         raise UserError(f"TVM cannot compute the part that has no kernel on this computer: {tvm_reason(error)}")
+
+
+def _compares_with_itself(expr: relay.Expr) -> bool:
+    """Whether a tensor is compared with itself, which finds NaN: not at LLVM's level 0, where it equals itself too."""
+    found: List[bool] = []
+    comparisons = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+    relay.analysis.post_order_visit(
+        expr, lambda e: found.append(is_call(e, *comparisons) and e.args[0].same_as(e.args[1]))
+    )
+    return any(found)
 
 
 # TVM's LLVM code computes these with its own formulas; its C code, on the chip too, calls the C library.
