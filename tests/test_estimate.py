@@ -109,11 +109,11 @@ def test_weights_larger_than_the_cache_are_fetched_again(compiled):
     # Sixteen pixels, six at a time.
     assert call.estimate.weights == pytest.approx(3 * once)
     assert call.estimate.activations == 0
-    # The kernel with sums of 40 bits takes a block of its weights for all pixels.
+    # The kernel whose sums are checked takes a block of its weights for all pixels.
     call = widest(estimated(compiled["esp32s3"]))
     size = sum(constant.array.nbytes for constant in call.constants)
     once = flash_lines_of(choose_board("esp32s3")).nanoseconds(size, CLOCKS["esp32s3"].line) / 1000
-    assert size > CLOCKS["esp32s3"].cache and type(call.variant).__name__ == "Conv2dWide"
+    assert size > CLOCKS["esp32s3"].cache and type(call.variant).__name__ == "Conv2dPieces"
     assert call.estimate.weights == pytest.approx(once)
     before = sum_of(estimated(compiled["esp32s3"]))[0]
     saved = {psram: saved_in_psram(compiled["esp32s3"], choose_board("esp32s3", psram=psram)) for psram in _KINDS}
