@@ -94,19 +94,18 @@ typedef struct {
     int8_t *output;
 } waiting_t;
 
-/* The pixels of the windows that wait, in memory at `to`. row: of any of them */
-static void compute_gathered(esp_dl_conv2d_row_t row, int8_t *to, waiting_t *waiting)
+/* The pixels of the windows that wait, in memory at `to`. whole: a row of any of them. Not inlined, as `gather`: their
+ * variables would take registers from the loop over rows. */
+__attribute__((noinline)) static void compute_gathered(const esp_dl_conv2d_row_t *whole, int8_t *to, waiting_t *waiting)
 {
     const int8_t *segment = to;
+    esp_dl_conv2d_row_t row = *whole;
     row.segment_bytes = row.step = window_bytes(row.segment_count * row.segment_bytes);
     row.segments = &segment;
     row.segment_count = 1;
     row.output = waiting->output;
     row.pixels = waiting->count;
     waiting->count = 0;
-    if (row.pixels == 0) {
-        return;
-    }
     if (row.segment_bytes <= ESP_DL_MAX_HELD) {
         esp_dl_conv2d_row_one_esp32s3(&row);
     } else {
@@ -116,7 +115,8 @@ static void compute_gathered(esp_dl_conv2d_row_t row, int8_t *to, waiting_t *wai
 
 /* A row of pixels whose windows are put together first, in memory at `to`; when there are `run` of them, also of rows
  * before, they are computed. */
-static void gather(const esp_dl_conv2d_row_t *row, int32_t run, int8_t *to, waiting_t *waiting)
+__attribute__((noinline)) static void gather(const esp_dl_conv2d_row_t *row, int32_t run, int8_t *to,
+                                             waiting_t *waiting)
 {
     const int32_t bytes = window_bytes(row->segment_count * row->segment_bytes);
     esp_dl_windows_t windows = {
@@ -137,7 +137,7 @@ static void gather(const esp_dl_conv2d_row_t *row, int32_t run, int8_t *to, wait
         windows.offset += windows.pixels * windows.step;
         waiting->count += windows.pixels;
         if (waiting->count == run) {
-            compute_gathered(*row, to, waiting);
+            compute_gathered(row, to, waiting);
         }
     }
 }
@@ -280,7 +280,9 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         }
         input += p->input.h * p->input.w * p->input.c;
     }
-    compute_gathered(row, pixels, &waiting);
+    if (waiting.count > 0) {
+        compute_gathered(&row, pixels, &waiting);
+    }
 }
 
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
