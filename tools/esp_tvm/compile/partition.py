@@ -221,8 +221,9 @@ def _name_tensors(result: Partitioned, imported: Imported) -> None:
                 call.inputs[position] = Tensor(source.name, own.shape, own.dtype, exponent)
         output = call.output
         exponent = output.exponent
-        if exponent is None and output.dtype.startswith("int"):
+        if exponent is None and output.dtype in ("int8", "int16"):
             exponent = call.inputs[0].exponent
-        name = imported.tensor_of(call.output_node) if call.output_node is not None else ""
+        place = OPERATORS[call.operator].output_place
+        name = imported.tensor_of(call.output_node, place) if call.output_node is not None else ""
         call.outputs = [Tensor(name, output.shape, output.dtype, exponent)]
         known[expr] = call.output

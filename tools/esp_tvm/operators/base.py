@@ -90,6 +90,7 @@ class Operator:
     converters: ONNX operators that TVM's importer should convert to the form of the patterns: name -> a function of
         (inputs, attributes, parameters) as in tvm.relay.frontend.onnx
     struct: the C struct of its parameters (`esp_dl_<struct>_t`) if its name differs from the kernel's
+    output_place: which output of its ONNX node it computes
     by_rows: every row of an image [N, H, W, C] is computed from the same row of each input
     in_place: the kernel allows its output to be the memory of its first input (or of any input of equal size)
     """
@@ -101,6 +102,7 @@ class Operator:
     also = ""
     struct = ""
     converters: Dict[str, Callable] = {}
+    output_place = 0
     in_place = False
     by_rows = False
     # The types of quantized tensors that it accepts.

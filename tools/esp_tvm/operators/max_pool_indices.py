@@ -100,6 +100,7 @@ class MaxPoolIndices(Operator):
     formula = "the place in `[n, c, h, w]` of the first of the largest values of a window, all axes counted through"
     rules = (Rule("compare", OWN, _check, "MaxPool", compares=True),)
     converters = {"MaxPool": _import}
+    output_place = 1
 
     def patterns(self):
         _op()

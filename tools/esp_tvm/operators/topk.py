@@ -130,6 +130,7 @@ class TopKIndices(TopK):
     formula = _FORMULA + ": their indices"
     also = "TopK"
     dtype = "int64"
+    output_place = 1
 
     def more(self, source):
         return {}

@@ -75,10 +75,11 @@ class Imported:
     outputs: List[Port]
     nodes: List[Node] = field(default_factory=list)
 
-    def tensor_of(self, index: int) -> str:
-        """The ONNX tensor that node `index` computes; for a QuantizeLinear, the tensor it quantizes."""
+    def tensor_of(self, index: int, place: int = 0) -> str:
+        """The ONNX tensor that node `index` computes, of several that at `place`; for a QuantizeLinear, the tensor it
+        quantizes."""
         node = self.nodes[index]
-        return node.inputs[0] if node.op_type == "QuantizeLinear" else node.outputs[0]
+        return node.inputs[0] if node.op_type == "QuantizeLinear" else node.outputs[place]
 
 
 def _port(value: onnx.ValueInfoProto, taken: set) -> Port:
