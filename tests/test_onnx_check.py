@@ -11,6 +11,8 @@ from small_models import model_of, random
 
 pytest.importorskip("tvm")
 
+from pipeline_harness import Kernels, Program, write_program  # noqa: E402
+
 from esp_tvm import onnx_check  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
@@ -157,6 +159,21 @@ def test_a_move_before_its_change_of_exponent_is_no_fault():
     compiled = compile_model(model)
     evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
     assert verify(model, compiled, samples, evaluator.run(samples), evaluator) is not None
+
+
+def test_places_that_are_used_inside_are_compared_as_such(tmp_path):
+    """The second output of a node has its own name; it was compared with the first."""
+    b = QdqBuilder(6)
+    x = b.quantize(b.node("Sin", [b.input("x", [2, 8], -5)]), -7)
+    k, seven = b.initializer(np.int64([3])), b.initializer(np.int64(7))
+    b.node("TopK", [x, k], ["values", "places"], axis=1)
+    b.node("Sub", [seven, "places"], ["y"])
+    b.output("y", [2, 3], onnx.TensorProto.INT64)
+    model, samples = b.model(), {"x": np.random.RandomState(0).randn(2, 2, 8).astype(np.float32)}
+    program = Program(write_program(compile_model(model), tmp_path), Kernels(sanitize=False))
+    check, result = OnnxRuntimeCheck(model, program.program), Verification()
+    assert compare_with_rules(program, samples, lambda *one: result.add(check.check(*one))).equal
+    assert result.first_wrong is None and "places" in {one.tensor for one in result.tensors}
 
 
 def test_an_image_of_nearly_equal_values_lies_as_images_do():
