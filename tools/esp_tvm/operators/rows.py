@@ -38,12 +38,12 @@ class WindowReach(Reach):
     sums: bool = False
 
     def input_rows(self, first, end, height):
-        begin = np.clip(first * self.stride - self.before, 0, height - 1)
+        begin = np.minimum(np.maximum(first * self.stride - self.before, 0), height - 1)
         last = (end - 1) * self.stride - self.before + self.span
-        return begin, np.clip(np.maximum(last, begin + 1), 1, height)
+        return begin, np.minimum(np.maximum(last, begin + 1), height)
 
     def output_rows(self, there, height):
-        return np.clip((there + self.before - self.span) // self.stride + 1, 0, height)
+        return np.minimum(np.maximum((there + self.before - self.span) // self.stride + 1, 0), height)
 
 
 @dataclass(frozen=True)

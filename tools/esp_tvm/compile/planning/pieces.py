@@ -143,7 +143,8 @@ class Pieces:
         self.across = self._across()
         self.time = sum(map(_time, self.calls))
         faster = [fastest(call) for call in self.calls]
-        # Bytes of sums that stay from strip to strip.
+        # Bytes that the kernels need, and those of sums that stay from strip to strip.
+        self.needs = [aligned(scratch_bytes(call)) for call in self.calls]
         self.sums = [aligned(scratch_bytes_of_sums(call)) for call in self.calls]
         # How many more bytes the fastest kernels need, and how many more instructions the others take.
         self.scratch = [aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
@@ -181,7 +182,7 @@ class Pieces:
 
     def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
         memory, more, slower = floor_at(blocks, number), self.scratch[number], self.slower[number]
-        fixed = aligned(scratch_bytes(self.calls[number]))
+        fixed = self.needs[number]
         yield Piece(number, number, 0, False, False, memory, slower, fixed)
         if slower:
             yield Piece(number, number, 0, False, True, memory + more, 0.0, fixed + more)
@@ -196,7 +197,7 @@ class Pieces:
             if not self.suited[first] or not self._reaches.can_be_together(call, scheduler.calls):
                 return
             scheduler.put_before(call)
-            usage.put_before(aligned(scratch_bytes(call)), self.scratch[first], self.sums[first])
+            usage.put_before(self.needs[first], self.scratch[first], self.sums[first])
             whole.put_before(0, 0, 0)
             slower += self.slower[first]
             output = call.writes[0]
@@ -219,7 +220,7 @@ class Pieces:
             if not self.suited[last] or not all(self._reaches.can_be_together(one, [call]) for one in scheduler.calls):
                 return
             scheduler.put_behind(call)
-            usage.put_behind(aligned(scratch_bytes(call)), self.scratch[last], self.sums[last])
+            usage.put_behind(self.needs[last], self.scratch[last], self.sums[last])
             slower += self.slower[last]
             time += self._added_time(call, scheduler)
             open_tensors.append(call.writes[0])

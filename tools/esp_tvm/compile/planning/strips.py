@@ -423,7 +423,8 @@ class Scheduler:
         else:
             # Calls in front of its reads, or behind them, are as those at the ends.
             more, low = len(self.calls) + 2 - len(known[1]), known[1]
-            low = np.pad(low, ((0, more) if self._first_leads else (more, 0), (0, 0)), mode="edge") if more else low
+            ends = [low, *[low[-1:]] * more] if self._first_leads else [*[low[:1]] * more, low]
+            low = np.concatenate(ends)
         self._lows[tensor] = (reads, low)
         return low[1:-1]
 
