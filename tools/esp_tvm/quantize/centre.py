@@ -3,7 +3,7 @@
 The result of a relu uses only half of int8. If it is read by convolutions and dense layers, directly or through pooling
 and moves, it can be stored as relu(x) - c: the bias before it is lowered by c, the relu becomes a clip at -c, and the
 biases after it are raised by c times the sum of their weights. With c of 128 steps the clip is int8's own saturation,
-and costs nothing on the chip. Convolutions with padding read -c around the image.
+and costs nothing. Convolutions with padding read -c around the image.
 
 A sum of it and of the result of another layer has that layer's bias raised by c, or is itself stored minus c.
 """
