@@ -11,6 +11,8 @@ import pytest
 from layer_cases import random_convolutions
 
 from esp_tvm import arithmetic
+from esp_tvm.operators.base import Operand
+from esp_tvm.operators.broadcasting import sum_shifts
 
 HALF = Fraction(1, 2)
 
@@ -377,3 +379,14 @@ WEIGHTED = {"weights": np.zeros((3, 1, 1, 2), np.int8), "bias": np.zeros(3, np.i
 def test_wrong_arguments_are_refused(operator, inputs, attributes):
     with pytest.raises(ValueError):
         getattr(arithmetic, operator)(*inputs, **attributes)
+
+
+@pytest.mark.parametrize("exponents", [(-3, -4, -6), (-3, -3, -4), (0, -5, -6), (-3, -3, -12), (-3, -4, -2)])
+def test_a_sum_finer_than_its_operands_is_shifted_before_it_is_added(exponents):
+    a, b, output = (Operand(None, "int8", exponent) for exponent in exponents)
+    shifts = sum_shifts(a, b, output)
+    finer = min(exponents[:2])
+    after = {"shift_a": exponents[0] - finer, "shift_b": exponents[1] - finer, "shift": max(exponents[2] - finer, -8)}
+    assert shifts["shift"] >= 0 or max(after["shift_a"], after["shift_b"]) - after["shift"] > 6
+    x, y = np.meshgrid(np.arange(-128, 128).astype(np.int8), np.arange(-128, 128, 5).astype(np.int8))
+    assert np.array_equal(arithmetic.add(x, y, **shifts), arithmetic.add(x, y, **after))

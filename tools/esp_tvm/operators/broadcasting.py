@@ -18,6 +18,8 @@ from .strides import steps_of
 from .tvm_later import is_constant, is_op, relay
 
 MAX_AXES = KERNEL_LIMITS["MAX_RANK"]
+# |x| <= 128 shifted by so many bits, twice, still fits int32; and by so many the 16-bit lanes of vectors.
+MOST_SHIFT, _VECTOR_SHIFT = 22, 6
 SUM_OF_TWO = (
     "both inputs shifted left to the finer of the two exponents `f`, then `sat8(rshift(x1 ± x2, e_y - f))` "
     "(or the larger, the smaller of the two)"
@@ -197,13 +199,27 @@ def places(call, c, inputs) -> dict:
     }
 
 
-def _common_shifts(a: _Side, b: _Side) -> dict:
+def _common_shifts(a, b, most: int = MOST_SHIFT) -> dict:
     finer = min(a.exponent, b.exponent)
     shifts = {"shift_a": a.exponent - finer, "shift_b": b.exponent - finer}
-    # |x| <= 128 shifted by 22 bits, twice, still fits int32.
-    if max(shifts.values()) > 22:
+    if max(shifts.values()) > most:
         raise Refusal(f"the exponents {a.exponent} and {b.exponent} of its inputs lie too far apart")
     return shifts
+
+
+def sum_shifts(a, b, output: Operand, most: int = MOST_SHIFT) -> dict:
+    """shift_a, shift_b, shift of a sum of two operands; refused where their exponents lie too far apart.
+
+    An output that is finer than both is shifted before the addition as far as vectors have the bits: the value is the
+    same, and a shift to the left afterwards has no kernel for vectors.
+    """
+    before = _common_shifts(a, b, most)
+    shift = max(output.exponent - min(a.exponent, b.exponent), -(16 if output.dtype == "int16" else 8))
+    if shift > 30:
+        raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
+    if shift < 0 and max(before.values()) - shift <= _VECTOR_SHIFT:
+        before, shift = {name: one - shift for name, one in before.items()}, 0
+    return {**before, "shift": shift}
 
 
 LIMITS = "any broadcasting; one operand may be constant; with a single constant number it becomes a table"
@@ -218,10 +234,7 @@ class AddBroadcast(_Broadcast):
     relay_op = "add"
 
     def shifts(self, a, b, output):
-        shift = max(output.exponent - min(a.exponent, b.exponent), -8)
-        if shift > 30:
-            raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
-        return {**_common_shifts(a, b), "shift": shift}
+        return sum_shifts(a, b, output)
 
     def value(self, call, a, b):
         return relay.add(*shifted(call, (a, b)))

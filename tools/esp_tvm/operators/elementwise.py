@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import base
 from .base import MOVED, PAIR, Operator, Parsed, Refusal
-from .broadcasting import LIMITS, PRODUCT_OF_TWO, SUM_OF_TWO, check_pair
+from .broadcasting import LIMITS, MOST_SHIFT, PRODUCT_OF_TWO, SUM_OF_TWO, check_pair, sum_shifts
 from .rule import OWN, Rule, constant_parameters
 from .tvm_later import is_op, relay
 
@@ -55,19 +55,10 @@ class Add(_Binary):
         Rule("binary", OWN, check_pair, "Add", LIMITS, constants="int8"),
         Rule("", onnx="Sum", limits=LIMITS),
     )
-    # |x| <= 128 shifted by this much, twice, still fits int32.
-    MAX_SHIFT = 22
+    MAX_SHIFT = MOST_SHIFT
 
     def shifts(self, a, b, output):
-        finer = min(a.exponent, b.exponent)
-        shifts = {
-            "shift_a": a.exponent - finer,
-            "shift_b": b.exponent - finer,
-            "shift": max(output.exponent - finer, -base.widths(a, output)[1]),
-        }
-        if max(shifts["shift_a"], shifts["shift_b"]) > self.MAX_SHIFT or shifts["shift"] > 30:
-            raise Refusal(f"its exponents {a.exponent}, {b.exponent} and {output.exponent} lie too far apart")
-        return shifts
+        return sum_shifts(a, b, output, self.MAX_SHIFT)
 
     def _operands(self, call, a, b):
         shift = call.attributes
