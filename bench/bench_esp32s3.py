@@ -114,7 +114,7 @@ VALUE_ROWS = (
     ValueRow("64x64 by 64x64 transposed, 4", "matmul", _HEADS, (4, 64, 64), {**_PRODUCT, "transpose_b": True}),
     ValueRow("softmax of 100", "softmax", ((200, 100),), (200, 100), {"exponent": -5, "output_exponent": -7}),
     ValueRow("table", "lookup", (_IMAGE,), _IMAGE, {"table": (np.arange(256) * 7 % 256 - 128).astype(np.int8)}),
-    ValueRow("quantization", "quantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
+    ValueRow("quantization", "quantize", (_IMAGE,), _IMAGE, {"exponent": -7, "zero_point": 0}),
     ValueRow("back to float", "dequantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
     ValueRow("concatenation of 32 and 48 ch", "concat", (_IMAGE, (1, 16, 16, 48)), (1, 16, 16, 80), {"axis": 3}),
     ValueRow("transposed rows and columns", "transpose", (_IMAGE,), _IMAGE, {"axes": [0, 2, 1, 3]}),

@@ -107,9 +107,9 @@ def broadcasting(operator: str, random: np.random.RandomState) -> Call:
     return Call("", operator, inputs, [Tensor("y", whole, "int8")], attributes)
 
 
-def floats(count: int, exponent: int, random: np.random.RandomState) -> np.ndarray:
+def floats(count: int, exponent: int, zero_point: int, random: np.random.RandomState) -> np.ndarray:
     """Values around halves of steps of 2^exponent and beside them, at the ends of int8, and any bits at all."""
-    steps = random.randint(-300, 300, count) / 2.0
+    steps = random.randint(-300, 300, count) / 2.0 - zero_point
     with np.errstate(over="ignore", invalid="ignore"):
         values = (steps * 2.0**exponent).astype(np.float32)
     # The next floats to both sides.
@@ -127,6 +127,7 @@ def quantization(random: np.random.RandomState) -> Call:
     rows = h + int(random.choice([0, 0, 3]))
     exponent = int(random.choice([-7, -7, 0, -126, 126, random.randint(-126, 127)]))
     x, attributes = Tensor("x", (n, channels, rows, w), "float32"), {"exponent": exponent, "plane": rows * w}
+    attributes["zero_point"] = int(random.choice([0, -128, 128, random.randint(-127, 128)]))
     return Call("", "quantize", [x], [Tensor("y", shape, "int8")], attributes)
 
 

@@ -101,7 +101,8 @@ class Pair:
         self.fast = replace(call, variant=variant, input_range=(low, high))
         self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]
         if call.operator == "quantize":
-            self.inputs = [floats(call.inputs[0].elements, call.attributes["exponent"], random)]
+            steps = (call.attributes[name] for name in ("exponent", "zero_point"))
+            self.inputs = [floats(call.inputs[0].elements, *steps, random)]
 
     @staticmethod
     def _values(count: int, low: int, high: int, random: np.random.RandomState) -> np.ndarray:

@@ -32,7 +32,8 @@ class Case:
         random = random_of(self.id)
         sets = [[make(random, shape, dtype) for shape, dtype in self.inputs] for make in (uniform, extremes)]
         if self.operator in ("quantize", "quantize_s16"):
-            sets[0] = [_near_ties(random, *self.inputs[0], self.attributes["exponent"])]
+            a = self.attributes
+            sets[0] = [_near_ties(random, *self.inputs[0], a["exponent"], a.get("zero_point", 0))]
         return sets
 
 
@@ -50,10 +51,12 @@ def uniform(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> 
     return random.standard_normal(shape).astype(np.float32)
 
 
-def _near_ties(random: np.random.RandomState, shape: Sequence[int], dtype: str, exponent: int) -> np.ndarray:
-    """Halves of 2^exponent, where rounding decides, and their neighbours in float32."""
+def _near_ties(
+    random: np.random.RandomState, shape: Sequence[int], dtype: str, exponent: int, zero_point: int
+) -> np.ndarray:
+    """Halves of 2^exponent that become int8, where rounding decides, and their neighbours in float32."""
     with np.errstate(over="ignore"):
-        x = (random.randint(-280, 280, shape) * 0.5 * 2.0**exponent).astype(dtype)
+        x = ((random.randint(-280, 280, shape) * 0.5 - zero_point) * 2.0**exponent).astype(dtype)
         neighbours = np.nextafter(x, random.choice(np.array([-np.inf, np.inf], dtype), shape))
     return np.where(random.randint(2, size=shape), x, neighbours)
 

@@ -56,11 +56,18 @@ def _elementwise() -> List[Case]:
 # --- float, movement --------------------------------------------------------------------------------------
 
 
+def _quantize(exponent: int, zero_point: int) -> Case:
+    attributes = {"exponent": exponent, "zero_point": zero_point}
+    return Case(f"2^{exponent}, zero at {zero_point}", "quantize", (((3, 400), "float32"),), attributes)
+
+
 def _floats() -> List[Case]:
     cases = []
     for exponent in (0, -7, 3, -40, 60, 127, -120, -126, -127, -149):
-        cases.append(Case(f"2^{exponent}", "quantize", (((3, 400), "float32"),), {"exponent": exponent}))
+        cases.append(_quantize(exponent, 0))
         cases.append(Case(f"2^{exponent}", "dequantize", (((4, 150), "int8"),), {"exponent": exponent}))
+    cases += [_quantize(-3, zero_point) for zero_point in (-128, -1, 44, 127, 128)]
+    cases += [_quantize(exponent, -128) for exponent in (-149, 127)]
     random = random_of("pixels")
     for shape, channels, axis in (
         ((1, 5, 7, 3), 3, 3),

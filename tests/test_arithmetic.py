@@ -278,6 +278,15 @@ def test_quantize_by_hand():
     assert arithmetic.quantize(strange, exponent=-5).tolist() == [0, 0, 127, -128, 127, -128, 0, 0]
     assert arithmetic.quantize(strange, exponent=127).tolist() == [0, 0, 127, -128, 2, -2, 0, 0]
     assert arithmetic.quantize(strange, exponent=-149).tolist() == [0, 0, 127, -128, 127, -128, 1, -1]
+    # The sum saturates, not the value before it.
+    picture = np.array([0, 0.5, 255, 255.5, -0.5, -0.6, np.nan, np.inf, -np.inf], np.float32)
+    centred = [-128, -127, 127, 127, -128, -128, -128, 127, -128]
+    assert arithmetic.quantize(picture, exponent=0, zero_point=-128).tolist() == centred
+    mirrored = [127, 127, -127, -127, 127, 127, 127, -128, 127]
+    assert arithmetic.quantize(-picture, exponent=0, zero_point=128).tolist() == mirrored
+    for zero_point in (-129, 129, 0.5):
+        with pytest.raises(ValueError, match="zero_point"):
+            arithmetic.quantize(picture, exponent=0, zero_point=zero_point)
 
 
 def test_quantize_against_fractions():
@@ -292,6 +301,8 @@ def test_quantize_against_fractions():
         x = x[np.isfinite(x)]
         wanted = [rounded(Fraction(float(v)) * power(-exponent)) for v in x]
         assert arithmetic.quantize(x, exponent=exponent).tolist() == wanted
+        centred = [rounded(Fraction(float(v)) * power(-exponent) + 44) for v in x]
+        assert arithmetic.quantize(x, exponent=exponent, zero_point=44).tolist() == centred
 
 
 def test_dequantize_is_exact():

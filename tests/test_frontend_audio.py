@@ -122,8 +122,9 @@ def test_int8_input_is_the_float_input_quantized(tmp_path):
     samples = signals()[:3000]
     values = audio.float_input(samples, spec)
     assert values.dtype == np.float32 and values.shape == (1, 1, 5, 10)
-    for exponent in (-13, -12, -5, -2, 3, 40):
-        assert np.array_equal(audio.int8_input(samples, spec, exponent), arithmetic.quantize(values, exponent=exponent))
+    for exponent, zero_point in ((-13, 0), (-12, 128), (-5, 0), (-2, 44), (3, -128), (40, 1)):
+        wanted = arithmetic.quantize(values, exponent=exponent, zero_point=zero_point)
+        assert np.array_equal(audio.int8_input(samples, spec, exponent, zero_point), wanted)
 
 
 def test_short_and_long_sounds_fill_one_input(tmp_path):
@@ -166,9 +167,10 @@ def test_generated_c_gives_the_bytes_of_python(case, tmp_path):
     spec = spec_of(tmp_path, **(QUICK.get(case) or SLOW.get(case) or {}))
     samples = signals(0.05 if case == "small" else 0.4)
     for exponent in (-4, -2) if case != "mfcc" else (-13, -12, -3, 41):
-        write_files(emit_features(spec, exponent), tmp_path)
+        zero_point = {-2: 44, -3: -20, -12: 7, -13: -128}.get(exponent, 0)
+        write_files(emit_features(spec, exponent, zero_point), tmp_path)
         program = AudioProgram(tmp_path, spec, tmp_path, sanitize=True)
-        expected = np.stack(list(audio.FeatureStream(spec, exponent).push(samples)))
+        expected = np.stack(list(audio.FeatureStream(spec, exponent, zero_point).push(samples)))
         assert len(expected) == 1 + (len(samples) - spec.window) // spec.hop - (spec.frames - 1) > 10
         assert np.array_equal(program.run(samples, [len(samples) + 1]), expected)
         assert np.array_equal(program.run(samples, [1, 317, 4000, spec.hop, 2]), expected)

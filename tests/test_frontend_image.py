@@ -100,6 +100,8 @@ def test_int8_input_is_the_float_input_quantized(tmp_path):
     assert values.dtype == np.float32 and values.shape == (1, 3, 9, 12)
     np.testing.assert_allclose(values[0], wanted.transpose(2, 0, 1), atol=1e-6)
     assert np.array_equal(image.int8_input(pixels, spec, -5, "NCHW"), arithmetic.quantize(values, exponent=-5))
+    centred = image.int8_input(pixels, spec, -5, "NCHW", -10)
+    assert np.array_equal(centred, arithmetic.quantize(values, exponent=-5, zero_point=-10))
     last = image.int8_input(pixels, spec, -5, "NHWC")
     assert np.array_equal(last.transpose(0, 3, 1, 2), image.int8_input(pixels, spec, -5, "NCHW"))
 
@@ -154,8 +156,8 @@ QUICK = ["nearest-crop-BGR-NCHW", "bilinear-pad-gray-NHWC", "area-pad-RGB-NCHW",
 )
 def test_generated_c_gives_the_bytes_of_python(case, tmp_path):
     spec = spec_of(tmp_path, mean="0.45", **CASES.get(case, SIZES.get(case)))
-    exponent = -6
-    write_files(emit_preprocess(spec, exponent, spec.layout), tmp_path)
+    exponent, zero_point = -6, -12
+    write_files(emit_preprocess(spec, exponent, spec.layout, zero_point), tmp_path)
     program = ImageProgram(tmp_path, spec, tmp_path, sanitize=True)
     rng = np.random.default_rng(5)
     width, height = spec.camera.width, spec.camera.height
@@ -166,7 +168,7 @@ def test_generated_c_gives_the_bytes_of_python(case, tmp_path):
         computed = program.run(frames, form)
         for frame, row in zip(frames, computed):
             pixels = image.unpack_frame(frame, form, width, height)
-            expected = image.int8_input(pixels, spec, exponent, spec.layout)
+            expected = image.int8_input(pixels, spec, exponent, spec.layout, zero_point)
             assert np.array_equal(row, expected.ravel()), form
 
 

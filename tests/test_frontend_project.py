@@ -64,10 +64,11 @@ labels: [other, a, b]
 """
 
 
-def classifier(name, shape, classes, exponent):
-    """Quantized: convolution, mean, softmax."""
+def classifier(name, shape, classes, exponent, centre=0.0):
+    """Quantized: convolution, mean, softmax. centre: is subtracted first."""
     b = QdqBuilder()
-    x = b.input(name, shape, exponent)
+    x = b.input(name, shape)
+    x = b.quantize(b.node("Sub", [x, b.initializer(np.float32(centre))]) if centre else x, exponent)
     x = b.conv(x, [classes, shape[1], 3, 3], -1, pads=[1, 1, 1, 1])
     x = b.quantize(b.node("GlobalAveragePool", [x]), -1)
     b.node("Softmax", [b.node("Flatten", [x])], ["probabilities"], axis=1)
@@ -142,7 +143,7 @@ def detector_project(tmp_path_factory):
 def audio_project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audio")
     (folder / "audio.yaml").write_text(AUDIO_YAML)
-    onnx.save(classifier("features", [1, 1, 8, 10], 3, -5), str(folder / "model.onnx"))
+    onnx.save(classifier("features", [1, 1, 8, 10], 3, -5, -2.5), str(folder / "model.onnx"))
     write_wav(folder / "sample.wav", np.random.default_rng(0).normal(0, 3000, 5000))
     app = str(EXAMPLES / "keyword_spotting/app")
     arguments = [str(folder / name) for name in ("audio.yaml", "model.onnx", "sample.wav")]
@@ -322,7 +323,7 @@ def test_the_listening_application_hears_what_the_model_says(audio_project, tmp_
     spec = load_audio_spec(audio_project.parents[1] / "audio.yaml")
     program = HostProgram(audio_project)
     samples = np.random.default_rng(3).normal(0, 3000, 40000).astype(np.int16)
-    inputs = np.stack(list(audio.FeatureStream(spec, -5).push(samples)))
+    inputs = np.stack(list(audio.FeatureStream(spec, -5, 80).push(samples)))
     computed = AudioProgram(audio_project / "components/frontend", spec, tmp_path, sanitize=True)
     assert np.array_equal(computed.run(samples, [333, 1]), inputs)
     answers = program.run({"features": inputs})["probabilities"].reshape(len(inputs), -1)

@@ -14,10 +14,17 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
-from pipeline_harness import Kernels, Program, compile_once_imported, write_program  # noqa: E402
+from pipeline_harness import (  # noqa: E402
+    Kernels,
+    Program,
+    compare_with_references,
+    compile_once_imported,
+    write_program,
+)
 
 from esp_tvm.compile import CompiledModel  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.onnx_check import OnnxRuntimeCheck  # noqa: E402
 from esp_tvm.port_options import PortOptions, read_port_options  # noqa: E402
 from esp_tvm.program import Loop, Port  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
@@ -41,11 +48,21 @@ def kernels() -> Kernels:
     return Kernels()
 
 
-def image_network():
-    """An image that two layers read, one of them as it lies; an output of int8, one of softmax."""
+def image_network(centre: float = 0.0):
+    """An image that two layers read, one of them as it lies; an output of int8, one of softmax.
+
+    centre: is subtracted from the image before it is quantized; the convolution reads its negative around the rest
+    """
     b = QdqBuilder(5)
-    x = b.input("image", [1, 3, 16, 12], -4)
-    y = b.conv(x, [16, 3, 3, 3], -2, relu=True, pads=[1, 1, 1, 1])
+    if centre:
+        difference = b.node("Sub", [b.input("image", [1, 3, 16, 12]), b.initializer(np.float32(centre))])
+        x = b.quantize(difference, -4)
+        pads = b.initializer(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+        padded = b.quantize(b.node("Pad", [x, pads, b.initializer(np.float32(-centre))]), -4)
+        y = b.conv(padded, [16, 3, 3, 3], -2, relu=True)
+    else:
+        x = b.input("image", [1, 3, 16, 12], -4)
+        y = b.conv(x, [16, 3, 3, 3], -2, relu=True, pads=[1, 1, 1, 1])
     b.conv(y, [4, 16, 1, 1], -1, output="heat")
     pooled = b.quantize(b.node("GlobalAveragePool", [y]), -3)
     b.node("Softmax", [b.quantize(b.node("Flatten", [pooled]), -3)], ["probabilities"], axis=1)
@@ -224,6 +241,51 @@ def test_pixels(layout, kernels, tmp_path):
         view = picture[0, c] if layout == "NCHW" else picture[0, :, :, c]
         view[...] = np.resize(pixel, view.shape)
         assert to_onnx(port, picture)[0, c].tobytes() == np.resize(np.array(real), (16, 12)).tobytes()
+
+
+@pytest.mark.parametrize("centre, zero_point, type_", [(8.0, -128, "int8"), (-2.75, 44, "uint8")])
+def test_centred_images(centre, zero_point, type_, kernels, tmp_path):
+    """A constant is subtracted: the integers have a zero point, in every type of the port."""
+    model = image_network(centre)
+    plain = compile_once_imported(model)
+    first = plain.program.kernels[0]
+    assert (first.operator, first.attributes["zero_point"]) == ("quantize", zero_point)
+    assert not plain.program.fallbacks
+    (port,) = plain.program.inputs
+    assert (port.dtype, port.exponent, port.zero_point) == ("float32", -4, zero_point)
+    sample = {"image": (np.random.RandomState(1).standard_normal(port.shape) * 5 + centre).astype(np.float32)}
+    program = Program(write_program(plain, tmp_path / "plain"), kernels)
+    assert compare_with_references(program, plain, {name: x[None] for name, x in sample.items()}).equal
+    found = OnnxRuntimeCheck(model, plain.program).check(sample, evaluate(plain.program, sample))
+    assert found and all(one.worst <= one.bound for one in found)
+    normal = {"input_scale": "1/16", "input_mean": "2.75"} if type_ == "uint8" else {}
+    options = read_port_options([type_], ["int8"], [] if normal else ["NHWC"], **normal)
+    ported = check_same(model, options, kernels, tmp_path / "ported", TARGETS[1:3])
+    (port,) = load(tmp_path / "ported" / "0").inputs
+    assert (port.dtype, port.exponent, port.zero_point) == (type_, -4, zero_point)
+    assert f"#define TVMGEN_DEFAULT_INPUT_IMAGE_ZERO_POINT ({zero_point})" in ported.code.header
+    if type_ == "int8":
+        assert "worth (q + 128) * 2^-4" in ported.code.header
+        q = np.arange(-128, 128).astype(np.int8).repeat(3)[:576].reshape(port.shape)
+        assert np.array_equal(to_onnx(port, q), ((q.astype(np.float32) + 128) / 16).transpose(0, 3, 1, 2))
+        assert np.array_equal(to_port(port, to_onnx(port, q)), q)
+
+
+def test_what_no_zero_point_expresses_is_subtracted_in_float():
+    """No whole step, or more than 128 of them; 128 are one quantization."""
+    b = QdqBuilder()
+    for name, centre in {"odd": 2.76, "far": 8.0625, "whole": 8.0}.items():
+        difference = b.node("Sub", [b.input(name, [1, 6]), b.initializer(np.float32(centre))])
+        b.quantize(b.node("Relu", [b.quantize(difference, -4)]), -4, f"{name}_out")
+        b.output(f"{name}_out", [1, 6])
+    program = compile_once_imported(b.model()).program
+    assert len(program.fallbacks) == 2
+    assert sorted(call.attributes["zero_point"] for call in program.calls() if call.operator == "quantize") == [
+        -128,
+        0,
+        0,
+    ]
+    assert [port.zero_point for port in program.inputs] == [0, 0, -128]
 
 
 def test_odd_ports(kernels, tmp_path):

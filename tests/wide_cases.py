@@ -68,6 +68,7 @@ def _widened(case, inputs: str, output: str):
     if case.operator in ("dequantize", "quantize"):
         of_inputs = tuple((shape, "int16" if dtype == "int8" else dtype) for shape, dtype in case.inputs)
         output = "int16"
+        attributes.pop("zero_point", None)
     if case.operator == "softmax":
         del attributes["output_exponent"]
         of_inputs = tuple((shape, "int16") for shape, _ in case.inputs)

@@ -45,7 +45,10 @@ def main():
     session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), providers=["CPUExecutionProvider"])
     program = HostProgram(args.project)
     (port,) = program.inputs
-    exponent, shape = image_exponent(args.project), port.shape
+    shape = port.shape
+
+    def int8_input(pixels):
+        return image.int8_input(pixels, spec, port.exponent, "NHWC", port.zero_point)
 
     def float_accuracy(arrays):
         return float((session.run(None, {"image": np.concatenate(arrays)})[0].argmax(1) == labels).mean())
@@ -55,7 +58,7 @@ def main():
         return float((result.reshape(len(labels), -1).argmax(1) == labels).mean())
 
     print(f"{'accuracy':<34}{'float model':>12}{'generated C':>13}   bytes of preprocess.c that differ")
-    inputs = [image.int8_input(pixels, spec, exponent, "NHWC").reshape(shape) for pixels in pictures]
+    inputs = [int8_input(pixels).reshape(shape) for pixels in pictures]
     rows = [("the picture files", float_accuracy([image.float_input(p, spec) for p in pictures]), inputs, "")]
     with temporary_folder() as folder:
         build = Path(folder)
@@ -65,7 +68,7 @@ def main():
             frames = [image.pack_frame(image.camera_picture(pixels, spec.camera), form) for pixels in pictures]
             seen = [image.unpack_frame(frame, form, spec.camera.width, spec.camera.height) for frame in frames]
             computed = preprocess.run(frames, form)
-            expected = np.stack([image.int8_input(pixels, spec, exponent, "NHWC").ravel() for pixels in seen])
+            expected = np.stack([int8_input(pixels).ravel() for pixels in seen])
             different = int((computed != expected).sum())
             differing += different
             title = f"camera frames {spec.camera.width}x{spec.camera.height} {form}"
@@ -88,14 +91,6 @@ def main():
         return 1
     print("PASS: preprocess.c and the Python front end agree in every byte")
     return 0
-
-
-def image_exponent(project):
-    """The exponent that preprocess.h was generated for."""
-    from esp_tvm.frontend.c_text import COMPONENT
-    from esp_tvm.frontend.host import defined_number
-
-    return defined_number(project / COMPONENT / "include/preprocess.h", "PREPROCESS_INPUT_EXPONENT")
 
 
 if __name__ == "__main__":

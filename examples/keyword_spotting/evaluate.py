@@ -44,7 +44,7 @@ def main():
     from esp_tvm.frontend import audio
     from esp_tvm.frontend.audio_spec import load_audio_spec
     from esp_tvm.frontend.c_text import COMPONENT
-    from esp_tvm.frontend.host import AudioProgram, defined_number, run_application
+    from esp_tvm.frontend.host import AudioProgram, run_application
     from esp_tvm.frontend.project import temporary_folder
     from esp_tvm.run.host import HostProgram
 
@@ -52,7 +52,7 @@ def main():
     program = HostProgram(args.project)
     (port,) = program.inputs
     component = args.project / COMPONENT
-    exponent = defined_number(component / "include/audio_features.h", "FEATURES_INPUT_EXPONENT")
+    steps = port.exponent, port.zero_point
 
     def listen(samples, build):
         return run_application(program, build, samples.astype("<i2").tobytes())
@@ -72,9 +72,9 @@ def main():
         labels = np.array(labels)
         features = AudioProgram(component, spec, build, sanitize=True)
         stream = audio.read_sound(args.sounds / "stream.wav", spec.sample_rate)
-        expected = [audio.int8_input(clip, spec, exponent) for clip in clips]
+        expected = [audio.int8_input(clip, spec, *steps) for clip in clips]
         computed = [features.run(clip, CHUNKS)[0] for clip in clips]
-        in_python = np.stack(list(audio.FeatureStream(spec, exponent).push(stream)))
+        in_python = np.stack(list(audio.FeatureStream(spec, *steps).push(stream)))
         in_c = features.run(stream, CHUNKS)
         different = int((np.stack(expected) != np.stack(computed)).sum() + (in_python != in_c).sum())
         total = np.stack(expected).size + in_python.size

@@ -117,7 +117,7 @@ def main():
         build = Path(folder)
         detector = Detector(args.project, spec, build, sanitize=True)
         in_c = ImageProgram(args.project / COMPONENT, spec, build, sanitize=True).run(frames, FORM)
-        in_numpy = np.concatenate([image.int8_input(pixels, spec, detector.exponent, "NHWC") for pixels in pictures])
+        in_numpy = detector.inputs(pictures)
         different = int((in_c != in_numpy.reshape(in_c.shape)).sum())
         # An error here says that the boxes of detection.c are not those of NumPy.
         found = [found_in(place, boxes) for boxes in detector.boxes(detector.outputs(in_c))]

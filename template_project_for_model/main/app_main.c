@@ -67,8 +67,9 @@ static int check_model(void)
 
 /* Inferences with new input: fill the memory that the inputs point to, run, read the outputs. This is all that an
  * application has to do. Types, shapes, the order of an image's axes, and what a value is worth (an int8 value q means
- * q * 2^exponent), are in tvmgen_default.h. A model with states goes on from the call before; tvmgen_default_reset()
- * begins anew. Returns 0, or the return value of the model if it failed. */
+ * q * 2^exponent, or (q - zero point) * 2^exponent where an input has one), are in tvmgen_default.h. A model with
+ * states goes on from the call before; tvmgen_default_reset() begins anew. Returns 0, or the return value of the model
+ * if it failed. */
 static int32_t infer_again(int times)
 {
     struct tvmgen_default_inputs inputs = MODEL_INPUT_BUFFERS;

@@ -7,19 +7,21 @@ import numpy as np
 from .common import check_array, check_int
 
 
-def quantize(x: np.ndarray, *, exponent: int, output: str = "int8") -> np.ndarray:
-    """sat8(floor(x / 2^exponent + 1/2)), exact for every float32: infinities saturate, NaN gives 0.
+def quantize(x: np.ndarray, *, exponent: int, zero_point: int = 0, output: str = "int8") -> np.ndarray:
+    """sat8(floor(x / 2^exponent + 1/2) + zero_point), exact for every float32: infinities saturate, NaN is taken for 0.
 
-    x: float32 of any shape -> int8, or int16 (sat16).
+    x: float32 of any shape -> int8, or int16 (sat16). zero_point: the integer that stands for 0, -128..128
     """
     check_array("x", x, "float32")
     # A power of two scales float64 without rounding. A half is added without rounding where it matters: values of
     # less than 2^-29, whose last bits it may drop, give 0 with either sign.
     with np.errstate(invalid="ignore"):  # signalling NaN
         scaled = np.ldexp(x.astype(np.float64), -_check_exponent(exponent))
+    if not -128 <= check_int("zero_point", zero_point) <= 128:
+        raise ValueError(f"zero_point is {zero_point}; it must be -128..128")
     low, high = np.iinfo(output).min, np.iinfo(output).max
-    rounded = np.floor(np.clip(scaled, low - 1, high + 1) + 0.5)
-    return np.where(np.isnan(x), 0, np.clip(rounded, low, high)).astype(output)
+    rounded = np.floor(np.clip(scaled, low - 1 - zero_point, high + 1 - zero_point) + 0.5)
+    return np.clip(np.where(np.isnan(x), 0, rounded) + zero_point, low, high).astype(output)
 
 
 def dequantize(x: np.ndarray, *, exponent: int) -> np.ndarray:

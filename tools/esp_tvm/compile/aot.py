@@ -163,8 +163,10 @@ def _as(own: Tensor, given: Tensor) -> Tensor:
 
 
 def _say_exponents(program: Program) -> None:
-    """Record the inner type and exponent of float ports: those of the quantize that reads an input, or of the
-    dequantize that writes an output."""
+    """Record the inner type, exponent and zero point of float ports.
+
+    They are those of the quantize that reads an input, or of the dequantize that writes an output.
+    """
     for port in program.inputs:
         same = {port}  # and tensors that are only moved from it
         for call in program.kernels:
@@ -173,6 +175,8 @@ def _say_exponents(program: Program) -> None:
             read = call.inputs[0] if call.kind != "quantize" else call.output
             if read.exponent is not None:
                 port.exponent, port.inside = read.exponent, read.dtype
+                if call.kind == "quantize":
+                    port.zero_point = call.attributes.get("zero_point", 0)
                 break
             same.update(call.outputs)
     for call in program.kernels:

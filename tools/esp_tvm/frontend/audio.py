@@ -212,9 +212,10 @@ def _last_samples(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
     return samples[-missing // 2 :][: samples_needed(spec)]
 
 
-def _to_int8(rows: np.ndarray, exponent: int) -> np.ndarray:
+def _to_int8(rows: np.ndarray, exponent: int, zero_point: int) -> np.ndarray:
     shift = exponent + FEATURE_BITS
-    return np.clip(rshift(rows, shift) if shift < 62 else 0 * rows, -128, 127).astype(np.int8)
+    rounded = rshift(rows, shift) if shift < 62 else 0 * rows
+    return np.clip(rounded + zero_point, -128, 127).astype(np.int8)
 
 
 def _arrange(rows: np.ndarray, spec: AudioSpec) -> np.ndarray:
@@ -227,9 +228,9 @@ def float_input(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
     return _arrange((rows * 2.0**-FEATURE_BITS).astype(np.float32), spec)
 
 
-def int8_input(samples: np.ndarray, spec: AudioSpec, exponent: int) -> np.ndarray:
-    """int8 of `spec.shape` with the scale 2^exponent: `float_input` quantized, computed with integers."""
-    return _arrange(_to_int8(feature_rows(_last_samples(samples, spec), spec), exponent), spec)
+def int8_input(samples: np.ndarray, spec: AudioSpec, exponent: int, zero_point: int = 0) -> np.ndarray:
+    """int8 of `spec.shape`, q worth (q - zero_point) * 2^exponent: `float_input` quantized, computed with integers."""
+    return _arrange(_to_int8(feature_rows(_last_samples(samples, spec), spec), exponent, zero_point), spec)
 
 
 def float_inputs(paths: Sequence[os.PathLike], spec: AudioSpec) -> np.ndarray:
@@ -240,8 +241,8 @@ def float_inputs(paths: Sequence[os.PathLike], spec: AudioSpec) -> np.ndarray:
 class FeatureStream:
     """Turns chunks of sound of any length into the model's input after every frame, as the generated C does."""
 
-    def __init__(self, spec: AudioSpec, exponent: int):
-        self.spec, self._exponent = spec, exponent
+    def __init__(self, spec: AudioSpec, exponent: int, zero_point: int = 0):
+        self.spec, self._exponent, self._zero_point = spec, exponent, zero_point
         self._make = FeatureMaker(spec)
         self._samples = np.zeros(0, np.int16)
         self._rows: List[np.ndarray] = []
@@ -252,7 +253,7 @@ class FeatureStream:
         self._samples = np.concatenate([self._samples, chunk])
         windows = windows_of(self._samples, spec)
         self._samples = self._samples[len(windows) * spec.hop :]
-        for row in _to_int8(self._make(windows), self._exponent):
+        for row in _to_int8(self._make(windows), self._exponent, self._zero_point):
             self._rows = [*self._rows, row][-spec.frames :]
             if len(self._rows) == spec.frames:
                 yield _arrange(np.stack(self._rows), spec)

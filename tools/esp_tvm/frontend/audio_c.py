@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Dict, List
 
+from ..program.ports import worth_text
 from . import c_text
 from .audio_spec import (
     DCT_BITS,
@@ -21,19 +22,22 @@ from .audio_spec import (
 _BODY = Path(__file__).with_name("audio_features_body.c")
 
 
-def emit_features(spec: AudioSpec, exponent: int) -> Dict[str, str]:
-    """Files of the component, path below it -> text. exponent: the model's int8 input is worth 2^exponent each."""
+def emit_features(spec: AudioSpec, exponent: int, zero_point: int = 0) -> Dict[str, str]:
+    """Files of the component, path below it -> text.
+
+    exponent, zero_point: q of the model's int8 input is worth (q - zero_point) * 2^exponent
+    """
     files = {
         "CMakeLists.txt": c_text.cmake(["src/audio_features.c"]),
-        "include/audio_features.h": _header(spec, exponent),
-        "src/audio_features.c": _source(spec, exponent),
+        "include/audio_features.h": _header(spec, exponent, zero_point),
+        "src/audio_features.c": _source(spec, exponent, zero_point),
     }
     if spec.labels:
         files["include/labels.h"] = c_text.labels(Path(spec.label).name, spec.labels)
     return files
 
 
-def _header(spec: AudioSpec, exponent: int) -> str:
+def _header(spec: AudioSpec, exponent: int, zero_point: int) -> str:
     title = Path(spec.label).name
     order = "features of all frames after one another" if spec.features_first else "frames after one another"
     lines = c_text.head(
@@ -41,7 +45,7 @@ def _header(spec: AudioSpec, exponent: int) -> str:
         " *",
         f" * int16 samples at {spec.sample_rate} Hz -> windows of {spec.window}, {spec.hop} apart -> {spec.count} "
         f"{spec.features} features a frame",
-        f" * -> the model's input of {spec.frames} frames, int8 worth 2^{exponent} each, {order}.",
+        f" * -> the model's input of {spec.frames} frames, int8 worth {worth_text(exponent, zero_point)}, {order}.",
         " * Integers only, no heap; all state is in features_t.",
     )
     return (
@@ -67,6 +71,7 @@ extern "C" {{
 #define FEATURES_FRAMES {spec.frames}
 #define FEATURES_INPUT_SIZE {spec.count * spec.frames}
 #define FEATURES_INPUT_EXPONENT ({exponent})
+#define FEATURES_INPUT_ZERO_POINT ({zero_point})
 
 /* A stream of sound. About {_state_bytes(spec)} bytes: make it static, not on a task's stack. */
 typedef struct {{
@@ -106,7 +111,7 @@ def _state_bytes(spec: AudioSpec) -> int:
     return 2 * spec.window + spec.frames * spec.count + 4 * spec.fft + 8 * (spec.fft // 2 + 1) + 16
 
 
-def _source(spec: AudioSpec, exponent: int) -> str:
+def _source(spec: AudioSpec, exponent: int, zero_point: int) -> str:
     lines = [*c_text.head(Path(spec.label).name), '#include "audio_features.h"', "", "#include <string.h>", ""]
     constants = {
         "HALF": spec.fft // 2,
@@ -147,7 +152,7 @@ def _source(spec: AudioSpec, exponent: int) -> str:
     lines += c_text.table("int32_t", "offsets", spec.offsets())
     lines += c_text.table("int32_t", "factors", spec.factors()[0])
     body = _BODY.read_text(encoding="utf-8").split("/* --- from here on in audio_features.c --- */\n")[1]
-    return "\n".join([*lines, ""]) + _chosen(body, spec, exponent)
+    return "\n".join([*lines, ""]) + _chosen(body, spec, exponent, zero_point)
 
 
 def _mel_tables(spec: AudioSpec) -> List[str]:
@@ -166,10 +171,11 @@ def _mel_tables(spec: AudioSpec) -> List[str]:
     return [*lines, "};", "", *c_text.table("uint16_t", "weights", weights), ""]
 
 
-def _chosen(body: str, spec: AudioSpec, exponent: int) -> str:
+def _chosen(body: str, spec: AudioSpec, exponent: int, zero_point: int) -> str:
     """The body without the variants between `/* if x */` and `/* end */` that this spec does not need."""
     wanted = {spec.spectrum, spec.features, "features first" if spec.features_first else "frames first"}
     wanted.add("coarser" if exponent + FEATURE_BITS > 0 else "finer")
+    wanted.update(["centred"] if zero_point != 0 else [])
     lines, keep = [], True
     for line in body.splitlines():
         text = line.strip()

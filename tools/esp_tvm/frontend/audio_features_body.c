@@ -134,6 +134,9 @@ static int8_t to_input(int64_t feature, int32_t i)
     /* if finer */
     v *= 1 << -INPUT_SHIFT;
     /* end */
+    /* if centred */
+    v += FEATURES_INPUT_ZERO_POINT;
+    /* end */
     return (int8_t)(v < -128 ? -128 : v > 127 ? 127 : v);
 }
 

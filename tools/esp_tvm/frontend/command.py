@@ -96,7 +96,7 @@ def export(
         sample = float_inputs([Path(sample_path)], spec)
 
         def component(port: Port) -> Dict[str, str]:
-            return emit_features(spec, port.exponent)
+            return emit_features(spec, port.exponent, port.zero_point)
 
     else:
         from .image import float_inputs
@@ -110,7 +110,7 @@ def export(
         sample = float_inputs([Path(sample_path)], spec)
 
         def component(port: Port) -> Dict[str, str]:
-            return emit_preprocess(spec, port.exponent, layout_in(port, spec.layout))
+            return emit_preprocess(spec, port.exponent, layout_in(port, spec.layout), port.zero_point)
 
     chosen = {"target": target_chip, **board}
     return export_with_frontend(chosen, fed, sample, component, template_path, out_path, app, reads_outputs)

@@ -58,6 +58,12 @@ class Detector:
         self._levels = levels_of(spec.detection, spec.label, spec.width, spec.height, outputs_of(self._ports))
         self._c = DetectionProgram([(project / COMPONENT, self._ports, False)], build, sanitize)
 
+    def inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """int8 [N, *shape]: pictures, uint8 [height, width, 3] of any size, as the model's input."""
+        port, layout = self._input, layout_in(self._input, self.spec.layout)
+        made = [int8_input(pixels, self.spec, port.exponent, layout, port.zero_point) for pixels in pictures]
+        return np.concatenate(made)
+
     def outputs(self, inputs: np.ndarray) -> List[List[np.ndarray]]:
         """The int8 outputs of the generated C for each of `inputs`, int8 [N, *shape of the model's input]."""
         results = self.program.run({self._input.name: inputs.reshape(len(inputs), *self._input.shape)})
@@ -80,8 +86,7 @@ class Detector:
 
     def in_pictures(self, pictures: Sequence[np.ndarray]) -> List[List[Found]]:
         """What is found in pictures, uint8 [height, width, 3] of any size."""
-        exponent, layout = self._input.exponent, layout_in(self._input, self.spec.layout)
-        inputs = np.concatenate([int8_input(pixels, self.spec, exponent, layout) for pixels in pictures])
+        inputs = self.inputs(pictures)
         places = [geometry(self.spec, pixels.shape[1], pixels.shape[0]) for pixels in pictures]
         return [found_in(place, boxes) for place, boxes in zip(places, self.boxes(self.outputs(inputs)))]
 

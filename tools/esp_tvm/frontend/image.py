@@ -218,9 +218,12 @@ def float_input(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     return _look_up(prepare(pixels, spec), spec.float_table(), spec.layout)
 
 
-def int8_input(pixels: np.ndarray, spec: ImageSpec, exponent: int, layout: str) -> np.ndarray:
-    """int8 with a batch of 1 in `layout`: the quantized model's input with the scale 2^exponent. The same as in C."""
-    return _look_up(prepare(pixels, spec), spec.int8_table(exponent), layout)
+def int8_input(pixels: np.ndarray, spec: ImageSpec, exponent: int, layout: str, zero_point: int = 0) -> np.ndarray:
+    """int8 with a batch of 1 in `layout`: the quantized model's input, q worth (q - zero_point) * 2^exponent.
+
+    The same as in C.
+    """
+    return _look_up(prepare(pixels, spec), spec.int8_table(exponent, zero_point), layout)
 
 
 def float_inputs(paths: Sequence[os.PathLike], spec: ImageSpec) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Dict, List
 import numpy as np
 
 from ..errors import UserError
+from ..program.ports import worth_text
 from . import c_text
 from .image import BILINEAR_BITS, axis, geometry, to_gray
 from .image_spec import CHANNELS, FORMATS, Camera, ImageSpec
@@ -37,16 +38,17 @@ def check_camera(spec: ImageSpec) -> Camera:
     return spec.camera
 
 
-def emit_preprocess(spec: ImageSpec, exponent: int, layout: str) -> Dict[str, str]:
+def emit_preprocess(spec: ImageSpec, exponent: int, layout: str, zero_point: int = 0) -> Dict[str, str]:
     """Files of the component, path below it -> text.
 
-    exponent: the model's int8 input is worth 2^exponent each; layout: of that input (NHWC or NCHW, batch of 1)
+    exponent, zero_point: q of the model's int8 input is worth (q - zero_point) * 2^exponent
+    layout: of that input (NHWC or NCHW, batch of 1)
     """
     camera = check_camera(spec)
     files = {
         "CMakeLists.txt": c_text.cmake(["src/preprocess.c"]),
-        "include/preprocess.h": _header(spec, camera, exponent, layout),
-        "src/preprocess.c": _source(spec, camera, exponent, layout),
+        "include/preprocess.h": _header(spec, camera, exponent, layout, zero_point),
+        "src/preprocess.c": _source(spec, camera, exponent, layout, zero_point),
     }
     if spec.labels:
         files["include/labels.h"] = c_text.labels(_title(spec), spec.labels)
@@ -57,14 +59,15 @@ def _title(spec: ImageSpec) -> str:
     return Path(spec.label).name
 
 
-def _header(spec: ImageSpec, camera: Camera, exponent: int, layout: str) -> str:
+def _header(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_point: int) -> str:
     plane = f"{spec.height},{spec.width}"
     shape = f"1,{plane},{spec.depth}" if layout == "NHWC" else f"1,{spec.depth},{plane}"
+    worth = worth_text(exponent, zero_point)
     lines = c_text.head(
         _title(spec),
         " *",
         f" * Frames of {camera.width} x {camera.height} pixels, rows from the top without gaps, become the model's",
-        f" * input int8[{shape}], {spec.channels}, worth 2^{exponent} each. {spec.fit}, {spec.resize}.",
+        f" * input int8[{shape}], {spec.channels}, worth {worth}. {spec.fit}, {spec.resize}.",
         " * Integers only, no heap, no state: any number of tasks may call these at once.",
     )
     lines += ["#ifndef PREPROCESS_H", "#define PREPROCESS_H", "", "#include <stdint.h>", ""]
@@ -74,6 +77,7 @@ def _header(spec: ImageSpec, camera: Camera, exponent: int, layout: str) -> str:
         f"#define PREPROCESS_FRAME_HEIGHT {camera.height}",
         f"#define PREPROCESS_INPUT_SIZE {spec.width * spec.height * spec.depth}",
         f"#define PREPROCESS_INPUT_EXPONENT ({exponent})",
+        f"#define PREPROCESS_INPUT_ZERO_POINT ({zero_point})",
         "",
     ]
     for form in camera.formats:
@@ -87,7 +91,7 @@ def _header(spec: ImageSpec, camera: Camera, exponent: int, layout: str) -> str:
     return "\n".join(lines)
 
 
-def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str) -> str:
+def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_point: int) -> str:
     """The C file; its sums fit 32 bits because frames have at most MAX_FRAME_PIXELS pixels."""
     place = geometry(spec, camera.width, camera.height)
     source_x, source_y, source_width, source_height = place.source
@@ -107,7 +111,7 @@ def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str) -> str:
         "TARGET_WIDTH": target_width,
         "TARGET_HEIGHT": target_height,
     }
-    values = spec.int8_table(exponent)
+    values = spec.int8_table(exponent, zero_point)
     # What of RGB565 needs no arithmetic on pixels has tables of its own, 32 or 64 entries for 5 or 6 bits.
     direct = [f for f in camera.formats if f.startswith("rgb565") and _is_direct(spec)]
     lines = [*c_text.head(_title(spec)), '#include "preprocess.h"', ""]

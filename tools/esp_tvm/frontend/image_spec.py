@@ -91,9 +91,10 @@ class ImageSpec(Spec):
         """float32 [channels, 256]: the model's input value of each pixel value, rounded once."""
         return pixel_table(self.scale, self.mean, self.std)
 
-    def int8_table(self, exponent: int) -> np.ndarray:
-        """int8 [channels, 256]: what the model's quantize makes of `float_table`; worth 2^exponent each."""
-        return arithmetic.quantize(self.float_table(), exponent=exponent)
+    def int8_table(self, exponent: int, zero_point: int = 0) -> np.ndarray:
+        """int8 [channels, 256]: what the model's quantize makes of `float_table`; q is worth
+        (q - zero_point) * 2^exponent."""
+        return arithmetic.quantize(self.float_table(), exponent=exponent, zero_point=zero_point)
 
 
 def load_image_spec(path: str | os.PathLike) -> ImageSpec:

@@ -234,12 +234,18 @@ def _zero_point_is_zero(call: relay.Call) -> None:
         raise Refusal("the zero point is not 0")
 
 
-def read_quantize(call: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand:
-    """The operand that a quantize gives."""
+def zero_point_of(call: relay.Call) -> int:
+    """Of a quantize with one scale."""
+    return int(call.args[2].data.numpy())
+
+
+def read_quantize(call: relay.Expr, dtypes: Sequence[str] = ("int8",), centred: bool = False) -> Operand:
+    """The operand that a quantize gives; its zero point is 0, or `centred` and of int8."""
     if not is_call(call, "qnn.quantize"):
         raise Refusal("its output is not quantized")
-    _zero_point_is_zero(call)
     dtype = str(call.attrs.out_dtype)
+    if not (centred and dtype == "int8"):
+        _zero_point_is_zero(call)
     if dtype not in dtypes:
         raise Refusal(f"its output is {dtype}; kernels exist for {', '.join(dtypes)}")
     if not has_one_scale(call):

@@ -9,8 +9,8 @@ from .base import BORDER, Operand, Operator, Parsed, Refusal
 from .tvm_later import relay, wildcard
 
 
-def quantize_expr(x: relay.Expr, exponent: int, dtype: str = "int8") -> relay.Expr:
-    """sat(floor(x / 2^exponent + 1/2)) of float32, as an integer of `dtype`."""
+def quantize_expr(x: relay.Expr, exponent: int, dtype: str = "int8", zero_point: int = 0) -> relay.Expr:
+    """sat(floor(x / 2^exponent + 1/2) + zero_point) of float32, as an integer of `dtype`."""
     # Clipped first: a float beyond int32 cannot be rounded to an int32. NaN becomes 0; not found by comparing a number
     # with itself, which LLVM takes for equal where it does not optimize.
     x = relay.where(relay.isnan(x), relay.zeros_like(x), x)
@@ -20,35 +20,39 @@ def quantize_expr(x: relay.Expr, exponent: int, dtype: str = "int8") -> relay.Ex
     # float32 cannot hold x + 1/2 exactly for all x: floor(x) + (x - floor(x) >= 1/2) can.
     floor = relay.floor(scaled)
     up = relay.cast(relay.greater_equal(relay.subtract(scaled, floor), relay.const(np.float32(0.5))), "int32")
-    y = relay.add(relay.cast(floor, "int32"), up)
+    y = relay.add(relay.add(relay.cast(floor, "int32"), up), relay.const(np.int32(zero_point)))
     return relay.cast(relay.clip(y, low, high), dtype)
 
 
 class Quantize(Operator):
-    """sat8(floor(x / 2^e + 1/2))."""
+    """sat8(floor(x / 2^e + 1/2) + zero_point), which is 0 but for a centred input (compile/rewriting/layout.py)."""
 
     name = "quantize"
     order = BORDER
     by_rows = True
-    formula = "`sat8(floor(x / 2^e_y + 1/2))`"
+    formula = "`sat8(floor(x / 2^e_y + 1/2) + zero_point)`"
 
     def patterns(self):
         return [base.quantized(wildcard())]
 
     def parse(self, root):
-        output = base.read_quantize(root, self.dtypes)
+        output = base.read_quantize(root, self.dtypes, centred=True)
         x = root.args[0]
         dtype = x.checked_type.dtype
         if dtype != "float32" or isinstance(x, relay.Constant):
             raise Refusal(f"it quantizes {dtype}")
-        return Parsed([Operand(x, dtype)], output, {"exponent": output.exponent})
+        attributes = {"exponent": output.exponent}
+        if output.dtype == "int8":
+            attributes["zero_point"] = base.zero_point_of(root)
+        return Parsed([Operand(x, dtype)], output, attributes)
 
     def reference(self, call, x):
-        return quantize_expr(x, call.attributes["exponent"], call.output.dtype)
+        a = call.attributes
+        return quantize_expr(x, a["exponent"], call.output.dtype, a.get("zero_point", 0))
 
     def emit(self, call, c, inputs, output):
-        exponent = call.attributes["exponent"]
-        c.call("esp_dl_quantize_s8", inputs[0], call.output.elements, exponent, output)
+        a = call.attributes
+        c.call("esp_dl_quantize_s8", inputs[0], call.output.elements, a["exponent"], a["zero_point"], output)
 
 
 class Dequantize(Operator):

@@ -117,6 +117,7 @@ class Port(Tensor):
     exponent: of an integer port, or of the integer tensor that a float input is quantized to (an output: dequantized
         from); None where there is none
     inside: the type of that tensor, None where there is none
+    zero_point: the integer q of that tensor is worth (q - zero_point) * 2^exponent: 0 but for centred int8 inputs
     onnx_dtype, onnx_shape: in the ONNX file; program/ports.py goes from there to dtype and shape and back
     axes: the axes of the ONNX tensor in the order in which the port has them, () where it has them as they are
     pixels: of a uint8 input that is float in the ONNX file: what its bytes stand for
@@ -125,6 +126,7 @@ class Port(Tensor):
 
     c_name: str = ""
     inside: Optional[str] = None
+    zero_point: int = 0
     onnx_dtype: str = ""
     onnx_shape: Optional[Tuple[int, ...]] = None
     axes: Tuple[int, ...] = ()
@@ -144,7 +146,8 @@ class Port(Tensor):
 class State:
     """What the generated program keeps between calls: the output `after` of a call is the input `before` of the next.
 
-    Both have one shape, type and exponent; before the first call, and after `tvmgen_default_reset`, it is zeros.
+    Both have one shape, type, exponent and zero point; before the first call, and after `tvmgen_default_reset`, it is
+    zeros.
     """
 
     before: Port
@@ -153,7 +156,8 @@ class State:
     @property
     def is_one_form(self) -> bool:
         """Whether the bytes of `after` are those of `before`: not where integers have two exponents."""
-        forms = {(p.dtype, p.shape, p.exponent if p.dtype != "float32" else None) for p in (self.before, self.after)}
+        ports = (self.before, self.after)
+        forms = {(p.dtype, p.shape, *((p.exponent, p.zero_point) if p.dtype != "float32" else ())) for p in ports}
         return len(forms) == 1
 
 

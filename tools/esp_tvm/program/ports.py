@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Dict, Mapping, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -30,7 +30,8 @@ def to_onnx(port: Port, values: np.ndarray) -> np.ndarray:
     if port.pixels is not None:
         values = _real(port.pixels, values)
     elif port.dtype != port.onnx_dtype:
-        values = arithmetic.dequantize(values, exponent=port.exponent)
+        # Of any type of integers a difference is exact in int16.
+        values = arithmetic.dequantize(values.astype(np.int16) - np.int16(port.zero_point), exponent=port.exponent)
     return values.transpose(np.argsort(port.axes)) if port.axes else values
 
 
@@ -44,7 +45,8 @@ def with_port_type(port: Port, values: np.ndarray) -> np.ndarray:
     if port.pixels is not None:
         return _nearest(port, values.astype(port.onnx_dtype))
     if port.dtype != port.onnx_dtype:
-        return arithmetic.quantize(values.astype(port.onnx_dtype), exponent=port.exponent, output=port.dtype)
+        values = values.astype(port.onnx_dtype)
+        return arithmetic.quantize(values, exponent=port.exponent, zero_point=port.zero_point, output=port.dtype)
     return values.astype(port.dtype)
 
 
@@ -56,6 +58,18 @@ def all_to_onnx(ports: Sequence[Port], arrays: Mapping[str, np.ndarray]) -> Dict
 def layout_of(port: Port) -> str:
     """NHWC or NCHW of an image whose axes are not in the order of the ONNX file; else ""."""
     return {(0, 2, 3, 1): "NHWC", (0, 3, 1, 2): "NCHW"}.get(port.axes, "")
+
+
+def worth_text(exponent: Optional[int], zero_point: int) -> str:
+    """What integers of a port, or of the tensor inside, are worth: `2^-4 each`, `(q + 128) * 2^-4, q the integer`."""
+    if zero_point == 0:
+        return f"2^{exponent} each"
+    return f"{centred_text('q', zero_point)} * 2^{exponent}, q the integer"
+
+
+def centred_text(q: str, zero_point: int) -> str:
+    """`q`, or `(q + 128)`: how many steps an integer stands for."""
+    return q if zero_point == 0 else f"({q} {'+' if zero_point < 0 else '-'} {abs(zero_point)})"
 
 
 def pixels_text(pixels: Pixels) -> str:
@@ -102,4 +116,14 @@ def _nearest(port: Port, values: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(steps + 0.5), 0, 255).astype(np.uint8)
 
 
-__all__ = ["all_to_onnx", "in_port_order", "layout_of", "pixels_text", "to_onnx", "to_port", "with_port_type"]
+__all__ = [
+    "all_to_onnx",
+    "centred_text",
+    "in_port_order",
+    "layout_of",
+    "pixels_text",
+    "to_onnx",
+    "to_port",
+    "with_port_type",
+    "worth_text",
+]

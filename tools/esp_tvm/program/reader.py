@@ -124,6 +124,7 @@ class Reader:
             Port,
             c_name=record.c_name,
             inside=record.inside,
+            zero_point=record.zero_point,
             onnx_dtype=record.onnx_dtype,
             onnx_shape=tuple(record.onnx_shape),
             axes=axes,

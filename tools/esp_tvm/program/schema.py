@@ -13,7 +13,7 @@ from typing_extensions import Annotated
 from ..record import Record
 
 # Increases with every change of the content of metadata.json or reference.npz; another version is refused.
-VERSION = 8
+VERSION = 9
 # The files of a program, in one folder (store.py).
 METADATA, CONSTANTS, REFERENCE = "metadata.json", "constants.bin", "reference.npz"
 # No tensor, and no file, of a model that fits a chip is larger; what is was not written by this tool.
@@ -73,6 +73,7 @@ class PortRecord(TensorRecord):
 
     c_name: Identifier
     inside: Optional[DType]
+    zero_point: Annotated[int, Field(ge=-128, le=128)]
     onnx_dtype: DType
     onnx_shape: Shape
     axes: Annotated[List[Annotated[int, Field(ge=0, lt=32)]], Field(max_length=32)]
@@ -216,7 +217,7 @@ class ProgramRecord(Record):
     versions: of the tools that made it; files: hashes of constants.bin and reference.npz
     """
 
-    version: Literal[8]
+    version: Literal[9]
     target_chip: Name
     model_hash: Hash
     versions: Dict[str, Name]

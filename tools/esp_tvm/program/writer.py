@@ -155,6 +155,7 @@ def _of_port(port: Port) -> Dict[str, Any]:
     return {
         "c_name": port.c_name,
         "inside": port.inside,
+        "zero_point": int(port.zero_point),
         "onnx_dtype": port.onnx_dtype,
         "onnx_shape": [int(size) for size in port.onnx_shape or ()],
         "axes": list(port.axes),

@@ -7,7 +7,7 @@ from typing import List
 
 from ..naming import shown
 from ..program import Port, Program
-from ..program.ports import layout_of, pixels_text
+from ..program.ports import centred_text, layout_of, pixels_text
 from .fit import Fit
 from .placement import ARENA, PSRAM
 
@@ -121,6 +121,8 @@ def _port_lines(program: Program) -> List[str]:
 
 def _port_line(kind: str, port: Port) -> str:
     unit = "" if port.exponent is None else f"2^{port.exponent}" + ("" if port.dtype.startswith("int") else " (inside)")
+    if port.zero_point != 0:
+        unit += f"; q is worth {centred_text('q', port.zero_point)} * 2^{port.exponent}"
     if port.pixels is not None:
         unit += f"; {pixels_text(port.pixels)}"
     name = re.sub(r"[^\w .:/-]", "?", shown(port.name))

@@ -64,7 +64,8 @@ def random_sample(ports: Sequence, sample: Dict[str, np.ndarray], random: np.ran
         if given.dtype.kind in "fi" and port.exponent is not None:
             bounds = np.iinfo(port.inside)
             values = random.uniform(bounds.min, bounds.max, given.shape)
-            values = values * 2.0**port.exponent if given.dtype.kind == "f" else np.round(values)
+            real = given.dtype.kind == "f"
+            values = (values - port.zero_point) * 2.0**port.exponent if real else np.round(values)
         elif given.dtype.kind == "f":
             values = random.uniform(given.min(initial=0), given.max(initial=1), given.shape)
         else:

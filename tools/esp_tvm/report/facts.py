@@ -18,7 +18,7 @@ from ..program.both_cores import cores_lines
 from ..program.evaluate import output_tensors
 from ..program.form import Call, Loop, Place, Program, Tensor
 from ..program.in_strips import strips_line
-from ..program.ports import all_to_onnx
+from ..program.ports import all_to_onnx, centred_text
 from ..program.store import load
 from ..run.host_log import LoggingProgram
 from ..run.reference import check_same_model
@@ -94,6 +94,12 @@ class PortRow:
     exponent: Optional[int]
     bytes: int
     inside: str = "int8"
+    zero_point: int = 0
+
+    @property
+    def steps(self) -> str:
+        """How many steps the integers inside stand for: `int8`, `(int8 + 128)`."""
+        return centred_text(self.inside, self.zero_point)
 
 
 @dataclass
@@ -214,7 +220,7 @@ def described(program: Program, title: str) -> Report:
 
 def _ports(program: Program) -> List[PortRow]:
     return [
-        PortRow(kind, port.name, port.dtype, port.shape, port.exponent, port.bytes, port.inside or "")
+        PortRow(kind, port.name, port.dtype, port.shape, port.exponent, port.bytes, port.inside or "", port.zero_point)
         for kind, ports in (("input", program.inputs), ("output", program.outputs))
         for port in ports
     ]

@@ -46,7 +46,7 @@ def _summary(report: Report) -> List[str]:
     ]
     lines += [f"{value:>24}  {what}" for _, value, what in in_brief(report)]
     for port in report.ports:
-        exponent = "" if port.exponent is None else f", inside {port.inside} * 2^{port.exponent}"
+        exponent = "" if port.exponent is None else f", inside {port.steps} * 2^{port.exponent}"
         shape = "x".join(map(str, port.shape))
         lines.append(f"{port.kind:<6} {shown(port.name)}: {port.dtype} {shape}, {number(port.bytes)} bytes{exponent}")
     return lines

@@ -108,7 +108,8 @@ def _ranges(ports: Sequence[Port]) -> Dict[str, Known]:
         kind = np.dtype(port.inside or port.dtype)
         if port.exponent is not None and kind.kind == "i":
             limits = np.iinfo(kind)
-            known[port.name] = Known(limits.min * 2.0**port.exponent, limits.max * 2.0**port.exponent)
+            low, high = (int(limit) - port.zero_point for limit in (limits.min, limits.max))
+            known[port.name] = Known(low * 2.0**port.exponent, high * 2.0**port.exponent)
     return known
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...c_text import C_TYPES, SCRATCH_PARAMETER, array_lines, call_lines, comment_lines
 from ...naming import c_comment
 from ...program import Loop, Port, Program, State
-from ...program.ports import layout_of, pixels_text
+from ...program.ports import layout_of, pixels_text, worth_text
 from .constants import BASE, MAPPED, constants_file, data_bytes, declarations, layout
 from .functions import function_text, write_functions
 from .main import Main, arenas_of, prototype
@@ -88,11 +88,12 @@ def emit(program: Program, traced: bool = False) -> Code:
 
 
 def _port_text(port: Port) -> str:
-    return f"{port.c_name} {port.dtype} {list(port.shape)} {port.exponent}\n"
+    zero_point = f" {port.zero_point}" if port.zero_point else ""
+    return f"{port.c_name} {port.dtype} {list(port.shape)} {port.exponent}{zero_point}\n"
 
 
 def _port_values(kind: str, port: Port) -> Dict[str, Any]:
-    names = ("c_name", "macro", "elements", "bytes", "exponent", "alignment")
+    names = ("c_name", "macro", "elements", "bytes", "exponent", "zero_point", "alignment")
     values = {name: getattr(port, name) for name in names}
     return {**values, "comment": comment_lines(_port_comment(kind, port)), "c_type": C_TYPES[port.dtype]}
 
@@ -104,9 +105,9 @@ def _port_comment(kind: str, port: Port) -> List[str]:
     if port.pixels is not None:
         lines.append("pixels; " + pixels_text(port.pixels))
     elif port.exponent is not None and port.dtype.startswith("int"):
-        lines.append(f"its values are worth 2^{port.exponent} each")
+        lines.append(f"its values are worth {worth_text(port.exponent, port.zero_point)}")
     if port.exponent is not None and not port.dtype.startswith("int"):
-        lines.append(f"inside, as {port.inside}, its values are worth 2^{port.exponent} each")
+        lines.append(f"inside, as {port.inside}, its values are worth {worth_text(port.exponent, port.zero_point)}")
     if port.alignment > 1:
         lines.append(f"its buffer starts at a multiple of {port.alignment} bytes")
     return lines

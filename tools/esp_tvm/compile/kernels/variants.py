@@ -470,8 +470,9 @@ class QuantizeNhwc(Variant):
         n, channels, h, w = call.output.shape
         shape = {"n": n, "h": h, "w": w, "c": channels}
         # A strip of an image (planning/strips.py) goes through planes that have more rows.
-        plane, exponent = call.attributes.get("plane", h * w), call.attributes["exponent"]
-        parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, plane=plane, exponent=exponent)
+        a = call.attributes
+        plane, steps = a.get("plane", h * w), {name: a[name] for name in ("exponent", "zero_point")}
+        parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, plane=plane, **steps)
         c.call(self.kernel, inputs[0], parameters, output)
 
 

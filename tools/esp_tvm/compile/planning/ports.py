@@ -89,9 +89,14 @@ def _keep_states(program: Program, editor: _Editor, options: PortOptions, states
         if editor.input_obstacle(state.before) or editor.output_obstacle(state.after):
             continue
         read, writer = editor.read_as(state.before), editor.writer(state.after)
-        if writer.kind != "softmax" and (read.dtype, read.exponent) == (
-            writer.inputs[0].dtype,
-            writer.inputs[0].exponent,
+        if (
+            writer.kind != "softmax"
+            and state.before.zero_point == 0
+            and (read.dtype, read.exponent)
+            == (
+                writer.inputs[0].dtype,
+                writer.inputs[0].exponent,
+            )
         ):
             editor.set_input(state.before, read.dtype, options)
             editor.set_output(state.after, read.dtype)
@@ -183,7 +188,7 @@ class _Editor:
         for call in readers:
             if call.kind != "quantize":
                 return f"{nodes_text(call)} reads it in float"
-        if len({(call.output.dtype, call.output.exponent) for call in readers}) > 1:
+        if len({(call.output.dtype, call.output.exponent, _zero_point(call)) for call in readers}) > 1:
             return "it is quantized in more than one way"
         return ""
 
@@ -211,11 +216,11 @@ class _Editor:
             if why:
                 return why
         exponent = int(first.output.exponent) + _BITS[inside] - _BITS.get(type_, _BITS[inside])
-        port.dtype, port.exponent = type_, exponent
+        port.dtype, port.exponent, port.zero_point = type_, exponent, _zero_point(first)
         for call in others:
             self._drop(call, first.output)
         if port.pixels is not None:
-            table = arithmetic.quantize(port.pixels.table(), exponent=exponent)
+            table = arithmetic.quantize(port.pixels.table(), exponent=exponent, zero_point=port.zero_point)
             attributes = {"table": table, "axis": port.pixels.axis}
             self._replace(first, replace(first, operator="pixels", attributes=attributes))
         elif type_ != inside:
@@ -413,14 +418,18 @@ class _Editor:
         real = writer.output
         written = Tensor(real.name, real.shape, port.dtype, port.exponent, place=real.place)
         inner = Tensor(real.name, real.shape, real.dtype)
-        operator, attributes = "quantize", {"exponent": port.exponent}
+        operator, attributes = "quantize", {"exponent": port.exponent, "zero_point": 0}
         if port.dtype == "int16":
-            operator, attributes = "quantize_s16", {**attributes, "output": "int16"}
+            operator, attributes = "quantize_s16", {"exponent": port.exponent, "output": "int16"}
         call = self._new(operator, inner, written, **attributes)
         call.nodes = list(writer.nodes)
         self._substitute(real, inner)
         writer.outputs = [inner]
         self.program.items.insert(self.program.items.index(writer) + 1, call)
+
+
+def _zero_point(quantize: Call) -> int:
+    return quantize.attributes.get("zero_point", 0)  # int16 has none
 
 
 def _hidden_channels(port: Port) -> str:

@@ -21,6 +21,7 @@ from .toolbox import (
     QUANTIZE,
     RESHAPES,
     CallRewriter,
+    both_spans,
     has_one_scale,
     is_call,
     permutation,
@@ -118,7 +119,8 @@ def _permuted_pad(pad: relay.Call, x: relay.Expr, axes: Sequence[int]) -> relay.
 
 
 class _RaiseDequantize(CallRewriter):
-    """dequantize, then move -> move, then dequantize: moves then move int8."""
+    """dequantize, then move -> move, then dequantize: moves then move int8. The quantize of a centred input, x - c, is
+    one of x with a zero point."""
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> relay.Expr:
         call = with_args(call, args)
@@ -140,12 +142,33 @@ class _RaiseDequantize(CallRewriter):
                 return _quantized_constant(call, x)
             if _same_scale(call, x):
                 return x.args[0]
+        centred = _centred(call, x)
+        if centred is not None:
+            return self._quantize(centred, x.args[0])
         data = moved_data(x)
         if data is not None and (str(call.attrs.out_dtype) == "int8" or not is_call(x, "nn.pad")):
             # Quantize first: the move is then one of bytes.
             moved = with_data(x, [self._quantize(call, one) for one in data], lambda v: _quantized_value(v, call))
             return moved
         return with_args(call, [x, *call.args[1:]])
+
+
+def _centred(call: relay.Call, x: relay.Expr) -> Optional[relay.Call]:
+    """For the quantize `call` of x = y - c: the quantize of y with a zero point that gives the same.
+
+    None where c is no constant of up to 128 whole steps.
+    """
+    if str(call.attrs.out_dtype) != "int8" or not is_call(x, "subtract") or not isinstance(x.args[1], relay.Constant):
+        return None
+    # A difference of integers has the rules of `sub`.
+    if is_call(x.args[0], DEQUANTIZE) or not has_one_scale(call) or x.args[1].data.numpy().ndim != 0:
+        return None
+    zero_point = int(call.args[2].data.numpy())
+    steps = float(x.args[1].data.numpy()) / float(call.args[1].data.numpy())
+    if zero_point != 0 or steps != np.round(steps) or abs(steps) > 128:
+        return None
+    own = relay.Call(call.op, [call.args[0], call.args[1], relay.const(np.int32(-steps))], call.attrs, None)
+    return with_span(own, both_spans(call, x))
 
 
 def _exponent(call: relay.Call) -> float:

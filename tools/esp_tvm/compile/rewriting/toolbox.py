@@ -47,6 +47,12 @@ def with_span(call: relay.Call, span) -> relay.Call:
     return relay.Call(call.op, call.args, call.attrs, call.type_args, span)
 
 
+def both_spans(call: relay.Call, other: relay.Call):
+    """The span of a call that computes what `call` and `other` did; `call` comes first."""
+    spans = [one for span in (call.span, other.span) if span is not None for one in getattr(span, "spans", [span])]
+    return tvm.ir.base.SequentialSpan(spans) if len(spans) > 1 else next(iter(spans), None)
+
+
 def transpose(x: relay.Expr, axes: Sequence[int], shape: Sequence[int], span=None) -> relay.Expr:
     """`x` of `shape` with its axes permuted: nothing, a reshape (only axes of size 1 move), or a transpose."""
     if list(axes) == list(range(len(axes))):
@@ -72,6 +78,7 @@ __all__ = [
     "QUANTIZE",
     "RESHAPES",
     "CallRewriter",
+    "both_spans",
     "has_one_scale",
     "is_call",
     "is_constant",

@@ -9,16 +9,17 @@ extern "C" {
 #endif
 
 /*
- * `count` values to int8: y = sat8(floor(x / 2^exponent + 1/2)), exact for every float: denormals count, infinities
- * saturate, NaN gives 0. Integer instructions only. exponent: -149..127. As arithmetic.quantize.
+ * `count` values to int8: y = sat8(floor(x / 2^exponent + 1/2) + zero_point), exact for every float: denormals count,
+ * infinities saturate, NaN is taken for 0. Integer instructions only. exponent: -149..127; zero_point: -128..128. As
+ * arithmetic.quantize.
  */
-void esp_dl_quantize_s8(const float *input, int32_t count, int32_t exponent, int8_t *output);
+void esp_dl_quantize_s8(const float *input, int32_t count, int32_t exponent, int32_t zero_point, int8_t *output);
 
 /* Where the values lie as NCHW and become NHWC (esp_dl_fast.h). */
 typedef struct {
     esp_dl_shape_t output;
     int32_t plane; /* elements from one channel of the input to the next: more than h * w where it has more rows */
-    int32_t exponent;
+    int32_t exponent, zero_point;
 } esp_dl_quantize_nhwc_t;
 
 /*
@@ -27,7 +28,7 @@ typedef struct {
  */
 void esp_dl_dequantize_s8(const int8_t *input, int32_t count, int32_t exponent, float *output);
 
-/* The same of int16, with sat16; as arithmetic.quantize_s16 and dequantize_s16. */
+/* The same of int16, with sat16 and without a zero point; as arithmetic.quantize_s16 and dequantize_s16. */
 void esp_dl_quantize_s16(const float *input, int32_t count, int32_t exponent, int16_t *output);
 void esp_dl_dequantize_s16(const int16_t *input, int32_t count, int32_t exponent, float *output);
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* floor(x / 2^exponent + 1/2) within [-limit - 1, limit]; NaN gives 0. limit: 2^n - 1, at most 2^15 - 1 */
+/* floor(x / 2^exponent + 1/2) within [-limit - 1, limit]; NaN gives 0. limit: 2^n - 1, from 2^9 - 1 to 2^15 - 1 */
 static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t limit)
 {
     uint32_t bits;
@@ -14,9 +14,9 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
     const uint32_t negative = bits >> 31;
     const int32_t biased = (int32_t)(bits >> 23 & 0xff);
     uint32_t mantissa = bits & 0x7fffff;
-    /* The usual case: a magnitude from 1/2 to 64 steps. */
+    /* The usual case: a magnitude from 1/2 to 256 steps. */
     const uint32_t places = (uint32_t)(exponent + 149 - biased); /* to the right, but for the last */
-    if (places - 17 <= 23 - 17 && (uint32_t)(biased - 1) < 0xfe) {
+    if (places - 15 <= 23 - 15 && (uint32_t)(biased - 1) < 0xfe) {
         const int32_t value = (int32_t)(mantissa | 0x800000);
         /* Half up: once more to the right, with 1 added. */
         return (((negative != 0 ? -value : value) >> places) + 1) >> 1;
@@ -46,10 +46,15 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
     return magnitude > (uint32_t)limit ? limit : (int32_t)magnitude;
 }
 
-/* sat8(floor(x / 2^exponent + 1/2)); NaN gives 0 */
-static inline int8_t esp_dl_quantize_value(float x, int32_t exponent)
+/* sat8(floor(x / 2^exponent + 1/2) + zero_point); NaN is taken for 0. zero_point: -128..128 */
+static inline int8_t esp_dl_quantize_value(float x, int32_t exponent, int32_t zero_point)
 {
-    return (int8_t)esp_dl_quantize_within(x, exponent, INT8_MAX);
+    /* Within 4 * 128 the sum saturates where the value did. */
+    const int32_t y = esp_dl_quantize_within(x, exponent, 511) + zero_point;
+    if (y == (int8_t)y) {
+        return (int8_t)y;
+    }
+    return y < 0 ? INT8_MIN : INT8_MAX;
 }
 
 /* x * 2^exponent, exact; infinite beyond the range of float. */

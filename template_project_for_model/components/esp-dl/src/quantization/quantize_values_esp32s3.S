@@ -2,10 +2,12 @@
 #include "common/esp32s3.inc"
 
 /*
- * floor(z + 1/2) is (floor(2 z) + 1) >> 1, and floor.s doubles z by itself. z = x * scale is exact, or infinite, or so
- * small that 0 and -1 alike become 0. floor.s saturates; of NaN it gives what is replaced by 0.
+ * floor(z + 1/2) + zero_point is (floor(2 z) + 1 + 2 zero_point) >> 1, and floor.s doubles z by itself. z = x * scale is
+ * exact, or infinite, or so small that 0 and -1 alike become 0. floor.s saturates, and so does the sum where it did: it
+ * is of values within 512. Of NaN floor.s gives what is replaced.
  *
- * a2 input, a5 output, a6 step, a7 0, f15 scale; a9 to a12, f0 to f3, b0 to b3 values on their way.
+ * a2 input, a5 output, a6 step, a7 what NaN becomes, a13 1 + 2 zero_point, f15 scale; a9 to a12, f0 to f3, b0 to b3
+ * values on their way.
  */
     .macro quantize register, value, bit
     mul.s \value, \value, f15
@@ -14,8 +16,8 @@
     .endm
 
     .macro finish register, bit
-    clamps \register, \register, 8
-    addi \register, \register, 1
+    clamps \register, \register, 9
+    add \register, \register, a13
     srai \register, \register, 1
     clamps \register, \register, 7
     movt \register, a7, \bit
@@ -23,7 +25,9 @@
 
     function esp_dl_quantize_values_esp32s3
     wfr f15, a4
-    movi a7, 0
+    slli a13, a7, 1
+    addi a13, a13, 1
+    clamps a7, a7, 7
     srli a8, a3, 2
     loopnez a8, 1f
     lsip f0, a2, 4

@@ -26,7 +26,7 @@ static inline int8_t esp_dl_quotient(float value, float sum, int32_t exponent)
             return (int8_t)(y < INT8_MAX ? y : INT8_MAX);
         }
     }
-    return esp_dl_quantize_value(value / sum, exponent);
+    return esp_dl_quantize_value(value / sum, exponent, 0);
 }
 
 #endif
