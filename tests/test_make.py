@@ -44,6 +44,14 @@ def test_a_model_of_another_kind_is_converted_first(project):
     assert project.calls("quantize", *other) == ["convert"]
 
 
+def test_a_quantized_onnx_model_needs_no_samples(project):
+    project.write("b.onnx", "....QuantizeLinear....")
+    assert project.calls("quantize", "MODEL=b.onnx") == ["preprocess", "quantize"]
+    assert "INPUT is not set" in project.error("export", "MODEL=b.onnx")
+    project.write("dynamic.onnx", "....DynamicQuantizeLinear....DequantizeLinear....")
+    assert "CALIB is not set" in project.error("quantize", "MODEL=dynamic.onnx")
+
+
 def test_an_espdl_model_needs_no_samples(project):
     project.write("b.espdl", "model")
     given = "MODEL=b.espdl"

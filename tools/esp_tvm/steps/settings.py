@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -32,6 +34,10 @@ WRITTEN = (
 # By this a project is known.
 METADATA_FILE = os.path.join("components", "tvm_model", "model", "metadata.json")
 _WRITTEN_FOLDERS = (PROJECT, "tvmdbg", MADE, "logs")
+
+
+# The operators by which an ONNX file with quantized activations is known. It is not parsed: make starts at once.
+_QUANTIZES = re.compile(rb"(?<!Dynamic)QuantizeLinear|QLinear(Conv|MatMul)")
 
 
 def default_out(model: str) -> Path:
@@ -136,9 +142,11 @@ class Settings:
         return self.sample("quantize", "CALIB")
 
     def _is_quantized(self) -> bool:
-        """Whether MODEL brings its exponents: an .espdl does, unless its float model is asked for."""
-        other = is_converted(self.model) and kind_of(self.model) == "espdl"
-        return other and "--float" not in self.options("convert")[1]
+        """Whether MODEL brings its exponents or ranges: an .espdl does, unless its float model is asked for, and an
+        ONNX file with quantized activations."""
+        if is_converted(self.model):
+            return kind_of(self.model) == "espdl" and "--float" not in self.options("convert")[1]
+        return _quantizes_activations(self.model)
 
     def chip(self) -> str:
         """The chip that TARGET names, or BOARD: of one that is set now the other's earlier value says nothing."""
@@ -283,3 +291,12 @@ class Settings:
             log = self.log_file() or "-"
             if goal == "compare" and log == "-" and sys.stdin.isatty():
                 fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
+
+
+def _quantizes_activations(path: str) -> bool:
+    """Whether the ONNX file at `path` names an operator that quantizes activations with constants of the file."""
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _QUANTIZES.search(content) is not None

@@ -22,7 +22,7 @@ Variables
   MODEL            the float ONNX model, or what onnx_from.py converts to one (.h5 .keras .tflite .pt2 .espdl ...);
                    where it is not given, the last one
   CALIB            samples to calibrate with: .npy (N samples); .npz or a folder where there are several inputs;
-                   an .espdl needs none
+                   an .espdl and a quantized ONNX model need none
   INPUT            one sample, or many for run, report and evaluate (default the first sample of CALIB)
   LABELS           a label for each sample of evaluate's INPUT: .npy of classes, or of what the output should be
   BASE             another exported project (OUT or its new_project), to set beside this one in report
