@@ -32,6 +32,7 @@ from esp_tvm.program.form import Pixels  # noqa: E402
 from esp_tvm.program.ports import all_to_onnx, to_onnx, to_port  # noqa: E402
 from esp_tvm.program.samples import as_onnx, load_port_sample, load_port_samples  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
+from esp_tvm.project import verify  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
 from esp_tvm.run.command import run_project  # noqa: E402
 from esp_tvm.run.compare import compare_with_rules  # noqa: E402
@@ -253,6 +254,9 @@ def test_centred_images(centre, zero_point, type_, kernels, tmp_path):
     assert not plain.program.fallbacks
     (port,) = plain.program.inputs
     assert (port.dtype, port.exponent, port.zero_point) == ("float32", -4, zero_point)
+    any_values = verify.random_sample([port], {"image": np.zeros(port.shape, np.float32)}, np.random.RandomState(2))
+    low, high = ((q - zero_point) / 16 for q in (-128, 127))
+    assert low <= any_values["image"].min() < low + 1 and high - 1 < any_values["image"].max() <= high
     sample = {"image": (np.random.RandomState(1).standard_normal(port.shape) * 5 + centre).astype(np.float32)}
     program = Program(write_program(plain, tmp_path / "plain"), kernels)
     assert compare_with_references(program, plain, {name: x[None] for name, x in sample.items()}).equal
