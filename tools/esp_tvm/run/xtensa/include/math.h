@@ -4,6 +4,7 @@
 
 #define INFINITY __builtin_inff()
 #define NAN __builtin_nanf("")
+#define isnan(x) __builtin_isnan(x)
 
 float expf(float);
 float logf(float);
