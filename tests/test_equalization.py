@@ -9,7 +9,7 @@ from accuracy_models import NEW, SAMPLES, node, residual_model, same_function
 from small_models import model_of, random
 
 from esp_tvm.quantize import Passes, quantize_model
-from esp_tvm.quantize.centre import candidates, chains, shift_network
+from esp_tvm.quantize.centre import candidates, chains, input_chains, input_windows, shift_network
 from esp_tvm.quantize.equalize import (
     MOST_PEAKS,
     Channels,
@@ -269,6 +269,110 @@ def test_centering_through_a_sum():
     shifted, lowered = shift_network(network, chain, 2.0)
     assert lowered == {"r": 2.0, "a": 2.0}
     same_function(shifted.model, network.model)
+
+
+def pictures(low, high, count=40):
+    """Samples of whole numbers in both ranges, each with its own contrast."""
+    rng = np.random.RandomState(3)
+    contrast = rng.uniform(0.3, 1.0, (count, 1, 1, 1, 1))
+    return np.round(low + contrast * (high - low) * rng.rand(count, 1, 3, 8, 8)).astype(np.float32)
+
+
+def picture_model(reshaped=False):
+    """A padded convolution and a pool that read one input; reshaped: behind a Reshape."""
+    nodes = [
+        node("Conv", ["t", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"]),
+        node("AveragePool", ["t"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["p", "u"], ["q"]),
+        node("Conv", ["r", "v"], ["s"], strides=[2, 2]),
+        node("Add", ["s", "q"], ["y"]),
+    ]
+    nodes.insert(0, node("Reshape" if reshaped else "Identity", ["x", "shape"] if reshaped else ["x"], ["t"]))
+    constants = {"w": random(4, 3, 3, 3), "b": random(4), "u": random(5, 3, 1, 1), "v": random(5, 4, 1, 1)}
+    if reshaped:
+        constants["shape"] = np.array([1, 3, 8, 8])
+    shape = [1, 192] if reshaped else [1, 3, 8, 8]
+    return model_of(nodes, {"x": shape}, {"y": [1, 5, 4, 4]}, constants)
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_a_lowered_input_keeps_the_function(reshaped):
+    network = read_network(picture_model(reshaped))
+    (chain,) = input_chains(network)
+    shifted, lowered = shift_network(network, chain, 128.0)
+    assert lowered == dict.fromkeys(["x", "t", "p"], 128.0) and shifted.centres == {"x": 128.0}
+    samples = {"x": pictures(0, 255).reshape(40, *network.shapes["x"])}
+    whole, moved = Simulator(network, samples), Simulator(shifted, samples)
+    # Also where one simulator becomes the other.
+    for other in (moved, whole.shifted(shifted, lowered)):
+        assert other.samples[0]["x"].max() <= 127 and other.samples[0]["x"].min() >= -128
+        np.testing.assert_allclose(other.reference["x"], whole.reference["x"] - 128)
+    np.testing.assert_allclose(moved.reference["y"], whole.reference["y"], rtol=1e-3, atol=0.1)
+    # The constant is a whole number of steps, and at most 128.
+    assert [shifted.allows("x", e) for e in (-1, 0, 7, 8)] == [False, True, True, False]
+    assert network.allows("x", -1)
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_a_picture_is_exact_when_centred(reshaped):
+    model = picture_model(reshaped)
+    shape = [40, 1, 192] if reshaped else [40, 1, 3, 8, 8]
+    samples = {"x": pictures(0, 255).reshape(shape)}
+    passes = Passes(int16_outputs=False, effort="quick")
+    with_centre = quantize_model(model, samples, passes)
+    assert with_centre.network.centres == {"x": 128.0} and with_centre.exponents["x"] == 0
+    assert with_centre.noise["x"].noise == 0.0
+    # The first node, and a constant that ONNX Runtime takes as it is.
+    sub, quantize = with_centre.model.graph.node[:2]
+    (constant,) = [onnx.numpy_helper.to_array(t) for t in with_centre.model.graph.initializer if t.name == sub.input[1]]
+    assert (sub.op_type, sub.input[0], quantize.op_type) == ("Sub", "x", "QuantizeLinear") and constant.shape == ()
+    assert constant == 128.0 and quantize.input[0] == sub.output[0]
+    without = quantize_model(model, samples, replace(passes, centre=False))
+    assert without.network.centres == {} and without.exponents["x"] == 1
+    ours, theirs = (judge(model, one.model, samples).decibels for one in (with_centre, without))
+    assert ours > theirs + 0.3
+
+
+@pytest.mark.parametrize(
+    "low, high, wanted",
+    [(0, 255, [(128.0, 0)]), (-255, 0, [(-127.0, 0)]), (-200, 55, [(-72.0, 0)]), (-128, 127, []), (-140, 100, None)],
+)
+def test_which_steps_hold_all_values_of_an_input(low, high, wanted):
+    values = np.linspace(low, high, high - low + 1)
+    found = [window for window in input_windows(values, [0], False) if window[0]]
+    if wanted is None:
+        # Half of what is left over is on each side.
+        ((constant, exponent),) = found[:1]
+        assert exponent == 0 and constant - 128 <= low and high <= constant + 127
+        assert abs((low - (constant - 128)) - (constant + 127 - high)) <= 1
+    else:
+        assert found == wanted
+
+
+def test_a_lopsided_input_is_centred_and_one_around_0_is_not():
+    model = picture_model()
+    lopsided, even = ({"x": pictures(*ends)} for ends in ((-40, 210), (-127, 127)))
+    even["x"] *= np.where(np.arange(40) % 2, 1, -1).reshape(-1, 1, 1, 1, 1)
+    result = quantize_model(model, lopsided, Passes(int16_outputs=False, effort="quick"))
+    constant, step = result.network.centres["x"], 2.0 ** result.exponents["x"]
+    assert constant > 0 and constant % step == 0 and constant / step <= 128
+    assert result.noise["x"].noise == 0.0
+    assert quantize_model(model, even, Passes(int16_outputs=False, effort="quick")).network.centres == {}
+    # Nor are whole numbers that steps of 1 hold without.
+    few = {"x": np.round(pictures(0, 16))}
+    assert quantize_model(model, few, Passes(int16_outputs=False, effort="quick")).network.centres == {}
+    # Asked for, int16 is what an input gets instead.
+    assert quantize_model(model, lopsided, Passes(int16="x", effort="quick")).network.centres == {}
+
+
+def test_which_inputs_cannot_be_centred():
+    """A sigmoid cannot add a constant back; an output shows what it is."""
+    conv, constants = node("Conv", ["x", "w"], ["y"]), {"w": random(3, 3, 1, 1)}
+    for other in (node("Sigmoid", ["x"], ["z"]), node("Identity", ["x"], ["z"])):
+        shapes = {"y": [1, 3, 8, 8], "z": [1, 3, 8, 8]}
+        assert input_chains(read_network(model_of([conv, other], {"x": [1, 3, 8, 8]}, shapes, constants))) == []
+    assert input_chains(read_network(model_of([conv], {"x": [1, 3, 8, 8]}, {"y": [1, 3, 8, 8]}, constants)))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def template_option() -> Any:
 _PASSES = {
     "per_channel": "one weight scale per output channel",
     "equalize": "even out the ranges of a tensor's channels",
-    "centre": "store what is never negative minus a constant, where that helps",
+    "centre": "store inputs, and what is never negative, minus a constant, where that helps",
     "correct_bias": "let biases take what rounding does to the mean",
     "int16_outputs": "with --method auto, outputs of a last Gemm or small Conv in int16, before a softmax too",
     "fit": "round weights so that their errors make up for each other",

@@ -116,7 +116,7 @@ def quantize_onnx(
     method: how exponents of activations are chosen, one of `METHODS`; auto: by their effect on the outputs
     percentile: the share of values (in percent) that `method="percentile"` covers
     equalize: give every channel of a tensor the range that int8 has
-    centre: store what is never negative minus a constant, where that helps
+    centre: store inputs, and what is never negative, minus a constant, where that helps
     correct_bias: biases compensate for the change of a layer's mean that rounding its weights causes
     fit: round weights so that their errors compensate for each other and for the noise of earlier layers
     int16_outputs: outputs and small tensors in int16 where that costs almost nothing (with method auto)

@@ -1,7 +1,7 @@
 """The passes that keep a model's accuracy, in order, each judged by the noise it leaves at the network's outputs.
 
 1. equalization: channel factors, in the strength that leaves least noise
-2. centering: what is never negative is stored minus a constant, where that helps
+2. centering: inputs, and what is never negative, are stored minus a constant, where that helps
 3. search: each tensor's exponent one finer or coarser where that helps the outputs
 4. fit: weights and biases that make up for rounding and for each other; then the search once more, and the last fit
 """
@@ -20,6 +20,7 @@ from .equalize import ChannelStatistics
 from .graph import Network
 from .mixed import choose_wide, named, widen, widenable
 from .pass_centre import centre
+from .pass_centre_inputs import centre_inputs
 from .pass_equalize import equalize
 from .pass_fit import fit_weights, input_rivals
 from .pass_search import search_exponents
@@ -45,6 +46,7 @@ def optimize(
         state, simulator = equalize(state, simulator, histograms, passes, statistics)
         effects.append(("equalization", simulator.noise_of(state)))
     if passes.centre:
+        state, simulator = centre_inputs(state, simulator, passes)
         state, simulator = centre(state, simulator, passes, statistics.channels)
         effects.append(("centering", simulator.noise_of(state)))
     if passes.int16_outputs and passes.search:

@@ -1,4 +1,5 @@
-"""Centering: the result of a relu is stored minus a constant, which the next bias adds back, to use all 256 steps.
+"""Centering: the result of a relu, or an input, is stored minus a constant, which the next bias adds back, to use all
+256 steps.
 
 The result of a relu uses only half of int8. If it is read by convolutions and dense layers, directly or through pooling
 and moves, it can be stored as relu(x) - c: the bias before it is lowered by c, the relu becomes a clip at -c, and the
@@ -6,35 +7,39 @@ biases after it are raised by c times the sum of their weights. With c of 128 st
 and costs nothing. Convolutions with padding read -c around the image.
 
 A sum of it and of the result of another layer has that layer's bias raised by c, or is itself stored minus c.
+
+An input whose values are never negative (a picture), or lie more on one side of 0, is quantized as x - c with a c of up
+to 128 whole steps: in integers, that is a zero point of the quantized input.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Mapping, Optional, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
 
 from ..onnx_graph import Graph, copied, set_attributes
+from ..states import states_of
 from .calibrate import exponent_at_least
 from .equalize import new_constant, own_constants
-from .graph import Layer, Network, Padding, padding_of
+from .graph import MOST_STEPS, Layer, Network, Padding, padding_of
 from .rules import attribute
 
 
 @dataclass
 class Chain:
     """maker: the layer with the relu; shifted: the layer whose bias is lowered (the maker, or a branch if the maker is
-    a sum).
+    a sum); both None where an input is lowered.
 
-    tensors: all that are lowered, the maker's output first; readers: layers whose bias is raised by the constant times
-    their weights; raised: layers whose result is raised by it; bounded: sums with a relu that are lowered, as one of
-    their operands is
+    tensors: all that are lowered, the maker's output or the input first; readers: layers whose bias is raised by the
+    constant times their weights; raised: layers whose result is raised by it; bounded: sums with a relu that are
+    lowered, as one of their operands is
     """
 
-    maker: Layer
-    shifted: Layer
+    maker: Optional[Layer]
+    shifted: Optional[Layer]
     tensors: List[str] = field(default_factory=list)
     readers: List[Layer] = field(default_factory=list)
     raised: List[Layer] = field(default_factory=list)
@@ -43,13 +48,14 @@ class Chain:
     @property
     def touched(self) -> Set[str]:
         """The results of all layers that change."""
-        layers = [self.shifted, *self.readers, *self.raised, *self.bounded]
+        layers = [*filter(None, [self.shifted]), *self.readers, *self.raised, *self.bounded]
         return {*self.tensors, *(layer.output for layer in layers)}
 
     @property
     def lowered(self) -> Set[str]:
         """The tensors whose values change."""
-        return {*self.tensors, self.shifted.output, *(layer.output for layer in self.raised)}
+        layers = [*filter(None, [self.shifted]), *self.raised]
+        return {*self.tensors, *(layer.output for layer in layers)}
 
 
 def chains(network: Network) -> List[List[Chain]]:
@@ -68,6 +74,18 @@ def chains(network: Network) -> List[List[Chain]]:
                     ways.append(chain)
         if ways:
             found.append(ways)
+    return found
+
+
+def input_chains(network: Network) -> List[Chain]:
+    """For every input that can be stored minus a constant, how; the chip passes states on as they are."""
+    states = states_of(network.model)
+    found = []
+    for name in network.inputs:
+        chain = Chain(None, None)
+        own = name in network.integers and network.root(name) == name and name not in states
+        if own and _follow(network, name, chain, False) and chain.readers:
+            found.append(chain)
     return found
 
 
@@ -167,30 +185,61 @@ def candidates(chain: Chain, reference: Mapping[str, np.ndarray], lowered: Mappi
     return sorted(constants)
 
 
+def input_windows(values: np.ndarray, exponents: Sequence[int], clips: bool) -> List[Tuple[float, int]]:
+    """(constant, exponent) of the 256 steps to try for an input: for each of these exponents those from 0 on or up to 0
+    where its values have one sign; else those that end with the largest value, begin with the smallest, or have the
+    least squared error, halfway to these, and those around 0.
+
+    values: of the input, not lowered; clips: whether steps that do not cover them all are tried
+    """
+    found: List[Tuple[float, int]] = []
+    for exponent in exponents:
+        whole, counts = np.unique(np.floor(values.astype(np.float64) * 2.0**-exponent + 0.5), return_counts=True)
+        steps = np.arange(-MOST_STEPS, MOST_STEPS + 1)
+        # What is within the steps is rounded by the same amount wherever they begin.
+        errors = np.array([np.dot(counts, (whole - np.clip(whole, z - 128, z + 127)) ** 2) for z in steps])
+        middle = (whole[0] + whole[-1] + 1.0) / 2.0
+        if whole[0] >= 0.0 or whole[-1] <= 0.0:
+            tried = [MOST_STEPS if whole[-1] > 0.0 else 1 - MOST_STEPS]
+        else:
+            ends = [int(steps[np.lexsort((np.abs(steps - middle), errors))[0]]), whole[-1] - 127, whole[0] + 128]
+            ends = [int(np.clip(z, 1 - MOST_STEPS, MOST_STEPS)) for z in ends]
+            tried = [*ends, *(z // 2 for z in ends)]
+        for z in dict.fromkeys((0, *tried)):
+            if clips or errors[z + MOST_STEPS] == 0.0:
+                found.append((z * 2.0**exponent, exponent))
+    return found
+
+
 def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Network, Dict[str, float]]:
     """(the same function with the chain's tensors lowered by `constant`, {tensor: by how much more it is lowered}).
 
-    The maker's result may be lowered already, by another constant; sums behind it then by as much more.
+    The maker's result or the input may be lowered already, by another constant; sums behind it then by as much more.
     """
     model = copied(network.model)
     graph = Graph(model)
     nodes, constants = list(graph.nodes), dict(network.constants)
     layers = [Layer(**vars(layer)) for layer in network.layers]
     by_output = {layer.output: layer for layer in layers}
-    more = constant + by_output[chain.maker.output].low
+    if chain.maker is None:
+        more = constant - network.centres.get(chain.tensors[0], 0.0)
+        centres = {**network.centres, chain.tensors[0]: constant}
+    else:
+        more, centres = constant + by_output[chain.maker.output].low, network.centres
 
     def own(one: Layer, bias: np.ndarray) -> None:
         layer = by_output[one.output]
         layer.bias = (layer.bias + bias).astype(np.float32)
         own_constants(graph, layer, constants)
 
-    own(chain.shifted, np.float64(-more))
+    if chain.shifted is not None:
+        own(chain.shifted, np.float64(-more))
     for reader in chain.readers:
         reader = by_output[reader.output]
         own(reader, more * reader.weights.astype(np.float64).reshape(len(reader.weights), -1).sum(axis=1))
     for layer in chain.raised:
         own(layer, np.float64(more))
-    for layer in (by_output[one.output] for one in (chain.maker, *chain.bounded)):
+    for layer in (by_output[one.output] for one in (*filter(None, [chain.maker]), *chain.bounded)):
         layer.low, layer.high = layer.low - more, layer.high - more
         _clip(graph, nodes[layer.nodes[-1]], layer, constants)
     for layer in (by_output[one.output] for one in chain.readers if one.kind == "conv"):
@@ -198,10 +247,12 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
     for layer in layers:
         layer.nodes = [graph.place(nodes[index]) for index in layer.nodes]
     graph.write()
-    lowered = dict.fromkeys([*chain.tensors, chain.shifted.output], more)
+    lowered = dict.fromkeys(chain.tensors, more)
+    if chain.shifted is not None:
+        lowered[chain.shifted.output] = more
     for layer in chain.raised:
         lowered[layer.output] = lowered.get(layer.output, 0.0) - more
-    changed = {"model": model, "constants": constants, "layers": layers}
+    changed = {"model": model, "constants": constants, "layers": layers, "centres": centres}
     return Network(**{**vars(network), **changed}), lowered
 
 

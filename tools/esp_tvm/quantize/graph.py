@@ -25,6 +25,9 @@ from .normal_form import (
 )
 from .rules import ELEMENTWISE, INPUT, NO_RULE, RULES, TESTS, Facts, Rule, attribute, rule_of
 
+# By how many steps an input may be lowered.
+MOST_STEPS = 128
+
 
 @dataclass(frozen=True)
 class Padding:
@@ -96,6 +99,7 @@ class Network:
     types: the known types and shapes of tensors
     integers: tensors that are int8 in the result, or int16 those in `wide`; ties: tensor -> the tensor whose exponent
     it shares
+    centres: {input: the constant that is taken from it first}; `model` and all layers read what is left
     """
 
     model: onnx.ModelProto
@@ -108,6 +112,16 @@ class Network:
     integers: List[str] = field(default_factory=list)
     ties: Dict[str, str] = field(default_factory=dict)
     wide: FrozenSet[str] = frozenset()
+    centres: Dict[str, float] = field(default_factory=dict)
+
+    def entered(self, sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """A sample {input: array} as `model` reads it: minus the constants of `centres`."""
+        return {name: x - np.float32(self.centres[name]) if name in self.centres else x for name, x in sample.items()}
+
+    def allows(self, tensor: str, exponent: int) -> bool:
+        """Whether a tensor may have this exponent: the constant of a centred input is up to 128 whole steps."""
+        steps = self.centres.get(self.root(tensor), 0.0) * 2.0**-exponent
+        return abs(steps) <= MOST_STEPS and steps == np.round(steps)
 
     def range_of(self, tensor: str) -> Tuple[int, int]:
         """The smallest and largest integer that a tensor holds."""

@@ -106,7 +106,7 @@ def _makers(network: Network, possible: Dict[str, List[str]], name: str, members
 
 
 def widenable(network: Network) -> Dict[str, List[str]]:
-    """{tensor: all that share its exponent} of those that can be int16."""
+    """{tensor: all that share its exponent} of those that can be int16; a centred input has int8 only."""
     groups: Dict[str, List[str]] = {}
     for name in network.integers:
         groups.setdefault(network.root(name), []).append(name)
@@ -116,7 +116,8 @@ def widenable(network: Network) -> Dict[str, List[str]]:
         users = [user for name in members for user in network.consumers(name)]
         fixed = any(m is not None and m.rule is not None and isinstance(m.rule.exponent, int) for m in makers)
         ends = [user for user in users if _softmax_at_the_end(network, user)]
-        if not fixed and all(has_wide_kernel(layer) for layer in [*filter(None, makers), *users] if layer not in ends):
+        layers = [layer for layer in [*filter(None, makers), *users] if layer not in ends]
+        if not fixed and root not in network.centres and all(map(has_wide_kernel, layers)):
             possible[root] = members
     return possible
 

@@ -62,7 +62,7 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
             inside = _groups(channels, ways[0].tensors[0])
             scope = {name for way in ways for name in way.lowered}
             scope |= {name for name in network.integers if name in channels.ids and inside & _groups(channels, name)}
-            alone, finer = _alone(network, exponents, scope)
+            alone, finer = isolated(network, exponents, scope)
             trials = Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
             best = None
             stretched = inside if daring and not inside & fixed else set()
@@ -87,7 +87,7 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
     return State(network, exponents, rounded_weights(network, exponents, simulator, passes)), simulator
 
 
-def _alone(network: Network, exponents: Dict[str, int], scope: set) -> Tuple[Network, Dict[str, int]]:
+def isolated(network: Network, exponents: Dict[str, int], scope: set) -> Tuple[Network, Dict[str, int]]:
     """(`network` with as many tensors as possible in int16, except those of `scope`; exponents)."""
     wide = {
         name

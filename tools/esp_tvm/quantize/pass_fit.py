@@ -25,6 +25,8 @@ def input_rivals(state: State, simulator: Simulator, passes: Passes) -> List[Sta
     for name in network.inputs:
         members = [other for other in state.exponents if network.root(other) == name]
         for step in (-1, 1) if members else ():
+            if not network.allows(name, state.exponents[name] + step):
+                continue
             exponents = {**state.exponents, **{other: state.exponents[other] + step for other in members}}
             rival = State(network, exponents, rounded_weights(network, exponents, simulator, passes))
             if few.noise_of(rival) < limit:
@@ -51,7 +53,8 @@ def fitted_anew(
     cautions: of an earlier fit of this state to other samples, taken as they are: less than half the work
     """
     network = state.network
-    fit = Fit(Walk(simulator, samples, state.exponents), passes.per_channel, cautions)
+    entered = [network.entered(sample) for sample in samples]
+    fit = Fit(Walk(simulator, entered, state.exponents), passes.per_channel, cautions)
     layers = simulator.judged()
     last = max((i for i, layer in enumerate(network.layers) if layer in layers), default=-1)
     with Progress("fitting weights", last + 1) as progress:

@@ -39,7 +39,8 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
             changed = False
             for root, members in groups.items():
                 state = trials.state
-                steps = [step for step in (-1, 1) if (root, state.exponents[root] + step) not in hopeless]
+                nearby = {step: state.exponents[root] + step for step in (-1, 1)}
+                steps = [s for s, e in nearby.items() if (root, e) not in hopeless and network.allows(root, e)]
 
                 def tried(step: int, state=state, members=members) -> Optional[Trial]:
                     exponents = {**state.exponents, **{name: state.exponents[name] + step for name in members}}

@@ -45,7 +45,7 @@ def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], l
 class Simulator:
     """Runs layers of `network` in integers on the samples it was made with.
 
-    reference: float values [N, *shape] of the tensors between the layers
+    samples: as the network's model reads them; reference: float values [N, *shape] of the tensors between the layers
     wide: tensors that are held as fine as float, for finding out what the others cost; `FINE` is their exponent
     """
 
@@ -63,7 +63,11 @@ class Simulator:
         self.take(list(samples_of(samples)))
 
     def take(self, samples: List[Dict[str, np.ndarray]]) -> None:
-        """Continue with other samples."""
+        """Continue with other samples, as users give them."""
+        self.hold([self.network.entered(sample) for sample in samples])
+
+    def hold(self, samples: List[Dict[str, np.ndarray]]) -> None:
+        """Continue with other samples, as the network's model reads them."""
         self.samples = samples
         self._means: Dict[str, np.ndarray] = {}
         values: Dict[str, np.ndarray] = {}
@@ -107,7 +111,14 @@ class Simulator:
 
     def shifted(self, network: Network, lowered: Mapping[str, float]) -> Simulator:
         """A simulator of the same samples for `network`, which is this one with tensors lowered by constants."""
-        return self._changed(network, lambda name, v: v - np.float32(lowered[name]) if name in lowered else v)
+
+        def lower(name: str, values: np.ndarray) -> np.ndarray:
+            return values - np.float32(lowered[name]) if name in lowered else values
+
+        other = self._changed(network, lower)
+        if not set(lowered).isdisjoint(network.inputs):
+            other.samples = [{name: lower(name, values) for name, values in one.items()} for one in self.samples]
+        return other
 
     def _changed(self, network: Network, change: Callable[[str, np.ndarray], np.ndarray]) -> Simulator:
         other = copy.copy(self)

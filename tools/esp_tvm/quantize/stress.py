@@ -31,7 +31,7 @@ def stressed(simulator: Simulator, shift: float, factor: float) -> Simulator:
         for sample, value in zip(samples, moved.astype(values.dtype)):
             sample[name] = value
     other = copy.copy(simulator)
-    other.take(samples)
+    other.hold(samples)
     return other
 
 

@@ -54,6 +54,11 @@ class Trials:
                 self._parts.append(_Part(part, values, part.noise(values, state.exponents), mask.mean()))
         self.noise = sum(part.noise * part.share for part in self._parts)
 
+    @property
+    def kept(self) -> Trial:
+        """The best so far."""
+        return Trial(self.state, self._parts, self.noise, True)
+
     def simulators(self) -> List[Simulator]:
         return [part.simulator for part in self._parts]
 

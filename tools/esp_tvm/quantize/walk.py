@@ -54,8 +54,9 @@ def _most_alive(network: Network) -> int:
 
 
 class Walk:
-    """samples: [{input: array}]; whole: integers of a tensor [N, *shape]; real: its float values in the float model;
+    """samples: [{input: array}], as the network's model reads them
 
+    whole: integers of a tensor [N, *shape]; real: its float values in the float model
     floats: the values of float layers' results, as in the quantized network
     """
 

@@ -60,7 +60,7 @@ class _Writer:
         graph = source.graph
         for name in self.network.inputs:
             if name in self.integers:
-                self.quantize(name, name)
+                self.quantize(name, self.entered(name))
         for layer in self.network.layers:
             self.layer(layer)
         self.graph.write()
@@ -74,6 +74,15 @@ class _Writer:
         model.ir_version = max(source.ir_version, 7)
         onnx.checker.check_model(model)
         return model
+
+    def entered(self, name: str) -> str:
+        """The value of an input that is quantized: what its constant leaves of it."""
+        if name not in self.network.centres:
+            return name
+        centre = self.constant(f"{name}_centre", np.float32(self.network.centres[name]).reshape(()))
+        raw = self.fresh(f"{name}_centred")
+        self.node("Sub", [name, centre], raw, f"{name}_centering")
+        return raw
 
     def quantize(self, name: str, raw: str) -> None:
         """QuantizeLinear and DequantizeLinear after the float value `raw` of tensor `name`."""
