@@ -402,6 +402,8 @@ def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Each session would keep the memory that its largest run took: gigabytes, where each layer has one.
     options.enable_cpu_mem_arena = False
+    # With them ONNX Runtime 1.14 lays tensors over each other from the second run on, where a result is not used.
+    options.enable_mem_pattern = False
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
     try:
