@@ -64,8 +64,10 @@ inference, counted in emulators: RV32IMC as [RESULTS.md](RESULTS.md) says, and t
 where its tools are installed, else `-`. *estimate*: milliseconds on a board with {memory}, not measured
 ([estimate.md](../docs/estimate.md)): layer by layer, where an arena that does not fit inside lies in PSRAM; as it is
 exported (`ARENA=auto`: with strips so that it fits, or in [two arenas](../docs/memory.md#two-arenas)); and that with
-the weights in PSRAM (`--constants psram`). Kernels differ between the two, and so do arenas. MobileNets and YOLO11n
-have random weights (bench/networks.py, bench/yolo.py); the others are trained.
+the weights in PSRAM (`--constants psram`). Kernels differ between the two, and so do arenas. In *whole*, portable C
+computes 3x3 convolutions by minimal filtering where the arena has the scratch memory; loops of strips do not, which is
+in what they take more (ResNet-8, YOLO11n). MobileNets and YOLO11n have random weights (bench/networks.py,
+bench/yolo.py); the others are trained.
 The outputs are the same bytes in all programs.
 
 """
