@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from esp_tvm import cli
+from esp_tvm import children, cli
 from esp_tvm.cli.patience import told_now_and_then
 from esp_tvm.errors import UserError
 
@@ -70,6 +70,22 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def test_a_child_ends_by_a_signal_that_comes_as_it_starts(monkeypatch, interruptible):
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(children.subprocess, "Popen", Popen)
+    with pytest.raises(KeyboardInterrupt):
+        children.run_child(["sleep", "60"])
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_interrupted(capsys):

@@ -282,7 +282,7 @@ def test_command_tells_what_the_framework_said(fake, tmp_path):
 
 def test_framework_ends_with_the_command(fake, tmp_path):
     _, run = fake
-    (tmp_path / "behaviour").write_text(f"echo $$ > {tmp_path}/number; sleep 0.5; kill -TERM $PPID; exec sleep 60\n")
+    (tmp_path / "behaviour").write_text(f"echo $$ > {tmp_path}/number; kill -TERM $PPID; exec sleep 60\n")
     done = run()
     assert (done.returncode, done.stderr.strip()) == (143, "terminated")
     number, until = int((tmp_path / "number").read_text()), time.monotonic() + 10

@@ -14,15 +14,14 @@ import select
 import signal
 import struct
 import sys
-import threading
 import time
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, Tuple
+
+from .children import ENDING, signals_wait
 
 # Extra address space beyond what this process has already and what the model's size requires.
 _MEMORY = 6 << 30
 _SECONDS = 120.0
-# Signals that ask a process to end.
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STAGE, _RESULT, _ERROR, _NO_MEMORY = b"S", b"R", b"E", b"M"
 
 
@@ -49,7 +48,7 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
     read, write = os.pipe()
     stage, found, in_time, child = "it", {}, True, 0
     try:
-        with _signals_wait():
+        with signals_wait():
             child = os.fork()
             if child == 0:
                 _child(work, write, model_bytes)
@@ -69,28 +68,6 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
                 os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
     return _outcome(stage, found, in_time, status, seconds)
-
-
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Delays signals that Python code handles until after this block: an exception raised during a fork would be lost
-    or occur twice."""
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread runs handlers.
-        yield
-        return
-    waiting: List[int] = []
-    handlers = {number: signal.getsignal(number) for number in _ENDING}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in handlers:
-        signal.signal(number, lambda number, frame: waiting.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in waiting:
-            os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager
@@ -148,7 +125,7 @@ def _child(work: Callable[[Callable[[str], None]], bytes], write: int, model_byt
             rest = rest[os.write(write, rest) :]
 
     try:
-        for number in _ENDING:
+        for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
         silence = os.open(os.devnull, os.O_WRONLY)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from ..children import run_child
 from ..errors import UserError
 from ..naming import one_line
 from ..places import CHECKOUT
@@ -170,7 +171,7 @@ def run_framework(kind: str, path: str | os.PathLike, folder: Path, settings: Di
     path = Path(path)
     with tempfile.TemporaryFile() as log:
         # It ends with this process, also where that alone is interrupted.
-        process = subprocess.run(
+        process = run_child(
             [python, "-W", "ignore", str(WORKER), kind, str(path.resolve()), str(folder)],
             input=json.dumps(settings).encode(),
             stdout=log,

@@ -16,6 +16,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..c_text import C_TYPES, array_lines
+from ..children import run_child
 from ..compile.compiled import CompiledModel
 
 COMPILERS = (("xtensa-esp32s3-elf-gcc",), ("xtensa-esp-elf-gcc", "-mdynconfig=xtensa_esp32s3.so"))
@@ -246,7 +247,8 @@ def run(binary: Path, timeout: int = 120) -> subprocess.CompletedProcess:
     """Run a program; stdout is what it wrote, returncode what main returned (100 and more: an exception)."""
     command = [EMULATOR, "-M", "sim", "-cpu", "esp32s3", "-m", "64M", "-icount", "shift=0", "-semihosting"]
     command += ["-display", "none", "-monitor", "none", "-serial", "none", "-kernel", str(binary)]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    pipe = subprocess.PIPE
+    return run_child(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, timeout=timeout)
 
 
 def why_not(folder: Path) -> str:

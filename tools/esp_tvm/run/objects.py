@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
+from ..children import run_child
 from ..errors import UserError
 from .driver import first_error
 
@@ -70,7 +71,11 @@ def _compile(command: Sequence[str], sources: List[Path], includes: List[Path], 
 def spawned(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess:
     """`subprocess.run`, without a fork: that copies the page tables of this process, which with TVM in it takes longer
     than to compile many a kernel. Python spawns what has a path and may inherit (Python's own files are not)."""
-    return subprocess.run(list(command), executable=shutil.which(command[0]), close_fds=False, **options)
+    return subprocess.run(list(command), **_spawned(command), **options)
+
+
+def _spawned(command: Sequence[str]) -> Dict[str, Any]:
+    return {"executable": shutil.which(command[0]), "close_fds": False}
 
 
 def compile_c(command: Sequence[str], what: str) -> None:
@@ -94,7 +99,8 @@ def run_program(command: Sequence[str], data: bytes, timeout: Optional[float] = 
     Raises `UserError` if its folder does not allow programs to run, such as a /tmp mounted noexec.
     """
     try:
-        return spawned(command, input=data, capture_output=True, timeout=timeout)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return run_child(command, data, timeout, **_spawned(command), **pipes)
     except PermissionError:
         folder = Path(command[0]).parent
         raise UserError(

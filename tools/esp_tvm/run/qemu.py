@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..children import run_child
 from ..errors import UserError
 from .driver import fill, first_error, sample_bytes
 from .host import KERNELS, HostProgram
@@ -132,7 +133,7 @@ class Sizes:
 def execute(binary: Path, folder: Path, timeout: float = TIMEOUT, machine: Machine = RISCV) -> str:
     """Run a bare-metal program in the emulator with `folder` as the place of its files; returns what it printed."""
     try:
-        done = subprocess.run(
+        done = run_child(
             [*machine.emulator, str(binary)],
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import IO, Dict, List, Optional, Sequence
 
+from ..children import child
 from .words import WATCHED, WORD_EVERY, StepError, Terminated, say
 
 PYTHON = ".venv/bin/python"
@@ -82,38 +83,31 @@ def run(
     lock: kept open by the script too: OUT stays locked while a script works there, even if this process has ended
     """
     pass_on = [lock.fileno()] if lock else []
-    process = subprocess.Popen(
-        [PYTHON, *command], stdout=subprocess.PIPE, env=environment(python_path), pass_fds=pass_on
-    )
+    options = {"stdout": subprocess.PIPE, "env": environment(python_path), "pass_fds": pass_on}
     watch = _Watch(step)
-    try:
-        with open(log, "wb") as file:
-            _copy(process.stdout, file, watch, show)
-        status = process.wait()
-    except KeyboardInterrupt:
-        # The script received Ctrl-C too and cleans up.
-        process.wait()
-        raise
-    except BaseException:
-        _end(process)
-        raise
-    finally:
-        watch.heard()
+    with child([PYTHON, *command], _end, **options) as process:
+        try:
+            with open(log, "wb") as file:
+                _copy(process.stdout, file, watch, show)
+            status = process.wait()
+        except KeyboardInterrupt:
+            # The script received Ctrl-C too and cleans up.
+            process.wait()
+            raise
+        finally:
+            watch.heard()
     check(status)
     return log.read_text("utf-8", "replace")
 
 
 def run_live(command: List[str], python_path: str) -> None:
     """Run a script that reads standard input while it arrives and writes to standard output."""
-    process = subprocess.Popen([PYTHON, *command], env=environment(python_path))
-    try:
-        status = process.wait()
-    except KeyboardInterrupt:
-        process.wait()
-        raise
-    except BaseException:
-        _end(process)
-        raise
+    with child([PYTHON, *command], _end, env=environment(python_path)) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
     check(status)
 
 
