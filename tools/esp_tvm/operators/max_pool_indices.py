@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
 
-from . import base
+from . import base, relay_op
 from .base import COMPUTED, Operand, Operator, Parsed, Refusal
 from .rule import OWN, Facts, Rule
 from .tvm_later import frontend, is_op, relay, tvm, wildcard
@@ -17,22 +16,9 @@ _OP = "esp_tvm.max_pool_indices"
 _PAIRS = ("output_size", "kernel", "strides", "padding", "dilation")
 
 
-@functools.lru_cache(maxsize=None)
 def _op() -> tvm.ir.Op:
     """The Relay operator of (x) [n, c, h, w], attributes `shape`, `by_columns` and `_PAIRS`."""
-
-    def result_type(_types, attrs):
-        return relay.TensorType([int(size) for size in attrs["shape"]], "int64")
-
-    tvm.ir._ffi_api.RegisterOp(_OP, "where the maxima of windows are")
-    op = tvm.ir.Op.get(_OP)
-    op.set_num_inputs(1)
-    op.add_argument("x", "Tensor", "x")
-    op.set_attrs_type_key("DictAttrs")
-    op.add_type_rel(f"{_OP}_type", result_type)
-    op.set_support_level(10)
-    tvm.ir.register_op_attr(_OP, "TOpPattern", relay.op.OpPattern.OPAQUE)
-    return op
+    return relay_op.register(_OP, "where the maxima of windows are", "int64")
 
 
 def _import(inputs, attr, params):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
 
-from . import base
+from . import base, relay_op
 from .base import SEVERAL, STEPS, Operand, Operator, Parsed, Refusal
 from .rule import OWN, Facts, Rule, attribute
 from .tvm_later import is_constant, is_op, relay, special, tvm
@@ -41,24 +40,11 @@ def relay_name(kind: str, started: bool = False) -> str:
 KINDS = {relay_name(kind, started): kind for kind in GATES for started in (False, True)}
 
 
-@functools.lru_cache(maxsize=None)
 def register(kind: str, started: bool) -> tvm.ir.Op:
-    def result_type(_types, attrs):
-        # From the attributes alone: the types of the arguments may be unknown when TVM calls this.
-        return relay.TensorType([int(size) for size in attrs["shape"]], "float32")
-
-    name = relay_name(kind, started)
-    tvm.ir._ffi_api.RegisterOp(name, f"{kind} of one direction from a {'given' if started else 'zero'} state")
-    op = tvm.ir.Op.get(name)
+    """The Relay operator `relay_name(kind, started)`."""
+    description = f"{kind} of one direction from a {'given' if started else 'zero'} state"
     arguments = ("x", "weights", "recurrence", "bias", *(STATES[kind] if started else ()))
-    op.set_num_inputs(len(arguments))
-    for argument in arguments:
-        op.add_argument(argument, "Tensor", argument)
-    op.set_attrs_type_key("DictAttrs")
-    op.add_type_rel(f"{name}_type", result_type)
-    op.set_support_level(10)
-    tvm.ir.register_op_attr(name, "TOpPattern", relay.op.OpPattern.OPAQUE)
-    return op
+    return relay_op.register(relay_name(kind, started), description, "float32", arguments)
 
 
 def function_table(function) -> np.ndarray:

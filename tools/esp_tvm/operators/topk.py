@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Optional
 
 import numpy as np
 import onnx
 
-from . import base
+from . import base, relay_op
 from .base import COMPUTED, Operand, Operator, Parsed, Refusal
 from .rule import OWN, Facts, Rule
 from .tvm_later import frontend, is_op, relay, tvm, wildcard
 
 _FORMULA = "the k largest (smallest) values of an axis, the best first, of equal ones that of the lower index first"
-
-
-@functools.lru_cache(maxsize=None)
-def _register(name: str, dtype: str) -> tvm.ir.Op:
-    """The Relay operator `name` of (x), attributes `axis`, `k`, `smallest`, `shape`."""
-
-    def result_type(_types, attrs):
-        return relay.TensorType([int(size) for size in attrs["shape"]], dtype)
-
-    tvm.ir._ffi_api.RegisterOp(name, "the best along an axis")
-    op = tvm.ir.Op.get(name)
-    op.set_num_inputs(1)
-    op.add_argument("x", "Tensor", "x")
-    op.set_attrs_type_key("DictAttrs")
-    op.add_type_rel(f"{name}_type", result_type)
-    op.set_support_level(10)
-    tvm.ir.register_op_attr(name, "TOpPattern", relay.op.OpPattern.OPAQUE)
-    return op
 
 
 def _import(inputs, attr, params):
@@ -72,7 +53,8 @@ class TopK(Operator):
 
     @classmethod
     def op(cls) -> tvm.ir.Op:
-        return _register(f"esp_tvm.{cls.name}", cls.dtype)
+        """The Relay operator of (x), attributes `axis`, `k`, `smallest`, `shape`."""
+        return relay_op.register(f"esp_tvm.{cls.name}", "the best along an axis", cls.dtype)
 
     def patterns(self):
         self.op()
