@@ -266,6 +266,16 @@ def read_dequantize(call: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Oper
     return Operand(call.args[0], dtype, int(exponent_of(call.args[1])))
 
 
+def read_dequantize_or_float(x: relay.Expr, does: str) -> Operand:
+    """The operand of what compares int8 as well as float32; does: what it does to others, for the refusal."""
+    if is_call(x, "qnn.dequantize"):
+        return read_dequantize(x)
+    dtype = x.checked_type.dtype
+    if dtype != "float32" or isinstance(x, relay.Constant):
+        raise Refusal(f"it {does} {dtype}")
+    return Operand(x, dtype)
+
+
 @dataclass
 class Constant:
     """Quantized constants: values * 2^exponents, the exponents broadcast along `axis` (scalar: one for all)."""

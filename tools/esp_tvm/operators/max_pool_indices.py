@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from . import base, relay_op
-from .base import COMPUTED, Operand, Operator, Parsed, Refusal
+from .base import COMPUTED, Operand, Operator, Parsed
 from .rule import OWN, Facts, Rule
 from .tvm_later import frontend, is_op, relay, tvm, wildcard
 
@@ -93,14 +93,7 @@ class MaxPoolIndices(Operator):
         return [is_op(_OP)(x) for x in (base.dequantized(), wildcard())]
 
     def parse(self, root):
-        x = root.args[0]
-        dtype = x.checked_type.dtype
-        if isinstance(x, relay.Call) and x.op == relay.op.get("qnn.dequantize"):
-            source = base.read_dequantize(x)
-        elif dtype == "float32" and not isinstance(x, relay.Constant):
-            source = Operand(x, dtype)
-        else:
-            raise Refusal(f"it compares {dtype}")
+        source = base.read_dequantize_or_float(root.args[0], "compares")
         attributes = {name: tuple(int(v) for v in root.attrs[name]) for name in _PAIRS}
         return Parsed(
             [source], Operand(root, "int64"), {**attributes, "by_columns": bool(int(root.attrs["by_columns"]))}

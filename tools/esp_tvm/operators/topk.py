@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from . import base, relay_op
-from .base import COMPUTED, Operand, Operator, Parsed, Refusal
+from .base import COMPUTED, Operand, Operator, Parsed
 from .rule import OWN, Facts, Rule
 from .tvm_later import frontend, is_op, relay, tvm, wildcard
 
@@ -61,14 +61,7 @@ class TopK(Operator):
         return [is_op(f"esp_tvm.{self.name}")(x) for x in (base.dequantized(), wildcard())]
 
     def parse(self, root):
-        x = root.args[0]
-        dtype = x.checked_type.dtype
-        if isinstance(x, relay.Call) and x.op == relay.op.get("qnn.dequantize"):
-            source = base.read_dequantize(x)
-        elif dtype == "float32" and not isinstance(x, relay.Constant):
-            source = Operand(x, dtype)
-        else:
-            raise Refusal(f"it sorts {dtype}")
+        source = base.read_dequantize_or_float(root.args[0], "sorts")
         attributes = {"axis": int(root.attrs["axis"]), "k": int(root.attrs["k"])}
         attributes["smallest"] = bool(int(root.attrs["smallest"]))
         return Parsed([source], Operand(root, self.dtype), {**attributes, **self.more(source)})
