@@ -6,27 +6,13 @@ from typing import Callable, Dict
 
 import numpy as np
 import onnx
-from networks import Builder, classifier
+from networks import Builder, mobilenet_v2_of
 from yolo import yolo11n
 
 
 def mobilenet_v2(size: int = 224) -> onnx.ModelProto:
     """MobileNetV2 1.0 for images of 224x224: 300.8 M MAC."""
-    b = Builder("mobilenet_v2")
-    x = b.conv(b.input(1, 3, size, size), 32, 3, 2, act="relu6")
-    # expansion, output channels, blocks, stride of the first
-    for expansion, outputs, count, stride in (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ):
-        for index in range(count):
-            x = b.inverted_residual(x, expansion, outputs, stride if index == 0 else 1, index > 0)
-    return classifier(b, b.conv(x, 1280, act="relu6"), 1000)
+    return mobilenet_v2_of("mobilenet_v2", size, 32, (16, 24, 32, 64, 96, 160, 320), 1000)
 
 
 def osnet(height: int = 192, width: int = 96) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 import onnx
@@ -112,23 +112,21 @@ def mobilenet_v1_025() -> onnx.ModelProto:
     return classifier(b, x, 2)
 
 
-def mobilenet_v2_035(size: int = 96) -> onnx.ModelProto:
-    """MobileNetV2, 0.35 of its width, for images of 96x96, or another size."""
-    b = Builder("mobilenet_v2_035")
-    x = b.conv(b.input(1, 3, size, size), 16, 3, 2, act="relu6")
-    # expansion, output channels, blocks, stride of the first
-    for expansion, outputs, count, stride in (
-        (1, 8, 1, 1),
-        (6, 8, 2, 2),
-        (6, 16, 3, 2),
-        (6, 24, 4, 2),
-        (6, 32, 3, 1),
-        (6, 56, 3, 2),
-        (6, 112, 1, 1),
-    ):
+def mobilenet_v2_of(name: str, size: int, first: int, widths: Sequence[int], classes: int) -> onnx.ModelProto:
+    """MobileNetV2 for images of size x size. first, widths: output channels of the first layer, and of each stage"""
+    b = Builder(name)
+    x = b.conv(b.input(1, 3, size, size), first, 3, 2, act="relu6")
+    # expansion, blocks, stride of the first
+    stages = (1, 1, 1), (6, 2, 2), (6, 3, 2), (6, 4, 2), (6, 3, 1), (6, 3, 2), (6, 1, 1)
+    for (expansion, count, stride), outputs in zip(stages, widths):
         for index in range(count):
             x = b.inverted_residual(x, expansion, outputs, stride if index == 0 else 1, index > 0)
-    return classifier(b, b.conv(x, 1280, act="relu6"), 10)
+    return classifier(b, b.conv(x, 1280, act="relu6"), classes)
+
+
+def mobilenet_v2_035(size: int = 96) -> onnx.ModelProto:
+    """MobileNetV2, 0.35 of its width, for images of 96x96, or another size."""
+    return mobilenet_v2_of("mobilenet_v2_035", size, 16, (8, 8, 16, 24, 32, 56, 112), 10)
 
 
 def autoencoder() -> onnx.ModelProto:
