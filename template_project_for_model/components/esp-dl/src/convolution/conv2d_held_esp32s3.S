@@ -5,9 +5,50 @@
 #include "common/lanes_esp32s3.inc"
 #include "convolution/conv2d_row_esp32s3.h"
 
+/* The bias of the head a6, which stays. */
+    .macro load_bias
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    .endm
+
 /*
- * Windows of 8 to 64 bytes, a multiple of 8, at multiples of that, sixteen channels of all pixels after the other: the input stays
- * in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
+ * The products of the last 16 or 8 bytes of a window, in q3; the weights of 8 lie backwards, as in a tail. The weights
+ * of sixteen channels begin at a9: the first two are loaded again with the last two products.
+ */
+    .macro last_products bytes
+    .if \bytes == 16
+    .irp i, 0, 2, 4, 6, 8, 10, 12
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
+    .else
+    .irp i, 7, 5, 3
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
+    .endr
+    mov a4, a9
+    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
+    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
+    .endif
+    .endm
+
+/* a4: how far it is to the next sixteen channels' head, over \weights bytes and the masks. */
+    .macro to_next_head shifts, weights
+    .if \shifts > 1
+    movi a4, 48 + \weights + 16 * \shifts
+    .else
+    movi a4, 48 + \weights
+    .endif
+    .endm
+
+/*
+ * Windows of 8 to 64 bytes, a multiple of 8, at multiples of that, sixteen channels of all pixels after the other: the
+ * input stays in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
  *
  * a2 as for shift_held, a3 step, a4 weights, a5 output, a6 head, a7 masks that are not held, a8 input, a9 where the
  * weights begin, a10 pixels, a11 number of shifts, a12 channels.
@@ -38,36 +79,12 @@
     .else
     ee.vld.l.64.xp q3, a8, a3
     .endif
-    ee.ld.qacc_l.l.128.ip a6, 16
-    ee.ld.qacc_h.l.128.ip a6, 16
-    ee.ld.qacc_l.h.32.ip a6, 4
-    ee.ld.qacc_h.h.32.ip a6, -36
-    .if \bytes == 16
-    .irp i, 0, 2, 4, 6, 8, 10, 12
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
-    .endr
-    mov a4, a9
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
-    .else
-    /* As a tail: backwards. */
-    .irp i, 7, 5, 3
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
-    .endr
-    mov a4, a9
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
-    .endif
+    load_bias
+    last_products \bytes
     shift_held \shifts, \relu, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
 2:
-    .if \shifts > 1
-    movi a4, 48 + 16 * \bytes + 16 * \shifts
-    .else
-    movi a4, 48 + 16 * \bytes
-    .endif
+    to_next_head \shifts, 16 * \bytes
     j 1b
 3:
     .endm
@@ -103,10 +120,7 @@
     ee.vld.128.ip q1, a4, 16
     l32i a8, a1, STACK_INPUT
     loop a10, 2f
-    ee.ld.qacc_l.l.128.ip a6, 16
-    ee.ld.qacc_h.l.128.ip a6, 16
-    ee.ld.qacc_l.h.32.ip a6, 4
-    ee.ld.qacc_h.h.32.ip a6, -36
+    load_bias
     .if \shifts > 3
     l32i a11, a1, STACK_ENTRY
     .endif
@@ -123,32 +137,16 @@
 4:
     .if \halves
     ee.vld.l.64.xp q3, a8, a3
-    .irp i, 7, 5, 3
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
-    .endr
-    mov a4, a9
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
+    last_products 8
     .else
     ee.vld.128.xp q3, a8, a3
-    .irp i, 0, 2, 4, 6, 8, 10, 12
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
-    .endr
-    mov a4, a9
-    ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
-    ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
+    last_products 16
     .endif
     shift_held \shifts, \relu, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
 2:
     l32i a14, a1, STACK_WEIGHTS
-    .if \shifts > 1
-    movi a4, 48 + 16 * \shifts
-    .else
-    movi a4, 48
-    .endif
+    to_next_head \shifts, 0
     add a4, a4, a14
     j 1b
 3:
@@ -273,10 +271,7 @@
     l32i a9, a1, STACK_ROW(1)
     l32i a10, a1, STACK_ROW(2)
     loop a11, 2f
-    ee.ld.qacc_l.l.128.ip a6, 16
-    ee.ld.qacc_h.l.128.ip a6, 16
-    ee.ld.qacc_l.h.32.ip a6, 4
-    ee.ld.qacc_h.h.32.ip a6, -36
+    load_bias
     .set .Lodd, 0
     .irp row, a8, a9, a10
     ee.ld.128.usar.ip q2, \row, 16
@@ -300,11 +295,7 @@
     shift_held \shifts, \relu, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
 2:
-    .if \shifts > 1
-    movi a4, 48 + 16 * (3 * \bytes + 1) + 16 * \shifts
-    .else
-    movi a4, 48 + 16 * (3 * \bytes + 1)
-    .endif
+    to_next_head \shifts, 16 * (3 * \bytes + 1)
     j 1b
 3:
     .endm
@@ -359,10 +350,7 @@
     movi a3, 0
     l32i a10, a1, STACK_PIXELS
 2:  /* a pixel */
-    ee.ld.qacc_l.l.128.ip a6, 16
-    ee.ld.qacc_h.l.128.ip a6, 16
-    ee.ld.qacc_l.h.32.ip a6, 4
-    ee.ld.qacc_h.h.32.ip a6, -36
+    load_bias
     l32i a7, a1, STACK_SEGMENTS
     addi a4, a6, 48
     ee.vld.128.ip q0, a4, 16
@@ -389,11 +377,7 @@
     addi a10, a10, -1
     add a3, a3, a11
     bnez a10, 2b
-    .if \shifts > 1
-    movi a4, 48 + 16 * \shifts
-    .else
-    movi a4, 48
-    .endif
+    to_next_head \shifts, 0
     j 1b
 5:
     .endm
@@ -410,13 +394,9 @@
     beq a5, a15, .Lheld_end
 7:
     l8ui a11, a6, HEAD_COUNT
-    held 3, \relu
-    held 2, \relu
-    held 4, \relu
-    held 1, \relu
-    held 5, \relu
-    held 6, \relu
-    held 7, \relu
+    .irp shifts, 3, 2, 4, 1, 5, 6, 7
+    held \shifts, \relu
+    .endr
     .endm
 
     function esp_dl_conv2d_row_held_esp32s3
