@@ -276,20 +276,23 @@ def test_centred_images(centre, zero_point, type_, kernels, tmp_path):
 
 
 def test_what_no_zero_point_expresses_is_subtracted_in_float():
-    """No whole step, or more than 128 of them; 128 are one quantization."""
+    """No whole step, or more than 128 of them; 128 are one quantization. What is no input has the rules of tables."""
     b = QdqBuilder()
     for name, centre in {"odd": 2.76, "far": 8.0625, "whole": 8.0}.items():
         difference = b.node("Sub", [b.input(name, [1, 6]), b.initializer(np.float32(centre))])
         b.quantize(b.node("Relu", [b.quantize(difference, -4)]), -4, f"{name}_out")
         b.output(f"{name}_out", [1, 6])
+    sigmoid = b.node("Sigmoid", [b.input("inside", [1, 6], -4)])
+    b.quantize(b.node("Sub", [sigmoid, b.initializer(np.float32(0.5))]), -8, "inside_out")
+    b.output("inside_out", [1, 6])
     program = compile_once_imported(b.model()).program
     assert len(program.fallbacks) == 2
     assert sorted(call.attributes["zero_point"] for call in program.calls() if call.operator == "quantize") == [
         -128,
-        0,
-        0,
+        *[0] * 3,
     ]
-    assert [port.zero_point for port in program.inputs] == [0, 0, -128]
+    assert [port.zero_point for port in program.inputs] == [0, 0, -128, 0]
+    assert sum(call.operator == "lookup" for call in program.calls()) == 1
 
 
 def test_odd_ports(kernels, tmp_path):

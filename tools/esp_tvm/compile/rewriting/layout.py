@@ -156,12 +156,12 @@ class _RaiseDequantize(CallRewriter):
 def _centred(call: relay.Call, x: relay.Expr) -> Optional[relay.Call]:
     """For the quantize `call` of x = y - c: the quantize of y with a zero point that gives the same.
 
-    None where c is no constant of up to 128 whole steps.
+    None where c is no constant of up to 128 whole steps, or y no input: what is computed before, c included, may be one
+    kernel with rules of its own.
     """
     if str(call.attrs.out_dtype) != "int8" or not is_call(x, "subtract") or not isinstance(x.args[1], relay.Constant):
         return None
-    # A difference of integers has the rules of `sub`.
-    if is_call(x.args[0], DEQUANTIZE) or not has_one_scale(call) or x.args[1].data.numpy().ndim != 0:
+    if not _is_input(x.args[0]) or not has_one_scale(call) or x.args[1].data.numpy().ndim != 0:
         return None
     zero_point = int(call.args[2].data.numpy())
     steps = float(x.args[1].data.numpy()) / float(call.args[1].data.numpy())
@@ -169,6 +169,12 @@ def _centred(call: relay.Call, x: relay.Expr) -> Optional[relay.Call]:
         return None
     own = relay.Call(call.op, [call.args[0], call.args[1], relay.const(np.int32(-steps))], call.attrs, None)
     return with_span(own, both_spans(call, x))
+
+
+def _is_input(x: relay.Expr) -> bool:
+    """Whether `x` is an input of the model, or moved from inputs."""
+    data = moved_data(x)
+    return isinstance(x, relay.Var) if data is None else all(_is_input(one) for one in data)
 
 
 def _exponent(call: relay.Call) -> float:
