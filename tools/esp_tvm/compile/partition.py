@@ -196,9 +196,10 @@ def read_kernel_call(symbol: str, function: relay.Function, imported: Imported) 
 
 
 def _essential(indices: List[int], imported: Imported) -> List[int]:
-    """Without QuantizeLinear and DequantizeLinear, unless there are no other nodes."""
+    """Without QuantizeLinear and DequantizeLinear, unless there are no other nodes; a Pad, which became another node's
+    padding, behind it: the first one gives the layer its name."""
     real = [i for i in indices if imported.nodes[i].op_type not in ("QuantizeLinear", "DequantizeLinear")]
-    return real or indices
+    return sorted(real, key=lambda i: imported.nodes[i].op_type == "Pad") or indices
 
 
 def _name_tensors(result: Partitioned, imported: Imported) -> None:

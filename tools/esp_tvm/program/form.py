@@ -208,7 +208,8 @@ class Call:
     attributes: the keyword arguments of the rule; constants are NumPy arrays in the canonical layout of the rule
     index: its number, from the order in which TVM runs the calls; gaps are calls that others compute with them. The
         number in traces and logs
-    nodes: the ONNX nodes it computes as people read them, in graph order; node_indices: their places in the graph
+    nodes: the ONNX nodes it computes as people read them, in graph order, a Pad last; node_indices: their places in the
+        graph
     output_node: index of the ONNX node that makes its output, None where the compiler inserted the call
 
     Filled in by passes:
