@@ -8,7 +8,9 @@ from ....operators.pooling import AveragePool2d, MaxPool2d
 from ....program import Call
 from ..variants import Variant
 from .channel_pieces import Conv2dPieces
-from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide, Dense, DenseS16, DepthwiseLanes, Scale
+from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
+from .dense import Dense, DenseS16
+from .depthwise import DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
 from .pixel_pairs import Conv2dPairs

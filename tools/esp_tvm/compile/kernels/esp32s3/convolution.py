@@ -1,4 +1,4 @@
-"""Kernels for the vector unit of the ESP32-S3: when they may be taken, and their weights (esp_dl_esp32s3.h).
+"""Convolutions on the vector unit of the ESP32-S3: when they may be taken, and their weights (esp_dl_esp32s3.h).
 
 Where it is proved (lanes.py) that no sum leaves a lane of 20 bits, sixteen channels are computed at once. Where
 it is not so, sums grow in the accumulator of 40 bits, which holds all that int32 does, one channel at a time.
@@ -6,7 +6,6 @@ it is not so, sums grow in the accumulator of 40 bits, which holds all that int3
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Dict, Tuple
 
 import numpy as np
@@ -34,7 +33,6 @@ from .lanes import (
     lanes_can_shift,
     left_fields,
     pack_lanes,
-    pack_rows,
     pack_wide,
     parts_fit_lanes,
     right_shifts,
@@ -371,154 +369,3 @@ class Conv2dWide(Conv2dLanes):
     def overlap_distance(self, call):
         # All is read again for every block.
         return None if self.block(call) else super().overlap_distance(call)
-
-
-class DepthwiseLanes(Esp32s3Variant):
-    """Sixteen channels at a time, sums proved to fit 20 bits; one filter per channel."""
-
-    operator = "depthwise_conv2d"
-    kernel = "esp_dl_depthwise_conv2d_s8_esp32s3"
-
-    def fits_range(self, call, low, high):
-        a = call.attributes
-        if (
-            call.inputs[0].shape[3] != call.output.shape[3]
-            or not lanes_can_shift(a["shift"])
-            or not can_shift_left(call)
-        ):
-            return False
-        weights = a["weights"].reshape(-1, call.output.shape[3]).T
-        return sums_fit_lanes(weights, start_of(call), *with_border(call, low, high))
-
-    def scratch(self, call):
-        kernel = call.attributes["weights"].shape[:2]
-        return aligned(kernel[0] * 8) + border_bytes(call, kernel)
-
-    def overlap_distance(self, call):
-        kernel = call.attributes["weights"].shape[:2]
-        if copies_rows(call, kernel):
-            return distance_of_copies(call, kernel)
-        # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
-        return distance_of_rows(call, kernel)
-
-    def in_pairs(self, call: Call) -> bool:
-        """Whether two pixels are sixteen lanes; rows of the input have to lie alike."""
-        a, kernel = call.attributes, call.attributes["weights"].shape
-        if kernel != (3, 3, LANES // 2) or a["strides"][1] != 1 or a["dilation"][1] != 1 or call.output.shape[2] % 2:
-            return False
-        return call.inputs[0].shape[2] % 2 == 0 or copies_rows(call, kernel[:2])
-
-    def body(self, call, c):
-        a = call.attributes
-        height, width, channels = a["weights"].shape
-        shift = right_shifts(a["shift"])
-        weights, start, pairs = a["weights"], start_of(call), self.in_pairs(call)
-        if pairs:
-            weights, start, shift = np.tile(weights, (1, 1, 2)), np.tile(start, 2), np.tile(shift, 2)
-        # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
-        segments = weights.reshape(-1, weights.shape[2]).T[:, None, :]
-        three = (height, width) == (3, 3) and a["strides"][1] <= 2 and channels % LANES == 0
-        min_masks = three and is_relu(call)
-        packed = pack_lanes(segments, start, shift, in_order=True, min_masks=min_masks)
-        return {
-            **window_fields(call, (height, width)),
-            "border": border_fields(call, (height, width)),
-            "three": bool(three),
-            "pairs": bool(pairs),
-            "min_masks": bool(min_masks),
-            "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
-            "min": a["clamp"][0],
-            "max": a["clamp"][1],
-            **left_fields(call, c),
-            **pad_field(call),
-        }
-
-
-def as_convolution(call: Call) -> Call:
-    """A fully connected layer as a convolution of 1x1 over its rows."""
-    outputs, inputs = call.attributes["weights"].shape
-    rows = call.output.elements // outputs
-    attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
-    attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
-    x = replace(call.inputs[0], shape=(rows, 1, 1, inputs))
-    return replace(call, inputs=[x], outputs=[replace(call.output, shape=(rows, 1, 1, outputs))], attributes=attributes)
-
-
-class Dense(Esp32s3Variant):
-    """A fully connected layer by a kernel for convolutions."""
-
-    operator = "dense"
-    kernel = Conv2dLanes.kernel
-
-    def __init__(self, convolution: Conv2dLanes):
-        self.convolution = convolution
-
-    def fits_range(self, call, low, high):
-        return self.convolution.fits_range(as_convolution(call), low, high)
-
-    def scratch(self, call):
-        return self.convolution.scratch(as_convolution(call))
-
-    def weight_passes(self, call):
-        return self.convolution.weight_passes(as_convolution(call))
-
-    def body(self, call, c):
-        return self.convolution.body(as_convolution(call), c)
-
-
-class DenseS16(Esp32s3Variant):
-    """A fully connected layer from int8 to int16: an output after the other in the accumulator of 40 bits."""
-
-    operator = "dense_s16"
-    kernel = "esp_dl_dense_s16_esp32s3"
-    output_type = "int16"
-
-    def fits_range(self, call, low, high):
-        outputs, inputs = call.attributes["weights"].shape
-        return can_shift_left(call) and (inputs % LANES == 0 or call.output.elements == outputs)
-
-    def weight_passes(self, call):
-        return pixels_of(call)
-
-    def emit(self, call, c, inputs, output):
-        a = call.attributes
-        packed = pack_rows(a["weights"], start_of(call), np.maximum(a["shift"], 0))
-        parameters = c.struct(
-            "esp_dl_dense_esp32s3_t",
-            rows=pixels_of(call),
-            inputs=a["weights"].shape[1],
-            outputs=a["weights"].shape[0],
-            weights=c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
-            min=a["clamp"][0],
-            max=a["clamp"][1],
-            **left_fields(call, c, "left_outputs"),
-        )
-        c.call(self.kernel, inputs[0], parameters, output)
-
-
-def as_depthwise(call: Call) -> Call:
-    """A scale and offset per channel as a depthwise convolution of 1x1."""
-    a, channels = call.attributes, call.output.shape[-1]
-    shape = (1, 1, call.output.elements // channels, channels)
-    attributes = {"weights": a["multiplier"].reshape(1, 1, channels), "strides": (1, 1), "padding": (0, 0, 0, 0)}
-    attributes.update(bias=a["bias"], shift=np.asarray(a["shift"]), clamp=a["clamp"], dilation=(1, 1))
-    x, y = replace(call.inputs[0], shape=shape), replace(call.output, shape=shape)
-    return replace(call, inputs=[x], outputs=[y], attributes=attributes)
-
-
-class Scale(Esp32s3Variant):
-    """A scale and offset per channel, the last axis, by the kernel for depthwise convolutions."""
-
-    operator = "channelwise"
-    kernel = DepthwiseLanes.kernel
-    convolution = DepthwiseLanes()
-
-    def fits_range(self, call, low, high):
-        last = call.attributes["axis"] == len(call.output.shape) - 1
-        return last and self.convolution.fits_range(as_depthwise(call), low, high)
-
-    def scratch(self, call):
-        return self.convolution.scratch(as_depthwise(call))
-
-    def body(self, call, c):
-        return self.convolution.body(as_depthwise(call), c)

@@ -1,0 +1,74 @@
+"""Fully connected layers on the vector unit of the ESP32-S3: as convolutions of 1x1, or to int16."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ....program import Call
+from ..variants import pixels_of
+from .convolution import Conv2dLanes
+from .lanes import LANES, Esp32s3Variant, can_shift_left, left_fields, pack_rows, start_of
+
+
+def as_convolution(call: Call) -> Call:
+    """A fully connected layer as a convolution of 1x1 over its rows."""
+    outputs, inputs = call.attributes["weights"].shape
+    rows = call.output.elements // outputs
+    attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
+    attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
+    x = replace(call.inputs[0], shape=(rows, 1, 1, inputs))
+    return replace(call, inputs=[x], outputs=[replace(call.output, shape=(rows, 1, 1, outputs))], attributes=attributes)
+
+
+class Dense(Esp32s3Variant):
+    """A fully connected layer by a kernel for convolutions."""
+
+    operator = "dense"
+    kernel = Conv2dLanes.kernel
+
+    def __init__(self, convolution: Conv2dLanes):
+        self.convolution = convolution
+
+    def fits_range(self, call, low, high):
+        return self.convolution.fits_range(as_convolution(call), low, high)
+
+    def scratch(self, call):
+        return self.convolution.scratch(as_convolution(call))
+
+    def weight_passes(self, call):
+        return self.convolution.weight_passes(as_convolution(call))
+
+    def body(self, call, c):
+        return self.convolution.body(as_convolution(call), c)
+
+
+class DenseS16(Esp32s3Variant):
+    """A fully connected layer from int8 to int16: an output after the other in the accumulator of 40 bits."""
+
+    operator = "dense_s16"
+    kernel = "esp_dl_dense_s16_esp32s3"
+    output_type = "int16"
+
+    def fits_range(self, call, low, high):
+        outputs, inputs = call.attributes["weights"].shape
+        return can_shift_left(call) and (inputs % LANES == 0 or call.output.elements == outputs)
+
+    def weight_passes(self, call):
+        return pixels_of(call)
+
+    def emit(self, call, c, inputs, output):
+        a = call.attributes
+        packed = pack_rows(a["weights"], start_of(call), np.maximum(a["shift"], 0))
+        parameters = c.struct(
+            "esp_dl_dense_esp32s3_t",
+            rows=pixels_of(call),
+            inputs=a["weights"].shape[1],
+            outputs=a["weights"].shape[0],
+            weights=c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
+            min=a["clamp"][0],
+            max=a["clamp"][1],
+            **left_fields(call, c, "left_outputs"),
+        )
+        c.call(self.kernel, inputs[0], parameters, output)
