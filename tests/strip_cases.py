@@ -9,7 +9,8 @@ from kernel_case import filled
 from variant_cases import CLAMPS, _requantized, _weights, _window
 
 from esp_tvm.compile.planning.loops import fits_strips
-from esp_tvm.compile.planning.strips import can_be_together, height_of, make_loop, reach_of
+from esp_tvm.compile.planning.reaches import can_be_together, height_of, reach_of
+from esp_tvm.compile.planning.strips import make_loop
 from esp_tvm.operators import OPERATORS
 from esp_tvm.operators.resize import interpolation, nearest_indices
 from esp_tvm.program import Call, Place, Port, Program, Tensor

@@ -226,7 +226,7 @@ class Call:
     slowest: by which factor the data that take longest take longer than those that take least, at most, where a kernel
         computes some values again; else 1
     split: how two cores share it (compile/planning/cores.py); not_split: why they do not
-    strips: of a call in a loop, what it does in each strip (compile/planning/strips.py); exporter only
+    strips: of a call in a loop, what it does in each strip (compile/planning/strip_parts.py); exporter only
     constants: its arrays, in the order of the C
     macs: multiply-accumulates, its followers' included
     estimate: how long it will take; None before it is exported, and on the host

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
 from ...program import Call, Loop, Tensor
-from ..planning.strips import Schedule, read_row, row_bytes, row_elements, sums_rows
+from ..planning.reaches import read_row, row_bytes, row_elements, sums_rows
+from ..planning.strips import Schedule
 
 
 @dataclass(frozen=True)

@@ -469,7 +469,7 @@ class QuantizeNhwc(Variant):
     def emit(self, call, c, inputs, output):
         n, channels, h, w = call.output.shape
         shape = {"n": n, "h": h, "w": w, "c": channels}
-        # A strip of an image (planning/strips.py) goes through planes that have more rows.
+        # A strip of an image (planning/strip_parts.py) goes through planes that have more rows.
         a = call.attributes
         plane, steps = a.get("plane", h * w), {name: a[name] for name in ("exponent", "zero_point")}
         parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, plane=plane, **steps)

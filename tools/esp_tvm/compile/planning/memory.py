@@ -20,7 +20,8 @@ import numpy as np
 from ...operators import OPERATORS
 from ...program import Call, Loop, Place, Program, Scratch, Tensor
 from .blocks import TRIALS, Block, aligned, place
-from .strips import Strip, part, row_bytes, sums_rows
+from .reaches import row_bytes, sums_rows
+from .strip_parts import Strip, part
 
 if TYPE_CHECKING:
     from .cores import TwoParts

@@ -15,7 +15,8 @@ from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
 from .blocks import Block, aligned, floor_at
 from .cores import PLAIN, estimate
 from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums
-from .strips import MAX_INPUTS, Held, Reaches, Scheduler, height_of, reach_of, row_bytes
+from .reaches import MAX_INPUTS, Reaches, height_of, reach_of, row_bytes
+from .strips import Held, Scheduler
 
 # The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)

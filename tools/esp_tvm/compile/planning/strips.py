@@ -12,119 +12,15 @@ rows there have been read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
-from ...kernel_limits import KERNEL_LIMITS
-from ...operators import OPERATORS
-from ...operators.rows import SAME_ROW, Reach, RowSums, TableReach, reach_of_operand
 from ...program import Call, Loop, Tensor
-from ..kernels.variants import QuantizeNhwc
-
-
-def reach_of(call: Call, place: int = 0) -> Optional[Reach]:
-    """Which rows of what it reads as number `place` a call needs; None: it cannot be computed in strips of rows."""
-    if place > 0:
-        return reach_of_operand(call.reads[place].shape[1], call.writes[0].shape[1])
-    if _is_planar(call, 0):
-        return SAME_ROW if call.reads[0].shape[0] == 1 else None
-    if call.is_fallback or any(len(x.shape) != 4 or x.shape[0] != 1 for x in [*call.reads, *call.writes]):
-        return None
-    if any(OPERATORS[follower.operator].reach(follower) != SAME_ROW for follower in call.followers):
-        return None
-    return OPERATORS[call.operator].reach(call)
-
-
-# Tensors that a call in a loop may read.
-MAX_INPUTS = KERNEL_LIMITS["STRIP_INPUTS"]
-
-
-def row_bytes(tensor: Tensor) -> int:
-    """Bytes of a row of an image [1, H, W, C]."""
-    return tensor.bytes // tensor.shape[1]
-
-
-def row_elements(tensor: Tensor) -> int:
-    """Elements of a row of an image [1, H, W, C]."""
-    return tensor.elements // tensor.shape[1]
-
-
-def _is_planar(call: Call, place: int) -> bool:
-    """Whether input number `place` of a call is an image [1, C, H, W], a plane for each channel."""
-    return place == 0 and isinstance(call.variant, QuantizeNhwc)
-
-
-def read_height(call: Call, place: int) -> int:
-    """Rows of the image that a call reads as number `place`."""
-    return call.reads[place].shape[2 if _is_planar(call, place) else 1]
-
-
-def read_row(call: Call, place: int) -> int:
-    """Elements from one row to the next of the image that a call reads as number `place`."""
-    x = call.reads[place]
-    return x.shape[3] if _is_planar(call, place) else row_elements(x)
-
-
-class Reaches:
-    """What is known of the rows of calls, worked out once for each while their kernels stay."""
-
-    def __init__(self) -> None:
-        self._known: Dict[Tuple[Call, int], Optional[Reach]] = {}
-
-    def of(self, call: Call, place: int = 0) -> Optional[Reach]:
-        """`reach_of`."""
-        key = (call, place)
-        if key not in self._known:
-            self._known[key] = reach_of(call, place)
-        return self._known[key]
-
-    def sums_rows(self, call: Call) -> bool:
-        """Whether a call adds up all rows of an image: rows of a strip are then those of its input."""
-        reach = self.of(call)
-        return reach is not None and reach.sums
-
-    def height_of(self, call: Call) -> int:
-        """How many rows a call computes in all strips together, or adds up."""
-        return (call.reads if self.sums_rows(call) else call.writes)[0].shape[1]
-
-    def can_be_together(self, call: Call, later: List[Call]) -> bool:
-        """Whether a call can be in a loop with `later` ones: its sum of all rows exists when the loop has ended."""
-        return not self.sums_rows(call) or not any(x.root is call.writes[0] for one in later for x in one.reads)
-
-
-def sums_rows(call: Call) -> bool:
-    """The same of one call."""
-    return Reaches().sums_rows(call)
-
-
-def can_be_together(call: Call, later: List[Call]) -> bool:
-    """The same of one call."""
-    return Reaches().can_be_together(call, later)
-
-
-def height_of(call: Call) -> int:
-    """The same of one call."""
-    return Reaches().height_of(call)
-
-
-@dataclass(frozen=True)
-class Strip:
-    """What one call does in one strip, in rows of whole images; first to end - 1 each.
-
-    first, end: rows of the output that it computes, or of the input that it adds up; none where they are equal
-    inputs: (first, end) rows of each tensor that it reads that its kernel is given
-    """
-
-    first: int
-    end: int
-    inputs: Tuple[Tuple[int, int], ...]
-
-    @property
-    def is_empty(self) -> bool:
-        return self.first == self.end
+from .reaches import Reaches, is_planar, read_height, row_bytes
+from .strip_parts import Strip, strips_of
 
 
 @dataclass
@@ -201,24 +97,6 @@ class Overlap:
 
     least: int
     offsets: List[int]
-
-
-@dataclass
-class CallStrips:
-    """What a call of a loop does: strips, one by one; kinds: index in `parts` of each, -1 for one without rows
-
-    parts: the same call for an image of fewer rows, one of each kind that is needed
-    """
-
-    strips: List[Strip]
-    kinds: List[int]
-    parts: List[Call]
-
-    def with_variant(self, variant: Any) -> List[Call]:
-        """The parts by the kernel that is chosen for the call."""
-        for one in self.parts:
-            one.variant = variant
-        return self.parts
 
 
 @dataclass
@@ -403,7 +281,7 @@ class Scheduler:
             low += tensor.bytes
             for call, place, first in self.reads[tensor]:
                 # The rows of a channel of a planar image lie apart: they are needed until the end.
-                row = 0 if _is_planar(call, place) else row_bytes(call.reads[place])
+                row = 0 if is_planar(call, place) else row_bytes(call.reads[place])
                 begin = np.append(first * row, tensor.bytes)
                 begin = np.where(numbers <= self.calls.index(call), begin[:-1], begin[1:])
                 low = np.minimum(low, begin)
@@ -462,87 +340,9 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: boo
     windows = {x: scheduler.window(x) for x in inner if x not in whole and x in scheduler.reads}
     rest = [x for x in inner if x not in windows]
     for call in calls:
-        call.strips = _strips_of(call, scheduler.strips(call))
+        call.strips = strips_of(call, scheduler.strips(call))
     held = {x: scheduler.held(x, window) for x, window in windows.items()}
     held.update((x, scheduler.held(x, others_read=True)) for x in rest)
     held.update((x, scheduler.held(x)) for x in scheduler.reads if x not in inner)
     overlaps = {call: scheduler.overlap(call, windows) for call in calls if len(call.reads) == 1}
     return Loop(calls, rows, first_leads, Schedule(scheduler.count, windows, rest, held, overlaps))
-
-
-def _strips_of(call: Call, strips: List[Strip]) -> CallStrips:
-    kinds, parts, known = [], [], {}
-    for strip in strips:
-        if strip.is_empty:
-            kinds.append(-1)
-            continue
-        one = part(call, strip)
-        table = np.asarray(one.attributes.get("rows", ())).tobytes()
-        key = (one.inputs[0].shape, one.writes[0].shape[1], *map(one.attributes.get, ("padding", "row_sums")), table)
-        if key not in known:
-            known[key] = len(parts)
-            parts.append(one)
-        kinds.append(known[key])
-    return CallStrips(strips, kinds, parts)
-
-
-def part(call: Call, strip: Strip) -> Call:
-    """The call of the same kernel that computes a strip: an image of fewer rows, with its own padding."""
-    reach, rows, operator = reach_of(call), strip.end - strip.first, OPERATORS[call.operator]
-    if _is_planar(call, 0):
-        return _planar_part(call, rows)
-    if reach.sums:
-        return _sums_part(call, strip)
-    attributes = dict(call.attributes)
-    heights = {id(x): end - first for x, (first, end) in zip(call.reads, strip.inputs)}
-    if isinstance(reach, TableReach):
-        attributes.update(operator.strip_attributes(call, strip.first, strip.end, strip.inputs[0][0]))
-    elif reach != SAME_ROW or call.inputs[0].shape[1] != call.output.shape[1]:
-        left = attributes["padding"][1]
-        top = reach.before - strip.first * reach.stride + strip.inputs[0][0]
-        bottom = (strip.end - 1) * reach.stride - reach.before + reach.span - call.inputs[0].shape[1]
-        attributes["padding"] = (top, left, max(bottom, 0), attributes["padding"][3])
-        if "output_size" in attributes:
-            attributes["output_size"] = (rows, call.output.shape[2])
-    made: Dict[int, Tensor] = {}
-
-    def cut(tensor: Tensor, height: int) -> Tensor:
-        # A tensor that a call reads twice stays one tensor, so that kernels see that it is the same.
-        if id(tensor) not in made:
-            made[id(tensor)] = replace_rows(tensor, height)
-        return made[id(tensor)]
-
-    inputs = [cut(x, heights.get(id(x), rows)) for x in call.inputs]
-    outputs = [cut(call.output, rows)]
-    followers = [
-        replace(one, inputs=[cut(x, rows) for x in one.inputs], outputs=[cut(one.output, rows)])
-        for one in call.followers
-    ]
-    macs = call.macs * rows // call.output.shape[1]
-    return replace(call, inputs=inputs, outputs=outputs, attributes=attributes, followers=followers, macs=macs)
-
-
-def _planar_part(call: Call, rows: int) -> Call:
-    """The strip of a quantization that changes planes to NHWC."""
-    n, channels, height, width = call.reads[0].shape
-    (follower,) = call.followers
-    planes = [replace(x, shape=(n, channels, rows, width), source=None, place=None) for x in call.inputs]
-    made = replace(call.output, shape=(n, channels, rows, width))
-    after = replace(follower, inputs=[made], outputs=[replace_rows(follower.output, rows)])
-    attributes = {**call.attributes, "plane": height * width}
-    return replace(call, inputs=planes, outputs=[made], attributes=attributes, followers=[after])
-
-
-def _sums_part(call: Call, strip: Strip) -> Call:
-    """The strip of a call that adds up all rows of its input."""
-    x, rows = call.inputs[0], strip.end - strip.first
-    _, height, width, _ = x.shape
-    sums = RowSums(height * width, strip.first == 0, strip.end == height)
-    attributes = {**call.attributes, "kernel": (rows, width), "row_sums": sums}
-    output = replace_rows(call.output, 1)
-    return replace(call, inputs=[replace_rows(x, rows)], outputs=[output], attributes=attributes)
-
-
-def replace_rows(tensor: Tensor, height: int) -> Tensor:
-    """The image with `height` rows, without a place."""
-    return Tensor(tensor.name, (tensor.shape[0], height, *tensor.shape[2:]), tensor.dtype, tensor.exponent)
