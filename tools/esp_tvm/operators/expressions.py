@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 from .tvm_later import relay, tvm
 
@@ -19,6 +19,15 @@ def is_constant(expr: relay.Expr) -> bool:
     if is_call(expr, DEQUANTIZE):
         expr = expr.args[0]
     return isinstance(expr, relay.Constant)
+
+
+def parts_of(expr: relay.Expr) -> List[relay.Expr]:
+    """The expressions that a call, a tuple or an item of one is made of; none of anything else."""
+    if isinstance(expr, relay.Call):
+        return list(expr.args)
+    if isinstance(expr, relay.Tuple):
+        return list(expr.fields)
+    return [expr.tuple_value] if isinstance(expr, relay.TupleGetItem) else []
 
 
 def has_one_scale(call: relay.Call) -> bool:

@@ -13,6 +13,7 @@ from ..compile.partition import Partitioned
 from ..errors import UserError
 from ..evaluate import Evaluation, NumpyEvaluator
 from ..onnx_check import Border, BordersCheck, Verification, earliest_later, written_outputs, wrong_line
+from ..operators.expressions import parts_of
 
 _SEED = 20240229
 # The number of random inputs by the program's multiply-accumulates: the reference takes seconds for large ones.
@@ -135,20 +136,13 @@ def _readers_and_owners(partitioned: Partitioned):
     owners: Dict[relay.Expr, Optional[int]] = {}
 
     def visit(expr) -> None:
-        parts = []
-        if isinstance(expr, relay.Tuple):
-            parts = list(expr.fields)
-        elif isinstance(expr, relay.TupleGetItem):
-            parts = [expr.tuple_value]
-        elif isinstance(expr, relay.Call):
-            parts = list(expr.args)
         if isinstance(expr, (relay.Call, relay.TupleGetItem)):
             indices = _nodes(expr, partitioned)
             if _is_kernel(expr):
                 owners[expr] = partitioned.calls[expr.op.name_hint].output_node
             else:
                 owners[expr] = indices[0] if len(indices) == 1 else None
-        for part in parts:
+        for part in parts_of(expr):
             direct.setdefault(part, []).append(expr)
 
     main = partitioned.mod["main"]

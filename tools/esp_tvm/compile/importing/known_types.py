@@ -13,6 +13,8 @@ import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
+from ...operators.expressions import parts_of
+
 
 class _KnownTypes:
     """infer: TVM's own function, for what is not made of calls of operators"""
@@ -61,11 +63,9 @@ class _KnownTypes:
 
 def _parts(expr: relay.Expr) -> List[relay.Expr]:
     """The arguments of an operator's call, or the parts of a tuple; of all else TVM infers the type as a whole."""
-    if isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op):
-        return list(expr.args)
-    if isinstance(expr, relay.Tuple):
-        return list(expr.fields)
-    return [expr.tuple_value] if isinstance(expr, relay.TupleGetItem) else []
+    if isinstance(expr, relay.Call) and not isinstance(expr.op, tvm.ir.Op):
+        return []
+    return parts_of(expr)
 
 
 @contextlib.contextmanager

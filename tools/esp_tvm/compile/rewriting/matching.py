@@ -25,6 +25,7 @@ from tvm.relay.dataflow_pattern import (
     WildcardPattern,
 )
 
+from ...operators.expressions import parts_of
 from .composites import as_composite
 from .toolbox import rewrite_main
 
@@ -68,7 +69,7 @@ def _read(body: relay.Expr) -> List[Node]:
         if _address(expr) in nodes:
             continue
         if parts is None:
-            parts = _parts(expr)
+            parts = parts_of(expr)
             todo.append((expr, parts))
             todo.extend((part, None) for part in reversed(parts))
             continue
@@ -78,15 +79,6 @@ def _read(body: relay.Expr) -> List[Node]:
             part.readers.append(node)
         nodes[_address(expr)] = node
     return list(nodes.values())
-
-
-def _parts(expr: relay.Expr) -> List[relay.Expr]:
-    """What an expression is made of."""
-    if isinstance(expr, relay.Call):
-        return list(expr.args)
-    if isinstance(expr, relay.Tuple):
-        return list(expr.fields)
-    return [expr.tuple_value] if isinstance(expr, relay.TupleGetItem) else []
 
 
 # --- patterns ---------------------------------------------------------------------------------------------
@@ -107,9 +99,21 @@ class _Match:
         if pattern.matches(node, self):
             self.found[pattern] = node
             return True
+        self._forget(before)
+        return False
+
+    def all_of(self, patterns: Sequence[_Pattern], nodes: Sequence[Node]) -> bool:
+        """The same of several, one after another."""
+        before = len(self.found)
+        if all(self.of(pattern, node) for pattern, node in zip(patterns, nodes)):
+            return True
+        self._forget(before)
+        return False
+
+    def _forget(self, before: int) -> None:
+        """All but what was found first."""
         while len(self.found) > before:
             self.found.popitem()
-        return False
 
 
 class _Pattern:
@@ -137,17 +141,9 @@ class _Call(_Pattern):
     def matches(self, node: Node, match: _Match) -> bool:
         if node.op != self.op or node.taken or len(node.parts) != len(self.args):
             return False
-        if self._all(node.parts, match):
+        if match.all_of(self.args, node.parts):
             return True
-        return self.op in ("add", "multiply") and self._all(node.parts[::-1], match)
-
-    def _all(self, nodes: Sequence[Node], match: _Match) -> bool:
-        before = len(match.found)
-        if all(match.of(arg, node) for arg, node in zip(self.args, nodes)):
-            return True
-        while len(match.found) > before:
-            match.found.popitem()
-        return False
+        return self.op in ("add", "multiply") and match.all_of(self.args, node.parts[::-1])
 
     def parts(self) -> Sequence[_Pattern]:
         return self.args
