@@ -222,6 +222,7 @@ def _reductions() -> List[OnnxCase]:
     cases += [
         OnnxCase("TopK", "last axis", {0: (3, 40)}, {1: _i(5)}, outputs=2, kernel=both),
         OnnxCase("TopK", "channels, smallest", {0: X}, {1: _i(2)}, {"axis": 1, "largest": 0}, outputs=2, kernel=both),
+        OnnxCase("TopK", "neither 0 nor 1", {0: (3, 9)}, {1: _i(2)}, {"largest": 2}, outputs=2, kernel=both),
         OnnxCase(
             "TopK", "first of equals", {0: (3, 90)}, {1: _i(9)}, {"axis": 1}, outputs=2, kernel=both, low=-0.5, high=0.5
         ),

@@ -140,6 +140,15 @@ def test_external_data_in_a_branch_stay_in_the_models_folder(tmp_path, monkeypat
     assert run.run(None, {"x": np.zeros(4, np.float32)})[0].tolist() == [2, 2, 2, 2]
 
 
+def test_shapes_that_contradict_each_other(tmp_path):
+    """Where shapes are looked at, onnx raises an error of its own."""
+    unsqueeze = helper.make_node("Unsqueeze", ["x", "a"], ["y"])
+    made = model([unsqueeze], {"x": [6, 4]}, {"y": [6, 4]}, {"a": np.array([-1])})
+    refused(made, tmp_path, "declared shapes contradict", "Unsqueeze")
+    made = model([helper.make_node("Concat", ["x", "x"], ["y"], axis=7)], {"x": [6, 4]}, {"y": None})
+    refused(made, tmp_path, "output 'y' has no shape")
+
+
 # --- attributes and constants -----------------------------------------------------------------------------
 
 

@@ -256,6 +256,33 @@ def test_what_opset_17_cannot_say_is_refused_by_name(tmp_path, refused, shape):
     assert "'the_node'" in text and "opset_version=17" in text
 
 
+@pytest.mark.parametrize(
+    "damaged, words",
+    [
+        (node("Pad", ["x", "p4", "", "far"]), "axes [2, 7] of a tensor of 4 axes"),
+        (node("Pad", ["x", "p4", "", "same"]), "axes [3, -1] of a tensor of 4 axes"),
+        (node("Pad", ["x", "p2", "", "hw"]), "2 pads for 2 axes"),
+        (node("Pad", ["x", "p3", "", "hw"]), "3 pads for 2 axes"),
+        (node("Pad", ["x", "", "", "hw"]), "0 pads for 2 axes"),
+        (node("Resize", ["x", "", "", "p2"], axes=[2, 2]), "axes [2, 2]"),
+        (node("Resize", ["x", "", "", "p3"], axes=[2, 3]), "3 sizes or scales for 2 axes"),
+        (node("RMSNormalization", ["x", "s"], axis=-5), "axes [-5]"),
+        (node("GroupNormalization", ["x", "s", "s"], num_groups=3), "num_groups 3 of 4 channels"),
+        (node("GroupNormalization", ["x", "s", "s"]), "attributes are not this operator's"),
+        (node("Gelu", []), "its inputs, outputs or attributes are not this operator's"),
+        (node("Mish", ["x"], outputs=[]), "its inputs, outputs or attributes are not this operator's"),
+        (node("ReduceMax", ["x", "nan"]), "NaN"),
+    ],
+)
+def test_damaged_nodes_of_a_new_opset_are_refused_by_name(tmp_path, damaged, words):
+    """No checker of the pinned onnx knows them."""
+    whole = {"p2": [1, 1], "p3": [1, 1, 1], "p4": [1, 1, 1, 1], "far": [2, 7], "same": [3, -1], "hw": [2, 3]}
+    constants = {name: np.array(values, np.int64) for name, values in whole.items()}
+    constants.update(s=random(4), nan=np.array([np.nan], np.float32))
+    text = complaint(newer([damaged], {"x": [1, 4, 4, 4]}, {"y": [1, 4, 4, 4]}, constants), tmp_path)
+    assert "'the_node'" in text and words in text and "correct the model" in text
+
+
 def test_unknown_opset_and_new_element_types(tmp_path):
     relu = node("Relu", ["x"])
     text = complaint(newer([relu], {"x": [1, 4]}, {"y": [1, 4]}, opset=99), tmp_path)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto
+from onnx.shape_inference import InferenceError
 
 from .convert.data import check_data
 from .convert.ends import end_at
@@ -72,7 +73,16 @@ def load_model(
     Functions, constant control flow and constant sub-graphs are expanded, inner float16 and float64 tensors become
     float32. Raises `UserError` for everything else that is wrong with it.
     """
-    path = Path(path)
+    try:
+        return _loaded(Path(path), sizes, ends)
+    except InferenceError as error:
+        raise UserError(
+            f"{path}: its declared shapes contradict what its nodes compute: {_first_line(error)}; correct the model "
+            "and export it again"
+        )
+
+
+def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[str]) -> onnx.ModelProto:
     model = _read(path)
     check_names(model, path)
     load_external_data(model, path)
@@ -241,6 +251,12 @@ def _check(model: onnx.ModelProto, path: Path) -> None:
     except ValueError as error:
         raise UserError(f"{path}: the model is larger than ONNX allows in one file: {_first_line(error)}")
     except Exception as error:
+        unknown = next((value.name for value in model.graph.output if not _has_shape(value)), None)
+        if unknown is not None and "'shape'" in str(error):
+            raise UserError(
+                f"{path}: output '{shown(unknown)}' has no shape, and the nodes before it give none, one of which may "
+                "be wrong (an axis, a size); correct them, or export the model with the shapes of its outputs"
+            )
         raise UserError(f"{path}: not a valid ONNX model: {_first_line(error)}")
 
 

@@ -37,7 +37,8 @@ def spelled_out(
     heads = [attribute(node, "q_num_heads", 0), *[attribute(node, "kv_num_heads", 0)] * 2]
     heads = heads if flat else [shape[1] for shape in shapes]
     steps = [shape[-2] for shape in shapes[:2]]
-    if not all(heads) or heads[0] % heads[1] or not all(shape[-1] for shape in shapes):
+    known = min(heads) > 0 and all(shape[-1] for shape in shapes)
+    if not known or heads[0] % heads[1] or flat and any(shape[-1] % h for shape, h in zip(shapes, heads)):
         refuse(node, "with heads or sizes that are not known or do not go into each other")
     operands = list(node.input[:3])
     if flat:

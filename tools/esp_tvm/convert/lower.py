@@ -7,14 +7,14 @@ a node either has the same meaning afterwards, or it is refused by name.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, Iterable, List, NoReturn, Optional
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 
 from ..errors import UserError
-from ..naming import shown
+from ..naming import one_line, shown
 from ..onnx_graph import (
     STANDARD_DOMAINS,
     Chain,
@@ -108,17 +108,38 @@ class _Lowering:
             for name, neutral in _ADDED.get(node.op_type, {}).items():
                 self.drop(node, name, neutral)
             if node.op_type in rules:
-                lowered = rules[node.op_type](copied_node(node))
-                self.graph.replace(node, *lowered)
+                self.graph.replace(node, *self.lowered(node, rules[node.op_type]))
             elif node.op_type in _REWRITTEN_ATTRIBUTES:
                 self.refuse(node, f"as it is in opset {self.opset}")
             elif not onnx.defs.has(node.op_type):
                 self.refuse(node)
         self.graph.write()
 
+    def lowered(self, node: onnx.NodeProto, rule: Callable) -> List[onnx.NodeProto]:
+        """What `rule` makes of a node. No checker of the pinned onnx knows its opset: it may lack inputs, outputs or
+        attributes, or have them of another type or size."""
+        try:
+            return rule(copied_node(node))
+        except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
+            self.refuse_damaged(node, one_line(f"its inputs, outputs or attributes are not this operator's ({error})"))
+
     # --- helpers ---
 
-    def refuse(self, node: onnx.NodeProto, how: str = "") -> None:
+    def refuse_damaged(self, node: onnx.NodeProto, what: str) -> NoReturn:
+        raise UserError(
+            f"{self.path}: opset {self.opset}: node '{shown(node.name)}' ({shown(node.op_type)}): {what}; correct the "
+            "model and export it again"
+        )
+
+    def axes_of(self, node: onnx.NodeProto, given: Iterable[int], rank: int) -> List[int]:
+        """`given` counted from the start; each must be one of `rank` axes, and named once."""
+        given = [int(axis) for axis in given]
+        counted = [axis + rank if axis < 0 else axis for axis in given]
+        if len(set(counted)) < len(counted) or not all(0 <= axis < rank for axis in counted):
+            self.refuse_damaged(node, f"axes {shown(str(given))} of a tensor of {rank} axes")
+        return counted
+
+    def refuse(self, node: onnx.NodeProto, how: str = "") -> NoReturn:
         raise UserError(
             f"{self.path}: opset {self.opset}: node '{shown(node.name)}' ({shown(node.op_type)}){how and ' ' + how}"
             f" has no equal in opset {TARGET_OPSET}, the newest that is read; export again: {EXPORT_LINE}"
@@ -200,8 +221,10 @@ class _Lowering:
             del node.input[3:]
             return [node]
         pads, rank = self.constant(node, 1), len(self.shape_of(node, node.input[0]))
-        whole = np.zeros((2, rank), np.int64)
-        whole[:, [int(axis) % rank for axis in axes.ravel()]] = pads.reshape(2, -1)
+        whole, counted = np.zeros((2, rank), np.int64), self.axes_of(node, axes.ravel(), rank)
+        if pads is None or pads.size != 2 * len(counted):
+            self.refuse_damaged(node, f"it has {0 if pads is None else pads.size} pads for {len(counted)} axes")
+        whole[:, counted] = pads.reshape(2, -1)
         node.input[1] = self.graph.add_constant(f"{node.output[0]}_pads", whole.ravel())
         del node.input[3:]
         if node.input[-1] == "":
@@ -217,12 +240,14 @@ class _Lowering:
         if _attribute(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
             self.refuse(node, "with axes of a part that is cut out")
         shape = self.shape_of(node, node.input[0])
-        names = [node.input[0], "", "", ""]
+        names, counted = [node.input[0], "", "", ""], self.axes_of(node, axes, len(shape))
         for place, whole in ((2, np.ones(len(shape), np.float32)), (3, np.array(shape, np.int64))):
             given = self.constant(node, place)
             if given is None or not given.size:
                 continue
-            whole[[axis % len(shape) for axis in axes]] = given.ravel()
+            if given.size != len(counted):
+                self.refuse_damaged(node, f"it has {given.size} sizes or scales for {len(counted)} axes")
+            whole[counted] = given.ravel()
             if whole.min() <= 0:
                 self.refuse(node, "with sizes of some axes of a tensor whose others are not known")
             names[place] = self.graph.add_constant(f"{node.output[0]}_{'scales' if place == 2 else 'sizes'}", whole)
@@ -265,7 +290,7 @@ class _Lowering:
         axes = [-1]
         if axis not in (None, -1):
             rank = len(self.shape_of(node, x))
-            axes = list(range(axis % rank, rank))
+            axes = list(range(self.axes_of(node, [axis], rank)[0], rank))
         epsilon = _attribute(node, "epsilon")
         chain = Chain(self.graph, node)
         mean = chain.add("ReduceMean", chain.add("Mul", x, x), axes=axes)
@@ -276,7 +301,10 @@ class _Lowering:
         """Instance normalization of the groups as channels; scale and bias per group (opset 18) or channel (21)."""
         if (_attribute(node, "stash_type") or 1) != TensorProto.FLOAT:
             self.refuse(node, "with a stash_type other than float32")
-        rank, groups = len(self.shape_of(node, node.input[0])), _attribute(node, "num_groups")
+        sizes, groups = self.shape_of(node, node.input[0]), _attribute(node, "num_groups")
+        rank = len(sizes)
+        if groups < 1 or sizes[1] % groups:
+            self.refuse_damaged(node, f"num_groups {groups} of {sizes[1]} channels")
         scale, bias = self.constant(node, 1), self.constant(node, 2)
         epsilon = _attribute(node, "epsilon")
         chain = Chain(self.graph, node)

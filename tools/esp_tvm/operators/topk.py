@@ -30,7 +30,7 @@ def _import(inputs, attr, params):
     attrs = {
         "axis": axis,
         "k": k,
-        "smallest": int(not attr.get("largest", 1)),
+        "smallest": int(attr.get("largest", 1) != 1),  # as ONNX Runtime reads it
         "shape": [k if place == axis else size for place, size in enumerate(shape)],
     }
     made = [relay.Call(one.op(), [x], tvm.ir.make_node("DictAttrs", **attrs)) for one in (TopK, TopKIndices)]
