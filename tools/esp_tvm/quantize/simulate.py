@@ -12,14 +12,13 @@ import math
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
-import onnx
-from onnx import helper
 
 from ..errors import UserError
-from ..model import run_session, session
+from ..model import run_session
 from ..naming import shown
 from .calibrate import reader, samples_of
 from .graph import Layer, Network
+from .layer_sessions import LayerSessions
 from .parallel import in_order
 from .planes import Planes
 from .rules import attribute
@@ -53,7 +52,7 @@ class Simulator:
 
     def __init__(self, network: Network, samples: Dict[str, Sequence[np.ndarray]]):
         self.network = network
-        self._sessions: Dict[object, object] = {}
+        self._sessions = LayerSessions()
         self._made: Dict[str, List[str]] = {}
         self.wide: Set[str] = set()
         self._channel_means = Planes({})
@@ -298,7 +297,7 @@ class Simulator:
         elif layer.kind == "clamp":
             return _rounded(xs[0] * np.float32(2.0 ** (e_x[0] - e_y)), low, high)
         elif layer.kind == "lookup":
-            return self._table(layer, e_x[0], e_y)[xs[0].astype(np.int16) + 128]
+            return self._sessions.table(self.network, layer, e_x[0], e_y)[xs[0].astype(np.int16) + 128]
         else:
             real = xs[0].astype(np.float64) * 2.0 ** e_x[0]
             axis = int(attribute(self.network.model.graph.node[layer.nodes[0]], "axis", -1))
@@ -329,7 +328,7 @@ class Simulator:
             y = x.reshape(-1, x.shape[-1]) @ weights.T + offset
             y = y if low is None else _bounded(np.floor(y, out=y), low, high)
             return y.reshape(*x.shape[:-1], -1).astype(np.float32)
-        run = self._conv_session(layer, low is not None)
+        run = self._sessions.convolution(self.network, layer, low is not None)
         feeds = {"w": weights, "offset": offset}
         if low is not None:
             feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
@@ -351,44 +350,8 @@ class Simulator:
             result[start : start + count] = y
         return result
 
-    def _conv_session(self, layer: Layer, rounds: bool):
-        key = (layer.output, rounds, layer.padding is None)
-        if key not in self._sessions:
-            source = self.network.model.graph.node[layer.nodes[0]]
-            conv = onnx.NodeProto()
-            conv.CopyFrom(source)
-            conv.input[:] = ["x", "w", "offset"]
-            conv.output[:] = ["sum" if rounds else "y"]
-            nodes = [conv]
-            inputs = {"x": layer.weights.ndim, "w": layer.weights.ndim, "offset": 1}
-            if rounds:
-                nodes.append(helper.make_node("Floor", ["sum"], ["floor"]))
-                nodes.append(helper.make_node("Clip", ["floor", "low", "high"], ["y"]))
-                inputs.update(low=0, high=0)
-            self._sessions[key] = self._session(nodes, inputs)
-        return self._sessions[key]
-
-    def _session(self, nodes, ranks: Dict[str, int], initializers=()):
-        def port(name: str, rank: Optional[int]):
-            shape = None if rank is None else [None] * rank
-            return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-
-        inputs = [port(name, rank) for name, rank in ranks.items()]
-        outputs = [port("y", None)]
-        graph = helper.make_graph(nodes, "part", inputs, outputs, list(initializers))
-        opset = max(o.version for o in self.network.model.opset_import if o.domain in ("", "ai.onnx"))
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-        model.ir_version = 8
-        return session(model)
-
     def _pool(self, layer: Layer, x: np.ndarray) -> np.ndarray:
-        if layer.output not in self._sessions:
-            node = onnx.NodeProto()
-            node.CopyFrom(self.network.model.graph.node[layer.nodes[0]])
-            node.input[:] = ["x"]
-            node.output[:] = ["y"]
-            self._sessions[layer.output] = self._session([node], {"x": x.ndim - 1})
-        return self._in_pieces(self._sessions[layer.output], layer, x, {})
+        return self._in_pieces(self._sessions.pooling(self.network, layer, x.ndim - 1), layer, x, {})
 
     def _move(self, layer: Layer, x: np.ndarray) -> np.ndarray:
         node = self.network.model.graph.node[layer.nodes[0]]
@@ -397,24 +360,6 @@ class Simulator:
             axes = attribute(node, "perm") or list(reversed(range(rank)))
             return np.ascontiguousarray(np.transpose(x, [0, *[axis + 1 for axis in axes]]))
         return x.reshape(len(x), *self.network.shapes[layer.output])
-
-    def _table(self, layer: Layer, e_x: int, e_y: int) -> np.ndarray:
-        key = (layer.output, e_x, e_y)
-        if key not in self._sessions:
-            graph = self.network.model.graph
-            nodes = []
-            for index in layer.nodes:
-                node = onnx.NodeProto()
-                node.CopyFrom(graph.node[index])
-                node.input[:] = ["x" if name == layer.inputs[0] else name for name in node.input]
-                node.output[:] = ["y" if name == layer.output else name for name in node.output]
-                nodes.append(node)
-            used = {name for node in nodes for name in node.input}
-            run = self._session(nodes, {"x": 1}, [t for t in graph.initializer if t.name in used])
-            x = (np.arange(-128, 128) * 2.0**e_x).astype(np.float32)
-            y = np.nan_to_num(run_session(run, ["y"], {"x": x})[0].reshape(-1)).astype(np.float64)
-            self._sessions[key] = np.clip(np.floor(y * 2.0**-e_y + 0.5), -128, 127).astype(np.float32)
-        return self._sessions[key]
 
     def _float(self, layer: Layer, state: Dict, exponents: Dict[str, int]) -> None:
         """A layer that stays in float, sample by sample; its output is `state[("float", name)]`."""
@@ -426,24 +371,12 @@ class Simulator:
         whole = layer.kind in ("cluster", "channelwise")
         nodes = [graph.node[index] for index in (layer.nodes if whole else layer.nodes[:1])]
         made = [layer.output] if whole else [o for o in nodes[0].output if o]
-        if layer.output not in self._sessions:
-            part = helper.make_graph(
-                nodes,
-                "part",
-                [helper.make_value_info(n, any_type(self.network, n)) for n in dict.fromkeys(layer.inputs)],
-                [helper.make_value_info(o, onnx.TypeProto()) for o in made],
-                [t for t in graph.initializer if any(t.name in node.input for node in nodes)],
-            )
-            model = helper.make_model(part, opset_imports=self.network.model.opset_import)
-            model.ir_version = 8
-            self._sessions[layer.output] = session(model)
-        run = self._sessions[layer.output]
-        outputs = made
+        run = self._sessions.part(self.network, layer, nodes, made)
         results: List[List[np.ndarray]] = []
         for index, sample in enumerate(self.samples):
             feeds = {n: self._float_value(n, index, sample, state, exponents) for n in layer.inputs}
-            results.append(run_session(run, outputs, feeds))
-        for position, name in enumerate(outputs):
+            results.append(run_session(run, made, feeds))
+        for position, name in enumerate(made):
             state[("float", name)] = np.stack([result[position] for result in results])
 
     def _direct(self, layer: Layer, state: Dict, exponents: Dict[str, int]) -> Optional[np.ndarray]:
@@ -496,13 +429,6 @@ def _bounded(y: np.ndarray, low: float, high: float) -> np.ndarray:
     """y between its bounds, in place of y; np.clip would copy, and looks at every argument first."""
     np.maximum(y, np.float32(low), out=y)
     return np.minimum(y, np.float32(high), out=y)
-
-
-def any_type(network: Network, name: str) -> onnx.TypeProto:
-    for value in network.types:
-        if value.name == name:
-            return value.type
-    return helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
 
 
 def decibels(noise: float) -> float:

@@ -11,12 +11,12 @@ import threading
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
-from onnx import helper
 
-from ..model import run_session, session
+from ..model import run_session
 from .graph import Layer, Network
+from .layer_sessions import session_of_nodes
 from .parallel import in_order
-from .simulate import Simulator, any_type
+from .simulate import Simulator
 from .weights import Weights
 
 # Of all values alive at a time.
@@ -172,17 +172,7 @@ class Walk:
         nodes = [graph.node[index] for index in layer.nodes]
         inner = {name for node in nodes for name in node.input}
         names = [name for node in nodes for name in node.output if name and (name not in inner or name == layer.output)]
-        used = {name for node in nodes for name in node.input}
-        part = helper.make_graph(
-            nodes,
-            "part",
-            [helper.make_value_info(n, any_type(self.network, n)) for n in dict.fromkeys(layer.inputs)],
-            [helper.make_value_info(name, any_type(self.network, name)) for name in names],
-            [tensor for tensor in graph.initializer if tensor.name in used],
-        )
-        model = helper.make_model(part, opset_imports=self.network.model.opset_import)
-        model.ir_version = 8
-        return session(model), names
+        return session_of_nodes(self.network, layer, nodes, names), names
 
 
 __all__ = ["Walk", "choose_walk_samples"]
