@@ -8,13 +8,21 @@ from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 import numpy as np
 
 from ..terminal import Progress
-from .calibrate import Histogram, choose_exponent
 from .centre import Chain, candidates, chains, shift_network
 from .equalize import PINNED, Channels, scale_network
 from .graph import Network
 from .mixed import widenable
 from .pass_equalize import takes_vectors
-from .passes import WORTH, Passes, State, exact_weights, rounded_weights, search_samples
+from .passes import (
+    WORTH,
+    Passes,
+    State,
+    exact_weights,
+    held_exponents,
+    rounded_weights,
+    search_samples,
+    shared_exponents,
+)
 from .simulate import Simulator
 from .trials import Trials
 
@@ -155,11 +163,8 @@ def _exponents_of(step: _Step, simulator: Simulator, passes: Passes, daring: boo
     simulator: of the network before
     """
     network, simulator = step.network, step.change(simulator)
-    histograms = {}
-    for root in {network.root(name) for name in step.changed} & set(simulator.reference):
-        histograms[root] = Histogram()
-        histograms[root].add(simulator.reference[root])
-    held = {root: choose_exponent(h, passes.local_method, passes.percentile) for root, h in histograms.items()}
+    roots = {network.root(name) for name in step.changed} & set(simulator.reference)
+    held = held_exponents(roots, simulator, passes)
     finest = int(np.log2(step.way.constant)) - 7
     fine = dict(held)
     for root in {network.root(name) for name in step.way.chain.tensors} & set(held):
@@ -168,6 +173,6 @@ def _exponents_of(step: _Step, simulator: Simulator, passes: Passes, daring: boo
             fine[root] = finest
     found: List[Dict[str, int]] = []
     for chosen in (fine,) if step.way.factors is not None else (held, fine):
-        exponents = {name: chosen[network.root(name)] for name in network.integers if network.root(name) in chosen}
+        exponents = shared_exponents(network, chosen)
         found += [exponents] if exponents not in found else []
     return found

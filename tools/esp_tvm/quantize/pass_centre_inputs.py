@@ -9,13 +9,21 @@ import numpy as np
 
 from ..terminal import Progress
 from .budget import UNASKED, Purse
-from .calibrate import Histogram, choose_exponent
 from .centre import Chain, input_chains, input_windows, shift_network
 from .graph import Network
 from .mixed import widenable
 from .pass_centre import isolated
 from .pass_equalize import takes_vectors
-from .passes import WORTH, Passes, State, exact_weights, rounded_weights, search_samples
+from .passes import (
+    WORTH,
+    Passes,
+    State,
+    exact_weights,
+    held_exponents,
+    rounded_weights,
+    search_samples,
+    shared_exponents,
+)
 from .simulate import Simulator
 from .trials import Trial, Trials
 
@@ -113,12 +121,9 @@ def _exponents_of(
 ) -> Dict[str, int]:
     """The input's exponent for all that share it, and where a constant was taken from other tensors theirs by what they
     hold then."""
-    chosen = {chain.tensors[0]: exponent}
-    for root in {network.root(name) for name in chain.lowered} - set(chosen) if constant else ():
-        histogram = Histogram()
-        histogram.add(simulator.reference[root])
-        chosen[root] = choose_exponent(histogram, passes.local_method, passes.percentile)
-    return {name: chosen[network.root(name)] for name in network.integers if network.root(name) in chosen}
+    name = chain.tensors[0]
+    others = {network.root(one) for one in chain.lowered} - {name} if constant else ()
+    return shared_exponents(network, {name: exponent, **held_exponents(others, simulator, passes)})
 
 
 def _may_be_int16(network: Network, name: str, passes: Passes) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
-from .calibrate import Histogram, choose_exponents, covering_exponent
+from .calibrate import Histogram, choose_exponent, choose_exponents, covering_exponent
 from .graph import Network, describe_layer
 from .simulate import Simulator
 from .weights import Weights, quantize_weights, real_weights
@@ -99,6 +99,22 @@ def initial_exponents(
                 top = max(covering_exponent(histograms[m].low, histograms[m].high) for m in members)
                 exponents.update((member, max(exponents[member], top)) for member in members)
     return exponents
+
+
+def held_exponents(roots: Iterable[str], simulator: Simulator, passes: Passes) -> Dict[str, int]:
+    """Exponents of tensors by the values that they have in `simulator`."""
+    found = {}
+    for root in roots:
+        histogram = Histogram()
+        histogram.add(simulator.reference[root])
+        found[root] = choose_exponent(histogram, passes.local_method, passes.percentile)
+    return found
+
+
+def shared_exponents(network: Network, chosen: Mapping[str, int]) -> Dict[str, int]:
+    """The exponents chosen for some tensors, by all that have them in common."""
+    roots = {name: network.root(name) for name in network.integers}
+    return {name: chosen[root] for name, root in roots.items() if root in chosen}
 
 
 def rounded_weights(
