@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -70,20 +70,12 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
             inside = _groups(channels, ways[0].tensors[0])
             scope = {name for way in ways for name in way.lowered}
             scope |= {name for name in network.integers if name in channels.ids and inside & _groups(channels, name)}
-            alone, finer = isolated(network, exponents, scope)
-            trials = Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
-            best = None
+            trials = isolated_trials(network, exponents, few, scope)
             stretched = inside if daring and not inside & fixed else set()
-            for way in _ways(ways, few.reference, total, channels, stretched):
-                step = _Step(way, alone, channels)
-                for changed in _exponents_of(step, trials.largest, passes, daring):
-                    tried = {**finer, **changed}
-                    weights = {**trials.state.weights, **exact_weights(step.network, tried, step.layers)}
-                    trial = trials.attempt(State(step.network, tried, weights), sorted(step.touched), step.change)
-                    if trial.full and trial.noise < (best[0].noise if best else trials.noise) * WORTH:
-                        best = trial, way, changed
+            tried = _ways(ways, few.reference, total, channels, stretched)
+            best = _best(trials, tried, channels, passes, daring)
             if best is not None:
-                _, way, changed = best
+                way, changed = best
                 step = _Step(way, network, channels)
                 network, exponents = step.network, {**exponents, **changed}
                 few, simulator = step.change(few), step.change(simulator)
@@ -95,8 +87,8 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
     return State(network, exponents, rounded_weights(network, exponents, simulator, passes)), simulator
 
 
-def isolated(network: Network, exponents: Dict[str, int], scope: set) -> Tuple[Network, Dict[str, int]]:
-    """(`network` with as many tensors as possible in int16, except those of `scope`; exponents)."""
+def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator, scope: set) -> Trials:
+    """Trials of `network` with exact weights, and as many tensors as possible in int16, except those of `scope`."""
     wide = {
         name
         for members in widenable(network).values()
@@ -104,7 +96,24 @@ def isolated(network: Network, exponents: Dict[str, int], scope: set) -> Tuple[N
         if name not in network.wide
     }
     finer = {name: exponent - FINER * (name in wide) for name, exponent in exponents.items()}
-    return Network(**{**vars(network), "wide": network.wide | wide}), finer
+    alone = Network(**{**vars(network), "wide": network.wide | wide})
+    return Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
+
+
+def _best(
+    trials: Trials, ways: Iterable[_Way], channels: Channels, passes: Passes, daring: bool
+) -> Optional[Tuple[_Way, Dict[str, int]]]:
+    """The way, and the exponents that change with it, that leave least noise; None where none helps."""
+    plain, limit, best = trials.state, trials.noise * WORTH, None
+    for way in ways:
+        step = _Step(way, plain.network, channels)
+        for changed in _exponents_of(step, trials.largest, passes, daring):
+            exponents = {**plain.exponents, **changed}
+            weights = {**plain.weights, **exact_weights(step.network, exponents, step.layers)}
+            trial = trials.attempt(State(step.network, exponents, weights), sorted(step.touched), step.change)
+            if trial.full and trial.noise < limit:
+                best, limit = (way, changed), trial.noise * WORTH
+    return best
 
 
 class _Step:

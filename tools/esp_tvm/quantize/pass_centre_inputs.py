@@ -12,7 +12,7 @@ from .budget import UNASKED, Purse
 from .centre import Chain, input_chains, input_windows, shift_network
 from .graph import Network
 from .mixed import widenable
-from .pass_centre import isolated
+from .pass_centre import isolated_trials
 from .pass_equalize import takes_vectors
 from .passes import (
     WORTH,
@@ -25,7 +25,7 @@ from .passes import (
     shared_exponents,
 )
 from .simulate import Simulator
-from .trials import Trial, Trials
+from .trials import Trial
 
 # How many finer and coarser exponents than the one at hand are tried, that one included.
 FINER, COARSER = 3, 4
@@ -60,8 +60,8 @@ def _best(state: State, simulator: Simulator, chain: Chain, passes: Passes) -> O
     """(constant, exponents that change) for an input; None where it has no constant."""
     name, network = chain.tensors[0], state.network
     few = simulator.subset(search_samples(network, passes))
-    plain, finer = isolated(network, state.exponents, set(chain.lowered))
-    trials = Trials(few.shifted(plain, {}), State(plain, finer, exact_weights(plain, finer)))
+    trials = isolated_trials(network, state.exponents, few, set(chain.lowered))
+    plain = trials.state
     limit = trials.noise * (WORTH_INT8 if _may_be_int16(network, name, passes) else WORTH)
     floor = FLOOR * simulator.noise_of(state)
     least, chosen = _typical(trials.kept, floor), None
@@ -72,14 +72,14 @@ def _best(state: State, simulator: Simulator, chain: Chain, passes: Passes) -> O
     # Those without a constant first: the search will try these exponents. Whole numbers need no finer steps.
     windows = [(0.0, present + step) for step in range(1, COARSER)] + sorted(windows, key=lambda one: one[0] != 0.0)
     for constant, exponent in windows:
-        shifted, other = _lowered(plain, trials.largest, chain, constant)
+        shifted, other = _lowered(plain.network, trials.largest, chain, constant)
         changed = _exponents_of(shifted, other, chain, exponent, constant, passes)
-        tried = {**finer, **changed}
-        weights = {**trials.state.weights, **exact_weights(shifted, tried, chain.touched)}
+        tried = {**plain.exponents, **changed}
+        weights = {**plain.weights, **exact_weights(shifted, tried, chain.touched)}
         trial = trials.attempt(
             State(shifted, tried, weights),
             sorted(chain.touched),
-            lambda one, constant=constant: _lowered(plain, one, chain, constant)[1],
+            lambda one, constant=constant: _lowered(plain.network, one, chain, constant)[1],
         )
         if not trial.full or trial.noise > (limit if constant else trials.noise):
             continue
