@@ -32,14 +32,14 @@ from esp_tvm.compile import CompiledModel, compile_imported, import_model  # noq
 from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
 from esp_tvm.convert.convert import convert  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.estimate import estimate_program, sum_of  # noqa: E402
+from esp_tvm.estimate import sum_of  # noqa: E402
 from esp_tvm.files import whole_file  # noqa: E402
 from esp_tvm.port_options import ALL, PortOptions  # noqa: E402
 from esp_tvm.program import Loop  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
 from esp_tvm.project.compile_for_board import compile_for_board  # noqa: E402
+from esp_tvm.project.constants import fit_and_estimate  # noqa: E402
 from esp_tvm.project.fit import fit_chip  # noqa: E402
-from esp_tvm.project.placement import note_memory  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 from esp_tvm.run.machines import RISCV, require  # noqa: E402
@@ -62,11 +62,12 @@ at a time ([memory.md](../docs/memory.md)). Inputs and outputs are int8 in the a
 which the arena does not hold; it holds all activations between and the kernels' scratch memory. Instructions of one
 inference, counted in emulators: RV32IMC as [RESULTS.md](RESULTS.md) says, and the ESP32-S3 with its vector kernels
 where its tools are installed, else `-`. *estimate*: milliseconds on a board with {memory}, not measured
-([estimate.md](../docs/estimate.md)): layer by layer, where an arena that does not fit inside lies in PSRAM; as it is
-exported (`ARENA=auto`: with strips so that it fits, or in [two arenas](../docs/memory.md#two-arenas)); and that with
-the weights in PSRAM (`--constants psram`). Kernels differ between the two, and so do arenas. In *whole*, portable C
-computes 3x3 convolutions by minimal filtering where the arena has the scratch memory; loops of strips do not, which is
-in what they take more (ResNet-8, YOLO11n). MobileNets and YOLO11n have random weights (bench/networks.py,
+([estimate.md](../docs/estimate.md)): layer by layer, where an arena that does not fit inside lies in PSRAM; exported
+for that board (`ARENA=auto`: with strips so that it fits, or in [two arenas](../docs/memory.md#two-arenas)) with the
+weights in flash (`--constants flash`); and as it is exported by default, with the weights in PSRAM where that is worth
+it ([psram.md](../docs/psram.md#weights-in-psram)). Kernels differ between chips, and so do arenas. In *whole*,
+portable C computes 3x3 convolutions by minimal filtering where the arena has the scratch memory; loops of strips do
+not, which is in what they take more (ResNet-8, YOLO11n). MobileNets and YOLO11n have random weights (bench/networks.py,
 bench/yolo.py); the others are trained.
 The outputs are the same bytes in all programs.
 
@@ -129,22 +130,20 @@ def _on_esp32s3(compiled: CompiledModel, sample: Dict[str, np.ndarray]) -> tuple
     return sum(counts), outputs
 
 
-def _milliseconds(compiled: CompiledModel, constants: str = "flash") -> str:
-    """The estimate for an ESP32-S3; constants: where they are read from."""
-    board, program = choose_board(CHIP, **ESTIMATED), compiled.program
-    fit = fit_chip(compiled, check_chip(CHIP), constants, board)
-    note_memory(program, fit.places, fit.constants_memory)
-    estimate_program(program, board, fit.constants_memory)
-    return f"{sum_of(program)[0].microseconds / 1000:.3g}"
+def _milliseconds(compiled: CompiledModel, constants: str) -> str:
+    """The estimate for an ESP32-S3; constants: where they are stored."""
+    fit_and_estimate(compiled, choose_board(CHIP, **ESTIMATED), constants)
+    return f"{sum_of(compiled.program)[0].microseconds / 1000:.3g}"
 
 
 def _estimates(whole: CompiledModel, model: onnx.ModelProto, relay: tuple, ports: PortOptions) -> List[str]:
-    """Milliseconds layer by layer, as the export places it for the board, and that with the weights in PSRAM."""
+    """Milliseconds layer by layer, and as the export places it for the board, with weights in flash and by default."""
     board = choose_board(CHIP, **ESTIMATED)
-    chosen = {
-        place: compile_for_board(model, relay, board, ports=ports, constants=place) for place in ("flash", "psram")
-    }
-    return [_milliseconds(whole), *(_milliseconds(compiled, place) for place, compiled in chosen.items())]
+    found = [_milliseconds(whole, "flash")]
+    for constants in ("flash", "auto"):
+        compiled = compile_for_board(model, relay, board, ports=ports, constants=constants)
+        found.append(_milliseconds(compiled, constants))
+    return found
 
 
 def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: bool) -> List[str]:
@@ -190,7 +189,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             rows.append(measure(name, make(), kernels, vector_too))
             print(" ".join(rows[-1]), flush=True)
     machine = ["arena whole", "strips", "loops", "instructions whole", "more with strips"]
-    estimates = ["estimate whole", "estimate as exported", "weights in PSRAM"]
+    estimates = ["estimate whole", "weights in flash", "as exported"]
     text = table(["", *machine, *[f"S3: {one}" for one in [*machine, *estimates]]], rows)
     if words:
         print(text)

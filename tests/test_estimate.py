@@ -28,6 +28,7 @@ from esp_tvm.estimate.memories import CLOCKS, flash_lines_of, psram_lines_of  # 
 from esp_tvm.estimate.text import estimate_lines, milliseconds  # noqa: E402
 from esp_tvm.estimate.work import Work  # noqa: E402
 from esp_tvm.program import Call, Loop, Tensor  # noqa: E402
+from esp_tvm.project.constants import fit_and_estimate  # noqa: E402
 from esp_tvm.project.placement import note_memory  # noqa: E402
 
 _KINDS = ("8MB:octal", "2MB:quad", "none")
@@ -46,10 +47,13 @@ def network(channels=256, size=4):
 
 
 @pytest.fixture(scope="module")
-def compiled():
-    return {
-        chip: compile_once_imported(network(), chip=chip, target_chip=chip).program for chip in ("esp32c3", "esp32s3")
-    }
+def models():
+    return {chip: compile_once_imported(network(), chip=chip, target_chip=chip) for chip in ("esp32c3", "esp32s3")}
+
+
+@pytest.fixture(scope="module")
+def compiled(models):
+    return {chip: model.program for chip, model in models.items()}
 
 
 def estimated(program, places=INSIDE, constants="flash", **board):
@@ -121,6 +125,32 @@ def test_weights_larger_than_the_cache_are_fetched_again(compiled):
     assert saved["8MB:octal"] * 1000 == pytest.approx(before.weights - moved.weights) and moved.weights > 0
     assert saved["none"] == saved["2MB:quad"] == saved_in_psram(compiled["esp32s3"], choose_board("esp32s3")) == 0
     assert not any(call.estimate.weights for call in estimated(compiled["esp32s3"], constants="internal").calls())
+
+
+def test_weights_go_to_psram_unasked_where_that_is_worth_it(models, monkeypatch):
+    """Where PSRAM is used anyway, or where it saves enough to be turned on; never where it is only assumed."""
+
+    def noted(constants="auto", **board):
+        fit = fit_and_estimate(models["esp32s3"], choose_board("esp32s3", **board), constants)
+        lines = {memory for name, memory in (("CONFIG_SPIRAM_RODATA=y", "psram"),) if name in fit.sdkconfig}
+        assert fit.constants_memory in (lines or {"flash"})
+        return fit.constants, sum_of(models["esp32s3"].program)[0].weights, " ".join(fit.notes)
+
+    octal = {"psram": "8MB:octal"}
+    stays, inside, offered = noted(**octal)
+    assert stays == "flash" and "(--constants psram) would save about" in offered
+    for needed in (
+        lambda: noted(internal="1kB", **octal),
+        lambda: (monkeypatch.setattr("esp_tvm.project.constants._WORTH_TURNING_ON", 0.0), noted(**octal))[1],
+    ):
+        place, waits, said = needed()
+        assert place == "psram" and waits < inside and "copied to PSRAM at start, which saves about" in said
+    assert noted("flash", internal="1kB", **octal)[0] == "flash"
+    # An S3 whose board is not known may have none, and quad PSRAM is slower than flash.
+    assert [noted(internal="1kB")[0], noted(internal="1kB", psram="2MB:quad")[0], noted()[0]] == ["flash"] * 3
+    # There is too little of it.
+    monkeypatch.setattr("esp_tvm.project.fit.SYSTEM_FLASH", 9 * 2**20)
+    assert noted(internal="1kB", **octal)[0] == "flash"
 
 
 def test_every_strip_of_a_loop_fetches_weights_that_do_not_stay_together():

@@ -28,7 +28,7 @@ from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.program import Constant  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
-from esp_tvm.project.fit import fit_chip, partition_table  # noqa: E402
+from esp_tvm.project.fit import check_constants, fit_chip, partition_table  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
@@ -403,5 +403,5 @@ def test_weights_that_do_not_fit_internal_ram():
         fit_chip(resized(compiled, 400 * KIB), CHIPS["esp32c3"], "ram")
     fit = fit_chip(resized(compiled, 100 * KIB), CHIPS["esp32c3"], "ram")
     assert "CONFIG_TVM_MODEL_CONSTANTS_RAM=y" in fit.sdkconfig
-    with pytest.raises(UserError, match="--constants rom: unknown; choose one of flash, ram, partition, psram"):
-        fit_chip(compiled, CHIPS["esp32c3"], "rom")
+    with pytest.raises(UserError, match="--constants rom: unknown; choose one of auto, flash, ram, partition, psram"):
+        check_constants("rom")

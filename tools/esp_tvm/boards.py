@@ -180,6 +180,11 @@ def psram_constants_line(chip: Chip) -> str:
     return lines.get(chip.name, "")
 
 
+def known_to_read_constants_from_psram(board: Board) -> bool:
+    """Whether the board has PSRAM (not only assumed) and its chip can read constant data from there."""
+    return board.psram is not None and not board.assumed and bool(psram_constants_line(CHIPS[board.chip]))
+
+
 def revision_lines(board: Board) -> List[str]:
     """The sdkconfig line for an ESP32-P4 of a revision before 3.0. ESP-IDF from 5.5.3 on builds for 3.0 (or 3.1) and
     later without it, and what it builds does not start on an earlier one; 5.3 builds for these alone and has no such

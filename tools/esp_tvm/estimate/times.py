@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-from ..boards import Board, psram_constants_line
+from ..boards import Board, known_to_read_constants_from_psram
 from ..chips import CHIPS
 from ..program import Call, CallTime, Item, Loop, Program, Tensor
 from .costs import instructions
@@ -39,7 +39,7 @@ def saved_in_psram(program: Program, board: Board) -> float:
     """Milliseconds of the estimate that weights would save if they were in PSRAM and not in flash; 0 where they cannot
     be there, where the board may have none, or where it is less than a tenth."""
     total = sum_of(program)[0]
-    if board.psram is None or board.assumed or not psram_constants_line(CHIPS[board.chip]):
+    if not known_to_read_constants_from_psram(board):
         return 0.0
     line = CLOCKS[board.chip].line
     share = 1 - _lines_of("psram", board).nanoseconds(line, line) / _lines_of("flash", board).nanoseconds(line, line)

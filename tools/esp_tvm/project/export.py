@@ -10,7 +10,6 @@ from ..c_text import tensor_text
 from ..chips import CHIPS, check_cores
 from ..compile import import_model
 from ..data import load_sample, stored_form
-from ..estimate import estimate_program, saved_in_psram
 from ..estimate.text import estimate_lines
 from ..evaluate import NumpyEvaluator
 from ..model import inputs_of, is_quantized, load_model
@@ -26,8 +25,8 @@ from ..states import own_inputs, states_of
 from ..terminal import Table, show
 from ..trace.header import check_mode
 from .compile_for_board import compile_for_board
-from .fit import check_constants, exported_facts, fit_chip, fit_parts
-from .placement import note_memory
+from .constants import fit_and_estimate
+from .fit import check_constants, exported_facts, fit_parts
 from .verify import verify
 from .write import check_places, write_project
 
@@ -39,7 +38,7 @@ def export_onnx_model(
     template_path: str,
     out_path: str,
     debug: str = "off",
-    constants: str = "flash",
+    constants: str = "auto",
     vector: bool = True,
     cores: int = 1,
     board: Optional[str] = None,
@@ -52,7 +51,7 @@ def export_onnx_model(
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
 
     debug: off, checksums or tensors: what the program prints about every kernel's output
-    constants: flash, ram, partition or psram: where weights and tables are stored
+    constants: flash, ram, partition or psram: where weights and tables are stored; auto: flash or psram (constants.py)
     vector: use the kernels for the vector unit of the chip (esp32s3), or for its MAC16 unit (esp32), if it has one
     cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
     board, flash, psram, internal: the board's name, or its memory (boards.py: `choose_board`); with a board's name
@@ -79,12 +78,10 @@ def export_onnx_model(
     options = {"vector": vector, "cores": cores, "constants": constants, "traced": debug != "off"}
     compiled = compile_for_board(model, import_model(model), hardware, arena, ports, **options)
     program = compiled.program
-    fit = fit_chip(compiled, chip, constants, hardware)
-    note_memory(program, fit.places, fit.constants_memory)
+    fit = fit_and_estimate(compiled, hardware, constants)
     program.board = "" if chip.is_host else hardware.text
-    options = {"debug": debug, "constants": constants, "vector": "on" if vector else "off", "cores": str(cores)}
+    options = {"debug": debug, "constants": fit.constants, "vector": "on" if vector else "off", "cores": str(cores)}
     program.exported = exported_facts(fit, chip, {**options, "arena": arena})
-    estimate_program(program, hardware, fit.constants_memory)
     if not is_quantized(model):
         fit.notes.append(f"{model_path} is a float model and runs in float, slowly; quantize it first (make quantize)")
     if any(call.split is not None for call in program.calls()) and not chip.is_host:
@@ -106,9 +103,6 @@ def export_onnx_model(
     show(*fit_parts(compiled, chip, fit), *estimate_lines(program))
     if arena.isdigit() and program.arena_bytes > int(arena):
         fit.notes.append(f"--arena {arena}: the least that was found are {program.arena_bytes} bytes")
-    saved = saved_in_psram(program, hardware) if fit.constants == "flash" else 0.0
-    if saved > 0:
-        fit.notes.append(f"weights in PSRAM (--constants psram) would save about {saved:.0f} ms of the estimate")
     for note in [*compiled.port_notes.notes, *fit.notes]:
         print(f"note: {note}")
     return project

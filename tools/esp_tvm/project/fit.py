@@ -38,6 +38,8 @@ CONSTANTS = {
     "partition": "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y",
     "psram": "",
 }
+# Instead of these: in flash or in PSRAM, as the board and the estimate say (constants.py).
+AUTO = "auto"
 # The memory that they are read from, if not flash.
 MEMORY_OF = {"ram": INTERNAL, "psram": PSRAM}
 # The first partition of the application starts here; application partitions are aligned to this.
@@ -105,9 +107,9 @@ def arena_limit(
 
 
 def check_constants(place: str) -> str:
-    """`place`, which must be one of CONSTANTS."""
-    if place not in CONSTANTS:
-        raise UserError(f"--constants {shown(place)}: unknown; choose one of {', '.join(CONSTANTS)}")
+    """`place`, which must be `auto` or one of CONSTANTS."""
+    if place not in (AUTO, *CONSTANTS):
+        raise UserError(f"--constants {shown(place)}: unknown; choose one of {', '.join((AUTO, *CONSTANTS))}")
     return place
 
 
@@ -118,7 +120,7 @@ def fit_chip(compiled: CompiledModel, chip: Chip, constants: str = "flash", boar
     partition (a separate data partition). Unless required, the partition is only created if the flash has room for it.
     board: with the chip; None: the assumed board for it
     """
-    place, board = check_constants(constants), board or default_board(chip)
+    place, board = constants, board or default_board(chip)
     partition = aligned(len(compiled.code.constants_bin), DATA_ALIGNMENT)
     if chip.is_host:
         nowhere = dict.fromkeys((ARENA, INPUTS, OUTPUTS), INTERNAL)
