@@ -185,6 +185,9 @@ def _steps(program: Program, counts: List[int]) -> List[Dict[str, Any]]:
         step: Dict[str, Any] = {"operator": operator, "kernel": call.kernel}
         step.update(macs=call.macs, instructions=counts[call.index])
         step["output"] = None if call.is_fallback else list(call.writes[0].shape)
-        step["taps"] = 1 if call.is_fallback else work_of(call).taps
+        work = None if call.is_fallback else work_of(call)
+        step["taps"] = 1 if work is None else work.taps
+        if work is not None and work.pieces:
+            step["pieces"] = work.pieces
         steps.append(step)
     return steps

@@ -81,6 +81,23 @@ def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
         verdict(tmp_path, pairs)
 
 
+@pytest.mark.parametrize("low, high, outside", [(-128, 127, 0), (0, 127, 0), (-100, 90, -100), (-128, -3, 0)])
+def test_pieces_are_counted_as_they_are_packed(low, high, outside):
+    random = np.random.RandomState(0)
+    for spread, outputs, count in ((20, 8, 60), (200, 3, 33), (1, 2, 1200)):
+        weights = np.clip(random.randn(outputs, count) * spread, -128, 127).astype(np.int8)
+        packed, position, found = packing.pack_6x2(weights, low, high, outside).weights.view(np.uint8), 1, 0
+        for _ in range(0, outputs, 2):
+            while packed[position]:
+                position, found = position + 1 + 4 * int(packed[position]), found + 1
+            position += 1
+        assert packing.count_pieces_6x2(weights, low, high, outside) == found
+    weights = np.clip(random.randn(8, 9, 36) * 60, -128, 127).astype(np.int8)
+    words = packing.pack_3x4(weights, low, high, outside).weights
+    products = 8 // 4 * 9 * 36 * 2  # words of two weights; every piece has three more
+    assert packing.count_pieces_3x4(weights, low, high, outside) == (len(words) - products) / 3
+
+
 @pytest.mark.parametrize("low, high", [(-128, 127), (0, 127), (0, 40), (-128, -3)])
 def test_lanes_hold_every_piece(low, high):
     random = np.random.RandomState(0)

@@ -28,6 +28,7 @@ class Work:
     """values: of the output; channels: its last axis; macs: multiply-accumulates
 
     in_channels: of the first input; rows: of the window, 1 for a call without one; taps: of a pooling window
+    pieces: that weights are cut into so that sums fit their lanes (`Variant.pieces`)
     """
 
     values: int
@@ -36,6 +37,7 @@ class Work:
     in_channels: int
     rows: int = 1
     taps: int = 1
+    pieces: int = 0
 
     def terms(self) -> Dict[str, float]:
         """What instructions may be proportional to.
@@ -43,7 +45,7 @@ class Work:
         macs, values, calls: as they stand; pixels: values divided by channels; pooled: values of all pooling windows
         windows: values of the input in all windows
         macs6, windows6: the same with the time of the last pixels (`in_sixes`); macs3: for pixels rounded up to a
-            multiple of 3, as a kernel tiles them
+            multiple of 3, as a kernel tiles them; pieces6, pieces3: pieces of weights, for each tile of so many pixels
         groups: of up to sixteen channels of a pixel; vectors: multiply-accumulates of sixteen channels
         ragged: rows of windows that need not begin and end at multiples of 16; ragged_windows: the values in them
         part_groups: groups where the channels are no multiple of 16
@@ -62,6 +64,8 @@ class Work:
             "macs6": in_sixes(pixels) * channels * window,
             "windows6": in_sixes(pixels) * window,
             "macs3": aligned(pixels, 3) * channels * window,
+            "pieces6": in_sixes(pixels) / 6 * self.pieces,
+            "pieces3": aligned(pixels, 3) // 3 * self.pieces,
             "groups": groups,
             "vectors": groups * window,
             "ragged": pixels * self.rows if ragged else 0,
@@ -83,4 +87,5 @@ def work_of(call: Call) -> Work:
         taps = int(np.prod(call.attributes["kernel"]))
     in_channels = first.shape[-1] if first.shape else 1
     values = int(np.prod(output.shape, dtype=np.int64))
-    return Work(values, int(channels), call.macs, int(in_channels), int(rows), taps)
+    pieces = 0 if call.variant is None else call.variant.pieces(call)
+    return Work(values, int(channels), call.macs, int(in_channels), int(rows), taps, pieces)

@@ -8,7 +8,6 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import onnx
-import tvm
 
 from .. import __version__
 from ..c_text import C_TYPES, array_lines
@@ -22,6 +21,7 @@ from ..places import TEMPLATE, template_folder
 from ..program import Port, Program
 from ..program.store import MODEL, save
 from ..trace.header import HEADER_NAME, trace_header
+from ..tvm_import import tvm
 from .fit import PARTITIONS_HEAD, Fit, partition_table
 from .readme import readme
 from .syntax import check_syntax

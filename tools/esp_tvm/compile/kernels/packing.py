@@ -8,7 +8,7 @@ limit depends on the weights, which are known here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -31,6 +31,11 @@ class Packed:
 def centre_of(low: int, high: int) -> int:
     """The offset subtracted from inputs in low..high so that they are centred on 0."""
     return (low + high + 1) // 2
+
+
+def _centre_6x2(low: int, high: int, outside: int) -> int:
+    """That of inputs and of what is read around them where that is not 0."""
+    return centre_of(min(low, outside), max(high, outside)) if outside else centre_of(low, high)
 
 
 def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
@@ -57,12 +62,52 @@ def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
     return cuts
 
 
+def _count_pieces(limits: Sequence[Tuple[np.ndarray, int]]) -> int:
+    """How many pieces, as long as can be, all groups are cut into; limits: ([groups, rows, steps] how much a sum grows
+    with every step, how much it may grow in a piece)."""
+    sums = [(np.cumsum(growth, axis=2), most) for growth, most in limits]
+    groups, _, steps = sums[0][0].shape
+    ends, count = np.zeros(groups, np.int64), 0
+    while True:
+        active = np.flatnonzero(ends < steps)
+        if not len(active):
+            return count
+        count += len(active)
+        starts = ends[active]
+        longest = np.minimum(starts + _PIECE_STEPS, steps)
+        for grown, most in sums:
+            own = grown[active]
+            before = np.take_along_axis(own, np.maximum(starts - 1, 0)[:, None, None], axis=2)
+            before = np.where(starts[:, None, None] > 0, before, 0)
+            over = (own > before + most).any(axis=1)
+            longest = np.where(over.any(axis=1), np.minimum(over.argmax(axis=1), longest), longest)
+        ends[active] = longest
+
+
+def count_pieces_6x2(weights: np.ndarray, low: int, high: int, outside: int) -> int:
+    """How many pieces `pack_6x2` makes."""
+    centre = _centre_6x2(low, high, outside)
+    low, high = min(low, outside) - centre, max(high, outside) - centre
+    outputs, count = weights.shape
+    padded = np.zeros(((outputs + 1) // 2 * 2, (count + 1) // 2 * 2), np.int64)
+    padded[:outputs, :count] = weights
+    most, least = np.maximum(padded * low, padded * high), np.minimum(padded * low, padded * high)
+    grown = [one.reshape(-1, 2, padded.shape[1] // 2, 2).sum(axis=3) for one in (most, -least)]
+    return _count_pieces([(grown[0], _LANE_MAX), (grown[1], -_LANE_MIN)])
+
+
+def count_pieces_3x4(weights: np.ndarray, low: int, high: int, outside: int) -> int:
+    """How many pieces `pack_3x4` makes."""
+    low, high = min(low, outside), max(high, outside)
+    outputs, taps, channels = weights.shape
+    grown = np.abs(weights.astype(np.int64)).reshape(outputs // 4, 4, taps, channels // 2, 2).sum(axis=4) * (high - low)
+    return _count_pieces([(grown.transpose(0, 2, 1, 3).reshape(-1, 4, channels // 2), 2**16 - 1)])
+
+
 def pack_6x2(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
     """Weights [O, K] for `esp_dl_conv2d_s8_6x2`; low, high: range of the input; outside: what is read around it."""
     outputs, count = weights.shape
-    if outside:
-        low, high = min(low, outside), max(high, outside)
-    centre = centre_of(low, high)
+    centre = _centre_6x2(low, high, outside)
     padded = np.zeros(((outputs + 1) // 2 * 2, (count + 1) // 2 * 2), np.int8)
     padded[:outputs, :count] = weights
     stream = [np.array([centre], np.int8)]

@@ -17,7 +17,7 @@ from ...operators.base import rounding_bias
 from ...operators.conv import pad_field, pad_value, window_fields
 from ...operators.pooling import AveragePool2d
 from ...program import Call
-from .packing import Packed, pack_3x4, pack_6x2, pack_8, pack_winograd
+from .packing import Packed, count_pieces_3x4, count_pieces_6x2, pack_3x4, pack_6x2, pack_8, pack_winograd
 
 # --- how far an output may lie before its input --------------------------------------------------------------
 
@@ -104,6 +104,11 @@ class Variant:
     def input_passes(self, call: Call) -> Tuple[int, int]:
         """How often it goes through the same stretch of its input, and the bytes of that stretch."""
         return 1, 0
+
+    def pieces(self, call: Call) -> int:
+        """Into how many pieces the weights are cut so that their sums fit, for inputs in `Call.input_range`; 0: no
+        sums are bounded so."""
+        return 0
 
     def pack(self, call: Call, low: int, high: int) -> Packed:
         """The weights in the kernel's layout; low, high: range of the input."""
@@ -193,6 +198,10 @@ class Conv2d6x2(Variant):
         weights = call.attributes["weights"]
         return pack_6x2(weights.reshape(len(weights), -1), low, high, pad_value(call))
 
+    def pieces(self, call):
+        weights = call.attributes["weights"]
+        return count_pieces_6x2(weights.reshape(len(weights), -1), *call.input_range, pad_value(call))
+
     def fields(self, call):
         return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
 
@@ -226,6 +235,11 @@ class Conv2d3x4(Variant):
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
         return pack_3x4(weights.reshape(len(weights), -1, weights.shape[3]), low, high, pad_value(call))
+
+    def pieces(self, call):
+        weights = call.attributes["weights"]
+        taps = weights.reshape(len(weights), -1, weights.shape[3])
+        return count_pieces_3x4(taps, *call.input_range, pad_value(call))
 
     def fields(self, call):
         return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
@@ -429,6 +443,9 @@ class DenseAsConv2d(Variant):
 
     def overlap_distance(self, call):
         return self.convolution.overlap_distance(self.call(call))
+
+    def pieces(self, call):
+        return self.convolution.pieces(self.call(call))
 
     def pack(self, call, low, high):
         return self.convolution.pack(self.call(call), low, high)

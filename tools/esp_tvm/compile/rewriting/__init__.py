@@ -2,3 +2,5 @@
 
 No rewrite changes the result of the module. All use the functions in `toolbox`.
 """
+
+from ... import tvm_import  # noqa: F401  before every other import of TVM
