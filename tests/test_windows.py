@@ -61,6 +61,22 @@ def test_windows_that_the_model_counts_stay(tmp_path):
     assert session(loaded).run(None, {"x": random(1, 3, 17, 17)})[0].shape == (1, 3, 10, 10)
 
 
+@pytest.mark.parametrize("places", [10, 9])
+def test_windows_that_weights_count_stay(tmp_path, places):
+    """The same where it is seen in the size of a Gemm behind them; other rewrites are made all the same."""
+    options = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1}
+    nodes = [
+        make("MaxPool", ["x"], ["m"], "max", kernel_shape=[2, 2], dilations=[2, 2], auto_pad="SAME_UPPER"),
+        make("AveragePool", ["m"], ["p"], "pool", **options),
+        make("Flatten", ["p"], ["f"], "flat"),
+        make("Gemm", ["f", "w"], ["y"], "gemm"),
+    ]
+    model = model_of(nodes, {"x": [1, 1, 17, 17]}, {"y": [1, 4]}, {"w": random(places**2, 4)})
+    loaded = load(model, tmp_path)
+    assert session(loaded).run(None, {"x": random(1, 1, 17, 17)})[0].shape == (1, 4)
+    assert "auto_pad" not in {attribute.name for attribute in loaded.graph.node[0].attribute}
+
+
 @pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
 @pytest.mark.parametrize("size, stride", [((9, 9), 1), ((9, 8), 2), ((5, 11), 3)])
 def test_same_with_dilation(tmp_path, auto_pad, size, stride):
@@ -103,6 +119,21 @@ def test_max_pools_with_same_and_dilation(tmp_path, auto_pad, size, stride):
         0,
     )
     assert np.array_equal(ours, wanted)
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("kernel, stride", [((1, 1), (3, 5)), ((2, 1), (5, 3)), ((1, 3), (4, 2))])
+@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
+def test_same_with_strides_longer_than_the_window(tmp_path, auto_pad, kernel, stride, operator):
+    """ONNX Runtime leaves out the first rows and columns, where pads would be negative."""
+    options = {"auto_pad": auto_pad, "strides": stride}
+    options.update({} if operator == "Conv" else {"kernel_shape": kernel})
+    inputs, constants = (["x", "w"], {"w": random(2, 3, *kernel)}) if operator == "Conv" else (["x"], {})
+    for size in ((9, 10), (8, 9), (11, 6)):
+        model = model_of([make(operator, inputs, ["y"], "n", **options)], {"x": [1, 3, *size]}, constants=constants)
+        loaded = load(model, tmp_path)
+        same(model, loaded, 1, 3, *size)
+        assert "auto_pad" not in {attribute.name for node in loaded.graph.node for attribute in node.attribute}
 
 
 # --- resizing ---

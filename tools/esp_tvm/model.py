@@ -110,7 +110,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     _check_elements(model, path)
     check_quantizers(model, path)
     _fix_inputs(model, path)
-    explicit_windows(model, declared)
+    explicit_windows(model, declared, evaluate)
     whole_scales(model)
     plain_nodes(model)
     fix_shapes(model, path)

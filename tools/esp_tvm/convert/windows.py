@@ -2,6 +2,8 @@
 
 - auto_pad SAME with dilations: ONNX Runtime 1.14 refuses it in Conv, and counts the pads of pools without dilation.
 - auto_pad SAME of 1-D pools: TVM pads by an operator of its own, which then runs in float.
+- auto_pad SAME with strides longer than the window: by ONNX's formula the pads are negative, and ONNX Runtime leaves
+  out the first rows and columns; TVM does not.
 - AveragePool with ceil_mode: ONNX Runtime 1.14 divides by positions beyond the padded input, and has windows entirely
   in the padding. Here it is as in PyTorch, and in ONNX's text since opset 19: a window ends at the padded input, and
   none starts after the input and its left pad.
@@ -10,7 +12,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -26,15 +28,35 @@ from ..onnx_graph import (
     string_attribute,
 )
 
+Evaluate = Callable[[onnx.ModelProto, Sequence[str]], Optional[List[np.ndarray]]]
 
-def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]]) -> None:
+
+def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]], evaluate: Evaluate) -> None:
     """Rewrite these windows in place; the shapes of their inputs must be known.
 
-    declared: the shapes of the outputs in the model's file (`declared_sizes`).
+    A model that was made for windows in the padding (its outputs, or the constants behind them, fit no other size)
+    keeps them.
+    declared: the shapes of the outputs in the model's file (`declared_sizes`)
+    evaluate(model, names) -> values of tensors of a model, or None if it cannot be run
     """
     if not any(map(_is_implicit, model.graph.node)):
         return
-    graph = Graph(copied(model))
+    for drop in (True, False):
+        rewritten, dropped = _rewritten(model, drop)
+        if _output_sizes(rewritten).items() >= declared.items() and not (dropped and not _runs(rewritten, evaluate)):
+            model.CopyFrom(rewritten)
+            for value in model.graph.output:
+                value.type.tensor_type.ClearField("shape")
+            return
+
+
+def _runs(model: onnx.ModelProto, evaluate: Evaluate) -> bool:
+    return evaluate(copied(model), [value.name for value in model.graph.output]) is not None
+
+
+def _rewritten(model: onnx.ModelProto, drop: bool) -> Tuple[onnx.ModelProto, bool]:
+    """(the model with its windows rewritten, whether windows in the padding were dropped, which `drop` allows)."""
+    graph, dropped = Graph(copied(model)), False
     for node in graph.nodes:
         shape = graph.shapes.get(node.input[0]) if _is_implicit(node) else None
         if shape is None:
@@ -44,14 +66,10 @@ def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]
         elif _has_output_shape(node):
             _output_shape_as_pads(graph, node, shape[2:])
         else:
-            _ceiling_as_pads(graph, node, shape[2:])
+            dropped |= _ceiling_as_pads(graph, node, shape[2:], drop)
     graph.write()
     del graph.proto.value_info[:]
-    # A model that was made for windows in the padding (as its outputs show) is not changed.
-    if _output_sizes(graph.model).items() >= declared.items():
-        model.CopyFrom(graph.model)
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")
+    return graph.model, dropped
 
 
 def declared_sizes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
@@ -83,8 +101,10 @@ def _has_odd_same(node: onnx.NodeProto) -> bool:
         return False
     if not string_attribute(node, "auto_pad").startswith("SAME"):
         return False
-    one_axis = len(attribute(node, "kernel_shape", ())) == 1 and node.op_type != "Conv"
-    return one_axis or any(size != 1 for size in attribute(node, "dilations", ()))
+    kernel, strides = attribute(node, "kernel_shape", ()), attribute(node, "strides", ())
+    one_axis = len(kernel) == 1 and node.op_type != "Conv"
+    longer = not kernel or any(stride > window for stride, window in zip(strides, kernel))
+    return one_axis or longer or any(size != 1 for size in attribute(node, "dilations", ()))
 
 
 def _has_ceiling(node: onnx.NodeProto) -> bool:
@@ -107,13 +127,29 @@ def _same_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> N
     upper = string_attribute(node, "auto_pad") == "SAME_UPPER"
     before, after = [], []
     for size, window, stride, dilation in zip(sizes, kernel, strides, dilations):
-        total = max(0, (-(-size // stride) - 1) * stride + (window - 1) * dilation + 1 - size)
-        before.append(total // 2 if upper else total - total // 2)
+        total = (-(-size // stride) - 1) * stride + (window - 1) * dilation + 1 - size
+        # Towards 0, as in ONNX Runtime's C++.
+        before.append(int((total if upper else total + 1) / 2))
         after.append(total - before[-1])
+    left_out = [max(0, -first) for first in before]
+    if any(left_out) and len([name for name in node.output if name]) > 1:
+        return  # The places of maxima count all rows and columns.
     drop_attributes(node, "auto_pad")
-    set_attributes(node, pads=[*before, *after])
+    set_attributes(node, pads=[max(0, pad) for pad in (*before, *after)])
+    if any(left_out):
+        _leave_out(graph, node, left_out)
     # As many windows as SAME has, no more.
     drop_attributes(node, "ceil_mode")
+
+
+def _leave_out(graph: Graph, node: onnx.NodeProto, first: Sequence[int]) -> None:
+    """Let a node read its input without the first rows or columns of each axis of the image."""
+    whole, axes = node.input[0], list(range(2, 2 + len(first)))
+    rest = graph.fresh(f"{whole}_rest")
+    bounds = (("starts", list(first)), ("ends", [np.iinfo(np.int64).max] * len(first)), ("axes", axes))
+    inputs = [whole, *(graph.add_constant(f"{rest}_{name}", values, np.int64) for name, values in bounds)]
+    graph.insert_before(node, graph.make("Slice", inputs, [rest], f"{node.name}_slice"))
+    graph.set_input(node, 0, rest)
 
 
 def _output_shape_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
@@ -138,7 +174,8 @@ def _output_shape_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[in
     set_attributes(node, pads=[*before, *after], output_padding=more)
 
 
-def _ceiling_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
+def _ceiling_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int], drop: bool) -> bool:
+    """Returns whether windows in the padding were dropped; without `drop` a node that has some stays."""
     kernel = _kernel(graph, node, len(sizes))
     if string_attribute(node, "auto_pad", "NOTSET") == "VALID":
         pads = [0] * (2 * len(sizes))
@@ -147,32 +184,30 @@ def _ceiling_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -
     else:
         # SAME knows its number of windows without rounding.
         drop_attributes(node, "ceil_mode")
-        return
+        return False
     if kernel is None or len(pads) != 2 * len(sizes):
-        return
+        return False
     strides = attribute(node, "strides", [1] * len(sizes))
     before, after = pads[: len(sizes)], pads[len(sizes) :]
-    beyond = []
+    beyond, dropped = [], False
     for size, window, stride, first, last in zip(sizes, kernel, strides, before, after):
-        count = _windows(size, window, stride, first, last)
-        if count < 1:
-            return
+        count = -(-(size + first + last - window) // stride) + 1
+        if (count - 1) * stride >= size + first:
+            count, dropped = count - 1, True
+        if count < 1 or dropped and not drop:
+            return False
         beyond.append(max(0, (count - 1) * stride + window - (size + first + last)))
     drop_attributes(node, "ceil_mode", "auto_pad")
     if not attribute(node, "count_include_pad", 0) or not any(beyond):
         set_attributes(node, pads=[*before, *[last + more for last, more in zip(after, beyond)]])
-        return
+        return dropped
     if any(pads):
         padded = graph.fresh(f"{node.input[0]}_padded")
         amounts = graph.add_constant(f"{node.input[0]}_pads", [0, 0, *before, 0, 0, *after], np.int64)
         graph.insert_before(node, graph.make("Pad", [node.input[0], amounts], [padded], f"{node.name}_pad"))
         graph.set_input(node, 0, padded)
     set_attributes(node, pads=[*[0] * len(sizes), *beyond], count_include_pad=0)
-
-
-def _windows(size: int, window: int, stride: int, before: int, after: int) -> int:
-    count = -(-(size + before + after - window) // stride) + 1
-    return count - 1 if (count - 1) * stride >= size + before else count
+    return dropped
 
 
 __all__: List[str] = ["declared_sizes", "explicit_windows"]
