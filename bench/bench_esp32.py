@@ -10,13 +10,13 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
-from bench_esp32s3 import ROWS, Row, call_of, figures_of, model_and_sample, sizes_text  # noqa: E402
+from bench_esp32s3 import ROWS, Row, call_of, figures_of, model_and_sample, print_table, sizes_text  # noqa: E402
 from esp32s3_cases import Pair, run_in_emulator, verdicts  # noqa: E402
 
 from esp_tvm.compile.kernels.mac16 import CHIP, MAC16_VARIANTS, variants_of  # noqa: E402
@@ -54,20 +54,14 @@ def measure(row: Row) -> Tuple[int, List[Tuple[Variant, float]]]:
     return OPERATORS[row.operator].macs(call), [(p.variant, one.instructions) for p, one in zip(pairs, found)]
 
 
-def print_shapes(rows: Sequence[Row]) -> None:
-    """MAC an instruction with the most and the least scratch memory, and of the C kernel."""
-    print("| shape | MAC an instruction | scratch | least memory | scratch | weights | C |")
-    print("|---|---|---|---|---|---|---|")
+def shape_cells(rows: Sequence[Row] = SHAPES) -> Iterator[List[str]]:
+    """Rows of the table: MAC an instruction with the most and the least scratch memory, and of the C kernel."""
     for row in rows:
         macs, ((most, fast), (least, lean), (_, plain)) = measure(row)
         call = call_of(row, np.random.RandomState(1))
         rates = [f"{macs / count:.2f}" for count in (fast, lean, plain)]
         bits = "16 bits" if getattr(least, "wide", False) else "8 bits"
-        print(
-            f"| {row.name} | {rates[0]} | {most.scratch(call)} | {rates[1]} | {least.scratch(call)} | {bits} "
-            f"| {rates[2]} |",
-            flush=True,
-        )
+        yield [row.name, rates[0], str(most.scratch(call)), rates[1], str(least.scratch(call)), bits, rates[2]]
 
 
 def print_model(model_path: str, sample_path: str) -> None:
@@ -94,7 +88,9 @@ def bench(words: List[str]) -> None:
     elif files is not None:
         print_model(*files)
     else:
-        print_shapes([row for row in SHAPES if not words or any(word in row.name for word in words)])
+        rows = [row for row in SHAPES if not words or any(word in row.name for word in words)]
+        head = "shape | MAC an instruction | scratch | least memory | scratch | weights | C"
+        print_table(head, shape_cells(rows))
 
 
 def main() -> int:

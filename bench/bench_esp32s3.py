@@ -14,15 +14,16 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_archive import COMPONENT  # noqa: E402
+from tables import table_row  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP, choose_anywhere, choose_vector  # noqa: E402
@@ -152,7 +153,7 @@ def call_of(row: Row, random: np.random.RandomState) -> Call:
     return Call("", row.operator, [Tensor("x", x, "int8")], [Tensor("y", y, "int8")], attributes)
 
 
-def measure(rows: List[Row]) -> List[Tuple[Row, str, int, float]]:
+def measure(rows: Sequence[Row]) -> List[Tuple[Row, str, int, float]]:
     """(row, kernel, MAC, instructions) of all rows."""
     pairs = []
     for row in rows:
@@ -206,7 +207,7 @@ def model_figures(
     }
 
 
-def measure_values(rows: List[ValueRow]) -> List[Tuple[ValueRow, int, float, float]]:
+def measure_values(rows: Sequence[ValueRow]) -> List[Tuple[ValueRow, int, float, float]]:
     """(row, values of the output, instructions of the vector kernel, of the plain one in C) of all rows."""
     pairs = []
     for row in rows:
@@ -230,23 +231,26 @@ def measure_values(rows: List[ValueRow]) -> List[Tuple[ValueRow, int, float, flo
     ]
 
 
-def print_shapes(rows: List[Row]) -> None:
-    """Multiply-accumulates an instruction, beside others'."""
-    print("| shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel |")
-    print("|---|---|---|---|---|---|---|")
+def shape_cells(rows: Sequence[Row] = ROWS) -> Iterator[List[str]]:
+    """Rows of the table of shapes: multiply-accumulates an instruction, beside others'."""
     for row, kernel, macs, instructions in measure(rows):
-        others = " | ".join("-" if value is None else f"{value:g}" for value in (row.esp_dl, row.esp_nn))
-        rate = f"{macs / instructions:.2f}"
-        print(f"| {row.name} | {others} | {row.aim:g} | {rate} | {instructions:.0f} | {kernel} |", flush=True)
+        others = ["-" if value is None else f"{value:g}" for value in (row.esp_dl, row.esp_nn)]
+        yield [row.name, *others, f"{row.aim:g}", f"{macs / instructions:.2f}", f"{instructions:.0f}", kernel]
 
 
-def print_values(rows: List[ValueRow]) -> None:
-    """Instructions per value of the output."""
-    print("| layer | output | instructions | per value | plain C, per value |")
-    print("|---|---|---|---|---|")
+def value_cells(rows: Sequence[ValueRow] = VALUE_ROWS) -> Iterator[List[str]]:
+    """Rows of the table of layers without weights: instructions per value of the output."""
     for row, count, fast, plain in measure_values(rows):
         shape = "x".join(map(str, row.output[1:]))
-        print(f"| {row.name} | {shape} | {fast:.0f} | {fast / count:.2f} | {plain / count:.1f} |")
+        yield [row.name, shape, f"{fast:.0f}", f"{fast / count:.2f}", f"{plain / count:.1f}"]
+
+
+def print_table(head: str, rows: Iterable[List[str]]) -> None:
+    """head: the names of the columns with | between them"""
+    print(f"| {head} |")
+    print("|---" * (head.count("|") + 1) + "|")
+    for cells in rows:
+        print(table_row(cells), flush=True)
 
 
 def figures_of(model: onnx.ModelProto, sample_path: str, chip: Optional[str]) -> Dict[str, Any]:
@@ -262,15 +266,16 @@ def sizes_text(figures: Dict[str, Any]) -> str:
     return f"arena {figures['arena_bytes']} bytes, constants {figures['constant_bytes']} bytes"
 
 
+def _step_cells(step: Dict[str, Any]) -> List[str]:
+    macs, count = step["macs"], step["instructions"]
+    rate, shape = f"{macs / count:.2f}" if macs else "", "x".join(map(str, step["output"] or ()))
+    return [step["operator"], shape, step["kernel"], str(macs or ""), str(count), rate]
+
+
 def print_model(model_path: str, sample_path: str) -> None:
     """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
     figures = figures_of(load_model(model_path), sample_path, CHIP)
-    print("| step | output | kernel | MAC | instructions | MAC an instruction |")
-    print("|---|---|---|---|---|---|")
-    for step in figures["steps"]:
-        macs, count = step["macs"], step["instructions"]
-        rate, shape = f"{macs / count:.2f}" if macs else "", "x".join(map(str, step["output"] or ()))
-        print(f"| {step['operator']} | {shape} | {step['kernel']} | {macs or ''} | {count} | {rate} |")
+    print_table("step | output | kernel | MAC | instructions | MAC an instruction", map(_step_cells, figures["steps"]))
     macs, count = figures["macs"], figures["instructions"]
     print(f"whole: {macs} MAC, {count} instructions, {macs / count:.2f} MAC an instruction")
     print(f"{sizes_text(figures)}; outputs equal the reference")
@@ -307,11 +312,12 @@ def bench(words: List[str]) -> None:
         [row for row in rows if not words or any(word in row.name for word in words)] for rows in (ROWS, VALUE_ROWS)
     )
     if rows:
-        print_shapes(rows)
+        head = "shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel"
+        print_table(head, shape_cells(rows))
     if rows and value_rows:
         print()
     if value_rows:
-        print_values(value_rows)
+        print_table("layer | output | instructions | per value | plain C, per value", value_cells(value_rows))
 
 
 def main() -> int:

@@ -13,14 +13,16 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, Iterator, List, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+from tables import table_row  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.c_text import tensor_text  # noqa: E402
@@ -32,6 +34,7 @@ from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
+from esp_tvm.program import Call  # noqa: E402
 from esp_tvm.project.fit import fit_chip  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
@@ -141,15 +144,47 @@ def measure_vectors(one: CompiledModel, two: CompiledModel, sample: Dict[str, np
     return [[w, a - (b - a), b - a] for w, a, b in zip(whole, once, twice)]
 
 
-def main() -> None:
-    if len(sys.argv) != 3:
-        raise UserError("give a quantized model and a sample: make bench-cores MODEL=model_quant.onnx SAMPLE=x.npy")
-    require(RISCV)
-    model = load_model(sys.argv[1])
+@dataclass(frozen=True)
+class Counted:
+    """What one machine takes. counts: [on one core, of two cores the calling one, the other one] of every step."""
+
+    machine: str
+    one: CompiledModel
+    two: CompiledModel
+    counts: List[List[int]]
+
+    def larger(self, call: Call) -> int:
+        """Instructions that the cores take together for a call: of one in two parts, the larger part."""
+        _, calling, other = self.counts[call.index]
+        return max(calling, other) if call.split is not None else calling
+
+    @property
+    def total(self) -> int:
+        """On one core."""
+        return sum(whole for whole, _, _ in self.counts)
+
+    @property
+    def follow(self) -> int:
+        """On the busier of both."""
+        return sum(map(self.larger, self.two.program.calls()))
+
+    @property
+    def added(self) -> int:
+        """The same, with an assumption for every start and end of a part."""
+        return self.follow + FORK_JOIN * sum(call.split is not None for call in self.two.program.calls())
+
+    @property
+    def arenas(self) -> Tuple[int, int]:
+        """Bytes for one core, and for two."""
+        return self.one.program.arena_bytes, self.two.program.arena_bytes
+
+
+def counted(model: onnx.ModelProto, sample_path: str) -> Iterator[Counted]:
+    """Both programs of a quantized model, on each machine that is there."""
     one, two = compile_model(model), compile_model(model, cores=2)
-    sample = load_sample(sys.argv[2], [(port.name, port.shape, port.dtype) for port in one.program.inputs])
+    sample = load_sample(sample_path, [(port.name, port.shape, port.dtype) for port in one.program.inputs])
     for machine in [RISCV] + ([] if XTENSA.missing() else [XTENSA]):
-        show(machine.name, one, two, measure(one, two, sample, machine))
+        yield Counted(machine.name, one, two, measure(one, two, sample, machine))
     with tempfile.TemporaryDirectory() as folder:
         reason = esp32s3.why_not(Path(folder))
     one, two = compile_model(model, chip=CHIP), compile_model(model, chip=CHIP, cores=2)
@@ -157,29 +192,32 @@ def main() -> None:
         # A fused addition writes over its addend: it cannot be computed twice.
         print(f"ESP32-S3: left out, {reason or 'an addition is fused with a kernel in C'}")
     else:
-        show("ESP32-S3", one, two, measure_vectors(one, two, sample))
+        yield Counted("ESP32-S3", one, two, measure_vectors(one, two, sample))
 
 
-def show(machine: str, one: CompiledModel, two: CompiledModel, counts: List[List[int]]) -> None:
+def main() -> None:
+    if len(sys.argv) != 3:
+        raise UserError("give a quantized model and a sample: make bench-cores MODEL=model_quant.onnx SAMPLE=x.npy")
+    require(RISCV)
+    for one in counted(load_model(sys.argv[1]), sys.argv[2]):
+        show(one)
+
+
+def show(found: Counted) -> None:
     """Print the table of a machine."""
-    print(f"{machine}, instructions\n")
+    print(f"{found.machine}, instructions\n")
     print("| step | output | parts | one core | calling core | other core | larger part of one core's |")
     print("|---|---|---|---|---|---|---|")
-    follow, splits = 0, 0
-    for call in two.program.calls():
-        whole, calling, other = counts[call.index]
-        larger = max(calling, other) if call.split is not None else calling
-        follow += larger
+    for call in found.two.program.calls():
         if call.split is not None:
-            splits += 1
+            whole, calling, other = found.counts[call.index]
             cells = [call.title, tensor_text(call.writes[0]), call.split.text, whole, calling, other]
-            print("| " + " | ".join(map(str, [*cells, f"{larger / whole:.2f}"])) + " |")
-    total = sum(whole for whole, _, _ in counts)
-    added = follow + FORK_JOIN * splits
+            print(table_row([*map(str, cells), f"{found.larger(call) / whole:.2f}"]))
+    one, two = found.arenas
     print(
-        f"\none core {total}, the busier of both {follow}: {follow / total:.3f}, "
-        f"{total / follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "
-        f"{total / added:.2f} times; arena {one.program.arena_bytes} bytes, for two cores {two.program.arena_bytes}; "
+        f"\none core {found.total}, the busier of both {found.follow}: {found.follow / found.total:.3f}, "
+        f"{found.total / found.follow:.2f} times as fast; with {FORK_JOIN} instructions for every start and end "
+        f"{found.total / found.added:.2f} times; arena {one} bytes, for two cores {two}; "
         "not measured on a board\n"
     )
 

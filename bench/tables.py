@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Sequence
 
 
 def table(head: List[str], rows: List[List[str]]) -> str:
     """The first column holds names, the others numbers."""
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
+    lines = [table_row(head), "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *map(table_row, rows), ""])
+
+
+def table_row(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    return "| " + " | ".join(cells) + " |"

@@ -1,7 +1,7 @@
 # Speed, memory and size of generated programs. Included by the Makefile.
 
 ##@ Bench
-.PHONY: bench bench-operators bench-strips bench-compare bench-accuracy calibration-memory memory zoo
+.PHONY: bench bench-operators bench-strips bench-docs bench-compare bench-accuracy calibration-memory memory zoo
 bench: ## NAMES: instructions, RAM and flash of generated programs in the emulators, into bench/
 	@scripts/in-env.sh python bench/bench.py $${NAMES:-}
 
@@ -10,6 +10,9 @@ bench-operators: ## WORDS: instructions of single operators in the emulator, int
 
 bench-strips: ## WORDS: memory that strips of rows save and instructions they cost, into bench/STRIPS.md (WORDS: only print these)
 	@scripts/in-env.sh python bench/strips.py $${WORDS:-}
+
+bench-docs: ## the tables of docs/both-cores.md, docs/esp32.md and docs/esp32-s3.md, counted anew in emulators
+	@scripts/in-env.sh python bench/document_tables.py
 
 bench-compare: ## BASE: the differences of bench/results.json from this file
 	@scripts/in-env.sh python bench/bench.py --compare "$${BASE:-}"
