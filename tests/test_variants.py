@@ -70,7 +70,7 @@ def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
 
     def wrong(weights):
         result = packed(weights).copy()
-        result[0, 0, 0] ^= 64
+        result[0] ^= 64
         return result
 
     monkeypatch.setattr(variants, "pack_8", wrong)

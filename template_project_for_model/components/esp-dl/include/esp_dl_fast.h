@@ -88,9 +88,10 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
 void esp_dl_depthwise_conv2d_s8_1x4(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
 
 /*
- * Fully connected layer, eight outputs at a time; fast if many inputs have the same value.
- * weights: a byte (int8) with that value, which is subtracted from every input; then [ceil(outputs / 8)][inputs][8],
- *   with zeros beyond the last output. bias: corrected for the subtraction.
+ * Fully connected layer, sixteen or eight outputs at a time; fast if many inputs have the same value.
+ * weights: a byte (int8) with that value, which is subtracted from every input; then [inputs][16] for every sixteen
+ *   outputs, with zeros beyond the last one; for the last ones, if they are eight at most, [inputs][8]. bias: corrected
+ *   for the subtraction.
  */
 void esp_dl_dense_s8_8(const int8_t *input, const esp_dl_dense_t *p, int8_t *output);
 

@@ -163,9 +163,10 @@ def pack_winograd(weights: np.ndarray, block: int) -> Packed:
 
 
 def pack_8(weights: np.ndarray) -> np.ndarray:
-    """Weights [O, I] for `esp_dl_dense_s8_8`: [O / 8][I][8], the last rows beside zeros."""
+    """Weights [O, I] for `esp_dl_dense_s8_8`, one after the other: [I][16] for every sixteen outputs, [I][8] for the
+    last ones where they are eight at most. Outputs that do not exist have zeros."""
     outputs, inputs = weights.shape
-    tile = KERNEL_LIMITS["8_OUTPUTS"]
-    padded = np.zeros((-(-outputs // tile) * tile, inputs), np.int8)
+    least = KERNEL_LIMITS["8_OUTPUTS"]
+    padded = np.zeros((aligned(outputs, least), inputs), np.int8)
     padded[:outputs] = weights
-    return np.ascontiguousarray(padded.reshape(-1, tile, inputs).transpose(0, 2, 1))
+    return np.concatenate([padded[o : o + 2 * least].T.reshape(-1) for o in range(0, len(padded), 2 * least)])

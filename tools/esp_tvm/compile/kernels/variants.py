@@ -390,7 +390,7 @@ class Depthwise1x4(Variant):
 
 
 class Dense8(Variant):
-    """Eight outputs at a time; inputs of the most common value are skipped."""
+    """Sixteen or eight outputs at a time; inputs of the most common value are skipped."""
 
     operator = "dense"
     kernel = "esp_dl_dense_s8_8"
@@ -404,7 +404,7 @@ class Dense8(Variant):
     def pack(self, call, low, high):
         weights = call.attributes["weights"]
         common = call.often
-        stream = np.concatenate([np.array([common], np.int8), pack_8(weights).reshape(-1)])
+        stream = np.concatenate([np.array([common], np.int8), pack_8(weights)])
         return Packed(stream, common * weights.astype(np.int64).sum(axis=1))
 
     def fields(self, call):

@@ -27,7 +27,7 @@
 #define ESP_DL_WINOGRAD_OUTPUTS 4
 #define ESP_DL_WINOGRAD_MAX_CHANNELS 2304
 
-/* Outputs at a time of esp_dl_dense_s8_8. */
+/* Outputs of esp_dl_dense_s8_8 that are computed together at least; twice as many where there are. */
 #define ESP_DL_8_OUTPUTS 8
 
 /* The vector unit of the ESP32-S3: bytes of a vector, which are as many channels. */
