@@ -15,7 +15,7 @@ from esp_tvm.preprocess import preprocess_model
 from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.quantize.calibrate import calibrate, choose_exponents
 from esp_tvm.quantize.evaluation import noise_by_layer
-from esp_tvm.quantize.fit import Fit, windows
+from esp_tvm.quantize.fit import Fit, Moments, windows
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.judge import judge, without_softmax
 from esp_tvm.quantize.passes import State as Quantization
@@ -93,6 +93,19 @@ def wide_layer():
         return {"x": parts[:, None].astype(np.float32)}
 
     return model, samples
+
+
+def test_inputs_that_are_constant_have_no_moments():
+    """As in samples of a channel that is dead in all but those held back: what rounding leaves is no variance."""
+    moments = Moments(1, 6, 2)
+    x = np.tile(np.array([0.0123, -0.7, 0.3, 5.1, 0.0, 0.0], np.float32), (1, 5000, 1))
+    x[..., 5] = random(5000)
+    for part in np.split(x, 4, axis=1):
+        moments.add(part, np.ones((1, part.shape[1], 2), np.float32))
+    moment, cross, _ = moments.about(*moments.means())
+    np.testing.assert_allclose(moment[0, 5, 5], x[..., 5].var(), rtol=1e-4)
+    moment[0, 5, 5] = cross[0, 5] = 0.0
+    assert not moment.any() and not cross.any()
 
 
 def test_a_wide_layer_does_not_learn_its_samples_by_heart():

@@ -22,7 +22,9 @@ from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.onnx_check import FLOAT_BOUND  # noqa: E402
+from esp_tvm.onnx_graph import Graph  # noqa: E402
 from esp_tvm.project.verify import verify  # noqa: E402
+from esp_tvm.quantize.normal_form import one_output_each  # noqa: E402
 
 STEPS, BATCH, FEATURES, HIDDEN = 3, 2, 3, 4
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -157,6 +159,37 @@ def test_batch_first(kernels, kind):
     for name, right in float_outputs(plain, inputs).items():
         right = right.transpose([0, 3, 1, 2, 4] if right.ndim == 5 else [0, 2, 1, 3])
         np.testing.assert_allclose(ours[name], right, rtol=0, atol=FLOAT_BOUND * np.abs(right).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("layout", [0, 1])
+def test_lengths_of_all_steps_and_a_missing_size_keep_no_kernel_away(tmp_path, kind, layout):
+    model = layer(kind, {}, "lengths states")
+    node = model.graph.node[0]
+    next(one for one in model.graph.initializer if one.name == "l").CopyFrom(
+        onnx.numpy_helper.from_array(np.full(BATCH, STEPS, np.int32), "l")
+    )
+    del node.attribute[[one.name for one in node.attribute].index("hidden_size")]
+    if layout:
+        node.attribute.append(helper.make_attribute("layout", 1))
+        for value in [*model.graph.input, *model.graph.output]:
+            dims = value.type.tensor_type.shape.dim
+            sizes = [dims[axis].dim_value for axis in ([2, 0, 1, 3] if len(dims) == 4 else [1, 0, 2])]
+            for dim, size in zip(dims, sizes):
+                dim.dim_value = size
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    made = next(one for one in load_model(tmp_path / "model.onnx").graph.node if one.op_type == kind)
+    assert made.input[4] == "" and made.input[5] != ""
+    assert [helper.get_attribute_value(one) for one in made.attribute if one.name == "hidden_size"] == [HIDDEN]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_the_last_state_of_shorter_sequences_is_no_part_of_all_steps(kind):
+    """The quantizer takes it from there without lengths; all steps end with zeros where a sequence has fewer."""
+    for more, own in (("lengths", "last"), ("", "")):
+        graph = Graph(layer(kind, {}, more))
+        one_output_each(graph)
+        assert next(node for node in graph.nodes if node.op_type == kind).output[1:2] == ([own] if own else [])
 
 
 def test_an_unknown_function_is_refused(kernels):

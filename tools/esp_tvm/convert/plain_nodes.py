@@ -3,6 +3,8 @@
 - Mean: TVM joins the inputs along a new axis, which is impossible if their shapes differ
 - Dropout outside of training: TVM has no code for it
 - recurrent layers of layout 1 (batch first): neither computes them
+- recurrent layers without hidden_size, which ONNX Runtime asks for; lengths of sequences that are all steps, which
+  kernels need not know
 - Unsqueeze with several negative axes: TVM inserts one axis after the other, and counts from the end it has by then
 - EyeLike of a known shape: a constant; TVM's code for it writes past the end of its output
 - TopK without an order: any order is right, and one that is the same everywhere can be compared
@@ -16,7 +18,17 @@ from typing import List, Optional
 import numpy as np
 import onnx
 
-from ..onnx_graph import Chain, Graph, attribute, copied_node, drop_attributes, edited, inferred_values, is_standard
+from ..onnx_graph import (
+    Chain,
+    Graph,
+    attribute,
+    copied_node,
+    drop_attributes,
+    edited,
+    inferred_values,
+    is_standard,
+    set_attributes,
+)
 
 _RECURRENT = ("RNN", "GRU", "LSTM")
 _TRIMMED = ("MaxPool", "BatchNormalization", "LayerNormalization")
@@ -43,8 +55,10 @@ def plain_nodes(model: onnx.ModelProto) -> None:
                 _count_axes_from_start(graph, node)
             elif is_standard(node, "TopK"):
                 drop_attributes(node, "sorted")
-            elif is_standard(node, *_RECURRENT) and attribute(node, "layout", 0):
-                graph.replace(node, *_steps_first(graph, node))
+            elif is_standard(node, *_RECURRENT):
+                _settle_sizes(graph, node)
+                if attribute(node, "layout", 0):
+                    graph.replace(node, *_steps_first(graph, node))
             elif is_standard(node, *_TRIMMED):
                 _drop_unread(graph, node)
 
@@ -84,6 +98,18 @@ def _count_axes_from_start(graph: Graph, node: onnx.NodeProto) -> None:
     if axes is not None and rank is not None and np.any(axes < 0):
         counted = sorted(int(axis) % (rank + axes.size) for axis in axes.reshape(-1))
         graph.set_input(node, 1, graph.add_constant(f"{node.input[1]}_from_start", counted, np.int64))
+
+
+def _settle_sizes(graph: Graph, node: onnx.NodeProto) -> None:
+    """Write down the size of the state; forget the lengths of sequences where each has all steps."""
+    recurrence, shape = graph.shapes.get(node.input[2]), graph.shapes.get(node.input[0])
+    if attribute(node, "hidden_size") is None and recurrence is not None and len(recurrence) == 3:
+        set_attributes(node, hidden_size=recurrence[2])
+    lengths = graph.constant(node.input[4]) if len(node.input) > 4 and node.input[4] else None
+    if lengths is None or shape is None or len(shape) != 3:
+        return
+    if np.all(lengths == shape[1 if attribute(node, "layout", 0) else 0]):
+        graph.set_input(node, 4, "")
 
 
 def _steps_first(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:

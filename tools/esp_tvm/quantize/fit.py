@@ -25,6 +25,8 @@ from .weights import Weights, covering, integer_bias, round_half_up
 
 # Rows of the linear system that are looked at, for each of its columns, and at most.
 ROWS_PER_COLUMN, MAX_ROWS = 64, 60_000
+# An input whose variance is less than this share of its squares is constant: sums of float32 say no more.
+CONSTANT = 1e-4
 # Samples whose input carries this many times the usual noise are left out.
 OUTLIER = 10.0
 # With fewer samples than this nothing can be held back to choose by; with more, every so many-th is.
@@ -82,11 +84,18 @@ class Moments:
         return self.x / self.count, self.t / self.count
 
     def about(self, mean_x: np.ndarray, mean_t: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean of (x - mean_x)(x - mean_x)', (x - mean_x)(t - mean_t)' and (t - mean_t)^2."""
+        """Mean of (x - mean_x)(x - mean_x)', (x - mean_x)(t - mean_t)' and (t - mean_t)^2.
+
+        What is left of the products of float32 where an x is constant is 0: it may be anything, less than 0 too.
+        """
         n = self.count
         x, t = self.x / n, self.t / n
         moment = self.xx / n - _outer(x, mean_x) - _outer(mean_x, x) + _outer(mean_x, mean_x)
         cross = self.xt / n - _outer(x, mean_t) - _outer(mean_x, t) + _outer(mean_x, mean_t)
+        diagonal, squares = (np.diagonal(one, axis1=1, axis2=2) for one in (moment, self.xx / n))
+        varies = diagonal > CONSTANT * squares
+        moment *= varies[:, :, None] & varies[:, None, :]
+        cross *= varies[:, :, None]
         return moment, cross, self.tt / n - 2.0 * mean_t * t + mean_t * mean_t
 
 

@@ -83,7 +83,9 @@ def one_output_each(graph: Graph) -> None:
         outputs = [name if graph.is_used(name) else "" for name in node.output]
         direction = attribute(node, "direction", b"forward")
         last: List[onnx.NodeProto] = []
-        if len(outputs) > 1 and outputs[0] and outputs[1] and direction != b"bidirectional":
+        # With lengths of its sequences, each has a last step of its own.
+        lengths = len(node.input) > 4 and bool(node.input[4])
+        if len(outputs) > 1 and outputs[0] and outputs[1] and direction != b"bidirectional" and not lengths:
             last = _last_step(graph, node, *outputs[:2], direction == b"reverse")
             outputs[1] = ""
         while outputs and not outputs[-1]:
