@@ -13,9 +13,9 @@ from ..program import Call
 LANES = 16
 
 
-# Of kernels that take six pixels at a time: as how many pixels the last 0 to 5 count. Pairs of pixels are computed
-# together, and share the loads of weights: one pair takes 7 instructions for two weights, two take 12, three 17.
-LAST_OF_SIX = tuple(6 * (7, 12, 17)[(pixels - 1) // 2] / 17 if pixels else 0.0 for pixels in range(6))
+# Of kernels that take six pixels at a time: as how many pixels the last 0 to 5 count. Two or three pairs of pixels are
+# computed together, and share the loads of weights: two pairs take 12 instructions for two weights, three take 17.
+LAST_OF_SIX = tuple(6 * (12 if pixels <= 4 else 17) / 17 if pixels else 0.0 for pixels in range(6))
 
 
 def in_sixes(pixels: int) -> float:

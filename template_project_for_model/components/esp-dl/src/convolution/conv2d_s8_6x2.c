@@ -1,6 +1,6 @@
 /*
  * Convolution of six pixels by two output channels at a time, two multiply-accumulates per instruction. The last pixels
- * of an image, or of a strip of rows, take no more pairs of pixels than they are.
+ * of an image, or of a strip of rows, are computed as four if they are no more.
  *
  * The windows of six output pixels are copied side by side, two pixels to a 32-bit word: x0 + x1 * 2^16. One
  * multiplication by a weight then computes the products of two pixels: both sums grow in one register, in lanes of 16
@@ -33,8 +33,10 @@ static uint32_t *pack(uint32_t *words, const int8_t *a, const int8_t *b, int32_t
             a += 4;
             b += 4;
         }
-    }
-    if (count == 0) {
+        for (; count > 0; count--) {
+            *words = base + (uint32_t)*a++ + ((uint32_t)*b++ << 16);
+            words += PAIRS;
+        }
         return words;
     }
     base += (a != NULL ? 0 : outside) + (b != NULL ? 0 : outside << 16);
@@ -61,7 +63,7 @@ typedef struct {
 static inline const int8_t *tap(const origin_t *origin, const esp_dl_conv2d_t *p, int32_t kh, int32_t kw)
 {
     int32_t h = origin->h + kh, w = origin->w + kw;
-    if (h < 0 || h >= p->input.h || w < 0 || w >= p->input.w) {
+    if ((uint32_t)h >= (uint32_t)p->input.h || (uint32_t)w >= (uint32_t)p->input.w) {
         return NULL;
     }
     return origin->image + (h * p->input.w + w) * p->input.c;
@@ -106,26 +108,33 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
 /* The products of a value of each pixel with the weights of two output channels. */
 #define MULTIPLY(x, w)                                                                                                 \
     do {                                                                                                               \
-        const uint32_t a = (x)[0], b = pairs > 1 ? (x)[1] : 0, c = pairs > 2 ? (x)[2] : 0;                             \
+        const uint32_t a = (x)[0], b = (x)[1], c = pairs > 2 ? (x)[2] : 0;                                             \
         uint32_t weight = (uint32_t)(w)[0];                                                                            \
         ADD_PRODUCT(p00, a);                                                                                           \
-        if (pairs > 1) {                                                                                               \
-            ADD_PRODUCT(p10, b);                                                                                       \
-        }                                                                                                              \
+        ADD_PRODUCT(p10, b);                                                                                           \
         if (pairs > 2) {                                                                                               \
             ADD_PRODUCT(p20, c);                                                                                       \
         }                                                                                                              \
         weight = (uint32_t)(w)[1];                                                                                     \
         ADD_PRODUCT(p01, a);                                                                                           \
-        if (pairs > 1) {                                                                                               \
-            ADD_PRODUCT(p11, b);                                                                                       \
-        }                                                                                                              \
+        ADD_PRODUCT(p11, b);                                                                                           \
         if (pairs > 2) {                                                                                               \
             ADD_PRODUCT(p21, c);                                                                                       \
         }                                                                                                              \
     } while (0)
 
-/* All output channels of `pairs` pairs of pixels, a constant; `pixels` of these exist. */
+/* Two values, a step of the pieces' lengths. */
+#define MULTIPLY_TWO                                                                                                   \
+    do {                                                                                                               \
+        MULTIPLY(x, w);                                                                                                \
+        MULTIPLY(x + PAIRS, w + 2);                                                                                    \
+        x += 2 * PAIRS;                                                                                                \
+        w += 4;                                                                                                        \
+        ESP_DL_KEEP(x);                                                                                                \
+        ESP_DL_KEEP(w);                                                                                                \
+    } while (0)
+
+/* All output channels of `pairs` pairs of pixels, a constant, 2 or 3; `pixels` of these exist. */
 __attribute__((always_inline)) static inline void tile_of(const int pairs, const uint32_t *columns,
                                                           const esp_dl_conv2d_t *p, const int8_t *addend,
                                                           const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
@@ -140,30 +149,44 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
         uint32_t h10 = h00, h20 = h00, h11 = h01, h21 = h01;
         uint32_t t00 = h00 + (h00 << 16), t01 = h01 + (h01 << 16);
         uint32_t t10 = t00, t20 = t00, t11 = t01, t21 = t01;
-        for (uint32_t count = (uint8_t)*w++; count != 0;) {
-            uint32_t p00 = START, p10 = START, p20 = START;
-            uint32_t p01 = START, p11 = START, p21 = START;
+        uint32_t count = (uint8_t)*w++;
+        do {
+            uint32_t start = START;
+            ESP_DL_KEEP(start); /* not in a register through the loops */
+            uint32_t p00 = start, p10 = start, p20 = start;
+            uint32_t p01 = start, p11 = start, p21 = start;
             const int8_t *end = w + count * 4;
-            do {
-                MULTIPLY(x, w);
-                MULTIPLY(x + PAIRS, w + 2);
-                x += 2 * PAIRS;
-                w += 4;
-                ESP_DL_KEEP(x);
-            } while (w != end);
+            MULTIPLY_TWO;
+            if (pairs == PAIRS) {
+                if (count % 2 == 0) {
+                    MULTIPLY_TWO;
+                }
+                while (w != end) {
+                    MULTIPLY(x, w);
+                    MULTIPLY(x + PAIRS, w + 2);
+                    MULTIPLY(x + 2 * PAIRS, w + 4);
+                    MULTIPLY(x + 3 * PAIRS, w + 6);
+                    x += 4 * PAIRS;
+                    w += 8;
+                    ESP_DL_KEEP(x);
+                    ESP_DL_KEEP(w);
+                }
+            } else {
+                while (w != end) {
+                    MULTIPLY_TWO;
+                }
+            }
             count = (uint8_t)*end;
             w = end + 1;
             t00 += p00, h00 += p00 >> 16;
             t01 += p01, h01 += p01 >> 16;
-            if (pairs > 1) {
-                t10 += p10, h10 += p10 >> 16;
-                t11 += p11, h11 += p11 >> 16;
-            }
+            t10 += p10, h10 += p10 >> 16;
+            t11 += p11, h11 += p11 >> 16;
             if (pairs > 2) {
                 t20 += p20, h20 += p20 >> 16;
                 t21 += p21, h21 += p21 >> 16;
             }
-        }
+        } while (count != 0);
         /* The low lanes contain the rest of the sum, modulo 2^32. */
         t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
         t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
@@ -218,7 +241,6 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
         tile_of(pairs, columns, p, addend, add, pixels, output);                                                       \
     }
 
-TILE(one_pair, 1)
 TILE(two_pairs, 2)
 TILE(three_pairs, 3)
 
@@ -252,7 +274,7 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
         }
         pack_windows(columns, origins, p, base);
         const int32_t pixels = remaining < PIXELS ? remaining : PIXELS;
-        (pixels > 4 ? three_pairs : pixels > 2 ? two_pairs : one_pair)(columns, p, addend, add, pixels, output);
+        (pixels > 4 ? three_pairs : two_pairs)(columns, p, addend, add, pixels, output);
         output += pixels * p->output.c;
         addend += add != NULL ? pixels * p->output.c : 0;
         remaining -= pixels;
