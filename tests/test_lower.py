@@ -117,7 +117,8 @@ def test_pads_of_some_axes(tmp_path, declared, mode, axes):
 
 @pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1], [-1, -2]])
 @pytest.mark.parametrize("sizes", [True, False])
-def test_resizing_of_some_axes(tmp_path, axes, sizes):
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_resizing_of_some_axes(tmp_path, axes, sizes, batch):
     x = random(1, 3, 4, 6)
     whole, scales = [1, 3, 4, 6], [1, 1, 1, 1]
     for axis, factor in zip(axes, (2, 3)):
@@ -126,18 +127,22 @@ def test_resizing_of_some_axes(tmp_path, axes, sizes):
     resize = node("Resize", ["r", "", "", "g"] if sizes else ["r", "", "g"], axes=axes, mode="nearest")
     resize.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
     resize.attribute.append(helper.make_attribute("nearest_mode", "floor"))
-    model = newer([node("Relu", ["x"], outputs=["r"]), resize], {"x": x.shape}, {"y": whole}, {"g": given}, opset=18)
+    nodes, shapes = [node("Relu", ["x"], outputs=["r"]), resize], ({"x": [batch, 3, 4, 6]}, {"y": [batch, *whole[1:]]})
+    model = newer(nodes, *shapes, {"g": given}, opset=18)
     wanted = np.maximum(x, 0)
     for axis in (2, 3):
         wanted = np.repeat(wanted, scales[axis], axis)
     np.testing.assert_array_equal(result(model, tmp_path, x=x)[0], wanted)
 
 
-def test_uneven_split_is_refused(tmp_path):
-    split = node("Split", ["x"], outputs=["y", "z"], axis=1, num_outputs=2)
-    model = newer([split], {"x": [1, 5]}, {"y": [1, 3], "z": [1, 2]}, opset=18)
-    with pytest.raises(UserError):
-        session(load(model, tmp_path))
+@pytest.mark.parametrize("shape, axis, sizes", [([1, 5], 1, [3, 2]), (["N", 3, 10], -1, [4, 4, 2])])
+def test_uneven_split(tmp_path, shape, axis, sizes):
+    """The last part is smaller."""
+    x, names = random(*[size if size != "N" else 1 for size in shape]), ["y", "z", "w"][: len(sizes)]
+    split = node("Split", ["x"], outputs=names, axis=axis, num_outputs=len(sizes))
+    outputs = {name: [*shape[:-1], size] for name, size in zip(names, sizes)}
+    made = result(newer([split], {"x": shape}, outputs, opset=18), tmp_path, x=x)
+    assert [part.shape[-1] for part in made] == sizes and np.array_equal(np.concatenate(made, -1), x)
 
 
 def erf(x):
@@ -223,6 +228,18 @@ def test_attention(tmp_path, heads, flat, more):
     np.testing.assert_allclose(result(model, tmp_path, **given)[0], wanted, atol=1e-5)
 
 
+def test_keys_that_a_mask_does_not_reach_are_masked(tmp_path):
+    """Since opset 24."""
+    q, k, v, mask = random(1, 1, 3, 4), random(1, 1, 5, 4, seed=1), random(1, 1, 5, 4, seed=2), random(3, 3, seed=3)
+    shapes, out = {"q": q.shape, "k": k.shape, "v": v.shape}, {"y": q.shape}
+    short, whole = (
+        newer([node("Attention", ["q", "k", "v", "m"])], shapes, out, {"m": array}, opset=24)
+        for array in (mask, np.concatenate([mask, np.full((3, 2), -1e9, np.float32)], 1))
+    )
+    ours, theirs = (result(model, tmp_path, q=q, k=k, v=v)[0] for model in (short, whole))
+    assert np.array_equal(ours, theirs)
+
+
 def test_new_attributes_at_their_old_meaning_are_dropped(tmp_path):
     x = random(1, 1, 4, 4)
     pool = node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[1, 1])
@@ -266,6 +283,9 @@ def test_what_opset_17_cannot_say_is_refused_by_name(tmp_path, refused, shape):
         (node("Pad", ["x", "", "", "hw"]), "0 pads for 2 axes"),
         (node("Resize", ["x", "", "", "p2"], axes=[2, 2]), "axes [2, 2]"),
         (node("Resize", ["x", "", "", "p3"], axes=[2, 3]), "3 sizes or scales for 2 axes"),
+        (node("Resize", ["x", "", "", "none"], axes=[2, 3]), "sizes or scales that are not above 0"),
+        (node("Split", ["x"], axis=4, num_outputs=3), "axes [4] of a tensor of 4 axes"),
+        (node("Split", ["x"], axis=1, num_outputs=5), "num_outputs 5 of an axis of 4"),
         (node("RMSNormalization", ["x", "s"], axis=-5), "axes [-5]"),
         (node("GroupNormalization", ["x", "s", "s"], num_groups=3), "num_groups 3 of 4 channels"),
         (node("GroupNormalization", ["x", "s", "s"]), "attributes are not this operator's"),
@@ -276,7 +296,15 @@ def test_what_opset_17_cannot_say_is_refused_by_name(tmp_path, refused, shape):
 )
 def test_damaged_nodes_of_a_new_opset_are_refused_by_name(tmp_path, damaged, words):
     """No checker of the pinned onnx knows them."""
-    whole = {"p2": [1, 1], "p3": [1, 1, 1], "p4": [1, 1, 1, 1], "far": [2, 7], "same": [3, -1], "hw": [2, 3]}
+    whole = {
+        "p2": [1, 1],
+        "p3": [1, 1, 1],
+        "p4": [1, 1, 1, 1],
+        "far": [2, 7],
+        "same": [3, -1],
+        "hw": [2, 3],
+        "none": [4, 0],
+    }
     constants = {name: np.array(values, np.int64) for name, values in whole.items()}
     constants.update(s=random(4), nan=np.array([np.nan], np.float32))
     text = complaint(newer([damaged], {"x": [1, 4, 4, 4]}, {"y": [1, 4, 4, 4]}, constants), tmp_path)

@@ -85,6 +85,8 @@ def load_model(
 def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[str]) -> onnx.ModelProto:
     model = _read(path)
     check_names(model, path)
+    # ONNX Runtime, which computes what is constant, takes no name twice.
+    make_node_names_unique(model.graph, unnamed=False)
     load_external_data(model, path)
     check_data(model, path)
     check_attributes(model, path)

@@ -57,8 +57,15 @@ def spelled_out(
         scores = chain.add("Add", scores, chain.constant(MASKED * np.triu(np.ones(steps), 1)))
     mask = node.input[3] if len(node.input) > 3 else ""
     if mask:
+        sizes = graph.constants[mask].shape if mask in graph.constants else ()
+        rank, last = len(sizes), sizes[-1] if sizes else 0
         if is_bool(mask):
             mask = chain.add("Where", mask, chain.constant(0.0), chain.constant(MASKED))
+        if 1 < last < steps[1]:
+            # Of opset 24: keys that the mask does not reach are masked.
+            mask = chain.add(
+                "Pad", mask, chain.integers([0] * (2 * rank - 1) + [steps[1] - last]), chain.constant(MASKED)
+            )
         scores = chain.add("Add", scores, mask)
     mixed = chain.add("Softmax", scores, axis=-1)
     if not flat:

@@ -20,6 +20,7 @@ from ..onnx_graph import (
     Chain,
     Graph,
     attribute,
+    attributes,
     copied,
     copied_node,
     drop_attributes,
@@ -162,8 +163,15 @@ class _Lowering:
         return self.graph.constants[name]
 
     def shape_of(self, node: onnx.NodeProto, name: str) -> List[int]:
+        """`known_shape`, which there has to be."""
+        shape = self.known_shape(name)
+        if shape is None:
+            self.refuse(node, "of a tensor whose shape is not declared")
+        return shape
+
+    def known_shape(self, name: str) -> Optional[List[int]]:
         """The sizes of a tensor, 0 for an unknown size: as declared, otherwise inferred from the nodes lowered so
-        far."""
+        far; None if nothing is known."""
         if not self.is_known(name):
             part = copied(self.model)
             del part.graph.node[:]
@@ -172,7 +180,7 @@ class _Lowering:
                 entry.version = min(entry.version, TARGET_OPSET) if entry.domain in STANDARD_DOMAINS else entry.version
             self.values.update(inferred_values(part))
         if not self.is_known(name):
-            self.refuse(node, "of a tensor whose shape is not declared")
+            return None
         return [dim.dim_value for dim in self.values[name].type.tensor_type.shape.dim]
 
     def is_known(self, name: str) -> bool:
@@ -210,8 +218,19 @@ class _Lowering:
         return [node]
 
     def split(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
-        """Without num_outputs it splits evenly; ONNX's shape inference refuses uneven splits."""
+        """Without num_outputs it splits evenly; where the last part is smaller, sizes are written down."""
+        count, even = _attribute(node, "num_outputs"), len(node.input) < 2 or not node.input[1]
         drop_attributes(node, "num_outputs")
+        shape = self.known_shape(node.input[0]) if count and even else None
+        if shape is None:
+            return [node]
+        size = shape[self.axes_of(node, [_attribute(node, "axis") or 0], len(shape))[0]]
+        if size % count:
+            most = -(-size // count)
+            if most * (count - 1) >= size:
+                self.refuse_damaged(node, f"num_outputs {count} of an axis of {size}")
+            sizes = np.array([most] * (count - 1) + [size - most * (count - 1)], np.int64)
+            node.input[:] = [node.input[0], self.graph.add_constant(f"{node.output[0]}_sizes", sizes)]
         return [node]
 
     def pad(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
@@ -248,11 +267,23 @@ class _Lowering:
             if given.size != len(counted):
                 self.refuse_damaged(node, f"it has {given.size} sizes or scales for {len(counted)} axes")
             whole[counted] = given.ravel()
+            if whole[counted].min() <= 0:
+                self.refuse_damaged(node, "it has sizes or scales that are not above 0")
             if whole.min() <= 0:
-                self.refuse(node, "with sizes of some axes of a tensor whose others are not known")
+                return self.resize_with_free_axes(node, whole)
             names[place] = self.graph.add_constant(f"{node.output[0]}_{'scales' if place == 2 else 'sizes'}", whole)
         node.input[:] = names if names[3] else names[:3]
         return [node]
+
+    def resize_with_free_axes(self, node: onnx.NodeProto, sizes: np.ndarray) -> List[onnx.NodeProto]:
+        """The same where axes that are not resized (0 in `sizes`) are free: their sizes are read from the input."""
+        chain, x = Chain(self.graph, node), node.input[0]
+        shape = chain.add("Shape", x)
+        parts = [
+            chain.integers([size]) if size > 0 else chain.add("Gather", shape, chain.integers([axis]), axis=0)
+            for axis, size in enumerate(sizes.tolist())
+        ]
+        return chain.end("Resize", x, "", "", chain.add("Concat", *parts, axis=0), **attributes(node))
 
     def gelu(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
         """x (1 + erf(x / sqrt 2)) / 2, or with approximate="tanh" x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2."""

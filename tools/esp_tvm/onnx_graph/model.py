@@ -50,10 +50,15 @@ def value_names(graph: onnx.GraphProto) -> List[str]:
     return [value.name for value in graph.input if value.name not in constants]
 
 
-def make_node_names_unique(graph: onnx.GraphProto) -> None:
-    """Make the names of all nodes unique, in place; names that are already unique stay."""
+def make_node_names_unique(graph: onnx.GraphProto, unnamed: bool = True) -> None:
+    """Make the names of all nodes unique, in place; names that are already unique stay.
+
+    unnamed: whether nodes without one get a name, which tells their place
+    """
     taken = set()
     for index, node in enumerate(graph.node):
+        if not node.name and not unnamed:
+            continue
         base = node.name or f"{node.op_type}_{index}"
         name, suffix = base, 1
         while name in taken:
