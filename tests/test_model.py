@@ -381,6 +381,23 @@ def test_input_without_a_shape(tmp_path):
     assert "input 'x' has no shape" in complaint(save(model, tmp_path / "m.onnx"))
 
 
+@pytest.mark.parametrize("typed", [True, False])
+def test_an_output_without_a_shape_whose_shape_inference_does_not_know(tmp_path, typed):
+    """x.view(x.size(0), -1) of a free batch, in a model that was cut: the shape is seen when it runs."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Slice", ["s", "zero", "one"], ["batch"]),
+        helper.make_node("Concat", ["batch", "rest"], ["to"], axis=0),
+        helper.make_node("Reshape", ["x", "to"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["y"]),
+    ]
+    constants = {"zero": np.array([0]), "one": np.array([1]), "rest": np.array([-1]), "w": random(12, 5)}
+    model = model_of(nodes, {"x": ["batch", 3, 4]}, {"y": None}, constants, check=False)
+    if not typed:
+        model.graph.output[0].ClearField("type")
+    assert outputs_of(load_model(save(model, tmp_path / "m.onnx"))) == [("y", (1, 5), "float32")]
+
+
 def test_a_session_gives_the_same_at_every_run():
     """ONNX Runtime 1.14 by itself does not from the second run on, where the result of a node is not used."""
     rng = np.random.default_rng(0)

@@ -28,14 +28,14 @@ from .convert.qoperator import to_qdq
 from .convert.quantizers import check_quantizers
 from .convert.resizing import whole_scales
 from .convert.sizes import set_sizes, symbol_of
-from .convert.windows import declared_sizes, explicit_windows
+from .convert.windows import Evaluate, declared_sizes, explicit_windows
 from .errors import UserError
 from .first_reading import first_reading, try_inference
 from .model_file import check_names, load_external_data
 from .model_values import check_attributes, check_constants, node_label, settle_indices
 from .naming import one_line, shown
 from .native import Died, run_apart, silent_stderr
-from .onnx_graph import make_node_names_unique, opset_of
+from .onnx_graph import copied, make_node_names_unique, opset_of
 
 # The newest opset that the pinned onnx 1.12 and onnxruntime 1.14 read; newer models are lowered (convert/lower.py).
 MAX_OPSET = TARGET_OPSET
@@ -107,7 +107,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     _check_operators(model, path)
     _drop_initializers_from_inputs(model.graph)
     model = first_reading(model, path, session, MAX_OPSET)
-    _put_right(model)
+    _put_right(model, evaluate)
     _check(model, path)
     _check_elements(model, path)
     check_quantizers(model, path)
@@ -211,9 +211,12 @@ def _drop_initializers_from_inputs(graph: onnx.GraphProto) -> None:
         raise UserError("the model has no inputs; export it with its input as a graph input")
 
 
-def _put_right(model: onnx.ModelProto) -> None:
+def _put_right(model: onnx.ModelProto, evaluate: Evaluate) -> None:
     """Remove what others refuse or warn about and nobody needs: shape hints and outputs without type or shape, unused
-    constants."""
+    constants.
+
+    evaluate(model, names) -> values of tensors of a model, or None if it cannot be run
+    """
     graph = model.graph
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     constants = [tensor for tensor in graph.initializer if tensor.name in used]
@@ -230,6 +233,13 @@ def _put_right(model: onnx.ModelProto) -> None:
         outputs = list(onnx.shape_inference.infer_shapes(model).graph.output)
     except Exception:  # The checker reports what is wrong.
         return
+    unknown = [value.name for value in outputs if not _has_shape(value)]
+    for name, result in zip(unknown, (evaluate(copied(model), unknown) or ()) if unknown else ()):
+        if not isinstance(result, np.ndarray):
+            continue
+        element = onnx.mapping.NP_TYPE_TO_TENSOR_TYPE[result.dtype]
+        made = onnx.helper.make_tensor_value_info(name, element, result.shape)
+        outputs = [made if value.name == name else value for value in outputs]
     del graph.output[:]
     graph.output.extend(outputs)
 
