@@ -22,6 +22,8 @@ def kernel_sources(variant):
     names = [f"{variant.operator}_s8", variant.kernel.replace("esp_dl_", "")]
     folders = {"dense": "dense", "average_pool2d": "pooling"}
     paths = [f"{folders.get(name.split('_s8')[0], 'convolution')}/{name}.c" for name in names]
+    if variant.kernel.endswith("_esp32"):
+        paths += ["convolution/mac16_esp32.c", "convolution/mac16_depthwise_esp32.c"]
     return [COMPONENT / "src" / path for path in [*paths, "elementwise/add_s8.c"]]
 
 

@@ -84,6 +84,9 @@ def random_call(operator: str, random: np.random.RandomState, variant: Optional[
             break
     weights = _weights(random, (*kernel, outputs) if depthwise else (outputs, *kernel, channels))
     attributes = _requantized(random, weights, 2 if depthwise else 0)
+    if depthwise and random.randint(4) == 0:
+        # Some to the left.
+        attributes["shift"] = np.maximum(attributes["shift"] - random.randint(0, 20, outputs), -8).astype(np.int32)
     attributes.update(strides=strides, padding=padding, dilation=dilation)
     if not depthwise:
         attributes["groups"] = 1

@@ -3,8 +3,8 @@
  *
  * They have the parameters of the plain kernel, with weights in their own layout.
  * tools/esp_tvm/compile/kernels/variants.py chooses among them by shape, packs the weights and folds the corrections
- * for a layout into the bias; it also computes how much scratch memory each needs. Their shifts are never negative:
- * otherwise the plain kernel is used.
+ * for a layout into the bias; it also computes how much scratch memory each needs. Their shifts are never negative
+ * unless it is said below: otherwise the plain kernel is used.
  *
  * Unlike with the plain kernels, the output may overlap the input, if it starts enough bytes before the input that
  * nothing is overwritten before it is read; variants.py computes this distance (`overlap_distance`).
@@ -77,7 +77,8 @@ void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const e
 /*
  * Depthwise convolution with windows of 3x3: one filter per channel, dilation 1, stride_w 1 or 2, padding 0 or 1 before
  * the image, and after it at most so much that the middle of every window is in the image; input.w at least 2. weights:
- * [channels][3][3]; bias: as for the plain kernel. Works row by row.
+ * [channels][3][3]; bias: as for the plain kernel; shifts may be negative where the sums so shifted fit 32 bits. Works
+ * row by row.
  */
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
 

@@ -340,7 +340,7 @@ class Depthwise3x3(Variant):
         a = call.attributes
         if tuple(a["weights"].shape[:2]) != (3, 3) or tuple(a["dilation"]) != (1, 1):
             return False
-        if call.inputs[0].shape[3] != call.output.shape[3] or a["strides"][1] > 2 or not _shifts_right(call):
+        if call.inputs[0].shape[3] != call.output.shape[3] or a["strides"][1] > 2 or not self._holds_sums(a):
             return False
         # Of every window the middle row and column lie in the image, and more than one column.
         for axis in (0, 1):
@@ -348,6 +348,13 @@ class Depthwise3x3(Variant):
             if before > 1 or (outputs - 1) * a["strides"][axis] - before + 1 >= size:
                 return False
         return call.inputs[0].shape[2] >= 2
+
+    @staticmethod
+    def _holds_sums(a: Dict[str, Any]) -> bool:
+        """Whether sums that are shifted to the left still fit 32 bits: the kernel shifts weights and bias instead."""
+        left = np.maximum(-np.asarray(a["shift"], np.int64), 0)
+        magnitude = 128 * np.abs(a["weights"].astype(np.int64)).sum(axis=(0, 1)) + np.abs(a["bias"].astype(np.int64))
+        return bool(np.all(magnitude << left < 2**31))
 
     def overlap_distance(self, call):
         width = call.output.shape[2]

@@ -14,7 +14,8 @@
 typedef struct {
     const int8_t *x[3];           /* column 0 of the window's three rows */
     int outside_top, outside_end; /* rows 0 or 2 are outside the image (x: any row) */
-    int32_t full;                 /* outputs whose third column lies in the image; one more may follow them */
+    ptrdiff_t full, all;          /* bytes of the outputs whose third column lies in the image, and with the one more
+                                   * that may follow them */
     int32_t pad_value;
 } row_t;
 
@@ -26,13 +27,19 @@ typedef struct {
 /* One row of output of one channel; `w`: its weights, 9 in a row. */
 static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
 {
-    const int32_t channels = p->input.c, shift = p->shift[channel];
+    const int32_t channels = p->input.c;
     const int32_t min = p->min, max = p->max;
     const int8_t *w = p->weights + channel * 9;
     const int8_t *x0 = r->x[0] + channel, *x1 = r->x[1] + channel, *x2 = r->x[2] + channel;
-    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w20 = w[6], w21 = w[7], w22 = w[8];
-    const int32_t w10 = w[3], w11 = w[4], w12 = w[5];
-    int32_t bias = p->bias[channel];
+    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w10 = w[3], w11 = w[4], w12 = w[5], w20 = w[6], w21 = w[7], w22 = w[8];
+    int32_t bias = p->bias[channel], shift = p->shift[channel];
+    if (shift < 0) {
+        /* A shift to the left, of the weights and of the bias instead of the sums. */
+        const int32_t factor = 1 << -shift;
+        w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor;
+        w20 *= factor, w21 *= factor, w22 *= factor, bias *= factor;
+        shift = 0;
+    }
     if (r->outside_top) {
         bias += r->pad_value * (w00 + w01 + w02);
         w00 = w01 = w02 = 0;
@@ -43,7 +50,7 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
     }
     int32_t a, b, c, sum = bias;
     y += channel;
-    const int8_t *end = y + (ptrdiff_t)r->full * channels, *last = y + (ptrdiff_t)p->output.w * channels;
+    const int8_t *end = y + r->full, *last = y + r->all;
     if (p->window.pad_left == 0) {
         LOAD;
         ADD(sum, w00, w10, w20);
@@ -95,8 +102,9 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
 {
     const int32_t line = p->input.w * p->input.c, stride = p->window.stride_w;
     const int32_t reach = p->input.w + p->window.pad_left - 3; /* where the last full window starts */
-    row_t r = {.full = reach < 0 ? 0 : reach / stride + 1, .pad_value = p->pad_value};
-    r.full = r.full < p->output.w ? r.full : p->output.w;
+    const int32_t full = reach < 0 ? 0 : reach / stride + 1;
+    row_t r = {.all = (ptrdiff_t)p->output.w * p->output.c, .pad_value = p->pad_value};
+    r.full = full < p->output.w ? (ptrdiff_t)full * p->output.c : r.all;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t i = 0; i < p->output.h; i++) {
             const int32_t h = i * p->window.stride_h - p->window.pad_top;
@@ -108,9 +116,10 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
             r.x[1] = middle;
             r.x[2] = r.outside_end ? middle : middle + line;
             for (int32_t c = 0; c < p->output.c; c++) {
+                ESP_DL_KEEP(c); /* one counter, not an address of each thing that it counts */
                 row(&r, p, c, output);
             }
-            output += p->output.w * p->output.c;
+            output += r.all;
         }
         input += (ptrdiff_t)p->input.h * line;
     }
