@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -42,18 +43,24 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(_COMPILED)
 sys.dont_write_bytecode = False
 
-_start = subprocess.Popen._execute_child
+_start, _ENV = subprocess.Popen._execute_child, shutil.which("env")
 
 
 def _start_without_fork(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more):
     """A fork copies the page tables of a process that has TVM in it, which takes longer than many a program does.
 
-    Python spawns a program instead where it has its path, and no files to close: Python's own are not inherited.
+    Python spawns a program instead where it has its path, no files to close (Python's own are not inherited), and no
+    folder to change to: `env` does that.
     """
-    if cwd is None and not pass_fds:
-        close_fds = False
+    if not pass_fds:
+        found = executable
         if executable is None and isinstance(args, (list, tuple)) and args:
-            executable = shutil.which(os.fspath(args[0]), path=os.pathsep.join(os.get_exec_path(env)))
+            found = shutil.which(os.fspath(args[0]), path=os.pathsep.join(os.get_exec_path(env)))
+        if cwd is None:
+            executable, close_fds = found, False
+        elif executable is None and _ENV and found and os.path.isabs(found) and os.path.isdir(cwd):
+            args, executable = [_ENV, "-C", os.path.abspath(cwd), found, *args[1:]], _ENV
+            cwd, close_fds = None, False
     return _start(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more)
 
 
@@ -73,6 +80,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """What is there now stays until the end: the garbage collector, and copies of this process, need not touch it."""
+    gc.freeze()
+    gc.set_threshold(20000, 20, 20)
 
 
 def pytest_sessionfinish(session):

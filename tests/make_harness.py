@@ -78,6 +78,7 @@ class Project:
         shutil.copytree(repo / "tools" / "esp_tvm", folder / "tools" / "esp_tvm", ignore=ignored)
         share_compiled(repo / "tools/esp_tvm", folder / "tools/esp_tvm")
         os.symlink(sys.executable, folder / ".venv" / "bin" / "python")
+        self.write(".venv/made-by-setup", "")
         for step, script in {
             "convert": "tools/tvm/onnx_from.py",
             "preprocess": "tools/tvm/preprocess_onnx.py",

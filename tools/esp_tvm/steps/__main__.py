@@ -14,12 +14,13 @@ from ..chips import check_chip
 from ..idf_versions import CONTAINER, check_version, chips_of, needed
 from ..places import CHECKOUT
 from .last import LAST, with_last
+from .names import check_names
 from .pipeline import ALL_STEPS, Pipeline, exclusive
 from .process import catch_signals, run_live, set_up
 from .record import MADE, Records
 from .settings import default_out
-from .variables import HELP, complain
-from .words import StepError, exit_status, fail, say
+from .variables import HELP
+from .words import exit_status, fail, say
 
 DIGITS = Path("examples/digits")
 _STEPS = ("preprocess", "quantize", "export", "run", "emulate", "debug", "deploy", "report", "evaluate", "compare")
@@ -106,8 +107,7 @@ def do(goal: str, arguments: List[str]) -> None:
     elif goal == "variables":
         print(HELP, end="")
     elif goal == "names":
-        if complain(arguments, CHECKOUT or Path()):
-            raise StepError()
+        check_names(arguments)
     elif goal == "out":
         print(out(variables))
     elif goal == "idf-image":
