@@ -13,6 +13,7 @@ pytest.importorskip("tvm")
 from pipeline_harness import compile_once_imported  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.compile.planning import blocks as planning  # noqa: E402
 from esp_tvm.compile.planning.blocks import Block, floor_bytes, place  # noqa: E402
 from esp_tvm.operators import OPERATORS
 
@@ -167,6 +168,20 @@ def test_placement_never_conflicts(seed):
             led = other in block.distances and other.offset - block.offset >= block.distances[other]
             led = led or (block in other.distances and block.offset - other.offset >= other.distances[block])
             assert apart or led
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_a_changed_order_moves_is_all_that_is_placed_anew(seed):
+    generator, blocks = random.Random(seed), random_blocks(seed)
+    meeting = planning._meeting(blocks)
+    best = planning._first_fit(blocks, meeting, None)
+    for number in range(30):
+        order, moved = planning._exchanged(best, meeting, generator) if number % 2 else planning._moved(best, generator)
+        found, anew = planning._first_fit(order, meeting, best, moved), planning._first_fit(order, meeting, None)
+        assert (found is None) == (anew.size > best.size)
+        if found is not None:
+            assert (found.size, found.offsets) == (anew.size, anew.offsets)
+            best = found
 
 
 def test_search_finds_what_largest_first_does_not():

@@ -16,7 +16,8 @@ from esp_tvm.compile.planning.blocks import place
 from esp_tvm.compile.planning.choose import choose_kernels
 from esp_tvm.compile.planning.cores import split_over_cores
 from esp_tvm.compile.planning.memory import arena_bytes, movable_blocks, place_tensors, plan_memory
-from esp_tvm.compile.planning.strips import make_loop
+from esp_tvm.compile.planning.pieces import Pieces
+from esp_tvm.compile.planning.strips import Scheduler, make_loop
 from esp_tvm.compile.planning.two_arenas import share_out
 from esp_tvm.program import Call, Loop, Tensor
 from esp_tvm.program.both_cores import cores_lines
@@ -108,6 +109,43 @@ def test_rows_that_nobody_reads_are_held_while_they_are_written():
     written = [(strip.end - strip.first) * 40 for strip in calls[0].strips.strips]
     assert sum(written) == 24 * 40
     assert np.all(loop.schedule.held[tensors[1]].bytes[0] >= written)
+
+
+def needed(pieces: Pieces, piece):
+    """(bytes of windows and scratch memory of a loop by its leanest kernels, of all that is in memory meanwhile)."""
+    numbers = range(piece.first, piece.last + 1)
+    order = numbers if piece.first_leads else reversed(numbers)
+    calls = [pieces.calls[number] for number in order]
+    scheduler = Scheduler(calls[0], piece.rows, piece.first_leads)
+    for call in calls:
+        (scheduler.put_behind if piece.first_leads else scheduler.put_before)(call)
+    fixed = np.array([[pieces.needs[number]] for number in numbers]) + sum(pieces.sums[number] for number in numbers)
+    others = np.full((1, 1), pieces.across[piece.first])
+    for output in (call.writes[0] for call in calls):
+        if pieces.until[output] <= piece.last:
+            fixed = fixed + scheduler.held(output, scheduler.window(output)).bytes
+        elif output in pieces.birth:
+            others = others + scheduler.held(output, others_read=True).bytes
+    for tensor in scheduler.reads:
+        last_needed = pieces.death.get(tensor, len(pieces.calls))
+        if pieces.owner.get(tensor, tensor) is tensor and last_needed <= piece.last:
+            if pieces.birth[tensor] < piece.first:
+                others = others - scheduler.held(tensor).low
+    return fixed.max(), (fixed + others).max()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pieces_that_grow_call_by_call_need_what_their_loops_do(seed):
+    program = choose_kernels(RandomProgram(20 + seed, wide=bool(seed % 2)).program, esp32s3.CHIP if seed % 2 else None)
+    pieces = Pieces(program, set())
+    loops = [piece for group in pieces.ending for piece in group if piece.rows and not piece.fast]
+    assert len(loops) > 10
+    for piece in loops[:: max(len(loops) // 20, 1)]:
+        assert (piece.fixed, piece.memory) == needed(pieces, piece), piece
+    limit = sorted(piece.fixed for piece in loops)[len(loops) // 2]
+    some = Pieces(program, set(), limit)
+    assert some.ending == [[p for p in group if not p.rows or p.fixed <= limit] for group in pieces.ending]
+    assert some.complete().ending == pieces.ending
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -58,9 +58,13 @@ class Block:
         apart = other.offset - self.offset
         if apart >= self.before(other) or -apart >= other.before(self):
             return False
-        return not (self._overlaps_by_pixels(other, apart) or other._overlaps_by_pixels(self, -apart))
+        return not self.overlaps_by_pixels(other, apart)
 
-    def _overlaps_by_pixels(self, other: Block, apart: int) -> bool:
+    def overlaps_by_pixels(self, other: Block, apart: int) -> bool:
+        """Whether both may overlap where the other one starts `apart` bytes behind this one: by whole pixels."""
+        return self._leads_by_pixels(other, apart) or other._leads_by_pixels(self, -apart)
+
+    def _leads_by_pixels(self, other: Block, apart: int) -> bool:
         least, pixel = self.in_pixels.get(other, (0, 0))
         return pixel > 0 and apart >= least and apart % pixel == 0
 
@@ -80,12 +84,13 @@ def aligned(size: int) -> int:
 
 def floor_at(blocks: List[Block], step: int) -> int:
     """Bytes that the blocks which are alive at a step take at least."""
-    alive = [block for block in blocks if block.first <= step <= block.last]
+    alive = {block: None for block in blocks if block.first <= step <= block.last}
     total = sum(block.size for block in alive)
     for block in alive:
-        for other in block.distances:
-            if other in alive and not (step in block.held or step in other.held):
-                total -= block.shared(other)
+        if step not in block.held:
+            for other in block.distances:
+                if other in alive and step not in other.held:
+                    total -= block.shared(other)
     saved = [block.size - block.held[step] for block in alive if step in block.held]
     return total - int(sum(saved).min()) if saved else total
 
@@ -101,7 +106,7 @@ def place(blocks: List[Block], trials: int = TRIALS) -> int:
     Blocks are put one after the other at the lowest offset that is free. The order decides: largest first, by time,
     against time, and orders that come from moving a block of the best one yet, or from exchanging two.
     """
-    meeting = {block: _neighbours(block, blocks) for block in blocks}
+    meeting = _meeting(blocks)
     latest = blocks[::-1]
     orders = [
         sorted(blocks, key=lambda b: (-b.size, b.first)),
@@ -114,121 +119,166 @@ def place(blocks: List[Block], trials: int = TRIALS) -> int:
     ]
     floor = floor_bytes(blocks)
     best: Optional[_Placed] = None
-
-    def attempt(order: List[Block]) -> None:
-        nonlocal best
-        found = _first_fit(order, meeting, np.inf if best is None else best.size)
-        best = found if found is not None else best
-
     for order in orders:
         if best is None or best.size > floor:
-            attempt(order)
+            best = _first_fit(order, meeting, best) or best
     generator = random.Random(1)
     for number in range(trials + trials // 2 if len(blocks) > 1 else 0):
         if best.size <= floor:
             break
-        attempt(_moved(best, generator) if number < trials else _exchanged(best, meeting, generator))
+        order, moved = _moved(best, generator) if number < trials else _exchanged(best, meeting, generator)
+        best = _first_fit(order, meeting, best, moved) or best
     for block, offset in best.offsets.items() if best else ():
         block.offset = offset
     return best.size if best else 0
 
 
+class _Neighbour(NamedTuple):
+    """A block that is alive at the same time as another one, and what has to be between both.
+
+    behind, ahead: bytes by which the other one has to start before this block, or this block before that
+    in_pixels: whether they may also overlap by whole pixels (`Block.in_pixels`)
+    """
+
+    block: Block
+    behind: int
+    ahead: int
+    in_pixels: bool
+
+
+# Block -> those that are alive at the same time.
+_Meeting = Dict[Block, List[_Neighbour]]
+
+
+def _meeting(blocks: List[Block]) -> _Meeting:
+    meeting: _Meeting = {}
+    for block in blocks:
+        first, last, size, own = block.first, block.last, block.size, block.distances
+        meeting[block] = [
+            _Neighbour(
+                other,
+                block.before(other) if other in own else size,
+                other.before(block) if block in other.distances else other.size,
+                other in block.in_pixels or block in other.in_pixels,
+            )
+            for other in blocks
+            if other.first <= last and first <= other.last and other is not block
+        ]
+    return meeting
+
+
 @dataclass
 class _Placed:
-    """Blocks that were put in `order`. below: block -> the one that kept it from a lower offset; None: nothing did"""
+    """Blocks that were put in `order`."""
 
     size: int
     order: List[Block]
     offsets: Dict[Block, int]
-    below: Dict[Block, Optional[Block]]
 
     @property
     def highest(self) -> List[Block]:
         """The blocks that reach the end, in order."""
         return [block for block in self.order if self.offsets[block] + block.size == self.size]
 
+    def below(self, block: Block, number: Dict[Block, int], meeting: _Meeting) -> Optional[Block]:
+        """The block that kept one from a lower offset, None: nothing did. number: of each block in the order"""
+        offset = self.offsets[block]
+        for one in meeting[block] if offset else ():
+            if number[one.block] < number[block] and offset - self.offsets[one.block] in _starts(block, one.block):
+                return one.block
+        return None
 
-def _moved(best: _Placed, generator: random.Random) -> List[Block]:
-    """Another order: a block before or behind another one; every second time one that reaches highest, before it."""
+
+def _starts(block: Block, other: Block) -> List[int]:
+    """Where a block may start at the lowest, or at the highest, because of another one, in bytes from that one's
+    start."""
+    return [*other.distances_to(block), *(-distance for distance in block.distances_to(other))]
+
+
+def _moved(best: _Placed, generator: random.Random) -> Tuple[List[Block], List[Block]]:
+    """Another order: a block before or behind another one; every second time one that reaches highest, before it. And
+    the block that has moved."""
     order = list(best.order)
     a, b = generator.sample(range(len(order)), 2)
     if generator.random() < 0.5:
         a = order.index(generator.choice(best.highest))
         b = generator.randrange(a + 1)
-    order.insert(b, order.pop(a))
-    return order
+    block = order.pop(a)
+    order.insert(b, block)
+    return order, [block]
 
 
-def _exchanged(best: _Placed, meeting: Dict[Block, List[_Neighbour]], generator: random.Random) -> List[Block]:
-    """Another order: two blocks exchanged, of those because of which one reaches highest (as Arm's Vela does).
+def _exchanged(best: _Placed, meeting: _Meeting, generator: random.Random) -> Tuple[List[Block], List[Block]]:
+    """Another order: two blocks exchanged, of those because of which one reaches highest (as Arm's Vela does). And
+    these two.
 
     These are the blocks beside it, those on which it and they lie, those on which these lie, and so on.
     """
     order, top = list(best.order), generator.choice(best.highest)
+    number = {block: index for index, block in enumerate(order)}
     reasons: Dict[Block, None] = {}
     for beside in [top, *(neighbour.block for neighbour in meeting[top])]:
         one: Optional[Block] = beside
         while one is not None and one not in reasons:
             reasons[one] = None
-            one = best.below[one]
-    a, b = (order.index(one) for one in generator.sample(list(reasons), 2)) if len(reasons) > 1 else (0, 0)
+            one = best.below(one, number, meeting)
+    a, b = (number[one] for one in generator.sample(list(reasons), 2)) if len(reasons) > 1 else (0, 0)
     order[a], order[b] = order[b], order[a]
-    return order
+    return order, [order[a], order[b]]
 
 
-@dataclass
-class _Neighbour:
-    """A block that is alive at the same time as another one, and what has to be between both.
+def _first_fit(
+    order: List[Block], meeting: _Meeting, best: Optional[_Placed], moved: Sequence[Block] = ()
+) -> Optional[_Placed]:
+    """Each block at the lowest offset where it conflicts with none that is placed; None as soon as that takes more than
+    `best` does.
 
-    behind, ahead: bytes by which the block has to start before this one, or this one before it
-    starts: where the block may start at the lowest, in bytes from this one's start
-    pixels: whether they may also overlap by whole pixels (`Block.in_pixels`)
+    moved: the only blocks that have another place in this order than in that of `best`, as seen from the others: only
+        what they and those that then lie elsewhere meet is placed anew
     """
-
-    block: Block
-    behind: int
-    ahead: int
-    starts: List[int]
-    pixels: bool
-
-
-def _neighbours(block: Block, blocks: List[Block]) -> List[_Neighbour]:
-    """The blocks that are alive at the same time as one of them."""
-    return [
-        _Neighbour(
-            other,
-            block.before(other),
-            other.before(block),
-            [*other.distances_to(block), *(-distance for distance in block.distances_to(other))],
-            other in block.in_pixels or block in other.in_pixels,
-        )
-        for other in blocks
-        if other is not block and other.meets(block)
-    ]
-
-
-def _first_fit(order: List[Block], meeting: Dict[Block, List[_Neighbour]], most: float) -> Optional[_Placed]:
-    """Each block at the lowest offset where it conflicts with none that is placed; None as soon as the size is above
-    `most`."""
-    placed: Set[Block] = set()
-    below: Dict[Block, Optional[Block]] = {}
-    size = 0
-    for block in order:
-        others = [(one, one.block.offset) for one in meeting[block] if one.block in placed]
-        candidates: Dict[int, Optional[Block]] = {0: None}
-        for one, offset in others:
-            for start in one.starts:
-                candidates.setdefault(offset + start, one.block)
-        for offset in sorted(candidates):
-            block.offset = offset
-            if offset >= 0 and not any(
-                -one.ahead < there - offset < one.behind and not (one.pixels and not block.conflicts(one.block))
-                for one, there in others
-            ):
-                break
-        placed.add(block)
-        below[block] = candidates[block.offset]
-        size = max(size, block.offset + block.size)
-        if size > most:
+    known = best.offsets if best is not None and moved else {}
+    same = next((i for i, (one, old) in enumerate(zip(order, best.order)) if one is not old), 0) if known else 0
+    offsets = {block: known[block] for block in order[:same]}
+    again = {*moved, *(one.block for block in moved for one in meeting[block])}
+    most = np.inf if best is None else best.size
+    for block in order[same:]:
+        if known and block not in again:
+            offsets[block] = known[block]
+            continue
+        offset = _lowest(block, [(one, offsets[one.block]) for one in meeting[block] if one.block in offsets])
+        if offset + block.size > most:
             return None
-    return _Placed(size, order, {block: block.offset for block in order}, below)
+        if known and offset != known[block]:
+            again.update(one.block for one in meeting[block])
+        offsets[block] = offset
+    size = max((offset + block.size for block, offset in offsets.items()), default=0)
+    return _Placed(size, order, offsets)
+
+
+def _lowest(block: Block, others: List[Tuple[_Neighbour, int]]) -> int:
+    """The lowest offset, a multiple of ALIGNMENT, where a block conflicts with none of these, that lie at offsets."""
+    found = 0
+    # Between these offsets, exclusively, they would conflict.
+    for low, high in sorted([(there - one.behind, there + one.ahead) for one, there in others]):
+        if low >= found:
+            break
+        if high > found:
+            found = aligned(high)
+    in_pixels = [(one, there) for one, there in others if one.in_pixels]
+    return _lowest_in_pixels(block, others, in_pixels, found) if in_pixels else found
+
+
+def _lowest_in_pixels(
+    block: Block, others: List[Tuple[_Neighbour, int]], in_pixels: List[Tuple[_Neighbour, int]], end: int
+) -> int:
+    """The same below `end`, over those that it may overlap by whole pixels; else that."""
+    borders = [there + edge for one, there in others for edge in (aligned(one.ahead), -aligned(one.behind))]
+    borders += [there + start for one, there in in_pixels for start in _starts(block, one.block)]
+    for offset in sorted({0, *borders}):
+        if 0 <= offset < end and not any(
+            -one.ahead < there - offset < one.behind
+            and not (one.in_pixels and block.overlaps_by_pixels(one.block, there - offset))
+            for one, there in others
+        ):
+            return offset
+    return end

@@ -40,7 +40,7 @@ def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN, besi
     variants = [call.variant for call in calls]
     # Where strips do not help, the program stays as it is.
     found: List[Tuple[int, List[Item], list]] = [(arena_bytes(program), list(calls), [(None, v) for v in variants])]
-    pieces, target = Pieces(program, set()), limit
+    pieces, target = Pieces(program, set(), limit), limit
     for slack in SLACKS:
         if beside and pieces.path(target, slack) is None:
             break
@@ -112,6 +112,9 @@ def _loops(
     program: Program, pieces: Pieces, limit: int, slowdown: float, slack: float
 ) -> Tuple[Pieces, List[Piece], Dict[int, Loop]]:
     """(pieces without calls whose kernels cannot compute strips, the best ones, their loops by their first call)."""
+    if pieces.path(limit, slack) is None:
+        # The least memory may be any.
+        pieces = pieces.complete()
     return _loops_of(program, pieces, lambda found: _best(found, limit, slowdown, slack))
 
 

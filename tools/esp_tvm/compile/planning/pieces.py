@@ -16,7 +16,7 @@ from .blocks import Block, aligned, floor_at
 from .cores import PLAIN, estimate
 from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums
 from .reaches import MAX_INPUTS, Reaches, height_of, reach_of, row_bytes
-from .strips import Held, Scheduler
+from .strips import Scheduler
 
 # The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -81,11 +81,10 @@ def _time(call: Call) -> float:
 class Usage:
     """Bytes that calls need in every strip while they run together; calls are put before or behind them one by one."""
 
-    def __init__(self, strips: int, calls: int = 0):
-        """calls: so many that need nothing"""
-        self._bytes = np.zeros((calls, strips), np.int64)
+    def __init__(self, strips: int):
+        self._bytes = np.zeros((0, strips), np.int64)
         # How much more the fastest kernels need.
-        self._faster = [0] * calls
+        self._faster: List[int] = []
         # [strips] what is needed before the first call and behind the last one in a strip.
         self._before, self._behind = np.zeros(strips, np.int64), np.zeros(strips, np.int64)
 
@@ -107,24 +106,83 @@ class Usage:
             self._bytes += sums
             self._before, self._behind = self._before + sums, self._behind + sums
 
-    def add(self, held: Held) -> None:
-        """What a tensor holds, with a row before and one behind those of the calls."""
-        size = held.bytes
+    def add(self, size: np.ndarray) -> None:
+        """size: [calls + 2, strips] bytes that a tensor holds, with a row before and one behind those of the calls;
+        below 0: that it no longer holds"""
         self._before, self._behind = self._before + size[0], self._behind + size[-1]
         self._bytes += size[1:-1]
 
-    def most(self, fast: bool, more: Optional[Usage] = None, freed: Optional[np.ndarray] = None) -> int:
-        """The most bytes at a time. more: of the same calls, besides; freed: [calls, strips] of what others hold"""
-        found = self._bytes if more is None else self._bytes + more._bytes
-        found = found if freed is None else found - freed
-        return int((found + np.array(self._faster)[:, None] if fast else found).max())
+    def most(self, fast: bool) -> int:
+        """The most bytes at a time, of the fastest kernels or of those that need the least."""
+        return int((self._bytes + np.array(self._faster)[:, None] if fast else self._bytes).max())
+
+
+class _Loop:
+    """The calls of a piece that becomes longer, call by call, and what they need.
+
+    usage: bytes of windows and scratch memory; total: these, those of outputs that lie in memory whole, less those of
+        tensors made before that nobody needs any more
+    """
+
+    def __init__(self, scheduler: Scheduler):
+        self.scheduler = scheduler
+        self.usage, self.total = Usage(scheduler.count), Usage(scheduler.count)
+        self.time = self.slower = 0.0
+
+    def put(self, before: bool, *needs: int) -> None:
+        """A call in front of the others, or behind them. needs: see `Usage.put_before`"""
+        for usage in (self.usage, self.total):
+            (usage.put_before if before else usage.put_behind)(*needs)
+
+    def add_window(self, tensor: Tensor) -> None:
+        """Add the window of a tensor, and the time of moving its rows."""
+        window = self.scheduler.window(tensor)
+        size = self.scheduler.held(tensor, window, outer=1).bytes
+        self.usage.add(size)
+        self.total.add(size)
+        self.time += MOVED_BYTE * row_bytes(tensor) * float(np.maximum(window.kept, 0).sum())
+
+    def whole(self, tensor: Tensor) -> np.ndarray:
+        """[calls + 2, strips] bytes of an output that lies in memory whole."""
+        return self.scheduler.held(tensor, others_read=True, outer=1).bytes
+
+
+class _Freed:
+    """Bytes of tensors made before a loop that nobody needs any more while it runs."""
+
+    def __init__(self, scheduler: Scheduler):
+        self._scheduler = scheduler
+        # Tensor -> (calls, [calls + 2, strips] bytes) when it was freed.
+        self._known: Dict[Tensor, Tuple[int, np.ndarray]] = {}
+
+    def free(self, tensor: Tensor) -> np.ndarray:
+        """For `Usage.add`: what the loop no longer needs of a tensor that it reads, and nobody behind it."""
+        low = self._scheduler.held(tensor, outer=1).low
+        self._known[tensor] = (len(self._scheduler.calls), low)
+        return -low
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return tensor in self._known
+
+    def kept_again(self, tensor: Tensor) -> np.ndarray:
+        """For `Usage.add`, after a call was put in front: what it needs again since that reads or makes it."""
+        calls, low = self._known.pop(tensor)
+        # Calls in front are as the row before the first one.
+        return np.concatenate([*[low[:1]] * (len(self._scheduler.calls) - calls), low])
 
 
 class Pieces:
-    """All pieces of a program. ending: for each call those that end with it"""
+    """All pieces of a program. ending: for each call those that end with it
 
-    def __init__(self, program: Program, unsuited: Set[Call]):
-        self.calls, self.unsuited = list(program.calls()), unsuited
+    unsuited: calls that are in no loop; most: bytes that windows and scratch memory may take; loops that need more are
+        left out; None: any
+    """
+
+    def __init__(self, program: Program, unsuited: Set[Call], most: Optional[int] = None):
+        self.calls, self.unsuited, self.most = list(program.calls()), unsuited, most
+        self._program = program
+        # Pieces of which another estimate is known.
+        self._corrections: List[Tuple[Piece, int]] = []
         self.readers, self._reaches = program.readers(), Reaches()
         plan = plan_memory(program)
         self.number = {call: number for number, call in enumerate(self.calls)}
@@ -132,6 +190,8 @@ class Pieces:
         self.birth: Dict[Tensor, int] = {}
         self.death: Dict[Tensor, int] = {}
         self.owner = {tensor: _owner(tensor, plan.views) for call in self.calls for tensor in call.writes}
+        # The last call that reads a tensor; one behind all where it is an output of the model, or nobody reads it.
+        self.until = {x: self._last_reader(x) for call in self.calls for x in call.writes}
         for number, call in enumerate(self.calls):
             for tensor in call.writes:
                 if tensor in plan.where and self.owner[tensor] is tensor:
@@ -188,100 +248,105 @@ class Pieces:
         if slower:
             yield Piece(number, number, 0, False, True, memory + more, 0.0, fixed + more)
 
+    def _last_reader(self, tensor: Tensor) -> int:
+        readers = self.readers.get(tensor)
+        return len(self.calls) if tensor.place is not None or not readers else max(map(self.number.get, readers))
+
     def _ending(self, last: int, rows: int) -> Iterator[Piece]:
         """Loops that end with a call, from the shortest to the longest."""
         scheduler = Scheduler(self.calls[last], rows, False, self._reaches)
-        usage, whole = Usage(scheduler.count), Usage(scheduler.count)
-        time, slower = 0.0, 0.0
+        loop, freed = _Loop(scheduler), _Freed(scheduler)
         for first in range(last, max(last - LONGEST, -1), -1):
             call = self.calls[first]
             if not self.suited[first] or not self._reaches.can_be_together(call, scheduler.calls):
                 return
             scheduler.put_before(call)
-            usage.put_before(self.needs[first], self.scratch[first], self.sums[first])
-            whole.put_before(0, 0, 0)
-            slower += self.slower[first]
+            loop.put(True, self.needs[first], self.scratch[first], self.sums[first])
+            loop.slower += self.slower[first]
             output = call.writes[0]
-            if is_whole(output, scheduler.calls, self.readers):
-                if output in self.birth:
-                    whole.add(scheduler.held(output, others_read=True, outer=1))
-            else:
-                time += self._window(scheduler, output, usage)
-            time += self._added_time(call, scheduler)
+            if output in freed:
+                loop.total.add(freed.kept_again(output))
+            if self.until[output] <= last:
+                loop.add_window(output)
+            elif output in self.birth:
+                loop.total.add(loop.whole(output))
+            loop.time += self._added_time(call, scheduler)
+            for tensor in self._reaches.roots_of(call):
+                if self.owner.get(tensor, tensor) is tensor and self.death.get(tensor, len(self.calls)) <= last:
+                    if tensor in freed:
+                        loop.total.add(freed.kept_again(tensor))
+                    loop.total.add(freed.free(tensor))
             if first < last:
-                yield from self._loops(scheduler, usage, whole, first, last, False, rows, time, slower)
+                found = list(self._loops(loop, first, last, False, rows))
+                if not found:
+                    return
+                yield from found
 
     def _starting(self, first: int, rows: int) -> Iterator[Piece]:
         """Loops that start with a call, which leads, from the shortest to the longest."""
         scheduler = Scheduler(self.calls[first], rows, True, self._reaches)
-        usage, open_tensors = Usage(scheduler.count), []
-        time, slower = 0.0, 0.0
+        loop, freed = _Loop(scheduler), _Freed(scheduler)
+        opened: List[Tensor] = []  # outputs that lie in memory whole
+        waiting: Dict[Tensor, None] = {}  # tensors made before that somebody still needs
+        adding_up: List[Call] = []
         for last in range(first, min(first + LONGEST, len(self.calls))):
             call = self.calls[last]
-            if not self.suited[last] or not all(self._reaches.can_be_together(one, [call]) for one in scheduler.calls):
+            if not self.suited[last] or not all(self._reaches.can_be_together(one, [call]) for one in adding_up):
                 return
+            adding_up += [call] if self._reaches.sums_rows(call) else []
             scheduler.put_behind(call)
-            usage.put_behind(self.needs[last], self.scratch[last], self.sums[last])
-            slower += self.slower[last]
-            time += self._added_time(call, scheduler)
-            open_tensors.append(call.writes[0])
-            for tensor in list(open_tensors):
-                if not is_whole(tensor, scheduler.calls, self.readers):
-                    open_tensors.remove(tensor)
-                    time += self._window(scheduler, tensor, usage)
+            loop.put(False, self.needs[last], self.scratch[last], self.sums[last])
+            loop.slower += self.slower[last]
+            loop.time += self._added_time(call, scheduler)
+            for tensor in [x for x in opened if self.until[x] <= last]:
+                opened.remove(tensor)
+                if tensor in self.birth:
+                    loop.total.add(-loop.whole(tensor))
+                loop.add_window(tensor)
+            output = call.writes[0]
+            opened.append(output)
+            if output in self.birth:
+                loop.total.add(loop.whole(output))
+            for tensor in self._reaches.roots_of(call):
+                if self.owner.get(tensor, tensor) is tensor and self.birth.get(tensor, first) < first:
+                    waiting[tensor] = None
+            for tensor in [x for x in waiting if self.death[x] <= last]:
+                del waiting[tensor]
+                loop.total.add(freed.free(tensor))
             if first < last:
-                whole = Usage(scheduler.count, len(scheduler.calls))
-                for tensor in open_tensors:
-                    if tensor in self.birth:
-                        whole.add(scheduler.held(tensor, others_read=True, outer=1))
-                yield from self._loops(scheduler, usage, whole, first, last, True, rows, time, slower)
-
-    @staticmethod
-    def _window(scheduler: Scheduler, tensor: Tensor, usage: Usage) -> float:
-        """Add the window of a tensor; returns what moving its rows takes."""
-        window = scheduler.window(tensor)
-        usage.add(scheduler.held(tensor, window, outer=1))
-        return MOVED_BYTE * row_bytes(tensor) * float(np.maximum(window.kept, 0).sum())
+                found = list(self._loops(loop, first, last, True, rows))
+                if not found:
+                    return
+                yield from found
 
     @staticmethod
     def _added_time(call: Call, scheduler: Scheduler) -> float:
         start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL
         return scheduler.active(call) * start + _waste(call, scheduler)
 
-    def _loops(
-        self,
-        scheduler: Scheduler,
-        usage: Usage,
-        whole: Usage,
-        first: int,
-        last: int,
-        first_leads: bool,
-        rows: int,
-        time: float,
-        slower: float,
-    ) -> Iterator[Piece]:
-        """A loop by the kernels that need the least memory, and by the fastest ones if these are others.
+    def _loops(self, loop: _Loop, first: int, last: int, first_leads: bool, rows: int) -> Iterator[Piece]:
+        """A loop by the kernels that need the least memory, and by the fastest ones if these are others; none where
+        windows and scratch memory take too much, as they then also do with more calls."""
+        for fast in (False, True) if loop.slower else (False,):
+            fixed = loop.usage.most(fast)
+            if self.most is not None and fixed > self.most:
+                return
+            memory = int(self.across[first]) + loop.total.most(fast)
+            time = loop.time + (0.0 if fast else loop.slower)
+            yield Piece(first, last, rows, first_leads, fast, memory, time, fixed)
 
-        usage: of windows and scratch memory; whole: of the outputs that lie in memory whole
-        """
-        freed = self._freed(scheduler, first, last)
-        for fast in (False, True) if slower else (False,):
-            memory = int(self.across[first]) + usage.most(fast, whole, freed)
-            fixed = usage.most(fast)
-            yield Piece(first, last, rows, first_leads, fast, memory, time + (0.0 if fast else slower), fixed)
-
-    def _freed(self, scheduler: Scheduler, first: int, last: int) -> Optional[np.ndarray]:
-        """[calls, strips] bytes of tensors made before that nobody needs any more; None for none."""
-        freed = None
-        for tensor in scheduler.reads:
-            owner = self.owner.get(tensor, tensor)
-            if owner is tensor and self.birth.get(owner, last) < first and self.death[owner] <= last:
-                low = scheduler.low(tensor)
-                freed = low if freed is None else freed + low
-        return freed
+    def complete(self) -> Pieces:
+        """These with the loops that were left out."""
+        if self.most is None:
+            return self
+        found = Pieces(self._program, self.unsuited)
+        for piece, memory in self._corrections:
+            found.replace(piece, memory)
+        return found
 
     def replace(self, piece: Piece, memory: int) -> None:
         """Another estimate of the memory of a piece."""
+        self._corrections.append((piece, memory))
         group = self.ending[piece.last]
         group[group.index(piece)] = replace(piece, memory=memory)
 

@@ -42,11 +42,6 @@ def is_planar(call: Call, place: int) -> bool:
     return place == 0 and isinstance(call.variant, QuantizeNhwc)
 
 
-def read_height(call: Call, place: int) -> int:
-    """Rows of the image that a call reads as number `place`."""
-    return call.reads[place].shape[2 if is_planar(call, place) else 1]
-
-
 def read_row(call: Call, place: int) -> int:
     """Elements from one row to the next of the image that a call reads as number `place`."""
     x = call.reads[place]
@@ -58,6 +53,20 @@ class Reaches:
 
     def __init__(self) -> None:
         self._known: Dict[Tuple[Call, int], Optional[Reach]] = {}
+        self._reads: Dict[Call, List[Tensor]] = {}
+        self._roots: Dict[Call, List[Tensor]] = {}
+
+    def reads_of(self, call: Call) -> List[Tensor]:
+        """`Call.reads`."""
+        if call not in self._reads:
+            self._reads[call] = call.reads
+        return self._reads[call]
+
+    def roots_of(self, call: Call) -> List[Tensor]:
+        """The tensors that own the bytes that a call reads, each once."""
+        if call not in self._roots:
+            self._roots[call] = list(dict.fromkeys(x.root for x in self.reads_of(call)))
+        return self._roots[call]
 
     def of(self, call: Call, place: int = 0) -> Optional[Reach]:
         """`reach_of`."""
@@ -65,6 +74,10 @@ class Reaches:
         if key not in self._known:
             self._known[key] = reach_of(call, place)
         return self._known[key]
+
+    def read_height(self, call: Call, place: int) -> int:
+        """Rows of the image that a call reads as number `place`."""
+        return self.reads_of(call)[place].shape[2 if is_planar(call, place) else 1]
 
     def sums_rows(self, call: Call) -> bool:
         """Whether a call adds up all rows of an image: rows of a strip are then those of its input."""

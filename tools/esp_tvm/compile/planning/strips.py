@@ -19,7 +19,7 @@ from typing import Dict, List, Optional, Set, Tuple
 import numpy as np
 
 from ...program import Call, Loop, Tensor
-from .reaches import Reaches, is_planar, read_height, row_bytes
+from .reaches import Reaches, is_planar, row_bytes
 from .strip_parts import Strip, strips_of
 
 
@@ -154,7 +154,7 @@ class Scheduler:
     DELAY = 24
 
     def __init__(self, leader: Call, rows: int, first_leads: bool = False, reaches: Optional[Reaches] = None):
-        self._reaches, self._first_leads = reaches or Reaches(), first_leads
+        self._reaches = reaches or Reaches()
         height = self._reaches.height_of(leader)
         steps = np.minimum(np.arange(-(-height // rows) + 1) * rows, height)
         self.count = len(steps) - 1 + self.DELAY
@@ -167,8 +167,6 @@ class Scheduler:
         self.ends: Dict[Tensor, np.ndarray] = {}
         # Call -> [count + 1] rows that it has computed, or added up; [count] (first, end) rows of each tensor it reads.
         self._rows: Dict[Call, Tuple[np.ndarray, List[Tuple[np.ndarray, np.ndarray]]]] = {}
-        # Tensor -> (number of its reads, [calls + 2, count] what `low` returns, with a row in front and one behind).
-        self._lows: Dict[Tensor, Tuple[int, np.ndarray]] = {}
         self._leaders = np.pad(steps, (0, self.DELAY) if first_leads else (self.DELAY, 0), mode="edge")
 
     def _most(self, call: Call) -> int:
@@ -191,7 +189,7 @@ class Scheduler:
         """Add a call behind the others; it computes a row as soon as the rows that it reads exist."""
         self.calls.append(call)
         height, ends = self._reaches.height_of(call), None
-        for place, tensor in enumerate(call.reads):
+        for place, tensor in enumerate(self._reaches.reads_of(call)):
             if tensor.root in self.ends:
                 there = self.ends[tensor.root]
                 able = self._reaches.of(call, place).output_rows(there, height)
@@ -241,16 +239,15 @@ class Scheduler:
         self.ends[output] = (ends == height).astype(ends.dtype) if self._reaches.sums_rows(call) else ends
         first, end = ends[:-1], ends[1:]
         given = []
-        for place in range(len(call.reads)):
-            height_in = read_height(call, place)
+        for place, tensor in enumerate(self._reaches.reads_of(call)):
+            height_in = self._reaches.read_height(call, place)
             begin, last = self._reaches.of(call, place).input_rows(first, end, height_in)
             given.append((begin, last))
             last = np.maximum.accumulate(np.where(end > first, last, 0))
-            self._reads(call, place, np.where(first == height, height_in, begin), last)
+            self._reads(call, place, tensor.root, np.where(first == height, height_in, begin), last)
         self._rows[call] = (ends, given)
 
-    def _reads(self, call: Call, place: int, first: np.ndarray, end: np.ndarray) -> None:
-        tensor = call.reads[place].root
+    def _reads(self, call: Call, place: int, tensor: Tensor, first: np.ndarray, end: np.ndarray) -> None:
         self.reads.setdefault(tensor, []).append((call, place, first))
         ends = np.concatenate([[0], end])
         known = self.needed.get(tensor)
@@ -281,7 +278,7 @@ class Scheduler:
             low += tensor.bytes
             for call, place, first in self.reads[tensor]:
                 # The rows of a channel of a planar image lie apart: they are needed until the end.
-                row = 0 if is_planar(call, place) else row_bytes(call.reads[place])
+                row = 0 if is_planar(call, place) else row_bytes(self._reaches.reads_of(call)[place])
                 begin = np.append(first * row, tensor.bytes)
                 begin = np.where(numbers <= self.calls.index(call), begin[:-1], begin[1:])
                 low = np.minimum(low, begin)
@@ -292,19 +289,6 @@ class Scheduler:
         low = np.minimum(low, high)
         start = window.starts * row_bytes(tensor) if window is not None else 0
         return Held(low - start, high - start)
-
-    def low(self, tensor: Tensor) -> np.ndarray:
-        """[calls, strips] the first byte that a tensor holds that others made: `held(tensor).low`."""
-        reads, known = len(self.reads[tensor]), self._lows.get(tensor)
-        if known is None or known[0] != reads:
-            low = self.held(tensor, outer=1).low
-        else:
-            # Calls in front of its reads, or behind them, are as those at the ends.
-            more, low = len(self.calls) + 2 - len(known[1]), known[1]
-            ends = [low, *[low[-1:]] * more] if self._first_leads else [*[low[:1]] * more, low]
-            low = np.concatenate(ends)
-        self._lows[tensor] = (reads, low)
-        return low[1:-1]
 
     def overlap(self, call: Call, windows: Dict[Tensor, Window]) -> Overlap:
         """How the output of a call may lie over its input."""
