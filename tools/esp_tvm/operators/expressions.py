@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from .tvm_later import relay, tvm
 
 QUANTIZE, DEQUANTIZE = "qnn.quantize", "qnn.dequantize"
 
 
+# Names of operators, by address: they live as long as TVM does, and each look at one takes a call of its library.
+_NAMES: Dict[int, str] = {}
+
+
+def operator_of(call: relay.Call) -> str:
+    """The name of the operator that `call` calls; "" of a function."""
+    op = call.op
+    name = _NAMES.get(op.handle.value)
+    if name is None:
+        if not isinstance(op, tvm.ir.Op):
+            return ""
+        name = _NAMES[op.handle.value] = op.name
+    return name
+
+
 def is_call(expr: relay.Expr, *names: str) -> bool:
     """Whether `expr` calls one of the operators `names`."""
-    return isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op) and expr.op.name in names
+    return isinstance(expr, relay.Call) and operator_of(expr) in names
 
 
 def is_constant(expr: relay.Expr) -> bool:

@@ -144,8 +144,29 @@ class _DequantizeLinear(frontend.OnnxOpConverter):
         return relay.qnn.op.dequantize(data, scale, _zero_point(zero), _channels(data, attr))
 
 
+class _Slice(frontend.Slice):
+    """As TVM's. Of constant bounds TVM makes the axes count from the first one by compiling three programs a node."""
+
+    @classmethod
+    def _impl_v10(cls, inputs, attr, params):
+        data, starts, ends, axes, steps = (inputs[place] for place in range(5))
+        given = [one for one in (starts, ends, axes, steps) if one is not None]
+        if axes is None or not all(isinstance(one, relay.Constant) for one in given):
+            return super()._impl_v10(inputs, attr, params)
+        rank = len(frontend.infer_shape(data))
+        begin, end, axis = (one.data.numpy().astype(np.int64) for one in (starts, ends, axes))
+        step = np.ones_like(begin) if steps is None else steps.data.numpy().astype(np.int64)
+        axis = np.where(axis < 0, axis + rank, axis)
+        return relay.strided_slice(data, *map(list, (begin, end, step)), axes=list(axis))
+
+
 _ADDED = {"LpNormalization": _LpNormalization}
-_REPLACED = {"OneHot": _OneHot, "QuantizeLinear": _QuantizeLinear, "DequantizeLinear": _DequantizeLinear}
+_REPLACED = {
+    "OneHot": _OneHot,
+    "Slice": _Slice,
+    "QuantizeLinear": _QuantizeLinear,
+    "DequantizeLinear": _DequantizeLinear,
+}
 
 
 @functools.lru_cache(maxsize=None)

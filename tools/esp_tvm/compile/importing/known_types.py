@@ -13,7 +13,7 @@ import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
-from ...operators.expressions import parts_of
+from ...operators.expressions import operator_of, parts_of
 
 
 class _KnownTypes:
@@ -61,6 +61,57 @@ class _KnownTypes:
         return relay.var("x", self._known[expr.handle.value][1].checked_type)
 
 
+class _Folding:
+    """Folds constants in what the importer makes of a node; what it made of earlier ones is not looked at again.
+
+    fold, set_span: TVM's own functions
+    """
+
+    def __init__(self, fold: Callable, set_span: Callable):
+        self._fold, self._set_span = fold, set_span
+        self._done: Dict[int, relay.Expr] = {}
+
+    def fold(self, expr: relay.Expr, mod: Optional[tvm.IRModule] = None) -> relay.Expr:
+        return self._fold(expr, mod) if self._may_fold(expr) else expr
+
+    def set_span(self, sym, span):
+        """Called with all that was made of a node."""
+        made = self._set_span(sym, span)
+        expr = made.astuple() if isinstance(made, relay.expr.TupleWrapper) else made
+        if isinstance(expr, relay.Expr):
+            self._done[expr.handle.value] = expr
+        return made
+
+    def _may_fold(self, expr: relay.Expr) -> bool:
+        todo = [expr]
+        while todo:
+            one = todo.pop()
+            if one.handle.value in self._done or isinstance(one, (relay.Var, relay.Constant)):
+                continue
+            if isinstance(one, relay.Call) and isinstance(one.op, tvm.ir.Op):
+                parts = parts_of(one)
+                if operator_of(one) in _OF_SHAPES or all(map(_is_constant, parts)):
+                    return True
+                todo.extend(parts)
+            elif isinstance(one, relay.Tuple):
+                todo.extend(one.fields)
+            elif isinstance(one, relay.TupleGetItem) and not isinstance(one.tuple_value, relay.Tuple):
+                todo.append(one.tuple_value)
+            else:
+                return True
+        return False
+
+
+# What TVM folds by shapes alone.
+_OF_SHAPES = ("shape_of", "vm.shape_of", "ndarray_size")
+
+
+def _is_constant(expr: relay.Expr) -> bool:
+    if isinstance(expr, relay.Tuple):
+        return all(map(_is_constant, expr.fields))
+    return isinstance(expr, relay.Constant)
+
+
 def _parts(expr: relay.Expr) -> List[relay.Expr]:
     """The arguments of an operator's call, or the parts of a tuple; of all else TVM infers the type as a whole."""
     if isinstance(expr, relay.Call) and not isinstance(expr.op, tvm.ir.Op):
@@ -70,16 +121,19 @@ def _parts(expr: relay.Expr) -> List[relay.Expr]:
 
 @contextlib.contextmanager
 def known_types() -> Iterator[None]:
-    """While it lasts, the importer infers the type of each expression once."""
+    """While it lasts, the importer infers the type of each expression once, and folds constants where new ones are."""
     infer_type, infer_shape = frontend.infer_type, frontend.infer_shape
-    types = _KnownTypes(infer_type)
+    fold_constant, set_span = frontend.fold_constant, frontend.set_span
+    types, folding = _KnownTypes(infer_type), _Folding(fold_constant, set_span)
 
     def shape(expr: relay.Expr, mod: Optional[tvm.IRModule] = None):
         found = types.typed(expr, mod).checked_type
         return frontend.get_const_tuple(found.shape) if hasattr(found, "shape") else found
 
     frontend.infer_type, frontend.infer_shape = types.typed, shape
+    frontend.fold_constant, frontend.set_span = folding.fold, folding.set_span
     try:
         yield
     finally:
         frontend.infer_type, frontend.infer_shape = infer_type, infer_shape
+        frontend.fold_constant, frontend.set_span = fold_constant, set_span

@@ -7,13 +7,14 @@ graph's size.
 
 from __future__ import annotations
 
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence
 
 import tvm
 from tvm import relay
 
 from ...operators import OPERATORS, Operator
-from .toolbox import rewrite_main
+from ...operators.expressions import parts_of
+from .toolbox import Mutator, rewrite_main
 
 COMPILER = "esp"
 
@@ -35,7 +36,7 @@ def as_composite(
     return relay.Call(function, list(parameters), span=root.span)
 
 
-class _Compose(relay.ExprMutator):
+class _Compose(Mutator):
     """Turns every expression that `operator` computes into one composite call."""
 
     def __init__(self, operator: Operator):
@@ -51,13 +52,28 @@ class _Compose(relay.ExprMutator):
 
 def compose(mod: tvm.IRModule) -> tvm.IRModule:
     """Assign expressions that no pattern describes to their kernels; operators in the order of the table."""
+    calls = _calls_of(mod)
     for operator in OPERATORS.values():
-        if type(operator).sources is not Operator.sources:
-            mod = rewrite_main(mod, _Compose(operator))
+        if type(operator).sources is Operator.sources or all(operator.sources(call) is None for call in calls):
+            continue
+        mod = rewrite_main(mod, _Compose(operator))
+        calls = _calls_of(mod)
     return mod
 
 
-class _AsGlobalFunctions(relay.ExprMutator):
+def _calls_of(mod: tvm.IRModule) -> List[relay.Call]:
+    """The calls in main, without those inside of composite functions."""
+    found: Dict[int, relay.Expr] = {}
+    todo: List[relay.Expr] = [mod["main"].body]
+    while todo:
+        expr = todo.pop()
+        if expr.handle.value not in found:
+            found[expr.handle.value] = expr
+            todo.extend(parts_of(expr))
+    return [expr for expr in found.values() if isinstance(expr, relay.Call)]
+
+
+class _AsGlobalFunctions(Mutator):
     """Turns every call of a composite function into one of a global function, which `functions` then has."""
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ from ...operators.conv import whole_padding
 from .toolbox import (
     RESHAPES,
     CallRewriter,
+    Mutator,
     has_one_scale,
     is_call,
     is_constant,
@@ -236,7 +237,7 @@ class PadsOfConvolutions(CallRewriter):
         return with_args(call, [with_span(made, pad.span), *args[1:]])
 
 
-class _SoftmaxOverLastAxis(relay.ExprMutator):
+class _SoftmaxOverLastAxis(Mutator):
     """softmax (and its logarithm) over another axis, between two transposes."""
 
     def visit_call(self, call: relay.Call) -> relay.Expr:

@@ -233,7 +233,7 @@ class _MergeReshapes(CallRewriter):
             x, span = args[0], call.span
             while is_call(x, *RESHAPES):
                 x, span = x.args[0], span or x.span
-            if x._checked_type_ is not None and shape_of(x) == shape_of(call):
+            if isinstance(x, (relay.Var, relay.Constant)) and shape_of(x) == shape_of(call):
                 return x
             return with_span(relay.reshape(x, shape_of(call)), span)
         return None

@@ -27,7 +27,7 @@ from tvm.relay.dataflow_pattern import (
 
 from ...operators.expressions import parts_of
 from .composites import as_composite
-from .toolbox import rewrite_main
+from .toolbox import Mutator, rewrite_main
 
 
 def _address(expr: relay.Expr) -> int:
@@ -290,7 +290,7 @@ def _groups(nodes: Sequence[Node], table: Sequence[Tuple[str, DFPattern, Callabl
                 yield _Group(root, inputs, name)
 
 
-class _Compose(relay.ExprMutator):
+class _Compose(Mutator):
     """Turns every group into a call of a composite function."""
 
     def __init__(self, groups: Sequence[_Group]):

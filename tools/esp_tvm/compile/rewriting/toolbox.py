@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import tvm
 from tvm import relay
 
-from ...operators.expressions import DEQUANTIZE, QUANTIZE, has_one_scale, is_call, is_constant, permutation, shape_of
+from ...operators.expressions import (
+    DEQUANTIZE,
+    QUANTIZE,
+    has_one_scale,
+    is_call,
+    is_constant,
+    operator_of,
+    permutation,
+    shape_of,
+)
 
 # Operators that only change the shape: the same values in the same order.
 RESHAPES = ("reshape", "expand_dims", "squeeze", "nn.batch_flatten")
 
 
-class CallRewriter(relay.ExprMutator):
+class Mutator(relay.ExprMutator):
+    """TVM's, which asks for what stands in an expression once: each time that takes a call of its library."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # By address; the expression is kept, since an address is only its own while it lives.
+        self._visited: Dict[int, Tuple[relay.Expr, relay.Expr]] = {}
+
+    def visit(self, expr: relay.Expr) -> relay.Expr:
+        address = expr.handle.value
+        known = self._visited.get(address)
+        if known is None:
+            made = self.visit_call(expr) if isinstance(expr, relay.Call) else super().visit(expr)
+            known = self._visited[address] = (expr, made)
+        return known[1]
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        args = list(call.args)
+        return self.with_new(call, args, [self.visit(arg) for arg in args])
+
+    def with_new(self, call: relay.Call, args: Sequence[relay.Expr], new: Sequence[relay.Expr]) -> relay.Call:
+        """`call`, whose arguments `args` have become `new` ones: itself where these are the same."""
+        op = call.op
+        made = op if isinstance(op, tvm.ir.Op) else self.visit(op)
+        if same_as(op, made) and all(map(same_as, args, new)):
+            return call
+        return relay.Call(made, list(new), call.attrs, call.type_args, call.span)
+
+
+def same_as(one: relay.Expr, other: relay.Expr) -> bool:
+    """Whether both are one expression; Python makes a new object at every access."""
+    return one.handle.value == other.handle.value
+
+
+class CallRewriter(Mutator):
     """A pass over all calls, from the arguments up: sub-classes define in `rewrite` what replaces a call."""
 
     def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
@@ -21,20 +64,18 @@ class CallRewriter(relay.ExprMutator):
 
         Unless a sub-class overrides this, its method `_<operator's name>(call, args)` decides, with "_" for each ".".
         """
-        if not isinstance(call.op, tvm.ir.Op):
-            return None
-        method = getattr(self, "_" + call.op.name.replace(".", "_"), None) if call.op.name in self.names else None
+        name = operator_of(call)
+        method = getattr(self, "_" + name.replace(".", "_"), None) if name in self.names else None
         return method(call, args) if method else None
 
     # The operators that have a method.
     names: Sequence[str] = ()
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
-        args = [self.visit(arg) for arg in call.args]
-        result = self.rewrite(call, args)
-        if result is None:
-            return relay.Call(self.visit(call.op), args, call.attrs, call.type_args, call.span)
-        return result
+        args = list(call.args)
+        new = [self.visit(arg) for arg in args]
+        result = self.rewrite(call, new)
+        return self.with_new(call, args, new) if result is None else result
 
 
 def with_args(call: relay.Call, args: Sequence[relay.Expr]) -> relay.Call:
@@ -78,12 +119,14 @@ __all__ = [
     "QUANTIZE",
     "RESHAPES",
     "CallRewriter",
+    "Mutator",
     "both_spans",
     "has_one_scale",
     "is_call",
     "is_constant",
     "permutation",
     "rewrite_main",
+    "same_as",
     "shape_of",
     "transpose",
     "with_args",
