@@ -14,9 +14,9 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
     const uint32_t negative = bits >> 31;
     const int32_t biased = (int32_t)(bits >> 23 & 0xff);
     uint32_t mantissa = bits & 0x7fffff;
-    /* The usual case: a magnitude from 1/2 to 256 steps. */
+    /* The usual case: a magnitude from 1/2 to 256 steps, and an exponent with which that is from 2^-126 to 2^128. */
     const uint32_t places = (uint32_t)(exponent + 149 - biased); /* to the right, but for the last */
-    if (places - 15 <= 23 - 15 && (uint32_t)(biased - 1) < 0xfe) {
+    if (places - 15 <= 23 - 15 && exponent >= -125 && exponent <= 120) {
         const int32_t value = (int32_t)(mantissa | 0x800000);
         /* Half up: once more to the right, with 1 added. */
         return (((negative != 0 ? -value : value) >> places) + 1) >> 1;
