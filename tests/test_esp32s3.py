@@ -20,6 +20,8 @@ from test_memory_plan import residual_network
 from esp_tvm.compile.kernels.esp32s3 import choose_vector
 from esp_tvm.compile.kernels.esp32s3 import convolution as s3_convolution
 from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
+from esp_tvm.compile.kernels.esp32s3.lanes import LANE_MAX
+from esp_tvm.compile.kernels.esp32s3.measured import Conv2dMeasured, largest_norm, zero_of
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import esp32s3
@@ -76,7 +78,7 @@ def convolution(channels: int, value: int) -> Call:
     [
         # 3 * 3 * 32 * 14 * 128 = 516096 < 2^19: all fits.
         (32, 14, -128, 127, "Conv2dLanes"),
-        (32, 15, -128, 127, "Conv2dChecked"),
+        (32, 15, -128, 127, "Conv2dMeasured"),
         # A relu's output is never negative, but what is never negative can be as large.
         (32, 15, 0, 40, "Conv2dLanes"),
         # A tap of 48 channels alone reaches 48 * 127 * 128: more than lanes hold.
@@ -157,6 +159,7 @@ def test_only_weights_larger_than_the_cache_lie_in_blocks():
 
 
 CHECKED = [variant for variant in ALL if isinstance(variant, Conv2dChecked)]
+MEASURED = [variant for variant in ALL if isinstance(variant, Conv2dMeasured)]
 
 
 @pytest.mark.parametrize("runs", [run_on_host, run_in_emulator])
@@ -174,22 +177,57 @@ def test_sums_that_leave_their_lanes_are_computed_again(runs, request, unusual_s
 
 def test_data_change_the_time_by_a_factor_of_two_at_most(emulator, unusual_sums, tmp_path):
     """The kernels whose time depends on data, with sums that all fit and with sums that never do."""
-    rows = [row for row in bench_esp32s3.ROWS if row.operator == "conv2d" and row.kernel > 1]
+    rows = [row for row in bench_esp32s3.ROWS if row.operator == "conv2d" and row.channels >= 16]
     pairs = []
     for number, row in enumerate(rows):
         call = bench_esp32s3.call_of(row, np.random.RandomState(number))
         call.attributes["weights"] = np.abs(call.attributes["weights"])
-        for variant in CHECKED:
+        if Conv2dLanes().fits_range(call, 0, 127):
+            continue
+        for variant in CHECKED + MEASURED:
             for value in (0, 127):
                 if variant.fits_range(call, 0, 127):
                     pairs.append(Pair(call, variant, 0, 127, np.random.RandomState(0)))
                     pairs[-1].inputs[0][:] = value
     found = verdicts(run_in_emulator(pairs, tmp_path), pairs)
-    assert len(pairs) >= 6
+    assert len(pairs) >= 6 and {type(pair.variant) for pair in pairs} == {Conv2dChecked, Conv2dMeasured}
     for pair, least, most in zip(pairs[::2], found[::2], found[1::2]):
         assert not least.difference and not most.difference
         factor = most.instructions / least.instructions
         assert 1.2 < factor <= min(pair.variant.slowest(pair.call) + 0.05, 2.0), f"{factor}: {pair.describe()}"
+
+
+def test_sums_come_near_the_end_of_their_lanes_but_do_not_leave_them():
+    """The input that brings a sum furthest, of the largest norm that is taken; then a relu's, centred."""
+    random = np.random.RandomState(3)
+    weights, bias = np.round(random.randn(8, 500) * 30).astype(int), random.randint(-9000, 9000, 8)
+    for low, zero, start in ((-128, 0, bias), (-128, -128, bias + 128 * weights.sum(axis=1))):
+        assert zero_of(weights, start, low) == zero
+        norm, most = largest_norm(weights, start, low, zero), []
+        for one, first in zip(weights, start):
+            for direction in (one, -one):
+                direction = np.maximum(direction, 0) if zero == low else direction
+                x = zero + norm * direction / np.linalg.norm(direction)
+                most.append(np.abs(first + np.concatenate([[0], np.cumsum(x * one)])).max())
+        assert 0.97 * LANE_MAX < max(most) <= LANE_MAX + 1
+
+
+@pytest.mark.parametrize("runs", [run_on_host, run_in_emulator])
+def test_rows_that_hold_much_are_computed_in_two_parts(runs, request, tmp_path):
+    """Of more channels and pixels than are computed at a time: all, the last and no pixels hold too much."""
+    if runs is run_in_emulator:
+        request.getfixturevalue("emulator")
+    random, variant, pairs = np.random.RandomState(5), Conv2dMeasured(usual=0.3), []
+    call = bench_esp32s3.call_of(bench_esp32s3.Row("", None, None, 0, "conv2d", (9, 9), 256, 288, 1), random)
+    for large in (0, 70, 81):
+        pairs.append(Pair(call, variant, 0, 127, random))
+        pairs[-1].inputs[0][:] = np.where(np.arange(81) >= large, 127, 20).repeat(256)
+    assert variant.fits_range(call, 0, 127)
+    found = verdicts(runs(pairs, tmp_path), pairs)
+    assert not any(verdict.difference for verdict in found)
+    if runs is run_in_emulator:
+        counts = [verdict.instructions for verdict in found]
+        assert counts[0] > 1.1 * counts[1] > 1.1 * 1.1 * counts[2]
 
 
 def test_sums_are_not_checked_where_most_would_be_too_large():

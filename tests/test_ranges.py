@@ -25,6 +25,7 @@ from variant_cases import CLAMPS, RANGES  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3.depthwise import DepthwiseLanes  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3.measured import Conv2dMeasured  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3.values import Average  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
@@ -204,6 +205,7 @@ RANDOM = np.random.RandomState(4)
         (Conv2dLanes(), ones(RANDOM, 5, 8, True)),  # lanes, or windows that are put together
         (Conv2dLanes(), ones(RANDOM, 3, 3, False)),
         (Conv2dChecked(rows=True, check_bits=11), convolution(48, 127)),
+        (Conv2dMeasured(usual=0.6), convolution(48, 127)),
         (DepthwiseLanes(), ones(RANDOM, 3, 32, True, depthwise=True)),
         (DepthwiseLanes(), ones(RANDOM, 5, 16, False, depthwise=True)),
         (Average(AveragePool2d()), average()),

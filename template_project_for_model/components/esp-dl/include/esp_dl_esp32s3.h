@@ -39,8 +39,10 @@ typedef enum {
     ESP_DL_CONV2D_LANES,    /* sixteen channels after the other of every pixel */
     ESP_DL_CONV2D_ONE,      /* those of all pixels after the other: 1x1, input.c 8 to 64, a multiple of 8 */
     ESP_DL_CONV2D_HELD,     /* the same: 1x1, or rows are copied; input.c a multiple of 16 */
+    ESP_DL_CONV2D_NINE,     /* the same: 3x3 of 16 channels, rows are copied; dilation_w 1 */
     ESP_DL_CONV2D_GATHERED, /* the same, of windows that are put together first */
     ESP_DL_CONV2D_THREE,    /* the same, of windows of three rows of 9 or 15 bytes */
+    ESP_DL_CONV2D_MEASURED, /* HELD where the input allows it: 1x1, or 3x3 and rows are copied; dilation 1 */
     ESP_DL_CONV2D_WIDE,     /* a channel after the other, in the accumulator of 40 bits */
 } esp_dl_conv2d_path_t;
 
@@ -56,6 +58,12 @@ typedef enum {
  * kernel looks whether the sum yet lies within 2^(7 + check_bits), too. Pixels where it does not are computed in two
  * parts, of the lower and the upper four bits of the input, in about twice the time; that these sums fit is proved as
  * well, and all shifts are 4 or more.
+ *
+ * MEASURED: sums may leave their lanes, but not where the input's values x lie near `zero`. Before a row is computed,
+ * sums of ((x >> 1) - (zero >> 1))^2 over windows are taken: over a row of every window, the largest of these, of all
+ * rows of the window. Where they are at most `most_energy`, the exporter has proved that no sum leaves its lane as
+ * products follow each other (by the inequality of Cauchy and Schwarz); else the row is computed in two parts, as
+ * above.
  *
  * weights, for every sixteen channels: 40 bytes: the bias of every channel in 20 bits: bits 0..127 of the lower eight,
  * of the upper eight, bits 128..159 of the lower, of the upper; 7 bytes: by how much to shift right, first for the
@@ -82,18 +90,22 @@ typedef struct {
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    esp_dl_conv2d_path_t path; /* ONE, HELD, GATHERED, THREE: output.c a multiple of 16 */
+    esp_dl_conv2d_path_t path; /* ONE, HELD, NINE, GATHERED, THREE, MEASURED: output.c a multiple of 16 */
     bool by_taps;
     bool one_row;       /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
     int8_t check_bits;  /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
     int8_t check_every; /* check_bits > 0: segments from one look at the sums to the next, 1 or 2 */
-    int32_t at_a_time;  /* check_bits > 0: pixels that are computed before it is known whether their sums fit */
-    int32_t vectors;    /* WIDE: of input held in registers: 2, 4 or 6 */
+    /* check_bits > 0: pixels that are computed before it is known whether their sums fit; MEASURED and 1x1: pixels that
+     * are measured at a time. */
+    int32_t at_a_time;
+    int32_t most_energy; /* MEASURED: see above */
+    int8_t zero;
+    int32_t vectors;            /* WIDE: of input held in registers: 2, 4 or 6 */
     int32_t block, block_bytes; /* channels and bytes of a block of weights; 0: they are one */
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */
     int32_t run;
-    bool min_masks;   /* ONE, HELD, GATHERED with a clamp of 0..127: masks of this kind */
+    bool min_masks;   /* ONE, HELD, NINE, GATHERED with a clamp of 0..127: masks of this kind */
     int8_t pad_value; /* outside of the image */
     const int8_t *weights;
     int8_t min, max; /* clamp */

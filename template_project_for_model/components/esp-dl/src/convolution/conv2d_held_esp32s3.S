@@ -15,15 +15,15 @@
 
 /*
  * The products of the last 16 or 8 bytes of a window, in q3; the weights of 8 lie backwards, as in a tail. The weights
- * of sixteen channels begin at a9: the first two are loaded again with the last two products.
+ * of sixteen channels begin at \first: the first two are loaded again with the last two products.
  */
-    .macro last_products bytes
+    .macro last_products bytes, first=a9
     .if \bytes == 16
     .irp i, 0, 2, 4, 6, 8, 10, 12
     ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
     ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i + 1
     .endr
-    mov a4, a9
+    mov a4, \first
     ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 14
     ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 15
     .else
@@ -31,7 +31,7 @@
     ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, \i
     ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, \i - 1
     .endr
-    mov a4, a9
+    mov a4, \first
     ee.vsmulas.s8.qacc.ld.incp q0, a4, q0, q3, 1
     ee.vsmulas.s8.qacc.ld.incp q1, a4, q1, q3, 0
     .endif
@@ -423,3 +423,95 @@
 .Lheld_end:
     return
     .size esp_dl_conv2d_row_held_esp32s3, . - esp_dl_conv2d_row_held_esp32s3
+
+/*
+ * Windows of three rows of 48 bytes at multiples of 16: their nine vectors one after the other, without loops. The
+ * products are there once; what follows depends on the shifts.
+ *
+ * a2 as for shift_held, a3 from the last vector of a row to the next window's first, a4 weights, a5 output, a6 head, a7
+ * pixels left or, with more than three shifts, masks that are not held, a8 to a10 rows, a11 free, a12 channels.
+ */
+#define STACK_TAIL 20 /* what follows the products */
+#define STACK_LEFT 32 /* pixels */
+#define NINE_WEIGHTS (16 * 9 * 16)
+
+    .macro nine shifts, relu, option
+    bnei a11, \shifts, 3f
+    .if \relu
+    movi a4, 48 + NINE_WEIGHTS + 16
+    .else
+    movi a4, 48 + NINE_WEIGHTS
+    .endif
+    add a4, a4, a6
+    hold_shifts \shifts, \relu, a6
+    movi a11, 4f
+    s32i a11, a1, STACK_TAIL
+    l32i a11, a1, STACK_PIXELS
+    .if \shifts > 3
+    mov a7, a4
+    s32i a11, a1, STACK_LEFT
+    .else
+    mov a7, a11
+    .endif
+    addi a4, a6, 48
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    l32i a8, a1, STACK_ROW(0)
+    l32i a9, a1, STACK_ROW(1)
+    l32i a10, a1, STACK_ROW(2)
+    j .Lnine_products
+4:
+    shift_held \shifts, \relu, q3, a6, a7
+    ee.vst.128.xp q2, a5, a12
+    .if \shifts > 3
+    l32i a11, a1, STACK_LEFT
+    addi a11, a11, -1
+    s32i a11, a1, STACK_LEFT
+    bnez a11, .Lnine_products
+    .else
+    addi a7, a7, -1
+    bnez a7, .Lnine_products
+    .endif
+    to_next_head \shifts, NINE_WEIGHTS
+    j 1b
+3:
+    .endm
+
+    function esp_dl_conv2d_row_nine_esp32s3
+    begin_held
+    s32i a10, a1, STACK_PIXELS
+    l32i a14, a2, CONV2D_AT_SEGMENTS
+    l32i a3, a2, CONV2D_AT_STEP
+    .irp number, 0, 1, 2
+    l32i a13, a14, 4 * \number
+    s32i a13, a1, STACK_ROW(\number)
+    .endr
+    addi a3, a3, -32
+    l32i a2, a2, CONV2D_AT_CLAMP
+    beqz a11, .Lnine_clamp
+    movi a2, 0
+    ones nine, 1, 0, .Lnine_end
+.Lnine_clamp:
+    ones nine, 0, 0, .Lnine_end
+.Lnine_products:
+    load_bias
+    .irp row, a8, a9
+    ee.vld.128.ip q3, \row, 16
+    sixteen 0
+    ee.vld.128.ip q3, \row, 16
+    sixteen 0
+    ee.vld.128.xp q3, \row, a3
+    sixteen 0
+    .endr
+    ee.vld.128.ip q3, a10, 16
+    sixteen 0
+    ee.vld.128.ip q3, a10, 16
+    sixteen 0
+    ee.vld.128.xp q3, a10, a3
+    addi a11, a6, 48
+    last_products 16, a11
+    l32i a11, a1, STACK_TAIL
+    jx a11
+.Lnine_end:
+    return
+    .size esp_dl_conv2d_row_nine_esp32s3, . - esp_dl_conv2d_row_nine_esp32s3

@@ -196,17 +196,11 @@
  * between the lanes are shifted to the right by 4, so what stays to be shifted is 4 less. Twice the instructions, and
  * sums of a sixteenth. All is at multiples of 16.
  *
- * Registers as for lanes, but q2 input that is loaded ahead, q4 masks of 15, q5 ones; SAR is 4.
+ * Registers as for lanes, but a10 4; q2 input that is loaded ahead, q4 masks of 15, q5 ones; SAR is 4.
  */
 
-/* The products of one part of the window. a4: its weights; then 32 bytes behind them. */
-    .macro part upper
-    l32i a7, a2, CONV2D_AT_SEGMENTS
-    ee.vld.128.ip q0, a4, 16
-    ee.vld.128.ip q1, a4, 16
-3:  /* a segment */
-    l32i a8, a7, 0
-    addi a7, a7, 4
+/* The products of one part of the segment at a8. */
+    .macro part_of_segment upper
     add a8, a8, a3
     .if \upper
     ee.vld.128.ip q2, a8, 16
@@ -219,29 +213,38 @@
     .endif
     sixteen 0
 4:
-    bne a7, a6, 3b
     .endm
 
-    function esp_dl_conv2d_row_parts_esp32s3
-    begin_row
-    l32i a9, a2, CONV2D_AT_SEGMENT_BYTES
-    srli a9, a9, 4
-    movi a14, 0x0f0f0f0f
-    spread q4
-    movi a14, 0x01010101
-    spread q5
-    ssai 4
+/* The products of one part of the window, of three segments or any number. a4: its weights; then 32 bytes behind them. */
+    .macro part upper, three
+    l32i a7, a2, CONV2D_AT_SEGMENTS
+    ee.vld.128.ip q0, a4, 16
+    ee.vld.128.ip q1, a4, 16
+    .if \three
+    .irp number, 0, 1, 2
+    l32i a8, a7, 4 * \number
+    part_of_segment \upper
+    .endr
+    .else
+3:  /* a segment */
+    l32i a8, a7, 0
+    addi a7, a7, 4
+    part_of_segment \upper
+    bne a7, a6, 3b
+    .endif
+    .endm
+
+    .macro parts three
 1:  /* a pixel */
     l32i a4, a2, CONV2D_AT_WEIGHTS
     l32i a11, a2, CONV2D_AT_CHANNELS
 2:  /* sixteen channels */
     mov a12, a4
     load_head
-    part 0
-    movi a14, 4
+    part 0, \three
     addi a4, a12, 48
-    ee.srcmb.s8.qacc q2, a14, 0
-    part 1
+    ee.srcmb.s8.qacc q2, a10, 0
+    part 1, \three
     shift_lanes q3, 4
     ee.vmin.s8 q2, q2, q7
     addi a11, a11, -16
@@ -252,6 +255,23 @@
     add a3, a3, a14
     bnez a15, 1b
     return
+    .endm
+
+    function esp_dl_conv2d_row_parts_esp32s3
+    begin_row
+    l32i a9, a2, CONV2D_AT_SEGMENT_BYTES
+    srli a9, a9, 4
+    movi a14, 0x0f0f0f0f
+    spread q4
+    movi a14, 0x01010101
+    spread q5
+    movi a10, 4
+    ssai 4
+    l32i a14, a2, CONV2D_AT_SEGMENT_COUNT
+    beqi a14, 3, .Lthree_parts
+    parts 0
+.Lthree_parts:
+    parts 1
     .size esp_dl_conv2d_row_parts_esp32s3, . - esp_dl_conv2d_row_parts_esp32s3
 
 /*

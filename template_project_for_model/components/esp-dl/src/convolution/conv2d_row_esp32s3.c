@@ -28,10 +28,24 @@ static int32_t part_of(int32_t x, part_t part)
     return part == WHOLE ? x : part == LOWER ? x & 15 : x >> 4;
 }
 
-/* Sixteen sums; between `most` and `least` lies every partial sum since they were set. */
+/* Sixteen sums; between `most` and `least` lies every partial sum since they were set, in any order of the products or,
+ * in sequence, in theirs. */
 typedef struct {
     int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES], least[ESP_DL_LANES];
+    bool in_sequence;
 } sums_t;
+
+static void add(sums_t *sums, int lane, int32_t product)
+{
+    int32_t *most = &sums->most[lane], *least = &sums->least[lane];
+    const int32_t sum = sums->acc[lane] += product;
+    if (sums->in_sequence) {
+        *most = sum > *most ? sum : *most;
+        *least = sum < *least ? sum : *least;
+    } else {
+        esp_dl_extend(product, most, least);
+    }
+}
 
 /* From here on partial sums are those of what comes. */
 static void restart(sums_t *sums)
@@ -51,6 +65,7 @@ static void hold(const sums_t *sums)
 static const int8_t *begin(const int8_t *data, sums_t *sums, const uint8_t **shifts)
 {
     const int8_t *weights = esp_dl_load_head(data, sums->acc, shifts);
+    sums->in_sequence = false;
     for (int i = 0; i < ESP_DL_LANES; i++) {
         sums->most[i] = sums->least[i] = 0;
         esp_dl_extend(sums->acc[i], &sums->most[i], &sums->least[i]);
@@ -68,9 +83,7 @@ static const int8_t *add_segment(const int8_t *x, int32_t bytes, const int8_t *w
         const int32_t at = k < full ? k : full + tail - 1 - (k - full);
         if (at < bytes) {
             for (int i = 0; i < ESP_DL_LANES; i++) {
-                const int32_t product = part_of(x[at], part) * weights[i];
-                sums->acc[i] += product;
-                esp_dl_extend(product, &sums->most[i], &sums->least[i]);
+                add(sums, i, part_of(x[at], part) * weights[i]);
             }
         }
     }
@@ -85,6 +98,7 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
     const uint8_t *shifts;
     const int8_t *weights = begin(data, &sums, &shifts);
     bool held = true;
+    sums.in_sequence = row->in_sequence != 0;
     for (int32_t s = 0; s < row->segment_count; s++) {
         weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, WHOLE, in_order, &sums);
         const bool looks = row->check_bits != 0 && (s + 1) % row->check_every == 0;
@@ -170,6 +184,11 @@ void esp_dl_conv2d_row_one_esp32s3(const esp_dl_conv2d_row_t *row)
 }
 
 void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    pixels(row, false);
+}
+
+void esp_dl_conv2d_row_nine_esp32s3(const esp_dl_conv2d_row_t *row)
 {
     pixels(row, false);
 }

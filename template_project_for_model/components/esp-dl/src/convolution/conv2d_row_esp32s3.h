@@ -43,6 +43,7 @@ typedef struct {
     int32_t min_masks;   /* the same */
     const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
     int32_t check_every; /* as check_bits; where it is 2, `segments` lies at a multiple of 16 */
+    int32_t in_sequence; /* sums fit in the order of the products, maybe not in another (for the C) */
 } esp_dl_conv2d_row_t;
 
 ESP_DL_FIELD(esp_dl_conv2d_row_t, segments, CONV2D_AT_SEGMENTS);
@@ -77,6 +78,9 @@ void esp_dl_conv2d_row_held_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /* The same of windows of three rows of 9 or 15 bytes, at any address. */
 void esp_dl_conv2d_row_three_esp32s3(const esp_dl_conv2d_row_t *row);
+
+/* Of windows of three rows of 48 bytes, at multiples of 16. */
+void esp_dl_conv2d_row_nine_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /*
  * Where sums are checked: what the lanes cannot hold, in lanes all the same. First the lower four bits of the input are

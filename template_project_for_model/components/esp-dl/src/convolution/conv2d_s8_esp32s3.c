@@ -6,6 +6,7 @@
 #include "common/shift_left_esp32s3.h"
 #include "convolution/conv2d_row_esp32s3.h"
 #include "convolution/gather_windows_esp32s3.h"
+#include "convolution/window_energy_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
 /* Pixels whose sums are checked: how many were computed, and how many in vain. */
@@ -142,6 +143,89 @@ __attribute__((noinline)) static void gather(const esp_dl_conv2d_row_t *row, int
     }
 }
 
+/* Channels whose weights are read for all pixels of a row before the next ones', where a row is computed in two parts:
+ * one pixel after the other would fetch more than the cache holds from flash again and again. */
+#define PART_CHANNELS 256
+
+/* A row in two parts. */
+static void in_parts(const esp_dl_conv2d_row_t *whole, const int8_t **segments)
+{
+    if (whole->channels <= PART_CHANNELS) {
+        esp_dl_conv2d_row_parts_esp32s3(whole);
+        return;
+    }
+    const int32_t count = whole->segment_count, weights = 16 * count * whole->segment_bytes;
+    esp_dl_conv2d_row_t row = *whole;
+    row.pixels = 1;
+    for (int32_t c = 0; c < whole->channels; c += row.channels) {
+        const int32_t left = whole->channels - c;
+        row.channels = left < PART_CHANNELS ? left : PART_CHANNELS;
+        row.output = whole->output + c;
+        for (int32_t pixel = 0; pixel < whole->pixels; pixel++) {
+            esp_dl_conv2d_row_parts_esp32s3(&row);
+            row.output += whole->channels;
+            for (int32_t s = 0; s < count; s++) {
+                segments[s] += row.step;
+            }
+        }
+        for (int32_t s = 0; s < count; s++) {
+            segments[s] -= whole->pixels * row.step;
+        }
+        for (int32_t group = 0; group < row.channels; group += 16) {
+            const int32_t shifts = row.weights[40 + ESP_DL_LANE_SHIFTS];
+            row.weights += 48 + weights + (shifts > 1 ? 16 * shifts : 0);
+        }
+    }
+}
+
+/* The energy of a row of windows. energies: of every row of the window, of which the row of windows before leaves those
+ * that both have; first: there is none before */
+static int32_t measure(const esp_dl_conv2d_row_t *row, const esp_dl_conv2d_esp32s3_t *p, bool first, int32_t *energies)
+{
+    const esp_dl_window_t *w = &p->window;
+    const int32_t count = row->segment_count;
+    int32_t sum = 0;
+    esp_dl_energy_t energy = {
+        .vectors = p->input.c / 16,
+        .taps = (row->pixels - 1) * w->stride_w + w->kernel_w,
+        .is_wide = w->kernel_w > 1,
+        .half_zero = p->zero >> 1,
+    };
+    for (int32_t s = 0; s < count; s++) {
+        if (!first && s + w->stride_h < count) {
+            energies[s] = energies[s + w->stride_h];
+        } else {
+            energy.input = row->segments[s];
+            energies[s] = esp_dl_window_energy_esp32s3(&energy);
+        }
+        sum += energies[s];
+    }
+    return sum;
+}
+
+/* A row of pixels that are computed at once where their windows hold little, else in two parts. */
+__attribute__((noinline)) static void measured(esp_dl_conv2d_row_t row, const esp_dl_conv2d_esp32s3_t *p, bool first,
+                                               const int8_t **segments, int32_t *energies)
+{
+    const bool is_tap = row.segment_count == 1;
+    for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
+        row.pixels = is_tap && left > p->at_a_time ? p->at_a_time : left;
+        if (measure(&row, p, first, energies) > p->most_energy) {
+            in_parts(&row, segments);
+        } else if (is_tap && row.segment_bytes <= ESP_DL_MAX_HELD) {
+            esp_dl_conv2d_row_one_esp32s3(&row);
+        } else if (!is_tap && row.segment_bytes == 48) {
+            esp_dl_conv2d_row_nine_esp32s3(&row);
+        } else {
+            esp_dl_conv2d_row_held_esp32s3(&row);
+        }
+        for (int32_t s = 0; s < row.segment_count; s++) {
+            segments[s] += row.pixels * row.step;
+        }
+        row.output += row.pixels * row.channels;
+    }
+}
+
 /* Where things lie in scratch memory, in bytes from its start; first the places of segments. */
 typedef struct {
     int32_t sums, pixels, borders, end;
@@ -232,6 +316,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         .check_every = p->check_every,
         .min_masks = p->min_masks,
         .clamp = (const int8_t *)clamp,
+        .in_sequence = p->path == ESP_DL_CONV2D_MEASURED,
     };
     int32_t images = p->output.n, rows = p->output.h;
     if (p->one_row) {
@@ -244,6 +329,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
     }
     checked_t state = {0};
     waiting_t waiting = {0};
+    int32_t energies[3]; /* MEASURED: of the rows of a window */
     void (*const held)(const esp_dl_conv2d_row_t *) =
         p->path == ESP_DL_CONV2D_ONE ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
     for (int32_t n = 0; n < images; n++) {
@@ -269,8 +355,14 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
             case ESP_DL_CONV2D_GATHERED:
                 gather(&row, p->run, pixels, &waiting);
                 break;
+            case ESP_DL_CONV2D_NINE:
+                esp_dl_conv2d_row_nine_esp32s3(&row);
+                break;
             case ESP_DL_CONV2D_THREE:
                 esp_dl_conv2d_row_three_esp32s3(&row);
+                break;
+            case ESP_DL_CONV2D_MEASURED:
+                measured(row, p, y == 0, segments, energies);
                 break;
             case ESP_DL_CONV2D_WIDE:
                 esp_dl_conv2d_row_wide_esp32s3(&row);

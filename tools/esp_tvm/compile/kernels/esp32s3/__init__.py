@@ -13,6 +13,7 @@ from .dense import Dense, DenseS16
 from .depthwise import DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
+from .measured import Conv2dMeasured
 from .pixel_pairs import Conv2dPairs
 from .quantization import DequantizeFpu, QuantizeFpu, SoftmaxFpu
 from .values import (
@@ -34,6 +35,8 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d": [
         Conv2dPairs(),
         Conv2dLanes(),
+        # Also values that are spread evenly over the whole range hold less.
+        Conv2dMeasured(usual=0.6),
         # Long segments are faster; sums far below the bound are rarely computed again.
         Conv2dChecked(rows=True, check_bits=11),
         Conv2dChecked(rows=True, check_bits=10),
@@ -41,6 +44,8 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
         Conv2dChecked(rows=False, check_bits=10, check_every=2),
         Conv2dChecked(rows=False, check_bits=11),
         Conv2dPieces(),
+        # Beside the slowest there is little to lose; a large window rarely holds so little.
+        Conv2dMeasured(usual=1 / 6, kernels=((1, 1),)),
         Conv2dWide(),
     ],
     "depthwise_conv2d": [DepthwiseLanes()],

@@ -56,6 +56,11 @@ _SLOWEST = 2.0
 _IN_VAIN = 1 / 32
 
 
+def instructions_in_parts(segments: int, length: int) -> int:
+    """Of sixteen channels of a pixel that is computed in two parts, counted in the assembly."""
+    return segments * ((7 if segments == 3 else 11) + length * 35 // 16) + 35
+
+
 def _gathered(length: int) -> int:
     """Bytes of a window that is put together from `length`."""
     return (length + 7) // 8 * 8 if length <= _MAX_HELD else aligned(length)
@@ -71,7 +76,7 @@ class Conv2dLanes(Esp32s3Variant):
     # Where sums are checked, after every `check_every` segments: then they have to lie within 2^(7 + check_bits).
     check_bits = check_every = 0
     # Sixteen channels of a row of pixels, then the next sixteen.
-    _ROW_AFTER_ROW = ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD", "ESP_DL_CONV2D_THREE")
+    _ROW_AFTER_ROW = ("ESP_DL_CONV2D_ONE", "ESP_DL_CONV2D_HELD", "ESP_DL_CONV2D_NINE", "ESP_DL_CONV2D_THREE")
     # Bytes of weights that do not stay in the cache (64 kB) beside other data, and beside their biases and shifts.
     LARGE = 44 * 1024
 
@@ -148,6 +153,8 @@ class Conv2dLanes(Esp32s3Variant):
         if not self._holds_shifts(call):
             return "ESP_DL_CONV2D_LANES"
         _, height, width, channels = call.attributes["weights"].shape
+        if (height, width, channels) == (3, 3, LANES) and not self.by_taps(call):
+            return "ESP_DL_CONV2D_NINE"
         return "ESP_DL_CONV2D_ONE" if (height, width) == (1, 1) and channels <= _MAX_HELD else "ESP_DL_CONV2D_HELD"
 
     def weight_passes(self, call):
@@ -279,7 +286,7 @@ class Conv2dChecked(Conv2dLanes):
         begin = (80 + 4 * count) * LANES // block if block else 0
         looks = (count - 1) // self.check_every * 14 + count * (self.check_every - 1)
         once = count * (5 + length * 17 // 16) + looks + 28 + begin
-        return once, count * (11 + length * 35 // 16) + 36 + begin
+        return once, instructions_in_parts(count, length) + begin
 
     def block(self, call: Call) -> int:
         """Channels of a block of weights; 0: they are one."""
