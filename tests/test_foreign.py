@@ -295,3 +295,58 @@ def test_integers_that_are_joined_and_split(zero):
     ] * 2
     adopted = adopt(model, None, PLAIN)
     assert not [line for line in adopted.table().splitlines() if "stays float" in line]
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-0.5, 0.5)])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_clip_that_became_the_range_of_a_tensor_is_one_again(bounds, calibrated):
+    """ONNX Runtime's quantizer leaves it out, where the ends of the range saturate as it does."""
+    constants = {
+        "w": random(8, 3, 3, 3, seed=1),
+        "u": random(2, 8, 1, 1, seed=2),
+        **dict(zip("lh", map(np.float32, bounds))),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "first"),
+        helper.make_node("Clip", ["c", "l", "h"], ["k"], "clip"),
+        helper.make_node("Conv", ["k", "u"], ["y"], "second"),
+    ]
+    real = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 2, 6, 6]}, constants)
+    scale = np.float32((bounds[1] - bounds[0]) / 255)
+    given = {"xs": np.float32(0.03), "xz": np.uint8(128), "s": scale, "z": np.uint8(round(-bounds[0] / scale))}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"], "x_q"),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xd"], "x_d"),
+        helper.make_node("Conv", ["xd", "w"], ["c"], "first"),
+        helper.make_node("QuantizeLinear", ["c", "s", "z"], ["q"], "c_q"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], "c_d"),
+        helper.make_node("Conv", ["d", "u"], ["y"], "second"),
+    ]
+    theirs = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 2, 6, 6]}, {**constants, **given})
+    made = adopt(theirs, SAMPLES if calibrated else None, PLAIN).model
+    assert judge(real, made, SAMPLES).decibels > 28
+
+
+def test_pairs_for_each_reader_and_pads_of_integers():
+    """As ONNX Runtime's DedicatedQDQPair and its Pad of integers have them."""
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    constants = {"s": np.float32(0.11), "z": np.uint8(7), "pads": pads}
+    nodes = [helper.make_node("Neg", ["x"], ["n"], "neg")]
+    for name in "ab":
+        nodes.append(helper.make_node("QuantizeLinear", ["n", "s", "z"], [f"{name}_q"], f"{name}_quantize"))
+    nodes += [
+        helper.make_node("Pad", ["a_q", "pads", "z"], ["p"], "pad"),
+        helper.make_node("Pad", ["b_q", "pads"], ["o"], "other"),
+        *(helper.make_node("DequantizeLinear", [name, "s", "z"], [f"{name}_r"], f"{name}_d") for name in "po"),
+        helper.make_node("Mul", ["p_r", "o_r"], ["y"], "mul"),
+    ]
+    model = model_of(nodes, {"x": [1, 2, 3, 3]}, {"y": [1, 2, 5, 5]}, constants)
+    real, _ = strip(Qdq(model))
+    assert [node.op_type for node in real.graph.node] == ["Neg", "Pad", "Pad", "Mul"]
+    run, x = exact_runner(real), random(1, 2, 3, 3)
+    np.testing.assert_allclose(
+        run({"x": x})[0],
+        np.pad(-x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        * np.pad(-x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-7 * 0.11),
+        rtol=1e-5,
+    )

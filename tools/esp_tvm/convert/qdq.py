@@ -9,7 +9,7 @@ a value, qdq_float.py makes a float model if its scales cannot be kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -61,6 +61,7 @@ class Qdq(Graph):
         self.fold_constant_nodes()
         self.changed = False
         self._fold()
+        self._join_equal_quantizers()
         self._moves_of_integers()
 
     # --- reading ---
@@ -148,6 +149,17 @@ class Qdq(Graph):
             elif node.op_type in _MOVES_OF_CONSTANTS and all(constant[1:]):
                 self._below_dequantize(node)
 
+    def _join_equal_quantizers(self) -> None:
+        """One QuantizeLinear for all readers of a tensor that quantize it alike (one pair for each reader)."""
+        known: Dict[tuple, str] = {}
+        for node in self.quantizers():
+            scale, zero = self.parameters(node)
+            key = (node.input[0], scale.tobytes(), zero.tobytes(), zero.dtype.str, scale.size > 1 and axis_of(node))
+            first = known.setdefault(key, node.output[0])
+            if first != node.output[0] and node.output[0] not in self.outputs:
+                self.remove(node)
+                self.redirect(node.output[0], first)
+
     def _moves_of_integers(self) -> None:
         """Put moves of integers (MaxPool, Concat, Split) between their own DequantizeLinear and QuantizeLinear."""
         for node in self.nodes:
@@ -161,11 +173,20 @@ class Qdq(Graph):
                 real = self.fresh(f"{node.input[position]}_real")
                 self.node("DequantizeLinear", [node.input[position], *maker.input[1:]], real, self.place(node))
                 self.set_input(node, position, real)
+            if node.op_type == "Pad":
+                self._pad_floats(node, scale)
             outputs, parameters = list(node.output), list(makers[0].input[1:])
             self.set_outputs(node, [self.fresh(f"{name}_real") if name else "" for name in outputs])
             for real, name in zip(list(node.output), outputs):
                 if name:
                     self.node("QuantizeLinear", [real, *parameters], name, self.place(node) + 1)
+
+    def _pad_floats(self, node: onnx.NodeProto, scale: Scale) -> None:
+        """Let a Pad of integers of `scale` pad with what its integer stands for."""
+        whole = self.constants[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros(())
+        real = (float(whole.reshape(-1)[0]) - scale.zero) * scale.scale
+        if real or whole.dtype != np.float32:
+            self.set_input(node, 2, self.add_constant(f"{node.output[0]}_padding", real, np.float32))
 
     def moved_inputs(self, node: onnx.NodeProto) -> int:
         """How many of a node's first inputs it only moves the values of; 0 where it does anything else."""

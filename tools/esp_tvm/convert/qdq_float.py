@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Container, Dict, List, Tuple
 
 import numpy as np
 import onnx
@@ -16,10 +16,11 @@ from .qdq import Qdq, Scale, along, axis_of
 _NOT_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs", "Sqrt", "Exp")
 
 
-def strip(qdq: Qdq) -> Tuple[onnx.ModelProto, Dict[str, Scale]]:
+def strip(qdq: Qdq, saturated: Container[str] = ()) -> Tuple[onnx.ModelProto, Dict[str, Scale]]:
     """(the float model without quantizers, how the tensors in it were quantized).
 
     Other tools express a Relu by the lower end of a tensor's range; it becomes a Relu again here, and Relu6 a Clip.
+    saturated: tensors with values beyond their range, which is what another Clip became; they get one again
     """
     scales: Dict[str, Scale] = {}
     # Integer tensor -> the float tensor it was quantized from.
@@ -31,7 +32,7 @@ def strip(qdq: Qdq) -> Tuple[onnx.ModelProto, Dict[str, Scale]]:
             name, scale = node.input[0], qdq.scale_of(node)
             if scale is None:
                 raise UserError(f"{qdq.path}: tensor '{shown(name)}' has one scale per channel; quantize it per tensor")
-            bounded = _bounded(name, scale, scales, qdq)
+            bounded = _bounded(name, scale, scales, qdq, saturated)
             qdq.replace(node, *bounded)
             name = bounded[0].output[0] if bounded else name
             scales.setdefault(name, scale)
@@ -69,9 +70,13 @@ def _dequantized(qdq: Qdq, node: onnx.NodeProto, real: Dict[str, str]) -> None:
         )
 
 
-def _bounded(name: str, scale: Scale, scales: Dict[str, Scale], qdq: Qdq) -> List[onnx.NodeProto]:
+def _bounded(
+    name: str, scale: Scale, scales: Dict[str, Scale], qdq: Qdq, saturated: Container[str]
+) -> List[onnx.NodeProto]:
     """The Relu or Clip that the range of a tensor implies; none if it implies none."""
     maker = qdq.producer(name)
+    if maker is not None and name not in scales and name in saturated:
+        return [_clip(name, scale.range, qdq)]
     if maker is None or scale.zero != scale.low or maker.op_type in _NOT_NEGATIVE or name in scales:
         return []
     if maker.op_type == "Clip" and np.all(qdq.constants.get(maker.input[1], np.float32(-1)) >= 0):
@@ -79,8 +84,13 @@ def _bounded(name: str, scale: Scale, scales: Dict[str, Scale], qdq: Qdq) -> Lis
     moved = maker.input[: qdq.moved_inputs(maker)]
     if moved and all(source in scales and scales[source].zero == scale.low for source in moved):
         return []
-    label = qdq.fresh(f"{name}_relu")
     if abs(scale.range[1] - 6.0) < 0.006:
-        bounds = [qdq.add_constant(f"{label}_{what}", v, np.float32) for what, v in (("low", 0.0), ("high", 6.0))]
-        return [helper.make_node("Clip", [name, *bounds], [label], qdq.fresh_node(f"{label}_"))]
+        return [_clip(name, (0.0, 6.0), qdq)]
+    label = qdq.fresh(f"{name}_relu")
     return [helper.make_node("Relu", [name], [label], qdq.fresh_node(f"{label}_"))]
+
+
+def _clip(name: str, bounds: Tuple[float, float], qdq: Qdq) -> onnx.NodeProto:
+    label = qdq.fresh(f"{name}_clip")
+    names = [qdq.add_constant(f"{label}_{what}", v, np.float32) for what, v in zip(("low", "high"), bounds)]
+    return helper.make_node("Clip", [name, *names], [label], qdq.fresh_node(f"{label}_"))

@@ -6,8 +6,9 @@ samples, exponents that cover the ranges that the model had. The loss is measure
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Set
 
 import numpy as np
 import onnx
@@ -30,6 +31,8 @@ from .write import write_qdq
 
 # The number of random inputs for measuring the loss if there are no samples.
 RANDOM_SAMPLES = 32
+# A tensor with values this many steps beyond its range in one of so many samples is cut off there on purpose.
+BEYOND, LOOKED_AT = 4, 16
 
 
 @dataclass
@@ -58,7 +61,7 @@ def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path=
     why = why_not_as_it_is(qdq)
     if why is None:
         return _taken(model, qdq, samples, passes)
-    real, scales = strip(qdq)
+    real, scales = strip(qdq, _saturated(qdq, samples))
     notes: List[Part] = [f"{path}: {why}: converted to power-of-two scales"]
     if samples is not None:
         from . import quantize_model
@@ -72,6 +75,33 @@ def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path=
     samples = random_samples(model, scales)
     adopted = Adopted(write_qdq(state.network, state.exponents, state.weights), notes, state)
     return _judged(adopted, model, real, samples, "random inputs in the range of the input's scale")
+
+
+def _saturated(qdq: Qdq, samples: Optional[Dict]) -> Set[str]:
+    """The tensors that nodes compute, in the given model, beyond the range in which they are quantized."""
+    scales = {node.input[0]: qdq.scale_of(node) for node in qdq.quantizers()}
+    scales = {name: scale for name, scale in scales.items() if scale is not None}
+    names = [name for name in scales if qdq.producer(name) is not None]
+    if not names:
+        return set()
+    relus = {name: _relus_behind(qdq, name) for name in names}
+    given, found = qdq.finished(), set()
+    run = session(with_outputs(given, names))
+    for sample in itertools.islice(samples_of(samples or random_samples(given, scales)), LOOKED_AT):
+        for name, values in zip(names, run_session(run, names, sample)):
+            (low, high), more = scales[name].range, BEYOND * scales[name].scale
+            below = low < 0.0 and not relus[name] and np.min(values, initial=low) < low - more
+            if below or np.max(values, initial=high) > high + more:
+                # Kernels compute a Relu before a Clip, and not after one.
+                found.update(relus[name] or [name])
+    return found
+
+
+def _relus_behind(qdq: Qdq, name: str) -> List[str]:
+    """The results of the Relus that read a tensor, behind its quantizers; none where anything else reads it."""
+    reals = [real for whole in qdq.consumers(name) for real in qdq.consumers(whole.output[0])]
+    readers = [reader for real in reals for reader in qdq.consumers(real.output[0])]
+    return [reader.output[0] for reader in readers] if {reader.op_type for reader in readers} == {"Relu"} else []
 
 
 def _judged(adopted: Adopted, given, real, samples: Dict, which: str) -> Adopted:
