@@ -121,7 +121,7 @@ def preprocess(model: str, output: str, shape: Sequence[str], state: Sequence[st
     "--budget",
     default="",
     show_default="next to nothing",
-    help="what int16 may cost: instructions=5%,arena=5%, shares of the int8 network",
+    help="what int16 and centering may cost: instructions=5%,arena=5%, shares of the int8 network",
 )
 @click.option(
     "--effort",

@@ -123,7 +123,7 @@ def quantize_onnx(
     int16: names of tensors or layers, with commas between, whose results are int16; auto: as many as it takes for
     int16_gain: dB at the outputs
     effort: quick, default or thorough: the amount of computation
-    budget: what int16 may cost as shares of the int8 network, such as "instructions=5%,arena=5%"
+    budget: what int16 and centering may cost as shares of the int8 network, such as "instructions=5%,arena=5%"
     """
     if budget:
         read_budget(budget)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Budget:
 
 UNASKED = Budget()
 _PERCENT = re.compile(r"[0-9]+(\.[0-9]*)?%")
+# A share of instructions that is none, but for rounding.
+NOTHING = 1e-9
 # A tensor must gain this much, in dB.
 LEAST_GAIN = 0.03
 # The kernels of int16 are plain C on the ESP32-S3 too, where those of int8 use the vector unit: what an output may take
@@ -62,6 +64,54 @@ def read_budget(text: str) -> Budget:
     return Budget(**found, each=found.get("instructions", UNASKED.instructions), gain=0.0)
 
 
+def budget_of(text: str) -> Budget:
+    """What `--budget` says; without it what is spent unasked."""
+    return read_budget(text) if text else UNASKED
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Something that lowers the noise at the outputs by `gain` and costs instructions: {family of chips: share}."""
+
+    what: object
+    gain: float
+    cost: Mapping[str, float]
+
+
+def take_best(
+    groups: Sequence[Sequence[Offer]], room: Mapping[str, float], least: float = 0.0
+) -> List[Optional[Offer]]:
+    """Of each group of offers at most one, so that all together cost at most `room`: step by step what gains most for
+    what it costs, on the chips where that is more; an offer may give way to a dearer one of its group.
+
+    least: what has to be gained for all instructions, where something costs any
+    """
+    chosen: List[Optional[Offer]] = [None] * len(groups)
+    left = dict(room)
+    while True:
+        best: Tuple[float, int, Optional[Offer]] = (0.0, -1, None)
+        for index, group in enumerate(groups):
+            now = chosen[index] or Offer(None, 0.0, {})
+            for offer in group:
+                more = {family: offer.cost.get(family, 0.0) - now.cost.get(family, 0.0) for family in left}
+                gain, price = offer.gain - now.gain, max(max(more.values(), default=0.0), 0.0)
+                if (
+                    gain <= 0.0
+                    or gain < least * price
+                    or any(cost > max(left[f], 0.0) + NOTHING for f, cost in more.items())
+                ):
+                    continue
+                ratio = gain / price if price else np.inf
+                if best[2] is None or (ratio, offer.gain) > (best[0], best[2].gain):
+                    best = ratio, index, offer
+        _, index, offer = best
+        if offer is None:
+            return chosen
+        now = chosen[index] or Offer(None, 0.0, {})
+        left = {family: left[family] - offer.cost.get(family, 0.0) + now.cost.get(family, 0.0) for family in left}
+        chosen[index] = offer
+
+
 class Purse:
     """What int16 tensors of a network cost together, beside a budget."""
 
@@ -71,9 +121,9 @@ class Purse:
         self._memory = max(largest_memory(network, ()), 1)
 
     def cost(self, wide) -> float:
-        """Instructions of these tensors in int16, as a share of the int8 network."""
-        shares = self._instructions.shares(wide)
-        return max(shares[family] for family in PLAIN)
+        """Instructions of these tensors in int16, and of what centering took before, as a share of the int8 network."""
+        shares, spent = self._instructions.shares(wide), self._network.spent
+        return max(shares[family] + spent.get(family, 0.0) for family in PLAIN)
 
     def allows(self, wide, more: Sequence[str], output: bool = False) -> bool:
         """Whether `more` may be int16 beside the tensors `wide`; output: whether they are what an output is made of."""
@@ -175,4 +225,4 @@ def _gain(state, halves: Sequence[Simulator], before: Sequence[Dict], members: S
     return float(min(gains))
 
 
-__all__ = ["UNASKED", "Budget", "read_budget", "spend", "widen_outputs"]
+__all__ = ["UNASKED", "Budget", "Offer", "budget_of", "read_budget", "spend", "take_best", "widen_outputs"]

@@ -171,18 +171,20 @@ def _is_padded(network: Network, layer: Layer) -> bool:
     return any(attribute(node, "pads") or [])
 
 
-def candidates(chain: Chain, reference: Mapping[str, np.ndarray], lowered: Mapping[str, float]) -> List[float]:
-    """Constants to try: 128 steps of an exponent at which 256 steps cover all, or nearly all, values of a tensor.
+def candidates(
+    chain: Chain, reference: Mapping[str, np.ndarray], lowered: Mapping[str, float], steps: int
+) -> List[int]:
+    """Exponents to try at which `steps` below 0 and 127 above cover all, or nearly all, values of a tensor.
 
     lowered: by how much tensors are lowered in `reference`
     """
-    constants: Set[float] = set()
+    exponents: Set[int] = set()
     for name in chain.tensors:
         reach = float(reference[name].max()) + lowered.get(name, 0.0) if name in reference else 0.0
         if reach > 0.0:
-            exponent = exponent_at_least(reach / 255.0)
-            constants.update((128 * 2.0**exponent, 64 * 2.0**exponent))
-    return sorted(constants)
+            exponent = exponent_at_least(reach / (127.0 + steps))
+            exponents.update((exponent, exponent - 1))
+    return sorted(exponents)
 
 
 def input_windows(values: np.ndarray, exponents: Sequence[int], clips: bool) -> List[Tuple[float, int]]:

@@ -177,11 +177,18 @@ def _terms(cost: Dict, work: Work) -> float:
 
 
 def largest_memory(network: Network, wide: Iterable[str]) -> int:
-    """Bytes of activations that are alive together at most, those of `wide` with two bytes a value; a reshape is in the
-    memory of its input. The arena is planned later and may differ: shares of it are what this is for."""
+    """Bytes of activations that are alive together at most, those of `wide` with two bytes a value. The arena is
+    planned later and may differ: shares of it are what this is for."""
+    return max(memory_by_layer(network, wide).values(), default=0)
+
+
+def memory_by_layer(network: Network, wide: Iterable[str]) -> Dict[str, int]:
+    """{output of a layer, or input of the network: bytes of activations that are alive while it is made}; a reshape is
+    in the memory of its input."""
     wide, network_outputs = frozenset(wide), set(network.outputs)
     last = {name: index for index, layer in enumerate(network.layers) for name in layer.inputs}
     alive: Dict[str, int] = {}
+    found: Dict[str, int] = {}
 
     def bytes_of(name: str) -> int:
         each = 2 if name in wide else 1 if name in network.integers else 4
@@ -189,14 +196,14 @@ def largest_memory(network: Network, wide: Iterable[str]) -> int:
 
     for name in network.inputs:
         alive[name] = bytes_of(name)
-    most = sum(alive.values())
+        found[name] = sum(alive.values())
     for index, layer in enumerate(network.layers):
         alive[layer.output] = bytes_of(layer.output)
         if layer.kind == "move" and last.get(layer.inputs[0]) == index:
             alive.pop(layer.inputs[0], None)
-        most = max(most, sum(alive.values()))
+        found[layer.output] = sum(alive.values())
         alive = {n: size for n, size in alive.items() if last.get(n, -1) > index or n in network_outputs}
-    return most
+    return found
 
 
-__all__ = ["FAMILIES", "PLAIN", "Instructions", "largest_memory", "macs_of"]
+__all__ = ["FAMILIES", "PLAIN", "Instructions", "largest_memory", "macs_of", "memory_by_layer"]

@@ -100,6 +100,7 @@ class Network:
     integers: tensors that are int8 in the result, or int16 those in `wide`; ties: tensor -> the tensor whose exponent
     it shares
     centres: {input: the constant that is taken from it first}; `model` and all layers read what is left
+    spent: {family of chips: what centering costs there, as a share of all instructions}
     """
 
     model: onnx.ModelProto
@@ -113,6 +114,7 @@ class Network:
     ties: Dict[str, str] = field(default_factory=dict)
     wide: FrozenSet[str] = frozenset()
     centres: Dict[str, float] = field(default_factory=dict)
+    spent: Dict[str, float] = field(default_factory=dict)
 
     def entered(self, sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         """A sample {input: array} as `model` reads it: minus the constants of `centres`."""
@@ -126,6 +128,17 @@ class Network:
     def range_of(self, tensor: str) -> Tuple[int, int]:
         """The smallest and largest integer that a tensor holds."""
         return (-32768, 32767) if tensor in self.wide else (-128, 127)
+
+    def bounds_of(self, layer: Layer, exponent: int) -> Tuple[float, float]:
+        """Bounds of a layer's result in steps of 2^exponent: saturation and fused activations."""
+        least, most = (float(bound) for bound in self.range_of(layer.output))
+        low, high = least, most
+        if layer.kind != "lookup":
+            if layer.low > -np.inf:
+                low = max(low, min(float(np.floor(layer.low * 2.0**-exponent + 0.5)), most))
+            if layer.high < np.inf:
+                high = min(high, max(float(np.floor(layer.high * 2.0**-exponent + 0.5)), least))
+        return low, high
 
     def filling(self, layer: Layer, exponent: int) -> int:
         """The whole number that a layer's padding is for an input of this exponent."""

@@ -1,17 +1,24 @@
-"""The pass that centers: what is never negative is stored minus the constant that leaves least noise."""
+"""The pass that centers: what is never negative is stored minus the constant that leaves least noise.
+
+256 values fit fewer products into narrow lanes, and layers that read them run in slower forms (`forms`). What costs no
+instructions is always taken; of the rest what gains most per instruction, until the budget is spent.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from ..terminal import Progress
+from .budget import Offer, Purse, budget_of, take_best
 from .centre import Chain, candidates, chains, shift_network
+from .costs import Instructions
 from .equalize import PINNED, Channels, scale_network
-from .graph import Network
-from .mixed import widenable
+from .forms import FAMILIES, Forms
+from .graph import MOST_STEPS, Network
+from .mixed import output_groups, widenable
 from .pass_equalize import takes_vectors
 from .passes import (
     WORTH,
@@ -33,15 +40,24 @@ FINER, NEARLY = 7, 160
 # Equalization fitted ranges to 127 steps, and clips some: with 255 steps other shares of the largest value are worth
 # trying.
 CLIPS = (0.85, 1.0)
+# Steps by which tensors are lowered where all cost something, beside the most that keep the form on the ESP32-S3.
+FEWER_STEPS = (40, 80)
+# Instructions that count as none, as a share; and what every hundredth of all has to gain unasked, in dB.
+FREE, GAIN = 1e-5, 0.05
 
 
 @dataclass
 class _Way:
-    """A chain whose channels are first stretched by `factors` (None: not), then lowered by `constant`."""
+    """A chain whose channels are first stretched by `factors` (None: not), then lowered by `steps` of 2^exponent."""
 
     chain: Chain
-    constant: float
+    steps: int
+    exponent: int
     factors: Optional[np.ndarray] = None
+
+    @property
+    def constant(self) -> float:
+        return self.steps * 2.0**self.exponent
 
     def apply(self, network: Network, channels: Channels) -> Tuple[Network, Network, Dict[str, float]]:
         """(the network stretched, lowered too, {tensor: by how much})."""
@@ -51,40 +67,185 @@ class _Way:
         return (stretched, *shift_network(stretched, self.chain, self.constant))
 
 
-def centre(state: State, simulator: Simulator, passes: Passes, channels: Channels) -> Tuple[State, Simulator]:
-    """Lower the tensors of each chain by the constant that leaves least noise, where one helps.
+# A way, and the exponents that change with it.
+_Chosen = Tuple[_Way, Dict[str, int]]
 
-    In these trials weights are exact, and tensors that have nothing to do with the chain are int16: the outputs then
-    show what the chain's rounding does to them, which chance would hide among the rounding of all.
+
+class _Centering:
+    """What is centered so far: network, exponents and simulators of it; total: {tensor: by how much it is lowered};
+    fixed: groups of channels that are not stretched any more; spent: {family: share of all instructions}."""
+
+    def __init__(self, state: State, simulator: Simulator, passes: Passes, channels: Channels):
+        self.network, self.exponents, self.simulator = state.network, state.exponents, simulator
+        self.few = simulator.subset(min(search_samples(state.network, passes), MOST_SAMPLES))
+        self.passes, self.channels = passes, channels
+        # Other vectors may hold more than those at hand: nothing is clipped for finer steps then.
+        self.daring = not takes_vectors(state.network)
+        self.total: Dict[str, float] = {}
+        self.fixed = {int(channels.find(np.array(PINNED)))}
+        self.spent = dict.fromkeys(FAMILIES, 0.0)
+        self._forms, self._all = Forms(state.network), Instructions(state.network).total
+        self._own: Dict[str, Dict[str, float]] = {}
+
+    def offers(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
+        """What lowers the noise at the outputs, and costs no more than `room`; `Offer.what` is a `_Chosen`."""
+        inside, scope = self._inside(ways), self.scope(ways)
+        trials = isolated_trials(self.network, self.exponents, self.few, scope)
+        stretched = inside if self.daring and not inside & self.fixed else set()
+        found: List[Offer] = []
+
+        def attempt(steps: int) -> None:
+            for chain in ways:
+                for way in _ways(chain, steps, self.few.reference, self.total, self.channels, stretched):
+                    offer = self._offer(trials, way)
+                    found.extend([offer] if offer is not None else [])
+
+        attempt(MOST_STEPS)
+        if any(_price(offer) > FREE for offer in found):
+            # Fewer steps gain less, and a narrower range may keep a faster form.
+            for steps in sorted({self._most_steps(ways[0], stretched), *FEWER_STEPS} - {0}):
+                attempt(steps)
+        fitting = [one for one in found if all(one.cost[f] <= max(room[f], FREE) for f in FAMILIES)]
+        return _useful(fitting)
+
+    def _most_steps(self, chain: Chain, stretched: set) -> int:
+        """By how many steps a chain can be lowered so that its layers keep their form on the ESP32-S3; MOST_STEPS if by
+        all."""
+        # Eights of steps: the constant is a whole number of coarser ones, too.
+        low, high = 0, MOST_STEPS
+        while high - low > 8:
+            steps = (low + high) // 2
+            (*_, way) = _ways(chain, steps, self.few.reference, self.total, self.channels, stretched)
+            step = _Step(way, self.network, self.channels)
+            changed = _exponents_of(step, self.few, self.passes, self.daring)[-1]
+            kept = self._cost(step, changed)["esp32s3"] <= FREE
+            low, high = (steps, high) if kept else (low, steps)
+        return low
+
+    def _offer(self, trials: Trials, way: _Way) -> Optional[Offer]:
+        """The best exponents of a way; None where it does not help.
+
+        In these trials weights are exact, and tensors that have nothing to do with the chain are int16: the outputs
+        then show what the chain's rounding does to them, which chance would hide among the rounding of all.
+        """
+        plain, limit, best = trials.state, trials.noise * WORTH, None
+        step = _Step(way, plain.network, self.channels)
+        for changed in _exponents_of(step, trials.largest, self.passes, self.daring):
+            exponents = {**plain.exponents, **changed}
+            weights = {**plain.weights, **exact_weights(step.network, exponents, step.layers)}
+            trial = trials.attempt(State(step.network, exponents, weights), sorted(step.touched), step.change)
+            if trial.full and trial.noise < limit:
+                best, limit = (trial, changed), trial.noise * WORTH
+        if best is None:
+            return None
+        trial, changed = best
+        # It has to gain on both parts of the samples.
+        if any(after.noise >= before.noise for before, after in zip(trials.kept.parts, trial.parts)):
+            return None
+        return Offer((way, changed), trials.noise - trial.noise, self._cost(step, changed))
+
+    def _cost(self, step: _Step, changed: Dict[str, int]) -> Dict[str, float]:
+        """{family: share of all instructions that the layers of a step take more}."""
+        network = Network(**{**vars(step.network), "wide": self.network.wide})
+        more = self._instructions(network, {**self.exponents, **changed}, step.layers)
+        for name in step.layers - self._own.keys():
+            self._own[name] = self._instructions(self.network, self.exponents, {name})
+        before = {f: sum(self._own[name][f] for name in step.layers) for f in FAMILIES}
+        return {f: (more[f] - before[f]) / max(self._all[f], 1.0) for f in FAMILIES}
+
+    def _instructions(self, network: Network, exponents: Dict[str, int], layers: Set[str]) -> Dict[str, float]:
+        # What rounding does to the means, which biases make up for, does not matter here.
+        plain = replace(self.passes, correct_bias=False)
+        weights = rounded_weights(network, exponents, self.few, plain, layers)
+        return self._forms.instructions(network, exponents, weights, layers)
+
+    def take(self, offer: Offer) -> None:
+        """Do what an offer says."""
+        way, changed = offer.what
+        step = _Step(way, self.network, self.channels)
+        self.network, self.exponents = step.network, {**self.exponents, **changed}
+        self.few, self.simulator = step.change(self.few), step.change(self.simulator)
+        self.total.update((name, self.total.get(name, 0.0) + more) for name, more in step.lowered.items())
+        self.fixed |= _groups(self.channels, way.chain.tensors[0])
+        self.spent = {f: self.spent[f] + offer.cost[f] for f in FAMILIES}
+        for name in step.layers:
+            self._own.pop(name, None)
+
+    def _inside(self, ways: List[Chain]) -> set:
+        return _groups(self.channels, ways[0].tensors[0])
+
+    def scope(self, ways: List[Chain]) -> set:
+        """The tensors that ways may change."""
+        channels, inside = self.channels, self._inside(ways)
+        scope = {name for way in ways for name in way.lowered}
+        return scope | {n for n in self.network.integers if n in channels.ids and inside & _groups(channels, n)}
+
+
+def centre(state: State, simulator: Simulator, passes: Passes, channels: Channels) -> Tuple[State, Simulator]:
+    """Lower the tensors of each chain by the constant that leaves least noise, where one helps and the budget has room.
+
     channels: of the network, before any was lowered
     """
-    few = simulator.subset(min(search_samples(state.network, passes), MOST_SAMPLES))
-    network, exponents = state.network, state.exponents
-    found = chains(network)
-    # Other vectors may hold more than those at hand: nothing is clipped for finer steps then.
-    daring = not takes_vectors(network)
-    total: Dict[str, float] = {}
-    fixed = {int(channels.find(np.array(PINNED)))}
+    budget, found = budget_of(passes.budget), chains(state.network)
+    work = _Centering(state, simulator, passes, channels)
+    # Weights are fitted later: what they leave now says nothing.
+    rounding = State(state.network, state.exponents, exact_weights(state.network, state.exponents))
+    noise = work.few.noise_of(rounding) if found else 0.0
+    room = dict.fromkeys(FAMILIES, budget.instructions - _kept_for_outputs(state, simulator, passes))
+    waiting: List[Tuple[List[Chain], List[Offer]]] = []
     with Progress("centering", len(found)) as progress:
         for ways in found:
-            inside = _groups(channels, ways[0].tensors[0])
-            scope = {name for way in ways for name in way.lowered}
-            scope |= {name for name in network.integers if name in channels.ids and inside & _groups(channels, name)}
-            trials = isolated_trials(network, exponents, few, scope)
-            stretched = inside if daring and not inside & fixed else set()
-            tried = _ways(ways, few.reference, total, channels, stretched)
-            best = _best(trials, tried, channels, passes, daring)
-            if best is not None:
-                way, changed = best
-                step = _Step(way, network, channels)
-                network, exponents = step.network, {**exponents, **changed}
-                few, simulator = step.change(few), step.change(simulator)
-                total.update((name, total.get(name, 0.0) + more) for name, more in step.lowered.items())
-                fixed |= inside
+            offers = work.offers(ways, room)
+            if offers and _price(offers[-1]) <= FREE:
+                work.take(offers[-1])
+            elif offers:
+                waiting.append((ways, offers))
             progress.step()
+    room = {family: room[family] - work.spent[family] for family in FAMILIES}
+    # What lowers the noise by this part of it is 1 dB, nearly.
+    least = 0.0 if passes.budget else GAIN * 100.0 * noise * np.log(10.0) / 10.0
+    changed: set = set()
+    for (ways, offers), chosen in zip(waiting, take_best([offers for _, offers in waiting], room, least)):
+        if chosen is None:
+            continue
+        scope = work.scope(ways)
+        if not scope.isdisjoint(changed):
+            # Others changed what it was judged by.
+            offers = work.offers(ways, {f: max(chosen.cost[f], 0.0) + FREE for f in FAMILIES})
+            chosen = offers[-1] if offers else None
+        if chosen is not None:
+            work.take(chosen)
+            changed |= scope
+    network, exponents, simulator = work.network, work.exponents, work.simulator
     if network is state.network:
         return state, simulator
+    network = Network(**{**vars(network), "spent": {f: max(share, 0.0) for f, share in work.spent.items()}})
+    simulator = simulator.shifted(network, {})
     return State(network, exponents, rounded_weights(network, exponents, simulator, passes)), simulator
+
+
+def _kept_for_outputs(state: State, simulator: Simulator, passes: Passes) -> float:
+    """The share of instructions that the outputs will take in int16."""
+    if not (passes.int16_outputs and passes.search):
+        return 0.0
+    purse, wide = Purse(state.network, budget_of(passes.budget), True), set(state.network.wide)
+    for members in output_groups(state.network, simulator.objectives()).values():
+        wide |= set(members) if purse.allows(wide, members, True) else set()
+    return max(purse.cost(wide), 0.0)
+
+
+def _price(offer: Offer) -> float:
+    """What it costs on the chips where that is more."""
+    return max(offer.cost.values())
+
+
+def _useful(offers: Sequence[Offer]) -> List[Offer]:
+    """Those that gain more than every cheaper one, from the cheapest to the dearest."""
+    found: List[Offer] = []
+    for offer in sorted(offers, key=lambda one: (max(_price(one), FREE), -one.gain)):
+        if not found or offer.gain > found[-1].gain:
+            found.append(offer)
+    return found
 
 
 def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator, scope: set) -> Trials:
@@ -98,22 +259,6 @@ def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator,
     finer = {name: exponent - FINER * (name in wide) for name, exponent in exponents.items()}
     alone = Network(**{**vars(network), "wide": network.wide | wide})
     return Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
-
-
-def _best(
-    trials: Trials, ways: Iterable[_Way], channels: Channels, passes: Passes, daring: bool
-) -> Optional[Tuple[_Way, Dict[str, int]]]:
-    """The way, and the exponents that change with it, that leave least noise; None where none helps."""
-    plain, limit, best = trials.state, trials.noise * WORTH, None
-    for way in ways:
-        step = _Step(way, plain.network, channels)
-        for changed in _exponents_of(step, trials.largest, passes, daring):
-            exponents = {**plain.exponents, **changed}
-            weights = {**plain.weights, **exact_weights(step.network, exponents, step.layers)}
-            trial = trials.attempt(State(step.network, exponents, weights), sorted(step.touched), step.change)
-            if trial.full and trial.noise < limit:
-                best, limit = (way, changed), trial.noise * WORTH
-    return best
 
 
 class _Step:
@@ -142,23 +287,24 @@ class _Step:
 
 
 def _ways(
-    ways: List[Chain],
+    chain: Chain,
+    steps: int,
     reference: Mapping[str, np.ndarray],
     lowered: Mapping[str, float],
     channels: Channels,
     inside: set,
 ) -> Iterator[_Way]:
-    """What is tried: constants, and with them factors of the channels of the groups `inside`."""
-    for chain in ways:
-        for constant in candidates(chain, reference, lowered):
-            yield _Way(chain, constant)
-        name = chain.tensors[0]
-        reach = float(reference[name].max()) if inside and name in reference else 0.0
-        roots = channels.find(np.arange(channels.count))
-        for clip in CLIPS if reach > 0.0 else ():
-            exponent = int(np.round(np.log2(reach * clip / 255.0)))
-            factor = 255.0 * 2.0**exponent / (reach * clip)
-            yield _Way(chain, 128.0 * 2.0**exponent, np.where(np.isin(roots, sorted(inside)), factor, 1.0))
+    """What is tried: exponents at which `steps` below and 127 above cover what tensors hold, or nearly, and with them
+    factors of the channels of the groups `inside`."""
+    for exponent in candidates(chain, reference, lowered, steps):
+        yield _Way(chain, steps, exponent)
+    name = chain.tensors[0]
+    reach = float(reference[name].max()) if inside and name in reference else 0.0
+    roots = channels.find(np.arange(channels.count))
+    for clip in CLIPS if reach > 0.0 else ():
+        exponent = int(np.round(np.log2(reach * clip / (127.0 + steps))))
+        factor = (127.0 + steps) * 2.0**exponent / (reach * clip)
+        yield _Way(chain, steps, exponent, np.where(np.isin(roots, sorted(inside)), factor, 1.0))
 
 
 def _groups(channels: Channels, name: str) -> set:
@@ -167,17 +313,17 @@ def _groups(channels: Channels, name: str) -> set:
 
 def _exponents_of(step: _Step, simulator: Simulator, passes: Passes, daring: bool) -> List[Dict[str, int]]:
     """Exponents to try for the tensors that changed (with all that share them): by what they hold, and where `daring`
-    for those of the chain the one of which its constant is 128 steps.
+    for those of the chain that of the way.
 
     simulator: of the network before
     """
     network, simulator = step.network, step.change(simulator)
     roots = {network.root(name) for name in step.changed} & set(simulator.reference)
     held = held_exponents(roots, simulator, passes)
-    finest = int(np.log2(step.way.constant)) - 7
+    finest = step.way.exponent
     fine = dict(held)
     for root in {network.root(name) for name in step.way.chain.tensors} & set(held):
-        # Where 128 steps cover nearly all that is above 0.
+        # Where its steps cover nearly all that is above 0.
         if daring and float(simulator.reference[root].max()) < NEARLY * 2.0**finest:
             fine[root] = finest
     found: List[Dict[str, int]] = []

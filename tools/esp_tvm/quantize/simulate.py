@@ -251,7 +251,7 @@ class Simulator:
             self._float(layer, state, exponents)
             whole = layer.kind in ("cluster", "channelwise")
             made = layer.output if whole else next(o for o in self.network.model.graph.node[layer.nodes[0]].output if o)
-            low, high = self.clamp(layer, exponents[layer.output])
+            low, high = self.network.bounds_of(layer, exponents[layer.output])
             state[layer.output] = np.clip(self.rounded(state.pop(("float", made)), layer.output, exponents), low, high)
             return
         xs = []
@@ -268,7 +268,7 @@ class Simulator:
         """The output of an integer layer as whole numbers."""
         e_y = exponents[layer.output]
         e_x = [exponents[name] for name in layer.inputs]
-        low, high = self.clamp(layer, e_y)
+        low, high = self.network.bounds_of(layer, e_y)
         if layer.kind in ("conv", "dense"):
             values, offset = weights.scaled(e_y - e_x[0])
             x = xs[0]
@@ -305,17 +305,6 @@ class Simulator:
             powers = np.exp(real - real.max(axis=axis, keepdims=True))
             y = np.floor(powers / powers.sum(axis=axis, keepdims=True) * 2.0**-e_y + 0.5).astype(np.float32)
         return _bounded(y, low, high)
-
-    def clamp(self, layer: Layer, exponent: int):
-        """Bounds of the integer result: saturation and fused activations."""
-        least, most = (float(bound) for bound in self.network.range_of(layer.output))
-        low, high = least, most
-        if layer.kind != "lookup":
-            if layer.low > -np.inf:
-                low = max(low, min(float(np.floor(layer.low * 2.0**-exponent + 0.5)), most))
-            if layer.high < np.inf:
-                high = min(high, max(float(np.floor(layer.high * 2.0**-exponent + 0.5)), least))
-        return low, high
 
     # --- operators ---
 

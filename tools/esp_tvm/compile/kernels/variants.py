@@ -105,6 +105,11 @@ class Variant:
         """How often it goes through the same stretch of its input, and the bytes of that stretch."""
         return 1, 0
 
+    def counted(self, call: Call) -> Optional[float]:
+        """Instructions of a call as counted in an emulator, within a few hundredths, where its forms differ in more
+        than the estimate's terms tell; None elsewhere."""
+        return None
+
     def pieces(self, call: Call) -> int:
         """Into how many pieces the weights are cut so that their sums fit, for inputs in `Call.input_range`; 0: no
         sums are bounded so."""

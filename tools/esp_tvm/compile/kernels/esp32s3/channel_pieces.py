@@ -56,6 +56,10 @@ class Conv2dPieces(Esp32s3Variant):
         variant, pieces = self._taken(call)
         return variant.slowest(pieces)
 
+    def counted(self, call):
+        variant, pieces = self._taken(call)
+        return variant.counted(pieces)
+
     def scratch(self, call):
         variant, pieces = self._taken(call)
         return variant.scratch(pieces)

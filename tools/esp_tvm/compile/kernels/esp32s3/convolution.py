@@ -142,6 +142,15 @@ class Conv2dLanes(Esp32s3Variant):
             copied = aligned(self.run(call) * self.segmented(call).shape[2]) + LANES
         return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, window)
 
+    def counted(self, call):
+        groups = pixels_of(call) * aligned(call.output.shape[3]) // LANES
+        return groups * self._counted(call)
+
+    def _counted(self, call: Call) -> float:
+        """Of sixteen channels of a pixel."""
+        _, count, length = self.segmented(call).shape
+        return count * (15 + length * 17 / 16)
+
     def path(self, call: Call) -> str:
         """How rows of pixels are computed: a value of esp_dl_conv2d_path_t."""
         if self.sums:
@@ -279,6 +288,9 @@ class Conv2dChecked(Conv2dLanes):
         """Of sixteen channels of a pixel whose sums fit."""
         return self._instructions(call)[0]
 
+    def _counted(self, call):
+        return self.instructions(call) + 12
+
     def _instructions(self, call: Call) -> Tuple[int, int]:
         """Of sixteen channels of a pixel, counted in the assembly: checked, and in two parts."""
         _, count, length = self.segmented(call).shape
@@ -351,6 +363,9 @@ class Conv2dWide(Conv2dLanes):
         vectors = vectors_of(length)
         pieces = count * -(-length // (LANES * vectors))
         return LANES * (pieces * (vectors + 2) + 8 + pieces * (2 * vectors + 12) / outputs)
+
+    def _counted(self, call):
+        return self.instructions(call) + 20
 
     def body(self, call, c):
         segments = self.segmented(call)

@@ -34,6 +34,9 @@ class Dense(Esp32s3Variant):
     def fits_range(self, call, low, high):
         return self.convolution.fits_range(as_convolution(call), low, high)
 
+    def counted(self, call):
+        return self.convolution.counted(as_convolution(call))
+
     def scratch(self, call):
         return self.convolution.scratch(as_convolution(call))
 

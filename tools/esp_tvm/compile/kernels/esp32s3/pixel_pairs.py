@@ -56,6 +56,9 @@ class Conv2dPairs(Esp32s3Variant):
         length = pairs.attributes["weights"].shape[2] * pairs.inputs[0].shape[3]
         return kernel_h * (9 + aligned(length)) + 60 < alone
 
+    def counted(self, call):
+        return self.convolution.counted(as_pairs(call))
+
     def scratch(self, call):
         return self.convolution.scratch(as_pairs(call))
 

@@ -1,0 +1,143 @@
+"""Centering within a budget of instructions, and the forms of layers that it is counted by."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+from small_models import model_of
+
+from esp_tvm.data import load_samples
+from esp_tvm.model import inputs_of, load_model
+from esp_tvm.preprocess import preprocess_onnx
+from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize.budget import Offer, take_best
+from esp_tvm.quantize.forms import FAMILIES, Forms, choose_form, ranges_of
+
+REPO = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("ESP_TVM_SHARED") or REPO.parent / "shared") / "models"
+QUICK = {"equalize": False, "fit": False, "method": "mse", "effort": "quick"}
+
+
+def offers(*pairs):
+    """Offers that cost the same share on all chips: (gain, share)."""
+    return [Offer(f"{gain} for {cost}", gain, dict.fromkeys(FAMILIES, cost)) for gain, cost in pairs]
+
+
+def taken(groups, room, least=0.0):
+    return [
+        one and (one.gain, max(one.cost.values())) for one in take_best(groups, dict.fromkeys(FAMILIES, room), least)
+    ]
+
+
+def test_the_best_offers_are_taken_until_the_budget_is_spent():
+    groups = [offers((4.0, 0.02)), offers((3.0, 0.01)), offers((1.0, 0.0)), offers((2.0, 0.02))]
+    assert taken(groups, 0.03) == [(4.0, 0.02), (3.0, 0.01), (1.0, 0.0), None]
+    # The second is worth more for what it costs; for the first there is no room then.
+    assert taken(groups, 0.02) == [None, (3.0, 0.01), (1.0, 0.0), None]
+    assert taken(groups, 0.0) == taken(groups, -0.1) == [None, None, (1.0, 0.0), None]
+
+
+def test_an_offer_gives_way_to_a_dearer_one_of_its_group():
+    groups = [offers((2.0, 0.0), (3.0, 0.01), (5.0, 0.02)), offers((4.0, 0.02))]
+    assert taken(groups, 0.04) == [(5.0, 0.02), (4.0, 0.02)]
+    assert taken(groups, 0.03) == [(3.0, 0.01), (4.0, 0.02)]
+    # Less than that for all instructions is not worth them.
+    assert taken(groups, 0.04, least=180.0) == [(2.0, 0.0), (4.0, 0.02)]
+
+
+def test_what_costs_on_one_family_of_chips_only_counts_there():
+    dear = Offer("on the S3", 5.0, {"riscv": 0.0, "esp32s3": 0.04})
+    small = Offer("small", 1.0, {"riscv": 0.02, "esp32s3": 0.0})
+    assert take_best([[dear], [small]], dict.fromkeys(FAMILIES, 0.03)) == [None, small]
+
+
+@pytest.fixture(scope="module")
+def separable():
+    """(model, samples): the first relu is read by a depthwise convolution, the second by one of 1x1."""
+    random = np.random.RandomState(0)
+
+    def weights(*shape):
+        return (random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["c1"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1], group=64),
+        helper.make_node("Relu", ["c2"], ["r2"]),
+        helper.make_node("Conv", ["r2", "w3"], ["y"]),
+    ]
+    constants = {"w1": weights(64, 3, 3, 3), "w2": weights(64, 1, 3, 3), "w3": weights(16, 64, 1, 1)}
+    model = model_of(nodes, {"x": [1, 3, 6, 6]}, {"y": [1, 16, 6, 6]}, constants)
+    return model, {"x": random.standard_normal((12, 1, 3, 6, 6)).astype(np.float32)}
+
+
+def test_what_is_free_is_centred_and_what_is_too_dear_is_not(separable):
+    def lows(budget):
+        result = quantize_model(*separable, Passes(budget=budget, int16_outputs=False, **QUICK))
+        network = result.network
+        network = quantize_model(*separable, Passes(budget=budget, int16_outputs=False, **QUICK)).network
+        assert max(network.spent.values()) <= 0.01 * float(budget[len("instructions=") : -1]) + 1e-4
+        forms = ranges_of(network, result.exponents)
+        return [forms[name][0] for name in ("r1", "r2")], network.spent
+
+    (free, dear), spent = lows("instructions=0%")
+    assert free < 0 == dear and max(spent.values()) == pytest.approx(0.0, abs=1e-4)
+    (free, dear), spent = lows("instructions=100%")
+    assert free < 0 and dear == -128 and spent["riscv"] > 0.01
+    # Where all that helps is too dear, some of it is taken.
+    (_, dear), less = lows(f"instructions={spent['riscv'] * 60:.4f}%")
+    assert dear < 0 and less["riscv"] < spent["riscv"]
+
+
+CASES = {
+    "digits": REPO / "examples" / "digits",
+    "resnet8": SHARED / "resnet8",
+    "kws": SHARED / "kws",
+}
+
+
+def network_of(name, folder):
+    """(model, samples) of one of CASES."""
+    if not (CASES[name] / "model.onnx").exists():
+        pytest.skip(f"{CASES[name]} is not here")
+    preprocess_onnx(CASES[name] / "model.onnx", folder / "model.onnx")
+    model = load_model(folder / "model.onnx")
+    return model, {k: v[:24] for k, v in load_samples(CASES[name] / "calib.npy", inputs_of(model)).items()}
+
+
+def _identity(call):
+    """What tells a layer from the others, in whatever order its channels are."""
+    weights = call.attributes["weights"]
+    return weights.shape, int(np.abs(weights.astype(np.int64)).sum())
+
+
+@pytest.mark.parametrize("name", ["separable", *(pytest.param(name, marks=pytest.mark.slow) for name in CASES)])
+def test_forms_are_those_of_the_export(name, separable, tmp_path):
+    pytest.importorskip("tvm")
+    from esp_tvm.compile import compile_imported, import_model
+
+    model, samples = separable if name == "separable" else network_of(name, tmp_path)
+    quantized = quantize_model(model, samples, Passes(int16_outputs=False, **QUICK))
+    network, exponents, weights = quantized.network, quantized.exponents, quantized.weights
+    assert any(low < 0 for low, _ in ranges_of(network, exponents).values())
+    forms, relay = Forms(network), import_model(quantized.model)
+    for family, chip in (("esp32s3", "esp32s3"), ("riscv", "esp32c3")):
+        predicted = list(forms.calls(network, exponents, weights, weights))
+        for call in predicted:
+            choose_form(call, family, forms.room(call))
+        program = compile_imported(quantized.model, relay, chip=chip).program
+        exported = [call for call in program.kernels if call.operator in ("conv2d", "depthwise_conv2d", "dense")]
+        assert len(exported) == len(predicted) >= 3
+        by_identity = {_identity(call): call for call in exported}
+        for ours in predicted:
+            theirs = by_identity[_identity(ours)]
+            assert ours.input_range == theirs.input_range
+            if family == "esp32s3":
+                assert type(ours.variant) is type(theirs.variant), (name, theirs.title)
+            if theirs.variant is not None:
+                # Of plain C, how much memory there is decides among those with pieces and the others.
+                assert theirs.variant.pieces(ours) == theirs.variant.pieces(theirs)
