@@ -113,12 +113,20 @@ class Conv2dMeasured(Conv2dLanes):
     def _instructions(self, call: Call) -> Tuple[float, float]:
         """Of sixteen channels of a pixel, counted in the assembly: of those that fit, and in two parts."""
         _, count, length = self.segmented(call).shape
-        strides, vectors = call.attributes["strides"], call.inputs[0].shape[3] // LANES
-        # Once for all channels: what is measured, and about 12 to copy rows.
-        shared = (min(strides[0], count) * strides[1] * (7 + 3 * vectors) + 12) * LANES / call.output.shape[3]
+        shared = self._shared(call)
         # Three rows of 48 bytes: by code of their own.
         once = 179 if (count, length) == (3, 3 * LANES) else count * (5 + length * 17 // 16) + 28
         return once + shared, instructions_in_parts(count, length) + shared
+
+    def _shared(self, call: Call) -> float:
+        """Of these, what is done once for all channels: what is measured, and about 12 to copy rows."""
+        strides, vectors = call.attributes["strides"], call.inputs[0].shape[3] // LANES
+        rows = min(strides[0], self.segmented(call).shape[1])
+        return (rows * strides[1] * (7 + 3 * vectors) + 12) * LANES / call.output.shape[3]
+
+    def _counted(self, call):
+        # Rows that fit, beside the same without measuring.
+        return super()._counted(call) + 1.25 * self._shared(call)
 
     def slowest(self, call):
         once, parts = self._instructions(call)
