@@ -140,7 +140,9 @@ def test_components_compile_for_risc_v(compiled, sample, expected, tmp_path):
     fit = fit_chip(compiled, CHIPS["esp32c3"])
     path = write_project(compiled, sample, expected, str(TEMPLATE), str(tmp_path), "esp32c3", fit)
     stand_in = StandIn(path, tmp_path / "b", "esp32c3", RISCV, run=False)
-    stand_in.configure(["CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y", "CONFIG_TVM_MODEL_TRACE_TENSORS=y"])
+    # With optimization test_kernels.py compiles the kernels for RISC-V.
+    quick = "CONFIG_ESP_DL_OPTIMIZATION_PROJECT=y"
+    stand_in.configure([quick, "CONFIG_TVM_MODEL_CONSTANTS_PARTITION=y", "CONFIG_TVM_MODEL_TRACE_TENSORS=y"])
     stand_in.build()
 
 
