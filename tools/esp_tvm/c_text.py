@@ -39,28 +39,23 @@ def array_lines(array: np.ndarray) -> List[str]:
     flat = array.reshape(-1)
     if array.dtype.kind == "f":
         texts = _float_literals(flat)
-    else:
-        texts = list(map(str, (flat.astype(np.int8) if array.dtype.kind == "b" else flat).tolist()))
-    columns = (
-        8 if array.dtype.kind == "f" else 16 if array.dtype.itemsize == 1 else 10 if array.dtype.itemsize < 8 else 5
-    )
-    return ["    " + ", ".join(texts[i : i + columns]) + "," for i in range(0, len(texts), columns)]
+        return ["    " + ", ".join(texts[i : i + 8]) + "," for i in range(0, len(texts), 8)]
+    values = (flat.astype(np.int8) if array.dtype.kind == "b" else flat).tolist()
+    columns = 16 if array.dtype.itemsize == 1 else 10 if array.dtype.itemsize < 8 else 5
+    # Python's text of a list is that of its values with ", " between them.
+    return [f"    {str(values[i : i + columns])[1:-1]}," for i in range(0, len(values), columns)]
 
 
 def _float_literals(values: np.ndarray) -> List[str]:
     """Literals that parse to exactly these values."""
     digits, suffix = (17, "") if values.dtype == np.float64 else (9, "f")
-    form = f"%.{digits}g"
-
-    def literal(value: float) -> str:
-        if value != value:
-            return "NAN"
-        if value in (np.inf, -np.inf):
-            return "INFINITY" if value > 0 else "-INFINITY"
-        text = form % value
-        return (text if "." in text or "e" in text else text + ".0") + suffix
-
-    return list(map(literal, values.tolist()))
+    # All at once: image inputs are many.
+    texts = (f"%.{digits}g " * len(values) % tuple(values.tolist())).split()
+    texts = [(text if "." in text or "e" in text else text + ".0") + suffix for text in texts]
+    for place in np.flatnonzero(~np.isfinite(values)):
+        value = values[place]
+        texts[place] = "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
+    return texts
 
 
 def wrapped(values: Sequence[str], indent: str) -> List[str]:

@@ -48,7 +48,9 @@ def compile_for_board(
             return compiled
         # The rest of the bytes that are allowed is for speed.
         return within(room, strips=target if room is None else min(target, room))
-    if room or arena != "auto" or board.psram is None:
+    if not room and arena == "auto" and board.psram is None:
+        return compiled  # The buffers alone do not fit: strips cannot help, and whoever asked is told so at once.
+    if room or arena != "auto":
         small = within(room, strips=target)
         if arena != "auto" or small.program.arena_bytes <= target or board.psram is None:
             return small

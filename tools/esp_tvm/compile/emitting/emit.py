@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from typing import Any, Dict, List
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
 from ...c_text import C_TYPES, SCRATCH_PARAMETER, array_lines, call_lines, comment_lines
 from ...naming import c_comment
-from ...program import Loop, Port, Program, State
+from ...program import Constant, Loop, Port, Program, State
 from ...program.ports import layout_of, pixels_text, worth_text
 from .constants import BASE, MAPPED, constants_file, data_bytes, declarations, layout
 from .functions import function_text, write_functions
@@ -20,15 +21,21 @@ from .templates import render
 
 @dataclass(frozen=True)
 class Code:
-    """lib0, lib1, header: the text of default_lib0.c, default_lib1.c and tvmgen_default.h.
+    """lib1, header: the text of default_lib1.c and tvmgen_default.h.
 
     constants_bin: the constant data as a file (constants.py), for projects that map it
+    write_lib0: makes the text of default_lib0.c: of programs that are only compared, nobody needs it
     """
 
-    lib0: str
     lib1: str
     header: str
     constants_bin: bytes
+    write_lib0: Callable[[], str] = field(repr=False)
+
+    @cached_property
+    def lib0(self) -> str:
+        """The text of default_lib0.c."""
+        return self.write_lib0()
 
 
 def emit(program: Program, traced: bool = False) -> Code:
@@ -57,7 +64,7 @@ def emit(program: Program, traced: bool = False) -> Code:
     failures = ["an index in its inputs lies outside of its axis"] * any(made.can_fail for made in functions.values())
     failures += ["a buffer is not aligned as it has to be"] * any(port.alignment > 1 for port in ports)
     return Code(
-        lib0=render("default_lib0.c.j2", constants=_constants(program), run_call=_run_call(program), **common),
+        write_lib0=partial(_lib0, list(program.constants), run_call=_run_call(program), **common),
         lib1=render(
             "default_lib1.c.j2",
             traced=traced,
@@ -147,8 +154,9 @@ def _run_call(program: Program) -> str:
     return "\n".join(call_lines("return tvmgen_default___tvm_main__", arguments, "    "))
 
 
-def _constants(program: Program) -> List[Dict[str, Any]]:
-    return [
+def _lib0(constants: Sequence[Constant], **values: Any) -> str:
+    """The text of default_lib0.c."""
+    arrays = [
         {
             "comment": comment_lines([f"{c_comment(constant.comment)}, {constant.array.nbytes} bytes"]),
             "c_type": constant.c_type,
@@ -156,8 +164,9 @@ def _constants(program: Program) -> List[Dict[str, Any]]:
             "size": constant.array.size,
             "lines": array_lines(constant.array),
         }
-        for constant in program.constants
+        for constant in constants
     ]
+    return render("default_lib0.c.j2", constants=arrays, **values)
 
 
 __all__ = ["Code", "emit"]

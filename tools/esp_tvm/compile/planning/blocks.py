@@ -184,8 +184,11 @@ class _Placed:
         """The block that kept one from a lower offset, None: nothing did. number: of each block in the order"""
         offset = self.offsets[block]
         for one in meeting[block] if offset else ():
-            if number[one.block] < number[block] and offset - self.offsets[one.block] in _starts(block, one.block):
-                return one.block
+            if number[one.block] < number[block]:
+                apart = offset - self.offsets[one.block]
+                borders = (aligned(one.ahead), -aligned(one.behind))
+                if apart in borders or (one.in_pixels and apart in _starts(block, one.block)):
+                    return one.block
         return None
 
 

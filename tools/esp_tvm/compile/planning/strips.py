@@ -265,28 +265,25 @@ class Scheduler:
 
         window: where it has one; others_read: later on, too; outer: for so many calls more in front and behind
         """
-        numbers = np.arange(-outer, len(self.calls) + outer)[:, None]
-        maker, ends = None, None
+        high = np.full((len(self.calls) + 2 * outer, self.count), tensor.bytes, np.int64)
+        maker, ends = 0, None  # row of the call that makes it
         if tensor in self.ends:
-            maker = next(number for number, call in enumerate(self.calls) if call.writes[0] is tensor)
+            maker = outer + next(number for number, call in enumerate(self.calls) if call.writes[0] is tensor)
             ends = self.ends[tensor] * row_bytes(tensor)
-            high = np.where(numbers < maker, ends[:-1], ends[1:])
-        else:
-            high = np.full((len(numbers), self.count), tensor.bytes)
+            high[:maker], high[maker:] = ends[:-1], ends[1:]
         low = np.zeros_like(high)
         if not others_read:
             low += tensor.bytes
             for call, place, first in self.reads[tensor]:
                 # The rows of a channel of a planar image lie apart: they are needed until the end.
                 row = 0 if is_planar(call, place) else row_bytes(self._reaches.reads_of(call)[place])
-                begin = np.append(first * row, tensor.bytes)
-                begin = np.where(numbers <= self.calls.index(call), begin[:-1], begin[1:])
-                low = np.minimum(low, begin)
+                begin, behind = np.append(first * row, tensor.bytes), outer + self.calls.index(call) + 1
+                for part, rows in ((low[:behind], begin[:-1]), (low[behind:], begin[1:])):
+                    np.minimum(part, rows, out=part)
             if ends is not None:
                 # All new rows are written, also those that nobody reads, as between the windows of a stride.
-                written = (numbers == maker) & (ends[:-1] < ends[1:])
-                low = np.where(written, np.minimum(low, ends[:-1]), low)
-        low = np.minimum(low, high)
+                np.minimum(low[maker], ends[:-1], out=low[maker], where=ends[:-1] < ends[1:])
+        np.minimum(low, high, out=low)
         start = window.starts * row_bytes(tensor) if window is not None else 0
         return Held(low - start, high - start)
 
