@@ -322,8 +322,15 @@ def _recurrent(b: Builder, x: str, shape: Shape) -> Optional[str]:
     directions, hidden = (2 if direction == "bidirectional" else 1), int(b.random.randint(1, 6))
     inputs = [x, b.weights(directions, gates * hidden, shape[2]), b.weights(directions, gates * hidden, hidden)]
     more = {"direction": direction, "hidden_size": hidden}
-    if b.random.randint(2):
-        inputs.append(b.weights(directions, 2 * gates * hidden))
+    inputs.append(b.weights(directions, 2 * gates * hidden) if b.random.randint(2) else "")
+    # Lengths of sequences, and states before the first step.
+    steps, batch = shape[:2]
+    lengths = b.random.randint(1, steps + 1, batch) if b.random.randint(2) else np.full(batch, steps)
+    inputs.append(b.constant(lengths.astype(np.int32)) if b.random.randint(4) == 0 else "")
+    if b.random.randint(3) == 0:
+        inputs += [b.weights(directions, batch, hidden) for _ in range(2 if operator == "LSTM" else 1)]
+    while not inputs[-1]:
+        inputs.pop()
     if operator == "GRU":
         more["linear_before_reset"] = int(b.random.randint(2))
     if b.random.randint(4) == 0:
@@ -331,9 +338,36 @@ def _recurrent(b: Builder, x: str, shape: Shape) -> Optional[str]:
     return b.node(operator, inputs, **more)
 
 
+def _block(b: Builder, x: str, shape: Shape) -> Optional[str]:
+    """A convolution and a relu, whose result the quantizer may center, and what it may center it through."""
+    if len(shape) != 4:
+        return None
+    made = b.node("Conv", [x, b.weights(4, shape[1], 3, 3), b.weights(4)], pads=[1, 1, 1, 1])
+    made = made and b.node("Relu", [made])
+    if made is None:
+        return None
+    kind = b.random.randint(4)
+    if kind == 0:
+        other = b.node("Conv", [made, b.weights(4, 4, 3, 3), b.weights(4)], pads=[1, 1, 1, 1])
+        return other and b.node("Relu", [b.node("Add", [made, other] if b.random.randint(2) else [other, made])])
+    if kind == 1:
+        pads = b.whole(0, 0, *(int(v) for v in b.random.randint(0, 3, 2)), 0, 0, *map(int, b.random.randint(0, 3, 2)))
+        made = b.node("Pad", [made, pads], mode=_pick(b, "constant", "edge"))
+    elif kind == 2:
+        made = b.node("MaxPool", [made], kernel_shape=[2, 2], pads=[0, 1, 1, 0])
+    return made and _conv(b, made, b.shapes[made])
+
+
+def _topk(b: Builder, x: str, shape: Shape) -> Optional[str]:
+    axis = _axis(b, shape)
+    count = b.whole(int(b.random.randint(1, shape[axis] + 1)))
+    return b.node("TopK", [x, count], 2, axis=axis, largest=int(b.random.randint(2)))
+
+
 MAKERS: Tuple[Maker, ...] = (
     _conv, _conv, _conv_transpose, _pool, _pool, _dense, _dense, _unary, _unary, _clip, _prelu, _binary, _binary,
     _softmax, _reduce, _concat, _slice, _split, _pad, _move, _move, _gather, _resize, _depth, _norm, _recurrent,
+    _block, _topk,
 )  # fmt: skip
 
 
