@@ -261,7 +261,7 @@ def test_each_effect_is_told_and_the_result_is_the_same_each_time():
     one, two = quantize_model(model, SAMPLES), quantize_model(model, SAMPLES)
     assert one.model.SerializeToString(deterministic=True) == two.model.SerializeToString(deterministic=True)
     text = one.table()
-    for what in ("equalization", "centering", "search", "fit"):
+    for what in ("equalization", "centering", "search", "fit", "channel factors"):
         assert what in text
     off = quantize_model(model, SAMPLES, Passes(method="minmax", equalize=False, centre=False, fit=False))
     assert "equalization" not in off.table() and "fit" not in off.table()

@@ -3,7 +3,8 @@
 1. equalization: channel factors, in the strength that leaves least noise
 2. centering: inputs, and what is never negative, are stored minus a constant, where that helps
 3. search: each tensor's exponent one finer or coarser where that helps the outputs
-4. fit: weights and biases that make up for rounding and for each other; then the search once more, and the last fit
+4. fit: weights and biases that make up for rounding and for each other
+5. in small networks channel factors, by the rounding of the weights, and the search, once more, each with another fit
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .pass_centre import centre
 from .pass_centre_inputs import centre_inputs
 from .pass_equalize import equalize
 from .pass_fit import fit_weights, input_rivals
+from .pass_grid import refine_factors
 from .pass_search import search_exponents
 from .passes import Passes, State, activations, initial_exponents, rounded_weights, search_samples
 from .simulate import Simulator, decibels
@@ -70,8 +72,11 @@ def optimize(
         again = passes.search and activations(network) <= passes.pains.large
         rivals = input_rivals(state, simulator, passes) if again else []
         fitted = [fit_weights(one, simulator, passes, samples) for one in (state, *rivals)]
-        state = min(fitted, key=simulator.noise_of)
+        before, state = state, min(fitted, key=simulator.noise_of)
         effects.append(("fit of weights and biases", simulator.noise_of(state)))
+        if again and passes.equalize:
+            state, simulator = refine_factors(before, state, simulator, passes, statistics.channels, samples)
+            effects.append(("channel factors by rounding", simulator.noise_of(state)))
         if again:
             searched = search_exponents(state, simulator, passes, None, hopeless, 1)
             if searched.exponents != state.exponents:
@@ -79,6 +84,12 @@ def optimize(
                 if simulator.noise_of(searched) < simulator.noise_of(state):
                     state = searched
             effects.append(("search and fit once more", simulator.noise_of(state)))
+            if passes.int16_outputs:
+                # The noise of weights, now much less, hid what the rounding of one more tensor costs.
+                few, before = search_samples(state.network, passes), state.network.wide
+                state, simulator = spend(state, simulator, few, UNASKED, True, _refit(passes, samples))
+                if state.network.wide != before:
+                    effects.append(("more int16 at almost no cost", simulator.noise_of(state)))
     if passes.int16:
         state, simulator = _mix(state, simulator, passes, samples)
         effects.append((f"int16 for {len(state.network.wide)} tensors", simulator.noise_of(state)))

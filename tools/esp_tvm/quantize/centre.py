@@ -254,7 +254,8 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
         lowered[chain.shifted.output] = more
     for layer in chain.raised:
         lowered[layer.output] = lowered.get(layer.output, 0.0) - more
-    changed = {"model": model, "constants": constants, "layers": layers, "centres": centres}
+    total = {**network.lowered, **{name: network.lowered.get(name, 0.0) + more for name, more in lowered.items()}}
+    changed = {"model": model, "constants": constants, "layers": layers, "centres": centres, "lowered": total}
     return Network(**{**vars(network), **changed}), lowered
 
 

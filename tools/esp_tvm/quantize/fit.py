@@ -156,7 +156,7 @@ class Fit:
         mean_x, mean_t = moments.means()
         moment, cross, _ = moments.about(mean_x, mean_t)
         wanted = _least_squares(moment, cross, weights, caution[0])
-        values, scales = _round(wanted, _shrunk(moment, caution[1]), self.per_channel)
+        values, scales = round_rows(wanted, shrunk(moment, caution[1]), self.per_channel)
         real = values * np.exp2(scales.astype(np.float64))[..., None]
         bias = mean_t + origin[1] - np.einsum("gok,gk->go", real, mean_x + origin[0])
         flat = values.reshape(-1, values.shape[-1]), scales.reshape(-1), bias.reshape(-1)
@@ -209,7 +209,7 @@ def _rows(walk: Walk, layer: Layer, part: slice, samples: int) -> Tuple[np.ndarr
     x = walk.whole[name][part]
     if layer.padding is not None:
         x = layer.padding.around(x, walk.network.filling(layer, walk.exponents[name]))
-    x, t = _linear_system(walk.network, layer, x, target, samples)
+    x, t = linear_system(walk.network, layer, x, target, samples)
     x = x.astype(np.float32)
     x *= np.float32(2.0 ** walk.exponents[name])
     return x, t
@@ -254,7 +254,7 @@ def _other_operand(walk: Walk, layer: Layer) -> Optional[str]:
     return other[0]
 
 
-def _linear_system(
+def linear_system(
     network: Network, layer: Layer, x: np.ndarray, target: np.ndarray, samples: int
 ) -> Tuple[np.ndarray, np.ndarray]:
     """(columns [groups, rows, inputs], values [groups, rows, outputs of the group]) of a part x of all `samples`."""
@@ -311,8 +311,8 @@ def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_chann
     # Some of the channels say enough of how rounding spreads.
     some = slice(None, None, -(-fitted.shape[1] // JUDGED_CHANNELS))
     judge = judge[0], judge[1][:, :, some], judge[2][:, some]
-    moments = np.stack([_shrunk(moment, shrink) for shrink in SHRINKS])
-    values, scales = _round(np.stack([fitted[:, some]] * len(SHRINKS)), moments, per_channel)
+    moments = np.stack([shrunk(moment, shrink) for shrink in SHRINKS])
+    values, scales = round_rows(np.stack([fitted[:, some]] * len(SHRINKS)), moments, per_channel)
     reals = values * np.exp2(scales.astype(np.float64))[..., None]
     errors = [_error(real, *judge) for real in reals]
     return ridge, SHRINKS[int(np.argmin(errors))]
@@ -324,7 +324,7 @@ def _error(weights: np.ndarray, moment: np.ndarray, cross: np.ndarray, square: n
     return float(quadratic - 2.0 * np.einsum("gon,gno->", weights, cross) + square.sum())
 
 
-def _shrunk(moment: np.ndarray, shrink: float) -> np.ndarray:
+def shrunk(moment: np.ndarray, shrink: float) -> np.ndarray:
     """Moments [g, n, n] of two inputs made smaller beside those of each alone; nothing is quite without effect."""
     diagonal = np.maximum(np.diagonal(moment, axis1=1, axis2=2), 0.0)
     floor = 1e-3 * np.maximum(diagonal.mean(axis=1), 1e-30)[:, None]
@@ -346,7 +346,7 @@ def _least_squares(moment: np.ndarray, cross: np.ndarray, weights: np.ndarray, r
     return np.linalg.solve(system, cross + weight * weights.transpose(0, 2, 1)).transpose(0, 2, 1)
 
 
-def _round(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[np.ndarray, np.ndarray]:
+def round_rows(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[np.ndarray, np.ndarray]:
     """(values [..., g, o, n], exponents [..., g, o]): for each channel the exponent whose rounding costs least.
 
     wanted: [..., g, o, n]; moment: [..., g, n, n]. Before the groups of one layer there may be an axis of variants.

@@ -101,6 +101,7 @@ class Network:
     it shares
     centres: {input: the constant that is taken from it first}; `model` and all layers read what is left
     spent: {family of chips: what centering costs there, as a share of all instructions}
+    lowered: {tensor: by how much less `model` makes it than before any was centred}
     """
 
     model: onnx.ModelProto
@@ -115,6 +116,7 @@ class Network:
     wide: FrozenSet[str] = frozenset()
     centres: Dict[str, float] = field(default_factory=dict)
     spent: Dict[str, float] = field(default_factory=dict)
+    lowered: Dict[str, float] = field(default_factory=dict)
 
     def entered(self, sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         """A sample {input: array} as `model` reads it: minus the constants of `centres`."""
