@@ -36,6 +36,20 @@ def test_a_right_program_is_within_its_bounds():
     assert result.describe()["tensors"] == len(nodes)
 
 
+def test_what_stands_behind_a_product_of_many_axes_gets_the_values_of_the_program():
+    """The steps by which a product is rounded otherwise would be twice as many behind a factor, as in attention."""
+    b = QdqBuilder()
+    b.input("a", (1, 2, 10, 16))
+    b.input("b", (1, 2, 16, 10))
+    product = b.quantize(b.node("MatMul", [b.quantize("a", -2), b.quantize("b", -2)], name="product"), -2)
+    scaled = b.node("Mul", [product, b.initializer(np.float32(2.0**-2.5))], name="scaled")
+    b.quantize(scaled, -5, output="y")
+    b.output("y", (1, 2, 10, 10))
+    result = verified(b.model())
+    assert result.first_wrong is None
+    assert any("product" in difference.node for difference in result.tensors)
+
+
 def test_what_the_importer_gets_wrong_is_named(monkeypatch):
     """Both references would agree: they are made of the same import."""
 

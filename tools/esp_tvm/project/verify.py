@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..evaluate import Evaluation, NumpyEvaluator
 from ..onnx_check import Border, BordersCheck, Verification, earliest_later, written_outputs, wrong_line
 from ..operators.expressions import parts_of
+from ..program import Call
 
 _SEED = 20240229
 # The number of random inputs by the program's multiply-accumulates: the reference takes seconds for large ones.
@@ -97,13 +98,25 @@ def _borders(imported: Imported, partitioned: Partitioned) -> List[Border]:
             continue
         if _is_kernel(expr):
             call = partitioned.calls[expr.op.name_hint]
-            if call.operator == "reshape":
-                continue  # the same bytes as another tensor's, and which node they are named after is no one's promise
-            label = ", ".join(call.nodes) or str(node)
-            found.append(Border(outputs[0], label, call.operator, call.symbol, call.output.exponent))
+            made = _reshaped(expr, owner, partitioned) if call.operator == "reshape" else call
+            if made is None:
+                continue
+            label = ", ".join(made.nodes) or str(node)
+            found.append(Border(outputs[0], label, made.operator, call.symbol, call.output.exponent))
         else:
             found.append(Border(outputs[0], str(node), "", expr, None))
     return found
+
+
+def _reshaped(expr, owner: int, partitioned: Partitioned) -> Optional[Call]:
+    """The kernel call whose result a reshape passes on where that is of node `owner` too, as of a MatMul of more than
+    two axes.
+
+    None of other reshapes: the same bytes as another tensor's, and which node they are named after is no one's promise.
+    """
+    source = expr.args[0]
+    made = partitioned.calls[source.op.name_hint] if _is_kernel(source) else None
+    return made if made is not None and owner in made.node_indices else None
 
 
 def _may_belong(reader, owner: int, expr, partitioned: Partitioned) -> bool:
