@@ -189,3 +189,16 @@ def test_an_image_of_nearly_equal_values_lies_as_images_do():
     image = random.randn(1, 1, 7, 7).astype(np.float32)
     turned = np.floor(image * 16 + 0.5).astype(np.int8)[0, 0].T.reshape(1, 7, 7, 1)
     assert _placed(Border("x", 'Transpose "x"', "transpose", None, -4), turned, image).order == (1, 0)
+
+
+def test_a_product_of_three_axes_is_a_border_of_its_own():
+    """It is computed of two axes, and viewed as three: what it rounds is no difference of the next layer."""
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w"], ["m"], "product"),
+        onnx.helper.make_node("ThresholdedRelu", ["m"], ["y"], "jump", alpha=0.4),
+    ]
+    model = model_of(nodes, {"x": [1, 3, 4]}, {"y": [1, 3, 5]}, {"w": random(4, 5)})
+    passes = Passes(method="minmax", equalize=False, fit=False)
+    model = quantize_model(model, {"x": random(8, 1, 3, 4)}, passes).model
+    program = compile_model(model).program
+    assert {"m", "y_float"} <= {border.name for border in onnx_check._borders(program)}

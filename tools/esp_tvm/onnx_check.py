@@ -313,7 +313,9 @@ def _borders(program: Program) -> List[Border]:
             continue
         if earliest[place[id(call)]] <= call.output_node:
             continue
-        if any(call.output_node in _nodes(reader) for reader in readers.get(call.output.root, ())):
+        # A view reads the memory that its output is.
+        others = [reader for reader in readers.get(call.output.root, ()) if reader is not call]
+        if any(call.output_node in _nodes(reader) for reader in others):
             continue
         exponent = call.output.exponent if call.output.dtype.startswith("int") else None
         label = program.nodes[call.output_node]
