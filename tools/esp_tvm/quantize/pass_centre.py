@@ -33,6 +33,8 @@ from .passes import (
 from .simulate import Simulator
 from .trials import Trials
 
+# By which part sums may grow when weights are fitted, which comes later.
+FITTED = 0.08
 # More samples say no more of one tensor.
 MOST_SAMPLES = 32
 # By how much the exponents of other tensors are finer, and steps that 128 may stand for.
@@ -85,7 +87,7 @@ class _Centering:
         self.fixed = {int(channels.find(np.array(PINNED)))}
         self.spent = dict.fromkeys(FAMILIES, 0.0)
         self._forms, self._all = Forms(state.network), Instructions(state.network).total
-        self._own: Dict[str, Dict[str, float]] = {}
+        self._own: Dict[str, List[Dict[str, float]]] = {}
 
     def offers(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
         """What lowers the noise at the outputs, and costs no more than `room`; `Offer.what` is a `_Chosen`."""
@@ -150,14 +152,15 @@ class _Centering:
         more = self._instructions(network, {**self.exponents, **changed}, step.layers)
         for name in step.layers - self._own.keys():
             self._own[name] = self._instructions(self.network, self.exponents, {name})
-        before = {f: sum(self._own[name][f] for name in step.layers) for f in FAMILIES}
-        return {f: (more[f] - before[f]) / max(self._all[f], 1.0) for f in FAMILIES}
+        before = [{f: sum(self._own[name][i][f] for name in step.layers) for f in FAMILIES} for i in range(len(more))]
+        return {f: max(a[f] - b[f] for a, b in zip(more, before)) / max(self._all[f], 1.0) for f in FAMILIES}
 
-    def _instructions(self, network: Network, exponents: Dict[str, int], layers: Set[str]) -> Dict[str, float]:
+    def _instructions(self, network: Network, exponents: Dict[str, int], layers: Set[str]) -> List[Dict[str, float]]:
+        """With sums as they are now, and as they may be when weights are fitted."""
         # What rounding does to the means, which biases make up for, does not matter here.
         plain = replace(self.passes, correct_bias=False)
         weights = rounded_weights(network, exponents, self.few, plain, layers)
-        return self._forms.instructions(network, exponents, weights, layers)
+        return [self._forms.instructions(network, exponents, weights, layers, wider) for wider in (0.0, FITTED)]
 
     def take(self, offer: Offer) -> None:
         """Do what an offer says."""
