@@ -11,7 +11,7 @@ from typing import Sequence, Tuple
 import numpy as np
 
 from ....program import Call
-from ..variants import distance_of, window_starts
+from ..variants import distance_of, pixels_of, window_starts
 from .convolution import Conv2dLanes, Conv2dWide, instructions_in_parts
 from .lanes import (
     LANE_MAX,
@@ -97,6 +97,9 @@ class Conv2dMeasured(Conv2dLanes):
             return False
         if not lanes_can_shift(a["shift"]) or np.min(a["shift"]) < _PART_SHIFT:
             return False
+        # Those that do not stay in the cache would be read from flash again and again.
+        if a["weights"].size > self.LARGE and self.weight_passes(call) > 1:
+            return False
         low, high = with_border(call, low, high)
         weights, bias = self.segmented(call).reshape(call.output.shape[3], -1), start_of(call)
         zero = zero_of(weights, bias, low)
@@ -135,6 +138,11 @@ class Conv2dMeasured(Conv2dLanes):
     def at_a_time(self, call):
         width = call.output.shape[2]
         return max(_PIXELS // width, 1) * width
+
+    def weight_passes(self, call):
+        if not is_one_row(call):
+            return call.output.shape[0] * call.output.shape[1]
+        return -(-pixels_of(call) // self.at_a_time(call))
 
     def run(self, call):
         return 0
