@@ -69,7 +69,8 @@ it ([psram.md](../docs/psram.md#weights-in-psram)). Kernels differ between chips
 portable C computes 3x3 convolutions by minimal filtering where the arena has the scratch memory; loops of strips do
 not, which is in what they take more (ResNet-8, YOLO11n). MobileNets and YOLO11n have random weights (bench/networks.py,
 bench/yolo.py); the others are trained.
-The outputs are the same bytes in all programs.
+Inputs are random: kernels of the ESP32-S3 that measure their input ([esp32-s3.md](../docs/esp32-s3.md)) take longer
+for it than for pictures (ResNet-8). The outputs are the same bytes in all programs.
 
 """
 

@@ -223,9 +223,8 @@ def test_inputs_of_two_ranges_keep_exponents_of_their_own(kind):
 def test_a_scale_that_nothing_can_be_divided_by(scale):
     nodes = [node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["y"])]
     constants = {"s": np.float32(scale), "z": np.int8(0)}
-    qdq = Qdq(model_of(nodes, {"x": [1, 8]}, {"y": [1, 8]}, constants), "m.onnx")
     with pytest.raises(UserError, match=r"m\.onnx: node .*QuantizeLinear.*its scale is"):
-        qdq.parameters(qdq.nodes[0])
+        Qdq(model_of(nodes, {"x": [1, 8]}, {"y": [1, 8]}, constants), "m.onnx")
 
 
 def test_models_that_no_arithmetic_can_use():
