@@ -83,11 +83,15 @@ def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
         verdict(tmp_path, pairs)
 
 
-@pytest.mark.parametrize("low, high, outside", [(-128, 127, 0), (0, 127, 0), (-100, 90, -100), (-128, -3, 0)])
+@pytest.mark.parametrize(
+    "low, high, outside", [(-128, 127, 0), (0, 127, 0), (-100, 90, -100), (-128, -3, 0), (-128, -128, 0), (127, 127, 0)]
+)
 def test_pieces_are_counted_as_they_are_packed(low, high, outside):
     random = np.random.RandomState(0)
-    for spread, outputs, count in ((20, 8, 60), (200, 3, 33), (1, 2, 1200)):
-        weights = np.clip(random.randn(outputs, count) * spread, -128, 127).astype(np.int8)
+    for spread, outputs, count in ((20, 8, 60), (200, 3, 33), (1, 2, 1200), (None, 2, 33)):
+        weights = np.full((outputs, count), -128, np.int8)
+        if spread is not None:
+            weights = np.clip(random.randn(outputs, count) * spread, -128, 127).astype(np.int8)
         packed, position, found = packing.pack_6x2(weights, low, high, outside).weights.view(np.uint8), 1, 0
         for _ in range(0, outputs, 2):
             while packed[position]:

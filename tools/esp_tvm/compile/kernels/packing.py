@@ -34,8 +34,10 @@ def centre_of(low: int, high: int) -> int:
 
 
 def _centre_6x2(low: int, high: int, outside: int) -> int:
-    """That of inputs and of what is read around them where that is not 0."""
-    return centre_of(min(low, outside), max(high, outside)) if outside else centre_of(low, high)
+    """That of inputs and of what is read around them where that is not 0; what is read, also 0, less it is at most 127:
+    two products with weights of -128 fit a lane."""
+    centre = centre_of(min(low, outside), max(high, outside)) if outside else centre_of(low, high)
+    return max(centre, max(high, outside) - 127)
 
 
 def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
@@ -55,8 +57,7 @@ def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
         below = np.cumsum(least[:, start:], axis=1).min(axis=0) < _LANE_MIN
         bad = np.flatnonzero(above | below)
         length = min(int(bad[0]) if len(bad) else most.shape[1] - start, _PIECE_STEPS)
-        # Two products of int8 values always fit: |x * w| <= 2^14.
-        assert length > 0
+        assert length > 0, "two products of int8 values fit a lane: they are in -2 * 128 * 127..2 * 128 * 128"
         cuts.append((2 * start, 2 * (start + length)))
         start += length
     return cuts
@@ -81,6 +82,7 @@ def _count_pieces(limits: Sequence[Tuple[np.ndarray, int]]) -> int:
             before = np.where(starts[:, None, None] > 0, before, 0)
             over = (own > before + most).any(axis=1)
             longest = np.where(over.any(axis=1), np.minimum(over.argmax(axis=1), longest), longest)
+        assert (longest > starts).all(), "a step fits a lane, as where the weights are packed"
         ends[active] = longest
 
 
