@@ -18,6 +18,7 @@ from .lanes import (
     GATHER_BYTES,
     LANE_MAX,
     LANES,
+    PART_SHIFT,
     Esp32s3Variant,
     aligned,
     border_bytes,
@@ -49,10 +50,9 @@ from .lanes import (
 _MAX_GATHERED = KERNEL_LIMITS["MAX_GATHERED"]
 # Bytes of the longest window that is computed by code of its own.
 _MAX_HELD = KERNEL_LIMITS["MAX_HELD"]
-# Where sums are checked: by how much lanes are shifted between the two parts; how many times as long as others the
-# slowest data may take; of all pixels done, those that may be computed in vain before the next are tried.
-_PART_SHIFT = 4
-_SLOWEST = 2.0
+# Where it depends on the data whether sums fit: how many times as long as others the slowest data may take.
+SLOWEST = 2.0
+# Where sums are checked: of all pixels done, those that may be computed in vain before the next are tried.
 _IN_VAIN = 1 / 32
 
 
@@ -272,7 +272,7 @@ class Conv2dChecked(Conv2dLanes):
         low, high = with_border(call, low, high)
         segments, bias = self.segmented(call), start_of(call)
         bound = 2 ** (7 + self.check_bits)
-        if np.abs(bias).max() > bound or segments.shape[1] == 1 or np.min(call.attributes["shift"]) < _PART_SHIFT:
+        if np.abs(bias).max() > bound or segments.shape[1] == 1 or np.min(call.attributes["shift"]) < PART_SHIFT:
             return False
         weights = segments.reshape(len(segments), -1)
         unchecked = self.check_every * segments.shape[2]
@@ -283,7 +283,7 @@ class Conv2dChecked(Conv2dLanes):
             return False
         if not sums_stay_within(weights, bias, call.attributes["shift"], low, high, bound):
             return False
-        return self.slowest(call) <= _SLOWEST and self.instructions(call) < Conv2dWide().instructions(call)
+        return self.slowest(call) <= SLOWEST and self.instructions(call) < Conv2dWide().instructions(call)
 
     def instructions(self, call: Call) -> int:
         """Of sixteen channels of a pixel whose sums fit."""
@@ -322,7 +322,7 @@ class Conv2dChecked(Conv2dLanes):
         """How many times all pixels may be computed in vain at first so that the slowest data take no more than twice
         as long as others."""
         once, parts = self._instructions(call)
-        return _SLOWEST - parts / once - _IN_VAIN
+        return SLOWEST - parts / once - _IN_VAIN
 
     def at_a_time(self, call):
         if self.block(call):
@@ -332,7 +332,7 @@ class Conv2dChecked(Conv2dLanes):
 
     def slowest(self, call):
         first = self.at_a_time(call) / np.prod(call.output.shape[:3])
-        return float(_SLOWEST - self._room(call) + first)
+        return float(SLOWEST - self._room(call) + first)
 
     def scratch(self, call):
         return super().scratch(call) + 64

@@ -23,7 +23,9 @@ LANE_MAX = KERNEL_LIMITS["LANE_MAX"]
 SUM_START = 2**33
 MOST_SHIFTS = KERNEL_LIMITS["LANE_SHIFTS"]
 # All shifts of 19 and more give the same of 20 bits.
-_MAX_SHIFT = 19
+MAX_SHIFT = 19
+# By how much lanes are shifted to the right between the two parts of a sum that does not fit them at once.
+PART_SHIFT = 4
 # Of windows of 1x1 so many bytes are copied at once where the output overlaps the input.
 RUN_BYTES = 1536
 # Windows that are put together take so many bytes at once, or one of them takes more.
@@ -80,12 +82,13 @@ def parts_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) 
     weights [O, K], bias [O] with the half that rounding adds
     """
     wide, bias = weights.astype(np.int64), np.asarray(bias, np.int64)
-    most = np.maximum(wide, 0).sum(axis=1) * 15 + np.maximum(bias, 0)
-    least = np.minimum(wide, 0).sum(axis=1) * 15 + np.minimum(bias, 0)
+    lower = 2**PART_SHIFT - 1
+    most = np.maximum(wide, 0).sum(axis=1) * lower + np.maximum(bias, 0)
+    least = np.minimum(wide, 0).sum(axis=1) * lower + np.minimum(bias, 0)
     if most.max() > LANE_MAX or least.min() < -LANE_MAX:
         return False
-    upper = [sums_fit_lanes(weights, start >> 4, min(low, 0) >> 4, max(high, 0) >> 4) for start in (most, least)]
-    return all(upper)
+    low, high = min(low, 0) >> PART_SHIFT, max(high, 0) >> PART_SHIFT
+    return all(sums_fit_lanes(weights, start >> PART_SHIFT, low, high) for start in (most, least))
 
 
 def pack_20_bits(values: np.ndarray) -> np.ndarray:
@@ -130,7 +133,7 @@ def pack_lanes(
     """
     outputs, segments, length = weights.shape
     rows = aligned(outputs)
-    shift = np.minimum(shift, _MAX_SHIFT)
+    shift = np.minimum(shift, MAX_SHIFT)
     padded = np.zeros((rows, segments, length + 1), np.int8)
     padded[:outputs, :, :length] = weights
     padded = padded[:, :, np.arange(length) if in_order else tail_order(length)]
@@ -279,7 +282,7 @@ def lanes_can_shift(shift: np.ndarray) -> bool:
 
 def right_shifts(shift: np.ndarray) -> np.ndarray:
     """What lanes are shifted by; where it is to the left, by 0."""
-    return np.clip(shift, 0, _MAX_SHIFT)
+    return np.clip(shift, 0, MAX_SHIFT)
 
 
 def can_shift_left(call: Call) -> bool:

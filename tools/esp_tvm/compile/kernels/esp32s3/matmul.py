@@ -8,14 +8,12 @@ import numpy as np
 
 from ....operators.matmul import matmul_fields, matmul_sizes
 from ....program import Call
-from .lanes import LANES, Esp32s3Variant, aligned, pack_head, parts_fit_lanes, sums_fit_lanes
+from .lanes import LANES, MAX_SHIFT, PART_SHIFT, Esp32s3Variant, aligned, pack_head, parts_fit_lanes, sums_fit_lanes
 
 # Bytes before the weights of sixteen channels; those that are read behind all; of a tile for a transpose, twice.
 _HEAD, _READ_AHEAD, _TILES = 48, 32, 512
 # Of columns so many bytes are laid out at a time.
 _BLOCK_BYTES = 16 * 1024
-# The first part of a sum is shifted to the right by it; the largest shift of a lane.
-_PART_SHIFT, _MAX_SHIFT = 4, 19
 
 
 class MatMulLanes(Esp32s3Variant):
@@ -27,7 +25,7 @@ class MatMulLanes(Esp32s3Variant):
 
     def fits_range(self, call, low, high):
         a = call.attributes
-        if "left" in a or "right" in a or not 0 <= a["shift"] <= _MAX_SHIFT:
+        if "left" in a or "right" in a or not 0 <= a["shift"] <= MAX_SHIFT:
             return False
         return self._in_parts(call, low, high) is not None
 
@@ -40,7 +38,7 @@ class MatMulLanes(Esp32s3Variant):
         start = np.full(2, _start(shift), np.int64)
         if sums_fit_lanes(extremes, start, low, high):
             return False
-        return True if shift >= _PART_SHIFT and parts_fit_lanes(extremes, start, low, high) else None
+        return True if shift >= PART_SHIFT and parts_fit_lanes(extremes, start, low, high) else None
 
     @staticmethod
     def _block(call: Call) -> int:

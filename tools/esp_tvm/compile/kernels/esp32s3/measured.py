@@ -12,10 +12,11 @@ import numpy as np
 
 from ....program import Call
 from ..variants import distance_of, pixels_of, window_starts
-from .convolution import Conv2dLanes, Conv2dWide, instructions_in_parts
+from .convolution import SLOWEST, Conv2dLanes, Conv2dWide, instructions_in_parts
 from .lanes import (
     LANE_MAX,
     LANES,
+    PART_SHIFT,
     can_shift_left,
     copies_rows,
     distance_of_copies,
@@ -27,9 +28,6 @@ from .lanes import (
     with_border,
 )
 
-# By how much lanes are shifted between the two parts of a row that does not fit.
-_PART_SHIFT = 4
-_SLOWEST = 2.0
 # Where pixels follow each other through all rows, so many are measured at once.
 _PIXELS = 64
 _MOST_ENERGY = 2**31 - 1
@@ -95,7 +93,7 @@ class Conv2dMeasured(Conv2dLanes):
             return False
         if kernel not in self.kernels or copies_rows(call, kernel) != (kernel == (3, 3)) or not can_shift_left(call):
             return False
-        if not lanes_can_shift(a["shift"]) or np.min(a["shift"]) < _PART_SHIFT:
+        if not lanes_can_shift(a["shift"]) or np.min(a["shift"]) < PART_SHIFT:
             return False
         # Those that do not stay in the cache would be read from flash again and again.
         if a["weights"].size > self.LARGE and self.weight_passes(call) > 1:
@@ -106,7 +104,7 @@ class Conv2dMeasured(Conv2dLanes):
         usual = self.usual * max(high - zero, zero - low) * np.sqrt(weights.shape[1]) * (_OF_RELU if zero < 0 else 1)
         if largest_norm(weights, bias, low, zero) < usual or not parts_fit_lanes(weights, bias, low, high):
             return False
-        return self.slowest(call) <= _SLOWEST and self._pays(call)
+        return self.slowest(call) <= SLOWEST and self._pays(call)
 
     def _pays(self, call: Call) -> bool:
         """Whether rows that fit gain as much as others lose, by estimates."""
