@@ -22,8 +22,10 @@ from pipeline_harness import compile_once_imported  # noqa: E402
 from esp_tvm.boards import choose_board  # noqa: E402
 from esp_tvm.chips import CHIPS  # noqa: E402
 from esp_tvm.compile import compile_imported, compile_model, import_model  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3 import choose_vector  # noqa: E402
 from esp_tvm.estimate import ERROR, estimate_program, saved_in_psram, sum_of  # noqa: E402
 from esp_tvm.estimate.costs import FILE, costs, instructions  # noqa: E402
+from esp_tvm.estimate.fetches import fetches  # noqa: E402
 from esp_tvm.estimate.memories import CLOCKS, flash_lines_of, psram_lines_of  # noqa: E402
 from esp_tvm.estimate.text import estimate_lines, milliseconds  # noqa: E402
 from esp_tvm.estimate.work import Work  # noqa: E402
@@ -151,6 +153,18 @@ def test_weights_go_to_psram_unasked_where_that_is_worth_it(models, monkeypatch)
     # There is too little of it.
     monkeypatch.setattr("esp_tvm.project.fit.SYSTEM_FLASH", 9 * 2**20)
     assert noted(internal="1kB", **octal)[0] == "flash"
+
+
+def test_rows_of_a_dense_layer_are_fetched_as_those_of_the_convolution_that_it_is():
+    rows, inputs, outputs = 196, 512, 64
+    attributes = {"weights": np.ones((outputs, inputs), np.int8), "bias": np.zeros(outputs, np.int32)}
+    attributes.update(shift=np.full(outputs, 8), clamp=(-128, 127))
+    x, y = Tensor("x", (rows, inputs), "int8"), Tensor("y", (rows, outputs), "int8")
+    call = Call("", "dense", [x], [y], attributes, input_range=(-8, 7))
+    call.variant = choose_vector(call, *call.input_range)
+    # More than the cache holds, once for every sixteen outputs.
+    assert type(call.variant).__name__ == "Dense" and x.bytes > CLOCKS["esp32s3"].cache
+    assert {tensor.name: often for tensor, often in fetches(call, CLOCKS["esp32s3"])}["x"] == outputs // 16
 
 
 def test_every_strip_of_a_loop_fetches_weights_that_do_not_stay_together():

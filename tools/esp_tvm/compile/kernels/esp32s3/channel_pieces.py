@@ -7,7 +7,7 @@ from typing import Iterator, Optional, Tuple
 
 from ....program import Call
 from .convolution import Conv2dChecked
-from .lanes import LANES, Esp32s3Variant, copies_rows
+from .lanes import LANES, InAnotherForm, copies_rows
 
 # Of two ways with as many instructions the first is taken: sums that are far from the bound are rarely computed again.
 _CHECKED = tuple(Conv2dChecked(rows=False, check_bits=bits, check_every=every) for bits in (11, 10) for every in (2, 1))
@@ -22,7 +22,7 @@ def in_pieces(call: Call, pieces: int) -> Call:
     return replace(call, inputs=[x], attributes={**call.attributes, "weights": weights, "strides": strides})
 
 
-class Conv2dPieces(Esp32s3Variant):
+class Conv2dPieces(InAnotherForm):
     """Sixteen outputs at a time, sums checked between pieces of the input's channels."""
 
     operator = "conv2d"
@@ -47,31 +47,11 @@ class Conv2dPieces(Esp32s3Variant):
                 for variant in _CHECKED:
                     yield variant, in_pieces(call, count)
 
-    def _taken(self, call: Call) -> Tuple[Conv2dChecked, Call]:
+    def other(self, call):
         chosen = self._chosen(call, *call.input_range)
         assert chosen is not None, "it was not chosen for this range"
         return chosen
 
-    def slowest(self, call):
-        variant, pieces = self._taken(call)
-        return variant.slowest(pieces)
-
-    def counted(self, call):
-        variant, pieces = self._taken(call)
-        return variant.counted(pieces)
-
-    def scratch(self, call):
-        variant, pieces = self._taken(call)
-        return variant.scratch(pieces)
-
-    def weight_passes(self, call):
-        variant, pieces = self._taken(call)
-        return variant.weight_passes(pieces)
-
     def overlap_distance(self, call):
-        variant, pieces = self._taken(call)
+        variant, pieces = self.other(call)
         return variant.overlap_distance(pieces)
-
-    def body(self, call, c):
-        variant, pieces = self._taken(call)
-        return variant.body(pieces, c)

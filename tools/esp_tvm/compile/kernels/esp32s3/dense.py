@@ -9,7 +9,7 @@ import numpy as np
 from ....program import Call
 from ..variants import pixels_of
 from .convolution import Conv2dLanes
-from .lanes import LANES, Esp32s3Variant, can_shift_left, left_fields, pack_rows, start_of
+from .lanes import LANES, Esp32s3Variant, InAnotherForm, can_shift_left, left_fields, pack_rows, start_of
 
 
 def as_convolution(call: Call) -> Call:
@@ -22,7 +22,7 @@ def as_convolution(call: Call) -> Call:
     return replace(call, inputs=[x], outputs=[replace(call.output, shape=(rows, 1, 1, outputs))], attributes=attributes)
 
 
-class Dense(Esp32s3Variant):
+class Dense(InAnotherForm):
     """A fully connected layer by a kernel for convolutions."""
 
     operator = "dense"
@@ -31,20 +31,8 @@ class Dense(Esp32s3Variant):
     def __init__(self, convolution: Conv2dLanes):
         self.convolution = convolution
 
-    def fits_range(self, call, low, high):
-        return self.convolution.fits_range(as_convolution(call), low, high)
-
-    def counted(self, call):
-        return self.convolution.counted(as_convolution(call))
-
-    def scratch(self, call):
-        return self.convolution.scratch(as_convolution(call))
-
-    def weight_passes(self, call):
-        return self.convolution.weight_passes(as_convolution(call))
-
-    def body(self, call, c):
-        return self.convolution.body(as_convolution(call), c)
+    def other(self, call):
+        return self.convolution, as_convolution(call)
 
 
 class DenseS16(Esp32s3Variant):

@@ -11,6 +11,7 @@ from ....program import Call
 from .lanes import (
     LANES,
     Esp32s3Variant,
+    InAnotherForm,
     aligned,
     border_bytes,
     border_fields,
@@ -100,19 +101,15 @@ def as_depthwise(call: Call) -> Call:
     return replace(call, inputs=[x], outputs=[y], attributes=attributes)
 
 
-class Scale(Esp32s3Variant):
+class Scale(InAnotherForm):
     """A scale and offset per channel, the last axis, by the kernel for depthwise convolutions."""
 
     operator = "channelwise"
     kernel = DepthwiseLanes.kernel
     convolution = DepthwiseLanes()
 
+    def other(self, call):
+        return self.convolution, as_depthwise(call)
+
     def fits_range(self, call, low, high):
-        last = call.attributes["axis"] == len(call.output.shape) - 1
-        return last and self.convolution.fits_range(as_depthwise(call), low, high)
-
-    def scratch(self, call):
-        return self.convolution.scratch(as_depthwise(call))
-
-    def body(self, call, c):
-        return self.convolution.body(as_depthwise(call), c)
+        return call.attributes["axis"] == len(call.output.shape) - 1 and super().fits_range(call, low, high)

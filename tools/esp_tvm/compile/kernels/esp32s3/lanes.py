@@ -328,3 +328,42 @@ class Esp32s3Variant(Variant):
         parameters = c.struct(f"{self.kernel.replace('_s8_', '_')}_t", **self.body(call, c))
         scratch = ["scratch"] if self.scratch(call) else []
         c.call(self.kernel, inputs[0], parameters, *scratch, output)
+
+
+class InAnotherForm(Esp32s3Variant):
+    """What another variant computes, where a call is written in another form: other shapes of the same bytes.
+
+    Only `overlap_distance` is not the other's: outputs overlap no input unless a subclass says so.
+    """
+
+    def other(self, call: Call) -> Tuple[Esp32s3Variant, Call]:
+        """(the variant, the call in the form that it computes)."""
+        raise NotImplementedError
+
+    def fits_range(self, call, low, high):
+        variant, form = self.other(call)
+        return variant.fits_range(form, low, high)
+
+    def scratch(self, call):
+        variant, form = self.other(call)
+        return variant.scratch(form)
+
+    def slowest(self, call):
+        variant, form = self.other(call)
+        return variant.slowest(form)
+
+    def weight_passes(self, call):
+        variant, form = self.other(call)
+        return variant.weight_passes(form)
+
+    def input_passes(self, call):
+        variant, form = self.other(call)
+        return variant.input_passes(form)
+
+    def counted(self, call):
+        variant, form = self.other(call)
+        return variant.counted(form)
+
+    def body(self, call, c):
+        variant, form = self.other(call)
+        return variant.body(form, c)

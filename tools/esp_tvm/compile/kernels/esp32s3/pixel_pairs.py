@@ -8,7 +8,7 @@ import numpy as np
 
 from ....program import Call
 from .convolution import Conv2dLanes
-from .lanes import LANES, Esp32s3Variant, aligned, copies_rows
+from .lanes import LANES, InAnotherForm, aligned, copies_rows
 
 _OUTPUTS = LANES // 2
 
@@ -33,12 +33,15 @@ def as_pairs(call: Call) -> Call:
     return replace(call, inputs=[x], outputs=[output], attributes=attributes)
 
 
-class Conv2dPairs(Esp32s3Variant):
+class Conv2dPairs(InAnotherForm):
     """Sums proved to fit 20 bits, as those of the convolution that it becomes."""
 
     operator = "conv2d"
     kernel = Conv2dLanes.kernel
     convolution = Conv2dLanes()
+
+    def other(self, call):
+        return self.convolution, as_pairs(call)
 
     def fits_range(self, call, low, high):
         a, outputs = call.attributes, call.output.shape[3]
@@ -56,20 +59,5 @@ class Conv2dPairs(Esp32s3Variant):
         length = pairs.attributes["weights"].shape[2] * pairs.inputs[0].shape[3]
         return kernel_h * (9 + aligned(length)) + 60 < alone
 
-    def counted(self, call):
-        return self.convolution.counted(as_pairs(call))
-
-    def scratch(self, call):
-        return self.convolution.scratch(as_pairs(call))
-
-    def weight_passes(self, call):
-        return self.convolution.weight_passes(as_pairs(call))
-
-    def input_passes(self, call):
-        return self.convolution.input_passes(as_pairs(call))
-
     def overlap_distance(self, call):
         return self.convolution.overlap_distance(as_pairs(call))
-
-    def body(self, call, c):
-        return self.convolution.body(as_pairs(call), c)
