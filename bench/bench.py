@@ -31,6 +31,7 @@ from measure import Kernels, Mismatch, Subject, measure, quantize_quickly  # noq
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.files import write_text  # noqa: E402
 from esp_tvm.quantize import quantize_model  # noqa: E402
 from esp_tvm.run.machines import RISCV, XTENSA, require  # noqa: E402
 
@@ -151,7 +152,10 @@ def main() -> None:
         return
     found = run(arguments.names)
     print(json.dumps(found["pipeline_seconds"], indent=1))
-    print("written: bench/results.json, bench/RESULTS.md, bench/results.svg")
+    for name in result_files.DOCUMENTS:
+        write_text(REPO / name, result_files.document(found, REPO / name))
+    written = ["bench/results.json", "bench/RESULTS.md", "bench/results.svg", *result_files.DOCUMENTS]
+    print(f"written: {', '.join(written)}")
     # The estimate of time follows what was counted.
     kernel_costs.main()
 

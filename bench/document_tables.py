@@ -20,13 +20,13 @@ import bench_esp32s3  # noqa: E402
 import cores  # noqa: E402
 import numpy as np  # noqa: E402
 import pipeline_time  # noqa: E402
-from tables import table_row  # noqa: E402
+from tables import replaced  # noqa: E402
 
 from bench import TRAINED  # noqa: E402
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.chips import CHIPS  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.files import whole_file  # noqa: E402
+from esp_tvm.files import write_text  # noqa: E402
 from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 
@@ -34,24 +34,7 @@ NETWORKS = {"ResNet-8 (CIFAR-10)": "resnet8", "keyword spotting (DS-CNN)": "kws"
 # The tables of each page of docs/.
 PAGES = {"esp32-s3": ("shapes", "values", "networks"), "esp32": ("shapes", "networks"), "both-cores": ("cores",)}
 _MACHINES = {"ESP32-S3": "ESP32-S3, vectors"}
-_BETWEEN = "<!-- bench: {} -->"
 Rows = Iterable[List[str]]
-
-
-def replaced(text: str, name: str, rows: Rows, where: Path) -> str:
-    """`text` with other rows in the table `name`."""
-    lines, marker = text.split("\n"), _BETWEEN.format(name)
-    if lines.count(marker) != 1:
-        raise UserError(f"{where}: must have one line {marker}, with a table behind it")
-    start = lines.index(marker) + 1
-    while start < len(lines) and not lines[start]:
-        start += 1
-    if not lines[start + 1].startswith("|-"):
-        raise UserError(f"{where}: no table follows {marker}")
-    end = start + 2
-    while end < len(lines) and lines[end].startswith("|"):
-        end += 1
-    return "\n".join([*lines[: start + 2], *map(table_row, rows), *lines[end:]])
 
 
 def core_cells(networks: Dict[str, Tuple[Path, Path]]) -> Iterator[List[str]]:
@@ -107,8 +90,7 @@ def main() -> None:
             text = path.read_text(encoding="utf-8")
             for name in names:
                 text = replaced(text, name, tables[page, name](), path)
-            with whole_file(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(path, text)
             print(f"wrote {path.relative_to(ROOT)}", flush=True)
 
 

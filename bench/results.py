@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import vector_results
-from tables import table
+from tables import replaced, table
 
 from esp_tvm.errors import UserError
 from esp_tvm.files import whole_file
 from esp_tvm.pictures import bar_chart
 
+# The networks of the table beside other software in DOCUMENTS, by what they are called there.
+BESIDE = {
+    "ResNet-8": "resnet8",
+    "keyword spotting (DS-CNN)": "kws",
+    "MobileNetV1 0.25": "mobilenet_v1_025",
+    "autoencoder": "autoencoder",
+}
+DOCUMENTS = ("README.md", "README_cn.md", "docs/comparison.md")
 # Measured on the same instruction set, compiler and emulator; see RESULTS.md for how.
 PEERS: Dict[str, Dict[str, Any]] = {
     "resnet8": {"reference": 125.5e6, "esp_nn": 96.4e6, "arena": 54364, "code": (61000, 67000)},
@@ -61,6 +69,18 @@ def write(found: Dict[str, Any], folder: Path) -> None:
     ):
         with whole_file(folder / name) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
+
+
+def document(found: Dict[str, Any], path: Path) -> str:
+    """The text of one of DOCUMENTS with the figures of `found`; a network that was not measured leaves it as it is."""
+    text, rows = path.read_text(encoding="utf-8"), []
+    for shown, name in BESIDE.items():
+        m, peer = found["models"].get(name), PEERS[name]
+        if m is None:
+            return text
+        counts = [f"{count / 1e6:.2f} M" for count in (m["instructions"], peer["esp_nn"])]
+        rows.append([shown, *counts, f"{m['arena_bytes']:,}", f"{peer['arena']:,}"])
+    return replaced(text, "beside", rows, path)
 
 
 def flash(figures: Dict[str, Any]) -> int:

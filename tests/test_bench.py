@@ -16,6 +16,7 @@ sys.path.insert(0, str(REPO / "bench"))
 
 import document_tables  # noqa: E402
 import results  # noqa: E402
+import tables  # noqa: E402
 import vector_results  # noqa: E402
 
 from esp_tvm.errors import UserError  # noqa: E402
@@ -222,13 +223,13 @@ def test_whose_arena_is_said_or_asked_for(tmp_path, monkeypatch):
 
 def test_rows_of_a_documents_table_are_replaced(tmp_path):
     text = "before\n\n<!-- bench: a -->\n| x | y |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nbehind\n"
-    new = document_tables.replaced(text, "a", [["5", "6"]], tmp_path)
+    new = tables.replaced(text, "a", [["5", "6"]], tmp_path)
     assert new == text.replace("| 1 | 2 |\n| 3 | 4 |", "| 5 | 6 |")
     for wrong in (text.replace("bench: a", "bench: b"), text.replace("|---|---|\n", ""), text + text):
         with pytest.raises(UserError, match="one line <!-- bench: a -->|no table follows"):
-            document_tables.replaced(wrong, "a", [], tmp_path)
+            tables.replaced(wrong, "a", [], tmp_path)
     # Every table that is written has its place, and rows.
     for page, names in document_tables.PAGES.items():
         there = (REPO / "docs" / f"{page}.md").read_text(encoding="utf-8")
         for name in names:
-            assert len(document_tables.replaced(there, name, [], tmp_path)) < len(there), (page, name)
+            assert len(tables.replaced(there, name, [], tmp_path)) < len(there), (page, name)
