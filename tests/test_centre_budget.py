@@ -15,7 +15,7 @@ from esp_tvm.model import inputs_of, load_model
 from esp_tvm.preprocess import preprocess_onnx
 from esp_tvm.quantize import Passes, quantize_model
 from esp_tvm.quantize.budget import Offer, take_best
-from esp_tvm.quantize.forms import FAMILIES, Forms, choose_form, ranges_of
+from esp_tvm.quantize.forms import WITH_FORMS, Forms, choose_form, ranges_of
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("ESP_TVM_SHARED") or REPO.parent / "shared") / "models"
@@ -24,12 +24,12 @@ QUICK = {"equalize": False, "fit": False, "method": "mse", "effort": "quick"}
 
 def offers(*pairs):
     """Offers that cost the same share on all chips: (gain, share)."""
-    return [Offer(f"{gain} for {cost}", gain, dict.fromkeys(FAMILIES, cost)) for gain, cost in pairs]
+    return [Offer(f"{gain} for {cost}", gain, dict.fromkeys(WITH_FORMS, cost)) for gain, cost in pairs]
 
 
 def taken(groups, room, least=0.0):
     return [
-        one and (one.gain, max(one.cost.values())) for one in take_best(groups, dict.fromkeys(FAMILIES, room), least)
+        one and (one.gain, max(one.cost.values())) for one in take_best(groups, dict.fromkeys(WITH_FORMS, room), least)
     ]
 
 
@@ -52,7 +52,7 @@ def test_an_offer_gives_way_to_a_dearer_one_of_its_group():
 def test_what_costs_on_one_family_of_chips_only_counts_there():
     dear = Offer("on the S3", 5.0, {"riscv": 0.0, "esp32s3": 0.04})
     small = Offer("small", 1.0, {"riscv": 0.02, "esp32s3": 0.0})
-    assert take_best([[dear], [small]], dict.fromkeys(FAMILIES, 0.03)) == [None, small]
+    assert take_best([[dear], [small]], dict.fromkeys(WITH_FORMS, 0.03)) == [None, small]
 
 
 @pytest.fixture(scope="module")

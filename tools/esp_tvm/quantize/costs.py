@@ -87,7 +87,7 @@ class Instructions:
 
     def _port(self, family: str, kind: str, name: str, s16: bool) -> float:
         work = Work(int(np.prod(self.network.shapes.get(name, ()))), 1, 0, 1)
-        return _count(_in_c(family) if s16 else family, kind, work)
+        return _count(in_c(family) if s16 else family, kind, work)
 
     def _layer(self, family: str, layer: Layer, wide: FrozenSet[str]) -> float:
         shape = self.network.shapes.get(layer.output, ())
@@ -106,7 +106,7 @@ class Instructions:
             return _dense_s16(family, work, layer.inputs[0] in wide)
         if kind in ("average_pool", "global_pool"):
             return _s16(family, "average_pool2d_s16", work)
-        return _count(_in_c(family), kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
+        return _count(in_c(family), kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
 
     def _taps(self, layer: Layer, kind: str) -> int:
         """Of a pooling window; 1 of another layer."""
@@ -131,7 +131,7 @@ class Instructions:
         return layer.kind if layer.kind in _INT8["plain"] else "other"
 
 
-def _in_c(family: str) -> str:
+def in_c(family: str) -> str:
     """The family whose counts are those of a family's kernels in C."""
     return "xtensa" if family == "esp32s3" else family
 
@@ -146,7 +146,7 @@ def _dense_s16(family: str, work: Work, wide_input: bool) -> float:
 def _s16(family: str, operator: str, work: Work) -> float:
     """Instructions of a kernel for int16, which is plain C on the ESP32-S3 too."""
     known = costs()["families"]
-    names = [(family, f"C {operator}"), (_in_c(family), f"esp_dl_{operator}")]
+    names = [(family, f"C {operator}"), (in_c(family), f"esp_dl_{operator}")]
     counted = next((known[one][name] for one, name in names if name in known[one]), None)
     return _UNKNOWN * work.values * work.taps if counted is None else _terms(counted, work)
 
@@ -166,7 +166,7 @@ def _count(family: str, kind: str, work: Work) -> float:
             return _terms(known[family][name], work)
     for name in _INT8["plain"][kind]:
         if name in known["riscv"]:
-            scale = costs()["scale"][_in_c(family)]
+            scale = costs()["scale"][in_c(family)]
             return scale * _terms(known["riscv"][name], work)
     return _UNKNOWN * work.values
 
@@ -206,4 +206,4 @@ def memory_by_layer(network: Network, wide: Iterable[str]) -> Dict[str, int]:
     return found
 
 
-__all__ = ["FAMILIES", "PLAIN", "Instructions", "largest_memory", "macs_of", "memory_by_layer"]
+__all__ = ["FAMILIES", "PLAIN", "Instructions", "in_c", "largest_memory", "macs_of", "memory_by_layer"]

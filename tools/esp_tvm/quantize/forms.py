@@ -17,15 +17,13 @@ from ..estimate.costs import instructions
 from ..operators import OPERATORS
 from ..operators.base import requantize_shift
 from ..program import INT8, Call, Tensor
-from .costs import memory_by_layer
+from .costs import in_c, memory_by_layer
 from .graph import Layer, Network, padding_of
 from .rules import attribute
 from .weights import Weights
 
-# Whose counts of plain C a family takes.
-_COUNTED_AS = {"riscv": "riscv", "esp32s3": "xtensa"}
-# The families that are judged. On the classic ESP32 other kernels, for its MAC16 unit, have no narrow lanes.
-FAMILIES = tuple(_COUNTED_AS)
+# The families of chips with forms. On the classic ESP32 other kernels, for its MAC16 unit, have no narrow lanes.
+WITH_FORMS = ("riscv", "esp32s3")
 
 
 def ranges_of(network: Network, exponents: Mapping[str, int]) -> Dict[str, Tuple[int, int]]:
@@ -136,18 +134,18 @@ class Forms:
 
         wider: for the lanes of the ESP32-S3, whose forms are far apart, as if inputs held this part more
         """
-        total = dict.fromkeys(FAMILIES, 0.0)
+        total = dict.fromkeys(WITH_FORMS, 0.0)
         for call in self.calls(network, exponents, weights, outputs):
             low, high = call.input_range
-            for family in FAMILIES:
+            for family in WITH_FORMS:
                 if family == "esp32s3":
                     call.input_range = round(low * (1.0 + wider)), round(high * (1.0 + wider))
                 choose_form(call, family, self.room(call))
                 own = None if call.variant is None else call.variant.counted(call)
                 if own is None:
-                    own = instructions(call, _COUNTED_AS[family], family == "esp32s3")
+                    own = instructions(call, in_c(family), family == "esp32s3")
                 total[family] += own or 0.0
         return total
 
 
-__all__ = ["FAMILIES", "Forms", "call_of", "choose_form", "ranges_of"]
+__all__ = ["WITH_FORMS", "Forms", "call_of", "choose_form", "ranges_of"]

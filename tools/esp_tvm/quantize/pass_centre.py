@@ -16,7 +16,7 @@ from .budget import Offer, Purse, budget_of, take_best
 from .centre import Chain, candidates, chains, shift_network
 from .costs import Instructions
 from .equalize import PINNED, Channels, scale_network
-from .forms import FAMILIES, Forms
+from .forms import WITH_FORMS, Forms
 from .graph import MOST_STEPS, Network
 from .mixed import output_groups, widenable
 from .pass_equalize import takes_vectors
@@ -85,7 +85,7 @@ class _Centering:
         self.daring = not takes_vectors(state.network)
         self.total: Dict[str, float] = {}
         self.fixed = {int(channels.find(np.array(PINNED)))}
-        self.spent = dict.fromkeys(FAMILIES, 0.0)
+        self.spent = dict.fromkeys(WITH_FORMS, 0.0)
         self._forms, self._all = Forms(state.network), Instructions(state.network).total
         self._own: Dict[str, List[Dict[str, float]]] = {}
 
@@ -107,7 +107,7 @@ class _Centering:
             # Fewer steps gain less, and a narrower range may keep a faster form.
             for steps in sorted({self._most_steps(ways[0], stretched), *FEWER_STEPS} - {0}):
                 attempt(steps)
-        fitting = [one for one in found if all(one.cost[f] <= max(room[f], FREE) for f in FAMILIES)]
+        fitting = [one for one in found if all(one.cost[f] <= max(room[f], FREE) for f in WITH_FORMS)]
         return _useful(fitting)
 
     def _most_steps(self, chain: Chain, stretched: set) -> int:
@@ -152,8 +152,8 @@ class _Centering:
         more = self._instructions(network, {**self.exponents, **changed}, step.layers)
         for name in step.layers - self._own.keys():
             self._own[name] = self._instructions(self.network, self.exponents, {name})
-        before = [{f: sum(self._own[name][i][f] for name in step.layers) for f in FAMILIES} for i in range(len(more))]
-        return {f: max(a[f] - b[f] for a, b in zip(more, before)) / max(self._all[f], 1.0) for f in FAMILIES}
+        before = [{f: sum(self._own[name][i][f] for name in step.layers) for f in WITH_FORMS} for i in range(len(more))]
+        return {f: max(a[f] - b[f] for a, b in zip(more, before)) / max(self._all[f], 1.0) for f in WITH_FORMS}
 
     def _instructions(self, network: Network, exponents: Dict[str, int], layers: Set[str]) -> List[Dict[str, float]]:
         """With sums as they are now, and as they may be when weights are fitted."""
@@ -170,7 +170,7 @@ class _Centering:
         self.few, self.simulator = step.change(self.few), step.change(self.simulator)
         self.total.update((name, self.total.get(name, 0.0) + more) for name, more in step.lowered.items())
         self.fixed |= _groups(self.channels, way.chain.tensors[0])
-        self.spent = {f: self.spent[f] + offer.cost[f] for f in FAMILIES}
+        self.spent = {f: self.spent[f] + offer.cost[f] for f in WITH_FORMS}
         for name in step.layers:
             self._own.pop(name, None)
 
@@ -194,7 +194,7 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
     # Weights are fitted later: what they leave now says nothing.
     rounding = State(state.network, state.exponents, exact_weights(state.network, state.exponents))
     noise = work.few.noise_of(rounding) if found else 0.0
-    room = dict.fromkeys(FAMILIES, budget.instructions - _kept_for_outputs(state, simulator, passes))
+    room = dict.fromkeys(WITH_FORMS, budget.instructions - _kept_for_outputs(state, simulator, passes))
     waiting: List[Tuple[List[Chain], List[Offer]]] = []
     with Progress("centering", len(found)) as progress:
         for ways in found:
@@ -204,7 +204,7 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
             elif offers:
                 waiting.append((ways, offers))
             progress.step()
-    room = {family: room[family] - work.spent[family] for family in FAMILIES}
+    room = {family: room[family] - work.spent[family] for family in WITH_FORMS}
     # What lowers the noise by this part of it is 1 dB, nearly.
     least = 0.0 if passes.budget else GAIN * 100.0 * noise * np.log(10.0) / 10.0
     changed: set = set()
@@ -214,7 +214,7 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
         scope = work.scope(ways)
         if not scope.isdisjoint(changed):
             # Others changed what it was judged by.
-            offers = work.offers(ways, {f: max(chosen.cost[f], 0.0) + FREE for f in FAMILIES})
+            offers = work.offers(ways, {f: max(chosen.cost[f], 0.0) + FREE for f in WITH_FORMS})
             chosen = offers[-1] if offers else None
         if chosen is not None:
             work.take(chosen)
