@@ -74,8 +74,8 @@ _Chosen = Tuple[_Way, Dict[str, int]]
 
 
 class _Centering:
-    """What is centered so far: network, exponents and simulators of it; total: {tensor: by how much it is lowered};
-    fixed: groups of channels that are not stretched any more; spent: {family: share of all instructions}."""
+    """What is centered so far: network, exponents and simulators of it; fixed: groups of channels that are not
+    stretched any more; spent: {family: share of all instructions}."""
 
     def __init__(self, state: State, simulator: Simulator, passes: Passes, channels: Channels):
         self.network, self.exponents, self.simulator = state.network, state.exponents, simulator
@@ -83,7 +83,6 @@ class _Centering:
         self.passes, self.channels = passes, channels
         # Other vectors may hold more than those at hand: nothing is clipped for finer steps then.
         self.daring = not takes_vectors(state.network)
-        self.total: Dict[str, float] = {}
         self.fixed = {int(channels.find(np.array(PINNED)))}
         self.spent = dict.fromkeys(WITH_FORMS, 0.0)
         self._forms, self._all = Forms(state.network), Instructions(state.network).total
@@ -98,7 +97,7 @@ class _Centering:
 
         def attempt(steps: int) -> None:
             for chain in ways:
-                for way in _ways(chain, steps, self.few.reference, self.total, self.channels, stretched):
+                for way in self._ways(chain, steps, stretched):
                     offer = self._offer(trials, way)
                     found.extend([offer] if offer is not None else [])
 
@@ -110,6 +109,20 @@ class _Centering:
         fitting = [one for one in found if all(one.cost[f] <= max(room[f], FREE) for f in WITH_FORMS)]
         return _useful(fitting)
 
+    def _ways(self, chain: Chain, steps: int, inside: set) -> Iterator[_Way]:
+        """What is tried: exponents at which `steps` below and 127 above cover what tensors hold, or nearly, and with
+        them factors of the channels of the groups `inside`."""
+        reference, channels = self.few.reference, self.channels
+        for exponent in candidates(chain, reference, self.network.lowered, steps):
+            yield _Way(chain, steps, exponent)
+        name = chain.tensors[0]
+        reach = float(reference[name].max()) if inside and name in reference else 0.0
+        roots = channels.find(np.arange(channels.count))
+        for clip in CLIPS if reach > 0.0 else ():
+            exponent = int(np.round(np.log2(reach * clip / (127.0 + steps))))
+            factor = (127.0 + steps) * 2.0**exponent / (reach * clip)
+            yield _Way(chain, steps, exponent, np.where(np.isin(roots, sorted(inside)), factor, 1.0))
+
     def _most_steps(self, chain: Chain, stretched: set) -> int:
         """By how many steps a chain can be lowered so that its layers keep their form on the ESP32-S3; MOST_STEPS if by
         all."""
@@ -117,7 +130,7 @@ class _Centering:
         low, high = 0, MOST_STEPS
         while high - low > 8:
             steps = (low + high) // 2
-            (*_, way) = _ways(chain, steps, self.few.reference, self.total, self.channels, stretched)
+            (*_, way) = self._ways(chain, steps, stretched)
             step = _Step(way, self.network, self.channels)
             changed = _exponents_of(step, self.few, self.passes, self.daring)[-1]
             kept = self._cost(step, changed)["esp32s3"] <= FREE
@@ -148,7 +161,7 @@ class _Centering:
 
     def _cost(self, step: _Step, changed: Dict[str, int]) -> Dict[str, float]:
         """{family: share of all instructions that the layers of a step take more}."""
-        network = Network(**{**vars(step.network), "wide": self.network.wide})
+        network = replace(step.network, wide=self.network.wide)
         more = self._instructions(network, {**self.exponents, **changed}, step.layers)
         for name in step.layers - self._own.keys():
             self._own[name] = self._instructions(self.network, self.exponents, {name})
@@ -168,7 +181,6 @@ class _Centering:
         step = _Step(way, self.network, self.channels)
         self.network, self.exponents = step.network, {**self.exponents, **changed}
         self.few, self.simulator = step.change(self.few), step.change(self.simulator)
-        self.total.update((name, self.total.get(name, 0.0) + more) for name, more in step.lowered.items())
         self.fixed |= _groups(self.channels, way.chain.tensors[0])
         self.spent = {f: self.spent[f] + offer.cost[f] for f in WITH_FORMS}
         for name in step.layers:
@@ -222,7 +234,7 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
     network, exponents, simulator = work.network, work.exponents, work.simulator
     if network is state.network:
         return state, simulator
-    network = Network(**{**vars(network), "spent": {f: max(share, 0.0) for f, share in work.spent.items()}})
+    network = replace(network, spent={f: max(share, 0.0) for f, share in work.spent.items()})
     simulator = simulator.shifted(network, {})
     return State(network, exponents, rounded_weights(network, exponents, simulator, passes)), simulator
 
@@ -260,7 +272,7 @@ def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator,
         if name not in network.wide
     }
     finer = {name: exponent - FINER * (name in wide) for name, exponent in exponents.items()}
-    alone = Network(**{**vars(network), "wide": network.wide | wide})
+    alone = replace(network, wide=network.wide | wide)
     return Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
 
 
@@ -287,27 +299,6 @@ class _Step:
         if self.way.factors is not None:
             simulator = simulator.scaled(self._stretched, self._channels, self.way.factors)
         return simulator.shifted(self.network, self.lowered)
-
-
-def _ways(
-    chain: Chain,
-    steps: int,
-    reference: Mapping[str, np.ndarray],
-    lowered: Mapping[str, float],
-    channels: Channels,
-    inside: set,
-) -> Iterator[_Way]:
-    """What is tried: exponents at which `steps` below and 127 above cover what tensors hold, or nearly, and with them
-    factors of the channels of the groups `inside`."""
-    for exponent in candidates(chain, reference, lowered, steps):
-        yield _Way(chain, steps, exponent)
-    name = chain.tensors[0]
-    reach = float(reference[name].max()) if inside and name in reference else 0.0
-    roots = channels.find(np.arange(channels.count))
-    for clip in CLIPS if reach > 0.0 else ():
-        exponent = int(np.round(np.log2(reach * clip / (127.0 + steps))))
-        factor = (127.0 + steps) * 2.0**exponent / (reach * clip)
-        yield _Way(chain, steps, exponent, np.where(np.isin(roots, sorted(inside)), factor, 1.0))
 
 
 def _groups(channels: Channels, name: str) -> set:
