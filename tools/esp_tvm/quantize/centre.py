@@ -221,7 +221,7 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
     model = copied(network.model)
     graph = Graph(model)
     nodes, constants = list(graph.nodes), dict(network.constants)
-    layers = [Layer(**vars(layer)) for layer in network.layers]
+    layers = [replace(layer) for layer in network.layers]
     by_output = {layer.output: layer for layer in layers}
     if chain.maker is None:
         more = constant - network.centres.get(chain.tensors[0], 0.0)
@@ -256,7 +256,7 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
         lowered[layer.output] = lowered.get(layer.output, 0.0) - more
     total = {**network.lowered, **{name: network.lowered.get(name, 0.0) + more for name, more in lowered.items()}}
     changed = {"model": model, "constants": constants, "layers": layers, "centres": centres, "lowered": total}
-    return Network(**{**vars(network), **changed}), lowered
+    return replace(network, **changed), lowered
 
 
 def _fill(

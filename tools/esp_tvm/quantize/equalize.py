@@ -8,7 +8,7 @@ free scale per channel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
@@ -177,7 +177,7 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
             groups = channels.groups_of(layer)[0] if weighted else channels.find(channels.ids[layer.output])
             bound = float(factors[groups].min())
             if bound != 1.0:
-                layer = Layer(**vars(given))
+                layer = replace(given)
                 _scale_bound(layer, bound, graph, constants)
         if layer.rule is None or layer.weights is None:
             layers.append(layer)
@@ -186,7 +186,7 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
         if bound == 1.0 and (ours == 1.0).all() and (theirs == 1.0).all():
             layers.append(given)
             continue
-        layer = Layer(**vars(layer))
+        layer = replace(layer)
         layers.append(layer)
         weights = layer.weights.astype(np.float64)
         if layer.kind == "conv":
@@ -203,7 +203,7 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
             own_constants(graph, layer, constants)
     if graph is not None:
         graph.write()
-    return Network(**{**vars(network), "model": model, "constants": constants, "layers": layers})
+    return replace(network, model=model, constants=constants, layers=layers)
 
 
 def _scale_bound(layer: Layer, factor: float, graph: Optional[Graph], constants: Dict[str, np.ndarray]) -> None:

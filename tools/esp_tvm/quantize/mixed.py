@@ -7,7 +7,7 @@ the noise at the outputs most, with weights fitted again after each, until the r
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -145,7 +145,7 @@ def _label(network: Network, tensor: str) -> str:
 def widen(state, simulator: Simulator, members: Sequence[str]) -> Optional[Tuple[object, Simulator]]:
     """(state, simulator) with tensors in int16, at one exponent, and the weights after them unchanged; None if these do
     not fit."""
-    network = Network(**{**vars(state.network), "wide": state.network.wide | frozenset(members)})
+    network = replace(state.network, wide=state.network.wide | frozenset(members))
     low = min(float(simulator.reference[name].min()) for name in members)
     high = max(float(simulator.reference[name].max()) for name in members)
     finest = exponent_at_least(MARGIN * max(high / 32767.5, -low / 32768.5))

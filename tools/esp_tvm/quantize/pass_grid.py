@@ -11,6 +11,7 @@ Then weights are fitted again, and all of it is taken where the outputs have les
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
@@ -151,11 +152,11 @@ def scale_centred(network: Network, channels: Channels, factors: np.ndarray) -> 
     for before, layer in zip(network.layers, scaled.layers):
         bias = _bias_between(before, layer, network.lowered, factors, channels) if layer is not before else None
         if bias is not None:
-            layer = Layer(**{**vars(layer), "bias": bias})
+            layer = replace(layer, bias=bias)
             own_constants(graph, layer, constants)
         layers.append(layer)
     graph.write()
-    return Network(**{**vars(scaled), "model": model, "constants": constants, "layers": layers})
+    return replace(scaled, model=model, constants=constants, layers=layers)
 
 
 def _bias_between(
