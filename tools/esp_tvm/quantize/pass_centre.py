@@ -18,7 +18,7 @@ from .costs import Instructions
 from .equalize import PINNED, Channels, scale_network
 from .forms import WITH_FORMS, Forms
 from .graph import MOST_STEPS, Network
-from .mixed import output_groups, widenable
+from .mixed import output_groups
 from .pass_equalize import takes_vectors
 from .passes import (
     WORTH,
@@ -31,14 +31,14 @@ from .passes import (
     shared_exponents,
 )
 from .simulate import Simulator
-from .trials import Trials
+from .trials import Trials, isolated_trials
 
 # By which part sums may grow when weights are fitted, which comes later.
 FITTED = 0.08
 # More samples say no more of one tensor.
 MOST_SAMPLES = 32
-# By how much the exponents of other tensors are finer, and steps that 128 may stand for.
-FINER, NEARLY = 7, 160
+# Steps that 128 may stand for.
+NEARLY = 160
 # Equalization fitted ranges to 127 steps, and clips some: with 255 steps other shares of the largest value are worth
 # trying.
 CLIPS = (0.85, 1.0)
@@ -138,11 +138,7 @@ class _Centering:
         return low
 
     def _offer(self, trials: Trials, way: _Way) -> Optional[Offer]:
-        """The best exponents of a way; None where it does not help.
-
-        In these trials weights are exact, and tensors that have nothing to do with the chain are int16: the outputs
-        then show what the chain's rounding does to them, which chance would hide among the rounding of all.
-        """
+        """The best exponents of a way, by `isolated_trials`; None where it does not help."""
         plain, limit, best = trials.state, trials.noise * WORTH, None
         step = _Step(way, plain.network, self.channels)
         for changed in _exponents_of(step, trials.largest, self.passes, self.daring):
@@ -261,19 +257,6 @@ def _useful(offers: Sequence[Offer]) -> List[Offer]:
         if not found or offer.gain > found[-1].gain:
             found.append(offer)
     return found
-
-
-def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator, scope: set) -> Trials:
-    """Trials of `network` with exact weights, and as many tensors as possible in int16, except those of `scope`."""
-    wide = {
-        name
-        for members in widenable(network).values()
-        for name in (members if scope.isdisjoint(members) else ())
-        if name not in network.wide
-    }
-    finer = {name: exponent - FINER * (name in wide) for name, exponent in exponents.items()}
-    alone = replace(network, wide=network.wide | wide)
-    return Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
 
 
 class _Step:

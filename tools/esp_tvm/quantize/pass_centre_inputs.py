@@ -12,7 +12,6 @@ from .budget import UNASKED, Purse
 from .centre import Chain, input_chains, input_windows, shift_network
 from .graph import Network
 from .mixed import widenable
-from .pass_centre import isolated_trials
 from .pass_equalize import takes_vectors
 from .passes import (
     WORTH,
@@ -25,7 +24,7 @@ from .passes import (
     shared_exponents,
 )
 from .simulate import Simulator
-from .trials import Trial
+from .trials import Trial, isolated_trials
 
 # How many finer and coarser exponents than the one at hand are tried, that one included.
 FINER, COARSER = 3, 4
@@ -39,7 +38,7 @@ FLOOR = 0.1
 def centre_inputs(state: State, simulator: Simulator, passes: Passes) -> Tuple[State, Simulator]:
     """Lower each input by the constant that leaves least noise, where one helps.
 
-    In these trials only the input is rounded to int8, as in `pass_centre`.
+    In these trials only the input is rounded to int8 (`isolated_trials`).
     """
     if passes.int16 or passes.budget:
         return state, simulator  # An input may become int16, which needs no constant.

@@ -6,17 +6,22 @@ already make them worse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from .graph import Network
+from .mixed import widenable
+from .passes import State, exact_weights
 from .simulate import Simulator
 
 # With fewer samples than this a quarter of them is too few; or than that, where each has many values at the outputs.
 _ENOUGH, _ENOUGH_MAPS, _MANY = 8, 4, 10_000
 # Noise on the first quarter above this share of what it was ends a trial.
 _WORSE = 1.002
+# By how much the exponents of other tensors are finer, which are int16 while one is judged.
+_FINER = 7
 
 
 @dataclass
@@ -31,16 +36,16 @@ class _Part:
 class Trial:
     """A quantization that was tried. noise: relative to the signal; full: whether on all samples."""
 
-    state: object
+    state: State
     parts: List[_Part]
     noise: float
     full: bool
 
 
 class Trials:
-    """state: the best quantization so far (see `passes.State`); noise: what it leaves at the outputs."""
+    """state: the best quantization so far; noise: what it leaves at the outputs."""
 
-    def __init__(self, simulator: Simulator, state):
+    def __init__(self, simulator: Simulator, state: State):
         count = len(simulator.samples)
         each = sum(simulator.reference[name][0].size for name in simulator.objectives())
         enough = _ENOUGH_MAPS if each >= _MANY else _ENOUGH
@@ -68,7 +73,7 @@ class Trials:
         return self._parts[-1].simulator
 
     def attempt(
-        self, state, changed: Sequence[str], change: Optional[Callable[[Simulator], Simulator]] = None
+        self, state: State, changed: Sequence[str], change: Optional[Callable[[Simulator], Simulator]] = None
     ) -> Trial:
         """`state` tried; changed: tensors whose exponents, or whose layers' weights, are not those of `self.state`;
 
@@ -90,4 +95,18 @@ class Trials:
         self.state, self._parts, self.noise = trial.state, trial.parts, trial.noise
 
 
-__all__ = ["Trial", "Trials"]
+def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator, scope: set) -> Trials:
+    """Trials of `network` with exact weights, and as many tensors as possible in int16, except those of `scope`: the
+    outputs then show what rounding these does, which chance would hide among the rounding of all."""
+    wide = {
+        name
+        for members in widenable(network).values()
+        for name in (members if scope.isdisjoint(members) else ())
+        if name not in network.wide
+    }
+    finer = {name: exponent - _FINER * (name in wide) for name, exponent in exponents.items()}
+    alone = replace(network, wide=network.wide | wide)
+    return Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
+
+
+__all__ = ["Trial", "Trials", "isolated_trials"]
