@@ -72,10 +72,10 @@ def optimize(
         again = passes.search and activations(network) <= passes.pains.large
         rivals = input_rivals(state, simulator, passes) if again else []
         fitted = [fit_weights(one, simulator, passes, samples) for one in (state, *rivals)]
-        before, state = state, min(fitted, key=simulator.noise_of)
+        rounded, state = state, min(fitted, key=simulator.noise_of)
         effects.append(("fit of weights and biases", simulator.noise_of(state)))
         if again and passes.equalize:
-            state, simulator = refine_factors(before, state, simulator, passes, statistics.channels, samples)
+            state, simulator = refine_factors(rounded, state, simulator, passes, statistics.channels, samples)
             effects.append(("channel factors by rounding", simulator.noise_of(state)))
         if again:
             searched = search_exponents(state, simulator, passes, None, hopeless, 1)
@@ -86,9 +86,9 @@ def optimize(
             effects.append(("search and fit once more", simulator.noise_of(state)))
             if passes.int16_outputs:
                 # The noise of weights, now much less, hid what the rounding of one more tensor costs.
-                few, before = search_samples(state.network, passes), state.network.wide
+                few, wide = search_samples(state.network, passes), state.network.wide
                 state, simulator = spend(state, simulator, few, UNASKED, True, _refit(passes, samples))
-                if state.network.wide != before:
+                if state.network.wide != wide:
                     effects.append(("more int16 at almost no cost", simulator.noise_of(state)))
     if passes.int16:
         state, simulator = _mix(state, simulator, passes, samples)
