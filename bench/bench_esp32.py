@@ -16,8 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
-from bench_esp32s3 import ROWS, Row, call_of, figures_of, model_and_sample, print_table, sizes_text  # noqa: E402
+from bench_esp32s3 import ROWS, Row, call_of, figures_of, model_and_sample, sizes_text  # noqa: E402
 from esp32s3_cases import Pair, run_in_emulator, verdicts  # noqa: E402
+from tables import print_table  # noqa: E402
 
 from esp_tvm.compile.kernels.mac16 import CHIP, MAC16_VARIANTS, variants_of  # noqa: E402
 from esp_tvm.compile.kernels.variants import Variant  # noqa: E402

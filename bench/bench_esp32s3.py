@@ -14,7 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench")]
@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_archive import COMPONENT  # noqa: E402
-from tables import table_row  # noqa: E402
+from tables import print_table  # noqa: E402
 
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP, choose_anywhere, choose_vector  # noqa: E402
@@ -243,14 +243,6 @@ def value_cells(rows: Sequence[ValueRow] = VALUE_ROWS) -> Iterator[List[str]]:
     for row, count, fast, plain in measure_values(rows):
         shape = "x".join(map(str, row.output[1:]))
         yield [row.name, shape, f"{fast:.0f}", f"{fast / count:.2f}", f"{plain / count:.1f}"]
-
-
-def print_table(head: str, rows: Iterable[List[str]]) -> None:
-    """head: the names of the columns with | between them"""
-    print(f"| {head} |")
-    print("|---" * (head.count("|") + 1) + "|")
-    for cells in rows:
-        print(table_row(cells), flush=True)
 
 
 def figures_of(model: onnx.ModelProto, sample_path: str, chip: Optional[str]) -> Dict[str, Any]:

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
-from tables import table_row  # noqa: E402
+from tables import print_table  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.c_text import tensor_text  # noqa: E402
@@ -206,13 +206,13 @@ def main() -> None:
 def show(found: Counted) -> None:
     """Print the table of a machine."""
     print(f"{found.machine}, instructions\n")
-    print("| step | output | parts | one core | calling core | other core | larger part of one core's |")
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     for call in found.two.program.calls():
         if call.split is not None:
             whole, calling, other = found.counts[call.index]
             cells = [call.title, tensor_text(call.writes[0]), call.split.text, whole, calling, other]
-            print(table_row([*map(str, cells), f"{found.larger(call) / whole:.2f}"]))
+            rows.append([*map(str, cells), f"{found.larger(call) / whole:.2f}"])
+    print_table("step | output | parts | one core | calling core | other core | larger part of one core's", rows)
     one, two = found.arenas
     print(
         f"\none core {found.total}, the busier of both {found.follow}: {found.follow / found.total:.3f}, "

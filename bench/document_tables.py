@@ -71,8 +71,8 @@ def quantized(folder: Path) -> Dict[str, Tuple[Path, Path]]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="esp_tvm_bench_") as text:
-        folder = Path(text)
+    with tempfile.TemporaryDirectory(prefix="esp_tvm_bench_") as scratch:
+        folder = Path(scratch)
         reason = esp32s3.why_not(folder)
         if reason:
             raise UserError(f"bench-docs counts on the ESP32-S3: {reason}")

@@ -35,3 +35,11 @@ def replaced(text: str, name: str, rows: Iterable[Sequence[str]], where: Path) -
     while end < len(lines) and lines[end].startswith("|"):
         end += 1
     return "\n".join([*lines[: start + 2], *map(table_row, rows), *lines[end:]])
+
+
+def print_table(head: str, rows: Iterable[Sequence[str]]) -> None:
+    """Print a table row by row, as they are made. head: the names of the columns with | between them"""
+    print(f"| {head} |")
+    print("|---" * (head.count("|") + 1) + "|")
+    for cells in rows:
+        print(table_row(cells), flush=True)

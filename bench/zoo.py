@@ -30,21 +30,20 @@ from tables import table  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.boards import Board, choose_board  # noqa: E402
-from esp_tvm.chips import check_chip  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_imported, import_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
 from esp_tvm.convert.convert import convert  # noqa: E402
 from esp_tvm.data import load_samples  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.estimate import estimate_program, sum_of  # noqa: E402
+from esp_tvm.estimate import sum_of  # noqa: E402
 from esp_tvm.files import write_text  # noqa: E402
 from esp_tvm.frontend.command import write_arrays  # noqa: E402
 from esp_tvm.model import inputs_of, is_quantized, load_model, run_session, save_model, session  # noqa: E402
 from esp_tvm.preprocess import preprocess_model  # noqa: E402
 from esp_tvm.program import CallTime  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
-from esp_tvm.project.fit import fit_chip, internal_room  # noqa: E402
-from esp_tvm.project.placement import note_memory  # noqa: E402
+from esp_tvm.project.constants import fit_and_estimate  # noqa: E402
+from esp_tvm.project.fit import internal_room  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
 from esp_tvm.quantize import quantize_model, quantize_onnx  # noqa: E402
 from esp_tvm.quantize.held_back import hold_back  # noqa: E402
@@ -159,10 +158,7 @@ def subject_of(name: str, path: Path, pictures: Sequence[str], work: Path) -> Su
 
 def exported(compiled: CompiledModel, board: Board, sample: Samples, folder: Path) -> Tuple[Path, CallTime, str]:
     """The project for a board, its estimate, and what stands before that: "> " if it is without some calls."""
-    chip, program = check_chip(board.chip), compiled.program
-    fit = fit_chip(compiled, chip, board=board)
-    note_memory(program, fit.places, fit.constants_memory)
-    estimate_program(program, board, fit.constants_memory)
+    program, fit = compiled.program, fit_and_estimate(compiled, board, "flash")
     folder.mkdir()
     one = {name: array[0] for name, array in sample.items()}
     outputs = evaluate(program, one).outputs
