@@ -14,7 +14,6 @@ from ..chips import check_chip
 from ..idf_versions import CONTAINER, check_version, chips_of, needed
 from ..places import CHECKOUT
 from .last import LAST, with_last
-from .names import check_names
 from .pipeline import ALL_STEPS, Pipeline, exclusive
 from .process import catch_signals, run_live, set_up
 from .record import MADE, Records
@@ -106,8 +105,6 @@ def do(goal: str, arguments: List[str]) -> None:
         step(goal, variables)
     elif goal == "variables":
         print(HELP, end="")
-    elif goal == "names":
-        check_names(arguments)
     elif goal == "out":
         print(out(variables))
     elif goal == "idf-image":
