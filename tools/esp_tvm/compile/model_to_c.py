@@ -1,4 +1,4 @@
-"""The whole way from the quantized ONNX model to C."""
+"""The whole way from the quantized ONNX model to C; what of it is for others, the package names."""
 
 from __future__ import annotations
 
@@ -116,15 +116,3 @@ def _reasons() -> Iterator[None]:
         yield
     except tvm.error.TVMError as error:
         raise UserError(f"TVM cannot compile the part of this model that has no kernel: {tvm_reason(error)}")
-
-
-__all__ = [
-    "CompileOptions",
-    "CompiledModel",
-    "Imported",
-    "Partitioned",
-    "compile_imported",
-    "compile_model",
-    "functions_of",
-    "import_model",
-]
