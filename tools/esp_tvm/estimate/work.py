@@ -8,11 +8,10 @@ from typing import Dict
 import numpy as np
 
 from ..chips import aligned
+from ..kernel_limits import KERNEL_LIMITS
 from ..program import Call
 
-LANES = 16
-
-
+LANES = KERNEL_LIMITS["LANES"]
 # Of kernels that take six pixels at a time: as how many pixels the last 0 to 5 count. Two or three pairs of pixels are
 # computed together, and share the loads of weights: two pairs take 12 instructions for two weights, three take 17.
 LAST_OF_SIX = tuple(6 * (12 if pixels <= 4 else 17) / 17 if pixels else 0.0 for pixels in range(6))
