@@ -15,7 +15,8 @@ from variant_cases import MAC16, RANGES
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.esp32s3 import ANYWHERE, VECTOR_VARIANTS, Esp32s3Variant
 from esp_tvm.compile.kernels.esp32s3.quantization import QuantizeNhwcFpu
-from esp_tvm.compile.kernels.variants import QuantizeNhwc, Variant
+from esp_tvm.compile.kernels.portable import QuantizeNhwc
+from esp_tvm.compile.kernels.variants import Variant
 from esp_tvm.operators import OPERATORS
 from esp_tvm.program import Call, Constant
 from esp_tvm.run import esp32s3

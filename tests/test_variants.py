@@ -11,7 +11,7 @@ import pytest
 from kernel_archive import COMPONENT, INCLUDES, build
 from variant_cases import ALL_VARIANTS, AnyWinograd, program, random_pairs, verdict
 
-from esp_tvm.compile.kernels import packing, variants
+from esp_tvm.compile.kernels import packing, portable
 from esp_tvm.run import qemu
 from esp_tvm.run.host import SANITIZE, STRICT
 from esp_tvm.run.machines import RISCV
@@ -62,11 +62,11 @@ def test_minimal_filtering_refuses_sums_that_it_cannot_divide():
     for channels, expected in ((227, True), (228, False)):
         weights = np.full((2, 3, 3, channels), -128, np.int8)
         changed = replace(call, attributes={**call.attributes, "weights": weights})
-        assert variants.Conv2dWinograd(8).computes(changed) is expected
+        assert portable.Conv2dWinograd(8).computes(changed) is expected
 
 
 def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
-    variant = variants.Dense8()
+    variant = portable.Dense8()
     pairs = random_pairs(variant, 5, seed=3)
     packed = packing.pack_8
 
@@ -75,7 +75,7 @@ def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
         result[0] ^= 64
         return result
 
-    monkeypatch.setattr(variants, "pack_8", wrong)
+    monkeypatch.setattr(portable, "pack_8", wrong)
     for pair in pairs:
         pair.x[:] = pair.fast.input_range[1] or 1
     run_on_host(pairs, tmp_path)

@@ -12,7 +12,7 @@ from typing import Dict, Iterable, Iterator, Mapping, Optional, Tuple
 import numpy as np
 
 from ..compile.kernels import esp32s3
-from ..compile.kernels.variants import VARIANTS
+from ..compile.kernels.portable import VARIANTS
 from ..estimate.costs import instructions
 from ..operators import OPERATORS
 from ..operators.base import requantize_shift

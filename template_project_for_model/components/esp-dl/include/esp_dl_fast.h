@@ -2,12 +2,12 @@
  * Faster kernels: each gives the same bytes as the plain kernel of the same operator in esp_dl.h.
  *
  * They have the parameters of the plain kernel, with weights in their own layout.
- * tools/esp_tvm/compile/kernels/variants.py chooses among them by shape, packs the weights and folds the corrections
+ * tools/esp_tvm/compile/kernels/portable.py chooses among them by shape, packs the weights and folds the corrections
  * for a layout into the bias; it also computes how much scratch memory each needs. Their shifts are never negative
  * unless it is said below: otherwise the plain kernel is used.
  *
  * Unlike with the plain kernels, the output may overlap the input, if it starts enough bytes before the input that
- * nothing is overwritten before it is read; variants.py computes this distance (`overlap_distance`).
+ * nothing is overwritten before it is read; portable.py computes this distance (`overlap_distance`).
  */
 #ifndef ESP_DL_FAST_H
 #define ESP_DL_FAST_H

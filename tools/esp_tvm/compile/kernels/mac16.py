@@ -18,7 +18,8 @@ from ...operators.base import rounding_bias
 from ...operators.conv import pad_field, pad_value, window_fields
 from ...program import Call
 from .packing import Packed
-from .variants import VARIANTS, DenseAsConv2d, Variant, distance_of, window_starts
+from .portable import VARIANTS, DenseAsConv2d
+from .variants import Variant, distance_of, window_starts
 
 CHIP = "esp32"
 # What is added to every value of the input, and of every four the order, so that they are widened by masks.
@@ -219,7 +220,7 @@ class DenseMac16(DenseAsConv2d):
         return self.convolution.fits(self.call(call))
 
 
-# By operator, before those of variants.py: large pieces first, as the weights are widened for each. The last ones take
+# By operator, before those of portable.py: large pieces first, as the weights are widened for each. The last ones take
 # the least memory.
 _CONVOLUTIONS = [
     *(Conv2dMac16(budget) for budget in (32 * 1024, 16 * 1024, 6 * 1024, 2 * 1024)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List
 
 from ...program import Call, Program, Tensor
-from ..kernels.variants import QuantizeNhwc
+from ..kernels.portable import QuantizeNhwc
 
 _TO_NHWC = (0, 2, 3, 1)
 

@@ -15,7 +15,8 @@ from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from ...program import Call, Item, Loop, Program
 from ..kernels.esp32s3 import Esp32s3Variant
-from ..kernels.variants import VARIANTS, Variant
+from ..kernels.portable import VARIANTS
+from ..kernels.variants import Variant
 from .blocks import place
 from .memory import MemoryPlan, arena_bytes, movable_blocks, plan_memory
 from .pieces import Piece, Pieces, fastest, is_whole

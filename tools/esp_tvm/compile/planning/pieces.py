@@ -11,7 +11,8 @@ from ...estimate.work import in_sixes
 from ...program import Call, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
 from ..kernels.mac16 import uses_mac16
-from ..kernels.variants import VARIANTS, Conv2d6x2, Variant
+from ..kernels.portable import VARIANTS, Conv2d6x2
+from ..kernels.variants import Variant
 from .blocks import Block, aligned, floor_at
 from .cores import PLAIN, estimate
 from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums

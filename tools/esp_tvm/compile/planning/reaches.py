@@ -8,7 +8,7 @@ from ...kernel_limits import KERNEL_LIMITS
 from ...operators import OPERATORS
 from ...operators.rows import SAME_ROW, Reach, reach_of_operand
 from ...program import Call, Tensor
-from ..kernels.variants import QuantizeNhwc
+from ..kernels.portable import QuantizeNhwc
 
 # Tensors that a call in a loop may read.
 MAX_INPUTS = KERNEL_LIMITS["STRIP_INPUTS"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..variants import QuantizeNhwc, Variant
+from ..portable import QuantizeNhwc
+from ..variants import Variant
 
 # Its scale is a power of two that is a normal float, and so is the reciprocal.
 _LARGEST_EXPONENT = 126

@@ -1,0 +1,360 @@
+"""The faster kernels in C for every chip (esp_dl_fast.h): when they are taken, and their weights (packing.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, List
+
+import numpy as np
+
+from ...kernel_limits import KERNEL_LIMITS
+from ...operators.conv import pad_field, pad_value, window_fields
+from ...operators.pooling import AveragePool2d
+from ...program import Call
+from .packing import Packed, count_pieces_3x4, count_pieces_6x2, pack_3x4, pack_6x2, pack_8, pack_winograd
+from .variants import Variant, distance_of, pixels_of, window_starts
+
+
+def _shifts_right(call: Call) -> bool:
+    return bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
+
+
+def _distance_by_tiles(call: Call, pixels: int, reads_own: bool) -> int:
+    starts = window_starts(call, call.attributes["weights"].shape[1:3])
+    count = -(-len(starts) // pixels)
+    ends = np.minimum((np.arange(count) + 1) * pixels, len(starts)) * call.output.shape[3]
+    first = np.array([starts[i * pixels : (i + 1) * pixels].min() for i in range(count)])
+    return distance_of(first, ends, reads_own)
+
+
+class Conv2d6x2(Variant):
+    """Six pixels by two output channels."""
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_6x2"
+    fuses_add = True
+    PIXELS = KERNEL_LIMITS["6X2_PIXELS"]
+
+    def fits(self, call):
+        pixels = call.output.elements // call.output.shape[3]
+        return call.attributes["groups"] == 1 and _shifts_right(call) and pixels >= 2
+
+    def scratch(self, call):
+        return 12 * (int(np.prod(call.attributes["weights"].shape[1:])) + 1)
+
+    def overlap_distance(self, call):
+        return _distance_by_tiles(call, self.PIXELS, reads_own=False)
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        return pack_6x2(weights.reshape(len(weights), -1), low, high, pad_value(call))
+
+    def pieces(self, call):
+        weights = call.attributes["weights"]
+        return count_pieces_6x2(weights.reshape(len(weights), -1), *call.input_range, pad_value(call))
+
+    def fields(self, call):
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
+
+
+class Conv2d3x4(Variant):
+    """Three pixels by four output channels, without scratch memory; weights take more than twice their size."""
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_3x4"
+    fuses_add = True
+    PIXELS, MAX_TAPS, MAX_CHANNELS = (KERNEL_LIMITS[f"3X4_{name}"] for name in ("PIXELS", "MAX_TAPS", "MAX_CHANNELS"))
+    # Flash that the words may take.
+    MAX_BYTES = 16 * 1024
+
+    def fits(self, call):
+        outputs, height, width, channels = call.attributes["weights"].shape
+        if call.attributes["groups"] != 1 or not _shifts_right(call) or outputs % 4 or channels % 4:
+            return False
+        if call.output.elements == outputs:  # one pixel: three times the work, twice the weights
+            return False
+        return height * width <= self.MAX_TAPS and channels <= self.MAX_CHANNELS and self._words(call) <= self.MAX_BYTES
+
+    @staticmethod
+    def _words(call: Call) -> int:
+        return 2 * call.attributes["weights"].size
+
+    def overlap_distance(self, call):
+        # The windows are read again for every four channels.
+        return _distance_by_tiles(call, self.PIXELS, reads_own=True)
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        return pack_3x4(weights.reshape(len(weights), -1, weights.shape[3]), low, high, pad_value(call))
+
+    def pieces(self, call):
+        weights = call.attributes["weights"]
+        taps = weights.reshape(len(weights), -1, weights.shape[3])
+        return count_pieces_3x4(taps, *call.input_range, pad_value(call))
+
+    def fields(self, call):
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
+
+
+class Conv2dWinograd(Variant):
+    """3x3 windows by minimal filtering, four tiles of 4x4 pixels by four output channels.
+
+    block: of so many input channels the weights are transformed at a time: more take fewer instructions
+    """
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_winograd"
+    fuses_add = True
+    for_spare_memory = True
+    TILES, OUTPUTS, MAX_CHANNELS = (KERNEL_LIMITS[f"WINOGRAD_{name}"] for name in ("TILES", "OUTPUTS", "MAX_CHANNELS"))
+    POINTS = 36
+    # Sums of products, which the kernel divides, have so many bits.
+    SUM_BITS = 26
+    # It is taken where it saves this part of the instructions.
+    WORTH = 0.1
+
+    def __init__(self, block: int):
+        self.block = block
+
+    def computes(self, call: Call) -> bool:
+        """Whether it gives the bytes of the plain kernel."""
+        a = call.attributes
+        if a["groups"] != 1 or a["weights"].shape[1:3] != (3, 3) or not _shifts_right(call):
+            return False
+        if tuple(a["strides"]) != (1, 1) or tuple(a["dilation"]) != (1, 1):
+            return False
+        if a["weights"].shape[3] > self.MAX_CHANNELS:
+            return False
+        largest = 128 * int(np.abs(a["weights"].astype(np.int64)).sum(axis=(1, 2, 3)).max())
+        return largest < 2 ** (self.SUM_BITS - 1)
+
+    def fits(self, call):
+        # Not the same as with a smaller block.
+        if self.block > max(call.attributes["weights"].shape[-1], _SMALLEST_BLOCK) or not self.computes(call):
+            return False
+        return self._instructions(call) < (1 - self.WORTH) * self._instructions_6x2(call)
+
+    def _instructions(self, call: Call) -> float:
+        """Estimated, by the code of its loops: fitted to the counts of `make bench`."""
+        outputs, channels = call.output.shape[3], call.inputs[0].shape[3]
+        tiles, passes = self._tiles(call), self.weight_passes(call) * -(-outputs // self.OUTPUTS)
+        products = 43 * self.POINTS * channels + 47 * self.POINTS * -(-channels // self.block)
+        transforms = passes * 137 * self.OUTPUTS * channels + tiles * (390 * channels + 560 * outputs + 2000)
+        return passes * products + transforms
+
+    @staticmethod
+    def _instructions_6x2(call: Call) -> float:
+        pixels, channels = pixels_of(call), call.output.shape[3]
+        return pixels * (9 * call.inputs[0].shape[3] * (1.63 * channels + 6) + 19 * channels)
+
+    @staticmethod
+    def _tiles(call: Call) -> int:
+        images, height, width, _ = call.output.shape
+        return images * -(-height // 4) * -(-width // 4)
+
+    def weight_passes(self, call):
+        return -(-self._tiles(call) // self.TILES)
+
+    def scratch(self, call):
+        numbers = self.TILES * call.inputs[0].shape[3] + self.OUTPUTS * self.block
+        return self.POINTS * (4 * self.TILES * self.OUTPUTS + 2 * numbers)
+
+    def overlap_distance(self, call):
+        images, height, width, channels = call.output.shape
+        starts = window_starts(call, (3, 3)).reshape(images, height, width)[:, ::4, ::4].reshape(-1)
+        rows = np.minimum(np.arange(4, height + 4, 4), height) - 1
+        columns = np.minimum(np.arange(4, width + 4, 4), width)
+        ends = (np.arange(images)[:, None, None] * height + rows[:, None]) * width + columns
+        # Where four tiles begin: they are read before any of them is written.
+        groups = np.arange(0, len(starts), self.TILES)
+        written = np.maximum.accumulate(np.maximum.reduceat(ends.reshape(-1) * channels, groups))
+        return distance_of(np.minimum.reduceat(starts, groups), written, reads_own=False)
+
+    def pack(self, call, low, high):
+        return pack_winograd(call.attributes["weights"], self.block)
+
+    def fields(self, call):
+        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
+
+
+_SMALLEST_BLOCK = 8
+_WINOGRAD = [Conv2dWinograd(block) for block in (32, 16, 12, _SMALLEST_BLOCK)]
+
+
+class Depthwise3x3(Variant):
+    """3x3 windows, one filter per channel, row by row."""
+
+    operator = "depthwise_conv2d"
+    kernel = "esp_dl_depthwise_conv2d_s8_3x3"
+
+    def fits(self, call):
+        a = call.attributes
+        if tuple(a["weights"].shape[:2]) != (3, 3) or tuple(a["dilation"]) != (1, 1):
+            return False
+        if call.inputs[0].shape[3] != call.output.shape[3] or a["strides"][1] > 2 or not self._holds_sums(a):
+            return False
+        # Of every window the middle row and column lie in the image, and more than one column.
+        for axis in (0, 1):
+            before, size, outputs = a["padding"][axis], call.inputs[0].shape[1 + axis], call.output.shape[1 + axis]
+            if before > 1 or (outputs - 1) * a["strides"][axis] - before + 1 >= size:
+                return False
+        return call.inputs[0].shape[2] >= 2
+
+    @staticmethod
+    def _holds_sums(a: Dict[str, Any]) -> bool:
+        """Whether sums that are shifted to the left still fit 32 bits: the kernel shifts weights and bias instead."""
+        left = np.maximum(-np.asarray(a["shift"], np.int64), 0)
+        magnitude = 128 * np.abs(a["weights"].astype(np.int64)).sum(axis=(0, 1)) + np.abs(a["bias"].astype(np.int64))
+        return bool(np.all(magnitude << left < 2**31))
+
+    def overlap_distance(self, call):
+        width = call.output.shape[2]
+        starts = window_starts(call, (3, 3)).reshape(-1, width).min(axis=1)
+        ends = (np.arange(len(starts)) + 1) * width * call.output.shape[3]
+        # A row's channels are written one after the other: later ones still read all of the row's window.
+        return distance_of(starts, ends, reads_own=True)
+
+    def overlap_distance_of_pixels(self, call):
+        # Of one channel alone, a value is written after all that it is computed from was read.
+        starts = window_starts(call, (3, 3))
+        return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=False)
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        return Packed(weights.reshape(9, -1).T, np.zeros(weights.shape[2], np.int64))
+
+    def fields(self, call):
+        return {**window_fields(call, (3, 3)), **pad_field(call)}
+
+
+class Depthwise1x4(Variant):
+    """Windows of any size, one filter per channel: a pixel, four channels at a time."""
+
+    operator = "depthwise_conv2d"
+    kernel = "esp_dl_depthwise_conv2d_s8_1x4"
+
+    def fits(self, call):
+        return call.inputs[0].shape[3] == call.output.shape[3] and _shifts_right(call)
+
+    def overlap_distance(self, call):
+        starts = window_starts(call, call.attributes["weights"].shape[:2])
+        return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
+
+    def pack(self, call, low, high):
+        return Packed(call.attributes["weights"], np.zeros(call.output.shape[3], np.int64))
+
+    def fields(self, call):
+        return {**window_fields(call, call.attributes["weights"].shape[:2]), **pad_field(call)}
+
+
+class Dense8(Variant):
+    """Sixteen or eight outputs at a time; inputs of the most common value are skipped."""
+
+    operator = "dense"
+    kernel = "esp_dl_dense_s8_8"
+
+    def fits(self, call):
+        a = call.attributes
+        # Inputs less the most common one are up to 255; their sums must not leave int32.
+        largest = np.abs(a["weights"].astype(np.int64)).sum(axis=1) * 512 + np.abs(a["bias"].astype(np.int64))
+        return len(a["weights"]) >= 4 and int(largest.max()) + 2**30 < 2**31
+
+    def pack(self, call, low, high):
+        weights = call.attributes["weights"]
+        common = call.often
+        stream = np.concatenate([np.array([common], np.int8), pack_8(weights)])
+        return Packed(stream, common * weights.astype(np.int64).sum(axis=1))
+
+    def fields(self, call):
+        outputs, inputs = call.attributes["weights"].shape
+        return {"rows": call.output.elements // outputs, "inputs": inputs, "outputs": outputs}
+
+
+class DenseAsConv2d(Variant):
+    """Several rows as the pixels of a 1x1 convolution."""
+
+    operator = "dense"
+    kernel = Conv2d6x2.kernel
+    takes = "conv2d"
+    convolution = Conv2d6x2()
+
+    @staticmethod
+    def call(call: Call) -> Call:
+        """The same as a convolution."""
+        outputs, inputs = call.attributes["weights"].shape
+        rows = call.output.elements // outputs
+        attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
+        attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
+        x, y = replace(call.inputs[0], shape=(1, 1, rows, inputs)), replace(call.output, shape=(1, 1, rows, outputs))
+        return replace(call, operator="conv2d", inputs=[x], outputs=[y], attributes=attributes)
+
+    def fits(self, call):
+        rows, pixels = call.output.elements // len(call.attributes["weights"]), Conv2d6x2.PIXELS
+        # Two instructions a multiply-accumulate, for the missing rows of the last six as well; else three.
+        return -(-rows // pixels) * pixels * 2 <= rows * 3 and self.convolution.fits(self.call(call))
+
+    def scratch(self, call):
+        return self.convolution.scratch(self.call(call))
+
+    def weight_passes(self, call):
+        return self.convolution.weight_passes(self.call(call))
+
+    def overlap_distance(self, call):
+        return self.convolution.overlap_distance(self.call(call))
+
+    def pieces(self, call):
+        return self.convolution.pieces(self.call(call))
+
+    def pack(self, call, low, high):
+        return self.convolution.pack(self.call(call), low, high)
+
+    def fields(self, call):
+        return self.convolution.fields(self.call(call))
+
+
+class GlobalAverage(Variant):
+    """Whole planes, four channels at a time."""
+
+    operator = "average_pool2d"
+    kernel = "esp_dl_average_pool2d_s8_global"
+
+    def fits(self, call):
+        return AveragePool2d().is_global(call)
+
+    def scratch(self, call):
+        return AveragePool2d().scratch(call)
+
+    def emit(self, call, c, inputs, output):
+        if "row_sums" in call.attributes:
+            AveragePool2d().emit(call, c, inputs, output)
+            return
+        parameters = c.struct("esp_dl_pool2d_t", **AveragePool2d().fields(call, c))
+        c.call(self.kernel, inputs[0], parameters, output)
+
+
+class QuantizeNhwc(Variant):
+    """Quantization and the change of layout behind it in one, without a tensor between them. Only fused."""
+
+    operator = "quantize"
+    kernel = "esp_dl_quantize_s8_nhwc"
+
+    def fits(self, call):
+        return len(call.output.shape) == 4
+
+    def emit(self, call, c, inputs, output):
+        n, channels, h, w = call.output.shape
+        shape = {"n": n, "h": h, "w": w, "c": channels}
+        # A strip of an image (planning/strip_parts.py) goes through planes that have more rows.
+        a = call.attributes
+        plane, steps = a.get("plane", h * w), {name: a[name] for name in ("exponent", "zero_point")}
+        parameters = c.struct("esp_dl_quantize_nhwc_t", output=shape, plane=plane, **steps)
+        c.call(self.kernel, inputs[0], parameters, output)
+
+
+# By operator, the fastest first.
+VARIANTS: Dict[str, List[Variant]] = {
+    "conv2d": [*_WINOGRAD, Conv2d6x2(), Conv2d3x4()],
+    "depthwise_conv2d": [Depthwise3x3(), Depthwise1x4()],
+    "dense": [DenseAsConv2d(), Dense8()],
+    "average_pool2d": [GlobalAverage()],
+}
