@@ -145,6 +145,16 @@ def test_several_inputs_and_outputs():
     )
 
 
+def test_outputs_of_equal_values_are_refused_by_name():
+    """TVM computes them once and writes one of them."""
+    b = QdqBuilder()
+    x = b.input("x", (1, 2, 4, 4), -7)
+    for name in ("first", "second"):
+        b.output(b.node("Sigmoid", [b.quantize(x, -6)], [name]), (1, 2, 4, 4))
+    with pytest.raises(UserError, match="output 'second' has always the values of output 'first'"):
+        compile_model(b.model())
+
+
 def test_control_flow_is_refused():
     body = helper.make_graph(
         [helper.make_node("Neg", ["x"], ["t"])], "b", [], [helper.make_tensor_value_info("t", 1, [2])]

@@ -12,6 +12,7 @@ from tvm import relay, tir
 
 from ..c_text import C_TYPES, SCRATCH_PARAMETER
 from ..errors import UserError
+from ..naming import shown
 from ..operators import OPERATORS
 from ..program import Call, Constant, Place, Port, Program, Scratch, Tensor
 from ..tvm_errors import tvm_reason, without_tvm_log
@@ -110,7 +111,21 @@ class _MainReader:
                 else:
                     self.output_of[variable] = port.place.index
         _walk(main.body, self._visit)
+        self._refuse_equal_outputs()
         return self.program
+
+    def _refuse_equal_outputs(self) -> None:
+        """Raise a `UserError` for an output that is another one's value: TVM writes one of them and leaves the other."""
+        body = self.partitioned.mod["main"].body
+        results = list(body.fields) if isinstance(body, relay.Tuple) else [body]
+        for index, port in enumerate(self.program.outputs):
+            first = next(i for i, result in enumerate(results) if result.same_as(results[index]))
+            if first != index:
+                other = self.program.outputs[first]
+                raise UserError(
+                    f"output '{shown(port.name)}' has always the values of output '{shown(other.name)}'; remove one of "
+                    "them from the model's outputs"
+                )
 
     def _visit(self, node) -> None:
         if isinstance(node, tir.AllocateConst):
