@@ -233,6 +233,20 @@ def test_rows_that_hold_much_are_computed_in_two_parts(runs, request, tmp_path):
         assert counts[0] > 1.1 * counts[1] > 1.1 * 1.1 * counts[2]
 
 
+def test_what_is_measured_as_nothing_may_still_hold_one_step_each(tmp_path):
+    """An input of two values, which are the same without their last bit: sums up to 524304 after 57 of 96 channels."""
+    row = np.concatenate([np.full(24, 8), np.full(33, -127), np.full(32, 127), [30], np.zeros(6)])
+    call = bench_esp32s3.call_of(bench_esp32s3.Row("", None, None, 0, "conv2d", (1, 1), 96, 64, 1), np.random)
+    call.attributes["weights"][:] = row
+    call.attributes["bias"][:], call.attributes["shift"][:] = 12224, 5
+    call.attributes["pad_value"] = -128
+    variant = Conv2dMeasured(usual=0.6)
+    assert variant.fits_range(call, -128, -127)
+    pair = Pair(call, variant, -128, -127, np.random.RandomState(0))
+    pair.inputs[0][:] = np.where(row == 8, -127, -128)
+    assert listed([pair], run_on_host([pair], tmp_path)) is None
+
+
 def test_sums_are_not_checked_where_most_would_be_too_large():
     """All weights of one sign: every pixel would be computed again."""
     call = convolution(32, 25)

@@ -115,7 +115,7 @@ class _MainReader:
         return self.program
 
     def _refuse_equal_outputs(self) -> None:
-        """Raise a `UserError` for an output that is another one's value: TVM writes one of them and leaves the other."""
+        """Raise a `UserError` for an output that is another one's value: TVM writes only one of them."""
         body = self.partitioned.mod["main"].body
         results = list(body.fields) if isinstance(body, relay.Tuple) else [body]
         for index, port in enumerate(self.program.outputs):

@@ -157,13 +157,13 @@ class Conv2dMeasured(Conv2dLanes):
         return distance_of(np.minimum.reduceat(starts, firsts), ends, reads_own=True)
 
     def _limit(self, call: Call) -> Tuple[int, int]:
-        """(what stands for 0; the most energy of a row of windows that fits, as the kernel measures it)."""
+        """(what stands for 0; the most energy of a row of windows that fits, as measured; -1: none)."""
         low, _ = with_border(call, *call.input_range)
         weights, bias = self.segmented(call).reshape(call.output.shape[3], -1), start_of(call)
         zero = zero_of(weights, bias, low)
         # x - zero lies within 1 of twice what is measured, (x >> 1) - (zero >> 1).
         norm = (largest_norm(weights, bias, low, zero) - np.sqrt(weights.shape[1])) / 2
-        return zero, int(min(max(norm, 0) ** 2 * (1 - 1e-9), _MOST_ENERGY))
+        return zero, int(min(norm**2 * (1 - 1e-9), _MOST_ENERGY)) if norm >= 0 else -1
 
     def body(self, call, c):
         zero, most_energy = self._limit(call)
