@@ -8,7 +8,6 @@ stored in 16 bits instead.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
@@ -18,8 +17,8 @@ from ...operators.base import rounding_bias
 from ...operators.conv import pad_field, pad_value, window_fields
 from ...program import Call
 from .packing import Packed
-from .portable import VARIANTS, DenseAsConv2d
-from .variants import Variant, distance_of, window_starts
+from .portable import VARIANTS, DenseAsConv2d, dense_as_conv2d
+from .variants import Variant, distance_of, pixels_of, window_starts
 
 CHIP = "esp32"
 # What is added to every value of the input, and of every four the order, so that they are widened by masks.
@@ -210,11 +209,9 @@ class DenseMac16(DenseAsConv2d):
 
     @staticmethod
     def call(call):
-        made = DenseAsConv2d.call(call)
-        (_, _, rows, inputs), outputs = made.inputs[0].shape, made.output.shape[3]
+        rows = pixels_of(call)
         width = max(size for size in range(1, _WIDEST + 1) if rows % size == 0)
-        x = replace(made.inputs[0], shape=(1, rows // width, width, inputs))
-        return replace(made, inputs=[x], outputs=[replace(made.output, shape=(1, rows // width, width, outputs))])
+        return dense_as_conv2d(call, 1, rows // width, width)
 
     def fits(self, call):
         return self.convolution.fits(self.call(call))

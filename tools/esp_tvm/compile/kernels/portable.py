@@ -270,6 +270,17 @@ class Dense8(Variant):
         return {"rows": call.output.elements // outputs, "inputs": inputs, "outputs": outputs}
 
 
+def dense_as_conv2d(call: Call, images: int, height: int, width: int) -> Call:
+    """A dense layer as a convolution of 1x1; images, height, width: of the pixels that its rows are, one after the
+    other."""
+    outputs, inputs = call.attributes["weights"].shape
+    attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
+    attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
+    x = replace(call.inputs[0], shape=(images, height, width, inputs))
+    y = replace(call.output, shape=(images, height, width, outputs))
+    return replace(call, operator="conv2d", inputs=[x], outputs=[y], attributes=attributes)
+
+
 class DenseAsConv2d(Variant):
     """Several rows as the pixels of a 1x1 convolution."""
 
@@ -281,12 +292,7 @@ class DenseAsConv2d(Variant):
     @staticmethod
     def call(call: Call) -> Call:
         """The same as a convolution."""
-        outputs, inputs = call.attributes["weights"].shape
-        rows = call.output.elements // outputs
-        attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
-        attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
-        x, y = replace(call.inputs[0], shape=(1, 1, rows, inputs)), replace(call.output, shape=(1, 1, rows, outputs))
-        return replace(call, operator="conv2d", inputs=[x], outputs=[y], attributes=attributes)
+        return dense_as_conv2d(call, 1, 1, pixels_of(call))
 
     def fits(self, call):
         rows, pixels = call.output.elements // len(call.attributes["weights"]), Conv2d6x2.PIXELS

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from ....program import Call
+from ..portable import dense_as_conv2d
 from ..variants import pixels_of
 from .convolution import Conv2dLanes
 from .lanes import LANES, Esp32s3Variant, InAnotherForm, can_shift_left, left_fields, pack_rows, start_of
-
-
-def as_convolution(call: Call) -> Call:
-    """A fully connected layer as a convolution of 1x1 over its rows."""
-    outputs, inputs = call.attributes["weights"].shape
-    rows = call.output.elements // outputs
-    attributes = {**call.attributes, "weights": call.attributes["weights"].reshape(outputs, 1, 1, inputs)}
-    attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
-    x = replace(call.inputs[0], shape=(rows, 1, 1, inputs))
-    return replace(call, inputs=[x], outputs=[replace(call.output, shape=(rows, 1, 1, outputs))], attributes=attributes)
 
 
 class Dense(InAnotherForm):
@@ -32,7 +20,7 @@ class Dense(InAnotherForm):
         self.convolution = convolution
 
     def other(self, call):
-        return self.convolution, as_convolution(call)
+        return self.convolution, dense_as_conv2d(call, pixels_of(call), 1, 1)
 
 
 class DenseS16(Esp32s3Variant):
