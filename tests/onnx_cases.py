@@ -321,6 +321,8 @@ def _resizes() -> List[OnnxCase]:
 
 def _pools() -> List[OnnxCase]:
     line = (1, 3, 20)
+    windows = {"kernel_shape": [2, 3, 1], "strides": [2, 2, 3], "pads": [1, 1, 0, 0, 0, 0], "storage_order": 1}
+    places_in_3d = (("MaxPool", ("x0",), "values y0", windows),)
     return [
         OnnxCase(
             "MaxPool",
@@ -355,6 +357,16 @@ def _pools() -> List[OnnxCase]:
             outputs=2,
             kernel=("max_pool2d", "max_pool_indices"),
         ),
+        OnnxCase(
+            "MaxPool",
+            "with places, 2-D, strides longer than the window",
+            {0: X},
+            {},
+            {"kernel_shape": [1, 2], "strides": [4, 5], "auto_pad": "SAME_UPPER"},
+            outputs=2,
+            kernel=("max_pool2d", "max_pool_indices"),
+        ),
+        OnnxCase("MaxPool", "places in 3-D", {0: (2, 2, 4, 5, 4)}, kernel="max_pool_indices", nodes=places_in_3d),
         # 1/27 in C must have all its digits.
         OnnxCase("AveragePool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [3, 3, 3]}, kernel=None),
         OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=None),

@@ -181,14 +181,15 @@ def _reductions() -> List[Case]:
         exponent = -3 if dtype == "int8" else 0
         cases.append(Case(name, "topk", ((shape, dtype),), {**attributes, "exponent": exponent}))
     for kernel, strides, padding, dilation, dtype in (
-        ((2, 2), (2, 2), (0, 0), (1, 1), "int8"),
-        ((3, 2), (1, 2), (1, 0), (1, 1), "int8"),
-        ((2, 3), (2, 1), (1, 2), (2, 1), "float32"),
+        ((1, 2, 2), (1, 2, 2), (0, 0, 0), (1, 1, 1), "int8"),
+        ((2, 3, 2), (2, 1, 2), (1, 1, 0), (1, 1, 1), "int8"),
+        ((1, 1, 2), (2, 3, 2), (-1, -1, 0), (1, 1, 1), "int8"),
+        ((2, 2, 3), (1, 2, 1), (0, 1, 2), (2, 2, 1), "float32"),
     ):
         attributes = {"kernel": kernel, "strides": strides, "padding": padding, "dilation": dilation}
-        attributes.update(output_size=(2, 3), by_columns=strides == (1, 2))
+        attributes.update(output_size=(2, 2, 3), by_columns=strides == (2, 1, 2))
         name = f"{kernel} of {dtype}, strides {strides}, pads {padding}, dilation {dilation}"
-        cases.append(Case(name, "max_pool_indices", (((2, 3, 5, 7), dtype),), attributes))
+        cases.append(Case(name, "max_pool_indices", (((2, 3, 4, 5, 7), dtype),), attributes))
     for sizes, one in (((3, 40, 1), 64), ((1, 7, 5), 127), ((4, 1, 3), 1), ((2, 300, 2), 0)):
         cases.append(Case(f"{sizes}, one {one}", "hardmax", ((sizes, "int8"),), {"one": one}))
     return cases

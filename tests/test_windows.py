@@ -136,6 +136,30 @@ def test_same_with_strides_longer_than_the_window(tmp_path, auto_pad, kernel, st
         assert "auto_pad" not in {attribute.name for node in loaded.graph.node for attribute in node.attribute}
 
 
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("kernel, stride, more", [((1, 2), (3, 2), 0), ((1, 2), (3, 4), 1), ((3, 4), (2, 3), 0)])
+def test_transposed_convolutions_with_same(tmp_path, auto_pad, kernel, stride, more):
+    """Where the window is shorter than the stride, there are less values than input times stride."""
+    options = {"auto_pad": auto_pad, "strides": stride, "output_padding": [more, more]}
+    nodes = [make("ConvTranspose", ["x", "w"], ["y"], "n", **options)]
+    model = model_of(nodes, {"x": [1, 3, 5, 4]}, constants={"w": random(3, 2, *kernel)})
+    loaded = load(model, tmp_path)
+    same(model, loaded, 1, 3, 5, 4)
+    assert "auto_pad" not in {attribute.name for attribute in loaded.graph.node[0].attribute}
+
+
+def test_places_of_maxima_count_what_is_left_out(tmp_path):
+    """The values have a node of their own, whose windows are spelled out."""
+    options = {"auto_pad": "SAME_UPPER", "kernel_shape": [1], "strides": [4]}
+    model = model_of([make("MaxPool", ["x"], ["y", "p"], "n", **options)], {"x": [1, 3, 11]}, ("y", "p"))
+    model.graph.output[1].type.tensor_type.elem_type = 7
+    loaded = load(model, tmp_path)
+    assert kinds(loaded) == ["Slice", "MaxPool", "MaxPool"]
+    x = random(1, 3, 11)
+    for ours, theirs in zip(*(session(one).run(None, {"x": x}) for one in (loaded, model))):
+        assert np.array_equal(ours, theirs)
+
+
 # --- resizing ---
 
 

@@ -83,22 +83,25 @@ def max_pool_indices(
     dilation: Sequence[int],
     by_columns: bool = False,
 ) -> np.ndarray:
-    """int64 [n, c, oh, ow]: where the maximum of each window is in [n, c, h, w], counted through all planes; of equal
-    ones the first.
+    """int64 [n, c, *output_size]: where the maximum of each window is in x [n, c, *image], counted through all planes;
+    of equal ones the first.
 
-    padding: (top, left); by_columns: places of a plane are counted column by column; other arguments as of `max_pool2d`
+    An image of one to three axes; every argument has a number for each of them. padding: in front of the first; below
+    zero where the windows begin that much later; by_columns: places of a plane are counted along its first axis first
     """
-    height, width = x.shape[2:]
-    rows, columns = (np.arange(count) * step - before for count, step, before in zip(output_size, strides, padding))
+    sizes, rank = x.shape[2:], x.ndim - 2
     best = np.zeros((*x.shape[:2], *output_size), x.dtype)
     places = np.full(best.shape, -1, np.int64)
-    for kh in range(kernel[0]):
-        for kw in range(kernel[1]):
-            h, w = (rows + kh * dilation[0])[:, None], (columns + kw * dilation[1])[None, :]
-            inside = (h >= 0) & (h < height) & (w >= 0) & (w < width)
-            values = x[:, :, np.clip(h, 0, height - 1), np.clip(w, 0, width - 1)]
-            larger = inside & ((places < 0) | (values > best))
-            best = np.where(larger, values, best)
-            places = np.where(larger, w * height + h if by_columns else h * width + w, places)
-    planes = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1)
-    return places + planes * (height * width)
+    for taps in np.ndindex(*kernel):
+        at = np.ix_(*(np.arange(output_size[i]) * strides[i] - padding[i] + taps[i] * dilation[i] for i in range(rank)))
+        inside = np.ones(output_size, bool)
+        place = np.zeros(output_size, np.int64)
+        for axis in reversed(range(rank)) if by_columns else range(rank):
+            inside = inside & (at[axis] >= 0) & (at[axis] < sizes[axis])
+            place = place * sizes[axis] + at[axis]
+        values = x[(slice(None), slice(None), *(np.clip(one, 0, size - 1) for one, size in zip(at, sizes)))]
+        larger = inside & ((places < 0) | (values > best))
+        best = np.where(larger, values, best)
+        places = np.where(larger, place, places)
+    planes = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * rank)
+    return places + planes * int(np.prod(sizes))

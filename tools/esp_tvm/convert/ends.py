@@ -9,7 +9,7 @@ import onnx
 
 from ..errors import UserError, did_you_mean
 from ..naming import shown
-from ..onnx_graph import attribute, edited, inferred_values, is_standard, reads
+from ..onnx_graph import edited, inferred_values, is_standard, reads
 
 # Operators whose number of results depends on values.
 NOT_FOR_CHIPS = ("NonMaxSuppression", "NonZero", "Unique")
@@ -55,8 +55,6 @@ def refuse_what_no_chip_computes(model: onnx.ModelProto, label: str = "") -> Non
             what = "its K is computed, and a program's tensors have fixed sizes"
         elif is_standard(node, *NOT_FOR_CHIPS):
             what = "TVM has no C for it that runs on the chip"
-        elif is_standard(node, "MaxPool") and any(node.output[1:]) and len(attribute(node, "kernel_shape", ())) > 2:
-            what = "no kernel computes the places of its maxima in 3-D"
         if what:
             ends = " ".join(f"--end {shown(name)}" for name in _before(model.graph, node))
             raise UserError(

@@ -8,6 +8,8 @@
   in the padding. Here it is as in PyTorch, and in ONNX's text since opset 19: a window ends at the padded input, and
   none starts after the input and its left pad.
 - ConvTranspose with output_shape: TVM takes auto_pad VALID as no padding; ONNX pads to reach that shape.
+- ConvTranspose with auto_pad SAME: where the window is shorter than the stride, ONNX Runtime has nothing to cut off and
+  gives fewer values than input times stride; TVM always gives that many.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from ..onnx_graph import (
     Graph,
     attribute,
     copied,
+    copied_node,
     drop_attributes,
     is_standard,
     known_shapes,
+    same_pads,
     set_attributes,
     string_attribute,
 )
@@ -63,8 +67,8 @@ def _rewritten(model: onnx.ModelProto, drop: bool) -> Tuple[onnx.ModelProto, boo
             continue
         if _has_odd_same(node):
             _same_as_pads(graph, node, shape[2:])
-        elif _has_output_shape(node):
-            _output_shape_as_pads(graph, node, shape[2:])
+        elif _is_transposed(node):
+            _transposed_as_pads(graph, node, shape[2:])
         else:
             dropped |= _ceiling_as_pads(graph, node, shape[2:], drop)
     graph.write()
@@ -89,11 +93,13 @@ def _output_sizes(model: onnx.ModelProto) -> Dict[str, Tuple[int, ...]]:
 
 
 def _is_implicit(node: onnx.NodeProto) -> bool:
-    return _has_odd_same(node) or _has_ceiling(node) or _has_output_shape(node)
+    return _has_odd_same(node) or _has_ceiling(node) or _is_transposed(node)
 
 
-def _has_output_shape(node: onnx.NodeProto) -> bool:
-    return is_standard(node, "ConvTranspose") and bool(attribute(node, "output_shape"))
+def _is_transposed(node: onnx.NodeProto) -> bool:
+    """Whether it is a transposed convolution whose pads follow from the size of its output."""
+    same = string_attribute(node, "auto_pad").startswith("SAME")
+    return is_standard(node, "ConvTranspose") and (same or bool(attribute(node, "output_shape")))
 
 
 def _has_odd_same(node: onnx.NodeProto) -> bool:
@@ -125,21 +131,30 @@ def _same_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> N
     strides = attribute(node, "strides", [1] * len(sizes))
     dilations = attribute(node, "dilations", [1] * len(sizes))
     upper = string_attribute(node, "auto_pad") == "SAME_UPPER"
-    before, after = [], []
-    for size, window, stride, dilation in zip(sizes, kernel, strides, dilations):
-        total = (-(-size // stride) - 1) * stride + (window - 1) * dilation + 1 - size
-        # Towards 0, as in ONNX Runtime's C++.
-        before.append(int((total if upper else total + 1) / 2))
-        after.append(total - before[-1])
+    before, after = same_pads(sizes, kernel, strides, dilations, upper)
     left_out = [max(0, -first) for first in before]
-    if any(left_out) and len([name for name in node.output if name]) > 1:
-        return  # The places of maxima count all rows and columns.
+    if any(left_out) and any(node.output[1:]):
+        # The places of maxima count all rows and columns: `operators/max_pool_indices.py` leaves them out.
+        if not places_apart(graph, node):
+            return
     drop_attributes(node, "auto_pad")
     set_attributes(node, pads=[max(0, pad) for pad in (*before, *after)])
     if any(left_out):
         _leave_out(graph, node, left_out)
     # As many windows as SAME has, no more.
     drop_attributes(node, "ceil_mode")
+
+
+def places_apart(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Give the places of a MaxPool's maxima a node of their own, behind it; False where its values are not read."""
+    if not graph.is_used(node.output[0]):
+        return False
+    places = copied_node(node)
+    places.name = f"{node.name}_places"
+    places.output[0] = graph.fresh(f"{node.output[0]}_again")
+    graph.set_outputs(node, node.output[:1])
+    graph.insert_after(node, places)
+    return True
 
 
 def _leave_out(graph: Graph, node: onnx.NodeProto, first: Sequence[int]) -> None:
@@ -152,18 +167,19 @@ def _leave_out(graph: Graph, node: onnx.NodeProto, first: Sequence[int]) -> None
     graph.set_input(node, 0, rest)
 
 
-def _output_shape_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
+def _transposed_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
     """By ONNX's formula; what is odd goes to the front but for SAME_UPPER."""
-    rank, wanted = len(sizes), list(attribute(node, "output_shape"))[-len(sizes) :]
-    kernel = _kernel(graph, node, rank)
+    rank = len(sizes)
+    kernel, given = _kernel(graph, node, rank), attribute(node, "output_shape")
+    strides, dilations = (attribute(node, name, [1] * rank) for name in ("strides", "dilations"))
+    wanted = list(given)[-rank:] if given else [size * stride for size, stride in zip(sizes, strides)]
     if kernel is None or len(wanted) != rank:
         return
-    strides, dilations = (attribute(node, name, [1] * rank) for name in ("strides", "dilations"))
     more = list(attribute(node, "output_padding", [0] * rank))
     before, after = [], []
     for axis, (size, window, stride, dilation) in enumerate(zip(sizes, kernel, strides, dilations)):
         total = stride * (size - 1) + more[axis] + (window - 1) * dilation + 1 - wanted[axis]
-        more[axis] -= min(total, 0)
+        more[axis] -= min(total, 0) if given else 0
         small, large = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
         upper = string_attribute(node, "auto_pad") == "SAME_UPPER"
         before.append(small if upper else large)
@@ -210,4 +226,4 @@ def _ceiling_as_pads(graph: Graph, node: onnx.NodeProto, sizes: Sequence[int], d
     return dropped
 
 
-__all__: List[str] = ["declared_sizes", "explicit_windows"]
+__all__: List[str] = ["declared_sizes", "explicit_windows", "places_apart"]

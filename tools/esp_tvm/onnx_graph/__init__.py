@@ -3,6 +3,7 @@
 - nodes: single nodes: attributes, the tensors that a node reads (bodies included), copies with other names
 - graph: `Graph`, an editor that keeps track of the producer and the consumers of each tensor
 - model: whole models: copies, opsets, names, shapes and types by inference
+- pads: the pads that auto_pad SAME stands for
 
 Why not a library: onnx.helper makes nodes and onnx.compose joins whole models, neither edits one. onnx_graphsurgeon
 reads a graph into its own objects and writes another one (it does not preserve Constant nodes, the order of nodes and
@@ -37,6 +38,7 @@ from .nodes import (
     set_attributes,
     string_attribute,
 )
+from .pads import same_pads
 
 __all__ = [
     "STANDARD_DOMAINS",
@@ -59,6 +61,7 @@ __all__ = [
     "make_node_names_unique",
     "opset_of",
     "reads",
+    "same_pads",
     "set_attributes",
     "string_attribute",
     "value_names",

@@ -106,7 +106,7 @@ class MaxPool2d(_Pool2d):
     name = "max_pool2d"
     formula = CHOSEN
     rules = (
-        Rule("max_pool", INPUT, _check, "MaxPool", "1-D and 2-D, indices too; 3-D: in float"),
+        Rule("max_pool", INPUT, _check, "MaxPool", "1-D and 2-D; 3-D: in float; indices of all"),
         Rule("max_pool", INPUT, _check, "GlobalMaxPool"),
     )
     relay_ops = ("nn.max_pool2d", "nn.global_max_pool2d")

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from ..convert.windows import places_apart
 from ..onnx_graph import Graph, attribute, copied_node, drop_attributes, set_attributes, string_attribute
 from ..operators.recurrent import GATES
 from .rules import RULES, Facts
@@ -101,12 +102,8 @@ def one_output_each(graph: Graph) -> None:
 def places_of_maxima(graph: Graph) -> None:
     """MaxPool with two outputs as two nodes, one for each."""
     for node in graph.nodes:
-        if node.op_type == "MaxPool" and len(node.output) > 1 and node.output[1] and graph.is_used(node.output[0]):
-            copy = copied_node(node)
-            copy.name = f"{node.name}_places"
-            copy.output[0] = graph.fresh(f"{node.output[0]}_again")
-            graph.set_outputs(node, node.output[:1])
-            graph.insert_after(node, copy)
+        if node.op_type == "MaxPool" and any(node.output[1:]):
+            places_apart(graph, node)
 
 
 def _last_step(graph: Graph, node: onnx.NodeProto, every: str, output: str, reverse: bool) -> List[onnx.NodeProto]:

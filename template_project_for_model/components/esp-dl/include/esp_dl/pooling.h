@@ -54,14 +54,15 @@ void esp_dl_max_pool2d_s16(const int16_t *input, const esp_dl_pool2d_t *p, int16
 void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void *output);
 
 /*
- * Where the maxima of windows are: [planes][height][width] -> [planes][output_h][output_w], counted through all planes,
- * of equal ones the first; as arithmetic.max_pool_indices. Every window has a place in the image.
+ * Where the maxima of windows are: [planes][depth][height][width] -> [planes][output_d][output_h][output_w], counted
+ * through all planes, of equal ones the first; as arithmetic.max_pool_indices. Every window has a place in the image.
  */
 typedef struct {
-    int32_t planes, height, width;
-    int32_t output_h, output_w;
-    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
-    bool by_columns; /* places of a plane are counted column by column */
+    int32_t planes, depth, height, width;
+    int32_t output_d, output_h, output_w;
+    int32_t kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w;
+    int32_t pad_d, pad_h, pad_w; /* in front; below zero: the first windows begin that much later */
+    bool by_columns;             /* places of a plane are counted along its depth, then its height, then its width */
 } esp_dl_max_pool_indices_t;
 
 void esp_dl_max_pool_indices_s8(const int8_t *input, const esp_dl_max_pool_indices_t *p, int64_t *output);

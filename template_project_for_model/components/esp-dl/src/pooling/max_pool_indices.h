@@ -6,19 +6,25 @@
 
 #include "esp_dl.h"
 
-/* The place in a plane of the first of the largest values of the window that begins at (top, left). */
-static inline int32_t place_of_maximum(const INPUT *plane, const esp_dl_max_pool_indices_t *p, int32_t top,
-                                       int32_t left)
+/* A place in a plane, and which that is counted row by row. */
+typedef struct {
+    int32_t d, h, w, place;
+} place_t;
+
+/* The place in a plane of the first of the largest values of the window that begins at `first`. */
+static inline place_t place_of_maximum(const INPUT *plane, const esp_dl_max_pool_indices_t *p, place_t first)
 {
-    int32_t best = -1;
-    for (int32_t kh = 0, h = top; kh < p->kernel_h; kh++, h += p->dilation_h) {
-        if (h < 0 || h >= p->height) {
-            continue;
-        }
-        for (int32_t kw = 0, w = left; kw < p->kernel_w; kw++, w += p->dilation_w) {
-            const int32_t place = h * p->width + w;
-            if (w >= 0 && w < p->width && (best < 0 || plane[place] > plane[best])) {
-                best = place;
+    place_t best = {0, 0, 0, -1};
+    for (int32_t kd = 0, d = first.d; kd < p->kernel_d; kd++, d += p->dilation_d) {
+        for (int32_t kh = 0, h = first.h; kh < p->kernel_h; kh++, h += p->dilation_h) {
+            if (d < 0 || d >= p->depth || h < 0 || h >= p->height) {
+                continue;
+            }
+            for (int32_t kw = 0, w = first.w; kw < p->kernel_w; kw++, w += p->dilation_w) {
+                const int32_t place = (d * p->height + h) * p->width + w;
+                if (w >= 0 && w < p->width && (best.place < 0 || plane[place] > plane[best.place])) {
+                    best = (place_t){d, h, w, place};
+                }
             }
         }
     }
@@ -27,15 +33,18 @@ static inline int32_t place_of_maximum(const INPUT *plane, const esp_dl_max_pool
 
 static inline void places_of_maxima(const INPUT *input, const esp_dl_max_pool_indices_t *p, int64_t *output)
 {
-    const int32_t size = p->height * p->width;
+    const int32_t size = p->depth * p->height * p->width;
     for (int32_t plane = 0; plane < p->planes; plane++) {
         const int64_t before = (int64_t)plane * size;
-        for (int32_t h = 0; h < p->output_h; h++) {
-            for (int32_t w = 0; w < p->output_w; w++) {
-                const int32_t top = h * p->stride_h - p->pad_top, left = w * p->stride_w - p->pad_left;
-                const int32_t place = place_of_maximum(input, p, top, left);
-                const int32_t turned = place % p->width * p->height + place / p->width;
-                *output++ = before + (p->by_columns ? turned : place);
+        for (int32_t d = 0; d < p->output_d; d++) {
+            for (int32_t h = 0; h < p->output_h; h++) {
+                for (int32_t w = 0; w < p->output_w; w++) {
+                    const place_t first = {d * p->stride_d - p->pad_d, h * p->stride_h - p->pad_h,
+                                           w * p->stride_w - p->pad_w, 0};
+                    const place_t best = place_of_maximum(input, p, first);
+                    const int32_t turned = (best.w * p->height + best.h) * p->depth + best.d;
+                    *output++ = before + (p->by_columns ? turned : best.place);
+                }
             }
         }
         input += size;
