@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-SHARED_MODELS = REPO.parent / "shared" / "models"
 
 # Where make was started with nohup, or in the background of a shell without jobs, these are ignored, and every process
 # that a test starts and sends a signal to would inherit that.
@@ -72,6 +71,7 @@ if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if ent
     sys.path.insert(1, str(REPO / "tvm" / "python"))
 
 import kernel_archive  # noqa: E402, F401  from now on compiled kernels serve all tests, and processes that they start
+from shared_files import shared  # noqa: E402
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -103,12 +103,8 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_cases() -> Path:
-    """The folder of inputs that failed once, beside the project or in $ESP_TVM_SHARED; skips where there is none."""
-    places = [Path(os.environ["ESP_TVM_SHARED"])] if "ESP_TVM_SHARED" in os.environ else []
-    for place in [*places, REPO.parent / "shared", REPO.parent.parent / "shared"]:
-        if (place / "cases").is_dir():
-            return place / "cases"
-    pytest.skip("the inputs that failed are not beside the project (../shared/cases)")
+    """The folder of inputs that failed once (shared_files.py); skips where there is none."""
+    return shared("cases") or pytest.skip("the inputs that failed are not beside the project (../shared/cases)")
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +113,4 @@ def shared_models() -> Path:
 
     `resnet8/` and `kws/`, each with model.onnx, calib.npy, eval.npy, eval_float_output.npy, input_sample.npy.
     """
-    if not SHARED_MODELS.is_dir():
-        pytest.skip("the shared models are not beside the project (../shared/models)")
-    return SHARED_MODELS
+    return shared("models") or pytest.skip("the shared models are not beside the project (../shared/models)")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import helper
+from shared_files import shared
 from small_models import model_of
 
 from esp_tvm.data import load_samples
@@ -18,7 +18,7 @@ from esp_tvm.quantize.budget import Offer, take_best
 from esp_tvm.quantize.forms import WITH_FORMS, Forms, choose_form, ranges_of
 
 REPO = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("ESP_TVM_SHARED") or REPO.parent / "shared") / "models"
+SHARED = shared("models") or REPO.parent / "shared" / "models"
 QUICK = {"equalize": False, "fit": False, "method": "mse", "effort": "quick"}
 
 

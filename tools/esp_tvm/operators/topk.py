@@ -78,9 +78,18 @@ class TopK(Operator):
     @staticmethod
     def _places(call, x) -> relay.Expr:
         a = call.attributes
-        wide = base.widen(x) if call.inputs[0].dtype == "int8" else x
-        # TVM's sort keeps the order of equal values where it ascends.
-        order = relay.argsort(wide if a["smallest"] else relay.negative(wide), axis=a["axis"], dtype="int64")
+        axis, is_float = a["axis"], call.inputs[0].dtype != "int8"
+        wide = x if is_float else base.widen(x)
+        # TVM's sort keeps the order of equal values where it ascends, and of what has NaN in it makes no order.
+        key = wide if a["smallest"] else relay.negative(wide)
+        if is_float:
+            key = relay.where(relay.isnan(x), relay.const(np.float32(np.inf)), key)
+        order = relay.argsort(key, axis=axis, dtype="int64")
+        if is_float:
+            nan_last = relay.argsort(
+                relay.gather(relay.cast(relay.isnan(x), "int32"), axis, order), axis, dtype="int64"
+            )
+            order = relay.gather(order, axis, nan_last)
         return relay.strided_slice(order, [0], [a["k"]], [1], axes=[a["axis"]])
 
     def emit(self, call, c, inputs, output):
