@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -24,12 +25,14 @@ from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.files import whole_file  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
+from esp_tvm.port_options import ALL, PortOptions  # noqa: E402
 from esp_tvm.run.machines import RISCV, require  # noqa: E402
 from esp_tvm.run.qemu import EmulatedProgram  # noqa: E402
 
 TARGET = REPO / "bench" / "OPERATORS.md"
+AS_IN_THE_MODEL = PortOptions()
 # What stands around an operator that is alone in its model.
-EDGES = ("quantize", "dequantize", "quantize_s16", "dequantize_s16")
+EDGES = ("quantize", "dequantize", "quantize_s16", "dequantize_s16", "pixels")
 
 _HOW = """\
 # What operators cost
@@ -165,12 +168,19 @@ def cases() -> List[OnnxCase]:
     return rows
 
 
-def count(case: OnnxCase, kernels: Kernels) -> List[Dict[str, Any]]:
+def pixels() -> Tuple[OnnxCase, PortOptions]:
+    """A picture of three channels as a camera gives it, with a table for each channel."""
+    case = OnnxCase("Conv", "of pixels", {0: (1, 3, 32, 32)}, {1: _weights(4, 3, 1, 1)}, low=0.0, high=255.0)
+    half, one = (Fraction(127),) * 3, (Fraction(1),) * 3
+    return case, PortOptions(input_types={ALL: "uint8"}, input_layouts={ALL: "NHWC"}, mean=half, std=one)
+
+
+def count(case: OnnxCase, kernels: Kernels, ports: PortOptions = AS_IN_THE_MODEL) -> List[Dict[str, Any]]:
     """Per step: operator, kernel, macs, instructions, outputs (elements)."""
     model, samples = case.model(), case.samples()
     subject = Subject(case.id, quantize_quickly(model, samples), samples)
     with tempfile.TemporaryDirectory(prefix="esp_tvm_operators_") as folder:
-        project = project_of(compile_model(subject.model), subject, Path(folder))
+        project = project_of(compile_model(subject.model, ports=ports), subject, Path(folder))
         emulated = EmulatedProgram(project, kernels.objects[RISCV])
         outputs, counts = emulated.measure(samples)
         equal(subject, HostWithKernels(project, kernels).run(samples), outputs, "emulator and host")
@@ -226,9 +236,12 @@ def main() -> None:
         edges(found, steps)
         rows.append(row(case, steps))
         print(" | ".join(rows[-1]), flush=True)
+    if not words:
+        case, ports = pixels()
+        edges(found, count(case, kernels, ports))
     for kernel, (instructions, outputs) in sorted(found.items()):
         name = kernel.replace("esp_dl_", "")
-        title = "Dequantize" if name.startswith("dequantize") else "Quantize"
+        title = name.split("_")[0].capitalize()
         rows.append([title, f"{outputs:,}", f"{instructions:,}", f"{instructions / outputs:.1f}", "", f"`{name}`"])
     if words:
         return

@@ -255,3 +255,10 @@ def test_sums_of_rows_take_as_many_instructions_as_those_of_the_image():
     for family in ("riscv", "xtensa"):
         assert len({instructions(call, family, False) for call in calls} - {None}) == 1
         assert None not in [instructions(call, family, False) for call in calls]
+
+
+def test_the_table_of_pixels_is_counted():
+    x, y = (Tensor(name, (1, 96, 96, 3), dtype, -7) for name, dtype in (("x", "uint8"), ("y", "int8")))
+    call = Call("", "pixels", [x], [y], {"table": np.zeros((3, 256), np.int8), "axis": 3}, kernel="esp_dl_pixels_s8")
+    for family, vector in (("riscv", False), ("xtensa", False), ("xtensa", True)):
+        assert 5 * x.elements < instructions(call, family, vector) < 20 * x.elements
