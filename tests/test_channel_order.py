@@ -1,10 +1,11 @@
-"""Channels in another order between layers (ESP32-S3): the values are the model's, at other places."""
+"""Channels in another order between layers: the values are the model's, at other places."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from esp_tvm.compile.kernels.portable import Conv2d6x2
 from esp_tvm.compile.planning.channel_order import sort_channels
 from esp_tvm.program import Call, Program, Tensor
 from esp_tvm.program.evaluate import apply_rule, in_model_order
@@ -52,18 +53,37 @@ def values(program: Program, x: np.ndarray) -> dict:
     return {name: in_model_order(tensors[name], value) for name, value in found.items() if name in tensors}
 
 
-def test_values_are_those_of_the_model_in_its_order():
+@pytest.mark.parametrize("chip", ["esp32s3", "esp32c3"])
+def test_values_are_those_of_the_model_in_its_order(chip):
     x = np.random.RandomState(2).randint(-128, 128, (1, 5, 6, 48)).astype(np.int8)
     right, program = values(mobile(), x), mobile()
-    sort_channels(program)
+    sort_channels(program, chip)
     found = values(program, x)
     assert all(np.array_equal(found[name], right[name]) for name in right)
-    depthwise = program.items[1].attributes["shift"]
-    assert max(len(np.unique(depthwise[i : i + 16])) for i in (0, 16, 32)) <= 7
     a, b, c, d, y = (call.output for call in program.items[:5])
     assert a.order and a.order == b.order and c.order and c.order == d.order
     # Softmax reads it.
     assert not y.order
+
+
+def test_few_shifts_lie_side_by_side():
+    program = mobile()
+    sort_channels(program, "esp32s3")
+    depthwise = program.items[1].attributes["shift"]
+    assert max(len(np.unique(depthwise[i : i + 16])) for i in (0, 16, 32)) <= 7
+
+
+def test_large_weights_lie_side_by_side():
+    """Two filters are cut into pieces together: channels with large and small weights in turn are sorted apart."""
+    program = mobile()
+    first = program.items[0]
+    first.attributes["weights"] = np.where(np.arange(48)[:, None] % 2, 127, 1).repeat(48, 1).astype(np.int8)
+    first.attributes["weights"] = first.attributes["weights"].reshape(48, 1, 1, 48)
+    before = Conv2d6x2().pieces(first)
+    sort_channels(program, "esp32c3")
+    assert list(first.output.order) == [*range(0, 48, 2), *range(1, 48, 2)]
+    # 12 pairs of large ones: two products fit a lane. Of small ones all do.
+    assert before == 24 * 24 and Conv2d6x2().pieces(first) == 12 * 24 + 12
 
 
 @pytest.mark.parametrize("other", ["transpose", "concat"])
@@ -71,5 +91,5 @@ def test_channels_that_something_else_reads_stay(other):
     program = mobile()
     read = program.items[0].output
     program.items.insert(1, Call("", other, [read], [Tensor("t", (1, 48, 5, 6), "int8")], {}))
-    sort_channels(program)
+    sort_channels(program, "esp32s3")
     assert not read.order and not program.items[2].output.order and program.items[3].output.order

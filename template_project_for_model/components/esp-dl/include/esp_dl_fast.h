@@ -64,10 +64,10 @@ int32_t esp_dl_conv2d_add_s8_winograd_scratch(const esp_dl_conv2d_add_t *p);
 /*
  * Convolution, three pixels by four output channels (groups = 1), without scratch memory; output.c and input.c
  * multiples of 4, input.c at most 64, at most 25 taps. weights: 32-bit words, aligned to 4. For every four output
- * channels, for every tap, pieces that a lane can hold: a word with the number of words of weights in the piece, plus 1
- * in the tap's last piece; the lanes' starting values; for every input channel the weights. Starting values and weights
- * are two words each, for channels 0 and 1 and for channels 2 and 3; the second of each pair is multiplied by 2^16.
- * bias: less the lanes' starting values.
+ * channels, for every tap, pieces that a lane can hold: a word with the number of words of weights in the piece, plus
+ * 2^31 in the tap's first piece; the lanes' starting values; for every input channel the weights. Starting values and
+ * weights are two words each, for channels 0 and 1 and for channels 2 and 3; the second of each pair is multiplied by
+ * 2^16. A word 2^31 ends them all. bias: less the lanes' starting values.
  */
 void esp_dl_conv2d_s8_3x4(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output);
 

@@ -145,10 +145,12 @@ def pack_3x4(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
                 rows = rows[:, :length]
                 starts = -np.minimum(rows * low, rows * high).sum(axis=1)
                 bias[o : o + 4] -= starts
+                words.append(np.array([2 * length | (start == 0) << 31]))
                 start += length
-                words.append(np.array([2 * length | (start == channels)]))
                 words.append(starts[0::2] + (starts[1::2] << 16))
                 words.append((rows[0::2] + (rows[1::2] << 16)).T.reshape(-1))
+    # The kernel looks for the first piece of another tap behind every piece.
+    words.append(np.array([1 << 31]))
     stream = np.concatenate(words) & 0xFFFFFFFF
     return Packed(stream.astype(np.uint32).view(np.int32), bias)
 

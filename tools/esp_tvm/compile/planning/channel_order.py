@@ -1,8 +1,10 @@
-"""The order of channels between layers on the ESP32-S3: those with the same shift next to each other.
+"""The order of channels between layers: those next to each other that a kernel computes together at the least cost.
 
-Its kernels take sixteen channels at a time, and each additional shift among them costs instructions; more than a few
-cannot be done at all. The layer that makes a tensor may write its channels in any order if the ones that read it have
-their weights in the same order: every sum consists of the same products, so all outputs keep their bytes.
+The kernels of the ESP32-S3 take sixteen channels at a time, and each additional shift among them costs instructions;
+more than a few cannot be done at all. The kernels in C take two or four channels, whose weights are cut into pieces
+together (kernels/packing.py): fewer where large weights are beside large ones. The layer that makes a tensor may write
+its channels in any order if the ones that read it have their weights in the same order: every sum consists of the same
+products, so all outputs keep their bytes.
 
 Tensors whose channels are in step with each other (the inputs and the output of an addition, of a pool, of a depthwise
 convolution) have one order. Where anything else reads or writes one of them, channels stay as they are.
@@ -11,14 +13,15 @@ convolution) have one order. Where anything else reads or writes one of them, ch
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Set
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set
 
 import numpy as np
 
 from ...program import Call, Program, Tensor
-from ..kernels.esp32s3 import LANES
+from ..kernels.esp32s3 import CHIP, LANES
 from ..kernels.esp32s3.lanes import MOST_SHIFTS, right_shifts
+from ..kernels.portable import VARIANTS
 
 # Operators that compute a channel of the output from the same channel of all inputs, and know nothing of channels.
 _ALIKE = ("add", "sub", "mul", "requantize", "lookup", "maximum", "minimum", "max_pool2d", "average_pool2d")
@@ -49,18 +52,22 @@ class _Space:
     free: bool = True
 
 
-def sort_channels(program: Program) -> None:
-    """Give the channels of every tensor that allows it the order in which the kernels take the fewest instructions."""
+def sort_channels(program: Program, chip: Optional[str] = None) -> None:
+    """Give the channels of every tensor that allows it the order in which the kernels take the fewest instructions.
+
+    chip: esp32s3: those for its vector unit; else those in C, for inputs in `Call.input_range`
+    """
+    costs = _OfShifts if chip == CHIP else _OfPieces
     for space in _spaces(program):
         if not space.free or not space.makers or space.channels < 2:
             continue
-        order = _best_order(space)
+        order = _best_order(space, costs(space))
         if np.array_equal(order, np.arange(space.channels)):
             continue
         for call in space.makers:
-            _reorder(call, _OUTPUTS[call.kind], order)
+            call.attributes = _reordered(call, _OUTPUTS[call.kind], order)
         for call in space.readers:
-            _reorder(call, _INPUTS[call.kind], order)
+            call.attributes = _reordered(call, _INPUTS[call.kind], order)
         for tensor in space.tensors:
             tensor.order = tuple(int(channel) for channel in order)
 
@@ -141,32 +148,63 @@ def _has_weights(call: Call) -> bool:
     return call.kind == "dense" or call.inputs[0].shape[-1] == channels
 
 
-def _reorder(call: Call, axes: Dict[str, int], order: np.ndarray) -> None:
+def _reordered(call: Call, axes: Dict[str, int], order: np.ndarray) -> Dict[str, Any]:
+    """The attributes of a call with the channels along these axes in another order."""
     changed = {
         name: np.ascontiguousarray(np.take(call.attributes[name], order, axis=axis)) for name, axis in axes.items()
     }
-    call.attributes = {**call.attributes, **changed}
+    return {**call.attributes, **changed}
 
 
-def _best_order(space: _Space) -> np.ndarray:
-    """As it is, or sorted by the shifts of one maker after the other, each of them first once: what costs least."""
-    by_pixels: Dict[bytes, int] = defaultdict(int)
-    for call in space.makers:
-        shift = right_shifts(call.attributes["shift"]).astype(np.int64)
-        by_pixels[shift.tobytes()] += call.output.elements // space.channels
-    shifts = [np.frombuffer(one, np.int64) for one in by_pixels]
-    pixels = list(by_pixels.values())
+def _best_order(space: _Space, costs) -> np.ndarray:
+    """As it is, or the first of the orders offered that costs least."""
+    return min([np.arange(space.channels), *costs.offers()], key=costs.cost)
 
-    def cost(order: np.ndarray) -> int:
-        return sum(count * _instructions(shift[order]) for shift, count in zip(shifts, pixels))
 
-    best = np.arange(space.channels)
-    for first in shifts:
-        # The last key counts most; channels that are alike stay in their order.
-        order = np.lexsort([*(other for other in shifts if other is not first), first])
-        if cost(order) < cost(best):
-            best = order
-    return best
+class _OfShifts:
+    """What the shifts of its makers cost on the ESP32-S3."""
+
+    def __init__(self, space: _Space):
+        by_pixels: Dict[bytes, int] = defaultdict(int)
+        for call in space.makers:
+            shift = right_shifts(call.attributes["shift"]).astype(np.int64)
+            by_pixels[shift.tobytes()] += call.output.elements // space.channels
+        self._shifts = [np.frombuffer(one, np.int64) for one in by_pixels]
+        self._pixels = list(by_pixels.values())
+
+    def offers(self) -> Iterator[np.ndarray]:
+        """Sorted by the shifts of one maker after the other, each of them first once."""
+        for first in self._shifts:
+            # The last key counts most; channels that are alike stay in their order.
+            yield np.lexsort([*(other for other in self._shifts if other is not first), first])
+
+    def cost(self, order: np.ndarray) -> int:
+        return sum(count * _instructions(shift[order]) for shift, count in zip(self._shifts, self._pixels))
+
+
+class _OfPieces:
+    """How many pieces of weights its makers' kernels go through."""
+
+    def __init__(self, space: _Space):
+        self._makers = []
+        for call in space.makers:
+            fitting = (one for one in VARIANTS.get(call.operator, ()) if not one.for_spare_memory and one.fits(call))
+            variant = next(fitting, None)
+            if variant is not None and variant.pieces(call):
+                self._makers.append((call, variant))
+
+    def offers(self) -> Iterator[np.ndarray]:
+        """Sorted by the weights of each maker."""
+        for call, _ in self._makers:
+            weights = np.abs(call.attributes["weights"].astype(np.int64))
+            yield np.argsort(weights.reshape(len(weights), -1).sum(axis=1), kind="stable")
+
+    def cost(self, order: np.ndarray) -> int:
+        changed = (
+            (replace(call, attributes=_reordered(call, _OUTPUTS[call.kind], order)), variant)
+            for call, variant in self._makers
+        )
+        return sum(variant.pieces(call) * variant.weight_passes(call) for call, variant in changed)
 
 
 def _instructions(shift: np.ndarray) -> int:

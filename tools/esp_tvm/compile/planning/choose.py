@@ -34,13 +34,13 @@ def choose_kernels(
     two_arenas: tensors may lie in a second arena, in PSRAM, where those bytes cannot be reached
     """
     program.cores, program.kernels_for = cores, chip if chip in (esp32s3.CHIP, mac16.CHIP) else None
-    if chip == esp32s3.CHIP:
-        sort_channels(program)
     ranges = value_ranges(program)
     makers = {output: call for call in program.calls() for output in call.outputs}
     for call in program.kernels:
         call.input_range = ranges.get(call.inputs[0].root, INT8) if call.inputs else INT8
         call.often = _often(call, makers)
+    sort_channels(program, chip)
+    for call in program.kernels:
         if chip == esp32s3.CHIP and _lies_aligned(call, makers):
             call.variant = esp32s3.choose_vector(call, *call.input_range)
         if chip == esp32s3.CHIP and call.variant is None:

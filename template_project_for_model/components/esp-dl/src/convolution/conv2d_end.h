@@ -31,11 +31,7 @@ static inline void esp_dl_conv2d_store_sum(const esp_dl_conv2d_end_t *end, int32
 {
     const int32_t value =
         esp_dl_clamp(sum >> end->shift, end->min, end->max) * end->factor_a + addend * end->factor_b + end->half;
-    if (end->last_shift >= 0) {
-        esp_dl_store(output, value >> end->last_shift, end->last_min, end->last_max);
-    } else {
-        *output = esp_dl_requantize(value, end->last_shift, end->last_min, end->last_max);
-    }
+    esp_dl_store(output, esp_dl_shift(value, end->last_shift), end->last_min, end->last_max);
 }
 
 #endif

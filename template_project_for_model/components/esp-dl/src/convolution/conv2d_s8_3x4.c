@@ -15,21 +15,32 @@
 
 #define PIXELS ESP_DL_3X4_PIXELS
 
+#define ADD_PRODUCT(sum, weights)                                                                                      \
+    do {                                                                                                               \
+        sum += value * (weights);                                                                                      \
+        ESP_DL_KEEP(sum);                                                                                              \
+    } while (0)
+
 #define MULTIPLY(i)                                                                                                    \
     do {                                                                                                               \
         const uint32_t first = w[2 * (i)], second = w[2 * (i) + 1];                                                    \
         uint32_t value = (uint32_t)x0[i];                                                                              \
-        p00 += value * first, p01 += value * second;                                                                   \
-        ESP_DL_KEEP(p00);                                                                                              \
-        ESP_DL_KEEP(p01);                                                                                              \
+        ADD_PRODUCT(p00, first);                                                                                       \
+        ADD_PRODUCT(p01, second);                                                                                      \
         value = (uint32_t)x1[i];                                                                                       \
-        p10 += value * first, p11 += value * second;                                                                   \
-        ESP_DL_KEEP(p10);                                                                                              \
-        ESP_DL_KEEP(p11);                                                                                              \
+        ADD_PRODUCT(p10, first);                                                                                       \
+        ADD_PRODUCT(p11, second);                                                                                      \
         value = (uint32_t)x2[i];                                                                                       \
-        p20 += value * first, p21 += value * second;                                                                   \
-        ESP_DL_KEEP(p20);                                                                                              \
-        ESP_DL_KEEP(p21);                                                                                              \
+        ADD_PRODUCT(p20, first);                                                                                       \
+        ADD_PRODUCT(p21, second);                                                                                      \
+    } while (0)
+
+/* The lanes of a piece. One sum after the other: temporary values of several would take registers from the sums. */
+#define SEPARATE(total, high, piece_sum)                                                                               \
+    do {                                                                                                               \
+        total += piece_sum, high += piece_sum >> 16;                                                                   \
+        ESP_DL_KEEP(total);                                                                                            \
+        ESP_DL_KEEP(high);                                                                                             \
     } while (0)
 
 /* sums: [pixels][4], with the bias. Output channels `o` to o + 3 of `pixels` pixels. */
@@ -68,6 +79,13 @@ static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p
     }
 }
 
+/* Where the words of weights of a piece end, whose first word `piece` is their number, and a bit for the first piece of
+ * a tap, which the shift drops. */
+static inline const uint32_t *after(const uint32_t *words, uint32_t piece)
+{
+    return (const uint32_t *)(const void *)((const char *)words + (uint32_t)(piece << 2));
+}
+
 /* All output channels of a tile. taps: the address read by each tap of each of the three windows. Not inlined: the
  * caller's variables would take registers from the loops. */
 __attribute__((noinline)) static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t *p,
@@ -83,13 +101,13 @@ __attribute__((noinline)) static void tile(const int8_t *const *taps, int32_t co
         uint32_t t10 = t00, t20 = t00, t11 = t01, t21 = t01;
         for (const int8_t *const *tap = taps, *const *end = taps + count * PIXELS; tap != end; tap += PIXELS) {
             const int8_t *x0 = tap[0], *x1 = tap[1], *x2 = tap[2];
-            uint32_t piece;
             do {
-                piece = *w;
+                const uint32_t piece = *w;
                 uint32_t p00 = w[1], p10 = p00, p20 = p00;
                 uint32_t p01 = w[2], p11 = p01, p21 = p01;
                 w += 3;
-                const uint32_t *stop = w + (piece & ~1u);
+                ESP_DL_KEEP(w);
+                const uint32_t *stop = after(w, piece);
                 if ((piece & 4) != 0) { /* two channels beside fours */
                     MULTIPLY(0);
                     MULTIPLY(1);
@@ -104,13 +122,13 @@ __attribute__((noinline)) static void tile(const int8_t *const *taps, int32_t co
                     w += 8;
                     x0 += 4, x1 += 4, x2 += 4;
                 }
-                t00 += p00, h00 += p00 >> 16;
-                t10 += p10, h10 += p10 >> 16;
-                t20 += p20, h20 += p20 >> 16;
-                t01 += p01, h01 += p01 >> 16;
-                t11 += p11, h11 += p11 >> 16;
-                t21 += p21, h21 += p21 >> 16;
-            } while ((piece & 1) == 0);
+                SEPARATE(t00, h00, p00);
+                SEPARATE(t10, h10, p10);
+                SEPARATE(t20, h20, p20);
+                SEPARATE(t01, h01, p01);
+                SEPARATE(t11, h11, p11);
+                SEPARATE(t21, h21, p21);
+            } while ((int32_t)*w >= 0);
         }
         const int32_t sums[PIXELS][4] = {
             {(int32_t)(t00 - (h00 << 16)), (int32_t)h00, (int32_t)(t01 - (h01 << 16)), (int32_t)h01},
