@@ -18,6 +18,7 @@ FOUND = (
     "ConvTranspose-17 [1, 4, 9] group=1 strides=[2] auto_pad=VALID output_shape=[18]",
     "Unsqueeze-17 [2, 3, 4] 1:[-1, 0]",
     "Where-17 [3, 8] 0:bool",
+    "GatherElements-17 [2, 3, 4] axis=2 1:[[[-1], [-2]]]",
 )
 
 

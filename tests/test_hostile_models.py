@@ -251,6 +251,17 @@ def test_resize_of_opset_10(tmp_path, mode, scales):
     np.testing.assert_allclose(session(loaded(made, tmp_path)).run(None, {"x": x})[0], wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "attributes", [{}, {"value": 0.5}, {"mode": "edge"}, {"mode": "reflect", "value": 0.5}], ids=str
+)
+def test_pad_of_opset_10_need_not_have_a_value(tmp_path, attributes):
+    node = helper.make_node("Pad", ["x"], ["y"], "p", pads=[0, 1, 2, 0, 0, 1], **attributes)
+    made = model([node], {"x": [2, 3, 4]}, {"y": [2, 4, 7]}, opset=10)
+    x = np.random.RandomState(3).standard_normal((2, 3, 4)).astype(np.float32)
+    wanted = session(made).run(None, {"x": x})[0]
+    assert np.array_equal(session(loaded(made, tmp_path)).run(None, {"x": x})[0], wanted)
+
+
 def test_a_conversion_that_changes_the_result_is_refused(tmp_path, monkeypatch):
     from esp_tvm.convert import old_opsets
 

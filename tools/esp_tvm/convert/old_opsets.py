@@ -10,7 +10,7 @@ import onnx.version_converter
 
 from ..errors import UserError
 from ..naming import one_line
-from ..onnx_graph import attribute, copied, edited, opset_of, set_attributes
+from ..onnx_graph import attribute, copied, drop_attributes, edited, opset_of, set_attributes, string_attribute
 from ..operators import OPERATORS
 
 # Below 13 QuantizeLinear has no axis, Softmax another meaning, and Squeeze its axes as an attribute.
@@ -23,6 +23,7 @@ def at_least_opset_13(model: onnx.ModelProto, path: Path, newest: int) -> onnx.M
     if opset >= MIN_OPSET:
         return model
     old = copied(model)
+    _settle_pad_values(old)
     try:
         # With an old IR the converter expects constants to be declared as inputs.
         old.ir_version = max(old.ir_version, 4)
@@ -38,6 +39,17 @@ def at_least_opset_13(model: onnx.ModelProto, path: Path, newest: int) -> onnx.M
     _flat_as_before(converted, opset)
     _name_as_before(converted.graph, model.graph)
     return converted
+
+
+def _settle_pad_values(model: onnx.ModelProto) -> None:
+    """The converter wants the value that a Pad may leave out, and keeps one that its mode does not use."""
+    for node in model.graph.node:
+        if node.op_type != "Pad":
+            continue
+        if string_attribute(node, "mode", "constant") != "constant":
+            drop_attributes(node, "value")
+        elif attribute(node, "value") is None:
+            set_attributes(node, value=0.0)
 
 
 def _flat_as_before(model: onnx.ModelProto, opset: int) -> None:

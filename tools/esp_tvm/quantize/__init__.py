@@ -142,7 +142,9 @@ def quantize_onnx(
     if is_qdq(model):
         result = adopt(model, samples, passes, input_model)
     elif samples is None:
-        raise UserError(f"{input_model}: is a float model; give samples of its input with --calibrate_dataset")
+        raise UserError(
+            f"{input_model}: is a float model; give samples of its input (--calib; script: --calibrate_dataset)"
+        )
     else:
         result = quantize_model(model, samples, passes, input_model)
     count = min(len(array) for array in samples.values()) if samples else 0
