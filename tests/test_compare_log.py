@@ -17,11 +17,14 @@ pytest.importorskip("tvm")
 
 from logged_network import CODE, TEMPLATE, shared_network, small_network  # noqa: E402
 
+from esp_tvm.arithmetic import dense  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.compile.kernels.portable import Dense8  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import debug_onnx_model  # noqa: E402
+from esp_tvm.program.form import Call, Constant, Tensor  # noqa: E402
 from esp_tvm.project.export import export_onnx_model  # noqa: E402
-from esp_tvm.report.compare_log import LogComparer, judge  # noqa: E402
+from esp_tvm.report.compare_log import LogComparer, judge, kernel_centre  # noqa: E402
 from esp_tvm.report.diagnose import Evidence, likely_cause  # noqa: E402
 from esp_tvm.run.emulator_log import EmulatedLog  # noqa: E402
 from esp_tvm.run.host_log import LoggingProgram  # noqa: E402
@@ -165,14 +168,19 @@ def check_flipped_weight(network, tmp_path, mode, which):
     cause = re.search("likely cause: (.*)", text).group(1)
     if mode == "checksums":
         assert "likely the weights" in cause
-    elif call.operator == "dense":  # one value per channel: not enough to tell which weight
-        assert re.search(r"only output channel \d+ differs; its weights, bias or shift", cause), text
+    elif "only output channel" in cause:  # too few values to tell which weight
+        assert call.operator == "dense", text
     elif " values that explain it as well" in cause:  # few values differ
-        assert re.search(r"weights: of output channel \d+ the weight at row", cause), text
+        found = re.search(r"weights: (?:of output channel \d+ the )?weight .* is (-?\d+) in place of (-?\d+) ", cause)
+        assert found and flipped_bits(*map(int, found.groups())) == 1, text
     else:
         assert "weights: " in cause and f" is {new_weight} in place of {weight}" in cause, text
         assert re.search(r"\d+ of \d+ bytes differ, values by at most \d+\n", text)
         assert re.search(r"first at channel \d+", text)
+
+
+def flipped_bits(one: int, other: int) -> int:
+    return bin((one ^ other) & 0xFF).count("1")
 
 
 def flipped_weight(network, step, symbol):
@@ -216,6 +224,23 @@ def flipped_weight(network, step, symbol):
             assert abs(new_weight) < abs(weight)
             return index, one[index], flipped, weight, new_weight
     raise AssertionError("no weight has a byte of its own")
+
+
+def test_a_flipped_weight_is_found_where_the_kernel_takes_a_constant_from_its_input():
+    random = np.random.RandomState(0)
+    x, weights = (random.randint(-128, 128, shape).astype(np.int8) for shape in ((3, 20), (6, 20)))
+    bias, shift = random.randint(-500, 500, 6).astype(np.int32), np.full(6, 9, np.int32)
+    attributes = {"weights": weights, "bias": bias, "shift": shift, "clamp": (-128, 127)}
+    inputs, outputs = [Tensor("x", x.shape, "int8")], [Tensor("y", (3, 6), "int8")]
+    call = Call("f", "dense", inputs, outputs, attributes, kernel=Dense8.kernel, often=-100)
+    call.constants = [Constant("int8_t", "f_weights", Dense8().pack(call, -128, 127).weights, "")]
+    flipped = weights.copy()
+    flipped[4, 7] ^= 0x40
+    # The bias has what the right weights make of the constant.
+    less = -100 * (weights - flipped.astype(np.int32)).sum(axis=1, dtype=np.int32)
+    right, got = dense(x, **attributes), dense(x, **{**attributes, "weights": flipped, "bias": bias + less})
+    evidence = Evidence(call, [x], right, zlib.crc32(got.tobytes()), got, centre=kernel_centre(call))
+    assert f"weight [4, 7] of [6, 20] is {flipped[4, 7]} in place of {weights[4, 7]}" in likely_cause([evidence])
 
 
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])

@@ -23,6 +23,8 @@ from .profile import measured
 _MOST_TRIED = 64
 # How often the example application (main/app_main.c) runs the model on its sample.
 EXAMPLE_RUNS = 4
+# Kernels whose weights begin with what they take from every input value (compile/kernels/packing.py).
+_CENTRED = ("esp_dl_conv2d_s8_6x2", "esp_dl_dense_s8_8")
 
 EQUAL, DIFFERS, MISSING, UNKNOWN = "equal", "differs", "missing", "not compared"
 
@@ -253,9 +255,7 @@ class LogComparer:
             memory = self._memory(expected)
             before = None if memory is None else bytes(memory)
             parts = [
-                Evidence(
-                    call, evaluation.arguments(call), reference, logged.crc, got, before, centres=_centres(call), **rest
-                )
+                Evidence(call, evaluation.arguments(call), reference, logged.crc, got, before, **rest)
                 for call, rest in self._computed(expected, evaluation)
             ]
             cause = likely_cause(parts)
@@ -266,14 +266,15 @@ class LogComparer:
     def _computed(expected: Expected, evaluation: Evaluation) -> List[Tuple[Call, dict]]:
         """The calls that one step computes: an addition and the convolution fused with it; what `Evidence` wants."""
         call = expected.call
+        own = {"centre": kernel_centre(call)}
         if not call.followers:
-            return [(call, {})]
+            return [(call, own)]
         last = call.followers[-1]
         if len(last.inputs) == 1:
-            return [(call, {}), (last, {})]
+            return [(call, own), (last, {})]
         swapped = last.inputs[1] is call.output
         addend = evaluation.arguments(last)[0 if swapped else 1]
-        return [(call, {"addition": last, "addend": addend, "swapped": swapped}), (last, {})]
+        return [(call, {**own, "addition": last, "addend": addend, "swapped": swapped}), (last, {})]
 
     @staticmethod
     def _only_data(logged: LoggedTensor, layer: Layer, reference: np.ndarray) -> Layer:
@@ -293,13 +294,11 @@ def _is_inner_float(expected: Expected) -> bool:
     return expected.call.is_fallback and expected.output is None and expected.tensor.dtype.startswith("float")
 
 
-def _centres(call: Call) -> Tuple[int, ...]:
-    """What a kernel may take from every input value before it multiplies: nothing, or the middle of their range."""
-    if call.operator != "conv2d":
-        return (0,)
-    filled = call.attributes.get("pad_value", 0)
-    values = [*call.input_range, filled] if filled else call.input_range
-    return tuple({0, (min(values) + max(values) + 1) // 2})
+def kernel_centre(call: Call) -> int:
+    """What its kernel takes from every input value before it multiplies."""
+    if call.kernel not in _CENTRED:
+        return 0
+    return int(next(one.array for one in call.constants if one.name.endswith("_weights"))[0])
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ class Evidence:
     arguments: the inputs of the call, which the chip had as well (all layers before are equal)
     expected: what the rule gives; before: the content of the output's memory before the call, if known
     addition, addend, swapped: of a convolution that is computed together with the addition after it; `expected` is
-    then the addition's result. centres: what a kernel may take from every input value before it multiplies
+    then the addition's result. centre: what the kernel takes from every input value before it multiplies
     """
 
     call: Call
@@ -40,7 +40,7 @@ class Evidence:
     addition: Optional[Call] = None
     addend: Optional[np.ndarray] = None
     swapped: bool = False
-    centres: Sequence[int] = (0,)
+    centre: int = 0
 
     def is_what_the_chip_has(self, candidate: np.ndarray) -> bool:
         """Whether `candidate` (any shape, same bytes in memory) equals the chip's result."""
@@ -265,11 +265,7 @@ def _parameter(e: Evidence) -> Optional[str]:
         other = addend[pixels].reshape((-1,) + (1,) * (values.ndim - 1))
         return e.finish(values.astype(np.int8), np.ascontiguousarray(np.broadcast_to(other, values.shape)))
 
-    for centre in e.centres:
-        found = find_parameter(e.call, e.arguments[0], e.got, channel, finish, centre)
-        if found:
-            return found
-    return None
+    return find_parameter(e.call, e.arguments[0], e.got, channel, finish, e.centre)
 
 
 def _only_channel(e: Evidence) -> Optional[int]:
