@@ -70,7 +70,7 @@ if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if ent
     # Started without scripts/in-env.sh (make test uses it).
     sys.path.insert(1, str(REPO / "tvm" / "python"))
 
-import kernel_archive  # noqa: E402, F401  from now on compiled kernels serve all tests, and processes that they start
+import kernel_archive  # noqa: E402  from now on compiled kernels serve all tests, and processes that they start
 from shared_files import shared  # noqa: E402
 
 
@@ -114,3 +114,15 @@ def shared_models() -> Path:
     `resnet8/` and `kws/`, each with model.onnx, calib.npy, eval.npy, eval_float_output.npy, input_sample.npy.
     """
     return shared("models") or pytest.skip("the shared models are not beside the project (../shared/models)")
+
+
+@pytest.fixture(scope="session")
+def riscv_kernels(tmp_path_factory):
+    """Object files of all kernels for the emulated RISC-V; skips where its tools are missing."""
+    from esp_tvm.run import qemu
+    from esp_tvm.run.machines import RISCV
+
+    if RISCV.missing():
+        pytest.skip(RISCV.missing())
+    folder = tmp_path_factory.mktemp("riscv_kernels")
+    return qemu.compile_objects(kernel_archive.listed_sources(), kernel_archive.INCLUDES, folder)

@@ -6,7 +6,7 @@ import functools
 import re
 import shutil
 import subprocess
-from html import escape
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import onnx
 import pytest
 from cores_cases import PLAIN, SPLIT_VARIANTS, program, random_split_pairs
 from idf_standin import StandIn, load_options
-from kernel_archive import COMPONENT, INCLUDES, build, listed_sources
+from kernel_archive import COMPONENT, INCLUDES, build
 from pipeline_harness import compile_once_imported
 from project_checks import check_settings
 from qdq import QdqBuilder
@@ -70,12 +70,6 @@ def all_pairs(count: int, seed: int):
     return pairs
 
 
-def sources():
-    """The kernels of the cases, and what runs their parts."""
-    names = ("conv2d", "depthwise_conv2d", "dense", "add_s8", "cores")
-    return [path for path in listed_sources() if path.stem.startswith(names) or "esp32s3" in path.stem]
-
-
 def run_pairs(pairs, folder: Path, *flags: str) -> None:
     (folder / "program.c").write_text(program(pairs))
     build([folder / "program.c"], folder / "program", *flags)
@@ -119,17 +113,16 @@ def test_many_shapes_in_two_parts(tmp_path):
 
 
 @pytest.mark.slow
-def test_same_bytes_one_after_the_other(tmp_path):
+def test_same_bytes_one_after_the_other(riscv_kernels, tmp_path):
     """Without threads, as in an emulator: the parts are computed all the same."""
-    if RISCV.missing():
-        pytest.skip(RISCV.missing())
     pairs = all_pairs(2, seed=4)
     text = program(pairs).replace(
         "posix_memalign(&data, 16, size + more) != 0",
         "(data = aligned_alloc(16, (size + more + 15) / 16 * 16)) == NULL",
     )
     (tmp_path / "program.c").write_text(text.replace("#define _POSIX_C_SOURCE 200112L\n", "", 1))
-    qemu.link(qemu.compile_objects([tmp_path / "program.c", *sources()], INCLUDES, tmp_path), tmp_path / "p.elf")
+    objects = qemu.compile_objects([tmp_path / "program.c"], INCLUDES, tmp_path)
+    qemu.link([*objects, *riscv_kernels], tmp_path / "p.elf")
     qemu.execute(tmp_path / "p.elf", tmp_path, timeout=300)
     verdict(tmp_path, pairs)
 
@@ -434,9 +427,8 @@ def test_report_says_what_both_cores_compute(files, tmp_path, monkeypatch):
     project = export_onnx_model("esp32p4", *files, str(TEMPLATE), str(tmp_path), cores=2)
     report = gather(onnx.load(files[0]), "m.onnx", project, {"x": np.load(files[1])[None]})
     assert report.equal and len(report.cores) == 8
-    text, page = as_text(report), as_html(report)
-    for line in report.cores:
-        assert line in text and escape(line) in page
+    text, page = as_text(report), unescape(as_html(report))
+    assert all(line in text and line in page for line in report.cores)
     kernels = [row.kernel for row in report.rows]
     assert sum("rows cut at " in kernel for kernel in kernels) == 7
     assert not any("begin_part" in kernel for kernel in kernels)

@@ -8,23 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_archive import COMPONENT, INCLUDES, build
+from kernel_archive import INCLUDES, build
 from variant_cases import ALL_VARIANTS, AnyWinograd, program, random_pairs, verdict
 
 from esp_tvm.compile.kernels import packing, portable
 from esp_tvm.run import qemu
 from esp_tvm.run.host import SANITIZE, STRICT
-from esp_tvm.run.machines import RISCV
-
-
-def kernel_sources(variant):
-    """The variant, the plain kernel it is compared with, and the plain addition."""
-    names = [f"{variant.operator}_s8", variant.kernel.replace("esp_dl_", "")]
-    folders = {"dense": "dense", "average_pool2d": "pooling"}
-    paths = [f"{folders.get(name.split('_s8')[0], 'convolution')}/{name}.c" for name in names]
-    if variant.kernel.endswith("_esp32"):
-        paths += ["convolution/mac16_esp32.c", "convolution/mac16_depthwise_esp32.c"]
-    return [COMPONENT / "src" / path for path in [*paths, "elementwise/add_s8.c"]]
 
 
 def run_on_host(pairs, folder: Path) -> None:
@@ -44,14 +33,12 @@ def test_same_bytes_on_this_computer(variant, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ALL_VARIANTS, ids=lambda variant: type(variant).__name__)
-def test_same_bytes_in_the_emulator(variant, tmp_path):
-    if RISCV.missing():
-        pytest.skip(RISCV.missing())
+def test_same_bytes_in_the_emulator(variant, riscv_kernels, tmp_path):
     pairs = random_pairs(variant, 60, seed=2)
     source = tmp_path / "program.c"
     source.write_text(program(pairs))
-    objects = qemu.compile_objects([source, *kernel_sources(variant)], INCLUDES, tmp_path)
-    qemu.link(objects, tmp_path / "program.elf")
+    objects = qemu.compile_objects([source], INCLUDES, tmp_path)
+    qemu.link([*objects, *riscv_kernels], tmp_path / "program.elf")
     qemu.execute(tmp_path / "program.elf", tmp_path, timeout=300)
     verdict(tmp_path, pairs)
 
