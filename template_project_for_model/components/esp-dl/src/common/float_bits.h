@@ -3,6 +3,8 @@
 #ifndef ESP_DL_COMMON_FLOAT_BITS_H
 #define ESP_DL_COMMON_FLOAT_BITS_H
 
+#include "common/registers.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -11,7 +13,6 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    const uint32_t negative = bits >> 31;
     const int32_t biased = (int32_t)(bits >> 23 & 0xff);
     uint32_t mantissa = bits & 0x7fffff;
     /* The usual case: a magnitude from 1/2 to 256 steps, and an exponent with which that is from 2^-126 to 2^128. */
@@ -19,8 +20,10 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
     if (places - 15 <= 23 - 15 && exponent >= -125 && exponent <= 120) {
         const int32_t value = (int32_t)(mantissa | 0x800000);
         /* Half up: once more to the right, with 1 added. */
-        return (((negative != 0 ? -value : value) >> places) + 1) >> 1;
+        return ((((int32_t)bits < 0 ? -value : value) >> places) + 1) >> 1;
     }
+    ESP_DL_KEEP(bits); /* computed only here, not for all */
+    const uint32_t negative = bits >> 31;
     if (biased == 0xff) {
         return mantissa != 0 ? 0 /* NaN */ : negative != 0 ? -limit - 1 : limit;
     }
@@ -46,15 +49,17 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
     return magnitude > (uint32_t)limit ? limit : (int32_t)magnitude;
 }
 
-/* sat8(floor(x / 2^exponent + 1/2) + zero_point); NaN is taken for 0. zero_point: -128..128 */
-static inline int8_t esp_dl_quantize_value(float x, int32_t exponent, int32_t zero_point)
+/* sat8(floor(x / 2^exponent + 1/2) + zero_point), in 32 bits: as int8 it would be sign-extended once more; NaN is taken
+ * for 0. zero_point: -128..128 */
+static inline int32_t esp_dl_quantize_value(float x, int32_t exponent, int32_t zero_point)
 {
     /* Within 4 * 128 the sum saturates where the value did. */
-    const int32_t y = esp_dl_quantize_within(x, exponent, 511) + zero_point;
-    if (y == (int8_t)y) {
-        return (int8_t)y;
+    int32_t y = esp_dl_quantize_within(x, exponent, 511) + zero_point;
+    if ((uint32_t)(y - INT8_MIN) > UINT8_MAX) {
+        y = y < 0 ? INT8_MIN : INT8_MAX;
     }
-    return y < 0 ? INT8_MIN : INT8_MAX;
+    ESP_DL_KEEP(y);
+    return y;
 }
 
 /* x * 2^exponent, exact; infinite beyond the range of float. */

@@ -8,6 +8,7 @@
  */
 #include "common/registers.h"
 #include "convolution/conv2d_end.h"
+#include "convolution/lanes.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
@@ -15,11 +16,7 @@
 
 #define PIXELS ESP_DL_3X4_PIXELS
 
-#define ADD_PRODUCT(sum, weights)                                                                                      \
-    do {                                                                                                               \
-        sum += value * (weights);                                                                                      \
-        ESP_DL_KEEP(sum);                                                                                              \
-    } while (0)
+#define ADD_PRODUCT(sum, weights) ESP_DL_ADD_PRODUCT(sum, value, weights)
 
 #define MULTIPLY(i)                                                                                                    \
     do {                                                                                                               \
@@ -33,14 +30,6 @@
         value = (uint32_t)x2[i];                                                                                       \
         ADD_PRODUCT(p20, first);                                                                                       \
         ADD_PRODUCT(p21, second);                                                                                      \
-    } while (0)
-
-/* The lanes of a piece. One sum after the other: temporary values of several would take registers from the sums. */
-#define SEPARATE(total, high, piece_sum)                                                                               \
-    do {                                                                                                               \
-        total += piece_sum, high += piece_sum >> 16;                                                                   \
-        ESP_DL_KEEP(total);                                                                                            \
-        ESP_DL_KEEP(high);                                                                                             \
     } while (0)
 
 /* sums: [pixels][4], with the bias. Output channels `o` to o + 3 of `pixels` pixels. */
@@ -122,12 +111,12 @@ __attribute__((noinline)) static void tile(const int8_t *const *taps, int32_t co
                     w += 8;
                     x0 += 4, x1 += 4, x2 += 4;
                 }
-                SEPARATE(t00, h00, p00);
-                SEPARATE(t10, h10, p10);
-                SEPARATE(t20, h20, p20);
-                SEPARATE(t01, h01, p01);
-                SEPARATE(t11, h11, p11);
-                SEPARATE(t21, h21, p21);
+                ESP_DL_SEPARATE(t00, h00, p00);
+                ESP_DL_SEPARATE(t10, h10, p10);
+                ESP_DL_SEPARATE(t20, h20, p20);
+                ESP_DL_SEPARATE(t01, h01, p01);
+                ESP_DL_SEPARATE(t11, h11, p11);
+                ESP_DL_SEPARATE(t21, h21, p21);
             } while ((int32_t)*w >= 0);
         }
         const int32_t sums[PIXELS][4] = {

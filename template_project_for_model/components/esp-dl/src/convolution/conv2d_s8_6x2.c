@@ -9,6 +9,7 @@
  */
 #include "common/registers.h"
 #include "convolution/conv2d_add.h"
+#include "convolution/lanes.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
@@ -60,9 +61,39 @@ typedef struct {
     int32_t h, w;
 } origin_t;
 
-static inline const int8_t *tap(const origin_t *origin, const esp_dl_conv2d_t *p, int32_t kh, int32_t kw)
+/* The window of the next output pixel, and its column and row. */
+typedef struct {
+    const int8_t *image;
+    int32_t h, w, column, row;
+} place_t;
+
+static void find_origins(origin_t *origins, place_t *place, const esp_dl_conv2d_t *p, int32_t pixels)
 {
-    int32_t h = origin->h + kh, w = origin->w + kw;
+    for (int32_t i = 0; i < PIXELS; i++) {
+        if (i >= pixels) {
+            /* The other half of a word: any pixel; pairs that do not exist are left out. */
+            origins[i] = i % 2 != 0 ? origins[i - 1] : (origin_t){NULL, 0, 0};
+            continue;
+        }
+        origins[i] = (origin_t){place->image, place->h, place->w};
+        place->w += p->window.stride_w;
+        if (++place->column == p->output.w) {
+            place->column = 0;
+            place->w = -p->window.pad_left;
+            place->h += p->window.stride_h;
+            if (++place->row == p->output.h) {
+                place->row = 0;
+                place->h = -p->window.pad_top;
+                place->image += p->input.h * p->input.w * p->input.c;
+            }
+        }
+    }
+}
+
+/* The window's tap `kh`, `kw` rows and columns from its first; NULL outside the image. */
+static const int8_t *tap(const origin_t *origin, const esp_dl_conv2d_t *p, int32_t kh, int32_t kw)
+{
+    const int32_t h = origin->h + kh, w = origin->w + kw;
     if ((uint32_t)h >= (uint32_t)p->input.h || (uint32_t)w >= (uint32_t)p->input.w) {
         return NULL;
     }
@@ -72,7 +103,8 @@ static inline const int8_t *tap(const origin_t *origin, const esp_dl_conv2d_t *p
 static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_dl_conv2d_t *p, uint32_t base)
 {
     const esp_dl_window_t *window = &p->window;
-    const int32_t channels = p->input.c;
+    const int32_t channels = p->input.c, row = window->dilation_h * p->input.w * channels;
+    const int32_t height = (window->kernel_h - 1) * window->dilation_h;
     const int32_t width = (window->kernel_w - 1) * window->dilation_w;
     const uint32_t outside = (uint32_t)p->pad_value;
     for (int32_t pair = 0; pair < PAIRS; pair++) {
@@ -81,29 +113,37 @@ static void pack_windows(uint32_t *columns, const origin_t *origins, const esp_d
             return;
         }
         uint32_t *words = columns + pair;
-        const int whole =
-            window->dilation_w == 1 && a->w >= 0 && b->w >= 0 && a->w + width < p->input.w && b->w + width < p->input.w;
-        for (int32_t kh = 0; kh < window->kernel_h; kh++) {
-            const int32_t dh = kh * window->dilation_h;
-            if (whole) {
-                /* All taps of a row are in the image and contiguous. */
-                words = pack(words, tap(a, p, dh, 0), tap(b, p, dh, 0), window->kernel_w * channels, base, outside);
-                continue;
+        const int8_t *x = tap(a, p, 0, 0), *y = tap(b, p, 0, 0);
+        if (x != NULL && y != NULL && window->dilation_w == 1 && tap(a, p, height, width) != NULL &&
+            tap(b, p, height, width) != NULL) {
+            /* All taps of a row are in the image and contiguous. */
+            for (int32_t kh = window->kernel_h; kh > 0; kh--) {
+                words = pack(words, x, y, window->kernel_w * channels, base, outside);
+                x += row;
+                y += row;
             }
-            for (int32_t kw = 0; kw < window->kernel_w; kw++) {
-                const int32_t dw = kw * window->dilation_w;
-                words = pack(words, tap(a, p, dh, dw), tap(b, p, dh, dw), channels, base, outside);
+        } else {
+            for (int32_t h = 0; h <= height; h += window->dilation_h) {
+                for (int32_t w = 0; w <= width; w += window->dilation_w) {
+                    words = pack(words, tap(a, p, h, w), tap(b, p, h, w), channels, base, outside);
+                }
             }
         }
         *words = base; /* the exporter made the number of values even */
     }
 }
 
-#define ADD_PRODUCT(sum, value)                                                                                        \
-    do {                                                                                                               \
-        sum += (value)*weight;                                                                                         \
-        ESP_DL_KEEP(sum);                                                                                              \
-    } while (0)
+/* Windows of one pixel each, which lie one after the other; `pixels` of them. */
+static void pack_pixels(uint32_t *columns, const int8_t *x, int32_t pixels, int32_t channels, uint32_t base)
+{
+    for (; pixels > 0; pixels -= 2, x += 2 * channels) {
+        /* Beside a last one: itself. */
+        *pack(columns, x, pixels > 1 ? x + channels : x, channels, base, 0) = base;
+        columns++;
+    }
+}
+
+#define ADD_PRODUCT(sum, value) ESP_DL_ADD_PRODUCT(sum, value, weight)
 
 /* The products of a value of each pixel with the weights of two output channels. */
 #define MULTIPLY(x, w)                                                                                                 \
@@ -178,13 +218,13 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
             }
             count = (uint8_t)*end;
             w = end + 1;
-            t00 += p00, h00 += p00 >> 16;
-            t01 += p01, h01 += p01 >> 16;
-            t10 += p10, h10 += p10 >> 16;
-            t11 += p11, h11 += p11 >> 16;
+            ESP_DL_SEPARATE(t00, h00, p00);
+            ESP_DL_SEPARATE(t01, h01, p01);
+            ESP_DL_SEPARATE(t10, h10, p10);
+            ESP_DL_SEPARATE(t11, h11, p11);
             if (pairs > 2) {
-                t20 += p20, h20 += p20 >> 16;
-                t21 += p21, h21 += p21 >> 16;
+                ESP_DL_SEPARATE(t20, h20, p20);
+                ESP_DL_SEPARATE(t21, h21, p21);
             }
         } while (count != 0);
         /* The low lanes contain the rest of the sum, modulo 2^32. */
@@ -247,37 +287,23 @@ TILE(three_pairs, 3)
 static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
                      uint32_t *columns, int8_t *output)
 {
-    const int32_t image = p->input.h * p->input.w * p->input.c;
     const uint32_t base = 0 - (uint32_t)p->weights[0] * 0x10001u; /* less the middle of the input's range */
-    int32_t remaining = p->output.n * p->output.h * p->output.w;
-    int32_t h = -p->window.pad_top, w = -p->window.pad_left, column = 0, row = 0;
-    while (remaining > 0) {
-        origin_t origins[PIXELS];
-        for (int32_t i = 0; i < PIXELS; i++) {
-            if (i >= remaining) {
-                /* The other half of a word: any pixel; pairs that do not exist are left out. */
-                origins[i] = i % 2 != 0 ? origins[i - 1] : (origin_t){NULL, 0, 0};
-                continue;
-            }
-            origins[i] = (origin_t){input, h, w};
-            w += p->window.stride_w;
-            if (++column == p->output.w) {
-                column = 0;
-                w = -p->window.pad_left;
-                h += p->window.stride_h;
-                if (++row == p->output.h) {
-                    row = 0;
-                    h = -p->window.pad_top;
-                    input += image;
-                }
-            }
-        }
-        pack_windows(columns, origins, p, base);
+    const int direct = p->window.kernel_h * p->window.kernel_w * p->window.stride_h * p->window.stride_w == 1 &&
+                       p->input.h == p->output.h && p->input.w == p->output.w;
+    place_t place = {input, -p->window.pad_top, -p->window.pad_left, 0, 0};
+    for (int32_t remaining = p->output.n * p->output.h * p->output.w; remaining > 0; remaining -= PIXELS) {
         const int32_t pixels = remaining < PIXELS ? remaining : PIXELS;
+        if (direct) {
+            pack_pixels(columns, input, pixels, p->input.c, base);
+            input += pixels * p->input.c;
+        } else {
+            origin_t origins[PIXELS];
+            find_origins(origins, &place, p, pixels);
+            pack_windows(columns, origins, p, base);
+        }
         (pixels > 4 ? three_pairs : two_pairs)(columns, p, addend, add, pixels, output);
         output += pixels * p->output.c;
         addend += add != NULL ? pixels * p->output.c : 0;
-        remaining -= pixels;
     }
 }
 

@@ -12,7 +12,7 @@ void esp_dl_quantize_s8_nhwc(const float *input, const esp_dl_quantize_nhwc_t *p
         for (int32_t c = 0; c < channels; c++) {
             const float *x = input;
             for (int8_t *y = output + c, *end = y + size; y != end; y += channels) {
-                *y = esp_dl_quantize_value(*x++, exponent, zero_point);
+                *y = (int8_t)esp_dl_quantize_value(*x++, exponent, zero_point);
             }
             input += p->plane;
         }
