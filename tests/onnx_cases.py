@@ -248,6 +248,7 @@ def _reductions() -> List[OnnxCase]:
 
 
 def _moves() -> List[OnnxCase]:
+    copied = ("y0", "y1", "x0", "c1")  # two outputs, an input, a constant
     pads = _i(0, 1, 2, 1, 0, 0, 1, 3)
     return [
         OnnxCase("Concat", "channels", {0: X, 1: (1, 3, 6, 8)}, {}, {"axis": 1}, kernel="concat"),
@@ -270,6 +271,19 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Squeeze", "", {0: X}, {1: _i(0)}, kernel="requantize", behind_relu=True),
         OnnxCase("Unsqueeze", "", {0: X}, {1: _i(1)}, kernel="requantize", behind_relu=True),
         OnnxCase("Identity", "", {0: X}, kernel="requantize", behind_relu=True),
+        OnnxCase(
+            "Relu, Softmax, Identity",
+            "outputs that are copies",
+            {0: (2, 9)},
+            {1: np.float32([[0.1, -2.0]])},
+            kernel=("requantize", "softmax", "softmax"),
+            outputs=6,
+            nodes=(
+                ("Relu", ("x0",), "y0", {}),
+                ("Softmax", ("x0",), "y1", {}),
+                *(("Identity", (source,), made, {}) for made, source in zip(("y2", "y3", "y4", "y5"), copied)),
+            ),
+        ),
         OnnxCase("Cast", "float to float", {0: X}, {}, {"to": 1}, kernel="requantize", behind_relu=True),
         OnnxCase("Transpose", "", {0: X}, {}, {"perm": [0, 3, 1, 2]}, kernel="requantize", behind_relu=True),
         OnnxCase("Transpose", "all axes", {0: X}, kernel="requantize", behind_relu=True),

@@ -13,6 +13,8 @@ pytest.importorskip("tvm")
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.port_options import PortOptions  # noqa: E402
+from esp_tvm.program.evaluate import evaluate  # noqa: E402
 
 
 def operators(compiled):
@@ -145,14 +147,29 @@ def test_several_inputs_and_outputs():
     )
 
 
-def test_outputs_of_equal_values_are_refused_by_name():
+@pytest.mark.parametrize("type_", ["float", "int8"])
+def test_outputs_of_equal_values_are_both_written(type_):
     """TVM computes them once and writes one of them."""
     b = QdqBuilder()
     x = b.input("x", (1, 2, 4, 4), -7)
     for name in ("first", "second"):
-        b.output(b.node("Sigmoid", [b.quantize(x, -6)], [name]), (1, 2, 4, 4))
-    with pytest.raises(UserError, match="output 'second' has always the values of output 'first'"):
-        compile_model(b.model())
+        b.output(b.node("Softmax", [b.quantize(x, -6)], [name], axis=-1), (1, 2, 4, 4))
+    model = b.model()
+    model.graph.node.append(helper.make_node("Cast", ["x"], ["same"], "copy", to=TensorProto.FLOAT))
+    model.graph.output.append(helper.make_tensor_value_info("same", TensorProto.FLOAT, (1, 2, 4, 4)))
+    compiled = compile_model(model, ports=PortOptions(output_types={"first": type_, "second": type_}))
+    x = np.random.RandomState(0).uniform(-2, 2, (1, 2, 4, 4)).astype(np.float32)
+    outputs = evaluate(compiled.program, {"x": x}).outputs
+    assert outputs["first"].any() and outputs["first"].dtype == (np.float32 if type_ == "float" else np.int8)
+    assert np.array_equal(outputs["first"], outputs["second"]) and np.array_equal(outputs["same"], x)
+
+
+def test_a_model_that_only_copies_is_refused():
+    node = helper.make_node("Identity", ["x"], ["y"], "copy")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"]
+    model = helper.make_model(helper.make_graph([node], "g", values[:1], values[1:]))
+    with pytest.raises(UserError, match="nothing is computed"):
+        compile_model(model)
 
 
 def test_control_flow_is_refused():

@@ -23,7 +23,7 @@ from .convert.functions import inline_functions
 from .convert.int4 import widen_int4
 from .convert.loops import straighten
 from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
-from .convert.plain_nodes import plain_nodes
+from .convert.plain_nodes import outputs_by_nodes, plain_nodes
 from .convert.qoperator import to_qdq
 from .convert.quantizers import check_quantizers
 from .convert.resizing import whole_scales
@@ -115,6 +115,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     explicit_windows(model, declared, evaluate)
     whole_scales(model)
     plain_nodes(model)
+    outputs_by_nodes(model)
     fix_shapes(model, path)
     make_node_names_unique(model.graph)
     _check_outputs(model.graph, path)
@@ -290,25 +291,13 @@ def _check_elements(model: onnx.ModelProto, path: Path) -> None:
 
 
 def _check_outputs(graph: onnx.GraphProto, path: Path) -> None:
-    """Every output must be computed by a node: TVM has no call that copies an input or a constant to an output."""
-    copied = {node.output[0]: node for node in graph.node if node.op_type in ("Identity", "Constant")}
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = {value.name for value in graph.input}
-    seen = set()
+    seen, inputs = set(), {value.name for value in graph.input}
     for value in graph.output:
-        name = value.name
-        if name in seen:
-            raise UserError(f"{path}: output '{shown(name)}' stands twice in the list of outputs; remove one")
-        seen.add(name)
-        while name in copied and copied[name].op_type != "Constant":
-            name = copied[name].input[0]
-        if name in constants or name in copied:
-            what = "a constant, which the program that uses the model may as well write down"
-        elif name in inputs:
-            what = f"only a copy of the input '{shown(name)}'"
-        else:
-            continue
-        raise UserError(f"{path}: output '{shown(value.name)}' is {what}; remove it from the model's outputs")
+        if value.name in inputs:
+            raise UserError(f"{path}: '{shown(value.name)}' is an input and an output; give the output another name")
+        if value.name in seen:
+            raise UserError(f"{path}: output '{shown(value.name)}' stands twice in the list of outputs; remove one")
+        seen.add(value.name)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Dict, List, Set, Tuple
+from typing import Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 import tvm
@@ -12,12 +12,12 @@ from tvm import relay, tir
 
 from ..c_text import C_TYPES, SCRATCH_PARAMETER
 from ..errors import UserError
-from ..naming import shown
 from ..operators import OPERATORS
 from ..program import Call, Constant, Place, Port, Program, Scratch, Tensor
 from ..tvm_errors import tvm_reason, without_tvm_log
 from .importing.import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
+from .results import Results
 
 
 def _kernel_module(function: relay.Function):
@@ -51,11 +51,12 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
     # control flow, which no model here has, and loses the spans that refer to the ONNX nodes.
     # FoldScaleAxis would change the rounding of floats, and multiply weights at run time.
     disabled = ["AlterOpLayout", "ToBasicBlockNormalForm", "FoldScaleAxis"]
+    results = Results(partitioned.mod)
     context = {"opt_level": 3, "config": config, "disabled_pass": disabled}
     with tvm.transform.PassContext(**context):
         try:
             library = relay.build(
-                partitioned.mod,
+                results.mod,
                 target=target,
                 runtime=relay.backend.Runtime("crt"),
                 executor=executor,
@@ -66,12 +67,13 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
     functions = {
         var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }
-    program = _MainReader(functions, partitioned, imported).read()
+    program = _MainReader(functions, partitioned, imported, results.computed).read()
     program.nodes = [str(node) for node in imported.nodes]
     # Without those of operators that TVM created itself.
     program.refusals = {node: why for node, why in partitioned.refusals.items() if node >= 0}
     source, program.fallback_constant_bytes = _fallback_source(library.lib, _floats(functions))
-    _describe_fallbacks(program, partitioned, imported, target, context)
+    _describe_fallbacks(program, results.mod, partitioned, imported, target, context)
+    results.copy(program, imported)
     _refuse_packed(program, source)
     program.fallback_source = _with_own_scratch(source)
     for call in program.fallbacks:
@@ -85,8 +87,15 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
 class _MainReader:
     """Reads a program out of the TIR of TVM's main."""
 
-    def __init__(self, functions: Dict[str, tir.PrimFunc], partitioned: Partitioned, imported: Imported):
-        self.functions, self.partitioned = functions, partitioned
+    def __init__(
+        self,
+        functions: Dict[str, tir.PrimFunc],
+        partitioned: Partitioned,
+        imported: Imported,
+        computed: Sequence[int],
+    ):
+        """computed: the places of main's results among the model's outputs."""
+        self.functions, self.partitioned, self.computed = functions, partitioned, computed
         # Every call has its own function: kernels are chosen call by call.
         self.used: Dict[str, int] = {}
         inputs, outputs = (
@@ -103,7 +112,7 @@ class _MainReader:
 
     def read(self) -> Program:
         main = self.functions["__tvm_main__"]
-        ports = [*self.program.inputs, *self.program.outputs]
+        ports = [*self.program.inputs, *(self.program.outputs[place] for place in self.computed)]
         for param, port in zip(main.params, ports):
             for variable in (param, main.buffer_map[param].data):
                 if port.place.kind == "input":
@@ -111,21 +120,7 @@ class _MainReader:
                 else:
                     self.output_of[variable] = port.place.index
         _walk(main.body, self._visit)
-        self._refuse_equal_outputs()
         return self.program
-
-    def _refuse_equal_outputs(self) -> None:
-        """Raise a `UserError` for an output that is another one's value: TVM writes only one of them."""
-        body = self.partitioned.mod["main"].body
-        results = list(body.fields) if isinstance(body, relay.Tuple) else [body]
-        for index, port in enumerate(self.program.outputs):
-            first = next(i for i, result in enumerate(results) if result.same_as(results[index]))
-            if first != index:
-                other = self.program.outputs[first]
-                raise UserError(
-                    f"output '{shown(port.name)}' has always the values of output '{shown(other.name)}'; remove one of "
-                    "them from the model's outputs"
-                )
 
     def _visit(self, node) -> None:
         if isinstance(node, tir.AllocateConst):
@@ -214,8 +209,7 @@ def _walk(body: tir.Stmt, visit) -> None:
     elif isinstance(body, tir.Evaluate):
         _calls(body.value, visit)
     else:
-        # TVM copies if a result is an input, or if two results are the same tensor.
-        raise UserError("an output of this model is only a copy of an input or of another output; remove it")
+        raise UserError("TVM's program for this model has statements of a kind that is not known here")
 
 
 def _calls(value, visit) -> None:
@@ -296,13 +290,15 @@ class _Called:
         return call.symbol == self.symbol if self.symbol else call.symbol.startswith(self.prefix)
 
 
-def _describe_fallbacks(program: Program, partitioned: Partitioned, imported: Imported, target, context: dict) -> None:
-    """The operators of each step without a kernel: TVM's optimizer runs once more, and its calls are matched with the
-    steps."""
+def _describe_fallbacks(
+    program: Program, mod: tvm.IRModule, partitioned: Partitioned, imported: Imported, target, context: dict
+) -> None:
+    """The operators of each step without a kernel: TVM's optimizer runs once more on the module that was built, and its
+    calls are matched with the steps."""
     if not program.fallbacks:
         return
     with tvm.transform.PassContext(**context):
-        optimized, _ = relay.optimize(partitioned.mod, target=target)
+        optimized, _ = relay.optimize(mod, target=target)
     visitor = _MainCalls()
     visitor.visit(optimized["main"].body)
     functions = [_Called(call) for call in visitor.calls if isinstance(call.op, relay.Function)]

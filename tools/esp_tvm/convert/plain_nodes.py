@@ -19,6 +19,7 @@ from typing import List, Optional
 import numpy as np
 import onnx
 
+from ..naming import fresh_name
 from ..onnx_graph import (
     Chain,
     Graph,
@@ -61,6 +62,18 @@ def plain_nodes(model: onnx.ModelProto) -> None:
                     graph.replace(node, *_steps_first(graph, node))
             elif is_standard(node, *_TRIMMED):
                 _drop_unread(graph, node)
+
+
+def outputs_by_nodes(model: onnx.ModelProto) -> None:
+    """Let a node compute each output that is a constant of the file, in place; no node has a body."""
+    outputs = {value.name for value in model.graph.output}
+    names = {name for node in model.graph.node for name in (*node.input, *node.output)}
+    names.update(tensor.name for tensor in model.graph.initializer)
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name in outputs]:
+        output, tensor.name = tensor.name, fresh_name(f"{tensor.name}_value", names)
+        for node in model.graph.node:
+            node.input[:] = [tensor.name if name == output else name for name in node.input]
+        model.graph.node.insert(0, onnx.helper.make_node("Identity", [tensor.name], [output], output))
 
 
 def _mean(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:

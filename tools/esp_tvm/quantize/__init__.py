@@ -21,6 +21,7 @@ from . import mixed
 from .auto import optimize
 from .budget import read_budget
 from .calibrate import LOCAL_METHODS, calibrate
+from .copied_outputs import put_back, set_aside
 from .doubts import doubts_of_data, doubts_of_model, refuse_unusable, refuse_vanishing
 from .equalize import ChannelStatistics
 from .graph import Network, read_network
@@ -161,6 +162,7 @@ def quantize_model(
     passes = passes or Passes()
     if is_qdq(model):
         raise UserError(f"{path}: is quantized already; give the float model")
+    whole, (model, copies) = model, set_aside(model)
     facts = examine(samples)
     calibration, held = hold_back(samples)
     first = _calibrated(model, calibration, passes, path)
@@ -184,6 +186,7 @@ def quantize_model(
         )
         state = other if again else state
     quantized = write_qdq(state.network, state.exponents, state.weights)
+    put_back(quantized, whole, copies)
     note(quantized, facts)
     note_states(quantized, states_of(model))
     count = min(len(array) for array in judged.values())
