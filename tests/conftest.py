@@ -71,7 +71,19 @@ if not any((Path(entry) / "tvm" / "relay").is_dir() for entry in sys.path if ent
     sys.path.insert(1, str(REPO / "tvm" / "python"))
 
 import kernel_archive  # noqa: E402  from now on compiled kernels serve all tests, and processes that they start
+from apart import Server  # noqa: E402
 from shared_files import shared  # noqa: E402
+
+from esp_tvm import native  # noqa: E402
+
+_SERVER = Server()
+native._fork, native._end = _SERVER.fork, _SERVER.end
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What a test has replaced, in this process, must be there in its children too: these are forked here."""
+    _SERVER.used = not {"monkeypatch", "forked_here"} & set(item.fixturenames)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -91,8 +103,14 @@ def pytest_collection_finish():
 
 def pytest_sessionfinish(session):
     """Of what tests copied elsewhere nothing stays: it has another folder the next time."""
+    _SERVER.close()
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(_COMPILED / Path(tempfile.gettempdir()).relative_to("/"), ignore_errors=True)
+
+
+@pytest.fixture
+def forked_here() -> None:
+    """What is computed apart is forked from this process, as in a command, and not from a small one (apart.py)."""
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def refused(made: onnx.ModelProto, tmp_path, *words: str) -> None:
 # --- a process that dies ----------------------------------------------------------------------------------
 
 
-def test_results_and_errors_come_back():
+def test_results_and_errors_come_back(forked_here):
     assert run_apart(lambda tell: b"x" * 3_000_000) == b"x" * 3_000_000
 
     def fails(tell):
@@ -55,7 +55,7 @@ def test_results_and_errors_come_back():
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGKILL])
-def test_a_death_by_signal_is_told(number):
+def test_a_death_by_signal_is_told(number, forked_here):
     def work(tell):
         tell("first")
         tell("second")
@@ -66,7 +66,7 @@ def test_a_death_by_signal_is_told(number):
     assert death.value.stage == "second" and signal.Signals(number).name in death.value.how
 
 
-def test_time_and_memory_end():
+def test_time_and_memory_end(forked_here):
     def waits(tell):
         tell("waiting")
         time.sleep(60)

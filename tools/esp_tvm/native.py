@@ -49,9 +49,7 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
     stage, found, in_time, child = "it", {}, True, 0
     try:
         with signals_wait():
-            child = os.fork()
-            if child == 0:
-                _child(work, write, model_bytes)
+            child = _fork(work, write, model_bytes)
         os.close(write)
         for tag, payload in _messages(read, time.monotonic() + seconds):
             if tag == _STAGE:
@@ -64,10 +62,22 @@ def run_apart(work: Callable[[Callable[[str], None]], bytes], model_bytes: int =
         os.close(read)
         # It did not finish, or this process was interrupted.
         if child:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
+            status = _end(child)
     return _outcome(stage, found, in_time, status, seconds)
+
+
+def _fork(work: Callable[[Callable[[str], None]], bytes], write: int, model_bytes: int) -> int:
+    child = os.fork()
+    if child == 0:
+        _child(work, write, model_bytes)
+    return child
+
+
+def _end(child: int) -> int:
+    """How the child ended, by itself or now, as `os.waitpid` says it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 @contextlib.contextmanager
