@@ -23,7 +23,11 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
         channels = outputs = int(random.choice([8, 8, 16, 32, 48, 80]))
     padding = (0,) * 4 if random.randint(2) else tuple(random.randint(0, kernel, 4))
     strides = tuple(int(v) for v in random.randint(1, 4 if depthwise else 3, 2))
-    shape = [(size[i] + padding[i] + padding[2 + i] - kernel) // strides[i] + 1 for i in (0, 1)]
+    dilation = (1, 1)
+    if depthwise and random.randint(3) == 0:
+        dilation, size = tuple(int(v) for v in random.randint(1, 4, 2)), size + 2 * kernel
+    spans = [(kernel - 1) * step + 1 for step in dilation]
+    shape = [(size[i] + padding[i] + padding[2 + i] - spans[i]) // strides[i] + 1 for i in (0, 1)]
     deviation = random.choice([6, 30])
     weights_shape = (kernel, kernel, channels) if depthwise else (outputs, kernel, kernel, channels)
     weights = np.clip(np.round(random.randn(*weights_shape) * deviation), -128, 127)
@@ -39,7 +43,7 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
         "clamp": CLAMPS[random.randint(len(CLAMPS))],
         "strides": strides,
         "padding": padding,
-        "dilation": (1, 1),
+        "dilation": dilation,
     }
     if not depthwise:
         attributes["groups"] = 1

@@ -32,6 +32,7 @@ typedef struct {
     int32_t row_bytes; /* of a row there, borders included; a multiple of 16 */
     bool outside;      /* windows reach above or below the image: a row of what lies outside */
     bool copied;       /* windows reach over its left or right border: copies of the rows of a window */
+    int8_t more_rows;  /* that are copied, beyond those of a window */
 } esp_dl_border_t;
 
 /* How rows of pixels of a convolution are computed. */
@@ -122,17 +123,21 @@ int32_t esp_dl_conv2d_s8_esp32s3_scratch(const esp_dl_conv2d_esp32s3_t *p);
 /*
  * Depthwise convolution with one filter per channel. Sums as for the convolution in lanes of 20 bits. weights, for
  * every sixteen channels: bias and shifts as there, for every tap of the window [16] weights, masks.
+ *
+ * three: the taps of rows 0, 1, 2 and columns a, b, c in this order: 2b 1b 0a 0c 0b 1a 2a 1c 2c, where the next
+ * window's b is this one's c: with stride_w 1, or with 2 and an even dilation_w. Else, the next one's a is this one's
+ * c, they are 2a 1a 0a 0b 0c 1b 2b 1c 2c. Masks hold `min` for the channels that have this shift, 127 for others.
  */
 typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    bool three; /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
+    bool three;     /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
+    int8_t at_once; /* rows of pixels that are computed at a time; more than 1 only with `three` and dilation_w 1 */
     /* 3x3, 8 channels, stride_w and dilation_w 1, output.w even, input.w even or border.copied: two pixels at a time.
      * weights: the 8 channels, and the same again. */
     bool pairs;
-    bool min_masks;   /* only with `three` and a clamp of 0..127 */
     int8_t pad_value; /* outside of the image */
     const int8_t *weights;
     int8_t min, max;       /* clamp */

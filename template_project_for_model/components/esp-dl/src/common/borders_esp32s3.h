@@ -101,7 +101,7 @@ static inline int32_t esp_dl_window_span(const esp_dl_window_t *w)
 /* Bytes of scratch memory that `esp_dl_borders` takes. */
 static inline int32_t esp_dl_border_bytes(const esp_dl_border_t *border, const esp_dl_window_t *w)
 {
-    return border->row_bytes * (border->outside + border->copied * esp_dl_window_span(w));
+    return border->row_bytes * (border->outside + border->copied * (esp_dl_window_span(w) + border->more_rows));
 }
 
 /* value: what lies outside of the image */
@@ -126,7 +126,7 @@ static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const
     if (border->copied) {
         b.rows = scratch;
         b.row_bytes = row_bytes;
-        b.ring = b.span * row_bytes;
+        b.ring = (b.span + border->more_rows) * row_bytes;
         b.left = left;
         b.start = left - pad_left;
         b.copied_bytes = image_row < row_bytes - left ? image_row : row_bytes - left;

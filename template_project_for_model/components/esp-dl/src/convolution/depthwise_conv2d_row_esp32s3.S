@@ -73,166 +73,235 @@
     .size esp_dl_depthwise_conv2d_row_esp32s3, . - esp_dl_depthwise_conv2d_row_esp32s3
 
 /*
- * Windows of 3x3, all at multiples of 16: the pointers walk through the rows.
+ * Windows of 3x3, all at multiples of 16: sixteen channels of several rows of pixels, then the next. A window and the
+ * next one share a tap of each row (see the order of the taps in esp_dl_esp32s3.h): those of the last two rows stay in
+ * q1 and q0 from one pixel to the next.
  *
- * a2 as for shift_held, a3 bytes to the next tap, a4 weights, a5 output, a6 head, while pixels are computed the way back
- * to it, a7 bytes from the last tap to the next window's first, a8..a10 rows, a11 number of shifts, a12 channels; q0,
- * q1 input, q2, q3 weights. The first tap of the next window is loaded in vain at the end of a row.
+ * Shifts and masks are held. The result is the least of all shifts' values, each not below its mask: the lower bound for
+ * the channels that have this shift, 127 for others. With two to four shifts the first mask shares q4 with a weight. A
+ * weight that has its register for itself is loaded once, others for every pixel, as far as they can together with
+ * products, maxima and minima.
+ *
+ * a2 bounds, a3 and a7 bytes from tap to tap, a4 weights, a5 output, a6 head, a8..a10 rows, a11 a shift that is not held,
+ * a12 bytes to the next pixel's output, a13..a15 shifts; q0, q1 input, q2 result, q2, q3 weights.
  */
-#define STACK_PIXELS 16
-#define STACK_INPUT 20
-#define STACK_OUTPUT 24
-#define STACK_END 28
-#define HEAD_AND_WEIGHTS (48 + 9 * 16)
+#define STACK_ROWS 16
+#define STACK_NEXT_ROW 20
+#define STACK_ROWS_END 24
+#define STACK_OFFSET 28 /* of the channels in the first row of a window */
+#define STACK_SHARED 32 /* of their shared tap in the others */
+#define STACK_OUTPUT 36
+#define STACK_CHANNELS 40
+#define STACK_PIXELS 44
+#define WEIGHTS_BYTES (9 * 16)
 
-/* The weight of tap \number, if it is read for every pixel: at the last one a4 goes back to the head, or on to masks. */
-    .macro next_weight number, last, to, shifts, relu
-    .if \number < \last
+/* The weight of a tap that no register holds when a pixel begins; `held` of them are. */
+    .macro three_weight tap, held, to
+    .if \tap > \held
     ee.vld.128.ip \to, a4, 16
-    .elseif \number == \last
-    .if \shifts < 5
-    ee.vld.128.xp \to, a4, a6
-    .elseif \relu
-    ee.vld.128.ip \to, a4, 16 * 5 /* to the fifth mask */
-    .else
-    ee.vld.128.ip \to, a4, 16 * 4 /* to the fourth */
-    .endif
     .endif
     .endm
 
-/* Weights of taps after `last` stay in registers that masks leave free. */
-    .macro three shifts, relu, last=8, tap5=q3, tap6=q2, tap7=q3, tap8=q2
-    bnei a11, \shifts, 3f
-    .if \last < 8
-    movi a4, 48 + 16 * (\last + 1)
-    add a4, a4, a6
-    .irp tap, \tap5, \tap6, \tap7, \tap8
-    .ifnc \tap, q2
-    .ifnc \tap, q3
-    ee.vld.128.ip \tap, a4, 16
+/* What a shift more makes of the sums, in q2. last: 1: the last one, q3 takes a weight of the next pixel; 2: without. */
+    .macro three_shift at, last
+    .if \at == 1
+    ee.srcmb.s8.qacc q3, a14, 0
+    ee.vmax.s8 q3, q3, q5
+    .elseif \at == 2
+    ee.srcmb.s8.qacc q3, a15, 0
+    ee.vmax.s8 q3, q3, q6
+    .else
+    l8ui a11, a6, HEAD_SHIFTS + \at
+    ee.srcmb.s8.qacc q3, a11, 0
+    .if \last == 0
+    ee.vmax.s8.ld.incp q7, a4, q3, q3, q7
+    .else
+    ee.vmax.s8 q3, q3, q7
+    .if \at > 3
+    addi a4, a4, -16 * (\at - 2)
+    ee.vld.128.ip q7, a4, -16 * 12 /* the fourth mask again, and back to the weights */
     .endif
+    .endif
+    .endif
+    .if \last == 1
+    ee.vmin.s8.ld.incp q3, a4, q2, q2, q3
+    .else
+    ee.vmin.s8 q2, q2, q3
+    .endif
+    .endm
+
+/*
+ * held: weights that a register holds when a pixel begins, `kept` of them always. capped: the upper bound is below 127.
+ */
+    .macro three shifts, capped, kept, held, w1, w2, w3, w4, w5, w6, w7, w8, w9
+    bnei a11, \shifts, 3f
+    l8ui a13, a6, HEAD_SHIFTS
+    .if \shifts > 1
+    l8ui a14, a6, HEAD_SHIFTS + 1
+    .if \shifts < 5
+    movi a4, 48 + WEIGHTS_BYTES + 16
+    add a4, a4, a6
+    .else
+    movi a4, 48 + WEIGHTS_BYTES
+    add a4, a4, a6
+    ee.vld.128.ip q4, a4, 16
+    .endif
+    ee.vld.128.ip q5, a4, 16
+    .else
+    ee.vld.128.ip q4, a2, -16
+    ee.vld.128.ip q4, a2, 16 /* the lower bound */
+    .endif
+    .if \shifts > 2
+    l8ui a15, a6, HEAD_SHIFTS + 2
+    ee.vld.128.ip q6, a4, 16
+    .endif
+    .if \shifts > 3
+    ee.vld.128.ip q7, a4, 16
+    .endif
+    addi a4, a6, 48
+    .set .Lheld, 0
+    .irp weight, \w1, \w2, \w3, \w4
+    .if .Lheld < \held
+    ee.vld.128.ip \weight, a4, 16
+    .set .Lheld, .Lheld + 1
     .endif
     .endr
-    .if \relu
-    addi a4, a4, 16
-    .endif
-    .else
-    .if \relu
-    movi a4, HEAD_AND_WEIGHTS + 16
-    .else
-    movi a4, HEAD_AND_WEIGHTS
-    .endif
-    add a4, a4, a6
-    .endif
-    hold_shifts \shifts, \relu, a6
+1:  /* a row of pixels */
+    l32i a11, a1, STACK_NEXT_ROW
+    l32i a8, a11, 0
+    l32i a9, a11, 4
+    l32i a10, a11, 8
+    addi a11, a11, 12
+    s32i a11, a1, STACK_NEXT_ROW
+    l32i a11, a1, STACK_OFFSET
+    add a8, a8, a11
+    l32i a11, a1, STACK_SHARED
+    add a9, a9, a11
+    add a10, a10, a11
+    ee.vld.128.xp q0, a9, a7
+    ee.vld.128.xp q1, a10, a7
     l32i a11, a1, STACK_PIXELS
-    mov a4, a6
-    .if \shifts < 5
-    movi a6, -48 - 16 * \last
-    .endif
-    ee.vld.128.xp q0, a8, a3
     loop a11, 2f
-    load_head
-    ee.vld.128.ip q2, a4, 16
-    ee.vld.128.ip q3, a4, 16
-    ee.vmulas.s8.qacc.ld.xp q1, a8, a3, q0, q2
-    ee.vld.128.ip q2, a4, 16
-    ee.vmulas.s8.qacc.ld.xp q0, a8, a7, q1, q3
-    ee.vld.128.ip q3, a4, 16
-    ee.vmulas.s8.qacc.ld.xp q1, a9, a3, q0, q2
-    next_weight 4, \last, q2, \shifts, \relu
-    ee.vmulas.s8.qacc.ld.xp q0, a9, a3, q1, q3
-    next_weight 5, \last, q3, \shifts, \relu
-    ee.vmulas.s8.qacc.ld.xp q1, a9, a7, q0, q2
-    next_weight 6, \last, q2, \shifts, \relu
-    ee.vmulas.s8.qacc.ld.xp q0, a10, a3, q1, \tap5
-    next_weight 7, \last, q3, \shifts, \relu
-    ee.vmulas.s8.qacc.ld.xp q1, a10, a3, q0, \tap6
-    next_weight 8, \last, q2, \shifts, \relu
-    ee.vmulas.s8.qacc.ld.xp q0, a10, a7, q1, \tap7
-    ee.vmulas.s8.qacc.ld.xp q0, a8, a3, q0, \tap8
-    .if \shifts < 5
-    shift_held \shifts, \relu, q3, a4, a4
+    ee.ld.qacc_l.l.128.ip a6, 16
+    ee.ld.qacc_h.l.128.ip a6, 16
+    ee.ld.qacc_l.h.32.ip a6, 4
+    ee.ld.qacc_h.h.32.ip a6, -36
+    three_weight 2, \held, \w2
+    ee.vmulas.s8.qacc.ld.xp q1, a8, a3, q1, \w1
+    three_weight 3, \held, \w3
+    ee.vmulas.s8.qacc.ld.xp q0, a8, a7, q0, \w2
+    three_weight 4, \held, \w4
+    ee.vmulas.s8.qacc.ld.ip q1, a8, 0, q1, \w3
+    three_weight 5, \held, \w5
+    ee.vmulas.s8.qacc.ld.xp q0, a9, a3, q0, \w4
+    three_weight 6, \held, \w6
+    ee.vmulas.s8.qacc.ld.xp q1, a10, a3, q1, \w5
+    three_weight 7, \held, \w7
+    ee.vmulas.s8.qacc.ld.xp q0, a9, a7, q0, \w6
+    three_weight 8, \held, \w8
+    ee.vmulas.s8.qacc.ld.xp q1, a10, a7, q1, \w7
+    .if \shifts == 1
+    ee.vmulas.s8.qacc.ld.ip \w9, a4, 16 * (\kept - 8), q0, \w8
+    ee.vmulas.s8.qacc q1, \w9
+    .elseif \shifts < 5
+    ee.vmulas.s8.qacc.ld.ip \w9, a4, 16, q0, \w8
+    ee.vmulas.s8.qacc.ld.ip q4, a4, 16 * (\kept - 9), q1, \w9
     .else
-    shift_held \shifts, \relu, q3, a6, a4
-    mov a4, a6
+    ee.vmulas.s8.qacc.ld.ip \w9, a4, 16 * 5, q0, \w8
+    ee.vmulas.s8.qacc q1, \w9
+    .endif
+    ee.srcmb.s8.qacc q2, a13, 0
+    .if \shifts == 1 && \capped == 0
+    ee.vmax.s8.ld.incp q3, a4, q2, q2, q4
+    .elseif \shifts > 1 && \shifts < 5
+    ee.vmax.s8.ld.incp q4, a4, q2, q2, q4
+    .else
+    ee.vmax.s8 q2, q2, q4
+    .endif
+    .irp at, 1, 2, 3, 4, 5, 6
+    .if \at < \shifts - 1
+    three_shift \at, 0
+    .elseif \at == \shifts - 1
+    three_shift \at, 1 + \capped
+    .endif
+    .endr
+    .if \capped
+    ee.vld.128.ip q3, a2, 0
+    ee.vmin.s8.ld.incp q3, a4, q2, q2, q3
     .endif
     ee.vst.128.xp q2, a5, a12
 2:
+    l32i a11, a1, STACK_NEXT_ROW
+    l32i a8, a1, STACK_ROWS_END
+    bne a11, a8, 1b
     .if \shifts > 1
-    movi a6, HEAD_AND_WEIGHTS + 16 * \shifts
+    movi a11, 48 + WEIGHTS_BYTES + 16 * \shifts
     .else
-    movi a6, HEAD_AND_WEIGHTS
+    movi a11, 48 + WEIGHTS_BYTES
     .endif
-    j 1b
+    j 9b
 3:
     .endm
 
-/* a4: the head of the block that is done, a6: how far from there to the next. */
-    .macro next_block
-    l32i a14, a1, STACK_OUTPUT
-    l32i a13, a1, STACK_INPUT
-    l32i a15, a1, STACK_END
-    add a5, a5, a14
-    sub a8, a8, a3
-    beq a5, a15, .Lthree_done
-    add a6, a4, a6
-    add a8, a8, a13
-    add a9, a9, a13
-    add a10, a10, a13
+    .macro threes capped
+9:  /* sixteen channels are done; a11: from their head to the next */
+    l32i a8, a1, STACK_OFFSET
+    l32i a9, a1, STACK_SHARED
+    l32i a10, a1, STACK_CHANNELS
+    l32i a5, a1, STACK_OUTPUT
+    addi a8, a8, 16
+    addi a9, a9, 16
+    beq a8, a10, .Lthree_done
+    s32i a8, a1, STACK_OFFSET
+    s32i a9, a1, STACK_SHARED
+    add a5, a5, a8
+    add a6, a6, a11
+8:
+    l32i a11, a1, STACK_ROWS
+    s32i a11, a1, STACK_NEXT_ROW
+    l8ui a11, a6, HEAD_COUNT
+    three 2, \capped, 2, 4, q6, q7, q4, q3, q2, q3, q2, q3, q2
+    three 1, \capped, 3, 4, q5, q6, q7, q3, q2, q3, q2, q3, q2
+    three 3, \capped, 1, 3, q7, q4, q3, q2, q3, q2, q3, q2, q3
+    three 4, \capped, 0, 2, q4, q3, q2, q3, q2, q3, q2, q3, q2
+    .irp shifts, 5, 6, 7
+    three \shifts, \capped, 0, 1, q3, q2, q3, q2, q3, q2, q3, q2, q3
+    .endr
     .endm
 
-    function esp_dl_depthwise_conv2d_row_3x3_esp32s3
+    function esp_dl_depthwise_conv2d_rows_3x3_esp32s3
     l32i a4, a2, DEPTHWISE_AT_ROWS
-    l32i a13, a2, DEPTHWISE_AT_PIXELS
-    l32i a14, a2, DEPTHWISE_AT_NEXT_INPUT
-    l32i a15, a2, DEPTHWISE_AT_NEXT_OUTPUT
-    l32i a8, a4, 0
-    l32i a9, a4, 4
-    l32i a10, a4, 8
-    l32i a12, a2, DEPTHWISE_AT_CHANNELS
-    s32i a13, a1, STACK_PIXELS
-    s32i a14, a1, STACK_INPUT
-    s32i a15, a1, STACK_OUTPUT
+    l32i a13, a2, DEPTHWISE_AT_PIXEL_ROWS
+    l32i a8, a2, DEPTHWISE_AT_SHARED
     l32i a5, a2, DEPTHWISE_AT_OUTPUT
-    l32i a3, a2, DEPTHWISE_AT_TAP_STEP
-    add a15, a5, a12
+    l32i a10, a2, DEPTHWISE_AT_CHANNELS
+    l32i a14, a2, DEPTHWISE_AT_PIXELS
+    addx2 a13, a13, a13
+    addx4 a13, a13, a4
+    movi a9, 0
+    s32i a4, a1, STACK_ROWS
+    s32i a13, a1, STACK_ROWS_END
+    s32i a9, a1, STACK_OFFSET
+    s32i a8, a1, STACK_SHARED
+    s32i a5, a1, STACK_OUTPUT
+    s32i a10, a1, STACK_CHANNELS
+    s32i a14, a1, STACK_PIXELS
+    l32i a3, a2, DEPTHWISE_AT_FIRST_STEP
+    l32i a7, a2, DEPTHWISE_AT_SECOND_STEP
+    l32i a12, a2, DEPTHWISE_AT_OUTPUT_STEP
     l32i a6, a2, DEPTHWISE_AT_WEIGHTS
-    l32i a7, a2, DEPTHWISE_AT_BACK
-    l32i a13, a2, DEPTHWISE_AT_MIN_MASKS
-    s32i a15, a1, STACK_END
-    l8ui a11, a6, HEAD_COUNT
-    beqz a13, .Lclamp
-    movi a2, 0
-    j .Lrelu
-1:
-    next_block
-    l8ui a11, a6, HEAD_COUNT
-.Lrelu:
-    three 1, 1, 4, q4, q5, q6, q7
-    three 2, 1, 5, q3, q5, q6, q7
-    three 3, 1, 6, q3, q2, q6, q7
-    three 4, 1, 7, q3, q2, q3, q7
-    three 5, 1
-    three 6, 1
-    three 7, 1
-.Lclamp:
+    l32i a13, a2, DEPTHWISE_AT_CAPPED
     l32i a2, a2, DEPTHWISE_AT_CLAMP
-    j .Lclamped
-1:
-    next_block
-    l8ui a11, a6, HEAD_COUNT
-.Lclamped:
-    three 1, 0, 6, q3, q2, q4, q5
-    three 2, 0
-    three 3, 0, 7, q3, q2, q3, q7
-    three 4, 0
-    three 5, 0
-    three 6, 0
-    three 7, 0
+    addi a2, a2, 16
+    bnez a13, .Lthree_capped
+    j 8f
+    threes 0
+.Lthree_capped:
+    j 8f
+    threes 1
 .Lthree_done:
     return
-    .size esp_dl_depthwise_conv2d_row_3x3_esp32s3, . - esp_dl_depthwise_conv2d_row_3x3_esp32s3
+    .size esp_dl_depthwise_conv2d_rows_3x3_esp32s3, . - esp_dl_depthwise_conv2d_rows_3x3_esp32s3
 
 /*
  * Windows of 3x3 and 8 channels, 8 bytes from one to the next: two pixels side by side are sixteen lanes. The first

@@ -30,7 +30,7 @@ static void any_window(const esp_dl_depthwise_row_t *row)
             for (int32_t lane = 0; lane < channels; lane++) {
                 esp_dl_hold_lane(most[lane], least[lane], "esp_dl_depthwise_conv2d_s8_esp32s3");
             }
-            end = esp_dl_shift_lanes(acc, shifts, weights, row->min_masks, row->clamp[0], row->clamp[16],
+            end = esp_dl_shift_lanes(acc, shifts, weights, 0, row->clamp[0], row->clamp[16],
                                      row->output + pixel * row->channels + c, channels);
         }
         data = end;
@@ -42,9 +42,60 @@ void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row)
     any_window(row);
 }
 
-void esp_dl_depthwise_conv2d_row_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
+/* Sums of 3x3 taps, from their order in the weights (esp_dl_esp32s3.h). x: of the three rows, at the first tap */
+static void three(const esp_dl_depthwise_row_t *row, const int8_t *const x[3], const int8_t *weights, int32_t *acc,
+                  int32_t *most, int32_t *least)
 {
-    any_window(row);
+    static const uint8_t shared_middle[9] = {7, 4, 0, 2, 1, 3, 6, 5, 8}, shared_first[9] = {6, 3, 0, 1, 2, 4, 7, 5, 8};
+    const uint8_t *order = row->shared > 0 ? shared_middle : shared_first;
+    for (int32_t i = 0; i < 9; i++, weights += ESP_DL_LANES) {
+        const int8_t *tap = x[order[i] / 3] + order[i] % 3 * row->tap_step;
+        for (int32_t lane = 0; lane < ESP_DL_LANES; lane++) {
+            const int32_t product = tap[lane] * weights[lane];
+            acc[lane] += product;
+            esp_dl_extend(product, &most[lane], &least[lane]);
+        }
+    }
+}
+
+/* The least of what all shifts make of a sum, each not below its mask: the lower bound, or 127. */
+static int8_t least_shifted(int32_t acc, const uint8_t *shifts, const int8_t *masks, const int8_t *clamp)
+{
+    const int32_t count = shifts[ESP_DL_LANE_SHIFTS];
+    int32_t shift = 0, result = clamp[16];
+    for (int32_t m = 0; m < count; m++) {
+        shift += shifts[m];
+        const int8_t value = esp_dl_requantize(acc, shift, count > 1 ? masks[m * ESP_DL_LANES] : clamp[0], 127);
+        result = value < result ? value : result;
+    }
+    return (int8_t)result;
+}
+
+void esp_dl_depthwise_conv2d_rows_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
+{
+    const int8_t *data = row->weights;
+    for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
+        const uint8_t *shifts = (const uint8_t *)data + 40;
+        const int8_t *masks = data + 48 + 9 * ESP_DL_LANES;
+        int8_t *y = row->output + c;
+        for (int32_t pixel = 0; pixel < row->pixel_rows * row->pixels; pixel++, y += row->output_step) {
+            const int8_t *const *rows = row->rows + 3 * (pixel / row->pixels);
+            const int32_t at = pixel % row->pixels * row->step + c;
+            const int8_t *const x[3] = {rows[0] + at, rows[1] + at, rows[2] + at};
+            int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES] = {0}, least[ESP_DL_LANES] = {0};
+            const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
+            for (int32_t lane = 0; lane < ESP_DL_LANES; lane++) {
+                esp_dl_extend(acc[lane], &most[lane], &least[lane]);
+            }
+            three(row, x, weights, acc, most, least);
+            for (int32_t lane = 0; lane < ESP_DL_LANES; lane++) {
+                esp_dl_hold_lane(most[lane], least[lane], "esp_dl_depthwise_conv2d_s8_esp32s3");
+                y[lane] = least_shifted(acc[lane], shifts, masks + lane, row->clamp);
+            }
+        }
+        const int32_t count = shifts[ESP_DL_LANE_SHIFTS];
+        data = masks + (count > 1 ? count * ESP_DL_LANES : 0);
+    }
 }
 
 void esp_dl_depthwise_conv2d_row_pairs_esp32s3(const esp_dl_depthwise_row_t *row)

@@ -13,10 +13,12 @@
 #define DEPTHWISE_AT_PIXELS 28
 #define DEPTHWISE_AT_CHANNELS 32
 #define DEPTHWISE_AT_CLAMP 36
-#define DEPTHWISE_AT_MIN_MASKS 40
-#define DEPTHWISE_AT_BACK 44
-#define DEPTHWISE_AT_NEXT_INPUT 48
-#define DEPTHWISE_AT_NEXT_OUTPUT 52
+#define DEPTHWISE_AT_PIXEL_ROWS 40
+#define DEPTHWISE_AT_OUTPUT_STEP 44
+#define DEPTHWISE_AT_CAPPED 48
+#define DEPTHWISE_AT_SHARED 52
+#define DEPTHWISE_AT_FIRST_STEP 56
+#define DEPTHWISE_AT_SECOND_STEP 60
 
 #ifndef __ASSEMBLER__
 
@@ -36,10 +38,13 @@ typedef struct {
     int32_t pixels;
     int32_t channels;
     const int8_t *clamp; /* sixteen times the least, sixteen times the greatest value; at a multiple of 16 */
-    int32_t min_masks;   /* they are 0 and 127, and the masks are "min_masks" masks (esp_dl_esp32s3.h) */
-    /* 3x3 only: bytes from the last tap of a window's row to the next window's first, from the end of a row of windows
-     * to the next channels of the first, the same in the output. */
-    int32_t back, next_input, next_output;
+    /* 3x3 only. rows: three for every row of pixels */
+    int32_t pixel_rows;
+    int32_t output_step; /* bytes from a pixel to the next in the output; `step` is the same in the input */
+    int32_t capped;      /* the greatest value is below 127 */
+    /* Bytes from a row's first tap to the one that the window shares with the one before it; from the first tap that is
+     * read in a row to the second, from there on. */
+    int32_t shared, first_step, second_step;
 } esp_dl_depthwise_row_t;
 
 ESP_DL_FIELD(esp_dl_depthwise_row_t, rows, DEPTHWISE_AT_ROWS);
@@ -52,15 +57,20 @@ ESP_DL_FIELD(esp_dl_depthwise_row_t, output, DEPTHWISE_AT_OUTPUT);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, pixels, DEPTHWISE_AT_PIXELS);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, channels, DEPTHWISE_AT_CHANNELS);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, clamp, DEPTHWISE_AT_CLAMP);
-ESP_DL_FIELD(esp_dl_depthwise_row_t, min_masks, DEPTHWISE_AT_MIN_MASKS);
-ESP_DL_FIELD(esp_dl_depthwise_row_t, back, DEPTHWISE_AT_BACK);
-ESP_DL_FIELD(esp_dl_depthwise_row_t, next_input, DEPTHWISE_AT_NEXT_INPUT);
-ESP_DL_FIELD(esp_dl_depthwise_row_t, next_output, DEPTHWISE_AT_NEXT_OUTPUT);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, pixel_rows, DEPTHWISE_AT_PIXEL_ROWS);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, output_step, DEPTHWISE_AT_OUTPUT_STEP);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, capped, DEPTHWISE_AT_CAPPED);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, shared, DEPTHWISE_AT_SHARED);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, first_step, DEPTHWISE_AT_FIRST_STEP);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, second_step, DEPTHWISE_AT_SECOND_STEP);
 
 void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row);
 
-/* Windows of 3x3, channels in sixteens, windows at most 2 pixels apart. */
-void esp_dl_depthwise_conv2d_row_3x3_esp32s3(const esp_dl_depthwise_row_t *row);
+/*
+ * Rows of pixels of windows of 3x3, channels in sixteens, the next window one or two taps further; the output's rows
+ * lie one behind the other. weights: `three`.
+ */
+void esp_dl_depthwise_conv2d_rows_3x3_esp32s3(const esp_dl_depthwise_row_t *row);
 
 /* Windows of 3x3 and 8 channels, taps 8 bytes apart: two pixels are one of 16 channels, `pixels` counts pairs. */
 void esp_dl_depthwise_conv2d_row_pairs_esp32s3(const esp_dl_depthwise_row_t *row);

@@ -7,10 +7,50 @@
 #include "convolution/depthwise_conv2d_row_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
-/* Bytes of the places of a window's rows; borders lie behind them. */
+/* Bytes of the places of windows' rows; borders lie behind them. */
 static int32_t rows_bytes(const esp_dl_depthwise_conv2d_esp32s3_t *p)
 {
-    return esp_dl_aligned(p->window.kernel_h * 8);
+    return esp_dl_aligned(p->at_once * p->window.kernel_h * 8);
+}
+
+/*
+ * How windows of 3x3 follow each other. Where the next one is neither one nor two taps further, a row is computed in
+ * passes, of every second pixel, or every third and so on, so that it is: returns how many.
+ */
+static int32_t three_passes(const esp_dl_window_t *w, esp_dl_depthwise_row_t *row)
+{
+    const int32_t stride = w->stride_w, dilation = w->dilation_w, tap = row->tap_step;
+    const bool is_middle = stride == 1 || dilation % 2 == 0; /* the shared tap is the middle one */
+    const int32_t passes = is_middle ? dilation / stride : dilation;
+    row->shared = is_middle ? tap : 0;
+    row->first_step = is_middle ? 2 * tap : tap;
+    row->second_step = is_middle ? -tap : tap;
+    row->step *= passes;
+    row->output_step = passes * row->channels;
+    return passes;
+}
+
+/* A row of pixels of 3x3 in passes, which begin `step` bytes apart. */
+static void in_passes(const esp_dl_depthwise_row_t *whole, int32_t passes, int32_t step, const int8_t **rows)
+{
+    esp_dl_depthwise_row_t row = *whole;
+    for (int32_t pass = 0; pass < passes && pass < whole->pixels; pass++) {
+        row.pixels = (whole->pixels - pass + passes - 1) / passes;
+        esp_dl_depthwise_conv2d_rows_3x3_esp32s3(&row);
+        row.output += row.channels;
+        for (int32_t i = 0; i < 3; i++) {
+            rows[i] += step;
+        }
+    }
+}
+
+/* The rows of the windows of the next `count` rows of pixels. Not inlined: its variables need all registers. */
+__attribute__((noinline)) static void next_rows(const int8_t *image, const esp_dl_depthwise_conv2d_esp32s3_t *p,
+                                                esp_dl_borders_t *borders, int32_t count, const int8_t **rows)
+{
+    for (; count > 0; count--, rows += p->window.kernel_h) {
+        esp_dl_window_rows(image, &p->input, &p->window, borders, 1, rows);
+    }
 }
 
 int32_t esp_dl_depthwise_conv2d_s8_esp32s3_scratch(const esp_dl_depthwise_conv2d_esp32s3_t *p)
@@ -38,25 +78,30 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .pixels = p->output.w,
         .channels = p->output.c,
         .clamp = (const int8_t *)clamp,
-        .min_masks = p->min_masks,
-        .back = (w->stride_w - 2 * w->dilation_w) * p->input.c,
-        .next_input = 16 - p->output.w * w->stride_w * p->input.c,
-        .next_output = 16 - p->output.w * p->output.c,
+        .capped = p->max < 127,
     };
-    void (*compute)(const esp_dl_depthwise_row_t *) =
-        p->three ? esp_dl_depthwise_conv2d_row_3x3_esp32s3 : esp_dl_depthwise_conv2d_row_esp32s3;
+    void (*compute)(const esp_dl_depthwise_row_t *) = esp_dl_depthwise_conv2d_row_esp32s3;
     if (p->pairs) {
         compute = esp_dl_depthwise_conv2d_row_pairs_esp32s3;
         row.pixels /= 2;
         row.step = row.channels = 16;
     }
+    const int32_t passes = p->three ? three_passes(w, &row) : 1;
+    if (p->three) {
+        compute = esp_dl_depthwise_conv2d_rows_3x3_esp32s3;
+    }
     const int32_t rows_of_image = p->output.h, output_row = p->output.w * p->output.c;
     for (int32_t n = 0; n < p->output.n; n++) {
         esp_dl_next_image(&borders, w);
-        for (int32_t y = 0; y < rows_of_image; y++) {
-            esp_dl_window_rows(input, &p->input, w, &borders, 1, rows);
-            compute(&row);
-            row.output += output_row;
+        for (int32_t y = 0; y < rows_of_image; y += row.pixel_rows) {
+            row.pixel_rows = rows_of_image - y < p->at_once ? rows_of_image - y : p->at_once;
+            next_rows(input, p, &borders, row.pixel_rows, rows);
+            if (passes > 1) {
+                in_passes(&row, passes, w->stride_w * p->input.c, rows);
+            } else {
+                compute(&row);
+            }
+            row.output += row.pixel_rows * output_row;
         }
         input += p->input.h * p->input.w * p->input.c;
     }

@@ -18,6 +18,7 @@ from .lanes import (
     GATHER_BYTES,
     LANE_MAX,
     LANES,
+    MIN_MASKS,
     PART_SHIFT,
     Esp32s3Variant,
     aligned,
@@ -210,8 +211,8 @@ class Conv2dLanes(Esp32s3Variant):
     def body(self, call, c):
         a = call.attributes
         shift = right_shifts(a["shift"])
-        options = {"in_order": self.has_three_rows(call), "min_masks": self._has_min_masks(call)}
-        packed = pack_lanes(self.segmented(call), start_of(call), shift, **options)
+        options = {"masks": MIN_MASKS} if self._has_min_masks(call) else {}
+        packed = pack_lanes(self.segmented(call), start_of(call), shift, self.has_three_rows(call), **options)
         return self._fields(call, c, packed, 0)
 
     def _holds_shifts(self, call: Call) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import List
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from .lanes import (
     copies_rows,
     distance_of_copies,
     distance_of_rows,
-    is_relu,
     lanes_can_shift,
     left_fields,
     pack_lanes,
@@ -28,6 +28,12 @@ from .lanes import (
     sums_fit_lanes,
     with_border,
 )
+
+# Rows of pixels of 3x3 that are computed at once, as long as they need no more copied rows than that many bytes.
+_AT_ONCE, _MORE_BYTES = 4, 1024
+# The taps of 3x3 as the kernel multiplies them, where the next window shares the middle one of its rows, or the first.
+_MIDDLE_IS_SHARED = [7, 4, 0, 2, 1, 3, 6, 5, 8]
+_FIRST_IS_SHARED = [6, 3, 0, 1, 2, 4, 7, 5, 8]
 
 
 class DepthwiseLanes(Esp32s3Variant):
@@ -49,14 +55,35 @@ class DepthwiseLanes(Esp32s3Variant):
 
     def scratch(self, call):
         kernel = call.attributes["weights"].shape[:2]
-        return aligned(kernel[0] * 8) + border_bytes(call, kernel)
+        return aligned(self.at_once(call) * kernel[0] * 8) + border_bytes(call, kernel, self._more_rows(call))
 
     def overlap_distance(self, call):
-        kernel = call.attributes["weights"].shape[:2]
+        kernel, at_once = call.attributes["weights"].shape[:2], self.at_once(call)
         if copies_rows(call, kernel):
-            return distance_of_copies(call, kernel)
+            return distance_of_copies(call, kernel, at_once)
         # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
-        return distance_of_rows(call, kernel)
+        return distance_of_rows(call, kernel, at_once)
+
+    def has_three(self, call: Call) -> bool:
+        """Whether windows are computed by code of their own."""
+        height, width, channels = call.attributes["weights"].shape
+        return (height, width) == (3, 3) and call.attributes["strides"][1] <= 2 and channels % LANES == 0
+
+    def at_once(self, call: Call) -> int:
+        """Rows of pixels that are computed at a time: what is held in registers is loaded once for all of them."""
+        a = call.attributes
+        if not self.has_three(call) or a["dilation"][1] > 1:
+            return 1
+        more = a["strides"][0] * border_fields(call, (3, 3))["row_bytes"]
+        return min(_AT_ONCE, 1 + _MORE_BYTES // more, call.output.shape[1])
+
+    def _more_rows(self, call: Call) -> int:
+        return (self.at_once(call) - 1) * call.attributes["strides"][0]
+
+    def _order(self, call: Call) -> List[int]:
+        """The order of the taps of 3x3."""
+        a = call.attributes
+        return _MIDDLE_IS_SHARED if a["strides"][1] == 1 or a["dilation"][1] % 2 == 0 else _FIRST_IS_SHARED
 
     def in_pairs(self, call: Call) -> bool:
         """Whether two pixels are sixteen lanes; rows of the input have to lie alike."""
@@ -73,16 +100,19 @@ class DepthwiseLanes(Esp32s3Variant):
         if pairs:
             weights, start, shift = np.tile(weights, (1, 1, 2)), np.tile(start, 2), np.tile(shift, 2)
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
-        segments = weights.reshape(-1, weights.shape[2]).T[:, None, :]
-        three = (height, width) == (3, 3) and a["strides"][1] <= 2 and channels % LANES == 0
-        min_masks = three and is_relu(call)
-        packed = pack_lanes(segments, start, shift, in_order=True, min_masks=min_masks)
+        segments, three = weights.reshape(-1, weights.shape[2]).T[:, None, :], self.has_three(call)
+        if three:
+            packed = pack_lanes(
+                segments[:, :, self._order(call)], start, shift, in_order=True, masks=(a["clamp"][0], 127)
+            )
+        else:
+            packed = pack_lanes(segments, start, shift, in_order=True)
         return {
             **window_fields(call, (height, width)),
-            "border": border_fields(call, (height, width)),
-            "three": bool(three),
+            "border": border_fields(call, (height, width), self._more_rows(call)),
+            "three": three,
+            "at_once": self.at_once(call),
             "pairs": bool(pairs),
-            "min_masks": bool(min_masks),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],

@@ -124,12 +124,21 @@ def pack_head(bias: np.ndarray, shift: np.ndarray) -> Tuple[np.ndarray, List[np.
     return np.concatenate([pack_20_bits(bias), steps.astype(np.int8)]), stops
 
 
+# Masks: what they hold for the channels that have a shift, and for others. All bits; or what is not below a minimum.
+_BITS, MIN_MASKS = (-1, 0), (0, 127)
+
+
 def pack_lanes(
-    weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, in_order: bool = False, min_masks: bool = False
+    weights: np.ndarray,
+    bias: np.ndarray,
+    shift: np.ndarray,
+    in_order: bool = False,
+    masks: Tuple[int, int] = _BITS,
 ) -> np.ndarray:
     """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits.
 
-    in_order: as they are, else in the order of `tail_order`; min_masks: masks of this kind (esp_dl_esp32s3.h)
+    in_order: as they are, else in the order of `tail_order`; masks: what they hold for the channels that have a shift,
+    and for others (esp_dl_esp32s3.h)
     """
     outputs, segments, length = weights.shape
     rows = aligned(outputs)
@@ -146,8 +155,7 @@ def pack_lanes(
         parts.append(head)
         parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
         if len(stops) > 1:
-            own, other = (0, 127) if min_masks else (-1, 0)
-            parts += [np.where(stop, own, other).astype(np.int8) for stop in stops]
+            parts += [np.where(stop, *masks).astype(np.int8) for stop in stops]
     return np.concatenate([*parts, _READ_AHEAD])
 
 
@@ -201,14 +209,15 @@ def copies_rows(call: Call, kernel: Sequence[int]) -> bool:
     return before > 0 or _spans(call, kernel)[1] - before > call.inputs[0].shape[2]
 
 
-def border_fields(call: Call, kernel: Sequence[int]) -> Dict:
-    """The fields of esp_dl_border_t."""
+def border_fields(call: Call, kernel: Sequence[int], more_rows: int = 0) -> Dict:
+    """The fields of esp_dl_border_t. more_rows: that are copied beyond those of a window"""
     a, shape = call.attributes, call.inputs[0].shape
     spans, left = _spans(call, kernel), a["padding"][1] * shape[3]
     return {
         "row_bytes": aligned(aligned(left) - left + spans[1] * shape[3]),
         "outside": bool(a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]),
         "copied": bool(copies_rows(call, kernel)),
+        "more_rows": more_rows,
     }
 
 
@@ -218,10 +227,10 @@ def with_border(call: Call, low: int, high: int) -> Tuple[int, int]:
     return min(low, value), max(high, value)
 
 
-def border_bytes(call: Call, kernel: Sequence[int]) -> int:
+def border_bytes(call: Call, kernel: Sequence[int], more_rows: int = 0) -> int:
     """Bytes of the row of what lies outside and of the copied rows, where they are needed."""
     border = border_fields(call, kernel)
-    span = (kernel[0] - 1) * call.attributes["dilation"][0] + 1
+    span = (kernel[0] - 1) * call.attributes["dilation"][0] + 1 + more_rows
     return border["row_bytes"] * (border["outside"] + border["copied"] * span)
 
 
@@ -235,23 +244,30 @@ def is_one_row(call: Call) -> bool:
     return call.output.shape[2] == width and (images == 1 or call.output.shape[1] == height)
 
 
-def distance_of_copies(call: Call, kernel: Sequence[int]) -> int:
-    """`Variant.overlap_distance` of a kernel that copies the rows that a row of pixels needs before it computes it."""
+def distance_of_copies(call: Call, kernel: Sequence[int], at_once: int = 1) -> int:
+    """`Variant.overlap_distance` of a kernel that copies what `at_once` rows of pixels need before it computes them."""
     a, (images, height, width, channels) = call.attributes, call.inputs[0].shape
     _, rows, columns, outputs = call.output.shape
     first = np.arange(rows) * a["strides"][0] - a["padding"][0]
     ends = np.clip(first + (kernel[0] - 1) * a["dilation"][0] + 1, 0, height)
     copied = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
-    starts = np.maximum(copied, np.clip(first, 0, height)) * width * channels
+    starts = np.maximum(copied, np.clip(first, 0, height))[::at_once] * width * channels
     starts = (np.arange(images)[:, None] * height * width * channels + starts[None, :]).reshape(-1)
-    return distance_of(starts, (np.arange(len(starts)) + 1) * columns * outputs, reads_own=False)
+    return distance_of(starts, _rows_written(call, at_once) * columns * outputs, reads_own=False)
 
 
-def distance_of_rows(call: Call, kernel: Sequence[int]) -> int:
-    """`Variant.overlap_distance` of a kernel that may read all that a row of pixels needs until the row is done."""
-    width = call.output.shape[2]
-    starts = window_starts(call, kernel).reshape(-1, width).min(axis=1)
-    return distance_of(starts, (np.arange(len(starts)) + 1) * width * call.output.shape[3], reads_own=True)
+def distance_of_rows(call: Call, kernel: Sequence[int], at_once: int = 1) -> int:
+    """`Variant.overlap_distance` of a kernel that may read what `at_once` rows of pixels need until they are done."""
+    _, rows, width, channels = call.output.shape
+    starts = window_starts(call, kernel).reshape(-1, rows, width).min(axis=2)[:, ::at_once].reshape(-1)
+    return distance_of(starts, _rows_written(call, at_once) * width * channels, reads_own=True)
+
+
+def _rows_written(call: Call, at_once: int) -> np.ndarray:
+    """How many rows of the output are there after each `at_once` rows of an image, or what is left of it."""
+    images, rows = call.output.shape[:2]
+    ends = np.minimum(np.arange(0, rows, at_once) + at_once, rows)
+    return (np.arange(images)[:, None] * rows + ends[None, :]).reshape(-1)
 
 
 def run_of(call: Call) -> int:
