@@ -236,7 +236,9 @@ def _moves() -> Iterator[SweepCase]:
         few = index[:1, :, :1]
         yield SweepCase("GatherElements", {0: x3}, {"axis": axis}, {1: few})
         places = np.array([[[0, -1], [1, 0]], [[1, 1], [0, 0]]], np.int64)
-        yield SweepCase("ScatterElements", {0: (2, 2, 2), 2: (1, 1, 1)}, {"axis": axis}, {1: places[:1, :1, :1]})
+        for more in ({}, {"reduction": "none"}):
+            one = {1: places[:1, :1, :1]}
+            yield SweepCase("ScatterElements", {0: (2, 2, 2), 2: (1, 1, 1)}, {"axis": axis, **more}, one)
         for reduction in ("add", "mul"):
             yield SweepCase(
                 "ScatterElements", {0: (2, 2, 2), 2: (2, 2, 2)}, {"axis": axis, "reduction": reduction}, {1: places}
@@ -256,6 +258,7 @@ def _moves() -> Iterator[SweepCase]:
     yield SweepCase("GatherND", {0: (2, 2, 3, 4)}, {"batch_dims": 1}, {1: rows.reshape(2, 1, 2)[:, :, :]})
     rows = np.array([[1], [-1], [1]], np.int64)
     yield SweepCase("ScatterND", {0: (4, 5), 2: (2, 5)}, {}, {1: rows[:2]})
+    yield SweepCase("ScatterND", {0: (4, 5), 2: (2, 5)}, {"reduction": "none"}, {1: rows[:2]})
     for reduction in ("add", "mul"):
         yield SweepCase("ScatterND", {0: (4, 5), 2: (3, 5)}, {"reduction": reduction}, {1: rows})
     for axis in (0, 1, -1, -2):

@@ -18,6 +18,8 @@ FOUND = (
     "ConvTranspose-17 [1, 4, 9] group=1 strides=[2] auto_pad=VALID output_shape=[18]",
     "Unsqueeze-17 [2, 3, 4] 1:[-1, 0]",
     "Where-17 [3, 8] 0:bool",
+    "ScatterND-17 [4, 5]x[2, 5] reduction=none",
+    "ScatterElements-17 [2, 2, 2]x[1, 1, 1] axis=1 reduction=none",
     "GatherElements-17 [2, 3, 4] axis=2 1:[[[-1], [-2]]]",
 )
 

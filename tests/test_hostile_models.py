@@ -84,10 +84,82 @@ def test_time_and_memory_end(forked_here):
         run_apart(eats)
 
 
-def test_a_crash_in_native_code_is_a_line(tmp_path):
-    """onnx's version converter ends in SIGSEGV where an output is made by nothing."""
-    made = model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 4]}, {"nothing": [1, 4]}, opset=11)
-    refused(made, tmp_path, "version converter", "crash")
+def test_a_crash_in_native_code_is_a_line(tmp_path, monkeypatch):
+    from esp_tvm.convert import old_opsets
+
+    def crash(made, version):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    monkeypatch.setattr(old_opsets.onnx.version_converter, "convert_version", crash)
+    made = model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 4]}, {"y": [1, 4]}, opset=11)
+    refused(made, tmp_path, "version converter", "crash (SIGSEGV)")
+
+
+# --- how nodes are joined ---------------------------------------------------------------------------------
+
+
+def chain(*changes) -> onnx.ModelProto:
+    """y = sigmoid(relu(x) + w), with changes to its graph: each changes it in place."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], "relu"),
+        helper.make_node("Add", ["r", "w"], ["s"], "add"),
+        helper.make_node("Sigmoid", ["s"], ["y"], "sigmoid"),
+    ]
+    made = model(nodes, {"x": [1, 4]}, {"y": [1, 4]}, {"w": np.arange(4, dtype=np.float32)})
+    for change in changes:
+        change(made.graph)
+    return made
+
+
+def test_nodes_in_another_order_are_sorted(tmp_path):
+    x = np.random.RandomState(3).standard_normal((1, 4)).astype(np.float32)
+    wanted = session(chain()).run(None, {"x": x})[0]
+
+    def turned(graph):
+        graph.node.extend([graph.node.pop(0), graph.node.pop(0)])
+
+    sorted_ = loaded(chain(turned), tmp_path)
+    assert [node.name for node in sorted_.graph.node] == ["relu", "add", "sigmoid"]
+    assert np.array_equal(session(sorted_).run(None, {"x": x})[0], wanted)
+
+
+@pytest.mark.parametrize("version", [1, 3, 99])
+def test_an_ir_that_demands_constants_among_the_inputs(tmp_path, version):
+    made = chain()
+    made.ir_version = version
+    assert loaded(made, tmp_path).ir_version in (4, 8)
+
+
+def test_the_standard_domain_by_its_other_name(tmp_path):
+    made = chain(lambda graph: setattr(graph.node[1], "domain", "ai.onnx"))
+    assert not loaded(made, tmp_path).graph.node[1].domain
+    made = chain(*[lambda graph, i=i: setattr(graph.node[i], "domain", "ai.onnx") for i in range(3)])
+    made.opset_import[0].domain = "ai.onnx"
+    assert {entry.domain for entry in loaded(made, tmp_path).opset_import} == {""}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda g: g.node[0].input.__setitem__(0, "nope"), "node 'relu' (Relu) reads tensor 'nope', which is no input"),
+        (lambda g: g.node[1].input.__setitem__(1, "y"), "computes with its own result"),
+        (lambda g: setattr(g.output[0], "name", "nope"), "output 'nope': no node computes it"),
+        (
+            lambda g: g.node[2].output.__setitem__(0, "s"),
+            "'sigmoid' (Sigmoid) computes tensor 's', which node 'add' (Add)",
+        ),
+        (
+            lambda g: g.node[2].output.__setitem__(0, "w"),
+            "computes tensor 'w', which is an input or a constant already",
+        ),
+        (lambda g: g.initializer.append(g.initializer[0]), "constant 'w' stands 2 times"),
+        (lambda g: g.input.append(g.input[0]), "input 'x' stands 2 times"),
+        (lambda g: setattr(g.output[0], "name", ""), "output 0 has no name"),
+    ],
+    ids=["missing", "circle", "output", "twice", "constant", "constants", "inputs", "unnamed"],
+)
+def test_tensors_that_come_from_nowhere_or_from_two_places(tmp_path, change, words):
+    refused(chain(change), tmp_path, words)
 
 
 # --- files ------------------------------------------------------------------------------------------------

@@ -150,7 +150,9 @@ def test_other_float_types_become_float32(tmp_path, element):
 def test_broken_graphs(tmp_path):
     file = tmp_path / "m.onnx"
     node = helper.make_node("Relu", ["nowhere"], ["y"])
-    assert "not a valid" in complaint(save(model_of([node], {"x": [1]}, {"y": [1]}, check=False), file))
+    assert "reads tensor 'nowhere'" in complaint(save(model_of([node], {"x": [1]}, {"y": [1]}, check=False), file))
+    unknown = helper.make_node("Relu", ["x"], ["y"], slope=1.0)
+    assert "not a valid" in complaint(save(model_of([unknown], {"x": [1]}, {"y": [1]}, check=False), file))
     constant = helper.make_node("Relu", ["w"], ["y"])
     assert "no inputs" in complaint(save(model_of([constant], {}, {"y": [2]}, {"w": random(2)}, check=False), file))
 

@@ -33,6 +33,7 @@ from .errors import UserError
 from .first_reading import first_reading, try_inference
 from .model_file import check_names, load_external_data
 from .model_values import check_attributes, check_constants, node_label, settle_indices
+from .model_wiring import settle_wiring
 from .naming import one_line, shown
 from .native import Died, run_apart, silent_stderr
 from .onnx_graph import copied, make_node_names_unique, opset_of
@@ -87,12 +88,14 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     check_names(model, path)
     # ONNX Runtime, which computes what is constant, takes no name twice.
     make_node_names_unique(model.graph, unnamed=False)
+    settle_wiring(model, path)
     load_external_data(model, path)
     check_data(model, path)
     check_attributes(model, path)
     end_at(model, ends, path)
     if sizes:
         set_sizes(model, sizes, path)
+    _check_inputs(model, path)
     declared = declared_sizes(model)
     widen_int4(model, path)
     inline_functions(model, path)
@@ -255,10 +258,16 @@ def _first_line(error: BaseException) -> str:
     return one_line(lines[0] if lines else type(error).__name__, 200)
 
 
-def _check(model: onnx.ModelProto, path: Path) -> None:
+def _check_inputs(model: onnx.ModelProto, path: Path) -> None:
     for value in model.graph.input:
         if not _has_shape(value):
-            raise UserError(f"{path}: input '{shown(value.name)}' has no shape; export the model with a fixed one")
+            raise UserError(
+                f"{path}: input '{shown(value.name)}' has no shape; give it to preprocess_onnx.py "
+                f"(--shape '{shown(value.name)}=1,SIZE'), or export the model with a fixed one"
+            )
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model)
     except ValueError as error:

@@ -57,10 +57,8 @@ def refuse_what_no_chip_computes(model: onnx.ModelProto, label: str = "") -> Non
             what = "TVM has no C for it that runs on the chip"
         if what:
             ends = " ".join(f"--end {shown(name)}" for name in _before(model.graph, node))
-            raise UserError(
-                f"{label}node '{shown(node.name)}' ({node.op_type}): {what}; end the model before it, and {instead}: "
-                f"preprocess with {ends}"
-            )
+            end = f"end the model before it, and {instead}: preprocess with {ends}" if ends else instead
+            raise UserError(f"{label}node '{shown(node.name)}' ({node.op_type}): {what}; {end}")
 
 
 def _before(graph: onnx.GraphProto, node: onnx.NodeProto) -> List[str]:

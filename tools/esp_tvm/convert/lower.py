@@ -69,7 +69,8 @@ def lower(model: onnx.ModelProto, path) -> None:
         )
     # IR 9 and later only added information for other tools; new element types are refused elsewhere.
     model.DiscardUnknownFields()
-    model.ir_version = min(model.ir_version, TARGET_IR)
+    # Older ones than 4 demand that constants are inputs too.
+    model.ir_version = min(max(model.ir_version, 4), TARGET_IR)
     if opset <= TARGET_OPSET:
         return
     _Lowering(model, path, opset).run()

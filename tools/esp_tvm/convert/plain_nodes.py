@@ -6,7 +6,6 @@
 - recurrent layers without hidden_size, which ONNX Runtime asks for; lengths of sequences that are all steps, which
   kernels need not know
 - Unsqueeze with several negative axes: TVM inserts one axis after the other, and counts from the end it has by then
-- GatherElements with fewer indices than data along another axis: TVM takes only as many
 - EyeLike of a known shape: a constant; TVM's code for it writes past the end of its output
 - TopK without an order: any order is right, and one that is the same everywhere can be compared
 - unused further outputs (indices of a MaxPool, statistics of a normalization): TVM fails on them
@@ -34,7 +33,7 @@ from ..onnx_graph import (
 
 _RECURRENT = ("RNN", "GRU", "LSTM")
 _TRIMMED = ("MaxPool", "BatchNormalization", "LayerNormalization")
-_REWRITTEN = ("Mean", "Dropout", "EyeLike", "GatherElements", "TopK", "Unsqueeze", *_RECURRENT, *_TRIMMED)
+_REWRITTEN = ("Mean", "Dropout", "EyeLike", "TopK", "Unsqueeze", *_RECURRENT, *_TRIMMED)
 
 
 def plain_nodes(model: onnx.ModelProto) -> None:
@@ -50,8 +49,6 @@ def plain_nodes(model: onnx.ModelProto) -> None:
                 _drop_dropout(graph, node)
             elif is_standard(node, "EyeLike"):
                 _fold_eye(graph, node, values.get(node.output[0]))
-            elif is_standard(node, "GatherElements"):
-                _leave_out_what_is_not_gathered(graph, node)
             elif is_standard(node, "Unsqueeze"):
                 _count_axes_from_start(graph, node)
             elif is_standard(node, "TopK"):
@@ -104,20 +101,6 @@ def _fold_eye(graph: Graph, node: onnx.NodeProto, made: Optional[onnx.ValueInfoP
     dtype = made and onnx.mapping.TENSOR_TYPE_TO_NP_TYPE.get(made.type.tensor_type.elem_type)
     if shape is not None and len(shape) == 2 and dtype is not None:
         graph.fold(node, np.eye(*shape, attribute(node, "k", 0), dtype))
-
-
-def _leave_out_what_is_not_gathered(graph: Graph, node: onnx.NodeProto) -> None:
-    """Along every axis but its own it reads the first elements, as many as there are indices."""
-    shape, wanted = graph.shapes.get(node.input[0]), graph.shapes.get(node.input[1])
-    if shape is None or wanted is None or len(shape) != len(wanted):
-        return
-    own = attribute(node, "axis", 0) % len(shape)
-    axes = [axis for axis, (size, count) in enumerate(zip(shape, wanted)) if axis != own and count < size]
-    if axes:
-        chain = Chain(graph, node)
-        bounds = ([0] * len(axes), [wanted[axis] for axis in axes], axes)
-        graph.set_input(node, 0, chain.add("Slice", node.input[0], *map(chain.integers, bounds)))
-        graph.insert_before(node, *chain.nodes)
 
 
 def _count_axes_from_start(graph: Graph, node: onnx.NodeProto) -> None:

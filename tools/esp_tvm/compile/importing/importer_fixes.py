@@ -90,6 +90,21 @@ def _one_hot(indices: relay.Expr, depth: int, axis: int, on: relay.Expr, off: re
     return relay.where(hit, on, off)
 
 
+class _GatherElements(frontend.GatherElements):
+    """As TVM's, which takes only as many indices as data along the other axes: of more data the first are read."""
+
+    @classmethod
+    def _impl_v1(cls, inputs, attr, params):
+        data, indices = inputs
+        sizes, counts = frontend.infer_shape(data), frontend.infer_shape(indices)
+        own = attr.get("axis", 0) % len(sizes)
+        axes = [axis for axis, size in enumerate(sizes) if axis != own and counts[axis] < size]
+        if axes:
+            ends = [counts[axis] for axis in axes]
+            data = relay.strided_slice(data, [0] * len(axes), ends, [1] * len(axes), axes)
+        return super()._impl_v1([data, indices], attr, params)
+
+
 class _OneHot(frontend.OnnxOpConverter):
     """OneHot of a constant depth; negative indices count from the end."""
 
@@ -112,6 +127,16 @@ def _of_magnitudes(original):
         return original([relay.abs(inputs[0]), *inputs[1:]], attr, params)
 
     return convert
+
+
+def _without_reduction(original):
+    """TVM's ScatterND and ScatterElements do not know "none", the default, where it is written down."""
+
+    def convert(cls, inputs, attr, params):
+        given = attr.get("reduction", b"none")
+        return original(inputs, {**attr, "reduction": None if given == b"none" else given}, params)
+
+    return classmethod(convert)
 
 
 def _zero_point(zero: relay.Expr) -> relay.Expr:
@@ -162,6 +187,7 @@ class _Slice(frontend.Slice):
 
 _ADDED = {"LpNormalization": _LpNormalization}
 _REPLACED = {
+    "GatherElements": _GatherElements,
     "OneHot": _OneHot,
     "Slice": _Slice,
     "QuantizeLinear": _QuantizeLinear,
@@ -176,6 +202,8 @@ def fix_importer() -> None:
     frontend.Clip._impl_v11 = classmethod(_clip)
     frontend.normalize_gather_indices = _indices_from_the_end(frontend.normalize_gather_indices)
     frontend.LpPool._impl_v1 = classmethod(_of_magnitudes(frontend.LpPool._impl_v1))
+    for scatter in (frontend.ScatterND, frontend.ScatterElements):
+        scatter._impl_v16 = _without_reduction(scatter._impl_v16)
     original = frontend._get_convert_map
 
     @functools.lru_cache(maxsize=None)
