@@ -78,14 +78,20 @@ def small_network(folder: Path) -> LoggedNetwork:
     return LoggedNetwork(folder, folder / "model.onnx", samples, folder / "sample.npy")
 
 
-def shared_network(source: Path, folder: Path) -> LoggedNetwork:
+def quickly_quantized(source: Path, folder: Path) -> Path:
+    """model_quant.onnx in `folder`, of model.onnx and calib.npy in `source`; the scales need not be good."""
     from esp_tvm.preprocess import preprocess_onnx
 
     preprocess_onnx(str(source / "model.onnx"), str(folder / "model_opt.onnx"))
-    model = folder / "model_quant.onnx"
-    # The quickest way: how good the scales are does not matter here.
     options = {"method": "minmax", "equalize": False, "fit": False, "centre": False, "correct_bias": False}
-    quantize_onnx(str(folder / "model_opt.onnx"), str(model), str(source / "calib.npy"), **options)
+    quantize_onnx(
+        str(folder / "model_opt.onnx"), str(folder / "model_quant.onnx"), str(source / "calib.npy"), **options
+    )
+    return folder / "model_quant.onnx"
+
+
+def shared_network(source: Path, folder: Path) -> LoggedNetwork:
+    model = quickly_quantized(source, folder)
     sample = np.load(source / "input_sample.npy")
     shape = [d.dim_value for d in onnx.load(str(model)).graph.input[0].type.tensor_type.shape.dim]
     return LoggedNetwork(folder, model, sample.reshape([1, *shape]), source / "input_sample.npy")
