@@ -78,7 +78,7 @@ void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const e
  * Depthwise convolution with windows of 3x3: one filter per channel, dilation 1, stride_w 1 or 2, padding 0 or 1 before
  * the image, and after it at most so much that the middle of every window is in the image; input.w at least 2. weights:
  * [channels][3][3]; bias: as for the plain kernel; shifts may be negative where the sums so shifted fit 32 bits. Works
- * row by row.
+ * row by row, or two rows at a time where an overlapping output leaves them alone.
  */
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
 

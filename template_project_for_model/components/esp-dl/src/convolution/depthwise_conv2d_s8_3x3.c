@@ -3,7 +3,8 @@
  *
  * A row of output is computed channel by channel, from left to right, with the nine weights in registers. Each input
  * value is read once per row: it is added immediately to the sums of all outputs that need it, two of which are in
- * progress.
+ * progress. Two rows are computed together where all that they read lies in the image: the weights are loaded once for
+ * both, and so are the values that both need.
  */
 #include "common/registers.h"
 #include "esp_dl_fast.h"
@@ -98,6 +99,83 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
     }
 }
 
+#define LOAD_FOUR                                                                                                      \
+    do {                                                                                                               \
+        const int8_t *at = x;                                                                                          \
+        a = *at, at += line;                                                                                           \
+        ESP_DL_KEEP(at);                                                                                               \
+        b = *at, at += line;                                                                                           \
+        ESP_DL_KEEP(at);                                                                                               \
+        c = *at, at += line;                                                                                           \
+        ESP_DL_KEEP(at);                                                                                               \
+        d = *at;                                                                                                       \
+    } while (0)
+#define ADD_BOTH(sums, w0, w1, w2)                                                                                     \
+    do {                                                                                                               \
+        sums##0 += a * (w0), sums##0 += b * (w1), sums##0 += c * (w2);                                                 \
+        sums##1 += b * (w0), sums##1 += c * (w1), sums##1 += d * (w2);                                                 \
+    } while (0)
+#define STORE_BOTH                                                                                                     \
+    do {                                                                                                               \
+        esp_dl_store(y, sum0 >> shift, min, max);                                                                      \
+        esp_dl_store(y + all, sum1 >> shift, min, max);                                                                \
+    } while (0)
+
+/* Two rows of output of one channel, with strides of 1 and a column outside the image before the first; the four rows
+ * of input lie in the image. */
+static inline void two_rows(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
+{
+    const int32_t channels = p->input.c, min = p->min, max = p->max;
+    const int8_t *w = p->weights + channel * 9, *x = r->x[0] + channel;
+    const ptrdiff_t line = r->x[1] - r->x[0], all = r->all;
+    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w10 = w[3], w11 = w[4], w12 = w[5], w20 = w[6], w21 = w[7], w22 = w[8];
+    int32_t bias = p->bias[channel], shift = p->shift[channel];
+    if (shift < 0) {
+        const int32_t factor = 1 << -shift;
+        w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor;
+        w20 *= factor, w21 *= factor, w22 *= factor, bias *= factor;
+        shift = 0;
+    }
+    int32_t a, b, c, d, sum0 = bias + r->pad_value * (w00 + w10 + w20), sum1 = sum0;
+    LOAD_FOUR;
+    ADD_BOTH(sum, w01, w11, w21);
+    int32_t next0 = bias, next1 = bias;
+    ADD_BOTH(next, w00, w10, w20);
+    y += channel;
+    for (const int8_t *end = y + r->full; y != end; y += channels) {
+        x += channels;
+        LOAD_FOUR;
+        ADD_BOTH(sum, w02, w12, w22);
+        STORE_BOTH;
+        sum0 = next0, sum1 = next1;
+        ADD_BOTH(sum, w01, w11, w21);
+        next0 = next1 = bias;
+        ADD_BOTH(next, w00, w10, w20);
+    }
+    if (r->full != all) {
+        const int32_t outside = r->pad_value * (w02 + w12 + w22);
+        sum0 += outside, sum1 += outside;
+        STORE_BOTH;
+    }
+}
+
+/* Whether `two_rows` may compute rows from `output` on. h: the first row of the first one's window.
+ * No value may be overwritten that is still to be read. Where the output overlaps the input by whole pixels, channels
+ * do not meet: a pixel of the second row then lies, by this distance, at a place in the first row of the window that
+ * was read, or before it. */
+static int may_take_two(const esp_dl_depthwise_conv2d_t *p, int32_t h, const int8_t *input, const int8_t *output)
+{
+    const uintptr_t channels = (uintptr_t)p->input.c, line = (uintptr_t)p->input.w * channels;
+    const uintptr_t first = (uintptr_t)input + (uintptr_t)h * line, before = first - (uintptr_t)output;
+    if (p->window.stride_h != 1 || p->window.stride_w != 1 || p->window.pad_left != 1 || h < 0 || h + 3 >= p->input.h) {
+        return 0;
+    }
+    if ((uintptr_t)output >= first) {
+        return (uintptr_t)output >= first + 4 * line;
+    }
+    return before >= 2 * line || (before % channels == 0 && before >= line);
+}
+
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output)
 {
     const int32_t line = p->input.w * p->input.c, stride = p->window.stride_w;
@@ -115,11 +193,17 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
             r.x[0] = r.outside_top ? middle : middle - line;
             r.x[1] = middle;
             r.x[2] = r.outside_end ? middle : middle + line;
+            const int two = i + 1 < p->output.h && may_take_two(p, h, input, output);
             for (int32_t c = 0; c < p->output.c; c++) {
                 ESP_DL_KEEP(c); /* one counter, not an address of each thing that it counts */
-                row(&r, p, c, output);
+                if (two) {
+                    two_rows(&r, p, c, output);
+                } else {
+                    row(&r, p, c, output);
+                }
             }
-            output += r.all;
+            i += two;
+            output += two ? 2 * r.all : r.all;
         }
         input += (ptrdiff_t)p->input.h * line;
     }
