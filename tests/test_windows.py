@@ -148,6 +148,27 @@ def test_transposed_convolutions_with_same(tmp_path, auto_pad, kernel, stride, m
     assert "auto_pad" not in {attribute.name for attribute in loaded.graph.node[0].attribute}
 
 
+@pytest.mark.parametrize("value", [-np.inf, np.finfo(np.float32).min], ids=str)
+@pytest.mark.parametrize(
+    "amounts, options, left",
+    [
+        ((0, 0, 0, 0, 0, 0, 1, 1), {"kernel_shape": [3, 3], "strides": [2, 2]}, ["MaxPool"]),
+        ((0, 0, 1, 0, 0, 0, 0, 1), {"kernel_shape": [3, 2], "pads": [1, 0, 0, 0], "ceil_mode": 1}, ["MaxPool"]),
+        ((0, 0, 1, 1, 0, 0, 1, 1), {"kernel_shape": [2, 3], "auto_pad": "VALID"}, ["MaxPool"]),
+        ((0, 0, 2, 0, 0, 0, 0, 0), {"kernel_shape": [2, 2]}, ["Pad", "MaxPool"]),
+        ((0, 1, 0, 0, 0, 0, 0, 0), {"kernel_shape": [2, 2]}, ["Pad", "MaxPool"]),
+        ((0, 0, 1, 0, 0, 0, -1, 0), {"kernel_shape": [2, 2]}, ["Pad", "MaxPool"]),
+    ],
+)
+def test_pads_of_minus_infinity_go_into_the_pool(tmp_path, amounts, options, left, value):
+    nodes = [make("Pad", ["x", "p", "v"], ["q"], "pad"), make("MaxPool", ["q"], ["y"], "pool", **options)]
+    constants = {"p": np.array(amounts, np.int64), "v": np.float32(value)}
+    model = model_of(nodes, {"x": [1, 3, 9, 8]}, constants=constants)
+    loaded = load(model, tmp_path)
+    assert kinds(loaded) == left
+    same(model, loaded, 1, 3, 9, 8)
+
+
 def test_places_of_maxima_count_what_is_left_out(tmp_path):
     """The values have a node of their own, whose windows are spelled out."""
     options = {"auto_pad": "SAME_UPPER", "kernel_shape": [1], "strides": [4]}
@@ -192,6 +213,17 @@ def test_scales_that_give_no_whole_sizes(tmp_path, size, scales, mode, nearest, 
     left = [node for node in loaded.graph.node if node.op_type == "Resize"]
     assert all(len(node.input) == 4 and node.input[3] for node in left) and (mode == "linear" or not left)
     same(model, loaded, 1, 3, *size, tolerance=2e-5)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("scales", [(1.5, 1.3), (0.7, 2.0), (0.5, 3.14)])
+def test_scales_of_aligned_corners_become_sizes(tmp_path, mode, scales):
+    options = {"mode": mode, "coordinate_transformation_mode": "align_corners"}
+    nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", **options)]
+    model = model_of(nodes, {"x": [1, 3, 9, 7]}, constants={"s": np.float32([1, 1, *scales])})
+    loaded = load(model, tmp_path)
+    assert kinds(loaded) == ["Resize"] and loaded.graph.node[0].input[3]
+    same(model, loaded, 1, 3, 9, 7, tolerance=2e-5)
 
 
 def test_whole_scales_and_cubic_ones_stay(tmp_path):

@@ -28,7 +28,7 @@ from .convert.qoperator import to_qdq
 from .convert.quantizers import check_quantizers
 from .convert.resizing import whole_scales
 from .convert.sizes import set_sizes, symbol_of
-from .convert.windows import Evaluate, declared_sizes, explicit_windows
+from .convert.windows import Evaluate, declared_sizes, explicit_windows, pads_of_max_pools
 from .errors import UserError
 from .first_reading import first_reading, try_inference
 from .model_file import check_names, load_external_data
@@ -115,6 +115,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     _check_elements(model, path)
     check_quantizers(model, path)
     _fix_inputs(model, path)
+    pads_of_max_pools(model)
     explicit_windows(model, declared, evaluate)
     whole_scales(model)
     plain_nodes(model)

@@ -3,6 +3,7 @@
 ONNX computes positions from the given scale, kernels and TVM from the ratio of the sizes, which is different then.
 
 - nearest: the selected positions become indices of a Gather along each axis
+- align_corners, whatever the mode: positions are those of the sizes, which are given in place of the scales
 - linear: the input is extended at its end until the scale gives an integer size, resized, and cut off; if that would be
   much larger than the input, it becomes a product with the matrix of the weights along the axis
 """
@@ -23,7 +24,7 @@ _FEW = 16
 
 
 def whole_scales(model: onnx.ModelProto) -> None:
-    """Rewrite these nodes in place; shapes must be known. Cubic and cropping ones stay."""
+    """Rewrite these nodes in place; shapes must be known. Cropping ones stay, and cubic ones of other modes."""
     if not any(is_standard(node, "Resize") for node in model.graph.node):
         return
     graph = Graph(model)
@@ -32,7 +33,11 @@ def whole_scales(model: onnx.ModelProto) -> None:
         if found is None:
             continue
         axes, scales, shape = found
-        if string_attribute(node, "mode", "nearest") == "nearest":
+        if string_attribute(node, "coordinate_transformation_mode") == "align_corners":
+            chain = Chain(graph, node)
+            sizes = chain.integers(_output_sizes(shape, scales))
+            graph.replace(node, *chain.end("Resize", node.input[0], "", "", sizes, **attributes(node)))
+        elif string_attribute(node, "mode", "nearest") == "nearest":
             graph.replace(node, *_gathered(graph, node, axes, scales, shape))
         else:
             graph.replace(node, *_interpolated(graph, node, axes, scales, shape))
@@ -52,7 +57,7 @@ def _scales_of(graph: Graph, node: onnx.NodeProto) -> Optional[Tuple[List[int], 
     )
     if scales is None or shape is None or scales.size != len(shape) or not np.all(scales > 0):
         return None
-    if mode not in ("nearest", "linear") or places not in _MODES:
+    if places != "align_corners" and (mode not in ("nearest", "linear") or places not in _MODES):
         return None
     if all(abs(size * scale - round(size * float(scale))) < 1e-6 * size for size, scale in zip(shape, scales)):
         return None

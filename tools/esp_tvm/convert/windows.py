@@ -25,6 +25,7 @@ from ..onnx_graph import (
     copied,
     copied_node,
     drop_attributes,
+    edited,
     is_standard,
     known_shapes,
     same_pads,
@@ -52,6 +53,43 @@ def explicit_windows(model: onnx.ModelProto, declared: Dict[str, Tuple[int, ...]
             for value in model.graph.output:
                 value.type.tensor_type.ClearField("shape")
             return
+
+
+def pads_of_max_pools(model: onnx.ModelProto) -> None:
+    """Let these pools pad by themselves, in place."""
+    if not {"Pad", "MaxPool"} <= {node.op_type for node in model.graph.node}:
+        return
+    with edited(model) as graph:
+        for node in graph.nodes:
+            pad = graph.producer(node.input[0]) if is_standard(node, "MaxPool") and len(node.output) == 1 else None
+            if pad is not None and _is_infinite(graph, pad) and graph.only_consumer(pad.output[0]) is node:
+                _pad_in_pool(graph, pad, node)
+
+
+def _is_infinite(graph: Graph, node: onnx.NodeProto) -> bool:
+    if not is_standard(node, "Pad") or string_attribute(node, "mode", "constant") != "constant" or len(node.input) < 3:
+        return False
+    value = graph.constant(node.input[2])
+    return value is not None and value.size == 1 and bool(np.all(value <= np.finfo(np.float32).min))
+
+
+def _pad_in_pool(graph: Graph, pad: onnx.NodeProto, pool: onnx.NodeProto) -> None:
+    """Nothing where the pool has no such pads: of other axes, negative, or as large as its window."""
+    kernel, amounts = attribute(pool, "kernel_shape"), graph.constant(pad.input[1])
+    rank = len(kernel)
+    if amounts is None or amounts.size != 2 * rank + 4 or len(pad.input) > 3:
+        return
+    if string_attribute(pool, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        return
+    ends = amounts.reshape(2, -1)
+    own = attribute(pool, "pads", [0] * (2 * rank)) if string_attribute(pool, "auto_pad", "NOTSET") == "NOTSET" else 0
+    pads = ends[:, 2:].ravel() + np.array(own)
+    if ends[:, :2].any() or ends.min() < 0 or np.any(pads >= [*kernel, *kernel]):
+        return
+    drop_attributes(pool, "auto_pad")
+    set_attributes(pool, pads=pads.tolist())
+    graph.set_input(pool, 0, pad.input[0])
+    graph.remove(pad)
 
 
 def _runs(model: onnx.ModelProto, evaluate: Evaluate) -> bool:
