@@ -70,10 +70,13 @@ def test_links_lead_somewhere(path):
 
 @each_document
 def test_commands_are_marked(path):
-    """A block without a language is output: none begins with a command, which nothing would run."""
+    """A block without a language is output: none begins with a command, which nothing would run; and what needs a board
+    is not run."""
     for kind, text in blocks(path):
         if not kind.strip():
             assert not re.match(r"\$? *(make|python|docker|pip|source) ", text), text.splitlines()[0]
+    for command in commands(shell(path, "sh")):
+        assert not re.search(r"\b(make (flash|monitor)|docker|idf\.py)\b", command), f"{command}: mark it `sh board`"
 
 
 @each_document
