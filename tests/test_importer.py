@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pipeline_harness import Kernels, Program, float_outputs, write_program
 
-from esp_tvm.compile import compile_model
+from esp_tvm.compile import compile_model, import_model
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.model import load_model
@@ -150,3 +150,20 @@ def test_what_the_importer_ignores_is_refused(tmp_path, name):
     with pytest.raises(UserError) as error:
         compile_model(load_model(tmp_path / "m.onnx"))
     assert f"node {node}: TVM does not know" in str(error.value) and what in str(error.value)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_tvm_has_no_code_for_is_refused_by_name(tmp_path, compiled):
+    """By the compiler for the chip, and by the reference for this computer."""
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["s"], "before"),
+        helper.make_node("ConvTranspose", ["s", "w"], ["y"], "groups of 3-D", group=2),
+    ]
+    made = model(nodes, {"x": [1, 2, 2, 2, 2]}, {"w": np.ones((2, 1, 1, 1, 1), np.float32)}, ["y"])
+    onnx.save(made, str(tmp_path / "m.onnx"))
+    loaded = load_model(tmp_path / "m.onnx")
+    with pytest.raises(UserError, match=r"^node 'groups of 3-D' \(ConvTranspose\): no kernel computes .*groups == 1"):
+        if compiled:
+            compile_model(loaded)
+        else:
+            NumpyEvaluator(*import_model(loaded)).run({"x": np.ones((1, 2, 2, 2, 2), np.float32)})

@@ -24,6 +24,7 @@ from .compile import Imported, Partitioned
 from .compile.importing.import_onnx import Port, import_onnx, relay, tvm
 from .compile.partition import partition
 from .compile.rewriting.toolbox import is_call
+from .compile.uncompilable import refusal
 from .data import load_sample
 from .errors import UserError
 from .files import write_text
@@ -158,9 +159,11 @@ class NumpyEvaluator:
         if call not in self._fallbacks:
             variables: List[relay.Var] = []
             own_args = [_like(arg.checked_type, variables) for arg in call.args]
-            self._fallbacks[call] = self._built(
-                relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
-            )
+            function = relay.Function(variables, relay.Call(call.op, own_args, call.attrs, call.type_args))
+            try:
+                self._fallbacks[call] = self._built(function)
+            except Exception as error:  # TVM raises anything.
+                raise refusal(call, self.imported, error)
         flat = [item for arg in arguments for item in (arg if isinstance(arg, list) else [arg])]
         result = self._fallbacks[call](*flat)
         return [r.numpy() for r in result] if isinstance(result, (list, tuple)) else result.numpy()
@@ -171,14 +174,9 @@ class NumpyEvaluator:
         for other, built in alike:
             if tvm.ir.structural_equal(function, other):
                 return built
-        try:
-            mod = _canonical(tvm.IRModule.from_expr(function))
-            with without_tvm_log(), _pass_context(mod["main"].body):
-                built = relay.create_executor("graph", mod, tvm.cpu(), "llvm").evaluate()
-        except Exception as error:  # TVM raises anything.
-            name = getattr(function.body.op, "name", "an operator")
-            why = tvm_reason(error)
-            raise UserError(f"no kernel computes {name}, and TVM cannot compute it on this computer: {why}")
+        mod = _canonical(tvm.IRModule.from_expr(function))
+        with without_tvm_log(), _pass_context(mod["main"].body):
+            built = relay.create_executor("graph", mod, tvm.cpu(), "llvm").evaluate()
         alike.append((function, built))
         return built
 

@@ -12,12 +12,14 @@ from tvm import relay, tir
 
 from ..c_text import C_TYPES, SCRATCH_PARAMETER
 from ..errors import UserError
+from ..naming import shown
 from ..operators import OPERATORS
 from ..program import Call, Constant, Place, Port, Program, Scratch, Tensor
-from ..tvm_errors import tvm_reason, without_tvm_log
+from ..tvm_errors import without_tvm_log
 from .importing.import_onnx import Imported, node_indices
 from .partition import COMPILER, Partitioned
 from .results import Results
+from .uncompilable import refusal_of_one
 
 
 def _kernel_module(function: relay.Function):
@@ -63,7 +65,7 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
                 mod_name="default",
             )
         except Exception as error:  # TVM raises many kinds of exceptions; the user's model causes them.
-            raise UserError(f"TVM cannot compile what has no kernel in this model: {tvm_reason(error)}")
+            raise refusal_of_one(results.mod, imported, target, error)
     functions = {
         var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }
@@ -339,7 +341,9 @@ def _refuse_packed(program: Program, source: str) -> None:
     if not re.search(r"TVMBackendGetFuncFromEnv|TVMFuncCall|tvm_contrib_\w+", source):
         return
     callers = _callers(source)
-    named = [name for call in program.fallbacks if call.symbol in callers for name in call.relay]
+    calls = [call for call in program.fallbacks if call.symbol in callers]
+    named = [shown(program.nodes[index]) for call in calls for index in call.node_indices]
+    named = named or [name for call in calls for name in call.relay]
     raise UserError(
         f"no kernel computes {', '.join(dict.fromkeys(named)) or 'an operator of this model'}, "
         "and TVM's C for it needs TVM's runtime library, which the chip does not have"
