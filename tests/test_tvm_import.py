@@ -45,3 +45,15 @@ def test_attributes_are_those_of_the_library():
     assert keys.Compiler == "esp" and span.type_key == "Span" and not hasattr(call.op, "span")
     with pytest.raises(AttributeError, match="handle"):
         relay.Var.__new__(relay.Var).handle  # noqa: B018
+
+
+def test_elements_are_those_of_the_library():
+    x = relay.var("x", shape=(5, 3, 7))
+    fields, shape = relay.Tuple([x, relay.const(1), x]).fields, x.type_annotation.shape
+    assert [int(size) for size in shape] == [5, 3, 7] and list(relay.Tuple([]).fields) == []
+    assert [field.same_as(x) for field in fields] == [True, False, True]
+    assert int(shape[2]) == int(shape[-1]) == 7 and [int(size) for size in shape[1:]] == [3, 7]
+    for index in (3, -4):
+        with pytest.raises(IndexError):
+            shape[index]
+    assert list(tvm.runtime.convert(["a", "b"])) == ["a", "b"] and list(tvm.runtime.convert([None, x]))[0] is None

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
+from typing import Callable, Iterator, List, Optional, Sequence
 
 # TVM downloads tuning logs at the first build unless this variable is set.
 os.environ.setdefault("TOPHUB_LOCATION", "NONE")
@@ -91,34 +91,13 @@ with in_scratch_folder(), _quickly():
     import tvm  # noqa: F401
     import tvm.topi  # noqa: F401
     from tvm.relay.backend import te_compiler
-    from tvm.runtime import Object
+
+    from .tvm_objects import quicken
 
     if _ours == os.path.realpath("data"):
         del os.environ["TEST_DATA_ROOT_PATH"]
 
-
-def _without_errors_of_cpp(get_attribute: Callable[[Object, str], Any]) -> Callable[[Object, str], Any]:
-    """TVM's `Object.__getattr__`, which tells of an attribute that is not there without an exception in C++: for the
-    first one that reads the symbols of the whole library, a tenth of a second.
-
-    A class has the same attributes in all its objects, except the two that stand for many.
-    """
-    names: Dict[type, Set[str]] = {Object: set(), tvm.ir.DictAttrs: set()}
-
-    def get(self: Object, name: str) -> Any:
-        missing = name == "handle" or name.startswith("__")
-        known = names.get(type(self))
-        if known is None and not missing:
-            at = tvm.runtime._ffi_node_api.NodeListAttrNames(self)
-            known = names[type(self)] = {"type_key", *(at(i) for i in range(at(-1)))}
-        if missing or (known and name not in known):
-            raise AttributeError(f"{type(self)} has no attribute {name}")
-        return get_attribute(self, name)
-
-    return get
-
-
-Object.__getattr__ = _without_errors_of_cpp(Object.__getattr__)
+quicken()
 
 # The build options of this TVM: TVM asks for them for every compiled function, a tenth of the time of a small model.
 te_compiler.libinfo = functools.lru_cache(maxsize=None)(te_compiler.libinfo)
