@@ -101,7 +101,8 @@ def measure(
     expected = on_host.run(subject.samples)
     equal(subject, expected, outputs, "emulator and host")
     sizes = emulated.sizes()
-    steps = _steps(emulated.program, counts[-1].steps)
+    # Of the compiled program, not of what was read back: only that one's kernels say how weights were packed.
+    steps = _steps(compiled.program, counts[-1].steps)
     result: Dict[str, Any] = {
         "macs": emulated.program.macs,
         "instructions": counts[-1].instructions,
@@ -119,7 +120,7 @@ def measure(
         xtensa, xtensa_counts = EmulatedProgram(project, kernels.objects[XTENSA], XTENSA).measure(subject.samples)
         equal(subject, expected, xtensa, "the emulated Xtensa and the host")
         result["xtensa_instructions"] = xtensa_counts[-1].instructions
-        for step, count in zip(steps, _steps(emulated.program, xtensa_counts[-1].steps)):
+        for step, count in zip(steps, _steps(compiled.program, xtensa_counts[-1].steps)):
             step["xtensa_instructions"] = count["instructions"]
     if on_esp32s3:
         last = {name: array[-1] for name, array in subject.samples.items()}
