@@ -17,22 +17,31 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
         int(random.choice([1, 3, 4, 8, 16, 24, 32, 40, 48, 56, 64])),
         int(random.choice([8, 16, 32, 64, 33])),
     )
-    kernel = int(random.choice([3, 3, 5] if depthwise else [1, 1, 3, 5]))
-    size = random.randint(kernel, 24 if large else 8, 2)
+    kernel = (int(random.choice([3, 3, 5] if depthwise else [1, 1, 3, 5])),) * 2
+    size = random.randint(kernel[0], 24 if large else 8, 2)
     if depthwise:
         channels = outputs = int(random.choice([8, 8, 16, 32, 48, 80]))
-    padding = (0,) * 4 if random.randint(2) else tuple(random.randint(0, kernel, 4))
+    elif random.randint(6) == 0:
+        # Tall windows of few bytes in a row.
+        channels = int(random.choice([1, 2, 4]))
+        kernel, size = (
+            (int(random.randint(2, 11)), 4 // channels * int(random.choice([1, 2]))),
+            random.randint(10, 30, 2),
+        )
+    padding = (0,) * 4 if random.randint(2) else tuple(random.randint(0, kernel * 2))
     strides = tuple(int(v) for v in random.randint(1, 4 if depthwise else 3, 2))
     dilation = (1, 1)
     if depthwise and random.randint(3) == 0:
-        dilation, size = tuple(int(v) for v in random.randint(1, 4, 2)), size + 2 * kernel
-    spans = [(kernel - 1) * step + 1 for step in dilation]
+        dilation, size = tuple(int(v) for v in random.randint(1, 4, 2)), size + 2 * kernel[0]
+    spans = [(taps - 1) * step + 1 for taps, step in zip(kernel, dilation)]
     shape = [(size[i] + padding[i] + padding[2 + i] - spans[i]) // strides[i] + 1 for i in (0, 1)]
     deviation = random.choice([6, 30])
-    weights_shape = (kernel, kernel, channels) if depthwise else (outputs, kernel, kernel, channels)
+    weights_shape = (*kernel, channels) if depthwise else (outputs, *kernel, channels)
     weights = np.clip(np.round(random.randn(*weights_shape) * deviation), -128, 127)
     inner = 1 if depthwise else channels
-    shift = random.randint(0, random.choice([1, 2, 3, 4, 6, 9]), outputs) + int(np.log2(inner * kernel * kernel * 8))
+    shift = random.randint(0, random.choice([1, 2, 3, 4, 6, 9]), outputs) + int(
+        np.log2(inner * kernel[0] * kernel[1] * 8)
+    )
     if random.randint(4) == 0:
         # A channel whose results are finer than its products.
         shift[random.randint(outputs)] = -random.randint(1, 5)

@@ -42,6 +42,7 @@ typedef enum {
     ESP_DL_CONV2D_HELD,     /* the same: 1x1, or rows are copied; input.c a multiple of 16 */
     ESP_DL_CONV2D_NINE,     /* the same: 3x3 of 16 channels, rows are copied; dilation_w 1 */
     ESP_DL_CONV2D_GATHERED, /* the same, of windows that are put together first */
+    ESP_DL_CONV2D_COLUMNS,  /* the same, of windows that follow each other in a column of pixels */
     ESP_DL_CONV2D_THREE,    /* the same, of windows of three rows of 9 or 15 bytes */
     ESP_DL_CONV2D_MEASURED, /* HELD where the input allows it: 1x1, or 3x3 and rows are copied; dilation 1 */
     ESP_DL_CONV2D_WIDE,     /* a channel after the other, in the accumulator of 40 bits */
@@ -76,6 +77,9 @@ typedef enum {
  * GATHERED (segments of at most 24 bytes): all segments, one behind the other, are one; it is made a multiple of 8
  * bytes, from 64 on of 16.
  *
+ * COLUMNS: the same, at most 64 bytes; segments of a multiple of 4 bytes; from a window to the one below, stride_h of
+ * them, it is a multiple of 8 bytes, of 16 if the window's are. dilation_h 1; nothing is copied for borders.
+ *
  * THREE: all segments, one behind the other, and a byte more, are one, its bytes in their order.
  *
  * WIDE: one channel at a time, in the accumulator of 40 bits. weights:
@@ -91,7 +95,7 @@ typedef struct {
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    esp_dl_conv2d_path_t path; /* ONE, HELD, NINE, GATHERED, THREE, MEASURED: output.c a multiple of 16 */
+    esp_dl_conv2d_path_t path; /* ONE, HELD, NINE, GATHERED, COLUMNS, THREE, MEASURED: output.c a multiple of 16 */
     bool by_taps;
     bool one_row;       /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
     int8_t check_bits;  /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
@@ -106,7 +110,7 @@ typedef struct {
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */
     int32_t run;
-    bool min_masks;   /* ONE, HELD, NINE, GATHERED with a clamp of 0..127: masks of this kind */
+    bool min_masks;   /* ONE, HELD, NINE, GATHERED, COLUMNS with a clamp of 0..127: masks of this kind */
     int8_t pad_value; /* outside of the image */
     const int8_t *weights;
     int8_t min, max; /* clamp */

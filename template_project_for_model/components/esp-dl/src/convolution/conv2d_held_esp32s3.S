@@ -51,7 +51,8 @@
  * input stays in q3, shifts and masks are held. The first two weights are loaded again with the last two products.
  *
  * a2 as for shift_held, a3 step, a4 weights, a5 output, a6 head, a7 masks that are not held, a8 input, a9 where the
- * weights begin, a10 pixels, a11 number of shifts, a12 channels.
+ * weights begin, a10 pixels, a11 number of shifts, a12 bytes to the next
+ * pixel's output.
  */
 #define STACK_PIXELS 16
 #define STACK_INPUT 20
@@ -171,13 +172,14 @@
 /* What both ways begin with: all but a2. */
     .macro begin_held
     l32i a10, a2, CONV2D_AT_PIXELS
-    l32i a12, a2, CONV2D_AT_CHANNELS
+    l32i a12, a2, CONV2D_AT_OUTPUT_STEP
+    l32i a11, a2, CONV2D_AT_CHANNELS
     l32i a5, a2, CONV2D_AT_OUTPUT
     l32i a6, a2, CONV2D_AT_WEIGHTS
     mull a14, a10, a12
     movi a15, 16
     sub a14, a15, a14
-    add a15, a5, a12
+    add a15, a5, a11
     s32i a14, a1, STACK_OUTPUT
     s32i a15, a1, STACK_END
     l32i a11, a2, CONV2D_AT_MIN_MASKS

@@ -123,13 +123,12 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
 static bool pixels(const esp_dl_conv2d_row_t *row, bool in_order)
 {
     bool flagged = false;
-    int8_t *output = row->output;
     for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
         const int8_t *data = row->weights;
+        int8_t *output = row->output + pixel * row->output_step;
         for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
             const int32_t channels = row->channels - c < ESP_DL_LANES ? row->channels - c : ESP_DL_LANES;
-            data = lanes(row, pixel * row->step, data, output, channels, in_order, &flagged);
-            output += channels;
+            data = lanes(row, pixel * row->step, data, output + c, channels, in_order, &flagged);
         }
     }
     return flagged;

@@ -19,6 +19,7 @@
 #define CONV2D_AT_MIN_MASKS 52
 #define CONV2D_AT_CLAMP 56
 #define CONV2D_AT_CHECK_EVERY 60
+#define CONV2D_AT_OUTPUT_STEP 64
 
 #ifndef __ASSEMBLER__
 
@@ -43,6 +44,7 @@ typedef struct {
     int32_t min_masks;   /* the same */
     const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
     int32_t check_every; /* as check_bits; where it is 2, `segments` lies at a multiple of 16 */
+    int32_t output_step; /* bytes from a pixel to the next in the output, as many as channels but for `one` */
     int32_t in_sequence; /* sums fit in the order of the products, maybe not in another (for the C) */
 } esp_dl_conv2d_row_t;
 
@@ -62,6 +64,7 @@ ESP_DL_FIELD(esp_dl_conv2d_row_t, check_bits, CONV2D_AT_CHECK_BITS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, min_masks, CONV2D_AT_MIN_MASKS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, check_every, CONV2D_AT_CHECK_EVERY);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, output_step, CONV2D_AT_OUTPUT_STEP);
 
 /*
  * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are checked and one became so large

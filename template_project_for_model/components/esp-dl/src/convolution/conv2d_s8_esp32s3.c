@@ -143,6 +143,72 @@ __attribute__((noinline)) static void gather(const esp_dl_conv2d_row_t *row, int
     }
 }
 
+/* Rows that all windows of a column of pixels reach over, one behind the other; COLUMNS. */
+static int32_t strip_rows(const esp_dl_conv2d_esp32s3_t *p)
+{
+    return (p->output.h - 1) * p->window.stride_h + p->window.kernel_h;
+}
+
+static int32_t strip_bytes(const esp_dl_conv2d_esp32s3_t *p)
+{
+    return esp_dl_aligned(strip_rows(p) * p->window.kernel_w * p->input.c) + 16;
+}
+
+/* The bytes of the input's columns that the windows of column x of the output reach over, in memory at `strip` that
+ * holds what lies outside of the image where there are no rows. */
+static void fill_strip(const int8_t *image, const esp_dl_conv2d_esp32s3_t *p, int32_t x, int8_t *strip)
+{
+    const esp_dl_window_t *w = &p->window;
+    const int32_t bytes = w->kernel_w * p->input.c, image_row = p->input.w * p->input.c;
+    const int32_t left = (x * w->stride_w - w->pad_left) * p->input.c, room = image_row - left;
+    const int32_t first = w->pad_top < 0 ? -w->pad_top : 0, end = strip_rows(p) - w->pad_top;
+    const int8_t *from = image + first * image_row + left;
+    esp_dl_windows_t windows = {
+        .segments = &from,
+        .segment_count = 1,
+        .segment_bytes = bytes,
+        .step = image_row,
+        .to = strip + (first + w->pad_top) * bytes,
+        .to_step = bytes,
+        .pixels = (end < p->input.h ? end : p->input.h) - first,
+    };
+    if (windows.pixels <= 0) {
+        return;
+    }
+    if (left >= 0 && room >= bytes) {
+        esp_dl_gather_windows_esp32s3(&windows);
+        return;
+    }
+    const int32_t begin = left < 0 ? -left : 0, stop = room < bytes ? room : bytes;
+    int8_t *to = windows.to;
+    for (int32_t row = 0; row < windows.pixels; row++, from += image_row, to += bytes) {
+        for (int32_t i = 0; i < bytes; i++) {
+            to[i] = i >= begin && i < stop ? from[i] : p->pad_value;
+        }
+    }
+}
+
+/*
+ * A column of pixels after the other: windows of few bytes in a row overlap those above and below. row: the first of
+ * the image; strip: memory for the columns
+ */
+__attribute__((noinline)) static void columns(const int8_t *image, const esp_dl_conv2d_esp32s3_t *p,
+                                              esp_dl_conv2d_row_t row, int8_t *strip)
+{
+    const int8_t *segment = strip;
+    row.step = p->window.stride_h * row.segment_bytes;
+    row.segment_bytes = window_bytes(row.segment_count * row.segment_bytes);
+    row.segments = &segment;
+    row.segment_count = 1;
+    row.output_step = row.pixels * row.channels;
+    row.pixels = p->output.h;
+    for (int32_t x = 0; x < p->output.w; x++) {
+        fill_strip(image, p, x, strip);
+        esp_dl_conv2d_row_one_esp32s3(&row);
+        row.output += row.channels;
+    }
+}
+
 /* Channels whose weights are read for all pixels of a row before the next ones', where a row is computed in two parts:
  * one pixel after the other would fetch more than the cache holds from flash again and again. */
 #define PART_CHANNELS 256
@@ -243,6 +309,10 @@ static places_t places_of(const esp_dl_conv2d_esp32s3_t *p)
     places_t places;
     places.sums = esp_dl_aligned(segments_of(p) * 8);
     places.pixels = places.sums + (wide ? esp_dl_aligned(p->output.c * 8) : p->check_bits ? 64 : 0);
+    if (p->path == ESP_DL_CONV2D_COLUMNS) {
+        places.borders = places.end = places.pixels + strip_bytes(p);
+        return places;
+    }
     places.borders =
         places.pixels + esp_dl_aligned(p->run * (is_gathered ? window_bytes(window) : p->input.c)) + is_gathered * 16;
     places.end = places.borders + esp_dl_border_bytes(&p->border, &p->window);
@@ -316,6 +386,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         .check_every = p->check_every,
         .min_masks = p->min_masks,
         .clamp = (const int8_t *)clamp,
+        .output_step = p->output.c,
         .in_sequence = p->path == ESP_DL_CONV2D_MEASURED,
     };
     int32_t images = p->output.n, rows = p->output.h;
@@ -325,6 +396,15 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
     }
     if (p->block > 0) {
         in_blocks(input, p, row, &borders, images, rows, segments);
+        return;
+    }
+    if (p->path == ESP_DL_CONV2D_COLUMNS) {
+        esp_dl_fill_esp32s3(pixels, p->pad_value, strip_bytes(p) / 16);
+        for (int32_t n = 0; n < images; n++) {
+            columns(input, p, row, pixels);
+            input += p->input.h * p->input.w * p->input.c;
+            row.output += rows * row.pixels * row.channels;
+        }
         return;
     }
     checked_t state = {0};
@@ -363,6 +443,8 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
                 break;
             case ESP_DL_CONV2D_MEASURED:
                 measured(row, p, y == 0, segments, energies);
+                break;
+            case ESP_DL_CONV2D_COLUMNS:
                 break;
             case ESP_DL_CONV2D_WIDE:
                 esp_dl_conv2d_row_wide_esp32s3(&row);

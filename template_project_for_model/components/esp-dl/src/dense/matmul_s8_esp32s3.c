@@ -148,6 +148,7 @@ void esp_dl_matmul_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_mat
         .weights = memory,
         .min = m->min,
         .max = m->max,
+        .output_step = m->columns,
     };
     memset(memory + places.input, 0, (size_t)padded); /* behind a copied row */
     for (int32_t batch = 0; batch < m->batch; batch++) {

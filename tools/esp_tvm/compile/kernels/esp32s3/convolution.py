@@ -19,6 +19,7 @@ from .lanes import (
     LANE_MAX,
     LANES,
     MIN_MASKS,
+    NO_BORDER,
     PART_SHIFT,
     Esp32s3Variant,
     aligned,
@@ -111,6 +112,16 @@ class Conv2dLanes(Esp32s3Variant):
         together = outputs // LANES * (window * 17 // 16 + (16 if window <= _MAX_HELD else 30))
         return together + segments * (4 + (length + 3) // 4 * 2) + 8 < alone
 
+    def in_columns(self, call: Call) -> bool:
+        """Whether segments are put together once for all windows of a column of pixels, which overlap there."""
+        a, (_, segments, length) = call.attributes, self._segments(call).shape
+        if not self.gathers(call) or self.by_taps(call) or a["dilation"][0] != 1 or segments <= a["strides"][0]:
+            return False
+        window, step = _gathered(segments * length), a["strides"][0] * length
+        aligned_windows = step % (8 if window % LANES else LANES) == 0
+        # Everything is set up once for a column.
+        return aligned_windows and window <= _MAX_HELD and length % 4 == 0 and call.output.shape[1] >= 8
+
     def has_three_rows(self, call: Call) -> bool:
         """Whether there is code of its own for three rows of this length: of three channels, or of pairs of them."""
         outputs, segments, length = self._segments(call).shape
@@ -136,12 +147,20 @@ class Conv2dLanes(Esp32s3Variant):
         return sums_fit_lanes(weights.reshape(len(weights), -1), start_of(call), *with_border(call, low, high))
 
     def scratch(self, call):
+        if self.in_columns(call):
+            return aligned(self._segments(call).shape[1] * 8) + self._strip_bytes(call)
         sums = aligned(self.sums * call.output.shape[3])
         window, channels = call.attributes["weights"].shape[1:3], call.inputs[0].shape[3]
         copied = aligned(self.run(call) * channels)
         if self.gathers(call):
             copied = aligned(self.run(call) * self.segmented(call).shape[2]) + LANES
         return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, window)
+
+    def _strip_bytes(self, call: Call) -> int:
+        """Of the columns of the input that a column of windows reads, one row behind the other."""
+        _, segments, length = self._segments(call).shape
+        rows = (call.output.shape[1] - 1) * call.attributes["strides"][0] + segments
+        return aligned(rows * length) + LANES
 
     def counted(self, call):
         groups = pixels_of(call) * aligned(call.output.shape[3]) // LANES
@@ -160,7 +179,7 @@ class Conv2dLanes(Esp32s3Variant):
         if self.has_three_rows(call):
             return "ESP_DL_CONV2D_THREE"
         if self.gathers(call):
-            return "ESP_DL_CONV2D_GATHERED"
+            return "ESP_DL_CONV2D_COLUMNS" if self.in_columns(call) else "ESP_DL_CONV2D_GATHERED"
         if not self._holds_shifts(call):
             return "ESP_DL_CONV2D_LANES"
         _, height, width, channels = call.attributes["weights"].shape
@@ -173,6 +192,8 @@ class Conv2dLanes(Esp32s3Variant):
         path = self.path(call)
         if path in self._ROW_AFTER_ROW:
             return rows
+        if path == "ESP_DL_CONV2D_COLUMNS":
+            return call.output.shape[0] * call.output.shape[2]
         if path == "ESP_DL_CONV2D_GATHERED":
             return rows * -(-call.output.shape[2] // self.run(call))
         return pixels_of(call)
@@ -187,6 +208,8 @@ class Conv2dLanes(Esp32s3Variant):
     def run(self, call: Call) -> int:
         """Pixels whose windows are put together, or that are copied where the output overlaps the input, at a time."""
         kernel = call.attributes["weights"].shape[1:3]
+        if self.in_columns(call):
+            return 0
         if self.gathers(call):
             return max(GATHER_BYTES // self.segmented(call).shape[2], 1)
         if kernel == (1, 1) and self._holds_shifts(call) and not copies_rows(call, kernel):
@@ -199,6 +222,8 @@ class Conv2dLanes(Esp32s3Variant):
 
     def overlap_distance(self, call):
         kernel = call.attributes["weights"].shape[1:3]
+        if self.in_columns(call):
+            return None  # the last column still reads all rows
         if not copies_rows(call, kernel):
             if self.gathers(call) or self.has_three_rows(call):
                 return distance_of_rows(call, kernel)
@@ -233,7 +258,7 @@ class Conv2dLanes(Esp32s3Variant):
         a = call.attributes
         return {
             **window_fields(call, a["weights"].shape[1:3]),
-            "border": border_fields(call, a["weights"].shape[1:3]),
+            "border": NO_BORDER if self.in_columns(call) else border_fields(call, a["weights"].shape[1:3]),
             "path": self.path(call),
             "by_taps": bool(self.by_taps(call)),
             "one_row": is_one_row(call),

@@ -209,6 +209,10 @@ def copies_rows(call: Call, kernel: Sequence[int]) -> bool:
     return before > 0 or _spans(call, kernel)[1] - before > call.inputs[0].shape[2]
 
 
+# The fields of esp_dl_border_t where nothing is copied.
+NO_BORDER = {"row_bytes": 0, "outside": False, "copied": False, "more_rows": 0}
+
+
 def border_fields(call: Call, kernel: Sequence[int], more_rows: int = 0) -> Dict:
     """The fields of esp_dl_border_t. more_rows: that are copied beyond those of a window"""
     a, shape = call.attributes, call.inputs[0].shape
