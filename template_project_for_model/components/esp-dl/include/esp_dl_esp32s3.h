@@ -32,7 +32,6 @@ typedef struct {
     int32_t row_bytes; /* of a row there, borders included; a multiple of 16 */
     bool outside;      /* windows reach above or below the image: a row of what lies outside */
     bool copied;       /* windows reach over its left or right border: copies of the rows of a window */
-    int8_t more_rows;  /* that are copied, beyond those of a window */
 } esp_dl_border_t;
 
 /* How rows of pixels of a convolution are computed. */
@@ -72,13 +71,14 @@ typedef enum {
  * channels of the first mask, then how much more for every other; a byte: how many of these seven shifts there are; for
  * every segment [bytes, made even][16]: weights in the order of the bytes, those behind the last multiple of 16
  * backwards, the missing one zero; a mask for every shift (none if there is but one): 0xff for the channels that have
- * this shift, else 0. Or, with `min_masks`, 0 for the channels that have this shift, else 0x7f.
+ * this shift, else 0. Or, with `open`, `min` for the channels that have this shift, else 127.
  *
  * GATHERED (segments of at most 24 bytes): all segments, one behind the other, are one; it is made a multiple of 8
  * bytes, from 64 on of 16.
  *
  * COLUMNS: the same, at most 64 bytes; segments of a multiple of 4 bytes; from a window to the one below, stride_h of
- * them, it is a multiple of 8 bytes, of 16 if the window's are. dilation_h 1; nothing is copied for borders.
+ * them, it is a multiple of 8 bytes, of 16 if the window's are. Windows reach over the left and the right border by
+ * less than a row. dilation_h 1; nothing is copied for borders.
  *
  * THREE: all segments, one behind the other, and a byte more, are one, its bytes in their order.
  *
@@ -110,7 +110,7 @@ typedef struct {
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */
     int32_t run;
-    bool min_masks;   /* ONE, HELD, NINE, GATHERED, COLUMNS with a clamp of 0..127: masks of this kind */
+    bool open;        /* ONE, HELD, NINE, THREE, GATHERED, COLUMNS with a `max` of 127: masks of this kind */
     int8_t pad_value; /* outside of the image */
     const int8_t *weights;
     int8_t min, max; /* clamp */
@@ -138,7 +138,7 @@ typedef struct {
     esp_dl_window_t window;
     esp_dl_border_t border;
     bool three;     /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
-    int8_t at_once; /* rows of pixels that are computed at a time; more than 1 only with `three` and dilation_w 1 */
+    int8_t at_once; /* rows of pixels that are computed at a time; more than 1 only with `three` and without dilation */
     /* 3x3, 8 channels, stride_w and dilation_w 1, output.w even, input.w even or border.copied: two pixels at a time.
      * weights: the 8 channels, and the same again. */
     bool pairs;

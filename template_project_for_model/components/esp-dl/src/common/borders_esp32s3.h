@@ -44,6 +44,23 @@ static inline void esp_dl_copy_row(int8_t *to, const int8_t *from, int32_t bytes
 #endif
 }
 
+/* Blocks that begin some bytes apart, to multiples of 16. */
+static inline void esp_dl_copy_blocks(int8_t *to, const int8_t *from, int32_t bytes, int32_t blocks, int32_t to_step,
+                                      int32_t from_step)
+{
+#ifdef ESP_DL_ESP32S3
+    void esp_dl_copy_blocks_esp32s3(char *to, const char *from, int32_t vectors, int32_t blocks, int32_t to_step,
+                                    int32_t from_step);
+    if (bytes % 16 == 0) {
+        esp_dl_copy_blocks_esp32s3((char *)to, (const char *)from, bytes / 16, blocks, to_step, from_step);
+        return;
+    }
+#endif
+    for (; blocks > 0; blocks--, to += to_step, from += from_step) {
+        esp_dl_copy_row(to, from, bytes);
+    }
+}
+
 /* Pixels that begin `step` bytes apart, one behind the other to a multiple of 16. */
 static inline void esp_dl_copy_pixels(int8_t *to, const int8_t *from, int32_t bytes, int32_t step, int32_t pixels)
 {
@@ -51,14 +68,10 @@ static inline void esp_dl_copy_pixels(int8_t *to, const int8_t *from, int32_t by
         esp_dl_copy_row(to, from, bytes * pixels);
         return;
     }
-#ifdef ESP_DL_ESP32S3
-    void esp_dl_copy_blocks_esp32s3(char *to, const char *from, int32_t vectors, int32_t blocks, int32_t to_step,
-                                    int32_t from_step);
     if (bytes % 16 == 0) {
-        esp_dl_copy_blocks_esp32s3((char *)to, (const char *)from, bytes / 16, pixels, bytes, step);
+        esp_dl_copy_blocks(to, from, bytes, pixels, bytes, step);
         return;
     }
-#endif
     for (; pixels > 0; pixels--) {
         for (int32_t i = 0; i < bytes; i++) {
             to[i] = from[i];
@@ -101,7 +114,7 @@ static inline int32_t esp_dl_window_span(const esp_dl_window_t *w)
 /* Bytes of scratch memory that `esp_dl_borders` takes. */
 static inline int32_t esp_dl_border_bytes(const esp_dl_border_t *border, const esp_dl_window_t *w)
 {
-    return border->row_bytes * (border->outside + border->copied * (esp_dl_window_span(w) + border->more_rows));
+    return border->row_bytes * (border->outside + border->copied * esp_dl_window_span(w));
 }
 
 /* value: what lies outside of the image */
@@ -126,7 +139,7 @@ static inline esp_dl_borders_t esp_dl_borders(const esp_dl_shape_t *input, const
     if (border->copied) {
         b.rows = scratch;
         b.row_bytes = row_bytes;
-        b.ring = (b.span + border->more_rows) * row_bytes;
+        b.ring = b.span * row_bytes;
         b.left = left;
         b.start = left - pad_left;
         b.copied_bytes = image_row < row_bytes - left ? image_row : row_bytes - left;
@@ -162,11 +175,24 @@ static inline void esp_dl_copy_rows(const int8_t *image, esp_dl_borders_t *b, in
         b->copied_at = esp_dl_in_ring(b, b->copied_at + (b->top - b->copied) * b->row_bytes);
         b->copied = b->top;
     }
-    for (; b->copied < end; b->copied++) {
-        if (b->copied_bytes > 0) {
-            esp_dl_copy_row(b->rows + b->copied_at + b->left, image + b->copied * b->image_row, b->copied_bytes);
+    const int32_t step = b->row_bytes;
+    while (b->copied < end) {
+        const int8_t *from = image + b->copied * b->image_row;
+        int8_t *to = b->rows + b->copied_at + b->left;
+        int32_t rows = 1, at = b->copied_at + step;
+        for (; b->copied + rows < end && at < b->ring; rows++) {
+            at += step;
         }
-        b->copied_at = esp_dl_in_ring(b, b->copied_at + b->row_bytes);
+        b->copied += rows;
+        b->copied_at = esp_dl_in_ring(b, at);
+        if (b->copied_bytes <= 0) {
+            continue;
+        }
+        if (rows == 1) {
+            esp_dl_copy_row(to, from, b->copied_bytes);
+        } else {
+            esp_dl_copy_blocks(to, from, b->copied_bytes, rows, step, b->image_row);
+        }
     }
 }
 

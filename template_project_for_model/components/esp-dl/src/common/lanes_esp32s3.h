@@ -69,18 +69,23 @@ static inline const int8_t *esp_dl_load_head(const int8_t *data, int32_t *acc, c
 }
 
 /* From sums to `channels` bytes, every channel by its own shift; returns the end of the masks. shifts: in the head;
- * least: the masks are 0 for the channels that have this shift, else 127 */
+ * bounds: the masks hold `min` for the channels that have this shift, else 127: the least of all shifts' values counts,
+ * each not below its mask */
 static inline const int8_t *esp_dl_shift_lanes(const int32_t *acc, const uint8_t *shifts, const int8_t *masks,
-                                               int32_t least, int32_t min, int32_t max, int8_t *output,
+                                               int32_t bounds, int32_t min, int32_t max, int8_t *output,
                                                int32_t channels)
 {
     const int32_t shift_count = shifts[ESP_DL_LANE_SHIFTS];
     int8_t result[ESP_DL_LANES];
     int32_t shift = 0;
+    memset(result, (uint8_t)max, sizeof(result));
     for (int32_t m = 0; m < shift_count; m++) {
         shift += shifts[m];
         for (int i = 0; i < ESP_DL_LANES; i++) {
-            if (shift_count == 1 || (masks[i] == 0) == (least != 0)) {
+            if (bounds) {
+                const int8_t value = esp_dl_requantize(acc[i], shift, shift_count == 1 ? min : masks[i], INT8_MAX);
+                result[i] = value < result[i] ? value : result[i];
+            } else if (shift_count == 1 || masks[i] != 0) {
                 result[i] = esp_dl_requantize(acc[i], shift, min, max);
             }
         }

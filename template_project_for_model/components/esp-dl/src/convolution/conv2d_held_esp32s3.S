@@ -59,16 +59,12 @@
 #define STACK_OUTPUT 24 /* bytes from the last pixel to the first's next channels */
 #define STACK_END 28
 
-    .macro one shifts, relu, bytes
+    .macro one shifts, open, bytes
     bnei a11, \shifts, 3f
-    .if \relu
-    movi a4, 48 + 16 * \bytes + 16
-    .else
     movi a4, 48 + 16 * \bytes
-    .endif
     addi a9, a6, 48
     add a4, a4, a6
-    hold_shifts \shifts, \relu, a6
+    hold_shifts \shifts, \open, a6
     mov a7, a4
     mov a4, a9
     ee.vld.128.ip q0, a4, 16
@@ -82,7 +78,7 @@
     .endif
     load_bias
     last_products \bytes
-    shift_held \shifts, \relu, q3, a6, a7
+    shift_held \shifts, \open, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
 2:
     to_next_head \shifts, 16 * \bytes
@@ -96,35 +92,27 @@
  */
 #define STACK_WEIGHTS 32 /* bytes of the weights of sixteen channels */
 #define STACK_BEFORE 36  /* bytes of code from there to the last vector */
-#define STACK_ENTRY 40
 #define BLOCK_CODE (16 * 4 + 3) /* bytes of code for sixteen products and their load */
 #define HALVES_CODE (16 * 4 + 6)
 
-    .macro span shifts, relu, halves
+    .macro span shifts, open, halves
     bnei a11, \shifts, 3f
     l32i a14, a1, STACK_WEIGHTS
     addi a9, a6, 48
     add a4, a9, a14
-    .if \relu
-    addi a4, a4, 16
-    .endif
-    hold_shifts \shifts, \relu, a6
+    hold_shifts \shifts, \open, a6
     mov a7, a4
     movi a11, 4f
     l32i a8, a1, STACK_BEFORE
     sub a11, a11, a8
-    .if \shifts > 3
-    s32i a11, a1, STACK_ENTRY
-    .endif
     mov a4, a9
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
     l32i a8, a1, STACK_INPUT
     loop a10, 2f
+    wsr.lbeg a11 /* from here on the loop begins where the body is entered */
+    isync
     load_bias
-    .if \shifts > 3
-    l32i a11, a1, STACK_ENTRY
-    .endif
     jx a11
     .rept 3
     .if \halves
@@ -143,8 +131,9 @@
     ee.vld.128.xp q3, a8, a3
     last_products 16
     .endif
-    shift_held \shifts, \relu, q3, a6, a7
+    shift_held \shifts, \open, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
+    load_bias
 2:
     l32i a14, a1, STACK_WEIGHTS
     to_next_head \shifts, 0
@@ -154,7 +143,7 @@
     .endm
 
 /* kind: one, span or three_rows. */
-    .macro ones kind, relu, option, end=.Lone_end
+    .macro ones kind, open, option, end=.Lone_end
     j 5f
 1:  /* sixteen channels are done; a4: how far to the next head */
     l32i a14, a1, STACK_OUTPUT
@@ -164,8 +153,8 @@
     beq a5, a15, \end
 5:
     l8ui a11, a6, HEAD_COUNT
-    .irp shifts, 3, 2, 4, 1, 5, 6, 7
-    \kind \shifts, \relu, \option
+    .irp shifts, 1, 2, 3, 4, 5, 6, 7
+    \kind \shifts, \open, \option
     .endr
     .endm
 
@@ -182,7 +171,7 @@
     add a15, a5, a11
     s32i a14, a1, STACK_OUTPUT
     s32i a15, a1, STACK_END
-    l32i a11, a2, CONV2D_AT_MIN_MASKS
+    l32i a11, a2, CONV2D_AT_OPEN
     .endm
 
     function esp_dl_conv2d_row_one_esp32s3
@@ -196,13 +185,12 @@
     movi a14, 24
     bge a7, a14, .Lspan
     beqz a11, .Lone_clamp
-    movi a2, 0
-    bnei a7, 8, .Lone_16_relu
+    bnei a7, 8, .Lone_16_open
     ones one, 1, 8
 .Lone_clamp:
     bnei a7, 8, .Lone_16
     ones one, 0, 8
-.Lone_16_relu:
+.Lone_16_open:
     ones one, 1, 16
 .Lone_16:
     ones one, 0, 16
@@ -218,7 +206,6 @@
     mull a13, a13, a14
     s32i a13, a1, STACK_BEFORE
     beqz a11, .Lspan_clamp
-    movi a2, 0
     ones span, 1, 0
 .Lspan_clamp:
     ones span, 0, 0
@@ -228,7 +215,6 @@
     mull a13, a13, a14
     s32i a13, a1, STACK_BEFORE
     beqz a11, .Lspan_halves_clamp
-    movi a2, 0
     ones span, 1, 1
 .Lspan_halves_clamp:
     ones span, 0, 1
@@ -255,15 +241,11 @@
     .set .Lodd, !.Lodd
     .endm
 
-    .macro three_rows shifts, relu, bytes
+    .macro three_rows shifts, open, bytes
     bnei a11, \shifts, 3f
-    .if \relu
-    movi a4, 48 + 16 * (3 * \bytes + 1) + 16
-    .else
     movi a4, 48 + 16 * (3 * \bytes + 1)
-    .endif
     add a4, a4, a6
-    hold_shifts \shifts, \relu, a6
+    hold_shifts \shifts, \open, a6
     mov a7, a4
     addi a4, a6, 48
     ee.vld.128.ip q0, a4, 16
@@ -294,7 +276,7 @@
     addi a4, a6, 48
     row_product \bytes - 1
     row_product \bytes
-    shift_held \shifts, \relu, q3, a6, a7
+    shift_held \shifts, \open, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
 2:
     to_next_head \shifts, 16 * (3 * \bytes + 1)
@@ -316,13 +298,12 @@
     addi a7, a7, -9
     l32i a2, a2, CONV2D_AT_CLAMP
     beqz a11, .Lthree_clamp
-    movi a2, 0
-    bnez a7, .Lthree_15_relu
+    bnez a7, .Lthree_15_open
     ones three_rows, 1, 9, .Lthree_end
 .Lthree_clamp:
     bnez a7, .Lthree_15
     ones three_rows, 0, 9, .Lthree_end
-.Lthree_15_relu:
+.Lthree_15_open:
     ones three_rows, 1, 15, .Lthree_end
 .Lthree_15:
     ones three_rows, 0, 15, .Lthree_end
@@ -340,15 +321,12 @@
 #define STACK_SEGMENTS_END 40
 #define STACK_STEP 44
 
-    .macro held shifts, relu
+    .macro held shifts, open
     bnei a11, \shifts, 5f
     l32i a10, a1, STACK_WEIGHTS
     addi a4, a6, 48
     add a4, a4, a10
-    .if \relu
-    addi a4, a4, 16
-    .endif
-    hold_shifts \shifts, \relu, a6
+    hold_shifts \shifts, \open, a6
     movi a3, 0
     l32i a10, a1, STACK_PIXELS
 2:  /* a pixel */
@@ -368,12 +346,10 @@
 4:
     bne a7, a11, 3b
     /* Two vectors behind the weights were loaded. */
-    .if \shifts > 5 && \relu
-    addi a4, a4, 32 /* to the fifth mask */
-    .elseif \shifts > 4 && \relu == 0
+    .if \shifts > 4
     addi a4, a4, 16 /* to the fourth */
     .endif
-    shift_held \shifts, \relu, q3, a6, a4
+    shift_held \shifts, \open, q3, a6, a4
     l32i a11, a1, STACK_STEP
     ee.vst.128.xp q2, a5, a12
     addi a10, a10, -1
@@ -384,7 +360,7 @@
 5:
     .endm
 
-    .macro helds relu
+    .macro helds open
     j 7f
 1:  /* sixteen channels are done; a4: how far to the next head, but for the weights */
     l32i a14, a1, STACK_OUTPUT
@@ -396,8 +372,8 @@
     beq a5, a15, .Lheld_end
 7:
     l8ui a11, a6, HEAD_COUNT
-    .irp shifts, 3, 2, 4, 1, 5, 6, 7
-    held \shifts, \relu
+    .irp shifts, 1, 2, 3, 4, 5, 6, 7
+    held \shifts, \open
     .endr
     .endm
 
@@ -418,7 +394,6 @@
     s32i a15, a1, STACK_WEIGHTS
     l32i a2, a2, CONV2D_AT_CLAMP
     beqz a11, .Lheld_clamp
-    movi a2, 0
     helds 1
 .Lheld_clamp:
     helds 0
@@ -437,15 +412,11 @@
 #define STACK_LEFT 32 /* pixels */
 #define NINE_WEIGHTS (16 * 9 * 16)
 
-    .macro nine shifts, relu, option
+    .macro nine shifts, open, option
     bnei a11, \shifts, 3f
-    .if \relu
-    movi a4, 48 + NINE_WEIGHTS + 16
-    .else
     movi a4, 48 + NINE_WEIGHTS
-    .endif
     add a4, a4, a6
-    hold_shifts \shifts, \relu, a6
+    hold_shifts \shifts, \open, a6
     movi a11, 4f
     s32i a11, a1, STACK_TAIL
     l32i a11, a1, STACK_PIXELS
@@ -463,7 +434,7 @@
     l32i a10, a1, STACK_ROW(2)
     j .Lnine_products
 4:
-    shift_held \shifts, \relu, q3, a6, a7
+    shift_held \shifts, \open, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
     .if \shifts > 3
     l32i a11, a1, STACK_LEFT
@@ -491,7 +462,6 @@
     addi a3, a3, -32
     l32i a2, a2, CONV2D_AT_CLAMP
     beqz a11, .Lnine_clamp
-    movi a2, 0
     ones nine, 1, 0, .Lnine_end
 .Lnine_clamp:
     ones nine, 0, 0, .Lnine_end

@@ -116,7 +116,7 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
     if (in_order) {
         weights += ESP_DL_LANES * (row->segment_count * row->segment_bytes % 2);
     }
-    return esp_dl_shift_lanes(sums.acc, shifts, weights, row->min_masks, row->min, row->max, output, channels);
+    return esp_dl_shift_lanes(sums.acc, shifts, weights, row->open, row->min, row->max, output, channels);
 }
 
 /* All pixels of a row; whether a checked sum became too large. */
@@ -163,7 +163,7 @@ static const int8_t *two_parts(const esp_dl_conv2d_row_t *row, int32_t offset, c
     for (int i = 0; i < ESP_DL_LANES; i++) {
         sums.acc[i] = sums.acc[i] * 16 + lower[i];
     }
-    return esp_dl_shift_lanes(sums.acc, shifts, weights, row->min_masks, row->min, row->max, output, ESP_DL_LANES);
+    return esp_dl_shift_lanes(sums.acc, shifts, weights, row->open, row->min, row->max, output, ESP_DL_LANES);
 }
 
 void esp_dl_conv2d_row_parts_esp32s3(const esp_dl_conv2d_row_t *row)

@@ -16,7 +16,7 @@
 #define CONV2D_AT_VECTORS 40
 #define CONV2D_AT_SUMS 44
 #define CONV2D_AT_CHECK_BITS 48
-#define CONV2D_AT_MIN_MASKS 52
+#define CONV2D_AT_OPEN 52
 #define CONV2D_AT_CLAMP 56
 #define CONV2D_AT_CHECK_EVERY 60
 #define CONV2D_AT_OUTPUT_STEP 64
@@ -41,7 +41,7 @@ typedef struct {
     int32_t vectors;     /* 0: lanes of 20 bits */
     int64_t *sums;       /* [channels] where vectors is not 0, 64 bytes where sums are checked */
     int32_t check_bits;  /* as in esp_dl_conv2d_esp32s3_t */
-    int32_t min_masks;   /* the same */
+    int32_t open;        /* the same */
     const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
     int32_t check_every; /* as check_bits; where it is 2, `segments` lies at a multiple of 16 */
     int32_t output_step; /* bytes from a pixel to the next in the output, as many as channels but for `one` */
@@ -61,7 +61,7 @@ ESP_DL_FIELD(esp_dl_conv2d_row_t, max, CONV2D_AT_MAX);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, vectors, CONV2D_AT_VECTORS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, sums, CONV2D_AT_SUMS);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, check_bits, CONV2D_AT_CHECK_BITS);
-ESP_DL_FIELD(esp_dl_conv2d_row_t, min_masks, CONV2D_AT_MIN_MASKS);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, open, CONV2D_AT_OPEN);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, check_every, CONV2D_AT_CHECK_EVERY);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, output_step, CONV2D_AT_OUTPUT_STEP);

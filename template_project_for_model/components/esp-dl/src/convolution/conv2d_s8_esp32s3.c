@@ -154,6 +154,14 @@ static int32_t strip_bytes(const esp_dl_conv2d_esp32s3_t *p)
     return esp_dl_aligned(strip_rows(p) * p->window.kernel_w * p->input.c) + 16;
 }
 
+/* Some bytes of a row of the input, and what lies outside of it before and behind them. */
+static void fill_row(const int8_t *from, int32_t begin, int32_t stop, int32_t bytes, int8_t outside, int8_t *to)
+{
+    for (int32_t i = 0; i < bytes; i++) {
+        to[i] = i >= begin && i < stop ? from[i] : outside;
+    }
+}
+
 /* The bytes of the input's columns that the windows of column x of the output reach over, in memory at `strip` that
  * holds what lies outside of the image where there are no rows. */
 static void fill_strip(const int8_t *image, const esp_dl_conv2d_esp32s3_t *p, int32_t x, int8_t *strip)
@@ -161,30 +169,40 @@ static void fill_strip(const int8_t *image, const esp_dl_conv2d_esp32s3_t *p, in
     const esp_dl_window_t *w = &p->window;
     const int32_t bytes = w->kernel_w * p->input.c, image_row = p->input.w * p->input.c;
     const int32_t left = (x * w->stride_w - w->pad_left) * p->input.c, room = image_row - left;
+    const int32_t begin = left < 0 ? -left : 0, stop = room < bytes ? room : bytes;
     const int32_t first = w->pad_top < 0 ? -w->pad_top : 0, end = strip_rows(p) - w->pad_top;
-    const int8_t *from = image + first * image_row + left;
+    const int32_t last = (end < p->input.h ? end : p->input.h) - 1;
+    const int8_t *from = image + left;
+    int8_t *to = strip + w->pad_top * bytes;
     esp_dl_windows_t windows = {
         .segments = &from,
         .segment_count = 1,
         .segment_bytes = bytes,
         .step = image_row,
-        .to = strip + (first + w->pad_top) * bytes,
         .to_step = bytes,
-        .pixels = (end < p->input.h ? end : p->input.h) - first,
     };
-    if (windows.pixels <= 0) {
+    if (last < first) {
         return;
     }
-    if (left >= 0 && room >= bytes) {
+    const int32_t is_edge = begin > 0 || stop < bytes, top = first + is_edge;
+    windows.offset = top * image_row;
+    windows.to = to + top * bytes;
+    windows.pixels = last + 1 - is_edge - top;
+    if (windows.pixels > 0) {
         esp_dl_gather_windows_esp32s3(&windows);
-        return;
     }
-    const int32_t begin = left < 0 ? -left : 0, stop = room < bytes ? room : bytes;
-    int8_t *to = windows.to;
-    for (int32_t row = 0; row < windows.pixels; row++, from += image_row, to += bytes) {
+    if (is_edge) {
+        /* Rows between others: what was read of those beside them is written over. */
         for (int32_t i = 0; i < bytes; i++) {
-            to[i] = i >= begin && i < stop ? from[i] : p->pad_value;
+            if (i < begin || i >= stop) {
+                int8_t *outside = windows.to + i;
+                for (int32_t row = 0; row < windows.pixels; row++, outside += bytes) {
+                    *outside = p->pad_value;
+                }
+            }
         }
+        fill_row(from + first * image_row, begin, stop, bytes, p->pad_value, to + first * bytes);
+        fill_row(from + last * image_row, begin, stop, bytes, p->pad_value, to + last * bytes);
     }
 }
 
@@ -384,7 +402,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         .sums = (int64_t *)(void *)(memory + places.sums),
         .check_bits = p->check_bits,
         .check_every = p->check_every,
-        .min_masks = p->min_masks,
+        .open = p->open,
         .clamp = (const int8_t *)clamp,
         .output_step = p->output.c,
         .in_sequence = p->path == ESP_DL_CONV2D_MEASURED,

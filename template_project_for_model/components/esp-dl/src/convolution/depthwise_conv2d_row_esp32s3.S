@@ -93,6 +93,7 @@
 #define STACK_OUTPUT 36
 #define STACK_CHANNELS 40
 #define STACK_PIXELS 44
+#define STACK_LIST_STEP 48
 #define WEIGHTS_BYTES (9 * 16)
 
 /* The weight of a tap that no register holds when a pixel begins; `held` of them are. */
@@ -166,13 +167,14 @@
     .set .Lheld, .Lheld + 1
     .endif
     .endr
-1:  /* a row of pixels */
-    l32i a11, a1, STACK_NEXT_ROW
+    l32i a11, a1, STACK_ROWS
+1:  /* a row of pixels, whose rows a11 lists */
+    l32i a10, a1, STACK_LIST_STEP
     l32i a8, a11, 0
     l32i a9, a11, 4
+    add a10, a10, a11
+    s32i a10, a1, STACK_NEXT_ROW
     l32i a10, a11, 8
-    addi a11, a11, 12
-    s32i a11, a1, STACK_NEXT_ROW
     l32i a11, a1, STACK_OFFSET
     add a8, a8, a11
     l32i a11, a1, STACK_SHARED
@@ -257,8 +259,6 @@
     add a5, a5, a8
     add a6, a6, a11
 8:
-    l32i a11, a1, STACK_ROWS
-    s32i a11, a1, STACK_NEXT_ROW
     l8ui a11, a6, HEAD_COUNT
     three 2, \capped, 2, 4, q6, q7, q4, q3, q2, q3, q2, q3, q2
     three 1, \capped, 3, 4, q5, q6, q7, q3, q2, q3, q2, q3, q2
@@ -276,9 +276,11 @@
     l32i a5, a2, DEPTHWISE_AT_OUTPUT
     l32i a10, a2, DEPTHWISE_AT_CHANNELS
     l32i a14, a2, DEPTHWISE_AT_PIXELS
-    addx2 a13, a13, a13
-    addx4 a13, a13, a4
+    l32i a15, a2, DEPTHWISE_AT_LIST_STEP
     movi a9, 0
+    mull a13, a13, a15
+    s32i a15, a1, STACK_LIST_STEP
+    add a13, a13, a4
     s32i a4, a1, STACK_ROWS
     s32i a13, a1, STACK_ROWS_END
     s32i a9, a1, STACK_OFFSET

@@ -58,31 +58,18 @@ static void three(const esp_dl_depthwise_row_t *row, const int8_t *const x[3], c
     }
 }
 
-/* The least of what all shifts make of a sum, each not below its mask: the lower bound, or 127. */
-static int8_t least_shifted(int32_t acc, const uint8_t *shifts, const int8_t *masks, const int8_t *clamp)
-{
-    const int32_t count = shifts[ESP_DL_LANE_SHIFTS];
-    int32_t shift = 0, result = clamp[16];
-    for (int32_t m = 0; m < count; m++) {
-        shift += shifts[m];
-        const int8_t value = esp_dl_requantize(acc, shift, count > 1 ? masks[m * ESP_DL_LANES] : clamp[0], 127);
-        result = value < result ? value : result;
-    }
-    return (int8_t)result;
-}
-
 void esp_dl_depthwise_conv2d_rows_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
 {
     const int8_t *data = row->weights;
     for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
-        const uint8_t *shifts = (const uint8_t *)data + 40;
-        const int8_t *masks = data + 48 + 9 * ESP_DL_LANES;
+        const int8_t *masks = data + 48 + 9 * ESP_DL_LANES, *end = masks;
         int8_t *y = row->output + c;
         for (int32_t pixel = 0; pixel < row->pixel_rows * row->pixels; pixel++, y += row->output_step) {
-            const int8_t *const *rows = row->rows + 3 * (pixel / row->pixels);
+            const int8_t *const *rows = row->rows + pixel / row->pixels * row->list_step / (int32_t)sizeof(*rows);
             const int32_t at = pixel % row->pixels * row->step + c;
             const int8_t *const x[3] = {rows[0] + at, rows[1] + at, rows[2] + at};
             int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES] = {0}, least[ESP_DL_LANES] = {0};
+            const uint8_t *shifts;
             const int8_t *weights = esp_dl_load_head(data, acc, &shifts);
             for (int32_t lane = 0; lane < ESP_DL_LANES; lane++) {
                 esp_dl_extend(acc[lane], &most[lane], &least[lane]);
@@ -90,11 +77,10 @@ void esp_dl_depthwise_conv2d_rows_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
             three(row, x, weights, acc, most, least);
             for (int32_t lane = 0; lane < ESP_DL_LANES; lane++) {
                 esp_dl_hold_lane(most[lane], least[lane], "esp_dl_depthwise_conv2d_s8_esp32s3");
-                y[lane] = least_shifted(acc[lane], shifts, masks + lane, row->clamp);
             }
+            end = esp_dl_shift_lanes(acc, shifts, masks, 1, row->clamp[0], row->clamp[16], y, ESP_DL_LANES);
         }
-        const int32_t count = shifts[ESP_DL_LANE_SHIFTS];
-        data = masks + (count > 1 ? count * ESP_DL_LANES : 0);
+        data = end;
     }
 }
 

@@ -19,6 +19,7 @@
 #define DEPTHWISE_AT_SHARED 52
 #define DEPTHWISE_AT_FIRST_STEP 56
 #define DEPTHWISE_AT_SECOND_STEP 60
+#define DEPTHWISE_AT_LIST_STEP 64
 
 #ifndef __ASSEMBLER__
 
@@ -38,13 +39,14 @@ typedef struct {
     int32_t pixels;
     int32_t channels;
     const int8_t *clamp; /* sixteen times the least, sixteen times the greatest value; at a multiple of 16 */
-    /* 3x3 only. rows: three for every row of pixels */
+    /* 3x3 only. */
     int32_t pixel_rows;
     int32_t output_step; /* bytes from a pixel to the next in the output; `step` is the same in the input */
     int32_t capped;      /* the greatest value is below 127 */
     /* Bytes from a row's first tap to the one that the window shares with the one before it; from the first tap that is
      * read in a row to the second, from there on. */
     int32_t shared, first_step, second_step;
+    int32_t list_step; /* bytes from a row of pixels to the next in the list of rows */
 } esp_dl_depthwise_row_t;
 
 ESP_DL_FIELD(esp_dl_depthwise_row_t, rows, DEPTHWISE_AT_ROWS);
@@ -63,6 +65,7 @@ ESP_DL_FIELD(esp_dl_depthwise_row_t, capped, DEPTHWISE_AT_CAPPED);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, shared, DEPTHWISE_AT_SHARED);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, first_step, DEPTHWISE_AT_FIRST_STEP);
 ESP_DL_FIELD(esp_dl_depthwise_row_t, second_step, DEPTHWISE_AT_SECOND_STEP);
+ESP_DL_FIELD(esp_dl_depthwise_row_t, list_step, DEPTHWISE_AT_LIST_STEP);
 
 void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row);
 

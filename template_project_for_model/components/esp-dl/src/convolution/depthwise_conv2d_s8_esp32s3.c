@@ -7,10 +7,24 @@
 #include "convolution/depthwise_conv2d_row_esp32s3.h"
 #include "esp_dl_esp32s3.h"
 
-/* Bytes of the places of windows' rows; borders lie behind them. */
-static int32_t rows_bytes(const esp_dl_depthwise_conv2d_esp32s3_t *p)
+/* Rows of the input under the windows of `count` rows of pixels; more than one have no dilation. */
+static int32_t rows_under(const esp_dl_window_t *w, int32_t count)
 {
-    return esp_dl_aligned(p->at_once * p->window.kernel_h * 8);
+    return w->kernel_h + (count - 1) * w->stride_h;
+}
+
+/* A window over those of all rows of pixels that are computed at a time. */
+static esp_dl_window_t band_of(const esp_dl_depthwise_conv2d_esp32s3_t *p)
+{
+    esp_dl_window_t band = p->window;
+    band.kernel_h = rows_under(&p->window, p->at_once);
+    return band;
+}
+
+/* Bytes of the places of rows; borders lie behind them. */
+static int32_t rows_bytes(const esp_dl_window_t *band)
+{
+    return esp_dl_aligned(band->kernel_h * 8);
 }
 
 /*
@@ -44,29 +58,32 @@ static void in_passes(const esp_dl_depthwise_row_t *whole, int32_t passes, int32
     }
 }
 
-/* The rows of the windows of the next `count` rows of pixels. Not inlined: its variables need all registers. */
-__attribute__((noinline)) static void next_rows(const int8_t *image, const esp_dl_depthwise_conv2d_esp32s3_t *p,
-                                                esp_dl_borders_t *borders, int32_t count, const int8_t **rows)
+/* The rows under the windows of the next `count` rows of pixels; band changes. */
+static void next_rows(const int8_t *image, const esp_dl_depthwise_conv2d_esp32s3_t *p, esp_dl_window_t *band,
+                      esp_dl_borders_t *borders, int32_t count, const int8_t **rows)
 {
-    for (; count > 0; count--, rows += p->window.kernel_h) {
-        esp_dl_window_rows(image, &p->input, &p->window, borders, 1, rows);
-    }
+    band->kernel_h = rows_under(&p->window, count);
+    band->stride_h = count * p->window.stride_h;
+    borders->span = esp_dl_window_span(band);
+    esp_dl_window_rows(image, &p->input, band, borders, 1, rows);
 }
 
 int32_t esp_dl_depthwise_conv2d_s8_esp32s3_scratch(const esp_dl_depthwise_conv2d_esp32s3_t *p)
 {
-    return rows_bytes(p) + esp_dl_border_bytes(&p->border, &p->window);
+    const esp_dl_window_t band = band_of(p);
+    return rows_bytes(&band) + esp_dl_border_bytes(&p->border, &band);
 }
 
 void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
                                         int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
+    esp_dl_window_t band = band_of(p);
     const int8_t **rows = scratch;
     _Alignas(16) uint32_t clamp[8];
     esp_dl_clamp_vectors(p->min, p->max, clamp);
     esp_dl_borders_t borders =
-        esp_dl_borders(&p->input, &p->border, w, p->pad_value, (int8_t *)scratch + rows_bytes(p));
+        esp_dl_borders(&p->input, &p->border, &band, p->pad_value, (int8_t *)scratch + rows_bytes(&band));
     esp_dl_depthwise_row_t row = {
         .rows = rows,
         .row_count = w->kernel_h,
@@ -79,6 +96,7 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .channels = p->output.c,
         .clamp = (const int8_t *)clamp,
         .capped = p->max < 127,
+        .list_step = w->stride_h * (int32_t)sizeof(*rows),
     };
     void (*compute)(const esp_dl_depthwise_row_t *) = esp_dl_depthwise_conv2d_row_esp32s3;
     if (p->pairs) {
@@ -95,7 +113,7 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         esp_dl_next_image(&borders, w);
         for (int32_t y = 0; y < rows_of_image; y += row.pixel_rows) {
             row.pixel_rows = rows_of_image - y < p->at_once ? rows_of_image - y : p->at_once;
-            next_rows(input, p, &borders, row.pixel_rows, rows);
+            next_rows(input, p, &band, &borders, row.pixel_rows, rows);
             if (passes > 1) {
                 in_passes(&row, passes, w->stride_w * p->input.c, rows);
             } else {

@@ -18,13 +18,13 @@ from .lanes import (
     GATHER_BYTES,
     LANE_MAX,
     LANES,
-    MIN_MASKS,
     NO_BORDER,
     PART_SHIFT,
     Esp32s3Variant,
     aligned,
     border_bytes,
     border_fields,
+    bounds_of,
     can_shift_left,
     copies_rows,
     distance_of_copies,
@@ -32,7 +32,7 @@ from .lanes import (
     distance_of_runs,
     fits_within,
     is_one_row,
-    is_relu,
+    is_open,
     lanes_can_shift,
     left_fields,
     pack_lanes,
@@ -118,9 +118,13 @@ class Conv2dLanes(Esp32s3Variant):
         if not self.gathers(call) or self.by_taps(call) or a["dilation"][0] != 1 or segments <= a["strides"][0]:
             return False
         window, step = _gathered(segments * length), a["strides"][0] * length
-        aligned_windows = step % (8 if window % LANES else LANES) == 0
-        # Everything is set up once for a column.
-        return aligned_windows and window <= _MAX_HELD and length % 4 == 0 and call.output.shape[1] >= 8
+        if window > _MAX_HELD or length % 4 or step % (8 if window % LANES else LANES):
+            return False
+        # What is read of the rows beside a window's lies in the image; everything is set up once for a column.
+        _, _, width, channels = call.inputs[0].shape
+        before = a["padding"][1] * channels
+        behind = (call.output.shape[2] - 1) * a["strides"][1] * channels - before + length - width * channels
+        return max(before, behind) <= width * channels and call.output.shape[1] >= 8
 
     def has_three_rows(self, call: Call) -> bool:
         """Whether there is code of its own for three rows of this length: of three channels, or of pairs of them."""
@@ -236,7 +240,7 @@ class Conv2dLanes(Esp32s3Variant):
     def body(self, call, c):
         a = call.attributes
         shift = right_shifts(a["shift"])
-        options = {"masks": MIN_MASKS} if self._has_min_masks(call) else {}
+        options = {"masks": bounds_of(call)} if self._is_open(call) else {}
         packed = pack_lanes(self.segmented(call), start_of(call), shift, self.has_three_rows(call), **options)
         return self._fields(call, c, packed, 0)
 
@@ -251,8 +255,9 @@ class Conv2dLanes(Esp32s3Variant):
             return channels % LANES == 0 or (channels % 8 == 0 and channels <= _MAX_HELD)
         return channels % LANES == 0 and copies_rows(call, (height, width))
 
-    def _has_min_masks(self, call: Call) -> bool:
-        return self._holds_shifts(call) and is_relu(call)
+    def _is_open(self, call: Call) -> bool:
+        """Whether masks are bounds."""
+        return self._holds_shifts(call) and is_open(call)
 
     def _fields(self, call: Call, c, packed: np.ndarray, vectors: int) -> Dict:
         a = call.attributes
@@ -267,7 +272,7 @@ class Conv2dLanes(Esp32s3Variant):
             "at_a_time": self.at_a_time(call),
             "vectors": vectors,
             "run": self.run(call),
-            "min_masks": bool(vectors == 0 and self._has_min_masks(call)),
+            "open": bool(vectors == 0 and self._is_open(call)),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],

@@ -16,6 +16,7 @@ from .lanes import (
     aligned,
     border_bytes,
     border_fields,
+    bounds_of,
     can_shift_left,
     copies_rows,
     distance_of_copies,
@@ -55,7 +56,8 @@ class DepthwiseLanes(Esp32s3Variant):
 
     def scratch(self, call):
         kernel = call.attributes["weights"].shape[:2]
-        return aligned(self.at_once(call) * kernel[0] * 8) + border_bytes(call, kernel, self._more_rows(call))
+        more = (self.at_once(call) - 1) * call.attributes["strides"][0]
+        return aligned((kernel[0] + more) * 8) + border_bytes(call, kernel, more)
 
     def overlap_distance(self, call):
         kernel, at_once = call.attributes["weights"].shape[:2], self.at_once(call)
@@ -72,13 +74,10 @@ class DepthwiseLanes(Esp32s3Variant):
     def at_once(self, call: Call) -> int:
         """Rows of pixels that are computed at a time: what is held in registers is loaded once for all of them."""
         a = call.attributes
-        if not self.has_three(call) or a["dilation"][1] > 1:
+        if not self.has_three(call) or max(a["dilation"]) > 1:
             return 1
         more = a["strides"][0] * border_fields(call, (3, 3))["row_bytes"]
         return min(_AT_ONCE, 1 + _MORE_BYTES // more, call.output.shape[1])
-
-    def _more_rows(self, call: Call) -> int:
-        return (self.at_once(call) - 1) * call.attributes["strides"][0]
 
     def _order(self, call: Call) -> List[int]:
         """The order of the taps of 3x3."""
@@ -102,14 +101,12 @@ class DepthwiseLanes(Esp32s3Variant):
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
         segments, three = weights.reshape(-1, weights.shape[2]).T[:, None, :], self.has_three(call)
         if three:
-            packed = pack_lanes(
-                segments[:, :, self._order(call)], start, shift, in_order=True, masks=(a["clamp"][0], 127)
-            )
+            packed = pack_lanes(segments[:, :, self._order(call)], start, shift, in_order=True, masks=bounds_of(call))
         else:
             packed = pack_lanes(segments, start, shift, in_order=True)
         return {
             **window_fields(call, (height, width)),
-            "border": border_fields(call, (height, width), self._more_rows(call)),
+            "border": border_fields(call, (height, width)),
             "three": three,
             "at_once": self.at_once(call),
             "pairs": bool(pairs),

@@ -124,8 +124,13 @@ def pack_head(bias: np.ndarray, shift: np.ndarray) -> Tuple[np.ndarray, List[np.
     return np.concatenate([pack_20_bits(bias), steps.astype(np.int8)]), stops
 
 
-# Masks: what they hold for the channels that have a shift, and for others. All bits; or what is not below a minimum.
-_BITS, MIN_MASKS = (-1, 0), (0, 127)
+# Masks: what they hold for the channels that have a shift, and for others; if not bits, a bound of the result.
+_BITS = (-1, 0)
+
+
+def bounds_of(call: Call) -> Tuple[int, int]:
+    """Masks that are bounds: the result is the least of all shifts' values, each not below its mask."""
+    return call.attributes["clamp"][0], 127
 
 
 def pack_lanes(
@@ -210,18 +215,17 @@ def copies_rows(call: Call, kernel: Sequence[int]) -> bool:
 
 
 # The fields of esp_dl_border_t where nothing is copied.
-NO_BORDER = {"row_bytes": 0, "outside": False, "copied": False, "more_rows": 0}
+NO_BORDER = {"row_bytes": 0, "outside": False, "copied": False}
 
 
-def border_fields(call: Call, kernel: Sequence[int], more_rows: int = 0) -> Dict:
-    """The fields of esp_dl_border_t. more_rows: that are copied beyond those of a window"""
+def border_fields(call: Call, kernel: Sequence[int]) -> Dict:
+    """The fields of esp_dl_border_t."""
     a, shape = call.attributes, call.inputs[0].shape
     spans, left = _spans(call, kernel), a["padding"][1] * shape[3]
     return {
         "row_bytes": aligned(aligned(left) - left + spans[1] * shape[3]),
         "outside": bool(a["padding"][0] > 0 or spans[0] - a["padding"][0] > shape[1]),
         "copied": bool(copies_rows(call, kernel)),
-        "more_rows": more_rows,
     }
 
 
@@ -232,7 +236,8 @@ def with_border(call: Call, low: int, high: int) -> Tuple[int, int]:
 
 
 def border_bytes(call: Call, kernel: Sequence[int], more_rows: int = 0) -> int:
-    """Bytes of the row of what lies outside and of the copied rows, where they are needed."""
+    """Bytes of the row of what lies outside and of the copied rows, where they are needed; more_rows: beyond a
+    window's."""
     border = border_fields(call, kernel)
     span = (kernel[0] - 1) * call.attributes["dilation"][0] + 1 + more_rows
     return border["row_bytes"] * (border["outside"] + border["copied"] * span)
@@ -320,9 +325,9 @@ def left_fields(call: Call, c, name: str = "left_channels") -> Dict:
     return {name: count, "left": c.constant("left", left[:count], "left shift per output channel")}
 
 
-def is_relu(call: Call) -> bool:
-    """Whether negative results become 0 and nothing else is cut off."""
-    return tuple(call.attributes["clamp"]) == (0, 127)
+def is_open(call: Call) -> bool:
+    """Whether nothing is cut off above but what int8 cannot hold."""
+    return call.attributes["clamp"][1] == 127
 
 
 class Esp32s3Variant(Variant):

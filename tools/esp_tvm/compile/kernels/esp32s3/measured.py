@@ -83,7 +83,7 @@ class Conv2dMeasured(Conv2dLanes):
     def has_three_rows(self, call):
         return False
 
-    def _has_min_masks(self, call):
+    def _is_open(self, call):
         return False
 
     def fits_range(self, call, low, high):
