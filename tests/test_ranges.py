@@ -182,6 +182,8 @@ def ones(random, kernel: int, channels: int, borders: bool, depthwise: bool = Fa
     call.attributes["shift"] = call.attributes["shift"] % 5
     # What the weights alone cannot reach stands in the bias.
     call.attributes["bias"] = np.full_like(call.attributes["bias"], 2**19 - 1 - min(count * 127 * 100, 2**19 - 1))
+    # What lies outside counts as an input.
+    call.attributes.pop("pad_value", None)
     return call
 
 
