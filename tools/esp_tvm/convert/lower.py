@@ -48,13 +48,14 @@ _ADDED: Dict[str, Dict[str, object]] = {
 }
 # Values that an attribute may have only after opset 17.
 _NEW_VALUES: Dict[str, Dict[str, tuple]] = {
-    "Pad": {"mode": ("wrap",)},
     "Resize": {"coordinate_transformation_mode": ("half_pixel_symmetric",)},
     "ScatterElements": {"reduction": ("max", "min")},
     "ScatterND": {"reduction": ("max", "min")},
 }
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-_REWRITTEN_ATTRIBUTES = {"DFT", "GridSample", "OptionalHasElement"}
+_REWRITTEN_ATTRIBUTES = {"DFT", "OptionalHasElement"}
+# GridSample's modes have had names for any number of axes since opset 20.
+_GRID_MODES = {None: "bilinear", "linear": "bilinear", "cubic": "bicubic"}
 
 
 def lower(model: onnx.ModelProto, path) -> None:
@@ -91,6 +92,7 @@ class _Lowering:
             "Attention": self.attention,
             "AveragePool": self.average_pool,
             "Gelu": self.gelu,
+            "GridSample": self.grid_sample,
             "GroupNormalization": self.group_normalization,
             "Mish": self.mish,
             "Pad": self.pad,
@@ -235,11 +237,11 @@ class _Lowering:
         return [node]
 
     def pad(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
-        """Pads of some axes were pads of all."""
+        """Pads of some axes were pads of all; mode wrap did not exist."""
         axes = self.constant(node, 3)
         if axes is None:
             del node.input[3:]
-            return [node]
+            return self.pad_of_all_axes(node)
         pads, rank = self.constant(node, 1), len(self.shape_of(node, node.input[0]))
         whole, counted = np.zeros((2, rank), np.int64), self.axes_of(node, axes.ravel(), rank)
         if pads is None or pads.size != 2 * len(counted):
@@ -249,6 +251,36 @@ class _Lowering:
         del node.input[3:]
         if node.input[-1] == "":
             del node.input[-1]
+        return self.pad_of_all_axes(node)
+
+    def pad_of_all_axes(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+        """With mode wrap the end of each axis is put before it, and its beginning behind it."""
+        if _attribute(node, "mode") != "wrap":
+            return [node]
+        pads, shape = self.constant(node, 1), self.shape_of(node, node.input[0])
+        if pads is None or pads.size != 2 * len(shape):
+            self.refuse_damaged(node, f"it has {0 if pads is None else pads.size} pads for {len(shape)} axes")
+        chain, name = Chain(self.graph, node), node.input[0]
+        for axis, (size, before, after) in enumerate(zip(shape, *pads.reshape(2, -1).tolist())):
+            if min(before, after) < 0 or max(before, after) > max(size, 0):
+                self.refuse(node, f"with mode='wrap' and pads {before}, {after} of an axis of {size or 'free size'}")
+            ends = [(size - before, size), None, (0, after)]
+            parts = [
+                name if end is None else chain.add("Slice", name, *map(chain.integers, ([end[0]], [end[1]], [axis])))
+                for end in ends
+                if end is None or end[0] < end[1]
+            ]
+            name = chain.add("Concat", *parts, axis=axis) if len(parts) > 1 else name
+        return chain.end("Identity", name)
+
+    def grid_sample(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+        """Of images: the same with other names of the modes; of volumes it did not exist."""
+        if self.opset < 20:
+            return [node]
+        if len(self.shape_of(node, node.input[0])) != 4:
+            self.refuse(node, "of other tensors than images")
+        mode = _attribute(node, "mode")
+        set_attributes(node, mode=_GRID_MODES.get(mode, mode))
         return [node]
 
     def resize(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
