@@ -171,14 +171,14 @@ def copy(tmp_path):
 
 # Translations have the commands of their originals (test_chinese_keeps_step); a make target writes those generated.
 WITH_COMMANDS = [
-    path
+    pytest.param(path, id=name_of(path), marks=pytest.mark.xdist_group(name_of(path)))
     for path in DOCUMENTS
     if path.name not in GENERATED and not path.stem.endswith("_cn") and commands(shell(path, "sh"))
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", WITH_COMMANDS, ids=name_of)
+@pytest.mark.parametrize("path", WITH_COMMANDS)
 def test_commands_run(path, copy):
     # The tests are not run inside of themselves.
     text = re.sub(r"(?m)^( *make) (test|test-all|test-docs|fuzz)( .*)?$", r"\1 -n \2", shell(path, "sh"))
