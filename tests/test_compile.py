@@ -11,7 +11,10 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
-from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.compile import compile_model, import_model  # noqa: E402
+from esp_tvm.compile.aot import _compiled as tvms_compiler  # noqa: E402
+from esp_tvm.compile.main_calls import program_of_kernels  # noqa: E402
+from esp_tvm.compile.results import Results  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.port_options import PortOptions  # noqa: E402
 from esp_tvm.program.evaluate import evaluate  # noqa: E402
@@ -162,6 +165,30 @@ def test_outputs_of_equal_values_are_both_written(type_):
     outputs = evaluate(compiled.program, {"x": x}).outputs
     assert outputs["first"].any() and outputs["first"].dtype == (np.float32 if type_ == "float" else np.int8)
     assert np.array_equal(outputs["first"], outputs["second"]) and np.array_equal(outputs["same"], x)
+
+
+def test_the_order_of_kernels_is_that_of_tvms_compiler():
+    """Which is asked only where something has no kernel."""
+    b = QdqBuilder()
+    x, z = b.input("x", [1, 4, 6, 6], -4), b.input("z", [1, 4, 6, 6], -5)
+    branch = b.conv(x, [4, 4, 3, 3], -2, relu=True, pads=[1] * 4)
+    b.output(branch, [1, 4, 6, 6])
+    other = b.quantize(b.node("Mul", [x, z]), -4)
+    total = b.quantize(b.node("Add", [b.quantize(b.node("Sigmoid", [other]), -7), branch]), -3)
+    joined = b.quantize(b.node("Concat", [b.quantize(z, -3), total, b.quantize(other, -3)], axis=1), -3)
+    b.conv(joined, [2, 12, 6, 6], -1, output="y")
+    b.output("y", [1, 2, 1, 1])
+    imported, partitioned = import_model(b.model())
+    results = Results(partitioned.mod)
+    ours, theirs = (read(results, partitioned, imported) for read in (program_of_kernels, tvms_compiler))
+    assert len(ours.items) > 10 and not theirs.fallbacks and not theirs.constants
+
+    def said(program):
+        return [
+            (call.symbol, call.operator, call.index, call.macs, call.inputs, call.outputs) for call in program.calls()
+        ]
+
+    assert str(said(ours)) == str(said(theirs))
 
 
 def test_a_model_that_only_copies_is_refused():

@@ -1,9 +1,8 @@
-"""TVM's AOT compiler: the program in the order of its calls, and C for the operators that have no kernel."""
+"""The program in the order of its calls: by TVM's AOT compiler, with its C, where operators have no kernel."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Dict, List, Sequence, Set, Tuple
 
 import numpy as np
@@ -13,10 +12,10 @@ from tvm import relay, tir
 from ..c_text import C_TYPES, SCRATCH_PARAMETER
 from ..errors import UserError
 from ..naming import shown
-from ..operators import OPERATORS
-from ..program import Call, Constant, Place, Port, Program, Scratch, Tensor
+from ..program import Call, Constant, Place, Program, Scratch, Tensor
 from ..tvm_errors import without_tvm_log
 from .importing.import_onnx import Imported, node_indices
+from .main_calls import MainCalls, program_of_kernels
 from .partition import COMPILER, Partitioned
 from .results import Results
 from .uncompilable import refusal_of_one
@@ -36,6 +35,17 @@ tvm.ir.register_intrin_lowering(
 
 @without_tvm_log()
 def lower(partitioned: Partitioned, imported: Imported) -> Program:
+    """The program of a model; what has no kernel by TVM's AOT compiler, which also says the order of the calls then."""
+    results = Results(partitioned.mod)
+    program = program_of_kernels(results, partitioned, imported) or _compiled(results, partitioned, imported)
+    # Without those of operators that TVM created itself.
+    program.refusals = {node: why for node, why in partitioned.refusals.items() if node >= 0}
+    results.copy(program, imported)
+    _say_exponents(program)
+    return program
+
+
+def _compiled(results: Results, partitioned: Partitioned, imported: Imported) -> Program:
     """Run TVM's AOT compiler (C target, unpacked interface) and read the program out of the TIR of its main."""
     tvm._ffi.register_func(f"relay.ext.{COMPILER}", _kernel_module, override=True)
     executor = relay.backend.Executor(
@@ -53,7 +63,6 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
     # control flow, which no model here has, and loses the spans that refer to the ONNX nodes.
     # FoldScaleAxis would change the rounding of floats, and multiply weights at run time.
     disabled = ["AlterOpLayout", "ToBasicBlockNormalForm", "FoldScaleAxis"]
-    results = Results(partitioned.mod)
     context = {"opt_level": 3, "config": config, "disabled_pass": disabled}
     with tvm.transform.PassContext(**context):
         try:
@@ -70,19 +79,14 @@ def lower(partitioned: Partitioned, imported: Imported) -> Program:
         var.name_hint: function for mod in library.lowered_ir_mods.values() for var, function in mod.functions.items()
     }
     program = _MainReader(functions, partitioned, imported, results.computed).read()
-    program.nodes = [str(node) for node in imported.nodes]
-    # Without those of operators that TVM created itself.
-    program.refusals = {node: why for node, why in partitioned.refusals.items() if node >= 0}
     source, program.fallback_constant_bytes = _fallback_source(library.lib, _floats(functions))
     _describe_fallbacks(program, results.mod, partitioned, imported, target, context)
-    results.copy(program, imported)
     _refuse_packed(program, source)
     program.fallback_source = _with_own_scratch(source)
     for call in program.fallbacks:
         # Small buffers are on the stack.
         if SCRATCH_PARAMETER in _signature(program.fallback_source, call.symbol):
             call.scratch = Scratch(_scratch(functions[call.symbol]))
-    _say_exponents(program)
     return program
 
 
@@ -97,17 +101,8 @@ class _MainReader:
         computed: Sequence[int],
     ):
         """computed: the places of main's results among the model's outputs."""
-        self.functions, self.partitioned, self.computed = functions, partitioned, computed
-        # Every call has its own function: kernels are chosen call by call.
-        self.used: Dict[str, int] = {}
-        inputs, outputs = (
-            [
-                Port(port.name, port.shape, port.dtype, place=Place(kind, index=index), c_name=port.c_name)
-                for index, port in enumerate(ports)
-            ]
-            for kind, ports in (("input", imported.inputs), ("output", imported.outputs))
-        )
-        self.program = Program(inputs, outputs, [])
+        self.functions, self.calls, self.computed = functions, MainCalls(partitioned, imported), computed
+        self.program = self.calls.program
         # The tensor that a TIR variable holds now; the output that a variable is.
         self.current: Dict[object, Tensor] = {}
         self.output_of: Dict[object, int] = {}
@@ -138,26 +133,15 @@ class _MainReader:
         self.current[node.buffer_var] = Tensor("", array.shape, array.dtype.name, place=Place("constant", index=index))
 
     def _call(self, symbol: str, variables: list) -> None:
-        kernel = self.partitioned.calls.get(symbol)
-        made = [kernel.output] if kernel is not None else self._results(symbol)
-        read = [self.current[variable] for variable in variables[: len(variables) - len(made)]]
-        index = len(self.program.items)
-        if kernel is None:
-            call = Call(symbol, "", read, [], index=index)
-        else:
-            parameters = self.partitioned.parameters[symbol]
-            inputs = [_as(own, read[p]) for own, p in zip(kernel.inputs, parameters)]
-            again = self.used[symbol] = self.used.get(symbol, 0) + 1
-            own_symbol = symbol if again == 1 else f"{symbol}_{again}"
-            macs = OPERATORS[kernel.operator].macs(kernel)
-            call = replace(kernel, symbol=own_symbol, inputs=inputs, index=index, macs=macs)
-        call.outputs = []
-        for variable, tensor in zip(variables[len(read) :], made):
-            output = self.output_of.get(variable)
-            place = None if output is None else Place("output", index=output)
-            self.current[variable] = replace(tensor, place=place)
-            call.outputs.append(self.current[variable])
-        self.program.items.append(call)
+        if symbol in self.calls.partitioned.calls:
+            *read, written = variables
+            place = self.output_of.get(written)
+            self.current[written] = self.calls.add_kernel(symbol, [self.current[v] for v in read], place)
+            return
+        made = self._results(symbol)
+        read, written = variables[: len(variables) - len(made)], variables[len(variables) - len(made) :]
+        call = Call(symbol, "", [self.current[v] for v in read], [])
+        self.current.update(zip(written, self.calls.add(call, made, [self.output_of.get(v) for v in written])))
 
     def _results(self, symbol: str) -> List[Tensor]:
         """The tensors that a TVM function writes."""
@@ -165,13 +149,6 @@ class _MainReader:
         written = _written(function)
         buffers = [function.buffer_map[p] for p in function.params if p in function.buffer_map]
         return [Tensor("", tuple(map(int, b.shape)), str(b.dtype)) for b in buffers if b.data in written]
-
-
-def _as(own: Tensor, given: Tensor) -> Tensor:
-    """The tensor `given` to a kernel in the kernel's shape: the tensor itself, or its bytes in another shape."""
-    if (own.shape, own.dtype, own.exponent) == (tuple(given.shape), given.dtype, given.exponent):
-        return given
-    return replace(own, source=given)
 
 
 def _say_exponents(program: Program) -> None:
