@@ -30,8 +30,9 @@ from .lanes import (
     with_border,
 )
 
-# Rows of pixels of 3x3 that are computed at once, as long as they need no more copied rows than that many bytes.
-_AT_ONCE, _MORE_BYTES = 4, 1024
+# Rows of pixels of 3x3 that are computed at once, as long as they need no more copied rows than that many bytes or that
+# part of the input.
+_AT_ONCE, _MORE_BYTES, _PART = 4, 1024, 1 / 64
 # The taps of 3x3 as the kernel multiplies them, where the next window shares the middle one of its rows, or the first.
 _MIDDLE_IS_SHARED = [7, 4, 0, 2, 1, 3, 6, 5, 8]
 _FIRST_IS_SHARED = [6, 3, 0, 1, 2, 4, 7, 5, 8]
@@ -77,7 +78,8 @@ class DepthwiseLanes(Esp32s3Variant):
         if not self.has_three(call) or max(a["dilation"]) > 1:
             return 1
         more = a["strides"][0] * border_fields(call, (3, 3))["row_bytes"]
-        return min(_AT_ONCE, 1 + _MORE_BYTES // more, call.output.shape[1])
+        room = max(_MORE_BYTES, int(call.inputs[0].bytes * _PART))
+        return min(_AT_ONCE, 1 + room // more, call.output.shape[1])
 
     def _order(self, call: Call) -> List[int]:
         """The order of the taps of 3x3."""
