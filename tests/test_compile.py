@@ -229,5 +229,5 @@ def test_results_of_any_size_are_refused_by_name(kind, size):
     b = QdqBuilder()
     b.node(kind, [b.input("x", [3, 4])], ["y"], "the_node")
     b.output("y", size, TensorProto.INT64 if kind == "NonZero" else TensorProto.FLOAT)
-    with pytest.raises(UserError, match=f"'the_node' .{kind}.*end the model before it"):
+    with pytest.raises(UserError, match=f"'the_node' .{kind}.*compute it in the program"):
         compile_model(b.model())
