@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ from small_models import model_of
 from esp_tvm.data import load_samples
 from esp_tvm.model import inputs_of, load_model
 from esp_tvm.preprocess import preprocess_onnx
-from esp_tvm.quantize import Passes, quantize_model
+from esp_tvm.quantize import Passes, pass_centre, quantize_model
 from esp_tvm.quantize.budget import Offer, take_best
+from esp_tvm.quantize.calibrate import calibrate, covering_exponent
+from esp_tvm.quantize.costs import largest_memory, memory_by_layer
 from esp_tvm.quantize.forms import WITH_FORMS, Forms, choose_form, ranges_of
+from esp_tvm.quantize.graph import read_network
+from esp_tvm.quantize.simulate import Simulator
+from esp_tvm.quantize.trials import isolated_trials
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = shared("models") or REPO.parent / "shared" / "models"
@@ -86,7 +92,8 @@ def test_what_is_free_is_centred_and_what_is_too_dear_is_not(separable):
     (free, dear), spent = lows("instructions=0%")
     assert free < 0 == dear and max(spent.values()) == pytest.approx(0.0, abs=1e-4)
     (free, dear), spent = lows("instructions=100%")
-    assert free < 0 and dear == -128 and spent["riscv"] > 0.01
+    # 120 steps may gain as much as all.
+    assert free < 0 and dear <= -120 and spent["riscv"] > 0.01
     # Where all that helps is too dear, some of it is taken.
     (_, dear), less = lows(f"instructions={spent['riscv'] * 60:.4f}%")
     assert dear < 0 and less["riscv"] < spent["riscv"]
@@ -96,8 +103,72 @@ def test_sums_of_the_s3_may_grow_before_they_are_exported(separable):
     """Weights are fitted after centering: what just keeps a fast form before may lose it."""
     result = quantize_model(*separable, Passes(int16_outputs=False, **QUICK))
     network, exponents, weights = result.network, result.exponents, result.weights
-    now, grown = (Forms(network).instructions(network, exponents, weights, weights, wider) for wider in (0.0, 8.0))
+    now, grown = Forms(network).instructions(network, exponents, weights, weights, (0.0, 8.0))
     assert grown["esp32s3"] > now["esp32s3"] and grown["riscv"] == now["riscv"]
+
+
+def test_an_input_that_is_centred_hides_no_other_rounding(separable):
+    """Its noise is most of all in a network for speech: what is free was not centred."""
+    model, samples = separable
+    network = replace(read_network(model), centres={"x": 0.5})
+    held = calibrate(network, samples)
+    exponents = {name: covering_exponent(held[name].low, held[name].high) for name in network.integers}
+    simulator = Simulator(network, samples)
+    trials = isolated_trials(network, exponents, simulator, {"r1"})
+    assert trials.state.network.wide == {"x", "r2", "y"}
+    # Nothing is left of noise where nothing is rounded.
+    assert isolated_trials(network, exponents, simulator, set()).noise < trials.noise / 1000
+
+
+def test_a_sum_is_made_where_the_operand_was_that_nothing_else_reads():
+    """So that what is left for scratch memory beside the largest layers is what the compiler finds: each tensor has 64
+    bytes."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Conv", ["a", "w"], ["b"]),
+        helper.make_node("Conv", ["a", "w"], ["side"]),
+        helper.make_node("Add", ["side", "b"], ["sum"]),
+        helper.make_node("Conv", ["sum", "w"], ["c"]),
+        helper.make_node("Add", ["c", "sum"], ["y"]),
+    ]
+    weights = {"w": np.ones((4, 4, 1, 1), np.float32)}
+    network = read_network(model_of(nodes, {"x": [1, 4, 4, 4]}, {"y": [1, 4, 4, 4]}, weights))
+    # The first input of a sum is made first, whatever the order of the nodes.
+    expected = {"x": 64, "a": 128, "side": 128, "b": 128, "sum": 64, "c": 128, "y": 128}
+    assert memory_by_layer(network, ()) == expected and largest_memory(network, ()) == 128
+
+
+class Centred:
+    """In place of what centers: relus of a row, each beside the next; `gains`: what each offers once a neighbour is
+    centred."""
+
+    def __init__(self, gains):
+        self.gains, self.taken, self.asked = gains, [], []
+        self.spent = dict.fromkeys(WITH_FORMS, 0.0)
+
+    def offers(self, ways, _room):
+        self.asked.append(ways[0])
+        gain = self.gains.pop(ways[0], None)
+        return offers((gain, 0.01)) if gain else []
+
+    def offers_within(self, ways, room):
+        return [one for one in self.offers(ways, room) if max(one.cost.values()) <= min(room.values())]
+
+    def near(self, ways):
+        return {ways[0], ways[0] + 1}
+
+    def take(self, offer):
+        self.taken.append(offer.gain)
+        self.spent = {family: share + offer.cost[family] for family, share in self.spent.items()}
+
+
+@pytest.mark.parametrize("whole, taken", [(0.02, [5.0, 2.0]), (0.045, [5.0, 2.0, 1.0, 0.5])])
+def test_neighbours_of_what_was_centred_are_judged_anew(whole, taken):
+    work = Centred({1: 1.0, 2: 0.5})
+    # Of four relus the second promises much until the first is centred.
+    waiting = [pass_centre._Waiting([index], offers((gain, 0.01))) for index, gain in enumerate((5.0, 4.0, 0.0, 2.0))]
+    pass_centre._spend(work, waiting, whole, 0.0)
+    assert work.taken == taken and work.asked[0] == 1
 
 
 CASES = {
@@ -146,5 +217,6 @@ def test_forms_are_those_of_the_export(name, separable, tmp_path):
             if family == "esp32s3":
                 assert type(ours.variant) is type(theirs.variant), (name, theirs.title)
             if theirs.variant is not None:
-                # Of plain C, how much memory there is decides among those with pieces and the others.
-                assert theirs.variant.pieces(ours) == theirs.variant.pieces(theirs)
+                # Of plain C, how much memory there is decides among those with pieces and the others; the export puts
+                # channels in another order, by which a few pieces come or go.
+                assert theirs.variant.pieces(ours) == pytest.approx(theirs.variant.pieces(theirs), rel=0.1)

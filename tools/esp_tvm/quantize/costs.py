@@ -6,7 +6,7 @@ so they are counted for each family of chips.
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Iterable, List, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 import numpy as np
 
@@ -184,9 +184,11 @@ def largest_memory(network: Network, wide: Iterable[str]) -> int:
 
 def memory_by_layer(network: Network, wide: Iterable[str]) -> Dict[str, int]:
     """{output of a layer, or input of the network: bytes of activations that are alive while it is made}; a reshape is
-    in the memory of its input."""
+    in the memory of its input, and a sum in that of an operand that no other layer reads any more. Right behind a
+    convolution or dense layer that is so from there on: their kernels add before they store."""
     wide, network_outputs = frozenset(wide), set(network.outputs)
-    last = {name: index for index, layer in enumerate(network.layers) for name in layer.inputs}
+    layers = _in_turn(network)
+    last = {name: index for index, layer in enumerate(layers) for name in layer.inputs}
     alive: Dict[str, int] = {}
     found: Dict[str, int] = {}
 
@@ -197,13 +199,46 @@ def memory_by_layer(network: Network, wide: Iterable[str]) -> Dict[str, int]:
     for name in network.inputs:
         alive[name] = bytes_of(name)
         found[name] = sum(alive.values())
-    for index, layer in enumerate(network.layers):
+    for index, layer in enumerate(layers):
+        added = _added_to(network, layer, layers[index + 1 : index + 2])
+        if added is not None and last[added] == index + 1 and added not in network_outputs:
+            alive.pop(added, None)
+        if layer.kind == "binary":
+            over = [n for n in layer.inputs if last[n] == index and n not in network_outputs and n in alive]
+            if over and alive[over[0]] == bytes_of(layer.output):
+                del alive[over[0]]
         alive[layer.output] = bytes_of(layer.output)
         if layer.kind == "move" and last.get(layer.inputs[0]) == index:
             alive.pop(layer.inputs[0], None)
         found[layer.output] = sum(alive.values())
         alive = {n: size for n, size in alive.items() if last.get(n, -1) > index or n in network_outputs}
     return found
+
+
+def _in_turn(network: Network) -> List[Layer]:
+    """The layers in the order in which the compiler visits them: all that the first input of one needs comes first."""
+    makers = {layer.output: layer for layer in network.layers}
+    found: Dict[str, Layer] = {}
+    open_ones = [makers[name] for name in reversed(network.outputs) if name in makers]
+    while open_ones:
+        layer = open_ones[-1]
+        missing = next((makers[name] for name in layer.inputs if name in makers and name not in found), None)
+        if missing is not None:
+            open_ones.append(missing)
+            continue
+        found[open_ones.pop().output] = layer
+    return [*found.values(), *(layer for layer in network.layers if layer.output not in found)]
+
+
+def _added_to(network: Network, layer: Layer, behind: List[Layer]) -> Optional[str]:
+    """What a sum right behind a Conv or Gemm that nothing else reads adds to its result."""
+    if layer.kind not in ("conv", "dense") or layer.output in network.outputs:
+        return None
+    if network.consumers(layer.output) != behind or behind[0].kind != "binary" or behind[0].op_type != "Add":
+        return None
+    other = [name for name in behind[0].inputs if name != layer.output]
+    # What it reads itself stays until it is done.
+    return other[0] if len(other) == 1 and other[0] not in layer.inputs else None
 
 
 __all__ = ["FAMILIES", "PLAIN", "Instructions", "in_c", "largest_memory", "macs_of", "memory_by_layer"]

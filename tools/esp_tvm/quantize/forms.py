@@ -7,7 +7,7 @@ picks their kernels, and the estimate says what these take.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -127,25 +127,29 @@ class Forms:
         exponents: Mapping[str, int],
         weights: Mapping[str, Weights],
         outputs: Iterable[str],
-        wider: float = 0.0,
-    ) -> Dict[str, float]:
+        wider: Sequence[float] = (0.0,),
+    ) -> List[Dict[str, float]]:
         """{family: instructions of the layers with these outputs}; those that bound no sums, and kernels that nobody
         has counted, count nothing.
 
-        wider: for the lanes of the ESP32-S3, whose forms are far apart, as if inputs held this part more
+        wider: for the lanes of the ESP32-S3, whose forms are far apart, as if inputs held this part more; for each
         """
-        total = dict.fromkeys(WITH_FORMS, 0.0)
+        totals = {family: np.zeros(len(wider) if family == "esp32s3" else 1) for family in WITH_FORMS}
         for call in self.calls(network, exponents, weights, outputs):
             low, high = call.input_range
-            for family in WITH_FORMS:
-                if family == "esp32s3":
-                    call.input_range = round(low * (1.0 + wider)), round(high * (1.0 + wider))
-                choose_form(call, family, self.room(call))
-                own = None if call.variant is None else call.variant.counted(call)
-                if own is None:
-                    own = instructions(call, in_c(family), family == "esp32s3")
-                total[family] += own or 0.0
-        return total
+            for family, total in totals.items():
+                for index in range(len(total)):
+                    more = 1.0 + wider[index] if family == "esp32s3" else 1.0
+                    call.input_range = round(low * more), round(high * more)
+                    total[index] += self._instructions(call, family)
+        return [{family: float(total[i % len(total)]) for family, total in totals.items()} for i in range(len(wider))]
+
+    def _instructions(self, call: Call, family: str) -> float:
+        choose_form(call, family, self.room(call))
+        own = None if call.variant is None else call.variant.counted(call)
+        if own is None:
+            own = instructions(call, in_c(family), family == "esp32s3")
+        return own or 0.0
 
 
 __all__ = ["WITH_FORMS", "Forms", "call_of", "choose_form", "ranges_of"]

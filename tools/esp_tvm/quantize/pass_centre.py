@@ -6,7 +6,7 @@ instructions is always taken; of the rest what gains most per instruction, until
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
@@ -39,11 +39,12 @@ FITTED = 0.08
 MOST_SAMPLES = 32
 # Steps that 128 may stand for.
 NEARLY = 160
-# Equalization fitted ranges to 127 steps, and clips some: with 255 steps other shares of the largest value are worth
-# trying.
-CLIPS = (0.85, 1.0)
+# The share of the largest value that a stretched tensor covers, as in most equalized ones.
+CLIP = 0.85
 # Steps by which tensors are lowered where all cost something, beside the most that keep the form on the ESP32-S3.
 FEWER_STEPS = (40, 80)
+# A share of all instructions for which nothing is offered once more.
+LEFT = 0.002
 # Instructions that count as none, as a share; and what every hundredth of all has to gain unasked, in dB.
 FREE, GAIN = 1e-5, 0.05
 
@@ -90,24 +91,37 @@ class _Centering:
 
     def offers(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
         """What lowers the noise at the outputs, and costs no more than `room`; `Offer.what` is a `_Chosen`."""
-        inside, scope = self._inside(ways), self.scope(ways)
-        trials = isolated_trials(self.network, self.exponents, self.few, scope)
-        stretched = inside if self.daring and not inside & self.fixed else set()
-        found: List[Offer] = []
-
-        def attempt(steps: int) -> None:
-            for chain in ways:
-                for way in self._ways(chain, steps, stretched):
-                    offer = self._offer(trials, way)
-                    found.extend([offer] if offer is not None else [])
-
-        attempt(MOST_STEPS)
+        trials, stretched = self._trials(ways), self._stretched(ways)
+        found = self._attempts(trials, ways, MOST_STEPS, stretched)
         if any(_price(offer) > FREE for offer in found):
             # Fewer steps gain less, and a narrower range may keep a faster form.
-            for steps in sorted({self._most_steps(ways[0], stretched), *FEWER_STEPS} - {0}):
-                attempt(steps)
-        fitting = [one for one in found if all(one.cost[f] <= max(room[f], FREE) for f in WITH_FORMS)]
-        return _useful(fitting)
+            most = self._most_steps(ways[0], stretched, {"esp32s3": FREE})
+            for steps in sorted({most, *FEWER_STEPS} - {0}):
+                found += self._attempts(trials, ways, steps, stretched)
+        return self._affordable(found, room)
+
+    def offers_within(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
+        """The most steps that `room` holds, where it does not hold all that gains."""
+        stretched = self._stretched(ways)
+        steps = self._most_steps(ways[0], stretched, room)
+        found = self._attempts(self._trials(ways), ways, steps, stretched) if steps else []
+        return self._affordable(found, room)
+
+    def _trials(self, ways: List[Chain]) -> Trials:
+        return isolated_trials(self.network, self.exponents, self.few, self.scope(ways))
+
+    def _stretched(self, ways: List[Chain]) -> set:
+        """The groups of channels that may be stretched with `ways`."""
+        inside = _groups(self.channels, ways[0].tensors[0])
+        return inside if self.daring and not inside & self.fixed else set()
+
+    def _attempts(self, trials: Trials, ways: List[Chain], steps: int, stretched: set) -> List[Offer]:
+        tried = (self._offer(trials, way) for chain in ways for way in self._ways(chain, steps, stretched))
+        return [offer for offer in tried if offer is not None]
+
+    @staticmethod
+    def _affordable(offers: List[Offer], room: Mapping[str, float]) -> List[Offer]:
+        return _useful([one for one in offers if all(one.cost[f] <= max(room[f], FREE) for f in WITH_FORMS)])
 
     def _ways(self, chain: Chain, steps: int, inside: set) -> Iterator[_Way]:
         """What is tried: exponents at which `steps` below and 127 above cover what tensors hold, or nearly, and with
@@ -118,23 +132,27 @@ class _Centering:
         name = chain.tensors[0]
         reach = float(reference[name].max()) if inside and name in reference else 0.0
         roots = channels.find(np.arange(channels.count))
-        for clip in CLIPS if reach > 0.0 else ():
-            exponent = int(np.round(np.log2(reach * clip / (127.0 + steps))))
-            factor = (127.0 + steps) * 2.0**exponent / (reach * clip)
+        if reach > 0.0:
+            exponent = int(np.round(np.log2(reach * CLIP / (127.0 + steps))))
+            factor = (127.0 + steps) * 2.0**exponent / (reach * CLIP)
             yield _Way(chain, steps, exponent, np.where(np.isin(roots, sorted(inside)), factor, 1.0))
 
-    def _most_steps(self, chain: Chain, stretched: set) -> int:
-        """By how many steps a chain can be lowered so that its layers keep their form on the ESP32-S3; MOST_STEPS if by
-        all."""
+    def _most_steps(self, chain: Chain, stretched: set, room: Mapping[str, float]) -> int:
+        """By how many steps a chain can be lowered so that its layers take no more than `room` on these families;
+        MOST_STEPS if by all."""
+
+        def fits(steps: int) -> bool:
+            (*_, way) = self._ways(chain, steps, stretched)
+            step = _Step(way, self.network, self.channels)
+            changed = _exponents_of(step, self.few, self.passes, self.daring)[-1]
+            cost = self._cost(step, changed)
+            return all(cost[family] <= max(share, FREE) for family, share in room.items())
+
         # Eights of steps: the constant is a whole number of coarser ones, too.
         low, high = 0, MOST_STEPS
         while high - low > 8:
             steps = (low + high) // 2
-            (*_, way) = self._ways(chain, steps, stretched)
-            step = _Step(way, self.network, self.channels)
-            changed = _exponents_of(step, self.few, self.passes, self.daring)[-1]
-            kept = self._cost(step, changed)["esp32s3"] <= FREE
-            low, high = (steps, high) if kept else (low, steps)
+            low, high = (steps, high) if fits(steps) else (low, steps)
         return low
 
     def _offer(self, trials: Trials, way: _Way) -> Optional[Offer]:
@@ -169,7 +187,7 @@ class _Centering:
         # What rounding does to the means, which biases make up for, does not matter here.
         plain = replace(self.passes, correct_bias=False)
         weights = rounded_weights(network, exponents, self.few, plain, layers)
-        return [self._forms.instructions(network, exponents, weights, layers, wider) for wider in (0.0, FITTED)]
+        return self._forms.instructions(network, exponents, weights, layers, (0.0, FITTED))
 
     def take(self, offer: Offer) -> None:
         """Do what an offer says."""
@@ -182,12 +200,14 @@ class _Centering:
         for name in step.layers:
             self._own.pop(name, None)
 
-    def _inside(self, ways: List[Chain]) -> set:
-        return _groups(self.channels, ways[0].tensors[0])
+    def near(self, ways: List[Chain]) -> set:
+        """The results of the layers whose form ways may change, and the tensors that they may change."""
+        scope = self.scope(ways)
+        return scope | {one.output for one in self.network.layers if not scope.isdisjoint(one.inputs)}
 
     def scope(self, ways: List[Chain]) -> set:
         """The tensors that ways may change."""
-        channels, inside = self.channels, self._inside(ways)
+        channels, inside = self.channels, _groups(self.channels, ways[0].tensors[0])
         scope = {name for way in ways for name in way.lowered}
         return scope | {n for n in self.network.integers if n in channels.ids and inside & _groups(channels, n)}
 
@@ -199,40 +219,73 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
     """
     budget, found = budget_of(passes.budget), chains(state.network)
     work = _Centering(state, simulator, passes, channels)
-    # Weights are fitted later: what they leave now says nothing.
-    rounding = State(state.network, state.exponents, exact_weights(state.network, state.exponents))
-    noise = work.few.noise_of(rounding) if found else 0.0
-    room = dict.fromkeys(WITH_FORMS, budget.instructions - _kept_for_outputs(state, simulator, passes))
-    waiting: List[Tuple[List[Chain], List[Offer]]] = []
+    whole = budget.instructions - _kept_for_outputs(state, simulator, passes)
+    waiting = [_Waiting(ways) for ways in found]
     with Progress("centering", len(found)) as progress:
-        for ways in found:
-            offers = work.offers(ways, room)
-            if offers and _price(offers[-1]) <= FREE:
-                work.take(offers[-1])
-            elif offers:
-                waiting.append((ways, offers))
+        for one in waiting:
+            one.offers, one.stale = work.offers(one.ways, dict.fromkeys(WITH_FORMS, whole)), False
+            if one.offers and _price(one.offers[-1]) <= FREE:
+                _take(work, one, one.offers[-1], waiting)
             progress.step()
-    room = {family: room[family] - work.spent[family] for family in WITH_FORMS}
+    # Weights are fitted later: what they leave now says nothing.
+    rounding = State(work.network, work.exponents, exact_weights(work.network, work.exponents))
+    noise = work.few.noise_of(rounding) if found else 0.0
     # What lowers the noise by this part of it is 1 dB, nearly.
     least = 0.0 if passes.budget else GAIN * 100.0 * noise * np.log(10.0) / 10.0
-    changed: set = set()
-    for (ways, offers), chosen in zip(waiting, take_best([offers for _, offers in waiting], room, least)):
-        if chosen is None:
-            continue
-        scope = work.scope(ways)
-        if not scope.isdisjoint(changed):
-            # Others changed what it was judged by.
-            offers = work.offers(ways, {f: max(chosen.cost[f], 0.0) + FREE for f in WITH_FORMS})
-            chosen = offers[-1] if offers else None
-        if chosen is not None:
-            work.take(chosen)
-            changed |= scope
+    _spend(work, waiting, whole, least)
     network, exponents, simulator = work.network, work.exponents, work.simulator
     if network is state.network:
         return state, simulator
     network = replace(network, spent={f: max(share, 0.0) for f, share in work.spent.items()})
     simulator = simulator.shifted(network, {})
     return State(network, exponents, rounded_weights(network, exponents, simulator, passes)), simulator
+
+
+@dataclass
+class _Waiting:
+    """A relu: the ways to centre it, and what they offer.
+
+    stale: its offers were judged before layers changed that run in another form with them; late: it was offered once
+    more when nothing else fitted
+    """
+
+    ways: List[Chain]
+    offers: List[Offer] = field(default_factory=list)
+    stale: bool = False
+    late: bool = False
+
+
+def _spend(work: _Centering, waiting: List[_Waiting], whole: float, least: float) -> None:
+    """Take what gains most for what it costs until nothing fits into the share `whole` of all instructions. What was
+    judged before its neighbours were centred is judged anew before it is taken, and in the end once more for what is
+    left.
+
+    least: what has to be gained for all instructions
+    """
+    while True:
+        room = {family: whole - work.spent[family] for family in WITH_FORMS}
+        chosen = take_best([one.offers for one in waiting], room, least)
+        pairs = [(one, offer) for one, offer in zip(waiting, chosen) if offer is not None]
+        if pairs:
+            one, offer = max(pairs, key=lambda pair: pair[1].gain / max(_price(pair[1]), FREE))
+            if one.stale:
+                one.offers, one.stale = work.offers(one.ways, room), False
+            else:
+                _take(work, one, offer, waiting)
+            continue
+        last = next((one for one in waiting if one.stale and not one.late), None)
+        if last is None or min(room.values()) < LEFT:
+            return
+        last.offers, last.stale, last.late = work.offers_within(last.ways, room), False, True
+
+
+def _take(work: _Centering, one: _Waiting, offer: Offer, waiting: List[_Waiting]) -> None:
+    """Do what an offer says; what its neighbours offer is different then."""
+    near = work.near(one.ways)
+    work.take(offer)
+    one.offers = []
+    for other in waiting:
+        other.stale |= not near.isdisjoint(work.near(other.ways))
 
 
 def _kept_for_outputs(state: State, simulator: Simulator, passes: Passes) -> float:

@@ -98,12 +98,10 @@ class Trials:
 def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator, scope: set) -> Trials:
     """Trials of `network` with exact weights, and as many tensors as possible in int16, except those of `scope`: the
     outputs then show what rounding these does, which chance would hide among the rounding of all."""
-    wide = {
-        name
-        for members in widenable(network).values()
-        for name in (members if scope.isdisjoint(members) else ())
-        if name not in network.wide
-    }
+    groups = list(widenable(network).values())
+    # An input that is centred has no kernel for int16, but its rounding would hide what follows.
+    groups += [[name for name in network.integers if network.root(name) == one] for one in network.inputs]
+    wide = {name for members in groups for name in (members if scope.isdisjoint(members) else ())} - network.wide
     finer = {name: exponent - _FINER * (name in wide) for name, exponent in exponents.items()}
     alone = replace(network, wide=network.wide | wide)
     return Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
