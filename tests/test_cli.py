@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from esp_tvm import children, cli
+from esp_tvm import children, cli, files
 from esp_tvm.cli.patience import told_now_and_then
 from esp_tvm.errors import UserError
 
@@ -53,6 +53,15 @@ def raised(error: BaseException, capsys) -> str:
 def test_one_line(error, words, capsys):
     line = raised(error, capsys)
     assert all(word in line for word in words), line
+
+
+def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path, capsys):
+    """Writing to an open file names no file; what was there before stays."""
+    (tmp_path / "m.onnx").write_bytes(b"before")
+    with pytest.raises(OSError) as error, files.whole_file(tmp_path / "m.onnx"):
+        raise OSError(errno.ENOSPC, FULL)
+    assert str(tmp_path / "m.onnx") in raised(error.value, capsys)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 
 @pytest.mark.parametrize("error", [ValueError("a mistake of ours"), ModuleNotFoundError("x", name="esp_tvm.x")])

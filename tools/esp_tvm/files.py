@@ -47,12 +47,24 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(_new_mode(directory=False))
-        os.replace(temporary, path)
+        with _named(path):
+            yield temporary
+            temporary.chmod(_new_mode(directory=False))
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name `path` in errors of the operating system that name no file: those of a write to an open file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
