@@ -37,11 +37,12 @@ class CompileOptions:
     cores: 2: large kernels are computed in two parts, one on each core, with the same result
     arena_limit: the largest arena in bytes, if two cores need more than one; None: no limit
     strips: bytes of arena above which layers run together in strips of rows, so that none of their tensors lies in
-        memory whole (planning/loops.py); 0: as few bytes as can be within 5 % more time; None: no strips
+        memory whole (planning/loops.py); 0: as few bytes as can be; None: no strips
     inside: bytes of internal RAM that the arena may have: what does not fit lies in a second arena, in PSRAM
         (planning/two_arenas.py); None: there is one arena. Only with target_chip
     traced: the program prints what every kernel computed
     target_chip: the chip that the project is for: built for another chip, the C refuses or warns; "": any chip
+    slowdown: the part of the estimated instructions that may be added where `strips` bytes cannot be reached; None: any
     ports: the types and layouts of inputs and outputs; without it those of the ONNX model
     """
 
@@ -50,6 +51,7 @@ class CompileOptions:
     cores: int = 1
     arena_limit: Optional[int] = None
     strips: Optional[int] = None
+    slowdown: Optional[float] = None
     inside: Optional[int] = None
     traced: bool = False
     target_chip: str = ""
@@ -78,8 +80,9 @@ def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned]
         program.target_chip = chosen.target_chip
         port_notes = set_ports(program, chosen.ports, states_of(model))
         if chosen.fast:
+            limits = {"arena_limit": chosen.arena_limit, "strips": chosen.strips, "slowdown": chosen.slowdown}
             two_arenas = chosen.inside is not None
-            program = choose_kernels(program, chosen.chip, chosen.cores, chosen.arena_limit, chosen.strips, two_arenas)
+            program = choose_kernels(program, chosen.chip, chosen.cores, two_arenas=two_arenas, **limits)
         elif chosen.cores > 1:
             program = split_over_cores(program, chosen.arena_limit)
         program = _placed(program, chosen.inside)

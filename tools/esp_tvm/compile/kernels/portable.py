@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from .variants import Variant, distance_of, pixels_of, window_starts
 
 def _shifts_right(call: Call) -> bool:
     return bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
+
+
+def _pixels_in(call: Call, rows: Sequence[int]) -> List[int]:
+    """The pixels of strips of so many rows each."""
+    return [call.output.shape[0] * call.output.shape[2] * int(one) for one in rows]
 
 
 def _distance_by_tiles(call: Call, pixels: int, reads_own: bool) -> int:
@@ -34,6 +39,8 @@ class Conv2d6x2(Variant):
     kernel = "esp_dl_conv2d_s8_6x2"
     fuses_add = True
     PIXELS = KERNEL_LIMITS["6X2_PIXELS"]
+    # As many pixels of a whole tile would take as long as the last 0 to 5.
+    LAST = (0.0, 3.4, 3.8, 4.2, 4.6, 5.5)
 
     def fits(self, call):
         pixels = call.output.elements // call.output.shape[3]
@@ -41,6 +48,11 @@ class Conv2d6x2(Variant):
 
     def scratch(self, call):
         return 12 * (int(np.prod(call.attributes["weights"].shape[1:])) + 1)
+
+    def instructions(self, call, rows):
+        outputs, taps = call.output.shape[3], call.attributes["weights"][0].size
+        pixels = sum(one // self.PIXELS * self.PIXELS + self.LAST[one % self.PIXELS] for one in _pixels_in(call, rows))
+        return pixels * (taps * (1.63 * outputs + 6) + (32 if call.followers else 19) * outputs)
 
     def overlap_distance(self, call):
         return _distance_by_tiles(call, self.PIXELS, reads_own=False)
@@ -78,6 +90,11 @@ class Conv2d3x4(Variant):
     @staticmethod
     def _words(call: Call) -> int:
         return 2 * call.attributes["weights"].size
+
+    def instructions(self, call, rows):
+        outputs, taps = call.output.shape[3], call.attributes["weights"][0].size
+        pixels = sum(-(-one // self.PIXELS) * self.PIXELS for one in _pixels_in(call, rows))
+        return pixels * outputs * (1.96 * taps + (36 if call.followers else 23))
 
     def overlap_distance(self, call):
         # The windows are read again for every four channels.
@@ -129,15 +146,22 @@ class Conv2dWinograd(Variant):
         return largest < 2 ** (self.SUM_BITS - 1)
 
     def fits(self, call):
+        return self.fits_rows(call, [call.output.shape[1]])
+
+    def fits_rows(self, call: Call, rows: Sequence[int]) -> bool:
+        """The same where a call is computed in strips of so many rows, one after the other."""
         # Not the same as with a smaller block.
         if self.block > max(call.attributes["weights"].shape[-1], _SMALLEST_BLOCK) or not self.computes(call):
             return False
-        return self._instructions(call) < (1 - self.WORTH) * self._instructions_6x2(call)
+        return self.instructions(call, rows) < (1 - self.WORTH) * self._instructions_6x2(call)
 
-    def _instructions(self, call: Call) -> float:
-        """Estimated, by the code of its loops: fitted to the counts of `make bench`."""
+    def fits_strips(self, call, parts, rows):
+        return all(map(self.computes, parts)) and self.fits_rows(call, rows)
+
+    def instructions(self, call, rows):
         outputs, channels = call.output.shape[3], call.inputs[0].shape[3]
-        tiles, passes = self._tiles(call), self.weight_passes(call) * -(-outputs // self.OUTPUTS)
+        in_strips = [self._tiles(call, one) for one in rows]
+        tiles, passes = sum(in_strips), sum(-(-one // self.TILES) for one in in_strips) * -(-outputs // self.OUTPUTS)
         products = 43 * self.POINTS * channels + 47 * self.POINTS * -(-channels // self.block)
         transforms = passes * 137 * self.OUTPUTS * channels + tiles * (390 * channels + 560 * outputs + 2000)
         return passes * products + transforms
@@ -148,12 +172,12 @@ class Conv2dWinograd(Variant):
         return pixels * (9 * call.inputs[0].shape[3] * (1.63 * channels + 6) + 19 * channels)
 
     @staticmethod
-    def _tiles(call: Call) -> int:
-        images, height, width, _ = call.output.shape
-        return images * -(-height // 4) * -(-width // 4)
+    def _tiles(call: Call, rows: int) -> int:
+        images, _, width, _ = call.output.shape
+        return images * -(-rows // 4) * -(-width // 4)
 
     def weight_passes(self, call):
-        return -(-self._tiles(call) // self.TILES)
+        return -(-self._tiles(call, call.output.shape[1]) // self.TILES)
 
     def scratch(self, call):
         numbers = self.TILES * call.inputs[0].shape[3] + self.OUTPUTS * self.block

@@ -76,6 +76,10 @@ class Variant:
         """Whether it can compute this call, and faster than the plain kernel."""
         raise NotImplementedError
 
+    def fits_strips(self, call: Call, parts: Sequence[Call], rows: Sequence[int]) -> bool:
+        """The same for a call in strips of so many rows. parts: calls that compute a strip, one of each kind"""
+        return all(map(self.fits, parts))
+
     def scratch(self, call: Call) -> int:
         """Bytes of scratch memory, aligned to 4."""
         return 0
@@ -104,6 +108,11 @@ class Variant:
     def counted(self, call: Call) -> Optional[float]:
         """Instructions of a call as counted in an emulator, within a few hundredths, where its forms differ in more
         than the estimate's terms tell; None elsewhere."""
+        return None
+
+    def instructions(self, call: Call, rows: Sequence[int]) -> Optional[float]:
+        """Instructions of a call on RISC-V in strips of so many rows, or of all at once, by the code of its loops,
+        fitted to the counts of `make bench`; None: they are proportional to what it computes."""
         return None
 
     def pieces(self, call: Call) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Dict, Optional
 
@@ -11,10 +12,10 @@ from ..kernels.variants import Variant
 from .channel_order import sort_channels
 from .cores import split_again, split_over_cores
 from .fuse import fuse
-from .loops import fits_strips, run_in_strips
+from .kernel_times import KernelTimes
+from .loops import State, fits_strips, run_in_strips
 from .memory import arena_bytes
 from .ranges import value_ranges
-
 
 def choose_kernels(
     program: Program,
@@ -23,6 +24,7 @@ def choose_kernels(
     arena_limit: Optional[int] = None,
     strips: Optional[int] = None,
     two_arenas: bool = False,
+    slowdown: Optional[float] = None,
 ) -> Program:
     """Choose the variant of every call that has one, and fuse what one kernel can compute together.
 
@@ -32,6 +34,8 @@ def choose_kernels(
     cores: 2: also which calls are computed in two parts; arena_limit: how large the arena may become for speed
     strips: bytes of arena above which calls run together in strips (loops.py); None: never
     two_arenas: tensors may lie in a second arena, in PSRAM, where those bytes cannot be reached
+    slowdown: the part of the estimated instructions by which the program may take more than it does without strips
+        where those bytes cannot be reached: the arena is then the least that was found within it; None: any
     """
     program.cores, program.kernels_for = cores, chip if chip in (esp32s3.CHIP, mac16.CHIP) else None
     ranges = value_ranges(program)
@@ -49,11 +53,12 @@ def choose_kernels(
             call.variant = _leanest(call, chip)
     program = fuse(program)
     if strips is not None and arena_bytes(program) > strips:
+        budget = math.inf if slowdown is None else (1 + slowdown) * _least_time(program)
         # First what takes the least memory; what then is left may be used for speed.
         for call in filter(mac16.uses_mac16, program.kernels):
             call.variant = _leanest(call, None)
         if arena_bytes(program) > strips:
-            program = run_in_strips(program, strips, beside=two_arenas)
+            program = run_in_strips(program, strips, budget, beside=two_arenas)
     _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
         # Two cores are used for speed: splits, and scratch memory of faster kernels, may take all the room there is.
@@ -64,6 +69,15 @@ def choose_kernels(
     if chip == mac16.CHIP and not any(mac16.uses_mac16(call) for call in program.kernels):
         program.kernels_for = None
     return program
+
+
+def _least_time(program: Program) -> float:
+    """Estimated instructions of the program without strips, by the fastest kernels that its arena has room for."""
+    lean = State(program)
+    _take_faster(program, arena_bytes(program))
+    time = KernelTimes(program).of_program(program)
+    lean.restore(program)
+    return time
 
 
 def _often(call: Call, makers: Dict[Tensor, Call]) -> int:
@@ -88,13 +102,13 @@ def _take_faster(program: Program, most: int) -> None:
 
     Those for spare memory come last, so that none of the others has to give way.
     """
-    chosen = [call for call in program.kernels if call.variant is not None]
+    chosen, times = [call for call in program.kernels if call.variant is not None], KernelTimes(program)
     for spare in (False, True):
         for call in sorted(chosen, key=lambda one: one.inputs[0].bytes):
-            _take_faster_for(call, program, most, spare)
+            _take_faster_for(call, program, most, spare, times)
 
 
-def _take_faster_for(call: Call, program: Program, most: int, spare: bool) -> None:
+def _take_faster_for(call: Call, program: Program, most: int, spare: bool, times: KernelTimes) -> None:
     """The same for a call; spare: only variants for spare memory, else only others."""
     lean, split = call.variant, call.split
     if isinstance(lean, esp32s3.Esp32s3Variant):
@@ -105,6 +119,9 @@ def _take_faster_for(call: Call, program: Program, most: int, spare: bool) -> No
         if variant.for_spare_memory != spare or variant.scratch(call) > most:
             continue
         if not (variant.fits(call) if call.strips is None else fits_strips(call, variant)):
+            continue
+        # The last pixels of many strips may take longer than those of a slower kernel.
+        if call.strips is not None and not times.is_faster(call, variant):
             continue
         call.variant = variant
         if split_again(call) and arena_bytes(program) <= most:

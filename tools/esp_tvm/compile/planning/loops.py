@@ -11,6 +11,8 @@ These costs are estimates; the places are found afterwards (memory.py).
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from ...program import Call, Item, Loop, Program
@@ -18,8 +20,9 @@ from ..kernels.esp32s3 import Esp32s3Variant
 from ..kernels.portable import VARIANTS
 from ..kernels.variants import Variant
 from .blocks import place
+from .kernel_times import Choice, KernelTimes, rows_of
 from .memory import MemoryPlan, arena_bytes, movable_blocks, plan_memory
-from .pieces import Piece, Pieces, fastest, is_whole
+from .pieces import Piece, Pieces, is_whole
 from .strips import make_loop
 
 # There are always gaps between blocks, so pieces that need nearly all memory are avoided where that costs little time:
@@ -27,75 +30,112 @@ from .strips import make_loop
 SLACKS = (0.85, 0.7, 0.55, 0.9, 0.8, 0.75, 0.65, 0.6)
 # The same for windows and scratch memory beside tensors that may lie in PSRAM.
 INSIDE_PARTS = (0.95, 0.85, 0.75, 0.6, 0.45)
-# How much more time the program may take for the least memory, as a part of its time.
-SLOWDOWN = 0.045
 
 
-def run_in_strips(program: Program, limit: int, slowdown: float = SLOWDOWN, beside: bool = False) -> Program:
+class State:
+    """The loops and the kernels that a program has, so that it can have them again."""
+
+    def __init__(self, program: Program):
+        self._items = list(program.items)
+        self._calls = [(call, call.strips, call.variant, call.split) for call in program.calls()]
+
+    def restore(self, program: Program) -> None:
+        program.items = list(self._items)
+        for call, strips, variant, split in self._calls:
+            call.strips, call.variant, call.split = strips, variant, split
+
+
+@dataclass
+class _Found:
+    """A program with its loops. size: bytes of arena; time: estimated instructions"""
+
+    size: int
+    time: float
+    state: State
+
+
+def run_in_strips(program: Program, limit: int, budget: float = math.inf, beside: bool = False) -> Program:
     """Put calls into loops so that the arena has at most `limit` bytes; as few as possible where it cannot.
 
-    slowdown: the part of the estimated time by which it may grow where the limit cannot be reached
+    budget: instructions that the program may take where the limit cannot be reached (kernel_times.py)
     beside: whole tensors may lie in a second arena, in PSRAM, where it cannot (two_arenas.py)
     """
-    calls = list(program.calls())
-    variants = [call.variant for call in calls]
+    before, times = State(program), KernelTimes(program)
     # Where strips do not help, the program stays as it is.
-    found: List[Tuple[int, List[Item], list]] = [(arena_bytes(program), list(calls), [(None, v) for v in variants])]
-    pieces, target = Pieces(program, set(), limit), limit
+    found: List[_Found] = [_Found(arena_bytes(program), 0.0, before)]
+    pieces, target, aimed = Pieces(program, set(), limit or None), limit, budget
     for slack in SLACKS:
         if beside and pieces.path(target, slack) is None:
             break
-        pieces, path, loops = _loops(program, pieces, target, slowdown, slack)
-        program.items = _items(calls, loops)
+        pieces, path, reached, loops = _loops(program, pieces, target, aimed, slack)
+        program.items = _items(pieces.calls, loops)
         plan = plan_memory(program)
-        size = plan.arena_bytes
-        _correct(pieces, path, plan)
-        found.append((size, program.items, [(call.strips, call.variant) for call in calls]))
-        if size <= limit:
+        found.append(_Found(plan.arena_bytes, times.of_program(program), State(program)))
+        _correct(pieces, path, reached, plan)
+        if plan.arena_bytes > limit >= reached and _take_leanest(path, pieces.calls):
+            size = arena_bytes(program)
+            found.append(_Found(size, times.of_program(program), State(program)))
+        before.restore(program)
+        if found[-1].size <= limit:
             break
-        program.items = list(calls)
-        for call, variant in zip(calls, variants):
-            call.strips, call.variant = None, variant
+        if found[-1].time > budget:
+            # Some kernels did not fit their strips.
+            aimed *= budget / found[-1].time
         # There may be gaps between blocks: aim lower by the bytes that are too many, and by a thirty-second at least.
-        target = max(min(target - (size - limit), target * 31 // 32), 0)
-    size, program.items, decided = min(found, key=lambda one: one[0])
-    if beside and size > limit:
-        program.items = list(calls)
+        target = max(min(target - (plan.arena_bytes - limit), target * 31 // 32), 0)
+    best = min(found, key=lambda one: (one.size > limit and one.time > budget, one.size))
+    if beside and best.size > limit:
         return _run_beside(program, pieces, limit)
-    for call, (strips, variant) in zip(calls, decided):
-        call.strips, call.variant = strips, variant
+    best.state.restore(program)
     return program
+
+
+def _take_leanest(path: List[Piece], calls: List[Call]) -> bool:
+    """Give calls in loops the kernels that need the least memory; whether any then has another one."""
+    changed = False
+    for piece in path:
+        for call, choices in zip(calls[piece.first : piece.last + 1], piece.choices):
+            leanest = choices[0].variant
+            if call.variant is not leanest and (call.strips is None or fits_strips(call, leanest)):
+                call.variant, changed = leanest, True
+    return changed
 
 
 def _run_beside(program: Program, pieces: Pieces, room: int) -> Program:
     """Put calls into loops so that windows and scratch memory take at most `room` bytes: the fastest way, where bytes
     of whole tensors that do not fit take the time of PSRAM. The program stays as it is where there is none."""
-    calls = list(program.calls())
-    variants = [call.variant for call in calls]
+    before = State(program)
     for part in INSIDE_PARTS:
-        if pieces.path_beside(int(room * part), room) is None:
-            break
         limit = int(room * part)
-        pieces, _, loops = _loops_of(program, pieces, lambda found, limit=limit: found.path_beside(limit, room))
-        program.items = _items(calls, loops)
+        if pieces.path_beside(limit, room) is None:
+            break
+        pieces, _, loops = _loops_of(
+            program,
+            pieces,
+            lambda found, limit=limit: found.path_beside(limit, room),
+            lambda piece, limit=limit: piece.kernels(limit, fixed=True),
+        )
+        program.items = _items(pieces.calls, loops)
         plan = plan_memory(program, 1)
         movable = movable_blocks(program, plan)
         if place([block for block in plan.blocks if block not in movable]) <= room:
             return program
-        program.items = list(calls)
-        for call, variant in zip(calls, variants):
-            call.strips, call.variant = None, variant
+        before.restore(program)
     return program
 
 
-def _correct(pieces: Pieces, path: List[Piece], plan: MemoryPlan) -> None:
-    """Note of a loop that needs more memory than was estimated, because of gaps between blocks, how much it needs."""
+def _correct(pieces: Pieces, path: List[Piece], limit: int, plan: MemoryPlan) -> None:
+    """Note of a loop that needs more memory than was estimated, because of gaps between blocks, how much it needs.
+
+    limit: for which its kernels were chosen
+    """
     highest = [block for block in plan.blocks if block.offset + block.size == plan.arena_bytes]
     reached = [one for one in path if any(b.first <= one.last and one.first <= b.last for b in highest)]
     if reached:
-        worst = max(reached, key=lambda one: one.memory)
-        if worst.rows and worst.memory < plan.arena_bytes:
-            pieces.replace(worst, plan.arena_bytes)
+        worst = max(reached, key=lambda one: one.needs(limit))
+        more = plan.arena_bytes - worst.needs(limit)
+        if worst.rows and more > 0:
+            pieces.correct(worst, more)
 
 
 def _items(calls: List[Call], loops: Dict[int, Loop]) -> List[Item]:
@@ -110,56 +150,67 @@ def _items(calls: List[Call], loops: Dict[int, Loop]) -> List[Item]:
 
 
 def _loops(
-    program: Program, pieces: Pieces, limit: int, slowdown: float, slack: float
-) -> Tuple[Pieces, List[Piece], Dict[int, Loop]]:
-    """(pieces without calls whose kernels cannot compute strips, the best ones, their loops by their first call)."""
+    program: Program, pieces: Pieces, limit: int, budget: float, slack: float
+) -> Tuple[Pieces, List[Piece], int, Dict[int, Loop]]:
+    """(pieces without calls whose kernels cannot compute strips, the best ones, the limit that these keep, their loops
+    by their first call)."""
     if pieces.path(limit, slack) is None:
         # The least memory may be any.
         pieces = pieces.complete()
-    return _loops_of(program, pieces, lambda found: _best(found, limit, slowdown, slack))
+    reached = limit
+
+    def best(found: Pieces) -> List[Piece]:
+        nonlocal reached
+        reached, path = _best(found, limit, budget, slack)
+        return path
+
+    pieces, path, loops = _loops_of(program, pieces, best, lambda piece: piece.kernels(reached))
+    return pieces, path, reached, loops
 
 
 def _loops_of(
-    program: Program, pieces: Pieces, best: Callable[[Pieces], List[Piece]]
+    program: Program,
+    pieces: Pieces,
+    best: Callable[[Pieces], List[Piece]],
+    kernels: Callable[[Piece], List[Choice]],
 ) -> Tuple[Pieces, List[Piece], Dict[int, Loop]]:
-    """The same; best: chooses them."""
-    variants = [call.variant for call in pieces.calls]
+    """The same; best: chooses them; kernels: of a piece's calls."""
+    before = State(program)
     while True:
         path = best(pieces)
-        loops = _made_loops(program, pieces.calls, path)
+        loops = _made_loops(program, pieces.calls, path, kernels)
         if isinstance(loops, dict):
             return pieces, path, loops
-        for call, variant in zip(pieces.calls, variants):
-            call.strips, call.variant = None, variant
+        before.restore(program)
         pieces = Pieces(program, pieces.unsuited | {loops})
 
 
-def _best(pieces: Pieces, limit: int, slowdown: float, slack: float) -> List[Piece]:
-    """The fastest pieces within the limit; else those with the least memory within the slowdown."""
+def _best(pieces: Pieces, limit: int, budget: float, slack: float) -> Tuple[int, List[Piece]]:
+    """(the limit, the fastest pieces within it); where there are none, (the least within the budget, its pieces)."""
     found = pieces.path(limit, slack)
     if found is not None:
-        return found
-    budget = slowdown * pieces.time
-    sizes = sorted({piece.memory for group in pieces.ending for piece in group})
-    low, high, best = 0, len(sizes) - 1, pieces.path(sizes[-1], slack)
+        return limit, found
+    sizes = pieces.sizes().tolist()
+    low, high, best = 0, len(sizes) - 1, (sizes[-1], pieces.path(sizes[-1], slack))
     while low <= high:
         middle = (low + high) // 2
         path = pieces.path(sizes[middle], slack)
-        if path is not None and sum(piece.time for piece in path) <= budget:
-            best, high = path, middle - 1
+        if path is not None and pieces.time_of(path, sizes[middle]) <= budget:
+            best, high = (sizes[middle], path), middle - 1
         else:
             low = middle + 1
     return best
 
 
-def _made_loops(program: Program, calls: List[Call], pieces: List[Piece]) -> Union[Dict[int, Loop], Call]:
+def _made_loops(
+    program: Program, calls: List[Call], pieces: List[Piece], kernels: Callable[[Piece], List[Choice]]
+) -> Union[Dict[int, Loop], Call]:
     """The loops by the number of their first call; or a call whose kernels cannot compute its strips."""
     readers, loops = program.readers(), {}
     for piece in pieces:
         inner = calls[piece.first : piece.last + 1]
-        if piece.fast:
-            for call in inner:
-                call.variant = fastest(call) or call.variant
+        for call, choice in zip(inner, kernels(piece)):
+            call.variant = choice.variant
         if not piece.rows:
             continue
         whole = {x for x in (call.writes[0] for call in inner) if is_whole(x, inner, readers)}
@@ -193,4 +244,4 @@ def fits_strips(call: Call, variant: Optional[Variant]) -> bool:
     parts = call.strips.parts
     if isinstance(variant, Esp32s3Variant):
         return all(variant.fits_range(one, *call.input_range) for one in parts)
-    return variant is None or all(variant.fits(one) for one in parts)
+    return variant is None or variant.fits_strips(call, parts, rows_of(call))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 import numpy as np
 
-from ...estimate.work import in_sixes
 from ...program import Call, Program, Tensor
 from ..kernels.esp32s3 import LANES, Esp32s3Variant
-from ..kernels.mac16 import uses_mac16
-from ..kernels.portable import VARIANTS, Conv2d6x2
-from ..kernels.variants import Variant
 from .blocks import Block, aligned, floor_at
-from .cores import PLAIN, estimate
+from .kernel_times import MOVED_BYTE, Choice, KernelTimes, rows_of
 from .memory import plan_memory, scratch_bytes, scratch_bytes_of_sums
 from .reaches import MAX_INPUTS, Reaches, height_of, reach_of, row_bytes
 from .strips import Scheduler
@@ -22,15 +18,8 @@ from .strips import Scheduler
 # The numbers of rows that the leading call may compute in a strip, and the most calls in a loop.
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 LONGEST = 48
-# Estimated instructions: to start a kernel (VECTOR_CALL: one for the vector unit), to move a byte of a row that a later
-# strip still reads, and for an output value of a kernel without multiply-accumulates.
-CALL, VECTOR_CALL = 600, 900
-MOVED_BYTE = 0.6
-VALUE = 6
 # To read or write a byte of PSRAM (octal, estimate/memories.py) that does not fit inside.
 OUTSIDE_BYTE = 2.6
-# How many times as long convolutions take by kernels that need no scratch memory (`make bench`).
-LEAN = 1.3
 # How much time a piece that needs the whole limit seems to take more, as a part of the time of the program.
 NEARLY_FULL = 0.003
 
@@ -40,30 +29,73 @@ class Piece:
     """Calls number first to last, together in strips of `rows` rows if that is not 0.
 
     first_leads: the rows are those of the first call's output, else of the last one's
-    fast: by the fastest kernels, which need scratch memory; else by those that need the least
-    memory: bytes of arena while they run; time: instructions that the strips and slower kernels add
+    memory: bytes of arena while they run, by the kernels that need the least; time: instructions by these
     fixed: those of its bytes that whole tensors do not take: windows and scratch memory
+    choices: of each call the kernels that it may have, by rising scratch memory and falling time
+    beside: [calls] bytes that are in memory beside a call's scratch memory; windows: those that whole tensors do not
+        take
+    more: bytes that were found to be needed besides, because of gaps between blocks
     """
 
     first: int
     last: int
     rows: int
     first_leads: bool
-    fast: bool
     memory: int
     time: float
-    fixed: int = 0
+    fixed: int
+    choices: Tuple[List[Choice], ...] = field(compare=False)
+    beside: np.ndarray = field(compare=False)
+    windows: np.ndarray = field(compare=False)
+    more: int = 0
+
+    def kernels(self, limit: int, fixed: bool = False) -> List[Choice]:
+        """The fastest kernel of each call with no more memory than `limit`, where the leanest ones need no more.
+
+        fixed: whole tensors do not count
+        """
+        rooms = limit - (self.windows if fixed else self.more + self.beside)
+        return [
+            next(one for one in reversed(all_) if one is all_[0] or one.scratch <= room)
+            for all_, room in zip(self.choices, rooms.tolist())
+        ]
+
+    def needs(self, limit: int) -> int:
+        """Bytes of arena by these kernels."""
+        scratch = [one.scratch for one in self.kernels(limit)]
+        return max(self.memory, self.more + int((self.beside + scratch).max()))
 
 
-def fastest(call: Call) -> Optional[Variant]:
-    """The fastest kernel for a call where it needs more scratch memory than the one that it has; else None."""
-    if call.variant is None or isinstance(call.variant, Esp32s3Variant) or uses_mac16(call):
-        return None
-    planned = (one for one in VARIANTS.get(call.operator, ()) if not one.for_spare_memory)
-    first = next((one for one in planned if one.fits(call)), call.variant)
-    if first is call.variant or (call.followers and not first.fuses_add):
-        return None
-    return first if first.scratch(call) > call.variant.scratch(call) else None
+class _Table:
+    """The pieces that end with a call as arrays, to find the best one for a limit.
+
+    memory, time, fixed: [pieces]; owner: [faster kernels] the piece of each; needed, fixed_needed: bytes of arena that
+    this needs by it, and without whole tensors; saved: instructions less than the next leaner kernel takes
+    """
+
+    def __init__(self, pieces: List[Piece]):
+        self.pieces = pieces
+        self.first = np.array([one.first for one in pieces])
+        self.memory = np.array([one.memory for one in pieces])
+        self.time = np.array([one.time for one in pieces])
+        self.fixed = np.array([one.fixed for one in pieces])
+        faster = [
+            (number, piece.more + int(piece.beside[call]) + one.scratch, int(piece.windows[call]) + one.scratch, saved)
+            for number, piece in enumerate(pieces)
+            for call, choices in enumerate(piece.choices)
+            if len(choices) > 1
+            for one, saved in zip(choices[1:], (a.time - b.time for a, b in zip(choices, choices[1:])))
+        ]
+        self._owner, self.needed, self.fixed_needed, self._saved = (
+            np.array(one, kind) for one, kind in zip(zip(*faster) if faster else [()] * 4, (np.int64,) * 3 + (float,))
+        )
+
+    def times(self, limit: int, fixed: bool = False) -> np.ndarray:
+        """[pieces] instructions by the fastest kernels with no more memory than `limit` (`Piece.kernels`)"""
+        if not len(self._owner):
+            return self.time
+        fits = (self.fixed_needed if fixed else self.needed) <= limit
+        return self.time - np.bincount(self._owner[fits], self._saved[fits], len(self.pieces))
 
 
 def is_whole(tensor: Tensor, calls: List[Call], readers: Dict[Tensor, List[Call]]) -> bool:
@@ -72,33 +104,22 @@ def is_whole(tensor: Tensor, calls: List[Call], readers: Dict[Tensor, List[Call]
     return tensor.place is not None or not readers.get(tensor) or any(one not in inside for one in readers[tensor])
 
 
-def _time(call: Call) -> float:
-    """Instructions that a call takes."""
-    if call.kind in PLAIN:
-        return estimate(call)
-    return 0 if call.is_fallback else VALUE * sum(x.elements for x in call.writes)
-
-
 class Usage:
     """Bytes that calls need in every strip while they run together; calls are put before or behind them one by one."""
 
     def __init__(self, strips: int):
         self._bytes = np.zeros((0, strips), np.int64)
-        # How much more the fastest kernels need.
-        self._faster: List[int] = []
         # [strips] what is needed before the first call and behind the last one in a strip.
         self._before, self._behind = np.zeros(strips, np.int64), np.zeros(strips, np.int64)
 
-    def put_before(self, scratch: int, faster: int, sums: int) -> None:
-        """A call in front. scratch: its kernel's bytes; faster: more for a faster one; sums: that stay all the time"""
+    def put_before(self, scratch: int, sums: int) -> None:
+        """A call in front. scratch: its kernel's bytes; sums: that stay all the time"""
         self._bytes = np.concatenate([(self._before + scratch)[None], self._bytes])
-        self._faster = [faster, *self._faster]
         self._always(sums)
 
-    def put_behind(self, scratch: int, faster: int, sums: int) -> None:
+    def put_behind(self, scratch: int, sums: int) -> None:
         """The same for a call behind."""
         self._bytes = np.concatenate([self._bytes, (self._behind + scratch)[None]])
-        self._faster = [*self._faster, faster]
         self._always(sums)
 
     def _always(self, sums: int) -> None:
@@ -113,9 +134,9 @@ class Usage:
         self._before, self._behind = self._before + size[0], self._behind + size[-1]
         self._bytes += size[1:-1]
 
-    def most(self, fast: bool) -> int:
-        """The most bytes at a time, of the fastest kernels or of those that need the least."""
-        return int((self._bytes + np.array(self._faster)[:, None] if fast else self._bytes).max())
+    def most(self) -> np.ndarray:
+        """[calls] the most bytes at a time while each runs."""
+        return self._bytes.max(axis=1)
 
 
 class _Loop:
@@ -128,12 +149,15 @@ class _Loop:
     def __init__(self, scheduler: Scheduler):
         self.scheduler = scheduler
         self.usage, self.total = Usage(scheduler.count), Usage(scheduler.count)
-        self.time = self.slower = 0.0
+        self.time = 0.0
+        self.choices: List[List[Choice]] = []
 
-    def put(self, before: bool, *needs: int) -> None:
-        """A call in front of the others, or behind them. needs: see `Usage.put_before`"""
+    def put(self, before: bool, choices: List[Choice], *needs: int) -> None:
+        """A call in front of the others, or behind them. choices: its kernels; needs: see `Usage.put_before`"""
         for usage in (self.usage, self.total):
             (usage.put_before if before else usage.put_behind)(*needs)
+        self.choices.insert(0 if before else len(self.choices), choices)
+        self.time += choices[0].time
 
     def add_window(self, tensor: Tensor) -> None:
         """Add the window of a tensor, and the time of moving its rows."""
@@ -203,15 +227,12 @@ class Pieces:
                 if owner in self.death:
                     self.death[owner] = number
         self.across = self._across()
-        self.time = sum(map(_time, self.calls))
-        faster = [fastest(call) for call in self.calls]
+        self.times = KernelTimes(program)
         # Bytes that the kernels need, and those of sums that stay from strip to strip.
         self.needs = [aligned(scratch_bytes(call)) for call in self.calls]
         self.sums = [aligned(scratch_bytes_of_sums(call)) for call in self.calls]
-        # How many more bytes the fastest kernels need, and how many more instructions the others take.
-        self.scratch = [aligned(v.scratch(c)) - scratch_bytes(c) if v else 0 for c, v in zip(self.calls, faster)]
-        self.slower = [(LEAN - 1) * _time(c) if v else 0.0 for c, v in zip(self.calls, faster)]
-        self.ending = [list(self._single(number, plan.blocks)) for number in range(len(self.calls))]
+        self.ending = [[self._single(number, plan.blocks)] for number in range(len(self.calls))]
+        self.time = sum(one.time for (one,) in self.ending)
         for last in range(len(self.calls)):
             if self.suited[last]:
                 # One row cannot be cut in two for two cores.
@@ -225,6 +246,7 @@ class Pieces:
                     for rows in (one for one in ROWS if one <= self._reaches.height_of(self.calls[first]) // 2):
                         for piece in self._starting(first, rows):
                             self.ending[piece.last].append(piece)
+        self._tables: List[Optional[_Table]] = [None] * len(self.calls)
 
     @staticmethod
     def _is_suited(call: Call) -> bool:
@@ -242,12 +264,11 @@ class Pieces:
             across[birth + 1 : self.death[tensor] + 1] += aligned(tensor.bytes)
         return across
 
-    def _single(self, number: int, blocks: List[Block]) -> Iterator[Piece]:
-        memory, more, slower = floor_at(blocks, number), self.scratch[number], self.slower[number]
-        fixed = self.needs[number]
-        yield Piece(number, number, 0, False, False, memory, slower, fixed)
-        if slower:
-            yield Piece(number, number, 0, False, True, memory + more, 0.0, fixed + more)
+    def _single(self, number: int, blocks: List[Block]) -> Piece:
+        memory, call, fixed = floor_at(blocks, number), self.calls[number], self.needs[number]
+        choices = self.times.choices(call, rows_of(call))
+        beside = np.array([memory - fixed])
+        return Piece(number, number, 0, False, memory, choices[0].time, fixed, (choices,), beside, np.zeros(1, np.int64))
 
     def _last_reader(self, tensor: Tensor) -> int:
         readers = self.readers.get(tensor)
@@ -262,8 +283,7 @@ class Pieces:
             if not self.suited[first] or not self._reaches.can_be_together(call, scheduler.calls):
                 return
             scheduler.put_before(call)
-            loop.put(True, self.needs[first], self.scratch[first], self.sums[first])
-            loop.slower += self.slower[first]
+            loop.put(True, self._choices(call, scheduler), self.needs[first], self.sums[first])
             output = call.writes[0]
             if output in freed:
                 loop.total.add(freed.kept_again(output))
@@ -271,7 +291,6 @@ class Pieces:
                 loop.add_window(output)
             elif output in self.birth:
                 loop.total.add(loop.whole(output))
-            loop.time += self._added_time(call, scheduler)
             for tensor in self._reaches.roots_of(call):
                 if self.owner.get(tensor, tensor) is tensor and self.death.get(tensor, len(self.calls)) <= last:
                     if tensor in freed:
@@ -296,9 +315,7 @@ class Pieces:
                 return
             adding_up += [call] if self._reaches.sums_rows(call) else []
             scheduler.put_behind(call)
-            loop.put(False, self.needs[last], self.scratch[last], self.sums[last])
-            loop.slower += self.slower[last]
-            loop.time += self._added_time(call, scheduler)
+            loop.put(False, self._choices(call, scheduler), self.needs[last], self.sums[last])
             for tensor in [x for x in opened if self.until[x] <= last]:
                 opened.remove(tensor)
                 if tensor in self.birth:
@@ -320,66 +337,88 @@ class Pieces:
                     return
                 yield from found
 
-    @staticmethod
-    def _added_time(call: Call, scheduler: Scheduler) -> float:
-        start = VECTOR_CALL if isinstance(call.variant, Esp32s3Variant) else CALL
-        return scheduler.active(call) * start + _waste(call, scheduler)
+    def _choices(self, call: Call, scheduler: Scheduler) -> List[Choice]:
+        return self.times.choices(call, scheduler.rows_of(call))
 
     def _loops(self, loop: _Loop, first: int, last: int, first_leads: bool, rows: int) -> Iterator[Piece]:
-        """A loop by the kernels that need the least memory, and by the fastest ones if these are others; none where
-        windows and scratch memory take too much, as they then also do with more calls."""
-        for fast in (False, True) if loop.slower else (False,):
-            fixed = loop.usage.most(fast)
-            if self.most is not None and fixed > self.most:
-                return
-            memory = int(self.across[first]) + loop.total.most(fast)
-            time = loop.time + (0.0 if fast else loop.slower)
-            yield Piece(first, last, rows, first_leads, fast, memory, time, fixed)
+        """A loop; none where windows and scratch memory take too much, as they then also do with more calls."""
+        windows, needs = loop.usage.most(), np.array(self.needs[first : last + 1])
+        fixed = int(windows.max())
+        if self.most is not None and fixed > self.most:
+            return
+        total = int(self.across[first]) + loop.total.most()
+        memory, choices = int(total.max()), tuple(loop.choices)
+        yield Piece(
+            first, last, rows, first_leads, memory, loop.time, fixed, choices, total - needs, windows - needs
+        )
 
     def complete(self) -> Pieces:
         """These with the loops that were left out."""
         if self.most is None:
             return self
         found = Pieces(self._program, self.unsuited)
-        for piece, memory in self._corrections:
-            found.replace(piece, memory)
+        for piece, more in self._corrections:
+            found.correct(piece, more)
         return found
 
-    def replace(self, piece: Piece, memory: int) -> None:
-        """Another estimate of the memory of a piece."""
-        self._corrections.append((piece, memory))
+    def correct(self, piece: Piece, more: int) -> None:
+        """Note that a piece needs so many bytes more."""
+        self._corrections.append((piece, more))
         group = self.ending[piece.last]
-        group[group.index(piece)] = replace(piece, memory=memory)
+        group[group.index(piece)] = replace(piece, memory=piece.memory + more, more=piece.more + more)
+        self._tables[piece.last] = None
 
     def path(self, limit: int, slack: float) -> Optional[List[Piece]]:
         """The pieces, in order, that take the least time with no more memory than `limit`; None: there are none."""
-        full = NEARLY_FULL * self.time
-        return self._shortest(
-            lambda p: p.memory <= limit,
-            lambda p: p.time + full * max(p.memory / max(limit, 1) - slack, 0) / (1 - slack),
-        )
+        full = NEARLY_FULL * self.time / (1 - slack) / max(limit, 1)
+
+        def time(table: _Table) -> np.ndarray:
+            times = table.times(limit) + full * np.maximum(table.memory - slack * limit, 0)
+            return np.where(table.memory <= limit, times, np.inf)
+
+        return self._shortest(time)
 
     def path_beside(self, limit: int, room: int) -> Optional[List[Piece]]:
         """The same where whole tensors may lie in PSRAM: what must lie inside takes no more than `limit`.
 
         room: bytes that are inside; those for which it is not enough take time
         """
-        return self._shortest(lambda p: p.fixed <= limit, lambda p: p.time + OUTSIDE_BYTE * max(p.memory - room, 0))
 
-    def _shortest(self, fits: Callable[[Piece], bool], time: Callable[[Piece], float]) -> Optional[List[Piece]]:
-        best: List[Tuple[float, Optional[Piece]]] = [(0.0, None)]
-        for group in self.ending:
-            found = [(best[p.first][0] + time(p), p) for p in group if fits(p)]
+        def time(table: _Table) -> np.ndarray:
+            times = table.times(limit, fixed=True) + OUTSIDE_BYTE * np.maximum(table.memory - room, 0)
+            return np.where(table.fixed <= limit, times, np.inf)
+
+        return self._shortest(time)
+
+    def time_of(self, path: List[Piece], limit: int) -> float:
+        """Instructions of pieces by the fastest kernels within a limit."""
+        saved = sum(all_[0].time - one.time for p in path for all_, one in zip(p.choices, p.kernels(limit)))
+        return sum(piece.time for piece in path) - saved
+
+    def sizes(self) -> np.ndarray:
+        """Every number of bytes from which another piece or another kernel fits."""
+        return np.unique(np.concatenate([x for table in self._each() for x in (table.memory, table.needed)]))
+
+    def _each(self) -> Iterator[_Table]:
+        for last, group in enumerate(self.ending):
+            table = self._tables[last] = self._tables[last] or _Table(group)
+            yield table
+
+    def _shortest(self, time: Callable[[_Table], np.ndarray]) -> Optional[List[Piece]]:
+        best, chosen = np.zeros(len(self.calls) + 1), []
+        for last, table in enumerate(self._each()):
+            times = best[table.first] + time(table)
             # Of equal times the one with the least memory.
-            best.append(min(found, key=lambda one: (one[0], one[1].memory)) if found else (np.inf, None))
+            equal = np.flatnonzero(times == times.min())
+            chosen.append(table.pieces[equal[table.memory[equal].argmin()]])
+            best[last + 1] = times.min()
+        if best[-1] == np.inf:
+            return None
         pieces: List[Piece] = []
         position = len(self.calls)
         while position:
-            piece = best[position][1]
-            if piece is None or best[position][0] == np.inf:
-                return None
-            pieces.append(piece)
-            position = piece.first
+            pieces.append(chosen[position - 1])
+            position = pieces[-1].first
         return pieces[::-1]
 
 
@@ -388,12 +427,3 @@ def _owner(tensor: Tensor, views: Dict[Tensor, Tensor]) -> Tensor:
         tensor = views[tensor]
     return tensor
 
-
-def _waste(call: Call, scheduler: Scheduler) -> float:
-    """Instructions that the last pixels of a strip take more, where a kernel is fastest with several at a time."""
-    if not isinstance(call.variant, Conv2d6x2):
-        return 0.0
-    _, height, width, _ = call.writes[0].shape
-    pixels = np.diff(scheduler.ends[call.writes[0]]) * width
-    more = sum(map(in_sixes, pixels)) - in_sixes(height * width)
-    return estimate(call) * more / max(height * width, 1)

@@ -218,10 +218,10 @@ class Scheduler:
             for tensor, reads in self.reads.items()
         }
 
-    def active(self, call: Call) -> int:
-        """The strips in which a call has rows."""
-        ends = self._rows[call][0]
-        return int(np.count_nonzero(ends[:-1] != ends[1:]))
+    def rows_of(self, call: Call) -> np.ndarray:
+        """The rows of each strip in which a call has some."""
+        rows = np.diff(self._rows[call][0])
+        return rows[rows > 0]
 
     def strips(self, call: Call) -> List[Strip]:
         """What a call does in each strip."""

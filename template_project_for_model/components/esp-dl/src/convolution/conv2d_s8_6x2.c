@@ -181,7 +181,7 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
 {
     const int8_t *w = p->weights + 1;
     const int32_t channels = p->output.c;
-    const int whole = pairs == PAIRS && add == NULL && pixels == PIXELS;
+    const int whole = add == NULL && pixels == 2 * pairs;
     for (int32_t o = 0; o < channels; o += 2) {
         ESP_DL_KEEP(o); /* one counter, not one for o + 1 as well */
         const int32_t *bias = p->bias + o;
@@ -255,6 +255,9 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
             ESP_DL_KEEP(y);
             esp_dl_store(y, (int32_t)h10 >> shift0, min, max);
             esp_dl_store(y + 1, (int32_t)h11 >> shift1, min, max);
+            if (pairs == 2) {
+                continue;
+            }
             y += channels;
             ESP_DL_KEEP(y);
             esp_dl_store(y, (int32_t)t20 >> shift0, min, max);
