@@ -26,7 +26,7 @@ from measure import COMPONENT, TEMPLATE, Kernels, quantize_quickly  # noqa: E402
 from tables import table  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
-from esp_tvm.boards import choose_board  # noqa: E402
+from esp_tvm.boards import DEFAULT_SLOWDOWN, choose_board  # noqa: E402
 from esp_tvm.chips import check_chip  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_imported, import_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
@@ -52,22 +52,24 @@ SHARED = next((folder for folder in _PLACES if folder.is_dir()), None)
 BOARD = "esp32"
 # The estimate is for this one.
 ESTIMATED = {"flash": "16MB", "psram": "8MB:oct"}
+SLOWDOWN = float(DEFAULT_SLOWDOWN) / 100
 INSIDE = {"input_types": {ALL: "int8"}, "output_types": {ALL: "int8"}}
 
 _HOW = """\
 # What strips save
 
 `make bench-strips` writes this file. *whole*: layer by layer; *strips*: `ARENA=least`, layers run together a few rows
-at a time ([memory.md](../docs/memory.md)). Inputs and outputs are int8 in the application's buffers, images as NHWC,
-which the arena does not hold; it holds all activations between and the kernels' scratch memory. Instructions of one
-inference, counted in emulators: RV32IMC as [RESULTS.md](RESULTS.md) says, and the ESP32-S3 with its vector kernels
-where its tools are installed, else `-`. *estimate*: milliseconds on a board with {memory}, not measured
+at a time, for at most {slowdown} % more instructions by the estimate ([memory.md](../docs/memory.md)). Inputs and
+outputs are int8 in the application's buffers, images as NHWC, which the arena does not hold; it holds all activations
+between and the kernels' scratch memory. Instructions of one inference, counted in emulators: RV32IMC as
+[RESULTS.md](RESULTS.md) says, and the ESP32-S3 with its vector kernels where its tools are installed, else `-`.
+*estimate*: milliseconds on a board with {memory}, not measured
 ([estimate.md](../docs/estimate.md)): layer by layer, where an arena that does not fit inside lies in PSRAM; exported
 for that board (`ARENA=auto`: with strips so that it fits, or in [two arenas](../docs/memory.md#two-arenas)) with the
 weights in flash (`--constants flash`); and as it is exported by default, with the weights in PSRAM where that is worth
-it ([psram.md](../docs/psram.md#weights-in-psram)). Kernels differ between chips, and so do arenas. In *whole*,
-portable C computes 3x3 convolutions by minimal filtering where the arena has the scratch memory; loops of strips do
-not, which is in what they take more (ResNet-8, YOLO11n). MobileNets and YOLO11n have random weights (bench/networks.py,
+it ([psram.md](../docs/psram.md#weights-in-psram)). Kernels differ between chips, and so do arenas. Portable C
+computes 3x3 convolutions by minimal filtering where the arena has the scratch memory and strips are four rows tall; a
+smaller arena costs ResNet-8 and YOLO11n that. MobileNets and YOLO11n have random weights (bench/networks.py,
 bench/yolo.py); the others are trained.
 Inputs are random: kernels of the ESP32-S3 that measure their input ([esp32-s3.md](../docs/esp32-s3.md)) take longer
 for it than for pictures (ResNet-8). The outputs are the same bytes in all programs.
@@ -158,7 +160,7 @@ def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: boo
     for chip in (None, CHIP) if vector_too else (None,):
         found, compiled_both = [], []
         for strips in (None, 0):
-            compiled = compile_imported(model, relay, chip=chip, strips=strips, ports=ports)
+            compiled = compile_imported(model, relay, chip=chip, strips=strips, slowdown=SLOWDOWN, ports=ports)
             compiled_both.append(compiled)
             sample = _sample(compiled)
             count, outputs = _on_esp32s3(compiled, sample) if chip else _on_riscv(compiled, sample, kernels)
@@ -197,7 +199,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         return
     with whole_file(TARGET) as temporary:
         memory = f"{ESTIMATED['psram']} PSRAM"
-        temporary.write_text(_HOW.format(memory=memory) + text, encoding="utf-8")
+        temporary.write_text(_HOW.format(memory=memory, slowdown=DEFAULT_SLOWDOWN) + text, encoding="utf-8")
     print(f"wrote {TARGET}")
 
 

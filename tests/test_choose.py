@@ -77,6 +77,26 @@ def test_a_larger_arena_is_used_for_speed():
     assert small.program.arena_bytes < large.program.arena_bytes <= 20000
 
 
+def test_the_least_arena_within_a_slowdown():
+    """A larger one is never more; what it takes is said, and what it may take is kept, kernels given up included."""
+    b = QdqBuilder(seed=6)
+    x = b.input("x", [1, 8, 24, 25], -4)
+    for _ in range(4):
+        x = b.conv(x, [8, 8, 3, 3], -3, e_w=-10, relu=True, pads=[1, 1, 1, 1])
+    b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
+    b.output("y", [1, 8, 1, 1])
+    model, board = b.model(), choose_board("esp32c3")
+    relay = import_model(model)
+    found = [compile_for_board(model, relay, board, arena="least", slowdown=one) for one in (0.0, 0.05, 1.0)]
+    whole = compile_for_board(model, relay, board).program.arena_bytes
+    for one in found:
+        assert one.saving.before == whole and one.saving.after == one.program.arena_bytes
+        assert one.saving.slower <= one.saving.allowed
+        assert "least arena: " in one.saving.line
+    assert whole >= found[0].saving.after >= found[1].saving.after > found[2].saving.after
+    assert found[1].saving.after < whole and found[2].saving.slower > 0.05
+
+
 @pytest.mark.parametrize("bound, expected", [(0.0, 0), (-8.0, -128)])
 def test_dense_skips_what_a_relu_gives_most_often(bound, expected):
     """A relu that is stored less 128 steps (quantize/centre.py) is a clip at int8's own end."""

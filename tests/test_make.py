@@ -272,6 +272,8 @@ def test_a_board_stands_for_its_chip_and_stays(project):
         (["PSRAM=3GB"], "error: PSRAM=3GB: is no size; write 4MB, 512kB or a number of bytes"),
         (["FLASH=4MB", "TARGET=host"], "error: FLASH=4MB: the host is no board; choose a chip"),
         (["ARENA=a bit"], "error: ARENA=a bit: give auto, least, or a number of bytes"),
+        (["ARENA=least", "SLOWDOWN=much"], "error: SLOWDOWN=much: give a percentage from 0 to 9999, like 5 or 2.5"),
+        (["SLOWDOWN=5"], "error: SLOWDOWN=5: is for the least arena alone; the arena is auto"),
     ],
 )
 def test_values_that_no_board_has(project, variables, error):

@@ -96,6 +96,8 @@ BOARDS: Dict[str, Board] = {
 }
 
 _MODES = {"quad": "quad", "oct": "octal", "octal": "octal", "hex": "hex"}
+# Percent by which a program may take longer for the least arena, unless others are given.
+DEFAULT_SLOWDOWN = "5"
 _UNITS = {"": 1, "b": 1, "k": KIB, "kb": KIB, "kib": KIB, "m": MIB, "mb": MIB, "mib": MIB}
 
 
@@ -155,6 +157,16 @@ def check_arena(text: str) -> str:
     if text not in ("auto", "least") and not re.fullmatch(r"\d{1,9}", text):
         raise UserError(f"--arena {shown(text)}: give auto, least, or a number of bytes")
     return text
+
+
+def check_slowdown(text: str, arena: str) -> float:
+    """The part of its time by which the program may take longer for the least arena, of `5`, `2.5` or `5%`; "": the
+    default."""
+    if text and arena != "least":
+        raise UserError(f"--slowdown {shown(text)}: is for the least arena alone; the arena is {shown(arena)}")
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?%?", text or DEFAULT_SLOWDOWN):
+        raise UserError(f"--slowdown {shown(text)}: give a percentage from 0 to 9999, like 5 or 2.5")
+    return float((text or DEFAULT_SLOWDOWN).rstrip("%")) / 100
 
 
 def psram_lines(chip: Chip, psram: Psram) -> List[str]:

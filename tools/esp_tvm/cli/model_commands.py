@@ -6,6 +6,7 @@ from typing import Any, Optional, Sequence
 
 import click
 
+from ..boards import DEFAULT_SLOWDOWN
 from .app import Choice, Command, Reads, Writes
 from .options import board_options, input_option, model_option, pass_options, target_option, template_option
 
@@ -187,6 +188,14 @@ def quantize(
     "auto: the internal RAM of the board",
 )
 @click.option(
+    "--slowdown",
+    default="",
+    metavar="PERCENT",
+    show_default=DEFAULT_SLOWDOWN,
+    help="with --arena least: by how much longer the program may take, by the estimate, than the fastest one without "
+    "strips",
+)
+@click.option(
     "--input_type",
     multiple=True,
     metavar="[NAME=]float|int8|int16|uint8",
@@ -232,6 +241,7 @@ def export(
     vector: str,
     cores: str,
     arena: str,
+    slowdown: str,
     input_type: Sequence[str],
     output_type: Sequence[str],
     input_layout: Sequence[str],
@@ -250,5 +260,5 @@ def export(
     ports = read_port_options(input_type, output_type, *layouts, input_scale, input_mean, input_std)
     from ..project.export import export_onnx_model
 
-    more = {"arena": arena, "ports": ports, **board}
+    more = {"arena": arena, "slowdown": slowdown, "ports": ports, **board}
     export_onnx_model(target, model, input, template, out, debug, constants, vector == "on", int(cores), **more)

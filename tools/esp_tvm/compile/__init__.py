@@ -16,6 +16,7 @@ __all__ = [
     "compile_model",
     "functions_of",
     "import_model",
+    "saving_of",
 ]
 
 

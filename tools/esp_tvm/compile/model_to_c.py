@@ -17,13 +17,14 @@ from ..program import Program
 from ..states import states_of
 from ..tvm_errors import tvm_reason
 from .aot import lower
-from .compiled import CompiledModel
+from .compiled import CompiledModel, Saving
 from .emitting.emit import emit
 from .importing.import_onnx import Imported, import_onnx, tvm
 from .kernels import esp32s3
 from .partition import Partitioned, partition
 from .planning.choose import choose_kernels
 from .planning.cores import split_over_cores
+from .planning.kernel_times import KernelTimes
 from .planning.memory import place_tensors
 from .planning.ports import set_ports
 from .planning.two_arenas import share_out
@@ -87,6 +88,12 @@ def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned]
             program = split_over_cores(program, chosen.arena_limit)
         program = _placed(program, chosen.inside)
         return CompiledModel(program, emit(program, chosen.traced), imported, partitioned, port_notes)
+
+
+def saving_of(before: Program, after: Program, allowed: float) -> Saving:
+    """What the least arena of a program saves and costs; before: the program without strips."""
+    slower = KernelTimes(after).of_program(after) / KernelTimes(before).of_program(before) - 1
+    return Saving(before.arena_bytes, after.arena_bytes, slower, allowed)
 
 
 def _lowered(partitioned: Partitioned, imported: Imported) -> Program:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from dataclasses import replace
+from typing import Any, Optional, Tuple
 
 import onnx
 
-from ..boards import Board, known_to_read_constants_from_psram
-from ..compile import Imported, Partitioned, compile_imported
+from ..boards import DEFAULT_SLOWDOWN, Board, known_to_read_constants_from_psram
+from ..compile import Imported, Partitioned, compile_imported, saving_of
 from ..compile.compiled import CompiledModel
 from ..estimate import estimate_program, sum_of
 from ..port_options import PortOptions
@@ -25,24 +26,29 @@ def compile_for_board(
     cores: int = 1,
     constants: str = "auto",
     traced: bool = False,
+    slowdown: float = float(DEFAULT_SLOWDOWN) / 100,
 ) -> CompiledModel:
     """Compile so that the arena fits the internal RAM, if possible.
 
     Where it does not fit, fewer kernels are computed by both cores, and layers run in strips. Where that is not enough,
     tensors lie in a second arena, in PSRAM.
-    relay: of `import_model`; the rest: options of `export_onnx_model`
+    relay: of `import_model`; slowdown: the part of its time by which the program may take longer for the least arena;
+    the rest: options of `export_onnx_model`
     """
     chip = board.chip if vector else None
 
-    def within(room: Optional[int] = None, **more: Optional[int]) -> CompiledModel:
+    def within(room: Optional[int] = None, **more: Any) -> CompiledModel:
         options = {"arena_limit": room, "traced": traced, "target_chip": board.chip, "ports": ports, **more}
         return compile_imported(model, relay, chip=chip, cores=cores, **options)
 
     compiled = within()
+    if arena == "least":
+        small = within(arena_limit(compiled, board, constants), strips=0, slowdown=slowdown)
+        return replace(small, saving=saving_of(compiled.program, small.program, slowdown))
     room = arena_limit(compiled, board, constants)
     if cores > 1 and room is not None and compiled.program.arena_bytes > room:
         compiled = within(room)
-    target = {"auto": room, "least": 0}.get(arena) if arena in ("auto", "least") else int(arena)
+    target = room if arena == "auto" else int(arena)
     if target is None or compiled.program.arena_bytes <= target:
         if arena == "auto" or (room is not None and compiled.program.arena_bytes > room):
             return compiled

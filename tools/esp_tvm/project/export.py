@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from ..boards import check_arena, choose_board
+from ..boards import DEFAULT_SLOWDOWN, check_arena, check_slowdown, choose_board
 from ..c_text import tensor_text
 from ..chips import CHIPS, check_cores
 from ..compile import import_model
@@ -46,6 +46,7 @@ def export_onnx_model(
     psram: Optional[str] = None,
     internal: Optional[str] = None,
     arena: str = "auto",
+    slowdown: str = "",
     ports: PortOptions = PortOptions(),  # noqa: B008
 ) -> Path:
     """Write `out_path/new_project` for `target_chip`: the model's C, the kernels, the sample and its expected output.
@@ -56,8 +57,10 @@ def export_onnx_model(
     cores: 2: both cores compute, on a chip that has them (esp32, esp32s3, esp32p4)
     board, flash, psram, internal: the board's name, or its memory (boards.py: `choose_board`); with a board's name
         target_chip may be None
-    arena: bytes that the arena may have; "least": as few as can be; "auto": as many as the board has inside. Layers run
-        together in strips of rows where it would have more.
+    arena: bytes that the arena may have; "least": as few as can be within `slowdown`; "auto": as many as the board has
+        inside. Layers run together in strips of rows where it would have more.
+    slowdown: with "least": by how many percent the program may take longer than the fastest one without strips, by the
+        estimate; "": DEFAULT_SLOWDOWN
     ports: types and layouts of inputs and outputs; without it those of the ONNX model
     """
     hardware = choose_board(target_chip, board, flash, psram, internal)
@@ -65,7 +68,7 @@ def export_onnx_model(
     check_mode(debug)
     check_constants(constants)
     check_cores(chip, cores)
-    check_arena(arena)
+    longer = check_slowdown(slowdown, check_arena(arena))
     # Mistakes of the user are reported before the long compile.
     check_places(template_path, out_path)
     model = load_model(model_path)
@@ -76,12 +79,13 @@ def export_onnx_model(
     else:
         stored_form(img_path, own_inputs(model))
     options = {"vector": vector, "cores": cores, "constants": constants, "traced": debug != "off"}
-    compiled = compile_for_board(model, import_model(model), hardware, arena, ports, **options)
+    compiled = compile_for_board(model, import_model(model), hardware, arena, ports, slowdown=longer, **options)
     program = compiled.program
     fit = fit_and_estimate(compiled, hardware, constants)
     program.board = "" if chip.is_host else hardware.text
     options = {"debug": debug, "constants": fit.constants, "vector": "on" if vector else "off", "cores": str(cores)}
-    program.exported = exported_facts(fit, chip, {**options, "arena": arena})
+    options.update({"arena": arena, **({"slowdown": slowdown or DEFAULT_SLOWDOWN} if arena == "least" else {})})
+    program.exported = exported_facts(fit, chip, options)
     if not is_quantized(model):
         fit.notes.append(f"{model_path} is a float model and runs in float, slowly; quantize it first (make quantize)")
     if any(call.split is not None for call in program.calls()) and not chip.is_host:
@@ -98,6 +102,8 @@ def export_onnx_model(
     expected = {port.name: to_port(port, evaluation.outputs[port.name]) for port in program.outputs}
     project = write_project(compiled, sample, expected, template_path, out_path, chip.name, fit, debug)
     print_export(program, project, verification.line)
+    if compiled.saving is not None:
+        print(compiled.saving.line)
     if compiled.port_notes.offers:
         print("; ".join(compiled.port_notes.offers))
     show(*fit_parts(compiled, chip, fit), *estimate_lines(program))

@@ -183,14 +183,15 @@ class Pipeline(Settings):
         product = self.out / PROJECT
         command = ["tools/tvm/export_onnx_model.py", "--target_chip", chip, "--model_path", model]
         command += ["--img_path", sample, "--template_path", TEMPLATE.name, "--out_path", str(self.out)]
-        arena = self.arena()
+        arena, slowdown = self.arena(), self.slowdown()
         command += [*(["--cores", cores] if cores != "1" else []), *(["--arena", arena] if arena != "auto" else [])]
+        command += ["--slowdown", slowdown] if slowdown else []
         profile = self.profile()
         command += ["--debug", "profile"] if profile else []
         command += [word for name, value in board.items() for word in (f"--{name.lower()}", value)]
         command += [*port_options, *options]
         settings = {"INPUT": sample, "TARGET": chip, "CORES": cores, "ARENA": arena, "EXPORT_OPTIONS": text}
-        settings.update({**board, **ports, "PROFILE": profile})
+        settings.update({**board, **ports, "PROFILE": profile, "SLOWDOWN": slowdown})
         self.make("export", product, command, [model, sample], options, **settings)
         return model, str(product)
 

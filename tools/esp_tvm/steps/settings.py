@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from ..boards import check_arena, check_board, choose_board
+from ..boards import check_arena, check_board, check_slowdown, choose_board
 from ..chips import CHIPS, check_chip
 from ..convert.environment import is_converted, kind_of, without_suffix
 from ..errors import UserError, did_you_mean
@@ -188,6 +188,17 @@ class Settings:
         except UserError as error:
             fail(in_variables(error))
 
+    def slowdown(self) -> str:
+        """By how many percent the program may take longer for the least arena; "" as by default."""
+        slowdown, arena = self.setting("export", "SLOWDOWN"), self.arena()
+        if arena != "least" and "SLOWDOWN" not in self.variables:
+            return ""
+        try:
+            check_slowdown(slowdown, arena)
+        except UserError as error:
+            fail(in_variables(error))
+        return slowdown
+
     def cores(self) -> str:
         """How many cores the exported program uses."""
         cores, chip = self.setting("export", "CORES", "1"), self.chip()
@@ -276,7 +287,7 @@ class Settings:
             self.input()
             self.cores()
             self.profile()
-            self.arena()
+            self.slowdown()
             self.board()
             self.port_options()
             self.options("export")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Iterable, List
 
-from ..boards import BOARDS
+from ..boards import BOARDS, DEFAULT_SLOWDOWN
 from ..chips import CHIPS
 from ..errors import UserError, did_you_mean
 from .words import say, say_error
@@ -33,6 +33,8 @@ Variables
                    what another board has: FLASH=4MB, PSRAM=2MB:quad, 8MB:octal or none, INTERNAL=200kB for the model
   ARENA            bytes that the activations may take, or least: layers run together in strips of rows where they
                    would take more (default auto: the internal RAM of the board)
+  SLOWDOWN         with ARENA=least: by how many percent the program may take longer than the fastest one without
+                   strips, by the estimate (default {DEFAULT_SLOWDOWN})
   PROFILE          1: the program prints the time of every step, heap and stack (docs/profiling.md)
   CORES            2: both cores compute, on {", ".join(_TWO_CORES)} (default 1)
   IO               float, int8 or uint8: what inputs and outputs are on the board (default float); int8 takes a quarter
@@ -60,7 +62,9 @@ WHAT_IT_IS = {
 # A name that stands alone: ESP-IDF has none.
 _NAME = re.compile(r"(?<![-\w])[A-Z][A-Z0-9_]+(?![-\w])")
 # Options that a variable of the same name gives.
-_OPTION = re.compile(r"--(arena|board|flash|input_layout|input_type|internal|output_layout|output_type|psram)\b(?!-)")
+_OPTION = re.compile(
+    r"--(arena|board|flash|input_layout|input_type|internal|output_layout|output_type|psram|slowdown)\b(?!-)"
+)
 _LINE = re.compile(r"(?m)^(##@|[a-z0-9-]+:.*?##) *(.*)$")
 
 

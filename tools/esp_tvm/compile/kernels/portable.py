@@ -40,7 +40,7 @@ class Conv2d6x2(Variant):
     fuses_add = True
     PIXELS = KERNEL_LIMITS["6X2_PIXELS"]
     # As many pixels of a whole tile would take as long as the last 0 to 5.
-    LAST = (0.0, 3.4, 3.8, 4.2, 4.6, 5.5)
+    LAST = (0.0, 3.4, 3.8, 4.2, 4.4, 5.5)
 
     def fits(self, call):
         pixels = call.output.elements // call.output.shape[3]
@@ -49,7 +49,7 @@ class Conv2d6x2(Variant):
     def scratch(self, call):
         return 12 * (int(np.prod(call.attributes["weights"].shape[1:])) + 1)
 
-    def instructions(self, call, rows):
+    def instructions_in_strips(self, call, rows):
         outputs, taps = call.output.shape[3], call.attributes["weights"][0].size
         pixels = sum(one // self.PIXELS * self.PIXELS + self.LAST[one % self.PIXELS] for one in _pixels_in(call, rows))
         return pixels * (taps * (1.63 * outputs + 6) + (32 if call.followers else 19) * outputs)
@@ -91,7 +91,7 @@ class Conv2d3x4(Variant):
     def _words(call: Call) -> int:
         return 2 * call.attributes["weights"].size
 
-    def instructions(self, call, rows):
+    def instructions_in_strips(self, call, rows):
         outputs, taps = call.output.shape[3], call.attributes["weights"][0].size
         pixels = sum(-(-one // self.PIXELS) * self.PIXELS for one in _pixels_in(call, rows))
         return pixels * outputs * (1.96 * taps + (36 if call.followers else 23))
@@ -153,12 +153,12 @@ class Conv2dWinograd(Variant):
         # Not the same as with a smaller block.
         if self.block > max(call.attributes["weights"].shape[-1], _SMALLEST_BLOCK) or not self.computes(call):
             return False
-        return self.instructions(call, rows) < (1 - self.WORTH) * self._instructions_6x2(call)
+        return self.instructions_in_strips(call, rows) < (1 - self.WORTH) * self._instructions_6x2(call)
 
     def fits_strips(self, call, parts, rows):
         return all(map(self.computes, parts)) and self.fits_rows(call, rows)
 
-    def instructions(self, call, rows):
+    def instructions_in_strips(self, call, rows):
         outputs, channels = call.output.shape[3], call.inputs[0].shape[3]
         in_strips = [self._tiles(call, one) for one in rows]
         tiles, passes = sum(in_strips), sum(-(-one // self.TILES) for one in in_strips) * -(-outputs // self.OUTPUTS)

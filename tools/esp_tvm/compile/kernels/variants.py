@@ -110,7 +110,7 @@ class Variant:
         than the estimate's terms tell; None elsewhere."""
         return None
 
-    def instructions(self, call: Call, rows: Sequence[int]) -> Optional[float]:
+    def instructions_in_strips(self, call: Call, rows: Sequence[int]) -> Optional[float]:
         """Instructions of a call on RISC-V in strips of so many rows, or of all at once, by the code of its loops,
         fitted to the counts of `make bench`; None: they are proportional to what it computes."""
         return None

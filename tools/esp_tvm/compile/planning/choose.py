@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import Dict, Optional
 
@@ -16,6 +15,7 @@ from .kernel_times import KernelTimes
 from .loops import State, fits_strips, run_in_strips
 from .memory import arena_bytes
 from .ranges import value_ranges
+
 
 def choose_kernels(
     program: Program,
@@ -53,12 +53,7 @@ def choose_kernels(
             call.variant = _leanest(call, chip)
     program = fuse(program)
     if strips is not None and arena_bytes(program) > strips:
-        budget = math.inf if slowdown is None else (1 + slowdown) * _least_time(program)
-        # First what takes the least memory; what then is left may be used for speed.
-        for call in filter(mac16.uses_mac16, program.kernels):
-            call.variant = _leanest(call, None)
-        if arena_bytes(program) > strips:
-            program = run_in_strips(program, strips, budget, beside=two_arenas)
+        _run_together(program, strips, slowdown, two_arenas)
     _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
         # Two cores are used for speed: splits, and scratch memory of faster kernels, may take all the room there is.
@@ -71,8 +66,29 @@ def choose_kernels(
     return program
 
 
-def _least_time(program: Program) -> float:
-    """Estimated instructions of the program without strips, by the fastest kernels that its arena has room for."""
+def _run_together(program: Program, strips: int, slowdown: Optional[float], two_arenas: bool) -> None:
+    """Let calls run together in strips so that the arena has at most `strips` bytes; see `choose_kernels`."""
+    lean, whole = State(program), 0.0 if slowdown is None else _time_of_fastest(program)
+    # First what takes the least memory; what then is left may be used for speed.
+    for call in filter(mac16.uses_mac16, program.kernels):
+        call.variant = _leanest(call, None)
+    if arena_bytes(program) <= strips:
+        return
+    if slowdown is None:
+        run_in_strips(program, strips, beside=two_arenas)
+        return
+    portable, leanest = _time_of_fastest(program), State(program)
+    # With kernels for the MAC16 unit, which come last, the whole program is faster than its portable kernels are.
+    for part in (1.0, 0.5, 0.25):
+        run_in_strips(program, strips, (1 + part * slowdown) * portable, two_arenas)
+        if arena_bytes(program) <= strips or _time_of_fastest(program) <= (1 + slowdown) * whole:
+            return
+        leanest.restore(program)
+    lean.restore(program)
+
+
+def _time_of_fastest(program: Program) -> float:
+    """Estimated instructions of the program by the fastest kernels that its arena has room for."""
     lean = State(program)
     _take_faster(program, arena_bytes(program))
     time = KernelTimes(program).of_program(program)

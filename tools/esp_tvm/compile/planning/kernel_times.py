@@ -1,4 +1,4 @@
-"""How many instructions the kernels take that may compute a call, as a whole or in strips, and what memory they need."""
+"""How many instructions the kernels take that may compute a call, whole or in strips, and what memory they need."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ class KernelTimes:
         return found
 
     def is_faster(self, call: Call, variant: Variant) -> bool:
-        """Whether a kernel takes less time than the one that a call has; where that was not counted, it is thought to."""
+        """Whether a kernel takes less time than the one that a call has; where that was not counted, it should."""
         rows = rows_of(call)
-        if None in (one.instructions(call, rows) for one in (call.variant, variant)):
+        if None in (one.instructions_in_strips(call, rows) for one in (call.variant, variant)):
             return True
         return self.time(call, variant, rows) < self.time(call, call.variant, rows)
 
     def time(self, call: Call, variant: Optional[Variant], rows: Sequence[int]) -> float:
         """Instructions of all strips together, and of starting the kernel for each."""
         start = VECTOR_CALL if isinstance(variant, Esp32s3Variant) else CALL
-        counted = None if variant is None else variant.instructions(call, rows)
+        counted = None if variant is None else variant.instructions_in_strips(call, rows)
         if counted is not None:
             return start * len(rows) + costs()["scale"][self._family] * counted
         key = (call, variant)
@@ -119,4 +119,3 @@ def rows_of(call: Call) -> List[int]:
 
 def _scratch(variant: Optional[Variant], call: Call) -> int:
     return 0 if variant is None else aligned(variant.scratch(call))
-

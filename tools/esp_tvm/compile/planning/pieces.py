@@ -268,7 +268,9 @@ class Pieces:
         memory, call, fixed = floor_at(blocks, number), self.calls[number], self.needs[number]
         choices = self.times.choices(call, rows_of(call))
         beside = np.array([memory - fixed])
-        return Piece(number, number, 0, False, memory, choices[0].time, fixed, (choices,), beside, np.zeros(1, np.int64))
+        return Piece(
+            number, number, 0, False, memory, choices[0].time, fixed, (choices,), beside, np.zeros(1, np.int64)
+        )
 
     def _last_reader(self, tensor: Tensor) -> int:
         readers = self.readers.get(tensor)
@@ -348,9 +350,7 @@ class Pieces:
             return
         total = int(self.across[first]) + loop.total.most()
         memory, choices = int(total.max()), tuple(loop.choices)
-        yield Piece(
-            first, last, rows, first_leads, memory, loop.time, fixed, choices, total - needs, windows - needs
-        )
+        yield Piece(first, last, rows, first_leads, memory, loop.time, fixed, choices, total - needs, windows - needs)
 
     def complete(self) -> Pieces:
         """These with the loops that were left out."""
@@ -426,4 +426,3 @@ def _owner(tensor: Tensor, views: Dict[Tensor, Tensor]) -> Tensor:
     while tensor in views:
         tensor = views[tensor]
     return tensor
-
