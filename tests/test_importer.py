@@ -7,8 +7,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pipeline_harness import Kernels, Program, float_outputs, write_program
+from tvm import relay
+from tvm.relay.frontend import onnx as frontend
 
 from esp_tvm.compile import compile_model, import_model
+from esp_tvm.compile.importing.known_types import known_types
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.model import load_model
@@ -97,6 +100,17 @@ def test_recurrent_layers_in_float_run_as_in_onnx_runtime(tmp_path):
     ours = program.run(samples)
     for name, right in float_outputs(loaded, samples).items():
         assert np.allclose(ours[name], right, atol=1e-5), name
+
+
+def test_what_two_expressions_read_is_looked_at_once():
+    """A state that each step reads twice made 2^steps looks; folds still what is constant behind it."""
+    with known_types():
+        expr = relay.var("x", shape=(3,))
+        for _ in range(60):
+            expr = relay.add(expr, expr)
+        assert frontend.fold_constant(expr).same_as(expr)
+        folded = frontend.fold_constant(relay.add(expr, relay.add(relay.const([1.0, 2.0, 3.0]), relay.const(2.0))))
+        assert isinstance(folded.args[1], relay.Constant) and folded.args[1].data.numpy().tolist() == [3.0, 4.0, 5.0]
 
 
 def test_mean_of_shapes_that_are_not_the_same(tmp_path):

@@ -62,7 +62,8 @@ class _KnownTypes:
 
 
 class _Folding:
-    """Folds constants in what the importer makes of a node; what it made of earlier ones is not looked at again.
+    """Folds constants in what the importer makes of a node; what it made of earlier ones, or has folded, is not looked
+    at again.
 
     fold, set_span: TVM's own functions
     """
@@ -72,7 +73,9 @@ class _Folding:
         self._done: Dict[int, relay.Expr] = {}
 
     def fold(self, expr: relay.Expr, mod: Optional[tvm.IRModule] = None) -> relay.Expr:
-        return self._fold(expr, mod) if self._may_fold(expr) else expr
+        folded = self._fold(expr, mod) if self._may_fold(expr) else expr
+        self._done[folded.handle.value] = folded
+        return folded
 
     def set_span(self, sym, span):
         """Called with all that was made of a node."""
@@ -83,11 +86,14 @@ class _Folding:
         return made
 
     def _may_fold(self, expr: relay.Expr) -> bool:
-        todo = [expr]
+        # What many others read, such as the state of a step, is looked at once.
+        todo, seen = [expr], set()
         while todo:
             one = todo.pop()
-            if one.handle.value in self._done or isinstance(one, (relay.Var, relay.Constant)):
+            address = one.handle.value
+            if address in seen or address in self._done or isinstance(one, (relay.Var, relay.Constant)):
                 continue
+            seen.add(address)
             if isinstance(one, relay.Call) and isinstance(one.op, tvm.ir.Op):
                 parts = parts_of(one)
                 if operator_of(one) in _OF_SHAPES or all(map(_is_constant, parts)):
