@@ -51,15 +51,19 @@ def _inside(blocks: List[Block], movable: Set[Block], costs: Dict[Block, int], r
             break
         size = place(inside, _TRIALS)
         if size <= room:
-            return _with_more(inside, movable, costs, room)
+            return _with_more(blocks, inside, movable, costs, room)
         tight = min(tight - (size - room) // 2, floor_bytes(inside)) - ALIGNMENT
     fixed = [block for block in blocks if block not in movable]
-    return _with_more(fixed, movable, costs, room) if place(fixed, _TRIALS) <= room else None
+    return _with_more(blocks, fixed, movable, costs, room) if place(fixed, _TRIALS) <= room else None
 
 
-def _with_more(inside: List[Block], movable: Set[Block], costs: Dict[Block, int], room: int) -> List[Block]:
-    """Also with those for which gaps have room, first those that cost most outside."""
-    for block in sorted(movable.difference(inside), key=lambda one: (-costs[one] / one.size, one.first)):
+def _with_more(
+    blocks: List[Block], inside: List[Block], movable: Set[Block], costs: Dict[Block, int], room: int
+) -> List[Block]:
+    """Also with those for which gaps have room, first those that cost most outside; of equal ones in the order of the
+    program: the same each time."""
+    outside = [block for block in blocks if block in movable.difference(inside)]
+    for block in sorted(outside, key=lambda one: (-costs[one] / one.size, one.first)):
         tried = [*inside, block]
         if floor_bytes(tried) <= room and place(tried, _TRIALS) <= room:
             inside = tried
