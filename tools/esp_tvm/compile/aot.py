@@ -33,6 +33,16 @@ tvm.ir.register_intrin_lowering(
 )
 
 
+@tvm.instrument.pass_instrument
+class _Optimized:
+    """Keeps what TVM's optimizer makes of main, as `relay.optimize` would return it, before operators become loops."""
+
+    def run_before_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
+        # The first pass behind the optimizer.
+        if info.name == "LabelOps":
+            self.body = mod["main"].body
+
+
 @without_tvm_log()
 def lower(partitioned: Partitioned, imported: Imported) -> Program:
     """The program of a model; what has no kernel by TVM's AOT compiler, which also says the order of the calls then."""
@@ -63,8 +73,8 @@ def _compiled(results: Results, partitioned: Partitioned, imported: Imported) ->
     # control flow, which no model here has, and loses the spans that refer to the ONNX nodes.
     # FoldScaleAxis would change the rounding of floats, and multiply weights at run time.
     disabled = ["AlterOpLayout", "ToBasicBlockNormalForm", "FoldScaleAxis"]
-    context = {"opt_level": 3, "config": config, "disabled_pass": disabled}
-    with tvm.transform.PassContext(**context):
+    optimized = _Optimized()
+    with tvm.transform.PassContext(3, config=config, disabled_pass=disabled, instruments=[optimized]):
         try:
             library = relay.build(
                 results.mod,
@@ -80,7 +90,7 @@ def _compiled(results: Results, partitioned: Partitioned, imported: Imported) ->
     }
     program = _MainReader(functions, partitioned, imported, results.computed).read()
     source, program.fallback_constant_bytes = _fallback_source(library.lib, _floats(functions))
-    _describe_fallbacks(program, results.mod, partitioned, imported, target, context)
+    _describe_fallbacks(program, optimized.body, partitioned, imported)
     _refuse_packed(program, source)
     program.fallback_source = _with_own_scratch(source)
     for call in program.fallbacks:
@@ -269,17 +279,15 @@ class _Called:
         return call.symbol == self.symbol if self.symbol else call.symbol.startswith(self.prefix)
 
 
-def _describe_fallbacks(
-    program: Program, mod: tvm.IRModule, partitioned: Partitioned, imported: Imported, target, context: dict
-) -> None:
-    """The operators of each step without a kernel: TVM's optimizer runs once more on the module that was built, and its
-    calls are matched with the steps."""
+def _describe_fallbacks(program: Program, optimized: relay.Expr, partitioned: Partitioned, imported: Imported) -> None:
+    """The operators of each step without a kernel: the calls of what TVM's optimizer made are matched with the steps.
+
+    optimized: the body of main
+    """
     if not program.fallbacks:
         return
-    with tvm.transform.PassContext(**context):
-        optimized, _ = relay.optimize(mod, target=target)
     visitor = _MainCalls()
-    visitor.visit(optimized["main"].body)
+    visitor.visit(optimized)
     functions = [_Called(call) for call in visitor.calls if isinstance(call.op, relay.Function)]
     place = 0
     for call in program.calls():
