@@ -67,7 +67,7 @@ test: lint ## lint and the tests; PYTEST_OPTIONS="-k conv" chooses some
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python -m pytest -n auto --dist loadgroup $(PYTEST_OPTIONS)
 
-test-all: lint ## lint and all tests, the slow ones too (whole networks again and again, emulator sweeps)
+test-all: lint ## the slow tests too: networks, emulators, documents' commands; 45 minutes of one core more, needs a network
 	@scripts/setup.sh --dev >/dev/null
 	@scripts/in-env.sh python -m pytest -m "" -n auto --dist loadgroup $(PYTEST_OPTIONS)
 
