@@ -493,3 +493,10 @@ def test_the_number_of_cores_changes_no_byte(monkeypatch):
         monkeypatch.setattr(parallel, "cores", lambda cores=cores: cores)
         made.append(quantize_model(model, samples, Passes(effort="quick")).model.SerializeToString(deterministic=True))
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("options", [{"int16_gain": -1.0}, {"int16_gain": np.nan}, {"percentile": 0.0}], ids=str)
+def test_numbers_that_no_search_can_use(options):
+    (name,) = options
+    with pytest.raises(UserError, match=f"^{name} .*: give a number"):
+        quantize_onnx("m.onnx", "q.onnx", None, **options)

@@ -1,4 +1,4 @@
-"""What load_model spells out of windows and resizes: ceil_mode, SAME with dilation, scales that give no whole sizes.
+"""What load_model spells out: ceil_mode, SAME with dilation, scales that give no whole sizes, parts of sequences.
 
 The judge is ONNX Runtime on the model as given where it computes it rightly, else the formula in NumPy.
 """
@@ -231,3 +231,24 @@ def test_whole_scales_and_cubic_ones_stay(tmp_path):
         nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", **options)]
         model = model_of(nodes, {"x": [1, 3, 8, 8]}, constants={"s": np.float32([1, 1, scale, scale])})
         assert kinds(load(model, tmp_path)) == ["Resize"]
+
+
+# --- sequences ---
+
+
+@pytest.mark.parametrize("split, axis, keep", [(None, 1, 1), (None, -1, 0), (2, 1, 1), ([1, 3, 1], -1, 1)], ids=str)
+def test_parts_of_a_sequence_are_tensors(tmp_path, split, axis, keep):
+    """As PyTorch writes split and unbind of an axis that was free."""
+    nodes = [
+        make("SplitToSequence", ["x"] + ["s"] * (split is not None), ["parts"], "split", axis=axis, keepdims=keep),
+        make("SequenceAt", ["parts", "first"], ["a"], "one"),
+        make("SequenceAt", ["parts", "last"], ["b"], "other"),
+        make("ReduceSum", ["a"], ["p"], "sum", keepdims=0),
+        make("Mul", ["b", "p"], ["y"], "mul"),
+    ]
+    constants = {"first": np.array(0), "last": np.array(-1)}
+    constants.update({} if split is None else {"s": np.array(split)})
+    model = model_of(nodes, {"x": [1, 5, 5]}, constants=constants)
+    loaded = load(model, tmp_path)
+    assert not {"SplitToSequence", "SequenceAt"} & set(kinds(loaded))
+    same(model, loaded, 1, 5, 5)

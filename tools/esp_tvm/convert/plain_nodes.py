@@ -7,6 +7,8 @@
   kernels need not know
 - Unsqueeze with several negative axes: TVM inserts one axis after the other, and counts from the end it has by then
 - EyeLike of a known shape: a constant; TVM's code for it writes past the end of its output
+- SplitToSequence of which single parts are taken (PyTorch's split and unbind of a free axis): neither quantizer nor TVM
+  know sequences
 - TopK without an order: any order is right, and one that is the same everywhere can be compared
 - unused further outputs (indices of a MaxPool, statistics of a normalization): TVM fails on them
 """
@@ -33,7 +35,7 @@ from ..onnx_graph import (
 
 _RECURRENT = ("RNN", "GRU", "LSTM")
 _TRIMMED = ("MaxPool", "BatchNormalization", "LayerNormalization")
-_REWRITTEN = ("Mean", "Dropout", "EyeLike", "TopK", "Unsqueeze", *_RECURRENT, *_TRIMMED)
+_REWRITTEN = ("Mean", "Dropout", "EyeLike", "SplitToSequence", "TopK", "Unsqueeze", *_RECURRENT, *_TRIMMED)
 
 
 def plain_nodes(model: onnx.ModelProto) -> None:
@@ -49,6 +51,8 @@ def plain_nodes(model: onnx.ModelProto) -> None:
                 _drop_dropout(graph, node)
             elif is_standard(node, "EyeLike"):
                 _fold_eye(graph, node, values.get(node.output[0]))
+            elif is_standard(node, "SplitToSequence"):
+                _split_into_tensors(graph, node)
             elif is_standard(node, "Unsqueeze"):
                 _count_axes_from_start(graph, node)
             elif is_standard(node, "TopK"):
@@ -101,6 +105,42 @@ def _fold_eye(graph: Graph, node: onnx.NodeProto, made: Optional[onnx.ValueInfoP
     dtype = made and onnx.mapping.TENSOR_TYPE_TO_NP_TYPE.get(made.type.tensor_type.elem_type)
     if shape is not None and len(shape) == 2 and dtype is not None:
         graph.fold(node, np.eye(*shape, attribute(node, "k", 0), dtype))
+
+
+def _split_into_tensors(graph: Graph, node: onnx.NodeProto) -> None:
+    """As a Split, where a SequenceAt of a constant place is all that reads the sequence."""
+    readers, sizes = graph.consumers(node.output[0]), _sizes_of_parts(graph, node)
+    places = [graph.constant(one.input[1]) if is_standard(one, "SequenceAt") else None for one in readers]
+    if sizes is None or node.output[0] in graph.outputs or any(place is None for place in places):
+        return
+    numbers = [int(place) for place in places]
+    if not all(-len(sizes) <= number < len(sizes) for number in numbers):
+        return  # ONNX Runtime tells of it.
+    axis = attribute(node, "axis", 0)
+    parts = [graph.fresh(f"{node.output[0]}_{number}") for number in range(len(sizes))]
+    without_axis = not attribute(node, "keepdims", 1) and not any(node.input[1:])
+    for reader, number in zip(readers, numbers):
+        chain = Chain(graph, reader)
+        more = [chain.integers([axis])] if without_axis else []
+        graph.replace(reader, *chain.end("Squeeze" if without_axis else "Identity", parts[number], *more))
+    split = graph.add_constant(f"{node.output[0]}_sizes", sizes, np.int64)
+    graph.replace(node, graph.make("Split", [node.input[0], split], parts, node.name, axis=axis))
+
+
+def _sizes_of_parts(graph: Graph, node: onnx.NodeProto) -> Optional[List[int]]:
+    """Of a SplitToSequence: 1 each, one size for all (the last may be smaller), or as listed; None if not known."""
+    shape = graph.shapes.get(node.input[0])
+    if shape is None:
+        return None
+    size = shape[attribute(node, "axis", 0)]
+    if not any(node.input[1:]):
+        return [1] * size
+    given = graph.constant(node.input[1])
+    if given is None or given.min(initial=1) < 1:
+        return None
+    if given.ndim:
+        return given.tolist()
+    return [min(int(given), size - first) for first in range(0, size, int(given))]
 
 
 def _count_axes_from_start(graph: Graph, node: onnx.NodeProto) -> None:

@@ -134,6 +134,8 @@ def quantize_onnx(
         raise UserError(f"'{effort}' is no effort; choose one of {', '.join(EFFORTS)}")
     if not 0.0 < percentile <= 100.0:
         raise UserError(f"percentile {percentile}: give a number above 0, at most 100")
+    if not int16_gain >= 0.0:
+        raise UserError(f"int16_gain {int16_gain}: give a number of dB, 0 or more")
     model = load_model(input_model)
     refuse_dynamic(model, input_model)
     states_of(model, f"{input_model}: ")  # Damaged ones are told here.
