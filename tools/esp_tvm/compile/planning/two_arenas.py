@@ -8,6 +8,7 @@ step the others fit and the time is the least, is an integer program, which SciP
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import Dict, List, Optional, Set
 
 import numpy as np
@@ -94,12 +95,13 @@ def _least_cost(blocks: List[Block], movable: Set[Block], costs: Dict[Block, int
     pairs = [(block, other) for block in blocks for other in block.distances]
     steps = sorted({block.first for block in blocks})
     taken = lil_matrix((len(steps) + 2 * len(pairs), len(blocks) + len(pairs)))
-    for row, step in enumerate(steps):
-        for block in blocks:
-            if block.first <= step <= block.last:
-                taken[row, number[block]] = block.held[step].max() if step in block.held else block.size
-        for column, (block, other) in enumerate(pairs, len(blocks)):
-            if all(one.first <= step <= one.last and step not in one.held for one in (block, other)):
+    for block, column in number.items():
+        for row in _rows(steps, block.first, block.last):
+            held = block.held.get(steps[row])
+            taken[row, column] = block.size if held is None else held.max()
+    for column, (block, other) in enumerate(pairs, len(blocks)):
+        for row in _rows(steps, max(block.first, other.first), min(block.last, other.last)):
+            if steps[row] not in block.held and steps[row] not in other.held:
                 taken[row, column] = -block.shared(other)
     for pair, (block, other) in enumerate(pairs):
         for row, one in enumerate((block, other), len(steps) + 2 * pair):
@@ -117,6 +119,11 @@ def _least_cost(blocks: List[Block], movable: Set[Block], costs: Dict[Block, int
     if found.x is None:
         return None
     return [block for block in blocks if found.x[number[block]] > 0.5]
+
+
+def _rows(steps: List[int], first: int, last: int) -> range:
+    """Which of the steps, in order, are `first` to `last`."""
+    return range(bisect_left(steps, first), bisect_right(steps, last))
 
 
 __all__ = ["share_out"]
