@@ -14,6 +14,8 @@ pytest.importorskip("tvm")
 from esp_tvm.boards import choose_board  # noqa: E402
 from esp_tvm.chips import CHIPS  # noqa: E402
 from esp_tvm.compile import compile_imported, import_model  # noqa: E402
+from esp_tvm.compile.planning import two_arenas  # noqa: E402
+from esp_tvm.compile.planning.blocks import Block  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.estimate import estimate_program, sum_of  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
@@ -107,3 +109,10 @@ def test_without_psram_it_is_refused(model, relay):
     assert compiled.program.psram_arena_bytes == 0
     with pytest.raises(UserError, match="no PSRAM"):
         fit_chip(dataclasses.replace(compiled), CHIPS["esp32s3"], board=board)
+
+
+def test_of_blocks_that_cost_the_same_the_first_come_back_inside():
+    """In the program's order: the order of a set of objects would be another one in every run."""
+    blocks = [Block(160, 0, 3, []) for _ in range(12)]
+    inside = two_arenas._with_more(blocks, [], set(blocks), dict.fromkeys(blocks, 320), 480)
+    assert inside == blocks[:3]
