@@ -28,6 +28,7 @@ from esp_tvm.compile.kernels.esp32s3 import Esp32s3Variant
 from esp_tvm.compile.planning import cores
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
+from esp_tvm.model import load_model
 from esp_tvm.program.both_cores import busier_core_macs, cores_lines
 from esp_tvm.project.export import export_onnx_model
 from esp_tvm.report.facts import gather
@@ -425,7 +426,7 @@ def test_project_for_two_cores(chip, files, tmp_path, capsys, monkeypatch):
 def test_report_says_what_both_cores_compute(files, tmp_path, monkeypatch):
     monkeypatch.setattr(cores, "WORTH", 1)
     project = export_onnx_model("esp32p4", *files, str(TEMPLATE), str(tmp_path), cores=2)
-    report = gather(onnx.load(files[0]), "m.onnx", project, {"x": np.load(files[1])[None]})
+    report = gather(load_model(files[0]), "m.onnx", project, {"x": np.load(files[1])[None]})
     assert report.equal and len(report.cores) == 8
     text, page = as_text(report), unescape(as_html(report))
     assert all(line in text and line in page for line in report.cores)
