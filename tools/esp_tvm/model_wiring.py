@@ -36,10 +36,10 @@ def settle_wiring(model: onnx.ModelProto, path: Path) -> None:
 
 
 def _name_standard_domain(model: onnx.ModelProto) -> None:
-    """Nodes of "ai.onnx" are of "", which is the same."""
+    """Nodes of "ai.onnx" are of "", which is the same; others keep their bytes, by which a project knows its model."""
     declared = {entry.domain for entry in model.opset_import}
     for message in [*model.graph.node, *(entry for entry in model.opset_import if "" not in declared)]:
-        if message.domain in STANDARD_DOMAINS:
+        if message.domain and message.domain in STANDARD_DOMAINS:
             message.domain = ""
 
 
