@@ -120,6 +120,24 @@ def test_an_input_that_is_centred_hides_no_other_rounding(separable):
     assert isolated_trials(network, exponents, simulator, set()).noise < trials.noise / 1000
 
 
+def test_an_input_that_a_table_reads_stays_in_int8():
+    """A lopsided input beside it is centred as well as it can be; this ended in an IndexError."""
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["s"], "sigmoid"),
+        helper.make_node("Conv", ["picture", "w"], ["y"], "conv", pads=[1] * 4),
+    ]
+    random = np.random.RandomState(1)
+    weights = {"w": random.standard_normal((4, 3, 3, 3)).astype(np.float32)}
+    shapes = {"x": [1, 12], "picture": [1, 3, 8, 8]}
+    model = model_of(nodes, shapes, {"s": [1, 12], "y": [1, 4, 8, 8]}, weights)
+    samples = {
+        "x": random.standard_normal((4, 1, 12)).astype(np.float32),
+        "picture": random.randint(0, 256, (4, 1, 3, 8, 8)).astype(np.float32),
+    }
+    result = quantize_model(model, samples, Passes(**QUICK))
+    assert "picture" in result.network.centres and "x" not in result.network.wide
+
+
 def test_a_sum_is_made_where_the_operand_was_that_nothing_else_reads():
     """So that what is left for scratch memory beside the largest layers is what the compiler finds: each tensor has 64
     bytes."""

@@ -99,8 +99,11 @@ def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator,
     """Trials of `network` with exact weights, and as many tensors as possible in int16, except those of `scope`: the
     outputs then show what rounding these does, which chance would hide among the rounding of all."""
     groups = list(widenable(network).values())
-    # An input that is centred has no kernel for int16, but its rounding would hide what follows.
-    groups += [[name for name in network.integers if network.root(name) == one] for one in network.inputs]
+    # An input that is centred has no kernel for int16, but its rounding would hide what follows. A table of 256 values
+    # has none for it.
+    looked_up = {name for layer in network.layers if layer.kind == "lookup" for name in layer.inputs}
+    inputs = [[name for name in network.integers if network.root(name) == one] for one in network.inputs]
+    groups += [members for members in inputs if looked_up.isdisjoint(members)]
     wide = {name for members in groups for name in (members if scope.isdisjoint(members) else ())} - network.wide
     finer = {name: exponent - _FINER * (name in wide) for name, exponent in exponents.items()}
     alone = replace(network, wide=network.wide | wide)
