@@ -14,8 +14,12 @@ import subprocess
 from pathlib import Path
 from typing import List, Tuple
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from project_files import project_files
+from small_models import model_of
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = {"operators.md", "onnx-node-tests.md"}
@@ -166,7 +170,29 @@ def copy(tmp_path):
     (tmp_path / "build/env").symlink_to(ROOT / "build/env")
     for name, source in FILES.items():
         shutil.copy(ROOT / "examples/digits" / source, tmp_path / name)
+    streaming(tmp_path)
     return tmp_path
+
+
+def streaming(folder: Path) -> None:
+    """step.onnx, which keeps the last inputs and a state of its own, and a recording for it, as docs/streaming.md calls
+    them."""
+    random = np.random.RandomState(0)
+    weights = {"w": random.randn(12, 8) / 4, "v": random.randn(8, 3)}
+    constants = {name: array.astype(np.float32) for name, array in weights.items()}
+    constants.update(start=np.int64([4]), end=np.int64([12]), axis=np.int64([1]))
+    nodes = [
+        helper.make_node("Concat", ["state", "x"], ["seen"], axis=1),
+        helper.make_node("Slice", ["seen", "start", "end", "axis"], ["state_next"]),
+        helper.make_node("MatMul", ["seen", "w"], ["new"]),
+        helper.make_node("Add", ["new", "h"], ["sum"]),
+        helper.make_node("Tanh", ["sum"], ["h_next"]),
+        helper.make_node("MatMul", ["h_next", "v"], ["y"]),
+    ]
+    inputs = {"x": [1, 4], "state": [1, 8], "h": [1, 8]}
+    outputs = {"y": [1, 3], "state_next": [1, 8], "h_next": [1, 8]}
+    onnx.save(model_of(nodes, inputs, outputs, constants), str(folder / "step.onnx"))
+    np.save(folder / "recording.npy", random.randn(40, 1, 4).astype(np.float32))
 
 
 # Translations have the commands of their originals (test_chinese_keeps_step); a make target writes those generated.
