@@ -12,6 +12,20 @@ typedef struct {
     int32_t column;
 } part_t;
 
+/* Along one axis: the first tap in the image, how many are in it, and how many count. */
+typedef struct {
+    int32_t first, taps, counted;
+} span_t;
+
+/* Of a window that starts at `start`; positions from..to - 1 count. Not inlined: its divisions would be there twice. */
+__attribute__((noinline)) static span_t span(int32_t start, int32_t dilation, int32_t kernel, int32_t size,
+                                             int32_t from, int32_t to)
+{
+    const esp_dl_taps_t inside = esp_dl_taps(start, dilation, kernel, 0, size);
+    const esp_dl_taps_t counted = esp_dl_taps(start, dilation, kernel, from, to);
+    return (span_t){inside.first, inside.end - inside.first, counted.end - counted.first};
+}
+
 /* Adds `count` channels of all taps to their sums, which start as 0. */
 static void add_part(const void *x, bool s16, const part_t *part, int32_t count, int32_t sums[ESP_DL_ADDED])
 {
@@ -31,24 +45,19 @@ void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t oh = 0; oh < p->output.h; oh++) {
             const int32_t h = oh * window->stride_h - window->pad_top;
-            const esp_dl_taps_t rows = esp_dl_taps(h, window->dilation_h, window->kernel_h, 0, p->input.h);
-            const esp_dl_taps_t counted_rows =
-                esp_dl_taps(h, window->dilation_h, window->kernel_h, counted.top, counted.bottom);
+            const span_t rows = span(h, window->dilation_h, window->kernel_h, p->input.h, counted.top, counted.bottom);
             for (int32_t ow = 0; ow < p->output.w; ow++) {
                 const int32_t w = ow * window->stride_w - window->pad_left;
-                const esp_dl_taps_t columns = esp_dl_taps(w, window->dilation_w, window->kernel_w, 0, p->input.w);
-                const esp_dl_taps_t counted_columns =
-                    esp_dl_taps(w, window->dilation_w, window->kernel_w, counted.left, counted.right);
-                const int32_t count =
-                    (counted_rows.end - counted_rows.first) * (counted_columns.end - counted_columns.first);
-                const part_t part = {rows.end - rows.first, columns.end - columns.first, line, column};
-                const ptrdiff_t start = ((ptrdiff_t)h * p->input.w + w) * channels;
-                const void *first =
-                    esp_dl_at(input, start + rows.first * line + (ptrdiff_t)columns.first * column, p->input_s16);
+                const span_t columns =
+                    span(w, window->dilation_w, window->kernel_w, p->input.w, counted.left, counted.right);
+                const int32_t count = rows.counted * columns.counted;
+                const part_t part = {rows.taps, columns.taps, line, column};
+                const ptrdiff_t start = (((ptrdiff_t)n * p->input.h + h) * p->input.w + w) * channels;
+                const ptrdiff_t first = start + rows.first * line + (ptrdiff_t)columns.first * column;
                 for (int32_t c = 0; c < channels; c += ESP_DL_ADDED) {
                     const int32_t together = channels - c < ESP_DL_ADDED ? channels - c : ESP_DL_ADDED;
                     int32_t sums[ESP_DL_ADDED] = {0};
-                    add_part(esp_dl_at(first, c, p->input_s16), p->input_s16, &part, together, sums);
+                    add_part(esp_dl_at(input, first + c, p->input_s16), p->input_s16, &part, together, sums);
                     for (int32_t i = 0; i < together; i++) {
                         esp_dl_store(output, done++, esp_dl_wide_average(sums[i], count > 0 ? count : 1, p),
                                      p->output_s16);
@@ -56,6 +65,5 @@ void esp_dl_average_pool2d_s16(const void *input, const esp_dl_pool2d_t *p, void
                 }
             }
         }
-        input = esp_dl_at(input, (ptrdiff_t)p->input.h * p->input.w * channels, p->input_s16);
     }
 }
