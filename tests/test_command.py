@@ -121,6 +121,8 @@ def test_every_command_answers_help():
         (["export", "--debug", "checksum"], "did you mean checksums?"),
         (["quantize", "--fit", "maybe"], "--fit: 'maybe' is not a valid boolean"),
         (["quantize", "--labels", "l.npy", "--model", "m", "--output", "o"], "--labels needs --evaluate"),
+        (["quantize", "--int16_gain", "7", "--model", "m", "--output", "o"], "--int16_gain needs --int16 auto"),
+        (["quantize", "--percentile", "9", "--model", "m", "--output", "o"], "--percentile needs --method percentile"),
         (["run"], "--project is missing: the folder new_project"),
         (["convert"], "MODEL is missing"),
         (["frontend", "array"], "did you mean arrays?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional, Sequence
 
 import click
+from click.core import ParameterSource
 
 from ..boards import DEFAULT_SLOWDOWN
 from .app import Choice, Command, Reads, Writes
@@ -138,6 +139,10 @@ def quantize(
     """Quantize a float ONNX model to int8 with power-of-two scales."""
     if labels and not evaluate:
         raise click.UsageError("--labels needs --evaluate")
+    given = click.get_current_context().get_parameter_source
+    for option, other, value in (("int16_gain", "int16", "auto"), ("percentile", "method", "percentile")):
+        if given(option) is ParameterSource.COMMANDLINE and settings[other] != value:
+            raise click.UsageError(f"--{option} needs --{other} {value}")
     from ..quantize import quantize_onnx
     from ..quantize.command import evaluate_quantized
     from ..terminal import show
