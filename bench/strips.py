@@ -53,13 +53,16 @@ BOARD = "esp32"
 # The estimate is for this one.
 ESTIMATED = {"flash": "16MB", "psram": "8MB:oct"}
 SLOWDOWN = float(DEFAULT_SLOWDOWN) / 100
+# Measured a second time, with ARENA=<bytes> instead of ARENA=least: {network: bytes}.
+LIMITS = {"ResNet-8": 18000}
 INSIDE = {"input_types": {ALL: "int8"}, "output_types": {ALL: "int8"}}
 
 _HOW = """\
 # What strips save
 
 `make bench-strips` writes this file. *whole*: layer by layer; *strips*: `ARENA=least`, layers run together a few rows
-at a time, for at most {slowdown} % more instructions by the estimate ([memory.md](../docs/memory.md)). Inputs and
+at a time, for at most {slowdown} % more instructions by the estimate, or as many bytes as a row says, at any cost
+([memory.md](../docs/memory.md)). Inputs and
 outputs are int8 in the application's buffers, images as NHWC, which the arena does not hold; it holds all activations
 between and the kernels' scratch memory. Instructions of one inference, counted in emulators: RV32IMC as
 [RESULTS.md](RESULTS.md) says, and the ESP32-S3 with its vector kernels where its tools are installed, else `-`.
@@ -149,8 +152,9 @@ def _estimates(whole: CompiledModel, model: onnx.ModelProto, relay: tuple, ports
     return found
 
 
-def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: bool) -> List[str]:
-    """A row of the table. Raises `UserError` where outputs differ."""
+def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: bool, limit: int = 0) -> List[str]:
+    """A row of the table; limit: bytes of the arena with strips, 0: the least. Raises `UserError` where outputs
+    differ."""
     relay = import_model(model)
     shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     planar = len(shape) == 4 and shape[1] in (1, 3) and shape[3] > 3
@@ -159,8 +163,9 @@ def measure(name: str, model: onnx.ModelProto, kernels: Kernels, vector_too: boo
     first: Optional[Dict[str, np.ndarray]] = None
     for chip in (None, CHIP) if vector_too else (None,):
         found, compiled_both = [], []
-        for strips in (None, 0):
-            compiled = compile_imported(model, relay, chip=chip, strips=strips, slowdown=SLOWDOWN, ports=ports)
+        for strips in (None, limit):
+            slowdown = None if limit else SLOWDOWN
+            compiled = compile_imported(model, relay, chip=chip, strips=strips, slowdown=slowdown, ports=ports)
             compiled_both.append(compiled)
             sample = _sample(compiled)
             count, outputs = _on_esp32s3(compiled, sample) if chip else _on_riscv(compiled, sample, kernels)
@@ -189,8 +194,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     rows: List[List[str]] = []
     for name, make in subjects().items():
         if not words or any(word.lower() in name.lower() for word in words):
-            rows.append(measure(name, make(), kernels, vector_too))
-            print(" ".join(rows[-1]), flush=True)
+            model = make()
+            for limit in (0, LIMITS[name]) if name in LIMITS else (0,):
+                row = f"{name}, ARENA={limit}" if limit else name
+                rows.append(measure(row, model, kernels, vector_too, limit))
+                print(" ".join(rows[-1]), flush=True)
     machine = ["arena whole", "strips", "loops", "instructions whole", "more with strips"]
     estimates = ["estimate whole", "weights in flash", "as exported"]
     text = table(["", *machine, *[f"S3: {one}" for one in [*machine, *estimates]]], rows)
