@@ -191,12 +191,16 @@ def test_the_order_of_kernels_is_that_of_tvms_compiler():
     assert str(said(ours)) == str(said(theirs))
 
 
-def test_a_model_that_only_copies_is_refused():
-    node = helper.make_node("Identity", ["x"], ["y"], "copy")
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"]
-    model = helper.make_model(helper.make_graph([node], "g", values[:1], values[1:]))
+@pytest.mark.parametrize(
+    "operator, others", [("Identity", []), ("CastLike", ["l"]), ("Mul", ["one"]), ("Div", ["one"])]
+)
+def test_a_model_that_only_copies_is_refused(operator, others):
+    node = helper.make_node(operator, ["x", *others], ["y"], "copy")
+    x, like, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xly")
+    one = helper.make_tensor("one", TensorProto.FLOAT, [], [1.0])
+    graph = helper.make_graph([node], "g", [x, like] if "l" in others else [x], [y], [one])
     with pytest.raises(UserError, match="nothing is computed"):
-        compile_model(model)
+        compile_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)]))
 
 
 def test_control_flow_is_refused():

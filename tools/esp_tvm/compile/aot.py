@@ -198,7 +198,10 @@ def _walk(body: tir.Stmt, visit) -> None:
     elif isinstance(body, tir.Evaluate):
         _calls(body.value, visit)
     else:
-        raise UserError("TVM's program for this model has statements of a kind that is not known here")
+        # TVM's own copy of an input, of operators that it finds to change nothing (x * 1), is a loop in main.
+        raise UserError(
+            "an output is a copy of an input behind operators that change nothing; remove these from the model"
+        )
 
 
 def _calls(value, visit) -> None:

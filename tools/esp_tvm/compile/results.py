@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Union
+from typing import Dict, List, Optional, Union
 
 import numpy as np
 import tvm
@@ -17,6 +17,8 @@ from .rewriting.toolbox import is_call
 
 # Computed once more where the same value is to be in two outputs, from what lies inside: so each can be an integer.
 _AT_THE_END = ("dequantize", "softmax")
+# Operator -> (the value that changes nothing, the places where it may stand).
+_NEUTRAL = {"add": (0, (0, 1)), "multiply": (1, (0, 1)), "subtract": (0, (1,)), "divide": (1, (1,))}
 
 
 class Results:
@@ -80,15 +82,32 @@ class Results:
 
 
 def _plain(result: relay.Expr) -> relay.Expr:
-    """What a result is before operators that change nothing, which TVM removes: casts to the same type, transposes that
-    keep the order."""
-    while isinstance(result, relay.Call):
-        same = is_call(result, "cast") and result.checked_type == result.args[0].checked_type
-        axes = result.attrs.axes if is_call(result, "transpose") else None
-        if not same and (axes is None or [int(axis) for axis in axes] != list(range(len(axes)))):
-            break
-        result = result.args[0]
+    """What a result is before operators that change nothing, which TVM removes."""
+    inside = _unchanged(result)
+    while inside is not None:
+        result, inside = inside, _unchanged(inside)
     return result
+
+
+def _unchanged(result: relay.Expr) -> Optional[relay.Expr]:
+    """What a call returns as it is: a cast to the same type, a transpose that keeps the order, x + 0, x * 1."""
+    if is_call(result, "transpose"):
+        axes = result.attrs.axes
+        return result.args[0] if axes is not None and [int(axis) for axis in axes] == list(range(len(axes))) else None
+    name = result.op.name if isinstance(result, relay.Call) and isinstance(result.op, tvm.ir.Op) else ""
+    places = {"cast": (0,), "cast_like": (0,), **dict.fromkeys(_NEUTRAL, (0, 1))}.get(name, ())
+    for place in places:
+        argument = result.args[place]
+        if argument.checked_type == result.checked_type and (name not in _NEUTRAL or _is_neutral(result, 1 - place)):
+            return argument
+    return None
+
+
+def _is_neutral(call: relay.Call, place: int) -> bool:
+    """Whether the argument there is a constant that changes nothing."""
+    value, allowed = _NEUTRAL[call.op.name]
+    constant = call.args[place]
+    return place in allowed and isinstance(constant, relay.Constant) and bool(np.all(constant.data.numpy() == value))
 
 
 def _is_output(tensor: Tensor, place: int) -> bool:
