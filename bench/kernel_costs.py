@@ -124,17 +124,26 @@ def operators(known: Sequence[str]) -> Iterator[Count]:
 
 
 def fit(counts: Sequence[Count], terms: Sequence[str]) -> Dict[str, float]:
-    """Factors of at least 0 with the least relative error: the best of all subsets of the terms."""
+    """Factors of at least 0 with the least relative error: the best of all subsets of the terms.
+
+    What multiplies is counted by its products in any case: of few calls, of windows of one size, other terms say as
+    much, and nothing of other windows.
+    """
+    products = {i for i, term in enumerate(terms) if term.startswith("macs") and any(one.work.macs for one in counts)}
     rows = np.array([[count.work.terms()[term] for term in terms] for count in counts], np.float64)
     wanted = np.array([count.instructions for count in counts], np.float64)
     rows, best = rows / wanted[:, None], None
     for size in range(1, len(terms) + 1):
         for chosen in itertools.combinations(range(len(terms)), min(size, len(terms))):
             some = rows[:, chosen]
+            if products and products.isdisjoint(chosen):
+                continue
             if len(chosen) > len(counts) or np.linalg.matrix_rank(some) < len(chosen):
                 continue
             factors = np.linalg.lstsq(some, np.ones(len(counts)), rcond=None)[0]
             error = float(np.linalg.norm(some @ factors - 1.0))
+            if products and not any(factor > 0 for i, factor in zip(chosen, factors) if i in products):
+                continue
             if (factors >= 0).all() and (best is None or error < best[0] - 1e-6):
                 best = (error, {terms[i]: float(factor) for i, factor in zip(chosen, factors)})
     assert best is not None, counts
