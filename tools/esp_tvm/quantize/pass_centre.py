@@ -31,6 +31,7 @@ from .passes import (
     shared_exponents,
 )
 from .simulate import Simulator
+from .stress import Risk
 from .trials import Trials, isolated_trials
 
 # By which part sums may grow when weights are fitted, which comes later.
@@ -116,7 +117,9 @@ class _Centering:
         return inside if self.daring and not inside & self.fixed else set()
 
     def _attempts(self, trials: Trials, ways: List[Chain], steps: int, stretched: set) -> List[Offer]:
-        tried = (self._offer(trials, way) for chain in ways for way in self._ways(chain, steps, stretched))
+        # Fewer steps above what samples hold clip others.
+        risk = None if self.daring else Risk(trials.largest, trials.state)
+        tried = (self._offer(trials, way, risk) for chain in ways for way in self._ways(chain, steps, stretched))
         return [offer for offer in tried if offer is not None]
 
     @staticmethod
@@ -155,8 +158,8 @@ class _Centering:
             low, high = (steps, high) if fits(steps) else (low, steps)
         return low
 
-    def _offer(self, trials: Trials, way: _Way) -> Optional[Offer]:
-        """The best exponents of a way, by `isolated_trials`; None where it does not help."""
+    def _offer(self, trials: Trials, way: _Way, risk: Optional[Risk]) -> Optional[Offer]:
+        """The best exponents of a way, by `isolated_trials`; None where it does not help, or by `risk` loses."""
         plain, limit, best = trials.state, trials.noise * WORTH, None
         step = _Step(way, plain.network, self.channels)
         for changed in _exponents_of(step, trials.largest, self.passes, self.daring):
@@ -170,6 +173,8 @@ class _Centering:
         trial, changed = best
         # It has to gain on both parts of the samples.
         if any(after.noise >= before.noise for before, after in zip(trials.kept.parts, trial.parts)):
+            return None
+        if risk is not None and not risk.allows(trial.state, step.change):
             return None
         return Offer((way, changed), trials.noise - trial.noise, self._cost(step, changed))
 
