@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import functools
+import importlib.metadata
+import importlib.util
 import json
+import re
 import sys
+import sysconfig
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 from conftest import REPO
@@ -233,3 +240,66 @@ def test_rows_of_a_documents_table_are_replaced(tmp_path):
         there = (REPO / "docs" / f"{page}.md").read_text(encoding="utf-8")
         for name in names:
             assert len(tables.replaced(there, name, [], tmp_path)) < len(there), (page, name)
+
+
+@functools.lru_cache(maxsize=None)
+def imported(path: Path):
+    """The modules that a file imports, at its top or later, without those whose absence it handles."""
+    nodes, found = [ast.parse(path.read_text(encoding="utf-8"))], []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        handled = isinstance(node, ast.Try) and any("ImportError" in ast.dump(one) for one in node.handlers)
+        nodes += [*node.handlers, *node.orelse] if handled else ast.iter_child_nodes(node)
+    return found
+
+
+def needed(script: Path):
+    """What a script imports from elsewhere than this repository: {module: the file that imports it}."""
+    found, files, folders = {}, [script], [script.parent, REPO / "tools", REPO / "bench", REPO / "tests"]
+    for path in files:
+        for name in imported(path):
+            top, *inner = name.split(".")
+            folder = next((f for f in folders if (f / top).is_dir() or (f / f"{top}.py").is_file()), None)
+            if folder is None:
+                found.setdefault(top, path.relative_to(REPO))
+                continue
+            for depth in range(len(inner) + 1):
+                place = folder.joinpath(top, *inner[:depth])
+                candidates = (place.with_suffix(".py"), place / "__init__.py")
+                files += [one for one in candidates if one.is_file() and one not in files]
+    return found
+
+
+def packages_of_modules():
+    """{module: the packages that bring it}, of what is installed."""
+    found = {}
+    for package in importlib.metadata.distributions():
+        for file in package.files or ():
+            found.setdefault(file.parts[0].split(".")[0], set()).add(package.metadata["Name"].lower().replace("_", "-"))
+    return found
+
+
+def test_a_bench_needs_only_what_setup_installs():
+    """After `make demo`, say: pytest and its like come with `make test`."""
+    makefiles = "".join(path.read_text() for path in sorted(REPO.glob("scripts/*.mk")))
+    recipes = re.findall(r"^[a-z0-9-]+:.*\n((?:\t.*\n)+)", makefiles, re.M)
+    scripts, of_developers = (
+        {script for recipe in recipes if ("--dev" in recipe) == dev for script in re.findall(r"\w+/\w+\.py", recipe)}
+        for dev in (False, True)
+    )
+    scripts |= {str(path.relative_to(REPO)) for path in REPO.glob("bench/*.py")} - of_developers
+    assert {"bench/bench.py", "bench/strips.py", "bench/zoo.py", "tests/onnx_node_tests.py"} <= scripts
+    locked = set(re.findall(r"^([\w.-]+)==", (REPO / "tools/tvm/requirements.lock").read_text(), re.M))
+    packages, own = packages_of_modules(), sysconfig.get_paths()["stdlib"]
+    wrong = []
+    for script in sorted(scripts):
+        for module, importer in needed(REPO / script).items():
+            if packages.get(module, set()) & locked or module in ("tvm", *sys.builtin_module_names):
+                continue
+            spec = importlib.util.find_spec(module)
+            if module in packages or spec is None or not (spec.origin or "").startswith(own):
+                wrong.append(f"{script}: {importer} imports {module}")
+    assert not wrong, "\n".join(wrong)

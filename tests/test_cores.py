@@ -105,7 +105,7 @@ def test_harness_sees_parts_in_the_wrong_place(tmp_path):
     (tmp_path / "program.c").write_text(wrong)
     build([tmp_path / "program.c"], tmp_path / "program", *STRICT, *SANITIZE)
     subprocess.run([str(tmp_path / "program")], cwd=tmp_path, check=True)
-    with pytest.raises(pytest.fail.Exception):
+    with pytest.raises(AssertionError, match="^case 0: byte .* 1 of 1 differ$"):
         verdict(tmp_path, [pair])
 
 

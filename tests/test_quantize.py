@@ -473,28 +473,6 @@ def test_script(tmp_path, repo):
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
-def test_linear_algebra_is_held_to_one_thread():
-    """Two threads take seconds for a thousand small systems where others use the machine; one a millisecond."""
-    from esp_tvm import blas
-
-    before = [threads for threads, _, _ in blas._libraries()]
-    with blas.one_thread():
-        inside = [threads for threads, _, _ in blas._libraries()]
-    assert before and inside == [1] * len(before), "NumPy and SciPy of the lock file both bring OpenBLAS"
-    assert [threads for threads, _, _ in blas._libraries()] == before
-
-
-def test_the_number_of_cores_changes_no_byte(monkeypatch):
-    from esp_tvm.quantize import parallel
-
-    model, samples = preprocess_model(small_cnn()).model, {"x": random(24, 1, 3, 8, 8, seed=7)}
-    made = []
-    for cores in (1, 3):
-        monkeypatch.setattr(parallel, "cores", lambda cores=cores: cores)
-        made.append(quantize_model(model, samples, Passes(effort="quick")).model.SerializeToString(deterministic=True))
-    assert made[0] == made[1]
-
-
 @pytest.mark.parametrize("options", [{"int16_gain": -1.0}, {"int16_gain": np.nan}, {"percentile": 0.0}], ids=str)
 def test_numbers_that_no_search_can_use(options):
     (name,) = options

@@ -66,7 +66,7 @@ def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):
     for pair in pairs:
         pair.x[:] = pair.fast.input_range[1] or 1
     run_on_host(pairs, tmp_path)
-    with pytest.raises(pytest.fail.Exception):
+    with pytest.raises(AssertionError, match=r"^case \d+: byte .* of 5 differ$"):
         verdict(tmp_path, pairs)
 
 
