@@ -48,7 +48,7 @@ def values(program: Program, x: np.ndarray) -> dict:
     """{name of a tensor: its value in the model's order}"""
     found = {"x": x}
     for call in program.items[:-1]:
-        found[call.output.name] = apply_rule(call, [found[tensor.name] for tensor in call.inputs])
+        (found[call.output.name],) = apply_rule(call, [found[tensor.name] for tensor in call.inputs])
     tensors = {call.output.name: call.output for call in program.items}
     return {name: in_model_order(tensors[name], value) for name, value in found.items() if name in tensors}
 

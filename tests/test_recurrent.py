@@ -15,7 +15,7 @@ from small_models import model_of
 
 pytest.importorskip("tvm")
 
-from pipeline_harness import Kernels, Program, float_outputs, write_program  # noqa: E402
+from pipeline_harness import Kernels, Program, float_outputs, run_model, write_program  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
@@ -196,3 +196,22 @@ def test_an_unknown_function_is_refused(kernels):
     model = layer("RNN", {"activations": ["Swish"]}, "")
     with pytest.raises(UserError, match=r"'layer' \(RNN\): TVM does not know its activation functions"):
         computed(model, kernels, samples(model))
+
+
+# Of one direction the quantizer reads the last state as the last of all steps; of two, each is a layer of its own.
+@pytest.mark.parametrize(
+    "kind, attributes, more, outputs",
+    [("LSTM", {}, "states", [2]), ("LSTM", BOTH, "", [3, 3]), ("GRU", BOTH, "", [2, 2])],
+)
+def test_a_layer_is_computed_once_whatever_is_read_of_it(kind, attributes, more, outputs):
+    model = layer(kind, attributes, more)
+    result = run_model(model, samples(model, 8), Kernels(sanitize=True))
+    assert result.comparison.equal, result.comparison
+    calls = [call for call in result.compiled.program.kernels if call.kind == kind.lower()]
+    assert [len(call.outputs) for call in calls] == outputs
+    assert result.compiled.code.lib1.count(f"esp_dl_{kind.lower()}_s8(") == len(outputs)
+    # Each output of the model has its own rounding: by the rule of its call alone, before they became one.
+    alone = NumpyEvaluator(result.compiled.imported, result.compiled.partitioned)
+    x = {name: array[0] for name, array in samples(model, 8).items()}
+    for name, right in alone.run(x).outputs.items():
+        np.testing.assert_array_equal(result.ours[name][0], right, err_msg=name)

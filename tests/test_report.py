@@ -11,7 +11,6 @@ import sys
 import zlib
 from html import escape
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -194,7 +193,7 @@ def test_rescaled_and_moved_tensors_are_compared_likewise():
         relu = np.maximum(random.randn(1, 8, 8, 3), 0)
         real = relu * [0.5, 1.0, 2.0] - 4
         got = np.clip(np.floor(real * 32 + 0.5), -128, 127).astype(np.int8)
-        meter._add("t", 3, call, relu, got)
+        meter._add("t", 3, call, -5, relu, got)
     (noise,) = meter.result()
     assert noise.rescaled and noise.moved == -4
     wanted = 10 * np.log10(np.mean((relu * [0.5, 1.0, 2.0]) ** 2) / (1 / 32**2 / 12 * 0.5))
@@ -207,11 +206,10 @@ def test_the_zero_of_a_centred_tensor_is_not_clipped():
     values = np.maximum(np.random.RandomState(0).normal(size=(1, 500, 4)), 0.0)
     step = 2.0**-6
     whole = np.clip(np.floor(values / step + 0.5) - 128, -128, 127).astype(np.int8)
-    output = SimpleNamespace(name="t", exponent=-6, dtype="int8")
-    call = SimpleNamespace(output=output, operator="conv2d", kind="conv2d", nodes=["n"], symbol="s", inputs=[])
+    call = Call("s", "conv2d", [], [Tensor("t", whole.shape, "int8", -6)], nodes=["n"])
     meter = NoiseMeter.__new__(NoiseMeter)
     meter._sums = {}
-    meter._add("t", 0, call, values, whole)
+    meter._add("t", 0, call, -6, values, whole)
     noise = meter.result()[0]
     share = float(np.mean(values > (255.501 * step)))
     assert np.mean(whole == -128) > 0.4 and noise.clipped == pytest.approx(share, abs=1e-3)

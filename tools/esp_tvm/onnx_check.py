@@ -309,19 +309,20 @@ def _borders(program: Program) -> List[Border]:
     found = []
     for call in calls:
         # Made by the compiler, or something on the way into the node or between its steps.
-        if call.output_node is None or len(call.outputs) != 1 or not call.output.name:
+        if call.output_node is None or (call.is_fallback and len(call.outputs) != 1):
             continue
         if earliest[place[id(call)]] <= call.output_node:
             continue
-        # A view reads the memory that its output is.
-        others = [reader for reader in readers.get(call.output.root, ()) if reader is not call]
-        if any(call.output_node in _nodes(reader) for reader in others):
-            continue
-        exponent = call.output.exponent if call.output.dtype.startswith("int") else None
         label = program.nodes[call.output_node]
         if call.nodes and not call.is_fallback:
             label = ", ".join(call.nodes)
-        found.append(Border(call.output.name, label, call.operator, call.output, exponent))
+        for tensor in filter(lambda one: one.name, call.outputs):
+            # A view reads the memory that its output is.
+            others = [reader for reader in readers.get(tensor.root, ()) if reader is not call]
+            if any(call.output_node in _nodes(reader) for reader in others):
+                continue
+            exponent = tensor.exponent if tensor.dtype.startswith("int") else None
+            found.append(Border(tensor.name, label, call.operator, tensor, exponent))
     return found
 
 

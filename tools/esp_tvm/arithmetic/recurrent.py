@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from .common import rshift
 # Gates before their activation function, and the cell of an LSTM, are int16 at 2^-11; the results of sigmoid and tanh,
 # and the hidden state, are int16 at 2^-15.
 _ONE = 32768
+# One output, or all that are wanted.
+Outputs = Union[np.ndarray, Tuple[np.ndarray, ...]]
 
 
 def _sat16(values: np.ndarray) -> np.ndarray:
@@ -49,11 +51,16 @@ def _gates(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, shift: np.ndarr
         yield _product(x[step], weights, bias, shift)
 
 
-def _output(states, shift: int, output: str, reverse: bool, width: str) -> np.ndarray:
-    """states: in the order in which they were computed."""
-    if output == "sequence":
-        return np.stack([_rounded(state, shift, width) for state in states[:: -1 if reverse else 1]])[:, None]
-    return _rounded(states[-1], shift, width)[None]
+def _output(states, cell, reverse: bool, wanted: Sequence[Tuple[str, int, str]]) -> Outputs:
+    """states: in the order in which they were computed; cell: the last one; wanted: what, its shift and its width."""
+
+    def one(what: str, shift: int, width: str) -> np.ndarray:
+        if what == "sequence":
+            return np.stack([_rounded(state, shift, width) for state in states[:: -1 if reverse else 1]])[:, None]
+        return _rounded(cell if what == "cell" else states[-1], shift, width)[None]
+
+    made = tuple(one(*each) for each in wanted)
+    return made if len(made) > 1 else made[0]
 
 
 def _rounded(state: np.ndarray, shift: int, width: str) -> np.ndarray:
@@ -87,7 +94,8 @@ def rnn(
     start_constants: Sequence[Optional[np.ndarray]] = (),
     drop: int = 0,
     width: str = "int8",
-) -> np.ndarray:
+    further: Sequence[Tuple[str, int, str]] = (),
+) -> Outputs:
     """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden] ("hidden").
 
     weights int8 [hidden, inputs], recurrence int8 [hidden, hidden]; parameters as of `gru`, with one gate
@@ -99,7 +107,7 @@ def rnn(
         gates = _sat16(gates + _product(state, recurrence, recurrence_bias, recurrence_shift))
         state = np.maximum(gates, 0) if tanh_table is None else rshift(_tanh(tanh_table, gates), drop)
         states.append(state)
-    return _output(states, shift, output, reverse, width)
+    return _output(states, None, reverse, [(output, shift, width), *further])
 
 
 def gru(
@@ -121,7 +129,8 @@ def gru(
     start_constants: Sequence[Optional[np.ndarray]] = (),
     drop: int = 0,
     width: str = "int8",
-) -> np.ndarray:
+    further: Sequence[Tuple[str, int, str]] = (),
+) -> Outputs:
     """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden] ("hidden").
 
     weights int8 [3 hidden, inputs], recurrence int8 [3 hidden, hidden]: gates z, r, n as in ONNX;
@@ -131,6 +140,7 @@ def gru(
     start_constants: for each state its int8 values where it is constant, None where it is an input; empty: all are
     width: of the output; x and start may be int16 too (operators `..._s16`)
     drop: states are at 2^(drop - 15), and all that is said of -15 here is then drop - 15: of a start beyond 1
+    further: (output, shift, width) of each further output; the result is then a tuple
     """
     batch, hidden = x.shape[1], recurrence.shape[1]
     z_rows, r_rows, n_rows = (slice(i * hidden, (i + 1) * hidden) for i in range(3))
@@ -150,7 +160,7 @@ def gru(
         n = rshift(_tanh(tanh_table, _sat16(gates[:, n_rows] + remembered)), drop)
         h = _sat16(n + rshift(z * (h - n), 15))
         states.append(h)
-    return _output(states, shift, output, reverse, width)
+    return _output(states, None, reverse, [(output, shift, width), *further])
 
 
 def lstm(
@@ -171,7 +181,8 @@ def lstm(
     start_constants: Sequence[Optional[np.ndarray]] = (),
     drop: int = 0,
     width: str = "int8",
-) -> np.ndarray:
+    further: Sequence[Tuple[str, int, str]] = (),
+) -> Outputs:
     """int8 x [steps, batch, inputs] -> int8 [steps, 1, batch, hidden] ("sequence") or [1, batch, hidden].
 
     output: "sequence", "hidden" or "cell"; gates i, o, f, c as in ONNX; parameters as of `gru`, with 4 gates;
@@ -189,5 +200,5 @@ def lstm(
         g = _tanh(tanh_table, g)
         c = _sat16(rshift(f * c, 15) + rshift(i * g, 19))
         h = rshift(o * _tanh(tanh_table, c), 15 + drop)
-        states.append(c if output == "cell" else h)
-    return _output(states, shift, output, reverse, width)
+        states.append(h)
+    return _output(states, c, reverse, [(output, shift, width), *further])

@@ -179,10 +179,11 @@ def _say_exponents(program: Program) -> None:
                 break
             same.update(call.outputs)
     for call in program.kernels:
-        if call.output.place is not None:
-            inside = call.output if call.kind != "dequantize" else call.inputs[0]
-            port = program.outputs[call.output.place.index]
-            port.exponent, port.inside = inside.exponent, inside.dtype if inside.exponent is not None else None
+        for output in call.outputs:
+            if output.place is not None:
+                inside = output if call.kind != "dequantize" else call.inputs[0]
+                port = program.outputs[output.place.index]
+                port.exponent, port.inside = inside.exponent, inside.dtype if inside.exponent is not None else None
 
 
 def _walk(body: tir.Stmt, visit) -> None:

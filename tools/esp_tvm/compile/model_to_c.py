@@ -27,6 +27,7 @@ from .planning.cores import split_over_cores
 from .planning.kernel_times import KernelTimes
 from .planning.memory import place_tensors
 from .planning.ports import set_ports
+from .planning.states_once import compute_states_once
 from .planning.two_arenas import share_out
 
 
@@ -80,6 +81,7 @@ def compile_imported(model: onnx.ModelProto, relay: Tuple[Imported, Partitioned]
         program.kernels_for = chosen.chip if chosen.chip == esp32s3.CHIP else None
         program.target_chip = chosen.target_chip
         port_notes = set_ports(program, chosen.ports, states_of(model))
+        compute_states_once(program)
         if chosen.fast:
             limits = {"arena_limit": chosen.arena_limit, "strips": chosen.strips, "slowdown": chosen.slowdown}
             two_arenas = chosen.inside is not None
@@ -113,9 +115,12 @@ def functions_of(imported: Imported, partitioned: Partitioned, chip: str) -> Dic
     """{symbol of a kernel call: the C function that computes it on `chip`}, "" where there is no code for it."""
     program = _lowered(partitioned, imported)
     symbols = {call: call.symbol for call in program.calls()}
+    replaced = compute_states_once(program)
     program = place_tensors(choose_kernels(program, chip))
     return {
-        symbols[one]: "" if call.is_view else call.symbol for call in program.calls() for one in (call, *call.followers)
+        symbols[one]: "" if call.is_view else call.symbol
+        for call in program.calls()
+        for one in (call, *call.followers, *replaced.get(call, ()))
     }
 
 

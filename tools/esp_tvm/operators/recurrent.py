@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -22,6 +22,9 @@ GATE_EXPONENT, STATE_EXPONENT = -11, -15
 
 # The states of each: of a layer that begins with given ones they are inputs, too.
 STATES = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}
+# What of a layer is after its last step, as an operator's attribute `output` calls it, and as fields of C do.
+OUTPUTS = {"RNN": ("hidden",), "GRU": ("hidden",), "LSTM": ("hidden", "cell")}
+_FIELDS = {"sequence": "sequence", "hidden": "last", "cell": "cell"}
 # Activation functions that the kernels have, in small letters.
 FUNCTIONS = {
     "RNN": (["tanh"], ["relu"]),
@@ -251,6 +254,11 @@ class _Recurrent(Operator):
     def emit(self, call, c, inputs, output):
         a = call.attributes
         steps, batch, width = call.inputs[0].shape
+        # What: (C name, shift, width).
+        further = a.get("further", ())
+        written = {a["output"]: (output, a["shift"], a.get("width", "int8"))}
+        names = [f"{output}{place}" for place in range(1, 1 + len(further))]
+        written.update((what, (name, *rest)) for name, (what, *rest) in zip(names, further))
 
         def bias(side: str) -> str:
             values = base.rounding_bias(a[f"{side}_bias"], a[f"{side}_shift"])
@@ -267,8 +275,6 @@ class _Recurrent(Operator):
             hidden=a["recurrence"].shape[1],
             linear_before_reset=bool(a.get("linear_before_reset", False)),
             reverse=a["reverse"],
-            sequence=a["output"] == "sequence",
-            cell=a["output"] == "cell",
             weights=c.constant("weights", a["weights"], "[gates * hidden][inputs]"),
             recurrence=c.constant("recurrence", a["recurrence"], "[gates * hidden][hidden]"),
             weights_bias=bias("weights"),
@@ -280,16 +286,17 @@ class _Recurrent(Operator):
                 for name in ("sigmoid", "tanh")
                 if a.get(f"{name}_table") is not None
             },
-            shift=a["shift"],
+            **{f"{_FIELDS[what]}_shift": shift for what, (_, shift, _) in written.items()},
             drop=a.get("drop", 0),
             **dict(zip(("start_shift", "start_cell_shift"), a.get("start_shifts", ()))),
-            **self.types(call),
+            **self.types(call, {_FIELDS[what]: one == "int16" for what, (_, _, one) in written.items()}),
         )
         start = self._started(call, c, inputs[1:])
-        c.call(self.c_function, inputs[0], *start, parameters, "scratch", output)
+        wanted = [written[what][0] if what in written else "NULL" for what in ("sequence", *OUTPUTS[self.kind])]
+        c.call(self.c_function, inputs[0], *start, parameters, "scratch", *wanted)
 
-    def types(self, call) -> dict:
-        """The fields that tell which tensors are int16."""
+    def types(self, call, written: Dict[str, bool]) -> dict:
+        """The fields that tell which tensors are int16; written: of each output whether it is."""
         return {}
 
     def _started(self, call, c, inputs: Sequence[str]) -> List[str]:

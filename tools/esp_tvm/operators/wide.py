@@ -159,13 +159,14 @@ class SoftmaxS16(_Wide, Softmax):
 class _WideRecurrent(_Wide):
     width = "width"
 
-    def types(self, call):
+    def types(self, call, written):
         given = iter(call.inputs[1:])
         constants = self._constants(call.attributes)
         states = [next(given) if constant is None else None for constant in constants]
         names = ("start_s16", "start_cell_s16")
         return {
-            **super().types(call),
+            "input_s16": _s16(call.inputs[0]),
+            **{f"{name}_s16": wide for name, wide in written.items()},
             **{name: state is not None and _s16(state) for name, state in zip(names, states)},
         }
 

@@ -53,10 +53,11 @@ def evaluate(program: Program, sample: Mapping[str, np.ndarray], computed: Value
                 for tensor in one.outputs:
                     values[tensor] = np.asarray(computed[tensor]).reshape(tensor.shape)
             else:
-                result = apply_rule(one, [read(values, tensor) for tensor in one.inputs])
-                if (result.size, result.dtype.name) != (one.output.elements, one.output.dtype):
+                results = apply_rule(one, [read(values, tensor) for tensor in one.inputs])
+                wanted = [(tensor.elements, tensor.dtype) for tensor in one.outputs]
+                if [(result.size, result.dtype.name) for result in results] != wanted:
                     raise UserError(f"call {one.index} of the project does not compute what it says; export it again")
-                values[one.output] = result.reshape(one.output.shape)
+                values.update((tensor, made.reshape(tensor.shape)) for tensor, made in zip(one.outputs, results))
     return Evaluation(values, _outputs(program, values))
 
 
@@ -65,12 +66,13 @@ def zero_states(program: Program) -> Dict[str, np.ndarray]:
     return {state.before.name: np.zeros(state.before.shape, state.before.dtype) for state in program.states}
 
 
-def apply_rule(call: Call, arguments: Sequence[np.ndarray], **changes: object) -> np.ndarray:
-    """The result of a kernel call by its rule; changes: attributes that replace the call's own."""
+def apply_rule(call: Call, arguments: Sequence[np.ndarray]) -> List[np.ndarray]:
+    """The outputs of a kernel call by its rule."""
     rule = arithmetic.rule(call.operator)
     try:
+        made = rule(*arguments, **call.attributes)
         # For a tensor without axes some rules return a NumPy scalar.
-        return np.asarray(rule(*arguments, **{**call.attributes, **changes}))
+        return [np.asarray(one) for one in (made if isinstance(made, tuple) else (made,))]
     except (ValueError, TypeError, IndexError, KeyError, ArithmeticError, MemoryError) as error:
         raise UserError(
             f"call {call.index} ({call.operator}) of the project cannot be computed ({one_line(str(error), 120)}); "

@@ -203,8 +203,9 @@ class Call:
 
     symbol: the C function, "tvmgen_default_esp_main_N", or a function of TVM's
     operator: key in `operators.OPERATORS`, the rule in `esp_tvm.arithmetic`; "" for a fallback to TVM's C
-    inputs: in the order of the rule's arguments; outputs: one of a kernel, one or more of a fallback. Both are its own;
-        what its C function reads and writes, followers included, are `reads` and `writes`
+    inputs: in the order of the rule's arguments; outputs: one of a kernel, of a recurrent layer also its `further` ones
+        (compile/planning/states_once.py); one or more of a fallback. Both are its own; what its C function reads and
+        writes, followers included, are `reads` and `writes`
     attributes: the keyword arguments of the rule; constants are NumPy arrays in the canonical layout of the rule
     index: its number, from the order in which TVM runs the calls; gaps are calls that others compute with them. The
         number in traces and logs
@@ -263,7 +264,7 @@ class Call:
 
     @property
     def output(self) -> Tensor:
-        """The output of a kernel."""
+        """The output of a kernel, of several the first."""
         return self.outputs[0]
 
     @property

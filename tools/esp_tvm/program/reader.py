@@ -160,7 +160,8 @@ class Reader:
     def _call(self, record: schema.CallRecord) -> Call:
         what = f"call {record.index}"
         _need(not record.operator or _has_rule(record.operator), f"{what}: no rule '{shown(record.operator)}'")
-        _need(not record.operator or len(record.outputs) == 1, f"{what}: a kernel has one output")
+        several = 1 + len(record.attributes.get("further") or ()) if record.operator else len(record.outputs)
+        _need(len(record.outputs) == several, f"{what}: its kernel does not have {len(record.outputs)} outputs")
         _need(all(name in self.constants for name in record.constants), f"{what}: no such constant")
         split = None if record.split is None else Split(**record.split.model_dump())
         _need(split is None or 0 < split.cut < split.size, f"{what}: cut outside of its {record.split and split.axis}")

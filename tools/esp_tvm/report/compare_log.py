@@ -266,7 +266,7 @@ class LogComparer:
     def _computed(expected: Expected, evaluation: Evaluation) -> List[Tuple[Call, dict]]:
         """The calls that one step computes: an addition and the convolution fused with it; what `Evidence` wants."""
         call = expected.call
-        own = {"centre": kernel_centre(call)}
+        own = {"centre": kernel_centre(call), "part": expected.part}
         if not call.followers:
             return [(call, own)]
         last = call.followers[-1]

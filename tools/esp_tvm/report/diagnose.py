@@ -28,7 +28,8 @@ class Evidence:
     arguments: the inputs of the call, which the chip had as well (all layers before are equal)
     expected: what the rule gives; before: the content of the output's memory before the call, if known
     addition, addend, swapped: of a convolution that is computed together with the addition after it; `expected` is
-    then the addition's result. centre: what the kernel takes from every input value before it multiplies
+    then the addition's result. centre: what the kernel takes from every input value before it multiplies. part: which
+    of several outputs it is
     """
 
     call: Call
@@ -41,6 +42,7 @@ class Evidence:
     addend: Optional[np.ndarray] = None
     swapped: bool = False
     centre: int = 0
+    part: int = 0
 
     def is_what_the_chip_has(self, candidate: np.ndarray) -> bool:
         """Whether `candidate` (any shape, same bytes in memory) equals the chip's result."""
@@ -52,7 +54,7 @@ class Evidence:
         """The rule with some of the call's attributes changed, or with other inputs."""
         rule = arithmetic.rule(self.call.operator)
         y = rule(*(arguments or self.arguments), **{**self.call.attributes, **changes})
-        return self.finish(y, self.addend)
+        return self.finish(y[self.part] if isinstance(y, tuple) else y, self.addend)
 
     def finish(self, y: np.ndarray, addend: Optional[np.ndarray]) -> np.ndarray:
         """What is made of the call's own result."""

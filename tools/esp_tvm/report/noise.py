@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..model import session
 from ..onnx_graph import with_outputs
 from ..program.evaluate import Evaluation, in_model_order
-from ..program.form import Call
+from ..program.form import Call, Tensor
 from ..quantize.report import noted_noise
 
 BINS = 40
@@ -58,6 +58,7 @@ class _Sums:
 
     step: int
     call: Call
+    exponent: int
     ff: np.ndarray
     qq: np.ndarray
     fq: np.ndarray
@@ -110,22 +111,25 @@ def in_memory(tensor: np.ndarray, like: np.ndarray) -> Optional[np.ndarray]:
 
 def named_calls(
     calls: Sequence[Tuple[int, Call]], outputs: Sequence[str]
-) -> Tuple[Dict[str, Tuple[int, Call]], Dict[str, str]]:
-    """({ONNX tensor: (step, call) that makes it in integers}, {such a tensor: the model output that it is})."""
+) -> Tuple[Dict[str, Tuple[int, Call, Tensor]], Dict[str, str]]:
+    """({ONNX tensor: (step, call) that makes it in integers, and as what}, {such a tensor: the model output that it
+    is})."""
     # Of several calls that make one tensor (a layout change after it), the first.
-    named: Dict[str, Tuple[int, Call]] = {}
+    named: Dict[str, Tuple[int, Call, Tensor]] = {}
     for step, call in calls:
         # What only moves values adds no noise, and may leave them in an order that the ONNX model does not know.
         if call.operator in _MOVES:
             continue
-        if call.output.name and call.output.exponent is not None and call.output.dtype.startswith("int"):
-            named.setdefault(call.output.name, (step, call))
+        for output in call.outputs:
+            if output.name and output.exponent is not None and output.dtype.startswith("int"):
+                named.setdefault(output.name, (step, call, output))
     # What the quantizer put a name of its own on, because a model output has the name of the float tensor.
     alias = {call.inputs[0].name: call.output.name for _, call in calls if call.kind == "dequantize"}
     for _, call in calls:
-        place = call.output.place
-        if place is not None and place.kind == "output" and place.index < len(outputs):
-            alias.setdefault(call.output.name, outputs[place.index])
+        for output in call.outputs:
+            place = output.place
+            if place is not None and place.kind == "output" and place.index < len(outputs):
+                alias.setdefault(output.name, outputs[place.index])
     return named, alias
 
 
@@ -136,11 +140,11 @@ def noted(model: onnx.ModelProto, calls: Sequence[Tuple[int, Call]], outputs: Se
         return None
     named, alias = named_calls(calls, outputs)
     tensors = []
-    for name, (step, call) in named.items():
+    for name, (step, call, tensor) in named.items():
         known = name if name in found.decibels else alias.get(name, name)
         if known in found.decibels:
             title = ", ".join(call.nodes)
-            tensors.append(TensorNoise(known, step, title, call.output.exponent, found.decibels[known]))
+            tensors.append(TensorNoise(known, step, title, tensor.exponent, found.decibels[known]))
     own = [(name, found.decibels[name]) for name in outputs if name in found.decibels]
     return sorted(tensors, key=lambda noise: noise.step), own, found.where
 
@@ -161,19 +165,14 @@ class NoiseMeter:
             right = np.asarray(wanted[name], dtype=np.float64)
             powers[0] += float((right**2).sum())
             powers[1] += float(((evaluation.outputs[name] - right) ** 2).sum())
-        for name, (step, call) in self._calls.items():
+        for name, (step, call, tensor) in self._calls.items():
             name = name if name in wanted else self._alias.get(name, name)
             if name in wanted:
-                self._add(
-                    name,
-                    step,
-                    call,
-                    np.asarray(wanted[name]),
-                    in_model_order(call.output, evaluation.values[call.output]),
-                )
+                got = in_model_order(tensor, evaluation.values[tensor])
+                self._add(name, step, call, tensor.exponent, np.asarray(wanted[name]), got)
 
-    def _add(self, name: str, step: int, call: Call, wanted: np.ndarray, got: np.ndarray) -> None:
-        real = got.astype(np.float64) * 2.0**call.output.exponent
+    def _add(self, name: str, step: int, call: Call, exponent: int, wanted: np.ndarray, got: np.ndarray) -> None:
+        real = got.astype(np.float64) * 2.0**exponent
         wanted = in_memory(wanted.astype(np.float64), real)
         if wanted is None:
             return
@@ -181,7 +180,7 @@ class NoiseMeter:
         f, q = wanted.reshape(-1, channels), real.reshape(-1, channels)
         if name not in self._sums:
             zeros = np.zeros(channels)
-            self._sums[name] = _Sums(step, call, zeros, zeros, zeros, zeros, zeros)
+            self._sums[name] = _Sums(step, call, exponent, zeros, zeros, zeros, zeros, zeros)
         s = self._sums[name]
         s.ff, s.qq, s.fq = s.ff + (f * f).sum(0), s.qq + (q * q).sum(0), s.fq + (f * q).sum(0)
         s.f, s.q = s.f + f.sum(0), s.q + q.sum(0)
@@ -226,7 +225,7 @@ def _shift(s: _Sums, exponent: int) -> float:
 
 
 def _result(name: str, s: _Sums) -> TensorNoise:
-    exponent = s.call.output.exponent
+    exponent = s.exponent
     factor, moved = np.ones_like(s.ff), 0.0
     snr = _decibel(s.ff.sum(), (s.qq - 2 * s.fq + s.ff).sum())
     for tried in (0.0, _shift(s, exponent)):

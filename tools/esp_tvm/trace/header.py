@@ -44,9 +44,10 @@ def layer_text(operator: str, dtype: str, shape: Sequence[int], exponent: Option
 
 def call_text(call: Call) -> str:
     """`layer_text` of a call; of one that computes several operators, the last one's."""
-    if call.is_fallback:
-        return layer_text("fallback", "bytes", [sum(tensor.bytes for tensor in call.writes)], None, call.all_nodes)
     last, output = (call.followers or [call])[-1], call.writes[0]
+    if call.is_fallback or len(call.writes) > 1:
+        size = sum(tensor.bytes for tensor in call.writes)
+        return layer_text(last.operator or "fallback", "bytes", [size], None, call.all_nodes)
     exponent = output.exponent if output.dtype.startswith("int") else None
     return layer_text(last.operator, output.dtype, output.shape, exponent, call.all_nodes)
 

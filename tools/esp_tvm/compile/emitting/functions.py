@@ -88,9 +88,9 @@ def _emit(call: Call, emitter: Emitter, inputs: Sequence[str], output: str) -> N
 
 
 def _parameters(call: Call, scratch: bool) -> List[str]:
-    """The parameters of a call's function: what it reads, what it writes, scratch memory."""
+    """The parameters of a call's function: what it reads, what it writes (output, output1, ...), scratch memory."""
     read = [f"const {C_TYPES[x.dtype]} *{name}" for name, x in zip(input_names(call), call.reads)]
-    written = [f"{C_TYPES[call.writes[0].dtype]} *output"]
+    written = [f"{C_TYPES[x.dtype]} *output{place or ''}" for place, x in enumerate(call.writes)]
     return [*read, *written, *(["void *scratch"] if scratch else [])]
 
 

@@ -193,7 +193,7 @@ class Main:
         if call.is_fallback:
             return [f"{fallback_title(call)}: no kernel, TVM's C"]
         inputs = ", ".join(map(tensor_text, call.reads))
-        what = f"{call.title}: {inputs} -> {tensor_text(call.writes[0])}"
+        what = f"{call.title}: {inputs} -> {', '.join(map(tensor_text, call.writes))}"
         if call.is_view:
             what += ": the same bytes, nothing to do"
         else:

@@ -94,13 +94,13 @@ static inline void esp_dl_first_state(const esp_dl_recurrent_t *p, const void *s
     }
 }
 
-/* The output of one step, from place `at` on. */
-static inline void esp_dl_write_state(const esp_dl_recurrent_t *p, const int16_t *state, int32_t at, bool s16,
-                                      void *output)
+/* A state or a cell, from place `at` of an output on; nothing where the output is not wanted. */
+static inline void esp_dl_write_state(const esp_dl_recurrent_t *p, const int16_t *state, int32_t shift, int32_t at,
+                                      bool s16, void *output)
 {
-    for (int32_t i = 0; i < p->hidden; i++) {
-        const int32_t acc = state[i] + esp_dl_half(p->shift);
-        esp_dl_store(output, at + i, esp_dl_requantize_wide(acc, p->shift, INT16_MIN, INT16_MAX, s16), s16);
+    for (int32_t i = 0; i < p->hidden && output != NULL; i++) {
+        const int32_t acc = state[i] + esp_dl_half(shift);
+        esp_dl_store(output, at + i, esp_dl_requantize_wide(acc, shift, INT16_MIN, INT16_MAX, s16), s16);
     }
 }
 
@@ -109,13 +109,18 @@ static inline void esp_dl_write_state(const esp_dl_recurrent_t *p, const int16_t
 typedef void esp_dl_step_t(const esp_dl_recurrent_t *p, const void *x, const int16_t *state, int16_t *more,
                            int16_t *next, bool wide);
 
+/* What a layer writes: each NULL where it is not wanted. */
+typedef struct {
+    void *sequence, *last, *last_cell;
+} esp_dl_states_t;
+
 /* All steps of all sequences. scratch: [3][hidden], of an RNN [2][hidden]; start_cell: of a layer with a cell. */
 __attribute__((always_inline)) static inline void esp_dl_all_steps(const void *input, const void *start,
                                                                    const void *start_cell, const esp_dl_recurrent_t *p,
-                                                                   int16_t *scratch, void *output, esp_dl_step_t *step,
-                                                                   bool has_cell, bool wide)
+                                                                   int16_t *scratch, esp_dl_states_t output,
+                                                                   esp_dl_step_t *step, bool has_cell, bool wide)
 {
-    const bool input_s16 = wide && p->input_s16, output_s16 = wide && p->output_s16;
+    const bool input_s16 = wide && p->input_s16, sequence_s16 = wide && p->sequence_s16;
     for (int32_t batch = 0; batch < p->batch; batch++) {
         int16_t *state = scratch;
         int16_t *next = scratch + p->hidden;
@@ -131,12 +136,11 @@ __attribute__((always_inline)) static inline void esp_dl_all_steps(const void *i
             int16_t *old = state;
             state = next;
             next = old;
-            if (p->sequence) {
-                esp_dl_write_state(p, state, place * p->hidden, output_s16, output);
-            }
+            esp_dl_write_state(p, state, p->sequence_shift, place * p->hidden, sequence_s16, output.sequence);
         }
-        if (!p->sequence) {
-            esp_dl_write_state(p, has_cell && p->cell ? more : state, batch * p->hidden, output_s16, output);
+        esp_dl_write_state(p, state, p->last_shift, batch * p->hidden, wide && p->last_s16, output.last);
+        if (has_cell) {
+            esp_dl_write_state(p, more, p->cell_shift, batch * p->hidden, wide && p->cell_s16, output.last_cell);
         }
     }
 }

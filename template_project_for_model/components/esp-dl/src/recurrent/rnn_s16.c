@@ -5,7 +5,9 @@ int32_t esp_dl_rnn_s16_scratch(const esp_dl_recurrent_t *p)
     return 2 * p->hidden * (int32_t)sizeof(int16_t);
 }
 
-void esp_dl_rnn_s16(const void *input, const void *start, const esp_dl_recurrent_t *p, int16_t *scratch, void *output)
+void esp_dl_rnn_s16(const void *input, const void *start, const esp_dl_recurrent_t *p, int16_t *scratch, void *sequence,
+                    void *last)
 {
+    const esp_dl_states_t output = {sequence, last, NULL};
     esp_dl_all_steps(input, start, NULL, p, scratch, output, esp_dl_rnn_step, false, true);
 }
