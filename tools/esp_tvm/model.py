@@ -20,6 +20,7 @@ from .convert.ends import end_at
 from .convert.floats import to_float32
 from .convert.folding import fold_constants
 from .convert.functions import inline_functions
+from .convert.fused import spell_out
 from .convert.int4 import widen_int4
 from .convert.loops import straighten
 from .convert.lower import TARGET_IR, TARGET_OPSET, is_new_element, lower
@@ -105,6 +106,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     fold_constants(model, evaluate, shapes=False)
     lower(model, path)
     fold_constants(model, evaluate)
+    spell_out(model, path)
     to_float32(model)
     to_qdq(model, path)
     _check_operators(model, path)
