@@ -3,6 +3,7 @@
 #define ESP_DL_SOFTMAX_QUOTIENT_H
 
 #include "common/float_bits.h"
+#include "common/positive_float.h"
 
 /* The float quotient value / sum as int8 at `exponent`; 0 <= value <= sum, sum >= 1. Computed with integers if the
  * float division cannot change the rounding: it changes a quotient by less than 2^-24 of it, and never moves it past a
@@ -26,7 +27,7 @@ static inline int8_t esp_dl_quotient(float value, float sum, int32_t exponent)
             return (int8_t)(y < INT8_MAX ? y : INT8_MAX);
         }
     }
-    return esp_dl_quantize_value(value / sum, exponent, 0);
+    return esp_dl_quantize_value(esp_dl_divide_positive(value, sum), exponent, 0);
 }
 
 #endif

@@ -1,9 +1,5 @@
+#include "common/positive_float.h"
 #include "esp_dl.h"
-
-#include <float.h>
-
-/* The bytes of the result depend on every intermediate value: float must be computed as float. */
-_Static_assert(FLT_EVAL_METHOD == 0, "compile for a target that evaluates float as float (32-bit x86: -mfpmath=sse)");
 
 void esp_dl_softmax_s16_f32(const int16_t *input, const esp_dl_softmax_s16_t *p, float *output)
 {
@@ -15,11 +11,11 @@ void esp_dl_softmax_s16_f32(const int16_t *input, const esp_dl_softmax_s16_t *p,
         float sum = 0.0f;
         for (int32_t i = 0; i < p->columns; i++) {
             const int32_t distance = largest - input[i];
-            output[i] = p->coarse[distance >> 8] * p->fine[distance & 0xff];
-            sum += output[i];
+            output[i] = esp_dl_multiply_positive(p->coarse[distance >> 8], p->fine[distance & 0xff]);
+            sum = esp_dl_add_positive(sum, output[i]);
         }
         for (int32_t i = 0; i < p->columns; i++) {
-            output[i] = output[i] / sum;
+            output[i] = esp_dl_divide_positive(output[i], sum);
         }
         input += p->columns;
         output += p->columns;

@@ -1,10 +1,6 @@
+#include "common/positive_float.h"
 #include "esp_dl.h"
 #include "softmax/quotient.h"
-
-#include <float.h>
-
-/* The bytes of the result depend on every intermediate value: float must be computed as float. */
-_Static_assert(FLT_EVAL_METHOD == 0, "compile for a target that evaluates float as float (32-bit x86: -mfpmath=sse)");
 
 static int32_t largest_of(const int8_t *row, int32_t columns)
 {
@@ -19,7 +15,7 @@ static float sum_of(const int8_t *row, int32_t columns, int32_t largest, const f
 {
     float sum = 0.0f;
     for (int32_t i = 0; i < columns; i++) {
-        sum += table[largest - row[i]];
+        sum = esp_dl_add_positive(sum, table[largest - row[i]]);
     }
     return sum;
 }
@@ -30,7 +26,7 @@ void esp_dl_softmax_s8_f32(const int8_t *input, const esp_dl_softmax_t *p, float
         const int32_t largest = largest_of(input, p->columns);
         const float sum = sum_of(input, p->columns, largest, p->table);
         for (int32_t i = 0; i < p->columns; i++) {
-            output[i] = p->table[largest - input[i]] / sum;
+            output[i] = esp_dl_divide_positive(p->table[largest - input[i]], sum);
         }
         input += p->columns;
         output += p->columns;
