@@ -327,6 +327,29 @@ def test_a_clip_that_became_the_range_of_a_tensor_is_one_again(bounds, calibrate
     assert judge(real, made, SAMPLES).decibels > 28
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_what_an_input_is_cut_off_at_stays(calibrated):
+    """Values below 0 and above 1 are 0 and 1 to the given model, which has a zero point of 0 in uint8."""
+    s = np.float32(1 / 255)
+    constants = {"w": random(8, 3, 3, 3, seed=1), "s": s, "z": np.uint8(0), "ys": np.float32(0.11), "yz": np.uint8(128)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], "x_q"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], "x_d"),
+        helper.make_node("Conv", ["d", "w"], ["c"], "conv"),
+        helper.make_node("QuantizeLinear", ["c", "ys", "yz"], ["e"], "c_q"),
+        helper.make_node("DequantizeLinear", ["e", "ys", "yz"], ["y"], "c_d"),
+    ]
+    theirs = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 8, 6, 6]}, constants)
+    made = adopt(theirs, SAMPLES if calibrated else None, PLAIN)
+    assert ("is cut off at 0 and 1" in made.table()) == (not calibrated)
+    assert judge(theirs, made.model, SAMPLES).decibels > (28 if calibrated else 22)
+    compiled = compile_model(made.model)
+    assert not compiled.program.fallbacks
+    # Where no sample has anything to cut off, nothing is spent on it.
+    within = adopt(theirs, {"x": np.clip(SAMPLES["x"], 0, 1)}, PLAIN).model
+    assert not any(node.op_type == "Clip" for node in within.graph.node)
+
+
 def test_pairs_for_each_reader_and_pads_of_integers():
     """As ONNX Runtime's DedicatedQDQPair and its Pad of integers have them."""
     pads = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)

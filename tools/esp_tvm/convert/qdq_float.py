@@ -23,6 +23,7 @@ def strip(qdq: Qdq, saturated: Container[str] = ()) -> Tuple[onnx.ModelProto, Di
     saturated: tensors with values beyond their range, which is what another Clip became; they get one again
     """
     scales: Dict[str, Scale] = {}
+    of_inputs: Dict[str, Scale] = {}
     # Integer tensor -> the float tensor it was quantized from.
     real: Dict[str, str] = {}
     for node in qdq.nodes:
@@ -34,9 +35,12 @@ def strip(qdq: Qdq, saturated: Container[str] = ()) -> Tuple[onnx.ModelProto, Di
                 raise UserError(f"{qdq.path}: tensor '{shown(name)}' has one scale per channel; quantize it per tensor")
             bounded = _bounded(name, scale, scales, qdq, saturated)
             qdq.replace(node, *bounded)
+            if name in qdq.inputs:
+                of_inputs.setdefault(name, scale)
             name = bounded[0].output[0] if bounded else name
             scales.setdefault(name, scale)
             real[node.output[0]] = name
+    scales = {**of_inputs, **scales}
     # Outputs keep their names: the tensors that become outputs get these names.
     for name in [value.name for value in qdq.proto.output if value.name in real]:
         inner = real[name]
@@ -75,7 +79,7 @@ def _bounded(
 ) -> List[onnx.NodeProto]:
     """The Relu or Clip that the range of a tensor implies; none if it implies none."""
     maker = qdq.producer(name)
-    if maker is not None and name not in scales and name in saturated:
+    if name not in scales and name in saturated:
         return [_clip(name, scale.range, qdq)]
     if maker is None or scale.zero != scale.low or maker.op_type in _NOT_NEGATIVE or name in scales:
         return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Set
+from typing import Container, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..model import inputs_of, run_session, session
 from ..naming import shown
 from ..onnx_graph import attribute, known_shapes, with_outputs
+from ..states import states_of
 from ..terminal import Part, lines_of
 from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of
 from .graph import Network, describe_layer, read_network
@@ -61,8 +62,18 @@ def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path=
     why = why_not_as_it_is(qdq)
     if why is None:
         return _taken(model, qdq, samples, passes)
-    real, scales = strip(qdq, _saturated(qdq, samples))
+    saturated = _saturated(qdq, samples)
     notes: List[Part] = [f"{path}: {why}: converted to power-of-two scales"]
+    if samples is None:
+        # Nobody knows what else the inputs hold: all of them are cut off as the given model does it.
+        cut = _ranges_of_inputs(qdq, states_of(model))
+        saturated.update(cut)
+        notes += [
+            f"input '{shown(name, 40)}' is cut off at {low:.6g} and {high:.6g}, as in the given model; with "
+            "--calibrate_dataset only where the samples have values beyond"
+            for name, (low, high) in cut.items()
+        ]
+    real, scales = strip(qdq, saturated)
     if samples is not None:
         from . import quantize_model
 
@@ -78,23 +89,33 @@ def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path=
 
 
 def _saturated(qdq: Qdq, samples: Optional[Dict]) -> Set[str]:
-    """The tensors that nodes compute, in the given model, beyond the range in which they are quantized."""
+    """The tensors, of the given model's inputs too, with values beyond the range in which they are quantized."""
     scales = {node.input[0]: qdq.scale_of(node) for node in qdq.quantizers()}
     scales = {name: scale for name, scale in scales.items() if scale is not None}
     names = [name for name in scales if qdq.producer(name) is not None]
-    if not names:
+    inputs = [name for name in scales if name in qdq.inputs]
+    if not [*names, *inputs]:
         return set()
-    relus = {name: _relus_behind(qdq, name) for name in names}
+    relus = {name: _relus_behind(qdq, name) for name in [*names, *inputs]}
     given, found = qdq.finished(), set()
-    run = session(with_outputs(given, names))
+    run = session(with_outputs(given, names)) if names else None
     for sample in itertools.islice(samples_of(samples or random_samples(given, scales)), LOOKED_AT):
-        for name, values in zip(names, run_session(run, names, sample)):
+        computed = run_session(run, names, sample) if run else []
+        for name, values in [*zip(names, computed), *((name, sample[name]) for name in inputs)]:
             (low, high), more = scales[name].range, BEYOND * scales[name].scale
             below = low < 0.0 and not relus[name] and np.min(values, initial=low) < low - more
             if below or np.max(values, initial=high) > high + more:
                 # Kernels compute a Relu before a Clip, and not after one.
                 found.update(relus[name] or [name])
     return found
+
+
+def _ranges_of_inputs(qdq: Qdq, states: Container[str]) -> Dict[str, Tuple[float, float]]:
+    """The least and the largest value of each input that is quantized with one scale; not of states, which the model
+    cuts off where it computes them."""
+    read = [node for node in qdq.quantizers() if node.input[0] in qdq.inputs and node.input[0] not in states]
+    scales = {node.input[0]: qdq.scale_of(node) for node in read}
+    return {name: scale.range for name, scale in scales.items() if scale is not None}
 
 
 def _relus_behind(qdq: Qdq, name: str) -> List[str]:
