@@ -91,21 +91,31 @@ def keep_times(name: str, found: Dict[str, Any], before: Dict[str, Any]) -> None
         found["pipeline_seconds"][name] = earlier
 
 
-def run(only: List[str]) -> Dict[str, Any]:
-    """Measure everything, or what `only` names."""
+def named(words: List[str], known: List[str]) -> List[str]:
+    """Those of `known` that the words, one after the other, are made of; names of layers have several words."""
+    left, found = " ".join(" ".join(words).split()), []
+    while left:
+        name = max((one for one in known if f"{left} ".startswith(f"{one} ")), key=len, default=None)
+        if name is None:
+            raise UserError(f"'{left}' is not in the bench; choose from: {'; '.join(known)}")
+        found.append(name)
+        left = left[len(name) :].strip()
+    return found
+
+
+def run(words: List[str]) -> Dict[str, Any]:
+    """Measure everything, or what `words` name. What is left out, or not yet measured, keeps its earlier figures."""
     require(RISCV)
+    known = [*TRAINED, *networks.NETWORKS, *networks.LAYERS, SHAPES]
+    only = named(words, known)
     if XTENSA.missing():
         print(f"{XTENSA.name} is left out: {XTENSA.missing()}")
     reason = vector.missing()
     if reason:
         print(f"the ESP32-S3 is left out, what was counted there before is kept: {reason}")
     before = read_results()
-    found = copy.deepcopy(before) if only else empty_results()
+    found = copy.deepcopy(before)
     kernels = Kernels()
-    known = [*TRAINED, *networks.NETWORKS, *networks.LAYERS, SHAPES]
-    for name in only:
-        if name not in known:
-            raise UserError(f"'{name}' is not in the bench; choose from: {', '.join(known)}")
     if not reason:
         part = {"toolchain": vector.toolchain(), "shapes": (found.get("esp32s3") or {}).get("shapes")}
         if not only or SHAPES in only:
@@ -115,7 +125,7 @@ def run(only: List[str]) -> Dict[str, Any]:
         if only and name not in only:
             continue
         if name in TRAINED and not TRAINED[name][0].is_file():
-            print(f"{name}: left out, {TRAINED[name][0]} is not there")
+            print(f"{name}: left out, {TRAINED[name][0]} is not there; what was counted before is kept")
             continue
         with tempfile.TemporaryDirectory(prefix="esp_tvm_bench_") as text:
             folder, started, is_model = Path(text), time.time(), name not in networks.LAYERS
@@ -133,6 +143,9 @@ def run(only: List[str]) -> Dict[str, Any]:
             vector_results.keep(found, before, reason)
         # After every network: what was measured stays when the bench is interrupted.
         result_files.write(found, REPO / "bench")
+    for group in ("models", "layers", "pipeline_seconds"):
+        # In the order of the bench, without what it no longer has.
+        found[group] = {name: found[group][name] for name in known if name in found[group]}
     result_files.write(found, REPO / "bench")
     return found
 

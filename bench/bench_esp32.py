@@ -16,14 +16,21 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
-from bench_esp32s3 import ROWS, Row, call_of, figures_of, model_and_sample, sizes_text  # noqa: E402
+from bench_esp32s3 import (  # noqa: E402
+    ROWS,
+    Row,
+    call_of,
+    figures_of,
+    load_quantized,
+    model_and_sample,
+    sizes_text,
+)
 from esp32s3_cases import Pair, run_in_emulator, verdicts  # noqa: E402
 from tables import print_table  # noqa: E402
 
 from esp_tvm.compile.kernels.mac16 import CHIP, MAC16_VARIANTS, variants_of  # noqa: E402
 from esp_tvm.compile.kernels.variants import Variant  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
-from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 
@@ -67,7 +74,7 @@ def shape_cells(rows: Sequence[Row] = SHAPES) -> Iterator[List[str]]:
 
 def print_model(model_path: str, sample_path: str) -> None:
     """A quantized model with and without the MAC16 kernels: instructions by kernel."""
-    model = load_model(model_path)
+    model = load_quantized(model_path)
     for chip, title in ((CHIP, "with MAC16"), (None, "C alone")):
         figures = figures_of(model, sample_path, chip)
         kernels: Dict[str, int] = {}

@@ -31,7 +31,7 @@ from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.estimate.work import work_of  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
-from esp_tvm.model import load_model  # noqa: E402
+from esp_tvm.model import is_quantized, load_model  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.program import Call, Tensor  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
@@ -264,9 +264,17 @@ def _step_cells(step: Dict[str, Any]) -> List[str]:
     return [step["operator"], shape, step["kernel"], str(macs or ""), str(count), rate]
 
 
+def load_quantized(path: str) -> onnx.ModelProto:
+    """A quantized model. Raises UserError for a float one: the C that TVM makes of it has other last bits."""
+    model = load_model(path)
+    if not is_quantized(model):
+        raise UserError(f"{path}: is a float model; give the model that make quantize wrote (OUT/model_quant.onnx)")
+    return model
+
+
 def print_model(model_path: str, sample_path: str) -> None:
     """The layers of a quantized model: their kernels, instructions and MAC an instruction."""
-    figures = figures_of(load_model(model_path), sample_path, CHIP)
+    figures = figures_of(load_quantized(model_path), sample_path, CHIP)
     print_table("step | output | kernel | MAC | instructions | MAC an instruction", map(_step_cells, figures["steps"]))
     macs, count = figures["macs"], figures["instructions"]
     print(f"whole: {macs} MAC, {count} instructions, {macs / count:.2f} MAC an instruction")

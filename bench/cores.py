@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "bench")]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
+from bench_esp32s3 import load_quantized  # noqa: E402
 from tables import print_table  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
@@ -33,7 +34,6 @@ from esp_tvm.compile.planning.cores import FORK_JOIN  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.evaluate import NumpyEvaluator  # noqa: E402
-from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.program import Call  # noqa: E402
 from esp_tvm.project.fit import fit_chip  # noqa: E402
 from esp_tvm.project.write import write_project  # noqa: E402
@@ -199,7 +199,7 @@ def main() -> None:
     if len(sys.argv) != 3:
         raise UserError("give a quantized model and a sample: make bench-cores MODEL=model_quant.onnx SAMPLE=x.npy")
     require(RISCV)
-    for one in counted(load_model(sys.argv[1]), sys.argv[2]):
+    for one in counted(load_quantized(sys.argv[1]), sys.argv[2]):
         show(one)
 
 

@@ -23,6 +23,7 @@ from tables import table  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.files import whole_file  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.port_options import ALL, PortOptions  # noqa: E402
@@ -226,12 +227,13 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="WORD", help="print only rows whose name has a word; write nothing")
     words = parser.parse_args().words
     require(RISCV)
+    chosen = [case for case in cases() if not words or any(word.lower() in case.id.lower() for word in words)]
+    if not chosen:
+        raise UserError(f"no operator has one of these words in its name: {' '.join(words)}")
     kernels = Kernels(machines=[RISCV])
     found: Dict[str, Tuple[int, int]] = {}
     rows = []
-    for case in cases():
-        if words and not any(word.lower() in case.id.lower() for word in words):
-            continue
+    for case in chosen:
         steps = count(case, kernels)
         edges(found, steps)
         rows.append(row(case, steps))

@@ -201,19 +201,23 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     )
     words = parser.parse_args(arguments).words
     require(RISCV)
+    chosen = {
+        name: make for name, make in subjects().items() if not words or any(w.lower() in name.lower() for w in words)
+    }
+    if not chosen:
+        raise UserError(f"none of the networks has one of these words: {' '.join(words)}; {'; '.join(subjects())}")
     kernels, vector_too = Kernels((RISCV,)), not vector.missing()
     rows: List[List[str]] = []
-    for name, make in subjects().items():
-        if not words or any(word.lower() in name.lower() for word in words):
-            model = make()
-            for limit in (0, LIMITS[name]) if name in LIMITS else (0,):
-                row = f"{name}, ARENA={limit}" if limit else name
-                rows.append(measure(row, model, kernels, vector_too, limit))
-                print(" ".join(rows[-1]), flush=True)
-            if name in UNFILTERED:
-                with _without_minimal_filtering():
-                    rows.append(measure(f"{name}, without minimal filtering", model, kernels, False))
-                print(" ".join(rows[-1]), flush=True)
+    for name, make in chosen.items():
+        model = make()
+        for limit in (0, LIMITS[name]) if name in LIMITS else (0,):
+            row = f"{name}, ARENA={limit}" if limit else name
+            rows.append(measure(row, model, kernels, vector_too, limit))
+            print(" ".join(rows[-1]), flush=True)
+        if name in UNFILTERED:
+            with _without_minimal_filtering():
+                rows.append(measure(f"{name}, without minimal filtering", model, kernels, False))
+            print(" ".join(rows[-1]), flush=True)
     machine = ["arena whole", "strips", "loops", "instructions whole", "more with strips"]
     estimates = ["estimate whole", "weights in flash", "as exported"]
     text = table(["", *machine, *[f"S3: {one}" for one in [*machine, *estimates]]], rows)

@@ -87,6 +87,8 @@ class Subject:
 def found_in(zoo: Path) -> List[Tuple[str, Path]]:
     """(name, file) of every model in a folder and in the folders in it, or of one file."""
     if zoo.is_file():
+        if zoo.suffix not in KINDS:
+            raise UserError(f"{zoo}: is no .onnx and no .espdl file; ZOO names such a file, or a folder with some")
         return [(zoo.stem, zoo)]
     if not zoo.is_dir():
         raise UserError(f"{zoo}: no such folder; ZOO names a folder with .onnx and .espdl files")
@@ -258,6 +260,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     ]
     if not chosen:
         raise UserError(f"{zoo}: no model has one of these words in its name: {' '.join(args.words)}")
+    for path in args.pictures:
+        if not Path(path).exists():
+            raise UserError(f"{path}: no such picture or folder; FILES names pictures, or folders of them")
     if RISCV.missing():
         print(f"instructions on RISC-V are estimates: {RISCV.missing()}")
     kernels, rows, refused = Kernels((RISCV,)), [], []

@@ -16,6 +16,12 @@ need() { # variable what
     [ -n "${!1:-}" ] || fail "$1 is not set; $2"
 }
 
+# Before minutes of work that the next step would throw away.
+need_file() { # variable what
+    need "$1" "$2"
+    [ -e "${!1}" ] || fail "$1=${!1} does not exist; $2"
+}
+
 python() {
     scripts/in-env.sh python "$@"
 }
@@ -80,8 +86,8 @@ case ${1:-} in
     frontend)
         # An .espdl has its exponents.
         case ${MODEL:-} in *.espdl) ;; *) need CALIB "make it with 'make arrays'" ;; esac
-        need SPEC "name the YAML that describes the model's input"
-        need SAMPLE "name a picture or a sound"
+        need_file SPEC "name the YAML that describes the model's input"
+        need_file SAMPLE "name a picture or a sound"
         OUT=$(scripts/pipeline.sh out)
         whole_way
         ;;

@@ -480,6 +480,8 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="only every N-th case")
     options = parser.parse_args()
     chosen = [c for c in cases() if not options.pattern or any(p in c.id for p in options.pattern)][:: options.every]
+    if not chosen:
+        parser.error(f"no case has one of these in its name: {' '.join(options.pattern)}")
     counts: Dict[str, int] = {}
     for case in chosen:
         outcome = run_case(case, options.compile)

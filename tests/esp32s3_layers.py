@@ -58,10 +58,10 @@ def main() -> int:
     """1 where a layer differs."""
     try:
         count, seed = (int(word) for word in (*sys.argv[1:], *("1000", "1")[len(sys.argv) - 1 :]))
-        if count < 1 or seed < 0:
+        if count < 1 or not 0 <= seed < 2**32:
             raise ValueError
     except ValueError:
-        print("error: LAYERS and SEED are whole numbers, LAYERS of at least 1", file=sys.stderr)
+        print("error: LAYERS and SEED are whole numbers, LAYERS of at least 1, SEED below 2^32", file=sys.stderr)
         return 2
     pairs = layers(count, seed)
     places = {"this computer": run_on_host}

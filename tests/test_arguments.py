@@ -1,0 +1,131 @@
+"""What targets of make say of wrong arguments, before they begin: one line, and nothing is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import REPO
+from small_models import small_cnn
+
+pytest.importorskip("tvm")
+
+sys.path.insert(0, str(REPO / "bench"))
+
+import attribute_sweep  # noqa: E402
+import bench_esp32  # noqa: E402
+import bench_esp32s3  # noqa: E402
+import cores  # noqa: E402
+import esp32s3_layers  # noqa: E402
+import operators  # noqa: E402
+import strips  # noqa: E402
+import zoo  # noqa: E402
+
+import bench  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.model import save_model  # noqa: E402
+from esp_tvm.steps.variables import known  # noqa: E402
+
+
+def test_a_name_of_the_bench_may_have_several_words():
+    names = ["digits", "1x1", "1x1, 8 to 16", "esp32s3"]
+    assert bench.named("digits 1x1, 8 to 16 esp32s3 1x1".split(), names) == ["digits", "1x1, 8 to 16", "esp32s3", "1x1"]
+    assert bench.named([], names) == []
+    for words, left in ((["digit"], "digit"), (["digits", "1x1,", "8"], "1x1, 8"), (["digitsx"], "digitsx")):
+        with pytest.raises(UserError, match=f"^'{left}' is not in the bench; choose from: digits; 1x1; 1x1, 8 to 16;"):
+            bench.named(words, names)
+
+
+FIGURES = {"macs": 10, "instructions": 20, "steps": []}
+
+
+def test_the_bench_keeps_the_figures_of_what_it_does_not_count(monkeypatch, tmp_path):
+    """Of what is left out, and what comes later, in case it is interrupted; not of what it no longer has."""
+    before = {"models": {"gone": {}, "kws": {"old": 1}, "resnet8": {"old": 2}, "digits": {"old": 3}}, "layers": {}}
+    before.update(pipeline_seconds={"kws": {"export": 1.0}, "gone": {}})
+    written = []
+    monkeypatch.setattr(bench, "read_results", lambda: before)
+    monkeypatch.setattr(bench, "require", lambda machine: None)
+    monkeypatch.setattr(bench, "Kernels", lambda: None)
+    monkeypatch.setattr(bench.vector, "missing", lambda: "no compiler")
+    monkeypatch.setattr(bench, "TRAINED", {"kws": (tmp_path / "none", None, None)})
+    monkeypatch.setattr(bench.networks, "NETWORKS", {"resnet8": None, "digits": None})
+    monkeypatch.setattr(bench.networks, "LAYERS", {"1x1": None})
+    monkeypatch.setattr(bench, "generated", lambda name: name)
+    monkeypatch.setattr(bench, "measure", lambda *_: dict(FIGURES))
+    monkeypatch.setattr(bench.result_files, "write", lambda found, _: written.append(list(found["models"].items())))
+    found = bench.run([])
+    old = {name: {"old": value} for name, value in (("kws", 1), ("resnet8", 2), ("digits", 3))}
+    assert dict(written[0]) == {"gone": {}, **old, "resnet8": FIGURES}
+    assert list(found["models"].items()) == [("kws", old["kws"]), ("resnet8", FIGURES), ("digits", FIGURES)]
+    assert found["layers"] == {"1x1": FIGURES} and found["pipeline_seconds"] == {"kws": {"export": 1.0}}
+
+
+@pytest.mark.parametrize("module", [operators, strips], ids=lambda module: module.__name__)
+def test_words_that_nothing_has(module, monkeypatch):
+    monkeypatch.setattr(module, "require", lambda machine: None)
+    monkeypatch.setattr(sys, "argv", ["bench", "nosuchword"])
+    with pytest.raises(UserError, match="has one of these words.*: nosuchword"):
+        module.main()
+
+
+def test_a_pattern_that_no_case_of_the_sweep_has(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["attribute_sweep.py", "nosuchcase"])
+    with pytest.raises(SystemExit) as ended:
+        attribute_sweep.main()
+    assert ended.value.code == 2 and "no case has one of these in its name: nosuchcase" in capsys.readouterr().err
+
+
+def test_float_models_are_no_quantized_ones(monkeypatch, tmp_path):
+    path = tmp_path / "float.onnx"
+    save_model(small_cnn(), path)
+    monkeypatch.setattr(sys, "argv", ["bench", str(path), "sample.npy"])
+    monkeypatch.setattr(cores, "require", lambda machine: None)
+    for begin in (cores.main, *(lambda m=m: m.print_model(path, "sample.npy") for m in (bench_esp32, bench_esp32s3))):
+        with pytest.raises(UserError, match="float.onnx: is a float model; give the model that make quantize wrote"):
+            begin()
+
+
+def test_what_is_no_zoo(tmp_path):
+    (tmp_path / "README.md").write_text("text")
+    (tmp_path / "net.onnx").write_text("model")
+    out = ["--out", str(tmp_path / "out")]
+    for wrong, said in (
+        (["README.md"], "README.md: is no .onnx and no .espdl file"),
+        (["net.onnx", "--pictures", str(tmp_path / "none")], "none: no such picture or folder"),
+    ):
+        with pytest.raises(UserError, match=said):
+            zoo.main([str(tmp_path / wrong[0]), *wrong[1:], *out])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["x"], ["0"], ["3", "x"], ["3", "-1"], ["3", str(2**32)]], ids=" ".join)
+def test_numbers_of_layers_and_seeds(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["esp32s3_layers.py", *words])
+    assert esp32s3_layers.main() == 2
+    assert capsys.readouterr().err.startswith("error: LAYERS and SEED are whole numbers")
+
+
+@pytest.mark.parametrize("missing", ["SPEC", "SAMPLE"])
+def test_a_front_end_looks_for_its_files_before_it_quantizes(missing, tmp_path):
+    names = ("MODEL", "CALIB", "SPEC", "SAMPLE")
+    given = {name: str(tmp_path / name) for name in names}
+    for name in {*names} - {missing}:
+        (tmp_path / name).write_text("")
+    environment = {**os.environ, **given, "OUT": str(tmp_path / "out")}
+    command = [str(REPO / "scripts/frontend.sh"), "frontend"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {missing}={given[missing]} does not exist; name ")
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_every_variable_that_a_recipe_reads_is_known():
+    """One that only the recipe knows would be refused as misspelt where it is like another."""
+    names = known(REPO)
+    for path in (REPO / "Makefile", *REPO.glob("scripts/*.mk")):
+        recipes = "".join(line for line in path.read_text().splitlines(True) if line.startswith("\t"))
+        for name in re.findall(r"\$\$\{([A-Z_]+)|\$\(([A-Z_]+)\)", recipes):
+            assert "".join(name) in [*names, "MAKEFILE_LIST"], (path.name, name)
