@@ -50,6 +50,10 @@ def _elementwise() -> List[Case]:
     table = random_of("table").randint(-128, 128, 256).astype(np.int8)
     cases.append(Case("any table", "lookup", (((3, 100), "int8"),), {"table": table}))
     cases.append(Case("of bytes", "lookup", (((3, 100), "uint8"),), {"table": table}))
+    fine = {size: random_of(f"table {size}").randint(-(2**15), 2**15, size).astype(np.int16) for size in (256, 513)}
+    for x, output in (("int8", "int16"), ("uint8", "int16"), ("int16", "int16"), ("int16", "int8")):
+        attributes = {"table": fine[513 if x == "int16" else 256], "output": output}
+        cases.append(Case(f"{x} to {output}", "lookup_s16", (((3, 100), x),), attributes))
     return cases  # fmt: skip
 
 

@@ -238,6 +238,18 @@ def test_lookup():
     assert arithmetic.lookup(int8(-128, -1, 0, 127), table=table).tolist() == [127, 0, -1, -128]
 
 
+def test_lookup_of_int16():
+    table = np.arange(-256, 257) * 127
+    x = np.array([-32768, -32767, -64, -1, 0, 1, 32767], np.int16)
+    # Entries 128 values apart: between them a line, rounded half up.
+    exact = np.floor(x.astype(float) * 127 / 128 + 0.5)
+    assert arithmetic.lookup_s16(x, table=table.astype(np.int16), output="int16").tolist() == exact.tolist()
+    narrow = np.clip(np.floor(exact / 256 + 0.5), -128, 127)
+    assert arithmetic.lookup_s16(x, table=table.astype(np.int16), output="int8").tolist() == narrow.tolist()
+    steps = arithmetic.lookup_s16(int8(-128, 0, 127), table=np.arange(256).astype(np.int16), output="int16")
+    assert steps.dtype == np.int16 and steps.tolist() == [0, 128, 255]
+
+
 # --- pooling -----------------------------------------------------------------------------------------------
 
 
@@ -376,6 +388,8 @@ WEIGHTED = {"weights": np.zeros((3, 1, 1, 2), np.int8), "bias": np.zeros(3, np.i
         ("mul", [IMAGE, IMAGE[..., :1].repeat(3, axis=3)], {"shift": 0}),
         ("requantize", [IMAGE], {"shift": 0.5}),
         ("lookup", [IMAGE], {"table": np.zeros(255, np.int8)}),
+        ("lookup_s16", [IMAGE], {"table": np.zeros(256, np.int16), "output": "int8"}),
+        ("lookup_s16", [IMAGE.astype(np.int16)], {"table": np.zeros(256, np.int16), "output": "int16"}),
         ("max_pool2d", [IMAGE], {"kernel": (5, 5)}),
         ("average_pool2d", [IMAGE], {"kernel": (2, 2), "shift": 31}),
         ("quantize", [IMAGE], {"exponent": 0}),

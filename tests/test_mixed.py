@@ -222,7 +222,54 @@ def test_complaints():
         mixed("nothing")
     model = REAL.SerializeToString()
     softmax = onnx.ModelProto.FromString(model)
-    softmax.graph.node.append(node("Sigmoid", ["y"], ["z"], "end"))
+    softmax.graph.node.append(node("LogSoftmax", ["y"], ["z"], "end", axis=1))
     softmax.graph.output[0].name = "z"
     with pytest.raises(UserError, match="'dense' cannot be int16"):
         quantize_model(softmax, SAMPLES, Passes(**PLAIN, int16="dense"))
+
+
+SMOOTH = {
+    "sigmoid": [node("Sigmoid", ["c"], ["a"], "act")],
+    "tanh": [node("Tanh", ["c"], ["a"], "act")],
+    "swish": [node("Sigmoid", ["c"], ["s"], "inner"), node("Mul", ["c", "s"], ["a"], "act")],
+    "hard swish": [node("HardSwish", ["c"], ["a"], "act")],
+    "leaky relu": [node("LeakyRelu", ["c"], ["a"], "act", alpha=0.1)],
+}
+
+
+@functools.lru_cache(maxsize=None)
+def with_function(kind, wide, factor=1.0):
+    """(float model, quantized model) of a convolution, a function, and a convolution; wide: tensors of int16."""
+    constants = {"w1": random(8, 3, 3, 3, scale=0.3 * factor), "w2": random(4, 8, 1, 1, scale=0.3)}
+    nodes = [node("Conv", ["x", "w1"], ["c"], "first"), *SMOOTH[kind], node("Conv", ["a", "w2"], ["y"], "second")]
+    real = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 6, 6]}, constants, opset=14)
+    return real, quantize_model(real, SAMPLES, Passes(int16=",".join(wide), **PLAIN)).model
+
+
+@pytest.mark.parametrize("wide", [("c", "a"), ("c",), ("a",)], ids="-".join)
+@pytest.mark.parametrize("kind", SMOOTH)
+def test_functions_of_int16(kind, wide, tmp_path):
+    """A table in every width, the same in C, NumPy and Relay; and finer than one of int8."""
+    real, made = with_function(kind, wide)
+    compiled = compile_model(made)
+    assert not compiled.program.fallbacks
+    assert [call.operator for call in compiled.program.kernels if call.kind == "lookup"] == ["lookup_s16"]
+    program = Program(write_program(compiled, tmp_path), Kernels(sanitize=True))
+    comparison = compare_with_references(program, compiled, SAMPLES)
+    assert comparison.equal, comparison
+    # The last rounding is of int8 in all of them.
+    assert judge(real, made, SAMPLES).decibels > judge(real, with_function(kind, ())[1], SAMPLES).decibels
+
+
+def test_what_lines_cannot_follow_is_refused():
+    """The square root rises without end at 0."""
+    nodes = [
+        node("Conv", ["x", "w1"], ["c"], "first"),
+        node("Abs", ["c"], ["b"], "positive"),
+        node("Sqrt", ["b"], ["a"], "root"),
+        node("Conv", ["a", "w2"], ["y"], "second"),
+    ]
+    constants = {"w1": random(8, 3, 3, 3, scale=0.3), "w2": random(4, 8, 1, 1, scale=0.3)}
+    real = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 6, 6]}, constants)
+    with pytest.raises(UserError, match="steps off, as lines between 513 values of its function; leave what it reads"):
+        quantize_model(real, SAMPLES, Passes(int16="c,root", **PLAIN))

@@ -22,6 +22,7 @@ from .convert.qdq_form import as_it_is
 from .model import run_session, session
 from .naming import shown
 from .onnx_graph import Graph, with_outputs
+from .operators.lookup_wide import MOST_OFF
 from .program.evaluate import Evaluation, in_model_order, output_tensors, read
 from .program.form import Call, Program, Tensor
 from .program.ports import all_to_onnx
@@ -42,6 +43,8 @@ SEVERAL_STEPS_BOUND = 3
 # Recurrent layers compute in int16 whatever they give: gates in units of 2^-11, states of a relu in units of four steps
 # of int16. Of a result that is as fine, that is many steps.
 RECURRENT_BOUND, RECURRENT_S16_BOUND = 2.0**-9, 64
+# Functions of int16 are lines between 513 values.
+_LINES, LINES_BOUND = "lookup_s16", float(1 + max(MOST_OFF.values()))
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ class Verification:
     def line(self) -> str:
         """The line printed for a program within its bounds."""
         steps = self.worst(in_steps=True)
-        # What is finer than the rule of a recurrent layer may differ by more.
-        fine = ", more of what a recurrent layer gives in finer steps" if steps > SEVERAL_STEPS_BOUND else ""
+        # What is finer than the rule of a recurrent layer, or of a function of int16, may differ by more.
+        fine = ", more of the finer steps of recurrent layers and functions in int16" * (steps > SEVERAL_STEPS_BOUND)
         parts = [
             f"integers differ by at most {steps:.0f} step{'s' * (steps != 1)} (allowed {STEP_BOUND}, or "
             f"{SEVERAL_STEPS_BOUND} where a rule rounds several times{fine})"
@@ -258,7 +261,7 @@ def _computed_by(call: Call, written: Mapping[Tensor, Call]) -> str:
         if made is None:
             break
         call = made
-    return call.operator if call.operator.startswith(_RECURRENT) else own
+    return call.operator if call.operator.startswith((*_RECURRENT, _LINES)) else own
 
 
 def _given(name: str) -> str:
@@ -448,6 +451,8 @@ def _allowed_steps(kernel: str, exponent: int) -> float:
     if kernel.startswith(_RECURRENT):
         least = RECURRENT_S16_BOUND if kernel.endswith("_s16") else SEVERAL_STEPS_BOUND
         return max(least, RECURRENT_BOUND * 2.0**-exponent)
+    if kernel.startswith(_LINES):
+        return LINES_BOUND
     return SEVERAL_STEPS_BOUND if kernel.startswith(_SEVERAL_STEPS) else STEP_BOUND
 
 

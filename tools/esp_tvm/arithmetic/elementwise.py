@@ -75,6 +75,25 @@ def lookup(x: np.ndarray, *, table: np.ndarray) -> np.ndarray:
     return table[x.astype(np.int64) + 128]
 
 
+def lookup_s16(x: np.ndarray, *, table: np.ndarray, output: str) -> np.ndarray:
+    """The same where x, the result (output: int8 or int16) or both are int16. table: int16.
+
+    x int8: table [256] has the result of each value. x int16: table [513] has that of -32768, -32640, ..., 32768, and
+    between two entries lies a line; for an int8 result they are in units of 2^(e_y - 8).
+    """
+    check_array("table", table, "int16", 1)
+    if x.dtype != np.int16:
+        if table.shape != (256,) or output != "int16":
+            raise ValueError(f"table has {table.size} entries for {output}; it must have 256 for int16")
+        return table[np.ascontiguousarray(x).view(np.int8).astype(np.int64) + 128]
+    if table.shape != (513,):
+        raise ValueError(f"table has {table.size} entries; it must have 513")
+    place = x.astype(np.int64) + 32768
+    low, part, wide = place // 128, place % 128, table.astype(np.int64)
+    y = rshift(wide[low] * (128 - part) + wide[low + 1] * part, 7)
+    return y.astype(np.int16) if output == "int16" else np.clip(rshift(y, 8), -128, 127).astype(np.int8)
+
+
 def _aligned(a: np.ndarray, b: np.ndarray, shift_a: int, shift_b: int, dtype: str = "int8"):
     """Both inputs as int64 at the finer exponent."""
     check_array("a", a, dtype)

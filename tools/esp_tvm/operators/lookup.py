@@ -6,7 +6,7 @@ polynomial): the only condition is that every value of the result depends on one
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -75,20 +75,25 @@ ELEMENTWISE = {
 }
 
 
-def table_of(function, exponent: int, output_exponent: int, dtype: str = "int8") -> np.ndarray:
+def table_of(function, exponent: int, output_exponent: int, dtype: str = "int8", result: str = "int8") -> np.ndarray:
     """int8[256], indexed by x + 128: sat8(floor(f(x * 2^e_x) / 2^e_y + 1/2)) in float64; NaN gives 0.
 
-    dtype: of the bytes x; uint8 and bool are indexed as if they were int8
+    dtype: of the bytes x; uint8 and bool are indexed as if they were int8; result: int16 has sat16 in place of sat8
     """
     x = np.arange(-128, 128, dtype=np.float64) * 2.0**exponent
     if dtype == "uint8":
         x = np.where(x < 0, x + 256, x)
     elif dtype == "bool":
         x = (x != 0).astype(np.float64)
+    return rounded(function, x, output_exponent, result)
+
+
+def rounded(function, x: np.ndarray, exponent: int, dtype: str) -> np.ndarray:
+    """floor(f(x) / 2^e_y + 1/2) within `dtype`, in float64; NaN gives 0."""
     with np.errstate(all="ignore"):
-        y = np.asarray(function(x), dtype=np.float64) * 2.0**-output_exponent
+        y = np.asarray(function(x), dtype=np.float64) * 2.0**-exponent
         y = np.floor(np.where(np.isnan(y), 0.0, np.clip(y, -1e6, 1e6)) + 0.5)
-    return np.clip(np.broadcast_to(y, x.shape), *base.INT8).astype(np.int8)
+    return np.clip(np.broadcast_to(y, x.shape), *base.bounds_of(dtype)).astype(dtype)
 
 
 def _one_value(constant: relay.Constant) -> Optional[np.ndarray]:
@@ -128,7 +133,7 @@ def _is_byte(expr: relay.Expr, whatever: bool = False) -> bool:
     return inner.checked_type.dtype in ("uint8", "int8", "bool") and (whatever or not is_call(inner, *ELEMENTWISE))
 
 
-def _source(root: relay.Expr) -> Optional[relay.Expr]:
+def source_of(root: relay.Expr) -> Optional[relay.Expr]:
     """The one dequantize, or cast of bytes, that the elementwise expression `root` depends on; None if there is not
     exactly one."""
     # A comparison of two tensors is not a function of one tensor; the cast of its result is.
@@ -170,10 +175,11 @@ def _source_within(root: relay.Expr, whatever: bool) -> Optional[relay.Expr]:
     return first
 
 
-def _read_source(source: relay.Call) -> Operand:
+def read_source(source: relay.Call, dtypes: Sequence[str]) -> Operand:
+    """The operand that a function reads: what `source_of` found."""
     if is_call(source, "cast"):
         return Operand(source.args[0], source.args[0].checked_type.dtype)
-    return base.read_dequantize(source)
+    return base.read_dequantize(source, dtypes)
 
 
 # These alone need no table: a shift and a clamp are enough.
@@ -224,20 +230,20 @@ class Lookup(Operator):
     def sources(self, root):
         if not is_call(root, "qnn.quantize") or not has_one_scale(root) or _needs_no_table(root.args[0]):
             return None
-        source = _source(root.args[0])
+        source = source_of(root.args[0])
         if source is None or shape_of(root) != shape_of(source):
             return None
         try:
-            base.read_quantize(root)
-            _read_source(source)
+            base.read_quantize(root, self.dtypes)
+            read_source(source, self.dtypes)
         except Refusal:
             return None
         return [source.args[0]]
 
     def parse(self, root):
         output = base.read_quantize(root)
-        source = _source(root.args[0])
-        x = _read_source(source)
+        source = source_of(root.args[0])
+        x = read_source(source, self.dtypes)
         table = table_of(lambda v: evaluate(root.args[0], v), x.exponent or 0, output.exponent, x.dtype)
         return Parsed([x], output, {"table": table})
 

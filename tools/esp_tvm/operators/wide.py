@@ -21,7 +21,7 @@ from .tvm_later import relay
 BOTH = ("int8", "int16")
 
 
-class _Wide:
+class Wide:
     """Turns an int8 operator into an int16 one; must precede that operator among the base classes."""
 
     dtypes = BOTH
@@ -48,20 +48,20 @@ def _s16(tensor) -> bool:
     return tensor.dtype == "int16"
 
 
-class Conv2dS16(_Wide, Conv2d):
+class Conv2dS16(Wide, Conv2d):
     name = "conv2d_s16"
 
 
-class DepthwiseConv2dS16(_Wide, DepthwiseConv2d):
+class DepthwiseConv2dS16(Wide, DepthwiseConv2d):
     name = "depthwise_conv2d_s16"
     depthwise = True
 
 
-class DenseS16(_Wide, Dense):
+class DenseS16(Wide, Dense):
     name = "dense_s16"
 
 
-class _WidePair(_Wide):
+class _WidePair(Wide):
     def types(self, call):
         a, b = call.inputs
         return {"a_s16": _s16(a), "b_s16": _s16(b), "output_s16": _s16(call.output)}
@@ -77,11 +77,11 @@ class MulS16(_WidePair, Mul):
     name = "mul_s16"
 
 
-class RequantizeS16(_Wide, Requantize):
+class RequantizeS16(Wide, Requantize):
     name = "requantize_s16"
 
 
-class AveragePool2dS16(_Wide, AveragePool2d):
+class AveragePool2dS16(Wide, AveragePool2d):
     name = "average_pool2d_s16"
 
     def more(self, attrs, x, output, attributes):
@@ -103,7 +103,7 @@ class AveragePool2dS16(_Wide, AveragePool2d):
         return relay.cast(y, a["output"])
 
 
-class MaxPool2dS16(_Wide, MaxPool2d):
+class MaxPool2dS16(Wide, MaxPool2d):
     name = "max_pool2d_s16"
 
     def more(self, attrs, x, output, attributes):
@@ -116,7 +116,7 @@ class MaxPool2dS16(_Wide, MaxPool2d):
         return {**window_fields(call, a["kernel"]), "min": a["clamp"][0], "max": a["clamp"][1]}
 
 
-class SoftmaxS16(_Wide, Softmax):
+class SoftmaxS16(Wide, Softmax):
     """Float at the end of the graph; an int8 result is left to the int8 operator."""
 
     name = "softmax_s16"
@@ -156,7 +156,7 @@ class SoftmaxS16(_Wide, Softmax):
         c.call("esp_dl_softmax_s16_f32", inputs[0], parameters, output)
 
 
-class _WideRecurrent(_Wide):
+class _WideRecurrent(Wide):
     width = "width"
 
     def types(self, call, written):
@@ -183,7 +183,7 @@ class LstmS16(_WideRecurrent, Lstm):
     name = "lstm_s16"
 
 
-class QuantizeS16(_Wide, Quantize):
+class QuantizeS16(Wide, Quantize):
     name = "quantize_s16"
 
     def emit(self, call, c, inputs, output):
@@ -191,7 +191,7 @@ class QuantizeS16(_Wide, Quantize):
         c.call("esp_dl_quantize_s16", inputs[0], call.output.elements, exponent, output)
 
 
-class DequantizeS16(_Wide, Dequantize):
+class DequantizeS16(Wide, Dequantize):
     name = "dequantize_s16"
 
     def emit(self, call, c, inputs, output):

@@ -19,7 +19,7 @@ from .budget import UNASKED, read_budget, spend, widen_outputs
 from .calibrate import Histogram
 from .equalize import ChannelStatistics
 from .graph import Network
-from .mixed import choose_wide, named, widen, widenable
+from .mixed import choose_wide, far_off, named, widen, widenable
 from .pass_centre import centre
 from .pass_centre_inputs import centre_inputs
 from .pass_equalize import equalize
@@ -110,12 +110,15 @@ def _mix(
     fit = _refit(passes, samples)
     if passes.int16 == "auto":
         return choose_wide(state, simulator, search_samples(state.network, passes), passes.int16_gain, fit)
-    groups = widenable(state.network)
+    groups = widenable(state.network, tables=True)
     for root in named(state.network, [name.strip() for name in passes.int16.split(",") if name.strip()]):
         wider = widen(state, simulator, groups[root])
         if wider is None:
             raise UserError(f"--int16: the bias behind '{shown(root, 60)}' does not fit int32 then; leave it out")
         state, simulator = wider
+    wrong = far_off(state, simulator)
+    if wrong:
+        raise UserError(f"--int16: {wrong}; leave what it reads in int8")
     return fit(state, simulator), simulator
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
 from onnx import helper
 
 from ..model import run_session, session
+from ..operators.lookup import table_of
+from ..operators.lookup_wide import points, steps_off
 from .graph import Layer, Network
 
 
@@ -52,18 +54,33 @@ class LayerSessions:
             self._made[layer.output] = session_of_nodes(network, layer, nodes, outputs)
         return self._made[layer.output]
 
-    def table(self, network: Network, layer: Layer, e_x: int, e_y: int) -> np.ndarray:
-        """float32[256]: the int8 result of a layer for each int8 input, from -128 on."""
-        key = (layer.output, e_x, e_y)
+    def table(self, network: Network, layer: Layer, e_x: int, e_y: int, result: str = "int8") -> np.ndarray:
+        """float32[256]: the result of a layer, of type `result`, for each int8 input, from -128 on."""
+        key = (layer.output, e_x, e_y, result)
+        if key not in self._made:
+            function = self._function(network, layer)
+            self._made[key] = table_of(function, e_x, e_y, result=result).astype(np.float32)
+        return self._made[key]
+
+    def points(self, network: Network, layer: Layer, e_x: int, e_y: int, result: str) -> Tuple[np.ndarray, int]:
+        """(the table of a layer that reads int16, how many steps of its result that is off at most)."""
+        key = (layer.output, e_x, e_y, result, "points")
+        if key not in self._made:
+            function = self._function(network, layer)
+            table = points(function, e_x, e_y, result)
+            self._made[key] = table, steps_off(function, table, e_x, e_y, result)
+        return self._made[key]
+
+    def _function(self, network: Network, layer: Layer) -> Callable[[np.ndarray], np.ndarray]:
+        """What a layer computes of real values, one by one, in float32."""
+        key = (layer.output, "function")
         if key not in self._made:
             nodes = [_copy(network, index) for index in layer.nodes]
             for node in nodes:
                 node.input[:] = ["x" if name == layer.inputs[0] else name for name in node.input]
                 node.output[:] = ["y" if name == layer.output else name for name in node.output]
             run = _session_of_floats(network, nodes, {"x": 1}, _constants_of(network, nodes))
-            x = (np.arange(-128, 128) * 2.0**e_x).astype(np.float32)
-            y = np.nan_to_num(run_session(run, ["y"], {"x": x})[0].reshape(-1)).astype(np.float64)
-            self._made[key] = np.clip(np.floor(y * 2.0**-e_y + 0.5), -128, 127).astype(np.float32)
+            self._made[key] = lambda x: run_session(run, ["y"], {"x": x.astype(np.float32)})[0].reshape(-1)
         return self._made[key]
 
 

@@ -42,8 +42,9 @@ class Cost:
     all_macs: int
 
 
-def has_wide_kernel(layer: Layer) -> bool:
-    """Whether a layer's kernel accepts and gives int16."""
+def has_wide_kernel(layer: Layer, tables: bool = False) -> bool:
+    """Whether a layer's kernel accepts and gives int16; tables: functions of one value count, too. Only where int16 is
+    asked for: their int8 kernel is faster, and often exact enough."""
     if layer.rule is None:
         return True  # a float layer reads dequantized values, and its result may be int16 too
     if layer.kind == "move":
@@ -52,6 +53,8 @@ def has_wide_kernel(layer: Layer) -> bool:
         return layer.op_type in _COPIES
     if layer.kind == "real":
         return layer.op_type in GATES
+    if layer.kind == "lookup":
+        return tables
     return layer.kind in _KINDS or (layer.kind == "binary" and layer.op_type in ("Add", "Mul"))
 
 
@@ -105,8 +108,9 @@ def _makers(network: Network, possible: Dict[str, List[str]], name: str, members
     return found
 
 
-def widenable(network: Network) -> Dict[str, List[str]]:
-    """{tensor: all that share its exponent} of those that can be int16; a centred input has int8 only."""
+def widenable(network: Network, tables: bool = False) -> Dict[str, List[str]]:
+    """{tensor: all that share its exponent} of those that can be int16; a centred input has int8 only; tables: as of
+    `has_wide_kernel`."""
     groups: Dict[str, List[str]] = {}
     for name in network.integers:
         groups.setdefault(network.root(name), []).append(name)
@@ -115,16 +119,18 @@ def widenable(network: Network) -> Dict[str, List[str]]:
         makers = [network.producer(name) for name in members]
         users = [user for name in members for user in network.consumers(name)]
         fixed = any(m is not None and m.rule is not None and isinstance(m.rule.exponent, int) for m in makers)
+        # That of a table is of int8: sigmoid's 2^-7.
+        fixed = fixed and not (tables and all(m is not None and m.kind == "lookup" for m in makers))
         ends = [user for user in users if _softmax_at_the_end(network, user)]
         layers = [layer for layer in [*filter(None, makers), *users] if layer not in ends]
-        if not fixed and root not in network.centres and all(map(has_wide_kernel, layers)):
+        if not fixed and root not in network.centres and all(has_wide_kernel(one, tables) for one in layers):
             possible[root] = members
     return possible
 
 
 def named(network: Network, names: Sequence[str]) -> List[str]:
     """The tensors that a user names, directly or by the layer that computes them."""
-    possible = widenable(network)
+    possible = widenable(network, tables=True)
     by_layer = {network.model.graph.node[i].name: layer for layer in network.layers for i in layer.nodes}
     chosen = []
     for name in names:
@@ -177,11 +183,12 @@ def choose_wide(state, simulator: Simulator, few_samples: int, gain: float, fit)
         few = simulator.subset(few_samples)
         before = few.noise_of(state)
         best, best_noise = None, before * 10.0 ** (-LEAST_GAIN / 10.0)
-        candidates = {r: m for r, m in widenable(state.network).items() if m[0] not in state.network.wide}
+        possible = widenable(state.network, tables=True)
+        candidates = {r: m for r, m in possible.items() if m[0] not in state.network.wide}
         with Progress("choosing int16", len(candidates)) as progress:
             for root, members in candidates.items():
                 tried = widen(state, few, members)
-                if tried is not None:
+                if tried is not None and not far_off(*tried):
                     noise = tried[1].noise_of(tried[0])
                     if noise < best_noise:
                         best, best_noise = (root, members), noise
@@ -191,6 +198,16 @@ def choose_wide(state, simulator: Simulator, few_samples: int, gain: float, fit)
         state, simulator = widen(state, simulator, best[1])
         state = fit(state, simulator)
     return state, simulator
+
+
+def far_off(state, simulator: Simulator) -> str:
+    """What is wrong with the tables that read int16, "" if nothing."""
+    for layer in state.network.layers:
+        off = simulator.table_off(layer, state.exponents)
+        if off:
+            label = shown(describe_layer(state.network, layer), 60)
+            return f"'{label}' would be {off} steps off, as lines between 513 values of its function"
+    return ""
 
 
 def cost_of(network: Network) -> Cost:

@@ -13,9 +13,11 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
 
+from .. import arithmetic
 from ..errors import UserError
 from ..model import run_session
 from ..naming import shown
+from ..operators.lookup_wide import MOST_OFF
 from .calibrate import reader, samples_of
 from .graph import Layer, Network
 from .layer_sessions import LayerSessions
@@ -297,7 +299,7 @@ class Simulator:
         elif layer.kind == "clamp":
             return _rounded(xs[0] * np.float32(2.0 ** (e_x[0] - e_y)), low, high)
         elif layer.kind == "lookup":
-            return self._sessions.table(self.network, layer, e_x[0], e_y)[xs[0].astype(np.int16) + 128]
+            return self._looked_up(layer, xs[0], e_x[0], e_y)
         else:
             real = xs[0].astype(np.float64) * 2.0 ** e_x[0]
             axis = int(attribute(self.network.model.graph.node[layer.nodes[0]], "axis", -1))
@@ -307,6 +309,21 @@ class Simulator:
         return _bounded(y, low, high)
 
     # --- operators ---
+
+    def _looked_up(self, layer: Layer, x: np.ndarray, e_x: int, e_y: int) -> np.ndarray:
+        result = "int16" if layer.output in self.network.wide else "int8"
+        if layer.inputs[0] not in self.network.wide:
+            return self._sessions.table(self.network, layer, e_x, e_y, result)[x.astype(np.int16) + 128]
+        table, _ = self._sessions.points(self.network, layer, e_x, e_y, result)
+        return arithmetic.lookup_s16(x.astype(np.int16), table=table, output=result).astype(np.float32)
+
+    def table_off(self, layer: Layer, exponents: Dict[str, int]) -> int:
+        """By how many steps of its result the table of a layer that reads int16 is off; 0 of any other layer."""
+        if layer.kind != "lookup" or layer.rule is None or layer.inputs[0] not in self.network.wide:
+            return 0
+        result = "int16" if layer.output in self.network.wide else "int8"
+        off = self._sessions.points(self.network, layer, exponents[layer.inputs[0]], exponents[layer.output], result)[1]
+        return 0 if off <= MOST_OFF[result] else off
 
     def product(self, layer: Layer, x: np.ndarray, weights, offset, low, high) -> np.ndarray:
         """clip(floor(weights * x + offset)) of a Conv or Gemm; low None: no rounding, no bounds.

@@ -67,6 +67,18 @@ void esp_dl_requantize_s16(const void *input, int32_t count, const esp_dl_requan
  */
 void esp_dl_lookup_s8(const int8_t *input, int32_t count, const int8_t table[256], int8_t *output);
 
+/*
+ * The same where input, output or both are int16. Of int8 values the table has an entry for each, [256]; of int16 ones
+ * [513] every 128th, from -2^15 to 2^15, and values between two entries lie on a line; for an int8 output they are in
+ * units of 2^(e_y - 8). In place if both widths are equal. As arithmetic.lookup_s16.
+ */
+typedef struct {
+    const int16_t *table;
+    bool input_s16, output_s16; /* at least one */
+} esp_dl_lookup_t;
+
+void esp_dl_lookup_s16(const void *input, int32_t count, const esp_dl_lookup_t *p, void *output);
+
 /* Two tensors whose shapes broadcast: a step is 0 if one value is used for the whole axis. The output has no gaps. */
 typedef struct {
     int32_t rank;                                             /* 1..ESP_DL_MAX_RANK */
