@@ -277,8 +277,18 @@ def test_new_attributes_at_their_old_meaning_are_dropped(tmp_path):
     [
         (node("GroupNormalization", ["x", "computed", "s"], num_groups=2), [1, 4, 4, 4]),
         (node("RMSNormalization", ["x", "s"], stash_type=11), [1, 4, 4, 4]),
-        (node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[2, 2]), [1, 4, 2, 2]),
-        (node("Resize", ["x", "", "r"], antialias=1, mode="linear"), [1, 4, 8, 8]),
+        (node("AveragePool", ["x"], kernel_shape=[2, 2], dilations=[2, 2], ceil_mode=1), [1, 4, 2, 2]),
+        (
+            node(
+                "Resize",
+                ["x", "", "r"],
+                antialias=1,
+                mode="cubic",
+                coordinate_transformation_mode="half_pixel_symmetric",
+            ),
+            [1, 4, 8, 8],
+        ),
+        (node("Col2Im", ["columns", "size", "block"]), [1, 1, 3]),
         (node("Pad", ["x", "far"], mode="wrap"), [1, 4, 4, 9]),
         (node("Pad", ["x", "less"], mode="wrap"), [1, 4, 4, 3]),
         (node("ReduceMean", ["x", "computed"]), [1, 1, 1, 1]),
@@ -293,6 +303,9 @@ def test_what_opset_17_cannot_say_is_refused_by_name(tmp_path, refused, shape):
         "less": np.array([0, 0, 0, 0, 0, 0, 0, -1]),
         "volume": random(1, 1, 4, 4, 4),
         "g": random(1, 4, 4, 4, 3),
+        "columns": random(1, 2, 2),
+        "size": np.array([3]),
+        "block": np.array([2]),
     }
     nodes = [helper.make_node("Shape", ["x"], ["computed"], "shape"), refused]
     text = complaint(newer(nodes, {"x": [1, 4, 4, 4]}, {"y": shape}, constants), tmp_path)
@@ -352,3 +365,74 @@ def test_new_fields_of_the_format_are_dropped(tmp_path):
     lowered = load(model, tmp_path)
     assert lowered.ir_version == 8 and b"\x0a\x01k\x12\x01v" not in lowered.SerializeToString()
     onnx.checker.check_model(lowered)
+
+
+@pytest.mark.parametrize("counts_pads", [0, 1])
+def test_dilated_average_pool(tmp_path, counts_pads):
+    x = random(2, 3, 7, 6)
+    window = {"kernel_shape": [2, 3], "dilations": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 3]}
+    pool = node("AveragePool", ["x"], count_include_pad=counts_pads, **window)
+    (got,) = result(newer([pool], {"x": x.shape}, {"y": [2, 3, 4, 5]}), tmp_path, x=x)
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 2), (0, 3)], constant_values=np.nan)
+    taps = [padded[:, :, 3 * i : 3 * i + 8 : 2, 2 * j : 2 * j + 5] for i in range(2) for j in range(3)]
+    wanted = np.nansum(taps, axis=0) / 6 if counts_pads else np.nanmean(taps, axis=0)
+    np.testing.assert_allclose(got, wanted[:, :, :4], rtol=1e-5, atol=1e-6)
+
+
+def test_columns_to_an_image(tmp_path):
+    """Blocks of 2 x 3 with strides and dilations that overlap; the last rows are reached by none."""
+    image, block = (8, 9), (2, 3)
+    options = {"strides": [2, 1], "dilations": [3, 2], "pads": [1, 0, 0, 1]}
+    places = [(2 * i - 1, j) for i in range(3) for j in range(6)]
+    x, wanted = random(2, 2 * 6, len(places)), np.zeros((2, 2, *image), np.float32)
+    for number, (row, column) in enumerate(places):
+        for tap, (i, j) in enumerate((i, j) for i in range(2) for j in range(3)):
+            at = row + 3 * i, column + 2 * j
+            if 0 <= at[0] < image[0] and 0 <= at[1] < image[1]:
+                wanted[:, :, at[0], at[1]] += x[:, tap::6, number]
+    constants = {"size": np.array(image), "block": np.array(block)}
+    model = newer([node("Col2Im", ["x", "size", "block"], **options)], {"x": x.shape}, {"y": wanted.shape}, constants)
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options, constant, wanted",
+    [
+        ({"mode": "linear"}, {"s": np.float32([1, 1, 0.6, 0.6])}, [[2.875, 4.5], [9.375, 11.0]]),
+        ({"mode": "cubic"}, {"s": np.float32([1, 1, 0.6, 0.6])}, [[2.5180721, 4.2858863], [9.589329, 11.357142]]),
+        (
+            {"mode": "linear", "axes": [2, 3]},
+            {"n": np.array([3, 3])},
+            [[2.3636363, 3.590909, 4.818182], [7.2727275, 8.5, 9.727273], [12.181818, 13.409091, 14.636364]],
+        ),
+    ],
+)
+def test_resize_with_antialias(tmp_path, options, constant, wanted):
+    """The numbers of ONNX's own tests."""
+    x = np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4)
+    inputs = ["x", "", "s"] if "s" in constant else ["x", "", "", "n"]
+    resize = node("Resize", inputs, antialias=1, **options)
+    model = newer([resize], {"x": x.shape}, {"y": [1, 1, *np.shape(wanted)]}, constant)
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0][0, 0], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("interleaved, turned, flat, ids", [(0, 0, 0, 0), (1, 0, 1, 1), (0, 4, 1, 0), (1, 4, 0, 1)])
+def test_rotary_embedding(tmp_path, interleaved, turned, flat, ids):
+    batch, heads, steps, width = 2, 3, 4, 6
+    size = turned or width
+    x, angles = random(batch, steps, heads, width), random(9, size // 2, seed=1)
+    places = np.array([[3, 0, 8, 1], [2, 2, 5, 7]])
+    own = angles[places] if ids else np.stack([angles[:steps], angles[steps : 2 * steps]])
+    cosine, sine = np.cos(own)[:, :, None], np.sin(own)[:, :, None]
+    part = x[..., :size]
+    a, b = (part[..., 0::2], part[..., 1::2]) if interleaved else np.split(part, 2, axis=-1)
+    pair = cosine * a - sine * b, sine * a + cosine * b
+    made = np.stack(pair, -1).reshape(part.shape) if interleaved else np.concatenate(pair, -1)
+    wanted = np.concatenate([made, x[..., size:]], -1)
+    x, wanted = (v.reshape(batch, steps, -1) if flat else v.swapaxes(1, 2) for v in (x, wanted))
+    tables = angles if ids else np.stack([angles[:steps], angles[steps : 2 * steps]])
+    constants = {"c": np.cos(tables), "s": np.sin(tables), "p": places}
+    options = {"interleaved": interleaved, "rotary_embedding_dim": turned, **({"num_heads": heads} if flat else {})}
+    turn = node("RotaryEmbedding", ["x", "c", "s", *["p"] * ids], **options)
+    model = newer([turn], {"x": x.shape}, {"y": wanted.shape}, constants, opset=23)
+    np.testing.assert_allclose(result(model, tmp_path, x=x)[0], wanted, rtol=1e-5, atol=1e-6)

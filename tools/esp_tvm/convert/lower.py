@@ -7,6 +7,7 @@ a node either has the same meaning afterwards, or it is refused by name.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Callable, Dict, Iterable, List, NoReturn, Optional
 
 import numpy as np
@@ -29,6 +30,7 @@ from ..onnx_graph import (
     set_attributes,
 )
 from .attention import spelled_out
+from .newer import antialiased_resize, column_to_image, dilated_average_pool, rotary_embedding
 
 TARGET_OPSET, TARGET_IR = 17, 8
 # The last opset whose changes are in the tables.
@@ -43,7 +45,7 @@ _ADDED: Dict[str, Dict[str, object]] = {
     "LpPool": {"ceil_mode": 0, "dilations": None},
     "QuantizeLinear": {"saturate": 1, "block_size": 0, "output_dtype": 0, "precision": 0},
     "Range": {"stash_type": 1},
-    "Resize": {"keep_aspect_ratio_policy": "stretch", "antialias": 0},
+    "Resize": {"keep_aspect_ratio_policy": "stretch"},
     "SpaceToDepth": {"mode": "DCR"},
 }
 # Values that an attribute may have only after opset 17.
@@ -91,6 +93,7 @@ class _Lowering:
         rules: Dict[str, Callable[[onnx.NodeProto], List[onnx.NodeProto]]] = {
             "Attention": self.attention,
             "AveragePool": self.average_pool,
+            "Col2Im": partial(column_to_image, self),
             "Gelu": self.gelu,
             "GridSample": self.grid_sample,
             "GroupNormalization": self.group_normalization,
@@ -98,6 +101,7 @@ class _Lowering:
             "Pad": self.pad,
             "RMSNormalization": self.rms_normalization,
             "Resize": self.resize,
+            "RotaryEmbedding": partial(rotary_embedding, self),
             "Split": self.split,
             "Swish": self.swish,
             **{f"Reduce{kind}": self.reduce for kind in _REDUCTIONS},
@@ -216,7 +220,7 @@ class _Lowering:
 
     def average_pool(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
         if any(size != 1 for size in _attribute(node, "dilations") or ()):
-            self.refuse(node, "with dilations")
+            return dilated_average_pool(self, node)
         drop_attributes(node, "dilations")
         return [node]
 
@@ -285,6 +289,9 @@ class _Lowering:
 
     def resize(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
         """Scales or sizes of some axes were those of all."""
+        if _attribute(node, "antialias") and _attribute(node, "mode") in ("linear", "cubic"):
+            return antialiased_resize(self, node)
+        drop_attributes(node, "antialias")
         axes = _attribute(node, "axes")
         drop_attributes(node, "axes")
         if axes is None:

@@ -1,0 +1,180 @@
+"""Operators and attributes that came after opset 17, as products, convolutions and moves of opset 17.
+
+Each function takes the lowering (lower.py), which knows shapes and constants and refuses, and a copy of the node.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, List, Tuple
+
+import numpy as np
+import onnx
+
+from ..onnx_graph import Chain, attribute, attributes, string_attribute
+
+if TYPE_CHECKING:
+    from .lower import _Lowering
+
+_POSITIONS = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
+
+
+def dilated_average_pool(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    """AveragePool with dilations: a depthwise convolution with ones, times one over the taps that count."""
+    given, x = attributes(node), node.input[0]
+    shape = lowering.shape_of(node, x)
+    kernel = list(given["kernel_shape"])
+    if string_attribute(node, "auto_pad", "NOTSET") != "NOTSET" or given.get("ceil_mode") or not all(shape[1:]):
+        lowering.refuse(node, "with dilations, and auto_pad, ceil_mode or sizes that are not known")
+    window = {name: given[name] for name in ("strides", "pads", "dilations") if name in given}
+    chain, channels = Chain(lowering.graph, node), shape[1]
+    ones = chain.constant(np.ones((channels, 1, *kernel)))
+    total = chain.add("Conv", x, ones, group=channels, **window)
+    if given.get("count_include_pad") or not any(given.get("pads", ())):
+        return chain.end("Mul", total, chain.constant(1.0 / np.prod(kernel)))
+    rank = len(kernel)
+    counts = [_taps_inside(shape[2 + axis], kernel[axis], axis, rank, window) for axis in range(rank)]
+    inside = np.ones(())
+    for one in counts:
+        inside = np.multiply.outer(inside, one)
+    return chain.end("Mul", total, chain.constant(1.0 / inside[None, None]))
+
+
+def _taps_inside(size: int, kernel: int, axis: int, rank: int, window: dict) -> np.ndarray:
+    """How many taps of each window lie inside the image, along an axis."""
+    stride, dilation = (window.get(name, [1] * rank)[axis] for name in ("strides", "dilations"))
+    pads = window.get("pads", [0] * 2 * rank)
+    before, after = pads[axis], pads[rank + axis]
+    count = (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+    taps = (np.arange(count) * stride - before)[:, None] + np.arange(kernel) * dilation
+    return ((taps >= 0) & (taps < size)).sum(axis=1)
+
+
+def column_to_image(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    """Col2Im (torch's Fold): every column is put where its block lies, and what overlaps is added: a transposed
+    convolution with a one for each place of a block."""
+    image, block = (list(map(int, lowering.constant(node, place).ravel())) for place in (1, 2))
+    shape, rank = lowering.shape_of(node, node.input[0]), len(block)
+    if rank != 2:
+        lowering.refuse(node, "of other than two axes")
+    strides, dilations = (list(attribute(node, name) or [1] * rank) for name in ("strides", "dilations"))
+    pads = list(attribute(node, "pads") or [0] * 2 * rank)
+    room = [image[a] + pads[a] + pads[rank + a] - dilations[a] * (block[a] - 1) - 1 for a in range(rank)]
+    blocks = [room[axis] // strides[axis] + 1 for axis in range(rank)]
+    taps = int(np.prod(block))
+    if min(room) < 0 or shape[2] != np.prod(blocks) or shape[1] % taps:
+        lowering.refuse_damaged(node, f"its columns {shape} are not blocks of {block} of an image of {image}")
+    channels, chain = shape[1] // taps, Chain(lowering.graph, node)
+    places = np.tile(np.eye(taps).reshape(taps, 1, *block), (channels, 1, 1, 1))
+    columns = chain.add("Reshape", node.input[0], chain.integers([0, shape[1], *blocks]))
+    window = {"strides": strides, "dilations": dilations, "pads": pads, "kernel_shape": block, "group": channels}
+    left = [room[axis] % strides[axis] for axis in range(rank)]
+    return chain.end("ConvTranspose", columns, chain.constant(places), output_padding=left, **window)
+
+
+def rotary_embedding(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    """Pairs of columns of each head turned by the angles whose cosines and sines are given."""
+    x, cosines, sines = node.input[:3]
+    shape, chain = lowering.shape_of(node, x), Chain(lowering.graph, node)
+    flat = len(shape) == 3
+    heads = attribute(node, "num_heads", 0) if flat else shape[1]
+    if heads < 1 or not shape[-1] or flat and shape[-1] % heads:
+        lowering.refuse(node, "with heads or sizes that are not known or do not go into each other")
+    width = shape[-1] // heads if flat else shape[-1]
+    turned = attribute(node, "rotary_embedding_dim", 0) or width
+    if flat:
+        x = chain.add("Reshape", x, chain.integers([0, 0, heads, width]))
+        x = chain.add("Transpose", x, perm=[0, 2, 1, 3])
+    angles = []
+    for name in (cosines, sines):
+        if len(node.input) > 3 and node.input[3]:
+            name = chain.add("Gather", name, node.input[3], axis=0)
+        # [batch, 1, steps, pairs]: the same for all heads.
+        angles.append(chain.add("Unsqueeze", name, chain.integers([1])))
+
+    def columns(start: int, end: int, step: int = 1) -> str:
+        return chain.add("Slice", x, *map(chain.integers, ([start], [end], [3], [step])))
+
+    interleaved = bool(attribute(node, "interleaved", 0))
+    if interleaved:
+        pair = columns(0, turned, 2), columns(1, turned, 2)
+    else:
+        pair = columns(0, turned // 2), columns(turned // 2, turned)
+    products = [[chain.add("Mul", part, angle) for angle in angles] for part in pair]
+    real = chain.add("Sub", products[0][0], products[1][1])
+    imaginary = chain.add("Add", products[0][1], products[1][0])
+    if interleaved:
+        ends = [chain.add("Unsqueeze", part, chain.integers([4])) for part in (real, imaginary)]
+        made = chain.add("Reshape", chain.add("Concat", *ends, axis=4), chain.integers([0, 0, 0, turned]))
+    else:
+        made = chain.add("Concat", real, imaginary, axis=3)
+    if turned < width:
+        made = chain.add("Concat", made, columns(turned, width), axis=3)
+    if not flat:
+        return chain.end("Identity", made)
+    made = chain.add("Transpose", made, perm=[0, 2, 1, 3])
+    return chain.end("Reshape", made, chain.integers([0, 0, heads * width]))
+
+
+def antialiased_resize(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    """Resize with antialias: along each axis that shrinks the product with the matrix of the stretched filter."""
+    shape, mode = lowering.shape_of(node, node.input[0]), string_attribute(node, "mode", "nearest")
+    place = string_attribute(node, "coordinate_transformation_mode", "half_pixel")
+    rank = len(shape)
+    axes = lowering.axes_of(node, attribute(node, "axes") or range(rank), rank)
+    scales, sizes = lowering.constant(node, 2), lowering.constant(node, 3)
+    if not all(shape[axis] for axis in axes) or place not in _POSITIONS or mode not in ("linear", "cubic"):
+        lowering.refuse(node, "with antialias, and a mode or sizes that are not known")
+    if sizes is not None and sizes.size:
+        outputs = [int(size) for size in sizes.ravel()]
+        factors = [size / shape[axis] for axis, size in zip(axes, outputs)]
+    else:
+        factors = [float(scale) for scale in scales.ravel()]
+        outputs = [int(np.floor(shape[axis] * scale)) for axis, scale in zip(axes, factors)]
+    chain, name = Chain(lowering.graph, node), node.input[0]
+    for axis, size, scale in zip(axes, outputs, factors):
+        if size == shape[axis] and scale == 1.0:
+            continue
+        options = (mode, place, float(attribute(node, "cubic_coeff_a", -0.75)))
+        matrix = _filter(shape[axis], size, scale, options, bool(attribute(node, "exclude_outside", 0)))
+        order = [other for other in range(rank) if other != axis] + [axis]
+        turned = axis != rank - 1
+        name = chain.add("Transpose", name, perm=order) if turned else name
+        name = chain.add("MatMul", name, chain.constant(matrix))
+        name = chain.add("Transpose", name, perm=np.argsort(order).tolist()) if turned else name
+    return chain.end("Identity", name)
+
+
+def _filter(size: int, count: int, scale: float, options: Tuple[str, str, float], excludes: bool) -> np.ndarray:
+    """[size, count]: the weight of each position in each of the result, as ONNX's reference computes it."""
+    mode, place, slope = options
+    stretch, reach, matrix = min(scale, 1.0), 1 if mode == "linear" else 2, np.zeros((size, count))
+    for number in range(count):
+        at = _position(number, size, count, scale, place)
+        below = int(np.floor(at))
+        taps = np.arange(int(np.floor(-reach / stretch)) + 1, 2 - int(np.floor(-reach / stretch)) - 1)
+        distances = np.abs(taps + below - at) * stretch
+        weights = np.clip(1 - distances, 0, None) if mode == "linear" else _cubic(distances, slope)
+        inside = (taps + below >= 0) & (taps + below < size)
+        weights = np.where(inside, weights, 0.0) if excludes else weights
+        np.add.at(matrix[:, number], np.clip(taps + below, 0, size - 1), weights / weights.sum())
+    return matrix
+
+
+def _position(number: int, size: int, count: int, scale: float, place: str) -> float:
+    """Where in the input a position of the result lies."""
+    if place == "align_corners":
+        return number * (size - 1) / (count - 1) if count > 1 else 0.0
+    if place == "asymmetric":
+        return number / scale
+    if place == "pytorch_half_pixel" and count == 1:
+        return 0.0
+    return (number + 0.5) / scale - 0.5
+
+
+def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+
+
+__all__ = ["antialiased_resize", "column_to_image", "dilated_average_pool", "rotary_embedding"]
