@@ -6,109 +6,26 @@ import importlib
 import math
 import sys
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 import pytest
+from detectors import FORMS, found, levels_of, pictures_for, ports_of, sigmoid, written
 
 from esp_tvm.convert.convert import convert
 from esp_tvm.errors import UserError
-from esp_tvm.frontend import detection
+from esp_tvm.frontend import detection, landmarks
 from esp_tvm.frontend.detect import Found
-from esp_tvm.frontend.detection_c import check_outputs, emit_detection, outputs_of
+from esp_tvm.frontend.detection_c import check_outputs, emit_detection
+from esp_tvm.frontend.detection_host import DetectionCase, DetectionProgram
 from esp_tvm.frontend.embedding import Embedding, cosine, emit_embedding
-from esp_tvm.frontend.host import DetectionProgram, cosines, write_files
+from esp_tvm.frontend.host import cosines, write_files
 from esp_tvm.frontend.image import geometry
 from esp_tvm.frontend.image_spec import load_image_spec
 from esp_tvm.model import inputs_of
 from esp_tvm.program.form import Port
 
-SPEC = """\
-width: {width}
-height: {height}
-layout: NCHW
-scale: 1/255
-mean: 0
-std: 1
-fit: pad
-camera: {{width: 50, height: 70, formats: rgb565_be}}
-detection:
-  score_threshold: 0.3
-  iou_threshold: 0.45
-"""
-SIZE = (48, 32)
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples/object_detection"
-Shapes = Dict[str, Tuple[Tuple[int, ...], int]]
-
-# Name -> (lines of the YAML's detection, name of an output -> its shape and exponent).
-FORMS: Dict[str, Tuple[str, Shapes]] = {
-    "distances": (
-        "boxes: distances\nheads:\n- {boxes: b0, scores: s0, stride: 8}\n- {boxes: b1, scores: s1, stride: 16}",
-        {"b0": ((1, 4, 6, 4), -5), "s0": ((1, 4, 6, 3), -4), "b1": ((1, 2, 3, 4), -4), "s1": ((1, 2, 3, 3), -3)},
-    ),
-    "distributions in one tensor": (
-        "boxes: distances\nbins: 16\nlayout: NCHW\nheads:\n- {boxes: o0, stride: 8}\n- {boxes: o1, stride: 16}",
-        {"o0": ((1, 69, 4, 6), -4), "o1": ((1, 69, 2, 3), -3)},
-    ),
-    "eight bins, squared scores": (
-        "boxes: distances\nbins: 8\nscores: square\nmost: 3\nheads: [{boxes: b, scores: s, stride: 8, offset: 4.25}]",
-        {"s": ((1, 4, 6, 1), -7), "b": ((1, 4, 6, 32), -4)},
-    ),
-    "list of boxes": (
-        "boxes: centre_size\nsizes: linear\nheads:\n- {boxes: b, scores: s, stride: 8, anchors: [[1, 1], [1, 1]]}\n"
-        "- {boxes: b, scores: s, stride: 16, anchors: [[1, 1], [1, 1], [1, 1]]}",
-        {"b": ((1, 66, 16), -1), "s": ((1, 66, 1), -2)},
-    ),
-    "softmax, y first": (
-        "boxes: centre_size\nvariances: [0.1, 0.2]\nscores: softmax\norder: yx\ncandidates: 12\n"
-        "heads: [{boxes: b, scores: s, stride: 8, anchors: [[10, 14.5], [24, 12]]}]",
-        {"b": ((1, 4, 6, 8), -4), "s": ((1, 4, 6, 10), -4)},
-    ),
-    "yolov5": (
-        "boxes: yolov5\nlayout: NCHW\nacross_classes: true\ncandidates: 20\n"
-        "heads: [{boxes: o, stride: 8, anchors: [[10, 13], [16, 30], [33, 23]]}]",
-        {"o": ((1, 21, 4, 6), -4)},
-    ),
-    "corners": (
-        "boxes: corners\nscores: probability\ncandidates: 1000\nmost: 1000\n"
-        "heads: [{boxes: b, scores: s, stride: 8, offset: 9, anchors: [[16, 16], [32, 24]]}]",
-        {"s": ((1, 3, 4, 4), -7), "b": ((1, 3, 4, 8), -6)},
-    ),
-    "distributions in a list, channels first": (
-        "boxes: distances\nbins: 4\nlayout: NCHW\nheads:\n- {boxes: o, stride: 8}\n- {boxes: o, stride: 16}",
-        {"o": ((1, 18, 30), -4)},
-    ),
-}
-
-
-def written(tmp_path, text, size=SIZE, **changes):
-    lines = SPEC.format(width=size[0], height=size[1]) + "".join(f"  {line}\n" for line in text.splitlines())
-    for old, new in changes.items():
-        lines = lines.replace(old, new)
-    path = tmp_path / "image.yaml"
-    path.write_text(lines)
-    return load_image_spec(path)
-
-
-def ports_of(shapes: Shapes) -> List[Port]:
-    return [Port(name, shape, "int8", exponent, c_name=name) for name, (shape, exponent) in shapes.items()]
-
-
-def levels_of(spec, ports):
-    return detection.levels_of(spec.detection, spec.label, spec.width, spec.height, outputs_of(ports))
-
-
-def found(spec, ports, arrays):
-    return detection.find_boxes(spec.detection, levels_of(spec, ports), spec.width, spec.height, arrays)
-
-
-def pictures_for(ports: List[Port], rng) -> List[List[np.ndarray]]:
-    """Outputs at random and at their borders: nothing, everything, equal scores, few numbers, one number."""
-    shapes = [port.shape for port in ports]
-    pictures = [[np.full(shape, value, np.int8) for shape in shapes] for value in (-128, -1, 0, 1, 127)]
-    for low, high in ((-128, 128), (-20, 60), (40, 128), (-3, 3)):
-        pictures += [[rng.integers(low, high, shape).astype(np.int8) for shape in shapes] for _ in range(3)]
-    return pictures + [[rng.choice([-128, 127], shape).astype(np.int8) for shape in shapes] for _ in range(3)]
 
 
 def test_c_finds_the_boxes_of_numpy(tmp_path):
@@ -117,12 +34,13 @@ def test_c_finds_the_boxes_of_numpy(tmp_path):
         folder, ports = tmp_path / f"component{n}", ports_of(shapes)
         spec = written(tmp_path, text)
         write_files(emit_detection(spec, ports), folder)
-        cases.append((folder, ports, True))
+        points = spec.detection.landmarks.points if spec.detection.landmarks else 0
+        cases.append(DetectionCase(folder, ports, points, framed=True))
         specs.append(spec)
     program = DetectionProgram(cases, tmp_path, sanitize=True)
     rng = np.random.default_rng(3)
     for n, (name, spec) in enumerate(zip(FORMS, specs)):
-        ports = cases[n][1]
+        ports = cases[n].ports
         place = geometry(spec, spec.camera.width, spec.camera.height)
         counts = set()
         pictures = pictures_for(ports, rng)
@@ -130,10 +48,26 @@ def test_c_finds_the_boxes_of_numpy(tmp_path):
             expected = found(spec, ports, picture)
             counts.add(len(expected))
             rows = [
-                (b.left, b.top, b.right, b.bottom, b.score, b.label, *detection.in_frame(place, b)) for b in expected
+                (b.left, b.top, b.right, b.bottom, b.score, b.label, b.index, *detection.in_frame(place, b))
+                for b in expected
             ]
-            assert [(*b["edges"], b["score"], b["label"], *b["frame"]) for b in boxes] == rows, name
+            computed = [(*b["edges"], b["score"], b["label"], b["index"], *b["frame"]) for b in boxes]
+            assert computed == rows, name
+            if spec.detection.landmarks is not None:
+                the_landmarks_are_numpys(spec, ports, place, picture, expected, boxes)
         assert min(counts) == 0 and max(counts) > 1, f"{name}: no picture without boxes, or none with several"
+
+
+def the_landmarks_are_numpys(spec, ports, place, picture, boxes, computed):
+    points = landmarks.landmarks_of(spec.detection, levels_of(spec, ports), boxes, picture)
+    assert [[(p.x, p.y, p.visible) for p in each] for each in points] == [
+        list(map(tuple, b["points"])) for b in computed
+    ]
+    in_frame = [[(*landmarks.point_in_frame(place, p), p.visible) for p in each] for each in points]
+    assert in_frame == [list(map(tuple, b["points_in_frame"])) for b in computed]
+    camera = spec.camera
+    for x, y, _ in (point for each in in_frame for point in each):
+        assert 0 <= x < camera.width and 0 <= y < camera.height
 
 
 def test_cosines_of_c_are_those_of_numpy_and_of_the_formula(tmp_path):
@@ -154,10 +88,6 @@ def test_cosines_of_c_are_those_of_numpy_and_of_the_formula(tmp_path):
 
 
 # --- formulas -----------------------------------------------------------------------------------------------
-
-
-def sigmoid(value):
-    return 1 / (1 + math.exp(-value))
 
 
 def one_box(tmp_path, form: str, numbers: Dict[str, Dict[Tuple[int, ...], int]], **changes):

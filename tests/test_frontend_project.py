@@ -110,18 +110,19 @@ detection:
   layout: NCHW
   score_threshold: 0.02
   iou_threshold: 0.5
-  heads: [{boxes: boxes, scores: scores, stride: 8}]
+  landmarks: {points: 2, from: cell, unit: stride, factor: 2, visibility: sigmoid}
+  heads: [{boxes: boxes, scores: scores, landmarks: points, stride: 8}]
 """
 )
 
 
 @pytest.fixture(scope="module")
 def detector_project(tmp_path_factory):
-    """Boxes, scores of two classes, and a descriptor, from one grid of 2 x 2 cells."""
+    """Boxes with two landmarks, scores of two classes, and a descriptor, from one grid of 2 x 2 cells."""
     folder = tmp_path_factory.mktemp("detector")
     b = QdqBuilder()
     x = b.conv(b.input("image", [1, 3, 16, 16], -5), [8, 3, 8, 8], -3, strides=[8, 8])
-    for name, channels in (("boxes", 4), ("scores", 2)):
+    for name, channels in (("boxes", 4), ("scores", 2), ("points", 6)):
         y = b.conv(x, [channels, 8, 1, 1], -4)
         b.node("Identity", [y], [name])
         b.output(name, [1, channels, 2, 2])
@@ -189,6 +190,8 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     text = run_application(detector.program, tmp_path, b"".join(frame.tobytes() for frame in frames))
     lines = [line.strip() for line in text.splitlines() if "boxes (" not in line]
     assert lines == [each.text(spec.labels) for boxes in found for each in boxes]
+    seen = {visible >= 0.5 for boxes in found for each in boxes for _, _, visible in each.points}
+    assert seen == {True, False}, "some landmarks are hidden, others are not"
     drawn = draw(pictures[0], found[0], spec.labels)
     assert drawn.shape == (360, 480, 3)
     (number, *_) = (n for n, boxes in enumerate(found) if boxes)
@@ -202,10 +205,15 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     assert "#define EMBEDDING_SIZE 8" in header and "#define EMBEDDING(results) ((results).features)" in header
 
 
-# Detectors of ESP-DL, and what is on scikit-image's photographs: a file, a point in the only box, its label.
+# Detectors of ESP-DL, and what is on scikit-image's photographs: a file, a point in the only box, its label, where the
+# eyes, the nose and the corners of the mouth are, and how far from there (in pixels) they may be found.
+EYES, NOSE, MOUTH = ((203, 101), (247, 102)), (224, 122), ((207, 145), (240, 145))
 ESPRESSIFS = {
-    "human_face_detect_msr": [("astronaut.png", (220, 120), "face"), ("coffee.png", None, "")],
-    "pedestrian_detect_pico": [("astronaut.png", (200, 300), "person"), ("coffee.png", None, "")],
+    "human_face_detect_msr": [
+        ("astronaut.png", (220, 120), "face", (*EYES, NOSE, *MOUTH), 20),
+        ("coffee.png", None, "", (), 0),
+    ],
+    "pedestrian_detect_pico": [("astronaut.png", (200, 300), "person", (), 0), ("coffee.png", None, "", (), 0)],
 }
 
 
@@ -222,14 +230,18 @@ def test_espressifs_detectors_find_what_is_on_photographs(name, shared_models, t
     convert(file, tmp_path / "model.onnx")
     quantize_onnx(tmp_path / "model.onnx", tmp_path / "quantized.onnx", None)
     spec_path = EXAMPLES / f"object_detection/espdl/{name}.yaml"
-    pictures = [str(photographs / "skimage/data" / picture) for picture, _, _ in ESPRESSIFS[name]]
+    pictures = [str(photographs / "skimage/data" / picture) for picture, *_ in ESPRESSIFS[name]]
     arguments = [str(spec_path), str(tmp_path / "quantized.onnx"), pictures[0], "esp32s3", TEMPLATE, str(tmp_path)]
     project = command.export(*arguments, str(EXAMPLES / "object_detection/app"))
     labels = load_image_spec(spec_path).labels
-    for (_, point, label), boxes in zip(ESPRESSIFS[name], detect(project, str(spec_path), pictures, None)):
+    found = detect(project, str(spec_path), pictures, None)
+    for (_, point, label, landmarks, near), boxes in zip(ESPRESSIFS[name], found):
         assert [box.name(labels) for box in boxes] == ([label] if point else [])
         for left, top, right, bottom in (box.edges for box in boxes):
             assert left < point[0] < right and top < point[1] < bottom
+        for box in boxes:
+            assert len(box.points) == len(landmarks)
+            assert all(abs(x - x0) < near and abs(y - y0) < near for (x, y, _), (x0, y0) in zip(box.points, landmarks))
 
 
 def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):
@@ -244,6 +256,9 @@ def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):
     (one,) = noted.pictures
     assert one.name == "picture.png"
     assert [(box.label, box.edges) for box in one.boxes] == [(labels[box.label], box.edges) for box in boxes]
+    assert [[point[:2] for point in box.landmarks] for box in one.boxes] == [
+        [point[:2] for point in box.points] for box in boxes
+    ]
     seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.jpeg)))).astype(int)
     wanted = draw(pixels, boxes, labels).astype(int)
     assert seen.shape == wanted.shape and np.abs(seen - wanted).mean() < 20
@@ -251,6 +266,8 @@ def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):
     arguments = [str(project), *(str(board / name) for name in ("model_board.onnx", "input_board.npy")), str(page)]
     write_report(*arguments)
     assert page.read_text().count(f"data:image/jpeg;base64,{one.jpeg}") == 1
+    assert all(f'<td class="">{detections.landmarks_text(box.points)}</td>' in page.read_text() for box in boxes)
+    assert detections.landmarks_text(boxes[0].points) in page.with_suffix(".txt").read_text()
     assert f"BOXES\n{len(boxes)} boxes in 1 pictures" in page.with_suffix(".txt").read_text()
 
 

@@ -295,7 +295,7 @@ def named(report, name: str):
     copied.title = copied.compared = copied.time_source = name
     copied.comparison, copied.output_noise = [name], [(name, 20.0)]
     copied.estimate = [name]
-    box = FoundBox(label=name, score=0.5, edges=(1, 2, 30, 40))
+    box = FoundBox(label=name, score=0.5, edges=(1, 2, 30, 40), landmarks=((5, 6, 1.0),))
     copied.detections = Detections(model_hash="", pictures=[FoundInPicture(name=name, boxes=[box], jpeg="aGk=")])
     return copied
 

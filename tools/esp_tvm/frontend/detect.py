@@ -15,10 +15,11 @@ from . import detections
 from .c_text import COMPONENT
 from .detection import Box, find_boxes, in_frame, levels_of
 from .detection_c import outputs_of
-from .host import DetectionProgram
+from .detection_host import DetectionCase, DetectionProgram
 from .image import Geometry, find_pictures, geometry, int8_input, read_picture
 from .image_spec import ImageSpec, load_image_spec
 from .interface import layout_in
+from .landmarks import Point, landmarks_of, point_in_frame
 
 # What is drawn is this large at least, for small pictures.
 DRAWN_WIDTH = 480
@@ -26,13 +27,20 @@ DRAWN_WIDTH = 480
 COLOURS = ("#ff3b30", "#34c759", "#0a84ff", "#ffd60a", "#bf5af2", "#ff9f0a", "#64d2ff", "#ff6482", "#a2ff5a", "#ffffff")
 
 
+Landmarks = Tuple[Point, ...]
+
+
 @dataclass(frozen=True)
 class Found:
-    """A box in a picture: left, top, right, bottom in its pixels (the right and lower ones outside), and 0..1."""
+    """A box in a picture: left, top, right, bottom in its pixels (the right and lower ones outside), and 0..1.
+
+    points: its landmarks, each the x, y of a pixel and how visible it is, 0..1
+    """
 
     edges: Tuple[int, int, int, int]
     score: float
     label: int
+    points: Tuple[detections.PointInPicture, ...] = ()
 
     def name(self, names: Sequence[str]) -> str:
         """Of its class; the number where classes have no names."""
@@ -41,7 +49,8 @@ class Found:
     def text(self, names: Sequence[str]) -> str:
         name = self.name(names)
         left, top, right, bottom = self.edges
-        return f"{name} {int(self.score * 100)} % from {left},{top} to {right},{bottom}"
+        text = f"{name} {int(self.score * 100)} % from {left},{top} to {right},{bottom}"
+        return text + (f", landmarks {detections.landmarks_text(self.points)}" if self.points else "")
 
 
 class Detector:
@@ -56,7 +65,8 @@ class Detector:
         (self._input,) = self.program.inputs
         self._ports = self.program.outputs
         self._levels = levels_of(spec.detection, spec.label, spec.width, spec.height, outputs_of(self._ports))
-        self._c = DetectionProgram([(project / COMPONENT, self._ports, False)], build, sanitize)
+        landmarks = spec.detection.landmarks.points if spec.detection.landmarks else 0
+        self._c = DetectionProgram([DetectionCase(project / COMPONENT, self._ports, landmarks)], build, sanitize)
 
     def inputs(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """int8 [N, *shape]: pictures, uint8 [height, width, 3] of any size, as the model's input."""
@@ -69,19 +79,20 @@ class Detector:
         results = self.program.run({self._input.name: inputs.reshape(len(inputs), *self._input.shape)})
         return [[results[port.name][n] for port in self._ports] for n in range(len(inputs))]
 
-    def boxes(self, outputs: Sequence[Sequence[np.ndarray]]) -> List[List[Box]]:
-        """The boxes of every picture in the model's input; a `UserError` if those of the C are not NumPy's."""
+    def boxes(self, outputs: Sequence[Sequence[np.ndarray]]) -> List[List[Tuple[Box, Landmarks]]]:
+        """The boxes of every picture in the model's input, each with its landmarks; a `UserError` if those of the C are
+        not NumPy's."""
         assert self.spec.detection is not None
         found = []
         for number, (picture, computed) in enumerate(zip(outputs, self._c.run(outputs))):
             boxes = find_boxes(self.spec.detection, self._levels, self.spec.width, self.spec.height, picture)
-            in_c = [Box(*map(int, (*row["edges"], row["score"], row["label"]))) for row in computed]
-            if in_c != boxes:
+            both = list(zip(boxes, landmarks_of(self.spec.detection, self._levels, boxes, picture)))
+            if [_in_c(row) for row in computed] != both:
                 raise UserError(
-                    f"{self.program.project}: picture {number}: detection.c finds {len(in_c)} boxes, NumPy "
-                    f"{len(boxes)}, and they are not the same; export the project again"
+                    f"{self.program.project}: picture {number}: detection.c finds {len(computed)} boxes, NumPy "
+                    f"{len(boxes)}, and they or their landmarks are not the same; export the project again"
                 )
-            found.append(boxes)
+            found.append(both)
         return found
 
     def in_pictures(self, pictures: Sequence[np.ndarray]) -> List[List[Found]]:
@@ -91,13 +102,29 @@ class Detector:
         return [found_in(place, boxes) for place, boxes in zip(places, self.boxes(self.outputs(inputs)))]
 
 
-def found_in(place: Geometry, boxes: Sequence[Box]) -> List[Found]:
+def _in_c(row: np.void) -> Tuple[Box, Landmarks]:
+    """A box of the C as `Detector.boxes` gives it."""
+    points = row["points"] if "points" in row.dtype.names else ()
+    box = Box(*map(int, (*row["edges"], row["score"], row["label"], row["index"])))
+    return box, tuple(Point(*map(int, point)) for point in points)
+
+
+def found_in(place: Geometry, boxes: Sequence[Tuple[Box, Landmarks]]) -> List[Found]:
     """Boxes in the model's input as they are in the picture that `place` has put there."""
-    return [Found(in_frame(place, box), box.score / 32768, box.label) for box in boxes]
+    return [
+        Found(
+            in_frame(place, box),
+            box.score / 32768,
+            box.label,
+            tuple((*point_in_frame(place, point), point.visible / 32768) for point in points),
+        )
+        for box, points in boxes
+    ]
 
 
 def draw(pixels: np.ndarray, found: Sequence[Found], names: Sequence[str]) -> np.ndarray:
-    """uint8 [height, width, 3]: the picture, enlarged by a whole number if it is small, with its boxes."""
+    """uint8 [height, width, 3]: the picture, enlarged by a whole number if it is small, with its boxes and the
+    landmarks that can be seen."""
     from PIL import Image, ImageDraw
 
     scale = max(1, DRAWN_WIDTH // pixels.shape[1])
@@ -111,6 +138,11 @@ def draw(pixels: np.ndarray, found: Sequence[Found], names: Sequence[str]) -> np
         box = pen.textbbox((left + width, max(top - 12, 0)), text)
         pen.rectangle((box[0] - 2, box[1] - 1, box[2] + 2, box[3] + 1), fill="black")
         pen.text((left + width, max(top - 12, 0)), text, fill=colour)
+        for x, y, visible in each.points:
+            if visible >= detections.VISIBLE:
+                # The middle of the pixel, a dot with a rim that shows on every ground.
+                x, y = (x * 2 + 1) * scale // 2, (y * 2 + 1) * scale // 2
+                pen.ellipse((x - width, y - width, x + width, y + width), fill=colour, outline="black")
     return np.asarray(image)
 
 
@@ -126,10 +158,15 @@ def keep(
     rows = []
     for number, (name, pixels, boxes) in enumerate(zip(names, pictures, found)):
         jpeg = detections.jpeg_of(draw(pixels, boxes, labels)) if number in shown else ""
-        row = [detections.FoundBox(label=b.name(labels), score=round(b.score, 4), edges=b.edges) for b in boxes]
+        row = [_noted(box, labels) for box in boxes]
         rows.append(detections.FoundInPicture(name=name, boxes=row, jpeg=jpeg))
     whole = detections.Detections(model_hash=program.program.model_hash, pictures=rows)
     detections.write(detections.detections_of(program.project), whole)
+
+
+def _noted(box: Found, labels: Sequence[str]) -> detections.FoundBox:
+    points = tuple((x, y, round(visible, 5)) for x, y, visible in box.points)
+    return detections.FoundBox(label=box.name(labels), score=round(box.score, 4), edges=box.edges, landmarks=points)
 
 
 def detect(project: str | os.PathLike, spec_path: str, paths: Sequence[str], out: Optional[str]) -> List[List[Found]]:

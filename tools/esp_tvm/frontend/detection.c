@@ -151,8 +151,14 @@ static int32_t suppress(const detection_model_t *model, detection_t *boxes, int3
     return kept;
 }
 
+static uint32_t boxes_in_all(const detection_level_t *level)
+{
+    return (uint32_t)level->columns * level->rows * level->anchors;
+}
+
+/* before: how many boxes the levels before have. */
 static int32_t find_in_level(const detection_model_t *model, const detection_level_t *level, const void *results,
-                             detection_t *boxes, int32_t count)
+                             uint32_t before, detection_t *boxes, int32_t count)
 {
     const uint32_t cells = (uint32_t)level->columns * level->rows;
     for (uint32_t cell = 0; cell < cells; cell++) {
@@ -168,6 +174,7 @@ static int32_t find_in_level(const detection_model_t *model, const detection_lev
             int32_t lengths[4];
             box_lengths(model, level, numbers(results, &level->boxes, cell, i), anchor, lengths);
             box.score = (uint16_t)score;
+            box.index = before + cell * level->anchors + i;
             const bool wide =
                 edges(model->form, x, anchor->width, lengths[0], lengths[2], model->width, &box.left, &box.right);
             const bool high =
@@ -183,10 +190,48 @@ static int32_t find_in_level(const detection_model_t *model, const detection_lev
 int32_t detection_find(const detection_model_t *model, const void *results, detection_t *boxes)
 {
     int32_t count = 0;
+    uint32_t before = 0;
     for (uint16_t i = 0; i < model->level_count; i++) {
-        count = find_in_level(model, &model->levels[i], results, boxes, count);
+        count = find_in_level(model, &model->levels[i], results, before, boxes, count);
+        before += boxes_in_all(&model->levels[i]);
     }
     return suppress(model, boxes, count);
+}
+
+/* Where the landmarks of a box count from along one axis, in 1/16 pixel. cell: its column or row. */
+static int32_t origin_of(const detection_model_t *model, const detection_level_t *level, uint32_t cell, int32_t anchor)
+{
+    const int32_t corner = (int32_t)cell * level->stride;
+    if (model->origin == DETECTION_FROM_CELL) {
+        return corner;
+    }
+    return corner + level->offset - (model->origin == DETECTION_FROM_CORNER ? anchor / 2 : 0);
+}
+
+void detection_landmarks(const detection_model_t *model, const void *results, const detection_t *box,
+                         detection_point_t *points)
+{
+    const detection_level_t *level = model->levels;
+    uint32_t index = box->index;
+    for (; index >= boxes_in_all(level); level++) {
+        index -= boxes_in_all(level);
+    }
+    const uint32_t cell = index / level->anchors, which = index % level->anchors;
+    const detection_anchor_t *anchor = &level->anchor[which];
+    const int32_t origin_x = origin_of(model, level, cell % level->columns, anchor->width);
+    const int32_t origin_y = origin_of(model, level, cell / level->columns, anchor->height);
+    const int32_t unit_x = model->in_strides ? level->stride : anchor->width;
+    const int32_t unit_y = model->in_strides ? level->stride : anchor->height;
+    const uint32_t step = level->landmarks.channel;
+    const int8_t *values = numbers(results, &level->landmarks, cell, which);
+    for (uint8_t i = 0; i < model->landmarks; i++, values += (level->visible == NULL ? 2 : 3) * step) {
+        const int8_t x = values[model->y_first ? step : 0], y = values[model->y_first ? 0 : step];
+        points[i] = (detection_point_t){
+            .x = origin_x + scaled(unit_x, level->point[x + 128]),
+            .y = origin_y + scaled(unit_y, level->point[y + 128]),
+            .visible = level->visible == NULL ? DETECTION_SCORE_ONE : level->visible[values[2 * step] + 128],
+        };
+    }
 }
 
 /* An edge at `value` sixteenths of a pixel of the input, in pixels of the frame. */
@@ -205,5 +250,23 @@ detection_rectangle_t detection_in_frame(const detection_frame_t *frame, const d
         .top = in_source(box->top, f.target_y, f.target_height, f.source_y, f.source_height),
         .right = in_source(box->right, f.target_x, f.target_width, f.source_x, f.source_width),
         .bottom = in_source(box->bottom, f.target_y, f.target_height, f.source_y, f.source_height),
+    };
+}
+
+/* The pixel of the frame in which `value` sixteenths of a pixel of the input lie. */
+static int32_t pixel_in_source(int32_t value, int32_t target, int32_t target_size, int32_t source, int32_t source_size)
+{
+    const int32_t divisor = target_size * DETECTION_ONE;
+    const int32_t inside = limited(value - target * DETECTION_ONE, divisor - 1);
+    return source + (int32_t)((int64_t)inside * source_size / divisor);
+}
+
+detection_point_t detection_point_in_frame(const detection_frame_t *frame, const detection_point_t *point)
+{
+    const detection_frame_t f = *frame;
+    return (detection_point_t){
+        .x = pixel_in_source(point->x, f.target_x, f.target_width, f.source_x, f.source_width),
+        .y = pixel_in_source(point->y, f.target_y, f.target_height, f.source_y, f.source_height),
+        .visible = point->visible,
     };
 }

@@ -9,20 +9,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UserError
 from ..naming import shown
 from .detection_spec import Detection, Head, anchors_of
+from .detection_tables import (
+    SCORE_ONE,
+    TABLE_BITS,
+    decay_table,
+    point_table,
+    position_table,
+    score_table,
+    size_table,
+    visible_table,
+)
 from .image import Geometry
 
 ONE = 16
-SCORE_ONE = 1 << 15
-# Fractional bits of positions, sizes and decays, and the largest position or size.
-TABLE_BITS, LARGEST = 16, 1 << 14
-VALUES = range(-128, 128)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class Part:
         c, a, k = (np.arange(count) * step for step, count in steps)
         return results[self.first + c[:, None, None] + a[None, :, None] + k].astype(np.int64)
 
+    def behind(self, numbers: int) -> Part:
+        """What follows the first `numbers` of each box."""
+        return Part(self.first + numbers * self.channel, self.cell, self.anchor, self.channel)
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -70,6 +80,7 @@ class Level:
     """A head with its tables, each with an entry for the int8 values from -128 on; see detection_level_t.
 
     position, size: int64 [256]; decay, score_decay: of differences 0..255; score: None for softmax
+    landmarks: where those of a box lie, with the tables point and visible; None where there are none
     """
 
     boxes: Part
@@ -85,11 +96,21 @@ class Level:
     decay: Optional[np.ndarray]
     score: Optional[np.ndarray]
     score_decay: Optional[np.ndarray]
+    landmarks: Optional[Part]
+    point: Optional[np.ndarray]
+    visible: Optional[np.ndarray]
+
+    @property
+    def boxes_in_all(self) -> int:
+        return self.columns * self.rows * len(self.anchors)
 
 
 @dataclass(frozen=True)
 class Box:
-    """Edges in 1/16 pixel of the model's input, score in units of 2^-15, number of the class."""
+    """Edges in 1/16 pixel of the model's input, score in units of 2^-15, number of the class.
+
+    index: of the box among those of all heads, in the order of heads, rows, columns, anchors
+    """
 
     left: int
     top: int
@@ -97,57 +118,7 @@ class Box:
     bottom: int
     score: int
     label: int
-
-
-# --- tables -----------------------------------------------------------------------------------------------
-
-
-def _nearest(value: float) -> int:
-    return math.floor(value + 0.5)
-
-
-def _sigmoid(value: float) -> float:
-    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
-
-
-def _table(function: Callable[[float], float], exponent: int) -> np.ndarray:
-    """function(q * 2^exponent) in units of 2^-16, limited to +-`LARGEST`."""
-    reals = (function(math.ldexp(q, exponent)) for q in VALUES)
-    return np.array([_nearest(min(max(real, -LARGEST), LARGEST) * (1 << TABLE_BITS)) for real in reals], np.int64)
-
-
-_SCORES: Dict[str, Callable[[float], float]] = {
-    "sigmoid": _sigmoid,
-    "probability": lambda value: min(max(value, 0.0), 1.0),
-    "square": lambda value: math.sqrt(min(max(value, 0.0), 1.0)),
-}
-
-
-def score_table(scores: str, exponent: int) -> np.ndarray:
-    """int64 [256]: the score that a number stands for alone."""
-    return np.array([_nearest(_SCORES[scores](math.ldexp(q, exponent)) * SCORE_ONE) for q in VALUES], np.int64)
-
-
-def decay_table(exponent: int) -> np.ndarray:
-    """int64 [256]: e^-(d * 2^exponent) of the differences d = 0..255, in units of 2^-16."""
-    reals = (math.exp(-min(math.ldexp(d, exponent), 700.0)) for d in range(256))
-    return np.array([_nearest(real * (1 << TABLE_BITS)) for real in reals], np.int64)
-
-
-def _position_table(spec: Detection, exponent: int) -> np.ndarray:
-    if spec.boxes == "yolov5":
-        return _table(lambda value: 2 * _sigmoid(value) - 0.5, exponent)
-    variance = float(spec.variances[0])
-    return _table(lambda value: value * variance, exponent)
-
-
-def _size_table(spec: Detection, exponent: int) -> np.ndarray:
-    if spec.boxes == "yolov5":
-        return _table(lambda value: (2 * _sigmoid(value)) ** 2, exponent)
-    variance = float(spec.variances[1])
-    if spec.sizes == "linear":
-        return _table(lambda value: max(value * variance, 0.0), exponent)
-    return _table(lambda value: math.exp(min(value * variance, 700.0)), exponent)
+    index: int
 
 
 # --- where everything lies --------------------------------------------------------------------------------
@@ -160,7 +131,7 @@ def levels_of(spec: Detection, label: str, width: int, height: int, outputs: Seq
     levels = []
     for number, head in enumerate(spec.heads):
         where = f"{label}: detection.heads.{number}"
-        for key, name in (("boxes", head.boxes), ("scores", head.scores)):
+        for key, name in (("boxes", head.boxes), ("scores", head.scores), ("landmarks", head.landmarks)):
             if name is not None and name not in by_name:
                 listed = ", ".join(f"'{shown(each, 30)}'" for each in by_name)
                 raise UserError(f"{where}.{key}: the model has no output '{shown(name)}' (it has {listed})")
@@ -209,24 +180,37 @@ def _level(
                 f"{where}.stride: {count} {what} of cells with a stride of {head.stride} do not fit an input of "
                 f"{size[0]} x {size[1]} pixels"
             )
+    points = outputs[head.landmarks or head.boxes] if spec.landmarks else boxes
     parts = {}
-    for output in {boxes.name: boxes, scores.name: scores}.values():
+    for output in {each.name: each for each in (boxes, scores, points)}.values():
         parts[output.name] = _part(spec, output, where, anchors, (rows, columns), used)
     box_part, per_box = parts[boxes.name]
     score_part, per_score = parts[scores.name]
-    joined = boxes is scores
     before = spec.has_objectness + (spec.scores == "softmax")
-    classes = per_score - before - (spec.box_numbers if joined else 0)
+    behind = spec.landmarks.numbers if spec.landmarks and points is scores else 0
+    classes = per_score - before - behind - (spec.box_numbers if boxes is scores else 0)
     if per_box < spec.box_numbers or classes < 1:
         raise UserError(
             f"{where}: outputs '{shown(boxes.name)}' and '{shown(scores.name)}' have {per_box} and {per_score} numbers "
             f"for a box; {spec.box_numbers} are needed for its place"
             + (f", {before} before the classes" if before else "")
+            + (f", {behind} for its landmarks" if behind else "")
             + ", and at least one class"
         )
-    if joined:
-        first = score_part.first + spec.box_numbers * score_part.channel
-        score_part = Part(first, score_part.cell, score_part.anchor, score_part.channel)
+    if boxes is scores:
+        score_part = score_part.behind(spec.box_numbers)
+    point_part = None
+    if spec.landmarks:
+        point_part, per_points = parts[points.name]
+        others = per_points - behind if behind else spec.box_numbers if points is boxes else 0
+        if per_points != others + spec.landmarks.numbers:
+            each = f"{spec.landmarks.points} landmarks of {spec.landmarks.numbers_each} numbers"
+            raise UserError(
+                f"{where}: output '{shown(points.name)}' has {per_points} numbers for a box; "
+                + (f"{others} for its place and " if others else "")
+                + f"{spec.landmarks.numbers} for {each} are needed; change landmarks.points, or name their output"
+            )
+        point_part = point_part.behind(others)
     plain = spec.bins == 1
     softmax = spec.scores == "softmax"
     return Level(
@@ -238,11 +222,14 @@ def _level(
         head.stride * ONE,
         _sixteenths(_first_centre(spec, head)),
         _anchors(spec, head),
-        _position_table(spec, boxes.exponent) if plain else None,
-        _size_table(spec, boxes.exponent) if spec.boxes in ("centre_size", "yolov5") else None,
+        position_table(spec, boxes.exponent) if plain else None,
+        size_table(spec, boxes.exponent) if spec.boxes in ("centre_size", "yolov5") else None,
         None if plain else decay_table(boxes.exponent),
         None if softmax else score_table(spec.scores, scores.exponent),
         decay_table(scores.exponent) if softmax else None,
+        point_part,
+        point_table(spec.landmarks, points.exponent) if spec.landmarks else None,
+        visible_table(spec.landmarks, points.exponent) if spec.landmarks else None,
     )
 
 
@@ -301,6 +288,11 @@ def threshold(share: Fraction) -> int:
     return max(1, math.floor(share * SCORE_ONE + Fraction(1, 2)))
 
 
+def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """int8 [n]: the outputs of a model one after the other."""
+    return np.concatenate([np.asarray(output, np.int8).ravel() for output in outputs])
+
+
 def find_boxes(
     spec: Detection, levels: Sequence[Level], width: int, height: int, outputs: Sequence[np.ndarray]
 ) -> List[Box]:
@@ -308,16 +300,24 @@ def find_boxes(
 
     outputs: those of the model, int8, in the order in which `levels_of` had them
     """
-    results = np.concatenate([np.asarray(output, np.int8).ravel() for output in outputs])
+    results = joined(outputs)
     least = threshold(spec.score_threshold)
-    found = [_candidates(spec, level, results, least, (width * ONE, height * ONE)) for level in levels]
+    found, before = [], 0
+    for level in levels:
+        found.append(_candidates(spec, level, results, least, (width * ONE, height * ONE), before))
+        before += level.boxes_in_all
     rows = np.concatenate(found)
     best = rows[np.argsort(-rows[:, 4], kind="stable")][: spec.candidates]
     return _suppress(spec, [Box(*map(int, row)) for row in best])
 
 
-def _candidates(spec: Detection, level: Level, results: np.ndarray, least: int, size: Tuple[int, int]) -> np.ndarray:
-    """int64 [n, 6]: left, top, right, bottom, score, label of what reaches the threshold and is not empty."""
+def _candidates(
+    spec: Detection, level: Level, results: np.ndarray, least: int, size: Tuple[int, int], before: int
+) -> np.ndarray:
+    """int64 [n, 7]: left, top, right, bottom, score, label, index of what reaches the threshold and is not empty.
+
+    before: how many boxes the levels before have
+    """
     cells, anchors = level.columns * level.rows, len(level.anchors)
     scores, labels = _scores(spec, level, results, cells, anchors)
     numbers = level.boxes.take(results, cells, anchors, spec.box_numbers)
@@ -336,7 +336,8 @@ def _candidates(spec: Detection, level: Level, results: np.ndarray, least: int, 
         low, high = _edges(spec.boxes, centre, lengths, first, second)
         edges.append((np.clip(low, 0, size[axis]), np.clip(high, 0, size[axis])))
     (left, right), (top, bottom) = edges
-    rows = np.stack([np.broadcast_to(v, scores.shape) for v in (left, top, right, bottom, scores, labels)], -1)
+    numbers_of = before + np.arange(cells * anchors).reshape(cells, anchors)
+    rows = np.stack(np.broadcast_arrays(left, top, right, bottom, scores, labels, numbers_of), -1)
     return rows[(scores >= least) & (left < right) & (top < bottom)]
 
 
@@ -362,13 +363,13 @@ def _lengths(spec: Detection, level: Level, first, second, units, lengths):
     """One axis of all boxes: the two numbers [cells, anchors, bins] as lengths, int64 [cells, anchors]."""
     if spec.bins > 1:
         return _mean(level.decay, first, units), _mean(level.decay, second, units)
-    one = _scaled(units, level.position[first[..., 0] + 128])
+    one = scaled(units, level.position[first[..., 0] + 128])
     if level.size is not None:
-        return one, _scaled(lengths, level.size[second[..., 0] + 128])
-    return one, _scaled(units, level.position[second[..., 0] + 128])
+        return one, scaled(lengths, level.size[second[..., 0] + 128])
+    return one, scaled(units, level.position[second[..., 0] + 128])
 
 
-def _scaled(value, factor):
+def scaled(value, factor):
     return (value * factor + (1 << (TABLE_BITS - 1))) >> TABLE_BITS
 
 

@@ -24,7 +24,16 @@ _TABLES = {
     "decay": "uint32_t",
     "score_decay": "uint32_t",
     "score": "uint16_t",
+    "point": "int32_t",
+    "visible": "uint16_t",
 }
+
+
+_LANDMARKS_USED = (
+    " *",
+    " *     detection_point_t points[DETECTION_LANDMARKS];",
+    " *     detection_landmarks(&detection_model, &results, &boxes[0], points);",
+)
 
 
 def outputs_of(ports: Sequence[Port]) -> List[Output]:
@@ -81,10 +90,12 @@ def _header(spec: ImageSpec, ports: Sequence[Port]) -> str:
         " *     struct tvmgen_default_outputs outputs = DETECTION_OUTPUTS(results);",
         " *     tvmgen_default_run(&inputs, &outputs);",
         " *     int32_t count = detection_find(&detection_model, &results, boxes);",
+        *(_LANDMARKS_USED if spec.detection.landmarks else ()),
     )
     lines += ["#ifndef DETECTION_MODEL_H", "#define DETECTION_MODEL_H", "", '#include "detection.h"', ""]
     lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
-    lines += [f"#define DETECTION_CANDIDATES {spec.detection.candidates}", ""]
+    points = spec.detection.landmarks.points if spec.detection.landmarks else 0
+    lines += [f"#define DETECTION_CANDIDATES {spec.detection.candidates}", f"#define DETECTION_LANDMARKS {points}", ""]
     lines += results_struct("detection", ports)
     lines += ["extern const detection_model_t detection_model;", ""]
     if spec.camera is not None:
@@ -106,9 +117,11 @@ def _source(spec: ImageSpec, ports: Sequence[Port], outputs: Sequence[Output], l
         lines += ["};", ""]
     lines.append("static const detection_level_t levels[] = {")
     for number, (head, level) in enumerate(zip(detection.heads, levels)):
-        parts = ((head.boxes, level.boxes), (head.scores or head.boxes, level.scores))
+        parts = [("boxes", head.boxes, level.boxes), ("scores", head.scores or head.boxes, level.scores)]
+        if level.landmarks is not None:
+            parts.append(("landmarks", head.landmarks or head.boxes, level.landmarks))
         lines += ["    {"]
-        for field, (name, part) in zip(("boxes", "scores"), parts):
+        for field, name, part in parts:
             at = [output.name for output in outputs].index(name)
             within = part.first - outputs[at].offset
             first = f"offsetof(detection_results_t, {ports[at].c_name}) + {within}"
@@ -142,6 +155,10 @@ def _source(spec: ImageSpec, ports: Sequence[Port], outputs: Sequence[Output], l
         "score_threshold": threshold(detection.score_threshold),
         "iou_threshold": threshold(detection.iou_threshold),
     }
+    if detection.landmarks is not None:
+        facts["landmarks"] = "DETECTION_LANDMARKS"
+        facts["origin"] = f"DETECTION_FROM_{detection.landmarks.origin.upper()}"
+        facts["in_strides"] = _bool(detection.landmarks.unit == "stride")
     lines += [f"    .{field} = {value}," for field, value in facts.items()]
     lines += ["};", ""]
     if spec.camera is not None:

@@ -15,6 +15,7 @@ from .fields import Name, Positive, Spec, fault, number, sequence, whole
 MAX_BINS = 64
 MAX_BOXES = 1000
 MAX_PIXELS = 4096
+MAX_POINTS = 64
 
 
 def _share(value: Any) -> Fraction:
@@ -52,15 +53,41 @@ class Head(Spec):
     """One level of the detector.
 
     boxes: the output with the boxes; scores: the one with the scores, None where they follow the box in `boxes`
+    landmarks: the one with the landmarks, None where they follow what `boxes` has besides
     stride: pixels of the model's input from cell to cell; offset: of the first cell's centre, half a stride if None
     anchors: (width, height) in pixels of the input, for each box of a cell; none for distances
     """
 
     boxes: Name
     scores: Optional[Name] = None
+    landmarks: Optional[Name] = None
     stride: whole(1, 1024)
     offset: Offset = None
     anchors: Anchors = ()
+
+
+class Landmarks(Spec):
+    """The points of a box: `points` times x, y and, with visibility, what makes a score of whether it can be seen.
+
+    origin (`from` in the YAML): where x and y count from, the cell's centre, the left upper corner of the anchor around
+    it, or the cell's number times the stride
+    unit, factor: x is worth so many times the anchor's width or the stride, y so many times its height or the stride
+    """
+
+    points: whole(1, MAX_POINTS)
+    origin: Literal["centre", "corner", "cell"] = Field(alias="from")
+    unit: Literal["anchor", "stride"]
+    factor: Positive = Fraction(1)
+    visibility: Optional[Literal["sigmoid", "probability"]] = None
+
+    @property
+    def numbers(self) -> int:
+        """Of all points of a box, in the outputs."""
+        return self.points * self.numbers_each
+
+    @property
+    def numbers_each(self) -> int:
+        return 2 if self.visibility is None else 3
 
 
 class Detection(Spec):
@@ -73,6 +100,7 @@ class Detection(Spec):
     sizes: of centre_size, whether width and height are exponents of e; variances: of its centre and of its size
     candidates: how many of the best boxes are compared with each other; most: how many are left at most
     across_classes: whether boxes of different classes suppress each other
+    landmarks: what the points of a box are, None where there are none
     """
 
     boxes: Literal["distances", "corners", "centre_size", "yolov5"]
@@ -90,6 +118,7 @@ class Detection(Spec):
     candidates: whole(1, MAX_BOXES) = 100
     most: whole(1, "candidates") = 10
     across_classes: bool = False
+    landmarks: Optional[Landmarks] = None
     heads: Annotated[Tuple[Head, ...], Field(min_length=1, max_length=16), BeforeValidator(_as_tuple)]
 
     @property
@@ -110,6 +139,8 @@ class Detection(Spec):
         for head in self.heads:
             if self.boxes == "distances" and head.anchors:
                 raise fault("anchors have no meaning for boxes: distances; leave them out")
+            if self.landmarks is None and head.landmarks is not None:
+                raise fault("a head names landmarks; say what they are with detection.landmarks (points, from, unit)")
             if self.boxes != "distances" and not head.anchors:
                 raise fault(f"a head has no anchors; boxes: {self.boxes} needs them")
         return self
@@ -120,4 +151,4 @@ def anchors_of(head: Head) -> int:
     return max(len(head.anchors), 1)
 
 
-__all__ = ["Detection", "Head", "MAX_BINS", "MAX_BOXES", "anchors_of"]
+__all__ = ["Detection", "Head", "Landmarks", "MAX_BINS", "MAX_BOXES", "anchors_of"]

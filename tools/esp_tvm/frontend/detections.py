@@ -19,16 +19,29 @@ FORMAT = "esp_tvm.detections.1"
 FILE_NAME = "detections.json"
 # So many pictures are kept with what is drawn on them.
 SHOWN = 6
+# So visible is a landmark at least that is shown.
+VISIBLE = 0.5
 _QUALITY, _WIDEST = 85, 640
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+# Of a landmark: x, y of a pixel of the picture, and how visible it is.
+PointInPicture = Tuple[int, int, Share]
+
+
+def landmarks_text(points: Sequence[PointInPicture]) -> str:
+    """x,y of those that can be seen, - for the others; as the application of the example prints them."""
+    return " ".join(f"{x},{y}" if visible >= VISIBLE else "-" for x, y, visible in points)
 
 
 class FoundBox(Record):
     """label: of the class, its number where it has no name; score: 0..1; edges: left, top, right, bottom in pixels of
-    the picture, the right and lower ones outside."""
+    the picture, the right and lower ones outside; landmarks: in the order of the model."""
 
     label: str
-    score: Annotated[float, Field(ge=0, le=1)]
+    score: Share
     edges: Tuple[int, int, int, int]
+    landmarks: Tuple[PointInPicture, ...] = ()
 
 
 class FoundInPicture(Record):
@@ -51,6 +64,10 @@ class Detections(Record):
     def count(self) -> int:
         """Of the boxes in all pictures."""
         return sum(len(picture.boxes) for picture in self.pictures)
+
+    @property
+    def has_landmarks(self) -> bool:
+        return any(box.landmarks for picture in self.pictures for box in picture.boxes)
 
 
 def detections_of(project: Path) -> Path:

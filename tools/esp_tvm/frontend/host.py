@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Sequence
 
 import numpy as np
 
 from ..errors import UserError
-from ..program.form import Port
 from ..run import objects
 from ..run.host import CFLAGS, SANITIZE, STRICT, HostProgram, host_compiler
 from .audio_spec import AudioSpec
@@ -103,89 +102,6 @@ class ImageProgram:
             raise ValueError(f"frames in {form} have {size} bytes")
         out = run_program(self._binary, [form], b"".join(blobs))
         return np.frombuffer(out, np.int8).reshape(len(frames), -1)
-
-
-_DETECTION_CASE = """\
-#define detection_model detection_model@number
-#define detection_frame detection_frame@number
-#include "@folder/include/detection_model.h"
-#include "@folder/src/detection_model.c"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-void find@number(void)
-{
-    /* From the heap, of exactly their size: what reads or writes beyond is found. */
-    detection_results_t *results = malloc(sizeof(*results));
-    detection_t *boxes = malloc(DETECTION_CANDIDATES * sizeof(*boxes));
-    while (results != NULL && boxes != NULL && @read) {
-        const int32_t count = detection_find(&detection_model, results, boxes);
-        fwrite(&count, sizeof(count), 1, stdout);
-        for (int32_t i = 0; i < count; i++) {
-            fwrite(&boxes[i], sizeof(*boxes), 1, stdout);
-            @frame
-        }
-    }
-    free(results);
-    free(boxes);
-}
-"""
-_DETECTION_MAIN = """\
-/* A picture's outputs from stdin, its boxes to stdout, again and again; the argument says by which model. */
-#include <stdlib.h>
-
-@declared
-
-int main(int argc, char **argv)
-{
-    void (*const find[])(void) = {@finds};
-    if (argc == 2) {
-        find[atoi(argv[1])]();
-    }
-    return argc != 2;
-}
-"""
-
-
-class DetectionProgram:
-    """detection.c with the detection_model.c of component folders, compiled for this machine in `build`.
-
-    cases: (component folder, the outputs of its model as the program has them, whether it knows a camera's frame)
-    """
-
-    _BOX = np.dtype([("edges", "<i4", 4), ("score", "<u2"), ("label", "<u2")])
-    _FRAMED = np.dtype([*_BOX.descr, ("frame", "<i4", 4)])
-
-    def __init__(self, cases: Sequence[Tuple[Path, Sequence[Port], bool]], build: Path, sanitize: bool = False):
-        self._types = [self._FRAMED if framed else self._BOX for _, _, framed in cases]
-        sources = [build / "detection_driver.c", cases[0][0] / "src/detection.c"]
-        numbers = range(len(cases))
-        main = _DETECTION_MAIN.replace("@declared", "\n".join(f"void find{n}(void);" for n in numbers))
-        sources[0].write_text(main.replace("@finds", ", ".join(f"find{n}" for n in numbers)), encoding="utf-8")
-        for n, (folder, ports, framed) in enumerate(cases):
-            read = " && ".join(f"fread(results->{port.c_name}, {port.bytes}, 1, stdin) == 1" for port in ports)
-            text = _DETECTION_CASE.replace("@number", str(n)).replace("@read", read)
-            frame = (
-                "const detection_rectangle_t inside = detection_in_frame(&detection_frame, &boxes[i]);\n"
-                "            fwrite(&inside, sizeof(inside), 1, stdout);"
-            )
-            text = text.replace("@frame", frame if framed else "").replace("@folder", str(folder.resolve()))
-            sources.append(build / f"detection_case{n}.c")
-            sources[-1].write_text(text, encoding="utf-8")
-        self._binary = compile_c(build / "detection_program", sources, [cases[0][0] / "include"], sanitize)
-
-    def run(self, pictures: Sequence[Sequence[np.ndarray]], case: int = 0) -> List[np.ndarray]:
-        """For the outputs of each picture its boxes: edges, score, label, and in a frame's pixels `frame`."""
-        blobs = [np.ascontiguousarray(array, np.int8).tobytes() for picture in pictures for array in picture]
-        data, position, found = run_program(self._binary, [str(case)], b"".join(blobs)), 0, []
-        for _ in pictures:
-            (count,) = np.frombuffer(data, "<i4", 1, position)
-            found.append(np.frombuffer(data, self._types[case], count, position + 4))
-            position += 4 + found[-1].nbytes
-        if position != len(data):
-            raise UserError("the host program of the detector wrote another number of boxes than it said")
-        return found
 
 
 _SIMILARITY_DRIVER = """\

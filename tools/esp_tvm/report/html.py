@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from .. import pictures
 from ..data_check import FEW
+from ..frontend.detections import landmarks_text
 from ..naming import shown
 from .arena import SCRATCH, TENSOR, WINDOW
 from .brief import decibel, in_brief, number, percent, remark, tensor_type
@@ -38,7 +39,8 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         autoescape=True,
     )
-    for function in (shown, number, decibel, percent, remark, tensor_type, sources, lost_text, pair_cells, zip):
+    filters = (shown, number, decibel, percent, remark, tensor_type, sources, lost_text, pair_cells, zip)
+    for function in (*filters, landmarks_text):
         environment.filters[function.__name__] = function
     return environment
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, List, Tuple
 
-from ..frontend.detections import FoundBox, FoundInPicture
+from ..frontend.detections import FoundBox, FoundInPicture, landmarks_text
 from ..naming import one_line, shown
 from ..terminal import Table, lines_of
 from .base import LayerPair
@@ -164,13 +164,14 @@ def _boxes(report: Report) -> List[str]:
         return []
     rows = [
         (shown(picture.name, 44), shown(box.label, 30), f"{box.score:.2f}", *map(str, box.edges))
+        + ((shown(landmarks_text(box.landmarks), 60),) if found.has_landmarks else ())
         for picture, box in boxes_of(report)
     ]
-    head = ("picture", "label", "score", "left", "top", "right", "bottom")
+    head = ("picture", "label", "score", "left", "top", "right", "bottom", "landmarks")
     return [
         "BOXES",
         f"{found.count} boxes in {len(found.pictures)} pictures; those of detection.c are those of NumPy",
-        *Table(head, rows, "llrrrrr").lines(),
+        *Table(head[: 7 + found.has_landmarks], rows, "llrrrrrl"[: 7 + found.has_landmarks]).lines(),
     ]
 
 

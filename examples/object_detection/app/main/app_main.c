@@ -17,6 +17,27 @@
 
 _Static_assert(sizeof(input_buffer) == PREPROCESS_INPUT_SIZE, "preprocess.c was made for another model");
 
+/* The landmarks of a box, in pixels of the frame; a dash for those that are more likely hidden than seen. */
+static void print_landmarks(const detection_results_t *results, const detection_t *box)
+{
+#if DETECTION_LANDMARKS > 0
+    static detection_point_t points[DETECTION_LANDMARKS];
+    detection_landmarks(&detection_model, results, box, points);
+    printf(", landmarks");
+    for (int i = 0; i < DETECTION_LANDMARKS; i++) {
+        const detection_point_t at = detection_point_in_frame(&detection_frame, &points[i]);
+        if (at.visible >= DETECTION_SCORE_ONE / 2) {
+            printf(" %" PRId32 ",%" PRId32, at.x, at.y);
+        } else {
+            printf(" -");
+        }
+    }
+#else
+    (void)results;
+    (void)box;
+#endif
+}
+
 /* One frame of RGB565, high byte first, to its boxes; prints them, in pixels of the frame. Returns 0, or what the model
  * returned. */
 static int32_t detect(const uint8_t *frame)
@@ -41,8 +62,10 @@ static int32_t detect(const uint8_t *frame)
            prepared - start, computed - prepared, end - computed);
     for (int32_t i = 0; i < count; i++) {
         const detection_rectangle_t at = detection_in_frame(&detection_frame, &boxes[i]);
-        printf("  %s %d %% from %" PRId32 ",%" PRId32 " to %" PRId32 ",%" PRId32 "\n", labels[boxes[i].label],
+        printf("  %s %d %% from %" PRId32 ",%" PRId32 " to %" PRId32 ",%" PRId32, labels[boxes[i].label],
                boxes[i].score * 100 / DETECTION_SCORE_ONE, at.left, at.top, at.right, at.bottom);
+        print_landmarks(&results, &boxes[i]);
+        printf("\n");
     }
     return 0;
 }
