@@ -202,3 +202,19 @@ def test_a_product_of_three_axes_is_a_border_of_its_own():
     model = quantize_model(model, {"x": random(8, 1, 3, 4)}, passes).model
     program = compile_model(model).program
     assert {"m", "y_float"} <= {border.name for border in onnx_check._borders(program)}
+
+
+def test_what_a_convolution_of_one_axis_reads_is_no_border(tmp_path):
+    """It becomes one of images: its input gets an axis, and another layout, before the kernel."""
+    nodes = [
+        onnx.helper.make_node("Tanh", ["x"], ["t"], "function"),
+        onnx.helper.make_node("Conv", ["t", "w"], ["c"], "causal", pads=[4, 0], dilations=[2]),
+        onnx.helper.make_node("Abs", ["c"], ["y"], "positive"),
+    ]
+    model = model_of(nodes, {"x": [1, 6, 9]}, {"y": [1, 6, 9]}, {"w": random(6, 6, 3)})
+    samples = {"x": random(4, 1, 6, 9)}
+    made = quantize_model(model, samples, Passes(equalize=False, centre=False, fit=False)).model
+    program = Program(write_program(compile_model(made), tmp_path), Kernels(sanitize=False))
+    check, result = OnnxRuntimeCheck(made, program.program), Verification()
+    assert compare_with_rules(program, samples, lambda *one: result.add(check.check(*one))).equal
+    assert result.first_wrong is None, wrong_line(result.first_wrong)

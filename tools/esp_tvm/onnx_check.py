@@ -309,6 +309,15 @@ def _borders(program: Program) -> List[Border]:
         for i, call in enumerate(calls)
     }
     earliest = earliest_later({i: call.output_node for i, call in enumerate(calls)}, later)
+
+    def is_step(call: Call, node: int) -> bool:
+        """Whether a call is of a node, or changes a layout on the way to one that is."""
+        own = _nodes(call)
+        if own:
+            return node in own
+        behind = [one for tensor in call.outputs for one in readers.get(tensor.root, ()) if one is not call]
+        return any(is_step(one, node) for one in behind)
+
     found = []
     for call in calls:
         # Made by the compiler, or something on the way into the node or between its steps.
@@ -322,7 +331,7 @@ def _borders(program: Program) -> List[Border]:
         for tensor in filter(lambda one: one.name, call.outputs):
             # A view reads the memory that its output is.
             others = [reader for reader in readers.get(tensor.root, ()) if reader is not call]
-            if any(call.output_node in _nodes(reader) for reader in others):
+            if any(is_step(reader, call.output_node) for reader in others):
                 continue
             exponent = tensor.exponent if tensor.dtype.startswith("int") else None
             found.append(Border(tensor.name, label, call.operator, tensor, exponent))

@@ -61,7 +61,9 @@ def column_to_image(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.Node
     room = [image[a] + pads[a] + pads[rank + a] - dilations[a] * (block[a] - 1) - 1 for a in range(rank)]
     blocks = [room[axis] // strides[axis] + 1 for axis in range(rank)]
     taps = int(np.prod(block))
-    if min(room) < 0 or shape[2] != np.prod(blocks) or shape[1] % taps:
+    if not shape[1]:
+        lowering.refuse(node, "of a number of channels that is not known")
+    if min(room) < 0 or shape[2] not in (0, np.prod(blocks)) or shape[1] % taps:
         lowering.refuse_damaged(node, f"its columns {shape} are not blocks of {block} of an image of {image}")
     channels, chain = shape[1] // taps, Chain(lowering.graph, node)
     places = np.tile(np.eye(taps).reshape(taps, 1, *block), (channels, 1, 1, 1))
