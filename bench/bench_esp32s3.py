@@ -53,6 +53,7 @@ class Row:
     kernel: int
     stride: int = 1
     low: int = 0
+    one_exponent: bool = False  # as ESP-DL quantizes weights for this chip; else one for each output channel
 
 
 ROWS = (
@@ -70,6 +71,18 @@ ROWS = (
     Row("depthwise 3x3, 8 ch, 48x48", None, None, 2, "depthwise_conv2d", (48, 48), 8, 8, 3),
     Row("3x3 s2, 3->8, 96x96", None, None, 3, "conv2d", (96, 96), 3, 8, 3, 2, -128),
     Row("1x1, 192->64, 14x14", None, None, 10, "conv2d", (14, 14), 192, 64, 1),
+    Row(
+        "depthwise 3x3, 32 ch, 100x50, one exponent",
+        1.0,
+        0.25,
+        5.5,
+        "depthwise_conv2d",
+        (100, 50),
+        32,
+        32,
+        3,
+        one_exponent=True,
+    ),
 )
 
 
@@ -136,7 +149,12 @@ def call_of(row: Row, random: np.random.RandomState) -> Call:
     inner = 1 if depthwise else row.channels
     shape = (row.outputs, row.kernel, row.kernel, inner)
     spread = np.exp(random.randn(row.outputs) * 0.25).reshape(-1, 1, 1, 1)
-    weights, exponents = quantized(random.randn(*shape) * spread)
+    values = random.randn(*shape) * spread
+    if row.one_exponent:
+        weights, exponents = quantized(values[None])
+        weights, exponents = weights[0], exponents.repeat(row.outputs)
+    else:
+        weights, exponents = quantized(values)
     before = row.kernel // 2
     # As "same" of TensorFlow and PyTorch: padded all around, output as large as the stride leaves it.
     size = [(length + 2 * before - row.kernel) // row.stride + 1 for length in row.size]
