@@ -145,6 +145,22 @@ int32_t __divsi3(int32_t dividend, int32_t divisor)
     return (int32_t)((dividend ^ divisor) < 0 ? 0 - quotient : quotient);
 }
 
+/* --- products of 64 bits --------------------------------------------------------------------------------- */
+
+uint64_t __muldi3(uint64_t a, uint64_t b);
+
+/* From products of 16 bits: the core has no instruction for the upper half of a product. */
+uint64_t __muldi3(uint64_t a, uint64_t b)
+{
+    const uint32_t a_low = (uint32_t)a, a_high = (uint32_t)(a >> 32), b_low = (uint32_t)b, b_high = (uint32_t)(b >> 32);
+    const uint32_t a0 = a_low & 0xffff, a1 = a_low >> 16, b0 = b_low & 0xffff, b1 = b_low >> 16;
+    const uint32_t low = a0 * b0;
+    const uint32_t middle = a1 * b0 + (low >> 16);
+    const uint32_t second = a0 * b1 + (middle & 0xffff);
+    const uint32_t high = a1 * b1 + (middle >> 16) + (second >> 16);
+    return (uint64_t)(high + a_low * b_high + a_high * b_low) << 32 | (second << 16 | (low & 0xffff));
+}
+
 /* --- float ----------------------------------------------------------------------------------------------- */
 
 float __addsf3(float a, float b);
