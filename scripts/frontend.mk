@@ -11,7 +11,7 @@ frontend: ## MODEL CALIB SPEC SAMPLE TARGET BOARD APP: a project that takes came
 example-image: ## pictures of any format to a camera application in C, bytes and accuracy: examples/image_classification
 	@scripts/frontend.sh example-image
 
-detect: ## SPEC FILES OUT: boxes in pictures by a detector that make frontend exported; drawn in OUT/found and OUT/board/report.html
+detect: ## SPEC FILES OUT [SECOND SECOND_SPEC]: boxes in pictures by a detector of make frontend, drawn in OUT/found and the report
 	@scripts/frontend.sh detect
 
 example-detection: ## a camera application that finds shapes: recall and precision, boxes from C and NumPy, a picture of them

@@ -3,6 +3,7 @@
 #   scripts/frontend.sh arrays     SPEC FILES CALIB: pictures or sounds to the .npy CALIB
 #   scripts/frontend.sh frontend   MODEL CALIB SPEC SAMPLE TARGET BOARD APP OUT: OUT/board/new_project
 #   scripts/frontend.sh detect     SPEC FILES OUT: boxes in pictures by OUT/board/new_project, drawn in OUT/found
+#                                  SECOND SECOND_SPEC: by SECOND/board/new_project, in the squares around those boxes
 #   scripts/frontend.sh example-image|example-detection|example-embedding|example-keyword
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -109,8 +110,15 @@ case ${1:-} in
         need SPEC "name the YAML that describes the model's input and outputs"
         need FILES "name the pictures, or folders of them"
         OUT=$(scripts/pipeline.sh out)
+        options=()
+        if [ -n "${SECOND:-}${SECOND_SPEC:-}" ]; then
+            need SECOND "name the OUT of the second detector"
+            need_file SECOND_SPEC "name the YAML of the second detector"
+            options=(--second_spec "$SECOND_SPEC" --second_project "$SECOND/board/new_project")
+        fi
         # shellcheck disable=SC2086
-        python tools/tvm/frontend.py detect --spec "$SPEC" --project "$OUT/board/new_project" --out "$OUT/found" $FILES
+        python tools/tvm/frontend.py detect --spec "$SPEC" --project "$OUT/board/new_project" --out "$OUT/found" \
+            "${options[@]}" $FILES
         echo "== report"
         detector_report
         ;;

@@ -10,7 +10,7 @@ import pytest
 from esp_tvm import arithmetic
 from esp_tvm.errors import UserError
 from esp_tvm.frontend import image
-from esp_tvm.frontend.host import ImageProgram, write_files
+from esp_tvm.frontend.host import ImageProgram, inputs_of_parts, write_files
 from esp_tvm.frontend.image_c import emit_preprocess
 from esp_tvm.frontend.image_spec import FORMATS, load_image_spec
 
@@ -25,7 +25,7 @@ std: 0.25
 resize: {resize}
 fit: {fit}
 pad: [10, 200, 90]
-camera: {{width: {frame_width}, height: {frame_height}, formats: [{formats}]}}
+camera: {{width: {frame_width}, height: {frame_height}, formats: [{formats}], parts: {parts}}}
 """
 ALL = ", ".join(FORMATS)
 
@@ -42,6 +42,7 @@ def spec_of(tmp_path, **values):
         "frame_width": 40,
         "frame_height": 30,
         "formats": ALL,
+        "parts": "false",
     }
     path = tmp_path / "image.yaml"
     path.write_text(SPEC.format(**{**defaults, **values}))
@@ -170,6 +171,37 @@ def test_generated_c_gives_the_bytes_of_python(case, tmp_path):
             pixels = image.unpack_frame(frame, form, width, height)
             expected = image.int8_input(pixels, spec, exponent, spec.layout, zero_point)
             assert np.array_equal(row, expected.ravel()), form
+
+
+# Of a frame of 40 x 30 pixels: all, one pixel, a row, a column, as large as the input, a multiple of it.
+PARTS = [(0, 0, 40, 30), (3, 4, 1, 1), (39, 29, 1, 1), (0, 7, 40, 1), (39, 0, 1, 30), (28, 21, 12, 9), (2, 3, 24, 18)]
+OUTSIDE = [(0, 0, 41, 30), (0, 0, 40, 31), (-1, 0, 5, 5), (0, -1, 5, 5), (36, 0, 5, 5), (0, 26, 5, 5), (4, 4, 0, 5)]
+OUTSIDE += [(4, 4, 5, 0), (4, 4, -1, 5), (2**31 - 1, 0, 5, 5), (0, -(2**31), 5, 2**31 - 1), (40, 0, 2**31 - 1, 1)]
+
+
+@pytest.mark.parametrize("channels, form", [("RGB", "rgb565_be"), ("BGR", "bgr888"), ("gray", "rgb565_le")])
+@pytest.mark.parametrize("resize", ["nearest", "bilinear", "area"])
+def test_generated_c_takes_parts_of_a_frame(resize, channels, form, tmp_path):
+    spec = spec_of(tmp_path, channels=channels, resize=resize, formats=form, parts="true")
+    write_files(emit_preprocess(spec, -5, "NHWC", -3), tmp_path)
+    rng = np.random.default_rng(7)
+    corners = [(int(rng.integers(0, 40)), int(rng.integers(0, 30))) for _ in range(60)]
+    parts = PARTS + [(x, y, int(rng.integers(1, 41 - x)), int(rng.integers(1, 31 - y))) for x, y in corners]
+    frame = rng.integers(0, 256, 40 * 30 * FORMATS[form]).astype(np.uint8)
+    pixels = image.unpack_frame(frame, form, 40, 30)
+    taken, inputs = inputs_of_parts(tmp_path, tmp_path, frame, form, parts + OUTSIDE)
+    assert list(taken) == [True] * len(parts) + [False] * len(OUTSIDE)
+    for (x, y, width, height), row in zip(parts, inputs):
+        wanted = image.int8_input(pixels[y : y + height, x : x + width], spec, -5, "NHWC", -3)
+        assert np.array_equal(row, wanted.ravel()), (x, y, width, height)
+    assert (inputs[len(parts) :] == 85).all(), "nothing is written of what is outside"
+    (whole,) = ImageProgram(tmp_path, spec, tmp_path, sanitize=True).run([frame], form)
+    assert np.array_equal(whole, inputs[0])
+
+
+def test_parts_go_with_a_stretched_picture_only(tmp_path):
+    with pytest.raises(UserError, match="camera.parts goes with fit: stretch, not with pad"):
+        spec_of(tmp_path, fit="pad", parts="true")
 
 
 def test_rgb565_without_interpolation_uses_small_tables(tmp_path):

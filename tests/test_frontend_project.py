@@ -205,45 +205,6 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     assert "#define EMBEDDING_SIZE 8" in header and "#define EMBEDDING(results) ((results).features)" in header
 
 
-# Detectors of ESP-DL, and what is on scikit-image's photographs: a file, a point in the only box, its label, where the
-# eyes, the nose and the corners of the mouth are, and how far from there (in pixels) they may be found.
-EYES, NOSE, MOUTH = ((203, 101), (247, 102)), (224, 122), ((207, 145), (240, 145))
-ESPRESSIFS = {
-    "human_face_detect_msr": [
-        ("astronaut.png", (220, 120), "face", (*EYES, NOSE, *MOUTH), 20),
-        ("coffee.png", None, "", (), 0),
-    ],
-    "pedestrian_detect_pico": [("astronaut.png", (200, 300), "person", (), 0), ("coffee.png", None, "", (), 0)],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ESPRESSIFS)
-def test_espressifs_detectors_find_what_is_on_photographs(name, shared_models, tmp_path):
-    """From the .espdl by its YAML, through the generated C; make example-image brings the photographs."""
-    from esp_tvm.convert.convert import convert
-    from esp_tvm.quantize import quantize_onnx
-
-    file, photographs = shared_models / f"espdl/{name}_s8_v1_s3.espdl", REPO / "build/env/image_classification"
-    if not file.is_file() or not photographs.is_dir():
-        pytest.skip("no models of ESP-DL beside the project, or no photographs (make example-image)")
-    convert(file, tmp_path / "model.onnx")
-    quantize_onnx(tmp_path / "model.onnx", tmp_path / "quantized.onnx", None)
-    spec_path = EXAMPLES / f"object_detection/espdl/{name}.yaml"
-    pictures = [str(photographs / "skimage/data" / picture) for picture, *_ in ESPRESSIFS[name]]
-    arguments = [str(spec_path), str(tmp_path / "quantized.onnx"), pictures[0], "esp32s3", TEMPLATE, str(tmp_path)]
-    project = command.export(*arguments, str(EXAMPLES / "object_detection/app"))
-    labels = load_image_spec(spec_path).labels
-    found = detect(project, str(spec_path), pictures, None)
-    for (_, point, label, landmarks, near), boxes in zip(ESPRESSIFS[name], found):
-        assert [box.name(labels) for box in boxes] == ([label] if point else [])
-        for left, top, right, bottom in (box.edges for box in boxes):
-            assert left < point[0] < right and top < point[1] < bottom
-        for box in boxes:
-            assert len(box.points) == len(landmarks)
-            assert all(abs(x - x0) < near and abs(y - y0) < near for (x, y, _), (x0, y0) in zip(box.points, landmarks))
-
-
 def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):
     """Those that detect found, drawn on the picture, as long as they are this model's."""
     import base64

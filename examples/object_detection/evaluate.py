@@ -125,7 +125,7 @@ def main():
     app_agrees = printed(text) == [[each.text(spec.labels) for each in boxes] for boxes in found]
     args.out.mkdir(parents=True, exist_ok=True)
     drawn = [draw(pixels, boxes, spec.labels) for pixels, boxes in zip(pictures, found)]
-    keep(detector, list(truth_of), pictures, found)
+    keep(detector, list(truth_of), pictures, found, detector.spec.labels)
     for name, pixels in zip(truth_of, drawn):
         Image.fromarray(pixels).save(args.out / f"{Path(name).stem}.png")
     rows = [np.concatenate(drawn[i : i + ACROSS], axis=1) for i in range(0, SHOWN, ACROSS)]

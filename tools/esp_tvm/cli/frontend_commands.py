@@ -6,6 +6,7 @@ from typing import Optional
 
 import click
 
+from ..errors import UserError
 from .app import Group, Reads, Writes
 from .options import board_options, model_option, project_option, spec_option, target_option, template_option
 
@@ -64,9 +65,21 @@ def frontend_export(
 @spec_option()
 @project_option()
 @click.option("--out", type=Writes(), help="folder for the pictures with their boxes")
+@click.option("--second_spec", type=Reads(), help="the YAML of a detector that looks at each box again")
+@click.option("--second_project", type=Reads(), help="its folder new_project")
 @click.argument("files", nargs=-1, required=True)
-def detect(spec: str, project: str, out: Optional[str], files: tuple) -> None:
+def detect(
+    spec: str,
+    project: str,
+    out: Optional[str],
+    second_spec: Optional[str],
+    second_project: Optional[str],
+    files: tuple,
+) -> None:
     """Find boxes in pictures, or folders of them, with the C of an exported detector: docs/detection.md."""
     from ..frontend.detect import detect as in_pictures
 
-    in_pictures(project, spec, list(files), out)
+    if (second_spec is None) != (second_project is None):
+        raise UserError("--second_spec and --second_project go together: the YAML and the project of a second detector")
+    second = (second_project, second_spec) if second_project and second_spec else None
+    in_pictures(project, spec, list(files), out, second)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -147,13 +147,18 @@ def draw(pixels: np.ndarray, found: Sequence[Found], names: Sequence[str]) -> np
 
 
 def keep(
-    detector: Detector, names: Sequence[str], pictures: Sequence[np.ndarray], found: Sequence[Sequence[Found]]
+    detector: Detector,
+    names: Sequence[str],
+    pictures: Sequence[np.ndarray],
+    found: Sequence[Sequence[Found]],
+    labels: Sequence[str],
 ) -> None:
     """Write detections.json beside the detector's project, for the report.
 
-    names: of the pictures' files; pictures: uint8 [height, width, 3] each; found: what is in each
+    names: of the pictures' files; pictures: uint8 [height, width, 3] each; found: what is in each; labels: of its
+    classes
     """
-    labels, program = detector.spec.labels, detector.program
+    program = detector.program
     shown = detections.kept_with_pictures([len(boxes) for boxes in found])
     rows = []
     for number, (name, pixels, boxes) in enumerate(zip(names, pictures, found)):
@@ -169,21 +174,34 @@ def _noted(box: Found, labels: Sequence[str]) -> detections.FoundBox:
     return detections.FoundBox(label=box.name(labels), score=round(box.score, 4), edges=box.edges, landmarks=points)
 
 
-def detect(project: str | os.PathLike, spec_path: str, paths: Sequence[str], out: Optional[str]) -> List[List[Found]]:
+def detect(
+    project: str | os.PathLike,
+    spec_path: str,
+    paths: Sequence[str],
+    out: Optional[str],
+    second: Optional[Tuple[str | os.PathLike, str]] = None,
+) -> List[List[Found]]:
     """Print what the project finds in pictures (or folders of them), and draw it into the folder `out`.
 
+    second: project and YAML of a detector that looks at each of the boxes again
     Also writes detections.json beside the project, which the report shows.
     """
     from PIL import Image
 
     from .project import temporary_folder
+    from .second_stage import TwoStages
 
     spec, files = load_image_spec(spec_path), find_pictures(paths)
     pictures = [read_picture(path) for path in files]
     with temporary_folder() as folder:
         detector = Detector(Path(project), spec, Path(folder))
-        found = detector.in_pictures(pictures)
-    keep(detector, [path.name for path in files], pictures, found)
+        finder: Union[Detector, TwoStages] = detector
+        if second is not None:
+            spec = load_image_spec(second[1])
+            (Path(folder) / "second").mkdir()
+            finder = TwoStages(detector, Detector(Path(second[0]), spec, Path(folder) / "second"))
+        found = finder.in_pictures(pictures)
+    keep(detector, [path.name for path in files], pictures, found, spec.labels)
     for number, (path, pixels, boxes) in enumerate(zip(files, pictures, found)):
         print(f"{path}: " + ("; ".join(each.text(spec.labels) for each in boxes) or "nothing"))
         if out is not None:

@@ -125,7 +125,7 @@ static uint64_t area(int32_t left, int32_t top, int32_t right, int32_t bottom)
 }
 
 /* Whether intersection / union is above the threshold. */
-static bool overlap(const detection_t *a, const detection_t *b, uint32_t threshold)
+static bool overlap(const detection_rectangle_t *a, const detection_rectangle_t *b, uint32_t threshold)
 {
     const uint64_t both =
         area(a->left > b->left ? a->left : b->left, a->top > b->top ? a->top : b->top,
@@ -134,15 +134,22 @@ static bool overlap(const detection_t *a, const detection_t *b, uint32_t thresho
     return both * DETECTION_SCORE_ONE > threshold * all;
 }
 
+static detection_rectangle_t edges_of(const detection_t *box)
+{
+    return (detection_rectangle_t){box->left, box->top, box->right, box->bottom};
+}
+
 /* Non-maximum suppression: from the best on, what overlaps none that is kept. In place. */
 static int32_t suppress(const detection_model_t *model, detection_t *boxes, int32_t count)
 {
     int32_t kept = 0;
     for (int32_t i = 0; i < count && kept < model->most; i++) {
+        const detection_rectangle_t at = edges_of(&boxes[i]);
         bool keep = true;
         for (int32_t j = 0; j < kept && keep; j++) {
+            const detection_rectangle_t other = edges_of(&boxes[j]);
             keep = (boxes[j].label != boxes[i].label && !model->across_classes) ||
-                   !overlap(&boxes[j], &boxes[i], model->iou_threshold);
+                   !overlap(&other, &at, model->iou_threshold);
         }
         if (keep) {
             boxes[kept++] = boxes[i];
@@ -269,4 +276,34 @@ detection_point_t detection_point_in_frame(const detection_frame_t *frame, const
         .y = pixel_in_source(point->y, f.target_y, f.target_height, f.source_y, f.source_height),
         .visible = point->visible,
     };
+}
+
+detection_rectangle_t detection_square(const detection_rectangle_t *box, int32_t width, int32_t height)
+{
+    const int32_t across = box->right - box->left, down = box->bottom - box->top;
+    const int32_t side = across > down ? across : down;
+    const int32_t left = (box->left + box->right) / 2 - side / 2, top = (box->top + box->bottom) / 2 - side / 2;
+    return (detection_rectangle_t){
+        .left = limited(left, width),
+        .top = limited(top, height),
+        .right = limited(left + side, width),
+        .bottom = limited(top + side, height),
+    };
+}
+
+detection_frame_t detection_frame_of(const detection_model_t *model, const detection_rectangle_t *part)
+{
+    return (detection_frame_t){
+        .source_x = part->left,
+        .source_y = part->top,
+        .source_width = part->right - part->left,
+        .source_height = part->bottom - part->top,
+        .target_width = model->width / DETECTION_ONE,
+        .target_height = model->height / DETECTION_ONE,
+    };
+}
+
+bool detection_same(const detection_model_t *model, const detection_rectangle_t *a, const detection_rectangle_t *b)
+{
+    return overlap(a, b, model->iou_threshold);
 }

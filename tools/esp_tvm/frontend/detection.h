@@ -107,6 +107,17 @@ detection_rectangle_t detection_in_frame(const detection_frame_t *frame, const d
 /* The frame's pixel in which a landmark lies, for one outside of the model's input the nearest; visible stays. */
 detection_point_t detection_point_in_frame(const detection_frame_t *frame, const detection_point_t *point);
 
+/* For a second model, which looks at what the first has found: the square around a box with its longer side, as far as
+ * it is inside of a frame of width x height pixels. It is empty (left == right or top == bottom) if the box is. */
+detection_rectangle_t detection_square(const detection_rectangle_t *box, int32_t width, int32_t height);
+
+/* Where that second model's boxes and landmarks are: for detection_in_frame, if `part` of the frame, not empty, became
+ * the whole input of `model`. */
+detection_frame_t detection_frame_of(const detection_model_t *model, const detection_rectangle_t *part);
+
+/* Whether two boxes in a frame share more of their union than the model allows: then they are one thing. */
+bool detection_same(const detection_model_t *model, const detection_rectangle_t *a, const detection_rectangle_t *b);
+
 #ifdef __cplusplus
 }
 #endif

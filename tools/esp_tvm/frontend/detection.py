@@ -120,6 +120,10 @@ class Box:
     label: int
     index: int
 
+    @property
+    def edges(self) -> Tuple[int, int, int, int]:
+        return self.left, self.top, self.right, self.bottom
+
 
 # --- where everything lies --------------------------------------------------------------------------------
 
@@ -394,17 +398,17 @@ def _area(left: int, top: int, right: int, bottom: int) -> int:
     return max(right - left, 0) * max(bottom - top, 0)
 
 
-def _overlap(a: Box, b: Box, most: int) -> bool:
-    both = _area(max(a.left, b.left), max(a.top, b.top), min(a.right, b.right), min(a.bottom, b.bottom))
-    union = _area(a.left, a.top, a.right, a.bottom) + _area(b.left, b.top, b.right, b.bottom) - both
-    return both * SCORE_ONE > most * union
+def overlap(a: Tuple[int, int, int, int], b: Tuple[int, int, int, int], most: int) -> bool:
+    """Whether boxes (left, top, right, bottom) share more than `most`, in units of 2^-15, of their union."""
+    both = _area(max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+    return both * SCORE_ONE > most * (_area(*a) + _area(*b) - both)
 
 
 def _suppress(spec: Detection, boxes: Sequence[Box]) -> List[Box]:
     most, kept = threshold(spec.iou_threshold), []
     for box in boxes:
         rivals = [other for other in kept if spec.across_classes or other.label == box.label]
-        if len(kept) < spec.most and not any(_overlap(other, box, most) for other in rivals):
+        if len(kept) < spec.most and not any(overlap(other.edges, box.edges, most) for other in rivals):
             kept.append(box)
     return kept
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
@@ -102,6 +102,48 @@ class ImageProgram:
             raise ValueError(f"frames in {form} have {size} bytes")
         out = run_program(self._binary, [form], b"".join(blobs))
         return np.frombuffer(out, np.int8).reshape(len(frames), -1)
+
+
+_PARTS_DRIVER = """\
+/* A frame from stdin, then rectangles x, y, width, height; to stdout, of each whether it is taken and the input. */
+#include "preprocess.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int main(void)
+{
+    /* From the heap, of exactly their size: what reads or writes beyond is found. */
+    uint8_t *frame = malloc(@size);
+    int8_t *input = malloc(PREPROCESS_INPUT_SIZE);
+    preprocess_part_t part;
+    const bool ready = frame != NULL && input != NULL && fread(frame, 1, @size, stdin) == @size;
+    while (ready && fread(&part, sizeof(part), 1, stdin) == 1) {
+        memset(input, 85, PREPROCESS_INPUT_SIZE);
+        fputc(preprocess_@form_part(frame, &part, input), stdout);
+        fwrite(input, 1, PREPROCESS_INPUT_SIZE, stdout);
+    }
+    free(frame);
+    free(input);
+    return 0;
+}
+"""
+
+
+def inputs_of_parts(
+    component: Path, build: Path, frame: np.ndarray, form: str, parts: Sequence[Sequence[int]]
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(bool [N], int8 [N, elements of the input]): what preprocess_FORM_part of a component folder returns for parts
+    x, y, width, height of one frame, and what it writes over bytes of 85."""
+    driver = build / f"parts_driver_{form}.c"
+    text = _PARTS_DRIVER.replace("@size", f"PREPROCESS_FRAME_{form.upper()}_SIZE").replace("@form", form)
+    driver.write_text(text, encoding="utf-8")
+    sources = [driver, component / "src/preprocess.c"]
+    binary = compile_c(build / f"parts_program_{form}", sources, [component / "include"], sanitize=True)
+    data = np.ascontiguousarray(frame, np.uint8).tobytes() + np.array(parts, "<i4").tobytes()
+    rows = np.frombuffer(run_program(binary, [], data), np.int8).reshape(len(parts), -1)
+    return rows[:, 0] != 0, rows[:, 1:]
 
 
 _SIMILARITY_DRIVER = """\

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..program.ports import worth_text
-from . import c_text
+from . import c_text, image_part_c
 from .image import BILINEAR_BITS, axis, geometry, to_gray
 from .image_spec import CHANNELS, FORMATS, Camera, ImageSpec
 
@@ -70,7 +70,8 @@ def _header(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_po
         f" * input int8[{shape}], {spec.channels}, worth {worth}. {spec.fit}, {spec.resize}.",
         " * Integers only, no heap, no state: any number of tasks may call these at once.",
     )
-    lines += ["#ifndef PREPROCESS_H", "#define PREPROCESS_H", "", "#include <stdint.h>", ""]
+    lines += ["#ifndef PREPROCESS_H", "#define PREPROCESS_H", ""]
+    lines += ["#include <stdbool.h>", "#include <stdint.h>", ""] if camera.parts else ["#include <stdint.h>", ""]
     lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
     lines += [
         f"#define PREPROCESS_FRAME_WIDTH {camera.width}",
@@ -80,6 +81,8 @@ def _header(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_po
         f"#define PREPROCESS_INPUT_ZERO_POINT ({zero_point})",
         "",
     ]
+    if camera.parts:
+        lines += [*image_part_c.HEADER, ""]
     for form in camera.formats:
         lines += [
             f"/* Frames with {_FORMAT_TEXT[form]}. */",
@@ -87,6 +90,11 @@ def _header(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_po
             f"void preprocess_{form}(const uint8_t *frame, int8_t *input);",
             "",
         ]
+        if camera.parts:
+            lines += [
+                "/* The same of a part; false, and nothing is written, if it is empty or not inside of the frame. */"
+            ]
+            lines += [*image_part_c.declaration(form), ""]
     lines += ["#ifdef __cplusplus", "}", "#endif", "", "#endif", ""]
     return "\n".join(lines)
 
@@ -111,6 +119,12 @@ def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_po
         "TARGET_WIDTH": target_width,
         "TARGET_HEIGHT": target_height,
     }
+    if camera.parts:
+        constants = {
+            "FRAME_WIDTH": camera.width,
+            "FRAME_HEIGHT": camera.height,
+            **{name: value for name, value in constants.items() if not name.startswith(("SOURCE", "FRAME"))},
+        }
     values = spec.int8_table(exponent, zero_point)
     # What of RGB565 needs no arithmetic on pixels has tables of its own, 32 or 64 entries for 5 or 6 bits.
     direct = [f for f in camera.formats if f.startswith("rgb565") and _is_direct(spec)]
@@ -129,7 +143,9 @@ def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_po
         lines += _EXPAND
     if spec.channels == "gray" and set(camera.formats) != {"gray8"}:
         lines += _GRAY
-    if spec.resize == "bilinear":
+    if camera.parts:
+        lines += image_part_c.helpers(spec)
+    elif spec.resize == "bilinear":
         lines += _bilinear_tables(place)
     elif spec.resize == "area":
         lines += _area_tables(place)
@@ -140,8 +156,12 @@ def _source(spec: ImageSpec, camera: Camera, exponent: int, layout: str, zero_po
         if form not in direct:
             lines += _load(spec, form)
             if spec.resize == "area":
-                lines += [*_unrolled(_AREA_ROW.replace("@", form).splitlines(), spec.depth), ""]
+                row = image_part_c.row_function(_AREA_ROW) if camera.parts else _AREA_ROW
+                lines += [*_unrolled(row.replace("@", form).splitlines(), spec.depth), ""]
         body = _direct_body(spec, form) if form in direct else _BODIES[spec.resize]
+        if camera.parts:
+            lines += _unrolled(image_part_c.functions(form, body.replace("@", form)), spec.depth)
+            continue
         lines.append(f"void preprocess_{form}(const uint8_t *frame, int8_t *input)")
         lines.append("{")
         if bordered:

@@ -38,11 +38,13 @@ def _depth(values: Dict[str, Any]) -> int:
 
 
 class Camera(Spec):
-    """The board's frames: pixels per row, rows, and the formats to generate C for."""
+    """The board's frames: pixels per row, rows, and the formats to generate C for; parts: also of rectangles of them,
+    which are known only when they are there."""
 
     width: Side
     height: Side
     formats: Formats
+    parts: bool = False
 
     @model_validator(mode="after")
     def _fits_memory(self) -> Camera:
@@ -76,6 +78,12 @@ class ImageSpec(Spec):
     labels: Labels = ()
     detection: Optional[Detection] = None
     embedding: Optional[Embedding] = None
+
+    @model_validator(mode="after")
+    def _takes_parts(self) -> ImageSpec:
+        if self.camera is not None and self.camera.parts and self.fit != "stretch":
+            raise fault(f"camera.parts goes with fit: stretch, not with {self.fit}; the application chooses the part")
+        return self
 
     @property
     def depth(self) -> int:
