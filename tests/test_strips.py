@@ -116,7 +116,7 @@ def needed(pieces: Pieces, piece):
     numbers = range(piece.first, piece.last + 1)
     order = numbers if piece.first_leads else reversed(numbers)
     calls = [pieces.calls[number] for number in order]
-    scheduler = Scheduler(calls[0], piece.rows, piece.first_leads)
+    scheduler = Scheduler(calls[0], [piece.rows], piece.first_leads)
     for call in calls:
         (scheduler.put_behind if piece.first_leads else scheduler.put_before)(call)
     fixed = np.array([[pieces.needs[number]] for number in numbers]) + sum(pieces.sums[number] for number in numbers)
@@ -138,14 +138,14 @@ def needed(pieces: Pieces, piece):
 def test_pieces_that_grow_call_by_call_need_what_their_loops_do(seed):
     program = choose_kernels(RandomProgram(20 + seed, wide=bool(seed % 2)).program, esp32s3.CHIP if seed % 2 else None)
     pieces = Pieces(program, set())
-    loops = [piece for group in pieces.ending for piece in group if piece.rows]
+    loops = [piece for piece in pieces.all() if piece.rows]
     assert len(loops) > 10
     for piece in loops[:: max(len(loops) // 20, 1)]:
         assert (piece.fixed, piece.memory) == needed(pieces, piece), piece
     limit = sorted(piece.fixed for piece in loops)[len(loops) // 2]
     some = Pieces(program, set(), limit)
-    assert some.ending == [[p for p in group if not p.rows or p.fixed <= limit] for group in pieces.ending]
-    assert some.complete().ending == pieces.ending
+    assert some.all() == [piece for piece in pieces.all() if not piece.rows or piece.fixed <= limit]
+    assert some.complete().all() == pieces.all()
 
 
 @pytest.mark.parametrize("seed", range(8))

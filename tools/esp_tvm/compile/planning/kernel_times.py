@@ -15,6 +15,7 @@ from ..kernels.portable import VARIANTS, Conv2dWinograd
 from ..kernels.variants import Variant
 from .blocks import aligned
 from .cores import PLAIN, estimate
+from .memory import known
 from .reaches import row_bytes
 
 # Estimated instructions: to start a kernel for a strip (VECTOR_CALL: one for the vector unit), and for an output value
@@ -42,6 +43,7 @@ class KernelTimes:
         self._family = "xtensa" if program.kernels_for in ("esp32", "esp32s3") else "riscv"
         self._whole: Dict[Tuple[Call, Optional[Variant]], float] = {}
         self._choices: Dict[Tuple[Call, Optional[Variant], bytes], List[Choice]] = {}
+        self._in_strips: Dict[Tuple[Call, Optional[Variant], bytes], List[Choice]] = {}
 
     def choices(self, call: Call, rows: Sequence[int]) -> List[Choice]:
         """The kernel that a call has, and those that take less time with more scratch memory, by rising memory.
@@ -52,6 +54,13 @@ class KernelTimes:
         if key not in self._choices:
             self._choices[key] = self._find_choices(call, rows)
         return self._choices[key]
+
+    def choices_in_strips(self, call: Call, rows: np.ndarray) -> List[Choice]:
+        """The same; rows: int64 [strips], 0 of those that are empty."""
+        key = (call, call.variant, rows.tobytes())
+        if key not in self._in_strips:
+            self._in_strips[key] = self.choices(call, rows[rows > 0])
+        return self._in_strips[key]
 
     def _find_choices(self, call: Call, rows: Sequence[int]) -> List[Choice]:
         found = [Choice(call.variant, _scratch(call.variant, call), self.time(call, call.variant, rows))]
@@ -118,4 +127,4 @@ def rows_of(call: Call) -> List[int]:
 
 
 def _scratch(variant: Optional[Variant], call: Call) -> int:
-    return 0 if variant is None else aligned(variant.scratch(call))
+    return 0 if variant is None else aligned(known.scratch(call, variant))

@@ -22,7 +22,8 @@ from ..kernels.variants import Variant
 from .blocks import place
 from .kernel_times import Choice, KernelTimes, rows_of
 from .memory import MemoryPlan, arena_bytes, movable_blocks, plan_memory
-from .pieces import Piece, Pieces, is_whole
+from .piece_table import Piece
+from .pieces import Pieces, is_whole
 from .strips import make_loop
 
 # There are always gaps between blocks, so pieces that need nearly all memory are avoided where that costs little time:

@@ -12,7 +12,7 @@ TVM's planner (USMP) keeps the inputs and outputs of an operator apart. Here
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Set
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Set, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,7 +24,10 @@ from .reaches import row_bytes, sums_rows
 from .strip_parts import Strip, part
 
 if TYPE_CHECKING:
+    from ..kernels.variants import Variant
     from .cores import TwoParts
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -65,7 +68,7 @@ def place_tensors(program: Program, share_out: Optional[Callable[[MemoryPlan], S
     second = share_out(plan) if share_out is not None else set()
     windows = {x: w for item in program.items if isinstance(item, Loop) for x, w in item.schedule.windows.items()}
     for call in program.calls():
-        call.overlap_distance = distances.of(call)
+        call.overlap_distance = known.distance(call)
         call.slowest = call.variant.slowest(call) if call.variant is not None else 1.0
         block, needed = plan.scratch.get(call), scratch_bytes(call)
         call.scratch = Scratch(needed, block.offset) if block is not None else None
@@ -114,34 +117,40 @@ def _scratch_of(call: Call, split: Optional[TwoParts]) -> int:
     if split is not None:
         return sum(split.scratch)
     if call.variant is not None and not call.variant.plain_parameters:
-        return call.variant.scratch(call)
+        return known.scratch(call, call.variant)
     return OPERATORS[call.operator].scratch(call)
 
 
-class _Distances:
-    """`Variant.overlap_distance` of calls, and that of pixels, computed once for each of their variants."""
+class _Known:
+    """What kernels say of calls, computed once for each: scratch memory, and `Variant.overlap_distance`."""
 
     def __init__(self):
         self._known: WeakKeyDictionary = WeakKeyDictionary()
 
-    def of(self, call: Call) -> Optional[int]:
+    def scratch(self, call: Call, variant: Variant) -> int:
+        """Bytes of scratch memory by a kernel that a call may have."""
+        return self._once(call, variant, variant.scratch)
+
+    def distance(self, call: Call) -> Optional[int]:
         """None for a call that is computed by two cores or in strips: what one part writes another may have to read."""
         if call.variant is None or call.split is not None or call.strips is not None:
             return None
-        return self._once(call, call.variant.overlap_distance)
+        return self._once(call, call.variant, call.variant.overlap_distance)
 
-    def of_pixels(self, call: Call) -> Optional[int]:
+    def distance_of_pixels(self, call: Call) -> Optional[int]:
         """For a strip of a call."""
-        return None if call.variant is None else self._once(call, call.variant.overlap_distance_of_pixels)
+        if call.variant is None:
+            return None
+        return self._once(call, call.variant, call.variant.overlap_distance_of_pixels)
 
-    def _once(self, call: Call, compute: Callable[[Call], Optional[int]]) -> Optional[int]:
-        known, key = self._known.setdefault(call, {}), (call.variant, compute.__name__)
+    def _once(self, call: Call, variant: Variant, compute: Callable[[Call], T]) -> T:
+        known, key = self._known.setdefault(call, {}), (variant, compute.__name__)
         if key not in known:
             known[key] = compute(call)
         return known[key]
 
 
-distances = _Distances()
+known = _Known()
 
 
 @dataclass(eq=False)
@@ -264,11 +273,11 @@ class _Planner:
             return
         parts = call.strips.with_variant(call.variant)
         least = []
-        needed = [distances.of(one) for one in parts]
+        needed = [known.distance(one) for one in parts]
         if None not in needed:
             least.append(schedule.overlapping(call, first, last, number, needed))
             block.distances[other] = min(block.distances[other], least[-1])
-        needed = [distances.of_pixels(one) for one in parts]
+        needed = [known.distance_of_pixels(one) for one in parts]
         if None not in needed:
             least.append(schedule.overlapping(call, first, last, number, needed))
             block.in_pixels[other] = (least[-1], output.shape[3])
@@ -330,6 +339,6 @@ class _Planner:
         """Let the block of a result overlap the input it is computed from."""
         if call.is_fallback or call.followers:
             return
-        distance = distances.of(call)
+        distance = known.distance(call)
         if distance is not None and self._dies(call.inputs[0].root, step):
             block.distances[self.where[call.inputs[0].root]] = distance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from ...kernel_limits import KERNEL_LIMITS
@@ -48,25 +49,35 @@ def read_row(call: Call, place: int) -> int:
     return x.shape[3] if is_planar(call, place) else row_elements(x)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A tensor that a call reads. tensor: that owns the bytes; height: rows of the image; width: bytes of a row of it,
+    0 where the rows of its channels lie apart, each channel a plane"""
+
+    tensor: Tensor
+    reach: Reach
+    height: int
+    width: int
+
+
 class Reaches:
     """What is known of the rows of calls, worked out once for each while their kernels stay."""
 
     def __init__(self) -> None:
         self._known: Dict[Tuple[Call, int], Optional[Reach]] = {}
-        self._reads: Dict[Call, List[Tensor]] = {}
-        self._roots: Dict[Call, List[Tensor]] = {}
+        self._heights: Dict[Call, int] = {}
+        self._readings: Dict[Call, List[Reading]] = {}
 
-    def reads_of(self, call: Call) -> List[Tensor]:
-        """`Call.reads`."""
-        if call not in self._reads:
-            self._reads[call] = call.reads
-        return self._reads[call]
+    def readings(self, call: Call) -> List[Reading]:
+        """Of a call that can be computed in strips, what `Call.reads` are."""
+        if call not in self._readings:
+            self._readings[call] = [self._reading(call, place, x) for place, x in enumerate(call.reads)]
+        return self._readings[call]
 
-    def roots_of(self, call: Call) -> List[Tensor]:
-        """The tensors that own the bytes that a call reads, each once."""
-        if call not in self._roots:
-            self._roots[call] = list(dict.fromkeys(x.root for x in self.reads_of(call)))
-        return self._roots[call]
+    def _reading(self, call: Call, place: int, x: Tensor) -> Reading:
+        if is_planar(call, place):
+            return Reading(x.root, self.of(call, place), x.shape[2], 0)
+        return Reading(x.root, self.of(call, place), x.shape[1], row_bytes(x))
 
     def of(self, call: Call, place: int = 0) -> Optional[Reach]:
         """`reach_of`."""
@@ -75,10 +86,6 @@ class Reaches:
             self._known[key] = reach_of(call, place)
         return self._known[key]
 
-    def read_height(self, call: Call, place: int) -> int:
-        """Rows of the image that a call reads as number `place`."""
-        return self.reads_of(call)[place].shape[2 if is_planar(call, place) else 1]
-
     def sums_rows(self, call: Call) -> bool:
         """Whether a call adds up all rows of an image: rows of a strip are then those of its input."""
         reach = self.of(call)
@@ -86,7 +93,9 @@ class Reaches:
 
     def height_of(self, call: Call) -> int:
         """How many rows a call computes in all strips together, or adds up."""
-        return (call.reads if self.sums_rows(call) else call.writes)[0].shape[1]
+        if call not in self._heights:
+            self._heights[call] = (call.reads if self.sums_rows(call) else call.writes)[0].shape[1]
+        return self._heights[call]
 
     def can_be_together(self, call: Call, later: List[Call]) -> bool:
         """Whether a call can be in a loop with `later` ones: its sum of all rows exists when the loop has ended."""

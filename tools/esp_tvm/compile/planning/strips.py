@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 
 from ...program import Call, Loop, Tensor
-from .reaches import Reaches, is_planar, row_bytes
+from .reaches import Reaches, Reading, row_bytes
 from .strip_parts import Strip, strips_of
 
 
@@ -136,8 +136,59 @@ class Schedule:
         return max(found)
 
 
-def _sink_ends(height: int, count: int) -> np.ndarray:
-    return -(-height * np.arange(count + 1) // count)
+class Runs:
+    """The strips of several loops, one loop behind the other in an array, so that NumPy computes all at once.
+
+    Arrays have a number before every strip of a loop and one after its last one. Of two numbers beside each other, as
+    between the first and the last of an array, those between two loops mean nothing.
+
+    counts: strips of each loop
+    firsts, lasts: [loops] the places of the numbers before the first strip and after the last one
+    loop, number: [places] of the loop, and of the strip in it; apart: less or more by this, numbers of one loop are
+        less than all of the loop before it, or more
+    """
+
+    _FAR = 1 << 40
+
+    def __init__(self, counts: Sequence[int]):
+        self.counts = np.array(counts)
+        self.firsts = np.cumsum(self.counts + 1) - self.counts - 1
+        self.lasts = self.firsts + self.counts
+        self.loop = np.repeat(np.arange(len(counts)), self.counts + 1)
+        self.number = np.arange(len(self.loop)) - self.firsts[self.loop]
+        self.apart = self.loop * self._FAR
+        self._edges = np.stack([self.firsts, self.lasts], axis=1).reshape(-1)[:-1]
+
+    @property
+    def strips(self) -> int:
+        """How many numbers say something of strips, with those between loops."""
+        return len(self.loop) - 1
+
+    def most(self, values: np.ndarray) -> np.ndarray:
+        """[..., loops] the most of [..., strips]."""
+        return np.maximum.reduceat(values, self._edges, axis=-1)[..., ::2]
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """[loops] the sums of [strips]."""
+        return np.add.reduceat(values, self._edges)[::2]
+
+    def never_less(self, values: np.ndarray) -> np.ndarray:
+        """[strips] the most so far in the loop."""
+        apart = self.apart[:-1]
+        return np.maximum.accumulate(values + apart) - apart
+
+
+@dataclass
+class Stretch:
+    """What a tensor holds while some calls run: bytes `low` to `high` - 1 of it, of each strip or of all.
+
+    first, end: from which call on and up to which one; -1 is before the first call, `len(calls)` behind the last one
+    """
+
+    first: int
+    end: int
+    low: Union[np.ndarray, int]
+    high: Union[np.ndarray, int]
 
 
 class Scheduler:
@@ -148,149 +199,190 @@ class Scheduler:
     the others have rows to compute before the last one's first strip, or behind the first one's last one: not all in
     one strip, which would make windows tall, but as few in each as in all others. So there are more strips in front
     or behind (DELAY).
+
+    It makes several loops of the same calls at once, one for each number of rows; `make_loop` makes one.
     """
 
     # Strips more than those of the leader, at most. What is left then is computed in one.
     DELAY = 24
 
-    def __init__(self, leader: Call, rows: int, first_leads: bool = False, reaches: Optional[Reaches] = None):
+    def __init__(self, leader: Call, rows: Sequence[int], first_leads: bool = False, reaches: Optional[Reaches] = None):
         self._reaches = reaches or Reaches()
-        height = self._reaches.height_of(leader)
-        steps = np.minimum(np.arange(-(-height // rows) + 1) * rows, height)
-        self.count = len(steps) - 1 + self.DELAY
-        self.rows, self.height = rows, height
+        self._first_leads = first_leads
+        self.rows, self.height = np.array(rows), self._reaches.height_of(leader)
+        self.runs = Runs([-(-self.height // one) + self.DELAY for one in rows])
         self.calls: List[Call] = []
-        # Tensor -> [count + 1] rows that calls behind it need; (reading call, place among its reads, first row per
-        # strip that it still reads); [count + 1] rows that exist before and after each strip.
+        # Tensor -> [places] rows that calls behind it need; (reading call, what it reads, first row per strip that it
+        # still reads); [places] rows that exist before and after each strip; the call that makes it.
         self.needed: Dict[Tensor, np.ndarray] = {}
-        self.reads: Dict[Tensor, List[Tuple[Call, int, np.ndarray]]] = {}
+        self.reads: Dict[Tensor, List[Tuple[Call, Reading, np.ndarray]]] = {}
         self.ends: Dict[Tensor, np.ndarray] = {}
-        # Call -> [count + 1] rows that it has computed, or added up; [count] (first, end) rows of each tensor it reads.
+        self._makers: Dict[Tensor, Call] = {}
+        # Call -> its place in the order in which they were put.
+        self._order: Dict[Call, int] = {}
+        # Call -> [places] rows that it has computed, or added up; [strips] (first, end) rows of each tensor it reads.
         self._rows: Dict[Call, Tuple[np.ndarray, List[Tuple[np.ndarray, np.ndarray]]]] = {}
-        self._leaders = np.pad(steps, (0, self.DELAY) if first_leads else (self.DELAY, 0), mode="edge")
+        self._slopes: Dict[int, np.ndarray] = {}
+        begun = self.runs.number - (0 if first_leads else self.DELAY)
+        self._leaders = np.clip(begun * self.rows[self.runs.loop], 0, self.height)
 
-    def _most(self, call: Call) -> int:
-        """The most rows that a call should compute in a strip."""
-        return max(-(-self.rows * self._reaches.height_of(call) // self.height), 1)
+    def number_of(self, call: Call) -> int:
+        """Its place among the calls."""
+        return self._order[call] if self._first_leads else len(self.calls) - 1 - self._order[call]
+
+    def _slope(self, call: Call) -> np.ndarray:
+        """[places] the rows that a call should have computed at most, where it begins with the first strip."""
+        height = self._reaches.height_of(call)
+        if height not in self._slopes:
+            most = np.maximum(-(-self.rows * height // self.height), 1)
+            self._slopes[height] = most[self.runs.loop] * self.runs.number + self.runs.apart
+        return self._slopes[height]
+
+    def _sink_ends(self, height: int) -> np.ndarray:
+        return -(-height * self.runs.number // self.runs.counts[self.runs.loop])
 
     def put_before(self, call: Call) -> None:
         """Add a call in front of the others; they, or calls behind the loop, read its output."""
         output = call.writes[0]
         ends = self._leaders if not self.calls else self.needed.get(output)
+        self._order[call] = len(self.calls)
         self.calls.insert(0, call)
         # Nobody behind them waits for single rows.
         if ends is None or (self._reaches.sums_rows(call) and len(self.calls) > 1):
-            ends = _sink_ends(self._reaches.height_of(call), self.count)
+            ends = self._sink_ends(self._reaches.height_of(call))
         # It begins early enough: ends[i] >= ends[i + 1] - most.
-        slope = self._most(call) * np.arange(len(ends))
+        slope = self._slope(call)
         self._record(call, np.maximum.accumulate((ends - slope)[::-1])[::-1] + slope)
 
     def put_behind(self, call: Call) -> None:
         """Add a call behind the others; it computes a row as soon as the rows that it reads exist."""
+        self._order[call] = len(self.calls)
         self.calls.append(call)
         height, ends = self._reaches.height_of(call), None
-        for place, tensor in enumerate(self._reaches.reads_of(call)):
-            if tensor.root in self.ends:
-                there = self.ends[tensor.root]
-                able = self._reaches.of(call, place).output_rows(there, height)
-                able = np.where(there == tensor.shape[1], height, able)
+        for one in self._reaches.readings(call):
+            there = self.ends.get(one.tensor)
+            if there is not None:
+                able = np.where(there == one.height, height, one.reach.output_rows(there, height))
                 ends = able if ends is None else np.minimum(ends, able)
         if len(self.calls) == 1:
             ends = self._leaders
         if ends is None:
-            ends = _sink_ends(height, self.count)
+            ends = self._sink_ends(height)
         # It falls behind where it could compute many at once: ends[i] <= ends[i - 1] + most.
-        slope = self._most(call) * np.arange(len(ends))
+        slope = self._slope(call)
         self._record(call, np.minimum.accumulate(ends - slope) + slope)
 
-    def trim(self) -> None:
-        """Take away the strips at the beginning and the end in which no call has rows."""
+    def trim(self) -> int:
+        """Take away the strips of the only loop at the beginning and the end in which no call has rows; how many are
+        left."""
         used = np.any([ends[:-1] != ends[1:] for ends, _ in self._rows.values()], axis=0).nonzero()[0]
         first, end = int(used[0]), int(used[-1]) + 1
-        self.count = end - first
+        self.runs = Runs([end - first])
         self._rows = {
             call: (ends[first : end + 1], [(begin[first:end], last[first:end]) for begin, last in given])
             for call, (ends, given) in self._rows.items()
         }
         self.ends = {tensor: ends[first : end + 1] for tensor, ends in self.ends.items()}
         self.reads = {
-            tensor: [(call, place, rows[first:end]) for call, place, rows in reads]
+            tensor: [(call, reading, rows[first:end]) for call, reading, rows in reads]
             for tensor, reads in self.reads.items()
         }
+        return end - first
 
     def rows_of(self, call: Call) -> np.ndarray:
-        """The rows of each strip in which a call has some."""
-        rows = np.diff(self._rows[call][0])
-        return rows[rows > 0]
+        """[strips] the rows of a call."""
+        ends = self._rows[call][0]
+        return ends[1:] - ends[:-1]
 
     def strips(self, call: Call) -> List[Strip]:
-        """What a call does in each strip."""
+        """What a call does in each strip of the only loop."""
         ends, given = self._rows[call]
         inputs = [zip(begin.tolist(), last.tolist()) for begin, last in given]
         return [Strip(*one) for one in zip(ends[:-1].tolist(), ends[1:].tolist(), zip(*inputs))]
 
     def _record(self, call: Call, ends: np.ndarray) -> None:
-        """ends: [count + 1] rows that it has computed, or added up, before and after each strip"""
+        """ends: [places] rows that it has computed, or added up, before and after each strip"""
         output, height = call.writes[0], self._reaches.height_of(call)
-        ends = ends.copy()
         # Rows made of padding alone could exist before the first strip, and rows that nobody reads need not exist; but
         # a trace shows every row of every layer, so each is computed in a strip.
-        ends[0], ends[-1] = 0, height
+        ends[self.runs.firsts], ends[self.runs.lasts] = 0, height
+        self._makers[output] = call
         self.ends[output] = (ends == height).astype(ends.dtype) if self._reaches.sums_rows(call) else ends
-        first, end = ends[:-1], ends[1:]
-        given = []
-        for place, tensor in enumerate(self._reaches.reads_of(call)):
-            height_in = self._reaches.read_height(call, place)
-            begin, last = self._reaches.of(call, place).input_rows(first, end, height_in)
+        first, end, given = ends[:-1], ends[1:], []
+        is_done, rests = first == height, first == end
+        for one in self._reaches.readings(call):
+            begin, last = one.reach.input_rows(first, end, one.height)
             given.append((begin, last))
-            last = np.maximum.accumulate(np.where(end > first, last, 0))
-            self._reads(call, place, tensor.root, np.where(first == height, height_in, begin), last)
+            still_read = np.where(is_done, one.height, begin)
+            self.reads.setdefault(one.tensor, []).append((call, one, still_read))
+            needed = np.zeros_like(ends)
+            needed[1:] = self.runs.never_less(np.where(rests, 0, last))
+            needed[self.runs.firsts] = 0
+            known = self.needed.get(one.tensor)
+            self.needed[one.tensor] = needed if known is None else np.maximum(known, needed)
         self._rows[call] = (ends, given)
 
-    def _reads(self, call: Call, place: int, tensor: Tensor, first: np.ndarray, end: np.ndarray) -> None:
-        self.reads.setdefault(tensor, []).append((call, place, first))
-        ends = np.concatenate([[0], end])
-        known = self.needed.get(tensor)
-        self.needed[tensor] = ends if known is None else np.maximum(known, ends)
+    def starts(self, tensor: Tensor) -> np.ndarray:
+        """[strips] the row at the start of the window of a tensor that only calls of the loop read."""
+        starts = self.ends[tensor][:-1]
+        for _, _, first in self.reads[tensor]:
+            starts = np.minimum(starts, first)
+        return starts
 
     def window(self, tensor: Tensor) -> Window:
-        """The window of a tensor that only calls of the loop read."""
-        ends = self.ends[tensor]
-        starts = np.minimum.reduce([first for _, _, first in self.reads[tensor]])
-        starts = np.minimum(starts, ends[:-1])
+        """The window of such a tensor in the only loop."""
+        ends, starts = self.ends[tensor], self.starts(tensor)
         return Window(int((ends[1:] - starts).max()), starts, ends)
 
-    def held(self, tensor: Tensor, window: Optional[Window] = None, others_read: bool = False, outer: int = 0) -> Held:
-        """What a tensor that the loop makes or reads holds.
+    def stretches(self, tensor: Tensor, others_read: bool = False) -> List[Stretch]:
+        """What a tensor that the loop makes or reads holds, in the order of the calls.
 
-        window: where it has one; others_read: later on, too; outer: for so many calls more in front and behind
+        others_read: later on, too
         """
-        high = np.full((len(self.calls) + 2 * outer, self.count), tensor.bytes, np.int64)
-        maker, ends = 0, None  # row of the call that makes it
+        size, behind = tensor.bytes, len(self.calls) + 1
+        borders, maker, ends = {-1, behind}, behind, None
+        before = after = size
         if tensor in self.ends:
-            maker = outer + next(number for number, call in enumerate(self.calls) if call.writes[0] is tensor)
-            ends = self.ends[tensor] * row_bytes(tensor)
-            high[:maker], high[maker:] = ends[:-1], ends[1:]
-        low = np.zeros_like(high)
-        if not others_read:
-            low += tensor.bytes
-            for call, place, first in self.reads[tensor]:
-                # The rows of a channel of a planar image lie apart: they are needed until the end.
-                row = 0 if is_planar(call, place) else row_bytes(self._reaches.reads_of(call)[place])
-                begin, behind = np.append(first * row, tensor.bytes), outer + self.calls.index(call) + 1
-                for part, rows in ((low[:behind], begin[:-1]), (low[behind:], begin[1:])):
-                    np.minimum(part, rows, out=part)
-            if ends is not None:
+            maker, ends = self.number_of(self._makers[tensor]), self.ends[tensor] * row_bytes(tensor)
+            before, after = ends[:-1], ends[1:]
+            borders.update((maker, maker + 1))
+        # Up to which call the first row counts that this reads now, and from then on the one of the next strip.
+        reads = []
+        for call, one, first in () if others_read else self.reads[tensor]:
+            now, later = first * one.width, np.empty_like(first)
+            later[:-1] = now[1:]
+            # The rows of a channel of a planar image lie apart: they are needed until the end.
+            later[self.runs.lasts - 1] = size
+            reads.append((self.number_of(call) + 1, now, later))
+            borders.add(reads[-1][0])
+        found, order = [], sorted(borders)
+        for begin, end in zip(order, order[1:]):
+            high = before if begin < maker else after
+            low = 0 if others_read else size
+            for border, now, later in reads:
+                low = np.minimum(low, now if begin < border else later)
+            if begin == maker:
                 # All new rows are written, also those that nobody reads, as between the windows of a stride.
-                np.minimum(low[maker], ends[:-1], out=low[maker], where=ends[:-1] < ends[1:])
-        np.minimum(low, high, out=low)
+                low = np.minimum(low, before)
+            found.append(Stretch(begin, end, low if others_read else np.minimum(low, high), high))
+        return found
+
+    def held(self, tensor: Tensor, window: Optional[Window] = None, others_read: bool = False, outer: int = 0) -> Held:
+        """The same in the only loop, from the start of its window, where it has one.
+
+        outer: for so many calls more in front and behind, 0 or 1
+        """
+        low, high = np.empty((2, len(self.calls) + 2, self.runs.strips), np.int64)
+        for one in self.stretches(tensor, others_read):
+            low[one.first + 1 : one.end + 1], high[one.first + 1 : one.end + 1] = one.low, one.high
+        inner = slice(1 - outer, len(self.calls) + 1 + outer)
         start = window.starts * row_bytes(tensor) if window is not None else 0
-        return Held(low - start, high - start)
+        return Held(low[inner] - start, high[inner] - start)
 
     def overlap(self, call: Call, windows: Dict[Tensor, Window]) -> Overlap:
         """How the output of a call may lie over its input."""
         source, output, strips = call.reads[0].root, call.writes[0], call.strips
-        now = self.calls.index(call) + 1
+        now = self.number_of(call) + 1
         # Others read what the loop makes where that has no window.
         read = self.held(source, windows.get(source), source in self.ends and source not in windows, outer=1)
         made = self.held(output, windows.get(output), output not in windows, outer=1)
@@ -313,10 +405,10 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: boo
     rows: of the last call's output in a strip, or of the first one's if that leads
     whole: tensors that must lie in memory whole, since others read them
     """
-    scheduler = Scheduler(calls[0 if first_leads else -1], rows, first_leads)
+    scheduler = Scheduler(calls[0 if first_leads else -1], [rows], first_leads)
     for call in calls if first_leads else reversed(calls):
         (scheduler.put_behind if first_leads else scheduler.put_before)(call)
-    scheduler.trim()
+    count = scheduler.trim()
     inner = [call.writes[0] for call in calls]
     windows = {x: scheduler.window(x) for x in inner if x not in whole and x in scheduler.reads}
     rest = [x for x in inner if x not in windows]
@@ -326,4 +418,4 @@ def make_loop(calls: List[Call], rows: int, whole: Set[Tensor], first_leads: boo
     held.update((x, scheduler.held(x, others_read=True)) for x in rest)
     held.update((x, scheduler.held(x)) for x in scheduler.reads if x not in inner)
     overlaps = {call: scheduler.overlap(call, windows) for call in calls if len(call.reads) == 1}
-    return Loop(calls, rows, first_leads, Schedule(scheduler.count, windows, rest, held, overlaps))
+    return Loop(calls, rows, first_leads, Schedule(count, windows, rest, held, overlaps))

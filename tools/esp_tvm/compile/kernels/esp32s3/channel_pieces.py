@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Iterator, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Iterator, Optional, Tuple
+from weakref import WeakKeyDictionary
 
 from ....program import Call
 from .convolution import Conv2dChecked
@@ -22,17 +23,47 @@ def in_pieces(call: Call, pieces: int) -> Call:
     return replace(call, inputs=[x], attributes={**call.attributes, "weights": weights, "strides": strides})
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What was found for a call. range, shapes, attributes: what that depends on"""
+
+    range: Tuple[int, int]
+    shapes: Tuple[Tuple[int, ...], ...]
+    attributes: Dict[str, Any]
+    way: Optional[Tuple[Conv2dChecked, Call]]
+
+    def is_of(self, call: Call, low: int, high: int) -> bool:
+        """Whether nothing has changed since; arrays are the same where they are the same object."""
+        now, then = call.attributes, self.attributes
+        same = (low, high) == self.range and _shapes_of(call) == self.shapes and now.keys() == then.keys()
+        return same and all(now[name] is then[name] for name in then)
+
+
+def _shapes_of(call: Call) -> Tuple[Tuple[int, ...], ...]:
+    return tuple(x.shape for x in [*call.inputs, *call.outputs])
+
+
 class Conv2dPieces(InAnotherForm):
     """Sixteen outputs at a time, sums checked between pieces of the input's channels."""
 
     operator = "conv2d"
     kernel = Conv2dChecked.kernel
 
+    def __init__(self):
+        self._known: WeakKeyDictionary = WeakKeyDictionary()
+
     def fits_range(self, call, low, high):
         return self._chosen(call, low, high) is not None
 
     def _chosen(self, call: Call, low: int, high: int) -> Optional[Tuple[Conv2dChecked, Call]]:
-        """The fewest instructions with which every piece fits."""
+        """The fewest instructions with which every piece fits: asked for often, proved once."""
+        known = self._known.get(call)
+        if known is None or not known.is_of(call, low, high):
+            way = self._find(call, low, high)
+            known = self._known[call] = _Found((low, high), _shapes_of(call), dict(call.attributes), way)
+        return known.way
+
+    def _find(self, call: Call, low: int, high: int) -> Optional[Tuple[Conv2dChecked, Call]]:
         window = call.attributes["weights"].shape[1:3]
         if window != (1, 1) or any(call.attributes["padding"]) or copies_rows(call, window):
             return None
