@@ -160,6 +160,7 @@ def test_attention_of_three_tensors(tmp_path):
         (fused("FusedMatMul", X, {"w": values(8, 6)}, transBatchA=1), "turns a batch axis"),
         (fused("SkipLayerNormalization", X), "has inputs or attributes that are not this operator's"),
         (fused("BeamSearch", X), "'com.microsoft'"),
+        (fused("Conv", IMAGE, KERNEL, domain="com.microsoft.nchwc"), "save it with .* ORT_ENABLE_EXTENDED"),
     ],
 )
 def test_what_is_not_known_is_refused(model, why, tmp_path):

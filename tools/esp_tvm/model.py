@@ -174,6 +174,11 @@ def is_quantized(model: onnx.ModelProto) -> bool:
 def _check_operators(model: onnx.ModelProto, path: Path) -> None:
     for index, node in enumerate(model.graph.node):
         label = node_label(node, index)
+        if node.domain == "com.microsoft.nchwc":
+            raise UserError(
+                f"{path}: {label}: ONNX Runtime has laid this model out for a computer's processor; give it as it was "
+                "before, or let ONNX Runtime save it with graph_optimization_level ORT_ENABLE_EXTENDED"
+            )
         if node.domain not in _STANDARD_DOMAINS:
             raise UserError(
                 f"{path}: {label} is of the custom domain '{shown(node.domain)}', which nothing here computes; "
