@@ -118,7 +118,7 @@ def functions_of(imported: Imported, partitioned: Partitioned, chip: str) -> Dic
     replaced = compute_states_once(program)
     program = place_tensors(choose_kernels(program, chip))
     return {
-        symbols[one]: "" if call.is_view else call.symbol
+        symbols.get(one, one.symbol): "" if call.is_view else call.symbol
         for call in program.calls()
         for one in (call, *call.followers, *replaced.get(call, ()))
     }

@@ -15,6 +15,7 @@ from .kernel_times import KernelTimes
 from .loops import State, fits_strips, run_in_strips
 from .memory import arena_bytes
 from .ranges import value_ranges
+from .transposed import as_convolutions
 
 
 def choose_kernels(
@@ -38,6 +39,7 @@ def choose_kernels(
         where those bytes cannot be reached: the arena is then the least that was found within it; None: any
     """
     program.cores, program.kernels_for = cores, chip if chip in (esp32s3.CHIP, mac16.CHIP) else None
+    program = as_convolutions(program, chip, strips or 0)
     ranges = value_ranges(program)
     makers = {output: call for call in program.calls() for output in call.outputs}
     for call in program.kernels:
