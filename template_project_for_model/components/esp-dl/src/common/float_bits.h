@@ -8,21 +8,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* floor(x / 2^exponent + 1/2) within [-limit - 1, limit]; NaN gives 0. limit: 2^n - 1, from 2^9 - 1 to 2^15 - 1 */
-static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t limit)
+/* floor(x / 2^exponent + 1/2) within [-limit - 1, limit] for every x; NaN gives 0. limit: 2^n - 1, from 2^9 - 1 to
+ * 2^15 - 1 */
+static inline int32_t esp_dl_quantize_any(uint32_t bits, int32_t exponent, int32_t limit)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
     const int32_t biased = (int32_t)(bits >> 23 & 0xff);
     uint32_t mantissa = bits & 0x7fffff;
-    /* The usual case: a magnitude from 1/2 to 256 steps, and an exponent with which that is from 2^-126 to 2^128. */
-    const uint32_t places = (uint32_t)(exponent + 149 - biased); /* to the right, but for the last */
-    if (places - 15 <= 23 - 15 && exponent >= -125 && exponent <= 120) {
-        const int32_t value = (int32_t)(mantissa | 0x800000);
-        /* Half up: once more to the right, with 1 added. */
-        return ((((int32_t)bits < 0 ? -value : value) >> places) + 1) >> 1;
-    }
-    ESP_DL_KEEP(bits); /* computed only here, not for all */
     const uint32_t negative = bits >> 31;
     if (biased == 0xff) {
         return mantissa != 0 ? 0 /* NaN */ : negative != 0 ? -limit - 1 : limit;
@@ -49,17 +40,38 @@ static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t 
     return magnitude > (uint32_t)limit ? limit : (int32_t)magnitude;
 }
 
-/* sat8(floor(x / 2^exponent + 1/2) + zero_point), in 32 bits: as int8 it would be sign-extended once more; NaN is taken
- * for 0. zero_point: -128..128 */
-static inline int32_t esp_dl_quantize_value(float x, int32_t exponent, int32_t zero_point)
+/* The same of a float. */
+static inline int32_t esp_dl_quantize_within(float x, int32_t exponent, int32_t limit)
 {
-    /* Within 4 * 128 the sum saturates where the value did. */
-    int32_t y = esp_dl_quantize_within(x, exponent, 511) + zero_point;
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    /* The usual case: a magnitude from 1/2 to 256 steps, and an exponent with which that is from 2^-126 to 2^128. */
+    const uint32_t places = (uint32_t)(exponent + 149) - (bits >> 23 & 0xff); /* to the right, but for the last */
+    if (places - 15 <= 23 - 15 && exponent >= -125 && exponent <= 120) {
+        const int32_t value = (int32_t)((bits & 0x7fffff) | 0x800000);
+        /* Half up: once more to the right, with 1 added. */
+        return ((((int32_t)bits < 0 ? -value : value) >> places) + 1) >> 1;
+    }
+    ESP_DL_KEEP(bits); /* what follows is computed only here, not for all */
+    return esp_dl_quantize_any(bits, exponent, limit);
+}
+
+/* sat8(y + zero_point), in 32 bits: as int8 it would be sign-extended once more. y: within [-512, 511], which gives the
+ * same as a value beyond; zero_point: -128..128 */
+static inline int32_t esp_dl_from_zero_point(int32_t y, int32_t zero_point)
+{
+    y += zero_point;
     if ((uint32_t)(y - INT8_MIN) > UINT8_MAX) {
         y = y < 0 ? INT8_MIN : INT8_MAX;
     }
     ESP_DL_KEEP(y);
     return y;
+}
+
+/* sat8(floor(x / 2^exponent + 1/2) + zero_point); NaN is taken for 0. */
+static inline int32_t esp_dl_quantize_value(float x, int32_t exponent, int32_t zero_point)
+{
+    return esp_dl_from_zero_point(esp_dl_quantize_within(x, exponent, 511), zero_point);
 }
 
 /* x * 2^exponent, exact; infinite beyond the range of float. */
