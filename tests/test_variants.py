@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kernel_archive import INCLUDES, build
-from variant_cases import ALL_VARIANTS, AnyWinograd, program, random_pairs, verdict
+from kernel_case import filled
+from variant_cases import ALL_VARIANTS, AnyWinograd, Pair, program, random_pairs, verdict
 
 from esp_tvm.compile.kernels import packing, portable
+from esp_tvm.program import Call, Tensor
 from esp_tvm.run import qemu
 from esp_tvm.run.host import SANITIZE, STRICT
 
@@ -50,6 +52,30 @@ def test_minimal_filtering_refuses_sums_that_it_cannot_divide():
         weights = np.full((2, 3, 3, channels), -128, np.int8)
         changed = replace(call, attributes={**call.attributes, "weights": weights})
         assert portable.Conv2dWinograd(8).computes(changed) is expected
+
+
+def test_depthwise_sums_fill_their_lanes(tmp_path):
+    """Two sums share a word where the largest is 2^16 - 1, and not where it is 2^16."""
+    variant, pairs = portable.Depthwise3x3(), []
+    image = Tensor("x", (1, 6, 5, 2), "int8")
+    for sign in (1, -1):
+        weights = sign * np.full((3, 3, 2), 28)
+        weights[1, 1] = sign * 32
+        span, least = 256 * 255, np.minimum(-128 * weights, 127 * weights).sum(axis=(0, 1))
+        # What is below the shift fills the lanes; results are in the middle of int8.
+        bias = np.array([2**16 - 1 - span, 2**16 - span]) - 256 - least - (64 << 9)
+        attributes = {"weights": weights.astype(np.int8), "bias": bias.astype(np.int32), "clamp": (-128, 127)}
+        attributes.update(shift=np.array([9, 9]), strides=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1))
+        call = Call("", "depthwise_conv2d", [image], [replace(image, name="y")], filled(attributes))
+        assert variant.pack(call, -128, 127).shift.tolist() == [64, 0]
+        for values in ((127, 127), (-128, -128), (127, -128), (-128, 127)):
+            pair = Pair(len(pairs), call, variant, np.random.RandomState(0), False)
+            pair.fast.input_range = (-128, 127)
+            # The first rows, and the others.
+            pair.x[:] = np.repeat(values, [30, 30])
+            pairs.append(pair)
+    run_on_host(pairs, tmp_path)
+    verdict(tmp_path, pairs)
 
 
 def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):

@@ -18,14 +18,16 @@ from ...kernel_limits import KERNEL_LIMITS
 LANE_START = KERNEL_LIMITS["HALF_START"]
 _LANE_MAX, _LANE_MIN = 2**16 - 1 - LANE_START, -LANE_START
 _PIECE_STEPS = 255
+_3X3_LANES = KERNEL_LIMITS["3X3_LANES"]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Weights in the order of a kernel, and the amount to add to the bias ([O], int64)."""
+    """Weights in the order of a kernel, and the amounts to add to the bias and to the shift ([O], int64)."""
 
     weights: np.ndarray
     bias: np.ndarray
+    shift: int | np.ndarray = 0
 
 
 def centre_of(low: int, high: int) -> int:
@@ -153,6 +155,24 @@ def pack_3x4(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
     words.append(np.array([1 << 31]))
     stream = np.concatenate(words) & 0xFFFFFFFF
     return Packed(stream.astype(np.uint32).view(np.int32), bias)
+
+
+def pack_depthwise_3x3(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: int, high: int) -> Packed:
+    """Weights [3, 3, C] for `esp_dl_depthwise_conv2d_s8_3x3`, and in which form channels have their bias and shift.
+
+    bias: with the half that rounding adds; low, high: range of the input, of what is around it, and 0
+    """
+    rows = weights.reshape(9, -1).T
+    wide, shift = rows.astype(np.int64), np.asarray(shift, np.int64)
+    least = np.minimum(wide * low, wide * high).sum(axis=1)
+    span = np.abs(wide).sum(axis=1) * (high - low)
+    # A lane starts with what makes it not negative, and with the part of the bias that the shift cuts off.
+    right = np.maximum(shift, 0)
+    offset = (bias + least) >> right
+    start = bias - (offset << right)
+    fits = (shift >= 0) & (shift < 16) & (start + least + span < 2**16) & (offset >= -(2**15)) & (offset < 2**15)
+    form = start + (offset << 16)
+    return Packed(rows, np.where(fits, form - bias, 0), np.where(fits, _3X3_LANES, 0))
 
 
 def pack_winograd(weights: np.ndarray, block: int) -> Packed:

@@ -8,10 +8,20 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 
 from ...kernel_limits import KERNEL_LIMITS
+from ...operators.base import rounding_bias
 from ...operators.conv import pad_field, pad_value, window_fields
 from ...operators.pooling import AveragePool2d
 from ...program import Call
-from .packing import Packed, count_pieces_3x4, count_pieces_6x2, pack_3x4, pack_6x2, pack_8, pack_winograd
+from .packing import (
+    Packed,
+    count_pieces_3x4,
+    count_pieces_6x2,
+    pack_3x4,
+    pack_6x2,
+    pack_8,
+    pack_depthwise_3x3,
+    pack_winograd,
+)
 from .variants import Variant, distance_of, pixels_of, window_starts
 
 
@@ -244,8 +254,9 @@ class Depthwise3x3(Variant):
         return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=False)
 
     def pack(self, call, low, high):
-        weights = call.attributes["weights"]
-        return Packed(weights.reshape(9, -1).T, np.zeros(weights.shape[2], np.int64))
+        a, outside = call.attributes, pad_value(call)
+        bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64)
+        return pack_depthwise_3x3(a["weights"], bias, a["shift"], min(low, outside, 0), max(high, outside, 0))
 
     def fields(self, call):
         return {**window_fields(call, (3, 3)), **pad_field(call)}

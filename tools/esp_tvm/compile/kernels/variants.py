@@ -137,6 +137,7 @@ class Variant:
         a = call.attributes
         packed = self.pack(call, *call.input_range)
         bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64) + packed.bias
+        shift = (np.asarray(a["shift"]) + packed.shift).astype(np.int8)
         weights = c.constant("weights", packed.weights, f"{list(a['weights'].shape)}, laid out for {self.kernel}")
         if packed.weights.dtype != np.int8:
             weights = f"(const int8_t *){weights}"
@@ -144,7 +145,7 @@ class Variant:
             **self.fields(call),
             "weights": weights,
             "bias": c.constant("bias", bias.astype(np.uint32).view(np.int32), "with what rounding and the layout add"),
-            "shift": c.constant("shift", np.asarray(a["shift"]).astype(np.int8), "right shift per output channel"),
+            "shift": c.constant("shift", shift, "right shift per output channel"),
             "min": a["clamp"][0],
             "max": a["clamp"][1],
         }

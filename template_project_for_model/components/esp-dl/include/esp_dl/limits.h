@@ -21,6 +21,9 @@
 #define ESP_DL_3X4_MAX_TAPS 25
 #define ESP_DL_3X4_MAX_CHANNELS 64
 
+/* Depthwise 3x3: what is added to the shift of a channel whose sums fit the halves of a word. */
+#define ESP_DL_3X3_LANES 64
+
 /* Of the kernels named winograd: tiles of 4x4 pixels and output channels that are computed at a time, the most input
  * channels. */
 #define ESP_DL_WINOGRAD_TILES 4

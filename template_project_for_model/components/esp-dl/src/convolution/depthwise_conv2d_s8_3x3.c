@@ -4,7 +4,8 @@
  * A row of output is computed channel by channel, from left to right, with the nine weights in registers. Each input
  * value is read once per row: it is added immediately to the sums of all outputs that need it, two of which are in
  * progress. Two rows are computed together where all that they read lies in the image: the weights are loaded once for
- * both, and so are the values that both need.
+ * both, and so are the values that both need. Where a sum fits 16 bits, which the exporter knows, one multiplication
+ * serves both rows: values x0 and x1 of the same tap are one word, x0 + x1 * 2^16, and so are the sums.
  */
 #include "common/registers.h"
 #include "esp_dl_fast.h"
@@ -25,22 +26,33 @@ typedef struct {
 #define ADD(sum, w0, w1, w2) sum += a * (w0), sum += b * (w1), sum += c * (w2)
 #define STORE(sum) esp_dl_store(y, (sum) >> shift, min, max)
 
-/* One row of output of one channel; `w`: its weights, 9 in a row. */
+/* The weights of a channel, 9 in a row. */
+#define READ_WEIGHTS(p, channel)                                                                                       \
+    const int8_t *w = (p)->weights + (channel)*9;                                                                      \
+    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w10 = w[3], w11 = w[4], w12 = w[5], w20 = w[6], w21 = w[7], w22 = w[8]
+
+/* Its bias and shift as well. A shift to the left is one of the weights and of the bias instead of the sums. */
+#define READ_CHANNEL(p, channel)                                                                                       \
+    READ_WEIGHTS(p, channel);                                                                                          \
+    int32_t bias = (p)->bias[channel], shift = (p)->shift[channel];                                                    \
+    if (shift >= ESP_DL_3X3_LANES) {                                                                                   \
+        shift -= ESP_DL_3X3_LANES;                                                                                     \
+        bias = (bias & 0xffff) + (bias >> 16) * (1 << shift);                                                          \
+    }                                                                                                                  \
+    if (shift < 0) {                                                                                                   \
+        const int32_t factor = 1 << -shift;                                                                            \
+        w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor;                      \
+        w20 *= factor, w21 *= factor, w22 *= factor, bias *= factor;                                                   \
+        shift = 0;                                                                                                     \
+    }
+
+/* One row of output of one channel. */
 static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
 {
     const int32_t channels = p->input.c;
     const int32_t min = p->min, max = p->max;
-    const int8_t *w = p->weights + channel * 9;
     const int8_t *x0 = r->x[0] + channel, *x1 = r->x[1] + channel, *x2 = r->x[2] + channel;
-    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w10 = w[3], w11 = w[4], w12 = w[5], w20 = w[6], w21 = w[7], w22 = w[8];
-    int32_t bias = p->bias[channel], shift = p->shift[channel];
-    if (shift < 0) {
-        /* A shift to the left, of the weights and of the bias instead of the sums. */
-        const int32_t factor = 1 << -shift;
-        w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor;
-        w20 *= factor, w21 *= factor, w22 *= factor, bias *= factor;
-        shift = 0;
-    }
+    READ_CHANNEL(p, channel);
     if (r->outside_top) {
         bias += r->pad_value * (w00 + w01 + w02);
         w00 = w01 = w02 = 0;
@@ -126,16 +138,9 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
 static inline void two_rows(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
 {
     const int32_t channels = p->input.c, min = p->min, max = p->max;
-    const int8_t *w = p->weights + channel * 9, *x = r->x[0] + channel;
+    const int8_t *x = r->x[0] + channel;
     const ptrdiff_t line = r->x[1] - r->x[0], all = r->all;
-    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w10 = w[3], w11 = w[4], w12 = w[5], w20 = w[6], w21 = w[7], w22 = w[8];
-    int32_t bias = p->bias[channel], shift = p->shift[channel];
-    if (shift < 0) {
-        const int32_t factor = 1 << -shift;
-        w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor;
-        w20 *= factor, w21 *= factor, w22 *= factor, bias *= factor;
-        shift = 0;
-    }
+    READ_CHANNEL(p, channel);
     int32_t a, b, c, d, sum0 = bias + r->pad_value * (w00 + w10 + w20), sum1 = sum0;
     LOAD_FOUR;
     ADD_BOTH(sum, w01, w11, w21);
@@ -156,6 +161,50 @@ static inline void two_rows(const row_t *r, const esp_dl_depthwise_conv2d_t *p, 
         const int32_t outside = r->pad_value * (w02 + w12 + w22);
         sum0 += outside, sum1 += outside;
         STORE_BOTH;
+    }
+}
+
+#define LOAD_WORDS                                                                                                     \
+    do {                                                                                                               \
+        LOAD_FOUR;                                                                                                     \
+        ab = (uint32_t)a + ((uint32_t)b << 16), bc = (uint32_t)b + ((uint32_t)c << 16);                                \
+        cd = (uint32_t)c + ((uint32_t)d << 16);                                                                        \
+    } while (0)
+#define ADD_WORDS(sum, w0, w1, w2) sum += ab * (uint32_t)(w0), sum += bc * (uint32_t)(w1), sum += cd * (uint32_t)(w2)
+#define STORE_WORD                                                                                                     \
+    do {                                                                                                               \
+        esp_dl_store(y, (int32_t)(sum << 16 >> shift) + offset, min, max);                                             \
+        esp_dl_store(y + all, (int32_t)(sum >> shift) + offset, min, max);                                             \
+    } while (0)
+
+/* The same where both sums fit the halves of a word; what is left of the bias is added after the shift. */
+static inline void two_rows_in_lanes(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
+{
+    const int32_t channels = p->input.c, min = p->min, max = p->max;
+    const int8_t *x = r->x[0] + channel;
+    const ptrdiff_t line = r->x[1] - r->x[0], all = r->all;
+    READ_WEIGHTS(p, channel);
+    const int32_t bias = p->bias[channel], offset = bias >> 16, shift = p->shift[channel] - ESP_DL_3X3_LANES + 16;
+    const uint32_t start = ((uint32_t)bias & 0xffff) * 0x10001u, outside = (uint32_t)r->pad_value * 0x10001u;
+    int32_t a, b, c, d;
+    uint32_t ab, bc, cd, sum = start + outside * (uint32_t)(w00 + w10 + w20), next = start;
+    LOAD_WORDS;
+    ADD_WORDS(sum, w01, w11, w21);
+    ADD_WORDS(next, w00, w10, w20);
+    y += channel;
+    for (const int8_t *end = y + r->full; y != end; y += channels) {
+        x += channels;
+        LOAD_WORDS;
+        ADD_WORDS(sum, w02, w12, w22);
+        STORE_WORD;
+        sum = next;
+        ADD_WORDS(sum, w01, w11, w21);
+        next = start;
+        ADD_WORDS(next, w00, w10, w20);
+    }
+    if (r->full != all) {
+        sum += outside * (uint32_t)(w02 + w12 + w22);
+        STORE_WORD;
     }
 }
 
@@ -196,10 +245,12 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
             const int two = i + 1 < p->output.h && may_take_two(p, h, input, output);
             for (int32_t c = 0; c < p->output.c; c++) {
                 ESP_DL_KEEP(c); /* one counter, not an address of each thing that it counts */
-                if (two) {
-                    two_rows(&r, p, c, output);
-                } else {
+                if (!two) {
                     row(&r, p, c, output);
+                } else if (p->shift[c] >= ESP_DL_3X3_LANES) {
+                    two_rows_in_lanes(&r, p, c, output);
+                } else {
+                    two_rows(&r, p, c, output);
                 }
             }
             i += two;
