@@ -16,6 +16,8 @@ case $name in
         ;;
 esac
 out=build/from_$name
+# A TARGET that is none, before all that is done for it.
+scripts/pipeline.sh board
 
 # A command in the form to type.
 typed() {

@@ -75,6 +75,11 @@ whole_way() {
     OUT=$OUT scripts/pipeline.sh made board/model_board.onnx board/input_board.npy
 }
 
+case ${1:-} in frontend | example-*)
+    scripts/pipeline.sh board
+    [ -z "${APP:-}" ] || need_file APP "name a folder with the files of an application"
+    ;;
+esac
 case ${1:-} in
     arrays)
         need SPEC "name the YAML that describes the model's input"

@@ -122,6 +122,27 @@ def test_a_front_end_looks_for_its_files_before_it_quantizes(missing, tmp_path):
     assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "script", [["frontend.sh", "frontend"], ["frontend.sh", "example-image"], ["example.sh", "qat"]]
+)
+@pytest.mark.parametrize(
+    "variable, said",
+    [
+        ("TARGET=esp99", "TARGET=esp99 is not a chip we know"),
+        ("BOARD=none", "BOARD=none: unknown board"),
+        ("FLASH=x", "FLASH=x: is no size"),
+    ],
+)
+def test_what_is_no_board_is_said_before_the_work_for_it(script, variable, said):
+    name, _, value = variable.partition("=")
+    file, goal = script.split()
+    command = [str(REPO / "scripts" / file), goal]
+    environment = {**os.environ, "SPEC": str(REPO / "README.md"), name: value}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"error: {said}")
+
+
 def test_every_variable_that_a_recipe_reads_is_known():
     """One that only the recipe knows would be refused as misspelt where it is like another."""
     names = known(REPO)

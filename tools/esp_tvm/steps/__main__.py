@@ -17,8 +17,8 @@ from .last import LAST, with_last
 from .pipeline import ALL_STEPS, Pipeline, exclusive
 from .process import catch_signals, run_live, set_up
 from .record import MADE, Records
-from .settings import default_out
-from .variables import HELP
+from .settings import check_hardware, chip_of, default_out
+from .variables import BOARD_VARIABLES, HELP
 from .words import exit_status, fail, say
 
 DIGITS = Path("examples/digits")
@@ -70,6 +70,12 @@ def component(variables: Dict[str, str]) -> None:
     run_live([*command, *(["--name", name] if name else []), *(["--form", form] if form else [])], set_up())
 
 
+def board(variables: Dict[str, str]) -> None:
+    """Refuse TARGET, BOARD, FLASH, PSRAM and INTERNAL that are none, before minutes of work for them."""
+    values = {name: variables[name] for name in BOARD_VARIABLES if variables.get(name)}
+    check_hardware(chip_of(variables.get("TARGET", ""), values.get("BOARD", "")), values)
+
+
 def idf_check(chip: str, text: str = "") -> None:
     """Refuse a version of ESP-IDF that does not build a project for `chip`. text: the image's name with its tag, or
     what `idf.py --version` prints; without a version in it: a note, and what is needed."""
@@ -117,8 +123,8 @@ def do(goal: str, arguments: List[str]) -> None:
         idf_check(*arguments)
     elif goal == "made":
         Records(out(variables)).made([out(variables) / name for name in arguments])
-    elif goal in ("demo", "clean", "component"):
-        {"demo": demo, "clean": clean, "component": component}[goal](variables)
+    elif goal in ("demo", "clean", "component", "board"):
+        {"demo": demo, "clean": clean, "component": component, "board": board}[goal](variables)
     else:
         fail(f"'{goal}' is no step")
 

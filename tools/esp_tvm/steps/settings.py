@@ -52,6 +52,29 @@ def spelled(path: str) -> str:
     return full if short == ".." or short.startswith("../") else short
 
 
+def chip_of(target: str, board: str) -> str:
+    """The chip that TARGET names, or BOARD where it names none. Of both, TARGET counts."""
+    try:
+        if board and not target:
+            return check_board(board).chip
+    except UserError as error:
+        fail(f"BOARD={board}: {in_variables(error)}")
+    try:
+        return check_chip(target or DEFAULT_CHIP).name
+    except UserError as error:
+        fail(f"TARGET={target} is not a chip we know: {error}")
+
+
+def check_hardware(chip: str, values: Dict[str, str]) -> None:
+    """Refuse `BOARD_VARIABLES` that no board with the chip can have."""
+    try:
+        choose_board(chip, **{name.lower(): value for name, value in values.items()})
+    except UserError as error:
+        text = in_variables(error)
+        named = text.startswith(tuple(f"{name}=" for name in values))
+        fail(text if named else " ".join(f"{name}={value}" for name, value in values.items()) + f": {text}")
+
+
 class Settings:
     """The variables of one make, looked at for one model and its folder OUT.
 
@@ -151,17 +174,8 @@ class Settings:
     def chip(self) -> str:
         """The chip that TARGET names, or BOARD: of one that is set now the other's earlier value says nothing."""
         target = self.variables.get("TARGET")
-        board = self.variables.get("BOARD") if target else self.setting("export", "BOARD")
-        try:
-            if board and not target:
-                return check_board(board).chip
-        except UserError as error:
-            fail(f"BOARD={board}: {in_variables(error)}")
-        chip = self.setting("export", "TARGET", DEFAULT_CHIP)
-        try:
-            return check_chip(chip).name
-        except UserError as error:
-            fail(f"TARGET={chip} is not a chip we know: {error}")
+        board = "" if target else self.setting("export", "BOARD")
+        return chip_of("" if board else self.setting("export", "TARGET"), board)
 
     def board(self) -> Dict[str, str]:
         """What is known of the board: BOARD, FLASH, PSRAM, INTERNAL, those that are set. A chip or board that is set
@@ -172,12 +186,7 @@ class Settings:
             value = self.variables.get(name, "") if other else self.setting("export", name)
             if value:
                 values[name] = value
-        try:
-            choose_board(self.chip(), **{name.lower(): value for name, value in values.items()})
-        except UserError as error:
-            text = in_variables(error)
-            named = text.startswith(tuple(f"{name}=" for name in values))
-            fail(text if named else " ".join(f"{name}={value}" for name, value in values.items()) + f": {text}")
+        check_hardware(self.chip(), values)
         return values
 
     def arena(self) -> str:
