@@ -19,6 +19,7 @@ from .convert.data import check_data
 from .convert.ends import end_at
 from .convert.floats import to_float32
 from .convert.folding import fold_constants
+from .convert.fourier import as_products
 from .convert.functions import inline_functions
 from .convert.fused import spell_out
 from .convert.int4 import widen_int4
@@ -107,6 +108,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     lower(model, path)
     fold_constants(model, evaluate)
     spell_out(model, path)
+    as_products(model)
     to_float32(model)
     to_qdq(model, path)
     _check_operators(model, path)

@@ -73,9 +73,10 @@ class _Rewriting:
             self.refuse(node, f"has inputs or attributes that are not this operator's ({one_line(str(error))})")
 
     def refuse(self, node: onnx.NodeProto, what: str) -> NoReturn:
+        label = shown(node.name or next(iter(node.output), ""))
         raise UserError(
-            f"{self.path}: node '{shown(node.name)}' ({shown(node.op_type)}, an operator of ONNX Runtime) {what}; give "
-            "the model as it was before ONNX Runtime optimized it"
+            f"{self.path}: node '{label}' ({shown(node.op_type)}, an operator of ONNX Runtime) {what}; give the model "
+            "as it was before ONNX Runtime optimized it"
         )
 
     def shape_of(self, node: onnx.NodeProto, name: str) -> List[int]:

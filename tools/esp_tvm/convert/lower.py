@@ -55,7 +55,7 @@ _NEW_VALUES: Dict[str, Dict[str, tuple]] = {
     "ScatterND": {"reduction": ("max", "min")},
 }
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-_REWRITTEN_ATTRIBUTES = {"DFT", "OptionalHasElement"}
+_REWRITTEN_ATTRIBUTES = {"OptionalHasElement"}
 # GridSample's modes have had names for any number of axes since opset 20.
 _GRID_MODES = {None: "bilinear", "linear": "bilinear", "cubic": "bicubic"}
 
@@ -94,6 +94,7 @@ class _Lowering:
             "Attention": self.attention,
             "AveragePool": self.average_pool,
             "Col2Im": partial(column_to_image, self),
+            "DFT": self.dft,
             "Gelu": self.gelu,
             "GridSample": self.grid_sample,
             "GroupNormalization": self.group_normalization,
@@ -135,7 +136,7 @@ class _Lowering:
 
     def refuse_damaged(self, node: onnx.NodeProto, what: str) -> NoReturn:
         raise UserError(
-            f"{self.path}: opset {self.opset}: node '{shown(node.name)}' ({shown(node.op_type)}): {what}; correct the "
+            f"{self.path}: opset {self.opset}: node '{_name(node)}' ({shown(node.op_type)}): {what}; correct the "
             "model and export it again"
         )
 
@@ -149,7 +150,7 @@ class _Lowering:
 
     def refuse(self, node: onnx.NodeProto, how: str = "") -> NoReturn:
         raise UserError(
-            f"{self.path}: opset {self.opset}: node '{shown(node.name)}' ({shown(node.op_type)}){how and ' ' + how}"
+            f"{self.path}: opset {self.opset}: node '{_name(node)}' ({shown(node.op_type)}){how and ' ' + how}"
             f" has no equal in opset {TARGET_OPSET}, the newest that is read; export again: {EXPORT_LINE}"
         )
 
@@ -222,6 +223,16 @@ class _Lowering:
         if any(size != 1 for size in _attribute(node, "dilations") or ()):
             return dilated_average_pool(self, node)
         drop_attributes(node, "dilations")
+        return [node]
+
+    def dft(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+        """Since opset 20 the axis is an input, by default the last but one."""
+        if self.opset < 20:
+            return [node]
+        axis, rank = self.constant(node, 2), len(self.shape_of(node, node.input[0]))
+        counted = self.axes_of(node, [-2 if axis is None else axis.ravel()[0]], rank)
+        del node.input[2:]
+        set_attributes(node, axis=counted[0])
         return [node]
 
     def split(self, node: onnx.NodeProto) -> List[onnx.NodeProto]:
@@ -390,6 +401,11 @@ class _Lowering:
         along = [-1] + [1] * (rank - 2)
         scaled = chain.add("Mul", chain.add("Reshape", normal, shape), chain.constant(scale.reshape(along)))
         return chain.end("Add", scaled, chain.constant(bias.reshape(along)))
+
+
+def _name(node: onnx.NodeProto) -> str:
+    """What a node is called, or its first result where it has no name."""
+    return shown(node.name or next(iter(node.output), ""))
 
 
 def _attribute(node: onnx.NodeProto, name: str):

@@ -21,6 +21,7 @@ from tvm import relay  # noqa: E402
 from tvm.relay.frontend import onnx as frontend  # noqa: E402
 
 from ...convert.ends import refuse_what_no_chip_computes  # noqa: E402
+from ...convert.fourier import LONGEST  # noqa: E402
 from ...convert.int16 import collapse  # noqa: E402
 from ...convert.qdq_form import as_it_is  # noqa: E402
 from ...errors import UserError  # noqa: E402
@@ -255,7 +256,10 @@ def _refuse_what_changes(model: onnx.ModelProto) -> None:
         if node.op_type == "Size":  # TVM crashes on it
             raise UserError(f"node '{shown(node.name)}' (Size) is a constant; run the preprocess step first")
         if node.op_type in ("DFT", "STFT"):
-            raise UserError(f"node '{shown(node.name)}': TVM's C computes {node.op_type} otherwise than its reference")
+            raise UserError(
+                f"node '{shown(node.name)}' ({node.op_type}): only signals of at most {LONGEST} values, with constant "
+                "length and step, are computed here, as products; compute it before the model (docs/audio-input.md)"
+            )
         mode = attributes.get("coordinate_transformation_mode", b"half_pixel")
         if node.op_type == "RoiAlign" and mode == b"half_pixel" and opset_of(model) >= 16:
             raise UserError(f"node '{shown(node.name)}' (RoiAlign): TVM knows only output_half_pixel")
