@@ -122,9 +122,7 @@ def test_a_front_end_looks_for_its_files_before_it_quantizes(missing, tmp_path):
     assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    "script", [["frontend.sh", "frontend"], ["frontend.sh", "example-image"], ["example.sh", "qat"]]
-)
+@pytest.mark.parametrize("script", ["frontend.sh frontend", "frontend.sh example-image", "example.sh qat"])
 @pytest.mark.parametrize(
     "variable, said",
     [
