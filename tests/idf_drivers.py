@@ -1,5 +1,7 @@
 """Stand-ins for the drivers of the camera and the microphone: what the applications use, by their documentation."""
 
+from pathlib import Path
+
 # {component: {file: text}}
 DRIVERS = {
     "esp32-camera": {
@@ -56,3 +58,18 @@ esp_err_t i2s_channel_read(i2s_chan_handle_t handle, void *to, size_t size, size
 """,
     },
 }
+
+
+def add_drivers(project: Path, newer: bool = True) -> None:
+    """Put the drivers into the components of a project. newer: as ESP-IDF 5.3 has them, in components of their own."""
+    for component, files in DRIVERS.items():
+        for name, text in files.items():
+            file = project / "components" / (component if newer else "driver") / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    for folder in (project / "components").iterdir():
+        if not (folder / "CMakeLists.txt").exists():
+            (folder / "empty.c").write_text("typedef int nothing_t;\n")
+            requires = " REQUIRES esp_driver_gpio" if folder.name == "esp_driver_i2s" else ""
+            text = f'idf_component_register(SRCS "empty.c" INCLUDE_DIRS "include"{requires})\n'
+            (folder / "CMakeLists.txt").write_text(text)

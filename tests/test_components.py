@@ -22,7 +22,7 @@ needs_compote = pytest.mark.skipif(COMPOTE is None, reason="no compote: make idf
 
 
 def manifests():
-    found = [*REPO.glob("template_project_for_model/**/idf_component.yml"), *REPO.glob("examples/*/app/**/*.yml")]
+    found = [*REPO.glob("template_project_for_model/**/idf_component.yml"), *REPO.glob("examples/*/*/main/*.yml")]
     assert len(found) >= 4
     return found
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from idf_drivers import DRIVERS
+from idf_drivers import add_drivers
 from idf_standin import StandIn
 from onnx import TensorProto, helper
 from qdq import QdqBuilder
@@ -344,17 +344,7 @@ def test_applications_compile_for_the_chip(kind, newer, image_project, audio_pro
     of I2S and GPIO out of the component driver"""
     project = tmp_path / "project"
     shutil.copytree(image_project if kind == "image" else audio_project, project)
-    for component, files in DRIVERS.items():
-        for name, text in files.items():
-            file = project / "components" / (component if newer else "driver") / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-    for folder in (project / "components").iterdir():
-        if not (folder / "CMakeLists.txt").exists():
-            (folder / "empty.c").write_text("typedef int nothing_t;\n")
-            requires = " REQUIRES esp_driver_gpio" if folder.name == "esp_driver_i2s" else ""
-            text = f'idf_component_register(SRCS "empty.c" INCLUDE_DIRS "include"{requires})\n'
-            (folder / "CMakeLists.txt").write_text(text)
+    add_drivers(project, newer)
     version = f"-DIDF_VERSION_MAJOR=5 -DIDF_VERSION_MINOR={5 if newer else 1}".split()
     standin = StandIn(project, tmp_path / "standin", "esp32s3", version, run=False)
     standin.configure()

@@ -95,7 +95,8 @@ def _header(spec: ImageSpec, ports: Sequence[Port]) -> str:
     lines += ["#ifndef DETECTION_MODEL_H", "#define DETECTION_MODEL_H", "", '#include "detection.h"', ""]
     lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
     points = spec.detection.landmarks.points if spec.detection.landmarks else 0
-    lines += [f"#define DETECTION_CANDIDATES {spec.detection.candidates}", f"#define DETECTION_LANDMARKS {points}", ""]
+    numbers = {"CANDIDATES": spec.detection.candidates, "MOST": spec.detection.most, "LANDMARKS": points}
+    lines += [*(f"#define DETECTION_{name} {value}" for name, value in numbers.items()), ""]
     lines += results_struct("detection", ports)
     lines += ["extern const detection_model_t detection_model;", ""]
     if spec.camera is not None:
@@ -144,7 +145,7 @@ def _source(spec: ImageSpec, ports: Sequence[Port], outputs: Sequence[Output], l
         "level_count": len(levels),
         "classes": levels[0].classes,
         "candidates": "DETECTION_CANDIDATES",
-        "most": detection.most,
+        "most": "DETECTION_MOST",
         "form": f"DETECTION_{_FORMS[detection.boxes]}",
         "bins": detection.bins,
         "y_first": _bool(detection.order == "yx"),

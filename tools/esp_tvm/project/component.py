@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import List, Optional
+from typing import Callable, List, Optional, Sequence
 
 from ..chips import CHIPS, DATA_ALIGNMENT, aligned
 from ..errors import UserError
@@ -13,6 +13,7 @@ from ..files import whole_folder
 from ..idf_versions import needed
 from ..naming import shown
 from ..program.store import load
+from .frontend_component import front_end_of, headers, renamed_front_end
 from .users_files import MARKER, changed, record
 
 COMPONENT = "tvm_model"
@@ -28,10 +29,11 @@ _OURS = re.compile(
 
 
 def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]:
-    """Copy the model of the exported `project`, and the kernels, into the folder `to` (an application's components).
+    """Copy the model of the exported `project`, its front end if it has one, and the kernels into the folder `to` (an
+    application's components).
 
-    name: replaces `tvmgen_default`, `tvm_model` and similar names by `tvmgen_<name>`, `tvm_model_<name>`; None:
-    unchanged
+    name: replaces `tvmgen_default`, `tvm_model` and similar names by `tvmgen_<name>`, `tvm_model_<name>`, and prefixes
+    those of the front end by `<name>_`; None: unchanged
     Returns lines for the user: what the application has to do. Folders of that name that this tool did not copy, or
     that were changed since, are never replaced.
     """
@@ -42,12 +44,17 @@ def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]
     component = COMPONENT if name is None else f"{COMPONENT}_{name}"
     chip = load(project).target_chip
     kernels = project / "components" / KERNELS
-    for folder in (to / component, to / KERNELS):
+    front_end = front_end_of(project)
+    front_end_name = "frontend" if name is None else f"frontend_{name}"
+    copied = [component, *([front_end_name] if front_end else []), KERNELS]
+    for folder in (to / one for one in copied):
         check_replaceable(folder, kernels if folder.name == KERNELS else None)
     if not _same(kernels, to / KERNELS):
         _copy(kernels, to / KERNELS, None)
     _copy(source, to / component, name)
-    return _advice(project, to, chip, component, name)
+    if front_end:
+        _copy(front_end, to / front_end_name, name, _in_front_end)
+    return _advice(project, to, chip, copied[:-1], name)
 
 
 def check_project(project: Path) -> None:
@@ -82,7 +89,11 @@ def renamed(text: str, name: str) -> str:
     return re.sub(r"(PARTITION |partition )(['\"])constants\2", rf"\1\2{name}\2", text)
 
 
-def _copy(source: Path, target: Path, name: Optional[str]) -> None:
+def _in_front_end(text: str, name: str) -> str:
+    return renamed(renamed_front_end(text, name), name)
+
+
+def _copy(source: Path, target: Path, name: Optional[str], rename: Callable[[str, str], str] = renamed) -> None:
     with whole_folder(target) as folder:
         for path in sorted(source.rglob("*")):
             if path.is_dir() or "build" in path.relative_to(source).parts:
@@ -90,11 +101,11 @@ def _copy(source: Path, target: Path, name: Optional[str]) -> None:
             relative = path.relative_to(source).as_posix()
             if name is not None:
                 head, _, file = relative.rpartition("/")
-                relative = f"{head}/{renamed(file, name)}" if head else file
+                relative = f"{head}/{rename(file, name)}" if head else file
             copy = folder / relative
             copy.parent.mkdir(parents=True, exist_ok=True)
             if name is not None and path.name.endswith(_TEXT):
-                copy.write_text(renamed(path.read_text("utf-8"), name), encoding="utf-8")
+                copy.write_text(rename(path.read_text("utf-8"), name), encoding="utf-8")
             else:
                 shutil.copyfile(path, copy)
         record(folder, name or "default")
@@ -124,11 +135,14 @@ def _same(a: Path, b: Path) -> bool:
 _EXAMPLES_OWN = ("CONFIG_INFERENCE_TASK_", "CONFIG_PARTITION_TABLE_", "CONFIG_ESPTOOLPY_FLASHSIZE_")
 
 
-def _advice(project: Path, to: Path, chip: str, component: str, name: Optional[str]) -> List[str]:
+def _advice(project: Path, to: Path, chip: str, copied: Sequence[str], name: Optional[str]) -> List[str]:
     """What else the application needs: versions of ESP-IDF, the folder of the components, options of sdkconfig.defaults
-    (speed, caches, flash and PSRAM, the model's own), a line of partitions.csv."""
+    (speed, caches, flash and PSRAM, the model's own), a line of partitions.csv. copied: the model's component, and that
+    of its front end."""
     lines = [f"{needed(CHIPS[chip])}, for the {chip}"] if not CHIPS[chip].is_host else []
+    component, *front_ends = copied
     lines += [f'PRIV_REQUIRES {component}; #include "{component}.h" and "tvmgen_{name or "default"}.h"']
+    lines += [f"PRIV_REQUIRES {one}; #include {', '.join(headers(to / one))}" for one in front_ends]
     if to.name != "components":
         # ESP-IDF finds only components in a folder of that name beside the application's CMakeLists.txt.
         lines.append(f'CMakeLists.txt, before project(): set(EXTRA_COMPONENT_DIRS "{to.resolve()}")')
