@@ -180,14 +180,15 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
                                                           const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
 {
     const int8_t *w = p->weights + 1;
-    const int32_t channels = p->output.c;
-    const int whole = add == NULL && pixels == 2 * pairs;
+    const int32_t channels = p->output.c, last = channels - 1;
+    /* Before this channel, all results of two channels are stored at once. */
+    const int32_t whole = add == NULL && pixels == 2 * pairs ? last : 0;
     for (int32_t o = 0; o < channels; o += 2) {
         ESP_DL_KEEP(o); /* one counter, not one for o + 1 as well */
         const int32_t *bias = p->bias + o;
         const uint32_t *x = columns;
         /* The sums of words and of their high lanes, begun with the bias in both lanes. */
-        uint32_t h00 = (uint32_t)bias[0], h01 = o + 1 < channels ? (uint32_t)bias[1] : 0;
+        uint32_t h00 = (uint32_t)bias[0], h01 = o < last ? (uint32_t)bias[1] : 0;
         uint32_t h10 = h00, h20 = h00, h11 = h01, h21 = h01;
         uint32_t t00 = h00 + (h00 << 16), t01 = h01 + (h01 << 16);
         uint32_t t10 = t00, t20 = t00, t11 = t01, t21 = t01;
@@ -232,7 +233,7 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
         /* The low lanes contain the rest of the sum, modulo 2^32. */
         t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
         t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
-        if (whole && o + 1 < channels) {
+        if (o < whole) {
             /* Read only now: there are no registers left to hold them during the loops. Written out pixel by pixel: in
              * a loop the twelve sums would go through memory. */
             const esp_dl_conv2d_t *q = p;
@@ -273,7 +274,7 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
         const int32_t sums0[PIXELS] = {(int32_t)t00, (int32_t)h00, (int32_t)t10,
                                        (int32_t)h10, (int32_t)t20, (int32_t)h20};
         esp_dl_conv2d_finish(sums0, pixels, p, o, addend, add, output);
-        if (o + 1 < channels) {
+        if (o < last) {
             const int32_t sums1[PIXELS] = {(int32_t)t01, (int32_t)h01, (int32_t)t11,
                                            (int32_t)h11, (int32_t)t21, (int32_t)h21};
             esp_dl_conv2d_finish(sums1, pixels, p, o + 1, addend, add, output);
