@@ -184,7 +184,6 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
     /* Before this channel, all results of two channels are stored at once. */
     const int32_t whole = add == NULL && pixels == 2 * pairs ? last : 0;
     for (int32_t o = 0; o < channels; o += 2) {
-        ESP_DL_KEEP(o); /* one counter, not one for o + 1 as well */
         const int32_t *bias = p->bias + o;
         const uint32_t *x = columns;
         /* The sums of words and of their high lanes, begun with the bias in both lanes. */
