@@ -288,10 +288,10 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Transpose", "", {0: X}, {}, {"perm": [0, 3, 1, 2]}, kernel="requantize", behind_relu=True),
         OnnxCase("Transpose", "all axes", {0: X}, kernel="requantize", behind_relu=True),
         OnnxCase("Gather", "channels", {0: X}, {1: _i(2, -1, 0)}, {"axis": 1}, kernel="gather"),
-        OnnxCase("Gather", "axis and index from the end", {0: X}, {1: _i(-2)}, {"axis": -3}, kernel="gather"),
+        OnnxCase("Gather", "axis and index from the end", {0: X}, {1: _i(-2)}, {"axis": -3}, kernel="strided_slice"),
         OnnxCase("Gather", "axis and indices from the end", {0: X}, {1: _i(-1, 1, -6)}, {"axis": -2}, kernel="gather"),
         OnnxCase("Gather", "matrix of indices", {0: (5, 3)}, {1: _i(2, 4, 0, 0).reshape(2, 2)}, kernel="gather"),
-        OnnxCase("Gather", "one index", {0: (5, 3)}, {1: np.int64(2)}, {"axis": 1}, kernel="gather"),
+        OnnxCase("Gather", "one index", {0: (5, 3)}, {1: np.int64(2)}, {"axis": 1}, kernel="strided_slice"),
         OnnxCase("GatherND", "", {0: (3, 4, 5)}, {1: _i(0, 1, 2, 3).reshape(2, 2)}, kernel="gather_rows"),
         OnnxCase("ScatterND", "rows", {0: (4, 5), 2: (2, 5)}, {1: _i(2, 0).reshape(2, 1)}, kernel="scatter_rows"),
         OnnxCase(

@@ -273,3 +273,32 @@ def test_what_lines_cannot_follow_is_refused():
     real = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 6, 6]}, constants)
     with pytest.raises(UserError, match="steps off, as lines between 513 values of its function; leave what it reads"):
         quantize_model(real, SAMPLES, Passes(int16="c,root", **PLAIN))
+
+
+def test_a_state_in_int16_of_which_the_last_step_is_read(tmp_path):
+    """As torch exports y[:, -1] of a GRU of which the state goes on: a Gather of one place."""
+    constants = {
+        "w": random(1, 18, 4, scale=0.5),
+        "r": random(1, 18, 6, scale=0.5),
+        "b": random(1, 36, scale=0.1),
+        "last": np.int64(-1),
+        "o": random(3, 6, scale=0.5),
+        "shape": np.array([3, 6], np.int64),
+    }
+    nodes = [
+        node("GRU", ["x", "w", "r", "b", "", "h"], ["y", "h_next"], "gru", hidden_size=6, linear_before_reset=1),
+        node("Reshape", ["y", "shape"], ["steps"], "steps"),
+        node("Gather", ["steps", "last"], ["now"], "last", axis=0),
+        node("Unsqueeze", ["now", "zero"], ["row"], "row"),
+        node("Gemm", ["row", "o"], ["z"], "dense", transB=1),
+    ]
+    constants["zero"] = np.array([0], np.int64)
+    real = model_of(nodes, {"x": [3, 1, 4], "h": [1, 1, 6]}, {"z": [1, 3], "h_next": [1, 1, 6]}, constants)
+    samples = {"x": random(12, 3, 1, 4), "h": random(12, 1, 1, 6, scale=0.5, seed=1)}
+    made = quantize_model(real, samples, Passes(**PLAIN, int16="h_next")).model
+    compiled = compile_model(made)
+    assert not compiled.program.fallbacks
+    layers = [call for call in compiled.program.kernels if call.kind == "gru"]
+    assert [call.operator for call in layers] == ["gru_s16"]
+    program = Program(write_program(compiled, tmp_path), Kernels(sanitize=True))
+    assert compare_with_references(program, compiled, samples).equal

@@ -64,7 +64,7 @@ class StridedSlice(_Copy):
         Rule("shape", INPUT, constant_parameters, "Slice", CONSTANT),
         Rule("", onnx="Split", limits=CONSTANT),
     )
-    also = "RNN GRU LSTM"
+    also = "Gather RNN GRU LSTM"
     relay_op = "strided_slice"
 
     def attributes(self, root, x, y):

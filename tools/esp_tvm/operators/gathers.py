@@ -46,7 +46,7 @@ class Gather(Operator):
     name = "gather"
     order = MOVED
     formula = MOVES
-    rules = (Rule("shape", INPUT, constant_parameters, "Gather", "indices constant"),)
+    rules = (Rule("shape", INPUT, constant_parameters, "Gather", "indices constant; adjacent ones as a slice"),)
 
     def patterns(self):
         return [is_op("take")(wildcard(), is_constant())]

@@ -15,7 +15,8 @@ from .rules import RULES, Facts
 
 
 def pairs_and_slices(graph: Graph) -> None:
-    """Sum, Max and Min of many operands as operators on two; Split as slices, each with one output."""
+    """Sum, Max and Min of many operands as operators on two; Split as slices, each with one output; Gather of adjacent
+    places as a slice, which takes values of any width."""
     for node in graph.nodes:
         if node.op_type in ("Sum", "Max", "Min"):
             graph.replace(node, *_pairs(graph, node))
@@ -23,6 +24,8 @@ def pairs_and_slices(graph: Graph) -> None:
             known = node.input[0] in graph.shapes and all(name in graph.shapes for name in node.output if name)
             if known:
                 graph.replace(node, *_slices(graph, node))
+        elif node.op_type == "Gather":
+            graph.replace(node, *_adjacent(graph, node))
 
 
 def _pairs(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:
@@ -49,6 +52,30 @@ def _slices(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:
         nodes.append(helper.make_node("Slice", [node.input[0], *inputs], [output], name))
         start = end
     return nodes
+
+
+def _adjacent(graph: Graph, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    """A Gather as a Slice where its constant indices follow each other; the axis goes away behind it where it has one
+    index without axes."""
+    shape, indices = graph.shapes.get(node.input[0]), graph.constant(node.input[1])
+    if shape is None or node.input[0] in graph.constants or indices is None or not indices.size or indices.ndim > 1:
+        return [node]
+    axis = attribute(node, "axis", 0) % len(shape)
+    places = np.where(indices < 0, indices + shape[axis], indices).reshape(-1)
+    first, end = int(places[0]), int(places[-1]) + 1
+    if not 0 <= first < end <= shape[axis] or not np.array_equal(places, np.arange(first, end)):
+        return [node]
+    output = node.output[0]
+    bounds = (("start", first), ("end", end), ("axis", axis))
+    inputs = [graph.add_constant(f"{output}_{what}", [value], np.int64) for what, value in bounds]
+    if indices.ndim:
+        return [helper.make_node("Slice", [node.input[0], *inputs], [output], node.name)]
+    part = graph.fresh(f"{output}_with_axis")
+    graph.shapes[part] = (*shape[:axis], 1, *shape[axis + 1 :])
+    return [
+        helper.make_node("Slice", [node.input[0], *inputs], [part], node.name),
+        graph.make("Squeeze", [part, inputs[-1]], [output], f"{node.name}_axis"),
+    ]
 
 
 def batch_normalizations(graph: Graph) -> None:
