@@ -107,6 +107,13 @@ def _pool(name: str, operator: str, size, channels: int, kernel, stride: int = 1
 
 
 _IMAGE = (1, 16, 16, 32)
+_ODD = (1, 16, 16, 24)
+_SLOPES = {
+    "clamp": (-128, 127),
+    "slope": (np.arange(32) * 3).astype(np.int8).reshape(1, 1, 1, 32),
+    "shift": 0,
+    "shift_negative": 7,
+}
 _BOTH = {"shift_a": 0, "shift_b": 1, "shift": 2, "clamp": (-128, 127)}
 _WHOLE = {"shift_a": 0, "shift_b": 0, "shift": 0, "clamp": (-128, 127)}
 _PRODUCT = {"transpose_b": False, "shift": 8, "clamp": (-128, 127)}
@@ -121,8 +128,10 @@ VALUE_ROWS = (
     ValueRow("sum", "add", (_IMAGE, _IMAGE), _IMAGE, _BOTH),
     ValueRow("product", "mul", (_IMAGE, _IMAGE), _IMAGE, {"shift": 7, "clamp": (-128, 127)}),
     ValueRow("product by channel", "mul_broadcast", (_IMAGE, (1, 1, 1, 32)), _IMAGE, {**_WHOLE, "shift": 7}),
+    ValueRow("product by channel, 24 ch", "mul_broadcast", (_ODD, (1, 1, 1, 24)), _ODD, {**_WHOLE, "shift": 7}),
     ValueRow("larger value", "maximum", (_IMAGE, _IMAGE), _IMAGE, _WHOLE),
     ValueRow("relu", "requantize", (_IMAGE,), _IMAGE, {"shift": 0, "clamp": (0, 127)}),
+    ValueRow("prelu", "prelu", (_IMAGE,), _IMAGE, _SLOPES),
     ValueRow("100x32 by 32x100, twice", "matmul", ((2, 100, 32), (2, 32, 100)), (2, 100, 100), _PRODUCT),
     ValueRow("64x100 by 100x100, twice", "matmul", ((2, 64, 100), (2, 100, 100)), (2, 64, 100), _PRODUCT),
     ValueRow("64x64 by 64x64 transposed, 4", "matmul", _HEADS, (4, 64, 64), {**_PRODUCT, "transpose_b": True}),

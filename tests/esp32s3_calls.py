@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Tuple
+
 import numpy as np
 from kernel_case import filled
 from variant_cases import CLAMPS, random_call
@@ -102,8 +105,8 @@ def pooling(operator: str, random: np.random.RandomState) -> Call:
 
 def broadcasting(operator: str, random: np.random.RandomState) -> Call:
     """Two tensors of one shape, or one of them a single value or a row of channels; now and then a constant."""
-    channels = int(random.choice([16, 32, 48]))
-    whole, other = [(1, 3, 5, channels), (1, 1, 1, channels)] if random.randint(2) else [(1, channels + 5), (1, 1)]
+    channels = int(random.choice([16, 32, 48, 24, 40, 20, 7]))
+    whole, other = image_and_row(channels, random)
     shapes = [whole, [other, whole][random.randint(3) == 0]]
     if random.randint(2):
         shapes = shapes[::-1]
@@ -118,6 +121,22 @@ def broadcasting(operator: str, random: np.random.RandomState) -> Call:
         attributes.update(constant=constant, constant_first=first)
         del inputs[0 if first else 1]
     return Call("", operator, inputs, [Tensor("y", whole, "int8")], attributes)
+
+
+def image_and_row(channels: int, random: np.random.RandomState) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+    """The shapes of an image, and of a row of channels for all its pixels; or of values, and of one of them."""
+    if random.randint(3) == 0:
+        return (1, channels + 16), (1, 1)
+    return (1, int(random.randint(1, 12)), 5, channels), (1, 1, 1, channels)
+
+
+def prelu(random: np.random.RandomState) -> Call:
+    """A slope for every channel, for all or for every value."""
+    whole, slope = image_and_row(int(random.choice([8, 16, 24, 32, 33, 64])), random)
+    slopes = random.randint(-128, 128, whole if random.randint(6) == 0 else slope)
+    shifts = {"shift": int(random.randint(-6, 8)), "shift_negative": int(random.randint(0, 14))}
+    attributes = {"slope": slopes.astype(np.int8), "clamp": (-128, 127), **shifts}
+    return Call("", "prelu", [Tensor("x", whole, "int8")], [Tensor("y", whole, "int8")], attributes)
 
 
 def floats(count: int, exponent: int, zero_point: int, random: np.random.RandomState) -> np.ndarray:
@@ -212,9 +231,9 @@ def move(operator: str, random: np.random.RandomState) -> Call:
 
 
 def dense_s16(random: np.random.RandomState) -> Call:
-    """From int8 to int16, one row or several; outputs that are finer than their products, too."""
-    outputs = int(random.randint(1, 20))
-    rows, inputs = (1, int(random.randint(1, 100))) if random.randint(2) else (3, 16 * int(random.randint(1, 5)))
+    """From int8 or int16 to int16, one row or several; outputs that are finer than their products, too."""
+    outputs, wide = int(random.randint(1, 20)), random.randint(2)
+    rows, inputs = (1, int(random.randint(1, 100))) if random.randint(2) else (3, 8 * int(random.randint(1, 10)))
     attributes = {
         "weights": random.randint(-128, 128, (outputs, inputs)).astype(np.int8),
         "bias": random.randint(-300000, 300000, outputs).astype(np.int32),
@@ -222,8 +241,29 @@ def dense_s16(random: np.random.RandomState) -> Call:
         "clamp": [(-32768, 32767), (0, 32767), (-3000, 9000)][random.randint(3)],
         "output": "int16",
     }
-    x, y = Tensor("x", (rows, inputs), "int8"), Tensor("y", (rows, outputs), "int16")
-    return Call("", "dense_s16", [x], [y], attributes)
+    x = Tensor("x", (rows, inputs), "int16" if wide else "int8")
+    return Call("", "dense_s16", [x], [Tensor("y", (rows, outputs), "int16")], attributes)
+
+
+def pointwise_s16(random: np.random.RandomState) -> Call:
+    """A convolution of 1x1 from int8 to int16."""
+    call = replace(dense_s16(random), operator="conv2d_s16")
+    (rows, inputs), outputs = call.inputs[0].shape, call.output.shape[1]
+    call.attributes["weights"] = call.attributes["weights"].reshape(outputs, 1, 1, inputs)
+    call.attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
+    x = Tensor("x", (1, rows, 1, inputs), "int8")
+    return replace(call, inputs=[x], outputs=[replace(call.output, shape=(1, rows, 1, outputs))])
+
+
+def average_s16(random: np.random.RandomState) -> Call:
+    """The average of whole images, to int16."""
+    images, (h, w) = int(random.randint(1, 3)), (int(v) for v in random.choice([1, 2, 3, 4, 7, 8, 25], 2))
+    channels = int(random.choice([16, 32, 48]))
+    attributes = {"kernel": (h, w), "strides": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
+    attributes.update(clamp=[(-32768, 32767), (0, 32767), (-3000, 9000)][random.randint(3)], output="int16")
+    attributes.update(count_include_pad=False, shift=int(random.randint(-10, 1)))
+    x, y = Tensor("x", (images, h, w, channels), "int8"), Tensor("y", (images, 1, 1, channels), "int16")
+    return Call("", "average_pool2d_s16", [x], [y], attributes)
 
 
 def softmax(random: np.random.RandomState) -> Call:
@@ -250,11 +290,14 @@ def matmul(random: np.random.RandomState) -> Call:
 
 
 _OWN = {
+    "average_pool2d_s16": average_s16,
+    "conv2d_s16": pointwise_s16,
     "channelwise": scale,
     "dense_s16": dense_s16,
     "dequantize": dequantization,
     "lookup": lookup,
     "matmul": matmul,
+    "prelu": prelu,
     "quantize": quantization,
     "softmax": softmax,
 }

@@ -101,6 +101,12 @@ class Pair:
         self.low, self.high = low, high
         self.fast = replace(call, variant=variant, input_range=(low, high))
         self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]
+        if call.inputs[0].dtype == "int16":
+            ends = random.choice([-32768, 32767], call.inputs[0].elements)
+            values = random.randint(-32768, 32768, call.inputs[0].elements)
+            self.inputs = [
+                np.where(random.rand(len(ends)) < random.choice([0.0, 0.3, 1.0]), ends, values).astype(np.int16)
+            ]
         if call.operator == "quantize":
             steps = (call.attributes[name] for name in ("exponent", "zero_point"))
             self.inputs = [floats(call.inputs[0].elements, *steps, random)]
@@ -231,7 +237,10 @@ def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
     while len(pairs) < count:
         call = random_vector_call(operator, random)
         low, high = RANGES[random.randint(len(RANGES))]
-        fits = variant.fits_range(call, low, high) if isinstance(variant, Esp32s3Variant) else variant.fits(call)
+        if isinstance(variant, Esp32s3Variant):
+            fits = variant.has_types(call) and variant.fits_range(call, low, high)
+        else:
+            fits = variant.fits(call)
         if fits:
             pairs.append(Pair(call, variant, low, high, random))
     return pairs

@@ -370,6 +370,11 @@ class PRelu(Operator):
         return SAME_ROW if same else None
 
     def emit(self, call, c, inputs, output):
+        c.call("esp_dl_prelu_s8", *self.arguments(call, c, inputs), output)
+
+    @staticmethod
+    def arguments(call, c, inputs: Sequence[str]) -> List[str]:
+        """What a kernel takes before its output, all but its scratch memory."""
         a = call.attributes
         shape, (step_x, step_slope) = broadcast_steps(call.output.shape, [call.inputs[0].shape, a["slope"].shape])
         where = {
@@ -383,7 +388,7 @@ class PRelu(Operator):
         }
         parameters = c.struct("esp_dl_prelu_t", places=where, shift_negative=a["shift_negative"])
         slope = c.constant("slope", a["slope"], f"slope {list(a['slope'].shape)}")
-        c.call("esp_dl_prelu_s8", inputs[0], slope, parameters, output)
+        return [inputs[0], slope, parameters]
 
 
 class Compare(Operator):

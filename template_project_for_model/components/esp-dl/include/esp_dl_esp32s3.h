@@ -171,6 +171,16 @@ typedef struct {
 void esp_dl_dense_s16_esp32s3(const int8_t *input, const esp_dl_dense_esp32s3_t *p, int16_t *output);
 
 /*
+ * The same from int16: the upper and the lower bytes of the values are multiplied one after the other, the lower ones
+ * less 128, so a bias has 128 times the sum of the weights more. inputs a multiple of 8, or one row.
+ */
+void esp_dl_dense_s16_wide_esp32s3(const int16_t *input, const esp_dl_dense_esp32s3_t *p, void *scratch,
+                                   int16_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_dense_s16_wide_esp32s3_scratch(const esp_dl_dense_esp32s3_t *p);
+
+/*
  * Product of two matrices: as the plain kernel. Sixteen columns at a time, in lanes of 20 bits: the exporter has proved
  * that no sum leaves them, or with `parts`, that none does where first the lower and then the upper four bits of every
  * value of a are multiplied; then shift is 4 or more.
@@ -203,6 +213,10 @@ void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32
 void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
                                       int8_t *output);
 
+/* The average of whole images from int8 to int16: channels a multiple of 16, at most 4095 pixels n, shift -10..0,
+ * n * (2^(9 - shift) + 1) below 2^32. */
+void esp_dl_average_pool2d_s16_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, int16_t *output);
+
 /* As esp_dl_average_pool2d_s8_rows, channels a multiple of 16. scratch: what stays from one call to the next. */
 void esp_dl_average_pool2d_s8_rows_esp32s3(const int8_t *input, const esp_dl_average_rows_t *p, void *scratch,
                                            int8_t *output);
@@ -222,14 +236,30 @@ void esp_dl_mul_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary
 void esp_dl_requantize_s8_esp32s3(const int8_t *x, int32_t count, const esp_dl_requantize_t *p, int8_t *output);
 
 /*
- * The same of tensors whose shapes broadcast, and the larger or smaller of two values (all shifts 0). The shape has one
- * axis (a step of 0: a single value), or two, the last of a multiple of 16, and one of the tensors has no rows.
+ * The same of tensors whose shapes broadcast, the larger or smaller of two values (all shifts 0), and PRelu (shift: -6
+ * to 7, shift_negative: 0 to 13). The shape has one axis (a step of 0: a single value), or two, and one of the tensors
+ * has no rows.
  */
-void esp_dl_add_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
-void esp_dl_sub_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
-void esp_dl_mul_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
-void esp_dl_maximum_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
-void esp_dl_minimum_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, int8_t *output);
+void esp_dl_add_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, void *scratch,
+                                     int8_t *output);
+void esp_dl_sub_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, void *scratch,
+                                     int8_t *output);
+void esp_dl_mul_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, void *scratch,
+                                     int8_t *output);
+void esp_dl_maximum_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, void *scratch,
+                               int8_t *output);
+void esp_dl_minimum_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, void *scratch,
+                               int8_t *output);
+void esp_dl_prelu_s8_esp32s3(const int8_t *x, const int8_t *slope, const esp_dl_prelu_t *p, void *scratch,
+                             int8_t *output);
+
+/* Bytes of scratch memory that they need; 0: it may be NULL. */
+int32_t esp_dl_add_broadcast_s8_esp32s3_scratch(const esp_dl_broadcast_t *p);
+int32_t esp_dl_sub_broadcast_s8_esp32s3_scratch(const esp_dl_broadcast_t *p);
+int32_t esp_dl_mul_broadcast_s8_esp32s3_scratch(const esp_dl_broadcast_t *p);
+int32_t esp_dl_maximum_s8_esp32s3_scratch(const esp_dl_broadcast_t *p);
+int32_t esp_dl_minimum_s8_esp32s3_scratch(const esp_dl_broadcast_t *p);
+int32_t esp_dl_prelu_s8_esp32s3_scratch(const esp_dl_prelu_t *p);
 
 /* Any function of one value. In place. table: 4, 0, then f(0), f(1) .. f(127), f(-128) .. f(-1) as unsigned bytes. */
 void esp_dl_lookup_s8_esp32s3(const int8_t *x, int32_t count, const int32_t table[258], int8_t *output);

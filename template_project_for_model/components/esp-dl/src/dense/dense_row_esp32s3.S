@@ -37,3 +37,60 @@
     bnez a6, 1b
     return
     .size esp_dl_dense_row_s16_esp32s3, . - esp_dl_dense_row_s16_esp32s3
+
+/* esp_dl_split_s16_esp32s3(const int16_t *x, int32_t vectors, const int8_t *halves, int8_t *upper, int8_t *lower) */
+    function esp_dl_split_s16_esp32s3
+    ee.vld.128.ip q2, a4, 0
+    loop a3, 1f
+    ee.vld.128.ip q0, a2, 16
+    ee.vld.128.ip q1, a2, 16
+    ee.vunzip.8 q0, q1
+    ee.xorq q0, q0, q2
+    ee.vst.128.ip q1, a5, 16
+    ee.vst.128.ip q0, a6, 16
+1:
+    return
+    .size esp_dl_split_s16_esp32s3, . - esp_dl_split_s16_esp32s3
+
+/* As above; a9 weights of the upper bytes, a13 sum of the lower ones, a14 shift. */
+    function esp_dl_dense_row_wide_esp32s3
+    l32i a3, a2, DENSE_AT_INPUT
+    l32i a4, a2, DENSE_AT_WEIGHTS
+    l32i a5, a2, DENSE_AT_OUTPUT
+    l32i a6, a2, DENSE_AT_OUTPUTS
+    l32i a7, a2, DENSE_AT_VECTORS
+    l32i a10, a2, DENSE_AT_MIN
+    l32i a11, a2, DENSE_AT_MAX
+1:  /* an output */
+    ee.zero.accx
+    addi a9, a4, 16
+    mov a8, a3
+    ee.vld.128.ip q1, a9, 16
+    ee.vld.128.ip q0, a8, 16
+    loop a7, 2f
+    ee.vmulas.s8.accx.ld.ip q0, a8, 16, q0, q1
+    ee.vld.128.ip q1, a9, 16
+2:
+    rur.accx_0 a12
+    ee.ld.accx.ip a4, 8
+    l8ui a14, a4, 0
+    addi a4, a4, 8
+    slli a12, a12, 8
+    ee.vld.128.ip q1, a4, 16
+    loop a7, 3f
+    ee.vmulas.s8.accx.ld.ip q0, a8, 16, q0, q1
+    ee.vld.128.ip q1, a4, 16
+3:
+    rur.accx_0 a13
+    ssr a14
+    add a12, a12, a13
+    addi a4, a4, -16
+    sra a12, a12
+    addi a6, a6, -1
+    max a12, a12, a10
+    min a12, a12, a11
+    s16i a12, a5, 0
+    addi a5, a5, 2
+    bnez a6, 1b
+    return
+    .size esp_dl_dense_row_wide_esp32s3, . - esp_dl_dense_row_wide_esp32s3

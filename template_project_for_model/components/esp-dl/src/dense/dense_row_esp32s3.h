@@ -37,6 +37,14 @@ ESP_DL_FIELD(esp_dl_dense_row_t, max, DENSE_AT_MAX);
 
 void esp_dl_dense_row_s16_esp32s3(const esp_dl_dense_row_t *row);
 
+/* The upper bytes of int16 values, and the lower ones less 128. halves: sixteen times 0x80, at a multiple of 16 as the
+ * others; vectors: of sixteen values */
+void esp_dl_split_s16_esp32s3(const int16_t *x, int32_t vectors, const int8_t *halves, int8_t *upper, int8_t *lower);
+
+/* input: the upper bytes of the values; the lower ones less 128 follow behind `vectors`. Sums are those of the lower
+ * bytes and 256 times those of the upper ones. */
+void esp_dl_dense_row_wide_esp32s3(const esp_dl_dense_row_t *row);
+
 #endif /* __ASSEMBLER__ */
 
 #endif

@@ -93,6 +93,39 @@
     .size esp_dl_min_vectors_esp32s3, . - esp_dl_min_vectors_esp32s3
 
 /*
+ * Of every value what is positive and what is negative is multiplied and shifted by itself; the other one is 0.
+ *
+ * q0 x, q1 slope, q2, q3 the parts, q4 factor and q5 half of the positive one, q6 and q7 half of the negative one; a9 its
+ * shift.
+ */
+    function esp_dl_prelu_vectors_esp32s3
+    begin
+    l32i a9, a2, VECTORS_AT_SHIFT_NEGATIVE
+    fill q4, VECTORS_AT_FACTOR_A
+    fill q5, VECTORS_AT_HALF_A
+    fill q6, VECTORS_AT_NEGATIVE_A
+    fill q7, VECTORS_AT_NEGATIVE_B
+    load_first
+    loopnez a6, 1f
+    ee.zero.qacc
+    ee.zero.q q3
+    ee.vmulas.s8.qacc q5, q4
+    ee.vmax.s8 q2, q0, q3
+    ee.vmin.s8 q3, q0, q3
+    ee.vmulas.s8.qacc q2, q4
+    ee.srcmb.s8.qacc q2, a8, 0
+    ee.zero.qacc
+    ee.vmulas.s8.qacc q6, q7
+    ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q3, q1
+    ee.vld.128.xp q1, a4, a11
+    ee.srcmb.s8.qacc q3, a9, 0
+    ee.orq q2, q2, q3
+    ee.vst.128.xp q2, a5, a12
+1:
+    return
+    .size esp_dl_prelu_vectors_esp32s3, . - esp_dl_prelu_vectors_esp32s3
+
+/*
  * A word for every value: sixteen indexed loads, of which only the lowest bytes are kept.
  *
  * a2 input, a3 table, a4 output, a5 vectors; q0, q1 indices of 16 bits.

@@ -17,6 +17,9 @@
 #define VECTORS_AT_STEP_A 28
 #define VECTORS_AT_STEP_B 32
 #define VECTORS_AT_STEP_Y 36
+#define VECTORS_AT_SHIFT_NEGATIVE 40
+#define VECTORS_AT_NEGATIVE_A 44
+#define VECTORS_AT_NEGATIVE_B 45
 
 #ifndef __ASSEMBLER__
 
@@ -34,6 +37,8 @@ typedef struct {
     int8_t half_a, half_b; /* their product is added before the shift */
     int8_t min, max;
     int32_t step_a, step_b, step_y; /* bytes from a vector to the next, multiples of 16; one more of a and b is read */
+    int32_t shift_negative;         /* prelu: of negative values, 0..13 */
+    int8_t negative_a, negative_b;  /* prelu: their product is added to these before the shift */
 } esp_dl_vectors_t;
 
 ESP_DL_FIELD(esp_dl_vectors_t, a, VECTORS_AT_A);
@@ -50,6 +55,9 @@ ESP_DL_FIELD(esp_dl_vectors_t, max, VECTORS_AT_MAX);
 ESP_DL_FIELD(esp_dl_vectors_t, step_a, VECTORS_AT_STEP_A);
 ESP_DL_FIELD(esp_dl_vectors_t, step_b, VECTORS_AT_STEP_B);
 ESP_DL_FIELD(esp_dl_vectors_t, step_y, VECTORS_AT_STEP_Y);
+ESP_DL_FIELD(esp_dl_vectors_t, shift_negative, VECTORS_AT_SHIFT_NEGATIVE);
+ESP_DL_FIELD(esp_dl_vectors_t, negative_a, VECTORS_AT_NEGATIVE_A);
+ESP_DL_FIELD(esp_dl_vectors_t, negative_b, VECTORS_AT_NEGATIVE_B);
 
 /* a * factor_a + b * factor_b */
 void esp_dl_add_vectors_esp32s3(const esp_dl_vectors_t *p);
@@ -60,6 +68,10 @@ void esp_dl_mul_vectors_esp32s3(const esp_dl_vectors_t *p);
 /* The larger, the smaller of a and b. */
 void esp_dl_max_vectors_esp32s3(const esp_dl_vectors_t *p);
 void esp_dl_min_vectors_esp32s3(const esp_dl_vectors_t *p);
+
+/* x = a, slope = b: (x + half_a) * factor_a, shifted, where x is not negative, else x * slope, shifted; half_b, min and
+ * max are not used. */
+void esp_dl_prelu_vectors_esp32s3(const esp_dl_vectors_t *p);
 
 /*
  * table[x], x as an unsigned byte; y may be x. table: 4 and 0, then 256 values as unsigned bytes. By the first two

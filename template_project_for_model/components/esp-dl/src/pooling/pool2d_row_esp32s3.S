@@ -206,6 +206,62 @@
     return
     .size esp_dl_average_pool2d_sums_esp32s3, . - esp_dl_average_pool2d_sums_esp32s3
 
+/* The average of the sum at the lower end of \sum, to the next value at a4. */
+    .macro average_one sum
+    slli \sum, \sum, 12
+    srai \sum, \sum, 12
+    mull \sum, \sum, a8
+    add \sum, \sum, a9
+    quou \sum, \sum, a10
+    sub \sum, \sum, a11
+    max \sum, \sum, a12
+    min \sum, \sum, a13
+    s16i \sum, a4, 0
+    addi a4, a4, 2
+    .endm
+
+/* Eight of them, the upper bits of which lie at \high: a7 and a14 hold words that follow each other. */
+    .macro average_half low, high
+    l32i a7, a2, \low
+    mov a14, a7
+    average_one a14
+    l32i a14, a2, \low + 4
+    ssai 20
+    src a7, a14, a7
+    average_one a7
+    srli a7, a14, 8
+    average_one a7
+    l32i a7, a2, \low + 8
+    ssai 28
+    src a14, a7, a14
+    average_one a14
+    l32i a14, a2, \low + 12
+    ssai 16
+    src a7, a14, a7
+    average_one a7
+    srli a7, a14, 4
+    average_one a7
+    l32i a7, a2, \high
+    ssai 24
+    src a14, a7, a14
+    average_one a14
+    srli a7, a7, 12
+    average_one a7
+    .endm
+
+/* a2 sums, a3 how, a4 output */
+    function esp_dl_average_s16_esp32s3
+    l32i a8, a3, AVERAGE_AT_FACTOR
+    l32i a9, a3, AVERAGE_AT_OFFSET
+    l32i a10, a3, AVERAGE_AT_DIVISOR
+    l32i a11, a3, AVERAGE_AT_OFFSET_RESULT
+    l32i a12, a3, AVERAGE_AT_MIN
+    l32i a13, a3, AVERAGE_AT_MAX
+    average_half 0, 32
+    average_half 16, 36
+    return
+    .size esp_dl_average_s16_esp32s3, . - esp_dl_average_s16_esp32s3
+
 /*
  * Windows of 2x2 or 3x3: the pointers walk through the rows.
  *

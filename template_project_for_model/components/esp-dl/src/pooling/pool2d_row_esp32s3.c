@@ -80,6 +80,17 @@ void esp_dl_average_pool2d_sums_esp32s3(const esp_dl_pool2d_row_t *row)
     }
 }
 
+void esp_dl_average_s16_esp32s3(const uint32_t sums[12], const esp_dl_average_s16_t *p, int16_t *output)
+{
+    const uint8_t *data = (const uint8_t *)sums;
+    for (int32_t c = 0; c < 16; c++) {
+        const int upper = c >= 8;
+        const int32_t sum = esp_dl_load_20_bits(data + 16 * upper, data + 32 + 4 * upper, c % 8);
+        const uint32_t quotient = ((uint32_t)(sum * p->factor) + p->offset) / p->divisor;
+        output[c] = (int16_t)esp_dl_clamp((int32_t)quotient - p->offset_result, p->min, p->max);
+    }
+}
+
 #else
 typedef int esp_dl_pool2d_row_is_assembly;
 #endif

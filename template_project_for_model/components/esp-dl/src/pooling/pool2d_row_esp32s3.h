@@ -23,6 +23,14 @@
 #define POOL2D_AT_NEXT_INPUT 68
 #define POOL2D_AT_NEXT_OUTPUT 72
 
+/* Of esp_dl_average_s16_t. */
+#define AVERAGE_AT_FACTOR 0
+#define AVERAGE_AT_OFFSET 4
+#define AVERAGE_AT_DIVISOR 8
+#define AVERAGE_AT_OFFSET_RESULT 12
+#define AVERAGE_AT_MIN 16
+#define AVERAGE_AT_MAX 20
+
 #ifndef __ASSEMBLER__
 
 #include "common/fields.h"
@@ -82,6 +90,24 @@ void esp_dl_average_pool2d_row_esp32s3(const esp_dl_pool2d_row_t *row);
 
 /* Adds `taps` pixels of the first row, times the factor, to sums: of every sixteen channels 48 bytes at `start`. */
 void esp_dl_average_pool2d_sums_esp32s3(const esp_dl_pool2d_row_t *row);
+
+/* How sums become averages: (sum * factor + offset) / divisor - offset_result, what is divided is never negative. */
+typedef struct {
+    int32_t factor;
+    uint32_t offset, divisor;
+    int32_t offset_result;
+    int32_t min, max; /* of the output */
+} esp_dl_average_s16_t;
+
+ESP_DL_FIELD(esp_dl_average_s16_t, factor, AVERAGE_AT_FACTOR);
+ESP_DL_FIELD(esp_dl_average_s16_t, offset, AVERAGE_AT_OFFSET);
+ESP_DL_FIELD(esp_dl_average_s16_t, divisor, AVERAGE_AT_DIVISOR);
+ESP_DL_FIELD(esp_dl_average_s16_t, offset_result, AVERAGE_AT_OFFSET_RESULT);
+ESP_DL_FIELD(esp_dl_average_s16_t, min, AVERAGE_AT_MIN);
+ESP_DL_FIELD(esp_dl_average_s16_t, max, AVERAGE_AT_MAX);
+
+/* Of sixteen channels, from sums as `esp_dl_average_pool2d_sums_esp32s3` leaves them. */
+void esp_dl_average_s16_esp32s3(const uint32_t sums[12], const esp_dl_average_s16_t *p, int16_t *output);
 
 /* Windows of 2x2 or 3x3, channels in sixteens, all pixels of a row. */
 void esp_dl_max_pool2d_row_2x2_esp32s3(const esp_dl_pool2d_row_t *row);

@@ -9,7 +9,7 @@ from ....program import Call
 from ..variants import Variant
 from .channel_pieces import Conv2dPieces
 from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
-from .dense import Dense, DenseS16
+from .dense import Dense, DenseS16, DenseS16Wide, PointwiseS16
 from .depthwise import DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
@@ -20,11 +20,13 @@ from .values import (
     BROADCASTING,
     MOVES,
     Average,
+    AverageS16,
     Broadcasting,
     Elementwise,
     LookupTable,
     Move,
     Pool,
+    PReluVectors,
     TransposeRows,
 )
 
@@ -50,13 +52,16 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     ],
     "depthwise_conv2d": [DepthwiseLanes()],
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
-    "dense_s16": [DenseS16()],
+    "dense_s16": [DenseS16(), DenseS16Wide()],
+    "conv2d_s16": [PointwiseS16()],
+    "average_pool2d_s16": [AverageS16()],
     "matmul": [MatMulLanes()],
     "max_pool2d": [Pool(MaxPool2d())],
     "average_pool2d": [Average(AveragePool2d())],
     "lookup": [LookupTable()],
     "channelwise": [Scale()],
     **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
+    "prelu": [PReluVectors()],
     **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
     **{operator: [Move(operator)] for operator in MOVES},
     "transpose": [TransposeRows("transpose")],
@@ -72,11 +77,8 @@ ANYWHERE: Dict[str, List[Variant]] = {
 
 def choose_vector(call: Call, low: int, high: int) -> Optional[Esp32s3Variant]:
     """The fastest kernel of the vector unit that computes `call` for inputs in low..high; None where there is none."""
-    if any(tensor.dtype != "int8" for tensor in call.inputs):
-        return None
-    variants = (v for v in VECTOR_VARIANTS.get(call.operator, ()) if v.output_type == call.output.dtype)
-    fitting = (v for v in variants if v.fits_range(call, low, high))
-    return next(fitting, None)
+    variants = VECTOR_VARIANTS.get(call.operator, ())
+    return next((v for v in variants if v.has_types(call) and v.fits_range(call, low, high)), None)
 
 
 def choose_anywhere(call: Call) -> Optional[Variant]:

@@ -333,10 +333,15 @@ def is_open(call: Call) -> bool:
 class Esp32s3Variant(Variant):
     """A kernel for the vector unit. `fits` says whether it can compute the call for any input in low..high.
 
-    output_type: of its output; its inputs are int8
+    input_type, output_type: of its inputs, of its output
     """
 
+    input_type = "int8"
     output_type = "int8"
+
+    def has_types(self, call: Call) -> bool:
+        """Whether the tensors of a call are what it takes and gives."""
+        return {tensor.dtype for tensor in call.inputs} == {self.input_type} and call.output.dtype == self.output_type
 
     def fits_range(self, call: Call, low: int, high: int) -> bool:
         """Whether it gives the plain kernel's bytes for inputs in low..high."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List
+from math import gcd
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
 from ....operators import OPERATORS
 from ....operators.base import Operator
-from ....operators.broadcasting import broadcast_steps, operand_shapes
+from ....operators.broadcasting import broadcast_steps, operand_names, operand_shapes, places
 from ....operators.strides import copy_fields, steps_of
 from ....program import Call
 from .lanes import (
@@ -87,6 +88,30 @@ class Average(Pool):
         return factor <= 64 and divisor < 2**12 and most <= LANE_MAX
 
 
+class AverageS16(Esp32s3Variant):
+    """The average of whole images, to int16: sums in lanes of 20 bits, divided one after the other."""
+
+    operator = "average_pool2d_s16"
+    replaces = "esp_dl_average_pool2d_s16"
+    kernel = "esp_dl_average_pool2d_s16_esp32s3"
+    output_type = "int16"
+    plain_parameters = True
+
+    def fits_range(self, call, low, high):
+        pixels, shift = int(np.prod(call.attributes["kernel"])), call.attributes["shift"]
+        if "row_sums" in call.attributes or not OPERATORS[self.operator].is_global(call):
+            return False
+        if call.output.shape[3] % LANES or pixels * 128 > LANE_MAX or not -10 <= shift <= 0:
+            return False
+        return pixels * (2 ** (9 - shift) + 1) < 2**32
+
+
+def small_shifts(call: Call) -> bool:
+    """Whether lanes hold the sums, and products of bytes the half that is added to them."""
+    a = call.attributes
+    return max(a.get("shift_a", 0), a.get("shift_b", 0)) <= 6 and 0 <= a["shift"] <= 13
+
+
 class Elementwise(Esp32s3Variant):
     """Sixteen values at a time, in lanes that are always wide enough for the sums."""
 
@@ -96,27 +121,69 @@ class Elementwise(Esp32s3Variant):
         self.operator, self.kernel = operator, f"esp_dl_{operator}_s8_esp32s3"
 
     def fits_range(self, call, low, high):
-        a = call.attributes
-        return max(a.get("shift_a", 0), a.get("shift_b", 0)) <= 6 and 0 <= a["shift"] <= 13
+        return small_shifts(call)
 
 
-class Broadcasting(Elementwise):
+class Broadcasting(Esp32s3Variant):
     """The same if one operand is a single value, or a row of channels for all pixels."""
 
-    def fits_range(self, call, low, high):
+    # Bytes of such rows, one behind the other, that vectors are made of where the channels are no multiple of 16.
+    MOST_SCRATCH = 1024
+
+    def __init__(self, operator: str):
+        self.operator, self.kernel = operator, f"esp_dl_{operator}_s8_esp32s3"
+
+    @staticmethod
+    def shapes(call: Call) -> List[Tuple[int, ...]]:
+        """Of both operands."""
+        return operand_shapes(call)
+
+    def shifts_fit(self, call: Call) -> bool:
+        """Whether the kernel takes the shifts."""
         a = call.attributes
         if self.operator in ("maximum", "minimum"):
-            if (a["shift_a"], a["shift_b"], a["shift"]) != (0, 0, 0):
-                return False
-        elif not super().fits_range(call, low, high):
+            return (a["shift_a"], a["shift_b"], a["shift"]) == (0, 0, 0)
+        return small_shifts(call)
+
+    def fits_range(self, call, low, high):
+        if not self.shifts_fit(call) or call.output.elements < LANES:
             return False
-        shapes = operand_shapes(call)
-        shape, steps = broadcast_steps(call.output.shape, shapes)
-        if call.output.elements < LANES:
-            return False
+        shape, steps = broadcast_steps(call.output.shape, self.shapes(call))
         if len(shape) == 1:
             return steps != [[0], [0]]
-        return len(shape) == 2 and shape[1] % LANES == 0 and sorted(steps) == [[0, 1], [shape[1], 1]]
+        return len(shape) == 2 and sorted(steps) == [[0, 1], [shape[1], 1]] and self.scratch(call) <= self.MOST_SCRATCH
+
+    def scratch(self, call):
+        shape, _ = broadcast_steps(call.output.shape, self.shapes(call))
+        if len(shape) == 1 or shape[1] % LANES == 0:
+            return 0
+        return shape[1] * min(LANES // gcd(shape[1], LANES), shape[0])
+
+    def emit(self, call, c, inputs, output):
+        clamp = call.attributes["clamp"]
+        parameters = c.struct("esp_dl_broadcast_t", **places(call, c, inputs), min=clamp[0], max=clamp[1])
+        self.call(call, c, [*operand_names(call, c, inputs), parameters], output)
+
+    def call(self, call: Call, c, arguments: Sequence[str], output: str) -> None:
+        """Write the call of the kernel."""
+        c.call(self.kernel, *arguments, "scratch" if self.scratch(call) else "NULL", output)
+
+
+class PReluVectors(Broadcasting):
+    """Sixteen values at a time, what is positive of them and what is negative by itself."""
+
+    def __init__(self):
+        super().__init__("prelu")
+
+    @staticmethod
+    def shapes(call):
+        return [call.inputs[0].shape, call.attributes["slope"].shape]
+
+    def shifts_fit(self, call):
+        return -6 <= call.attributes["shift"] <= 7 and 0 <= call.attributes["shift_negative"] <= 13
+
+    def emit(self, call, c, inputs, output):
+        self.call(call, c, OPERATORS[self.operator].arguments(call, c, inputs), output)
 
 
 class LookupTable(Esp32s3Variant):
