@@ -83,6 +83,7 @@ ROWS = (
         3,
         one_exponent=True,
     ),
+    Row("7x7 s2, 3->16, 96x48", None, None, 3, "conv2d", (96, 48), 3, 16, 7, 2, -128),
 )
 
 

@@ -13,7 +13,12 @@ from .work import work_of
 
 FILE = Path(__file__).with_name("kernel_costs.json")
 # Kernels for the vector unit that were not counted yet -> the one that takes about as many instructions.
-_LIKE = {"Conv2dPairs": "Conv2dLanes", "Conv2dMeasured": "Conv2dLanes", "Conv2dPieces": "Conv2dChecked"}
+_LIKE = {
+    "Conv2dPairs": "Conv2dLanes",
+    "Conv2dMeasured": "Conv2dLanes",
+    "Conv2dMeasuredWindows": "Conv2dLanes",
+    "Conv2dPieces": "Conv2dChecked",
+}
 
 
 @functools.lru_cache(maxsize=None)

@@ -110,6 +110,7 @@ typedef struct {
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
      * overlaps the input; 0: their rows are copied as it is. */
     int32_t run;
+    bool measured;    /* GATHERED: as MEASURED, of the windows that are put together; they are multiples of 16 bytes */
     bool open;        /* ONE, HELD, NINE, THREE, GATHERED, COLUMNS with a `max` of 127: masks of this kind */
     int8_t pad_value; /* outside of the image */
     const int8_t *weights;

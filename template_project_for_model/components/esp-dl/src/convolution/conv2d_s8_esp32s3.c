@@ -83,6 +83,90 @@ static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t run, 
     }
 }
 
+/* Channels whose weights are read for all pixels of a row before the next ones', where a row is computed in two parts:
+ * one pixel after the other would fetch more than the cache holds from flash again and again. */
+#define PART_CHANNELS 256
+
+/* A row in two parts. */
+static void in_parts(const esp_dl_conv2d_row_t *whole, const int8_t **segments)
+{
+    if (whole->channels <= PART_CHANNELS) {
+        esp_dl_conv2d_row_parts_esp32s3(whole);
+        return;
+    }
+    const int32_t count = whole->segment_count, weights = 16 * count * whole->segment_bytes;
+    esp_dl_conv2d_row_t row = *whole;
+    row.pixels = 1;
+    for (int32_t c = 0; c < whole->channels; c += row.channels) {
+        const int32_t left = whole->channels - c;
+        row.channels = left < PART_CHANNELS ? left : PART_CHANNELS;
+        row.output = whole->output + c;
+        for (int32_t pixel = 0; pixel < whole->pixels; pixel++) {
+            esp_dl_conv2d_row_parts_esp32s3(&row);
+            row.output += whole->channels;
+            for (int32_t s = 0; s < count; s++) {
+                segments[s] += row.step;
+            }
+        }
+        for (int32_t s = 0; s < count; s++) {
+            segments[s] -= whole->pixels * row.step;
+        }
+        for (int32_t group = 0; group < row.channels; group += 16) {
+            const int32_t shifts = row.weights[40 + ESP_DL_LANE_SHIFTS];
+            row.weights += 48 + weights + (shifts > 1 ? 16 * shifts : 0);
+        }
+    }
+}
+
+/* The energy of a row of windows. energies: of every row of the window, of which the row of windows before leaves those
+ * that both have; first: there is none before */
+static int32_t measure(const esp_dl_conv2d_row_t *row, const esp_dl_conv2d_esp32s3_t *p, bool first, int32_t *energies)
+{
+    const esp_dl_window_t *w = &p->window;
+    const bool is_gathered = p->path == ESP_DL_CONV2D_GATHERED;
+    const int32_t count = row->segment_count;
+    int32_t sum = 0;
+    esp_dl_energy_t energy = {
+        .vectors = (is_gathered ? row->segment_bytes : p->input.c) / 16,
+        .taps = is_gathered ? row->pixels : (row->pixels - 1) * w->stride_w + w->kernel_w,
+        .is_wide = !is_gathered && w->kernel_w > 1,
+        .half_zero = p->zero >> 1,
+    };
+    for (int32_t s = 0; s < count; s++) {
+        if (!first && s + w->stride_h < count) {
+            energies[s] = energies[s + w->stride_h];
+        } else {
+            energy.input = row->segments[s];
+            energies[s] = esp_dl_window_energy_esp32s3(&energy);
+        }
+        sum += energies[s];
+    }
+    return sum;
+}
+
+/* A row of pixels that are computed at once where their windows hold little, else in two parts. */
+__attribute__((noinline)) static void measured(esp_dl_conv2d_row_t row, const esp_dl_conv2d_esp32s3_t *p, bool first,
+                                               const int8_t **segments, int32_t *energies)
+{
+    const bool is_tap = row.segment_count == 1;
+    for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
+        row.pixels = is_tap && left > p->at_a_time ? p->at_a_time : left;
+        if (measure(&row, p, first, energies) > p->most_energy) {
+            in_parts(&row, segments);
+        } else if (is_tap && row.segment_bytes <= ESP_DL_MAX_HELD) {
+            esp_dl_conv2d_row_one_esp32s3(&row);
+        } else if (!is_tap && row.segment_bytes == 48) {
+            esp_dl_conv2d_row_nine_esp32s3(&row);
+        } else {
+            esp_dl_conv2d_row_held_esp32s3(&row);
+        }
+        for (int32_t s = 0; s < row.segment_count; s++) {
+            segments[s] += row.pixels * row.step;
+        }
+        row.output += row.pixels * row.channels;
+    }
+}
+
 /* Bytes of a window that is put together from this many. */
 static int32_t window_bytes(int32_t bytes)
 {
@@ -97,7 +181,8 @@ typedef struct {
 
 /* The pixels of the windows that wait, in memory at `to`. whole: a row of any of them. Not inlined, as `gather`: their
  * variables would take registers from the loop over rows. */
-__attribute__((noinline)) static void compute_gathered(const esp_dl_conv2d_row_t *whole, int8_t *to, waiting_t *waiting)
+__attribute__((noinline)) static void compute_gathered(const esp_dl_conv2d_row_t *whole,
+                                                       const esp_dl_conv2d_esp32s3_t *p, int8_t *to, waiting_t *waiting)
 {
     const int8_t *segment = to;
     esp_dl_conv2d_row_t row = *whole;
@@ -107,7 +192,10 @@ __attribute__((noinline)) static void compute_gathered(const esp_dl_conv2d_row_t
     row.output = waiting->output;
     row.pixels = waiting->count;
     waiting->count = 0;
-    if (row.segment_bytes <= ESP_DL_MAX_HELD) {
+    if (p->measured) {
+        int32_t energy;
+        measured(row, p, true, &segment, &energy);
+    } else if (row.segment_bytes <= ESP_DL_MAX_HELD) {
         esp_dl_conv2d_row_one_esp32s3(&row);
     } else {
         esp_dl_conv2d_row_held_esp32s3(&row);
@@ -116,9 +204,10 @@ __attribute__((noinline)) static void compute_gathered(const esp_dl_conv2d_row_t
 
 /* A row of pixels whose windows are put together first, in memory at `to`; when there are `run` of them, also of rows
  * before, they are computed. */
-__attribute__((noinline)) static void gather(const esp_dl_conv2d_row_t *row, int32_t run, int8_t *to,
-                                             waiting_t *waiting)
+__attribute__((noinline)) static void gather(const esp_dl_conv2d_row_t *row, const esp_dl_conv2d_esp32s3_t *p,
+                                             int8_t *to, waiting_t *waiting)
 {
+    const int32_t run = p->run;
     const int32_t bytes = window_bytes(row->segment_count * row->segment_bytes);
     esp_dl_windows_t windows = {
         .segments = row->segments,
@@ -138,7 +227,7 @@ __attribute__((noinline)) static void gather(const esp_dl_conv2d_row_t *row, int
         windows.offset += windows.pixels * windows.step;
         waiting->count += windows.pixels;
         if (waiting->count == run) {
-            compute_gathered(row, to, waiting);
+            compute_gathered(row, p, to, waiting);
         }
     }
 }
@@ -224,89 +313,6 @@ __attribute__((noinline)) static void columns(const int8_t *image, const esp_dl_
         fill_strip(image, p, x, strip);
         esp_dl_conv2d_row_one_esp32s3(&row);
         row.output += row.channels;
-    }
-}
-
-/* Channels whose weights are read for all pixels of a row before the next ones', where a row is computed in two parts:
- * one pixel after the other would fetch more than the cache holds from flash again and again. */
-#define PART_CHANNELS 256
-
-/* A row in two parts. */
-static void in_parts(const esp_dl_conv2d_row_t *whole, const int8_t **segments)
-{
-    if (whole->channels <= PART_CHANNELS) {
-        esp_dl_conv2d_row_parts_esp32s3(whole);
-        return;
-    }
-    const int32_t count = whole->segment_count, weights = 16 * count * whole->segment_bytes;
-    esp_dl_conv2d_row_t row = *whole;
-    row.pixels = 1;
-    for (int32_t c = 0; c < whole->channels; c += row.channels) {
-        const int32_t left = whole->channels - c;
-        row.channels = left < PART_CHANNELS ? left : PART_CHANNELS;
-        row.output = whole->output + c;
-        for (int32_t pixel = 0; pixel < whole->pixels; pixel++) {
-            esp_dl_conv2d_row_parts_esp32s3(&row);
-            row.output += whole->channels;
-            for (int32_t s = 0; s < count; s++) {
-                segments[s] += row.step;
-            }
-        }
-        for (int32_t s = 0; s < count; s++) {
-            segments[s] -= whole->pixels * row.step;
-        }
-        for (int32_t group = 0; group < row.channels; group += 16) {
-            const int32_t shifts = row.weights[40 + ESP_DL_LANE_SHIFTS];
-            row.weights += 48 + weights + (shifts > 1 ? 16 * shifts : 0);
-        }
-    }
-}
-
-/* The energy of a row of windows. energies: of every row of the window, of which the row of windows before leaves those
- * that both have; first: there is none before */
-static int32_t measure(const esp_dl_conv2d_row_t *row, const esp_dl_conv2d_esp32s3_t *p, bool first, int32_t *energies)
-{
-    const esp_dl_window_t *w = &p->window;
-    const int32_t count = row->segment_count;
-    int32_t sum = 0;
-    esp_dl_energy_t energy = {
-        .vectors = p->input.c / 16,
-        .taps = (row->pixels - 1) * w->stride_w + w->kernel_w,
-        .is_wide = w->kernel_w > 1,
-        .half_zero = p->zero >> 1,
-    };
-    for (int32_t s = 0; s < count; s++) {
-        if (!first && s + w->stride_h < count) {
-            energies[s] = energies[s + w->stride_h];
-        } else {
-            energy.input = row->segments[s];
-            energies[s] = esp_dl_window_energy_esp32s3(&energy);
-        }
-        sum += energies[s];
-    }
-    return sum;
-}
-
-/* A row of pixels that are computed at once where their windows hold little, else in two parts. */
-__attribute__((noinline)) static void measured(esp_dl_conv2d_row_t row, const esp_dl_conv2d_esp32s3_t *p, bool first,
-                                               const int8_t **segments, int32_t *energies)
-{
-    const bool is_tap = row.segment_count == 1;
-    for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
-        row.pixels = is_tap && left > p->at_a_time ? p->at_a_time : left;
-        if (measure(&row, p, first, energies) > p->most_energy) {
-            in_parts(&row, segments);
-        } else if (is_tap && row.segment_bytes <= ESP_DL_MAX_HELD) {
-            esp_dl_conv2d_row_one_esp32s3(&row);
-        } else if (!is_tap && row.segment_bytes == 48) {
-            esp_dl_conv2d_row_nine_esp32s3(&row);
-        } else {
-            esp_dl_conv2d_row_held_esp32s3(&row);
-        }
-        for (int32_t s = 0; s < row.segment_count; s++) {
-            segments[s] += row.pixels * row.step;
-        }
-        row.output += row.pixels * row.channels;
     }
 }
 
@@ -405,7 +411,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         .open = p->open,
         .clamp = (const int8_t *)clamp,
         .output_step = p->output.c,
-        .in_sequence = p->path == ESP_DL_CONV2D_MEASURED,
+        .in_sequence = p->path == ESP_DL_CONV2D_MEASURED || p->measured,
     };
     int32_t images = p->output.n, rows = p->output.h;
     if (p->one_row) {
@@ -451,7 +457,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
                 }
                 break;
             case ESP_DL_CONV2D_GATHERED:
-                gather(&row, p->run, pixels, &waiting);
+                gather(&row, p, pixels, &waiting);
                 break;
             case ESP_DL_CONV2D_NINE:
                 esp_dl_conv2d_row_nine_esp32s3(&row);
@@ -473,7 +479,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         input += p->input.h * p->input.w * p->input.c;
     }
     if (waiting.count > 0) {
-        compute_gathered(&row, pixels, &waiting);
+        compute_gathered(&row, p, pixels, &waiting);
     }
 }
 

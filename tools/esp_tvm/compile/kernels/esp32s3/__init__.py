@@ -13,7 +13,7 @@ from .dense import Dense, DenseS16, DenseS16Wide, PointwiseS16
 from .depthwise import DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
-from .measured import Conv2dMeasured
+from .measured import Conv2dMeasured, Conv2dMeasuredWindows
 from .pixel_pairs import Conv2dPairs
 from .quantization import DequantizeFpu, QuantizeFpu, SoftmaxFpu
 from .values import (
@@ -48,6 +48,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
         Conv2dPieces(),
         # Beside the slowest there is little to lose; a large window rarely holds so little.
         Conv2dMeasured(usual=1 / 6, kernels=((1, 1),)),
+        Conv2dMeasuredWindows(usual=1 / 6),
         Conv2dWide(),
     ],
     "depthwise_conv2d": [DepthwiseLanes()],

@@ -97,14 +97,17 @@ class Conv2dLanes(Esp32s3Variant):
         length = segments.shape[2]
         return np.pad(segments, ((0, 0), (0, 0), (0, _gathered(length) - length)))
 
-    def gathers(self, call: Call) -> bool:
-        """Whether the segments of a window are put together before, as it takes fewer instructions."""
+    def can_gather(self, call: Call) -> bool:
+        """Whether the segments of a window can be put together before."""
         outputs, segments, length = self._segments(call).shape
-        if self.sums or self.check_bits or outputs % LANES or segments == 1 or length > _MAX_GATHERED:
+        if outputs % LANES or segments == 1 or length > _MAX_GATHERED:
             return False
-        if self.has_three_rows(call):
-            return False
-        if call.inputs[0].shape[3] % LANES == 0:
+        return call.inputs[0].shape[3] % LANES != 0
+
+    def gathers(self, call: Call) -> bool:
+        """Whether they are, as it takes fewer instructions."""
+        outputs, segments, length = self._segments(call).shape
+        if self.sums or self.check_bits or self.has_three_rows(call) or not self.can_gather(call):
             return False
         # Estimates, counted in the assembly: of every segment, of sixteen channels, of the copy.
         alone = outputs // LANES * (segments * (9 + (length + 1) // 2 * 2) + 45)

@@ -98,6 +98,10 @@ class Conv2dMeasured(Conv2dLanes):
         # Those that do not stay in the cache would be read from flash again and again.
         if a["weights"].size > self.LARGE and self.weight_passes(call) > 1:
             return False
+        return self._holds_usual(call, low, high)
+
+    def _holds_usual(self, call: Call, low: int, high: int) -> bool:
+        """Whether lanes hold what rows of windows usually hold, and two parts all; and that pays."""
         low, high = with_border(call, low, high)
         weights, bias = self.segmented(call).reshape(call.output.shape[3], -1), start_of(call)
         zero = zero_of(weights, bias, low)
@@ -168,3 +172,53 @@ class Conv2dMeasured(Conv2dLanes):
     def body(self, call, c):
         zero, most_energy = self._limit(call)
         return {**super().body(call, c), "zero": zero, "most_energy": most_energy}
+
+
+class Conv2dMeasuredWindows(Conv2dMeasured):
+    """The same of windows of few bytes in a row, as of first layers: they are put together, and measured there."""
+
+    def path(self, call):
+        return "ESP_DL_CONV2D_GATHERED"
+
+    def gathers(self, call):
+        return self.can_gather(call)
+
+    def in_columns(self, call):
+        return False
+
+    def fits_range(self, call, low, high):
+        shift = call.attributes["shift"]
+        if not self._takes(call) or not lanes_can_shift(shift) or np.min(shift) < PART_SHIFT or not self.gathers(call):
+            return False
+        if self.segmented(call).shape[2] % LANES or call.attributes["weights"].size > self.LARGE:
+            return False
+        return self._holds_usual(call, low, high)
+
+    def _pays(self, call):
+        # Also what is computed in two parts is faster.
+        return self._instructions(call)[1] <= Conv2dWide().instructions(call)
+
+    def _instructions(self, call):
+        shared, length = self._shared(call), self.segmented(call).shape[2]
+        return 33 + length * 17 // 16 + shared, instructions_in_parts(1, length) + shared
+
+    def _shared(self, call):
+        """What is put together, and measured."""
+        _, segments, length = self._segments(call).shape
+        vectors = self.segmented(call).shape[2] // LANES
+        return (segments * (4 + (length + 3) // 4 * 2) + 15 + 3 * vectors) * LANES / call.output.shape[3]
+
+    def at_a_time(self, call):
+        return self.run(call)
+
+    def weight_passes(self, call):
+        return Conv2dLanes.weight_passes(self, call)
+
+    def run(self, call):
+        return Conv2dLanes.run(self, call)
+
+    def overlap_distance(self, call):
+        return Conv2dLanes.overlap_distance(self, call)
+
+    def body(self, call, c):
+        return {**super().body(call, c), "measured": True}
