@@ -67,7 +67,7 @@ def generated(name: str) -> Subject:
     if name in networks.NETWORKS:
         quantized = quantize_model(model, calibration).model
     else:
-        quantized = quantize_quickly(model, calibration)
+        quantized = quantize_quickly(model, calibration, networks.WIDE.get(name, ""))
     return Subject(name, quantized, networks.samples(model, SAMPLES))
 
 
@@ -131,7 +131,8 @@ def run(words: List[str]) -> Dict[str, Any]:
             folder, started, is_model = Path(text), time.time(), name not in networks.LAYERS
             subject = trained(name, folder, found["pipeline_seconds"]) if name in TRAINED else generated(name)
             try:
-                figures = measure(subject, folder, kernels, is_model, is_model and not reason)
+                vectors = (is_model or name in networks.WIDE) and not reason
+                figures = measure(subject, folder, kernels, is_model, vectors)
             except Mismatch as error:
                 raise UserError(str(error))
             if name in TRAINED:

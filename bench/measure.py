@@ -79,9 +79,12 @@ class Subject:
     samples: Dict[str, np.ndarray]
 
 
-def quantize_quickly(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.ModelProto:
-    """For layers, operators and figures of memory: exponents that cover all values, nothing searched for."""
-    return quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False)).model
+def quantize_quickly(model: onnx.ModelProto, samples: Dict[str, np.ndarray], int16: str = "") -> onnx.ModelProto:
+    """For layers, operators and figures of memory: exponents that cover all values, nothing searched for.
+
+    int16: the names of tensors of int16, with commas between
+    """
+    return quantize_model(model, samples, Passes(method="minmax", equalize=False, fit=False, int16=int16)).model
 
 
 def measure(

@@ -25,16 +25,18 @@ def keep(found: Dict[str, Any], before: Dict[str, Any], reason: str) -> None:
     part = dict(before.get("esp32s3") or {})
     part["missing"] = reason
     found["esp32s3"] = part
-    for name, figures in found["models"].items():
-        old = before["models"].get(name, {}).get("esp32s3")
-        if old is not None and "esp32s3" not in figures:
-            figures["esp32s3"] = old
+    for group in ("models", "layers"):
+        for name, figures in found[group].items():
+            old = before[group].get(name, {}).get("esp32s3")
+            if old is not None and "esp32s3" not in figures:
+                figures["esp32s3"] = old
 
 
 def markdown(found: Dict[str, Any]) -> str:
     """The section; without figures it says what is missing."""
     part = found.get("esp32s3") or {}
-    models = {name: m["esp32s3"] for name, m in found["models"].items() if m.get("esp32s3")}
+    plain = {**found["models"], **found["layers"]}
+    models = {name: m["esp32s3"] for name, m in plain.items() if m.get("esp32s3")}
     shapes = part.get("shapes") or {}
     parts = [_HOW.format(clock=CLOCK_MHZ)]
     reason = part.get("missing")
@@ -46,7 +48,7 @@ def markdown(found: Dict[str, Any]) -> str:
     if shapes:
         parts.append(_shapes(shapes))
     if models:
-        parts += [_models(models, found["models"]), _kernels(models)]
+        parts += [_models(models, plain), _kernels(models)]
     return "\n".join(parts)
 
 
