@@ -1,4 +1,4 @@
-"""Convolutions of 1x1 whose sums may leave their lanes on the ESP32-S3: pieces of the channels as taps of a window."""
+"""Convolutions whose sums may leave their lanes on the ESP32-S3: pieces of the channels as taps of a window."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from weakref import WeakKeyDictionary
 
 from ....program import Call
 from .convolution import Conv2dChecked
-from .lanes import LANES, InAnotherForm, copies_rows
+from .lanes import LANES, InAnotherForm
 
 # Of two ways with as many instructions the first is taken: sums that are far from the bound are rarely computed again.
 _CHECKED = tuple(Conv2dChecked(rows=False, check_bits=bits, check_every=every) for bits in (11, 10) for every in (2, 1))
 
 
 def in_pieces(call: Call, pieces: int) -> Call:
-    """The convolution of 1 x `pieces` over pixels of fewer channels that computes the same from the same bytes."""
+    """The convolution over `pieces` times as many pixels of fewer channels that computes the same from the same
+    bytes: its window is as many times as wide. Taps of a row follow each other."""
     a, (n, height, width, channels) = call.attributes, call.inputs[0].shape
-    weights = a["weights"].reshape(len(a["weights"]), 1, pieces, channels // pieces)
-    strides = (a["strides"][0], a["strides"][1] * pieces)
+    outputs, rows, columns, _ = a["weights"].shape
+    top, left, bottom, right = a["padding"]
+    form = {
+        "weights": a["weights"].reshape(outputs, rows, columns * pieces, channels // pieces),
+        "strides": (a["strides"][0], a["strides"][1] * pieces),
+        "padding": (top, left * pieces, bottom, right * pieces),
+    }
     x = replace(call.inputs[0], shape=(n, height, width * pieces, channels // pieces))
-    return replace(call, inputs=[x], attributes={**call.attributes, "weights": weights, "strides": strides})
+    return replace(call, inputs=[x], attributes={**call.attributes, **form})
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,7 @@ class Conv2dPieces(InAnotherForm):
         return known.way
 
     def _find(self, call: Call, low: int, high: int) -> Optional[Tuple[Conv2dChecked, Call]]:
-        window = call.attributes["weights"].shape[1:3]
-        if window != (1, 1) or any(call.attributes["padding"]) or copies_rows(call, window):
+        if call.attributes["groups"] != 1 or call.attributes["dilation"][1] != 1:
             return None
         ways = sorted(self._ways(call), key=lambda way: way[0].instructions(way[1]))
         return next(((variant, pieces) for variant, pieces in ways if variant.fits_range(pieces, low, high)), None)
