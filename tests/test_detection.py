@@ -18,6 +18,7 @@ from esp_tvm.frontend import detection, landmarks
 from esp_tvm.frontend.detect import Found
 from esp_tvm.frontend.detection_c import check_outputs, emit_detection
 from esp_tvm.frontend.detection_host import DetectionCase, DetectionProgram
+from esp_tvm.frontend.detection_tables import useful_exponents
 from esp_tvm.frontend.embedding import Embedding, cosine, emit_embedding
 from esp_tvm.frontend.host import cosines, write_files
 from esp_tvm.frontend.image import geometry
@@ -183,6 +184,18 @@ def test_equal_scores_keep_their_order_and_the_best_stay(tmp_path):
     assert [(box.left + box.right) // 32 for box in boxes] == [4, 12, 20, 28]
     arrays[3][0, 1, 2, 2] = 127
     assert found(spec, ports, arrays)[0].label == 2
+
+
+def test_scores_alone_need_no_range_beyond_what_changes_them(tmp_path):
+    for form, exponents in (
+        ("distances", {"s0": -4, "s1": -4}),
+        ("corners", {"s": -7}),
+        ("softmax, y first", {}),
+        ("yolov5", {}),
+        ("landmarks behind the scores, in a list of their own order", {}),
+    ):
+        assert useful_exponents(written(tmp_path, FORMS[form][0]).detection) == exponents
+    assert 1 - 2**-11 < sigmoid(127 / 16) and sigmoid(-8) < 2**-11
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Dict, Tuple
@@ -341,6 +342,20 @@ def test_wide_tensors(kernels, tmp_path):
             pytest.skip(f"int16 in ONNX files of this opset: {error}")
         for port in (*ported.program.inputs, *ported.program.outputs):
             assert (port.dtype, port.exponent) == (type_, exponent)
+
+
+@pytest.mark.parametrize("most, exponent", [(-5, -5), (1, -2), (-40, -10)])
+def test_int8_of_int16_may_have_a_smaller_range(most, exponent, kernels, tmp_path):
+    """What is beyond it becomes its limits, in the C as in what values of the ONNX model become."""
+    b = QdqBuilder(9)
+    s, zero = b.scale(-10), b.initializer(np.int16(0), "zero")
+    q = b.node("DequantizeLinear", [b.node("QuantizeLinear", [b.input("x", [1, 8]), s, zero]), s, zero])
+    b.node("DequantizeLinear", [b.node("QuantizeLinear", [b.node("Relu", [q]), s, zero]), s, zero], ["y"])
+    b.output("y", [1, 8])
+    options = replace(read_port_options(["int16"], ["int8"]), output_exponents={"y": most})
+    ported = check_same(b.model(opset=13), options, kernels, tmp_path, TARGETS[:1])
+    (port,) = ported.program.outputs
+    assert (port.dtype, port.exponent) == ("int8", exponent)
 
 
 @pytest.mark.parametrize("chip", [None, "esp32s3"])

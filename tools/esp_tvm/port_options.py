@@ -23,6 +23,8 @@ class PortOptions:
 
     scale, mean, std: of uint8 inputs: a byte b of channel c is float32((b * scale - mean[c]) / std[c]) to the model;
         mean and std have one value or one for each channel
+    output_exponents: name of an output -> the largest exponent of an int8 output of int16 values: what is beyond its
+        range becomes its limits, for whom the rest matters more
     layouts_if_possible: an input that cannot have its layout keeps that of the model
     """
 
@@ -33,6 +35,7 @@ class PortOptions:
     scale: Fraction = Fraction(1)
     mean: Tuple[Fraction, ...] = (Fraction(0),)
     std: Tuple[Fraction, ...] = (Fraction(1),)
+    output_exponents: Mapping[str, int] = field(default_factory=dict)
     layouts_if_possible: bool = False
 
     @property

@@ -86,6 +86,7 @@ def export(
     from .project import export_with_frontend, fed_model
 
     reads_outputs: Optional[ReadsOutputs] = None
+    exponents: Dict[str, int] = {}
     if kind_of(spec_path) == "audio":
         from .audio import float_inputs
         from .audio_c import emit_features
@@ -99,6 +100,7 @@ def export(
             return emit_features(spec, port.exponent, port.zero_point)
 
     else:
+        from .detection_tables import useful_exponents
         from .image import float_inputs
         from .image_c import check_camera, emit_preprocess
         from .image_spec import load_image_spec
@@ -107,10 +109,11 @@ def export(
         check_camera(spec)
         fed = fed_model(model_path, spec.name, spec.shape, spec.layout, spec_path)
         reads_outputs = _what_reads(spec, load_model(model_path))
+        exponents = {} if spec.detection is None else useful_exponents(spec.detection)
         sample = float_inputs([Path(sample_path)], spec)
 
         def component(port: Port) -> Dict[str, str]:
             return emit_preprocess(spec, port.exponent, layout_in(port, spec.layout), port.zero_point)
 
     chosen = {"target": target_chip, **board}
-    return export_with_frontend(chosen, fed, sample, component, template_path, out_path, app, reads_outputs)
+    return export_with_frontend(chosen, fed, sample, component, template_path, out_path, app, reads_outputs, exponents)

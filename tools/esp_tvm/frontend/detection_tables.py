@@ -41,6 +41,19 @@ def score_table(scores: str, exponent: int) -> np.ndarray:
     return np.array([_nearest(_SCORES[scores](math.ldexp(q, exponent)) * SCORE_ONE) for q in VALUES], np.int64)
 
 
+# Scores of a number alone: the largest exponent with which int8 says all that matters. Beyond +-8 a sigmoid is 0 or 1.
+_USEFUL = {"sigmoid": -4, "probability": -7, "square": -7}
+
+
+def useful_exponents(spec: Detection) -> Dict[str, int]:
+    """Name of an output with scores alone -> the largest exponent that it should have where the model has it in int16:
+    the logits of a detector reach far below 0, where they all mean the same."""
+    if spec.scores not in _USEFUL:
+        return {}
+    others = {name for head in spec.heads for name in (head.boxes, head.landmarks)}
+    return {head.scores: _USEFUL[spec.scores] for head in spec.heads if head.scores and head.scores not in others}
+
+
 def decay_table(exponent: int) -> np.ndarray:
     """int64 [256]: e^-(d * 2^exponent) of the differences d = 0..255, in units of 2^-16."""
     reals = (math.exp(-min(math.ldexp(d, exponent), 700.0)) for d in range(256))

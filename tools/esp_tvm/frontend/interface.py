@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Mapping, Optional, Sequence, Tuple
 
 import onnx
 
@@ -38,9 +39,12 @@ def fed_input(model: onnx.ModelProto, name: Optional[str] = None) -> Tuple[str, 
     return name, tuple(shape)
 
 
-def port_options(name: str, layout: str, int8_outputs: bool) -> PortOptions:
+def port_options(
+    name: str, layout: str, int8_outputs: bool, exponents: Mapping[str, int] = MappingProxyType({})
+) -> PortOptions:
     """What the program's ports have to be: the input `name` int8, and all outputs if something reads their bytes.
 
+    exponents: name of an output -> the largest that it may have where the model has more bits
     layout: of the model's input. The channels of an NCHW image go to its end, as the kernels need them, so that nothing
     is moved on the chip; they stay where the model does not show that it is an image.
     """
@@ -48,6 +52,7 @@ def port_options(name: str, layout: str, int8_outputs: bool) -> PortOptions:
         input_types={name: "int8"},
         input_layouts={name: "NHWC"} if layout == "NCHW" else {},
         output_types={ALL: "int8"} if int8_outputs else {},
+        output_exponents=dict(exponents),
         layouts_if_possible=True,
     )
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
@@ -78,6 +79,7 @@ def export_with_frontend(
     out_path: str,
     app: Optional[str] = None,
     reads_outputs: Optional[Callable[[Sequence[Port]], Dict[str, str]]] = None,
+    exponents: Mapping[str, int] = MappingProxyType({}),
 ) -> Path:
     """Write `out_path/new_project` with a front end as component; returns its path.
 
@@ -85,7 +87,8 @@ def export_with_frontend(
     sample: float32 input of `fed.shape`. component: makes its files (path -> text) for the port that it fills
     app: a folder whose files are copied over the project (the user's application); files that the user changed in the
     project stay.
-    reads_outputs: makes more files, for what reads the outputs; the program then has these as int8
+    reads_outputs: makes more files, for what reads the outputs; the program then has these as int8, where the model has
+    more bits with an exponent of at most that in `exponents`
     Also writes model_board.onnx and input_board.npy beside it.
     """
     from ..project import users_files
@@ -98,7 +101,7 @@ def export_with_frontend(
     with whole_file(out / BOARD_SAMPLE) as temporary:
         np.save(temporary, sample.reshape(fed.shape))
     memory: Dict[str, Any] = {name: board.get(name) for name in ("board", "flash", "psram", "internal")}
-    ports = port_options(fed.name, fed.layout, reads_outputs is not None)
+    ports = port_options(fed.name, fed.layout, reads_outputs is not None, exponents)
     model, img = str(out / BOARD_MODEL), str(out / BOARD_SAMPLE)
     project = export_onnx_model(board.get("target"), model, img, str(template_path), str(out), ports=ports, **memory)
     port, outputs = fed_port(project, fed.name)

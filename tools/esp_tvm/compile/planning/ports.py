@@ -52,7 +52,11 @@ def set_ports(program: Program, options: PortOptions, states: Mapping[str, str] 
         (options.input_layouts, program.callers_inputs, editor.set_layout),
         (options.output_layouts, program.callers_outputs, editor.set_output_layout),
         (options.input_types, program.callers_inputs, lambda port, value: editor.set_input(port, value, options)),
-        (options.output_types, program.callers_outputs, editor.set_output),
+        (
+            options.output_types,
+            program.callers_outputs,
+            lambda port, value: editor.set_output(port, value, options.output_exponents.get(port.name)),
+        ),
     ):
         obstacles: Dict[str, str] = {}
         for port in ports:
@@ -323,8 +327,8 @@ class _Editor:
             return ""
         return f"{nodes_text(writer)} computes it in float"
 
-    def set_output(self, port: Port, type_: str) -> str:
-        """Make an output `type_`."""
+    def set_output(self, port: Port, type_: str, most: Optional[int] = None) -> str:
+        """Make an output `type_`; most: the largest exponent of int8 that is rounded from int16."""
         if type_ == "float" or type_ == port.dtype:
             return ""
         why = self.output_obstacle(port)
@@ -339,6 +343,8 @@ class _Editor:
             return ""
         inside = writer.inputs[0]
         port.exponent = int(inside.exponent) + _BITS[inside.dtype] - _BITS[type_]
+        if type_ == "int8" and most is not None:
+            port.exponent = max(int(inside.exponent), min(port.exponent, most))
         written = Tensor(writer.output.name, writer.output.shape, type_, port.exponent, place=writer.output.place)
         if inside.dtype != type_:
             self._replace(writer, replace(_requantized(writer, inside, type_, port.exponent), outputs=[written]))

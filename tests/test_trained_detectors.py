@@ -1,4 +1,4 @@
-"""Detectors of ESP-DL's zoo by the YAML of the example, where the trained files lie beside the project."""
+"""Trained detectors of others by the YAML of the example, where their files lie beside the project."""
 
 from __future__ import annotations
 
@@ -78,3 +78,20 @@ def test_the_second_stage_is_surer_and_more_exact(export):
     assert nothing == [] and face.score > 0.95 > alone.score
     # The order of MNP: left eye, left corner of the mouth, nose, right eye, right corner of the mouth.
     assert near(face.points, (EYES[0], MOUTH[0], NOSE, EYES[1], MOUTH[1]), 9)
+
+
+@pytest.mark.slow
+def test_blazeface_finds_the_face_alone(shared_models, tmp_path):
+    """Its logits reach -400: with all of their range in int8, cells without a face would have a score of one half."""
+    folder, spec = shared_models / "field", str(EXAMPLES / "mediapipe/blazeface_short.yaml")
+    model, calibration = folder / "blazeface_short.onnx", folder / "blazeface_calib.npy"
+    if not (PHOTOGRAPHS.is_dir() and model.is_file() and calibration.is_file()):
+        pytest.skip("no BlazeFace beside the project (../shared/models/field), or no photographs (make example-image)")
+    quantize_onnx(model, tmp_path / "quantized.onnx", str(calibration))
+    pictures = [str(PHOTOGRAPHS / name) for name in ("astronaut.png", "coffee.png")]
+    arguments = [spec, str(tmp_path / "quantized.onnx"), pictures[0], "esp32s3", str(TEMPLATE), str(tmp_path)]
+    ((face,), nothing) = detect(command.export(*arguments), spec, pictures, None)
+    assert nothing == [] and face.score > 0.8
+    # Its own order: the right eye of the person, the left eye, the nose, the mouth, the ears. Steps of 16 pixels.
+    mouth = tuple((a + b) // 2 for a, b in zip(*MOUTH))
+    assert near(face.points[:4], (*EYES, NOSE, mouth), 20)
