@@ -436,3 +436,36 @@ def test_rotary_embedding(tmp_path, interleaved, turned, flat, ids):
     turn = node("RotaryEmbedding", ["x", "c", "s", *["p"] * ids], **options)
     model = newer([turn], {"x": x.shape}, {"y": wanted.shape}, constants, opset=23)
     np.testing.assert_allclose(result(model, tmp_path, x=x)[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["max", "min"])
+@pytest.mark.parametrize("elements", [True, False])
+def test_scattered_extremes(tmp_path, kind, elements):
+    x, choose = random(4, 5), np.maximum if kind == "max" else np.minimum
+    places = np.array([[0, -1, 2], [1, 3, -5]]) if elements else np.array([[1, 2], [-1, 0], [0, -2]])
+    updates, wanted = random(2, 3, seed=1) if elements else random(3, seed=1), x.copy()
+    for at in np.ndindex(*updates.shape):
+        where = (at[0], places[at]) if elements else tuple(places[at[0]])
+        wanted[where] = choose(wanted[where], updates[at])
+    options = {"axis": 1} if elements else {}
+    scatter = node("ScatterElements" if elements else "ScatterND", ["x", "i", "u"], reduction=kind, **options)
+    model = newer([scatter], {"x": x.shape, "u": updates.shape}, {"y": x.shape}, {"i": places})
+    np.testing.assert_array_equal(result(model, tmp_path, x=x, u=updates)[0], wanted)
+    twice = places.copy()
+    twice[:, 0 if elements else slice(None)] = twice[:1, :1] if elements else twice[:1]
+    twice = np.tile(twice[:, :1], (1, 3)) if elements else twice
+    again = newer([scatter], {"x": x.shape, "u": updates.shape}, {"y": x.shape}, {"i": twice})
+    assert "named more than once" in complaint(again, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "large, constants",
+    [
+        (node("AveragePool", ["x"], kernel_shape=[30000, 30000], dilations=[2, 2], pads=[40000] * 4), {}),
+        (node("Resize", ["x", "", "", "n"], antialias=1, mode="linear"), {"n": np.array([1, 3, 1 << 30, 8])}),
+        (node("Resize", ["x", "", "", "n"], antialias=1, mode="linear"), {"n": np.array([1, 3, 0, 8])}),
+    ],
+)
+def test_matrices_that_nothing_has_room_for_are_refused(tmp_path, large, constants):
+    text = complaint(newer([large], {"x": [1, 3, 8, 8]}, {"y": [1, 3, 8, 8]}, constants), tmp_path)
+    assert "of sizes " in text and "'the_node'" in text

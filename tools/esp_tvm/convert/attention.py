@@ -10,6 +10,8 @@ from onnx import TensorProto
 
 from ..onnx_graph import Chain, Graph, attribute
 
+# The matrix of a causal mask has so many rows and columns at most.
+MOST_STEPS = 4096
 # The most negative score that a masked place gets: finite, so that no row can become NaN.
 MASKED = -1e9
 
@@ -52,8 +54,8 @@ def spelled_out(
     scores = chain.add("MatMul", operands[0], chain.add("Transpose", operands[1], perm=[0, 1, 3, 2]))
     scores = chain.add("Mul", scores, chain.constant(scale))
     if attribute(node, "is_causal", 0):
-        if not all(steps):
-            refuse(node, "with is_causal and a number of steps that is not known")
+        if not all(steps) or max(steps) > MOST_STEPS:
+            refuse(node, "with is_causal and a number of steps that is not known, or too large")
         scores = chain.add("Add", scores, chain.constant(MASKED * np.triu(np.ones(steps), 1)))
     mask = node.input[3] if len(node.input) > 3 else ""
     if mask:
@@ -74,4 +76,4 @@ def spelled_out(
     return chain.end("Reshape", mixed, chain.integers([0, 0, -1]))
 
 
-__all__ = ["spelled_out"]
+__all__ = ["MASKED", "MOST_STEPS", "spelled_out"]

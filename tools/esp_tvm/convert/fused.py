@@ -28,7 +28,7 @@ from ..onnx_graph import (
     opset_of,
     string_attribute,
 )
-from .attention import MASKED
+from .attention import MASKED, MOST_STEPS
 
 DOMAIN = "com.microsoft"
 # Layer normalization with one output is an operator of ONNX from this opset on.
@@ -301,8 +301,8 @@ class _Rewriting:
         scores = chain.add("MatMul", query, chain.add("Transpose", key, perm=[0, 1, 3, 2]))
         scores = chain.add("Mul", scores, chain.constant(scale))
         if attribute(node, "unidirectional", 0):
-            if not all(steps):
-                self.refuse(node, "has a number of steps that is not known")
+            if not all(steps) or max(steps) > MOST_STEPS:
+                self.refuse(node, "has a number of steps that is not known, or too large")
             scores = chain.add("Add", scores, chain.constant(MASKED * np.triu(np.ones(steps), 1)))
         if mask:
             scores = chain.add("Add", scores, self.penalty(chain, mask))

@@ -30,7 +30,13 @@ from ..onnx_graph import (
     set_attributes,
 )
 from .attention import spelled_out
-from .newer import antialiased_resize, column_to_image, dilated_average_pool, rotary_embedding
+from .newer import (
+    antialiased_resize,
+    column_to_image,
+    dilated_average_pool,
+    rotary_embedding,
+    scattered_extremes,
+)
 
 TARGET_OPSET, TARGET_IR = 17, 8
 # The last opset whose changes are in the tables.
@@ -51,8 +57,6 @@ _ADDED: Dict[str, Dict[str, object]] = {
 # Values that an attribute may have only after opset 17.
 _NEW_VALUES: Dict[str, Dict[str, tuple]] = {
     "Resize": {"coordinate_transformation_mode": ("half_pixel_symmetric",)},
-    "ScatterElements": {"reduction": ("max", "min")},
-    "ScatterND": {"reduction": ("max", "min")},
 }
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
 _REWRITTEN_ATTRIBUTES = {"OptionalHasElement"}
@@ -103,6 +107,8 @@ class _Lowering:
             "RMSNormalization": self.rms_normalization,
             "Resize": self.resize,
             "RotaryEmbedding": partial(rotary_embedding, self),
+            "ScatterElements": partial(scattered_extremes, self),
+            "ScatterND": partial(scattered_extremes, self),
             "Split": self.split,
             "Swish": self.swish,
             **{f"Reduce{kind}": self.reduce for kind in _REDUCTIONS},

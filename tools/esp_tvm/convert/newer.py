@@ -5,6 +5,7 @@ Each function takes the lowering (lower.py), which knows shapes and constants an
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, List, Tuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from ..onnx_graph import Chain, attribute, attributes, string_attribute
 if TYPE_CHECKING:
     from .lower import _Lowering
 
+# A matrix or filter that an operator becomes has so many values at most: no chip has room for more.
+MOST_VALUES = 1 << 24
 _POSITIONS = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 
 
@@ -27,6 +30,7 @@ def dilated_average_pool(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx
         lowering.refuse(node, "with dilations, and auto_pad, ceil_mode or sizes that are not known")
     window = {name: given[name] for name in ("strides", "pads", "dilations") if name in given}
     chain, channels = Chain(lowering.graph, node), shape[1]
+    _check_size(lowering, node, channels, *kernel)
     ones = chain.constant(np.ones((channels, 1, *kernel)))
     total = chain.add("Conv", x, ones, group=channels, **window)
     if given.get("count_include_pad") or not any(given.get("pads", ())):
@@ -37,6 +41,11 @@ def dilated_average_pool(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx
     for one in counts:
         inside = np.multiply.outer(inside, one)
     return chain.end("Mul", total, chain.constant(1.0 / inside[None, None]))
+
+
+def _check_size(lowering: _Lowering, node: onnx.NodeProto, *sizes: int) -> None:
+    if min(sizes) < 1 or math.prod(sizes) > MOST_VALUES:
+        lowering.refuse(node, f"of sizes {' x '.join(map(str, sizes))}")
 
 
 def _taps_inside(size: int, kernel: int, axis: int, rank: int, window: dict) -> np.ndarray:
@@ -66,11 +75,37 @@ def column_to_image(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.Node
     if min(room) < 0 or shape[2] not in (0, np.prod(blocks)) or shape[1] % taps:
         lowering.refuse_damaged(node, f"its columns {shape} are not blocks of {block} of an image of {image}")
     channels, chain = shape[1] // taps, Chain(lowering.graph, node)
+    _check_size(lowering, node, channels, taps, taps)
     places = np.tile(np.eye(taps).reshape(taps, 1, *block), (channels, 1, 1, 1))
     columns = chain.add("Reshape", node.input[0], chain.integers([0, shape[1], *blocks]))
     window = {"strides": strides, "dilations": dilations, "pads": pads, "kernel_shape": block, "group": channels}
     left = [room[axis] % strides[axis] for axis in range(rank)]
     return chain.end("ConvTranspose", columns, chain.constant(places), output_padding=left, **window)
+
+
+def scattered_extremes(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.NodeProto]:
+    """ScatterND or ScatterElements with max or min, of places that are named once: what is there is read, compared, and
+    put back."""
+    kind = string_attribute(node, "reduction", "none")
+    if kind not in ("max", "min"):
+        return [node]
+    data, places, updates = node.input[:3]
+    indices, shape = lowering.constant(node, 1), lowering.shape_of(node, data)
+    chain, given = Chain(lowering.graph, node), {}
+    if node.op_type == "ScatterND":
+        depth = indices.shape[-1]
+        counted = np.where(indices < 0, indices + np.array(shape[:depth]), indices).reshape(-1, depth)
+        read = chain.add("GatherND", data, places)
+    else:
+        axis = attribute(node, "axis", 0) % len(shape)
+        given["axis"] = axis
+        counted = np.stack([where.ravel() for where in np.indices(indices.shape)], axis=-1)
+        counted[:, axis] = np.where(indices < 0, indices + shape[axis], indices).ravel()
+        read = chain.add("GatherElements", data, places, **given)
+    if len(np.unique(counted, axis=0)) < len(counted) or 0 in shape:
+        lowering.refuse(node, f"with reduction='{kind}' of a place that is named more than once")
+    chosen = chain.add(kind.capitalize(), read, updates)
+    return chain.end(node.op_type, data, places, chosen, **given)
 
 
 def rotary_embedding(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.NodeProto]:
@@ -136,6 +171,7 @@ def antialiased_resize(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.N
     for axis, size, scale in zip(axes, outputs, factors):
         if size == shape[axis] and scale == 1.0:
             continue
+        _check_size(lowering, node, size, shape[axis])
         options = (mode, place, float(attribute(node, "cubic_coeff_a", -0.75)))
         matrix = _filter(shape[axis], size, scale, options, bool(attribute(node, "exclude_outside", 0)))
         order = [other for other in range(rank) if other != axis] + [axis]
@@ -179,4 +215,4 @@ def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
-__all__ = ["antialiased_resize", "column_to_image", "dilated_average_pool", "rotary_embedding"]
+__all__ = ["antialiased_resize", "column_to_image", "dilated_average_pool", "rotary_embedding", "scattered_extremes"]
