@@ -17,11 +17,15 @@ from esp_tvm.preprocess import preprocess_onnx
 from esp_tvm.quantize import Passes, pass_centre, quantize_model
 from esp_tvm.quantize.budget import Offer, take_best
 from esp_tvm.quantize.calibrate import calibrate, covering_exponent
-from esp_tvm.quantize.costs import largest_memory, memory_by_layer
+from esp_tvm.quantize.centre import chains
+from esp_tvm.quantize.costs import Instructions, largest_memory, memory_by_layer
+from esp_tvm.quantize.equalize import ChannelStatistics
 from esp_tvm.quantize.forms import WITH_FORMS, Forms, choose_form, ranges_of
 from esp_tvm.quantize.graph import read_network
+from esp_tvm.quantize.passes import State, exact_weights, rounded_weights
 from esp_tvm.quantize.simulate import Simulator
 from esp_tvm.quantize.trials import isolated_trials
+from esp_tvm.quantize.weights import Weights
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = shared("models") or REPO.parent / "shared" / "models"
@@ -187,6 +191,80 @@ def test_neighbours_of_what_was_centred_are_judged_anew(whole, taken):
     waiting = [pass_centre._Waiting([index], offers((gain, 0.01))) for index, gain in enumerate((5.0, 4.0, 0.0, 2.0))]
     pass_centre._spend(work, waiting, whole, 0.0)
     assert work.taken == taken and work.asked[0] == 1
+
+
+@pytest.fixture(scope="module")
+def centred(separable):
+    """(network before, exponents and weights of it, what is centred of it for nothing: state, simulator, channels)."""
+    model, samples = separable
+    network = read_network(model)
+    held = calibrate(network, samples)
+    exponents = {name: covering_exponent(held[name].low, held[name].high) for name in network.integers}
+    simulator, statistics = Simulator(network, samples), ChannelStatistics(network)
+    state = State(network, exponents, rounded_weights(network, exponents, simulator, FREE))
+    return state, (*pass_centre.centre(state, simulator, FREE, statistics.channels), statistics.channels)
+
+
+FREE, ALL = (Passes(budget=f"instructions={part}%", int16_outputs=False) for part in (0, 100))
+
+
+def test_more_is_centred_where_fitted_weights_leave_room(centred):
+    before, (state, simulator, channels) = centred
+    found = chains(before.network)
+    assert {"r1", "r2"} & set(state.network.lowered) == {"r1"}
+    assert pass_centre.centre_more(state, simulator, FREE, channels, found) is None
+    more, its_simulator = pass_centre.centre_more(state, simulator, ALL, channels, found)
+    assert {"r1", "r2"} <= set(more.network.lowered) and more.network.spent["riscv"] > 0.0
+    # It is the same function as before, and a simulator of the same samples.
+    assert more.network.uncentred == state.network.uncentred and its_simulator.network is more.network
+    exactly = exact_weights(more.network, more.exponents)
+    assert its_simulator.noise_of(State(more.network, more.exponents, exactly)) < simulator.noise_of(
+        State(state.network, state.exponents, exact_weights(state.network, state.exponents))
+    )
+    # Where nothing was centred, nothing more is.
+    assert pass_centre.centre_more(before, simulator, ALL, channels, found) is None
+
+
+def test_what_is_spent_is_what_layers_take_with_their_weights(centred):
+    before, (state, simulator, channels) = centred
+    more, its_simulator = pass_centre.centre_more(state, simulator, ALL, channels, chains(before.network))
+    first, now = (
+        Forms(x.network).instructions(x.network, x.exponents, x.weights, x.weights)[0] for x in (before, more)
+    )
+    work = pass_centre._Centering(more, its_simulator, ALL, channels)
+    work.count_spent(work.by_layer(more.network, more.exponents, more.weights))
+    total = Instructions(before.network).total
+    expected = {family: (now[family] - first[family]) / total[family] for family in WITH_FORMS}
+    assert work.spent == pytest.approx(expected) and work.spent["riscv"] > 0.0
+
+
+@pytest.mark.parametrize("value, slower", [(100.0, True), (5.0, False)])
+def test_checked_sums_that_samples_leave_are_counted_in_two_parts(value, slower):
+    """The sum of a window's first row is large where its last row takes it away again: an emulator counted twice the
+    instructions of such a layer of ResNet-8."""
+    values = np.repeat(np.array([30, 0, -30], np.int8), 3 * 32).reshape(3, 3, 32)
+    values = np.ascontiguousarray(np.broadcast_to(values.transpose(2, 0, 1), (32, 32, 3, 3)))
+    model = model_of(
+        [helper.make_node("Conv", ["x", "w"], ["y"])],
+        {"x": [1, 32, 8, 8]},
+        {"y": [1, 32, 6, 6]},
+        {"w": values.astype(np.float32)},
+    )
+    network, exponents = read_network(model), {"x": 0, "y": 10}
+    zeros = np.zeros(32, np.int32)
+    weights = {"y": Weights(values, zeros, zeros, zeros.astype(np.float64))}
+    noise = np.random.RandomState(0).uniform(-5.0, 5.0, (4, 1, 32, 8, 8))
+    simulator = Simulator(network, {"x": (noise + value).astype(np.float32)})
+    forms = Forms(network)
+    (call,) = forms.calls(network, exponents, weights, ["y"])
+    choose_form(call, "esp32s3", forms.room(call))
+    assert type(call.variant).__name__ == "Conv2dChecked"
+    (usual,), (counted,) = (
+        forms.instructions(network, exponents, weights, ["y"], (0.0,), s) for s in (None, simulator)
+    )
+    factor = call.variant.slowest(call) if slower else 1.0
+    assert counted["esp32s3"] == pytest.approx(usual["esp32s3"] * factor) and call.variant.slowest(call) > 1.2
+    assert counted["riscv"] == usual["riscv"]
 
 
 CASES = {

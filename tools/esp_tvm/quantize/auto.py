@@ -4,7 +4,8 @@
 2. centering: inputs, and what is never negative, are stored minus a constant, where that helps
 3. search: each tensor's exponent one finer or coarser where that helps the outputs
 4. fit: weights and biases that make up for rounding and for each other
-5. in small networks channel factors, by the rounding of the weights, and the search, once more, each with another fit
+5. in small networks more centering, by what fitted weights leave of its budget, channel factors, by the rounding of the
+   weights, and the search, once more, each with another fit
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from ..errors import UserError
 from ..naming import shown
 from .budget import UNASKED, read_budget, spend, widen_outputs
 from .calibrate import Histogram
+from .centre import chains
 from .equalize import ChannelStatistics
 from .graph import Network
 from .mixed import choose_wide, far_off, named, widen, widenable
-from .pass_centre import centre
+from .pass_centre import centre, centre_more
 from .pass_centre_inputs import centre_inputs
 from .pass_equalize import equalize
-from .pass_fit import fit_weights, input_rivals
+from .pass_fit import best_fit, fit_weights, fitted_anew
 from .pass_grid import refine_factors
 from .pass_search import search_exponents
 from .passes import Passes, State, activations, initial_exponents, rounded_weights, search_samples
@@ -70,10 +72,17 @@ def optimize(
         effects.append(("search of exponents", simulator.noise_of(state)))
     if passes.fit:
         again = passes.search and activations(network) <= passes.pains.large
-        rivals = input_rivals(state, simulator, passes) if again else []
-        fitted = [fit_weights(one, simulator, passes, samples) for one in (state, *rivals)]
-        rounded, state = state, min(fitted, key=simulator.noise_of)
+        fit = best_fit if again else fit_weights
+        rounded, state = state, fit(state, simulator, passes, samples)
         effects.append(("fit of weights and biases", simulator.noise_of(state)))
+        if again and passes.centre:
+            more = centre_more(state, simulator, passes, statistics.channels, chains(network))
+            if more is not None:
+                other, its_simulator = more
+                refitted = fitted_anew(other, its_simulator, passes, samples, state.cautions)
+                if its_simulator.noise_of(refitted) < simulator.noise_of(state):
+                    rounded, state, simulator = other, refitted, its_simulator
+                    effects.append(("more centering", simulator.noise_of(state)))
         if again and passes.equalize:
             state, simulator = refine_factors(rounded, state, simulator, passes, statistics.channels, samples)
             effects.append(("channel factors by rounding", simulator.noise_of(state)))

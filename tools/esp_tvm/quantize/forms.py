@@ -20,6 +20,7 @@ from ..program import INT8, Call, Tensor
 from .costs import in_c, memory_by_layer
 from .graph import Layer, Network, padding_of
 from .rules import attribute
+from .simulate import Simulator
 from .weights import Weights
 
 # The families of chips with forms. On the classic ESP32 other kernels, for its MAC16 unit, have no narrow lanes.
@@ -97,6 +98,13 @@ def choose_form(call: Call, family: str, room: int) -> None:
     call.kernel = f"esp_dl_{call.operator}_s8" if call.variant is None else call.variant.kernel
 
 
+def _held(simulator: Simulator, name: str, exponents: Mapping[str, int]) -> Tuple[np.ndarray, np.ndarray]:
+    """([C] mean, [C] deviation) of the whole numbers of a tensor N, C, [H,] W."""
+    values = simulator.quantize(name, exponents)
+    axes = tuple(axis for axis in range(values.ndim) if axis != 2)
+    return values.mean(axis=axes, dtype=np.float64), values.std(axis=axes, dtype=np.float64)
+
+
 class Forms:
     """What the layers of a network take in the forms that they get; their shapes are those of `network`."""
 
@@ -128,11 +136,13 @@ class Forms:
         weights: Mapping[str, Weights],
         outputs: Iterable[str],
         wider: Sequence[float] = (0.0,),
+        simulator: Optional[Simulator] = None,
     ) -> List[Dict[str, float]]:
         """{family: instructions of the layers with these outputs}; those that bound no sums, and kernels that nobody
         has counted, count nothing.
 
         wider: for the lanes of the ESP32-S3, whose forms are far apart, as if inputs held this part more; for each
+        simulator: of the network; what its samples hold says which checked sums do not fit. None: all do
         """
         totals = {family: np.zeros(len(wider) if family == "esp32s3" else 1) for family in WITH_FORMS}
         for call in self.calls(network, exponents, weights, outputs):
@@ -141,7 +151,11 @@ class Forms:
                 for index in range(len(total)):
                     more = 1.0 + wider[index] if family == "esp32s3" else 1.0
                     call.input_range = round(low * more), round(high * more)
-                    total[index] += self._instructions(call, family)
+                    count = self._instructions(call, family)
+                    if simulator is not None and isinstance(call.variant, esp32s3.Conv2dChecked):
+                        held = _held(simulator, call.inputs[0].name, exponents)
+                        count *= call.variant.slowest(call) if call.variant.leaves(call, *held) else 1.0
+                    total[index] += count
         return [{family: float(total[i % len(total)]) for family, total in totals.items()} for i in range(len(wider))]
 
     def _instructions(self, call: Call, family: str) -> float:

@@ -101,6 +101,7 @@ class Network:
     it shares
     centres: {input: the constant that is taken from it first}; `model` and all layers read what is left
     spent: {family of chips: what centering costs there, as a share of all instructions}
+    uncentred: {output of a Conv or Gemm: {family: its instructions before centering}}; empty: nothing was centred
     lowered: {tensor: by how much less `model` makes it than before any was centred}
     """
 
@@ -116,6 +117,7 @@ class Network:
     wide: FrozenSet[str] = frozenset()
     centres: Dict[str, float] = field(default_factory=dict)
     spent: Dict[str, float] = field(default_factory=dict)
+    uncentred: Dict[str, Dict[str, float]] = field(default_factory=dict)
     lowered: Dict[str, float] = field(default_factory=dict)
 
     def entered(self, sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ instructions is always taken; of the rest what gains most per instruction, until
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from .passes import (
 from .simulate import Simulator
 from .stress import Risk
 from .trials import Trials, isolated_trials
+from .weights import Weights
 
 # By which part sums may grow when weights are fitted, which comes later.
 FITTED = 0.08
@@ -181,18 +182,20 @@ class _Centering:
     def _cost(self, step: _Step, changed: Dict[str, int]) -> Dict[str, float]:
         """{family: share of all instructions that the layers of a step take more}."""
         network = replace(step.network, wide=self.network.wide)
-        more = self._instructions(network, {**self.exponents, **changed}, step.layers)
+        more = self._instructions(network, {**self.exponents, **changed}, step.layers, step.change(self.few))
         for name in step.layers - self._own.keys():
-            self._own[name] = self._instructions(self.network, self.exponents, {name})
+            self._own[name] = self._instructions(self.network, self.exponents, {name}, self.few)
         before = [{f: sum(self._own[name][i][f] for name in step.layers) for f in WITH_FORMS} for i in range(len(more))]
         return {f: max(a[f] - b[f] for a, b in zip(more, before)) / max(self._all[f], 1.0) for f in WITH_FORMS}
 
-    def _instructions(self, network: Network, exponents: Dict[str, int], layers: Set[str]) -> List[Dict[str, float]]:
-        """With sums as they are now, and as they may be when weights are fitted."""
+    def _instructions(
+        self, network: Network, exponents: Dict[str, int], layers: Set[str], few: Simulator
+    ) -> List[Dict[str, float]]:
+        """With sums as they are now, and as they may be when weights are fitted; few: a simulator of the network."""
         # What rounding does to the means, which biases make up for, does not matter here.
         plain = replace(self.passes, correct_bias=False)
         weights = rounded_weights(network, exponents, self.few, plain, layers)
-        return self._forms.instructions(network, exponents, weights, layers, (0.0, FITTED))
+        return self._forms.instructions(network, exponents, weights, layers, (0.0, FITTED), few)
 
     def take(self, offer: Offer) -> None:
         """Do what an offer says."""
@@ -204,6 +207,46 @@ class _Centering:
         self.spent = {f: self.spent[f] + offer.cost[f] for f in WITH_FORMS}
         for name in step.layers:
             self._own.pop(name, None)
+
+    def by_layer(
+        self, network: Network, exponents: Dict[str, int], weights: Mapping[str, Weights]
+    ) -> Dict[str, Dict[str, float]]:
+        """{output of a layer that bounds sums: {family: its instructions}}."""
+        outputs = [layer.output for layer in network.layers if layer.output in weights]
+        return {
+            name: self._forms.instructions(network, exponents, weights, [name], (0.0,), self.few)[0] for name in outputs
+        }
+
+    def count_spent(self, now: Mapping[str, Mapping[str, float]]) -> None:
+        """Take what layers take now, `by_layer`, rather than what was thought before."""
+        before = self.network.uncentred
+        for family in WITH_FORMS:
+            pairs = [(own[family], before[name][family]) for name, own in now.items() if name in before]
+            # What is int16 since then is counted elsewhere.
+            more = sum(after - first for after, first in pairs if after)
+            self.spent[family] = more / max(self._all[family], 1.0)
+
+    def fix(self, names: Iterable[str]) -> None:
+        """Stretch these tensors no more."""
+        for name in names:
+            self.fixed |= _groups(self.channels, name) if name in self.channels.ids else set()
+
+    def least(self) -> float:
+        """What has to be gained for all instructions."""
+        if self.passes.budget:
+            return 0.0
+        # Weights are fitted later: what they leave now says nothing.
+        rounding = State(self.network, self.exponents, exact_weights(self.network, self.exponents))
+        # What lowers the noise by this part of it is 1 dB, nearly.
+        return GAIN * 100.0 * self.few.noise_of(rounding) * np.log(10.0) / 10.0
+
+    def done(self, uncentred: Dict[str, Dict[str, float]]) -> Tuple[State, Simulator]:
+        """The network as it is now, with its weights rounded, and a simulator of it."""
+        spent = {family: max(share, 0.0) for family, share in self.spent.items()}
+        network = replace(self.network, spent=spent, uncentred=uncentred)
+        simulator = self.simulator.shifted(network, {})
+        weights = rounded_weights(network, self.exponents, simulator, self.passes)
+        return State(network, self.exponents, weights), simulator
 
     def near(self, ways: List[Chain]) -> set:
         """The results of the layers whose form ways may change, and the tensors that they may change."""
@@ -224,6 +267,7 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
     """
     budget, found = budget_of(passes.budget), chains(state.network)
     work = _Centering(state, simulator, passes, channels)
+    uncentred = work.by_layer(state.network, state.exponents, state.weights) if found else {}
     whole = budget.instructions - _kept_for_outputs(state, simulator, passes)
     waiting = [_Waiting(ways) for ways in found]
     with Progress("centering", len(found)) as progress:
@@ -232,18 +276,36 @@ def centre(state: State, simulator: Simulator, passes: Passes, channels: Channel
             if one.offers and _price(one.offers[-1]) <= FREE:
                 _take(work, one, one.offers[-1], waiting)
             progress.step()
-    # Weights are fitted later: what they leave now says nothing.
-    rounding = State(work.network, work.exponents, exact_weights(work.network, work.exponents))
-    noise = work.few.noise_of(rounding) if found else 0.0
-    # What lowers the noise by this part of it is 1 dB, nearly.
-    least = 0.0 if passes.budget else GAIN * 100.0 * noise * np.log(10.0) / 10.0
-    _spend(work, waiting, whole, least)
-    network, exponents, simulator = work.network, work.exponents, work.simulator
-    if network is state.network:
-        return state, simulator
-    network = replace(network, spent={f: max(share, 0.0) for f, share in work.spent.items()})
-    simulator = simulator.shifted(network, {})
-    return State(network, exponents, rounded_weights(network, exponents, simulator, passes)), simulator
+    if found:
+        _spend(work, waiting, whole, work.least())
+    return (state, simulator) if work.network is state.network else work.done(uncentred)
+
+
+def centre_more(
+    fitted: State, simulator: Simulator, passes: Passes, channels: Channels, found: List[List[Chain]]
+) -> Optional[Tuple[State, Simulator]]:
+    """`fitted`, of which something is centred, with more of it centred and its weights rounded, where its layers take
+    less than was thought when fitted weights were not known; None where that leaves no room, or nothing helps.
+
+    found: the chains of the network before any was lowered; channels: of that network
+    """
+    network, budget = fitted.network, budget_of(passes.budget)
+    if not network.uncentred:
+        return None
+    work = _Centering(fitted, simulator, passes, channels)
+    work.count_spent(work.by_layer(network, fitted.exponents, fitted.weights))
+    work.fix(network.lowered)
+    whole = budget.instructions - Purse(replace(network, spent={}), budget, True).cost(network.wide)
+    room = {family: whole - work.spent[family] for family in WITH_FORMS}
+    if min(room.values()) < LEFT:
+        return None
+    waiting = [_Waiting(ways, late=True) for ways in found if network.wide.isdisjoint(ways[0].tensors)]
+    with Progress("centering more", len(waiting)) as progress:
+        for one in waiting:
+            one.offers = work.offers_within(one.ways, room)
+            progress.step()
+    _spend(work, waiting, whole, work.least())
+    return None if work.network is network else work.done(network.uncentred)
 
 
 @dataclass

@@ -34,6 +34,12 @@ def input_rivals(state: State, simulator: Simulator, passes: Passes) -> List[Sta
     return rivals
 
 
+def best_fit(state: State, simulator: Simulator, passes: Passes, samples: List[Dict[str, np.ndarray]]) -> State:
+    """`state`, or one of its `input_rivals`, with fitted weights: the one of least noise."""
+    rivals = [state, *input_rivals(state, simulator, passes)]
+    return min((fit_weights(one, simulator, passes, samples) for one in rivals), key=simulator.noise_of)
+
+
 def fit_weights(state: State, simulator: Simulator, passes: Passes, samples: List[Dict[str, np.ndarray]]) -> State:
     """Weights fitted to `samples` layer by layer, each to the input that the fitted layers before it give; `state`
     where that has less noise."""

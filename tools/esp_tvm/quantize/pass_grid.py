@@ -22,7 +22,7 @@ from .equalize import PINNED, Channels, own_constants, scale_network
 from .fit import ENOUGH_TO_PART, Moments, linear_system, round_rows, shrunk
 from .graph import Layer, Network
 from .parallel import in_order
-from .pass_fit import fit_weights, input_rivals
+from .pass_fit import best_fit
 from .passes import Passes, State, rounded_weights, search_samples
 from .simulate import Simulator
 
@@ -58,8 +58,7 @@ def refine_factors(
     scaled = scaled_simulator(simulator, network, channels, factors)
     weights = rounded_weights(network, rounded.exponents, scaled, passes)
     refined = State(network, rounded.exponents, weights)
-    rivals = [refined, *input_rivals(refined, scaled, passes)]
-    refined = min((fit_weights(one, scaled, passes, samples) for one in rivals), key=scaled.noise_of)
+    refined = best_fit(refined, scaled, passes, samples)
     better = scaled.noise_of(refined) < simulator.noise_of(state) * GAIN
     return (refined, scaled) if better else (state, simulator)
 

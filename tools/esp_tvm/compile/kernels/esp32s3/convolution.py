@@ -177,7 +177,7 @@ class Conv2dLanes(Esp32s3Variant):
         """Of sixteen channels of a pixel."""
         _, count, length = self.segmented(call).shape
         # Three rows of 48 bytes: by code of their own.
-        return 185 if (count, length) == (3, 3 * LANES) else count * (15 + length * 17 / 16)
+        return 182 if (count, length) == (3, 3 * LANES) else count * (15 + length * 17 / 16)
 
     def path(self, call: Call) -> str:
         """How rows of pixels are computed: a value of esp_dl_conv2d_path_t."""
@@ -334,6 +334,19 @@ class Conv2dChecked(Conv2dLanes):
         looks = (count - 1) // self.check_every * 14 + count * (self.check_every - 1)
         once = count * (5 + length * 17 // 16) + looks + 28 + begin
         return once, instructions_in_parts(count, length) + begin
+
+    def leaves(self, call: Call, mean: np.ndarray, deviation: np.ndarray) -> bool:
+        """Whether sums of usual data are probably not within the bound where they are checked, so that most pixels are
+        computed in two parts: to three deviations, where inputs deviate each by itself.
+
+        mean, deviation: [C] of the input's whole numbers, by channel
+        """
+        segments = self.segmented(call).astype(np.float64)
+        taps = segments.shape[2] // len(mean)
+        sums = start_of(call)[:, None] + np.cumsum(segments @ np.tile(mean, taps), axis=1)
+        spread = np.sqrt(np.cumsum(segments**2 @ np.tile(deviation**2, taps), axis=1))
+        checked = np.arange(self.check_every - 1, segments.shape[1] - 1, self.check_every)
+        return bool((np.abs(sums) + 3 * spread)[:, checked].max(initial=0.0) > 2 ** (7 + self.check_bits))
 
     def block(self, call: Call) -> int:
         """Channels of a block of weights; 0: they are one."""
