@@ -95,6 +95,7 @@ case ${1:-} in
         need_file SPEC "name the YAML that describes the model's input"
         need_file SAMPLE "name a picture or a sound"
         OUT=$(scripts/pipeline.sh out)
+        python tools/tvm/frontend.py check --spec "$SPEC" ${MODEL:+--model "$MODEL"}
         whole_way
         ;;
     example-image)

@@ -122,6 +122,27 @@ def test_a_front_end_looks_for_its_files_before_it_quantizes(missing, tmp_path):
     assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("width: 96", "widht: 96", "widht: is not known here; did you mean width?"),
+        ("boxes: box0", "boxes: box2", "detection.heads.0.boxes: the model has no output 'box2' (it has "),
+    ],
+)
+def test_a_front_end_refuses_its_yaml_before_it_quantizes(old, new, said, tmp_path):
+    example = REPO / "examples/object_detection"
+    text = (example / "image.yaml").read_text()
+    assert old in text
+    (tmp_path / "image.yaml").write_text(text.replace(old, new))
+    (tmp_path / "calib.npy").write_text("")
+    given = {"MODEL": str(example / "model.onnx"), "OUT": str(tmp_path / "out"), "SAMPLE": str(tmp_path / "calib.npy")}
+    given.update(CALIB=str(tmp_path / "calib.npy"), SPEC=str(tmp_path / "image.yaml"))
+    command = [str(REPO / "scripts/frontend.sh"), "frontend"]
+    done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path}/image.yaml: {said}"), done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("script", ["frontend.sh frontend", "frontend.sh example-image", "example.sh qat"])
 @pytest.mark.parametrize(
     "variable, said",

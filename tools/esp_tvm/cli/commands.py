@@ -77,6 +77,7 @@ SCRIPTS: Dict[str, Mapping[str, str]] = {
     "convert": {"--trust_pickle": "--trust-pickle"},
     "component": {},
     "frontend arrays": {},
+    "frontend check": {},
     "frontend export": {"--target": "--target_chip", "--template": "--template_path", "--out": "--out_path"},
     "frontend detect": {},
 }

@@ -1,4 +1,4 @@
-"""The sub-commands of a front end: esp-tvm frontend arrays, export, detect."""
+"""The sub-commands of a front end: esp-tvm frontend arrays, check, export, detect."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def frontend() -> None:
 
     \b
     arrays --spec image.yaml --out calib.npy pictures/
+    check --spec image.yaml --model model.onnx
     export --spec image.yaml --model model_quant.onnx --sample picture.jpg --out build/board
     detect --spec image.yaml --project build/board/new_project --out build/found pictures/
     """
@@ -32,6 +33,16 @@ def arrays(spec: str, out: str, files: tuple) -> None:
 
     array = command.write_arrays(spec, list(files), out)
     click.echo(f"wrote {out}: {list(array.shape)} {array.dtype}, {array.min():.4g} to {array.max():.4g}")
+
+
+@frontend.command()
+@spec_option()
+@click.option("--model", type=Reads(), help="the float model, whose outputs the YAML describes")
+def check(spec: str, model: Optional[str]) -> None:
+    """Refuse a YAML with which no project can be made, before the model is quantized."""
+    from ..frontend import command
+
+    command.check(spec, model)
 
 
 @frontend.command(name="export")

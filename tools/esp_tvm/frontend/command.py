@@ -68,6 +68,28 @@ def _what_reads(spec: ImageSpec, model: onnx.ModelProto) -> Optional[ReadsOutput
     return lambda ports: {name: text for emit in emitters for name, text in emit(ports).items()}
 
 
+def check(spec_path: str, model_path: Optional[str] = None) -> None:
+    """A `UserError` for a YAML with which no project can be made, before minutes of work for one.
+
+    model_path: the float model, of which the outputs are compared with the YAML where their shapes are fixed
+    """
+    if kind_of(spec_path) == "audio":
+        from .audio_spec import load_audio_spec
+
+        load_audio_spec(spec_path)
+        return
+    from .image_c import check_camera
+    from .image_spec import load_image_spec
+
+    spec = load_image_spec(spec_path)
+    check_camera(spec)
+    if model_path is not None and Path(model_path).suffix == ".onnx":
+        model = load_model(model_path)
+        dims = [dim for value in model.graph.output for dim in value.type.tensor_type.shape.dim]
+        if all(dim.dim_value > 0 for dim in dims):
+            _what_reads(spec, model)
+
+
 def export(
     spec_path: str,
     model_path: str,
