@@ -27,6 +27,8 @@ import tables  # noqa: E402
 import vector_results  # noqa: E402
 
 from esp_tvm.errors import UserError  # noqa: E402
+from esp_tvm.estimate.work import Work  # noqa: E402
+from esp_tvm.quantize.costs import _s16  # noqa: E402
 
 FIGURES = {
     "macs": 1000,
@@ -257,6 +259,13 @@ def test_the_costs_of_int16_rest_on_layers_that_have_it_in_any_case():
         assert set(tensors.split(",")) <= produced
         for figures in (layers[name], layers[name]["esp32s3"]):
             assert {"average_pool2d_s16", "dense_s16"} <= {step["operator"] for step in figures["steps"]}
+        # The quantizer counts those kernels on the ESP32-S3 that programs have there.
+        for step in layers[name]["esp32s3"]["steps"]:
+            if step["operator"] in ("average_pool2d_s16", "dense_s16"):
+                *_, inputs = networks.LAYERS[name]().graph.initializer[0].dims
+                work = Work(step["output"][-1], step["output"][-1], step["macs"], inputs, taps=step["taps"])
+                told = _s16("esp32s3", step["operator"], work, step["kernel"])
+                assert 0.8 < told / step["instructions"] < 1.25
 
 
 @functools.lru_cache(maxsize=None)

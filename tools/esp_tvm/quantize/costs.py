@@ -11,7 +11,7 @@ from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple
 import numpy as np
 
 from ..estimate.costs import costs
-from ..estimate.work import Work
+from ..estimate.work import LANES, Work
 from .graph import Layer, Network
 from .rules import attribute
 
@@ -103,9 +103,10 @@ class Instructions:
         if not is_wide:
             return _count(family, kind, work)
         if kind == "dense":
-            return _dense_s16(family, work, layer.inputs[0] in wide)
+            return _dense_s16(family, work, layer.inputs[0] in wide, layer.output in wide)
         if kind in ("average_pool", "global_pool"):
-            return _s16(family, "average_pool2d_s16", work)
+            vectors = "AverageS16" if kind == "global_pool" and channels % LANES == 0 else ""
+            return _s16(family, "average_pool2d_s16", work, vectors)
         return _count(in_c(family), kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
 
     def _taps(self, layer: Layer, kind: str) -> int:
@@ -136,17 +137,17 @@ def in_c(family: str) -> str:
     return "xtensa" if family == "esp32s3" else family
 
 
-def _dense_s16(family: str, work: Work, wide_input: bool) -> float:
-    """Instructions of a dense layer with int16; the vector unit takes int8 inputs only."""
+def _dense_s16(family: str, work: Work, wide_input: bool, wide_output: bool) -> float:
+    """Instructions of a dense layer with int16; the vector unit takes none from int16 to int8."""
     if family == "esp32s3" and not wide_input:
         return _terms(costs()["families"][family]["DenseS16 any"], work)
-    return _s16(family, "dense_s16", work)
+    return _s16(family, "dense_s16", work, "DenseS16Wide" if wide_output else "")
 
 
-def _s16(family: str, operator: str, work: Work) -> float:
-    """Instructions of a kernel for int16, which is plain C on the ESP32-S3 too."""
+def _s16(family: str, operator: str, work: Work, vectors: str) -> float:
+    """Instructions of a kernel for int16. vectors: that of the ESP32-S3's vector unit, "" where it is plain C too"""
     known = costs()["families"]
-    names = [(family, f"C {operator}"), (in_c(family), f"esp_dl_{operator}")]
+    names = [(family, f"{vectors} {operator}"), (family, f"C {operator}"), (in_c(family), f"esp_dl_{operator}")]
     counted = next((known[one][name] for one, name in names if name in known[one]), None)
     return _UNKNOWN * work.values * work.taps if counted is None else _terms(counted, work)
 
