@@ -345,6 +345,9 @@ def test_what_an_input_is_cut_off_at_stays(calibrated):
     assert judge(theirs, made.model, SAMPLES).decibels > (28 if calibrated else 22)
     compiled = compile_model(made.model)
     assert not compiled.program.fallbacks
+    # On one side alone, too.
+    below = {"x": np.minimum(SAMPLES["x"], 1)}
+    assert judge(theirs, adopt(theirs, below, PLAIN).model, below).decibels > 28
     # Where no sample has anything to cut off, nothing is spent on it.
     within = adopt(theirs, {"x": np.clip(SAMPLES["x"], 0, 1)}, PLAIN).model
     assert not any(node.op_type == "Clip" for node in within.graph.node)

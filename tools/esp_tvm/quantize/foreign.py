@@ -103,7 +103,8 @@ def _saturated(qdq: Qdq, samples: Optional[Dict]) -> Set[str]:
         computed = run_session(run, names, sample) if run else []
         for name, values in [*zip(names, computed), *((name, sample[name]) for name in inputs)]:
             (low, high), more = scales[name].range, BEYOND * scales[name].scale
-            below = low < 0.0 and not relus[name] and np.min(values, initial=low) < low - more
+            # What is computed gets a Relu for a range from 0 on; an input has nothing else.
+            below = (low < 0.0 or name in inputs) and not relus[name] and np.min(values, initial=low) < low - more
             if below or np.max(values, initial=high) > high + more:
                 # Kernels compute a Relu before a Clip, and not after one.
                 found.update(relus[name] or [name])
