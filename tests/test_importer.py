@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+import tvm
 from onnx import TensorProto, helper, numpy_helper
 from pipeline_harness import Kernels, Program, float_outputs, write_program
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
 
 from esp_tvm.compile import compile_model, import_model
+from esp_tvm.compile.importing import known_types as known_types_module
 from esp_tvm.compile.importing.known_types import known_types
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
@@ -111,6 +113,20 @@ def test_what_two_expressions_read_is_looked_at_once():
         assert frontend.fold_constant(expr).same_as(expr)
         folded = frontend.fold_constant(relay.add(expr, relay.add(relay.const([1.0, 2.0, 3.0]), relay.const(2.0))))
         assert isinstance(folded.args[1], relay.Constant) and folded.args[1].data.numpy().tolist() == [3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "a, b", [([2, 3, 4], [2, 4, 5]), ([2, 3, 4], [4, 5]), ([4, 5], [3, 5, 2]), ([2, 1, 3, 4], [6, 4, 2]), ([3, 4], [4])]
+)
+def test_shapes_of_products_are_folded_as_tvm_folds_them(a, b, monkeypatch):
+    made = model(helper.make_node("MatMul", ["a", "b"], ["y"]), {"a": a, "b": b})
+    folded: list = []
+    original = known_types_module._folded_shape
+    monkeypatch.setattr(known_types_module, "_folded_shape", lambda expr: folded.append(original(expr)) or folded[-1])
+    here = import_model(made)[0].mod
+    assert None not in folded and (folded or len(b) == 1)
+    monkeypatch.setattr(known_types_module, "_folded_shape", lambda expr: None)
+    tvm.ir.assert_structural_equal(here, import_model(made)[0].mod)
 
 
 def test_mean_of_shapes_that_are_not_the_same(tmp_path):

@@ -203,6 +203,7 @@ def import_onnx(model: onnx.ModelProto, freeze_params: bool = True) -> Imported:
     except Exception as error:  # TVM's importer raises many kinds of exceptions: the user's model causes them.
         where = f"node '{shown(at[-1].name)}' ({at[-1].op_type})" if at else "this model"
         raise UserError(f"TVM cannot import {where}: {tvm_reason(error)}")
+    mod = relay.transform.InferType()(mod)
     _check_results(mod, outputs)
     mod = clamp_indices(mod)
     return Imported(mod, params, inputs, outputs, nodes)
@@ -227,7 +228,6 @@ def _noted(nodes: List[Node], at: List[Node]) -> Iterator[None]:
 
 def _check_results(mod: tvm.IRModule, outputs: List[Port]) -> None:
     """Check that TVM interprets the model as ONNX does, at least by the shapes and types of its results."""
-    mod = relay.transform.InferType()(mod)
     result = mod["main"].ret_type
     types = list(result.fields) if isinstance(result, tvm.ir.TupleType) else [result]
     for port, type_ in zip(outputs, types):

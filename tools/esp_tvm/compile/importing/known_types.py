@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
+import numpy as np
 import tvm
 from tvm import relay
 from tvm.relay.frontend import onnx as frontend
@@ -73,7 +74,7 @@ class _Folding:
         self._done: Dict[int, relay.Expr] = {}
 
     def fold(self, expr: relay.Expr, mod: Optional[tvm.IRModule] = None) -> relay.Expr:
-        folded = self._fold(expr, mod) if self._may_fold(expr) else expr
+        folded = (_folded_shape(expr) or self._fold(expr, mod)) if self._may_fold(expr) else expr
         self._done[folded.handle.value] = folded
         return folded
 
@@ -110,6 +111,38 @@ class _Folding:
 
 # What TVM folds by shapes alone.
 _OF_SHAPES = ("shape_of", "vm.shape_of", "ndarray_size")
+
+
+def _folded_shape(expr: relay.Expr) -> Optional[relay.Constant]:
+    """A shape that is computed from constant ones as the importer does for a MatMul; None: it is something else.
+
+    TVM compiles each operator to compute it: for the shapes of one MatMul that takes a second.
+    """
+    value = _shape_in(expr) if isinstance(expr, relay.Call) else None
+    return None if value is None else relay.const(np.ascontiguousarray(value), str(value.dtype))
+
+
+def _shape_in(expr: relay.Expr) -> Optional[np.ndarray]:
+    if isinstance(expr, relay.Constant):
+        value = expr.data.numpy()
+        return value if value.ndim == 1 and value.dtype in (np.int32, np.int64) else None
+    if not isinstance(expr, relay.Call) or operator_of(expr) not in ("concatenate", "strided_slice", "maximum"):
+        return None
+    parts = parts_of(expr)
+    values = [_shape_in(part) for one in parts for part in (one.fields if isinstance(one, relay.Tuple) else [one])]
+    if any(value is None for value in values) or len({value.dtype for value in values}) > 1:
+        return None
+    if operator_of(expr) == "concatenate":
+        return np.concatenate(values)
+    if operator_of(expr) == "maximum":
+        return np.maximum(*values)
+    a = expr.attrs
+    ends = [[int(one) for one in each] for each in (a.begin, a.end)]
+    if a.slice_mode != "end" or any(len(each) != 1 or each[0] < 0 for each in ends):
+        return None
+    if (a.strides is not None and list(map(int, a.strides)) != [1]) or a.axes is not None:
+        return None
+    return values[0][ends[0][0] : ends[1][0]]
 
 
 def _is_constant(expr: relay.Expr) -> bool:

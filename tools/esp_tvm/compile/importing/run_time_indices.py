@@ -93,5 +93,5 @@ def _within(original: relay.Expr, indices: relay.Expr, sizes: Sequence[int], spa
 
 
 def clamp_indices(mod: tvm.IRModule) -> tvm.IRModule:
-    """`mod` in which every index that is not constant is inside its axis."""
-    return rewrite_main(relay.transform.InferType()(mod), _ClampIndices())
+    """`mod`, whose types are inferred, in which every index that is not constant is inside its axis."""
+    return rewrite_main(mod, _ClampIndices())

@@ -105,9 +105,11 @@ def transpose(x: relay.Expr, axes: Sequence[int], shape: Sequence[int], span=Non
 
 
 def rewrite_main(mod: tvm.IRModule, mutator: relay.ExprMutator) -> tvm.IRModule:
-    """`mod` with `mutator` applied to its main function and types inferred."""
+    """`mod`, whose types are inferred, with `mutator` applied to its main function; types are inferred again."""
     main = mod["main"]
     body = mutator.visit(main.body)
+    if same_as(body, main.body):
+        return mod
     new = relay.Function(main.params, body, None, main.type_params, main.attrs)
     mod = tvm.IRModule(dict(mod.functions), mod.type_definitions)
     mod["main"] = new
