@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import List, Optional
 
@@ -59,9 +60,11 @@ def check_syntax(project: Path, constant_bytes: int) -> Optional[str]:
     folders = [*include_folders(project), project / "main"]
     command = [*compiler, *_FLAGS, *defines, *[f"-I{folder}" for folder in folders if folder.is_dir()]]
     sources: List[Path] = sorted((project / MODEL / "codegen/host/src").glob("*.c"))
-    for source in (*map(str, sources), None):
-        text = None if source else _USE
-        _read([*command, *([source] if source else ["-x", "c", "-"])], text)
+    with ThreadPoolExecutor() as pool:  # for each a compiler of its own, at the same time
+        read = [pool.submit(_read, [*command, str(source)], None) for source in sources]
+        read.append(pool.submit(_read, [*command, "-x", "c", "-"], _USE))
+    for one in read:
+        one.result()
     return None
 
 
