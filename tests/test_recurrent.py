@@ -15,6 +15,7 @@ from small_models import model_of
 
 pytest.importorskip("tvm")
 
+from logged_network import LoggedNetwork  # noqa: E402
 from pipeline_harness import Kernels, Program, float_outputs, run_model, write_program  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
@@ -24,6 +25,7 @@ from esp_tvm.model import load_model  # noqa: E402
 from esp_tvm.onnx_check import FLOAT_BOUND  # noqa: E402
 from esp_tvm.onnx_graph import Graph  # noqa: E402
 from esp_tvm.project.verify import verify  # noqa: E402
+from esp_tvm.quantize import Passes, quantize_model  # noqa: E402
 from esp_tvm.quantize.normal_form import one_output_each  # noqa: E402
 
 STEPS, BATCH, FEATURES, HIDDEN = 3, 2, 3, 4
@@ -215,3 +217,26 @@ def test_a_layer_is_computed_once_whatever_is_read_of_it(kind, attributes, more,
     x = {name: array[0] for name, array in samples(model, 8).items()}
     for name, right in alone.run(x).outputs.items():
         np.testing.assert_array_equal(result.ours[name][0], right, err_msg=name)
+
+
+def test_a_log_names_the_output_that_is_wrong(tmp_path):
+    """Every output of a layer has lines of its own in a trace."""
+    made = layer("LSTM", BOTH, "")
+    x = samples(made, 4)["x"]
+    passes = Passes(method="minmax", equalize=False, fit=False)
+    onnx.save(quantize_model(made, {"x": x}, passes).model, str(tmp_path / "model.onnx"))
+    np.save(tmp_path / "sample.npy", x[0])
+    network = LoggedNetwork(tmp_path, tmp_path / "model.onnx", x[:2], tmp_path / "sample.npy")
+    for log in network.log.values():
+        equal, text = network.compare(log)
+        assert equal, text
+
+    def change(source: Path) -> None:
+        path = source / "default_lib1.c"
+        text = path.read_text()
+        assert ".cell_shift = " in text
+        path.write_text(text.replace(".cell_shift = ", ".cell_shift = 1 + ", 1))
+
+    (tmp_path / "changed").mkdir()
+    equal, text = network.compare(network.log_of_changed(tmp_path / "changed", change, "tensors"))
+    assert not equal and "tensor 'cell_float' int8[1, 2, 4]" in text
