@@ -314,5 +314,6 @@ def test_forms_are_those_of_the_export(name, separable, tmp_path):
                 assert type(ours.variant) is type(theirs.variant), (name, theirs.title)
             if theirs.variant is not None:
                 # Of plain C, how much memory there is decides among those with pieces and the others; the export puts
-                # channels in another order, by which a few pieces come or go.
-                assert theirs.variant.pieces(ours) == pytest.approx(theirs.variant.pieces(theirs), rel=0.1)
+                # channels with large weights side by side, which saves up to an eighth of the pieces.
+                pieces = theirs.variant.pieces(ours)
+                assert 7 / 8 * pieces <= theirs.variant.pieces(theirs) <= 1.1 * pieces
