@@ -190,6 +190,9 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     text = run_application(detector.program, tmp_path, b"".join(frame.tobytes() for frame in frames))
     lines = [line.strip() for line in text.splitlines() if "boxes (" not in line]
     assert lines == [each.text(spec.labels) for boxes in found for each in boxes]
+    mapped = with_mapped_weights(detector.program.project)
+    again = run_application(detector.program, tmp_path, b"".join(frame.tobytes() for frame in frames), mapped)
+    assert [line.strip() for line in again.splitlines() if "boxes (" not in line] == lines
     seen = {visible >= 0.5 for boxes in found for each in boxes for _, _, visible in each.points}
     assert seen == {True, False}, "some landmarks are hidden, others are not"
     drawn = draw(pictures[0], found[0], spec.labels)
@@ -203,6 +206,12 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     the_report_shows_the_boxes(detector_project, pictures[number], found[number], spec.labels, tmp_path)
     header = (detector_project / "components/frontend/include/embedding_model.h").read_text()
     assert "#define EMBEDDING_SIZE 8" in header and "#define EMBEDDING(results) ((results).features)" in header
+
+
+def with_mapped_weights(project):
+    """Options of the compiler with which the application reads its weights from a file, as a board maps a partition."""
+    constants = project / "components/tvm_model/model/constants.bin"
+    return ["-DTVMGEN_DEFAULT_CONSTANTS_MAPPED", f'-DTVM_MODEL_CONSTANTS_FILE="{constants}"']
 
 
 def the_report_shows_the_boxes(project, pixels, boxes, labels, folder):

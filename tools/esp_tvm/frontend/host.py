@@ -180,9 +180,10 @@ def cosines(component: Path, build: Path, a: np.ndarray, b: np.ndarray) -> np.nd
 
 def run_application(program: HostProgram, build: Path, data: bytes, options: Sequence[str] = ()) -> str:
     """The output of the project's own main/app_main.c, compiled for this machine, with `data` on its stdin."""
-    component = program.project / COMPONENT
-    sources = [program.project / "main/app_main.c", *sorted((component / "src").glob("*.c"))]
-    includes = [word for folder in (program.project / "main", component / "include") for word in ("-I", str(folder))]
+    component, model = program.project / COMPONENT, program.project / "components/tvm_model"
+    sources = [program.project / "main/app_main.c", *sorted((component / "src").glob("*.c")), model / "src/tvm_model.c"]
+    folders = (program.project / "main", component / "include", model / "include")
+    includes = [word for folder in folders for word in ("-I", str(folder))]
     binary = program.link(sources, build / "application", [*includes, *options])
     return run_program(binary, [], data).decode(errors="replace")
 

@@ -8,6 +8,7 @@
 #include "embedding_model.h"
 #include "input_data.h"
 #include "preprocess.h"
+#include "tvm_model.h"
 #include "tvmgen_default.h"
 
 #include <inttypes.h>
@@ -53,14 +54,22 @@ static int32_t recognize(const uint8_t *frame)
     return 0;
 }
 
+static int run(void)
+{
+    if (tvm_model_init() != 0) {
+        return 1; /* the log says what is wrong */
+    }
+    return camera_loop(recognize);
+}
+
 #ifdef ESP_PLATFORM
 void app_main(void)
 {
-    camera_loop(recognize);
+    run();
 }
 #else
 int main(void)
 {
-    return camera_loop(recognize);
+    return run();
 }
 #endif

@@ -9,6 +9,7 @@
 #include "input_data.h"
 #include "labels.h"
 #include "platform.h"
+#include "tvm_model.h"
 #include "tvmgen_default.h"
 
 #include <inttypes.h>
@@ -129,6 +130,10 @@ static void listen_task(void *unused)
     static int32_t words[FEATURES_HOP];
     static int16_t samples[FEATURES_HOP];
     i2s_chan_handle_t channel;
+    if (tvm_model_init() != 0) { /* the log says what is wrong */
+        vTaskDelete(NULL);
+        return;
+    }
     if (start_microphone(&channel) != ESP_OK) {
         printf("FAIL: no microphone; see microphone_pins.h\n");
         vTaskDelete(NULL);
@@ -166,6 +171,9 @@ void app_main(void)
 static int listen_to_stdin(void)
 {
     static int16_t samples[FEATURES_HOP];
+    if (tvm_model_init() != 0) {
+        return 1; /* the log says what is wrong */
+    }
     features_reset(&listener.features);
     size_t count;
     while ((count = fread(samples, sizeof(samples[0]), FEATURES_HOP, stdin)) > 0) {

@@ -9,6 +9,7 @@
 #include "labels.h"
 #include "platform.h"
 #include "preprocess.h"
+#include "tvm_model.h"
 #include "tvmgen_default.h"
 
 #include <inttypes.h>
@@ -70,14 +71,22 @@ static int32_t detect(const uint8_t *frame)
     return 0;
 }
 
+static int run(void)
+{
+    if (tvm_model_init() != 0) {
+        return 1; /* the log says what is wrong */
+    }
+    return camera_loop(detect);
+}
+
 #ifdef ESP_PLATFORM
 void app_main(void)
 {
-    camera_loop(detect);
+    run();
 }
 #else
 int main(void)
 {
-    return camera_loop(detect);
+    return run();
 }
 #endif

@@ -13,6 +13,8 @@
 #include "second_detection_model.h"
 #include "second_labels.h"
 #include "second_preprocess.h"
+#include "tvm_model.h"
+#include "tvm_model_second.h"
 #include "tvmgen_default.h"
 #include "tvmgen_second.h"
 
@@ -118,14 +120,22 @@ static int32_t detect(const uint8_t *frame)
     return 0;
 }
 
+static int run(void)
+{
+    if (tvm_model_init() != 0 || tvm_model_second_init() != 0) {
+        return 1; /* the log says what is wrong */
+    }
+    return camera_loop(detect);
+}
+
 #ifdef ESP_PLATFORM
 void app_main(void)
 {
-    camera_loop(detect);
+    run();
 }
 #else
 int main(void)
 {
-    return camera_loop(detect);
+    return run();
 }
 #endif
