@@ -97,7 +97,9 @@ def counted(results: Dict[str, Any], family: str) -> Iterator[Count]:
                     continue
                 name = f"{step['kernel']} {step['operator']}" if family == "esp32s3" else step["kernel"]
                 yield Count(network, name, _work(step, in_channels), step[FAMILIES[family]])
-                in_channels = step["output"][-1]
+                # Float inputs are quantized as they come: of one channel as NCHW, the last axis is the width.
+                one_channel = step["operator"] == "quantize" and step["output"][1:2] == [1]
+                in_channels = 1 if one_channel else step["output"][-1]
 
 
 def _work(step: Dict[str, Any], in_channels: int) -> Work:
