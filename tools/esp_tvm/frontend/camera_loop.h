@@ -10,9 +10,16 @@
 
 #include "platform.h"
 #include "preprocess.h"
+#include "tvm_model.h"
 
 #include <stdint.h>
 #include <stdio.h>
+
+/* Called once before the first frame, in the task that runs the model (tvm_model.h); returns 0, or else what is wrong
+ * is in the log. An application with further models names a function that prepares them all. */
+#ifndef CAMERA_LOOP_PREPARE
+#define CAMERA_LOOP_PREPARE tvm_model_init
+#endif
 
 /* Takes PREPROCESS_FRAME_RGB565_BE_SIZE bytes. Returns 0, or what the model returned. */
 typedef int32_t (*camera_take_t)(const uint8_t *frame);
@@ -44,6 +51,10 @@ static void camera_task(void *take)
         .fb_location = CAMERA_FB_IN_DRAM,
         .grab_mode = CAMERA_GRAB_WHEN_EMPTY,
     };
+    if (CAMERA_LOOP_PREPARE() != 0) {
+        vTaskDelete(NULL);
+        return;
+    }
     if (esp_camera_init(&config) != ESP_OK) {
         printf("FAIL: no camera; see camera_pins.h\n");
         vTaskDelete(NULL);
@@ -80,10 +91,13 @@ static int camera_loop(camera_take_t function)
     return 0;
 }
 #else
-/* Calls `function` with each frame of stdin. Returns 0, or 1 as soon as the function does not. */
+/* Calls `function` with each frame of stdin. Returns 0, or 1 as soon as the function does not, or without a model. */
 static int camera_loop(camera_take_t function)
 {
     static uint8_t frame[PREPROCESS_FRAME_RGB565_BE_SIZE];
+    if (CAMERA_LOOP_PREPARE() != 0) {
+        return 1;
+    }
     while (fread(frame, 1, sizeof(frame), stdin) == sizeof(frame)) {
         if (function(frame) != 0) {
             printf("FAIL: the model refused its input\n");

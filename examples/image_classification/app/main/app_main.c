@@ -8,7 +8,6 @@
 #include "labels.h"
 #include "platform.h"
 #include "preprocess.h"
-#include "tvm_model.h"
 #include "tvmgen_default.h"
 
 #include <inttypes.h>
@@ -47,22 +46,14 @@ static int32_t classify(const uint8_t *frame)
     return 0;
 }
 
-static int run(void)
-{
-    if (tvm_model_init() != 0) {
-        return 1; /* the log says what is wrong */
-    }
-    return camera_loop(classify);
-}
-
 #ifdef ESP_PLATFORM
 void app_main(void)
 {
-    run();
+    camera_loop(classify);
 }
 #else
 int main(void)
 {
-    return run();
+    return camera_loop(classify);
 }
 #endif

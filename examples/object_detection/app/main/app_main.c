@@ -9,7 +9,6 @@
 #include "labels.h"
 #include "platform.h"
 #include "preprocess.h"
-#include "tvm_model.h"
 #include "tvmgen_default.h"
 
 #include <inttypes.h>
@@ -71,22 +70,14 @@ static int32_t detect(const uint8_t *frame)
     return 0;
 }
 
-static int run(void)
-{
-    if (tvm_model_init() != 0) {
-        return 1; /* the log says what is wrong */
-    }
-    return camera_loop(detect);
-}
-
 #ifdef ESP_PLATFORM
 void app_main(void)
 {
-    run();
+    camera_loop(detect);
 }
 #else
 int main(void)
 {
-    return run();
+    return camera_loop(detect);
 }
 #endif

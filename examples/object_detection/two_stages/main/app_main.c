@@ -5,6 +5,11 @@
  * The second model is in the components tvm_model_second and frontend_second: make component MODEL_NAME=second. Its
  * input is called `input`, as in the face detector of ESP-DL; its YAML has the same camera, with parts: true.
  */
+#include <stdint.h>
+
+/* camera_loop.h prepares the first model alone. */
+static int32_t prepare_both(void);
+#define CAMERA_LOOP_PREPARE prepare_both
 #include "camera_loop.h"
 #include "detection_model.h"
 #include "input_data.h"
@@ -13,13 +18,11 @@
 #include "second_detection_model.h"
 #include "second_labels.h"
 #include "second_preprocess.h"
-#include "tvm_model.h"
 #include "tvm_model_second.h"
 #include "tvmgen_default.h"
 #include "tvmgen_second.h"
 
 #include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
 
 _Static_assert(sizeof(input_buffer) == PREPROCESS_INPUT_SIZE, "preprocess.c was made for another model");
@@ -120,22 +123,19 @@ static int32_t detect(const uint8_t *frame)
     return 0;
 }
 
-static int run(void)
+static int32_t prepare_both(void)
 {
-    if (tvm_model_init() != 0 || tvm_model_second_init() != 0) {
-        return 1; /* the log says what is wrong */
-    }
-    return camera_loop(detect);
+    return tvm_model_init() != 0 || tvm_model_second_init() != 0 ? -1 : 0;
 }
 
 #ifdef ESP_PLATFORM
 void app_main(void)
 {
-    run();
+    camera_loop(detect);
 }
 #else
 int main(void)
 {
-    return run();
+    return camera_loop(detect);
 }
 #endif
