@@ -273,7 +273,8 @@ def check_changed_shift(network, tmp_path, mode, which, channel, change):
 
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
 def test_all_shifts_changed_is_found(small, tmp_path, mode):
-    step, call = small.step("depthwise_conv2d", 0)
+    # Of a depthwise layer in lanes a part of the bias is added behind the shift: its values are not halved.
+    step, call = small.step("conv2d", 0)
 
     def edit(values):
         values[:] = [v + 1 for v in values]
