@@ -125,21 +125,29 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
 /* Bytes of scratch memory that it needs. */
 int32_t esp_dl_conv2d_s8_esp32s3_scratch(const esp_dl_conv2d_esp32s3_t *p);
 
+/* How windows of a depthwise convolution are computed. */
+typedef enum {
+    ESP_DL_DEPTHWISE_ANY,   /* windows of any size */
+    ESP_DL_DEPTHWISE_THREE, /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
+    ESP_DL_DEPTHWISE_FIVE,  /* the same of windows of 5x5, any stride */
+} esp_dl_depthwise_path_t;
+
 /*
  * Depthwise convolution with one filter per channel. Sums as for the convolution in lanes of 20 bits. weights, for
- * every sixteen channels: bias and shifts as there, for every tap of the window [16] weights, masks.
+ * every sixteen channels: bias and shifts as there, for every tap of the window [16] weights, masks. Of THREE and FIVE
+ * masks hold `min` for the channels that have this shift, 127 for others.
  *
- * three: the taps of rows 0, 1, 2 and columns a, b, c in this order: 2b 1b 0a 0c 0b 1a 2a 1c 2c, where the next
+ * THREE: the taps of rows 0, 1, 2 and columns a, b, c in this order: 2b 1b 0a 0c 0b 1a 2a 1c 2c, where the next
  * window's b is this one's c: with stride_w 1, or with 2 and an even dilation_w. Else, the next one's a is this one's
- * c, they are 2a 1a 0a 0b 0c 1b 2b 1c 2c. Masks hold `min` for the channels that have this shift, 127 for others.
+ * c, they are 2a 1a 0a 0b 0c 1b 2b 1c 2c.
  */
 typedef struct {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    bool three;     /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
-    int8_t at_once; /* rows of pixels that are computed at a time; more than 1 only with `three` and without dilation */
+    esp_dl_depthwise_path_t path;
+    int8_t at_once; /* rows of pixels that are computed at a time; more than 1 only with a path and without dilation */
     /* 3x3, 8 channels, stride_w and dilation_w 1, output.w even, input.w even or border.copied: two pixels at a time.
      * weights: the 8 channels, and the same again. */
     bool pairs;

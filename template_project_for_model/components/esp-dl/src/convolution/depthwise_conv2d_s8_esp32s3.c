@@ -104,9 +104,15 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         row.pixels /= 2;
         row.step = row.channels = 16;
     }
-    const int32_t passes = p->three ? three_passes(w, &row) : 1;
-    if (p->three) {
+    int32_t passes = 1;
+    if (p->path == ESP_DL_DEPTHWISE_THREE) {
+        passes = three_passes(w, &row);
         compute = esp_dl_depthwise_conv2d_rows_3x3_esp32s3;
+    } else if (p->path == ESP_DL_DEPTHWISE_FIVE) {
+        row.first_step = row.tap_step;
+        row.second_step = row.step - 4 * row.tap_step;
+        row.output_step = row.channels;
+        compute = esp_dl_depthwise_conv2d_rows_5x5_esp32s3;
     }
     const int32_t rows_of_image = p->output.h, output_row = p->output.w * p->output.c;
     for (int32_t n = 0; n < p->output.n; n++) {

@@ -30,8 +30,8 @@ from .lanes import (
     with_border,
 )
 
-# Rows of pixels of 3x3 that are computed at once, as long as they need no more copied rows than that many bytes or that
-# part of the input.
+# Rows of pixels of 3x3 or 5x5 that are computed at once, as long as they need no more copied rows than that many bytes
+# or that part of the input.
 _AT_ONCE, _MORE_BYTES, _PART = 4, 1024, 1 / 64
 # The taps of 3x3 as the kernel multiplies them, where the next window shares the middle one of its rows, or the first.
 _MIDDLE_IS_SHARED = [7, 4, 0, 2, 1, 3, 6, 5, 8]
@@ -67,17 +67,21 @@ class DepthwiseLanes(Esp32s3Variant):
         # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
         return distance_of_rows(call, kernel, at_once)
 
-    def has_three(self, call: Call) -> bool:
-        """Whether windows are computed by code of their own."""
+    def path(self, call: Call) -> str:
+        """How windows are computed: a value of esp_dl_depthwise_path_t."""
         height, width, channels = call.attributes["weights"].shape
-        return (height, width) == (3, 3) and call.attributes["strides"][1] <= 2 and channels % LANES == 0
+        if channels % LANES == 0 and (height, width) == (3, 3) and call.attributes["strides"][1] <= 2:
+            return "ESP_DL_DEPTHWISE_THREE"
+        if channels % LANES == 0 and (height, width) == (5, 5):
+            return "ESP_DL_DEPTHWISE_FIVE"
+        return "ESP_DL_DEPTHWISE_ANY"
 
     def at_once(self, call: Call) -> int:
         """Rows of pixels that are computed at a time: what is held in registers is loaded once for all of them."""
         a = call.attributes
-        if not self.has_three(call) or max(a["dilation"]) > 1:
+        if self.path(call) == "ESP_DL_DEPTHWISE_ANY" or max(a["dilation"]) > 1:
             return 1
-        more = a["strides"][0] * border_fields(call, (3, 3))["row_bytes"]
+        more = a["strides"][0] * border_fields(call, a["weights"].shape[:2])["row_bytes"]
         room = max(_MORE_BYTES, int(call.inputs[0].bytes * _PART))
         return min(_AT_ONCE, 1 + room // more, call.output.shape[1])
 
@@ -101,15 +105,15 @@ class DepthwiseLanes(Esp32s3Variant):
         if pairs:
             weights, start, shift = np.tile(weights, (1, 1, 2)), np.tile(start, 2), np.tile(shift, 2)
         # One segment, its bytes in their order: an even number of taps or the last one beside nothing.
-        segments, three = weights.reshape(-1, weights.shape[2]).T[:, None, :], self.has_three(call)
-        if three:
-            packed = pack_lanes(segments[:, :, self._order(call)], start, shift, in_order=True, masks=bounds_of(call))
-        else:
-            packed = pack_lanes(segments, start, shift, in_order=True)
+        segments, path = weights.reshape(-1, weights.shape[2]).T[:, None, :], self.path(call)
+        if path == "ESP_DL_DEPTHWISE_THREE":
+            segments = segments[:, :, self._order(call)]
+        masks = {} if path == "ESP_DL_DEPTHWISE_ANY" else {"masks": bounds_of(call)}
+        packed = pack_lanes(segments, start, shift, in_order=True, **masks)
         return {
             **window_fields(call, (height, width)),
             "border": border_fields(call, (height, width)),
-            "three": three,
+            "path": path,
             "at_once": self.at_once(call),
             "pairs": bool(pairs),
             "weights": c.constant("weights", packed, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
