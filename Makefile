@@ -14,9 +14,11 @@ GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(o
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 # For a hint: after make -C, file names are relative to this folder, not to the caller's.
 export CALLED_FROM := $(value PWD)
-# A misspelt variable would silently have its default.
+# A misspelt variable would silently have its default, and a goal that does not need TARGET would take any. What $(shell)
+# runs does not have what is exported here: each value is quoted for it.
 ifneq ($(GIVEN),)
-SAID := $(shell scripts/pipeline.sh names $(GIVEN) >&2)
+SAID := $(shell env $(foreach name,$(GIVEN),'$(name)=$(subst ','\'',$(value $(name)))') \
+    scripts/pipeline.sh names $(GIVEN) >&2)
 ifneq ($(.SHELLSTATUS),0)
 $(error nothing was done)
 endif

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Dict
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tools")]
@@ -17,6 +18,8 @@ from esp_tvm.pictures import arena_file  # noqa: E402
 from esp_tvm.program import Program  # noqa: E402
 from esp_tvm.program.store import load  # noqa: E402
 from esp_tvm.report.arena import arena_bars  # noqa: E402
+from esp_tvm.steps.last import folder_of  # noqa: E402
+from esp_tvm.steps.words import StepError  # noqa: E402
 from esp_tvm.terminal import Table  # noqa: E402
 
 
@@ -42,25 +45,26 @@ def picture(program: Program) -> str:
     return arena_file(arena_bars(program), calls, program.arena_bytes, title)
 
 
-def folder_of(environment) -> Path:
-    """OUT, or where the steps put what they make of MODEL."""
-    if environment.get("OUT"):
-        return Path(environment["OUT"])
-    model = environment.get("MODEL")
-    if not model:
-        raise UserError("MODEL is not set; say whose arena: make memory MODEL=path/to/model.onnx, or OUT=its folder")
-    name = Path(model).name
-    return Path("build", name[: -len(".onnx")] if name.endswith(".onnx") else name)
+def folder(environment: Dict[str, str]) -> Path:
+    """The folder that OUT or MODEL names, or that of the last make."""
+    try:
+        return folder_of(environment)
+    except StepError as error:
+        raise UserError(str(error))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", help="folder with new_project (default: OUT, or build/<name of MODEL>)")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        help="with new_project (default: OUT, or MODEL's, or that of the last make)",
+    )
     arguments = parser.parse_args()
-    folder = Path(arguments.folder) if arguments.folder else folder_of(os.environ)
-    program = load(folder / "new_project")
+    where = Path(arguments.folder) if arguments.folder else folder(dict(os.environ))
+    program = load(where / "new_project")
     print(text(program))
-    path = folder / "memory.svg"
+    path = where / "memory.svg"
     write_text(path, picture(program))
     print(f"written: {path}")
 

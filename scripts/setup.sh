@@ -69,7 +69,6 @@ from_uv() {
 
 find_python38() {
     if [ -n "${PYTHON:-}" ]; then
-        is_python38 "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.8 with its venv and ensurepip modules"
         echo "$PYTHON"
         return
     fi
@@ -143,6 +142,11 @@ if [ -f "$venv/sealed" ]; then
     exit
 fi
 [ -w "$repo" ] || fail "$repo is not writable; clone the project to a folder of your own"
+
+# Also where all is there already: what is named and cannot be used is said, not passed over.
+if [ -n "${PYTHON:-}" ] && [ "$PYTHON" != download ]; then
+    is_python38 "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.8 with its venv and ensurepip modules"
+fi
 
 # Two set-ups at once would spoil each other.
 mkdir -p build || fail "cannot make the folder $repo/build"

@@ -7,6 +7,7 @@ path stands in for the real one.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -142,7 +143,7 @@ class Project:
         """The error line of a `make` that must fail; nothing but it and make's own line is printed."""
         done = self.make(*arguments, status=2)
         error, own = done.stderr.splitlines()
-        assert error.startswith("error: ") and own.startswith("make: ***")
+        assert error.startswith("error: ") and re.match(r"(make|Makefile:\d+): \*\*\* ", own)
         assert done.stdout == ""
         return error
 

@@ -29,6 +29,7 @@ import vector_results  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.estimate.work import Work  # noqa: E402
 from esp_tvm.quantize.costs import _s16  # noqa: E402
+from esp_tvm.steps.last import remember  # noqa: E402
 
 FIGURES = {
     "macs": 1000,
@@ -224,12 +225,14 @@ def test_the_picture_of_the_arena_shows_all_that_lies_there(tmp_path):
 def test_whose_arena_is_said_or_asked_for(tmp_path, monkeypatch):
     import memory
 
-    for name in ("MODEL", "OUT"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UserError, match="say whose arena: make memory MODEL="):
-        memory.folder_of({})
-    assert str(memory.folder_of({"MODEL": "some/where/net.onnx"})) == "build/net"
-    assert str(memory.folder_of({"MODEL": "some/where/net.onnx", "OUT": "elsewhere"})) == "elsewhere"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="neither MODEL nor OUT is set; say which project"):
+        memory.folder({})
+    assert str(memory.folder({"MODEL": "some/where/net.onnx"})) == "build/net"
+    assert str(memory.folder({"MODEL": "some/where/net.onnx", "OUT": "elsewhere"})) == "elsewhere"
+    (tmp_path / "net.onnx").write_text("")
+    remember("net.onnx", Path("out/of/it"))
+    assert str(memory.folder({})) == "out/of/it"
     monkeypatch.setattr(sys, "argv", ["memory.py", str(tmp_path)])
     with pytest.raises(UserError, match="not a project that the export step wrote"):
         memory.main()

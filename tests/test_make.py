@@ -281,6 +281,44 @@ def test_values_that_no_board_has(project, variables, error):
     assert error in said and "--" not in said
 
 
+@pytest.mark.parametrize("goal", ["preprocess", "quantize", "export", "clean", "memory", "flash", "component", "help"])
+@pytest.mark.parametrize(
+    "variable, error",
+    [
+        ("TARGET=nosuch", "TARGET=nosuch is not a chip we know"),
+        ("BOARD=nosuch", "BOARD=nosuch: unknown board 'nosuch'"),
+        ("FLASH=much", "FLASH=much: is no size"),
+        ("PSRAM=much:quad", "PSRAM=much: is no size"),
+        ("ARENA=a bit", "ARENA=a bit: give auto, least, or a number of bytes"),
+        ("SLOWDOWN=it's", "SLOWDOWN=it's: give a percentage"),
+        ("CORES=3", "CORES=3: a model runs on 1 or 2"),
+        ("PROFILE=yes", "PROFILE=yes: 1 makes"),
+        ("IO=int9", "IO=int9 is none of float, int8, uint8; did you mean int8?"),
+        ("OUTPUT_TYPE=int9", "OUTPUT_TYPE=int9: 'int9' is none of"),
+        (
+            "FORM=librari",
+            "FORM=librari: give component (for ESP-IDF) or library (PlatformIO, Arduino, CMake); did you m",
+        ),
+        ("EMULATOR=qemu", "EMULATOR=qemu: give esp-idf or qemu-riscv"),
+        ("RUN_OPTIONS=--x '", "RUN_OPTIONS=--x ': No closing quotation"),
+        ("CC=no-such-compiler", "CC=no-such-compiler is no program on PATH"),
+    ],
+)
+def test_a_value_that_there_is_not_is_refused_in_every_goal(project, goal, variable, error):
+    done = project.make(goal, *ALL, variable, status=2)
+    first, own = done.stderr.splitlines()
+    assert first.startswith(f"error: {error}") and own.endswith("*** nothing was done.  Stop.")
+    assert done.stdout == "" and not (project.folder / "calls.txt").exists()
+
+
+@pytest.mark.parametrize("goal", ["preprocess", "quantize", "run"])
+@pytest.mark.parametrize("name", ["TARGET", "CORES", "LABELS", "BASE", "LOG", "INPUT"])
+def test_so_it_is_in_the_environment(project, goal, name):
+    done = project.make(goal, "MODEL=a.onnx", "CALIB=calib.npy", status=2, **{name: "nosuch"})
+    assert done.stderr.startswith(f"error: {name}=nosuch")
+    assert not (project.folder / "calls.txt").exists()
+
+
 def test_what_is_not_set_stays_as_it_was_for_steps_that_are_only_needed(project):
     project.make("quantize", "MODEL=a.onnx", "CALIB=calib.npy", "QUANTIZE_OPTIONS=--x 1")
     assert project.calls("export", "MODEL=a.onnx", "INPUT=sample.npy", "TARGET=esp32p4") == ["export"]
@@ -379,7 +417,7 @@ def test_profile_is_an_option_of_the_export(project):
 
 
 def test_demo_ignores_the_variables(project):
-    assert project.calls("demo", "MODEL=a.onnx", "INPUT=none") == [*STEPS, "evaluate"]
+    assert project.calls("demo", "MODEL=none", "INPUT=none", "CALIB=none") == [*STEPS, "evaluate"]
     assert (project.folder / "last-evaluate").read_text() == "evaluate[('--project', 'build/digits/new_project')]"
     assert not (project.folder / "x").exists()
     assert project.calls("demo") == ["run", "evaluate"]

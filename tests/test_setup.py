@@ -91,6 +91,18 @@ def test_python_variable_of_another_version(clone, bare_path):
     assert "PYTHON=/nowhere/python is not a Python 3.8" in line
 
 
+def test_python_variable_is_looked_at_where_all_is_set_up(clone, bare_path):
+    folder = clone / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    executable(folder / "python", "#!/bin/sh\n[ $1 = -VV ] || echo set up\n")
+    (clone / ".venv" / "made-by-setup").write_text("")
+    lock = clone / "tools" / "tvm" / "requirements.lock"
+    stamp = hashlib.sha256(lock.read_bytes()).hexdigest() + "  -\n"
+    (clone / ".venv" / "installed").write_text(stamp)
+    assert run_setup(clone, bare_path).stdout == "set up\n"
+    assert "PYTHON=/nowhere/python is not" in one_error(run_setup(clone, bare_path, PYTHON="/nowhere/python"))
+
+
 @pytest.mark.parametrize("place", ["path", "pyenv", "uv"])
 def test_python38_is_found(clone, bare_path, place):
     executable(bare_path / "cc", "#!/bin/sh\nexit 0\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
 
+from kernel_archive import build  # noqa: E402
 from test_project_options import needs_cmake  # noqa: E402
 
 from esp_tvm.frontend import command, image  # noqa: E402
@@ -23,6 +25,7 @@ from esp_tvm.frontend.second_stage import TwoStages  # noqa: E402
 from esp_tvm.places import TEMPLATE  # noqa: E402
 from esp_tvm.project.component import copy_model  # noqa: E402
 from esp_tvm.project.frontend_component import renamed_front_end  # noqa: E402
+from esp_tvm.project.library import copy_library  # noqa: E402
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples/object_detection"
 YAML = """\
@@ -63,6 +66,30 @@ def exported(folder, labels, least, seed):
     return project, load_image_spec(folder / "image.yaml")
 
 
+def without_times(printed):
+    return [line.split(" (first")[0].strip() for line in printed.splitlines()]
+
+
+def from_libraries(first, second, folder, data):
+    """What the application prints of `data` where both models and their front ends are libraries."""
+    words, sources = [f"-I{first / 'main'}", f"-I{first / 'host'}"], [first / "main/app_main.c"]
+    for project, name in ((first, None), (second, "second")):
+        (line, _) = copy_library(project, folder / "lib", name)
+        library = folder / "lib" / f"tvm_model{f'_{name}' if name else ''}"
+        own = {path.name for path in (library / "src").glob("*.c")}
+        included = json.loads((library / "library.json").read_text())["headers"]
+        assert all((library / "src" / header).is_file() and f'"{header}"' in line for header in included)
+        prefix = f"{name}_" if name else ""
+        assert {f"{prefix}detection_model.h", f"{prefix}preprocess.h", "detection.h"} <= set(included)
+        assert {f"{prefix}preprocess.c", f"{prefix}detection_model.c", "detection.c"} <= own
+        words.append(f"-I{library / 'src'}")
+        # As an archive, both bring detection.c: the linker takes it once.
+        sources += [library / "src" / one for one in sorted(own - ({"detection.c"} if name else set()))]
+    build(sources, folder / "from_libraries", *words, "-Wall", "-Wextra", "-Werror")
+    command = [str(folder / "from_libraries")]
+    return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
 @needs_cmake
 def test_the_application_prints_what_both_find(tmp_path):
     first, first_spec = exported(tmp_path / "first", "one, two", 0.02, 0)
@@ -89,12 +116,13 @@ def test_the_application_prints_what_both_find(tmp_path):
         assert done.returncode == 0, done.stdout
     data = b"".join(frame.tobytes() for frame in frames)
     out = subprocess.run([str(build / "app")], input=data, stdout=subprocess.PIPE, check=True).stdout.decode()
-    printed = [line.split(" (first")[0].strip() for line in out.splitlines()]
+    printed = without_times(out)
     wanted = []
     for each, all_boxes in zip(found, boxes):
         wanted += [one.text(second_spec.labels) for one in each]
         wanted.append(f"{len(each)} found in {len(all_boxes)} boxes")
     assert printed == wanted
+    assert without_times(from_libraries(first, second, tmp_path, data)) == printed
     add_drivers(first)
     standin = StandIn(first, tmp_path / "standin", "esp32s3", run=False)
     standin.configure()

@@ -53,7 +53,7 @@ def copy_model(project: Path, to: Path, name: Optional[str] = None) -> List[str]
         _copy(kernels, to / KERNELS, None)
     _copy(source, to / component, name)
     if front_end:
-        _copy(front_end, to / front_end_name, name, _in_front_end)
+        _copy(front_end, to / front_end_name, name, in_front_end)
     return _advice(project, to, chip, copied[:-1], name)
 
 
@@ -89,7 +89,8 @@ def renamed(text: str, name: str) -> str:
     return re.sub(r"(PARTITION |partition )(['\"])constants\2", rf"\1\2{name}\2", text)
 
 
-def _in_front_end(text: str, name: str) -> str:
+def in_front_end(text: str, name: str) -> str:
+    """`renamed`, for a file of the front end or its name."""
     return renamed(renamed_front_end(text, name), name)
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ..chips import CHIPS
 from ..errors import UserError
 from ..files import whole_folder
 from ..program.store import load
-from .component import COMPONENT, KERNELS, check_name, check_project, check_replaceable, renamed
+from .component import COMPONENT, KERNELS, check_name, check_project, check_replaceable, in_front_end, renamed
+from .frontend_component import front_end_of, headers
 from .users_files import record
 
 # Folders that Arduino and PlatformIO search for libraries.
@@ -76,7 +77,7 @@ endif()
 
 
 def copy_library(project: Path, to: Path, name: Optional[str] = None) -> List[str]:
-    """Write the model of the exported `project`, with the kernels, as a library into the folder `to`.
+    """Write the model of the exported `project`, its front end if it has one, and the kernels as a library into `to`.
 
     name: as for `component.copy_model`
     Returns lines for the user. A folder of that name that this tool did not write, or that was changed since, is never
@@ -96,30 +97,41 @@ def copy_library(project: Path, to: Path, name: Optional[str] = None) -> List[st
         )
     check_replaceable(to / title)
     with whole_folder(to / title) as folder:
-        for path, source in _sources(project, chip.name).items():
-            _write(folder / "src", path, source, name)
+        for path, (source, rename) in _sources(project, chip.name).items():
+            _write(folder / "src", path, source, name, rename)
         settings = _settings(options)
         _text(folder / "src" / SETTINGS, renamed(settings, name) if name else settings)
-        for file, text in _descriptions(title, name, program.model_hash, chip.name).items():
+        included = [f"{title}.h", f"tvmgen_{name or 'default'}.h", *_front_end_headers(project, name)]
+        for file, text in _descriptions(title, included, program.model_hash, chip.name).items():
             _text(folder / file, text)
         record(folder, name or "default")
-    return _advice(to / title, title, name, options)
+    return _advice(to / title, included, options)
 
 
-def _sources(project: Path, chip: str) -> Dict[str, Path]:
-    """Path below src -> file. Of the assembly what is for `chip`."""
+def _sources(project: Path, chip: str) -> Dict[str, Tuple[Path, Callable[[str, str], str]]]:
+    """Path below src -> (file, how its text is renamed). Of the assembly what is for `chip`."""
     model, kernels = project / "components" / COMPONENT, project / "components" / KERNELS
     roots = [*(model / folder for folder in _MODEL_FOLDERS), kernels / "include", kernels / "src"]
-    files = {path.relative_to(root).as_posix(): path for root in roots for path in sorted(root.rglob("*"))}
+    files = {path.relative_to(root).as_posix(): (path, renamed) for root in roots for path in sorted(root.rglob("*"))}
+    front_end = front_end_of(project)
+    for root in (front_end / "include", front_end / "src") if front_end else ():
+        files.update((path.name, (path, in_front_end)) for path in sorted(root.glob("*")))
     own = (f"_{chip}.S", *((".inc",) if chip in _WITH_ASSEMBLY else ()))
-    return {name: path for name, path in files.items() if path.suffix in (".c", ".h") or name.endswith(own)}
+    return {name: found for name, found in files.items() if found[0].suffix in (".c", ".h") or name.endswith(own)}
 
 
-def _write(folder: Path, path: str, source: Path, name: Optional[str]) -> None:
+def _front_end_headers(project: Path, name: Optional[str]) -> List[str]:
+    """Those that an application includes, of the front end, if there is one."""
+    front_end = front_end_of(project)
+    found = [header.strip('"') for header in headers(front_end)] if front_end else []
+    return [in_front_end(header, name) if name else header for header in found]
+
+
+def _write(folder: Path, path: str, source: Path, name: Optional[str], rename: Callable[[str, str], str]) -> None:
     text = source.read_text("utf-8")
     head, _, file = path.rpartition("/")
     if name is not None:
-        file, text = renamed(file, name), renamed(text, name)
+        file, text = rename(file, name), rename(text, name)
     if source.suffix == ".c":
         text = f'#include "{SETTINGS}"\n{text}'
     elif source.suffix == ".S":
@@ -145,8 +157,7 @@ def _settings(options: List[str]) -> str:
     return _SETTINGS_TEXT % "".join(defines)
 
 
-def _descriptions(title: str, name: Optional[str], model_hash: str, chip: str) -> Dict[str, str]:
-    headers = [f"{title}.h", f"tvmgen_{name or 'default'}.h"]
+def _descriptions(title: str, included: List[str], model_hash: str, chip: str) -> Dict[str, str]:
     version = f"1.0.0+{model_hash[:8]}"
     sentence = "A quantized model, compiled to C, with its integer kernels."
     board = "a computer" if chip == "host" else chip
@@ -155,7 +166,7 @@ def _descriptions(title: str, name: Optional[str], model_hash: str, chip: str) -
         "version": version,
         "description": sentence,
         "license": "Apache-2.0",
-        "headers": headers,
+        "headers": included,
         "platforms": "*" if chip == "host" else ["espressif32", "native"],
         "build": {"srcDir": "src", "includeDir": "src", "flags": ["-ffp-contract=off"], "libArchive": True},
     }
@@ -169,7 +180,7 @@ def _descriptions(title: str, name: Optional[str], model_hash: str, chip: str) -
         "category": "Data Processing",
         "url": "",
         "architectures": "*" if chip == "host" else "esp32",
-        "includes": ",".join(headers),
+        "includes": ",".join(included),
         # As an archive: kernels that the model does not call are not linked, and two models may bring the same ones.
         "dot_a_linkage": "true",
     }
@@ -180,9 +191,9 @@ def _descriptions(title: str, name: Optional[str], model_hash: str, chip: str) -
     }
 
 
-def _advice(folder: Path, title: str, name: Optional[str], options: List[str]) -> List[str]:
+def _advice(folder: Path, included: List[str], options: List[str]) -> List[str]:
     lines = [
-        f'wrote the library {folder}: #include "{title}.h" and "tvmgen_{name or "default"}.h"',
+        f"wrote the library {folder}: #include {', '.join(f'{chr(34)}{header}{chr(34)}' for header in included)}",
         "PlatformIO finds it in lib/, Arduino in libraries/; CMake: add_subdirectory",
     ]
     if any(option.endswith("_PSRAM") for option in options):

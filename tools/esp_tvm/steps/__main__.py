@@ -13,11 +13,11 @@ from typing import Dict, List
 from ..chips import check_chip
 from ..idf_versions import CONTAINER, check_version, chips_of, needed
 from ..places import CHECKOUT
-from .last import LAST, with_last
+from .last import LAST, folder_of, with_last
 from .pipeline import ALL_STEPS, Pipeline, exclusive
 from .process import catch_signals, run_live, set_up
 from .record import MADE, Records
-from .settings import check_hardware, chip_of, default_out
+from .values import check_hardware, check_values, check_word, chip_of
 from .variables import BOARD_VARIABLES, HELP
 from .words import exit_status, fail, say
 
@@ -47,16 +47,6 @@ def demo(variables: Dict[str, str]) -> None:
     pipeline.tool("evaluate", [str(DIGITS / "evaluate.py"), "--project", str(pipeline.out / "new_project")])
 
 
-def out(variables: Dict[str, str]) -> Path:
-    """The folder of OUT or of MODEL, or of the last make."""
-    if variables.get("OUT"):
-        return Path(variables["OUT"])
-    found = with_last(variables)
-    if not found.get("MODEL"):
-        fail("neither MODEL nor OUT is set; say which project: OUT=build/name")
-    return Path(found["OUT"]) if found.get("OUT") else default_out(found["MODEL"])
-
-
 def component(variables: Dict[str, str]) -> None:
     """The model of the project in OUT into DEST, with names of its own where MODEL_NAME is set; FORM: as what."""
     if not variables.get("DEST"):
@@ -64,16 +54,23 @@ def component(variables: Dict[str, str]) -> None:
             "DEST is not set; name the application's folder of components or libraries: "
             "make component DEST=path/to/components"
         )
-    command = ["tools/tvm/copy_model.py", "--project", str(out(variables) / "new_project"), "--to", variables["DEST"]]
+    command = [
+        "tools/tvm/copy_model.py",
+        "--project",
+        str(folder_of(variables) / "new_project"),
+        "--to",
+        variables["DEST"],
+    ]
     name = variables.get("MODEL_NAME")
-    form = variables.get("FORM")
+    form = check_word("FORM", variables.get("FORM", ""))
     run_live([*command, *(["--name", name] if name else []), *(["--form", form] if form else [])], set_up())
 
 
 def board(variables: Dict[str, str]) -> None:
-    """Refuse TARGET, BOARD, FLASH, PSRAM and INTERNAL that are none, before minutes of work for them."""
+    """Refuse TARGET, BOARD and the like that are none, before minutes of work for them."""
     values = {name: variables[name] for name in BOARD_VARIABLES if variables.get(name)}
     check_hardware(chip_of(variables.get("TARGET", ""), values.get("BOARD", "")), values)
+    check_values(variables)
 
 
 def idf_check(chip: str, text: str = "") -> None:
@@ -112,7 +109,7 @@ def do(goal: str, arguments: List[str]) -> None:
     elif goal == "variables":
         print(HELP, end="")
     elif goal == "out":
-        print(out(variables))
+        print(folder_of(variables))
     elif goal == "idf-image":
         print(CONTAINER)
     elif goal == "idf-chips":
@@ -122,7 +119,7 @@ def do(goal: str, arguments: List[str]) -> None:
     elif goal == "idf-check":
         idf_check(*arguments)
     elif goal == "made":
-        Records(out(variables)).made([out(variables) / name for name in arguments])
+        Records(folder_of(variables)).made([folder_of(variables) / name for name in arguments])
     elif goal in ("demo", "clean", "component", "board"):
         {"demo": demo, "clean": clean, "component": component, "board": board}[goal](variables)
     else:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Dict
 
 from .record import Records
-from .settings import spelled
-from .words import say
+from .settings import default_out, spelled
+from .words import fail, say
 
 LAST = Path("build", ".last.json")
 
@@ -37,6 +37,16 @@ def with_last(variables: Dict[str, str]) -> Dict[str, str]:
         return variables
     say(f"MODEL={before['MODEL']} OUT={before['OUT']} (as last time)")
     return {**variables, **before}
+
+
+def folder_of(variables: Dict[str, str]) -> Path:
+    """The folder of OUT or of MODEL, or of the last make."""
+    if variables.get("OUT"):
+        return Path(variables["OUT"])
+    found = with_last(variables)
+    if not found.get("MODEL"):
+        fail("neither MODEL nor OUT is set; say which project: OUT=build/name")
+    return Path(found["OUT"]) if found.get("OUT") else default_out(found["MODEL"])
 
 
 def remember(model: str, out: Path) -> None:

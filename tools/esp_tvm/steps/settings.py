@@ -5,20 +5,18 @@ from __future__ import annotations
 import mmap
 import os
 import re
-import shlex
-import shutil
 import stat
 import sys
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from ..boards import check_arena, check_board, check_slowdown, choose_board
-from ..chips import CHIPS, check_chip
+from ..boards import check_arena, check_slowdown
+from ..chips import CHIPS
 from ..convert.environment import is_converted, kind_of, without_suffix
-from ..errors import UserError, did_you_mean
-from ..port_options import read_port_options
+from ..errors import UserError
 from .record import MADE, PROJECT, Records
-from .variables import BOARD_VARIABLES, DEFAULT_CHIP, PORT_TYPES, WHAT_IT_IS, in_variables
+from .values import PORT_VARIABLES, check_compiler, check_hardware, check_word, chip_of, port_words, words_of
+from .variables import BOARD_VARIABLES, WHAT_IT_IS, in_variables
 from .words import fail
 
 # What the steps write into OUT: none of it is a step's MODEL there.
@@ -36,6 +34,10 @@ METADATA_FILE = os.path.join("components", "tvm_model", "model", "metadata.json"
 _WRITTEN_FOLDERS = (PROJECT, "tvmdbg", MADE, "logs")
 
 
+# Steps with options of their own, and the variables that say what is exported.
+_WITH_OPTIONS = ("convert", "preprocess", "quantize", "export", "run", "debug")
+_OF_EXPORT = ("TARGET", *BOARD_VARIABLES, "ARENA", "SLOWDOWN", "CORES", "PROFILE", *PORT_VARIABLES)
+
 # The operators by which an ONNX file with quantized activations is known. It is not parsed: make starts at once.
 _QUANTIZES = re.compile(rb"(?<!Dynamic)QuantizeLinear|QLinear(Conv|MatMul)")
 
@@ -50,29 +52,6 @@ def spelled(path: str) -> str:
     full = os.path.abspath(path)
     short = os.path.relpath(full)
     return full if short == ".." or short.startswith("../") else short
-
-
-def chip_of(target: str, board: str) -> str:
-    """The chip that TARGET names, or BOARD where it names none. Of both, TARGET counts."""
-    try:
-        if board and not target:
-            return check_board(board).chip
-    except UserError as error:
-        fail(f"BOARD={board}: {in_variables(error)}")
-    try:
-        return check_chip(target or DEFAULT_CHIP).name
-    except UserError as error:
-        fail(f"TARGET={target} is not a chip we know: {error}")
-
-
-def check_hardware(chip: str, values: Dict[str, str]) -> None:
-    """Refuse `BOARD_VARIABLES` that no board with the chip can have."""
-    try:
-        choose_board(chip, **{name.lower(): value for name, value in values.items()})
-    except UserError as error:
-        text = in_variables(error)
-        named = text.startswith(tuple(f"{name}=" for name in values))
-        fail(text if named else " ".join(f"{name}={value}" for name, value in values.items()) + f": {text}")
 
 
 class Settings:
@@ -210,9 +189,7 @@ class Settings:
 
     def cores(self) -> str:
         """How many cores the exported program uses."""
-        cores, chip = self.setting("export", "CORES", "1"), self.chip()
-        if cores not in ("1", "2"):
-            fail(f"CORES={cores}: a model runs on 1 or 2")
+        cores, chip = check_word("CORES", self.setting("export", "CORES", "1")), self.chip()
         if "CORES" not in self.variables and int(cores) > CHIPS[chip].cores:
             return "1"
         if int(cores) > CHIPS[chip].cores:
@@ -221,41 +198,20 @@ class Settings:
 
     def profile(self) -> str:
         """ "1" if the exported program measures the time of every step, else ""."""
-        value = self.setting("export", "PROFILE")
-        if value not in ("", "0", "1"):
-            fail(f"PROFILE={value}: 1 makes the program print the time of every step, 0 does not")
+        value = check_word("PROFILE", self.setting("export", "PROFILE"))
         if value == "1" and "--debug" in self.options("export")[1]:
             fail("PROFILE=1 is --debug profile, and EXPORT_OPTIONS has --debug too; leave one out")
         return value if value == "1" else ""
 
     def port_options(self) -> Tuple[Dict[str, str], List[str]]:
         """(the variables that say what inputs and outputs are on the board, the export's options for them)."""
-        names = ("IO", "INPUT_TYPE", "OUTPUT_TYPE", "INPUT_LAYOUT", "OUTPUT_LAYOUT")
-        given = {name: self.setting("export", name) for name in names}
-        both = given["IO"]
-        if both not in ("", *PORT_TYPES):
-            near = did_you_mean(both, PORT_TYPES)
-            fail(f"IO={both} is none of {', '.join(PORT_TYPES)}{near}; INPUT_TYPE and OUTPUT_TYPE are set each alone")
-        types = {**given, **{n: v for n, v in zip(names[1:3], PORT_TYPES.get(both, ("", ""))) if not given[n]}}
-        words = [self._words(name, types[name]) for name in names[1:]]
-        try:
-            read_port_options(*words)
-        except UserError as error:
-            fail(in_variables(error))
-        named = zip(("--input_type", "--output_type", "--input_layout", "--output_layout"), words)
-        return given, [word for option, values in named for value in values for word in (option, value)]
+        given = {name: self.setting("export", name) for name in PORT_VARIABLES}
+        return given, [word for option, values in port_words(given) for value in values for word in (option, value)]
 
     def options(self, step: str) -> Tuple[str, List[str]]:
         name = f"{step.upper()}_OPTIONS"
         text = self.setting(step, name)
-        return text, self._words(name, text)
-
-    @staticmethod
-    def _words(name: str, text: str) -> List[str]:
-        try:
-            return shlex.split(text)
-        except ValueError as error:
-            fail(f"{name}={text}: {error}")
+        return text, words_of(name, text)
 
     def log_file(self) -> str:
         """LOG, which must be there; `-` is standard input."""
@@ -277,40 +233,32 @@ class Settings:
         """LABELS, which must be there; "" where it is not set."""
         return self.path("LABELS") if "LABELS" in self.variables else ""
 
-    def compiler(self) -> None:
-        """CC, where it is set, must be a program."""
-        compiler = self.variables.get("CC", "")
-        words = shlex.split(compiler) if compiler else []
-        if words and shutil.which(words[0]) is None:
-            fail(f"CC={compiler} is no program on PATH; name a C compiler of this computer, or leave CC out")
-
     def check(self, goal: str) -> None:
-        """Look at all variables that `goal` needs before anything is done."""
-        self.compiler()
-        self.options("convert")
-        self.options("preprocess")
-        if goal in ("quantize", "export", "run", "emulate", "debug", "report", "evaluate", "compare"):
+        """Look at all variables that `goal` needs, and at all others that are set, before anything is done."""
+        check_compiler(self.variables.get("CC", ""))
+        for step in _WITH_OPTIONS:
+            if step in ("convert", "preprocess", goal) or f"{step.upper()}_OPTIONS" in self.variables:
+                self.options(step)
+        looked_at = goal in ("export", "run", "emulate", "debug", "report", "evaluate", "compare")
+        if goal == "quantize" or looked_at:
             self.calibration()
             self.options("quantize")
-        if goal in ("export", "run", "emulate", "debug", "report", "evaluate", "compare"):
+        if looked_at:
             self.input()
+            self.options("export")
+        if looked_at or any(name in self.variables for name in _OF_EXPORT):
             self.cores()
             self.profile()
             self.slowdown()
             self.board()
             self.port_options()
-            self.options("export")
-        if goal in ("run", "debug"):
-            self.options(goal)
-        if goal == "evaluate":
-            self.path("INPUT")
-            self.labels()
-        if goal == "report":
-            self.base()
-        if goal in ("report", "compare"):
-            log = self.log_file() or "-"
-            if goal == "compare" and log == "-" and sys.stdin.isatty():
-                fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
+        for name in ("CALIB", "INPUT", "LABELS"):
+            if name in self.variables or (goal, name) == ("evaluate", "INPUT"):
+                self.path(name)
+        self.base()
+        log = self.log_file() or "-"
+        if goal == "compare" and log == "-" and sys.stdin.isatty():
+            fail("LOG is not set; give the file with the board's log, or: make monitor | make compare")
 
 
 def _quantizes_activations(path: str) -> bool:
