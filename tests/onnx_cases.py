@@ -254,6 +254,10 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Concat", "channels", {0: X, 1: (1, 3, 6, 8)}, {}, {"axis": 1}, kernel="concat"),
         OnnxCase("Concat", "of three", {0: (2, 3), 1: (2, 1), 2: (2, 4)}, {}, {"axis": -1}, kernel="concat"),
         OnnxCase("Concat", "rows", {0: X, 1: X}, {}, {"axis": 2}, kernel="concat"),
+        OnnxCase("Concat", "behind a constant", {1: (1, 5, 8)}, {0: _f(1, 1, 8)}, {"axis": 1}, kernel="concat"),
+        OnnxCase(
+            "Concat", "constant channels between", {0: X, 2: X}, {1: _f(1, 2, 6, 8)}, {"axis": 1}, kernel="concat"
+        ),
         OnnxCase("Split", "halves", {0: X}, {}, {"axis": 1}, outputs=2, kernel=("strided_slice",) * 2),
         OnnxCase(
             "Split", "parts", {0: (2, 9)}, {1: _i(2, 3, 4)}, {"axis": 1}, outputs=3, kernel=("strided_slice",) * 3
@@ -385,9 +389,9 @@ def _pools() -> List[OnnxCase]:
         OnnxCase("AveragePool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [3, 3, 3]}, kernel=None),
         OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=None),
         OnnxCase("GlobalMaxPool", "2-D", {0: X}, kernel="max_pool2d"),
-        OnnxCase("GlobalMaxPool", "1-D", {0: line}, kernel="reduce_max"),
+        OnnxCase("GlobalMaxPool", "1-D", {0: line}, kernel="max_pool2d"),
         OnnxCase("GlobalAveragePool", "2-D", {0: X}, kernel="average_pool2d"),
-        OnnxCase("GlobalAveragePool", "1-D", {0: line}, kernel="reduce_mean"),
+        OnnxCase("GlobalAveragePool", "1-D", {0: line}, kernel="average_pool2d"),
         OnnxCase("GlobalAveragePool", "3-D", {0: (1, 2, 3, 4, 5)}, kernel="reduce_mean"),
     ]
 

@@ -275,6 +275,11 @@ def _shuffles() -> List[Case]:
     for shapes, axis in ((((2, 3), (2, 1), (2, 4)), 1), ((x, x), 0), ((x, (2, 3, 1, 5)), 2), ((x, x, x), 3)):
         inputs = tuple((shape, "int8") for shape in shapes)
         cases.append(Case(f"{len(shapes)} along axis {axis}", "concat", inputs, {"axis": axis}))
+    for shapes, axis, places in ((((2, 3), (2, 4)), 1, [1]), (((3, 4), (2, 4)), 0, [0, 3]), ((x,), 3, [0, 1])):
+        inputs = tuple((shape, "int8") for shape in shapes)
+        constants = [constant_of(f"part {place}", shapes[0]) for place in places]
+        attributes = {"axis": axis, "places": places, "constants": constants}
+        cases.append(Case(f"constants at {places} along axis {axis}", "concat", inputs, attributes))
     for rows, inner in (([1, 1, 0], 20), ([5], 20), ([119, 0], 1)):
         inputs = ((x, "int8"), ((len(rows), inner), "int8"))
         attributes = {"rows": np.array(rows), "inner": inner}

@@ -31,10 +31,22 @@ _MOVES = ("strided_slice", "tile", "broadcast", "depth_to_space", "space_to_dept
 def moved(cases: Sequence) -> List:
     """The rows of operators that copy values, with tensors of int16."""
     return [
-        replace(case, name=f"{case.name}, int16", inputs=tuple((shape, "int16") for shape, _ in case.inputs))
+        replace(
+            case,
+            name=f"{case.name}, int16",
+            inputs=tuple((shape, "int16") for shape, _ in case.inputs),
+            attributes=_wide_constants(case.attributes),
+        )
         for case in cases
         if case.operator in _MOVES
     ]
+
+
+def _wide_constants(attributes: dict) -> dict:
+    """Constant parts of a concat with values of 16 bits."""
+    if "constants" not in attributes:
+        return attributes
+    return {**attributes, "constants": [x.astype(np.int16) * 257 for x in attributes["constants"]]}
 
 
 _WIDTHS = (("int16", "int16"), ("int8", "int16"), ("int16", "int8"))

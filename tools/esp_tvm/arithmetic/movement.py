@@ -27,9 +27,17 @@ def strided_slice(x: np.ndarray, begin: Sequence[int], steps: Sequence[int], sha
     return x[np.ix_(*indices)]
 
 
-def concat(*inputs: np.ndarray, axis: int) -> np.ndarray:
-    """The inputs, which share their exponent, concatenated along `axis`."""
-    return np.concatenate(inputs, axis=axis)
+def concat(
+    *inputs: np.ndarray, axis: int, places: Sequence[int] = (), constants: Sequence[np.ndarray] = ()
+) -> np.ndarray:
+    """The inputs and `constants`, which all share their exponent, concatenated along `axis`.
+
+    places: where among all parts each constant stands, ascending
+    """
+    parts = list(inputs)
+    for place, constant in zip(places, constants):
+        parts.insert(place, constant)
+    return np.concatenate(parts, axis=axis)
 
 
 def tile(x: np.ndarray, repeats: Sequence[int]) -> np.ndarray:

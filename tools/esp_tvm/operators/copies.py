@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -275,12 +275,14 @@ class Pad(Operator):
 
 
 class Concat(Operator):
-    """Tensors of one exponent, concatenated; found by `sources`, not by a pattern."""
+    """Tensors of one exponent, constant ones among them, concatenated; found by `sources`, not by a pattern."""
 
     name = "concat"
     order = MOVED
     formula = MOVES
-    rules = (Rule("shape", OWN, None, "Concat", "any number; inputs of another exponent are requantized"),)
+    rules = (
+        Rule("shape", OWN, None, "Concat", "any number, also constant ones; inputs of another exponent are requantized"),
+    )
     also = "RNN GRU LSTM"
     dtypes = ("int8", "int16")
 
@@ -292,34 +294,49 @@ class Concat(Operator):
             return None
         fields = list(root.args[0].fields)
         types = {field.checked_type.dtype for field in fields}
-        if any(isinstance(field, relay.Constant) for field in fields) or not types <= set(self.dtypes):
+        if len(types) != 1 or not types <= set(self.dtypes):
             return None
-        return fields
+        return [field for field in fields if not isinstance(field, relay.Constant)] or None
 
     def parse(self, root):
         fields = list(root.args[0].fields)
-        inputs = [int8_operand(field, self.dtypes) for field in fields]
+        inputs = [int8_operand(field, self.dtypes) for field in fields if not isinstance(field, relay.Constant)]
         rank = len(inputs[0].shape)
-        return Parsed(inputs, Operand(root, inputs[0].dtype), {"axis": int(root.attrs.axis) % rank})
-
-    def reference(self, call, *inputs):
-        return relay.concatenate(list(inputs), axis=call.attributes["axis"])
+        attributes: dict = {"axis": int(root.attrs.axis) % rank}
+        places = [i for i, field in enumerate(fields) if isinstance(field, relay.Constant)]
+        if places:
+            attributes.update(places=places, constants=[fields[i].data.numpy() for i in places])
+        return Parsed(inputs, Operand(root, inputs[0].dtype), attributes)
 
     @staticmethod
-    def copies(call) -> List[dict]:
-        """The copy of every input."""
+    def _with_constants(call, parts: Sequence, made: Callable) -> list:
+        """`parts`, one of each input, and made(constant, its number) where the constants stand between them."""
+        parts = list(parts)
+        for number, place in enumerate(call.attributes.get("places", ())):
+            parts.insert(place, made(call.attributes["constants"][number], number))
+        return parts
+
+    def reference(self, call, *inputs):
+        parts = self._with_constants(call, inputs, lambda array, _: relay.const(array))
+        return relay.concatenate(parts, axis=call.attributes["axis"])
+
+    @classmethod
+    def copies(cls, call) -> List[dict]:
+        """The copy of every part, in their order."""
         axis, steps = call.attributes["axis"], steps_of(call.output.shape)
-        place, found = 0, []
-        for tensor in call.inputs:
-            offsets, size = (0, place * steps[axis]), _bytes(tensor)
-            found.append(copy_fields(tensor.shape, steps_of(tensor.shape), steps, offsets, size))
-            place += tensor.shape[axis]
+        size, place, found = _bytes(call.output), 0, []
+        for shape in cls._with_constants(call, [x.shape for x in call.inputs], lambda array, _: array.shape):
+            found.append(copy_fields(shape, steps_of(shape), steps, (0, place * steps[axis]), size))
+            place += shape[axis]
         return found
 
     def reach(self, call):
-        return SAME_ROW if call.attributes["axis"] == 3 else None
+        return SAME_ROW if call.attributes["axis"] == 3 and "constants" not in call.attributes else None
 
     def emit(self, call, c, inputs, output):
-        for number, (fields, name) in enumerate(zip(self.copies(call), inputs)):
+        names = self._with_constants(
+            call, inputs, lambda array, number: c.constant(f"constant{number}", array, f"constant {list(array.shape)}")
+        )
+        for number, (fields, name) in enumerate(zip(self.copies(call), names)):
             parameters = c.struct("esp_dl_copy_t", struct_name=f"part{number}", **fields)
             c.call("esp_dl_copy", name, parameters, output)
