@@ -230,9 +230,24 @@ def test_functions_spelled_out_are_one_table():
 def test_softmax_at_the_end_is_float_and_inside_is_int8():
     end = quantized([node("Softmax", ["x"], ["y"])], [1, 10], [1, 10])
     assert Graph(end.model).producer["y"].op_type == "Softmax"
-    inside = quantized([node("Softmax", ["x"], ["s"]), node("Tanh", ["s"], ["y"])], [1, 10], [1, 10])
+    nodes = [node("Softmax", ["x"], ["s"]), node("Tanh", ["s"], ["y"])]
+    inside = quantized(nodes, [1, 10], [1, 10], scale=4.0)
     assert inside.exponents["s"] == -7
     Graph(inside.model).check()
+
+
+def test_softmax_of_a_long_row_is_finer_inside_but_not_where_it_ends_the_model():
+    """Its values are small: of most of 200 at 2^-7 nothing would be left. What an output clips is lost for good."""
+    nodes = [node("Softmax", ["x"], ["s"]), node("Mul", ["s", "w"], ["y"])]
+    inside = quantized(nodes, [1, 200], [1, 200], {"w": random(1, 200)})
+    powers = np.exp(samples_for([1, 200])["x"].astype(np.float64))
+    most = (powers / powers.sum(axis=-1, keepdims=True)).max()
+    exponent = inside.exponents["s"]
+    assert exponent < -7 and most <= 127.5 * 2.0**exponent and most > 127.5 * 2.0 ** (exponent - 1)
+    constants = {"w": random(1, 200), "shape": np.array([1, 2, 100])}
+    ends = [*nodes[:1], node("Reshape", ["s", "shape"], ["y"]), node("Mul", ["s", "w"], ["z"])]
+    model = model_of(ends, {"x": [1, 200]}, {"y": [1, 2, 100], "z": [1, 200]}, constants)
+    assert quantize_model(model, samples_for([1, 200]), Passes()).exponents["s"] == -7
 
 
 def _search_along_an_axis():

@@ -26,8 +26,8 @@ class Softmax(Operator):
         "`exp` from a table of 256 float32 values, summed and divided in float32 in the order of the index; float32, "
         "or int8 where the graph goes on in int8"
     )
-    # Values are in [0, 1]: they do not fit a finer exponent than 2^-7.
-    rules = (Rule("softmax", -7, None, "Softmax", "at the end of the graph its output is float"),)
+    # Values are in [0, 1]: all of them fit 2^-7. Those of long rows are small, often less than two steps of that.
+    rules = (Rule("softmax", -7, None, "Softmax", "at the end of the graph its output is float", finer=True),)
 
     def patterns(self):
         softmax = is_op("nn.softmax")(base.dequantized())

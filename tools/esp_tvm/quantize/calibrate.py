@@ -190,11 +190,18 @@ def choose_exponents(
     network: Network, histograms: Dict[str, Histogram], method: str, percentile: float
 ) -> Dict[str, int]:
     """{tensor: exponent}; tied tensors have the exponent of the tensor they are tied to."""
-    fixed = {
-        layer.output: layer.rule.exponent
-        for layer in network.layers
-        if layer.rule is not None and isinstance(layer.rule.exponent, int)
-    }
+    fixed = {}
+    # What is clipped at an output is lost for good, also behind layers that only move values.
+    ends = set(network.outputs)
+    for layer in reversed(network.layers):
+        if layer.kind in ("move", "shape", "float") and layer.output in ends:
+            ends.update(layer.inputs)
+    for layer in network.layers:
+        if layer.rule is not None and isinstance(layer.rule.exponent, int):
+            fixed[layer.output] = layer.rule.exponent
+            if layer.rule.finer and layer.output in histograms and layer.output not in ends:
+                seen = histograms[layer.output]
+                fixed[layer.output] = min(layer.rule.exponent, covering_exponent(seen.low, seen.high))
     chosen: Dict[str, int] = {}
     for name in network.integers:
         root = network.root(name)
