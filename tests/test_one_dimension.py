@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from onnx import helper
-from pipeline_harness import Kernels, run_model
+from pipeline_harness import Kernels, Program, compare_with_references, run_model, write_program
 from small_models import model_of, random
+
+from esp_tvm.compile import compile_model
+from esp_tvm.quantize import Passes, quantize_model
 
 make = helper.make_node
 
@@ -52,3 +55,17 @@ def test_networks(kernels, activation, middle):
         make("Conv", ["a", "v", "c"], ["y"], "head"),
     ]
     check(nodes, [1, 1, 16], [1, 1, 16], constants, kernels, ["conv2d", "conv2d"], 20)
+
+
+@pytest.mark.parametrize("pool, kernel", [("GlobalAveragePool", "average_pool2d_s16"), ("GlobalMaxPool", "max_pool2d_s16")])
+def test_a_global_pool_of_int16_has_a_kernel(kernels, pool, kernel, tmp_path):
+    """The quantizer takes it for one that int16 costs nothing: it ran in float, since it became a ReduceMean."""
+    nodes = [make("Conv", ["x", "w"], ["c"], "conv"), make(pool, ["c"], ["y"], "pool")]
+    model = model_of(nodes, {"x": [1, 2, 15]}, {"y": [1, 4, 1]}, {"w": random(4, 2, 3)})
+    samples = {"x": random(24, 1, 2, 15)}
+    made = quantize_model(model, samples, Passes(int16="pool", fit=False, equalize=False, centre=False))
+    compiled = compile_model(made.model)
+    assert not compiled.program.fallbacks
+    assert kernel in [call.operator for call in compiled.program.kernels]
+    program = Program(write_program(compiled, tmp_path), kernels)
+    assert compare_with_references(program, compiled, samples).samples_equal == 24

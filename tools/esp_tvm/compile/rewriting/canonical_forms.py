@@ -106,14 +106,20 @@ class Canonicalize(CallRewriter):
             return None
         return reduce(args[0], axis=list(range(2, rank)), keepdims=True)
 
+    def _global1d(self, call, args, pool2d):
+        """As an image of one row, whose kernels take int16 too."""
+        if int(call.attrs.output_size[0]) != 1:
+            return None
+        return relay.squeeze(pool2d(relay.expand_dims(args[0], axis=2)), axis=[2])
+
     def _nn_adaptive_max_pool1d(self, call, args):
-        return self._adaptive(call, args, relay.max)
+        return self._global1d(call, args, relay.nn.global_max_pool2d)
 
     def _nn_adaptive_max_pool3d(self, call, args):
         return self._adaptive(call, args, relay.max)
 
     def _nn_adaptive_avg_pool1d(self, call, args):
-        return self._adaptive(call, args, relay.mean)
+        return self._global1d(call, args, relay.nn.global_avg_pool2d)
 
     def _nn_adaptive_avg_pool3d(self, call, args):
         return self._adaptive(call, args, relay.mean)
