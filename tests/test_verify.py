@@ -14,6 +14,7 @@ from esp_tvm.compile import compile_model
 from esp_tvm.errors import UserError
 from esp_tvm.evaluate import NumpyEvaluator
 from esp_tvm.onnx_check import FLOAT_BOUND, Difference, Verification
+from esp_tvm.onnx_quantizers import QuantizedLater
 from esp_tvm.project.export import export_onnx_model
 from esp_tvm.project.verify import random_sample, verify
 
@@ -120,6 +121,49 @@ def test_random_inputs_are_of_the_calibrated_range_and_indices_stay_valid():
     made = random_sample(compiled.program.inputs, sample, np.random.RandomState(1))
     assert -2 <= made["x"].min() < -1.9 and 1.9 < made["x"].max() <= 127 / 64 and made["x"].dtype == np.float32
     assert sorted(made["i"]) == [0, 3, 7, 499]
+
+
+def test_a_float_that_becomes_an_index_stays_within_its_table():
+    """Random values of its exponent, up to 127 steps, are no rows of the table: the export was refused."""
+    b = QdqBuilder()
+    b.input("x", (1, 6))
+    rows = b.node("Cast", [b.quantize("x", 0)], to=TensorProto.INT64)
+    found = b.node("Gather", [b.initializer(np.random.RandomState(1).randn(5, 4).astype(np.float32)), rows], axis=0)
+    b.quantize(b.node("Relu", [b.quantize(found, -5)]), -5, output="y")
+    b.output("y", (1, 6, 4))
+    model = b.model()
+    compiled = compile_model(model)
+    evaluator = NumpyEvaluator(compiled.imported, compiled.partitioned)
+    sample = {"x": np.array([[0, 4, 2, 1, 3, 0]], np.float32)}
+    result = verify(model, compiled, sample, evaluator.run(sample), evaluator)
+    assert result.samples == 4 and result.first_wrong is None
+
+
+def test_what_a_later_quantize_clips_may_be_clipped_before_it_is_moved():
+    """A requantize to a finer exponent goes before a transpose: it was taken for a wrong transpose."""
+    b = QdqBuilder()
+    b.input("x", (1, 4, 6))
+    moved = b.node("Transpose", [b.quantize(b.node("Relu", [b.quantize("x", -2)]), -2)], perm=[0, 2, 1], name="turned")
+    first = b.initializer(np.random.RandomState(1).randn(1, 1, 4).astype(np.float32))
+    b.quantize(b.node("Concat", [first, b.quantize(moved, -2)], axis=1), -5, output="y")
+    b.output("y", (1, 7, 4))
+    result = verified(b.model())
+    assert result.first_wrong is None
+    assert any("turned" in difference.node for difference in result.tensors)
+
+
+def test_what_is_clipped_for_one_of_two_readers_is_named():
+    """Where something else reads the tensor as it is, clipping it before would be wrong."""
+    b = QdqBuilder()
+    b.input("x", (1, 4, 6))
+    moved = b.node("Transpose", [b.quantize("x", -2)], perm=[0, 2, 1], name="turned")
+    b.quantize(b.node("Flatten", [moved]), -5, output="y")
+    b.output("y", (1, 24))
+    later = QuantizedLater(b.model())
+    assert later.exponents(moved) == {-5}
+    b.quantize(b.node("Relu", [moved]), -2, output="z")
+    b.output("z", (1, 6, 4))
+    assert QuantizedLater(b.model()).exponents(moved) == set()
 
 
 def test_the_worst_sample_counts():

@@ -21,7 +21,8 @@ from .convert.int16 import reals_of_steps
 from .convert.qdq_form import as_it_is
 from .model import run_session, session
 from .naming import shown
-from .onnx_graph import Graph, with_outputs
+from .onnx_graph import with_outputs
+from .onnx_quantizers import QuantizedLater, quantizers_of
 from .operators.lookup_wide import MOST_OFF
 from .program.evaluate import Evaluation, in_model_order, output_tensors, read
 from .program.form import Call, Program, Tensor
@@ -138,6 +139,7 @@ class Border:
     name: of the ONNX tensor; node: the node that computes it; kernel: the operator, "" for TVM's float C
     key: its identifier for the caller; exponent: of an integer tensor of the program
     dtype, shape: as ONNX Runtime has it; order: axes of the ONNX tensor (without those of size 1) as they lie in memory
+    saturates: it has the exponent to which the model quantizes it behind moves, and so no larger values
     """
 
     name: str
@@ -148,6 +150,7 @@ class Border:
     dtype: np.dtype = np.dtype(np.float32)
     shape: Tuple[int, ...] = ()
     order: Tuple[int, ...] = ()
+    saturates: bool = False
 
 
 class BordersCheck:
@@ -164,7 +167,7 @@ class BordersCheck:
         self._model, self._written = as_it_is(model), written
         self._outputs = [value.name for value in self._model.graph.output]
         self._place = {name: i for i, node in enumerate(self._model.graph.node) for name in node.output if name}
-        quantizers = _quantizers(self._model)
+        quantizers, later = quantizers_of(self._model), QuantizedLater(self._model)
         # int16 is spelled out in float: where a border is its steps, their real values are compared.
         reals = reals_of_steps(self._model)
         self._borders: List[Border] = []
@@ -173,7 +176,8 @@ class BordersCheck:
             name = quantizers.get((border.name, border.exponent), border.name)
             is_steps, name = name in reals, reals.get(name, name)
             if name in self._place and (is_steps or name not in self._outputs):
-                self._borders.append(replace(border, name=name))
+                saturates = name == border.name and border.exponent in later.exponents(name)
+                self._borders.append(replace(border, name=name, saturates=saturates))
         self._session = None
         self._sources: Dict[str, str] = {}
 
@@ -279,18 +283,6 @@ def _with_borders_given(model: onnx.ModelProto, borders: Sequence[Border], outpu
         copy.graph.input.append(helper.make_tensor_value_info(_given(name), element, border.shape))
     del copy.graph.value_info[:]
     return copy
-
-
-def _quantizers(model: onnx.ModelProto) -> Dict[Tuple[str, Optional[int]], str]:
-    """{(float tensor, exponent): what a QuantizeLinear of `model` makes of it}; other scales have no exponent here."""
-    graph, found = Graph(model), {}
-    for node in graph.nodes:
-        scale = graph.constant(node.input[1]) if node.op_type == "QuantizeLinear" else None
-        if scale is not None and scale.size == 1:
-            mantissa, exponent = np.frexp(float(scale.reshape(())))
-            if mantissa == 0.5:
-                found[node.input[0], int(exponent) - 1] = node.output[0]
-    return found
 
 
 # --- which tensors ----------------------------------------------------------------------------------------
@@ -441,6 +433,7 @@ def _difference(border: Border, ours: np.ndarray, theirs: np.ndarray) -> Differe
     if border.exponent is not None:
         # Where ONNX has the float tensor and the program its integers, those of ONNX Runtime's values.
         a, b = (_steps(x, border.exponent) for x in (ours, theirs))
+        b = np.clip(b, -128, 127) if border.saturates else b
         return result(np.abs(a - b).max(), _allowed_steps(border.kernel, border.exponent), True)
     if theirs.dtype.kind != "f":
         return result(np.count_nonzero(ours != theirs), 0, True)

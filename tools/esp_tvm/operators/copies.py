@@ -280,9 +280,7 @@ class Concat(Operator):
     name = "concat"
     order = MOVED
     formula = MOVES
-    rules = (
-        Rule("shape", OWN, None, "Concat", "any number, also constant ones; inputs of another exponent are requantized"),
-    )
+    rules = (Rule("shape", OWN, None, "Concat", "any number; inputs of another exponent are requantized"),)
     also = "RNN GRU LSTM"
     dtypes = ("int8", "int16")
 
