@@ -70,7 +70,11 @@ detector_report() {
 
 # From the model to the project with its front end, in OUT.
 whole_way() {
-    MODEL=${MODEL:-} CALIB=${CALIB:-} OUT=$OUT scripts/pipeline.sh quantize
+    local limits
+    # What of a detector's outputs makes no difference to its boxes needs no room in int8.
+    limits=$(python tools/tvm/frontend.py limits --spec "$SPEC")
+    PREPROCESS_OPTIONS="$limits ${PREPROCESS_OPTIONS:-}" MODEL=${MODEL:-} CALIB=${CALIB:-} OUT=$OUT \
+        scripts/pipeline.sh quantize
     frontend "$OUT/model_quant.onnx" "$OUT/board"
     OUT=$OUT scripts/pipeline.sh made board/model_board.onnx board/input_board.npy
 }

@@ -18,7 +18,7 @@ from esp_tvm.frontend import detection, landmarks
 from esp_tvm.frontend.detect import Found
 from esp_tvm.frontend.detection_c import check_outputs, emit_detection
 from esp_tvm.frontend.detection_host import DetectionCase, DetectionProgram
-from esp_tvm.frontend.detection_tables import useful_exponents
+from esp_tvm.frontend.detection_tables import useful_exponents, useful_limits
 from esp_tvm.frontend.embedding import Embedding, cosine, emit_embedding
 from esp_tvm.frontend.host import cosines, write_files
 from esp_tvm.frontend.image import geometry
@@ -186,15 +186,25 @@ def test_equal_scores_keep_their_order_and_the_best_stay(tmp_path):
     assert found(spec, ports, arrays)[0].label == 2
 
 
-def test_scores_alone_need_no_range_beyond_what_changes_them(tmp_path):
+def test_outputs_need_no_range_beyond_what_changes_boxes(tmp_path):
+    """In an input of 48 x 32 pixels."""
     for form, exponents in (
-        ("distances", {"s0": -4, "s1": -4}),
-        ("corners", {"s": -7}),
-        ("softmax, y first", {}),
-        ("yolov5", {}),
-        ("landmarks behind the scores, in a list of their own order", {}),
+        ("distances", {"b0": -4, "s0": -4, "b1": -5, "s1": -4}),
+        ("distributions in one tensor", {}),
+        ("list of boxes", {"b": -1, "s": -4}),
+        ("corners", {"b": -5, "s": -7}),
+        ("softmax, y first", {"b": -1}),
+        ("yolov5", {"o": -4}),
+        ("landmarks with visibility, as YOLO has", {"l0": -4, "s0": -4, "l1": -4, "s1": -4}),
+        ("landmarks behind the box in a list, as BlazeFace has", {"b": -1, "s": -4}),
+        ("landmarks behind the scores, in a list of their own order", {"b": -1, "s": -1}),
     ):
-        assert useful_exponents(written(tmp_path, FORMS[form][0]).detection) == exponents
+        spec = written(tmp_path, FORMS[form][0]).detection
+        assert useful_exponents(spec, 48) == exponents, form
+        limits = useful_limits(spec, 48)
+        assert limits == {
+            n: (-128 * 2.0**e, 127 * 2.0**e) for n, e in exponents.items() if (form, n) != ("corners", "s")
+        }
     assert 1 - 2**-11 < sigmoid(127 / 16) and sigmoid(-8) < 2**-11
 
 

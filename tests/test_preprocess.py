@@ -202,6 +202,55 @@ def test_boxes_are_left_to_the_front_end():
         refuse_what_no_chip_computes(model)
 
 
+def heads(reads_inside=False):
+    """Two layers of whose results an output consists, by way of moves, and another output."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], "small"),
+        helper.make_node("Conv", ["x", "w1"], ["b"], "large"),
+        helper.make_node("Transpose", ["a"], ["at"], "t", perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", ["at", "flat"], ["ar"], "r0"),
+        helper.make_node("Reshape", ["b", "flat"], ["br"], "r1"),
+        helper.make_node("Concat", ["ar", "br"], ["boxes"], "join", axis=1),
+        helper.make_node("Relu", ["b" if reads_inside else "x"], ["other"], "relu"),
+    ]
+    constants = {"w0": random(2, 3, 1, 1), "w1": 100 * random(2, 3, 1, 1), "flat": np.array([1, -1], np.int64)}
+    outputs = {"boxes": [1, 64], "other": [1, 2 if reads_inside else 3, 4, 4]}
+    return model_of(nodes, {"x": [1, 3, 4, 4]}, outputs, constants)
+
+
+@pytest.mark.parametrize("reads_inside", [False, True])
+def test_outputs_of_which_only_some_values_matter(reads_inside, tmp_path):
+    model, out = heads(reads_inside), tmp_path / "out.onnx"
+    preprocess_onnx(save(model, tmp_path / "m.onnx"), out, limits=["boxes=-8:7.9375"])
+    made, x = load_model(out), random(1, 3, 4, 4)
+    (boxes, other), (wanted, wanted_other) = run(made, {"x": x}), run(model, {"x": x})
+    assert np.abs(wanted).max() > 50 and boxes.min() == -8 and boxes.max() == np.float32(7.9375)
+    np.testing.assert_allclose(boxes, np.clip(wanted, -8, 7.9375), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(other, wanted_other, rtol=1e-5)
+    before = [made.graph.node[i - 1].op_type for i, node in enumerate(made.graph.node) if node.op_type == "Clip"]
+    # Behind each layer, where it takes no step of its own; at the end where another output reads a layer's result.
+    assert before == (["Concat"] if reads_inside else ["Conv", "Conv"])
+
+
+@pytest.mark.parametrize(
+    "limit, said",
+    [
+        ("boxes", "--limit boxes: write OUTPUT=LEAST:LARGEST"),
+        ("boxes=1", "--limit boxes=1: write"),
+        ("boxes=2:1", "--limit boxes=2:1: write"),
+        ("boxes=-inf:1", "write OUTPUT=LEAST:LARGEST, such as scores=-8:8"),
+        (
+            "boxse=-1:1",
+            "m.onnx: --limit: the model has no output 'boxse'; did you mean boxes? (it has",
+        ),
+    ],
+)
+def test_limits_that_are_none(limit, said, tmp_path):
+    with pytest.raises(UserError) as error:
+        preprocess_onnx(save(heads(), tmp_path / "m.onnx"), tmp_path / "out.onnx", limits=[limit])
+    assert said in str(error.value) and not (tmp_path / "out.onnx").exists()
+
+
 def test_nothing_is_left_in_the_current_folder(tmp_path, monkeypatch):
     """Where ONNX Runtime's symbolic shapes give up, they write a file to look at."""
     monkeypatch.chdir(tmp_path)

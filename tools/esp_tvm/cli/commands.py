@@ -78,6 +78,7 @@ SCRIPTS: Dict[str, Mapping[str, str]] = {
     "component": {},
     "frontend arrays": {},
     "frontend check": {},
+    "frontend limits": {},
     "frontend export": {"--target": "--target_chip", "--template": "--template_path", "--out": "--out_path"},
     "frontend detect": {},
 }

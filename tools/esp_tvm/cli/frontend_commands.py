@@ -1,7 +1,8 @@
-"""The sub-commands of a front end: esp-tvm frontend arrays, check, export, detect."""
+"""The sub-commands of a front end: esp-tvm frontend arrays, check, limits, export, detect."""
 
 from __future__ import annotations
 
+import shlex
 from typing import Optional
 
 import click
@@ -18,6 +19,7 @@ def frontend() -> None:
     \b
     arrays --spec image.yaml --out calib.npy pictures/
     check --spec image.yaml --model model.onnx
+    limits --spec image.yaml
     export --spec image.yaml --model model_quant.onnx --sample picture.jpg --out build/board
     detect --spec image.yaml --project build/board/new_project --out build/found pictures/
     """
@@ -43,6 +45,15 @@ def check(spec: str, model: Optional[str]) -> None:
     from ..frontend import command
 
     command.check(spec, model)
+
+
+@frontend.command()
+@spec_option()
+def limits(spec: str) -> None:
+    """Options of preprocess that limit a detector's outputs to what can make a difference to its boxes, or nothing."""
+    from ..frontend import command
+
+    click.echo(" ".join(shlex.quote(word) for word in command.limits(spec)))
 
 
 @frontend.command(name="export")

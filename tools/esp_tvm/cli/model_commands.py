@@ -92,12 +92,21 @@ def convert(model: str, output: str, shape: tuple, trust_pickle: bool, **setting
     show_default="the model's outputs",
     help="end the model here: what follows (NonMaxSuppression) is left to the application; once for each output",
 )
-def preprocess(model: str, output: str, shape: Sequence[str], state: Sequence[str], end: Sequence[str]) -> None:
+@click.option(
+    "--limit",
+    multiple=True,
+    metavar="OUTPUT=LEAST:LARGEST",
+    show_default="none",
+    help="only these values of an output matter: int8 is for them, others become the limits; once for each output",
+)
+def preprocess(
+    model: str, output: str, shape: Sequence[str], state: Sequence[str], end: Sequence[str], limit: Sequence[str]
+) -> None:
     """Fold and simplify a float ONNX model before quantization."""
     from ..convert.sizes import parse_shapes
     from ..preprocess import preprocess_onnx, summary
 
-    click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape), state, end))))
+    click.echo("\n".join(summary(preprocess_onnx(model, output, parse_shapes(shape), state, end, limit))))
 
 
 @click.command(cls=Command)

@@ -90,6 +90,21 @@ def check(spec_path: str, model_path: Optional[str] = None) -> None:
             _what_reads(spec, model)
 
 
+def limits(spec_path: str) -> List[str]:
+    """Options of preprocess, by which the model's outputs keep only values that make a difference to what reads them:
+    ["--limit", "scores=-8:7.9375", ...]; [] for what is no detector, or has none such."""
+    if kind_of(spec_path) == "audio":
+        return []
+    from .detection_tables import useful_limits
+    from .image_spec import load_image_spec
+
+    spec = load_image_spec(spec_path)
+    if spec.detection is None:
+        return []
+    found = useful_limits(spec.detection, max(spec.width, spec.height))
+    return [word for name, (low, high) in found.items() for word in ("--limit", f"{name}={low!r}:{high!r}")]
+
+
 def export(
     spec_path: str,
     model_path: str,
@@ -131,7 +146,7 @@ def export(
         check_camera(spec)
         fed = fed_model(model_path, spec.name, spec.shape, spec.layout, spec_path)
         reads_outputs = _what_reads(spec, load_model(model_path))
-        exponents = {} if spec.detection is None else useful_exponents(spec.detection)
+        exponents = {} if spec.detection is None else useful_exponents(spec.detection, max(spec.width, spec.height))
         sample = float_inputs([Path(sample_path)], spec)
 
         def component(port: Port) -> Dict[str, str]:

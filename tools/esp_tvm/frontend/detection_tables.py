@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .detection_spec import Detection, Landmarks
+from .detection_spec import Detection, Head, Landmarks
 
 SCORE_ONE = 1 << 15
 # Fractional bits of positions, sizes and decays, and the largest position or size.
@@ -41,17 +41,63 @@ def score_table(scores: str, exponent: int) -> np.ndarray:
     return np.array([_nearest(_SCORES[scores](math.ldexp(q, exponent)) * SCORE_ONE) for q in VALUES], np.int64)
 
 
-# Scores of a number alone: the largest exponent with which int8 says all that matters. Beyond +-8 a sigmoid is 0 or 1.
-_USEFUL = {"sigmoid": -4, "probability": -7, "square": -7}
+# Of numbers that make a score alone: beyond +-8 a sigmoid is 0 or 1.
+_SCORE_BOUNDS = {"sigmoid": 8.0, "probability": 1.0, "square": 1.0}
 
 
-def useful_exponents(spec: Detection) -> Dict[str, int]:
-    """Name of an output with scores alone -> the largest exponent that it should have where the model has it in int16:
-    the logits of a detector reach far below 0, where they all mean the same."""
-    if spec.scores not in _USEFUL:
-        return {}
-    others = {name for head in spec.heads for name in (head.boxes, head.landmarks)}
-    return {head.scores: _USEFUL[spec.scores] for head in spec.heads if head.scores and head.scores not in others}
+def useful_exponents(spec: Detection, side: int) -> Dict[str, int]:
+    """Name of an output -> the largest exponent that it should have in int8, where something bounds its numbers: logits
+    of which all beyond +-8 mean the same, places and sizes of what lies in the input.
+
+    side: the longer one of the model's input, in pixels
+    """
+    bounds: Dict[str, List[Optional[float]]] = {}
+    for head in spec.heads:
+        sides = [float(one) for anchor in head.anchors for one in anchor] or [float(head.stride)]
+        bounds.setdefault(head.boxes, []).append(_box_bound(spec, sides, side))
+        if spec.landmarks is not None:
+            bounds.setdefault(head.landmarks or head.boxes, []).append(_landmark_bound(spec.landmarks, head, side))
+        bounds.setdefault(head.scores or head.boxes, []).append(_SCORE_BOUNDS.get(spec.scores))
+    known = {name: [one for one in all_of_it if one is not None] for name, all_of_it in bounds.items()}
+    return {
+        name: math.ceil(math.log2(max(numbers) / 128))
+        for name, numbers in known.items()
+        if len(numbers) == len(bounds[name])
+    }
+
+
+def _box_bound(spec: Detection, sides: Sequence[float], side: int) -> Optional[float]:
+    """The largest number, without its sign, of boxes that lie in an input of `side` pixels; None where only differences
+    matter. sides: of the anchors, or the stride"""
+    if spec.bins > 1:
+        return None
+    if spec.boxes == "yolov5":
+        return _SCORE_BOUNDS["sigmoid"]
+    across = side / min(sides)
+    if spec.boxes == "distances":
+        return across
+    if spec.boxes == "corners":
+        return across + 0.5
+    centre, size = (float(one) for one in spec.variances)
+    largest = across if spec.sizes == "linear" else max(math.log(max(across, 2.0)), math.log(max(*sides, 2.0)))
+    return max(across / centre, largest / size)
+
+
+def _landmark_bound(landmarks: Landmarks, head: Head, side: int) -> float:
+    """The same of landmarks in the input, and of what says whether they can be seen."""
+    unit = min(float(one) for anchor in head.anchors for one in anchor) if landmarks.unit == "anchor" else head.stride
+    seen = _SCORE_BOUNDS.get(landmarks.visibility or "", 0.0)
+    # From the anchor's corner it is half an anchor more.
+    return max(side / (unit * float(landmarks.factor)) + (landmarks.origin == "corner"), seen)
+
+
+def useful_limits(spec: Detection, side: int) -> Dict[str, Tuple[float, float]]:
+    """The same as (least, largest), what int8 holds by these exponents, of all outputs that may reach beyond: scores
+    that are probabilities already do not."""
+    exponents = useful_exponents(spec, side)
+    within = {head.scores for head in spec.heads} if spec.scores in ("probability", "square") else set()
+    within -= {name for head in spec.heads for name in (head.boxes, head.landmarks)}
+    return {n: (math.ldexp(-128, e), math.ldexp(127, e)) for n, e in exponents.items() if n not in within}
 
 
 def decay_table(exponent: int) -> np.ndarray:

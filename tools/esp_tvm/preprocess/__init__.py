@@ -17,6 +17,7 @@ import onnx
 
 from ..convert.einsum import spell_out_products
 from ..convert.ends import refuse_what_no_chip_computes
+from ..convert.limits import limit_outputs, parse_limits
 from ..model import describe, fix_shapes, inputs_of, is_quantized, load_model, outputs_of, save_model
 from ..naming import one_line
 from ..native import run_apart
@@ -53,6 +54,7 @@ def preprocess_onnx(
     sizes: Optional[Dict[str, List[int]]] = None,
     states: Sequence[str] = (),
     ends: Sequence[str] = (),
+    limits: Sequence[str] = (),
 ) -> Preprocessed:
     """Preprocess the float model in `input_path` and write the result to `output_path`, whole or not at all.
 
@@ -60,8 +62,10 @@ def preprocess_onnx(
     states: "INPUT=OUTPUT" of each state that the generated program shall keep between calls, or "none", in place of
         those that the model names
     ends: tensors that the model shall end with in place of its outputs
+    limits: "OUTPUT=LEAST:LARGEST" of outputs of which no other values matter
     A model that another tool quantized is passed on: folding would change what its scales were made for.
     """
+    bounds = parse_limits(limits)
     original = load_model(input_path, sizes, ends)
     label = f"{input_path}: "
     set_states(original, states, label)
@@ -70,6 +74,7 @@ def preprocess_onnx(
         result = Preprocessed(original, original, 0.0, ["it is quantized already and passed on as it is"])
     else:
         result = preprocess_model(original, input_path)
+        limit_outputs(result.model, bounds, label)
     # Not after a long quantization.
     refuse_what_no_chip_computes(result.model, label)
     note_states(result.model, kept)  # onnxsim and onnxoptimizer may lose what a model says of itself.
