@@ -107,6 +107,12 @@ FORMS: Dict[str, Tuple[str, Shapes]] = {
         "- {boxes: b, scores: s, landmarks: s, stride: 16, anchors: [[20, 9]]}",
         {"b": ((1, 4, 30), -4), "s": ((1, 8, 30), -4)},
     ),
+    "landmarks before the class, as YOLOv5-face has": (
+        "boxes: yolov5\nlayout: NCHW\n"
+        "landmarks: {points: 5, from: cell, unit: anchor, before_classes: true}\n"
+        "heads: [{boxes: o, stride: 8, anchors: [[10, 13], [16, 30]]}]",
+        {"o": ((1, 32, 4, 6), -4)},
+    ),
     "distributions in a list, channels first": (
         "boxes: distances\nbins: 4\nlayout: NCHW\nheads:\n- {boxes: o, stride: 8}\n- {boxes: o, stride: 16}",
         {"o": ((1, 18, 30), -4)},

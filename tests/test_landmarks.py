@@ -12,6 +12,8 @@ from esp_tvm.errors import UserError
 from esp_tvm.frontend import landmarks
 from esp_tvm.frontend.detection_c import emit_detection
 
+OWN, BEHIND, YOLO, LAST, SCORES, FACE = (name for name in FORMS if name.startswith("landmarks"))
+
 
 def the_landmarks(tmp_path, form: str, numbers: Dict[str, Dict[Tuple[int, ...], int]]):
     """Those of the only box of outputs that are -128 but for some numbers: in pixels, and how visible they are."""
@@ -61,9 +63,16 @@ def test_landmarks_behind_the_classes_have_y_first(tmp_path):
     assert visible == [0.5, 1]
 
 
-# --- mistakes -----------------------------------------------------------------------------------------------
+def test_landmarks_of_yolov5_face_stand_before_its_class(tmp_path):
+    """x, y, width, height, object, five points, class; a point is so many anchors from the corner of the cell."""
+    values = (0, 0, 0, 0, 127, 16, -32, 8, 4, -16, 24, 1, 2, -3, -4, 127)
+    numbers = {"o": {(0, 16 + k, 2, 3): v for k, v in enumerate(values)}}
+    points, _ = the_landmarks(tmp_path, FACE, numbers)
+    wanted = np.array(values[5:15]).reshape(5, 2) / 16 * (16, 30) + (24, 16)
+    assert np.abs(np.array(points) - wanted).max() <= 1 / 16
 
-OWN, BEHIND, YOLO, LAST, SCORES = (name for name in FORMS if name.startswith("landmarks"))
+
+# --- mistakes -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -88,6 +97,9 @@ OWN, BEHIND, YOLO, LAST, SCORES = (name for name in FORMS if name.startswith("la
             "points: 3",
             "1 before the classes, 9 for its landmarks, and at least one class",
         ),
+        (FACE, "points: 5", "points: 6", "12 for its landmarks, and at least one class"),
+        (FACE, "points: 5", "points: 4, visibility: sigmoid", "12 for its landmarks, and at least one class"),
+        (OWN, "unit: anchor", "unit: anchor, before_classes: true", "before_classes lie in the output with the box"),
         (SCORES, "points: 3", "points: 4", "8 for its landmarks, and at least one class"),
     ],
 )

@@ -32,7 +32,7 @@ static uint32_t best_score(const detection_model_t *model, const detection_level
         }
     }
     const bool softmax = level->score == NULL;
-    const int8_t *classes = values + (model->objectness || softmax ? step : 0);
+    const int8_t *classes = values + ((model->objectness || softmax ? 1 : 0) + model->between) * step;
     uint16_t best = 0;
     for (uint16_t i = 1; i < model->classes; i++) {
         best = classes[i * step] > classes[best * step] ? i : best;

@@ -77,14 +77,15 @@ typedef struct {
 } detection_level_t;
 
 /* width, height: of the input. classes: without the background, which softmax has before them. bins: numbers of a
- * distance. objectness: a number before the classes. candidates: entries of `boxes` of detection_find. landmarks: of a
- * box; origin: where they count from; in_strides: whether in strides, else in anchors */
+ * distance. objectness: a number before the classes; between: numbers (landmarks) between that and the classes.
+ * candidates: entries of `boxes` of detection_find. landmarks: of a box; origin: where they count from; in_strides:
+ * whether in strides, else in anchors */
 typedef struct {
     const detection_level_t *levels;
     uint16_t level_count, classes, candidates, most;
     detection_form_t form;
     uint8_t bins;
-    uint8_t landmarks;
+    uint8_t landmarks, between;
     detection_origin_t origin;
     bool y_first, objectness, across_classes, in_strides;
     int32_t width, height;

@@ -214,7 +214,7 @@ def _level(
                 + (f"{others} for its place and " if others else "")
                 + f"{spec.landmarks.numbers} for {each} are needed; change landmarks.points, or name their output"
             )
-        point_part = point_part.behind(others)
+        point_part = point_part.behind(spec.box_numbers + before if spec.between else others)
     plain = spec.bins == 1
     softmax = spec.scores == "softmax"
     return Level(
@@ -348,8 +348,9 @@ def _candidates(
 def _scores(spec: Detection, level: Level, results: np.ndarray, cells: int, anchors: int):
     """(score, class) of every box, int64 [cells, anchors]."""
     before = spec.has_objectness + (spec.scores == "softmax")
-    numbers = level.scores.take(results, cells, anchors, before + level.classes)
-    classes = numbers[:, :, before:]
+    numbers = level.scores.take(results, cells, anchors, before + spec.between + level.classes)
+    classes = numbers[:, :, before + spec.between :]
+    numbers = np.concatenate([numbers[:, :, :before], classes], -1)
     labels = classes.argmax(-1)
     best = classes.max(-1)
     if level.score is None:

@@ -150,6 +150,7 @@ def _source(spec: ImageSpec, ports: Sequence[Port], outputs: Sequence[Output], l
         "bins": detection.bins,
         "y_first": _bool(detection.order == "yx"),
         "objectness": _bool(detection.has_objectness),
+        "between": detection.between,
         "across_classes": _bool(detection.across_classes),
         "width": f"{spec.width} * DETECTION_ONE",
         "height": f"{spec.height} * DETECTION_ONE",

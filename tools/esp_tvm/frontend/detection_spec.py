@@ -72,6 +72,7 @@ class Landmarks(Spec):
     origin (`from` in the YAML): where x and y count from, the cell's centre, the left upper corner of the anchor around
     it, or the cell's number times the stride
     unit, factor: x is worth so many times the anchor's width or the stride, y so many times its height or the stride
+    before_classes: whether they stand between the objectness and the classes, in the output that has all of a box
     """
 
     points: whole(1, MAX_POINTS)
@@ -79,6 +80,7 @@ class Landmarks(Spec):
     unit: Literal["anchor", "stride"]
     factor: Positive = Fraction(1)
     visibility: Optional[Literal["sigmoid", "probability"]] = None
+    before_classes: bool = False
 
     @property
     def numbers(self) -> int:
@@ -126,6 +128,11 @@ class Detection(Spec):
         return self.boxes == "yolov5" if self.objectness is None else self.objectness
 
     @property
+    def between(self) -> int:
+        """Numbers of a box between the objectness (or the background) and the classes."""
+        return self.landmarks.numbers if self.landmarks is not None and self.landmarks.before_classes else 0
+
+    @property
     def box_numbers(self) -> int:
         """Numbers of one box in the outputs."""
         return 4 * self.bins
@@ -141,6 +148,8 @@ class Detection(Spec):
                 raise fault("anchors have no meaning for boxes: distances; leave them out")
             if self.landmarks is None and head.landmarks is not None:
                 raise fault("a head names landmarks; say what they are with detection.landmarks (points, from, unit)")
+            if self.between and (head.landmarks is not None or head.scores is not None):
+                raise fault("landmarks before_classes lie in the output with the box and its classes: name boxes alone")
             if self.boxes != "distances" and not head.anchors:
                 raise fault(f"a head has no anchors; boxes: {self.boxes} needs them")
         return self
