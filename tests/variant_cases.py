@@ -133,7 +133,7 @@ class Pair:
 
     def _compare(self) -> str:
         n, call = self.number, self.call
-        lead, scratch = self.variant.overlap_distance(call), self.variant.scratch(self.fast)
+        scratch = self.variant.scratch(self.fast)
         tail = ", scratch" if scratch else ""
         size, out = call.inputs[0].elements, call.output.elements
         lines = [
@@ -160,16 +160,28 @@ class Pair:
                 f"    wrong += differ({n}, y, expected, {out});",
                 "    free(y);",
             ]
-            if lead is not None:
+            for lead in self._distances():
                 lines += [
-                    f"    int8_t *both = block({max(out, lead + size)});",
-                    f"    memcpy(both + {lead}, x_{n}, {size});",
-                    f"    fast_{n}(both + {lead}, both{tail});",
-                    f"    wrong += differ({n}, both, expected, {out});",
-                    "    free(both);",
+                    "    {",
+                    f"        int8_t *both = block({max(out, lead + size)});",
+                    f"        memcpy(both + {lead}, x_{n}, {size});",
+                    f"        fast_{n}(both + {lead}, both{tail});",
+                    f"        wrong += differ({n}, both, expected, {out});",
+                    "        free(both);",
+                    "    }",
                 ]
         lines += ["    free(x);", "    free(expected);", "    free(scratch);", "    return wrong;", "}", ""]
         return "\n".join(lines)
+
+    def _distances(self) -> List[int]:
+        """By how many bytes the output may start before the input: the least, the least whole pixels, and more."""
+        call, channels = self.call, self.call.output.shape[-1]
+        bytes_, pixels = self.variant.overlap_distance(call), self.variant.overlap_distance_of_pixels(call)
+        found = [] if bytes_ is None else [bytes_, bytes_ + 1]
+        least = [-(-one // channels) for one in (bytes_, pixels) if one is not None]
+        row = call.output.shape[2] if len(call.output.shape) == 4 else 1
+        found += [(one + more) * channels for one in least for more in (0, 1, row, 2 * row)]
+        return sorted(set(found))
 
     def describe(self) -> str:
         """For the message of a failed test."""

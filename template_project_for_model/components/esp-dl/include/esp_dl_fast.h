@@ -78,7 +78,8 @@ void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const e
  * Depthwise convolution with windows of 3x3: one filter per channel, dilation 1, stride_w 1 or 2, padding 0 or 1 before
  * the image, and after it at most so much that the middle of every window is in the image; input.w at least 2. weights:
  * [channels][3][3]; bias: as for the plain kernel; shifts may be negative where the sums so shifted fit 32 bits. Works
- * row by row, or two rows at a time where an overlapping output leaves them alone.
+ * row by row, or channel by channel, two rows at a time, where the output does not overlap the input, or overlaps it by
+ * whole pixels and leaves these rows alone.
  * shift + ESP_DL_3X3_LANES: of a channel with which two sums fit a word. Its bias is then
  * start + offset * 2^shift, stored as start + offset * 2^16 with start in 0..2^16 - 1: the sum of products and start is
  * in that range too, for every input and with any taps outside of the image.

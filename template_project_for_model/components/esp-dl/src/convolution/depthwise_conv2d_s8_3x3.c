@@ -3,16 +3,17 @@
  *
  * A row of output is computed channel by channel, from left to right, with the nine weights in registers. Each input
  * value is read once per row: it is added immediately to the sums of all outputs that need it, two of which are in
- * progress. Two rows are computed together where all that they read lies in the image: the weights are loaded once for
- * both, and so are the values that both need. Where a sum fits 16 bits, which the exporter knows, one multiplication
- * serves both rows: values x0 and x1 of the same tap are one word, x0 + x1 * 2^16, and so are the sums.
+ * progress. The rows whose windows lie in the image are computed channel by channel where the output leaves the input
+ * alone, so that weights are loaded once for all of them; with strides of 1 two rows at a time, which share the values
+ * that both need. Where a sum fits 16 bits, which the exporter knows, one multiplication serves both rows: values x0
+ * and x1 of the same tap are one word, x0 + x1 * 2^16, and so are the sums. A row at the image's border has six taps.
  */
 #include "common/registers.h"
 #include "esp_dl_fast.h"
 
 #include <stddef.h>
 
-/* Constant along a row of output. */
+/* Constant along a row of output, or along rows that are computed together. */
 typedef struct {
     const int8_t *x[3];           /* column 0 of the window's three rows */
     int outside_top, outside_end; /* rows 0 or 2 are outside the image (x: any row) */
@@ -31,14 +32,16 @@ typedef struct {
     const int8_t *w = (p)->weights + (channel)*9;                                                                      \
     int32_t w00 = w[0], w01 = w[1], w02 = w[2], w10 = w[3], w11 = w[4], w12 = w[5], w20 = w[6], w21 = w[7], w22 = w[8]
 
-/* Its bias and shift as well. A shift to the left is one of the weights and of the bias instead of the sums. */
-#define READ_CHANNEL(p, channel)                                                                                       \
-    READ_WEIGHTS(p, channel);                                                                                          \
+/* Its bias and shift. */
+#define READ_BIAS(p, channel)                                                                                          \
     int32_t bias = (p)->bias[channel], shift = (p)->shift[channel];                                                    \
     if (shift >= ESP_DL_3X3_LANES) {                                                                                   \
         shift -= ESP_DL_3X3_LANES;                                                                                     \
         bias = (bias & 0xffff) + (bias >> 16) * (1 << shift);                                                          \
-    }                                                                                                                  \
+    }
+
+/* A shift to the left is one of the weights and of the bias instead of the sums. */
+#define SHIFT_LEFT                                                                                                     \
     if (shift < 0) {                                                                                                   \
         const int32_t factor = 1 << -shift;                                                                            \
         w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor;                      \
@@ -46,13 +49,14 @@ typedef struct {
         shift = 0;                                                                                                     \
     }
 
-/* One row of output of one channel. */
-static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
+/* Rows of output of one channel; what is outside of the image is the same for all of them. */
+static inline void rows_alone(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y,
+                              int32_t rows)
 {
-    const int32_t channels = p->input.c;
-    const int32_t min = p->min, max = p->max;
-    const int8_t *x0 = r->x[0] + channel, *x1 = r->x[1] + channel, *x2 = r->x[2] + channel;
-    READ_CHANNEL(p, channel);
+    const int32_t channels = p->input.c, min = p->min, max = p->max;
+    READ_WEIGHTS(p, channel);
+    READ_BIAS(p, channel);
+    SHIFT_LEFT;
     if (r->outside_top) {
         bias += r->pad_value * (w00 + w01 + w02);
         w00 = w01 = w02 = 0;
@@ -61,56 +65,100 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
         bias += r->pad_value * (w20 + w21 + w22);
         w20 = w21 = w22 = 0;
     }
-    int32_t a, b, c, sum = bias;
+    const int32_t start = p->window.pad_left == 0 ? bias : bias + r->pad_value * (w00 + w10 + w20);
     y += channel;
-    const int8_t *end = y + r->full, *last = y + r->all;
-    if (p->window.pad_left == 0) {
-        LOAD;
-        ADD(sum, w00, w10, w20);
-        ADVANCE;
-    } else if (r->pad_value != 0) {
-        sum += r->pad_value * (w00 + w10 + w20);
-    }
-    if (p->window.stride_w == 1) {
-        LOAD;
-        ADD(sum, w01, w11, w21);
-        int32_t next = bias;
-        ADD(next, w00, w10, w20);
-        for (; y != end; y += channels) {
-            ADVANCE;
+    for (ptrdiff_t at = channel; rows > 0; rows--) {
+        const int8_t *x0 = r->x[0] + at, *x1 = r->x[1] + at, *x2 = r->x[2] + at;
+        at += p->window.stride_h * p->input.w * channels;
+        int32_t a, b, c, sum = start;
+        const int8_t *end = y + r->full, *last = y + r->all;
+        if (p->window.pad_left == 0) {
             LOAD;
-            ADD(sum, w02, w12, w22);
-            STORE(sum);
-            sum = next;
-            ADD(sum, w01, w11, w21);
-            next = bias;
-            ADD(next, w00, w10, w20);
-        }
-    } else {
-        for (; y != end; y += channels) {
-            LOAD;
-            ADVANCE;
-            ADD(sum, w01, w11, w21);
-            LOAD;
-            ADVANCE;
-            ADD(sum, w02, w12, w22);
-            STORE(sum);
-            sum = bias;
             ADD(sum, w00, w10, w20);
+            ADVANCE;
+        }
+        if (p->window.stride_w == 1) {
+            LOAD;
+            ADD(sum, w01, w11, w21);
+            int32_t next = bias;
+            ADD(next, w00, w10, w20);
+            for (; y != end; y += channels) {
+                ADVANCE;
+                LOAD;
+                ADD(sum, w02, w12, w22);
+                STORE(sum);
+                sum = next;
+                ADD(sum, w01, w11, w21);
+                next = bias;
+                ADD(next, w00, w10, w20);
+            }
+        } else {
+            for (; y != end; y += channels) {
+                LOAD;
+                ADVANCE;
+                ADD(sum, w01, w11, w21);
+                LOAD;
+                ADVANCE;
+                ADD(sum, w02, w12, w22);
+                STORE(sum);
+                sum = bias;
+                ADD(sum, w00, w10, w20);
+            }
+            if (y != last) {
+                LOAD;
+                ADD(sum, w01, w11, w21);
+            }
         }
         if (y != last) {
-            LOAD;
-            ADD(sum, w01, w11, w21);
+            sum += r->pad_value * (w02 + w12 + w22);
+            STORE(sum);
+            y += channels;
         }
     }
+}
+
+/* The first or the last row of output, whose window has as many rows outside the image as it may; with strides of 1 and
+ * a column outside before the first one. */
+static inline void row_at_border(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
+{
+    const int32_t channels = p->input.c, min = p->min, max = p->max, pad_value = r->pad_value;
+    const int8_t *w = p->weights + channel * 9, *x0 = r->x[0] + channel, *x1 = r->x[1] + channel;
+    READ_BIAS(p, channel);
+    int32_t outside = 0;
+    if (r->outside_top) {
+        outside = w[0] + w[1] + w[2];
+        w += 3, x0 = x1, x1 = r->x[2] + channel;
+    } else if (pad_value != 0) {
+        outside = w[6] + w[7] + w[8];
+    }
+    bias += pad_value * outside;
+    int32_t w00 = w[0], w01 = w[1], w02 = w[2], w10 = w[3], w11 = w[4], w12 = w[5];
+    if (shift < 0) {
+        const int32_t factor = 1 << -shift;
+        w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor, bias *= factor;
+        shift = 0;
+    }
+    int32_t a = *x0, b = *x1, sum = bias + pad_value * (w00 + w10), next = bias;
+    sum += a * w01, sum += b * w11, next += a * w00, next += b * w10;
+    y += channel;
+    const int8_t *last = y + r->all;
+    for (const int8_t *end = y + r->full; y != end; y += channels) {
+        x0 += channels, x1 += channels;
+        a = *x0, b = *x1;
+        sum += a * w02, sum += b * w12;
+        STORE(sum);
+        sum = next;
+        sum += a * w01, sum += b * w11;
+        next = bias;
+        next += a * w00, next += b * w10;
+    }
     if (y != last) {
-        if (r->pad_value != 0) {
-            sum += r->pad_value * (w02 + w12 + w22);
-        }
+        sum += pad_value * (w02 + w12);
         STORE(sum);
     }
 }
 
+/* A value of each of the four rows that two rows of output read. */
 #define LOAD_FOUR                                                                                                      \
     do {                                                                                                               \
         const int8_t *at = x;                                                                                          \
@@ -133,34 +181,41 @@ static inline void row(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32
         esp_dl_store(y + all, sum1 >> shift, min, max);                                                                \
     } while (0)
 
-/* Two rows of output of one channel, with strides of 1 and a column outside the image before the first; the four rows
- * of input lie in the image. */
-static inline void two_rows(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
+/* Pairs of rows of output of one channel, whose windows lie in the image but for a column before the first one, with
+ * strides of 1. x, y: the first values that are read and written */
+static inline void pairs_of_rows(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel,
+                                 const int8_t *rows, int8_t *y, int32_t pairs)
 {
     const int32_t channels = p->input.c, min = p->min, max = p->max;
-    const int8_t *x = r->x[0] + channel;
-    const ptrdiff_t line = r->x[1] - r->x[0], all = r->all;
-    READ_CHANNEL(p, channel);
-    int32_t a, b, c, d, sum0 = bias + r->pad_value * (w00 + w10 + w20), sum1 = sum0;
-    LOAD_FOUR;
-    ADD_BOTH(sum, w01, w11, w21);
-    int32_t next0 = bias, next1 = bias;
-    ADD_BOTH(next, w00, w10, w20);
-    y += channel;
-    for (const int8_t *end = y + r->full; y != end; y += channels) {
-        x += channels;
+    const ptrdiff_t line = (ptrdiff_t)p->input.w * channels, all = r->all;
+    READ_WEIGHTS(p, channel);
+    READ_BIAS(p, channel);
+    SHIFT_LEFT;
+    const int32_t start = bias + r->pad_value * (w00 + w10 + w20), outside = r->pad_value * (w02 + w12 + w22);
+    for (; pairs > 0; pairs--) {
+        const int8_t *x = rows;
+        int32_t a, b, c, d, sum0 = start, sum1 = start;
         LOAD_FOUR;
-        ADD_BOTH(sum, w02, w12, w22);
-        STORE_BOTH;
-        sum0 = next0, sum1 = next1;
         ADD_BOTH(sum, w01, w11, w21);
-        next0 = next1 = bias;
+        int32_t next0 = bias, next1 = bias;
         ADD_BOTH(next, w00, w10, w20);
-    }
-    if (r->full != all) {
-        const int32_t outside = r->pad_value * (w02 + w12 + w22);
-        sum0 += outside, sum1 += outside;
-        STORE_BOTH;
+        for (const int8_t *end = y + r->full; y != end; y += channels) {
+            x += channels;
+            LOAD_FOUR;
+            ADD_BOTH(sum, w02, w12, w22);
+            STORE_BOTH;
+            sum0 = next0, sum1 = next1;
+            ADD_BOTH(sum, w01, w11, w21);
+            next0 = next1 = bias;
+            ADD_BOTH(next, w00, w10, w20);
+        }
+        if (r->full != all) {
+            sum0 += outside, sum1 += outside;
+            STORE_BOTH;
+            y += channels;
+        }
+        rows += 2 * line;
+        y += all;
     }
 }
 
@@ -178,63 +233,75 @@ static inline void two_rows(const row_t *r, const esp_dl_depthwise_conv2d_t *p, 
     } while (0)
 
 /* The same where both sums fit the halves of a word; what is left of the bias is added after the shift. */
-static inline void two_rows_in_lanes(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
+static inline void pairs_in_lanes(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel,
+                                  const int8_t *rows, int8_t *y, int32_t pairs)
 {
     const int32_t channels = p->input.c, min = p->min, max = p->max;
-    const int8_t *x = r->x[0] + channel;
-    const ptrdiff_t line = r->x[1] - r->x[0], all = r->all;
+    const ptrdiff_t line = (ptrdiff_t)p->input.w * channels, all = r->all;
     READ_WEIGHTS(p, channel);
     const int32_t bias = p->bias[channel], offset = bias >> 16, shift = p->shift[channel] - ESP_DL_3X3_LANES + 16;
-    const uint32_t start = ((uint32_t)bias & 0xffff) * 0x10001u, outside = (uint32_t)r->pad_value * 0x10001u;
-    int32_t a, b, c, d;
-    uint32_t ab, bc, cd, sum = start + outside * (uint32_t)(w00 + w10 + w20), next = start;
-    LOAD_WORDS;
-    ADD_WORDS(sum, w01, w11, w21);
-    ADD_WORDS(next, w00, w10, w20);
-    y += channel;
-    for (const int8_t *end = y + r->full; y != end; y += channels) {
-        x += channels;
+    const uint32_t begin = ((uint32_t)bias & 0xffff) * 0x10001u, pad = (uint32_t)r->pad_value * 0x10001u;
+    const uint32_t start = begin + pad * (uint32_t)(w00 + w10 + w20), outside = pad * (uint32_t)(w02 + w12 + w22);
+    for (; pairs > 0; pairs--) {
+        const int8_t *x = rows;
+        int32_t a, b, c, d;
+        uint32_t ab, bc, cd, sum = start, next = begin;
         LOAD_WORDS;
-        ADD_WORDS(sum, w02, w12, w22);
-        STORE_WORD;
-        sum = next;
         ADD_WORDS(sum, w01, w11, w21);
-        next = start;
         ADD_WORDS(next, w00, w10, w20);
-    }
-    if (r->full != all) {
-        sum += outside * (uint32_t)(w02 + w12 + w22);
-        STORE_WORD;
+        for (const int8_t *end = y + r->full; y != end; y += channels) {
+            x += channels;
+            LOAD_WORDS;
+            ADD_WORDS(sum, w02, w12, w22);
+            STORE_WORD;
+            sum = next;
+            ADD_WORDS(sum, w01, w11, w21);
+            next = begin;
+            ADD_WORDS(next, w00, w10, w20);
+        }
+        if (r->full != all) {
+            sum += outside;
+            STORE_WORD;
+            y += channels;
+        }
+        rows += 2 * line;
+        y += all;
     }
 }
 
-/* Whether `two_rows` may compute rows from `output` on. h: the first row of the first one's window.
- * No value may be overwritten that is still to be read. Where the output overlaps the input by whole pixels, channels
- * do not meet: a pixel of the second row then lies, by this distance, at a place in the first row of the window that
- * was read, or before it. */
-static int may_take_two(const esp_dl_depthwise_conv2d_t *p, int32_t h, const int8_t *input, const int8_t *output)
+/* Whether all rows of a channel may be computed before those of the next one: the output does not overlap the input, or
+ * by whole pixels, so that channels do not meet. */
+static int may_take_channels(const esp_dl_depthwise_conv2d_t *p, const int8_t *input, const int8_t *output)
 {
-    const uintptr_t channels = (uintptr_t)p->input.c, line = (uintptr_t)p->input.w * channels;
-    const uintptr_t first = (uintptr_t)input + (uintptr_t)h * line, before = first - (uintptr_t)output;
-    if (p->window.stride_h != 1 || p->window.stride_w != 1 || p->window.pad_left != 1 || h < 0 || h + 3 >= p->input.h) {
-        return 0;
-    }
-    if ((uintptr_t)output >= first) {
-        return (uintptr_t)output >= first + 4 * line;
-    }
-    return before >= 2 * line || (before % channels == 0 && before >= line);
+    const uintptr_t written = (uintptr_t)(p->output.n * p->output.h * p->output.w * p->output.c);
+    const uintptr_t read = (uintptr_t)(p->input.n * p->input.h * p->input.w * p->input.c);
+    const uintptr_t before = (uintptr_t)input - (uintptr_t)output;
+    return before < written ? before % (uintptr_t)p->input.c == 0 : 0 - before >= read;
+}
+
+/* Whether then, with strides of 1, two rows may be computed together. No value may be overwritten that is still to be
+ * read: a pixel of the second row has to lie at a place in the first row that both read, or before it, or behind all
+ * that is read. That is nearest in the first rows whose windows lie in the image. */
+static int may_take_pairs(const esp_dl_depthwise_conv2d_t *p, const int8_t *input, const int8_t *output)
+{
+    const uintptr_t row = (uintptr_t)(p->output.w * p->output.c);
+    return p->window.stride_h == 1 && p->window.stride_w == 1 && p->window.pad_left == 1 &&
+           (uintptr_t)input - (uintptr_t)output >= row + (uintptr_t)p->window.pad_top * row;
 }
 
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output)
 {
-    const int32_t line = p->input.w * p->input.c, stride = p->window.stride_w;
+    const int32_t stride = p->window.stride_h, channels = p->output.c, line = p->input.w * channels;
     const int32_t reach = p->input.w + p->window.pad_left - 3; /* where the last full window starts */
-    const int32_t full = reach < 0 ? 0 : reach / stride + 1;
-    row_t r = {.all = (ptrdiff_t)p->output.w * p->output.c, .pad_value = p->pad_value};
-    r.full = full < p->output.w ? (ptrdiff_t)full * p->output.c : r.all;
+    const int32_t full = reach < 0 ? 0 : reach / p->window.stride_w + 1;
+    row_t r = {.all = (ptrdiff_t)p->output.w * channels, .pad_value = p->pad_value};
+    r.full = full < p->output.w ? (ptrdiff_t)full * channels : r.all;
+    const int by_channels = may_take_channels(p, input, output);
+    const int in_pairs = by_channels && may_take_pairs(p, input, output);
     for (int32_t n = 0; n < p->output.n; n++) {
-        for (int32_t i = 0; i < p->output.h; i++) {
-            const int32_t h = i * p->window.stride_h - p->window.pad_top;
+        int32_t rows; /* that are computed together */
+        for (int32_t i = 0; i < p->output.h; i += rows) {
+            const int32_t h = i * stride - p->window.pad_top;
             /* The middle row is always in the image. */
             const int8_t *middle = input + (ptrdiff_t)(h + 1) * line;
             r.outside_top = h < 0;
@@ -242,19 +309,27 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
             r.x[0] = r.outside_top ? middle : middle - line;
             r.x[1] = middle;
             r.x[2] = r.outside_end ? middle : middle + line;
-            const int two = i + 1 < p->output.h && may_take_two(p, h, input, output);
-            for (int32_t c = 0; c < p->output.c; c++) {
+            rows = 1;
+            if (by_channels && !r.outside_top && !r.outside_end) {
+                const int32_t inside = (p->input.h - 3 - h) / stride + 1, left = p->output.h - i;
+                rows = inside < left ? inside : left;
+            }
+            const int32_t pairs = in_pairs ? rows / 2 : 0;
+            rows = pairs != 0 ? 2 * pairs : rows;
+            const int at_border = in_pairs && r.outside_top != r.outside_end;
+            for (int32_t c = 0; c < channels; c++) {
                 ESP_DL_KEEP(c); /* one counter, not an address of each thing that it counts */
-                if (!two) {
-                    row(&r, p, c, output);
+                if (at_border) {
+                    row_at_border(&r, p, c, output);
+                } else if (pairs == 0) {
+                    rows_alone(&r, p, c, output, rows);
                 } else if (p->shift[c] >= ESP_DL_3X3_LANES) {
-                    two_rows_in_lanes(&r, p, c, output);
+                    pairs_in_lanes(&r, p, c, r.x[0] + c, output + c, pairs);
                 } else {
-                    two_rows(&r, p, c, output);
+                    pairs_of_rows(&r, p, c, r.x[0] + c, output + c, pairs);
                 }
             }
-            i += two;
-            output += two ? 2 * r.all : r.all;
+            output += rows * r.all;
         }
         input += (ptrdiff_t)p->input.h * line;
     }
