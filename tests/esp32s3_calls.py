@@ -18,12 +18,12 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
     depthwise, large = operator == "depthwise_conv2d", random.randint(6) == 0
     channels, outputs = (
         int(random.choice([1, 3, 4, 8, 16, 24, 32, 40, 48, 56, 64])),
-        int(random.choice([8, 16, 32, 64, 33])),
+        int(random.choice([8, 16, 32, 64, 33, 24, 20])),
     )
     kernel = (int(random.choice([3, 3, 5] if depthwise else [1, 1, 3, 5])),) * 2
     size = random.randint(kernel[0], 24 if large else 8, 2)
     if depthwise:
-        channels = outputs = int(random.choice([8, 8, 16, 32, 48, 80]))
+        channels = outputs = int(random.choice([8, 8, 24, 40, 16, 32, 48, 80]))
     elif random.randint(6) == 0:
         # Tall windows of few bytes in a row.
         channels = int(random.choice([1, 2, 4]))

@@ -28,12 +28,24 @@
 4:
     addi a3, a3, -16
 5:
+    or a6, a3, a4
+    extui a6, a6, 0, 2
+    bnez a6, 7f
+    srli a4, a4, 2
     loopnez a4, 6f
+    l32i a6, a3, 0
+    addi a3, a3, 4
+    s32i a6, a2, 0
+    addi a2, a2, 4
+6:
+    return
+7:
+    loopnez a4, 8f
     l8ui a6, a3, 0
     addi a3, a3, 1
     s8i a6, a2, 0
     addi a2, a2, 1
-6:
+8:
     return
     .size esp_dl_copy_bytes_esp32s3, . - esp_dl_copy_bytes_esp32s3
 
@@ -95,3 +107,49 @@
     bnez a5, 6b
     return
     .size esp_dl_copy_blocks_esp32s3, . - esp_dl_copy_blocks_esp32s3
+
+/*
+ * Blocks of `bytes` bytes, a multiple of 4, from places `from_step` bytes apart at multiples of 16 to one behind the other:
+ * esp_dl_pack_pixels_esp32s3(int8_t *to, const int8_t *from, int bytes, int from_step, int blocks)
+ */
+    function esp_dl_pack_pixels_esp32s3
+    srli a8, a4, 4
+    bbsi a4, 2, 5f
+    bnei a8, 1, 2f
+    loopnez a6, 1f
+    ee.vld.128.ip q0, a3, 16
+    ee.vld.l.64.ip q1, a3, -16
+    ee.vst.l.64.ip q0, a2, 8
+    add a3, a3, a5
+    ee.vst.h.64.ip q0, a2, 8
+    ee.vst.l.64.ip q1, a2, 8
+1:
+    return
+2:  /* a block, sixteen bytes at a time, then eight */
+    mov a9, a3
+    loopnez a8, 3f
+    ee.vld.128.ip q0, a9, 16
+    ee.vst.l.64.ip q0, a2, 8
+    ee.vst.h.64.ip q0, a2, 8
+3:
+    ee.vld.l.64.ip q0, a9, 8
+    addi a6, a6, -1
+    add a3, a3, a5
+    ee.vst.l.64.ip q0, a2, 8
+    bnez a6, 2b
+    return
+5:  /* words */
+    srli a8, a4, 2
+6:
+    mov a9, a3
+    loop a8, 7f
+    l32i a10, a9, 0
+    addi a9, a9, 4
+    s32i a10, a2, 0
+    addi a2, a2, 4
+7:
+    addi a6, a6, -1
+    add a3, a3, a5
+    bnez a6, 6b
+    return
+    .size esp_dl_pack_pixels_esp32s3, . - esp_dl_pack_pixels_esp32s3

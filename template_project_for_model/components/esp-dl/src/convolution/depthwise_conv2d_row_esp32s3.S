@@ -82,14 +82,14 @@
  * weight that has its register for itself is loaded once, others for every pixel, as far as they can together with
  * products, maxima and minima.
  *
- * a2 bounds, a3 and a7 bytes from tap to tap, a4 weights, a5 output, a6 head, a8..a10 rows, a11 a shift that is not held,
+ * a2 bounds, a3 and a7 bytes from tap to tap (a7 first), a4 weights, a5 output, a6 head, a8..a10 rows, a11 a shift that is not held,
  * a12 bytes to the next pixel's output, a13..a15 shifts; q0, q1 input, q2 result, q2, q3 weights.
  */
 #define STACK_ROWS 16
 #define STACK_NEXT_ROW 20
 #define STACK_ROWS_END 24
-#define STACK_OFFSET 28 /* of the channels in the first row of a window */
-#define STACK_SHARED 32 /* of their shared tap in the others */
+#define STACK_OFFSET 28 /* of the channels */
+#define STACK_SHARED 32 /* of their shared tap in a row */
 #define STACK_OUTPUT 36
 #define STACK_CHANNELS 40
 #define STACK_PIXELS 44
@@ -175,9 +175,8 @@
     add a10, a10, a11
     s32i a10, a1, STACK_NEXT_ROW
     l32i a10, a11, 8
-    l32i a11, a1, STACK_OFFSET
-    add a8, a8, a11
     l32i a11, a1, STACK_SHARED
+    add a8, a8, a11
     add a9, a9, a11
     add a10, a10, a11
     ee.vld.128.xp q0, a9, a7
@@ -189,9 +188,9 @@
     ee.ld.qacc_l.h.32.ip a6, 4
     ee.ld.qacc_h.h.32.ip a6, -36
     three_weight 2, \held, \w2
-    ee.vmulas.s8.qacc.ld.xp q1, a8, a3, q1, \w1
+    ee.vmulas.s8.qacc.ld.xp q1, a8, a7, q1, \w1
     three_weight 3, \held, \w3
-    ee.vmulas.s8.qacc.ld.xp q0, a8, a7, q0, \w2
+    ee.vmulas.s8.qacc.ld.xp q0, a8, a3, q0, \w2
     three_weight 4, \held, \w4
     ee.vmulas.s8.qacc.ld.ip q1, a8, 0, q1, \w3
     three_weight 5, \held, \w5
@@ -288,8 +287,8 @@
     s32i a5, a1, STACK_OUTPUT
     s32i a10, a1, STACK_CHANNELS
     s32i a14, a1, STACK_PIXELS
-    l32i a3, a2, DEPTHWISE_AT_FIRST_STEP
-    l32i a7, a2, DEPTHWISE_AT_SECOND_STEP
+    l32i a7, a2, DEPTHWISE_AT_FIRST_STEP
+    l32i a3, a2, DEPTHWISE_AT_SECOND_STEP
     l32i a12, a2, DEPTHWISE_AT_OUTPUT_STEP
     l32i a6, a2, DEPTHWISE_AT_WEIGHTS
     l32i a13, a2, DEPTHWISE_AT_CAPPED
@@ -304,69 +303,3 @@
 .Lthree_done:
     return
     .size esp_dl_depthwise_conv2d_rows_3x3_esp32s3, . - esp_dl_depthwise_conv2d_rows_3x3_esp32s3
-
-/*
- * Windows of 3x3 and 8 channels, 8 bytes from one to the next: two pixels side by side are sixteen lanes. The first
- * taps of a pair lie at multiples of 16, or, where they are shifted, 8 behind one.
- *
- * a4 weights, a5 output, a8..a10 rows, a11 pairs left, a12 head; a7, a13, a14 change. q0, q1, q3 input, q4 weights.
- */
-
-/* A row of the window. mask: where the last load, of what lies behind the weights of the row, goes. */
-    .macro pair_row row, shifted, mask
-    ee.vld.128.ip q0, \row, 16
-    .if \shifted
-    ee.vld.128.ip q1, \row, 16
-    ee.vld.128.ip q3, \row, -16
-    ee.src.q q0, q0, q1
-    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q0, q4
-    ee.src.q q3, q1, q3
-    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q1, q4
-    ee.vmulas.s8.qacc.ld.ip \mask, a4, 16, q3, q4
-    .else
-    ee.vld.128.ip q1, \row, 0
-    ee.src.q q3, q0, q1
-    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q0, q4
-    ee.vmulas.s8.qacc.ld.ip q4, a4, 16, q3, q4
-    ee.vmulas.s8.qacc.ld.ip \mask, a4, 16, q1, q4
-    .endif
-    .endm
-
-    .macro pairs shifted
-1:
-    mov a4, a12
-    load_head
-    ee.vld.128.ip q4, a4, 16
-    pair_row a8, \shifted, q4
-    pair_row a9, \shifted, q4
-    pair_row a10, \shifted, q0
-    ee.vld.128.ip q1, a4, 16
-    shift_lanes q3
-    ee.vmin.s8 q2, q2, q7
-    addi a11, a11, -1
-    ee.vst.128.ip q2, a5, 16
-    bnez a11, 1b
-    return
-    .endm
-
-    function esp_dl_depthwise_conv2d_row_pairs_esp32s3
-    l32i a4, a2, DEPTHWISE_AT_ROWS
-    l32i a11, a2, DEPTHWISE_AT_PIXELS
-    l32i a5, a2, DEPTHWISE_AT_OUTPUT
-    l32i a12, a2, DEPTHWISE_AT_WEIGHTS
-    l32i a7, a2, DEPTHWISE_AT_CLAMP
-    l32i a8, a4, 0
-    l32i a9, a4, 4
-    l32i a10, a4, 8
-    addi a13, a12, 8
-    ee.ld.128.usar.ip q0, a13, 0 /* from here on what is put together begins in the middle */
-    ee.vld.128.ip q6, a7, 16
-    ee.vld.128.ip q7, a7, 16
-    /* Rows that lie outside of the image are at multiples of 16. */
-    or a7, a8, a9
-    or a7, a7, a10
-    bbsi a7, 3, .Lshifted
-    pairs 0
-.Lshifted:
-    pairs 1
-    .size esp_dl_depthwise_conv2d_row_pairs_esp32s3, . - esp_dl_depthwise_conv2d_row_pairs_esp32s3

@@ -4,7 +4,7 @@
 
 #ifndef ESP_DL_ESP32S3
 
-static void any_window(const esp_dl_depthwise_row_t *row)
+void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row)
 {
     const int8_t *data = row->weights;
     for (int32_t c = 0; c < row->channels; c += ESP_DL_LANES) {
@@ -37,11 +37,6 @@ static void any_window(const esp_dl_depthwise_row_t *row)
     }
 }
 
-void esp_dl_depthwise_conv2d_row_esp32s3(const esp_dl_depthwise_row_t *row)
-{
-    any_window(row);
-}
-
 /* Sums of sixteen channels, and what holds them in their lanes. */
 typedef struct {
     int32_t acc[ESP_DL_LANES], most[ESP_DL_LANES], least[ESP_DL_LANES];
@@ -57,14 +52,15 @@ static void add_tap(const int8_t *tap, const int8_t *weights, sums_t *sums)
     }
 }
 
-/* 3x3 taps, from their order in the weights (esp_dl_esp32s3.h). rows: of the window; at: of its first tap in each */
+/* 3x3 taps, in the order of their weights (esp_dl_esp32s3.h). rows: of the window; at: of its first tap in each */
 static void three(const esp_dl_depthwise_row_t *row, const int8_t *const *rows, int32_t at, const int8_t *weights,
                   sums_t *sums)
 {
-    static const uint8_t shared_middle[9] = {7, 4, 0, 2, 1, 3, 6, 5, 8}, shared_first[9] = {6, 3, 0, 1, 2, 4, 7, 5, 8};
-    const uint8_t *order = row->shared > 0 ? shared_middle : shared_first;
+    static const uint8_t order[9][2] = {{2, 0}, {1, 0}, {0, 0}, {0, 1}, {0, 2}, {1, 1}, {2, 1}, {1, 2}, {2, 2}};
+    const int32_t second = row->shared + row->first_step;
+    const int32_t place[3] = {row->shared, second, second + row->second_step};
     for (int32_t i = 0; i < 9; i++, weights += ESP_DL_LANES) {
-        add_tap(rows[order[i] / 3] + at + order[i] % 3 * row->tap_step, weights, sums);
+        add_tap(rows[order[i][0]] + at + place[order[i][1]], weights, sums);
     }
 }
 
@@ -113,11 +109,6 @@ void esp_dl_depthwise_conv2d_rows_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
 void esp_dl_depthwise_conv2d_rows_5x5_esp32s3(const esp_dl_depthwise_row_t *row)
 {
     rows_of(row, 25, five);
-}
-
-void esp_dl_depthwise_conv2d_row_pairs_esp32s3(const esp_dl_depthwise_row_t *row)
-{
-    any_window(row);
 }
 
 #else

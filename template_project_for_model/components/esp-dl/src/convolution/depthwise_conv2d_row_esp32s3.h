@@ -43,9 +43,9 @@ typedef struct {
     int32_t pixel_rows;
     int32_t output_step; /* bytes from a pixel to the next in the output; `step` is the same in the input */
     int32_t capped;      /* the greatest value is below 127 */
-    /* 3x3: bytes from a row's first tap to the one that the window shares with the one before it; from the first tap
-     * that is read in a row to the second, from there on. 5x5: 0; from tap to tap; from a row's last to the next
-     * window's first. */
+    /* 3x3: bytes from a row's first tap to the one that is read first, which the window shares with the one before it;
+     * from there to the second that is read; from that to the third. 5x5: 0; from tap to tap; from a row's last to the
+     * next window's first. */
     int32_t shared, first_step, second_step;
     int32_t list_step; /* bytes from a row of pixels to the next in the list of rows */
 } esp_dl_depthwise_row_t;
@@ -78,9 +78,6 @@ void esp_dl_depthwise_conv2d_rows_3x3_esp32s3(const esp_dl_depthwise_row_t *row)
 
 /* The same of windows of 5x5, any step from one to the next. */
 void esp_dl_depthwise_conv2d_rows_5x5_esp32s3(const esp_dl_depthwise_row_t *row);
-
-/* Windows of 3x3 and 8 channels, taps 8 bytes apart: two pixels are one of 16 channels, `pixels` counts pairs. */
-void esp_dl_depthwise_conv2d_row_pairs_esp32s3(const esp_dl_depthwise_row_t *row);
 
 #endif /* __ASSEMBLER__ */
 

@@ -37,11 +37,53 @@ static int32_t three_passes(const esp_dl_window_t *w, esp_dl_depthwise_row_t *ro
     const bool is_middle = stride == 1 || dilation % 2 == 0; /* the shared tap is the middle one */
     const int32_t passes = is_middle ? dilation / stride : dilation;
     row->shared = is_middle ? tap : 0;
-    row->first_step = is_middle ? 2 * tap : tap;
-    row->second_step = is_middle ? -tap : tap;
+    row->first_step = is_middle ? -tap : tap;
+    row->second_step = is_middle ? 2 * tap : tap;
     row->step *= passes;
     row->output_step = passes * row->channels;
     return passes;
+}
+
+/*
+ * Two pixels are one: a window's second tap lies 8 bytes behind a multiple of 16 where the first and the third lie at
+ * one. So it is read from another copy of the row, `twin` bytes further; or they are, where the padding makes it so.
+ */
+static void pair_pixels(const esp_dl_depthwise_conv2d_esp32s3_t *p, int32_t twin, esp_dl_depthwise_row_t *row)
+{
+    const bool is_first_in_twin = p->window.pad_left % 2 != 0;
+    row->shared = is_first_in_twin ? twin : 0;
+    row->first_step = row->tap_step + (is_first_in_twin ? -twin : twin);
+    row->second_step = 2 * row->tap_step - row->first_step;
+    row->pixels = (row->pixels + 1) / 2;
+    row->step = row->output_step = row->channels = 2 * row->tap_step;
+}
+
+/* From an address that is a multiple of 8 to another, `bytes` are a multiple of 8. */
+static void copy_eights(int8_t *to, const int8_t *from, int32_t bytes)
+{
+    if ((uintptr_t)to % 16 != 0) {
+        memcpy(__builtin_assume_aligned(to, 8), __builtin_assume_aligned(from, 8), 8);
+        to += 8, from += 8, bytes -= 8;
+    }
+    esp_dl_copy_row(to, from, bytes);
+}
+
+/* The second copies of the rows from `first` on that have been copied. */
+static void copy_twins(const esp_dl_borders_t *b, int32_t first, int32_t twin)
+{
+    int32_t at = b->copied_at;
+    for (int32_t row = b->copied; row > first; row--) {
+        at = (at == 0 ? b->ring : at) - b->row_bytes;
+        int8_t *copy = b->rows + at + b->left;
+        /* Up to a multiple of 16: behind the row lies what is outside, in both. */
+        copy_eights(copy + twin, copy, 8 + esp_dl_aligned(b->copied_bytes - 8));
+    }
+}
+
+/* Bytes of a row of the output that is computed in scratch memory: of pairs, where one is left over. */
+static int32_t line_bytes(const esp_dl_depthwise_conv2d_esp32s3_t *p)
+{
+    return p->pairs && p->output.w % 2 != 0 ? (p->output.w + 1) * p->output.c : 0;
 }
 
 /* A row of pixels of 3x3 in passes, which begin `step` bytes apart. */
@@ -58,20 +100,25 @@ static void in_passes(const esp_dl_depthwise_row_t *whole, int32_t passes, int32
     }
 }
 
-/* The rows under the windows of the next `count` rows of pixels; band changes. */
+/* The rows under the windows of the next `count` rows of pixels; band changes. twin: from a row's copy to the other, 0:
+ * there is none */
 static void next_rows(const int8_t *image, const esp_dl_depthwise_conv2d_esp32s3_t *p, esp_dl_window_t *band,
-                      esp_dl_borders_t *borders, int32_t count, const int8_t **rows)
+                      esp_dl_borders_t *borders, int32_t count, int32_t twin, const int8_t **rows)
 {
+    const int32_t first = borders->copied > borders->top ? borders->copied : borders->top;
     band->kernel_h = rows_under(&p->window, count);
     band->stride_h = count * p->window.stride_h;
     borders->span = esp_dl_window_span(band);
     esp_dl_window_rows(image, &p->input, band, borders, 1, rows);
+    if (twin > 0) {
+        copy_twins(borders, first, twin);
+    }
 }
 
 int32_t esp_dl_depthwise_conv2d_s8_esp32s3_scratch(const esp_dl_depthwise_conv2d_esp32s3_t *p)
 {
     const esp_dl_window_t band = band_of(p);
-    return rows_bytes(&band) + esp_dl_border_bytes(&p->border, &band);
+    return rows_bytes(&band) + esp_dl_border_bytes(&p->border, &band) + line_bytes(p);
 }
 
 void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthwise_conv2d_esp32s3_t *p, void *scratch,
@@ -99,13 +146,18 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         .list_step = w->stride_h * (int32_t)sizeof(*rows),
     };
     void (*compute)(const esp_dl_depthwise_row_t *) = esp_dl_depthwise_conv2d_row_esp32s3;
+    int8_t *line = NULL;
+    int32_t passes = 1, twin = 0;
     if (p->pairs) {
-        compute = esp_dl_depthwise_conv2d_row_pairs_esp32s3;
-        row.pixels /= 2;
-        row.step = row.channels = 16;
-    }
-    int32_t passes = 1;
-    if (p->path == ESP_DL_DEPTHWISE_THREE) {
+        twin = p->border.row_bytes / 2;
+        const int32_t room = twin - 8 - borders.left;
+        borders.copied_bytes = borders.copied_bytes < room ? borders.copied_bytes : room;
+        pair_pixels(p, twin, &row);
+        compute = esp_dl_depthwise_conv2d_rows_3x3_esp32s3;
+        if (line_bytes(p) > 0) {
+            line = (int8_t *)scratch + rows_bytes(&band) + esp_dl_border_bytes(&p->border, &band);
+        }
+    } else if (p->path == ESP_DL_DEPTHWISE_THREE) {
         passes = three_passes(w, &row);
         compute = esp_dl_depthwise_conv2d_rows_3x3_esp32s3;
     } else if (p->path == ESP_DL_DEPTHWISE_FIVE) {
@@ -119,9 +171,15 @@ void esp_dl_depthwise_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_depthw
         esp_dl_next_image(&borders, w);
         for (int32_t y = 0; y < rows_of_image; y += row.pixel_rows) {
             row.pixel_rows = rows_of_image - y < p->at_once ? rows_of_image - y : p->at_once;
-            next_rows(input, p, &band, &borders, row.pixel_rows, rows);
+            next_rows(input, p, &band, &borders, row.pixel_rows, twin, rows);
             if (passes > 1) {
                 in_passes(&row, passes, w->stride_w * p->input.c, rows);
+            } else if (line != NULL) {
+                int8_t *const to = row.output;
+                row.output = line;
+                compute(&row);
+                copy_eights(to, line, output_row);
+                row.output = to;
             } else {
                 compute(&row);
             }

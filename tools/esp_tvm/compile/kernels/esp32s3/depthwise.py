@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List
+from typing import Dict, List
 
 import numpy as np
 
@@ -14,11 +14,9 @@ from .lanes import (
     Esp32s3Variant,
     InAnotherForm,
     aligned,
-    border_bytes,
     border_fields,
     bounds_of,
     can_shift_left,
-    copies_rows,
     distance_of_copies,
     distance_of_rows,
     lanes_can_shift,
@@ -34,7 +32,7 @@ from .lanes import (
 # or that part of the input.
 _AT_ONCE, _MORE_BYTES, _PART = 4, 1024, 1 / 64
 # The taps of 3x3 as the kernel multiplies them, where the next window shares the middle one of its rows, or the first.
-_MIDDLE_IS_SHARED = [7, 4, 0, 2, 1, 3, 6, 5, 8]
+_MIDDLE_IS_SHARED = [7, 4, 1, 0, 2, 3, 6, 5, 8]
 _FIRST_IS_SHARED = [6, 3, 0, 1, 2, 4, 7, 5, 8]
 
 
@@ -58,11 +56,15 @@ class DepthwiseLanes(Esp32s3Variant):
     def scratch(self, call):
         kernel = call.attributes["weights"].shape[:2]
         more = (self.at_once(call) - 1) * call.attributes["strides"][0]
-        return aligned((kernel[0] + more) * 8) + border_bytes(call, kernel, more)
+        span = (kernel[0] - 1) * call.attributes["dilation"][0] + 1 + more
+        border, (_, _, width, channels) = self._border(call), call.output.shape
+        borders = border["row_bytes"] * (border["outside"] + border["copied"] * span)
+        line = (width + 1) * channels if self.in_pairs(call) and width % 2 else 0
+        return aligned((kernel[0] + more) * 8) + borders + line
 
     def overlap_distance(self, call):
         kernel, at_once = call.attributes["weights"].shape[:2], self.at_once(call)
-        if copies_rows(call, kernel):
+        if self._border(call)["copied"]:
             return distance_of_copies(call, kernel, at_once)
         # A row's channels are written sixteen after sixteen: later ones still read all of the row's window.
         return distance_of_rows(call, kernel, at_once)
@@ -70,6 +72,8 @@ class DepthwiseLanes(Esp32s3Variant):
     def path(self, call: Call) -> str:
         """How windows are computed: a value of esp_dl_depthwise_path_t."""
         height, width, channels = call.attributes["weights"].shape
+        if self.in_pairs(call):
+            return "ESP_DL_DEPTHWISE_THREE"
         if channels % LANES == 0 and (height, width) == (3, 3) and call.attributes["strides"][1] <= 2:
             return "ESP_DL_DEPTHWISE_THREE"
         if channels % LANES == 0 and (height, width) == (5, 5):
@@ -81,21 +85,35 @@ class DepthwiseLanes(Esp32s3Variant):
         a = call.attributes
         if self.path(call) == "ESP_DL_DEPTHWISE_ANY" or max(a["dilation"]) > 1:
             return 1
-        more = a["strides"][0] * border_fields(call, a["weights"].shape[:2])["row_bytes"]
+        if self.in_pairs(call) and call.output.shape[2] % 2:
+            return 1
+        more = a["strides"][0] * self._border(call)["row_bytes"]
         room = max(_MORE_BYTES, int(call.inputs[0].bytes * _PART))
         return min(_AT_ONCE, 1 + room // more, call.output.shape[1])
 
     def _order(self, call: Call) -> List[int]:
         """The order of the taps of 3x3."""
         a = call.attributes
+        if self.in_pairs(call):
+            return _FIRST_IS_SHARED
         return _MIDDLE_IS_SHARED if a["strides"][1] == 1 or a["dilation"][1] % 2 == 0 else _FIRST_IS_SHARED
 
     def in_pairs(self, call: Call) -> bool:
-        """Whether two pixels are sixteen lanes; rows of the input have to lie alike."""
-        a, kernel = call.attributes, call.attributes["weights"].shape
-        if kernel != (3, 3, LANES // 2) or a["strides"][1] != 1 or a["dilation"][1] != 1 or call.output.shape[2] % 2:
+        """Whether two pixels are one of twice the channels, which are a multiple of 16 then."""
+        a, (height, width, channels) = call.attributes, call.attributes["weights"].shape
+        if (height, width) != (3, 3) or channels % LANES != LANES // 2 or (a["strides"][1], a["dilation"][1]) != (1, 1):
             return False
-        return call.inputs[0].shape[2] % 2 == 0 or copies_rows(call, kernel[:2])
+        return lanes_can_shift(np.tile(a["shift"], 2))
+
+    def _border(self, call: Call) -> Dict:
+        """The fields of esp_dl_border_t; of pairs, every row is there twice."""
+        kernel = call.attributes["weights"].shape[:2]
+        if not self.in_pairs(call):
+            return border_fields(call, kernel)
+        n, rows, columns, channels = call.output.shape
+        even = replace(call.output, shape=(n, rows, columns + columns % 2, channels))
+        border = border_fields(replace(call, outputs=[even]), kernel)
+        return {"row_bytes": 2 * border["row_bytes"] + LANES, "outside": border["outside"], "copied": True}
 
     def body(self, call, c):
         a = call.attributes
@@ -112,7 +130,7 @@ class DepthwiseLanes(Esp32s3Variant):
         packed = pack_lanes(segments, start, shift, in_order=True, **masks)
         return {
             **window_fields(call, (height, width)),
-            "border": border_fields(call, (height, width)),
+            "border": self._border(call),
             "path": path,
             "at_once": self.at_once(call),
             "pairs": bool(pairs),
