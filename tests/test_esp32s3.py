@@ -142,7 +142,7 @@ def test_weights_in_blocks(runs, request, tmp_path):
         request.getfixturevalue("emulator")
     pairs = random_pairs(SmallBlocks(), 60, seed=11)
     assert {SmallBlocks().block(pair.call) for pair in pairs} >= {2, 4} and len(pairs) > 20
-    checked = random_pairs(SmallCheckedBlocks(rows=False, check_bits=11), 12, seed=11)
+    checked = random_pairs(SmallCheckedBlocks(rows=False, check_bits=11), 30, seed=11)
     assert {pair.variant.block(pair.call) for pair in checked} >= {16, 32}
     assert listed(pairs + checked, runs(pairs + checked, tmp_path)) is None
 

@@ -95,7 +95,8 @@ typedef struct {
     esp_dl_shape_t output;
     esp_dl_window_t window;
     esp_dl_border_t border;
-    esp_dl_conv2d_path_t path; /* ONE, HELD, NINE, GATHERED, COLUMNS, THREE, MEASURED: output.c a multiple of 16 */
+    /* ONE, HELD, NINE: output.c is a multiple of 4; GATHERED, COLUMNS, THREE, MEASURED: of 16 */
+    esp_dl_conv2d_path_t path;
     bool by_taps;
     bool one_row;       /* 1x1, stride 1: the pixels of all rows and images follow each other, computed as one row */
     int8_t check_bits;  /* LANES: 0: not; 10 or 11, then input.c and output.c are multiples of 16 */
@@ -108,7 +109,8 @@ typedef struct {
     int32_t vectors;            /* WIDE: of input held in registers: 2, 4 or 6 */
     int32_t block, block_bytes; /* channels and bytes of a block of weights; 0: they are one */
     /* GATHERED: pixels that are put together at a time. ONE, HELD: pixels that are copied at a time where the output
-     * overlaps the input; 0: their rows are copied as it is. */
+     * overlaps the input; 0: their rows are copied as it is. ONE, HELD, NINE where output.c is no multiple of 16:
+     * pixels that are computed at a time in scratch memory, where their channels are made one. */
     int32_t run;
     bool measured;    /* GATHERED: as MEASURED, of the windows that are put together; they are multiples of 16 bytes */
     bool open;        /* ONE, HELD, NINE, THREE, GATHERED, COLUMNS with a `max` of 127: masks of this kind */
@@ -128,7 +130,8 @@ int32_t esp_dl_conv2d_s8_esp32s3_scratch(const esp_dl_conv2d_esp32s3_t *p);
 /* How windows of a depthwise convolution are computed. */
 typedef enum {
     ESP_DL_DEPTHWISE_ANY,   /* windows of any size */
-    ESP_DL_DEPTHWISE_THREE, /* windows of 3x3, stride_w at most 2, channels a multiple of 16: by code of their own */
+    ESP_DL_DEPTHWISE_THREE, /* windows of 3x3, stride_w at most 2, channels a multiple of 16, or `pairs`: by code of
+                             * their own */
     ESP_DL_DEPTHWISE_FIVE,  /* the same of windows of 5x5, any stride */
 } esp_dl_depthwise_path_t;
 
@@ -137,7 +140,7 @@ typedef enum {
  * every sixteen channels: bias and shifts as there, for every tap of the window [16] weights, masks. Of THREE and FIVE
  * masks hold `min` for the channels that have this shift, 127 for others.
  *
- * THREE: the taps of rows 0, 1, 2 and columns a, b, c in this order: 2b 1b 0a 0c 0b 1a 2a 1c 2c, where the next
+ * THREE: the taps of rows 0, 1, 2 and columns a, b, c in this order: 2b 1b 0b 0a 0c 1a 2a 1c 2c, where the next
  * window's b is this one's c: with stride_w 1, or with 2 and an even dilation_w. Else, the next one's a is this one's
  * c, they are 2a 1a 0a 0b 0c 1b 2b 1c 2c.
  */
@@ -148,8 +151,9 @@ typedef struct {
     esp_dl_border_t border;
     esp_dl_depthwise_path_t path;
     int8_t at_once; /* rows of pixels that are computed at a time; more than 1 only with a path and without dilation */
-    /* 3x3, 8 channels, stride_w and dilation_w 1, output.w even, input.w even or border.copied: two pixels at a time.
-     * weights: the 8 channels, and the same again. */
+    /* 3x3, an odd multiple of 8 channels, stride_w and dilation_w 1: two pixels are one of twice the channels. weights:
+     * all channels, and the same again, taps in the other order. border: copied, its rows twice as long and 16 bytes
+     * more, for another copy of every row, 8 bytes further from a multiple of 16. */
     bool pairs;
     int8_t pad_value; /* outside of the image */
     const int8_t *weights;

@@ -83,6 +83,40 @@ static void runs(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t run, 
     }
 }
 
+/* Pixels of `bytes` bytes each, a multiple of 4, from places `step` bytes apart at multiples of 16, one behind the
+ * other. */
+static void pack_pixels(int8_t *to, const int8_t *from, int32_t bytes, int32_t step, int32_t pixels)
+{
+#ifdef ESP_DL_ESP32S3
+    void esp_dl_pack_pixels_esp32s3(int8_t * to, const int8_t *from, int32_t count, int32_t from_step, int32_t blocks);
+    esp_dl_pack_pixels_esp32s3(to, from, bytes, step, pixels);
+#else
+    for (; pixels > 0; pixels--, to += bytes, from += step) {
+        memcpy(to, from, (size_t)bytes);
+    }
+#endif
+}
+
+/* A row of pixels whose channels are no multiple of 16: some at a time are computed in memory at `line` with as many
+ * more as make them one. */
+static void in_lines(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t run, int8_t *line,
+                     void (*compute)(const esp_dl_conv2d_row_t *))
+{
+    const int32_t bytes = row.channels;
+    int8_t *to = row.output;
+    row.channels = row.output_step = esp_dl_aligned(bytes);
+    row.output = line;
+    for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
+        row.pixels = left < run ? left : run;
+        compute(&row);
+        pack_pixels(to, line, bytes, row.channels, row.pixels);
+        to += row.pixels * bytes;
+        for (int32_t s = 0; s < row.segment_count; s++) {
+            segments[s] += row.pixels * row.step;
+        }
+    }
+}
+
 /* Channels whose weights are read for all pixels of a row before the next ones', where a row is computed in two parts:
  * one pixel after the other would fetch more than the cache holds from flash again and again. */
 #define PART_CHANNELS 256
@@ -326,6 +360,13 @@ static int32_t segments_of(const esp_dl_conv2d_esp32s3_t *p)
     return p->window.kernel_h * (p->by_taps ? p->window.kernel_w : 1);
 }
 
+/* Whether channels are computed together with some that are not there, and so in scratch memory. */
+static bool has_lines(const esp_dl_conv2d_esp32s3_t *p)
+{
+    const bool is_held = p->path == ESP_DL_CONV2D_ONE || p->path == ESP_DL_CONV2D_HELD || p->path == ESP_DL_CONV2D_NINE;
+    return is_held && p->output.c % 16 != 0;
+}
+
 static places_t places_of(const esp_dl_conv2d_esp32s3_t *p)
 {
     const bool wide = p->path == ESP_DL_CONV2D_WIDE, is_gathered = p->path == ESP_DL_CONV2D_GATHERED;
@@ -337,8 +378,8 @@ static places_t places_of(const esp_dl_conv2d_esp32s3_t *p)
         places.borders = places.end = places.pixels + strip_bytes(p);
         return places;
     }
-    places.borders =
-        places.pixels + esp_dl_aligned(p->run * (is_gathered ? window_bytes(window) : p->input.c)) + is_gathered * 16;
+    const int32_t pixel = is_gathered ? window_bytes(window) : has_lines(p) ? esp_dl_aligned(p->output.c) : p->input.c;
+    places.borders = places.pixels + esp_dl_aligned(p->run * pixel) + is_gathered * 16;
     places.end = places.borders + esp_dl_border_bytes(&p->border, &p->window);
     return places;
 }
@@ -434,8 +475,10 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
     checked_t state = {0};
     waiting_t waiting = {0};
     int32_t energies[3]; /* MEASURED: of the rows of a window */
-    void (*const held)(const esp_dl_conv2d_row_t *) =
-        p->path == ESP_DL_CONV2D_ONE ? esp_dl_conv2d_row_one_esp32s3 : esp_dl_conv2d_row_held_esp32s3;
+    void (*const held)(const esp_dl_conv2d_row_t *) = p->path == ESP_DL_CONV2D_ONE    ? esp_dl_conv2d_row_one_esp32s3
+                                                      : p->path == ESP_DL_CONV2D_NINE ? esp_dl_conv2d_row_nine_esp32s3
+                                                                                      : esp_dl_conv2d_row_held_esp32s3;
+    const bool is_in_lines = has_lines(p);
     for (int32_t n = 0; n < images; n++) {
         esp_dl_next_image(&borders, w);
         for (int32_t y = 0; y < rows; y++) {
@@ -450,7 +493,10 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
                 break;
             case ESP_DL_CONV2D_ONE:
             case ESP_DL_CONV2D_HELD:
-                if (p->run > 0) {
+            case ESP_DL_CONV2D_NINE:
+                if (is_in_lines) {
+                    in_lines(row, segments, p->run, pixels, held);
+                } else if (p->run > 0) {
                     runs(row, segments, p->run, pixels, held);
                 } else {
                     held(&row);
@@ -458,9 +504,6 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
                 break;
             case ESP_DL_CONV2D_GATHERED:
                 gather(&row, p, pixels, &waiting);
-                break;
-            case ESP_DL_CONV2D_NINE:
-                esp_dl_conv2d_row_nine_esp32s3(&row);
                 break;
             case ESP_DL_CONV2D_THREE:
                 esp_dl_conv2d_row_three_esp32s3(&row);

@@ -52,6 +52,10 @@ from .lanes import (
 _MAX_GATHERED = KERNEL_LIMITS["MAX_GATHERED"]
 # Bytes of the longest window that is computed by code of its own.
 _MAX_HELD = KERNEL_LIMITS["MAX_HELD"]
+# Outputs that are no multiple of 16 are computed in scratch memory with more that make them one, so many bytes at once.
+LINE_BYTES = 1536
+# Of fewer pixels there is nothing to gain.
+_LEAST_IN_LINES = 4
 # Where it depends on the data whether sums fit: how many times as long as others the slowest data may take.
 SLOWEST = 2.0
 # Where sums are checked: of all pixels done, those that may be computed in vain before the next are tried.
@@ -158,7 +162,7 @@ class Conv2dLanes(Esp32s3Variant):
             return aligned(self._segments(call).shape[1] * 8) + self._strip_bytes(call)
         sums = aligned(self.sums * call.output.shape[3])
         window, channels = call.attributes["weights"].shape[1:3], call.inputs[0].shape[3]
-        copied = aligned(self.run(call) * channels)
+        copied = aligned(self.run(call) * (aligned(call.output.shape[3]) if self.has_lines(call) else channels))
         if self.gathers(call):
             copied = aligned(self.run(call) * self.segmented(call).shape[2]) + LANES
         return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, window)
@@ -197,6 +201,8 @@ class Conv2dLanes(Esp32s3Variant):
     def weight_passes(self, call):
         rows = 1 if is_one_row(call) else call.output.shape[0] * call.output.shape[1]
         path = self.path(call)
+        if self.has_lines(call):
+            return rows * -(-pixels_of(call) // rows // self.run(call))
         if path in self._ROW_AFTER_ROW:
             return rows
         if path == "ESP_DL_CONV2D_COLUMNS":
@@ -210,7 +216,10 @@ class Conv2dLanes(Esp32s3Variant):
             return 1, 0
         _, _, width, channels = call.inputs[0].shape
         rows = call.attributes["weights"].shape[1] * width * channels
-        return call.output.shape[3] // LANES, call.inputs[0].bytes if is_one_row(call) else rows
+        rows = call.inputs[0].bytes if is_one_row(call) else rows
+        if self.has_lines(call):
+            rows = min(rows, self.run(call) * call.attributes["strides"][1] * channels)
+        return -(-call.output.shape[3] // LANES), rows
 
     def run(self, call: Call) -> int:
         """Pixels whose windows are put together, or that are copied where the output overlaps the input, at a time."""
@@ -219,6 +228,9 @@ class Conv2dLanes(Esp32s3Variant):
             return 0
         if self.gathers(call):
             return max(GATHER_BYTES // self.segmented(call).shape[2], 1)
+        if self.has_lines(call):
+            row = pixels_of(call) if is_one_row(call) else call.output.shape[2]
+            return min(max(LINE_BYTES // aligned(call.output.shape[3]), 1), row)
         if kernel == (1, 1) and self._holds_shifts(call) and not copies_rows(call, kernel):
             return run_of(call)
         return 0
@@ -236,7 +248,7 @@ class Conv2dLanes(Esp32s3Variant):
                 return distance_of_rows(call, kernel)
             starts = window_starts(call, kernel)
             if kernel == (1, 1) and self._holds_shifts(call):
-                return distance_of_runs(call, starts)
+                return distance_of_runs(call, starts, self.run(call))
             return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=True)
         return distance_of_copies(call, kernel)
 
@@ -250,13 +262,19 @@ class Conv2dLanes(Esp32s3Variant):
     def _holds_shifts(self, call: Call) -> bool:
         """Whether sixteen channels of many pixels are computed after the other."""
         _, height, width, channels = call.attributes["weights"].shape
-        if self.sums or self.check_bits or call.output.shape[3] % LANES:
+        if self.sums or self.check_bits or call.output.shape[3] % 4:
+            return False
+        if call.output.shape[3] % LANES and pixels_of(call) < _LEAST_IN_LINES:
             return False
         if self.gathers(call) or self.has_three_rows(call):
             return True
         if (height, width) == (1, 1):
             return channels % LANES == 0 or (channels % 8 == 0 and channels <= _MAX_HELD)
         return channels % LANES == 0 and copies_rows(call, (height, width))
+
+    def has_lines(self, call: Call) -> bool:
+        """Whether outputs are computed in scratch memory, with more that make them a multiple of 16."""
+        return call.output.shape[3] % LANES != 0 and self._holds_shifts(call)
 
     def _is_open(self, call: Call) -> bool:
         """Whether masks are bounds."""

@@ -284,12 +284,12 @@ def run_of(call: Call) -> int:
     return min(max(RUN_BYTES // call.inputs[0].shape[3], 1), int(np.prod(call.output.shape[:3])))
 
 
-def distance_of_runs(call: Call, starts: np.ndarray) -> int:
-    """`Variant.overlap_distance` of a kernel that copies runs of pixels before it computes them."""
+def distance_of_runs(call: Call, starts: np.ndarray, run: int) -> int:
+    """`Variant.overlap_distance` of a kernel that reads runs of pixels before it writes their outputs."""
     # Runs go through all rows where pixels lie as in the input, else they begin anew with every row.
     same = call.inputs[0].shape[:3] == call.output.shape[:3] and tuple(call.attributes["strides"]) == (1, 1)
     width = len(starts) if same else call.output.shape[2]
-    firsts = [row + column for row in range(0, len(starts), width) for column in range(0, width, run_of(call))]
+    firsts = [row + column for row in range(0, len(starts), width) for column in range(0, width, run)]
     ends = np.array([*firsts[1:], len(starts)])
     first = np.array([starts[start:end].min() for start, end in zip(firsts, ends)])
     return distance_of(first, ends * call.output.shape[3], reads_own=False)
