@@ -119,6 +119,9 @@ def _elementwise() -> List[OnnxCase]:
         OnnxCase("Mul", "and one per pixel", {0: X, 1: (1, 1, 16, 16)}),
         OnnxCase("Mul", "constant per channel", {0: X}, {1: _weights(32, 1, 1)}),
         OnnxCase("Add", "and one per row of 64", {0: ROWS, 1: (32, 1)}),
+        OnnxCase(
+            "Where", "filled with a number", {1: X}, {0: (np.arange(256).reshape(16, 16) % 3 > 0), 2: np.float32(-1.5)}
+        ),
         OnnxCase("PRelu", "slope per channel", {0: X}, {1: np.full((32, 1, 1), 0.25, np.float32)}),
         OnnxCase("Relu", "alone", {0: X}),
         OnnxCase("Sigmoid", "", {0: X}),

@@ -133,6 +133,35 @@ def _binary() -> List[OnnxCase]:
             cases.append(OnnxCase(operator, "constant per channel", {0: X}, {1: constant}, kernel=other))
         cases.append(OnnxCase(operator, "constant first", {1: (2, 6)}, {0: _f(2, 6)}, kernel=other, **small))
     cases += [
+        OnnxCase("Where", "constant condition", {1: X, 2: X}, {0: _f(4, 1, 1) > 0}, kernel="select"),
+        OnnxCase("Where", "filled", {1: X}, {0: _f(6, 8) > 0, 2: np.float32(-1.5)}, kernel="select"),
+        OnnxCase("Where", "constants", {2: (2, 6)}, {0: _f(2, 1) > 0, 1: _f(6)}, kernel="select"),
+        OnnxCase(
+            "Less, Where",
+            "computed condition",
+            {0: X, 1: (1, 4, 1, 1)},
+            {2: np.float32(0.5)},
+            kernel=("compare", "select"),
+            nodes=(
+                ("Less", ("x0", "x1"), "less", {}),
+                ("Where", ("less", "x0", "c2"), "y0", {}),
+            ),
+        ),
+        OnnxCase(
+            "Where, Sin",
+            "a function of one tensor, of one that is filled",
+            {0: (2, 6)},
+            {1: _f(2, 6) > 0, 2: np.float32(0), 3: np.float32(1)},
+            kernel=("select", "lookup"),
+            nodes=(
+                ("Where", ("c1", "x0", "c2"), "filled", {}),
+                ("Abs", ("filled",), "size", {}),
+                ("Greater", ("size", "c3"), "large", {}),
+                ("Sin", ("filled",), "sine", {}),
+                ("Where", ("large", "sine", "c2"), "y0", {}),
+            ),
+        ),
+        OnnxCase("Where", "filled with a mask", {1: (2, 6)}, {0: _f(2, 6) > 0, 2: np.float32(-1e9)}, kernel=None),
         OnnxCase("Max", "of three", {0: X, 1: X, 2: X}, kernel=("maximum", "maximum"), steps=1.5),
         OnnxCase("Sum", "of three", {0: X, 1: X, 2: X}, kernel=("add", "add"), steps=1.5),
         OnnxCase("Pow", "squared", {0: X}, {1: np.float32(2)}, kernel="lookup"),

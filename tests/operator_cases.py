@@ -150,6 +150,25 @@ def _broadcasts() -> List[Case]:
         attributes = {"slope": constant_of(f"slope {slope}", slope), "shift": shift, "shift_negative": negative}
         name = f"slope {slope}, >> {shift}, >> {negative}"
         cases.append(Case(name, "prelu", (((2, 3, 4, 5), "int8"),), {**attributes, "clamp": INT8}))
+    x = (2, 3, 4, 5)
+    for shapes, shift_a, shift_b, constant in (
+        ((x, x, x), 0, 0, ""),
+        (((3, 1, 5), (5,), (2, 1, 4, 1)), 1, -2, ""),
+        (((4, 1), x, (1,)), 9, 3, "b"),
+        ((x, (), x), -8, 0, "a"),
+        (((3, 1, 1), x, x), 0, 2, "condition"),
+        (((3, 4, 5), (), (5,)), 0, 1, "a b"),
+    ):
+        names = ("condition", "a", "b")
+        title = f"{shapes}, >> {shift_a}, >> {shift_b}, constant: {constant or 'none'}"
+        attributes = {"shift_a": shift_a, "shift_b": shift_b, "clamp": (0, 100) if constant == "b" else INT8}
+        for name, shape in zip(names, shapes):
+            if name in constant.split():
+                values = constant_of(f"select {name} {shape}", shape)
+                attributes[name] = values > 0 if name == "condition" else values
+        types = {"condition": "bool"}
+        inputs = tuple((s, types.get(n, "int8")) for n, s in zip(names, shapes) if n not in constant.split())
+        cases.append(Case(title, "select", inputs, attributes))
     for shape, axis, clamp in (((2, 3, 4, 5), 3, INT8), ((2, 3, 4), 1, (0, 127)), ((12,), 0, INT8), ((3, 4), 0, INT8)):
         parts = weighted(f"channelwise {shape}", (shape[axis],), shape[axis], clamp=clamp)
         parts["multiplier"] = parts.pop("weights")

@@ -79,6 +79,16 @@ def compare(*inputs, relation, shift_a, shift_b, constant=None, constant_first=F
     return getattr(np, relation)(a << shift_a, b << shift_b)
 
 
+def select(*inputs, shift_a, shift_b, condition=None, a=None, b=None, clamp=CLAMP) -> np.ndarray:
+    """sat8(rshift(a, shift_a)) where the condition holds, else sat8(rshift(b, shift_b)); shift_a: e_y - e_a.
+
+    inputs: of condition (bool), a and b (int8) in this order those that are not constant; all broadcast
+    """
+    given = iter(inputs)
+    condition, a, b = (next(given) if one is None else one for one in (condition, a, b))
+    return np.where(condition, _sat(a.astype(np.int64), shift_a, clamp), _sat(b.astype(np.int64), shift_b, clamp))
+
+
 __all__ = [
     "add_broadcast",
     "compare",
@@ -87,5 +97,6 @@ __all__ = [
     "minimum",
     "mul_broadcast",
     "prelu",
+    "select",
     "sub_broadcast",
 ]

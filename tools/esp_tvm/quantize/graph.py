@@ -254,6 +254,8 @@ class _Grouper:
         # Of a MaxPool what gives the places.
         compares = RULES[node.op_type].kind == "compare" or (node.op_type == "MaxPool" and len(node.output) > 1)
         names = layer.inputs + [layer.output] * (not compares)
+        if node.op_type == "Where":
+            names = [name for name in names if name != node.input[0]]
         if any(name not in self.floats or name not in self.facts.shapes for name in names) or (
             len([o for o in node.output if o]) != 1 and not compares
         ):
@@ -447,7 +449,7 @@ def _choose_integers(network: Network) -> None:
         if layer.rule is None:
             continue
         for name in layer.inputs:
-            if name not in integers:
+            if name not in integers and not _is_condition(network, layer, name):
                 integers.append(name)
         ends = not any(user.rule for user in network.consumers(layer.output))
         if layer.kind == "compare" or (layer.kind == "softmax" and ends):
@@ -461,6 +463,12 @@ def _choose_integers(network: Network) -> None:
         # The chip passes on the integers themselves.
         if {before, after} <= set(integers) and network.root(after) != before:
             network.ties[before] = network.root(after)
+
+
+def _is_condition(network: Network, layer: Layer, name: str) -> bool:
+    """Whether a tensor is the truth values by which a Where chooses."""
+    node = network.model.graph.node[layer.nodes[0]]
+    return layer.kind == "real" and node.op_type == "Where" and name == node.input[0]
 
 
 def describe_layer(network: Network, layer: Layer) -> str:

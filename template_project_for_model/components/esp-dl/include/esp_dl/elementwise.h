@@ -111,6 +111,20 @@ typedef struct {
 
 void esp_dl_prelu_s8(const int8_t *x, const int8_t *slope, const esp_dl_prelu_t *p, int8_t *output);
 
+/* Where the condition (bytes, 0: it does not hold) clamp(sat8(rshift(a, shift_a))), elsewhere
+ * clamp(sat8(rshift(b, shift_b))); all three broadcast; as arithmetic.select. */
+typedef struct {
+    int32_t rank;                   /* 1..ESP_DL_MAX_RANK */
+    int32_t shape[ESP_DL_MAX_RANK]; /* of the output, which has no gaps */
+    /* elements from one index to the next, 0 if one value is used for the whole axis */
+    int32_t step_condition[ESP_DL_MAX_RANK], step_a[ESP_DL_MAX_RANK], step_b[ESP_DL_MAX_RANK];
+    int8_t shift_a, shift_b; /* e_y - e_a, e_y - e_b, -8 to 9 */
+    int8_t min, max;         /* clamp */
+} esp_dl_select_t;
+
+void esp_dl_select_s8(const void *condition, const int8_t *a, const int8_t *b, const esp_dl_select_t *p,
+                      int8_t *output);
+
 /* (a << shift_a) compared with (b << shift_b); as arithmetic.compare. */
 void esp_dl_equal_s8(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, bool *output);
 void esp_dl_greater_s8(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, bool *output);
