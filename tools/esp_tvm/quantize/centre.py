@@ -213,14 +213,17 @@ def input_windows(values: np.ndarray, exponents: Sequence[int], clips: bool) -> 
     return found
 
 
-def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Network, Dict[str, float]]:
+def shift_network(
+    network: Network, chain: Chain, constant: float, model_too: bool = True
+) -> Tuple[Network, Dict[str, float]]:
     """(the same function with the chain's tensors lowered by `constant`, {tensor: by how much more it is lowered}).
 
     The maker's result or the input may be lowered already, by another constant; sums behind it then by as much more.
+    model_too: False does not change the ONNX model, for a network that is only tried.
     """
-    model = copied(network.model)
-    graph = Graph(model)
-    nodes, constants = list(graph.nodes), dict(network.constants)
+    model = copied(network.model) if model_too else network.model
+    graph = Graph(model) if model_too else None
+    nodes, constants = list(model.graph.node) if graph is None else list(graph.nodes), dict(network.constants)
     layers = [replace(layer) for layer in network.layers]
     by_output = {layer.output: layer for layer in layers}
     if chain.maker is None:
@@ -232,7 +235,8 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
     def own(one: Layer, bias: np.ndarray) -> None:
         layer = by_output[one.output]
         layer.bias = (layer.bias + bias).astype(np.float32)
-        own_constants(graph, layer, constants)
+        if graph is not None:
+            own_constants(graph, layer, constants)
 
     if chain.shifted is not None:
         own(chain.shifted, np.float64(-more))
@@ -243,12 +247,14 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
         own(layer, np.float64(more))
     for layer in (by_output[one.output] for one in (*filter(None, [chain.maker]), *chain.bounded)):
         layer.low, layer.high = layer.low - more, layer.high - more
-        _clip(graph, nodes[layer.nodes[-1]], layer, constants)
+        if graph is not None:
+            _clip(graph, nodes[layer.nodes[-1]], layer, constants)
     for layer in (by_output[one.output] for one in chain.readers if one.kind == "conv"):
         _fill(network, graph, nodes[layer.nodes[0]], layer, -more, constants)
-    for layer in layers:
-        layer.nodes = [graph.place(nodes[index]) for index in layer.nodes]
-    graph.write()
+    if graph is not None:
+        for layer in layers:
+            layer.nodes = [graph.place(nodes[index]) for index in layer.nodes]
+        graph.write()
     lowered = dict.fromkeys(chain.tensors, more)
     if chain.shifted is not None:
         lowered[chain.shifted.output] = more
@@ -261,15 +267,17 @@ def shift_network(network: Network, chain: Chain, constant: float) -> Tuple[Netw
 
 def _fill(
     network: Network,
-    graph: Graph,
+    graph: Optional[Graph],
     node: onnx.NodeProto,
     layer: Layer,
     more: float,
     constants: Dict[str, np.ndarray],
 ) -> None:
-    """Let a Conv with padding read what it read there and `more`, by a Pad before its node."""
+    """Let a Conv with padding read what it read there and `more`, in `graph` by a Pad before its node."""
     if layer.padding is not None:
         layer.padding = replace(layer.padding, value=layer.padding.value + more)
+        if graph is None:
+            return
         filling = new_constant(graph, f"{node.name}_filling", layer.padding.value, constants)
         graph.set_input(graph.producer(node.input[0]), 2, filling)
         return
@@ -278,6 +286,8 @@ def _fill(
     if not any(before + after):
         return
     layer.padding = Padding(before, after, more)
+    if graph is None:
+        return
     set_attributes(node, pads=[0] * 2 * len(before), auto_pad="NOTSET")
     widths = graph.add_constant(f"{node.name}_pads", np.array([0, 0, *before, 0, 0, *after], np.int64))
     filling = new_constant(graph, f"{node.name}_filling", more, constants)

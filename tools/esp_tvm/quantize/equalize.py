@@ -9,7 +9,7 @@ free scale per channel.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -41,9 +41,10 @@ class Channels:
         self._groups: Optional[np.ndarray] = None
         self.ids: Dict[str, np.ndarray] = {}
         self._of_layers: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
+        self._of_tensors: Dict[str, FrozenSet[int]] = {}
         for name in network.inputs:
             if name in network.shapes:
-                self.ids[name] = np.zeros(network.shapes[name], np.int64)
+                self.ids[name] = np.broadcast_to(np.int64(PINNED), network.shapes[name])
         for layer in network.layers:
             self._layer(layer)
         for name in network.outputs:
@@ -78,12 +79,25 @@ class Channels:
             self._of_layers[layer.output] = found
         return found
 
+    def few_ids(self, name: str) -> np.ndarray:
+        """The ids of a tensor with one place along the axes on which all have the same: it broadcasts to them."""
+        ids = self.ids[name]
+        return ids[tuple(slice(None) if step else slice(1) for step in ids.strides)]
+
+    def groups_in(self, name: str) -> FrozenSet[int]:
+        """The groups of the channels of a tensor."""
+        found = self._of_tensors.get(name)
+        if found is None:
+            found = self._of_tensors[name] = frozenset(np.unique(self.find(self.few_ids(name))).tolist())
+        return found
+
     def _union(self, a: np.ndarray, b: np.ndarray) -> None:
         a, b = np.broadcast_arrays(self.find(a), self.find(b))
         if np.array_equal(a, b):
             return
         self._groups = None
         self._of_layers.clear()
+        self._of_tensors.clear()
         pairs = np.unique(np.stack([a.reshape(-1), b.reshape(-1)]), axis=1)
         for one, other in pairs.T:
             one, other = self._top(int(one)), self._top(int(other))
@@ -111,7 +125,7 @@ class Channels:
             for name in layer.inputs:
                 self._pin(name)
             if shape is not None:
-                self.ids[layer.output] = np.zeros(shape, np.int64)
+                self.ids[layer.output] = np.broadcast_to(np.int64(PINNED), shape)
             return
         ids = [self.ids[name] for name in layer.inputs]
         if layer.kind == "conv":
@@ -174,7 +188,7 @@ def scale_network(network: Network, channels: Channels, factors: np.ndarray, mod
         layer, bound = given, 1.0
         if layer.rule is not None and layer.low == 0.0 and layer.high != np.inf:
             weighted = layer.weights is not None
-            groups = channels.groups_of(layer)[0] if weighted else channels.find(channels.ids[layer.output])
+            groups = channels.groups_of(layer)[0] if weighted else channels.find(channels.few_ids(layer.output))
             bound = float(factors[groups].min())
             if bound != 1.0:
                 layer = replace(given)

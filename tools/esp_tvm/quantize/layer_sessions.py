@@ -9,6 +9,7 @@ import onnx
 from onnx import helper
 
 from ..model import run_session, session
+from ..onnx_graph import set_attributes
 from ..operators.lookup import table_of
 from ..operators.lookup_wide import points, steps_off
 from .graph import Layer, Network
@@ -28,6 +29,8 @@ class LayerSessions:
         key = (layer.output, rounds, layer.padding is None)
         if key not in self._made:
             conv = _copy(network, layer.nodes[0])
+            if layer.padding is not None:  # x has it around it; a network that is only tried has the old node.
+                set_attributes(conv, pads=[0] * 2 * len(layer.padding.before), auto_pad="NOTSET")
             conv.input[:] = ["x", "w", "offset"]
             conv.output[:] = ["sum" if rounds else "y"]
             nodes = [conv]

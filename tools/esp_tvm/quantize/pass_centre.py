@@ -114,7 +114,7 @@ class _Centering:
 
     def _stretched(self, ways: List[Chain]) -> set:
         """The groups of channels that may be stretched with `ways`."""
-        inside = _groups(self.channels, ways[0].tensors[0])
+        inside = self.channels.groups_in(ways[0].tensors[0])
         return inside if self.daring and not inside & self.fixed else set()
 
     def _attempts(self, trials: Trials, ways: List[Chain], steps: int, stretched: set) -> List[Offer]:
@@ -203,7 +203,7 @@ class _Centering:
         step = _Step(way, self.network, self.channels)
         self.network, self.exponents = step.network, {**self.exponents, **changed}
         self.few, self.simulator = step.change(self.few), step.change(self.simulator)
-        self.fixed |= _groups(self.channels, way.chain.tensors[0])
+        self.fixed |= self.channels.groups_in(way.chain.tensors[0])
         self.spent = {f: self.spent[f] + offer.cost[f] for f in WITH_FORMS}
         for name in step.layers:
             self._own.pop(name, None)
@@ -229,7 +229,7 @@ class _Centering:
     def fix(self, names: Iterable[str]) -> None:
         """Stretch these tensors no more."""
         for name in names:
-            self.fixed |= _groups(self.channels, name) if name in self.channels.ids else set()
+            self.fixed |= self.channels.groups_in(name) if name in self.channels.ids else set()
 
     def least(self) -> float:
         """What has to be gained for all instructions."""
@@ -255,9 +255,9 @@ class _Centering:
 
     def scope(self, ways: List[Chain]) -> set:
         """The tensors that ways may change."""
-        channels, inside = self.channels, _groups(self.channels, ways[0].tensors[0])
+        channels, inside = self.channels, self.channels.groups_in(ways[0].tensors[0])
         scope = {name for way in ways for name in way.lowered}
-        return scope | {n for n in self.network.integers if n in channels.ids and inside & _groups(channels, n)}
+        return scope | {n for n in self.network.integers if n in channels.ids and inside & channels.groups_in(n)}
 
 
 def centre(state: State, simulator: Simulator, passes: Passes, channels: Channels) -> Tuple[State, Simulator]:
@@ -390,7 +390,7 @@ class _Step:
         names = [name for name in network.integers if self.lowered.get(name)]
         if way.factors is not None:
             for name in network.integers:
-                if name in channels.ids and np.any(way.factors[channels.find(channels.ids[name])] != 1.0):
+                if name in channels.ids and np.any(way.factors[channels.find(channels.few_ids(name))] != 1.0):
                     names.append(name)
         self.changed = list(dict.fromkeys(names))
         layers = {b.output for a, b in zip(network.layers, self._stretched.layers) if a is not b} | way.chain.touched
@@ -402,10 +402,6 @@ class _Step:
         if self.way.factors is not None:
             simulator = simulator.scaled(self._stretched, self._channels, self.way.factors)
         return simulator.shifted(self.network, self.lowered)
-
-
-def _groups(channels: Channels, name: str) -> set:
-    return set(np.unique(channels.find(channels.ids[name])).tolist())
 
 
 def _exponents_of(step: _Step, simulator: Simulator, passes: Passes, daring: bool) -> List[Dict[str, int]]:

@@ -154,7 +154,7 @@ def _rescaled(
     """Histograms of the tensors that got factors, from the simulator's samples; the others as they were."""
     result = {}
     for name in network.integers:
-        if name in channels.ids and np.any(factors[channels.find(channels.ids[name])] != 1.0):
+        if name in channels.ids and np.any(factors[channels.find(channels.few_ids(name))] != 1.0):
             result[name] = Histogram()
             result[name].add(simulator.reference[name])
         else:

@@ -102,7 +102,7 @@ def free_channels(network: Network, channels: Channels) -> np.ndarray:
     fixed = {int(roots[PINNED])}
     for layer in network.layers:
         if layer.high != np.inf and layer.output in channels.ids:
-            fixed.update(np.unique(channels.find(channels.ids[layer.output])).tolist())
+            fixed |= channels.groups_in(layer.output)
     return ~np.isin(roots, sorted(fixed))
 
 

@@ -98,9 +98,9 @@ class Simulator:
         touched = factors != 1.0
 
         def scale_of(name: str, like: np.ndarray) -> Optional[np.ndarray]:
-            ids = channels.ids.get(name)
-            if ids is None:
+            if name not in channels.ids:
                 return None
+            ids = channels.few_ids(name)
             ids = groups[ids[tuple(slice(size) for size in like.shape[-ids.ndim :])]]
             return factors[ids].astype(np.float32) if touched[ids].any() else None
 
