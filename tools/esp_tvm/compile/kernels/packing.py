@@ -18,6 +18,8 @@ from ...kernel_limits import KERNEL_LIMITS
 LANE_START = KERNEL_LIMITS["HALF_START"]
 _LANE_MAX, _LANE_MIN = 2**16 - 1 - LANE_START, -LANE_START
 _PIECE_STEPS = 255
+# More than any sum of products is.
+_LIFT = 2**40
 _3X3_LANES = KERNEL_LIMITS["3X3_LANES"]
 
 
@@ -67,9 +69,14 @@ def pieces(rows: np.ndarray, low: int, high: int) -> List[Tuple[int, int]]:
 
 def _count_pieces(limits: Sequence[Tuple[np.ndarray, int]]) -> int:
     """How many pieces, as long as can be, all groups are cut into; limits: ([groups, rows, steps] how much a sum grows
-    with every step, how much it may grow in a piece)."""
-    sums = [(np.cumsum(growth, axis=2), most) for growth, most in limits]
-    groups, _, steps = sums[0][0].shape
+    with every step, how much it may grow in a piece); nothing grows by less than 0."""
+    groups, rows, steps = limits[0][0].shape
+    # Sums never fall: the end of a piece is found by bisection in all rows at once, each lifted above those before it.
+    row = np.arange(groups * rows).reshape(groups, rows)
+    sums = [
+        ((np.cumsum(growth, axis=2, dtype=np.int64) + row[..., None] * _LIFT).reshape(-1), most)
+        for growth, most in limits
+    ]
     ends, count = np.zeros(groups, np.int64), 0
     while True:
         active = np.flatnonzero(ends < steps)
@@ -79,11 +86,10 @@ def _count_pieces(limits: Sequence[Tuple[np.ndarray, int]]) -> int:
         starts = ends[active]
         longest = np.minimum(starts + _PIECE_STEPS, steps)
         for grown, most in sums:
-            own = grown[active]
-            before = np.take_along_axis(own, np.maximum(starts - 1, 0)[:, None, None], axis=2)
-            before = np.where(starts[:, None, None] > 0, before, 0)
-            over = (own > before + most).any(axis=1)
-            longest = np.where(over.any(axis=1), np.minimum(over.argmax(axis=1), longest), longest)
+            own = row[active]
+            before = np.where(starts[:, None] > 0, grown[own * steps + starts[:, None] - 1], own * _LIFT)
+            over = np.searchsorted(grown, before + most, side="right") - own * steps
+            longest = np.minimum(longest, over.min(axis=1))
         assert (longest > starts).all(), "a step fits a lane, as where the weights are packed"
         ends[active] = longest
 
@@ -93,10 +99,10 @@ def count_pieces_6x2(weights: np.ndarray, low: int, high: int, outside: int) -> 
     centre = _centre_6x2(low, high, outside)
     low, high = min(low, outside) - centre, max(high, outside) - centre
     outputs, count = weights.shape
-    padded = np.zeros(((outputs + 1) // 2 * 2, (count + 1) // 2 * 2), np.int64)
+    padded = np.zeros(((outputs + 1) // 2 * 2, (count + 1) // 2 * 2), np.int32)
     padded[:outputs, :count] = weights
     most, least = np.maximum(padded * low, padded * high), np.minimum(padded * low, padded * high)
-    grown = [one.reshape(-1, 2, padded.shape[1] // 2, 2).sum(axis=3) for one in (most, -least)]
+    grown = [(one[:, ::2] + one[:, 1::2]).reshape(len(padded) // 2, 2, -1) for one in (most, -least)]
     return _count_pieces([(grown[0], _LANE_MAX), (grown[1], -_LANE_MIN)])
 
 

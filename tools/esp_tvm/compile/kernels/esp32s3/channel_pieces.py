@@ -72,8 +72,11 @@ class Conv2dPieces(InAnotherForm):
     def _find(self, call: Call, low: int, high: int) -> Optional[Tuple[Conv2dChecked, Call]]:
         if call.attributes["groups"] != 1 or call.attributes["dilation"][1] != 1:
             return None
-        ways = sorted(self._ways(call), key=lambda way: way[0].instructions(way[1]))
-        return next(((variant, pieces) for variant, pieces in ways if variant.fits_range(pieces, low, high)), None)
+        # Whole sums are the same in all pieces.
+        bits = {one.check_bits for one in _CHECKED if one.check_every == 1 and one.sums_fit(call, low, high)}
+        ways = [way for way in self._ways(call) if way[0].check_bits in bits]
+        ways.sort(key=lambda way: way[0].instructions(way[1]))
+        return next(((variant, pieces) for variant, pieces in ways if variant.segments_fit(pieces, low, high)), None)
 
     @staticmethod
     def _ways(call: Call) -> Iterator[Tuple[Conv2dChecked, Call]]:

@@ -317,25 +317,39 @@ class Conv2dChecked(Conv2dLanes):
         return not self.rows or super().by_taps(call)
 
     def fits_range(self, call, low, high):
-        if not self._takes(call) or not lanes_can_shift(call.attributes["shift"]):
+        return self.sums_fit(call, low, high) and self.segments_fit(call, low, high)
+
+    def sums_fit(self, call: Call, low: int, high: int) -> bool:
+        """What `fits_range` asks of whole sums, in whatever segments they are checked."""
+        shift = call.attributes["shift"]
+        if not self._takes(call) or np.min(shift) < PART_SHIFT or not lanes_can_shift(shift):
             return False
+        low, high = with_border(call, low, high)
+        weights, bias = call.attributes["weights"], start_of(call)
+        weights = weights.reshape(len(weights), -1)
+        if np.abs(bias).max() > self._bound or not parts_fit_lanes(weights, bias, low, high):
+            return False
+        return sums_stay_within(weights, bias, shift, low, high, self._bound)
+
+    def segments_fit(self, call: Call, low: int, high: int) -> bool:
+        """What `fits_range` asks of the segments."""
         if call.inputs[0].shape[3] % LANES or call.output.shape[3] % LANES:
             return False
         low, high = with_border(call, low, high)
-        segments, bias = self.segmented(call), start_of(call)
-        bound = 2 ** (7 + self.check_bits)
-        if np.abs(bias).max() > bound or segments.shape[1] == 1 or np.min(call.attributes["shift"]) < PART_SHIFT:
+        segments = self.segmented(call)
+        if segments.shape[1] == 1:
             return False
         weights = segments.reshape(len(segments), -1)
         unchecked = self.check_every * segments.shape[2]
         parts = (weights[:, i : i + unchecked] for i in range(0, weights.shape[1], unchecked))
-        if not all(fits_within(part, low, high, LANE_MAX - bound) for part in parts):
-            return False
-        if not parts_fit_lanes(weights, bias, low, high):
-            return False
-        if not sums_stay_within(weights, bias, call.attributes["shift"], low, high, bound):
+        if not all(fits_within(part, low, high, LANE_MAX - self._bound) for part in parts):
             return False
         return self.slowest(call) <= SLOWEST and self.instructions(call) < Conv2dWide().instructions(call)
+
+    @property
+    def _bound(self) -> int:
+        """Of sums where they are checked."""
+        return 2 ** (7 + self.check_bits)
 
     def instructions(self, call: Call) -> int:
         """Of sixteen channels of a pixel whose sums fit."""

@@ -45,19 +45,22 @@ def sums_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -
 
     weights [O, K], bias [O] with the half that rounding adds
     """
-    wide = weights.astype(np.int64)
-    low, high = min(low, 0), max(high, 0)
-    most = np.maximum(wide * low, wide * high).sum(axis=1) + np.maximum(bias, 0)
-    least = np.minimum(wide * low, wide * high).sum(axis=1) + np.minimum(bias, 0)
+    least, most = _extremes(weights, low, high)
+    most, least = most + np.maximum(bias, 0), least + np.minimum(bias, 0)
     return bool(most.max() <= LANE_MAX and least.min() >= -LANE_MAX)
 
 
 def fits_within(weights: np.ndarray, low: int, high: int, limit: int) -> bool:
     """Whether no partial sum of x * weights [O, K], in any order, leaves -limit..limit for any x in low..high or 0."""
-    wide = weights.astype(np.int64)
+    least, most = _extremes(weights, low, high)
+    return bool(most.max() <= limit and least.min() >= -limit)
+
+
+def _extremes(weights: np.ndarray, low: int, high: int) -> Tuple[np.ndarray, np.ndarray]:
+    """[O]: the smallest and the largest sum of x * weights [O, K] for x in low..high or 0."""
     low, high = min(low, 0), max(high, 0)
-    most = np.maximum(wide * low, wide * high).sum(axis=1).max()
-    return bool(most <= limit and np.minimum(wide * low, wide * high).sum(axis=1).min() >= -limit)
+    above, below = (part(weights, 0).sum(axis=1, dtype=np.int64) for part in (np.maximum, np.minimum))
+    return above * low + below * high, above * high + below * low
 
 
 def sums_stay_within(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: int, high: int, bound: int) -> bool:
@@ -81,10 +84,9 @@ def parts_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) 
 
     weights [O, K], bias [O] with the half that rounding adds
     """
-    wide, bias = weights.astype(np.int64), np.asarray(bias, np.int64)
-    lower = 2**PART_SHIFT - 1
-    most = np.maximum(wide, 0).sum(axis=1) * lower + np.maximum(bias, 0)
-    least = np.minimum(wide, 0).sum(axis=1) * lower + np.minimum(bias, 0)
+    bias = np.asarray(bias, np.int64)
+    least, most = _extremes(weights, 0, 2**PART_SHIFT - 1)
+    most, least = most + np.maximum(bias, 0), least + np.minimum(bias, 0)
     if most.max() > LANE_MAX or least.min() < -LANE_MAX:
         return False
     low, high = min(low, 0) >> PART_SHIFT, max(high, 0) >> PART_SHIFT
@@ -108,7 +110,8 @@ def shift_steps(shift: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
 
 def most_shifts(shift: np.ndarray) -> int:
     """The most different shifts in sixteen channels."""
-    return max(len(np.unique(shift[o : o + LANES])) for o in range(0, len(shift), LANES))
+    groups = np.sort(np.pad(shift, (0, -len(shift) % LANES), mode="edge").reshape(-1, LANES))
+    return int(np.count_nonzero(np.diff(groups), axis=1).max()) + 1
 
 
 def tail_order(length: int) -> np.ndarray:
