@@ -171,16 +171,14 @@ def _is_padded(network: Network, layer: Layer) -> bool:
     return any(attribute(node, "pads") or [])
 
 
-def candidates(
-    chain: Chain, reference: Mapping[str, np.ndarray], lowered: Mapping[str, float], steps: int
-) -> List[int]:
+def candidates(chain: Chain, reaches: Mapping[str, float], lowered: Mapping[str, float], steps: int) -> List[int]:
     """Exponents to try at which `steps` below 0 and 127 above cover all, or nearly all, values of a tensor.
 
-    lowered: by how much tensors are lowered in `reference`
+    reaches: the most that tensors hold, where it is known; lowered: by how much these are lowered
     """
     exponents: Set[int] = set()
     for name in chain.tensors:
-        reach = float(reference[name].max()) + lowered.get(name, 0.0) if name in reference else 0.0
+        reach = reaches[name] + lowered.get(name, 0.0) if name in reaches else 0.0
         if reach > 0.0:
             exponent = exponent_at_least(reach / (127.0 + steps))
             exponents.update((exponent, exponent - 1))

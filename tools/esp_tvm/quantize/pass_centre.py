@@ -19,6 +19,7 @@ from .equalize import PINNED, Channels, scale_network
 from .forms import WITH_FORMS, Forms
 from .graph import MOST_STEPS, Network
 from .mixed import output_groups
+from .parallel import in_order
 from .pass_equalize import takes_vectors
 from .passes import (
     WORTH,
@@ -32,7 +33,7 @@ from .passes import (
 )
 from .simulate import Simulator
 from .stress import Risk
-from .trials import Trials, isolated_trials
+from .trials import Isolation, Trials
 from .weights import Weights
 
 # By which part sums may grow when weights are fitted, which comes later.
@@ -64,12 +65,12 @@ class _Way:
     def constant(self) -> float:
         return self.steps * 2.0**self.exponent
 
-    def apply(self, network: Network, channels: Channels) -> Tuple[Network, Network, Dict[str, float]]:
-        """(the network stretched, lowered too, {tensor: by how much})."""
+    def apply(self, network: Network, channels: Channels, model_too: bool) -> Tuple[Network, Network, Dict[str, float]]:
+        """(the network stretched, lowered too, {tensor: by how much}); model_too: see `shift_network`."""
         stretched = network
         if self.factors is not None:
-            stretched = scale_network(network, channels, self.factors)
-        return (stretched, *shift_network(stretched, self.chain, self.constant))
+            stretched = scale_network(network, channels, self.factors, model_too)
+        return (stretched, *shift_network(stretched, self.chain, self.constant, model_too))
 
 
 # A way, and the exponents that change with it.
@@ -90,6 +91,8 @@ class _Centering:
         self.spent = dict.fromkeys(WITH_FORMS, 0.0)
         self._forms, self._all = Forms(state.network), Instructions(state.network).total
         self._own: Dict[str, List[Dict[str, float]]] = {}
+        self._isolation: Optional[Isolation] = None
+        self._reach: Dict[str, float] = {}
 
     def offers(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
         """What lowers the noise at the outputs, and costs no more than `room`; `Offer.what` is a `_Chosen`."""
@@ -110,7 +113,9 @@ class _Centering:
         return self._affordable(found, room)
 
     def _trials(self, ways: List[Chain]) -> Trials:
-        return isolated_trials(self.network, self.exponents, self.few, self.scope(ways))
+        if self._isolation is None:
+            self._isolation = Isolation(self.network, self.exponents, self.few)
+        return self._isolation.trials(self.scope(ways))
 
     def _stretched(self, ways: List[Chain]) -> set:
         """The groups of channels that may be stretched with `ways`."""
@@ -120,8 +125,8 @@ class _Centering:
     def _attempts(self, trials: Trials, ways: List[Chain], steps: int, stretched: set) -> List[Offer]:
         # Fewer steps above what samples hold clip others.
         risk = None if self.daring else Risk(trials.largest, trials.state)
-        tried = (self._offer(trials, way, risk) for chain in ways for way in self._ways(chain, steps, stretched))
-        return [offer for offer in tried if offer is not None]
+        tried = [way for chain in ways for way in self._ways(chain, steps, stretched)]
+        return [offer for offer in in_order(lambda way: self._offer(trials, way, risk), tried) if offer is not None]
 
     @staticmethod
     def _affordable(offers: List[Offer], room: Mapping[str, float]) -> List[Offer]:
@@ -130,16 +135,24 @@ class _Centering:
     def _ways(self, chain: Chain, steps: int, inside: set) -> Iterator[_Way]:
         """What is tried: exponents at which `steps` below and 127 above cover what tensors hold, or nearly, and with
         them factors of the channels of the groups `inside`."""
-        reference, channels = self.few.reference, self.channels
-        for exponent in candidates(chain, reference, self.network.lowered, steps):
+        channels, reaches = self.channels, self._reaches(chain)
+        for exponent in candidates(chain, reaches, self.network.lowered, steps):
             yield _Way(chain, steps, exponent)
         name = chain.tensors[0]
-        reach = float(reference[name].max()) if inside and name in reference else 0.0
+        reach = reaches.get(name, 0.0) if inside else 0.0
         roots = channels.find(np.arange(channels.count))
         if reach > 0.0:
             exponent = int(np.round(np.log2(reach * CLIP / (127.0 + steps))))
             factor = (127.0 + steps) * 2.0**exponent / (reach * CLIP)
             yield _Way(chain, steps, exponent, np.where(np.isin(roots, sorted(inside)), factor, 1.0))
+
+    def _reaches(self, chain: Chain) -> Dict[str, float]:
+        """{tensor of a chain: the most that it holds}."""
+        reference = self.few.reference
+        for name in chain.tensors:
+            if name not in self._reach and name in reference:
+                self._reach[name] = float(reference[name].max())
+        return {name: self._reach[name] for name in chain.tensors if name in self._reach}
 
     def _most_steps(self, chain: Chain, stretched: set, room: Mapping[str, float]) -> int:
         """By how many steps a chain can be lowered so that its layers take no more than `room` on these families;
@@ -160,7 +173,7 @@ class _Centering:
         return low
 
     def _offer(self, trials: Trials, way: _Way, risk: Optional[Risk]) -> Optional[Offer]:
-        """The best exponents of a way, by `isolated_trials`; None where it does not help, or by `risk` loses."""
+        """The best exponents of a way, by `Isolation`; None where it does not help, or by `risk` loses."""
         plain, limit, best = trials.state, trials.noise * WORTH, None
         step = _Step(way, plain.network, self.channels)
         for changed in _exponents_of(step, trials.largest, self.passes, self.daring):
@@ -200,9 +213,12 @@ class _Centering:
     def take(self, offer: Offer) -> None:
         """Do what an offer says."""
         way, changed = offer.what
-        step = _Step(way, self.network, self.channels)
+        step = _Step(way, self.network, self.channels, model_too=True)
         self.network, self.exponents = step.network, {**self.exponents, **changed}
         self.few, self.simulator = step.change(self.few), step.change(self.simulator)
+        self._reach.clear()
+        if self._isolation is not None:
+            self._isolation.follow(self.network, self.exponents, step.touched, step.change)
         self.fixed |= self.channels.groups_in(way.chain.tensors[0])
         self.spent = {f: self.spent[f] + offer.cost[f] for f in WITH_FORMS}
         for name in step.layers:
@@ -382,11 +398,11 @@ def _useful(offers: Sequence[Offer]) -> List[Offer]:
 class _Step:
     """What a way does to a network: network: the new one; lowered: {tensor: by how much}; changed: the integer tensors
     with other values; layers: those whose weights change, or the exponent of what they read; touched: all results to
-    compute anew."""
+    compute anew. model_too: see `shift_network`"""
 
-    def __init__(self, way: _Way, network: Network, channels: Channels):
+    def __init__(self, way: _Way, network: Network, channels: Channels, model_too: bool = False):
         self.way, self._channels = way, channels
-        self._stretched, self.network, self.lowered = way.apply(network, channels)
+        self._stretched, self.network, self.lowered = way.apply(network, channels, model_too)
         names = [name for name in network.integers if self.lowered.get(name)]
         if way.factors is not None:
             for name in network.integers:

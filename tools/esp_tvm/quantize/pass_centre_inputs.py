@@ -48,7 +48,7 @@ def centre_inputs(state: State, simulator: Simulator, passes: Passes) -> Tuple[S
             chosen = _best(state, simulator, chain, passes)
             if chosen is not None:
                 constant, changed = chosen
-                network, simulator = _lowered(state.network, simulator, chain, constant)
+                network, simulator = _lowered(state.network, simulator, chain, constant, model_too=True)
                 exponents = {**state.exponents, **changed}
                 state = State(network, exponents, rounded_weights(network, exponents, simulator, passes))
             progress.step()
@@ -107,11 +107,13 @@ def _noises(simulator: Simulator, values: Dict, exponents: Dict[str, int]) -> np
     return total
 
 
-def _lowered(network: Network, simulator: Simulator, chain: Chain, constant: float) -> Tuple[Network, Simulator]:
-    """Both with an input lowered by a constant; as they are for 0."""
+def _lowered(
+    network: Network, simulator: Simulator, chain: Chain, constant: float, model_too: bool = False
+) -> Tuple[Network, Simulator]:
+    """Both with an input lowered by a constant; as they are for 0. model_too: see `shift_network`"""
     if not constant:
         return network, simulator
-    shifted, lowered = shift_network(network, chain, constant)
+    shifted, lowered = shift_network(network, chain, constant, model_too)
     return shifted, simulator.shifted(shifted, lowered)
 
 

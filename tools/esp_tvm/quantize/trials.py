@@ -6,8 +6,9 @@ already make them worse.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from .mixed import widenable
 from .passes import State, exact_weights
 from .simulate import Simulator
 
-# With fewer samples than this a quarter of them is too few; or than that, where each has many values at the outputs.
-_ENOUGH, _ENOUGH_MAPS, _MANY = 8, 4, 10_000
+# With fewer samples than this a quarter of them is too few, unless it has so many values at the outputs.
+_ENOUGH, _ENOUGH_VALUES = 8, 2_000
 # Noise on the first quarter above this share of what it was ends a trial.
 _WORSE = 1.002
 # By how much the exponents of other tensors are finer, which are int16 while one is judged.
@@ -48,8 +49,9 @@ class Trials:
     def __init__(self, simulator: Simulator, state: State):
         count = len(simulator.samples)
         each = sum(simulator.reference[name][0].size for name in simulator.objectives())
-        enough = _ENOUGH_MAPS if each >= _MANY else _ENOUGH
-        first = np.arange(count) % 4 == 2 if count >= enough else np.ones(count, bool)
+        first = np.arange(count) % 4 == 2
+        if count < _ENOUGH and np.count_nonzero(first) * each < _ENOUGH_VALUES:
+            first = np.ones(count, bool)
         self.state = state
         self._parts: List[_Part] = []
         for mask in (first, ~first):
@@ -58,6 +60,16 @@ class Trials:
                 values = part.forward(state.exponents, state.weights)
                 self._parts.append(_Part(part, values, part.noise(values, state.exponents), mask.mean()))
         self.noise = sum(part.noise * part.share for part in self._parts)
+
+    def moved(
+        self, state: State, changed: Sequence[str], change: Optional[Callable[[Simulator], Simulator]] = None
+    ) -> Trials:
+        """Trials of another state on the same samples; `changed` and `change` as of `attempt`."""
+        other = copy.copy(self)
+        other.state = state
+        other._parts = [_again(part, state, changed, change) for part in self._parts]
+        other.noise = sum(part.noise * part.share for part in other._parts)
+        return other
 
     @property
     def kept(self) -> Trial:
@@ -82,10 +94,8 @@ class Trials:
         parts, whole = self._parts, self.noise
         made: List[_Part] = []
         for part in parts:
-            simulator = part.simulator if change is None else change(part.simulator)
-            values = simulator.forward_again(part.values, changed, state.exponents, state.weights)
-            noise = simulator.noise(values, state.exponents)
-            made.append(_Part(simulator, values, noise, part.share))
+            made.append(_again(part, state, changed, change))
+            noise = made[-1].noise
             if len(parts) > 1 and len(made) == 1 and noise > part.noise * _WORSE:
                 return Trial(state, made, whole * noise / max(part.noise, 1e-300), False)
         return Trial(state, made, sum(part.noise * part.share for part in made), True)
@@ -95,9 +105,57 @@ class Trials:
         self.state, self._parts, self.noise = trial.state, trial.parts, trial.noise
 
 
+def _again(
+    part: _Part, state: State, changed: Sequence[str], change: Optional[Callable[[Simulator], Simulator]]
+) -> _Part:
+    """What `state` makes of a part, as in `Trials.attempt`."""
+    simulator = part.simulator if change is None else change(part.simulator)
+    values = simulator.forward_again(part.values, changed, state.exponents, state.weights)
+    return _Part(simulator, values, simulator.noise(values, state.exponents), part.share)
+
+
 def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator, scope: set) -> Trials:
     """Trials of `network` with exact weights, and as many tensors as possible in int16, except those of `scope`: the
     outputs then show what rounding these does, which chance would hide among the rounding of all."""
+    alone = _isolated(network, exponents, scope)
+    return Trials(few.shifted(alone.network, {}), alone)
+
+
+class Isolation:
+    """Makes the `isolated_trials` of many scopes: layers before a scope are computed once for all of them, and again
+    only where the network changes."""
+
+    def __init__(self, network: Network, exponents: Dict[str, int], few: Simulator):
+        self.network, self.exponents = network, exponents
+        self._trials = isolated_trials(network, exponents, few, set())
+
+    def trials(self, scope: set) -> Trials:
+        """The `isolated_trials` of these tensors."""
+        alone = _isolated(self.network, self.exponents, scope)
+        return self._moved(alone, (), lambda one: one)
+
+    def follow(
+        self,
+        network: Network,
+        exponents: Dict[str, int],
+        changed: Iterable[str],
+        change: Callable[[Simulator], Simulator],
+    ) -> None:
+        """Continue with another network; `changed`, `change` as of `Trials.attempt`."""
+        self.network, self.exponents = network, exponents
+        self._trials = self._moved(_isolated(network, exponents, set()), changed, change)
+
+    def _moved(self, alone: State, changed: Iterable[str], change: Callable[[Simulator], Simulator]) -> Trials:
+        before = self._trials.state
+        other = before.network.wide ^ alone.network.wide
+        other |= {name for name, exponent in alone.exponents.items() if exponent != before.exponents[name]}
+        return self._trials.moved(
+            alone, sorted(other.union(changed)), lambda one: change(one).shifted(alone.network, {})
+        )
+
+
+def _isolated(network: Network, exponents: Dict[str, int], scope: set) -> State:
+    """The quantization that `isolated_trials` try things in."""
     groups = list(widenable(network).values())
     # An input that is centred has no kernel for int16, but its rounding would hide what follows. A table of 256 values
     # has none for it.
@@ -107,7 +165,7 @@ def isolated_trials(network: Network, exponents: Dict[str, int], few: Simulator,
     wide = {name for members in groups for name in (members if scope.isdisjoint(members) else ())} - network.wide
     finer = {name: exponent - _FINER * (name in wide) for name, exponent in exponents.items()}
     alone = replace(network, wide=network.wide | wide)
-    return Trials(few.shifted(alone, {}), State(alone, finer, exact_weights(alone, finer)))
+    return State(alone, finer, exact_weights(alone, finer))
 
 
-__all__ = ["Trial", "Trials", "isolated_trials"]
+__all__ = ["Isolation", "Trial", "Trials", "isolated_trials"]
