@@ -80,9 +80,10 @@ def _rounded(simulator: Simulator, name: str, state: State, layer: Optional[Laye
     if layer is not None and layer.output in state.weights and layer.kind in ("conv", "dense"):
         weights, bias = real_weights(state.weights[layer.output], state.exponents[layer.inputs[0]])
         x = simulator.reference[layer.inputs[0]]
-        if layer.padding is not None:
-            x = layer.padding.around(x, layer.padding.value)
-        values = simulator.product(layer, x, weights.astype(np.float32), bias.astype(np.float32), None, None)
+        filling = None if layer.padding is None else layer.padding.value
+        values = simulator.product(
+            layer, x, *(part.astype(np.float32) for part in (weights, bias)), None, None, filling
+        )
         values = np.clip(values, layer.low, layer.high).reshape(simulator.reference[name].shape)
     exponent = state.exponents[name]
     return simulator.rounded(values.astype(np.float32), name, state.exponents) * np.float32(2.0**exponent)

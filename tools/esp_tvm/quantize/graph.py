@@ -42,8 +42,11 @@ class Padding:
 
     def around(self, x: np.ndarray, value: float) -> np.ndarray:
         """x [..., *image] with `value`, which is the padding's in the unit of x, around each image."""
-        widths = [(0, 0)] * (x.ndim - len(self.before)) + list(zip(self.before, self.after))
-        return np.pad(x, widths, constant_values=value)
+        inner = x.shape[x.ndim - len(self.before) :]
+        shape = [first + size + last for first, size, last in zip(self.before, inner, self.after)]
+        result = np.full((*x.shape[: x.ndim - len(inner)], *shape), value, x.dtype)
+        result[(..., *(slice(first, first + size) for first, size in zip(self.before, inner)))] = x
+        return result
 
 
 def padding_of(node: onnx.NodeProto, kernel: Sequence[int], image: Sequence[int], places: Sequence[int]):

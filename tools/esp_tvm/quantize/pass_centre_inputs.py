@@ -12,6 +12,7 @@ from .budget import UNASKED, Purse
 from .centre import Chain, input_chains, input_windows, shift_network
 from .graph import Network
 from .mixed import widenable
+from .parallel import in_order
 from .pass_equalize import takes_vectors
 from .passes import (
     WORTH,
@@ -70,19 +71,25 @@ def _best(state: State, simulator: Simulator, chain: Chain, passes: Passes) -> O
     windows = input_windows(simulator.reference[name], [present - step for step in range(FINER)], clips)
     # Those without a constant first: the search will try these exponents. Whole numbers need no finer steps.
     windows = [(0.0, present + step) for step in range(1, COARSER)] + sorted(windows, key=lambda one: one[0] != 0.0)
-    for constant, exponent in windows:
+
+    def tried(window: Tuple[float, int]) -> Tuple[Optional[float], Dict[str, int]]:
+        """(noise of samples, None where it is too much; exponents that change)."""
+        constant, exponent = window
         shifted, other = _lowered(plain.network, trials.largest, chain, constant)
         changed = _exponents_of(shifted, other, chain, exponent, constant, passes)
-        tried = {**plain.exponents, **changed}
-        weights = {**plain.weights, **exact_weights(shifted, tried, chain.touched)}
+        exponents = {**plain.exponents, **changed}
+        weights = {**plain.weights, **exact_weights(shifted, exponents, chain.touched)}
         trial = trials.attempt(
-            State(shifted, tried, weights),
+            State(shifted, exponents, weights),
             sorted(chain.touched),
-            lambda one, constant=constant: _lowered(plain.network, one, chain, constant)[1],
+            lambda one: _lowered(plain.network, one, chain, constant)[1],
         )
-        if not trial.full or trial.noise > (limit if constant else trials.noise):
+        enough = trial.full and trial.noise <= (limit if constant else trials.noise)
+        return _typical(trial, floor) if enough else None, changed
+
+    for (constant, _), (noise, changed) in zip(windows, in_order(tried, windows)):
+        if noise is None:
             continue
-        noise = _typical(trial, floor)
         if not constant:
             least = min(least, noise)
         elif noise < least * (WORTH if chosen else WORTH_A_CONSTANT):

@@ -273,10 +273,8 @@ class Simulator:
         low, high = self.network.bounds_of(layer, e_y)
         if layer.kind in ("conv", "dense"):
             values, offset = weights.scaled(e_y - e_x[0])
-            x = xs[0]
-            if layer.padding is not None:
-                x = layer.padding.around(x, self.network.filling(layer, e_x[0]))
-            return self.product(layer, x, values, offset, low, high)
+            filling = None if layer.padding is None else self.network.filling(layer, e_x[0])
+            return self.product(layer, xs[0], values, offset, low, high, filling)
         elif layer.kind == "move":
             return self._move(layer, xs[0])
         elif layer.kind == "max_pool":
@@ -325,10 +323,12 @@ class Simulator:
         off = self._sessions.points(self.network, layer, exponents[layer.inputs[0]], exponents[layer.output], result)[1]
         return 0 if off <= MOST_OFF[result] else off
 
-    def product(self, layer: Layer, x: np.ndarray, weights, offset, low, high) -> np.ndarray:
+    def product(
+        self, layer: Layer, x: np.ndarray, weights, offset, low, high, filling: Optional[float] = None
+    ) -> np.ndarray:
         """clip(floor(weights * x + offset)) of a Conv or Gemm; low None: no rounding, no bounds.
 
-        x has the layer's own padding, if it has one, around it.
+        filling: what the layer's own padding, if it has one, is in the unit of x
         """
         if layer.kind == "dense":
             y = x.reshape(-1, x.shape[-1]) @ weights.T + offset
@@ -338,17 +338,21 @@ class Simulator:
         feeds = {"w": weights, "offset": offset}
         if low is not None:
             feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
-        return self._in_pieces(run, layer, x, feeds)
+        return self._in_pieces(run, layer, x, feeds, filling)
 
-    def _in_pieces(self, run, layer: Layer, x: np.ndarray, feeds: Dict[str, np.ndarray]) -> np.ndarray:
+    def _in_pieces(
+        self, run, layer: Layer, x: np.ndarray, feeds: Dict[str, np.ndarray], filling: Optional[float] = None
+    ) -> np.ndarray:
         """The result [N, 1, C, ...] of a session for x [N, 1, C, ...], in runs whose arrays stay in the caches: what is
-        larger is new memory each time, whose pages the system fills with zeros first."""
+        larger is new memory each time, whose pages the system fills with zeros first. filling: as of `product`"""
         shape = self.network.shapes.get(layer.output, ())
         count = max(PIECE // max(math.prod(x.shape[1:]) + math.prod(shape), 1), 1)
         result = None
         for start in range(0, len(x), count):
             some = x[start : start + count]
-            y = run_session(run, ["y"], {"x": some.reshape(-1, *x.shape[2:]), **feeds})[0]
+            if layer.padding is not None:
+                some = layer.padding.around(some, filling)
+            y = run_session(run, ["y"], {"x": some.reshape(-1, *some.shape[2:]), **feeds})[0]
             y = y.reshape(len(some), -1, *y.shape[1:])
             if len(some) == len(x):
                 return y

@@ -137,9 +137,8 @@ class Walk:
     def before_bounds(self, layer: Layer, part: slice) -> np.ndarray:
         """What a Conv or Gemm computes in float, before its activation; behind that, it goes to `real`."""
         x = self.real[layer.inputs[0]][part]
-        if layer.padding is not None:
-            x = layer.padding.around(x, layer.padding.value)
-        values = self.simulator.product(layer, x, layer.weights, layer.bias, None, None)
+        filling = None if layer.padding is None else layer.padding.value
+        values = self.simulator.product(layer, x, layer.weights, layer.bias, None, None, filling)
         values = values.reshape(len(values), *self.network.shapes.get(layer.output, values.shape[1:]))
         bounded = self._room(self.real, layer.output, values)[part]
         np.maximum(values, np.float32(layer.low), out=bounded)
