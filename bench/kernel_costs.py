@@ -36,6 +36,7 @@ TERMS: Sequence[Tuple[str, Sequence[str]]] = (
     ("pool2d", ("pooled", "values", "calls")),
     ("6x2", ("macs6", "values", "windows6", "calls")),
     ("3x4", ("macs3", "values", "calls")),
+    ("3x3", ("values", "alone", "lines", "strided", "calls")),
     ("", ("macs", "values", "windows", "calls")),
 )
 # What a piece of weights takes (`Variant.pieces`), which calls of the bench vary too little to fit it: counted in the
@@ -108,7 +109,9 @@ def _work(step: Dict[str, Any], in_channels: int) -> Work:
     values, channels = int(np.prod(output)), output[-1]
     taps = step["macs"] / values / in_channels if step["operator"] in ("conv2d", "add") else 1.0
     rows = {9: 3, 25: 5, 49: 7, 40: 10}.get(round(taps), 1) if abs(taps - round(taps)) < 1e-9 else 1
-    return Work(values, channels, step["macs"], in_channels, rows, step["taps"], step.get("pieces", 0))
+    width = output[2] if len(output) == 4 else 1
+    known = {name: step[name] for name in ("pieces", "alone", "stride") if name in step}
+    return Work(values, channels, step["macs"], in_channels, rows, step["taps"], width=width, **known)
 
 
 def operators(known: Sequence[str]) -> Iterator[Count]:

@@ -193,5 +193,9 @@ def _steps(program: Program, counts: List[int]) -> List[Dict[str, Any]]:
         step["taps"] = 1 if work is None else work.taps
         if work is not None and work.pieces:
             step["pieces"] = work.pieces
+        if work is not None and work.alone:
+            step["alone"] = work.alone
+        if work is not None and work.stride > 1:
+            step["stride"] = work.stride
         steps.append(step)
     return steps

@@ -13,6 +13,7 @@ from kernel_case import filled
 from variant_cases import ALL_VARIANTS, AnyWinograd, Pair, program, random_pairs, verdict
 
 from esp_tvm.compile.kernels import packing, portable
+from esp_tvm.estimate.work import work_of
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import qemu
 from esp_tvm.run.host import SANITIZE, STRICT
@@ -68,6 +69,9 @@ def test_depthwise_sums_fill_their_lanes(tmp_path):
         attributes.update(shift=np.array([9, 9]), strides=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1))
         call = Call("", "depthwise_conv2d", [image], [replace(image, name="y")], filled(attributes))
         assert variant.pack(call, -128, 127).shift.tolist() == [64, 0]
+        assert work_of(replace(call, variant=variant)).alone == 1
+        by_twos = replace(call, variant=variant, attributes={**call.attributes, "strides": (2, 2)})
+        assert work_of(by_twos).alone == 2
         for values in ((127, 127), (-128, -128), (127, -128), (-128, 127)):
             pair = Pair(len(pairs), call, variant, np.random.RandomState(0), False)
             pair.fast.input_range = (-128, 127)

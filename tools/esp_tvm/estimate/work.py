@@ -28,6 +28,8 @@ class Work:
 
     in_channels: of the first input; rows: of the window, 1 for a call without one; taps: of a pooling window
     pieces: that weights are cut into so that sums fit their lanes (`Variant.pieces`)
+    alone: channels whose sums share no words (`Variant.channels_alone`)
+    width: of the output, 1 for one that is no image; stride: of a window along a row
     """
 
     values: int
@@ -37,6 +39,9 @@ class Work:
     rows: int = 1
     taps: int = 1
     pieces: int = 0
+    alone: int = 0
+    width: int = 1
+    stride: int = 1
 
     def terms(self) -> Dict[str, float]:
         """What instructions may be proportional to.
@@ -45,6 +50,8 @@ class Work:
         windows: values of the input in all windows
         macs6, windows6: the same with the time of the last pixels (`in_sixes`); macs3: for pixels rounded up to a
             multiple of 3, as a kernel tiles them; pieces6, pieces3: pieces of weights, for each tile of so many pixels
+        alone: values of channels whose sums share no words
+        lines: rows of the output, each channel's; strided: values of windows with a stride along a row
         groups: of up to sixteen channels of a pixel; vectors: multiply-accumulates of sixteen channels
         ragged: rows of windows that need not begin and end at multiples of 16; ragged_windows: the values in them
         part_groups: groups where the channels are no multiple of 16
@@ -65,6 +72,9 @@ class Work:
             "macs3": aligned(pixels, 3) * channels * window,
             "pieces6": in_sixes(pixels) / 6 * self.pieces,
             "pieces3": aligned(pixels, 3) // 3 * self.pieces,
+            "alone": pixels * self.alone,
+            "lines": self.values // self.width,
+            "strided": self.values if self.stride > 1 else 0,
             "groups": groups,
             "vectors": groups * window,
             "ragged": pixels * self.rows if ragged else 0,
@@ -77,14 +87,14 @@ def work_of(call: Call) -> Work:
     """The work of a call with a kernel; followers count by their multiply-accumulates."""
     output, first = call.writes[0], call.inputs[0]
     channels = output.shape[-1] if output.shape else 1
-    rows = taps = 1
-    if call.kind == "conv2d":
-        rows = call.attributes["weights"].shape[1]
-    elif call.kind == "depthwise_conv2d":
-        rows = call.attributes["weights"].shape[0]
+    rows = taps = stride = 1
+    if call.kind in ("conv2d", "depthwise_conv2d"):
+        rows = call.attributes["weights"].shape[1 if call.kind == "conv2d" else 0]
+        stride = int(call.attributes["strides"][1])
     elif call.kind in ("max_pool2d", "average_pool2d"):
         taps = int(np.prod(call.attributes["kernel"]))
     in_channels = first.shape[-1] if first.shape else 1
     values = int(np.prod(output.shape, dtype=np.int64))
-    pieces = 0 if call.variant is None else call.variant.pieces(call)
-    return Work(values, int(channels), call.macs, int(in_channels), int(rows), taps, pieces)
+    pieces, alone = (0, 0) if call.variant is None else (call.variant.pieces(call), call.variant.channels_alone(call))
+    width = int(output.shape[2]) if len(output.shape) == 4 else 1
+    return Work(values, int(channels), call.macs, int(in_channels), int(rows), taps, pieces, alone, width, stride)

@@ -253,6 +253,10 @@ class Depthwise3x3(Variant):
         starts = window_starts(call, (3, 3))
         return distance_of(starts, (np.arange(len(starts)) + 1) * call.output.shape[3], reads_own=False)
 
+    def channels_alone(self, call):
+        shared = np.count_nonzero(self.pack(call, *call.input_range).shift)
+        return call.output.shape[3] - (int(shared) if tuple(call.attributes["strides"]) == (1, 1) else 0)
+
     def pack(self, call, low, high):
         a, outside = call.attributes, pad_value(call)
         bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64)

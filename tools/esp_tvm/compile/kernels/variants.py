@@ -120,6 +120,10 @@ class Variant:
         sums are bounded so."""
         return 0
 
+    def channels_alone(self, call: Call) -> int:
+        """Of a kernel where two sums share a word, and its multiplications, if they fit: the channels whose do not."""
+        return 0
+
     def pack(self, call: Call, low: int, high: int) -> Packed:
         """The weights in the kernel's layout; low, high: range of the input."""
         raise NotImplementedError

@@ -279,14 +279,18 @@ static int may_take_channels(const esp_dl_depthwise_conv2d_t *p, const int8_t *i
     return before < written ? before % (uintptr_t)p->input.c == 0 : 0 - before >= read;
 }
 
-/* Whether then, with strides of 1, two rows may be computed together. No value may be overwritten that is still to be
- * read: a pixel of the second row has to lie at a place in the first row that both read, or before it, or behind all
- * that is read. That is nearest in the first rows whose windows lie in the image. */
-static int may_take_pairs(const esp_dl_depthwise_conv2d_t *p, const int8_t *input, const int8_t *output)
+/* Whether, with strides of 1, two rows may be computed together. No value may be overwritten that is still to be read.
+ * Of one channel alone, a pixel of the second row has to lie at a place in the first row that both read, or before it;
+ * otherwise both rows have to lie before it. That is nearest in the first rows whose windows lie in the image. */
+static int may_take_pairs(const esp_dl_depthwise_conv2d_t *p, const int8_t *input, const int8_t *output,
+                          int by_channels)
 {
-    const uintptr_t row = (uintptr_t)(p->output.w * p->output.c);
-    return p->window.stride_h == 1 && p->window.stride_w == 1 && p->window.pad_left == 1 &&
-           (uintptr_t)input - (uintptr_t)output >= row + (uintptr_t)p->window.pad_top * row;
+    const uintptr_t row = (uintptr_t)(p->output.w * p->output.c), before = (uintptr_t)input - (uintptr_t)output;
+    if (p->window.stride_h != 1 || p->window.stride_w != 1 || p->window.pad_left != 1) {
+        return 0;
+    }
+    /* Behind the input, which nothing may overlap then, it is far before it, by modulo. */
+    return (by_channels || output < input) && before >= ((uintptr_t)p->window.pad_top + (by_channels ? 1 : 2)) * row;
 }
 
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output)
@@ -297,7 +301,7 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
     row_t r = {.all = (ptrdiff_t)p->output.w * channels, .pad_value = p->pad_value};
     r.full = full < p->output.w ? (ptrdiff_t)full * channels : r.all;
     const int by_channels = may_take_channels(p, input, output);
-    const int in_pairs = by_channels && may_take_pairs(p, input, output);
+    const int in_pairs = may_take_pairs(p, input, output, by_channels);
     for (int32_t n = 0; n < p->output.n; n++) {
         int32_t rows; /* that are computed together */
         for (int32_t i = 0; i < p->output.h; i += rows) {
@@ -310,9 +314,10 @@ void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_
             r.x[1] = middle;
             r.x[2] = r.outside_end ? middle : middle + line;
             rows = 1;
-            if (by_channels && !r.outside_top && !r.outside_end) {
+            if ((by_channels || in_pairs) && !r.outside_top && !r.outside_end) {
                 const int32_t inside = (p->input.h - 3 - h) / stride + 1, left = p->output.h - i;
                 rows = inside < left ? inside : left;
+                rows = by_channels || rows < 2 ? rows : 2;
             }
             const int32_t pairs = in_pairs ? rows / 2 : 0;
             rows = pairs != 0 ? 2 * pairs : rows;
