@@ -66,7 +66,7 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
 def elementwise(operator: str, random: np.random.RandomState) -> Call:
     """A sum, a product or a change of exponent, of any count."""
     shape = (1, int(random.randint(1, 100)))
-    attributes = {"shift": int(random.randint(-1, 15)), "clamp": CLAMPS[random.randint(len(CLAMPS))]}
+    attributes = {"shift": int(random.randint(-8, 15)), "clamp": CLAMPS[random.randint(len(CLAMPS))]}
     if operator in ("add", "sub"):
         attributes.update(shift_a=int(random.randint(0, 8)), shift_b=int(random.randint(0, 8)))
     count = 1 if operator == "requantize" else 2
@@ -101,6 +101,19 @@ def pooling(operator: str, random: np.random.RandomState) -> Call:
         attributes.update(count_include_pad=bool(random.randint(2)), shift=int(random.randint(-4, 5)))
     x, y = (images, *map(int, size), channels), (images, *map(int, shape), channels)
     return Call("", operator, [Tensor("x", x, "int8")], [Tensor("y", y, "int8")], attributes)
+
+
+def resize_nearest(random: np.random.RandomState) -> Call:
+    """Every pixel several times, or now and then another choice of pixels."""
+    size, more = random.randint(1, 8, 2), random.randint(1, 4, 2)
+    places = [np.repeat(np.arange(length), times) for length, times in zip(size, more)]
+    if random.randint(4) == 0:
+        places[0] = np.sort(random.randint(0, size[0], len(places[0])))
+    channels = int(random.choice([3, 8, 16, 32, 48]))
+    images = int(random.randint(1, 3))
+    x = Tensor("x", (images, *map(int, size), channels), "int8")
+    y = Tensor("y", (images, *map(len, places), channels), "int8")
+    return Call("", "resize_nearest", [x], [y], {"rows": places[0], "columns": places[1]})
 
 
 def broadcasting(operator: str, random: np.random.RandomState) -> Call:
@@ -299,6 +312,7 @@ _OWN = {
     "matmul": matmul,
     "prelu": prelu,
     "quantize": quantization,
+    "resize_nearest": resize_nearest,
     "softmax": softmax,
 }
 

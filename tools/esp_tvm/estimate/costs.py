@@ -18,6 +18,8 @@ _LIKE = {
     "Conv2dMeasured": "Conv2dLanes",
     "Conv2dMeasuredWindows": "Conv2dLanes",
     "Conv2dPieces": "Conv2dChecked",
+    "AverageGlobal": "Average",
+    "RepeatPixels": "Move",
 }
 
 
@@ -46,7 +48,8 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
     families, terms = costs()["families"], work_of(call).terms()
     if vector:
         variant, operator = vector_name(call).split()
-        names = [f"{variant} {operator}", f"{variant} any", f"{_LIKE.get(variant, variant)} {operator}"]
+        like = _LIKE.get(variant, variant)
+        names = [f"{variant} {operator}", f"{variant} any", f"{like} {operator}", f"{like} any"]
         own = next((families["esp32s3"][name] for name in names if name in families["esp32s3"]), None)
         if own is not None:
             return _sum(own, terms)

@@ -226,9 +226,10 @@ void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32
 void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
                                       int8_t *output);
 
-/* The average of whole images from int8 to int16: channels a multiple of 16, at most 4095 pixels n, shift -10..0,
- * n * (2^(9 - shift) + 1) below 2^32. */
+/* The average of whole images from int8 to int16 or int8: channels a multiple of 16, at most 4095 pixels n, shift
+ * -10..0, n * (2^(9 - shift) + 1) below 2^32. */
 void esp_dl_average_pool2d_s16_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, int16_t *output);
+void esp_dl_average_pool2d_s8_global_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
 
 /* As esp_dl_average_pool2d_s8_rows, channels a multiple of 16. scratch: what stays from one call to the next. */
 void esp_dl_average_pool2d_s8_rows_esp32s3(const int8_t *input, const esp_dl_average_rows_t *p, void *scratch,

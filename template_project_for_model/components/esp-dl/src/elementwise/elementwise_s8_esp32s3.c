@@ -68,8 +68,9 @@ void esp_dl_mul_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary
 void esp_dl_requantize_s8_esp32s3(const int8_t *x, int32_t count, const esp_dl_requantize_t *p, int8_t *output)
 {
     const int32_t done = count / 16 * 16;
-    esp_dl_vectors_t v = vectors(x, x, count, p->shift, p->min, p->max, output);
-    v.factor_a = 1;
+    const int32_t left = p->shift < 0 ? -p->shift : 0;
+    esp_dl_vectors_t v = vectors(x, x, count, p->shift + left, p->min, p->max, output);
+    v.factor_a = (int8_t)(1 << left);
     if (p->shift == 0) {
         esp_dl_max_vectors_esp32s3(&v);
     } else {

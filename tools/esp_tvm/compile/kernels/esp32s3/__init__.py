@@ -20,6 +20,7 @@ from .values import (
     BROADCASTING,
     MOVES,
     Average,
+    AverageGlobal,
     AverageS16,
     Broadcasting,
     Elementwise,
@@ -27,6 +28,7 @@ from .values import (
     Move,
     Pool,
     PReluVectors,
+    RepeatPixels,
     TransposeRows,
 )
 
@@ -58,13 +60,14 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "average_pool2d_s16": [AverageS16()],
     "matmul": [MatMulLanes()],
     "max_pool2d": [Pool(MaxPool2d())],
-    "average_pool2d": [Average(AveragePool2d())],
+    "average_pool2d": [Average(AveragePool2d()), AverageGlobal()],
     "lookup": [LookupTable()],
     "channelwise": [Scale()],
     **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
     "prelu": [PReluVectors()],
     **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
     **{operator: [Move(operator)] for operator in MOVES},
+    "resize_nearest": [RepeatPixels("resize_nearest")],
     "transpose": [TransposeRows("transpose")],
 }
 

@@ -88,13 +88,12 @@ class Average(Pool):
         return factor <= 64 and divisor < 2**12 and most <= LANE_MAX
 
 
-class AverageS16(Esp32s3Variant):
-    """The average of whole images, to int16: sums in lanes of 20 bits, divided one after the other."""
+class AverageGlobal(Esp32s3Variant):
+    """The average of whole images: sums in lanes of 20 bits, divided one after the other."""
 
-    operator = "average_pool2d_s16"
-    replaces = "esp_dl_average_pool2d_s16"
-    kernel = "esp_dl_average_pool2d_s16_esp32s3"
-    output_type = "int16"
+    operator = "average_pool2d"
+    replaces = "esp_dl_average_pool2d_s8"
+    kernel = "esp_dl_average_pool2d_s8_global_esp32s3"
     plain_parameters = True
 
     def fits_range(self, call, low, high):
@@ -104,6 +103,15 @@ class AverageS16(Esp32s3Variant):
         if call.output.shape[3] % LANES or pixels * 128 > LANE_MAX or not -10 <= shift <= 0:
             return False
         return pixels * (2 ** (9 - shift) + 1) < 2**32
+
+
+class AverageS16(AverageGlobal):
+    """The same to int16."""
+
+    operator = "average_pool2d_s16"
+    replaces = "esp_dl_average_pool2d_s16"
+    kernel = "esp_dl_average_pool2d_s16_esp32s3"
+    output_type = "int16"
 
 
 def small_shifts(call: Call) -> bool:
@@ -121,7 +129,8 @@ class Elementwise(Esp32s3Variant):
         self.operator, self.kernel = operator, f"esp_dl_{operator}_s8_esp32s3"
 
     def fits_range(self, call, low, high):
-        return small_shifts(call)
+        # A shift to the left is a factor.
+        return small_shifts(call) or (self.operator == "requantize" and -6 <= call.attributes["shift"] < 0)
 
 
 class Broadcasting(Esp32s3Variant):
@@ -222,6 +231,27 @@ class Move(Esp32s3Variant):
 
     def fits_range(self, call, low, high):
         return any(copy["vectors"] for copy in self.copies(call))
+
+
+class RepeatPixels(Move):
+    """A resize by whole numbers: every pixel is copied several times."""
+
+    plain_parameters = False
+    replaces = ""
+
+    def copies(self, call):
+        (n, height, width, channels), (_, rows, columns, _) = call.inputs[0].shape, call.output.shape
+        more = rows // height, columns // width
+        for size, times, name in zip((height, width), more, ("rows", "columns")):
+            if not np.array_equal(call.attributes[name], np.repeat(np.arange(size), times)):
+                return []
+        source = (height * width * channels, width * channels, 0, 0, channels, 1)
+        target = (rows * columns * channels, more[0] * columns * channels, columns * channels, channels)
+        shape = (n, height, *more, width, channels)
+        return [copy_fields(shape, source, (*target, more[1] * channels, 1))]
+
+    def emit(self, call, c, inputs, output):
+        c.call(self.kernel, inputs[0], c.struct("esp_dl_copy_t", **self.copies(call)[0]), output)
 
 
 class TransposeRows(Move):
