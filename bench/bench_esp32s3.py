@@ -142,6 +142,7 @@ VALUE_ROWS = (
     ValueRow("back to float", "dequantize", (_IMAGE,), _IMAGE, {"exponent": -7}),
     ValueRow("concatenation of 32 and 48 ch", "concat", (_IMAGE, (1, 16, 16, 48)), (1, 16, 16, 80), {"axis": 3}),
     ValueRow("transposed rows and columns", "transpose", (_IMAGE,), _IMAGE, {"axes": [0, 2, 1, 3]}),
+    ValueRow("channels moved to the front", "transpose", (_IMAGE,), (1, 32, 16, 16), {"axes": [0, 3, 1, 2]}),
 )
 
 

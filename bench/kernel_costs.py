@@ -57,6 +57,7 @@ DOCUMENTED = {
     "SoftmaxFpu any": ("values", 36.0),
     "Move any": ("values", 0.4),
     "TransposeRows any": ("values", 0.47),
+    "TransposeTiles any": ("values", 0.62),
     "Pool any": ("values", 2.0),
     "Average any": ("values", 9.0),
     "QuantizeFpu any": ("values", 11.0),

@@ -238,6 +238,11 @@ def move(operator: str, random: np.random.RandomState) -> Call:
         attributes = {"before": before, "after": after, "mode": "constant", "value": int(random.randint(-9, 9))}
     else:
         axes = [*map(int, random.permutation(3)), 3]
+        if random.randint(2):
+            # Rows and columns of matrices, of any size from 16 on.
+            x = (n, int(random.randint(1, 4)), *map(int, random.randint(14, 50, 2)))
+            axes = [[0, 1, 3, 2], [0, 3, 1, 2], [0, 2, 3, 1], [2, 3, 0, 1]][random.randint(4)]
+            inputs = [x]
         y, attributes = tuple(x[axis] for axis in axes), {"axes": axes}
     tensors = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(inputs)]
     return Call("", operator, tensors, [Tensor("y", y, "int8")], attributes)

@@ -226,6 +226,20 @@ void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32
 void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
                                       int8_t *output);
 
+/*
+ * Matrices with rows and columns exchanged: [count][rows][columns] to [count][columns][rows]; both are at least 16,
+ * rows a multiple of 4.
+ */
+typedef struct {
+    int32_t count, rows, columns; /* of the input */
+} esp_dl_transpose_esp32s3_t;
+
+void esp_dl_transpose_s8_esp32s3(const int8_t *input, const esp_dl_transpose_esp32s3_t *p, void *scratch,
+                                 int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_transpose_s8_esp32s3_scratch(const esp_dl_transpose_esp32s3_t *p);
+
 /* The average of whole images from int8 to int16 or int8: channels a multiple of 16, at most 4095 pixels n, shift
  * -10..0, n * (2^(9 - shift) + 1) below 2^32. */
 void esp_dl_average_pool2d_s16_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, int16_t *output);

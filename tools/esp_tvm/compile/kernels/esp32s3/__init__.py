@@ -30,6 +30,7 @@ from .values import (
     PReluVectors,
     RepeatPixels,
     TransposeRows,
+    TransposeTiles,
 )
 
 CHIP = "esp32s3"
@@ -68,7 +69,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
     **{operator: [Move(operator)] for operator in MOVES},
     "resize_nearest": [RepeatPixels("resize_nearest")],
-    "transpose": [TransposeRows("transpose")],
+    "transpose": [TransposeRows("transpose"), TransposeTiles()],
 }
 
 # By operator, what the chip computes faster without the vector unit, from any buffer to any.

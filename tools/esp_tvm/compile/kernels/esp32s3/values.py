@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import gcd
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -272,3 +272,36 @@ class TransposeRows(Move):
     def emit(self, call, c, inputs, output):
         parameters = c.struct("esp_dl_copy_t", **self.copies(call)[0])
         c.call(self.kernel, inputs[0], parameters, output)
+
+
+class TransposeTiles(Esp32s3Variant):
+    """Rows and columns of matrices are exchanged, 16x16 values at a time."""
+
+    operator = "transpose"
+    kernel = "esp_dl_transpose_s8_esp32s3"
+
+    @staticmethod
+    def matrices(call: Call) -> Optional[Tuple[int, int, int]]:
+        """(how many, rows, columns) of the input's matrices; None where axes change their places otherwise."""
+        shape = call.inputs[0].shape
+        axes = [axis for axis in call.attributes["axes"] if shape[axis] != 1]
+        places = {axis: place for place, axis in enumerate(sorted(axes))}
+        # Axes that stay side by side are one.
+        ends = [i for i in range(1, len(axes)) if places[axes[i]] != places[axes[i - 1]] + 1]
+        groups = [axes[start:end] for start, end in zip([0, *ends], [*ends, len(axes)])]
+        sizes = [int(np.prod([shape[axis] for axis in group])) for group in groups]
+        if len(groups) == 2:
+            return 1, sizes[1], sizes[0]
+        if len(groups) == 3 and groups[0] < groups[2] < groups[1]:
+            return sizes[0], sizes[2], sizes[1]
+        return None
+
+    def fits_range(self, call, low, high):
+        found = self.matrices(call)
+        return found is not None and min(found[1:]) >= LANES and found[1] % 4 == 0
+
+    def scratch(self, call):
+        return 3 * LANES * LANES
+
+    def body(self, call, c):
+        return dict(zip(("count", "rows", "columns"), self.matrices(call)))

@@ -1,4 +1,4 @@
-/* Sixteen rows of sixteen bytes as columns; matmul_s8_esp32s3.c says what it is elsewhere. */
+/* Sixteen rows of sixteen bytes as columns; those who call it say what it is elsewhere. */
 #include "common/esp32s3.inc"
 
 /*
