@@ -311,11 +311,12 @@ def _choose_caution(most: Moments, held: Moments, weights: np.ndarray, per_chann
     # Some of the channels say enough of how rounding spreads.
     some = slice(None, None, -(-fitted.shape[1] // JUDGED_CHANNELS))
     judge = judge[0], judge[1][:, :, some], judge[2][:, some]
-    moments = np.stack([shrunk(moment, shrink) for shrink in SHRINKS])
-    values, scales = round_rows(np.stack([fitted[:, some]] * len(SHRINKS)), moments, per_channel)
-    reals = values * np.exp2(scales.astype(np.float64))[..., None]
-    errors = [_error(real, *judge) for real in reals]
-    return ridge, SHRINKS[int(np.argmin(errors))]
+
+    def error_of(shrink: float) -> float:
+        values, scales = round_rows(fitted[:, some], shrunk(moment, shrink), per_channel)
+        return _error(values * np.exp2(scales.astype(np.float64))[..., None], *judge)
+
+    return ridge, SHRINKS[int(np.argmin(list(in_order(error_of, SHRINKS))))]
 
 
 def _error(weights: np.ndarray, moment: np.ndarray, cross: np.ndarray, square: np.ndarray) -> float:

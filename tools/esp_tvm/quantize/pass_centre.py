@@ -6,8 +6,9 @@ instructions is always taken; of the rest what gains most per instruction, until
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -97,19 +98,24 @@ class _Centering:
     def offers(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
         """What lowers the noise at the outputs, and costs no more than `room`; `Offer.what` is a `_Chosen`."""
         trials, stretched = self._trials(ways), self._stretched(ways)
-        found = self._attempts(trials, ways, MOST_STEPS, stretched)
+        found = self._attempts(trials, ways, (MOST_STEPS,), stretched)
         if any(_price(offer) > FREE for offer in found):
             # Fewer steps gain less, and a narrower range may keep a faster form.
-            most = self._most_steps(ways[0], stretched, {"esp32s3": FREE})
-            for steps in sorted({most, *FEWER_STEPS} - {0}):
-                found += self._attempts(trials, ways, steps, stretched)
+            most: List[int] = []
+
+            def free_steps() -> None:
+                most.append(self._most_steps(ways[0], stretched, {"esp32s3": FREE}))
+
+            found += self._attempts(trials, ways, FEWER_STEPS, stretched, free_steps)
+            if most[0] not in (0, *FEWER_STEPS):
+                found += self._attempts(trials, ways, most, stretched)
         return self._affordable(found, room)
 
     def offers_within(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
         """The most steps that `room` holds, where it does not hold all that gains."""
         stretched = self._stretched(ways)
         steps = self._most_steps(ways[0], stretched, room)
-        found = self._attempts(self._trials(ways), ways, steps, stretched) if steps else []
+        found = self._attempts(self._trials(ways), ways, (steps,), stretched) if steps else []
         return self._affordable(found, room)
 
     def _trials(self, ways: List[Chain]) -> Trials:
@@ -122,11 +128,20 @@ class _Centering:
         inside = self.channels.groups_in(ways[0].tensors[0])
         return inside if self.daring and not inside & self.fixed else set()
 
-    def _attempts(self, trials: Trials, ways: List[Chain], steps: int, stretched: set) -> List[Offer]:
+    def _attempts(
+        self,
+        trials: Trials,
+        ways: List[Chain],
+        steps: Sequence[int],
+        stretched: set,
+        beside: Callable[[], None] = lambda: None,
+    ) -> List[Offer]:
+        """What ways offer with each of `steps`; beside: what else is done meanwhile."""
         # Fewer steps above what samples hold clip others.
         risk = None if self.daring else Risk(trials.largest, trials.state)
-        tried = [way for chain in ways for way in self._ways(chain, steps, stretched)]
-        return [offer for offer in in_order(lambda way: self._offer(trials, way, risk), tried) if offer is not None]
+        tried = [way for some in steps for chain in ways for way in self._ways(chain, some, stretched)]
+        works = [beside, *(functools.partial(self._offer, trials, way, risk) for way in tried)]
+        return [offer for offer in in_order(lambda work: work(), works) if offer is not None]
 
     @staticmethod
     def _affordable(offers: List[Offer], room: Mapping[str, float]) -> List[Offer]:
