@@ -11,7 +11,7 @@ from kernel_case import filled
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.mac16 import MAC16_VARIANTS
-from esp_tvm.compile.kernels.portable import VARIANTS, Conv2dWinograd
+from esp_tvm.compile.kernels.portable import VARIANTS, Conv2dWinograd, Depthwise3x3
 from esp_tvm.compile.kernels.variants import Variant
 from esp_tvm.operators.base import requantize_shift
 from esp_tvm.program import Call, Constant, Tensor
@@ -77,6 +77,9 @@ def random_call(operator: str, random: np.random.RandomState, variant: Optional[
         strides, padding = tuple(random.randint(1, 4 - depthwise, 2)), tuple(random.randint(0, 3 - depthwise, 4))
         if isinstance(variant, Conv2dWinograd):
             kernel, dilation, strides = (3, 3), (1, 1), (1, 1)
+        if isinstance(variant, Depthwise3x3) and random.randint(2):
+            # Rows are computed two by two.
+            kernel, dilation, strides, padding = (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)
         channels = random.choice([1, 2, 3, 4, 5, 8, 16, 20])
         outputs = channels if depthwise else random.choice([1, 2, 3, 4, 8, 12])
         shape = _window(random, size, kernel, dilation, strides, padding)

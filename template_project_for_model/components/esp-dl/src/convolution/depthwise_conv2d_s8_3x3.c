@@ -117,8 +117,8 @@ static inline void rows_alone(const row_t *r, const esp_dl_depthwise_conv2d_t *p
     }
 }
 
-/* The first or the last row of output, whose window has as many rows outside the image as it may; with strides of 1 and
- * a column outside before the first one. */
+/* The first or the last row of output, whose window has a row outside the image; with strides of 1 and a column outside
+ * on both sides. */
 static inline void row_at_border(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel, int8_t *y)
 {
     const int32_t channels = p->input.c, min = p->min, max = p->max, pad_value = r->pad_value;
@@ -141,7 +141,6 @@ static inline void row_at_border(const row_t *r, const esp_dl_depthwise_conv2d_t
     int32_t a = *x0, b = *x1, sum = bias + pad_value * (w00 + w10), next = bias;
     sum += a * w01, sum += b * w11, next += a * w00, next += b * w10;
     y += channel;
-    const int8_t *last = y + r->all;
     for (const int8_t *end = y + r->full; y != end; y += channels) {
         x0 += channels, x1 += channels;
         a = *x0, b = *x1;
@@ -152,10 +151,8 @@ static inline void row_at_border(const row_t *r, const esp_dl_depthwise_conv2d_t
         next = bias;
         next += a * w00, next += b * w10;
     }
-    if (y != last) {
-        sum += pad_value * (w02 + w12);
-        STORE(sum);
-    }
+    sum += pad_value * (w02 + w12);
+    STORE(sum);
 }
 
 /* A value of each of the four rows that two rows of output read. */
@@ -178,16 +175,17 @@ static inline void row_at_border(const row_t *r, const esp_dl_depthwise_conv2d_t
 #define STORE_BOTH                                                                                                     \
     do {                                                                                                               \
         esp_dl_store(y, sum0 >> shift, min, max);                                                                      \
-        esp_dl_store(y + all, sum1 >> shift, min, max);                                                                \
+        esp_dl_store(y + line, sum1 >> shift, min, max);                                                               \
     } while (0)
 
-/* Pairs of rows of output of one channel, whose windows lie in the image but for a column before the first one, with
- * strides of 1. x, y: the first values that are read and written */
+/* Pairs of rows of output of one channel, whose windows lie in the image but for a column on both sides, with strides
+ * of
+ * 1. rows, y: the first values that are read and written */
 static inline void pairs_of_rows(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel,
                                  const int8_t *rows, int8_t *y, int32_t pairs)
 {
     const int32_t channels = p->input.c, min = p->min, max = p->max;
-    const ptrdiff_t line = (ptrdiff_t)p->input.w * channels, all = r->all;
+    const ptrdiff_t line = r->all;
     READ_WEIGHTS(p, channel);
     READ_BIAS(p, channel);
     SHIFT_LEFT;
@@ -209,13 +207,10 @@ static inline void pairs_of_rows(const row_t *r, const esp_dl_depthwise_conv2d_t
             next0 = next1 = bias;
             ADD_BOTH(next, w00, w10, w20);
         }
-        if (r->full != all) {
-            sum0 += outside, sum1 += outside;
-            STORE_BOTH;
-            y += channels;
-        }
+        sum0 += outside, sum1 += outside;
+        STORE_BOTH;
         rows += 2 * line;
-        y += all;
+        y += channels + line;
     }
 }
 
@@ -229,7 +224,7 @@ static inline void pairs_of_rows(const row_t *r, const esp_dl_depthwise_conv2d_t
 #define STORE_WORD                                                                                                     \
     do {                                                                                                               \
         esp_dl_store(y, (int32_t)(sum << 16 >> shift) + offset, min, max);                                             \
-        esp_dl_store(y + all, (int32_t)(sum >> shift) + offset, min, max);                                             \
+        esp_dl_store(y + line, (int32_t)(sum >> shift) + offset, min, max);                                            \
     } while (0)
 
 /* The same where both sums fit the halves of a word; what is left of the bias is added after the shift. */
@@ -237,7 +232,7 @@ static inline void pairs_in_lanes(const row_t *r, const esp_dl_depthwise_conv2d_
                                   const int8_t *rows, int8_t *y, int32_t pairs)
 {
     const int32_t channels = p->input.c, min = p->min, max = p->max;
-    const ptrdiff_t line = (ptrdiff_t)p->input.w * channels, all = r->all;
+    const ptrdiff_t line = r->all;
     READ_WEIGHTS(p, channel);
     const int32_t bias = p->bias[channel], offset = bias >> 16, shift = p->shift[channel] - ESP_DL_3X3_LANES + 16;
     const uint32_t begin = ((uint32_t)bias & 0xffff) * 0x10001u, pad = (uint32_t)r->pad_value * 0x10001u;
@@ -259,13 +254,10 @@ static inline void pairs_in_lanes(const row_t *r, const esp_dl_depthwise_conv2d_
             next = begin;
             ADD_WORDS(next, w00, w10, w20);
         }
-        if (r->full != all) {
-            sum += outside;
-            STORE_WORD;
-            y += channels;
-        }
+        sum += outside;
+        STORE_WORD;
         rows += 2 * line;
-        y += all;
+        y += channels + line;
     }
 }
 
@@ -279,14 +271,15 @@ static int may_take_channels(const esp_dl_depthwise_conv2d_t *p, const int8_t *i
     return before < written ? before % (uintptr_t)p->input.c == 0 : 0 - before >= read;
 }
 
-/* Whether, with strides of 1, two rows may be computed together. No value may be overwritten that is still to be read.
- * Of one channel alone, a pixel of the second row has to lie at a place in the first row that both read, or before it;
- * otherwise both rows have to lie before it. That is nearest in the first rows whose windows lie in the image. */
+/* Whether, with strides of 1 and a column outside the image on both sides, two rows may be computed together. No value
+ * may be overwritten that is still to be read. Of one channel alone, a pixel of the second row has to lie at a place in
+ * the first row that both read, or before it; otherwise both rows have to lie before it. That is nearest in the first
+ * rows whose windows lie in the image. */
 static int may_take_pairs(const esp_dl_depthwise_conv2d_t *p, const int8_t *input, const int8_t *output,
                           int by_channels)
 {
     const uintptr_t row = (uintptr_t)(p->output.w * p->output.c), before = (uintptr_t)input - (uintptr_t)output;
-    if (p->window.stride_h != 1 || p->window.stride_w != 1 || p->window.pad_left != 1) {
+    if (p->window.stride_h != 1 || p->window.stride_w != 1 || p->window.pad_left != 1 || p->output.w != p->input.w) {
         return 0;
     }
     /* Behind the input, which nothing may overlap then, it is far before it, by modulo. */
