@@ -9,10 +9,11 @@ import pytest
 from onnx import helper
 from small_models import model_of
 
+from esp_tvm import quantize
 from esp_tvm.compile.kernels import esp32s3, packing
 from esp_tvm.compile.kernels.esp32s3 import channel_pieces, lanes
 from esp_tvm.program import Call, Tensor
-from esp_tvm.quantize import Passes, equalize, pass_centre
+from esp_tvm.quantize import Passes, pass_centre
 from esp_tvm.quantize.calibrate import calibrate, covering_exponent
 from esp_tvm.quantize.centre import chains
 from esp_tvm.quantize.equalize import ChannelStatistics
@@ -88,7 +89,7 @@ def test_isolated_trials_follow_what_is_centred(row, computed):
 def test_networks_that_are_only_tried_get_no_model(row, monkeypatch):
     state, simulator, channels = row
     copies: Counter = Counter()
-    for module in (pass_centre.shift_network, equalize.scale_network):
+    for module in (pass_centre.shift_network, pass_centre.scale_network):
         original = module.__globals__["copied"]
         monkeypatch.setitem(
             module.__globals__,
@@ -125,6 +126,20 @@ def test_a_quarter_of_few_samples_is_tried_first_where_outputs_have_many_values(
     many.__class__ = Large
     Large.objectives = lambda self: ["y"] * 16  # 2 samples x 64 values x 16
     assert [len(part.simulator.samples) for part in Trials(many, state)._parts] == [2, 5]
+
+
+def test_passes_run_again_only_for_values_beyond_those_of_all_samples(row, monkeypatch):
+    """Some samples are simulated; that others hold more was a reason to do everything twice."""
+    state, _, _ = row
+    random = np.random.RandomState(3)
+    samples = {"x": random.standard_normal((4, 1, 8, 4, 4)).astype(np.float32)}
+    samples["x"][1:] *= 4.0
+    monkeypatch.setattr(quantize, "choose_samples", lambda network, samples: {"x": samples["x"][:1]})
+    monkeypatch.setattr(quantize, "activations", lambda network: 1e9)
+    first = quantize._calibrated(state.network.model, samples, Passes(effort="quick", fit=False), "model")
+    assert len(first.reference["x"]) == 1
+    assert not quantize._needs_all_passes(first, samples, Passes())
+    assert quantize._needs_all_passes(first, {"x": 2.0 * samples["x"]}, Passes())
 
 
 def pieces_case():

@@ -41,7 +41,7 @@ METHODS = ("auto", *LOCAL_METHODS)
 CALIBRATED_AGAIN = (
     "  these samples were held back until that was measured; then all samples were used for the model written"
 )
-# Values this many times the largest that the passes saw are worth a quantization that sees them.
+# Values this many times the largest of all calibration samples are worth a quantization that sees them.
 OUTGROWN = 1.5
 
 
@@ -200,12 +200,13 @@ def quantize_model(
 @dataclass
 class _Calibrated:
     """state: the quantization, simulator: of it; network, reference: the float model, and its values on some of the
-    samples."""
+    samples; peaks: {tensor: the largest |x| of all samples}."""
 
     state: State
     simulator: Simulator
     network: Network
     reference: Mapping[str, np.ndarray]
+    peaks: Mapping[str, float]
 
 
 def _calibrated(model: onnx.ModelProto, samples: Dict, passes: Passes, path) -> _Calibrated:
@@ -224,7 +225,8 @@ def _calibrated(model: onnx.ModelProto, samples: Dict, passes: Passes, path) -> 
     refuse_vanishing(network, simulator.reference, path)
     walked = choose_walk_samples(network, samples)
     state, its_simulator = optimize(network, histograms, simulator, passes, walked, statistics)
-    return _Calibrated(state, its_simulator, network, simulator.reference)
+    peaks = {name: one.magnitude for name, one in histograms.items()}
+    return _Calibrated(state, its_simulator, network, simulator.reference, peaks)
 
 
 def _needs_all_passes(first: _Calibrated, held: Dict, passes: Passes) -> bool:
@@ -232,9 +234,8 @@ def _needs_all_passes(first: _Calibrated, held: Dict, passes: Passes) -> bool:
     values than the others. Values are those of the float model: equalized and centred they would depend on chance."""
     if activations(first.network) <= passes.pains.large:
         return True
-    unseen, seen = calibrate(first.network, held), first.reference
-    peaks = ((one.magnitude, float(np.abs(seen[name]).max(initial=0.0))) for name, one in unseen.items())
-    return any(peak > OUTGROWN * usual for peak, usual in peaks)
+    unseen = calibrate(first.network, held)
+    return any(one.magnitude > OUTGROWN * first.peaks[name] for name, one in unseen.items())
 
 
 def _refitted(first: _Calibrated, samples: Dict, passes: Passes) -> State:
