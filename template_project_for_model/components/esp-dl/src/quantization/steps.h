@@ -43,10 +43,16 @@ static inline int32_t esp_dl_quantize_with(float x, const esp_dl_steps_t *steps)
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const uint32_t above = (bits & 0x7fffffff) - steps->half_step;
-    if (above < ((int32_t)bits < 0 ? steps->negative : steps->positive)) {
-        const uint32_t magnitude = ((above & 0x7fffff) | 0x800000) << (above >> 23);
-        /* Half up; of the sum modulo 2^8 steps all is right but what is left out. */
-        return (int32_t)(steps->rounding + ((int32_t)bits < 0 ? 0 - magnitude : magnitude)) >> 24;
+    /* Half up; of the sum modulo 2^8 steps all is right but what is left out. */
+    if ((int32_t)bits >= 0) {
+        if (above < steps->positive) {
+            uint32_t sum = steps->rounding + (((above & 0x7fffff) | 0x800000) << (above >> 23));
+            return (int32_t)sum >> 24;
+        }
+    } else if (above < steps->negative) {
+        uint32_t sum = steps->rounding - (((above & 0x7fffff) | 0x800000) << (above >> 23));
+        ESP_DL_KEEP(sum); /* apart from the other way, without a jump to what both have */
+        return (int32_t)sum >> 24;
     }
     ESP_DL_KEEP(bits);
     return esp_dl_from_zero_point(esp_dl_quantize_any(bits, steps->exponent, 511), steps->zero_point);
