@@ -122,6 +122,13 @@ def _elementwise() -> List[OnnxCase]:
         OnnxCase(
             "Where", "filled with a number", {1: X}, {0: (np.arange(256).reshape(16, 16) % 3 > 0), 2: np.float32(-1.5)}
         ),
+        OnnxCase(
+            "MaxUnpool",
+            "2x2",
+            {0: (1, 32, 8, 8)},
+            {1: np.arange(2048).reshape(1, 32, 8, 8) * 4},
+            {"kernel_shape": [2, 2], "strides": [2, 2]},
+        ),
         OnnxCase("PRelu", "slope per channel", {0: X}, {1: np.full((32, 1, 1), 0.25, np.float32)}),
         OnnxCase("Relu", "alone", {0: X}),
         OnnxCase("Sigmoid", "", {0: X}),

@@ -48,6 +48,8 @@ def uniform(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> 
         return random.randint(0, 256, shape).astype(np.uint8)
     if dtype == "bool":
         return np.asarray(random.randint(2, size=shape) == 1)
+    if dtype == "int64":
+        return random.randint(-40, 160, shape).astype(np.int64)
     if dtype == "int16":
         return random.randint(-(2**15), 2**15, shape).astype(np.int16)
     return random.standard_normal(shape).astype(np.float32)
@@ -68,6 +70,8 @@ def extremes(random: np.random.RandomState, shape: Sequence[int], dtype: str) ->
         return random.choice(np.array([-128, -128, 127], np.int8), shape)
     if dtype == "bool":
         return np.asarray(random.randint(4, size=shape) == 1)
+    if dtype == "int64":
+        return random.choice(np.array([-(2**62), -1, 0, 2**33]), shape)
     if dtype == "uint8":
         return random.choice(np.array([0, 127, 128, 255], np.uint8), shape)
     if dtype == "int16":

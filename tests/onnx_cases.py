@@ -369,6 +369,11 @@ def _resizes() -> List[OnnxCase]:
 def _pools() -> List[OnnxCase]:
     line = (1, 3, 20)
     windows = {"kernel_shape": [2, 3, 1], "strides": [2, 2, 3], "pads": [1, 1, 0, 0, 0, 0], "storage_order": 1}
+    pooled = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    corners = (np.arange(24).reshape(1, 4, 2, 3) * 4).astype(np.int64)
+    there_and_back = (("MaxPool", ("x0",), "p i", pooled), ("MaxUnpool", ("p", "i"), "y0", pooled))
+    cut = (("MaxPool", ("x0",), "p i", pooled), ("MaxUnpool", ("p", "i", "c1"), "y0", pooled))
+    three = ("max_pool2d", "max_pool_indices", "max_unpool")
     places_in_3d = (("MaxPool", ("x0",), "values y0", windows),)
     return [
         OnnxCase(
@@ -412,6 +417,11 @@ def _pools() -> List[OnnxCase]:
             {"kernel_shape": [1, 2], "strides": [4, 5], "auto_pad": "SAME_UPPER"},
             outputs=2,
             kernel=("max_pool2d", "max_pool_indices"),
+        ),
+        OnnxCase("MaxUnpool", "constant places", {0: (1, 4, 2, 3)}, {1: corners}, pooled, kernel="max_unpool"),
+        OnnxCase("MaxPool, MaxUnpool", "of all places", {0: (1, 3, 6, 8)}, kernel=three, nodes=there_and_back),
+        OnnxCase(
+            "MaxPool, MaxUnpool", "to a given shape", {0: (1, 3, 7, 8)}, {1: _i(1, 3, 7, 8)}, kernel=three, nodes=cut
         ),
         OnnxCase("MaxPool", "places in 3-D", {0: (2, 2, 4, 5, 4)}, kernel="max_pool_indices", nodes=places_in_3d),
         # 1/27 in C must have all its digits.

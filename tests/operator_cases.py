@@ -213,6 +213,11 @@ def _reductions() -> List[Case]:
         attributes.update(output_size=(2, 2, 3), by_columns=strides == (2, 1, 2))
         name = f"{kernel} of {dtype}, strides {strides}, pads {padding}, dilation {dilation}"
         cases.append(Case(name, "max_pool_indices", (((2, 3, 4, 5, 7), dtype),), attributes))
+    for dtype in ("int8", "float32"):
+        inputs = (((2, 3, 2, 4), dtype), ((2, 3, 2, 4), "int64"))
+        cases.append(Case(f"{dtype}, places outside too", "max_unpool", inputs, {"shape": (2, 3, 4, 5)}))
+    places = np.arange(12).reshape(1, 3, 4)[..., ::-1] * 3
+    cases.append(Case("constant places", "max_unpool", (((1, 3, 4), "int8"),), {"shape": (1, 3, 12), "places": places}))
     for sizes, one in (((3, 40, 1), 64), ((1, 7, 5), 127), ((4, 1, 3), 1), ((2, 300, 2), 0)):
         cases.append(Case(f"{sizes}, one {one}", "hardmax", ((sizes, "int8"),), {"one": one}))
     return cases

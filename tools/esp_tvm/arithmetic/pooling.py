@@ -105,3 +105,13 @@ def max_pool_indices(
         places = np.where(larger, place, places)
     planes = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * rank)
     return places + planes * int(np.prod(sizes))
+
+
+def max_unpool(x: np.ndarray, *given: np.ndarray, shape: Sequence[int], places: Optional[np.ndarray] = None):
+    """Zeros of `shape`, and each value of x at its place (int64, of x's shape: an input or constant), all axes counted
+    through; of several the last. Negative places count from the end, those outside are taken for the nearest."""
+    places = given[0] if places is None else places
+    y = np.zeros(int(np.prod(shape)), x.dtype)
+    for value, place in zip(x.reshape(-1), places.reshape(-1)):
+        y[np.clip(place + y.size if place < 0 else place, 0, y.size - 1)] = value
+    return y.reshape(shape)

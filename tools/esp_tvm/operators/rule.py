@@ -30,6 +30,7 @@ class Rule:
     single value too
     flat_below: below this opset the operator treats all axes from its attribute `axis` (default 1) on as one, which
     ONNX's own converter ignores
+    whole: the position of an input of other values than real numbers: indices, truth values
     finer: an exponent that is a number is the coarsest: it is finer where the calibration's values are all small
     compares: its result depends on which values are larger: float after a softmax, whose small values become equal in
     int8
@@ -42,6 +43,7 @@ class Rule:
     limits: str = ""
     since: int = 0
     constants: str = ""
+    whole: Optional[int] = None
     finer: bool = False
     compares: bool = False
     flat_below: int = 0

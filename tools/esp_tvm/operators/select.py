@@ -38,7 +38,17 @@ class Select(Operator):
     # Behind functions of one tensor, which may hold such a choice.
     order = COMPUTED + 2
     formula = "where the condition holds `sat8(rshift(a, e_y - e_a))`, elsewhere `sat8(rshift(b, e_y - e_b))`"
-    rules = (Rule("real", OWN, _check, "Where", "any broadcasting; each operand may be constant", constants="single"),)
+    rules = (
+        Rule(
+            "real",
+            OWN,
+            _check,
+            "Where",
+            "any broadcasting; each operand may be constant",
+            constants="single",
+            whole=0,
+        ),
+    )
 
     def patterns(self):
         constant, activation = base.constant_weights, base.dequantized

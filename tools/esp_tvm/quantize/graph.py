@@ -203,7 +203,7 @@ def read_network(model: onnx.ModelProto) -> Network:
         [name for name, _, _ in outputs_of(copy)],
         types,
     )
-    _choose_integers(network)
+    _choose_integers(network, floats)
     return network
 
 
@@ -257,8 +257,7 @@ class _Grouper:
         # Of a MaxPool what gives the places.
         compares = RULES[node.op_type].kind == "compare" or (node.op_type == "MaxPool" and len(node.output) > 1)
         names = layer.inputs + [layer.output] * (not compares)
-        if node.op_type == "Where":
-            names = [name for name in names if name != node.input[0]]
+        names = [name for name in names if name != self._whole_input(node)]
         if any(name not in self.floats or name not in self.facts.shapes for name in names) or (
             len([o for o in node.output if o]) != 1 and not compares
         ):
@@ -287,6 +286,12 @@ class _Grouper:
         elif rule.kind not in ("move", "softmax", "lookup", "shape", "compare"):
             self._fuse_activations(layer)
         return layer
+
+    @staticmethod
+    def _whole_input(node: onnx.NodeProto) -> Optional[str]:
+        """The input that holds other values than real numbers."""
+        place = RULES[node.op_type].whole
+        return None if place is None else node.input[place]
 
     def _is_plain_pair(self, layer: Layer) -> bool:
         """Whether a sum or product has two activations of one shape."""
@@ -425,7 +430,7 @@ def _group(graph: Graph, facts: Facts, floats: Set[str]) -> List[Layer]:
 # --- what becomes int8 ------------------------------------------------------------------------------------
 
 
-def _choose_integers(network: Network) -> None:
+def _choose_integers(network: Network, floats: Set[str]) -> None:
     """Remove the rule from layers that gain nothing by it; find the int8 tensors and the tensors whose exponent they
     share."""
     layers = network.layers
@@ -452,7 +457,7 @@ def _choose_integers(network: Network) -> None:
         if layer.rule is None:
             continue
         for name in layer.inputs:
-            if name not in integers and not _is_condition(network, layer, name):
+            if name not in integers and name in floats:
                 integers.append(name)
         ends = not any(user.rule for user in network.consumers(layer.output))
         if layer.kind == "compare" or (layer.kind == "softmax" and ends):
@@ -466,12 +471,6 @@ def _choose_integers(network: Network) -> None:
         # The chip passes on the integers themselves.
         if {before, after} <= set(integers) and network.root(after) != before:
             network.ties[before] = network.root(after)
-
-
-def _is_condition(network: Network, layer: Layer, name: str) -> bool:
-    """Whether a tensor is the truth values by which a Where chooses."""
-    node = network.model.graph.node[layer.nodes[0]]
-    return layer.kind == "real" and node.op_type == "Where" and name == node.input[0]
 
 
 def describe_layer(network: Network, layer: Layer) -> str:

@@ -68,6 +68,15 @@ typedef struct {
 void esp_dl_max_pool_indices_s8(const int8_t *input, const esp_dl_max_pool_indices_t *p, int64_t *output);
 void esp_dl_max_pool_indices_f32(const float *input, const esp_dl_max_pool_indices_t *p, int64_t *output);
 
+/* Zeros, and every value of the input at its place in the output, in order: the last of several counts. Negative places
+ * count from the end; one that is outside even so is taken for the nearest. As arithmetic.max_unpool. */
+typedef struct {
+    int32_t count, size;  /* elements of the input (and places), and of the output */
+    int32_t element_size; /* bytes: 1 or 4 */
+} esp_dl_max_unpool_t;
+
+void esp_dl_max_unpool(const void *input, const int64_t *places, const esp_dl_max_unpool_t *p, void *output);
+
 #ifdef __cplusplus
 }
 #endif
