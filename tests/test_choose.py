@@ -97,6 +97,28 @@ def test_the_least_arena_within_a_slowdown():
     assert found[1].saving.after < whole and found[2].saving.slower > 0.05
 
 
+def test_two_cores_keep_to_the_bytes_that_are_asked_for():
+    """What the parts of the second core and their scratch memory need besides stays within; the rest stays whole."""
+    b = QdqBuilder(seed=6)
+    x = b.input("x", [1, 8, 24, 25], -4)
+    for _ in range(4):
+        x = b.conv(x, [8, 8, 3, 3], -3, e_w=-10, relu=True, pads=[1, 1, 1, 1])
+    b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
+    b.output("y", [1, 8, 1, 1])
+    model = b.model()
+    relay = import_model(model)
+    for name in ("esp32", "esp32s3"):
+        board = choose_board(name)
+
+        def bytes_with(arena, cores, board=board):
+            return compile_for_board(model, relay, board, arena=arena, cores=cores).program.arena_bytes
+
+        free, least = bytes_with("auto", 2), bytes_with("least", 1)
+        assert least < free and bytes_with("least", 2) == least
+        for asked in (least, (least + free) // 2, free):
+            assert bytes_with(str(asked), 2) <= asked
+
+
 @pytest.mark.parametrize("bound, expected", [(0.0, 0), (-8.0, -128)])
 def test_dense_skips_what_a_relu_gives_most_often(bound, expected):
     """A relu that is stored less 128 steps (quantize/centre.py) is a clip at int8's own end."""

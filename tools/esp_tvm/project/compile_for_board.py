@@ -31,7 +31,7 @@ def compile_for_board(
     """Compile so that the arena fits the internal RAM, if possible.
 
     Where it does not fit, fewer kernels are computed by both cores, and layers run in strips. Where that is not enough,
-    tensors lie in a second arena, in PSRAM.
+    tensors lie in a second arena, in PSRAM. What two cores need besides one stays within the bytes that are asked for.
     relay: of `import_model`; slowdown: the part of its time by which the program may take longer for the least arena;
     the rest: options of `export_onnx_model`
     """
@@ -43,7 +43,7 @@ def compile_for_board(
 
     compiled = within()
     if arena == "least":
-        small = within(arena_limit(compiled, board, constants), strips=0, slowdown=slowdown)
+        small = within(0, strips=0, slowdown=slowdown)
         return replace(small, saving=saving_of(compiled.program, small.program, slowdown))
     room = arena_limit(compiled, board, constants)
     if cores > 1 and room is not None and compiled.program.arena_bytes > room:
@@ -53,11 +53,12 @@ def compile_for_board(
         if arena == "auto" or (room is not None and compiled.program.arena_bytes > room):
             return compiled
         # The rest of the bytes that are allowed is for speed.
-        return within(room, strips=target if room is None else min(target, room))
+        allowed = target if room is None else min(target, room)
+        return within(allowed, strips=allowed)
     if not room and arena == "auto" and board.psram is None:
         return compiled  # The buffers alone do not fit: strips cannot help, and whoever asked is told so at once.
     if room or arena != "auto":
-        small = within(room, strips=target)
+        small = within(room if arena == "auto" else min(target, target if room is None else room), strips=target)
         if arena != "auto" or small.program.arena_bytes <= target or board.psram is None:
             return small
     # The buffers go to PSRAM: the arena can use their memory.
