@@ -73,7 +73,7 @@ def test_a_larger_arena_is_used_for_speed():
     model, board = b.model(), choose_board("esp32c3")
     relay = import_model(model)
     small, large = (compile_for_board(model, relay, board, arena=arena) for arena in ("auto", "20000"))
-    assert kernels(small)[-1] == "conv2d_s8_3x4" and kernels(large)[-1] == "conv2d_s8_winograd"
+    assert kernels(small)[-1] == "conv2d_s8_6x2" and kernels(large)[-1] == "conv2d_s8_winograd"
     assert small.program.arena_bytes < large.program.arena_bytes <= 20000
 
 

@@ -14,7 +14,7 @@ from pipeline_harness import compile_once_imported  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
 from esp_tvm.compile.planning import blocks as planning  # noqa: E402
-from esp_tvm.compile.planning.blocks import Block, floor_bytes, place  # noqa: E402
+from esp_tvm.compile.planning.blocks import THOROUGH, Block, floor_bytes, place  # noqa: E402
 from esp_tvm.operators import OPERATORS
 
 
@@ -189,6 +189,39 @@ def test_search_finds_what_largest_first_does_not():
     spans = [(48, 0, 1), (64, 1, 2), (32, 2, 3), (64, 3, 4), (48, 4, 5), (16, 0, 5)]
     blocks = [Block(size, first, last) for size, first, last in spans]
     assert place(blocks) == floor_bytes(blocks) == 128
+
+
+def cut_rectangle(seed, count=40, steps=60, units=256):
+    """Blocks that fill a rectangle of steps and bytes without a gap, in no order."""
+    generator = random.Random(seed)
+    parts = [(0, steps - 1, 0, units)]
+    while len(parts) < count:
+        index = generator.randrange(len(parts))
+        first, last, low, high = parts[index]
+        if generator.random() < 0.5 and last > first:
+            cut = generator.randrange(first, last)
+            parts[index : index + 1] = [(first, cut, low, high), (cut + 1, last, low, high)]
+        elif high - low > 1:
+            cut = generator.randrange(low + 1, high)
+            parts[index : index + 1] = [(first, last, low, cut), (first, last, cut, high)]
+    generator.shuffle(parts)
+    return [Block(16 * (high - low), first, last) for first, last, low, high in parts]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_search_fills_a_rectangle_that_was_cut(seed):
+    blocks = cut_rectangle(seed)
+    sizes = [place(blocks, rounds=rounds) for rounds in (0, 1, THOROUGH)]
+    assert sizes[0] >= sizes[1] >= sizes[2] == floor_bytes(blocks) == 4096
+
+
+def test_search_goes_no_further_than_is_enough_and_on_from_what_is_known():
+    blocks = cut_rectangle(3)
+    size = place(blocks, rounds=THOROUGH)
+    known = sorted(blocks, key=lambda block: block.order)
+    assert place(blocks, rounds=0) > size == place(blocks, rounds=0, known=known)
+    first = place(blocks, rounds=0, enough=2 * size)
+    assert size < first <= 2 * size
 
 
 def test_an_output_overlaps_its_input_by_the_lead():

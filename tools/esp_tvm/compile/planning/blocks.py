@@ -1,6 +1,10 @@
 """Blocks of memory, and where they are placed so that together they take as little as possible.
 
 The order in which blocks are placed is searched for, until the memory is no larger than the step that needs most.
+
+A round of the search has two parts. First all blocks that reach as high as the best placement move ahead in the order,
+by chance, and all are placed anew, also from orders that are a little worse ("squeaky wheel": who cannot be content is
+served earlier). Then blocks of the best order change places, where only what these meet has to be placed anew.
 """
 
 from __future__ import annotations
@@ -16,13 +20,17 @@ from ... import chips
 from ...program import Tensor
 
 ALIGNMENT = 16
-TRIALS = 300
+# Orders that each part of a round tries; rounds for a program that is exported.
+TRIALS, THOROUGH = 100, 4
+# By how much of all blocks one moves ahead at most; worse orders in turn before the best one is taken up again.
+_AHEAD, _PATIENCE = 0.2, 12
 
 
 @dataclass(eq=False)
 class Block:
     """Memory that one tensor, or several in turn, hold from step `first` to step `last` (inclusive).
 
+    order: in which it got its offset
     distances: of a block that may overlap another one: the other -> by how many bytes it has to start before that, as
         an output before its input
     in_pixels: the same where that is a multiple of a number of bytes: the other -> (that distance, that number)
@@ -34,6 +42,7 @@ class Block:
     last: int
     tensors: List[Tensor] = field(default_factory=list)
     offset: int = 0
+    order: int = 0
     distances: Dict[Block, int] = field(default_factory=dict)
     in_pixels: Dict[Block, Tuple[int, int]] = field(default_factory=dict)
     held: Dict[int, np.ndarray] = field(default_factory=dict)
@@ -100,37 +109,105 @@ def floor_bytes(blocks: List[Block]) -> int:
     return max((floor_at(blocks, step) for step in {block.first for block in blocks}), default=0)
 
 
-def place(blocks: List[Block], trials: int = TRIALS) -> int:
-    """Set the offsets; returns the size of the arena.
+def place(
+    blocks: List[Block],
+    trials: int = TRIALS,
+    rounds: int = 1,
+    enough: int = 0,
+    known: Optional[Sequence[Block]] = None,
+) -> int:
+    """Set the offsets, and the order (`Block.order`) in which blocks got them; returns the size of the arena.
 
-    Blocks are put one after the other at the lowest offset that is free. The order decides: largest first, by time,
-    against time, and orders that come from moving a block of the best one yet, or from exchanging two.
+    Blocks are put one after the other at the lowest offset that is free. The order decides: `known` from an earlier
+    search, largest first, by time, against time, the tightest steps first, and orders made of the best one yet. More
+    rounds find no more bytes than fewer do.
+    enough: bytes that nobody needs to get below
     """
-    meeting = _meeting(blocks)
-    latest = blocks[::-1]
-    orders = [
-        sorted(blocks, key=lambda b: (-b.size, b.first)),
-        sorted(blocks, key=lambda b: (-b.size, -b.first)),
-        sorted(blocks, key=lambda b: -b.first),
-        sorted(blocks, key=lambda b: b.first),
-        # Windows of a loop against the order of its calls: new rows of one come to lie where those of another one were.
-        sorted(latest, key=lambda b: -b.first),
-        sorted(blocks, key=lambda b: (-b.size * (b.last - b.first + 1), b.first)),
-    ]
-    floor = floor_bytes(blocks)
-    best: Optional[_Placed] = None
-    for order in orders:
-        if best is None or best.size > floor:
-            best = _first_fit(order, meeting, best) or best
-    generator = random.Random(1)
-    for number in range(trials + trials // 2 if len(blocks) > 1 else 0):
-        if best.size <= floor:
-            break
-        order, moved = _moved(best, generator) if number < trials else _exchanged(best, meeting, generator)
-        best = _first_fit(order, meeting, best, moved) or best
-    for block, offset in best.offsets.items() if best else ():
-        block.offset = offset
-    return best.size if best else 0
+    search = _Search(blocks, max(enough, floor_bytes(blocks)))
+    search.start(known)
+    for number in range(rounds if len(blocks) > 1 else 0):
+        search.serve_the_discontent(trials, number)
+        search.change_places(trials)
+    for order, block in enumerate(search.best.order if search.best else ()):
+        block.order, block.offset = order, search.best.offsets[block]
+    return search.best.size if search.best else 0
+
+
+class _Search:
+    """For an order of blocks that takes little memory.
+
+    goal: bytes below which nothing is looked for
+    """
+
+    def __init__(self, blocks: List[Block], goal: int) -> None:
+        self.blocks, self.goal = blocks, goal
+        self.meeting = _meeting(blocks)
+        self.generator = random.Random(1)
+        self.best: Optional[_Placed] = None
+        self.starts: List[_Placed] = []
+
+    @property
+    def done(self) -> bool:
+        return self.best is not None and self.best.size <= self.goal
+
+    def start(self, known: Optional[Sequence[Block]]) -> None:
+        """Orders that suit many programs, until one reaches the goal."""
+        blocks, latest = self.blocks, self.blocks[::-1]
+        first = [list(known)] if known else []
+        for order in [
+            *first,
+            sorted(blocks, key=lambda b: (-b.size, b.first)),
+            sorted(blocks, key=lambda b: (-b.size, -b.first)),
+            sorted(blocks, key=lambda b: -b.first),
+            sorted(blocks, key=lambda b: b.first),
+            # Windows of a loop against the order of its calls: new rows of one come to lie where those of another were.
+            sorted(latest, key=lambda b: -b.first),
+            sorted(blocks, key=lambda b: (-b.size * (b.last - b.first + 1), b.first)),
+            self._tightest_first(),
+        ]:
+            if self.done:
+                return
+            placed = _first_fit(order, self.meeting, None)
+            assert placed is not None
+            self.starts.append(placed)
+            self.best = placed if self.best is None or placed.size < self.best.size else self.best
+        self.starts.sort(key=lambda one: one.size)
+
+    def _tightest_first(self) -> List[Block]:
+        """By the most that is alive at a step of a block."""
+        steps = sorted({block.first for block in self.blocks})
+        alive = {step: floor_at(self.blocks, step) for step in steps}
+        most = {b: max(alive[step] for step in steps if b.first <= step <= b.last) for b in self.blocks}
+        return sorted(self.blocks, key=lambda b: (-most[b], -b.size, b.first))
+
+    def serve_the_discontent(self, trials: int, number: int) -> None:
+        """Move blocks ahead that reach as high as the best placement. The first round begins with that, others with
+        other starts."""
+        placed, worse = self.starts[number % len(self.starts)] if number and self.starts else self.best, 0
+        for _ in range(trials):
+            if self.done:
+                return
+            rank: Dict[Block, float] = {}
+            for index, block in enumerate(placed.order):
+                high = placed.offsets[block] + block.size >= self.best.size
+                rank[block] = index - (self.generator.random() * len(self.blocks) * _AHEAD if high else 0)
+            placed = _first_fit(sorted(placed.order, key=rank.__getitem__), self.meeting, None)
+            worse = 0 if placed.size < self.best.size else worse + 1
+            if placed.size <= self.best.size:
+                self.best = placed
+            elif worse >= _PATIENCE:
+                placed, worse = self.best, 0
+
+    def change_places(self, trials: int) -> None:
+        """Move a block of the best order, or exchange two of those that keep it from being better."""
+        for number in range(trials):
+            if self.done:
+                return
+            if number % 3:
+                order, moved = _moved(self.best, self.generator)
+            else:
+                order, moved = _exchanged(self.best, self.meeting, self.generator)
+            self.best = _first_fit(order, self.meeting, self.best, moved) or self.best
 
 
 class _Neighbour(NamedTuple):

@@ -13,7 +13,7 @@ from .cores import split_again, split_over_cores
 from .fuse import fuse
 from .kernel_times import KernelTimes
 from .loops import State, fits_strips, run_in_strips
-from .memory import arena_bytes
+from .memory import arena_bytes, fits_arena
 from .ranges import value_ranges
 from .transposed import as_convolutions
 
@@ -54,7 +54,7 @@ def choose_kernels(
         if call.variant is None:
             call.variant = _leanest(call, chip)
     program = fuse(program)
-    if strips is not None and arena_bytes(program) > strips:
+    if strips is not None and not fits_arena(program, strips):
         _run_together(program, strips, slowdown, two_arenas)
     _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
@@ -74,7 +74,7 @@ def _run_together(program: Program, strips: int, slowdown: Optional[float], two_
     # First what takes the least memory; what then is left may be used for speed.
     for call in filter(mac16.uses_mac16, program.kernels):
         call.variant = _leanest(call, None)
-    if arena_bytes(program) <= strips:
+    if fits_arena(program, strips):
         return
     if slowdown is None:
         run_in_strips(program, strips, beside=two_arenas)
@@ -83,7 +83,7 @@ def _run_together(program: Program, strips: int, slowdown: Optional[float], two_
     # With kernels for the MAC16 unit, which come last, the whole program is faster than its portable kernels are.
     for part in (1.0, 0.5, 0.25):
         run_in_strips(program, strips, (1 + part * slowdown) * portable, two_arenas)
-        if arena_bytes(program) <= strips or _time_of_fastest(program) <= (1 + slowdown) * whole:
+        if fits_arena(program, strips) or _time_of_fastest(program) <= (1 + slowdown) * whole:
             return
         leanest.restore(program)
     lean.restore(program)
@@ -142,7 +142,7 @@ def _take_faster_for(call: Call, program: Program, most: int, spare: bool, times
         if call.strips is not None and not times.is_faster(call, variant):
             continue
         call.variant = variant
-        if split_again(call) and arena_bytes(program) <= most:
+        if split_again(call) and fits_arena(program, most):
             return
         call.variant, call.split = lean, split
 

@@ -19,9 +19,9 @@ from ...program import Call, Item, Loop, Program
 from ..kernels.esp32s3 import Esp32s3Variant
 from ..kernels.portable import VARIANTS
 from ..kernels.variants import Variant
-from .blocks import place
+from .blocks import THOROUGH, place
 from .kernel_times import Choice, KernelTimes, rows_of
-from .memory import MemoryPlan, arena_bytes, movable_blocks, plan_memory
+from .memory import MemoryPlan, arena_bytes, movable_blocks, plan_memory, remember
 from .piece_table import Piece
 from .pieces import Pieces, is_whole
 from .strips import make_loop
@@ -29,6 +29,8 @@ from .strips import make_loop
 # There are always gaps between blocks, so pieces that need nearly all memory are avoided where that costs little time:
 # the part of the limit from which a piece is avoided, a value for each attempt.
 SLACKS = (0.85, 0.7, 0.55, 0.9, 0.8, 0.75, 0.65, 0.6)
+# So many of the smallest are placed with patience.
+FEW = 3
 # The same for windows and scratch memory beside tensors that may lie in PSRAM.
 INSIDE_PARTS = (0.95, 0.85, 0.75, 0.6, 0.45)
 
@@ -84,11 +86,31 @@ def run_in_strips(program: Program, limit: int, budget: float = math.inf, beside
             aimed *= budget / found[-1].time
         # There may be gaps between blocks: aim lower by the bytes that are too many, and by a thirty-second at least.
         target = max(min(target - (plan.arena_bytes - limit), target * 31 // 32), 0)
-    best = min(found, key=lambda one: (one.size > limit and one.time > budget, one.size))
-    if beside and best.size > limit:
+    if beside and all(one.size > limit for one in found):
         return _run_beside(program, pieces, limit)
+    best = _best_of(program, found, limit, budget)
     best.state.restore(program)
     return program
+
+
+def _best_of(program: Program, found: List[_Found], limit: int, budget: float) -> _Found:
+    """The smallest; where the limit is not reached the first few of them are placed with more patience."""
+
+    def order(one: _Found) -> Tuple[bool, int]:
+        return one.size > limit and one.time > budget, one.size
+
+    found = sorted(found, key=order)
+    if found[0].size <= limit:
+        return found[0]
+    now, plans = State(program), []
+    for one in found[:FEW]:
+        one.state.restore(program)
+        plans.append((one, plan_memory(program, rounds=THOROUGH)))
+        one.size = plans[-1][1].arena_bytes
+    now.restore(program)
+    best, plan = min(plans, key=lambda pair: order(pair[0]))
+    remember(plan)
+    return best
 
 
 def _take_leanest(path: List[Piece], calls: List[Call]) -> bool:

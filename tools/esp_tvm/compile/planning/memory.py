@@ -19,7 +19,7 @@ import numpy as np
 
 from ...operators import OPERATORS
 from ...program import Call, Loop, Place, Program, Scratch, Tensor
-from .blocks import TRIALS, Block, aligned, place
+from .blocks import THOROUGH, TRIALS, Block, aligned, floor_bytes, place
 from .reaches import row_bytes, sums_rows
 from .strip_parts import Strip, part
 
@@ -45,13 +45,22 @@ class MemoryPlan:
     scratch: Dict[Call, Block]
 
 
-def plan_memory(program: Program, trials: int = TRIALS) -> MemoryPlan:
-    """Where all tensors and scratch memory would lie with the kernels that are chosen; the program stays as it is."""
+def plan_memory(program: Program, trials: int = TRIALS, rounds: int = 1, enough: int = 0) -> MemoryPlan:
+    """Where all tensors and scratch memory would lie with the kernels that are chosen; the program stays as it is.
+
+    trials, rounds, enough: as for `blocks.place`
+    """
+    planner = _planned(program)
+    size = place(planner.blocks, trials, rounds, enough, _remembered(planner))
+    return MemoryPlan(size, planner.blocks, planner.where, planner.views, planner.scratch)
+
+
+def _planned(program: Program) -> _Planner:
     planner = _Planner(program)
     for step, call in enumerate(planner.calls):
         planner.plan(step, call)
     planner.share_in_loops()
-    return MemoryPlan(place(planner.blocks, trials), planner.blocks, planner.where, planner.views, planner.scratch)
+    return planner
 
 
 def arena_bytes(program: Program) -> int:
@@ -59,12 +68,44 @@ def arena_bytes(program: Program) -> int:
     return plan_memory(program).arena_bytes
 
 
+def fits_arena(program: Program, most: int) -> bool:
+    """Whether the arena can have at most so many bytes with the kernels that are chosen."""
+    planner = _planned(program)
+    # The step that needs most tells at once where it cannot.
+    if floor_bytes(planner.blocks) > most:
+        return False
+    return place(planner.blocks, enough=most, known=_remembered(planner)) <= most
+
+
+def remember(plan: MemoryPlan) -> None:
+    """Let the search begin with the order of a plan wherever tensors of the same program are placed from now on."""
+    for call, block in plan.scratch.items():
+        _orders[call] = block.order
+    for tensor, block in plan.where.items():
+        _orders[tensor] = block.order
+
+
+def _remembered(planner: _Planner) -> Optional[List[Block]]:
+    """The blocks in that order, new ones last; None where there is none."""
+    orders = {block: _orders[call] for call, block in planner.scratch.items() if call in _orders}
+    for tensor, block in planner.where.items():
+        if tensor in _orders:
+            orders.setdefault(block, _orders[tensor])
+    if not orders:
+        return None
+    return sorted(planner.blocks, key=lambda block: (orders.get(block, len(planner.blocks)), -block.size))
+
+
+# Tensor, or call with scratch memory -> the place of its block in the order that `remember` was given.
+_orders: WeakKeyDictionary = WeakKeyDictionary()
+
+
 def place_tensors(program: Program, share_out: Optional[Callable[[MemoryPlan], Set[Block]]] = None) -> Program:
     """Give every tensor and all scratch memory its place, and drop the code of what then needs none.
 
     share_out: places the blocks of a plan in two arenas and returns those in the second one (two_arenas.py)
     """
-    plan = plan_memory(program)
+    plan = plan_memory(program, rounds=THOROUGH)
     second = share_out(plan) if share_out is not None else set()
     windows = {x: w for item in program.items if isinstance(item, Loop) for x, w in item.schedule.windows.items()}
     for call in program.calls():

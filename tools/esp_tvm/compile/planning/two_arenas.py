@@ -20,7 +20,7 @@ from .blocks import ALIGNMENT, Block, floor_bytes, place
 from .memory import MemoryPlan, movable_blocks
 
 # Orders of the blocks that are tried for each set of blocks inside, and how often the integer program is solved.
-_TRIALS = 50
+_TRIALS = 30
 _ATTEMPTS = 12
 # The search ends after so many nodes, not after a time: the same program on every computer.
 _NODES = 5000
