@@ -9,8 +9,21 @@
 
 #ifndef ESP_DL_ESP32S3
 
+/* The value of an input: a byte, or an upper and a lower one. */
+typedef int32_t value_t(const esp_dl_dense_row_t *row, int32_t i);
+
+static int32_t byte_of(const esp_dl_dense_row_t *row, int32_t i)
+{
+    return row->input[i];
+}
+
+static int32_t word_of(const esp_dl_dense_row_t *row, int32_t i)
+{
+    return row->input[i] * 256 + row->input[16 * row->vectors + i];
+}
+
 /* inputs: those that there are of the vectors' */
-static void dense_row(const esp_dl_dense_row_t *row, int32_t inputs)
+static void outputs_of(const esp_dl_dense_row_t *row, int32_t inputs, value_t *value)
 {
     const int8_t *weights = row->weights;
     for (int32_t o = 0; o < row->outputs; o++) {
@@ -18,11 +31,21 @@ static void dense_row(const esp_dl_dense_row_t *row, int32_t inputs)
         memcpy(&sum, weights, sizeof sum);
         const int32_t shift = weights[8];
         for (int32_t i = 0; i < inputs; i++) {
-            sum += row->input[i] * weights[HEAD + i];
+            sum += value(row, i) * weights[HEAD + i];
         }
         row->output[o] = (int16_t)esp_dl_clamp(sum >> shift, row->min, row->max);
         weights += HEAD + 16 * row->vectors;
     }
+}
+
+static void dense_row(const esp_dl_dense_row_t *row, int32_t inputs)
+{
+    outputs_of(row, inputs, byte_of);
+}
+
+static void dense_row_wide(const esp_dl_dense_row_t *row, int32_t inputs)
+{
+    outputs_of(row, inputs, word_of);
 }
 
 static void split(const int16_t *x, int32_t count, int8_t *upper, int8_t *lower)
@@ -30,21 +53,6 @@ static void split(const int16_t *x, int32_t count, int8_t *upper, int8_t *lower)
     for (int32_t i = 0; i < count; i++) {
         upper[i] = (int8_t)(x[i] >> 8);
         lower[i] = (int8_t)((x[i] & 0xff) - 128);
-    }
-}
-
-static void dense_row_wide(const esp_dl_dense_row_t *row, int32_t inputs)
-{
-    const int8_t *weights = row->weights;
-    for (int32_t o = 0; o < row->outputs; o++) {
-        int32_t sum;
-        memcpy(&sum, weights, sizeof sum);
-        const int32_t shift = weights[8];
-        for (int32_t i = 0; i < inputs; i++) {
-            sum += (row->input[i] * 256 + row->input[16 * row->vectors + i]) * weights[HEAD + i];
-        }
-        row->output[o] = (int16_t)esp_dl_clamp(sum >> shift, row->min, row->max);
-        weights += HEAD + 16 * row->vectors;
     }
 }
 
