@@ -176,9 +176,13 @@ def quantization(random: np.random.RandomState) -> Call:
     return Call("", "quantize", [x], [Tensor("y", shape, "int8")], attributes)
 
 
-def dequantization(random: np.random.RandomState) -> Call:
-    """Any exponent that the floating-point unit takes."""
+def dequantization(random: np.random.RandomState, wide: bool = False) -> Call:
+    """Any exponent that the floating-point unit takes; wide: from int16."""
     shape = (1, int(random.randint(1, 60)))
+    if wide:
+        exponent = int(random.choice([-15, -15, 0, -126, 112, random.randint(-126, 113)]))
+        x, y = Tensor("x", shape, "int16"), Tensor("y", shape, "float32")
+        return Call("", "dequantize_s16", [x], [y], {"exponent": exponent})
     exponent = int(random.choice([-7, -7, 0, -126, 120, random.randint(-126, 121)]))
     return Call("", "dequantize", [Tensor("x", shape, "int8")], [Tensor("y", shape, "float32")], {"exponent": exponent})
 
@@ -313,6 +317,7 @@ _OWN = {
     "channelwise": scale,
     "dense_s16": dense_s16,
     "dequantize": dequantization,
+    "dequantize_s16": lambda random: dequantization(random, wide=True),
     "lookup": lookup,
     "matmul": matmul,
     "prelu": prelu,

@@ -124,6 +124,7 @@ class Pair:
         plain = replace(call, symbol=f"plain_{number}")
         fast = replace(self.fast, symbol=f"fast_{number}")
         parts, functions = [], [static_functions(plain), static_functions(fast)]
+        assert f" {self.variant.name(self.fast)}(" in functions[1], f"{self.variant.kernel} is not what is called"
         names = []
         for i, values in enumerate(self.inputs):
             names.append("x" if i == 0 else f"x{i}_{number}")

@@ -19,6 +19,7 @@ _LIKE = {
     "Conv2dMeasuredWindows": "Conv2dLanes",
     "Conv2dPieces": "Conv2dChecked",
     "AverageGlobal": "Average",
+    "DequantizeS16Fpu": "DequantizeFpu",
     "RepeatPixels": "Move",
 }
 

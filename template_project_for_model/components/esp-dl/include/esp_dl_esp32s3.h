@@ -293,12 +293,13 @@ int32_t esp_dl_prelu_s8_esp32s3_scratch(const esp_dl_prelu_t *p);
 void esp_dl_lookup_s8_esp32s3(const int8_t *x, int32_t count, const int32_t table[258], int8_t *output);
 
 /*
- * Float to int8, and back, by the floating-point unit, which a task keeps as it does the vector registers. exponent:
- * -126..126 (back: 120), else as the plain kernels; buffers may lie anywhere.
+ * Float to int8, and back, from int16 too, by the floating-point unit, which a task keeps as it does the vector
+ * registers. exponent: -126..126 (back: 120, of int16 112), else as the plain kernels; buffers may lie anywhere.
  */
 void esp_dl_quantize_s8_esp32s3(const float *input, int32_t count, int32_t exponent, int32_t zero_point,
                                 int8_t *output);
 void esp_dl_dequantize_s8_esp32s3(const int8_t *input, int32_t count, int32_t exponent, float *output);
+void esp_dl_dequantize_s16_esp32s3(const int16_t *input, int32_t count, int32_t exponent, float *output);
 void esp_dl_quantize_s8_nhwc_esp32s3(const float *input, const esp_dl_quantize_nhwc_t *p, int8_t *output);
 
 /* Softmax from int8 to int8 by the floating-point unit: as the plain kernel, in place too; exponent: -20..0. */

@@ -15,7 +15,7 @@ from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
 from .measured import Conv2dMeasured, Conv2dMeasuredWindows
 from .pixel_pairs import Conv2dPairs
-from .quantization import DequantizeFpu, QuantizeFpu, SoftmaxFpu
+from .quantization import DequantizeFpu, DequantizeS16Fpu, QuantizeFpu, SoftmaxFpu
 from .values import (
     BROADCASTING,
     MOVES,
@@ -76,6 +76,7 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
 ANYWHERE: Dict[str, List[Variant]] = {
     "quantize": [QuantizeFpu()],
     "dequantize": [DequantizeFpu()],
+    "dequantize_s16": [DequantizeS16Fpu()],
     "softmax": [SoftmaxFpu()],
 }
 

@@ -1,4 +1,4 @@
-"""Float to int8 and back, and softmax, by the floating-point unit of the ESP32-S3 (esp_dl_esp32s3.h)."""
+"""Float to int8 and back, also from int16, and softmax, by the ESP32-S3's floating-point unit (esp_dl_esp32s3.h)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,20 @@ class DequantizeFpu(Variant):
     kernel = "esp_dl_dequantize_s8_esp32s3"
     plain_parameters = True
 
+    dtype, most = "int8", 120
+
     def fits(self, call):
         # The largest value times its scale is a float.
-        return call.inputs[0].dtype == "int8" and -_LARGEST_EXPONENT <= call.attributes["exponent"] <= 120
+        return call.inputs[0].dtype == self.dtype and -_LARGEST_EXPONENT <= call.attributes["exponent"] <= self.most
+
+
+class DequantizeS16Fpu(DequantizeFpu):
+    """The same from int16."""
+
+    operator = "dequantize_s16"
+    replaces = "esp_dl_dequantize_s16"
+    kernel = "esp_dl_dequantize_s16_esp32s3"
+    dtype, most = "int16", 112
 
 
 class SoftmaxFpu(Variant):
