@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench")]
@@ -27,7 +27,7 @@ import pipeline_time  # noqa: E402
 import results as result_files  # noqa: E402
 import vector  # noqa: E402
 import vector_results  # noqa: E402
-from measure import Kernels, Mismatch, Subject, measure, quantize_quickly  # noqa: E402
+from measure import Kernels, Mismatch, Subject, measure, other_choices, quantize_quickly  # noqa: E402
 
 from esp_tvm import cli  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
@@ -151,19 +151,48 @@ def run(words: List[str]) -> Dict[str, Any]:
     return found
 
 
-def main() -> None:
+def check(words: List[str]) -> int:
+    """Say of every network, or of those that `words` name, whether what is chosen for it today is what was counted.
+
+    Costs decide what the quantizer spends and which kernels run, and the bench counts costs of what runs: the table is
+    settled once the programs that it leads to are those that it was counted on. Nothing is run. Returns 1 where not.
+    """
+    known, before, differ = [*TRAINED, *networks.NETWORKS, *networks.LAYERS], read_results(), 0
+    for name in named(words, known) or known:
+        figures = {**before["models"], **before["layers"]}.get(name)
+        if figures is None or (name in TRAINED and not TRAINED[name][0].is_file()):
+            print(
+                f"{name}: left out, "
+                + ("it was not counted" if figures is None else f"{TRAINED[name][0]} is not there")
+            )
+            continue
+        with tempfile.TemporaryDirectory(prefix="esp_tvm_bench_") as folder:
+            lines = other_choices(trained(name, Path(folder), {}) if name in TRAINED else generated(name), figures)
+        print(f"{name}: " + ("as it was counted" if not lines else "is not what was counted"))
+        for line in lines:
+            print(f"    {line}")
+        differ += bool(lines)
+    if differ:
+        print(f"{differ} of them differ: make bench NAMES=... counts them anew")
+    return int(differ > 0)
+
+
+def main() -> Optional[int]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="networks or layers to measure, esp32s3: its shapes (default: all)"
     )
     parser.add_argument("--compare", metavar="BASE", help="print what is better or worse than in this results.json")
+    parser.add_argument("--check", action="store_true", help="say whether today's choices are those that were counted")
     arguments = parser.parse_args()
+    if arguments.check:
+        return check(arguments.names)
     if arguments.compare is not None:
         if not arguments.compare:
             raise UserError("nothing to compare with; give BASE=file.json, a results.json of another time")
         base, new = result_files.load(Path(arguments.compare)), result_files.load(RESULTS)
         print(result_files.comparison(base, new))
-        return
+        return None
     found = run(arguments.names)
     print(json.dumps(found["pipeline_seconds"], indent=1))
     for name in result_files.DOCUMENTS:
@@ -172,6 +201,8 @@ def main() -> None:
     print(f"written: {', '.join(written)}")
     # The estimate of time follows what was counted.
     kernel_costs.main()
+    print("make bench-check says whether these costs lead to the programs that were counted")
+    return None
 
 
 if __name__ == "__main__":

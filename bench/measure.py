@@ -181,13 +181,22 @@ def _spread(values: List[int]) -> float:
 
 def _steps(program: Program, counts: List[int]) -> List[Dict[str, Any]]:
     """What each call took; a convolution that is fused with an addition counts with it."""
+    calls = [call for call in program.calls() if not call.is_view]
+    steps = []
+    for call, step in zip(calls, choices(program)):
+        first = {name: step.pop(name) for name in ("operator", "kernel", "macs")}
+        steps.append({**first, "instructions": counts[call.index], **step})
+    return steps
+
+
+def choices(program: Program) -> List[Dict[str, Any]]:
+    """What was chosen for each call: its kernel, and what this has to compute."""
     steps = []
     for call in program.calls():
         if call.is_view:
             continue
         operator = (call.followers or [call])[-1].operator or "fallback"
-        step: Dict[str, Any] = {"operator": operator, "kernel": call.kernel}
-        step.update(macs=call.macs, instructions=counts[call.index])
+        step: Dict[str, Any] = {"operator": operator, "kernel": call.kernel, "macs": call.macs}
         step["output"] = None if call.is_fallback else list(call.writes[0].shape)
         work = None if call.is_fallback else work_of(call)
         step["taps"] = 1 if work is None else work.taps
@@ -199,3 +208,29 @@ def _steps(program: Program, counts: List[int]) -> List[Dict[str, Any]]:
             step["stride"] = work.stride
         steps.append(step)
     return steps
+
+
+# What is counted, not chosen.
+_COUNTED = ("instructions", "xtensa_instructions")
+
+
+def other_choices(subject: Subject, measured: Dict[str, Any]) -> List[str]:
+    """What is chosen for a model today that is not what was counted: lines, none where all is the same.
+
+    measured: its figures in results.json
+    """
+    program = compile_model(subject.model).program
+    now = choices(program)
+    before = [{k: v for k, v in step.items() if k not in _COUNTED} for step in measured["steps"]]
+    lines = []
+    if len(now) != len(before):
+        lines.append(f"{len(now)} steps, {len(before)} were counted")
+    for index, (step, old) in enumerate(zip(now, before)):
+        if step != old:
+            words = [
+                f"{key} {step.get(key)} (counted: {old.get(key)})" for key in step if step.get(key) != old.get(key)
+            ]
+            lines.append(f"step {index}, {step['operator']}: " + ", ".join(words or ["other figures were counted"]))
+    if program.arena_bytes != measured["arena_bytes"]:
+        lines.append(f"{program.arena_bytes} bytes of arena (counted: {measured['arena_bytes']})")
+    return lines

@@ -1,9 +1,12 @@
 # Speed, memory and size of generated programs. Included by the Makefile.
 
 ##@ Bench
-.PHONY: bench bench-operators bench-strips bench-docs bench-compare bench-accuracy calibration-memory memory zoo
+.PHONY: bench bench-check bench-operators bench-strips bench-docs bench-compare bench-accuracy calibration-memory memory zoo
 bench: ## NAMES: instructions, RAM and flash of generated programs in the emulators, into bench/
 	@scripts/in-env.sh python bench/bench.py $${NAMES:-}
+
+bench-check: ## NAMES: whether the table of costs leads to the programs it was counted on; compiles them, runs nothing
+	@scripts/in-env.sh python bench/bench.py --check $${NAMES:-}
 
 bench-operators: ## WORDS: instructions of single operators in the emulator, into bench/OPERATORS.md (WORDS: only print these)
 	@scripts/in-env.sh python bench/operators.py $${WORDS:-}

@@ -238,6 +238,29 @@ def test_whose_arena_is_said_or_asked_for(tmp_path, monkeypatch):
         memory.main()
 
 
+def test_what_is_chosen_is_compared_with_what_was_counted():
+    import measure
+
+    import bench
+
+    subject = bench.generated("1x1, 8 to 16, 24x24")
+    program = measure.compile_model(subject.model).program
+    steps = [{**step, "instructions": 9} for step in measure.choices(program)]
+    figures = {"steps": steps, "arena_bytes": program.arena_bytes}
+    assert measure.other_choices(subject, figures) == []
+    index = next(i for i, step in enumerate(steps) if step["operator"] == "conv2d")
+    kernel, other = steps[index]["kernel"], copy.deepcopy(figures)
+    other["steps"][index]["kernel"] = "esp_dl_conv2d_s8"
+    other["steps"][index]["stride"] = 7
+    other["arena_bytes"] += 16
+    assert measure.other_choices(subject, other) == [
+        f"step {index}, conv2d: kernel {kernel} (counted: esp_dl_conv2d_s8), stride None (counted: 7)",
+        f"{program.arena_bytes} bytes of arena (counted: {program.arena_bytes + 16})",
+    ]
+    del other["steps"][-1]
+    assert measure.other_choices(subject, other)[0] == f"{len(steps)} steps, {len(steps) - 1} were counted"
+
+
 def test_rows_of_a_documents_table_are_replaced(tmp_path):
     text = "before\n\n<!-- bench: a -->\n| x | y |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nbehind\n"
     new = tables.replaced(text, "a", [["5", "6"]], tmp_path)
