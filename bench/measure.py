@@ -227,10 +227,9 @@ def other_choices(subject: Subject, measured: Dict[str, Any]) -> List[str]:
         lines.append(f"{len(now)} steps, {len(before)} were counted")
     for index, (step, old) in enumerate(zip(now, before)):
         if step != old:
-            words = [
-                f"{key} {step.get(key)} (counted: {old.get(key)})" for key in step if step.get(key) != old.get(key)
-            ]
-            lines.append(f"step {index}, {step['operator']}: " + ", ".join(words or ["other figures were counted"]))
+            changed = [key for key in {**old, **step} if step.get(key) != old.get(key)]
+            words = [f"{key} {step.get(key)} (counted: {old.get(key)})" for key in changed]
+            lines.append(f"step {index}, {step['operator']}: " + ", ".join(words))
     if program.arena_bytes != measured["arena_bytes"]:
         lines.append(f"{program.arena_bytes} bytes of arena (counted: {measured['arena_bytes']})")
     return lines
