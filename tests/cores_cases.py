@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Optional
+from typing import List
 
 import numpy as np
 from esp32s3_calls import sixteens
@@ -18,8 +18,8 @@ from variant_cases import (
     _requantized,
     _weights,
     _window,
-    addition_after,
     random_call,
+    with_addend,
 )
 
 from esp_tvm.compile.emitting.functions import static_functions
@@ -72,19 +72,16 @@ def _widened(call: Call, random: np.random.RandomState) -> Call:
 class SplitPair:
     """A call by the plain kernel and in two parts by a variant (None: by the plain kernel too)."""
 
-    def __init__(self, number: int, call: Call, variant, random: np.random.RandomState, fused: bool = False):
+    def __init__(self, number: int, call: Call, variant, random: np.random.RandomState):
         self.number, self.call = number, replace(call)
         low, high = RANGES[random.randint(len(RANGES))]
         dtype = call.inputs[0].dtype
         factor = 1 if dtype == "int8" else 230
         self.x = (random.randint(low, high + 1, call.inputs[0].elements) * factor).astype(dtype)
-        self.swapped = bool(fused and random.randint(2))
-        self.addition: Optional[Call] = addition_after(call, random, self.swapped) if fused else None
-        self.addend = random.randint(-128, 128, call.output.elements).astype(np.int8)
+        if call.addend is not None:
+            self.addend = (random.randint(-128, 128, call.output.elements)).astype(call.addend.dtype)
         # So much work that it pays to cut it.
         self.two = replace(call, variant=variant, input_range=(low, high), macs=10**9)
-        if self.addition is not None:
-            self.two.followers = [self.addition]
         vector = isinstance(variant, Esp32s3Variant)
         fits = variant is None or (variant.fits_range(call, low, high) if vector else variant.fits(call))
         self.split = cores.split_call(self.two) if fits else "the variant does not take it"
@@ -94,15 +91,13 @@ class SplitPair:
         return not isinstance(self.split, str)
 
     def c_code(self) -> str:
-        """Data, the functions `plain_N`, `add_N` and `two_N`, and the comparison `compare_N`."""
+        """Data, the functions `plain_N` and `two_N`, and the comparison `compare_N`."""
         self.two.split = self.split
         self.call.symbol, self.two.symbol = f"plain_{self.number}", f"two_{self.number}"
-        if self.addition is not None:
-            self.addition.symbol = f"add_{self.number}"
-        calls = [call for call in (self.call, self.addition, self.two) if call is not None]
+        calls = (self.call, self.two)
         parts = [*map(static_functions, calls), _array(f"{self.call.inputs[0].dtype}_t", f"x_{self.number}", self.x)]
-        if self.addition is not None:
-            parts.append(_array("int8_t", f"addend_{self.number}", self.addend))
+        if self.call.addend is not None:
+            parts.append(_array(f"{self.call.addend.dtype}_t", f"addend_{self.number}", self.addend))
         return "\n".join([*parts, self._compare()])
 
     def _compare(self) -> str:
@@ -111,19 +106,16 @@ class SplitPair:
         tail = ", scratch" if scratch else ""
         # Vectors are read beyond the input's end.
         room = 64 if isinstance(self.two.variant, Esp32s3Variant) else 0
-        y = f"aligned(NULL, 0, {out})" if self.addition is None else f"aligned(addend_{n}, {out}, 0)"
+        y = f"aligned(NULL, 0, {out})" if call.addend is None else f"aligned(addend_{n}, {out}, 0)"
         lines = [
             f"static int compare_{n}(void)",
             "{",
             f"    void *x = aligned(x_{n}, {size}, {room}), *expected = block({out});",
             f"    void *scratch = aligned(NULL, 0, {max(scratch, 1)}), *y = {y};",
-            f"    plain_{n}(x, expected);",
         ]
-        if self.addition is None:
-            lines.append(f"    two_{n}(x, y{tail});")
-        else:
-            order = "y, expected" if self.swapped else "expected, y"
-            lines += [f"    add_{n}({order}, expected);", f"    two_{n}(x, y, y{tail});"]
+        # The output is the addend's memory.
+        addend = "" if call.addend is None else ", y"
+        lines += [f"    plain_{n}(x{addend}, expected);", f"    two_{n}(x{addend}, y{tail});"]
         lines += [
             f"    const int wrong = differ({n}, y, expected, {out});",
             "    free(x);",
@@ -188,8 +180,9 @@ def random_split_pairs(variant, operator: str, count: int, seed: int) -> List[Sp
             call = wide_window(random, kind)
         if operator != kind:
             call = _widened(call, random)
-        fused = variant is not None and variant.fuses_add and random.randint(3) == 0
-        pair = SplitPair(len(pairs), call, variant, random, fused)
+        if kind == "conv2d" and random.randint(3) == 0:
+            call = with_addend(call, random)
+        pair = SplitPair(len(pairs), call, variant, random)
         if pair.is_split:
             pairs.append(pair)
     return pairs

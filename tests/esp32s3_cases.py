@@ -10,7 +10,7 @@ from typing import List, Optional, Sequence
 import numpy as np
 from esp32s3_calls import floats, random_vector_call
 from kernel_archive import COMPONENT, INCLUDES, listed_sources
-from variant_cases import MAC16, RANGES
+from variant_cases import MAC16, RANGES, with_addend
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.esp32s3 import ANYWHERE, VECTOR_VARIANTS, Esp32s3Variant
@@ -100,7 +100,10 @@ class Pair:
         self.call, self.variant = replace(call, variant=judge, input_range=(low, high)), variant
         self.low, self.high = low, high
         self.fast = replace(call, variant=variant, input_range=(low, high))
-        self.inputs = [self._values(tensor.elements, low, high, random) for tensor in call.inputs]
+        ranges = [(low, high), (-128, 127) if call.addend is not None else (low, high)]
+        self.inputs = [
+            self._values(tensor.elements, *ends, random) for tensor, ends in zip(call.inputs, [*ranges, (low, high)])
+        ]
         if call.inputs[0].dtype == "int16":
             ends = random.choice([-32768, 32767], call.inputs[0].elements)
             values = random.randint(-32768, 32768, call.inputs[0].elements)
@@ -142,7 +145,13 @@ class Pair:
     fast_{number}({", ".join(["y", *names[1:]])}, y{tail});
     report_overlap({out});
 """
-        if lead is not None:
+        if call.addend is not None and not self.variant.keeps_addend(self.fast):
+            overlap = f"""\
+    memcpy(y, x1_{number}, {out});
+    fast_{number}(x, y, y{tail});
+    report_overlap({out});
+"""
+        elif lead is not None:
             lead = (lead + 15) // 16 * 16
             overlap = f"""\
     memset(y, 0x55, {max(out, lead + size) + 16});
@@ -238,6 +247,8 @@ def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
     while len(pairs) < count:
         call = random_vector_call(operator, random)
         low, high = RANGES[random.randint(len(RANGES))]
+        if call.operator == "conv2d" and random.randint(3) == 0:
+            call = with_addend(call, random)
         if isinstance(variant, Esp32s3Variant):
             fits = variant.has_types(call) and variant.fits_range(call, low, high)
         else:

@@ -15,6 +15,15 @@ def _conv2d(name, x, outputs, kernel, groups=1, **attributes) -> Case:
     return Case(name, "conv2d", ((x, "int8"),), attributes)
 
 
+def _conv2d_add(name, x, y, kernel, lefts=(9, 8, 0, 22, 5, 13), **attributes) -> Case:
+    """y: shape of the output and of what is added"""
+    plain = _conv2d(name, x, y[3], kernel, **attributes)
+    added = {"addend_shift": np.resize(np.asarray(lefts, np.int32), y[3])}
+    return replace(
+        plain, operator="conv2d_add", inputs=(*plain.inputs, (y, "int8")), attributes={**plain.attributes, **added}
+    )
+
+
 def _depthwise(name, x, kernel, multiplier=1, **attributes) -> Case:
     outputs = x[3] * multiplier
     attributes = weighted(name, (*kernel, outputs), outputs, **window_of(**attributes))
@@ -54,6 +63,15 @@ def _convolutions() -> List[Case]:
         _conv2d("filled", (2, 6, 5, 6), 12, (3, 2), strides=(2, 1), dilation=(2, 3), padding=(3, 1, 2, 4), groups=3,
                 pad_value=77),
         _conv2d("10x4, as keyword spotting begins", (1, 49, 10, 1), 16, (10, 4), strides=(2, 2), padding=(4, 1, 5, 1)),
+        _conv2d_add("one value", (1, 1, 1, 1), (1, 1, 1, 1), (1, 1)),
+        _conv2d_add("1x1", (1, 5, 7, 16), (1, 5, 7, 32), (1, 1)),
+        _conv2d_add("3x3 same, relu6", (2, 6, 7, 8), (2, 6, 7, 12), (3, 3), padding=(1, 1, 1, 1), clamp=(0, 96)),
+        _conv2d_add("steps as fine", (1, 4, 4, 8), (1, 4, 4, 12), (1, 1), lefts=(0,), shifts=(0, 1)),
+        _conv2d_add("saturates", (1, 4, 4, 8), (1, 4, 4, 12), (1, 1), lefts=(22, 21), shifts=(14, 15, -8)),
+        _conv2d_add("stride, dilation, groups, filled", (1, 10, 9, 6), (1, 3, 5, 12), (3, 2), strides=(3, 2),
+                    dilation=(2, 4), padding=(2, 3, 1, 2), groups=3, pad_value=-77),
+        _conv2d_add("extremes", (1, 4, 4, 64), (1, 4, 4, 6), (3, 3), padding=(1, 1, 1, 1), extreme=True,
+                    shifts=(16, 14, 17), lefts=(15, 16)),
         _depthwise("one value", (1, 1, 1, 1), (1, 1)),
         _depthwise("3x3 same", (1, 6, 7, 16), (3, 3), padding=(1, 1, 1, 1)),
         _depthwise("3x3 stride 2", (1, 9, 8, 12), (3, 3), strides=(2, 2), padding=(1, 1, 1, 1)),

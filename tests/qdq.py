@@ -77,15 +77,25 @@ class QdqBuilder:
             inputs.append(self.initializer(np.zeros(size, np.int32), "zero"))
         return self.node("DequantizeLinear", inputs, axis=0)
 
-    def conv(self, x: str, w_shape: Sequence[int], e_y: int, e_w=-8, relu=False, output=None, name=None, **attributes):
-        """Conv (weights OIHW), relu if asked for, quantized at 2^e_y."""
+    def conv(
+        self,
+        x: str,
+        w_shape: Sequence[int],
+        e_y: Optional[int],
+        e_w=-8,
+        relu=False,
+        output=None,
+        name=None,
+        **attributes,
+    ):
+        """Conv (weights OIHW), relu if asked for, quantized at 2^e_y, or as it is."""
         e_x = self.exponents[x]
         w = self.weights(w_shape, e_w)
         b = self.bias(w_shape[0], e_x + np.asarray(e_w))
         y = self.node("Conv", [x, w, b], name=name, **attributes)
         if relu:
             y = self.node("Relu", [y])
-        return self.quantize(y, e_y, output)
+        return y if e_y is None else self.quantize(y, e_y, output)
 
     def model(self, opset: int = 13) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, "g", self.inputs, self.outputs, self.initializers)

@@ -208,6 +208,11 @@ class RandomProgram:
         attributes.update(strides=strides, padding=padding, dilation=dilation)
         if kind.endswith("conv2d"):
             attributes = filled(attributes)
+        alike = [one for one in self.tensors if one.shape == (1, *shape, outputs) and one.dtype == x.dtype == "int8"]
+        if kind == "conv2d" and alike and random.randint(2):
+            attributes["addend_shift"] = np.clip(attributes["shift"] + random.randint(-3, 2), 0, 22).astype(np.int32)
+            self._append("conv2d_add", [x, alike[random.randint(len(alike))]], (1, *shape, outputs), attributes)
+            return
         self._append(kind, [x], (1, *shape, outputs), attributes)
 
 

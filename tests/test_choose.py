@@ -43,7 +43,7 @@ def test_no_scratch_where_it_would_enlarge_the_arena():
     b = QdqBuilder(seed=6)
     x = b.input("x", [1, 1, 16, 16], -4)
     x = b.conv(x, [8, 1, 3, 3], -3, e_w=-9, relu=True, pads=[1, 1, 1, 1])
-    y = b.conv(x, [8, 8, 3, 3], -3, e_w=-10, relu=True, pads=[1, 1, 1, 1])
+    y = b.conv(x, [8, 8, 3, 3], None, e_w=-10, pads=[1, 1, 1, 1])
     x = b.quantize(b.node("Add", [x, y]), -2)
     # Small from here on: there is room for scratch memory.
     x = b.conv(x, [8, 8, 3, 3], -2, e_w=-10, relu=True, strides=[2, 2])

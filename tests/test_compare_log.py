@@ -147,7 +147,7 @@ def test_a_flipped_weight_byte_is_found(request, tmp_path, mode, which):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["checksums", "tensors"])
-@pytest.mark.parametrize("which", [("conv2d", 1), ("add", 0), ("dense", 0)])
+@pytest.mark.parametrize("which", [("conv2d", 1), ("conv2d_add", 0), ("dense", 0)])
 def test_a_flipped_weight_byte_of_resnet8_is_found(resnet8, tmp_path, mode, which):
     check_flipped_weight(resnet8, tmp_path, mode, which)
 

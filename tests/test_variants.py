@@ -73,7 +73,7 @@ def test_depthwise_sums_fill_their_lanes(tmp_path):
         by_twos = replace(call, variant=variant, attributes={**call.attributes, "strides": (2, 2)})
         assert work_of(by_twos).alone == 2
         for values in ((127, 127), (-128, -128), (127, -128), (-128, 127)):
-            pair = Pair(len(pairs), call, variant, np.random.RandomState(0), False)
+            pair = Pair(len(pairs), call, variant, np.random.RandomState(0))
             pair.fast.input_range = (-128, 127)
             # The first rows, and the others.
             pair.x[:] = np.repeat(values, [30, 30])

@@ -97,22 +97,22 @@ def random_call(operator: str, random: np.random.RandomState, variant: Optional[
     return Call("", operator, [x], [Tensor("y", (images, *shape, outputs), "int8")], filled(attributes))
 
 
-def addition_after(call: Call, random: np.random.RandomState, swapped: bool) -> Call:
-    """An addition of the call's output and another tensor; swapped: of the other one and the call's output."""
-    attributes = {
-        "shift_a": int(random.randint(0, 3)),
-        "shift_b": int(random.randint(0, 3)),
-        "shift": int(random.randint(-1, 5)),
-        "clamp": CLAMPS[random.randint(len(CLAMPS))],
-    }
-    operands = [call.output, replace(call.output, name="addend")]
-    return Call("", "add", operands[::-1] if swapped else operands, [replace(call.output, name="sum")], attributes)
+def with_addend(call: Call, random: np.random.RandomState) -> Call:
+    """A convolution that adds a tensor to its sums: nearly as large as these, or anything else."""
+    shift = np.asarray(call.attributes["shift"], np.int64)
+    left = shift + random.randint(-3, 2) if random.randint(4) else random.randint(0, 23, len(shift))
+    if call.operator.endswith("_s16"):
+        left = np.minimum(left - 8, 14)
+    addend = replace(call.output, name="addend")
+    attributes = {**call.attributes, "addend_shift": np.clip(left, 0, 22).astype(np.int32)}
+    operator = call.operator.replace("conv2d", "conv2d_add")
+    return replace(call, operator=operator, inputs=[call.inputs[0], addend], attributes=attributes)
 
 
 class Pair:
-    """A call by the plain kernel and by a variant, the input to compare them with, and for some a fused addition."""
+    """A call by the plain kernel and by a variant, and the inputs to compare them with."""
 
-    def __init__(self, number: int, call: Call, variant: Variant, random: np.random.RandomState, fused: bool):
+    def __init__(self, number: int, call: Call, variant: Variant, random: np.random.RandomState):
         self.number, self.variant = number, variant
         low, high = RANGES[random.randint(len(RANGES))]
         self.call = replace(call, symbol=f"plain_{number}")
@@ -120,17 +120,12 @@ class Pair:
         self.fast.often = int(random.choice([0, low]))
         self.x = random.randint(low, high + 1, call.inputs[0].elements).astype(np.int8)
         self.x[random.rand(len(self.x)) < 0.3] = random.choice([low, high, min(max(0, low), high)])
-        self.swapped = bool(fused and random.randint(2))
-        self.addition: Optional[Call] = addition_after(call, random, self.swapped) if fused else None
-        if self.addition is not None:
-            self.addition.symbol, self.fast.followers = f"add_{number}", [self.addition]
         self.addend = random.randint(-128, 128, call.output.elements).astype(np.int8)
 
     def c_code(self) -> str:
-        """Data, the functions `plain_N`, `add_N` and `fast_N`, and the comparison `compare_N`."""
-        calls = [call for call in (self.call, self.addition, self.fast) if call is not None]
-        parts = [*map(static_functions, calls), _array("int8_t", f"x_{self.number}", self.x)]
-        if self.addition is not None:
+        """Data, the functions `plain_N` and `fast_N`, and the comparison `compare_N`."""
+        parts = [*map(static_functions, (self.call, self.fast)), _array("int8_t", f"x_{self.number}", self.x)]
+        if self.call.addend is not None:
             parts.append(_array("int8_t", f"addend_{self.number}", self.addend))
         return "\n".join([*parts, self._compare()])
 
@@ -145,19 +140,18 @@ class Pair:
             "    int wrong = 0;",
             f"    int8_t *x = copy(x_{n}, {size}), *expected = block({out});",
             f"    void *scratch = block({max(scratch, 1)});",
-            f"    plain_{n}(x, expected);",
         ]
-        if self.addition is not None:
-            order = "addend, expected" if self.swapped else "expected, addend"
+        if call.addend is not None:
             lines += [
                 f"    int8_t *addend = copy(addend_{n}, {out});",
-                f"    add_{n}({order}, expected);",
+                f"    plain_{n}(x, addend, expected);",
                 f"    fast_{n}(x, addend, addend{tail});",
                 f"    wrong += differ({n}, addend, expected, {out});",
                 "    free(addend);",
             ]
         else:
             lines += [
+                f"    plain_{n}(x, expected);",
                 f"    int8_t *y = block({out});",
                 f"    fast_{n}(x, y{tail});",
                 f"    wrong += differ({n}, y, expected, {out});",
@@ -259,9 +253,10 @@ def random_pairs(variant: Variant, count: int, seed: int) -> List[Pair]:
         pairs.append(_largest_sums(variant, random))
     while len(pairs) < count:
         call = random_call(variant.operator, random, variant)
+        if call.operator == "conv2d" and random.randint(3) == 0:
+            call = with_addend(call, random)
         if variant.fits(call):
-            fused = variant.fuses_add and random.randint(3) == 0
-            pairs.append(Pair(len(pairs), call, variant, random, fused))
+            pairs.append(Pair(len(pairs), call, variant, random))
     return pairs
 
 
@@ -280,7 +275,7 @@ def _largest_sums(variant: Variant, random: np.random.RandomState) -> Pair:
     call = Call(
         "", "conv2d", [Tensor("x", (1, 5, 5, channels), "int8")], [Tensor("y", (1, 5, 5, 2), "int8")], attributes
     )
-    pair = Pair(0, call, variant, random, fused=False)
+    pair = Pair(0, call, variant, random)
     pair.x[: len(pair.x) // 2], pair.x[len(pair.x) // 2 :] = -128, 127
     return pair
 

@@ -9,7 +9,7 @@ import numpy as np
 
 INT8 = (-128, 127)
 _WIDE = (
-    "conv2d depthwise_conv2d dense add mul requantize average_pool2d max_pool2d softmax quantize dequantize "
+    "conv2d conv2d_add depthwise_conv2d dense add mul requantize average_pool2d max_pool2d softmax quantize dequantize "
     "rnn gru lstm"
 ).split()
 
@@ -72,6 +72,8 @@ def _widened(case, inputs: str, output: str):
         attributes["weights_shift"] = attributes["weights_shift"] + 5 * (inputs == "int16")
     elif "weights" in attributes and (inputs, output) == ("int16", "int8"):
         attributes["shift"] = np.where(attributes["shift"] > 0, np.minimum(attributes["shift"] + 8, 30), -8)
+    if case.operator == "conv2d_add":
+        attributes["addend_shift"] = np.minimum(attributes["addend_shift"], 13)
     if case.operator == "add":
         attributes.update((name, min(attributes[name], 14)) for name in ("shift_a", "shift_b"))
     of_inputs = tuple((shape, inputs if dtype == "int8" else dtype) for shape, dtype in case.inputs)

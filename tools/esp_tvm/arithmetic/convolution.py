@@ -33,13 +33,51 @@ def conv2d(
     strides, dilation: (h, w); padding: (top, left, bottom, right); pad_value: what taps in the padding read, of x's
     type; clamp: (min, max) at e_y.
     """
+    acc = _sums(x, weights, strides, padding, dilation, pad_value, groups, output)
+    _check_channels(bias, shift, weights.shape[0])
+    return requantize_sum(acc + bias, shift, clamp, output or "int8")
+
+
+def conv2d_add(
+    x: np.ndarray,
+    addend: np.ndarray,
+    *,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    shift: np.ndarray,
+    addend_shift: np.ndarray,
+    strides: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0, 0, 0),
+    dilation: Sequence[int] = (1, 1),
+    pad_value: int = 0,
+    groups: int = 1,
+    clamp: Sequence[int] = INT8_RANGE,
+    output: str = "",
+) -> np.ndarray:
+    """Convolution to whose sums a tensor is added before they are rounded. addend: int8 [n, oh, ow, O].
+
+    addend_shift: integers [O] of at least 0, e_2 - e_x - e_w. The rest as for conv2d.
+    """
+    acc = _sums(x, weights, strides, padding, dilation, pad_value, groups, output)
+    _check_channels(bias, shift, weights.shape[0])
+    check_array("addend", addend, _types(output), 4)
+    left = np.asarray(addend_shift)
+    if addend.shape != acc.shape or left.shape != bias.shape:
+        raise ValueError(f"addend {list(addend.shape)}, shifted by {list(left.shape)}, does not fit {list(acc.shape)}")
+    if left.dtype.kind != "i" or left.min() < 0 or left.max() > 31:
+        raise ValueError("addend_shift must be integers from 0 to 31")
+    acc += addend.astype(np.int64) << left.astype(np.int64)
+    return requantize_sum(acc + bias, shift, clamp, output or "int8")
+
+
+def _sums(x, weights, strides, padding, dilation, pad_value, groups, output) -> np.ndarray:
+    """int64 [n, oh, ow, O]: the sums of products of a convolution."""
     check_array("x", x, _types(output), 4)
     check_array("weights", weights, "int8", 4)
     outputs, kernel, groups = weights.shape[0], weights.shape[1:3], check_int("groups", groups)
     inputs = weights.shape[3]
     if groups < 1 or x.shape[3] != inputs * groups or outputs % groups:
         raise ValueError(f"weights {list(weights.shape)} in {groups} groups do not fit {x.shape[3]} channels")
-    _check_channels(bias, shift, outputs)
     window = make_window(x, kernel, strides, padding, dilation)
     fill = _fill_of(x, pad_value)
     acc = np.zeros((x.shape[0], *window.output_size, outputs), dtype=np.float64)
@@ -51,7 +89,7 @@ def conv2d(
             o = slice(g * per_group, (g + 1) * per_group)
             tap_weights = weights[o, i, j, :].astype(np.float64)
             acc[..., o] += values[..., g * inputs : (g + 1) * inputs] @ tap_weights.T
-    return requantize_sum(acc.astype(np.int64) + bias, shift, clamp, output or "int8")
+    return acc.astype(np.int64)
 
 
 def depthwise_conv2d(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 import numpy as np
 
-from ..program import Call
+from ..program import Call, Tensor
 from .expressions import has_one_scale, is_call
 from .rows import SAME_ROW, Reach
 from .rule import Rule
@@ -29,6 +29,7 @@ INT8 = (-128, 127)
 
 # The order in which patterns are tried: larger ones come first, otherwise a smaller pattern would match only a part
 # (tests/test_operator_table.py compares all patterns).
+WITH_ADDEND = 5  # the same, and a tensor that is added to the sums
 WEIGHTED = 10  # a sum of products with constant weights
 SEVERAL = 20  # several ONNX or Relay operators in one kernel
 PAIR = 30  # of two tensors of one shape
@@ -122,6 +123,10 @@ class Operator:
     def parse(self, root: relay.Expr) -> Parsed:
         """Read a matched expression, or raise `Refusal`. Types are inferred."""
         raise NotImplementedError
+
+    def overwrites(self, call: Call) -> Sequence[Tensor]:
+        """The inputs whose memory its output may be, if they have its size."""
+        return [x for x in call.reads if self.in_place]
 
     def sources(self, root: relay.Call) -> Optional[List[relay.Expr]]:
         """For an operator that no pattern can describe: the tensors from which it computes `root`; None if it does not

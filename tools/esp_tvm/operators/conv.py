@@ -9,7 +9,7 @@ import onnx
 
 from ..program import Call
 from . import base
-from .base import WEIGHTED, Operator, Parsed, Refusal
+from .base import WEIGHTED, WITH_ADDEND, Operator, Parsed, Refusal
 from .expressions import is_call
 from .rows import window_reach
 from .rule import OWN, Facts, Rule
@@ -44,6 +44,12 @@ def pad_field(call: Call) -> dict:
     return {"pad_value": pad_value(call)} if pad_value(call) else {}
 
 
+def addend_field(call: Call, c) -> dict:
+    """The field of esp_dl_conv2d_add_t beside the convolution's; declares its array."""
+    shift = np.asarray(call.attributes["addend_shift"]).astype(np.int8)
+    return {"addend_shift": c.constant("addend_shift", shift, "left shift of what is added, per output channel")}
+
+
 def emit_weighted(call: Call, c, weights: np.ndarray, layout: str) -> dict:
     """The fields that all kernels with weights share; declares their arrays."""
     a = call.attributes
@@ -62,18 +68,32 @@ def patterns_of(name: str) -> list:
     return patterns_on(name, base.dequantized())
 
 
-def patterns_on(name: str, x) -> list:
-    """The same of values that match the pattern `x`."""
+def patterns_on(name: str, x, addend=None) -> list:
+    """The same of values that match the pattern `x`; addend: the pattern of what is added before the activation."""
     conv = is_op(name)(x, base.constant_weights())
     with_bias = is_op("add")(conv, base.constant_weights())
+    if addend is not None:
+        conv, with_bias = is_op("add")(conv, addend), is_op("add")(with_bias, addend)
     return [base.quantized(base.activated(with_bias)), base.quantized(base.activated(conv))]
 
 
-def read_convolution(root, dtypes=("int8",)) -> tuple:
-    """(output, clamp, x, its pad or None, weights, bias expression or None, attributes of the call) of a match."""
+def split_addend(body) -> tuple:
+    """(what a sum of a convolution and of another tensor adds to the tensor, the expression of that) of a match."""
+    values = [is_call(x, "qnn.dequantize") and not isinstance(x.args[0], relay.Constant) for x in body.args]
+    if not any(values):
+        raise Refusal("")  # a bias
+    first, second = body.args
+    return (first, second) if values[1] else (second, first)
+
+
+def read_convolution(root, dtypes=("int8",), adds: bool = False) -> tuple:
+    """(output, clamp, x, its pad or None, weights, bias expression or None, attributes of the call, what is added, an
+    expression or None) of a match; adds: it ends with a sum."""
     output = base.read_quantize(root, dtypes)
     body, clamp = base.strip_activation(root.args[0], output.exponent, base.bounds_of(output.dtype))
-    bias = None
+    bias = addend = None
+    if adds:
+        body, addend = split_addend(body)
     if body.op.name == "add":
         body, bias = body.args
     pad = body.args[0] if is_call(body.args[0], "nn.pad") else None
@@ -83,7 +103,7 @@ def read_convolution(root, dtypes=("int8",)) -> tuple:
         raise Refusal(f"its layout is {body.attrs.data_layout}; kernels exist for NHWC")
     if constant.values.dtype != np.int8:
         raise Refusal(f"its weights are {constant.values.dtype}; kernels exist for int8")
-    return output, clamp, x, pad, constant, bias, body.attrs
+    return output, clamp, x, pad, constant, bias, body.attrs, addend
 
 
 SUM_OF_PRODUCTS = (
@@ -133,13 +153,19 @@ class _Convolution(Operator):
     """q(act(conv2d(dq(x), dq(w)) + dq(b))), NHWC."""
 
     depthwise = False
+    # Whether another tensor is added to its sums.
+    adds = False
 
     def patterns(self):
         padded = is_op("nn.pad")(base.dequantized(), is_constant())
-        return [*patterns_on("nn.conv2d", padded), *patterns_of("nn.conv2d")]
+        return [
+            pattern
+            for x in (padded, base.dequantized())
+            for pattern in patterns_on("nn.conv2d", x, base.dequantized() if self.adds else None)
+        ]
 
     def parse(self, root):
-        output, clamp, x, pad, constant, bias, attrs = read_convolution(root, self.dtypes)
+        output, clamp, x, pad, constant, bias, attrs, addend = read_convolution(root, self.dtypes, self.adds)
         padding, fill = tuple(int(v) for v in attrs.padding), 0
         if pad is not None:
             padding, fill = _read_padding(pad, padding, x)
@@ -155,11 +181,16 @@ class _Convolution(Operator):
         exponents = np.broadcast_to(constant.exponents.reshape(-1), (outputs,))
         bias = base.read_bias(bias, outputs, exponents + x.exponent)
         shift = output.exponent - x.exponent - exponents
+        added = {}
+        if addend is not None:
+            other = base.read_dequantize(addend, self.dtypes)
+            added = {"addend_shift": read_addend(other, output, weights, bias, shift, exponents + x.exponent, x)}
         weights, bias, shift = base.requantize_shift(weights, bias, shift, *base.widths(x, output))
         attributes = {
             "weights": weights,
             "bias": bias,
             "shift": shift,
+            **added,
             "strides": tuple(int(v) for v in attrs.strides),
             "padding": padding,
             "dilation": tuple(int(v) for v in attrs.dilation),
@@ -172,14 +203,14 @@ class _Convolution(Operator):
             attributes["weights"] = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
         else:
             attributes["groups"] = groups
-        return Parsed([x], output, attributes)
+        return Parsed([x] if addend is None else [x, other], output, attributes)
 
     def reach(self, call):
         a = call.attributes
         kernel = a["weights"].shape[0 if self.depthwise else 1]
         return window_reach(a["strides"][0], a["padding"][0], kernel, a["dilation"][0])
 
-    def _reference(self, call, x, weights, groups):
+    def _reference(self, call, x, weights, groups, addend=None):
         # NCHW and OIHW: the only form that TVM lowers for any number of groups.
         a = call.attributes
         padding = a["padding"]
@@ -199,7 +230,41 @@ class _Convolution(Operator):
             out_dtype="int32",
         )
         acc = relay.add(relay.transpose(acc, [0, 2, 3, 1]), relay.const(a["bias"]))
+        if addend is not None:
+            acc = relay.add(acc, relay.left_shift(base.widen(addend), relay.const(a["addend_shift"])))
         return base.requantize_expr(acc, a["shift"], a["clamp"], call.output.dtype)
+
+
+def read_addend(
+    other: base.Operand,
+    output: base.Operand,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    shift: np.ndarray,
+    exponents: np.ndarray,
+    x: base.Operand,
+) -> np.ndarray:
+    """int32 [O]: by how much the tensor `other` is shifted left to be added to sums at `exponents`, or a refusal."""
+    if other.shape != output.shape:
+        raise Refusal(f"what is added to it has the shape {list(other.shape)}, its result {list(output.shape)}")
+    left = other.exponent - exponents
+    if left.min() < 0:
+        channel = int(np.argmin(left))
+        raise Refusal(
+            f"what is added to it has steps of 2^{other.exponent}, finer than those of 2^{int(exponents[channel])} of "
+            f"the sums of channel {channel}; quantize its result before the sum"
+        )
+    magnitude, most = base.widths(x, output)[0], -base.bounds_of(other.dtype)[0]
+    total = np.abs(weights.astype(np.int64)).reshape(len(left), -1).sum(axis=1) * magnitude
+    half = np.where(shift > 0, 1 << np.clip(shift - 1, 0, 40), 0)
+    worst = total + np.abs(bias.astype(np.int64)) + half + (most << np.minimum(left, 40))
+    if worst.max() > base.INT32_MAX:
+        channel = int(np.argmax(worst))
+        raise Refusal(
+            f"the sum of output channel {channel}, with what is added to it, can reach {int(worst[channel])}, more "
+            "than 32 bits hold"
+        )
+    return left.astype(np.int32)
 
 
 def _as_ohwi(values: np.ndarray, layout: str, outputs: int, axis: int):
@@ -248,6 +313,28 @@ class Conv2d(_Convolution):
 
     def macs(self, call):
         return call.output.elements * int(np.prod(call.attributes["weights"].shape[1:]))
+
+
+class Conv2dAdd(Conv2d):
+    """Convolution to whose sums another tensor is added before they are rounded: a residual connection."""
+
+    name = "conv2d_add"
+    order = WITH_ADDEND
+    formula = (
+        "`acc = sum(x * w) + b + (x2 << (e_2 - e_x - e_w[c]))`; `y = sat8(rshift(acc, e_y - e_x - e_w[c]))`, where no "
+        "shift of x2 is negative; the rest as for conv2d"
+    )
+    also = "Conv Add"
+    adds = True
+
+    def reference(self, call, x, addend):
+        return self._reference(call, x, call.attributes["weights"], call.attributes["groups"], addend)
+
+    def overwrites(self, call):
+        return [call.inputs[1]] if call.inputs[1].root is not call.inputs[0].root else []
+
+    def fields(self, call, c):
+        return {"conv2d": super().fields(call, c), **addend_field(call, c)}
 
 
 class DepthwiseConv2d(_Convolution):

@@ -33,7 +33,7 @@ class ConvTranspose2d(Operator):
         return patterns_of("nn.conv2d_transpose")
 
     def parse(self, root):
-        output, clamp, x, _, constant, bias, attrs = read_convolution(root)
+        output, clamp, x, _, constant, bias, attrs, _ = read_convolution(root)
         groups, outputs = int(attrs.groups), int(output.shape[3])
         layout = str(attrs.kernel_layout)
         if constant.exponents.size > 1 and layout[constant.axis] != "O":

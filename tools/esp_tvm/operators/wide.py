@@ -9,7 +9,7 @@ import numpy as np
 
 from . import base
 from .base import Parsed, Refusal
-from .conv import Conv2d, DepthwiseConv2d, window_fields
+from .conv import Conv2d, Conv2dAdd, DepthwiseConv2d, window_fields
 from .dense import Dense
 from .elementwise import Add, Mul, Requantize
 from .pooling import AveragePool2d, MaxPool2d
@@ -50,6 +50,14 @@ def _s16(tensor) -> bool:
 
 class Conv2dS16(Wide, Conv2d):
     name = "conv2d_s16"
+
+
+class Conv2dAddS16(Wide, Conv2dAdd):
+    name = "conv2d_add_s16"
+
+    def fields(self, call, c):
+        fields = Conv2dAdd.fields(self, call, c)
+        return {**fields, "conv2d": {**fields["conv2d"], **self.types(call)}, "addend_s16": _s16(call.inputs[1])}
 
 
 class DepthwiseConv2dS16(Wide, DepthwiseConv2d):

@@ -284,8 +284,15 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """The operator whatever the width of its tensors: `conv2d` of conv2d and of conv2d_s16."""
-        return self.operator[: -len("_s16")] if self.operator.endswith("_s16") else self.operator
+        """The operator whatever the width of its tensors, and what is added to its sums: `conv2d` of conv2d, of
+        conv2d_s16 and of conv2d_add."""
+        plain = self.operator[: -len("_s16")] if self.operator.endswith("_s16") else self.operator
+        return "conv2d" if plain == "conv2d_add" else plain
+
+    @property
+    def addend(self) -> Optional[Tensor]:
+        """What a convolution adds to its sums; None where it adds nothing."""
+        return self.inputs[1] if self.kind == "conv2d" and len(self.inputs) > 1 else None
 
     @property
     def all_nodes(self) -> List[str]:

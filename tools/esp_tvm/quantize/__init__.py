@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -29,7 +29,7 @@ from .held_back import hold_back
 from .made_with import note_made_with
 from .masks import bound_masks
 from .pass_fit import fitted_anew
-from .passes import EFFORTS, Passes, State, activations
+from .passes import EFFORTS, Passes, State, activations, impossible_sums
 from .report import Answers, Noise, at_output, headline, measure, note_noise, table
 from .simulate import Simulator, choose_samples
 from .split_products import split_products
@@ -164,10 +164,22 @@ def quantize_model(
     passes = passes or Passes()
     if is_qdq(model):
         raise UserError(f"{path}: is quantized already; give the float model")
+    apart: FrozenSet[str] = frozenset()
+    while True:
+        made = _quantized(model, samples, passes, path, apart)
+        if not isinstance(made, frozenset):
+            return made
+        apart |= made
+
+
+def _quantized(
+    model: onnx.ModelProto, samples: Dict, passes: Passes, path: str | os.PathLike, apart: FrozenSet[str]
+) -> Quantized | FrozenSet[str]:
+    """The same with the sums of `apart` as layers of their own (see `read_network`), or further sums that must be."""
     whole, (model, copies) = model, set_aside(model)
     facts = examine(samples)
     calibration, held = hold_back(samples)
-    first = _calibrated(model, calibration, passes, path)
+    first = _calibrated(model, calibration, passes, path, apart)
     judged = held or choose_samples(first.network, calibration, 256)
     answers: Dict[str, Answers] = {}
     noise = _measured(first.state, judged, answers)
@@ -180,13 +192,16 @@ def quantize_model(
         # The figure is known; the model itself need not do without a fifth of the samples.
         if _needs_all_passes(first, held, passes):
             del first  # its planes
-            other = _calibrated(model, samples, passes, path).state
+            other = _calibrated(model, samples, passes, path, apart).state
         else:
             other = _refitted(first, samples, passes)
         again = other is not state and _at_outputs(other, _measured(other, held, None, True)) <= _at_outputs(
             state, noise
         )
         state = other if again else state
+    impossible = impossible_sums(state.network, state.exponents, state.weights)
+    if impossible:
+        return frozenset(impossible)
     quantized = write_qdq(state.network, state.exponents, state.weights)
     put_back(quantized, whole, copies)
     note(quantized, facts)
@@ -209,9 +224,9 @@ class _Calibrated:
     peaks: Mapping[str, float]
 
 
-def _calibrated(model: onnx.ModelProto, samples: Dict, passes: Passes, path) -> _Calibrated:
-    """`model` quantized on all of `samples` {input: [N, *shape]}."""
-    network = read_network(split_products(bound_masks(model, samples), samples))
+def _calibrated(model: onnx.ModelProto, samples: Dict, passes: Passes, path, apart: FrozenSet[str]) -> _Calibrated:
+    """`model` quantized on all of `samples` {input: [N, *shape]}; apart: as of `read_network`."""
+    network = read_network(split_products(bound_masks(model, samples), samples), apart)
     refuse_unusable(network, path)
     if not any(layer.rule for layer in network.layers):
         raise UserError(

@@ -123,7 +123,7 @@ def _mix(
     for root in named(state.network, [name.strip() for name in passes.int16.split(",") if name.strip()]):
         wider = widen(state, simulator, groups[root])
         if wider is None:
-            raise UserError(f"--int16: the bias behind '{shown(root, 60)}' does not fit int32 then; leave it out")
+            raise UserError(f"--int16: the sums behind '{shown(root, 60)}' do not fit int32 then; leave it out")
         state, simulator = wider
     wrong = far_off(state, simulator)
     if wrong:

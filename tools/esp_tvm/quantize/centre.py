@@ -34,21 +34,22 @@ class Chain:
     a sum); both None where an input is lowered.
 
     tensors: all that are lowered, the maker's output or the input first; readers: layers whose bias is raised by the
-    constant times their weights; raised: layers whose result is raised by it; bounded: sums with a relu that are
-    lowered, as one of their operands is
+    constant times their weights; adding: those that add a tensor to their sums, whose bias is raised by the constant;
+    raised: layers whose result is raised by it; bounded: sums with a relu that are lowered, as one of their operands is
     """
 
     maker: Optional[Layer]
     shifted: Optional[Layer]
     tensors: List[str] = field(default_factory=list)
     readers: List[Layer] = field(default_factory=list)
+    adding: List[Layer] = field(default_factory=list)
     raised: List[Layer] = field(default_factory=list)
     bounded: List[Layer] = field(default_factory=list)
 
     @property
     def touched(self) -> Set[str]:
         """The results of all layers that change."""
-        layers = [*filter(None, [self.shifted]), *self.readers, *self.raised, *self.bounded]
+        layers = [*filter(None, [self.shifted]), *self.readers, *self.adding, *self.raised, *self.bounded]
         return {*self.tensors, *(layer.output for layer in layers)}
 
     @property
@@ -68,7 +69,7 @@ def chains(network: Network) -> List[List[Chain]]:
         ways = []
         for through in (False, True):
             chain = Chain(layer, shifted)
-            if _follow(network, layer.output, chain, through) and chain.readers:
+            if _follow(network, layer.output, chain, through) and (chain.readers or chain.adding):
                 # Without a sum on the way both are one.
                 if not through or chain.bounded:
                     ways.append(chain)
@@ -84,7 +85,7 @@ def input_chains(network: Network) -> List[Chain]:
     for name in network.inputs:
         chain = Chain(None, None)
         own = name in network.integers and network.root(name) == name and name not in states
-        if own and _follow(network, name, chain, False) and chain.readers:
+        if own and _follow(network, name, chain, False) and (chain.readers or chain.adding):
             found.append(chain)
     return found
 
@@ -136,7 +137,10 @@ def _follow(network: Network, name: str, chain: Chain, through: bool) -> bool:
         if user.kind in ("conv", "dense"):
             if not _has_bias(network, user):
                 return False
-            chain.readers.append(user)
+            if user.inputs[0] == name:
+                chain.readers.append(user)
+            if user.addend == name:
+                chain.adding.append(user)
         elif user.kind in ("move", "max_pool") or user.kind == "average_pool" and not _is_padded(network, user):
             if user.low != -np.inf or user.high != np.inf or not _follow(network, user.output, chain, through):
                 return False
@@ -241,7 +245,7 @@ def shift_network(
     for reader in chain.readers:
         reader = by_output[reader.output]
         own(reader, more * reader.weights.astype(np.float64).reshape(len(reader.weights), -1).sum(axis=1))
-    for layer in chain.raised:
+    for layer in (*chain.adding, *chain.raised):
         own(layer, np.float64(more))
     for layer in (by_output[one.output] for one in (*filter(None, [chain.maker]), *chain.bounded)):
         layer.low, layer.high = layer.low - more, layer.high - more

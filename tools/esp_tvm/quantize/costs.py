@@ -6,7 +6,7 @@ so they are counted for each family of chips.
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Tuple
 
 import numpy as np
 
@@ -101,7 +101,7 @@ class Instructions:
         in_channels = inputs[1] if layer.kind == "conv" and len(inputs) > 1 else inputs[-1] if inputs else 1
         work = Work(values, channels, macs, in_channels, taps=self._taps(layer, kind))
         if not is_wide:
-            return _count(family, kind, work)
+            return _count(family, kind, work) + (_count(family, "binary", work) if layer.addend is not None else 0.0)
         if kind == "dense":
             return _dense_s16(family, work, layer.inputs[0] in wide, layer.output in wide)
         if kind in ("average_pool", "global_pool"):
@@ -185,8 +185,8 @@ def largest_memory(network: Network, wide: Iterable[str]) -> int:
 
 def memory_by_layer(network: Network, wide: Iterable[str]) -> Dict[str, int]:
     """{output of a layer, or input of the network: bytes of activations that are alive while it is made}; a reshape is
-    in the memory of its input, and a sum in that of an operand that no other layer reads any more. Right behind a
-    convolution or dense layer that is so from there on: their kernels add before they store."""
+    in the memory of its input, and a sum in that of an operand that no other layer reads any more, also where a
+    convolution computes it."""
     wide, network_outputs = frozenset(wide), set(network.outputs)
     layers = _in_turn(network)
     last = {name: index for index, layer in enumerate(layers) for name in layer.inputs}
@@ -201,8 +201,9 @@ def memory_by_layer(network: Network, wide: Iterable[str]) -> Dict[str, int]:
         alive[name] = bytes_of(name)
         found[name] = sum(alive.values())
     for index, layer in enumerate(layers):
-        added = _added_to(network, layer, layers[index + 1 : index + 2])
-        if added is not None and last[added] == index + 1 and added not in network_outputs:
+        added = layer.addend
+        # What it reads itself stays until it is done.
+        if added is not None and last[added] == index and added not in {*network_outputs, layer.inputs[0]}:
             alive.pop(added, None)
         if layer.kind == "binary":
             over = [n for n in layer.inputs if last[n] == index and n not in network_outputs and n in alive]
@@ -229,17 +230,6 @@ def _in_turn(network: Network) -> List[Layer]:
             continue
         found[open_ones.pop().output] = layer
     return [*found.values(), *(layer for layer in network.layers if layer.output not in found)]
-
-
-def _added_to(network: Network, layer: Layer, behind: List[Layer]) -> Optional[str]:
-    """What a sum right behind a Conv or Gemm that nothing else reads adds to its result."""
-    if layer.kind not in ("conv", "dense") or layer.output in network.outputs:
-        return None
-    if network.consumers(layer.output) != behind or behind[0].kind != "binary" or behind[0].op_type != "Add":
-        return None
-    other = [name for name in behind[0].inputs if name != layer.output]
-    # What it reads itself stays until it is done.
-    return other[0] if len(other) == 1 and other[0] not in layer.inputs else None
 
 
 __all__ = ["FAMILIES", "PLAIN", "Instructions", "in_c", "largest_memory", "macs_of", "memory_by_layer"]

@@ -131,6 +131,8 @@ class Channels:
         if layer.kind == "conv":
             self._union(ids[0], _first_places(ids[0][:1]))
             made = self._fresh(shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
+            if layer.addend is not None:
+                self._union(ids[1], np.broadcast_to(made, shape))
         elif layer.kind == "dense":
             self._union(ids[0], ids[0].reshape(-1, ids[0].shape[-1])[0])
             made = self._fresh(shape[-1])
@@ -248,7 +250,7 @@ def own_constants(graph: Graph, layer: Layer, constants: Dict[str, np.ndarray]) 
     main, add = nodes[0], nodes[1] if len(nodes) > 1 else None
     weights = main.input[1]
     graph.set_input(main, 1, own(weights, layer.weights.T if main.op_type == "MatMul" else layer.weights))
-    if add is not None and add.op_type == "Add":
+    if main.op_type == "MatMul" and add is not None and add.op_type == "Add":
         position = next(i for i, name in enumerate(add.input) if name in constants)
         graph.set_input(add, position, own(add.input[position], layer.bias))
     elif len(main.input) > 2 and main.input[2]:

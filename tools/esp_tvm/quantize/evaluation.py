@@ -81,9 +81,9 @@ def _rounded(simulator: Simulator, name: str, state: State, layer: Optional[Laye
         weights, bias = real_weights(state.weights[layer.output], state.exponents[layer.inputs[0]])
         x = simulator.reference[layer.inputs[0]]
         filling = None if layer.padding is None else layer.padding.value
-        values = simulator.product(
-            layer, x, *(part.astype(np.float32) for part in (weights, bias)), None, None, filling
-        )
+        addend = None if layer.addend is None else simulator.reference[layer.addend]
+        parts = (part.astype(np.float32) for part in (weights, bias))
+        values = simulator.product(layer, x, *parts, None, None, filling, addend)
         values = np.clip(values, layer.low, layer.high).reshape(simulator.reference[name].shape)
     exponent = state.exponents[name]
     return simulator.rounded(values.astype(np.float32), name, state.exponents) * np.float32(2.0**exponent)

@@ -21,7 +21,7 @@ from .graph import Layer, Network, padding_of
 from .parallel import in_order
 from .rules import attribute
 from .walk import Walk
-from .weights import Weights, covering, integer_bias, round_half_up
+from .weights import Weights, beside_addend, covering, integer_bias, round_half_up
 
 # Rows of the linear system that are looked at, for each of its columns, and at most.
 ROWS_PER_COLUMN, MAX_ROWS = 64, 60_000
@@ -125,7 +125,8 @@ class Fit:
         ridge: infinite keeps to the trained weights; shrink: 1 takes inputs for unrelated, each weight is rounded alone
         """
         walk, apart = self.walk, self.apart
-        walk.need_whole(layer.inputs[0])
+        for name in layer.inputs:
+            walk.need_whole(name)
         held = np.zeros(len(walk.samples), bool)
         if apart is not None:
             held[EVERY - 1 :: EVERY] = True
@@ -134,7 +135,8 @@ class Fit:
         if caution is None and apart is None:
             caution = self.cautions.get(layer.output, CAUTIOUS)
         if apart is not None:
-            apart.need_whole(layer.inputs[0])
+            for name in layer.inputs:
+                apart.need_whole(name)
             (judge, _), _ = _moments(apart, layer, np.zeros(len(apart.samples), bool), origin)
             if caution is None:
                 caution = _choose_caution(most, judge, weights, self.per_channel)
@@ -156,12 +158,14 @@ class Fit:
         mean_x, mean_t = moments.means()
         moment, cross, _ = moments.about(mean_x, mean_t)
         wanted = _least_squares(moment, cross, weights, caution[0])
-        values, scales = round_rows(wanted, shrunk(moment, caution[1]), self.per_channel)
+        e_x = self.walk.exponents[layer.inputs[0]]
+        left = None if layer.addend is None else self.walk.exponents[layer.addend] - e_x
+        values, scales = round_rows(wanted, shrunk(moment, caution[1]), self.per_channel, left)
         real = values * np.exp2(scales.astype(np.float64))[..., None]
         bias = mean_t + origin[1] - np.einsum("gok,gk->go", real, mean_x + origin[0])
         flat = values.reshape(-1, values.shape[-1]), scales.reshape(-1), bias.reshape(-1)
         magnitude = -self.walk.network.range_of(layer.inputs[0])[0]
-        return _with_room(*flat, layer, self.walk.exponents[layer.inputs[0]], self.per_channel, magnitude)
+        return _with_room(*flat, layer, e_x, self.per_channel, magnitude)
 
 
 def _moments(
@@ -203,6 +207,8 @@ def _moments(
 def _rows(walk: Walk, layer: Layer, part: slice, samples: int) -> Tuple[np.ndarray, np.ndarray]:
     """(x [groups, rows, inputs], t [groups, rows, outputs]) of a part of all `samples`, float32."""
     name, target, other = layer.inputs[0], walk.before_bounds(layer, part), _other_operand(walk, layer)
+    if layer.addend is not None:
+        target = target - walk.quantized(layer.addend, part)
     if other is not None:
         # What the sum behind the layer lost in its other operand.
         target = target + (walk.real[other][part] - walk.quantized(other, part))
@@ -347,14 +353,17 @@ def _least_squares(moment: np.ndarray, cross: np.ndarray, weights: np.ndarray, r
     return np.linalg.solve(system, cross + weight * weights.transpose(0, 2, 1)).transpose(0, 2, 1)
 
 
-def round_rows(wanted: np.ndarray, moment: np.ndarray, per_channel: bool) -> Tuple[np.ndarray, np.ndarray]:
+def round_rows(
+    wanted: np.ndarray, moment: np.ndarray, per_channel: bool, left: Optional[int] = None
+) -> Tuple[np.ndarray, np.ndarray]:
     """(values [..., g, o, n], exponents [..., g, o]): for each channel the exponent whose rounding costs least.
 
     wanted: [..., g, o, n]; moment: [..., g, n, n]. Before the groups of one layer there may be an axis of variants.
+    left: as of `beside_addend`
     """
     *variants, groups, outputs, width = wanted.shape
     rows = wanted.reshape(-1, groups * outputs, width)
-    top = np.stack([covering(one, per_channel) for one in rows]).reshape(-1, outputs)
+    top = beside_addend(np.stack([covering(one, per_channel) for one in rows]).reshape(-1, outputs), left)
     wanted, moment = wanted.reshape(-1, outputs, width), moment.reshape(-1, width, width)
     # Both exponents at once.
     scales = np.concatenate([top, top - 1], axis=1)

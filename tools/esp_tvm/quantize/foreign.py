@@ -25,7 +25,7 @@ from ..terminal import Part, lines_of
 from .calibrate import Histogram, choose_exponent, covering_exponent, samples_of
 from .graph import Network, describe_layer, read_network
 from .judge import judge
-from .passes import Passes, State
+from .passes import Passes, State, impossible_sums
 from .rules import INPUT, RULES, Facts
 from .weights import Weights, quantize_weights, quantized, weight_exponents
 from .write import write_qdq
@@ -81,8 +81,7 @@ def adopt(model: onnx.ModelProto, samples: Optional[Dict], passes: Passes, path=
         notes += result.parts()
         which = "the samples held back" if result.held and not result.again else "the calibration samples"
         return _judged(Adopted(result.model, notes, result.state), model, real, result.held or samples, which)
-    network = read_network(real)
-    state = _from_ranges(network, scales, passes.per_channel, notes)
+    state = _from_ranges(real, scales, passes.per_channel, notes)
     samples = random_samples(model, scales)
     adopted = Adopted(write_qdq(state.network, state.exponents, state.weights), notes, state)
     return _judged(adopted, model, real, samples, "random inputs in the range of the input's scale")
@@ -165,8 +164,20 @@ def random_samples(model: onnx.ModelProto, scales: Dict[str, Scale]) -> Dict[str
 # --- exponents from ranges --------------------------------------------------------------------------------
 
 
-def _from_ranges(network: Network, scales: Dict[str, Scale], per_channel: bool, notes: List[Part]) -> State:
+def _from_ranges(real: onnx.ModelProto, scales: Dict[str, Scale], per_channel: bool, notes: List[Part]) -> State:
     """Exponents that cover the ranges that tensors had; layers without them stay float."""
+    apart: Set[str] = set()
+    while True:
+        found: List[Part] = []
+        state = _covering(read_network(real, apart), scales, per_channel, found)
+        more = impossible_sums(state.network, state.exponents, state.weights)
+        if not more:
+            notes += found
+            return state
+        apart.update(more)
+
+
+def _covering(network: Network, scales: Dict[str, Scale], per_channel: bool, notes: List[Part]) -> State:
     known: Dict[str, int] = {}
     for name in network.integers:
         if name in scales:
@@ -192,7 +203,8 @@ def _from_ranges(network: Network, scales: Dict[str, Scale], per_channel: bool, 
         if layer.rule is not None and layer.weights is not None:
             e_x = exponents[layer.inputs[0]]
             label = describe_layer(network, layer)
-            weights[layer.output] = quantize_weights(layer.weights, layer.bias, e_x, per_channel, label)
+            left = None if layer.addend is None else exponents[layer.addend] - e_x
+            weights[layer.output] = quantize_weights(layer.weights, layer.bias, e_x, per_channel, label, left=left)
     return State(network, exponents, weights)
 
 

@@ -46,7 +46,8 @@ def call_of(
 ) -> Optional[Call]:
     """A Conv or Gemm of int8 as the compiler has it; None for others, which bound no sums. reads: range of its input"""
     x, y = layer.inputs[0], layer.output
-    if layer.kind not in ("conv", "dense") or not {x, y} <= exponents.keys() or not network.wide.isdisjoint((x, y)):
+    tensors = {*layer.inputs, y}
+    if layer.kind not in ("conv", "dense") or not tensors <= exponents.keys() or tensors & network.wide:
         return None
     shift = exponents[y] - exponents[x] - weights.exponents
     values, bias, shift = requantize_shift(weights.values, weights.bias, shift)
@@ -56,8 +57,13 @@ def call_of(
     operator = "dense"
     if layer.kind == "conv":
         operator, shapes = _as_image(network, layer, attributes, shapes, exponents[x])
-    tensors = [Tensor(name, shape, "int8") for name, shape in zip((x, y), shapes)]
-    call = Call("", operator, tensors[:1], tensors[1:], attributes, input_range=reads)
+    inputs, output = [Tensor(x, shapes[0], "int8")], Tensor(y, shapes[1], "int8")
+    if layer.addend is not None:
+        operator, left = "conv2d_add", exponents[layer.addend] - exponents[x] - weights.exponents
+        # Exponents that are only tried may not allow it.
+        attributes["addend_shift"] = np.clip(left, 0, 24)
+        inputs.append(Tensor(layer.addend, shapes[1], "int8"))
+    call = Call("", operator, inputs, [output], attributes, input_range=reads)
     call.macs = OPERATORS[operator].macs(call)
     return call
 
@@ -95,7 +101,7 @@ def choose_form(call: Call, family: str, room: int) -> None:
         fitting = [one for one in VARIANTS.get(call.operator, ()) if one.fits(call)]
         lean = min(fitting, key=lambda one: one.scratch(call), default=None)
         call.variant = next((one for one in fitting if one.scratch(call) <= room), lean)
-    call.kernel = f"esp_dl_{call.operator}_s8" if call.variant is None else call.variant.kernel
+    call.kernel = f"esp_dl_{call.operator}_s8" if call.variant is None else call.variant.name(call)
 
 
 def _held(simulator: Simulator, name: str, exponents: Mapping[str, int]) -> Tuple[np.ndarray, np.ndarray]:

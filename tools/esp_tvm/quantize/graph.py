@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
+from typing import Container, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
@@ -72,7 +72,8 @@ class Layer:
 
     nodes: indices of its nodes in the graph: the operator, then an added bias, then fused relu and clip
     inputs, output: tensors at its border (activations only)
-    weights: float [O, ...] with the output channel first (Gemm, MatMul: [O, I]); bias: float [O]
+    weights: float [O, ...] with the output channel first (Gemm, MatMul: [O, I]); bias: float [O]. A second input is
+        added to the sums of products, which are rounded once
     low, high: bounds of its output (fused relu and clip)
     padding: of a Conv whose padding is not 0
     rule: None where it stays in float, for the reason `why`
@@ -93,6 +94,11 @@ class Layer:
     @property
     def kind(self) -> str:
         return self.rule.kind if self.rule else "float"
+
+    @property
+    def addend(self) -> Optional[str]:
+        """What is added to the sums of a Conv, None if nothing is."""
+        return self.inputs[1] if self.weights is not None and len(self.inputs) > 1 else None
 
 
 @dataclass
@@ -176,8 +182,11 @@ _NORMAL_FORM = (
 )  # fmt: skip
 
 
-def read_network(model: onnx.ModelProto) -> Network:
-    """The layers of a float model (from `load_model`); the model is not changed."""
+def read_network(model: onnx.ModelProto, apart: Container[str] = ()) -> Network:
+    """The layers of a float model (from `load_model`); the model is not changed.
+
+    apart: sums of a Conv and another tensor that are to be layers of their own, by what their Add makes
+    """
     copy = copied(model)
     make_node_names_unique(copy.graph)
     editor = Graph(copy)
@@ -196,7 +205,7 @@ def read_network(model: onnx.ModelProto) -> Network:
     facts = Facts(constants, shapes)
     network = Network(
         copy,
-        _group(editor, facts, floats),
+        _group(editor, facts, floats, apart),
         constants,
         shapes,
         [name for name, _, dtype in inputs_of(copy) if dtype == "float32"],
@@ -344,6 +353,29 @@ class _Grouper:
             layer.low, layer.high = max(layer.low, low), min(layer.high, high)
             self._append(layer, index)
 
+    def take_sum(self, index: int, makers: Dict[str, Layer], apart: Container[str]) -> None:
+        """Let a Conv whose result is only read by the Add `index` of two activations compute that, too; of two the
+        larger one. makers: the layers of Convs and Gemms by their output; apart: as of `read_network`"""
+        node = self.nodes[index]
+        if node.output[0] in apart or len(set(node.input)) != 2 or rule_of(self.facts, node)[0] is None:
+            return
+        layers = [makers[name] for name in node.input if name in makers and self._can_add(makers[name], node)]
+        if not layers:
+            return
+        # The other one is done before, and what both read is needed no more.
+        layer = max(layers, key=lambda one: (one.weights.size, one.nodes[0]))
+        layer.inputs.append(next(name for name in node.input if name != layer.output))
+        self._append(layer, index)
+        self._fuse_activations(layer)
+
+    def _can_add(self, layer: Layer, node: onnx.NodeProto) -> bool:
+        shapes = [self.facts.shapes.get(name) for name in (*node.input, node.output[0])]
+        if layer.kind != "conv" or any(name not in self.floats for name in node.input) or len(set(shapes)) != 1:
+            return False
+        if self.only_user(layer.output) is None or layer.low != -np.inf or layer.high != np.inf:
+            return False
+        return int(attribute(self.nodes[layer.nodes[0]], "group", 1)) == 1 and int(np.prod(shapes[0][2:])) > 1
+
     # --- functions of one tensor, written as several nodes ---
 
     def is_elementwise(self, index: int) -> bool:
@@ -399,7 +431,7 @@ class _Grouper:
         return layer
 
 
-def _group(graph: Graph, facts: Facts, floats: Set[str]) -> List[Layer]:
+def _group(graph: Graph, facts: Facts, floats: Set[str], apart: Container[str]) -> List[Layer]:
     grouper = _Grouper(graph, facts, floats)
     layers: List[Layer] = []
     # First operators that fuse others; then whole functions of one tensor, starting from their ends; then single nodes.
@@ -407,6 +439,10 @@ def _group(graph: Graph, facts: Facts, floats: Set[str]) -> List[Layer]:
         if index not in grouper.taken and node.op_type in ("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool"):
             layers.append(grouper.layer(index))
             grouper.taken.add(index)
+    makers = {layer.output: layer for layer in layers}
+    for index, node in enumerate(grouper.nodes):
+        if node.op_type == "Add" and index not in grouper.taken:
+            grouper.take_sum(index, makers, apart)
     for index in reversed(range(len(grouper.nodes))):
         layer = grouper.cluster("cluster", normalization(grouper, index))
         if layer is not None:

@@ -25,16 +25,19 @@ class LayerSessions:
         self._made: Dict[object, object] = {}
 
     def convolution(self, network: Network, layer: Layer, rounds: bool):
-        """y from x, w and offset; rounds: rounded down and bounded by low and high."""
+        """y from x, w and offset, and what is added to that; rounds: rounded down and bounded by low and high."""
         key = (layer.output, rounds, layer.padding is None)
         if key not in self._made:
-            conv = _copy(network, layer.nodes[0])
+            conv, total = _copy(network, layer.nodes[0]), "sum" if rounds else "y"
             if layer.padding is not None:  # x has it around it; a network that is only tried has the old node.
                 set_attributes(conv, pads=[0] * 2 * len(layer.padding.before), auto_pad="NOTSET")
             conv.input[:] = ["x", "w", "offset"]
-            conv.output[:] = ["sum" if rounds else "y"]
+            conv.output[:] = [total if layer.addend is None else "products"]
             nodes = [conv]
             inputs = {"x": layer.weights.ndim, "w": layer.weights.ndim, "offset": 1}
+            if layer.addend is not None:
+                nodes.append(helper.make_node("Add", ["products", "addend"], [total]))
+                inputs["addend"] = layer.weights.ndim
             if rounds:
                 nodes.append(helper.make_node("Floor", ["sum"], ["floor"]))
                 nodes.append(helper.make_node("Clip", ["floor", "low", "high"], ["y"]))

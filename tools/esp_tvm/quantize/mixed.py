@@ -19,6 +19,7 @@ from ..terminal import Progress
 from .calibrate import exponent_at_least
 from .costs import macs_of
 from .graph import Layer, Network, describe_layer
+from .passes import impossible_sums
 from .rules import attribute
 from .simulate import Simulator
 
@@ -165,6 +166,8 @@ def widen(state, simulator: Simulator, members: Sequence[str]) -> Optional[Tuple
             if made is None:
                 return None
             weights[layer.output] = made
+    if impossible_sums(network, exponents, weights):
+        return None
     other = copy.copy(simulator)
     other.network = network
     return type(state)(network, exponents, weights, state.effects), other

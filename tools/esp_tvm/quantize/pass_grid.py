@@ -163,6 +163,7 @@ def _bias_between(
 ) -> Optional[np.ndarray]:
     """The bias of a scaled layer between tensors that are lowered by constants; None where neither is."""
     inner, outer = lowered.get(before.inputs[0], 0.0), lowered.get(before.output, 0.0)
+    outer -= 0.0 if before.addend is None else lowered.get(before.addend, 0.0)
     if not inner and not outer:
         return None
     ours = factors[channels.groups_of(before)[0]]

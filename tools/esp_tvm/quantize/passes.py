@@ -135,13 +135,26 @@ def rounded_weights(
         e_x = exponents[layer.inputs[0]]
         most = -network.range_of(layer.inputs[0])[0]
         name = describe_layer(network, layer)
-        made = quantize_weights(layer.weights, layer.bias, e_x, passes.per_channel, name, most)
+        left = None if layer.addend is None else exponents[layer.addend] - e_x
+        made = quantize_weights(layer.weights, layer.bias, e_x, passes.per_channel, name, most, left)
         if passes.correct_bias:
             lost = layer.weights - real_weights(made, e_x)[0]
             bias = layer.bias + np.einsum("oi,oi->o", *_per_input(lost, simulator.means(layer)))
             made = Weights(made.values, made.exponents, made.bias, bias).for_input(e_x, most) or made
         result[layer.output] = made
     return result
+
+
+def impossible_sums(network: Network, exponents: Dict[str, int], weights: Dict[str, Weights]) -> List[str]:
+    """What the Adds make that Convs cannot compute with their sums: what they add has finer steps, or is too large."""
+    found = []
+    for layer in network.layers:
+        if layer.rule is not None and layer.addend is not None:
+            most = [-network.range_of(name)[0] for name in layer.inputs]
+            left = exponents[layer.addend] - exponents[layer.inputs[0]]
+            if not weights[layer.output].can_add(left, *most):
+                found.append(network.model.graph.node[layer.nodes[1]].output[0])
+    return found
 
 
 def exact_weights(network: Network, exponents: Dict[str, int], only: Optional[Set[str]] = None) -> Dict[str, Weights]:

@@ -274,7 +274,8 @@ class Simulator:
         if layer.kind in ("conv", "dense"):
             values, offset = weights.scaled(e_y - e_x[0])
             filling = None if layer.padding is None else self.network.filling(layer, e_x[0])
-            return self.product(layer, xs[0], values, offset, low, high, filling)
+            addend = None if layer.addend is None else xs[1] * np.float32(2.0 ** (e_x[1] - e_y))
+            return self.product(layer, xs[0], values, offset, low, high, filling, addend)
         elif layer.kind == "move":
             return self._move(layer, xs[0])
         elif layer.kind == "max_pool":
@@ -324,11 +325,19 @@ class Simulator:
         return 0 if off <= MOST_OFF[result] else off
 
     def product(
-        self, layer: Layer, x: np.ndarray, weights, offset, low, high, filling: Optional[float] = None
+        self,
+        layer: Layer,
+        x: np.ndarray,
+        weights,
+        offset,
+        low,
+        high,
+        filling: Optional[float] = None,
+        addend: Optional[np.ndarray] = None,
     ) -> np.ndarray:
-        """clip(floor(weights * x + offset)) of a Conv or Gemm; low None: no rounding, no bounds.
+        """clip(floor(weights * x + offset + addend)) of a Conv or Gemm; low None: no rounding, no bounds.
 
-        filling: what the layer's own padding, if it has one, is in the unit of x
+        filling: what the layer's own padding, if it has one, is in the unit of x; addend: [N, *shape] of the result
         """
         if layer.kind == "dense":
             y = x.reshape(-1, x.shape[-1]) @ weights.T + offset
@@ -338,13 +347,19 @@ class Simulator:
         feeds = {"w": weights, "offset": offset}
         if low is not None:
             feeds.update(low=np.array(low, np.float32), high=np.array(high, np.float32))
-        return self._in_pieces(run, layer, x, feeds, filling)
+        return self._in_pieces(run, layer, x, feeds, filling, addend)
 
     def _in_pieces(
-        self, run, layer: Layer, x: np.ndarray, feeds: Dict[str, np.ndarray], filling: Optional[float] = None
+        self,
+        run,
+        layer: Layer,
+        x: np.ndarray,
+        feeds: Dict[str, np.ndarray],
+        filling: Optional[float] = None,
+        addend: Optional[np.ndarray] = None,
     ) -> np.ndarray:
         """The result [N, 1, C, ...] of a session for x [N, 1, C, ...], in runs whose arrays stay in the caches: what is
-        larger is new memory each time, whose pages the system fills with zeros first. filling: as of `product`"""
+        larger is new memory each time, whose pages the system fills with zeros first. filling, addend: as of `product`"""
         shape = self.network.shapes.get(layer.output, ())
         count = max(PIECE // max(math.prod(x.shape[1:]) + math.prod(shape), 1), 1)
         result = None
@@ -352,6 +367,9 @@ class Simulator:
             some = x[start : start + count]
             if layer.padding is not None:
                 some = layer.padding.around(some, filling)
+            if addend is not None:
+                other = addend[start : start + count]
+                feeds = {**feeds, "addend": other.reshape(-1, *other.shape[2:])}
             y = run_session(run, ["y"], {"x": some.reshape(-1, *some.shape[2:]), **feeds})[0]
             y = y.reshape(len(some), -1, *y.shape[1:])
             if len(some) == len(x):

@@ -138,7 +138,8 @@ class Walk:
         """What a Conv or Gemm computes in float, before its activation; behind that, it goes to `real`."""
         x = self.real[layer.inputs[0]][part]
         filling = None if layer.padding is None else layer.padding.value
-        values = self.simulator.product(layer, x, layer.weights, layer.bias, None, None, filling)
+        addend = None if layer.addend is None else self.real[layer.addend][part]
+        values = self.simulator.product(layer, x, layer.weights, layer.bias, None, None, filling, addend)
         values = values.reshape(len(values), *self.network.shapes.get(layer.output, values.shape[1:]))
         bounded = self._room(self.real, layer.output, values)[part]
         np.maximum(values, np.float32(layer.low), out=bounded)

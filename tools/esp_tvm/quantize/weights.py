@@ -10,6 +10,9 @@ import numpy as np
 from ..errors import UserError
 
 INT32_MAX = 2**31 - 1
+# What is added to sums is shifted left by no more than this, or than in most channels and one more: weights so small
+# that their channel wants more are as coarse as those beside them. The lanes of the ESP32-S3 hold little more.
+MOST_LEFT = 10
 
 
 @dataclass
@@ -34,6 +37,16 @@ class Weights:
             self._scaled = kept
         return kept[1:]
 
+    def can_add(self, left: int, magnitude: int = 128, most: int = 128) -> bool:
+        """Whether values of up to `most`, whose exponent is the input's plus `left`, can be added to the sums of inputs
+        of up to `magnitude`: shifted to the left, and within 32 bits."""
+        shift = left - self.exponents
+        if shift.min() < 0 or shift.max() > 24:
+            return False
+        sums = np.abs(self.values.astype(np.int64)).reshape(len(self.values), -1).sum(axis=1) * magnitude
+        # There is room for the half that rounding adds.
+        return bool(np.all(sums + np.abs(self.bias.astype(np.int64)) + (np.int64(most) << shift) <= INT32_MAX // 2))
+
     def for_input(self, exponent: int, magnitude: int = 128) -> Optional[Weights]:
         """The same for an input of another exponent; None if the bias does not fit then."""
         whole, fits = integer_bias(self.values.astype(np.float64), self.exponents, self.real_bias, exponent, magnitude)
@@ -55,6 +68,14 @@ def weight_exponents(weights: np.ndarray, per_channel: bool) -> np.ndarray:
     if not per_channel:
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     return candidates[np.argmin(errors, axis=0), np.arange(len(rows))]
+
+
+def beside_addend(exponents: np.ndarray, left: Optional[int]) -> np.ndarray:
+    """Exponents [..., O] of weights, those coarser to whose sums something would be shifted too far. left: its exponent
+    less the input's; None: nothing is added"""
+    if left is None:
+        return exponents
+    return np.maximum(exponents, left - max(MOST_LEFT, int(np.median(left - exponents)) + 1))
 
 
 def covering(rows: np.ndarray, per_channel: bool) -> np.ndarray:
@@ -86,11 +107,13 @@ def quantize_weights(
     per_channel: bool,
     name: str = "weights",
     magnitude: int = 128,
+    left: Optional[int] = None,
 ) -> Weights:
-    """int8 weights and int32 bias of one layer; weights [O, ...] and bias [O] float; magnitude: the largest input."""
+    """int8 weights and int32 bias of one layer; weights [O, ...] and bias [O] float; magnitude: the largest input;
+    left: the exponent of what is added to the sums, less the input's."""
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         raise UserError(f"node '{name}': its weights or bias hold NaN or infinity; train or export the model again")
-    exponents = weight_exponents(weights, per_channel)
+    exponents = beside_addend(weight_exponents(weights, per_channel), left)
     return with_bias(weights, exponents, bias, input_exponent, per_channel, magnitude)
 
 

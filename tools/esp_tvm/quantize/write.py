@@ -159,7 +159,7 @@ class _Writer:
         axis = values.ndim - 1 if transposed else 0
         base = main.input[1]
         main.input[1] = self.dequantized_constant(base, values, scale[0] if one else scale, axis)
-        if len(copies) > 1 and copies[1].op_type == "Add":
+        if transposed and len(copies) > 1 and copies[1].op_type == "Add":
             position = next(i for i, name in enumerate(copies[1].input) if name in self.network.constants)
             holder = copies[1]
         elif len(main.input) > 2 and main.input[2]:

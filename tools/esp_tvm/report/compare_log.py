@@ -24,7 +24,7 @@ _MOST_TRIED = 64
 # How often the example application (main/app_main.c) runs the model on its sample.
 EXAMPLE_RUNS = 4
 # Kernels whose weights begin with what they take from every input value (compile/kernels/packing.py).
-_CENTRED = ("esp_dl_conv2d_s8_6x2", "esp_dl_dense_s8_8")
+_CENTRED = ("esp_dl_conv2d_s8_6x2", "esp_dl_conv2d_add_s8_6x2", "esp_dl_dense_s8_8")
 
 EQUAL, DIFFERS, MISSING, UNKNOWN = "equal", "differs", "missing", "not compared"
 
@@ -264,17 +264,10 @@ class LogComparer:
 
     @staticmethod
     def _computed(expected: Expected, evaluation: Evaluation) -> List[Tuple[Call, dict]]:
-        """The calls that one step computes: an addition and the convolution fused with it; what `Evidence` wants."""
+        """The calls that one step computes, each with what `Evidence` wants."""
         call = expected.call
         own = {"centre": kernel_centre(call), "part": expected.part}
-        if not call.followers:
-            return [(call, own)]
-        last = call.followers[-1]
-        if len(last.inputs) == 1:
-            return [(call, own), (last, {})]
-        swapped = last.inputs[1] is call.output
-        addend = evaluation.arguments(last)[0 if swapped else 1]
-        return [(call, {**own, "addition": last, "addend": addend, "swapped": swapped}), (last, {})]
+        return [(call, own), *((one, {}) for one in call.followers)]
 
     @staticmethod
     def _only_data(logged: LoggedTensor, layer: Layer, reference: np.ndarray) -> Layer:

@@ -19,6 +19,8 @@ from .weights import find_parameter
 
 SHIFTS = [k for n in range(1, 9) for k in (n, -n)]
 _FULL = (-128, 127)
+# Kernels whose weights and biases are looked at one by one.
+_WITH_PARAMETERS = ("conv2d", "conv2d_add", "depthwise_conv2d", "dense")
 
 
 @dataclass
@@ -27,9 +29,7 @@ class Evidence:
 
     arguments: the inputs of the call, which the chip had as well (all layers before are equal)
     expected: what the rule gives; before: the content of the output's memory before the call, if known
-    addition, addend, swapped: of a convolution that is computed together with the addition after it; `expected` is
-    then the addition's result. centre: what the kernel takes from every input value before it multiplies. part: which
-    of several outputs it is
+    centre: what the kernel takes from every input value before it multiplies; part: which of several outputs it is
     """
 
     call: Call
@@ -38,9 +38,6 @@ class Evidence:
     crc: int
     got: Optional[np.ndarray] = None
     before: Optional[bytes] = None
-    addition: Optional[Call] = None
-    addend: Optional[np.ndarray] = None
-    swapped: bool = False
     centre: int = 0
     part: int = 0
 
@@ -54,14 +51,7 @@ class Evidence:
         """The rule with some of the call's attributes changed, or with other inputs."""
         rule = arithmetic.rule(self.call.operator)
         y = rule(*(arguments or self.arguments), **{**self.call.attributes, **changes})
-        return self.finish(y[self.part] if isinstance(y, tuple) else y, self.addend)
-
-    def finish(self, y: np.ndarray, addend: Optional[np.ndarray]) -> np.ndarray:
-        """What is made of the call's own result."""
-        if self.addition is None:
-            return y
-        operands = (addend, y) if self.swapped else (y, addend)
-        return arithmetic.rule(self.addition.operator)(*operands, **self.addition.attributes)
+        return y[self.part] if isinstance(y, tuple) else y
 
 
 _TESTS = ("stale", "shift", "activation", "rounding", "bias", "layout", "wrapped", "parameter", "place", "where")
@@ -257,17 +247,9 @@ def _wrapped(e: Evidence) -> Optional[str]:
 
 def _parameter(e: Evidence) -> Optional[str]:
     channel = _only_channel(e)
-    if channel is None or e.got is None or e.call.operator not in ("conv2d", "depthwise_conv2d", "dense"):
+    if channel is None or e.got is None or e.call.operator not in _WITH_PARAMETERS:
         return None
-    addend = None if e.addend is None else e.addend[..., channel].reshape(-1)
-
-    def finish(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        if addend is None:
-            return values
-        other = addend[pixels].reshape((-1,) + (1,) * (values.ndim - 1))
-        return e.finish(values.astype(np.int8), np.ascontiguousarray(np.broadcast_to(other, values.shape)))
-
-    return find_parameter(e.call, e.arguments[0], e.got, channel, finish, e.centre)
+    return find_parameter(e.call, e.arguments, e.got, channel, e.centre)
 
 
 def _only_channel(e: Evidence) -> Optional[int]:

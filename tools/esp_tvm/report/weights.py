@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,40 +11,38 @@ from ..program.form import Call
 _PIXELS = 24
 _MOST_EXPLANATIONS = 20
 
-Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
 
 def find_parameter(
-    call: Call, x: np.ndarray, got: np.ndarray, channel: int, finish: Finish, centre: int = 0
+    call: Call, arguments: Sequence[np.ndarray], got: np.ndarray, channel: int, centre: int = 0
 ) -> Optional[str]:
     """Name the weight or bias of output `channel` whose change alone explains `got`, or None.
 
-    call: conv2d, depthwise_conv2d or dense; x: its input; got: the output on the chip, wrong in `channel` only
-    finish: what is made of the call's result before it is `got`: (values [pixels, ...], indices of the pixels) -> same
+    call: conv2d, depthwise_conv2d or dense; arguments: its inputs; got: the output on the chip, wrong in `channel` only
     centre: the kernel multiplies x - centre and has the rest in the bias, where a flipped weight does not change it
     """
-    patches, weights, places = _patches(call, x, channel)
+    patches, weights, places = _patches(call, arguments[0], channel)
     patches = patches - centre
     attributes = call.attributes
     shift, clamp = int(attributes["shift"][channel]), attributes["clamp"]
     wanted = got[..., channel].reshape(-1)
     bias = int(attributes["bias"][channel]) + centre * int(weights.sum())
     acc = patches @ weights + bias
-    everywhere = np.arange(len(acc))
+    if len(arguments) > 1:
+        acc += arguments[1][..., channel].reshape(-1).astype(np.int64) << int(attributes["addend_shift"][channel])
 
-    def result(sums: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        return finish(_requantize(sums, shift, clamp), pixels)
+    def result(sums: np.ndarray) -> np.ndarray:
+        return _requantize(sums, shift, clamp)
 
-    right = result(acc, everywhere)
+    right = result(acc)
     some = np.concatenate([_spread(np.flatnonzero(right != wanted)), _spread(np.flatnonzero(right == wanted))])
 
     explanations = []
     for j, weight in enumerate(weights):
         values = np.arange(-128, 128)
         tried = acc[some, None] + patches[some, j, None] * (values - weight)
-        fits = np.flatnonzero(np.all(result(tried, some) == wanted[some, None], axis=0))
+        fits = np.flatnonzero(np.all(result(tried) == wanted[some, None], axis=0))
         for value in values[fits]:
-            if np.array_equal(result(acc + patches[:, j] * (value - weight), everywhere), wanted):
+            if np.array_equal(result(acc + patches[:, j] * (value - weight)), wanted):
                 explanations.append((j, int(weight), int(value)))
     if len(explanations) > _MOST_EXPLANATIONS:
         # Too few output values to decide: a dense layer has one per channel.
@@ -54,8 +52,8 @@ def find_parameter(
         many = "" if len(explanations) == 1 else f" (or another of {len(explanations)} values that explain it as well)"
         return f"weights: {places(j)} is {value} in place of {weight}{many}; a flipped byte or a stale default_lib0.c"
     for change in _single_byte_changes(bias + (1 << (shift - 1) if shift > 0 else 0)):
-        if np.array_equal(result(acc[some] + change, some), wanted[some]):
-            if np.array_equal(result(acc + change, everywhere), wanted):
+        if np.array_equal(result(acc[some] + change), wanted[some]):
+            if np.array_equal(result(acc + change), wanted):
                 return f"bias of output channel {channel}: off by {change}; a flipped byte or a stale default_lib0.c"
     return None
 

@@ -45,10 +45,11 @@ typedef struct {
 /* scratch: at a multiple of 4. */
 void esp_dl_conv2d_s8_esp32(const int8_t *input, const esp_dl_conv2d_esp32_t *p, void *scratch, int8_t *output);
 
-/* With an addition behind it: a is the convolution's result, b the addend. In place: the output may be the addend. */
+/* With an addend, as esp_dl_conv2d_add_s8: the sums with it are within the same bounds. In place: the output may be the
+ * addend. */
 typedef struct {
     esp_dl_conv2d_esp32_t conv2d;
-    esp_dl_binary_t add;
+    const int8_t *addend_shift; /* left shift per output channel */
 } esp_dl_conv2d_esp32_add_t;
 
 void esp_dl_conv2d_add_s8_esp32(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_esp32_add_t *p,

@@ -90,7 +90,7 @@ typedef enum {
  * Weights that are larger than the cache lie there in blocks, `block` channels after the other, `block_bytes` apart:
  * all pixels take a block before the next one is read (WIDE, and where sums are checked).
  */
-typedef struct {
+typedef struct esp_dl_conv2d_esp32s3 {
     esp_dl_shape_t input;
     esp_dl_shape_t output;
     esp_dl_window_t window;
@@ -134,6 +134,26 @@ typedef enum {
                              * their own */
     ESP_DL_DEPTHWISE_FIVE,  /* the same of windows of 5x5, any stride */
 } esp_dl_depthwise_path_t;
+
+/*
+ * The same with an addend, as esp_dl_conv2d_add_s8; all paths but THREE. The output may be the addend, unless sums are
+ * checked.
+ *
+ * All paths but WIDE: behind the 48 bytes of a head there are `factors` vectors of int8, each with a factor of 0 to -128
+ * for every channel. Those of a channel add up to -2^addend_shift; bias: less 2^addend_shift. The proofs of the lanes
+ * hold with it.
+ */
+typedef struct {
+    esp_dl_conv2d_esp32s3_t conv2d;
+    int32_t factors;            /* 0 for WIDE, else 1 or more */
+    const int8_t *addend_shift; /* WIDE: left shift per output channel */
+} esp_dl_conv2d_add_esp32s3_t;
+
+void esp_dl_conv2d_add_s8_esp32s3(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_esp32s3_t *p,
+                                  void *scratch, int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_conv2d_add_s8_esp32s3_scratch(const esp_dl_conv2d_add_esp32s3_t *p);
 
 /*
  * Depthwise convolution with one filter per channel. Sums as for the convolution in lanes of 20 bits. weights, for

@@ -20,12 +20,6 @@
 extern "C" {
 #endif
 
-/* A convolution whose result is added to another tensor: a is the convolution's result, b the addend. */
-typedef struct {
-    esp_dl_conv2d_t conv2d;
-    esp_dl_binary_t add;
-} esp_dl_conv2d_add_t;
-
 /*
  * Convolution, six pixels by two output channels (groups = 1).
  * weights: a byte (int8) that is subtracted from every input value, so that the values are centred on 0 and lanes can
@@ -37,7 +31,7 @@ typedef struct {
  */
 void esp_dl_conv2d_s8_6x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
 
-/* The same with an addition. In place: the output may be the addend. */
+/* The same with an addend, as esp_dl_conv2d_add_s8. In place: the output may be the addend. */
 void esp_dl_conv2d_add_s8_6x2(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, void *scratch,
                               int8_t *output);
 
@@ -53,7 +47,7 @@ int32_t esp_dl_conv2d_add_s8_6x2_scratch(const esp_dl_conv2d_add_t *p);
  */
 void esp_dl_conv2d_s8_winograd(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
 
-/* The same with an addition. In place: the output may be the addend. */
+/* The same with an addend, as esp_dl_conv2d_add_s8. In place: the output may be the addend. */
 void esp_dl_conv2d_add_s8_winograd(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p,
                                    void *scratch, int8_t *output);
 
@@ -71,7 +65,7 @@ int32_t esp_dl_conv2d_add_s8_winograd_scratch(const esp_dl_conv2d_add_t *p);
  */
 void esp_dl_conv2d_s8_3x4(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output);
 
-/* The same with an addition. In place: the output may be the addend. */
+/* The same with an addend, as esp_dl_conv2d_add_s8. In place: the output may be the addend. */
 void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, int8_t *output);
 
 /*

@@ -68,9 +68,10 @@ def title(call: Call) -> str:
 
 
 def input_names(call: Call) -> List[str]:
-    """The names of the inputs of a call's function: input, or input0, input1, ...; then an addend."""
-    own = ["input"] if len(call.inputs) == 1 else [f"input{i}" for i in range(len(call.inputs))]
-    return [*own, *["addend"][: len(call.reads) - len(own)]]
+    """The names of the inputs of a call's function: input, input and addend, or input0, input1, ..."""
+    if call.addend is not None:
+        return ["input", "addend"]
+    return ["input"] if len(call.inputs) == 1 else [f"input{i}" for i in range(len(call.inputs))]
 
 
 def _instead(call: Call) -> Dict[str, str]:

@@ -82,7 +82,6 @@ class Conv2dMac16(_RowsMac16):
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_esp32"
     takes = "conv2d_esp32"
-    fuses_add = True
     # Flash that weights of 16 bits may take.
     MAX_BYTES = 16 * 1024
 
@@ -111,6 +110,9 @@ class Conv2dMac16(_RowsMac16):
         most = np.maximum(weights * low, weights * high).sum(axis=1) + bias
         least = np.minimum(weights * low, weights * high).sum(axis=1) + bias
         stored = np.abs(bias - _OFFSET * weights.sum(axis=1))
+        if call.addend is not None:
+            largest = 128 << np.asarray(a["addend_shift"], np.int64)
+            most, least, stored = most + largest, least - largest, stored + largest
         return int(max(most.max(), -least.min(), stored.max())) <= _LARGEST
 
     @staticmethod
@@ -133,8 +135,8 @@ class Conv2dMac16(_RowsMac16):
         row = ((width - 1) * a["strides"][1] + kernel_w) * self._pixel(call)
         count = (rows - 1) * a["strides"][0] + (kernel_h - 1) * a["dilation"][0] + 1
         widened = 0 if self.wide else aligned(self._channel(call), _AT_A_TIME) + _REPEATED
-        results = rows * width if call.followers else 0
-        return 2 * (count * aligned(row, 2) + _BEHIND_ROWS + widened) + results
+        starts = 0 if call.addend is None else 4 * rows * width
+        return starts + 2 * (count * aligned(row, 2) + _BEHIND_ROWS + widened)
 
     def overlap_distance(self, call):
         # All rows that are needed are widened before anything is written.
@@ -226,6 +228,7 @@ _CONVOLUTIONS = [
 ]
 MAC16_VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": [*_CONVOLUTIONS],
+    "conv2d_add": [*_CONVOLUTIONS],
     "depthwise_conv2d": [DepthwiseMac16(budget) for budget in (16 * 1024, 4 * 1024, 1024, 0)],
     "dense": [DenseMac16(convolution) for convolution in _CONVOLUTIONS],
 }

@@ -47,7 +47,6 @@ class Conv2d6x2(Variant):
 
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_6x2"
-    fuses_add = True
     PIXELS = KERNEL_LIMITS["6X2_PIXELS"]
     # As many pixels of a whole tile would take as long as the last 0 to 5.
     LAST = (0.0, 3.4, 3.8, 4.2, 4.4, 5.5)
@@ -62,7 +61,7 @@ class Conv2d6x2(Variant):
     def instructions_in_strips(self, call, rows):
         outputs, taps = call.output.shape[3], call.attributes["weights"][0].size
         pixels = sum(one // self.PIXELS * self.PIXELS + self.LAST[one % self.PIXELS] for one in _pixels_in(call, rows))
-        return pixels * (taps * (1.63 * outputs + 6) + (32 if call.followers else 19) * outputs)
+        return pixels * (taps * (1.63 * outputs + 6) + (27 if call.addend else 19) * outputs)
 
     def overlap_distance(self, call):
         return _distance_by_tiles(call, self.PIXELS, reads_own=False)
@@ -84,7 +83,6 @@ class Conv2d3x4(Variant):
 
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_3x4"
-    fuses_add = True
     PIXELS, MAX_TAPS, MAX_CHANNELS = (KERNEL_LIMITS[f"3X4_{name}"] for name in ("PIXELS", "MAX_TAPS", "MAX_CHANNELS"))
     # Flash that the words may take.
     MAX_BYTES = 16 * 1024
@@ -104,7 +102,7 @@ class Conv2d3x4(Variant):
     def instructions_in_strips(self, call, rows):
         outputs, taps = call.output.shape[3], call.attributes["weights"][0].size
         pixels = sum(-(-one // self.PIXELS) * self.PIXELS for one in _pixels_in(call, rows))
-        return pixels * outputs * (1.96 * taps + (36 if call.followers else 23))
+        return pixels * outputs * (1.96 * taps + (31 if call.addend else 23))
 
     def overlap_distance(self, call):
         # The windows are read again for every four channels.
@@ -131,7 +129,6 @@ class Conv2dWinograd(Variant):
 
     operator = "conv2d"
     kernel = "esp_dl_conv2d_s8_winograd"
-    fuses_add = True
     for_spare_memory = True
     TILES, OUTPUTS, MAX_CHANNELS = (KERNEL_LIMITS[f"WINOGRAD_{name}"] for name in ("TILES", "OUTPUTS", "MAX_CHANNELS"))
     POINTS = 36
@@ -396,9 +393,11 @@ class QuantizeNhwc(Variant):
         c.call(self.kernel, inputs[0], parameters, output)
 
 
+_CONVOLUTIONS = [*_WINOGRAD, Conv2d6x2(), Conv2d3x4()]
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
-    "conv2d": [*_WINOGRAD, Conv2d6x2(), Conv2d3x4()],
+    "conv2d": _CONVOLUTIONS,
+    "conv2d_add": _CONVOLUTIONS,
     "depthwise_conv2d": [Depthwise3x3(), Depthwise1x4()],
     "dense": [DenseAsConv2d(), Dense8()],
     "average_pool2d": [GlobalAverage()],

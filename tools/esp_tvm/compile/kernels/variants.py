@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from ...operators.base import rounding_bias
+from ...operators.conv import addend_field
 from ...program import Call
 from .packing import Packed
 
@@ -52,7 +53,7 @@ def pixels_of(call: Call) -> int:
 class Variant:
     """A faster kernel for calls of one operator.
 
-    kernel: its C function; fuses_add: there is a form with an addition after it
+    kernel: its C function; of what computes `conv2d_add` too, that with an addend has _add before the width
     plain_parameters: it is called like the plain kernel, `replaces` if that has no name of its own, with the same
     parameters
     with_nhwc: the kernel that also computes a change to NHWC behind it
@@ -66,7 +67,6 @@ class Variant:
     # Of the output that are computed together, where all weights serve them before the next ones.
     PIXELS = 0
     takes = ""
-    fuses_add = False
     plain_parameters = False
     replaces = ""
     with_nhwc: Optional[Variant] = None
@@ -92,6 +92,10 @@ class Variant:
     def overlap_distance(self, call: Call) -> Optional[int]:
         """Bytes by which the output has to start before the input where they overlap; None: they must not."""
         return None
+
+    def keeps_addend(self, call: Call) -> bool:
+        """Whether what a convolution adds to its sums may still be read when its output was written."""
+        return False
 
     def overlap_distance_of_pixels(self, call: Call) -> Optional[int]:
         """The same where they overlap by whole pixels: for kernels that compute channel after channel."""
@@ -133,11 +137,11 @@ class Variant:
         raise NotImplementedError
 
     def name(self, call: Call) -> str:
-        """The C function for a call, which may have an addition behind it."""
-        return self.kernel.replace("_s8", "_add_s8") if call.followers and self.fuses_add else self.kernel
+        """The C function for a call, which may have an addend."""
+        return self.kernel if call.addend is None else self.kernel.replace("_s8", "_add_s8")
 
     def emit(self, call: Call, c, inputs: Sequence[str], output: str) -> None:
-        """Write the C; inputs: C names, the addend behind the convolution's input where an addition is fused."""
+        """Write the C; inputs: C names."""
         a = call.attributes
         packed = self.pack(call, *call.input_range)
         bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64) + packed.bias
@@ -154,26 +158,7 @@ class Variant:
             "max": a["clamp"][1],
         }
         scratch = ["scratch"] if self.scratch(call) else []
-        if not call.followers:
-            parameters = c.struct(f"esp_dl_{self.takes or self.operator}_t", **fields)
-            c.call(self.name(call), inputs[0], parameters, *scratch, output)
-            return
-        parameters = c.struct(f"esp_dl_{self.takes or self.operator}_add_t", conv2d=fields, add=addition_fields(call))
-        c.call(self.name(call), inputs[0], inputs[1], parameters, *scratch, output)
-
-
-def addition_fields(call: Call) -> Dict[str, Any]:
-    """The parameters of the addition behind a convolution; shift_a is that of the convolution's result."""
-    (addition,) = call.followers
-    a = addition.attributes
-    shifts = [a["shift_a"], a["shift_b"]]
-    if addition.inputs[0].root is not call.output:
-        shifts.reverse()
-    return {
-        "count": addition.output.elements,
-        "shift_a": shifts[0],
-        "shift_b": shifts[1],
-        "shift": a["shift"],
-        "min": a["clamp"][0],
-        "max": a["clamp"][1],
-    }
+        parameters = f"esp_dl_{self.takes or self.operator}_t"
+        if call.addend is not None:
+            parameters, fields = f"{parameters[:-2]}_add_t", {"conv2d": fields, **addend_field(call, c)}
+        c.call(self.name(call), *inputs, c.struct(parameters, **fields), *scratch, output)

@@ -27,7 +27,7 @@ from ..kernels.portable import VARIANTS
 _ALIKE = ("add", "sub", "mul", "requantize", "lookup", "maximum", "minimum", "max_pool2d", "average_pool2d")
 # Where the weights, biases and shifts of an operator have its outputs, and where its inputs, as axes.
 _OUTPUTS = {
-    "conv2d": {"weights": 0, "bias": 0, "shift": 0},
+    "conv2d": {"weights": 0, "bias": 0, "shift": 0, "addend_shift": 0},
     "dense": {"weights": 0, "bias": 0, "shift": 0},
     "depthwise_conv2d": {"weights": 2, "bias": 0, "shift": 0},
     "channelwise": {"multiplier": 0, "bias": 0, "shift": 0},
@@ -90,6 +90,8 @@ def _spaces(program: Program) -> List[_Space]:
             _join(leader, find, tensors, fixed)
         elif not _has_weights(call):
             fixed.update(tensors)
+        elif call.addend is not None:
+            _join(leader, find, [call.addend, call.output], fixed)
         elif call.kind not in _INPUTS:
             _join(leader, find, [call.inputs[0], call.output], fixed)
     spaces: Dict[Tensor, _Space] = {}
@@ -136,10 +138,11 @@ def _is_alike(call: Call) -> bool:
 
 def _has_weights(call: Call) -> bool:
     """Whether its outputs and inputs may have any order."""
-    if call.kind not in _OUTPUTS or len(call.inputs) != 1:
+    if call.kind not in _OUTPUTS or len(call.inputs) != 1 and call.addend is None:
         return False
     a, channels = call.attributes, call.output.shape[-1]
-    if any(np.ndim(a[name]) <= axis or a[name].shape[axis] != channels for name, axis in _OUTPUTS[call.kind].items()):
+    axes = [(a[name], axis) for name, axis in _OUTPUTS[call.kind].items() if name in a]
+    if any(np.ndim(values) <= axis or values.shape[axis] != channels for values, axis in axes):
         return False
     if call.kind == "conv2d":
         return a["groups"] == 1
@@ -151,7 +154,9 @@ def _has_weights(call: Call) -> bool:
 def _reordered(call: Call, axes: Dict[str, int], order: np.ndarray) -> Dict[str, Any]:
     """The attributes of a call with the channels along these axes in another order."""
     changed = {
-        name: np.ascontiguousarray(np.take(call.attributes[name], order, axis=axis)) for name, axis in axes.items()
+        name: np.ascontiguousarray(np.take(call.attributes[name], order, axis=axis))
+        for name, axis in axes.items()
+        if name in call.attributes
     }
     return {**call.attributes, **changed}
 

@@ -90,7 +90,10 @@ def _with_shapes(call: Call, input_shape: tuple, output_shape: tuple, **attribut
     x, y = call.inputs[0], call.output
     return replace(
         call,
-        inputs=[Tensor(x.name, tuple(input_shape), x.dtype, x.exponent), *call.inputs[1:]],
+        inputs=[
+            Tensor(x.name, tuple(input_shape), x.dtype, x.exponent),
+            *(Tensor(one.name, tuple(output_shape), one.dtype, one.exponent) for one in call.inputs[1:]),
+        ],
         outputs=[Tensor(y.name, tuple(output_shape), y.dtype, y.exponent)],
         attributes={**call.attributes, **attributes},
     )
@@ -175,15 +178,8 @@ def _pair(call: Call, axis: tuple, cut: int) -> Optional[Tuple[Part, Part]]:
         part = axis[2](call, start, end)
         if part is None or not _fits(part):
             return None
-        part.call.followers = [_addition_of(part.call, call, addition) for addition in call.followers]
         parts.append(part)
     return parts[0], parts[1]
-
-
-def _addition_of(part: Call, whole: Call, addition: Call) -> Call:
-    """The addition behind a convolution, of a part."""
-    inputs = [part.output if x.root is whole.output else replace(x, shape=part.output.shape) for x in addition.inputs]
-    return replace(addition, inputs=inputs, outputs=[replace(addition.output, shape=part.output.shape)])
 
 
 def _cuts(call: Call, axis: tuple) -> Iterator[int]:

@@ -11,7 +11,7 @@ _TO_NHWC = (0, 2, 3, 1)
 
 
 def fuse(program: Program) -> Program:
-    """Let convolutions compute the addition behind them, and quantizations the change to NHWC.
+    """Let quantizations compute the change to NHWC behind them.
 
     A call that computes the next one too has it among its `followers`, and its number and symbol.
     """
@@ -20,9 +20,8 @@ def fuse(program: Program) -> Program:
     for call in program.items:
         previous = items[-1] if items else None
         if previous is not None and _takes(previous, call, readers):
-            if previous.operator == "quantize":
-                own = previous.variant.with_nhwc if previous.variant is not None else None
-                previous.variant = own or QuantizeNhwc()
+            own = previous.variant.with_nhwc if previous.variant is not None else None
+            previous.variant = own or QuantizeNhwc()
             previous.followers = [call]
             previous.index, previous.symbol = call.index, call.symbol
             previous.macs += call.macs
@@ -38,9 +37,6 @@ def _takes(call: Call, following: Call, readers: Dict[Tensor, List[Call]]) -> bo
         return False
     if call.output.place is not None or readers.get(call.output) != [following]:
         return False
-    if call.variant is not None and call.variant.fuses_add:
-        # Both operands may be the convolution's result: then there is nothing to add it to.
-        return following.operator == "add" and len({x.root for x in following.inputs}) == 2
     return (
         call.operator == "quantize"
         and QuantizeNhwc().fits(call)

@@ -69,7 +69,7 @@ class KernelTimes:
         others = []
         for variant in VARIANTS.get(call.operator, ()):
             winograd = isinstance(variant, Conv2dWinograd)
-            if (call.followers and not variant.fuses_add) or variant is call.variant:
+            if variant is call.variant:
                 continue
             if variant.fits_rows(call, rows) if winograd else variant.fits(call):
                 others.append(Choice(variant, _scratch(variant, call), self.time(call, variant, rows)))

@@ -254,7 +254,7 @@ def _choose(call: Call) -> bool:
     if isinstance(call.variant, Esp32s3Variant):
         return False
     for variant in [*VARIANTS.get(call.operator, ()), *([] if call.followers else [None])]:
-        if variant is not None and (variant.for_spare_memory or (call.followers and not variant.fuses_add)):
+        if variant is not None and variant.for_spare_memory:
             continue
         if fits_strips(call, variant):
             call.variant = variant

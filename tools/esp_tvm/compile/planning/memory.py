@@ -367,18 +367,18 @@ class _Planner:
     def _to_overwrite(self, step: int, call: Call, result: Tensor) -> Optional[Tensor]:
         """An input whose memory the result may take: same size, not needed later, and the kernel allows it."""
         last = call.followers[-1] if call.followers else call
-        if call.is_fallback or not OPERATORS[last.operator].in_place or len(call.writes) != 1:
+        if call.is_fallback or len(call.writes) != 1:
             return None
-        # A convolution reads its own input to the end.
-        own = {x.root for x in call.inputs} if call.followers else set()
-        for tensor in (x.root for x in call.reads):
-            if tensor not in own and self._dies(tensor, step) and tensor.bytes == result.bytes:
+        if call.addend is not None and call.variant is not None and call.variant.keeps_addend(call):
+            return None
+        for tensor in (x.root for x in OPERATORS[last.operator].overwrites(last)):
+            if self._dies(tensor, step) and tensor.bytes == result.bytes:
                 return tensor
         return None
 
     def _lead(self, step: int, call: Call, block: Block) -> None:
         """Let the block of a result overlap the input it is computed from."""
-        if call.is_fallback or call.followers:
+        if call.is_fallback or call.followers or call.addend is not None:
             return
         distance = known.distance(call)
         if distance is not None and self._dies(call.inputs[0].root, step):

@@ -32,6 +32,22 @@ void esp_dl_conv2d_s8(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *out
 void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_t *p, void *output);
 
 /*
+ * A convolution to whose sums a tensor is added before they are rounded; as arithmetic.conv2d_add. addend: as the
+ * output, which may be its memory.
+ *   acc = sum(x * w) + b + (addend << addend_shift[o]);  y = clamp(sat8(rshift(acc, shift[o])))
+ */
+typedef struct {
+    esp_dl_conv2d_t conv2d;
+    const int8_t *addend_shift; /* [output.c], 0..24; of int16 0..16 */
+    bool addend_s16;            /* read by the s16 kernel alone */
+} esp_dl_conv2d_add_t;
+
+void esp_dl_conv2d_add_s8(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, int8_t *output);
+
+/* The same of int16; as arithmetic.conv2d_add_s16. */
+void esp_dl_conv2d_add_s16(const void *input, const void *addend, const esp_dl_conv2d_add_t *p, void *output);
+
+/*
  * Depthwise convolution: every input channel has output.c / input.c filters of its own; output channel o reads input
  * channel o / (output.c / input.c). The rule is that of the convolution; as arithmetic.depthwise_conv2d.
  */

@@ -1,4 +1,4 @@
-/* The end of a convolution: from sums to int8, with the residual addition if one is fused. */
+/* The end of a convolution: from sums to int8, with what is added to them. */
 #ifndef ESP_DL_CONVOLUTION_CONV2D_ADD_H
 #define ESP_DL_CONVOLUTION_CONV2D_ADD_H
 
@@ -6,22 +6,21 @@
 
 #include <stddef.h>
 
-/* sums: with the bias. Output channel `o` of `pixels` pixels, the first of which `output` (and `addend`) point to; add:
- * NULL for none. */
+/* sums: with the bias. Output channel `o` of `pixels` pixels, the first of which `output` and `add` point to. */
 static void esp_dl_conv2d_finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p, int32_t o,
-                                 const int8_t *addend, const esp_dl_binary_t *add, int8_t *output)
+                                 const esp_dl_addend_t *add, int8_t *output)
 {
     const esp_dl_conv2d_end_t end = esp_dl_conv2d_end(p, add, o);
     const int32_t step = p->output.c;
     output += o;
-    if (add == NULL) {
+    if (add->values == NULL) {
         for (const int32_t *stop = sums + pixels; sums != stop; sums++) {
             esp_dl_store(output, *sums >> end.shift, end.min, end.max);
             output += step;
         }
         return;
     }
-    addend += o;
+    const int8_t *addend = add->values + o;
     for (const int32_t *stop = sums + pixels; sums != stop; sums++) {
         esp_dl_conv2d_store_sum(&end, *sums, *addend, output);
         output += step;

@@ -13,6 +13,39 @@
     ee.ld.qacc_h.h.32.ip a6, -36
     .endm
 
+/* What is added to the sums. */
+#define STACK_ADDEND 48       /* bytes from the output to it */
+#define STACK_FACTORS 52      /* vectors of factors, as in conv2d_row_esp32s3.S, behind every head */
+#define STACK_FACTOR_BYTES 56 /* of these */
+#define STACK_BODY 60         /* where the body of `span` is entered */
+
+/* to is behind the factors. temp changes. */
+    .macro skip_factors to, temp
+    .if ESP_DL_ADDED
+    l32i \temp, a1, STACK_FACTOR_BYTES
+    add \to, \to, \temp
+    .endif
+    .endm
+
+/* After the bias: what is added to sixteen sums, to the output at a5; a6 head. Then q0 and q1 hold the first weights,
+ * and a4 is behind them. a11, q2, q3 change. */
+    .macro add_addend
+    .if ESP_DL_ADDED
+    l32i a11, a1, STACK_ADDEND
+    addi a4, a6, 48
+    add a11, a11, a5
+    ee.vld.128.ip q2, a11, 0
+    l32i a11, a1, STACK_FACTORS
+    ee.vld.128.ip q3, a4, 16
+    ee.notq q2, q2
+    loop a11, .Ladded\@
+    ee.vmulas.s8.qacc.ld.ip q3, a4, 16, q2, q3
+.Ladded\@:
+    ee.vld.128.ip q1, a4, 16
+    ee.orq q0, q3, q3
+    .endif
+    .endm
+
 /*
  * The products of the last 16 or 8 bytes of a window, in q3; the weights of 8 lie backwards, as in a tail. The weights
  * of sixteen channels begin at \first: the first two are loaded again with the last two products.
@@ -44,6 +77,7 @@
     .else
     movi a4, 48 + \weights
     .endif
+    skip_factors a4, a11
     .endm
 
 /*
@@ -64,22 +98,36 @@
     movi a4, 48 + 16 * \bytes
     addi a9, a6, 48
     add a4, a4, a6
+    skip_factors a4, a11
     hold_shifts \shifts, \open, a6
     mov a7, a4
     mov a4, a9
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
     l32i a8, a1, STACK_INPUT
+    .if ESP_DL_ADDED
+    l32i a10, a1, STACK_PIXELS
+4:
+    load_bias
+    add_addend
+    .else
     loop a10, 2f
+    .endif
     .if \bytes == 16
     ee.vld.128.xp q3, a8, a3
     .else
     ee.vld.l.64.xp q3, a8, a3
     .endif
+    .ifeq ESP_DL_ADDED
     load_bias
+    .endif
     last_products \bytes
     shift_held \shifts, \open, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
+    .if ESP_DL_ADDED
+    addi a10, a10, -1
+    bnez a10, 4b
+    .endif
 2:
     to_next_head \shifts, 16 * \bytes
     j 1b
@@ -100,6 +148,7 @@
     l32i a14, a1, STACK_WEIGHTS
     addi a9, a6, 48
     add a4, a9, a14
+    skip_factors a4, a14
     hold_shifts \shifts, \open, a6
     mov a7, a4
     movi a11, 4f
@@ -109,10 +158,19 @@
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
     l32i a8, a1, STACK_INPUT
+    .if ESP_DL_ADDED
+    s32i a11, a1, STACK_BODY
+    l32i a10, a1, STACK_PIXELS
+5:
+    load_bias
+    add_addend
+    l32i a11, a1, STACK_BODY
+    .else
     loop a10, 2f
     wsr.lbeg a11 /* from here on the loop begins where the body is entered */
     isync
     load_bias
+    .endif
     jx a11
     .rept 3
     .if \halves
@@ -133,7 +191,12 @@
     .endif
     shift_held \shifts, \open, q3, a6, a7
     ee.vst.128.xp q2, a5, a12
+    .if ESP_DL_ADDED
+    addi a10, a10, -1
+    bnez a10, 5b
+    .else
     load_bias
+    .endif
 2:
     l32i a14, a1, STACK_WEIGHTS
     to_next_head \shifts, 0
@@ -171,10 +234,19 @@
     add a15, a5, a11
     s32i a14, a1, STACK_OUTPUT
     s32i a15, a1, STACK_END
+    .if ESP_DL_ADDED
+    l32i a14, a2, CONV2D_AT_ADDEND
+    l32i a15, a2, CONV2D_AT_FACTORS
+    s32i a10, a1, STACK_PIXELS
+    s32i a14, a1, STACK_ADDEND
+    s32i a15, a1, STACK_FACTORS
+    slli a15, a15, 4
+    s32i a15, a1, STACK_FACTOR_BYTES
+    .endif
     l32i a11, a2, CONV2D_AT_OPEN
     .endm
 
-    function esp_dl_conv2d_row_one_esp32s3
+    function ESP_DL_ROW(one)
     begin_held
     l32i a14, a2, CONV2D_AT_SEGMENTS
     l32i a3, a2, CONV2D_AT_STEP
@@ -220,7 +292,7 @@
     ones span, 0, 1
 .Lone_end:
     return
-    .size esp_dl_conv2d_row_one_esp32s3, . - esp_dl_conv2d_row_one_esp32s3
+    .size ESP_DL_ROW(one), . - ESP_DL_ROW(one)
 
 /*
  * Windows of three rows of \bytes bytes (9 or 15) at any address, sixteen channels of all pixels after the other, shifts
@@ -241,6 +313,7 @@
     .set .Lodd, !.Lodd
     .endm
 
+#if !ESP_DL_ADDED
     .macro three_rows shifts, open, bytes
     bnei a11, \shifts, 3f
     movi a4, 48 + 16 * (3 * \bytes + 1)
@@ -284,7 +357,7 @@
 3:
     .endm
 
-    function esp_dl_conv2d_row_three_esp32s3
+    function ESP_DL_ROW(three)
     begin_held
     s32i a10, a1, STACK_PIXELS
     l32i a14, a2, CONV2D_AT_SEGMENTS
@@ -309,7 +382,8 @@
     ones three_rows, 0, 15, .Lthree_end
 .Lthree_end:
     return
-    .size esp_dl_conv2d_row_three_esp32s3, . - esp_dl_conv2d_row_three_esp32s3
+    .size ESP_DL_ROW(three), . - ESP_DL_ROW(three)
+#endif
 
 /*
  * Windows of any size, all at multiples of 16, sixteen channels of all pixels after the other, shifts and masks held.
@@ -326,16 +400,22 @@
     l32i a10, a1, STACK_WEIGHTS
     addi a4, a6, 48
     add a4, a4, a10
+    skip_factors a4, a10
     hold_shifts \shifts, \open, a6
     movi a3, 0
     l32i a10, a1, STACK_PIXELS
 2:  /* a pixel */
     load_bias
     l32i a7, a1, STACK_SEGMENTS
+    .if ESP_DL_ADDED
+    add_addend
+    l32i a11, a1, STACK_SEGMENTS_END
+    .else
     addi a4, a6, 48
     ee.vld.128.ip q0, a4, 16
     l32i a11, a1, STACK_SEGMENTS_END
     ee.vld.128.ip q1, a4, 16
+    .endif
 3:  /* a segment */
     l32i a8, a7, 0
     addi a7, a7, 4
@@ -377,7 +457,7 @@
     .endr
     .endm
 
-    function esp_dl_conv2d_row_held_esp32s3
+    function ESP_DL_ROW(held)
     begin_held
     l32i a14, a2, CONV2D_AT_SEGMENTS
     l32i a15, a2, CONV2D_AT_SEGMENT_COUNT
@@ -399,7 +479,7 @@
     helds 0
 .Lheld_end:
     return
-    .size esp_dl_conv2d_row_held_esp32s3, . - esp_dl_conv2d_row_held_esp32s3
+    .size ESP_DL_ROW(held), . - ESP_DL_ROW(held)
 
 /*
  * Windows of three rows of 48 bytes at multiples of 16: their nine vectors one after the other, without loops. The
@@ -416,6 +496,7 @@
     bnei a11, \shifts, 3f
     movi a4, 48 + NINE_WEIGHTS
     add a4, a4, a6
+    skip_factors a4, a11
     hold_shifts \shifts, \open, a6
     movi a11, 4f
     s32i a11, a1, STACK_TAIL
@@ -450,7 +531,7 @@
 3:
     .endm
 
-    function esp_dl_conv2d_row_nine_esp32s3
+    function ESP_DL_ROW(nine)
     begin_held
     s32i a10, a1, STACK_PIXELS
     l32i a14, a2, CONV2D_AT_SEGMENTS
@@ -467,6 +548,7 @@
     ones nine, 0, 0, .Lnine_end
 .Lnine_products:
     load_bias
+    add_addend
     .irp row, a8, a9
     ee.vld.128.ip q3, \row, 16
     sixteen 0
@@ -486,4 +568,4 @@
     jx a11
 .Lnine_end:
     return
-    .size esp_dl_conv2d_row_nine_esp32s3, . - esp_dl_conv2d_row_nine_esp32s3
+    .size ESP_DL_ROW(nine), . - ESP_DL_ROW(nine)

@@ -59,6 +59,32 @@
     .endm
 
 /*
+ * What is added to the sums: 16 values times a vector of factors, and another. The values are inverted, so that -128 is a
+ * factor, too: ~x * -f is x * f + f, of which the bias is less f. a4: the factors; then their end. a13, a14, q2, q3
+ * change.
+ */
+    .macro add_addend whole
+    .if ESP_DL_ADDED
+    l32i a14, a2, CONV2D_AT_ADDEND
+    l32i a13, a2, CONV2D_AT_FACTORS
+    add a14, a14, a5
+    .if \whole
+    ee.vld.128.ip q2, a14, 0
+    .else
+    ee.ld.128.usar.ip q2, a14, 16
+    ee.vld.128.ip q3, a14, 0
+    ee.src.q q2, q2, q3
+    .endif
+    ee.vld.128.ip q3, a4, 16
+    ee.notq q2, q2
+    loop a13, .Ladded\@
+    ee.vmulas.s8.qacc.ld.ip q3, a4, 16, q2, q3
+.Ladded\@:
+    addi a4, a4, -16
+    .endif
+    .endm
+
+/*
  * All pixels. whole: segments are multiples of 16 bytes and all at multiples of 16. watching: 1 or 2 segments from one
  * look at the sums to the next, a10 their bits; where segments are listed begins at a multiple of 16.
  */
@@ -75,6 +101,7 @@
     mov a12, a4
     l32i a7, a2, CONV2D_AT_SEGMENTS
     load_head
+    add_addend \whole
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
 3:  /* a segment */
@@ -146,7 +173,7 @@
     ee.vldbc.8 q7, a8
     .endm
 
-    function esp_dl_conv2d_row_lanes_esp32s3
+    function ESP_DL_ROW(lanes)
     begin_row
     l32i a14, a2, CONV2D_AT_SEGMENT_BYTES
     srli a9, a14, 4
@@ -156,6 +183,10 @@
     l32i a12, a2, CONV2D_AT_CHANNELS
     or a8, a8, a12
     or a8, a8, a5
+    .if ESP_DL_ADDED
+    l32i a12, a2, CONV2D_AT_ADDEND
+    or a8, a8, a12
+    .endif
 10:
     l32i a12, a7, 0
     addi a7, a7, 4
@@ -189,7 +220,7 @@
     lanes 1, 2
     check_sums
     return
-    .size esp_dl_conv2d_row_lanes_esp32s3, . - esp_dl_conv2d_row_lanes_esp32s3
+    .size ESP_DL_ROW(lanes), . - ESP_DL_ROW(lanes)
 
 /*
  * Sums that may leave their lanes, in two parts: of a value x of the input first x & 15 is multiplied, then x >> 4. In
@@ -241,8 +272,14 @@
 2:  /* sixteen channels */
     mov a12, a4
     load_head
+    add_addend 1
     part 0, \three
     addi a4, a12, 48
+    .if ESP_DL_ADDED
+    l32i a13, a2, CONV2D_AT_FACTORS
+    slli a13, a13, 4
+    add a4, a4, a13
+    .endif
     ee.srcmb.s8.qacc q2, a10, 0
     part 1, \three
     shift_lanes q3, 4
@@ -257,7 +294,7 @@
     return
     .endm
 
-    function esp_dl_conv2d_row_parts_esp32s3
+    function ESP_DL_ROW(parts)
     begin_row
     l32i a9, a2, CONV2D_AT_SEGMENT_BYTES
     srli a9, a9, 4
@@ -272,7 +309,7 @@
     parts 0
 .Lthree_parts:
     parts 1
-    .size esp_dl_conv2d_row_parts_esp32s3, . - esp_dl_conv2d_row_parts_esp32s3
+    .size ESP_DL_ROW(parts), . - ESP_DL_ROW(parts)
 
 /*
  * The accumulator of 40 bits: a piece of the window is held in registers while the weights of all channels stream by;
@@ -332,6 +369,9 @@
     srli a14, a14, 1
     slli a14, a14, 4
     add a4, a10, a14
+    .if ESP_DL_ADDED
+    l32i a10, a2, CONV2D_AT_SUMS
+    .endif
     l32i a7, a2, CONV2D_AT_SEGMENTS
 2:  /* a segment */
     l32i a8, a7, 0
@@ -376,7 +416,7 @@
     return
     .endm
 
-    function esp_dl_conv2d_row_wide_esp32s3
+    function ESP_DL_ROW(wide)
     movi a3, 0
     l32i a5, a2, CONV2D_AT_OUTPUT
     l32i a6, a2, CONV2D_AT_SEGMENT_COUNT
@@ -407,4 +447,4 @@
     wide 2
 .Lfour:
     wide 4
-    .size esp_dl_conv2d_row_wide_esp32s3, . - esp_dl_conv2d_row_wide_esp32s3
+    .size ESP_DL_ROW(wide), . - ESP_DL_ROW(wide)

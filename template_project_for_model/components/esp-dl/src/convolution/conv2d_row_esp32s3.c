@@ -47,6 +47,12 @@ static void add(sums_t *sums, int lane, int32_t product)
     }
 }
 
+/* What is added to the sum of an output. */
+static int32_t addend_of(const esp_dl_conv2d_row_t *row, const int8_t *output)
+{
+    return *(const int8_t *)((intptr_t)output + row->addend);
+}
+
 /* From here on partial sums are those of what comes. */
 static void restart(sums_t *sums)
 {
@@ -62,13 +68,20 @@ static void hold(const sums_t *sums)
     }
 }
 
-static const int8_t *begin(const int8_t *data, sums_t *sums, const uint8_t **shifts)
+/* The sums before the products: the bias, and what is added to those of `channels` values of the output. */
+static const int8_t *begin(const esp_dl_conv2d_row_t *row, const int8_t *data, const int8_t *output, int32_t channels,
+                           sums_t *sums, const uint8_t **shifts)
 {
     const int8_t *weights = esp_dl_load_head(data, sums->acc, shifts);
     sums->in_sequence = false;
     for (int i = 0; i < ESP_DL_LANES; i++) {
         sums->most[i] = sums->least[i] = 0;
         esp_dl_extend(sums->acc[i], &sums->most[i], &sums->least[i]);
+    }
+    for (int32_t factor = 0; factor < row->factors; factor++, weights += ESP_DL_LANES) {
+        for (int i = 0; i < channels; i++) {
+            add(sums, i, ~addend_of(row, output + i) * weights[i]);
+        }
     }
     return weights;
 }
@@ -96,7 +109,7 @@ static const int8_t *lanes(const esp_dl_conv2d_row_t *row, int32_t offset, const
 {
     sums_t sums;
     const uint8_t *shifts;
-    const int8_t *weights = begin(data, &sums, &shifts);
+    const int8_t *weights = begin(row, data, output, channels, &sums, &shifts);
     bool held = true;
     sums.in_sequence = row->in_sequence != 0;
     for (int32_t s = 0; s < row->segment_count; s++) {
@@ -145,7 +158,7 @@ static const int8_t *two_parts(const esp_dl_conv2d_row_t *row, int32_t offset, c
     sums_t sums;
     int32_t lower[ESP_DL_LANES];
     const uint8_t *shifts;
-    const int8_t *const start = begin(data, &sums, &shifts), *weights = start;
+    const int8_t *const start = begin(row, data, output, ESP_DL_LANES, &sums, &shifts), *weights = start;
     for (int32_t s = 0; s < row->segment_count; s++) {
         weights = add_segment(row->segments[s] + offset, row->segment_bytes, weights, LOWER, false, &sums);
     }
@@ -197,7 +210,8 @@ void esp_dl_conv2d_row_three_esp32s3(const esp_dl_conv2d_row_t *row)
     pixels(row, true);
 }
 
-void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
+/* begun: sums begin with `sums`. */
+static void wide(const esp_dl_conv2d_row_t *row, bool begun)
 {
     const int32_t bytes = row->vectors * 16;
     const int32_t chunks = (row->segment_bytes + bytes - 1) / bytes;
@@ -207,7 +221,7 @@ void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
     for (int32_t pixel = 0; pixel < row->pixels; pixel++) {
         for (int32_t c = 0; c < row->channels; c++) {
             int32_t acc;
-            memcpy(&acc, row->weights + 8 * c, sizeof(acc));
+            memcpy(&acc, begun ? (const int8_t *)(row->sums + c) : row->weights + 8 * c, sizeof(acc));
             for (int32_t s = 0; s < row->segment_count; s++) {
                 const int8_t *x = row->segments[s] + pixel * row->step;
                 for (int32_t k = 0; k < row->segment_bytes; k++) {
@@ -218,6 +232,41 @@ void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
             row->output[pixel * row->channels + c] = esp_dl_requantize(acc, shifts[c], row->min, row->max);
         }
     }
+}
+
+void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    wide(row, false);
+}
+
+void esp_dl_conv2d_row_wide_add_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    wide(row, true);
+}
+
+int32_t esp_dl_conv2d_row_lanes_add_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    return pixels(row, false);
+}
+
+void esp_dl_conv2d_row_one_add_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    pixels(row, false);
+}
+
+void esp_dl_conv2d_row_held_add_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    pixels(row, false);
+}
+
+void esp_dl_conv2d_row_nine_add_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    pixels(row, false);
+}
+
+void esp_dl_conv2d_row_parts_add_esp32s3(const esp_dl_conv2d_row_t *row)
+{
+    esp_dl_conv2d_row_parts_esp32s3(row);
 }
 
 #else

@@ -20,6 +20,19 @@
 #define CONV2D_AT_CLAMP 56
 #define CONV2D_AT_CHECK_EVERY 60
 #define CONV2D_AT_OUTPUT_STEP 64
+#define CONV2D_AT_ADDEND 68
+#define CONV2D_AT_FACTORS 72
+
+/* Sources that include themselves with ESP_DL_ADDED 1 have the functions of the same names and _add once more, which add
+ * a tensor to the sums. */
+#ifndef ESP_DL_ADDED
+#define ESP_DL_ADDED 0
+#endif
+#if ESP_DL_ADDED
+#define ESP_DL_ROW(kind) esp_dl_conv2d_row_##kind##_add_esp32s3
+#else
+#define ESP_DL_ROW(kind) esp_dl_conv2d_row_##kind##_esp32s3
+#endif
 
 #ifndef __ASSEMBLER__
 
@@ -45,6 +58,10 @@ typedef struct {
     const int8_t *clamp; /* sixteen times min, sixteen times max; at a multiple of 16 */
     int32_t check_every; /* as check_bits; where it is 2, `segments` lies at a multiple of 16 */
     int32_t output_step; /* bytes from a pixel to the next in the output, as many as channels but for `one` */
+    intptr_t addend;     /* bytes from a value of the output to what is added to its sum */
+    int32_t factors;     /* vectors of factors of what is added, behind the head of sixteen channels; 0: nothing is */
+    const int8_t *addend_shift;             /* wide: of the channels */
+    const struct esp_dl_conv2d_ways *ways;  /* how rows like this one are computed */
     int32_t in_sequence; /* sums fit in the order of the products, maybe not in another (for the C) */
 } esp_dl_conv2d_row_t;
 
@@ -65,6 +82,8 @@ ESP_DL_FIELD(esp_dl_conv2d_row_t, open, CONV2D_AT_OPEN);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, clamp, CONV2D_AT_CLAMP);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, check_every, CONV2D_AT_CHECK_EVERY);
 ESP_DL_FIELD(esp_dl_conv2d_row_t, output_step, CONV2D_AT_OUTPUT_STEP);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, addend, CONV2D_AT_ADDEND);
+ESP_DL_FIELD(esp_dl_conv2d_row_t, factors, CONV2D_AT_FACTORS);
 
 /*
  * vectors = 0: sixteen channels at a time in lanes of 20 bits. Not 0 where sums are checked and one became so large
@@ -93,6 +112,30 @@ void esp_dl_conv2d_row_parts_esp32s3(const esp_dl_conv2d_row_t *row);
 
 /* vectors > 0: a channel at a time in the accumulator of 40 bits. */
 void esp_dl_conv2d_row_wide_esp32s3(const esp_dl_conv2d_row_t *row);
+
+/* The same with `factors`; and of one pixel whose sums begin with `sums`, in place of the biases. */
+int32_t esp_dl_conv2d_row_lanes_add_esp32s3(const esp_dl_conv2d_row_t *row);
+void esp_dl_conv2d_row_one_add_esp32s3(const esp_dl_conv2d_row_t *row);
+void esp_dl_conv2d_row_held_add_esp32s3(const esp_dl_conv2d_row_t *row);
+void esp_dl_conv2d_row_nine_add_esp32s3(const esp_dl_conv2d_row_t *row);
+void esp_dl_conv2d_row_parts_add_esp32s3(const esp_dl_conv2d_row_t *row);
+void esp_dl_conv2d_row_wide_add_esp32s3(const esp_dl_conv2d_row_t *row);
+
+/* The ways to compute a row: with nothing added, or with an addend. */
+typedef struct esp_dl_conv2d_ways {
+    int32_t (*lanes)(const esp_dl_conv2d_row_t *);
+    void (*one)(const esp_dl_conv2d_row_t *);
+    void (*held)(const esp_dl_conv2d_row_t *);
+    void (*nine)(const esp_dl_conv2d_row_t *);
+    void (*parts)(const esp_dl_conv2d_row_t *);
+    void (*wide)(const esp_dl_conv2d_row_t *);
+} esp_dl_conv2d_ways_t;
+
+/* A convolution with `addend`, `factors`, `addend_shift` and `ways` of every row as those of `more`. Nothing is shifted
+ * left. */
+struct esp_dl_conv2d_esp32s3;
+void esp_dl_convolve_esp32s3(const int8_t *input, const struct esp_dl_conv2d_esp32s3 *p,
+                             const esp_dl_conv2d_row_t *more, void *scratch, int8_t *output);
 
 #endif /* __ASSEMBLER__ */
 

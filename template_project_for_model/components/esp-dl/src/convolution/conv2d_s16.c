@@ -77,7 +77,9 @@ static inline int32_t window_sum(const void *image, const int8_t *weights, const
     return sum;
 }
 
-void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_t *p, void *output)
+/* addend: what is added to the sums, NULL for nothing; more: how. */
+static void convolve(const void *input, const void *addend, const esp_dl_conv2d_t *p, const esp_dl_conv2d_add_t *more,
+                     void *output)
 {
     const esp_dl_window_t *window = &p->window;
     const int32_t channels = p->input.c / p->groups;       /* that a filter reads */
@@ -100,6 +102,10 @@ void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_t *p, void *output
                     } else {
                         sum = window_sum(image, weights, p, origin_h, origin_w, channels, false);
                     }
+                    if (addend != NULL) {
+                        const int32_t value = esp_dl_load(addend, done, more->addend_s16);
+                        sum += (int32_t)((uint32_t)value << more->addend_shift[o]);
+                    }
                     sum = esp_dl_requantize_wide(sum + p->bias[o], p->shift[o], p->min, p->max, p->output_s16);
                     esp_dl_store(output, done++, sum, p->output_s16);
                 }
@@ -107,4 +113,14 @@ void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_t *p, void *output
         }
         input = esp_dl_at(input, (ptrdiff_t)p->input.h * p->input.w * p->input.c, p->input_s16);
     }
+}
+
+void esp_dl_conv2d_s16(const void *input, const esp_dl_conv2d_t *p, void *output)
+{
+    convolve(input, NULL, p, NULL, output);
+}
+
+void esp_dl_conv2d_add_s16(const void *input, const void *addend, const esp_dl_conv2d_add_t *p, void *output)
+{
+    convolve(input, addend, &p->conv2d, p, output);
 }

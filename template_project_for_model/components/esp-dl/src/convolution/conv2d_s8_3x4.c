@@ -33,8 +33,8 @@
     } while (0)
 
 /* sums: [pixels][4], with the bias. Output channels `o` to o + 3 of `pixels` pixels. */
-static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p, int32_t o, const int8_t *addend,
-                   const esp_dl_binary_t *add, int8_t *output)
+static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p, int32_t o, const esp_dl_addend_t *add,
+                   int8_t *output)
 {
     /* Read only now: there are no registers left to hold them during the loops. */
     ESP_DL_KEEP(p);
@@ -43,7 +43,7 @@ static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p
     const int8_t *shifts = p->shift + o;
     const int32_t step = p->output.c;
     output += o;
-    if (add == NULL) {
+    if (add->values == NULL) {
         const int32_t shift0 = end.shift, shift1 = shifts[1], shift2 = shifts[2], shift3 = shifts[3];
         for (const int32_t *stop = sums + 4 * pixels; sums != stop; sums += 4) {
             esp_dl_store(output, sums[0] >> shift0, end.min, end.max);
@@ -54,9 +54,9 @@ static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p
         }
         return;
     }
-    addend += o;
+    const int8_t *addend = add->values + o;
     for (int32_t channel = 0; channel < 4; channel++) {
-        end.shift = shifts[channel];
+        end.shift = shifts[channel], end.left = add->shift[o + channel];
         const int8_t *a = addend++;
         int8_t *y = output++;
         for (const int32_t *sum = sums, *stop = sums + 4 * pixels; sum != stop; sum += 4) {
@@ -78,8 +78,7 @@ static inline const uint32_t *after(const uint32_t *words, uint32_t piece)
 /* All output channels of a tile. taps: the address read by each tap of each of the three windows. Not inlined: the
  * caller's variables would take registers from the loops. */
 __attribute__((noinline)) static void tile(const int8_t *const *taps, int32_t count, const esp_dl_conv2d_t *p,
-                                           const int8_t *addend, const esp_dl_binary_t *add, int32_t pixels,
-                                           int8_t *output)
+                                           const esp_dl_addend_t *add, int32_t pixels, int8_t *output)
 {
     const uint32_t *w = (const uint32_t *)(const void *)p->weights;
     for (int32_t o = 0; o < p->output.c; o += 4) {
@@ -124,7 +123,7 @@ __attribute__((noinline)) static void tile(const int8_t *const *taps, int32_t co
             {(int32_t)(t10 - (h10 << 16)), (int32_t)h10, (int32_t)(t11 - (h11 << 16)), (int32_t)h11},
             {(int32_t)(t20 - (h20 << 16)), (int32_t)h20, (int32_t)(t21 - (h21 << 16)), (int32_t)h21},
         };
-        finish(sums[0], pixels, p, o, addend, add, output);
+        finish(sums[0], pixels, p, o, add, output);
     }
 }
 
@@ -164,8 +163,7 @@ static int lie_inside(const esp_dl_conv2d_t *p, int32_t first)
     return column + PIXELS <= p->output.w && h >= 0 && h + height < p->input.h && w >= 0 && w + width < p->input.w;
 }
 
-static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
-                     int8_t *output)
+static void convolve(const int8_t *input, esp_dl_addend_t add, const esp_dl_conv2d_t *p, int8_t *output)
 {
     const int32_t count = p->window.kernel_h * p->window.kernel_w, step = PIXELS * p->window.stride_w * p->input.c;
     const int32_t all = p->output.n * p->output.h * p->output.w;
@@ -184,18 +182,18 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
             find_taps(taps, input, p, first, outside);
         }
         const int32_t pixels = all - first < PIXELS ? all - first : PIXELS;
-        tile(taps, count, p, addend, add, pixels, output);
+        tile(taps, count, p, &add, pixels, output);
         output += pixels * p->output.c;
-        addend += add != NULL ? pixels * p->output.c : 0;
+        add = esp_dl_addend_behind(add, pixels * p->output.c);
     }
 }
 
 void esp_dl_conv2d_s8_3x4(const int8_t *input, const esp_dl_conv2d_t *p, int8_t *output)
 {
-    convolve(input, NULL, p, NULL, output);
+    convolve(input, (esp_dl_addend_t){NULL, NULL}, p, output);
 }
 
 void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, int8_t *output)
 {
-    convolve(input, addend, &p->conv2d, &p->add, output);
+    convolve(input, (esp_dl_addend_t){addend, p->addend_shift}, &p->conv2d, output);
 }

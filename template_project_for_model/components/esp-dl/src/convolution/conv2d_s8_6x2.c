@@ -176,13 +176,13 @@ static void pack_pixels(uint32_t *columns, const int8_t *x, int32_t pixels, int3
 
 /* All output channels of `pairs` pairs of pixels, a constant, 2 or 3; `pixels` of these exist. */
 __attribute__((always_inline)) static inline void tile_of(const int pairs, const uint32_t *columns,
-                                                          const esp_dl_conv2d_t *p, const int8_t *addend,
-                                                          const esp_dl_binary_t *add, int32_t pixels, int8_t *output)
+                                                          const esp_dl_conv2d_t *p, const esp_dl_addend_t *add,
+                                                          int32_t pixels, int8_t *output)
 {
     const int8_t *w = p->weights + 1;
     const int32_t channels = p->output.c, last = channels - 1;
     /* Before this channel, all results of two channels are stored at once. */
-    const int32_t whole = add == NULL && pixels == 2 * pairs ? last : 0;
+    const int32_t whole = add->values == NULL && pixels == 2 * pairs ? last : 0;
     for (int32_t o = 0; o < channels; o += 2) {
         const int32_t *bias = p->bias + o;
         const uint32_t *x = columns;
@@ -272,11 +272,11 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
         }
         const int32_t sums0[PIXELS] = {(int32_t)t00, (int32_t)h00, (int32_t)t10,
                                        (int32_t)h10, (int32_t)t20, (int32_t)h20};
-        esp_dl_conv2d_finish(sums0, pixels, p, o, addend, add, output);
+        esp_dl_conv2d_finish(sums0, pixels, p, o, add, output);
         if (o < last) {
             const int32_t sums1[PIXELS] = {(int32_t)t01, (int32_t)h01, (int32_t)t11,
                                            (int32_t)h11, (int32_t)t21, (int32_t)h21};
-            esp_dl_conv2d_finish(sums1, pixels, p, o + 1, addend, add, output);
+            esp_dl_conv2d_finish(sums1, pixels, p, o + 1, add, output);
         }
     }
 }
@@ -284,17 +284,16 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
 /* Not inlined: the caller's variables would take registers from the loops. */
 #define TILE(name, pairs)                                                                                              \
     __attribute__((noinline)) static void name(const uint32_t *columns, const esp_dl_conv2d_t *p,                      \
-                                               const int8_t *addend, const esp_dl_binary_t *add, int32_t pixels,       \
-                                               int8_t *output)                                                         \
+                                               const esp_dl_addend_t *add, int32_t pixels, int8_t *output)             \
     {                                                                                                                  \
-        tile_of(pairs, columns, p, addend, add, pixels, output);                                                       \
+        tile_of(pairs, columns, p, add, pixels, output);                                                               \
     }
 
 TILE(two_pairs, 2)
 TILE(three_pairs, 3)
 
-static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
-                     uint32_t *columns, int8_t *output)
+static void convolve(const int8_t *input, esp_dl_addend_t add, const esp_dl_conv2d_t *p, uint32_t *columns,
+                     int8_t *output)
 {
     const uint32_t base = 0 - (uint32_t)p->weights[0] * 0x10001u; /* less the middle of the input's range */
     const int direct = p->window.kernel_h * p->window.kernel_w * p->window.stride_h * p->window.stride_w == 1 &&
@@ -310,9 +309,9 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
             find_origins(origins, &place, p, pixels);
             pack_windows(columns, origins, p, base);
         }
-        (pixels > 4 ? three_pairs : two_pairs)(columns, p, addend, add, pixels, output);
+        (pixels > 4 ? three_pairs : two_pairs)(columns, p, &add, pixels, output);
         output += pixels * p->output.c;
-        addend += add != NULL ? pixels * p->output.c : 0;
+        add = esp_dl_addend_behind(add, pixels * p->output.c);
     }
 }
 
@@ -329,11 +328,11 @@ int32_t esp_dl_conv2d_add_s8_6x2_scratch(const esp_dl_conv2d_add_t *p)
 
 void esp_dl_conv2d_s8_6x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output)
 {
-    convolve(input, NULL, p, NULL, scratch, output);
+    convolve(input, (esp_dl_addend_t){NULL, NULL}, p, scratch, output);
 }
 
 void esp_dl_conv2d_add_s8_6x2(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p, void *scratch,
                               int8_t *output)
 {
-    convolve(input, addend, &p->conv2d, &p->add, scratch, output);
+    convolve(input, (esp_dl_addend_t){addend, p->addend_shift}, &p->conv2d, scratch, output);
 }

@@ -125,27 +125,24 @@ static const int16_t *weights_of(const esp_dl_conv2d_esp32_t *p, const layout_t 
     return to;
 }
 
-/* results: one channel of `pixels` pixels. */
-static void add_up(const int8_t *results, const int8_t *addend, const esp_dl_binary_t *add, int32_t pixels,
-                   int32_t step, int8_t *output)
+/* What the sums of one channel of `pixels` pixels begin with, where a value is added to each. */
+static void begin_sums(const int8_t *addend, int32_t left, int32_t bias, int32_t pixels, int32_t step, int32_t *starts)
 {
-    const int32_t factor_a = 1 << add->shift_a, factor_b = 1 << add->shift_b, half = esp_dl_half(add->shift);
-    const int32_t shift = add->shift, min = add->min, max = add->max;
-    for (int32_t i = 0; i < pixels; i++) {
-        *output = esp_dl_requantize(results[i] * factor_a + *addend * factor_b + half, shift, min, max);
-        output += step;
-        addend += step;
+    for (const int32_t *end = starts + pixels; starts != end; starts++, addend += step) {
+        *starts = bias + (int32_t)((uint32_t)*addend << left);
     }
 }
 
-static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_esp32_t *p,
-                     const esp_dl_binary_t *add, int16_t *scratch, int8_t *output)
+/* addend: NULL for none; left: by how much it is shifted, per channel. */
+static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_esp32_t *p, const int8_t *left,
+                     int16_t *scratch, int8_t *output)
 {
     const esp_dl_window_t *window = &p->window;
     const layout_t layout = layout_of(p);
     const int32_t channels = p->output.c, segment = layout.fours * 4, step = window->stride_w * layout.pixel;
-    int16_t *rows = scratch, *weights = rows + layout.rows * layout.row + BEHIND_ROWS;
-    int8_t *results = (int8_t *)(weights + layout.widened);
+    int32_t *starts = (int32_t *)(void *)scratch;
+    int16_t *rows = scratch + (addend != NULL ? 2 * p->rows * p->output.w : 0);
+    int16_t *weights = rows + layout.rows * layout.row + BEHIND_ROWS;
     esp_dl_mac16_t pixels = {
         .x = rows,
         .fours = layout.fours,
@@ -153,11 +150,12 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
         .next_segment = 2 * (window->dilation_h * layout.row - segment),
         .next_pixel = 2 * (step - (window->kernel_h - 1) * window->dilation_h * layout.row - segment),
         .next_row = 2 * (window->stride_h * layout.row - p->output.w * step),
-        .step = add == NULL ? channels : 1,
+        .row_bytes = p->output.w * channels,
+        .step = channels,
+        .starts = addend != NULL ? starts : NULL,
         .min = p->min,
         .max = p->max,
     };
-    pixels.row_bytes = p->output.w * pixels.step;
     for (int32_t n = 0; n < p->output.n; n++) {
         for (int32_t first = 0; first < p->output.h; first += p->rows) {
             pixels.rows = p->output.h - first < p->rows ? p->output.h - first : p->rows;
@@ -169,16 +167,18 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
             }
             for (int32_t o = 0; o < channels; o++) {
                 pixels.weights = weights_of(p, &layout, o, weights);
-                pixels.output = add == NULL ? output + o : results;
+                pixels.output = output + o;
                 pixels.bias = (int32_t)((uint32_t)p->bias[o] << 8);
                 pixels.shift = p->shift[o] + 8;
-                esp_dl_mac16_pixels_esp32(&pixels);
-                if (add != NULL) {
-                    add_up(results, addend + o, add, pixels.rows * p->output.w, channels, output + o);
+                if (addend == NULL) {
+                    esp_dl_mac16_pixels_esp32(&pixels);
+                } else {
+                    begin_sums(addend + o, left[o] + 8, pixels.bias, pixels.rows * p->output.w, channels, starts);
+                    esp_dl_mac16_begun_pixels_esp32(&pixels);
                 }
             }
             output += pixels.rows * p->output.w * channels;
-            addend += add != NULL ? pixels.rows * p->output.w * channels : 0;
+            addend += addend != NULL ? pixels.rows * p->output.w * channels : 0;
         }
         input += p->input.h * p->input.w * p->input.c;
     }
@@ -192,7 +192,7 @@ int32_t esp_dl_conv2d_s8_esp32_scratch(const esp_dl_conv2d_esp32_t *p)
 
 int32_t esp_dl_conv2d_add_s8_esp32_scratch(const esp_dl_conv2d_esp32_add_t *p)
 {
-    return esp_dl_conv2d_s8_esp32_scratch(&p->conv2d) + p->conv2d.rows * p->conv2d.output.w;
+    return esp_dl_conv2d_s8_esp32_scratch(&p->conv2d) + 4 * p->conv2d.rows * p->conv2d.output.w;
 }
 
 void esp_dl_conv2d_s8_esp32(const int8_t *input, const esp_dl_conv2d_esp32_t *p, void *scratch, int8_t *output)
@@ -203,5 +203,5 @@ void esp_dl_conv2d_s8_esp32(const int8_t *input, const esp_dl_conv2d_esp32_t *p,
 void esp_dl_conv2d_add_s8_esp32(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_esp32_add_t *p,
                                 void *scratch, int8_t *output)
 {
-    convolve(input, addend, &p->conv2d, &p->add, scratch, output);
+    convolve(input, addend, &p->conv2d, p->addend_shift, scratch, output);
 }

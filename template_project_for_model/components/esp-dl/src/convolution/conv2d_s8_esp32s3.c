@@ -20,7 +20,7 @@ static bool fits(const esp_dl_conv2d_row_t *row, checked_t *state)
     if (state->in_vain * 32 > state->done) {
         return false;
     }
-    if (esp_dl_conv2d_row_lanes_esp32s3(row) != 0) {
+    if (row->ways->lanes(row) != 0) {
         state->in_vain += row->pixels;
         return false;
     }
@@ -32,7 +32,7 @@ static bool fits(const esp_dl_conv2d_row_t *row, checked_t *state)
 static void either(const esp_dl_conv2d_row_t *row, checked_t *state)
 {
     if (!fits(row, state)) {
-        esp_dl_conv2d_row_parts_esp32s3(row);
+        row->ways->parts(row);
         state->done += row->pixels;
     }
 }
@@ -97,17 +97,35 @@ static void pack_pixels(int8_t *to, const int8_t *from, int32_t bytes, int32_t s
 #endif
 }
 
+/* Pixels of `bytes` bytes each, a multiple of 4, to places `step` bytes apart. */
+static void spread_pixels(int8_t *to, const int8_t *from, int32_t bytes, int32_t step, int32_t pixels)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)from;
+    for (; pixels > 0; pixels--, to += step) {
+        uint32_t *pixel = (uint32_t *)(void *)to;
+        for (int32_t i = bytes / 4; i > 0; i--) {
+            *pixel++ = *words++;
+        }
+    }
+}
+
 /* A row of pixels whose channels are no multiple of 16: some at a time are computed in memory at `line` with as many
- * more as make them one. */
-static void in_lines(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t run, int8_t *line,
+ * more as make them one. addends: memory for what is added to them */
+static void in_lines(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t run, int8_t *line, int8_t *addends,
                      void (*compute)(const esp_dl_conv2d_row_t *))
 {
     const int32_t bytes = row.channels;
+    const int8_t *addend = (const int8_t *)((intptr_t)row.output + row.addend);
     int8_t *to = row.output;
+    row.addend = addends - line;
     row.channels = row.output_step = esp_dl_aligned(bytes);
     row.output = line;
     for (int32_t left = row.pixels; left > 0; left -= row.pixels) {
         row.pixels = left < run ? left : run;
+        if (row.factors > 0) {
+            spread_pixels(addends, addend, bytes, row.channels, row.pixels);
+            addend += row.pixels * bytes;
+        }
         compute(&row);
         pack_pixels(to, line, bytes, row.channels, row.pixels);
         to += row.pixels * bytes;
@@ -125,7 +143,7 @@ static void in_lines(esp_dl_conv2d_row_t row, const int8_t **segments, int32_t r
 static void in_parts(const esp_dl_conv2d_row_t *whole, const int8_t **segments)
 {
     if (whole->channels <= PART_CHANNELS) {
-        esp_dl_conv2d_row_parts_esp32s3(whole);
+        whole->ways->parts(whole);
         return;
     }
     const int32_t count = whole->segment_count, weights = 16 * count * whole->segment_bytes;
@@ -136,7 +154,7 @@ static void in_parts(const esp_dl_conv2d_row_t *whole, const int8_t **segments)
         row.channels = left < PART_CHANNELS ? left : PART_CHANNELS;
         row.output = whole->output + c;
         for (int32_t pixel = 0; pixel < whole->pixels; pixel++) {
-            esp_dl_conv2d_row_parts_esp32s3(&row);
+            row.ways->parts(&row);
             row.output += whole->channels;
             for (int32_t s = 0; s < count; s++) {
                 segments[s] += row.step;
@@ -147,7 +165,7 @@ static void in_parts(const esp_dl_conv2d_row_t *whole, const int8_t **segments)
         }
         for (int32_t group = 0; group < row.channels; group += 16) {
             const int32_t shifts = row.weights[40 + ESP_DL_LANE_SHIFTS];
-            row.weights += 48 + weights + (shifts > 1 ? 16 * shifts : 0);
+            row.weights += 48 + 16 * row.factors + weights + (shifts > 1 ? 16 * shifts : 0);
         }
     }
 }
@@ -188,11 +206,11 @@ __attribute__((noinline)) static void measured(esp_dl_conv2d_row_t row, const es
         if (measure(&row, p, first, energies) > p->most_energy) {
             in_parts(&row, segments);
         } else if (is_tap && row.segment_bytes <= ESP_DL_MAX_HELD) {
-            esp_dl_conv2d_row_one_esp32s3(&row);
+            row.ways->one(&row);
         } else if (!is_tap && row.segment_bytes == 48) {
-            esp_dl_conv2d_row_nine_esp32s3(&row);
+            row.ways->nine(&row);
         } else {
-            esp_dl_conv2d_row_held_esp32s3(&row);
+            row.ways->held(&row);
         }
         for (int32_t s = 0; s < row.segment_count; s++) {
             segments[s] += row.pixels * row.step;
@@ -230,9 +248,9 @@ __attribute__((noinline)) static void compute_gathered(const esp_dl_conv2d_row_t
         int32_t energy;
         measured(row, p, true, &segment, &energy);
     } else if (row.segment_bytes <= ESP_DL_MAX_HELD) {
-        esp_dl_conv2d_row_one_esp32s3(&row);
+        row.ways->one(&row);
     } else {
-        esp_dl_conv2d_row_held_esp32s3(&row);
+        row.ways->held(&row);
     }
 }
 
@@ -345,7 +363,7 @@ __attribute__((noinline)) static void columns(const int8_t *image, const esp_dl_
     row.pixels = p->output.h;
     for (int32_t x = 0; x < p->output.w; x++) {
         fill_strip(image, p, x, strip);
-        esp_dl_conv2d_row_one_esp32s3(&row);
+        row.ways->one(&row);
         row.output += row.channels;
     }
 }
@@ -409,7 +427,7 @@ static void in_blocks(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, esp
                     if (row.check_bits != 0) {
                         either(&row, &state);
                     } else {
-                        esp_dl_conv2d_row_wide_esp32s3(&row);
+                        row.ways->wide(&row);
                     }
                     row.output += channels;
                     for (int32_t s = 0; s < row.segment_count; s++) {
@@ -420,11 +438,13 @@ static void in_blocks(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, esp
             image += p->input.h * p->input.w * p->input.c;
         }
         row.weights += p->block_bytes;
+        row.addend_shift += row.addend_shift != NULL ? row.channels : 0;
     }
 }
 
-/* All but what is shifted left at the end. */
-static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
+/* All but what is shifted left at the end. more: of a row, what is added to the sums and how. */
+void esp_dl_convolve_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, const esp_dl_conv2d_row_t *more,
+                             void *scratch, int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
     const int32_t per_row = p->by_taps ? w->kernel_w : 1;
@@ -452,6 +472,10 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
         .open = p->open,
         .clamp = (const int8_t *)clamp,
         .output_step = p->output.c,
+        .addend = more->addend,
+        .factors = more->factors,
+        .addend_shift = more->addend_shift,
+        .ways = more->ways,
         .in_sequence = p->path == ESP_DL_CONV2D_MEASURED || p->measured,
     };
     int32_t images = p->output.n, rows = p->output.h;
@@ -475,9 +499,9 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
     checked_t state = {0};
     waiting_t waiting = {0};
     int32_t energies[3]; /* MEASURED: of the rows of a window */
-    void (*const held)(const esp_dl_conv2d_row_t *) = p->path == ESP_DL_CONV2D_ONE    ? esp_dl_conv2d_row_one_esp32s3
-                                                      : p->path == ESP_DL_CONV2D_NINE ? esp_dl_conv2d_row_nine_esp32s3
-                                                                                      : esp_dl_conv2d_row_held_esp32s3;
+    void (*const held)(const esp_dl_conv2d_row_t *) = p->path == ESP_DL_CONV2D_ONE    ? row.ways->one
+                                                      : p->path == ESP_DL_CONV2D_NINE ? row.ways->nine
+                                                                                      : row.ways->held;
     const bool is_in_lines = has_lines(p);
     for (int32_t n = 0; n < images; n++) {
         esp_dl_next_image(&borders, w);
@@ -488,14 +512,14 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
                 if (row.check_bits != 0) {
                     checked(&row, segments, p->at_a_time, &state);
                 } else {
-                    esp_dl_conv2d_row_lanes_esp32s3(&row);
+                    row.ways->lanes(&row);
                 }
                 break;
             case ESP_DL_CONV2D_ONE:
             case ESP_DL_CONV2D_HELD:
             case ESP_DL_CONV2D_NINE:
                 if (is_in_lines) {
-                    in_lines(row, segments, p->run, pixels, held);
+                    in_lines(row, segments, p->run, pixels, memory + places.end, held);
                 } else if (p->run > 0) {
                     runs(row, segments, p->run, pixels, held);
                 } else {
@@ -514,7 +538,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
             case ESP_DL_CONV2D_COLUMNS:
                 break;
             case ESP_DL_CONV2D_WIDE:
-                esp_dl_conv2d_row_wide_esp32s3(&row);
+                row.ways->wide(&row);
                 break;
             }
             row.output += row.pixels * row.channels;
@@ -528,7 +552,12 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void
 
 void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t *p, void *scratch, int8_t *output)
 {
-    convolve(input, p, scratch, output);
+    static const esp_dl_conv2d_ways_t ways = {
+        esp_dl_conv2d_row_lanes_esp32s3, esp_dl_conv2d_row_one_esp32s3,   esp_dl_conv2d_row_held_esp32s3,
+        esp_dl_conv2d_row_nine_esp32s3,  esp_dl_conv2d_row_parts_esp32s3, esp_dl_conv2d_row_wide_esp32s3,
+    };
+    const esp_dl_conv2d_row_t nothing = {.ways = &ways};
+    esp_dl_convolve_esp32s3(input, p, &nothing, scratch, output);
     esp_dl_shift_left_esp32s3(output, p->output.n * p->output.h * p->output.w, p->output.c, p->left, p->left_channels,
                               p->min, p->max);
 }

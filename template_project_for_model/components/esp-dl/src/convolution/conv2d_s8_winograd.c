@@ -228,7 +228,7 @@ static inline void sum_six(const uint32_t *from, const int32_t step, uint32_t *t
 
 /* A tile's output channel `o`. sums: its first point, the others TILES * OUTPUTS apart. */
 __attribute__((noinline)) static void finish(uint32_t *sums, const esp_dl_conv2d_t *p, const tile_t *tile, int32_t o,
-                                             const int8_t *addend, const esp_dl_binary_t *add, int8_t *output)
+                                             const esp_dl_addend_t *add, int8_t *output)
 {
     const int32_t step = TILES * OUTPUTS, bias = p->bias[o], channels = p->output.c, width = p->output.w;
     const int32_t rows = p->output.h - tile->h, columns = width - tile->w;
@@ -243,10 +243,10 @@ __attribute__((noinline)) static void finish(uint32_t *sums, const esp_dl_conv2d
         uint32_t products[4];
         sum_six(sums, step, products, 1);
         int8_t *y = output + place;
-        const int8_t *a = addend + place;
+        const int8_t *a = add->values + place;
         for (const uint32_t *product = products; product != products + pixels; product++) {
             const int32_t sum = ((int32_t)(*product * INVERSE_OF_9) >> 6) + bias;
-            if (add == NULL) {
+            if (add->values == NULL) {
                 esp_dl_store(y, sum >> end.shift, end.min, end.max);
             } else {
                 esp_dl_conv2d_store_sum(&end, sum, *a, y);
@@ -274,8 +274,7 @@ static tile_t next(tile_t tile, const esp_dl_conv2d_t *p)
     return tile;
 }
 
-static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_t *p, const esp_dl_binary_t *add,
-                     void *scratch, int8_t *output)
+static void convolve(const int8_t *input, esp_dl_addend_t add, const esp_dl_conv2d_t *p, void *scratch, int8_t *output)
 {
     const int32_t channels = p->input.c, block = (uint8_t)p->weights[0];
     uint32_t *sums = scratch;
@@ -303,7 +302,7 @@ static void convolve(const int8_t *input, const int8_t *addend, const esp_dl_con
             const int32_t outputs = p->output.c - o < OUTPUTS ? p->output.c - o : OUTPUTS;
             for (int32_t i = 0; i < count; i++) {
                 for (int32_t k = 0; k < outputs; k++) {
-                    finish(sums + i * OUTPUTS + k, p, tiles + i, o + k, addend, add, output);
+                    finish(sums + i * OUTPUTS + k, p, tiles + i, o + k, &add, output);
                 }
             }
         }
@@ -324,11 +323,11 @@ int32_t esp_dl_conv2d_add_s8_winograd_scratch(const esp_dl_conv2d_add_t *p)
 
 void esp_dl_conv2d_s8_winograd(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output)
 {
-    convolve(input, NULL, p, NULL, scratch, output);
+    convolve(input, (esp_dl_addend_t){NULL, NULL}, p, scratch, output);
 }
 
 void esp_dl_conv2d_add_s8_winograd(const int8_t *input, const int8_t *addend, const esp_dl_conv2d_add_t *p,
                                    void *scratch, int8_t *output)
 {
-    convolve(input, addend, &p->conv2d, &p->add, scratch, output);
+    convolve(input, (esp_dl_addend_t){addend, p->addend_shift}, &p->conv2d, scratch, output);
 }

@@ -20,10 +20,18 @@
     segment
     .endm
 
-    .macro begin_pixel
+/* begun: a6 is where the sums' starts lie, else the one that all have. */
+    .macro begin_pixel begun
+    .if \begun
+    l32i a3, a6, 0
+    addi a6, a6, 4
+    wsr.acclo a3
+    .endif
     mov a3, a4
     ldinc m0, a2
+    .ifeq \begun
     wsr.acclo a6
+    .endif
     segment
     .endm
 
@@ -48,15 +56,19 @@
     .endm
 
 /*
- * a2 input, a3 weights, a4 where they begin, their first word, which is in m2, a5 fours, a6 bias, a7 min, a8 max, a9 output, a10 step, a11 to the next
+ * a2 input, a3 weights, a4 where they begin, their first word, which is in m2, a5 fours, a6 bias or starts, a7 min, a8 max, a9 output, a10 step, a11 to the next
  * pixel, a12 sum or segments left, a13 end of the row, a14 rows left, a15 to the next segment.
  */
-    function esp_dl_mac16_pixels_esp32
+    .macro pixels begun
     s32i a2, a1, 16
     l32i a4, a2, MAC16_AT_WEIGHTS
     addi a4, a4, -4
     l32i a5, a2, MAC16_AT_FOURS
+    .if \begun
+    l32i a6, a2, MAC16_AT_STARTS
+    .else
     l32i a6, a2, MAC16_AT_BIAS
+    .endif
     l32i a7, a2, MAC16_AT_MIN
     l32i a8, a2, MAC16_AT_MAX
     l32i a9, a2, MAC16_AT_OUTPUT
@@ -74,26 +86,34 @@
     l32i a12, a2, MAC16_AT_MORE
     l32i a2, a2, MAC16_AT_X
     addi a2, a2, -4
-    beqz a12, one_segment
-    beqi a12, 2, three_segments
+    beqz a12, 2f
+    beqi a12, 2, 3f
     s32i a12, a1, 20
-any_segments:
+.Lany\@:
     l32i a12, a1, 20
-    begin_pixel
+    begin_pixel \begun
 1:
     next_segment
     addi a12, a12, -1
     bnez a12, 1b
-    end_pixel any_segments
-one_segment:
-    begin_pixel
-    end_pixel one_segment
-three_segments:
-    begin_pixel
+    end_pixel .Lany\@
+2:  /* one segment */
+    begin_pixel \begun
+    end_pixel 2b
+3:  /* three */
+    begin_pixel \begun
     next_segment
     next_segment
-    end_pixel three_segments
+    end_pixel 3b
+    .endm
+
+    function esp_dl_mac16_pixels_esp32
+    pixels 0
     .size esp_dl_mac16_pixels_esp32, . - esp_dl_mac16_pixels_esp32
+
+    function esp_dl_mac16_begun_pixels_esp32
+    pixels 1
+    .size esp_dl_mac16_begun_pixels_esp32, . - esp_dl_mac16_begun_pixels_esp32
 
     function esp_dl_mac16_inputs_esp32
     mov a9, a2

@@ -32,14 +32,15 @@ static const int16_t *further(const int16_t *x, int32_t bytes)
     return x + bytes / 2;
 }
 
-void esp_dl_mac16_pixels_esp32(const esp_dl_mac16_t *p)
+/* starts: NULL: all begin with the bias. */
+static void pixels(const esp_dl_mac16_t *p, const int32_t *starts)
 {
     const int16_t *x = p->x;
     int8_t *y = p->output;
     for (int32_t row = 0; row < p->rows; row++) {
         for (const int8_t *end = y + p->row_bytes; y != end; y += p->step) {
             const int16_t *w = p->weights;
-            int64_t sum = p->bias;
+            int64_t sum = starts != NULL ? *starts++ : p->bias;
             for (int32_t more = p->more; more >= 0; more--) {
                 for (int32_t i = 0; i < 4 * p->fours; i++) {
                     sum += *x++ * *w++;
@@ -51,6 +52,16 @@ void esp_dl_mac16_pixels_esp32(const esp_dl_mac16_t *p)
         }
         x = further(x, p->next_row);
     }
+}
+
+void esp_dl_mac16_pixels_esp32(const esp_dl_mac16_t *p)
+{
+    pixels(p, NULL);
+}
+
+void esp_dl_mac16_begun_pixels_esp32(const esp_dl_mac16_t *p)
+{
+    pixels(p, p->starts);
 }
 
 /* Place i of every four in the order 0, 2, 1, 3. */

@@ -18,6 +18,7 @@
 #define MAC16_AT_SHIFT 48
 #define MAC16_AT_MIN 52
 #define MAC16_AT_MAX 56
+#define MAC16_AT_STARTS 60
 
 #ifndef __ASSEMBLER__
 
@@ -43,6 +44,7 @@ typedef struct {
     int32_t rows;
     int32_t step; /* bytes from a pixel of the output to the next one */
     int32_t bias, shift, min, max;
+    const int32_t *starts; /* of every pixel, in place of `bias`, where sums begin with something else */
 } esp_dl_mac16_t;
 
 ESP_DL_FIELD(esp_dl_mac16_t, x, MAC16_AT_X);
@@ -60,8 +62,12 @@ ESP_DL_FIELD(esp_dl_mac16_t, bias, MAC16_AT_BIAS);
 ESP_DL_FIELD(esp_dl_mac16_t, shift, MAC16_AT_SHIFT);
 ESP_DL_FIELD(esp_dl_mac16_t, min, MAC16_AT_MIN);
 ESP_DL_FIELD(esp_dl_mac16_t, max, MAC16_AT_MAX);
+ESP_DL_FIELD(esp_dl_mac16_t, starts, MAC16_AT_STARTS);
 
 void esp_dl_mac16_pixels_esp32(const esp_dl_mac16_t *p);
+
+/* The same with `starts`. */
+void esp_dl_mac16_begun_pixels_esp32(const esp_dl_mac16_t *p);
 
 /* 4 * `fours` bytes, at a multiple of 4, plus 128, as values of 16 bits; of every four in the order 0, 2, 1, 3. */
 void esp_dl_mac16_inputs_esp32(const int8_t *from, int16_t *to, int32_t fours);

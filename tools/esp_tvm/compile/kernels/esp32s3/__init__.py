@@ -35,25 +35,29 @@ from .values import (
 
 CHIP = "esp32s3"
 
-# By operator, the fastest first.
+# The fastest first.
+_CONVOLUTIONS = [
+    Conv2dPairs(),
+    Conv2dLanes(),
+    # Also values that are spread evenly over the whole range hold less.
+    Conv2dMeasured(usual=0.6),
+    # Long segments are faster; sums far below the bound are rarely computed again.
+    Conv2dChecked(rows=True, check_bits=11),
+    Conv2dChecked(rows=True, check_bits=10),
+    Conv2dChecked(rows=False, check_bits=11, check_every=2),
+    Conv2dChecked(rows=False, check_bits=10, check_every=2),
+    Conv2dChecked(rows=False, check_bits=11),
+    Conv2dPieces(),
+    # Beside the slowest there is little to lose; a large window rarely holds so little.
+    Conv2dMeasured(usual=1 / 6, kernels=((1, 1),)),
+    Conv2dMeasuredWindows(usual=1 / 6),
+    Conv2dWide(),
+]
+
+# By operator.
 VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
-    "conv2d": [
-        Conv2dPairs(),
-        Conv2dLanes(),
-        # Also values that are spread evenly over the whole range hold less.
-        Conv2dMeasured(usual=0.6),
-        # Long segments are faster; sums far below the bound are rarely computed again.
-        Conv2dChecked(rows=True, check_bits=11),
-        Conv2dChecked(rows=True, check_bits=10),
-        Conv2dChecked(rows=False, check_bits=11, check_every=2),
-        Conv2dChecked(rows=False, check_bits=10, check_every=2),
-        Conv2dChecked(rows=False, check_bits=11),
-        Conv2dPieces(),
-        # Beside the slowest there is little to lose; a large window rarely holds so little.
-        Conv2dMeasured(usual=1 / 6, kernels=((1, 1),)),
-        Conv2dMeasuredWindows(usual=1 / 6),
-        Conv2dWide(),
-    ],
+    "conv2d": _CONVOLUTIONS,
+    "conv2d_add": _CONVOLUTIONS,
     "depthwise_conv2d": [DepthwiseLanes()],
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
     "dense_s16": [DenseS16(), DenseS16Wide()],

@@ -26,7 +26,7 @@ def in_pieces(call: Call, pieces: int) -> Call:
         "padding": (top, left * pieces, bottom, right * pieces),
     }
     x = replace(call.inputs[0], shape=(n, height, width * pieces, channels // pieces))
-    return replace(call, inputs=[x], attributes={**call.attributes, **form})
+    return replace(call, inputs=[x, *call.inputs[1:]], attributes={**call.attributes, **form})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Dict, Tuple
 import numpy as np
 
 from ....kernel_limits import KERNEL_LIMITS
-from ....operators.conv import pad_field, window_fields
+from ....operators.base import rounding_bias
+from ....operators.conv import addend_field, pad_field, window_fields
 from ....program import Call
 from ..variants import distance_of, pixels_of, window_starts
 from .lanes import (
@@ -21,6 +22,9 @@ from .lanes import (
     NO_BORDER,
     PART_SHIFT,
     Esp32s3Variant,
+    addend_factors,
+    addend_of,
+    addend_vectors,
     aligned,
     border_bytes,
     border_fields,
@@ -138,7 +142,7 @@ class Conv2dLanes(Esp32s3Variant):
         outputs, segments, length = self._segments(call).shape
         if self.sums or self.check_bits or self.by_taps(call):
             return False
-        return outputs % LANES == 0 and segments == 3 and length in (9, 15)
+        return outputs % LANES == 0 and segments == 3 and length in (9, 15) and call.addend is None
 
     def _segments(self, call: Call) -> np.ndarray:
         """Weights [O, segments, bytes]: a segment is a row of the window, or a tap of a dilated one."""
@@ -155,14 +159,18 @@ class Conv2dLanes(Esp32s3Variant):
         if not self._takes(call) or not lanes_can_shift(call.attributes["shift"]):
             return False
         weights = call.attributes["weights"]
-        return sums_fit_lanes(weights.reshape(len(weights), -1), start_of(call), *with_border(call, low, high))
+        rows = weights.reshape(len(weights), -1)
+        return sums_fit_lanes(rows, start_of(call), *with_border(call, low, high), addend_of(call))
 
     def scratch(self, call):
         if self.in_columns(call):
             return aligned(self._segments(call).shape[1] * 8) + self._strip_bytes(call)
         sums = aligned(self.sums * call.output.shape[3])
         window, channels = call.attributes["weights"].shape[1:3], call.inputs[0].shape[3]
-        copied = aligned(self.run(call) * (aligned(call.output.shape[3]) if self.has_lines(call) else channels))
+        copied = aligned(self.run(call) * channels)
+        if self.has_lines(call):
+            # What is added to them, too.
+            copied = self.run(call) * aligned(call.output.shape[3]) * (1 if call.addend is None else 2)
         if self.gathers(call):
             copied = aligned(self.run(call) * self.segmented(call).shape[2]) + LANES
         return aligned(self._segments(call).shape[1] * 8) + sums + copied + border_bytes(call, window)
@@ -175,7 +183,12 @@ class Conv2dLanes(Esp32s3Variant):
 
     def counted(self, call):
         groups = pixels_of(call) * aligned(call.output.shape[3]) // LANES
-        return groups * self._counted(call)
+        return groups * (self._counted(call) + self.of_addend(call))
+
+    @staticmethod
+    def of_addend(call: Call) -> float:
+        """Instructions of sixteen channels of a pixel for what is added to them, counted in the assembly."""
+        return 0 if call.addend is None else 11 + addend_vectors(call)
 
     def _counted(self, call: Call) -> float:
         """Of sixteen channels of a pixel."""
@@ -256,8 +269,20 @@ class Conv2dLanes(Esp32s3Variant):
         a = call.attributes
         shift = right_shifts(a["shift"])
         options = {"masks": bounds_of(call)} if self._is_open(call) else {}
+        options["factors"] = addend_factors(call)
         packed = pack_lanes(self.segmented(call), start_of(call), shift, self.has_three_rows(call), **options)
         return self._fields(call, c, packed, 0)
+
+    def emit(self, call, c, inputs, output):
+        if call.addend is None:
+            super().emit(call, c, inputs, output)
+            return
+        added = {"factors": addend_vectors(call), "addend_shift": "NULL"}
+        if self.sums:
+            added = {"factors": 0, **addend_field(call, c)}
+        parameters = c.struct("esp_dl_conv2d_add_esp32s3_t", conv2d=self.body(call, c), **added)
+        scratch = ["scratch"] if self.scratch(call) else []
+        c.call(self.name(call), *inputs, parameters, *scratch, output)
 
     def _holds_shifts(self, call: Call) -> bool:
         """Whether sixteen channels of many pixels are computed after the other."""
@@ -327,7 +352,9 @@ class Conv2dChecked(Conv2dLanes):
         low, high = with_border(call, low, high)
         weights, bias = call.attributes["weights"], start_of(call)
         weights = weights.reshape(len(weights), -1)
-        if np.abs(bias).max() > self._bound or not parts_fit_lanes(weights, bias, low, high):
+        if np.max(np.abs(bias) + addend_of(call)) > self._bound:
+            return False
+        if not parts_fit_lanes(weights, bias, low, high, addend_of(call)):
             return False
         return sums_stay_within(weights, bias, shift, low, high, self._bound)
 
@@ -391,7 +418,12 @@ class Conv2dChecked(Conv2dLanes):
             return super().body(call, c)
         segments, start, shift = self.segmented(call), start_of(call), right_shifts(call.attributes["shift"])
         some = [slice(first, first + block) for first in range(0, len(segments), block)]
-        packed, block_bytes = side_by_side([pack_lanes(segments[one], start[one], shift[one]) for one in some])
+        factors = addend_factors(call)
+        blocks = (
+            pack_lanes(segments[one], start[one], shift[one], factors=None if factors is None else factors[one])
+            for one in some
+        )
+        packed, block_bytes = side_by_side(list(blocks))
         return {**self._fields(call, c, packed, 0), "block": block, "block_bytes": block_bytes}
 
     def weight_passes(self, call):
@@ -416,6 +448,9 @@ class Conv2dChecked(Conv2dLanes):
     def scratch(self, call):
         return super().scratch(call) + 64
 
+    def keeps_addend(self, call):
+        return True  # a row may be computed again
+
     def overlap_distance(self, call):
         if self.block(call):
             return None  # all is read again for every block
@@ -437,6 +472,14 @@ class Conv2dWide(Conv2dLanes):
     def fits_range(self, call, low, high):
         return self._takes(call)
 
+    @staticmethod
+    def of_addend(call):
+        return 0 if call.addend is None else 10 * LANES
+
+    @staticmethod
+    def _start(call: Call) -> np.ndarray:
+        return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
+
     def instructions(self, call: Call) -> float:
         """Of sixteen channels of a pixel, counted in the assembly."""
         outputs, count, length = self.segmented(call).shape
@@ -449,7 +492,7 @@ class Conv2dWide(Conv2dLanes):
 
     def body(self, call, c):
         segments = self.segmented(call)
-        start, shift, block = start_of(call), np.maximum(call.attributes["shift"], 0), self.block(call)
+        start, shift, block = self._start(call), np.maximum(call.attributes["shift"], 0), self.block(call)
         if block == 0:
             return self._fields(call, c, pack_wide(segments, start, shift), vectors_of(segments.shape[2]))
         some = [slice(first, first + block) for first in range(0, len(segments), block)]

@@ -6,7 +6,7 @@ bias and range of the input are known here: it is proved channel by channel.
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -40,13 +40,15 @@ def aligned(count: int) -> int:
     return (count + 15) // 16 * 16
 
 
-def sums_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -> bool:
+def sums_fit_lanes(
+    weights: np.ndarray, bias: np.ndarray, low: int, high: int, addend: Union[int, np.ndarray] = 0
+) -> bool:
     """Whether no partial sum of bias + x * weights, in any order, leaves 20 bits for any x in low..high or 0.
 
-    weights [O, K], bias [O] with the half that rounding adds
+    weights [O, K], bias [O] with the half that rounding adds; addend [O]: the magnitude of what is added besides
     """
     least, most = _extremes(weights, low, high)
-    most, least = most + np.maximum(bias, 0), least + np.minimum(bias, 0)
+    most, least = most + np.maximum(bias, 0) + addend, least + np.minimum(bias, 0) - addend
     return bool(most.max() <= LANE_MAX and least.min() >= -LANE_MAX)
 
 
@@ -78,15 +80,17 @@ def sums_stay_within(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, l
     return bool(np.minimum(mean + 3 * deviation, held).max() <= bound)
 
 
-def parts_fit_lanes(weights: np.ndarray, bias: np.ndarray, low: int, high: int) -> bool:
+def parts_fit_lanes(
+    weights: np.ndarray, bias: np.ndarray, low: int, high: int, addend: Union[int, np.ndarray] = 0
+) -> bool:
     """Whether no partial sum leaves 20 bits where x & 15 is multiplied first, then, after a shift to the right by 4,
     x >> 4, for any x in low..high or 0.
 
-    weights [O, K], bias [O] with the half that rounding adds
+    weights [O, K], bias [O] with the half that rounding adds; addend [O]: the magnitude of what is added before
     """
     bias = np.asarray(bias, np.int64)
     least, most = _extremes(weights, 0, 2**PART_SHIFT - 1)
-    most, least = most + np.maximum(bias, 0), least + np.minimum(bias, 0)
+    most, least = most + np.maximum(bias, 0) + addend, least + np.minimum(bias, 0) - addend
     if most.max() > LANE_MAX or least.min() < -LANE_MAX:
         return False
     low, high = min(low, 0) >> PART_SHIFT, max(high, 0) >> PART_SHIFT
@@ -142,11 +146,12 @@ def pack_lanes(
     shift: np.ndarray,
     in_order: bool = False,
     masks: Tuple[int, int] = _BITS,
+    factors: Optional[np.ndarray] = None,
 ) -> np.ndarray:
     """Weights [O, segments, bytes], bias with what rounding adds, right shifts, for lanes of 20 bits.
 
     in_order: as they are, else in the order of `tail_order`; masks: what they hold for the channels that have a shift,
-    and for others (esp_dl_esp32s3.h)
+    and for others (esp_dl_esp32s3.h); factors: int8 [O, vectors] of an addend, see `addend_factors`
     """
     outputs, segments, length = weights.shape
     rows = aligned(outputs)
@@ -161,6 +166,10 @@ def pack_lanes(
     for o in range(0, rows, LANES):
         head, stops = pack_head(bias[o : o + LANES], shift[o : o + LANES])
         parts.append(head)
+        if factors is not None:
+            own = np.zeros((LANES, factors.shape[1]), np.int8)
+            own[: outputs - o] = factors[o : o + LANES]
+            parts.append(own.T.reshape(-1))
         parts.append(padded[o : o + LANES].transpose(1, 2, 0).reshape(-1))
         if len(stops) > 1:
             parts += [np.where(stop, *masks).astype(np.int8) for stop in stops]
@@ -299,8 +308,35 @@ def distance_of_runs(call: Call, starts: np.ndarray, run: int) -> int:
 
 
 def start_of(call: Call) -> np.ndarray:
-    """What sums start with: the bias with what rounding adds."""
-    return rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
+    """What sums in lanes start with: the bias with what rounding adds, less what the factors of an addend add."""
+    start = rounding_bias(call.attributes["bias"], call.attributes["shift"]).astype(np.int64)
+    return start if call.addend is None else start - _addend_steps(call)
+
+
+def _addend_steps(call: Call) -> np.ndarray:
+    """[O]: what a step of the addend is in a sum."""
+    return np.left_shift(np.int64(1), np.asarray(call.attributes["addend_shift"], np.int64))
+
+
+def addend_of(call: Call) -> Union[int, np.ndarray]:
+    """[O]: the magnitude of what is added to sums in lanes besides products; 0 if nothing is."""
+    return 0 if call.addend is None else 128 * _addend_steps(call)
+
+
+def addend_factors(call: Call) -> Optional[np.ndarray]:
+    """int8 [O, vectors]: by what the inverted addend, ~x = -x - 1, is multiplied again and again; None without one.
+
+    Those of a channel add up to -2^addend_shift: 2^addend_shift, which the bias is less, comes along.
+    """
+    if call.addend is None:
+        return None
+    left = _addend_steps(call)[:, None] - 128 * np.arange(addend_vectors(call))
+    return (-np.clip(left, 0, 128)).astype(np.int8)
+
+
+def addend_vectors(call: Call) -> int:
+    """How many factors of an addend the channel with most of them has; 0 without one."""
+    return 0 if call.addend is None else int(-(-_addend_steps(call).max() // 128))
 
 
 def lanes_can_shift(shift: np.ndarray) -> bool:
@@ -396,6 +432,17 @@ class InAnotherForm(Esp32s3Variant):
     def counted(self, call):
         variant, form = self.other(call)
         return variant.counted(form)
+
+    def emit(self, call, c, inputs, output):
+        if call.addend is None:
+            super().emit(call, c, inputs, output)
+            return
+        variant, form = self.other(call)
+        variant.emit(form, c, inputs, output)
+
+    def keeps_addend(self, call):
+        variant, form = self.other(call)
+        return variant.keeps_addend(form)
 
     def body(self, call, c):
         variant, form = self.other(call)

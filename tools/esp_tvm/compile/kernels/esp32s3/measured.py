@@ -6,7 +6,7 @@ weights are known here; that of the input's windows the kernel measures, once fo
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .lanes import (
     LANE_MAX,
     LANES,
     PART_SHIFT,
+    addend_of,
     can_shift_left,
     copies_rows,
     distance_of_copies,
@@ -44,23 +45,25 @@ def zero_of(weights: np.ndarray, bias: np.ndarray, low: int) -> int:
     return min((0, min(low, 0)), key=lambda zero: float(np.median(np.abs(bias + zero * sums))))
 
 
-def largest_norm(weights: np.ndarray, bias: np.ndarray, low: int, zero: int) -> float:
+def largest_norm(
+    weights: np.ndarray, bias: np.ndarray, low: int, zero: int, addend: Union[int, np.ndarray] = 0
+) -> float:
     """The norm of x - zero up to which no sum of bias + x * weights leaves 20 bits in the order of products, for x
     of at least `low`; negative: the bias leaves them.
 
-    weights [O, K], bias [O] with the half that rounding adds
+    weights [O, K], bias [O] with the half that rounding adds; addend [O]: the magnitude of what is added before
     """
-    wide = weights.astype(np.int64)
+    wide, most = weights.astype(np.int64), LANE_MAX - np.reshape(addend, (-1, 1))
     before = np.zeros((len(wide), 1), np.int64)
     start = bias[:, None] + zero * np.concatenate([before, np.cumsum(wide, axis=1)], axis=1)
-    if np.abs(start).max() > LANE_MAX:
+    if np.any(np.abs(start) > most):
         return -1.0
     # Where x - zero is not negative, only weights of one sign bring a sum nearer to the end of its lane.
     signs = (np.maximum(wide, 0), np.minimum(wide, 0)) if low >= zero else (wide, wide)
     limits = []
     for sign, part in zip((1, -1), signs):
         norms = np.sqrt(np.concatenate([before, np.cumsum(part**2, axis=1)], axis=1))
-        limits.append((LANE_MAX - sign * start)[norms > 0] / norms[norms > 0])
+        limits.append((most - sign * start)[norms > 0] / norms[norms > 0])
     return float(min([limit.min() for limit in limits if limit.size], default=np.inf))
 
 
@@ -106,7 +109,10 @@ class Conv2dMeasured(Conv2dLanes):
         weights, bias = self.segmented(call).reshape(call.output.shape[3], -1), start_of(call)
         zero = zero_of(weights, bias, low)
         usual = self.usual * max(high - zero, zero - low) * np.sqrt(weights.shape[1]) * (_OF_RELU if zero < 0 else 1)
-        if largest_norm(weights, bias, low, zero) < usual or not parts_fit_lanes(weights, bias, low, high):
+        addend = addend_of(call)
+        if largest_norm(weights, bias, low, zero, addend) < usual:
+            return False
+        if not parts_fit_lanes(weights, bias, low, high, addend):
             return False
         return self.slowest(call) <= SLOWEST and self._pays(call)
 
@@ -168,7 +174,7 @@ class Conv2dMeasured(Conv2dLanes):
         weights, bias = self.segmented(call).reshape(call.output.shape[3], -1), start_of(call)
         zero = zero_of(weights, bias, low)
         # x - zero lies within 1 of twice what is measured, (x >> 1) - (zero >> 1).
-        norm = (largest_norm(weights, bias, low, zero) - np.sqrt(weights.shape[1])) / 2
+        norm = (largest_norm(weights, bias, low, zero, addend_of(call)) - np.sqrt(weights.shape[1])) / 2
         return zero, int(min(norm**2 * (1 - 1e-9), _MOST_ENERGY)) if norm >= 0 else -1
 
     def body(self, call, c):

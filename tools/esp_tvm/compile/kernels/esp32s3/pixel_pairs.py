@@ -28,9 +28,10 @@ def as_pairs(call: Call) -> Call:
         weights, shape = weights.reshape(LANES, kernel_h, 1, 2 * channels), (n, height, width // 2, 2 * channels)
         strides = (stride_h, 1)
     attributes = {**a, "weights": weights, "strides": strides}
-    attributes.update({name: np.tile(a[name], 2) for name in ("bias", "shift")})
-    x, output = replace(call.inputs[0], shape=shape), replace(call.output, shape=(*y[:2], y[2] // 2, LANES))
-    return replace(call, inputs=[x], outputs=[output], attributes=attributes)
+    attributes.update({name: np.tile(a[name], 2) for name in ("bias", "shift", "addend_shift") if name in a})
+    x, pairs = replace(call.inputs[0], shape=shape), (*y[:2], y[2] // 2, LANES)
+    addend = [replace(one, shape=pairs) for one in call.inputs[1:]]
+    return replace(call, inputs=[x, *addend], outputs=[replace(call.output, shape=pairs)], attributes=attributes)
 
 
 class Conv2dPairs(InAnotherForm):
