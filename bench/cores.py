@@ -188,9 +188,9 @@ def counted(model: onnx.ModelProto, sample_path: str) -> Iterator[Counted]:
     with tempfile.TemporaryDirectory() as folder:
         reason = esp32s3.why_not(Path(folder))
     one, two = compile_model(model, chip=CHIP), compile_model(model, chip=CHIP, cores=2)
-    if reason or any(call.split is not None and call.followers for call in two.program.calls()):
-        # A fused addition writes over its addend: it cannot be computed twice.
-        print(f"ESP32-S3: left out, {reason or 'an addition is fused with a kernel in C'}")
+    if reason or any(call.split is not None and call.addend is not None for call in two.program.calls()):
+        # Its output may be its addend's memory: it cannot be computed twice.
+        print(f"ESP32-S3: left out, {reason or 'a convolution that adds a tensor cannot be computed twice'}")
     else:
         yield Counted("ESP32-S3", one, two, measure_vectors(one, two, sample))
 

@@ -108,7 +108,7 @@ def _work(step: Dict[str, Any], in_channels: int) -> Work:
     """in_channels: those of the step before it, which says how many taps its window has."""
     output = step["output"]
     values, channels = int(np.prod(output)), output[-1]
-    taps = step["macs"] / values / in_channels if step["operator"] in ("conv2d", "add") else 1.0
+    taps = step["macs"] / values / in_channels if step["operator"] in ("conv2d", "conv2d_add") else 1.0
     rows = {9: 3, 25: 5, 49: 7, 40: 10}.get(round(taps), 1) if abs(taps - round(taps)) < 1e-9 else 1
     width = output[2] if len(output) == 4 else 1
     known = {name: step[name] for name in ("pieces", "alone", "stride") if name in step}

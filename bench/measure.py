@@ -180,7 +180,7 @@ def _spread(values: List[int]) -> float:
 
 
 def _steps(program: Program, counts: List[int]) -> List[Dict[str, Any]]:
-    """What each call took; a convolution that is fused with an addition counts with it."""
+    """What each call took."""
     calls = [call for call in program.calls() if not call.is_view]
     steps = []
     for call, step in zip(calls, choices(program)):

@@ -50,14 +50,17 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
     if vector:
         variant, operator = vector_name(call).split()
         like = _LIKE.get(variant, variant)
-        names = [f"{variant} {operator}", f"{variant} any", f"{like} {operator}", f"{like} any"]
+        # What is added to sums is little beside them.
+        kinds = (operator, "any", call.kind)
+        names = [f"{one} {kind}" for one in (variant, like) for kind in kinds]
         own = next((families["esp32s3"][name] for name in names if name in families["esp32s3"]), None)
         if own is not None:
             return _sum(own, terms)
     # What was not counted: a kernel for int16 takes about as many as that for int8, a chip's own no more than plain C,
     # sums of some rows after the other as many as those of the whole image.
     plain = call.kernel.replace("_esp32s3", "")
-    for kernel in (call.kernel, plain, plain.replace("_s16", "_s8"), re.sub("_s(8|16)_rows$", "_s8_global", plain)):
+    others = plain.replace("_s16", "_s8"), re.sub("_s(8|16)_rows$", "_s8_global", plain), plain.replace("_add_s", "_s")
+    for kernel in (call.kernel, plain, *others):
         if kernel in families[family]:
             return _sum(families[family][kernel], terms)
         if kernel in families["riscv"]:

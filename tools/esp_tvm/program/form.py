@@ -219,7 +219,7 @@ class Call:
     variant: the faster kernel that was chosen (compile/kernels), None: the operator's plain one; exporter only
     input_range: least and greatest int8 value of its first input; often: the value of it that is probably the most
         common, exporter only
-    followers: the calls that the same kernel computes after it (an addition, a change of layout), each complete with
+    followers: the calls that the same kernel computes after it (a change of layout), each complete with
         inputs and outputs of its own; what is passed between them lies nowhere (its place is None)
     scratch: memory while it runs
     overlap_distance: bytes by which its output has to start before its first input where the two overlap, None: they

@@ -359,7 +359,8 @@ class Simulator:
         addend: Optional[np.ndarray] = None,
     ) -> np.ndarray:
         """The result [N, 1, C, ...] of a session for x [N, 1, C, ...], in runs whose arrays stay in the caches: what is
-        larger is new memory each time, whose pages the system fills with zeros first. filling, addend: as of `product`"""
+        larger is new memory each time, whose pages the system fills with zeros first. filling, addend: as of `product`
+        """
         shape = self.network.shapes.get(layer.output, ())
         count = max(PIECE // max(math.prod(x.shape[1:]) + math.prod(shape), 1), 1)
         result = None

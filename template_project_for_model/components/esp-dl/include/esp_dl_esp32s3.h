@@ -139,9 +139,9 @@ typedef enum {
  * The same with an addend, as esp_dl_conv2d_add_s8; all paths but THREE. The output may be the addend, unless sums are
  * checked.
  *
- * All paths but WIDE: behind the 48 bytes of a head there are `factors` vectors of int8, each with a factor of 0 to -128
- * for every channel. Those of a channel add up to -2^addend_shift; bias: less 2^addend_shift. The proofs of the lanes
- * hold with it.
+ * All paths but WIDE: behind the 48 bytes of a head there are `factors` vectors of int8, each with a factor of 0 to
+ * -128 for every channel. Those of a channel add up to -2^addend_shift; bias: less 2^addend_shift. The proofs of the
+ * lanes hold with it.
  */
 typedef struct {
     esp_dl_conv2d_esp32s3_t conv2d;

@@ -1,5 +1,5 @@
-#include "common/window.h"
 #include "common/requantize.h"
+#include "common/window.h"
 #include "esp_dl.h"
 
 /* The sum of output channel `o` for a window that begins at row `h`, column `w` of an image. rows, columns: its taps in

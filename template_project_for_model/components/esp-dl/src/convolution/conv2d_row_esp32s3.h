@@ -23,8 +23,8 @@
 #define CONV2D_AT_ADDEND 68
 #define CONV2D_AT_FACTORS 72
 
-/* Sources that include themselves with ESP_DL_ADDED 1 have the functions of the same names and _add once more, which add
- * a tensor to the sums. */
+/* Sources that include themselves with ESP_DL_ADDED 1 have the functions of the same names and _add once more, which
+ * add a tensor to the sums. */
 #ifndef ESP_DL_ADDED
 #define ESP_DL_ADDED 0
 #endif
@@ -60,9 +60,9 @@ typedef struct {
     int32_t output_step; /* bytes from a pixel to the next in the output, as many as channels but for `one` */
     intptr_t addend;     /* bytes from a value of the output to what is added to its sum */
     int32_t factors;     /* vectors of factors of what is added, behind the head of sixteen channels; 0: nothing is */
-    const int8_t *addend_shift;             /* wide: of the channels */
-    const struct esp_dl_conv2d_ways *ways;  /* how rows like this one are computed */
-    int32_t in_sequence; /* sums fit in the order of the products, maybe not in another (for the C) */
+    const int8_t *addend_shift;            /* wide: of the channels */
+    const struct esp_dl_conv2d_ways *ways; /* how rows like this one are computed */
+    int32_t in_sequence;                   /* sums fit in the order of the products, maybe not in another (for the C) */
 } esp_dl_conv2d_row_t;
 
 ESP_DL_FIELD(esp_dl_conv2d_row_t, segments, CONV2D_AT_SEGMENTS);
