@@ -154,10 +154,14 @@ def test_a_sum_is_made_where_the_operand_was_that_nothing_else_reads():
         helper.make_node("Add", ["c", "sum"], ["y"]),
     ]
     weights = {"w": np.ones((4, 4, 1, 1), np.float32)}
-    network = read_network(model_of(nodes, {"x": [1, 4, 4, 4]}, {"y": [1, 4, 4, 4]}, weights))
+    model = model_of(nodes, {"x": [1, 4, 4, 4]}, {"y": [1, 4, 4, 4]}, weights)
+    network = read_network(model, {"sum", "y"})
     # The first input of a sum is made first, whatever the order of the nodes.
-    expected = {"x": 64, "a": 128, "side": 128, "b": 128, "sum": 64, "c": 128, "y": 128}
-    assert memory_by_layer(network, ()) == expected and largest_memory(network, ()) == 128
+    expected = {"x": 64, "a": 128, "side": 128, "b": 192, "sum": 128, "c": 128, "y": 128}
+    assert memory_by_layer(network, ()) == expected and largest_memory(network, ()) == 192
+    # A convolution that computes a sum writes over what it adds, unless it reads that, too.
+    expected = {"x": 64, "a": 128, "b": 128, "sum": 128, "y": 128}
+    assert memory_by_layer(read_network(model), ()) == expected
 
 
 class Centred:

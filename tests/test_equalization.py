@@ -80,7 +80,7 @@ def test_tied_and_pinned_channels(network):
     def groups(name):
         return channels.find(channels.ids[name])
 
-    assert np.array_equal(groups("r1"), groups("c2")) and np.array_equal(groups("r1"), groups("r2"))
+    assert np.array_equal(groups("r1"), groups("r2")), "a residual sum ties its operand to its result"
     assert not set(groups("r2").flat) & set(groups("r3").flat), "a depthwise convolution frees its channels"
     pinned = groups("x").flat[0]
     assert (groups("x") == pinned).all() and (groups("y") == pinned).all()
@@ -181,10 +181,21 @@ def test_factors_through_flatten_and_transpose():
 # --- centering ---
 
 
-def test_centering_keeps_the_function(network, simulator):
+@pytest.fixture(scope="module")
+def apart():
+    """The network with its sum as a layer of its own."""
+    return read_network(residual_model(), {"s"})
+
+
+@pytest.mark.parametrize("kind", ["network", "apart"])
+def test_centering_keeps_the_function(kind, request):
+    network = request.getfixturevalue(kind)
+    simulator = Simulator(network, SAMPLES)
     found = [chain for ways in chains(network) for chain in ways]
-    # Of r1, which a sum reads, both ways: the other operand is raised, or the sum is lowered.
-    assert [chain.tensors for chain in found] == [["r1"], ["r1", "r2"], ["r2"], ["r3"], ["r4", "g", "f"]]
+    # Of r1, which a sum reads, both ways: the other operand is raised, or the sum is lowered; a convolution that
+    # computes the sum has its bias raised.
+    through = [["r1", "r2"]] * (kind == "apart")
+    assert [chain.tensors for chain in found] == [["r1"], *through, ["r2"], ["r3"], ["r4", "g", "f"]]
     for chain in found:
         reaches = {name: float(simulator.reference[name].max()) for name in chain.tensors}
         for exponent in candidates(chain, reaches, {}, 96):
@@ -196,7 +207,8 @@ def test_centering_keeps_the_function(network, simulator):
                 np.testing.assert_allclose(ours.reference[name], values, atol=1e-4 * np.abs(values).max())
 
 
-def test_a_sum_is_lowered_with_its_operand_and_then_by_its_own_constant(network, simulator):
+def test_a_sum_is_lowered_with_its_operand_and_then_by_its_own_constant(apart):
+    network, simulator = apart, Simulator(apart, SAMPLES)
     (_, through), (own,) = chains(network)[:2]
     assert [layer.output for layer in through.bounded] == ["r2"]
     once, lowered = shift_network(network, through, 2.0)
@@ -265,11 +277,13 @@ def test_centering_through_a_sum():
         node("Conv", ["r", "v"], ["y"]),
     ]
     constants = {"w": random(3, 3, 1, 1), "v": random(4, 3, 1, 1)}
-    network = read_network(model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 8, 8]}, constants))
-    ((chain,),) = chains(network)
-    shifted, lowered = shift_network(network, chain, 2.0)
-    assert lowered == {"r": 2.0, "a": 2.0}
-    same_function(shifted.model, network.model)
+    model = model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 8, 8]}, constants)
+    for apart, expected in (({"s"}, {"r": 2.0, "a": 2.0}), ((), {"r": 2.0})):
+        network = read_network(model, apart)
+        ((chain,),) = chains(network)
+        shifted, lowered = shift_network(network, chain, 2.0)
+        assert lowered == expected
+        same_function(shifted.model, network.model)
 
 
 def pictures(low, high, count=40):

@@ -87,7 +87,7 @@ def test_everything_in_int16(tmp_path):
     assert found == []
     used = {call.operator for call in compiled.program.computations}
     assert {name for name in used if not name.endswith("_s16")} <= {"reshape", "transpose"}
-    assert {"conv2d_s16", "depthwise_conv2d_s16", "dense_s16", "add_s16", "max_pool2d_s16"} <= used
+    assert {"conv2d_s16", "depthwise_conv2d_s16", "dense_s16", "conv2d_add_s16", "max_pool2d_s16"} <= used
     assert {"average_pool2d_s16", "quantize_s16", "dequantize_s16"} <= used
     eight = quantize_model(REAL, SAMPLES, Passes(**PLAIN)).model
     assert judge(REAL, result.model, SAMPLES).decibels > judge(REAL, eight, SAMPLES).decibels + 3
