@@ -86,6 +86,20 @@ def test_isolated_trials_follow_what_is_centred(row, computed):
     assert len(work.network.lowered) >= LAYERS
 
 
+def test_a_trial_that_is_much_worse_nearby_ends_there(row, computed):
+    state, simulator, _ = row
+    worse = {**state.exponents, "r2": state.exponents["r2"] + 3}
+    same = {**state.exponents, "r2": state.exponents["r2"]}
+    for nearby in (False, True):
+        trials = Trials(simulator, state, nearby=nearby)
+        computed.clear()
+        trial = trials.attempt(State(state.network, worse, state.weights), ["r2"])
+        assert not trial.full and trial.noise > 1.15 * trials.noise
+        assert dict(computed) == dict.fromkeys(["r2", "r3"] if nearby else ["r2", "r3", "r4", "r5", "y"], 1)
+        trial = trials.attempt(State(state.network, same, state.weights), ["r2"])
+        assert trial.full and trial.noise == trials.noise
+
+
 def test_networks_that_are_only_tried_get_no_model(row, monkeypatch):
     state, simulator, channels = row
     copies: Counter = Counter()

@@ -12,7 +12,7 @@ from .equalize import Channels, ChannelStatistics, channel_ranges, choose_factor
 from .fit import ENOUGH_TO_PART
 from .graph import Network
 from .parallel import in_order
-from .passes import WORTH, Passes, State, initial_exponents, rounded_weights, search_samples
+from .passes import WORTH, Passes, State, activations, initial_exponents, rounded_weights, search_samples
 from .simulate import Simulator
 from .stress import Risk
 from .trials import Trial, Trials
@@ -23,7 +23,10 @@ CLIPS = ((0.85, 0.998), (1.0, 0.93))
 # Of networks without images or series: a sample shows one value of each channel, and the next one may be larger.
 VECTOR_CLIPS = ((1.5, 0.998), (1.0, 0.93), (0.85, 0.93))
 STRENGTHS = (0.5, 0.75, 1.0)
-STRETCHES = (2**-0.5, 2**-0.25, 2**0.25, 2**0.5)
+# A little to both sides, then farther.
+STRETCHES = ((2**-0.25, 2**0.25), (2**-0.5, 2**0.5))
+# In large networks not farther where a little made the noise this much larger.
+HARM = 1.02
 
 
 def equalize(
@@ -114,7 +117,8 @@ def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -
 
     helps. few: a simulator of the state's network
     """
-    trials = Trials(few, state)
+    large = activations(state.network) > passes.pains.large
+    trials = Trials(few, state, nearby=large)
     groups = scalable_groups(channels, state.network)
     roots = channels.find(np.arange(channels.count))
     factors = np.ones(channels.count)
@@ -138,7 +142,14 @@ def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -
                     lambda one: one.scaled(network, channels, relative),
                 )
 
-            for stretch, trial in zip(STRETCHES, in_order(tried, STRETCHES)):
+            found: Dict[float, Trial] = {}
+            sides = [0, 1]
+            for stretches in STRETCHES:
+                some = [stretches[side] for side in sides]
+                found.update(zip(some, in_order(tried, some)))
+                if large:
+                    sides = [side for side in sides if found[stretches[side]].noise < trials.noise * HARM]
+            for stretch, trial in sorted(found.items(), key=lambda item: item[0]):
                 if trial.full and trial.noise < (best.noise if best else trials.noise) * WORTH:
                     best, chosen = trial, stretch
             if best is not None:

@@ -8,7 +8,7 @@ from ..terminal import Progress
 from .calibrate import covering_exponent
 from .graph import Network
 from .parallel import in_order
-from .passes import HOPELESS, WORTH, Passes, State, search_samples
+from .passes import HOPELESS, WORTH, Passes, State, activations, search_samples
 from .simulate import Simulator
 from .trials import Trial, Trials
 from .weights import Weights
@@ -33,7 +33,8 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
         if root in groups:
             finest = _covering(simulator, groups[root])
             hopeless.update((root, finest - finer) for finer in range(1, 4))
-    trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)))
+    large = activations(network) > passes.pains.large
+    trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)), nearby=large)
     with Progress("searching exponents", sweeps * len(groups)) as progress:
         for _sweep in range(sweeps):
             changed = False

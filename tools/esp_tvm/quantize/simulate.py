@@ -209,9 +209,14 @@ class Simulator:
         changed: Sequence[str],
         exponents: Dict[str, int],
         weights: Dict[str, Weights],
-    ) -> Dict[str, np.ndarray]:
+        enough: Optional[Callable[[Dict[str, np.ndarray], List[str]], bool]] = None,
+    ) -> Optional[Dict[str, np.ndarray]]:
         """`state` after the tensors `changed` got other exponents, or their layers other weights: what follows from
-        them is computed anew."""
+        them is computed anew.
+
+        enough: asked once the layers next to the change are computed, with all tensors and with the last of those that
+        they make; None is returned where it says so
+        """
         dirty, made = set(changed), set()
         later = []
         for layer in self.judged():
@@ -224,6 +229,13 @@ class Simulator:
         stale = {*made, *changed, *(("float", name) for name in made)}
         kept = {name: values for name, values in state.items() if name not in stale}
         kept.update((k, v) for k, v in self.inputs(exponents, changed).items())
+        if enough is not None:
+            beside = [x for x in later if x.output in changed or not set(changed).isdisjoint(x.inputs)]
+            first = later.index(beside[-1]) + 1 if beside else 0
+            kept, later = self.forward(exponents, weights, kept, later[:first]), later[first:]
+            read = {name for layer in beside for name in layer.inputs}
+            if enough(kept, [layer.output for layer in beside if layer.output not in read]):
+                return None
         return self.forward(exponents, weights, kept, later)
 
     def _outputs_of(self, layer: Layer) -> List[str]:
@@ -438,10 +450,10 @@ class Simulator:
             return state[("float", name)]
         return state[name] * np.float32(2.0 ** exponents[name])
 
-    def noise(self, state: Dict, exponents: Dict[str, int]) -> float:
-        """Noise relative to the signal, added up over the objectives."""
+    def noise(self, state: Dict, exponents: Dict[str, int], names: Optional[Sequence[str]] = None) -> float:
+        """Noise relative to the signal, added up over the objectives, or over the tensors `names`."""
         total = 0.0
-        for name in self.objectives():
+        for name in self.objectives() if names is None else names:
             reference = self.reference[name].astype(np.float64)
             difference = self.real(name, state, exponents) - reference
             total += float(np.sum(difference * difference) / max(np.sum(reference * reference), 1e-300))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from .simulate import Simulator
 _ENOUGH, _ENOUGH_VALUES = 8, 2_000
 # Noise on the first quarter above this share of what it was ends a trial.
 _WORSE = 1.002
+# In large networks noise right behind a change that is this much larger ends a trial.
+_WORSE_NEARBY = 1.25
 # By how much the exponents of other tensors are finer, which are int16 while one is judged.
 _FINER = 7
 
@@ -44,9 +46,14 @@ class Trial:
 
 
 class Trials:
-    """state: the best quantization so far; noise: what it leaves at the outputs."""
+    """state: the best quantization so far; noise: what it leaves at the outputs.
 
-    def __init__(self, simulator: Simulator, state: State):
+    nearby: whether a trial ends where the noise right behind its change is much larger: then hardly anything of what
+    follows is computed
+    """
+
+    def __init__(self, simulator: Simulator, state: State, nearby: bool = False):
+        self.nearby = nearby
         count = len(simulator.samples)
         each = sum(simulator.reference[name][0].size for name in simulator.objectives())
         first = np.arange(count) % 4 == 2
@@ -67,7 +74,7 @@ class Trials:
         """Trials of another state on the same samples; `changed` and `change` as of `attempt`."""
         other = copy.copy(self)
         other.state = state
-        other._parts = [_again(part, state, changed, change) for part in self._parts]
+        other._parts = [_again(part, state, changed, change, self.state.exponents) for part in self._parts]
         other.noise = sum(part.noise * part.share for part in other._parts)
         return other
 
@@ -94,7 +101,17 @@ class Trials:
         parts, whole = self._parts, self.noise
         made: List[_Part] = []
         for part in parts:
-            made.append(_again(part, state, changed, change))
+            again = _again(
+                part,
+                state,
+                changed,
+                change,
+                self.state.exponents,
+                _WORSE_NEARBY if self.nearby and not made else np.inf,
+            )
+            if isinstance(again, float):
+                return Trial(state, made, whole * again, False)
+            made.append(again)
             noise = made[-1].noise
             if len(parts) > 1 and len(made) == 1 and noise > part.noise * _WORSE:
                 return Trial(state, made, whole * noise / max(part.noise, 1e-300), False)
@@ -106,11 +123,28 @@ class Trials:
 
 
 def _again(
-    part: _Part, state: State, changed: Sequence[str], change: Optional[Callable[[Simulator], Simulator]]
-) -> _Part:
-    """What `state` makes of a part, as in `Trials.attempt`."""
-    simulator = part.simulator if change is None else change(part.simulator)
-    values = simulator.forward_again(part.values, changed, state.exponents, state.weights)
+    part: _Part,
+    state: State,
+    changed: Sequence[str],
+    change: Optional[Callable[[Simulator], Simulator]],
+    before: Mapping[str, int],
+    most: float = np.inf,
+) -> _Part | float:
+    """What `state` makes of a part, as in `Trials.attempt`; or how many times as large the noise right behind the
+    change is, where that is more than `most`. before: exponents of the part's values"""
+    simulator, worse = part.simulator if change is None else change(part.simulator), 0.0
+
+    def enough(values: Dict, names: List[str]) -> bool:
+        nonlocal worse
+        if names and set(names) <= simulator.reference.keys():
+            least = max(part.simulator.noise(part.values, before, names), 1e-300)
+            worse = simulator.noise(values, state.exponents, names) / least
+        return worse > most
+
+    looks = None if np.isinf(most) else enough
+    values = simulator.forward_again(part.values, changed, state.exponents, state.weights, looks)
+    if values is None:
+        return worse
     return _Part(simulator, values, simulator.noise(values, state.exponents), part.share)
 
 
