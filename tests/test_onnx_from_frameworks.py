@@ -54,6 +54,8 @@ keras.Model(a, L.Dense(2)(x)).save(path + "/recurrent.keras")
 m = keras.Sequential([L.Input((8, 3)), L.Conv1D(4, 3), L.ReLU(), L.Flatten(), L.Dense(5, name="last")])
 m.save(path + "/m.keras"); m.save(path + "/m.h5")
 keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)]).save(path + "/lambda.keras")
+given = L.Normalization(mean=[0.5, 1.0, 2.0, 4.0], variance=[1.0, 2.0, 3.0, 4.0])
+keras.Sequential([L.Input((4,)), given, L.Dense(3)]).save(path + "/normal.keras")
 """,
     "tflite": """
 import sys, numpy as np, tensorflow as tf
@@ -71,6 +73,21 @@ m = Stream()
 c = tf.lite.TFLiteConverter.from_concrete_functions([m.__call__.get_concrete_function()], m)
 c.experimental_enable_resource_variables = True
 open(sys.argv[1] + "/stream.tflite", "wb").write(c.convert())
+class Sequence(tf.Module):
+    # Products of sequences with biases, functions of today's networks.
+    def __init__(self):
+        random = np.random.RandomState(0)
+        self.first, self.bias, self.second = (
+            tf.constant(random.standard_normal(size).astype(np.float32)) for size in ((6, 12), (12,), (12, 5))
+        )
+    @tf.function(input_signature=[tf.TensorSpec((1, 10, 6), tf.float32)])
+    def __call__(self, x):
+        y = tf.nn.gelu(tf.matmul(x, self.first) + self.bias, approximate=True)
+        y = tf.minimum(tf.maximum(tf.nn.gelu(y, approximate=False), -1.0), 1.0)
+        return tf.nn.relu(tf.matmul(y, self.second))
+m = Sequence()
+c = tf.lite.TFLiteConverter.from_concrete_functions([m.__call__.get_concrete_function()], m)
+open(sys.argv[1] + "/sequence.tflite", "wb").write(c.convert())
 """,
     "torchscript": """
 import sys, torch
@@ -151,6 +168,8 @@ def test_keras_3(tmp_path):
     kinds = [node.op_type for node in recurrent.graph.node if node.op_type in ("GRU", "LSTM", "Loop", "Sigmoid")]
     assert sorted(kinds) == ["GRU", "GRU", "LSTM", "LSTM"]
     assert "Lambda" in complaint(convert, tmp_path / "lambda.keras", tmp_path / "o.onnx")
+    # Constants that are no weights of the model were inputs of the result.
+    assert len(inputs_of(converted(tmp_path / "normal.keras"))) == 1
 
 
 @pytest.mark.slow
@@ -174,6 +193,18 @@ def test_state_of_a_tflite_becomes_inputs_and_outputs(tmp_path):
             (y, past) = run.run([outputs_of(model)[0][0], after], {name: x[i], before: past})
             window = np.concatenate([np.ones((2, 4), np.float32), x[:, 0, 0]])[i : i + 3]
             np.testing.assert_allclose(y, window.reshape(1, 12) @ weights, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_dense_layers_on_sequences_of_a_tflite(tmp_path):
+    """tf2onnx refuses those that keep their axes, forgets their bias, and does not know these activations."""
+    framework_models("tflite", tmp_path)
+    made = converted(tmp_path / "sequence.tflite")
+    assert outputs_of(made)[0][1] == (1, 10, 5)
+    kinds = [node.op_type for node in made.graph.node]
+    assert kinds.count("Erf") == kinds.count("Tanh") == kinds.count("Clip") == 1
+    (tmp_path / "empty.tflite").write_bytes(b"")
+    assert "is empty or no TensorFlow Lite model" in complaint(convert, tmp_path / "empty.tflite", tmp_path / "o.onnx")
 
 
 @pytest.mark.slow

@@ -125,6 +125,7 @@ def keras3(path, folder, settings):
     import keras_recurrent  # the file beside this one
     import onnx
     import tf2onnx
+    import tf2onnx_gaps  # beside this one too
 
     if not settings["trust"]:
         refuse_lambda(path)
@@ -151,6 +152,7 @@ def keras3(path, folder, settings):
             opset=settings["opset"],
             custom_op_handlers={"PyFuncStateless": (keras_recurrent.to_onnx(found), [])},
         )
+    tf2onnx_gaps.with_captured_constants(converted, function.get_concrete_function())
     named = [str(name) for name in getattr(model, "output_names", [model.layers[-1].name])]
     if len(named) == len(converted.graph.output):
         rename_outputs(converted.graph, named)
@@ -254,8 +256,13 @@ def tflite(path, folder, settings):
     """A .tflite, float or quantized."""
     tf = tensorflow()
     import tf2onnx
+    import tf2onnx_gaps  # beside this one too
     import tflite_states  # the file beside this one
 
+    with open(path, "rb") as file:
+        if file.read(8)[4:] != b"TFL3":
+            raise Complaint(f"{path} is empty or no TensorFlow Lite model; convert or copy it again")
+    tf2onnx_gaps.of_tflite()
     try:
         stateful, (path, states) = path, tflite_states.without_variables(path, folder)
     except tflite_states.StateError as error:
