@@ -150,7 +150,7 @@ def test_passes_run_again_only_for_values_beyond_those_of_all_samples(row, monke
     samples["x"][1:] *= 4.0
     monkeypatch.setattr(quantize, "choose_samples", lambda network, samples: {"x": samples["x"][:1]})
     monkeypatch.setattr(quantize, "activations", lambda network: 1e9)
-    first = quantize._calibrated(state.network.model, samples, Passes(effort="quick", fit=False), "model")
+    first = quantize._calibrated(state.network.model, samples, Passes(effort="quick", fit=False), "model", frozenset())
     assert len(first.reference["x"]) == 1
     assert not quantize._needs_all_passes(first, samples, Passes())
     assert quantize._needs_all_passes(first, {"x": 2.0 * samples["x"]}, Passes())

@@ -360,21 +360,23 @@ def _spend(work: _Centering, waiting: List[_Waiting], whole: float, least: float
 
     least: what has to be gained for all instructions
     """
-    while True:
-        room = {family: whole - work.spent[family] for family in WITH_FORMS}
-        chosen = take_best([one.offers for one in waiting], room, least)
-        pairs = [(one, offer) for one, offer in zip(waiting, chosen) if offer is not None]
-        if pairs:
-            one, offer = max(pairs, key=lambda pair: pair[1].gain / max(_price(pair[1]), FREE))
-            if one.stale:
-                one.offers, one.stale = work.offers(one.ways, room), False
-            else:
-                _take(work, one, offer, waiting)
-            continue
-        last = next((one for one in waiting if one.stale and not one.late), None)
-        if last is None or min(room.values()) < LEFT:
-            return
-        last.offers, last.stale, last.late = work.offers_within(last.ways, room), False, True
+    with Progress("centering once more", sum(not one.late for one in waiting)) as progress:
+        while True:
+            room = {family: whole - work.spent[family] for family in WITH_FORMS}
+            chosen = take_best([one.offers for one in waiting], room, least)
+            pairs = [(one, offer) for one, offer in zip(waiting, chosen) if offer is not None]
+            if pairs:
+                one, offer = max(pairs, key=lambda pair: pair[1].gain / max(_price(pair[1]), FREE))
+                if one.stale:
+                    one.offers, one.stale = work.offers(one.ways, room), False
+                else:
+                    _take(work, one, offer, waiting)
+                continue
+            last = next((one for one in waiting if one.stale and not one.late), None)
+            if last is None or min(room.values()) < LEFT:
+                return
+            last.offers, last.stale, last.late = work.offers_within(last.ways, room), False, True
+            progress.step()
 
 
 def _take(work: _Centering, one: _Waiting, offer: Offer, waiting: List[_Waiting]) -> None:
