@@ -81,7 +81,10 @@ whole_way() {
 
 case ${1:-} in frontend | example-*)
     scripts/pipeline.sh board
-    [ -z "${APP:-}" ] || need_file APP "name a folder with the files of an application"
+    if [ -n "${APP:-}" ]; then
+        need_file APP "name a folder with the files of an application"
+        [ -f "$APP/main/app_main.c" ] || fail "APP=$APP has no main/app_main.c; name a folder with the files of an application"
+    fi
     ;;
 esac
 case ${1:-} in
@@ -98,6 +101,7 @@ case ${1:-} in
         case ${MODEL:-} in *.espdl) ;; *) need CALIB "make it with 'make arrays'" ;; esac
         need_file SPEC "name the YAML that describes the model's input"
         need_file SAMPLE "name a picture or a sound"
+        [ ! -d "$SAMPLE" ] || fail "SAMPLE=$SAMPLE is a folder; name a picture or a sound"
         OUT=$(scripts/pipeline.sh out)
         python tools/tvm/frontend.py check --spec "$SPEC" ${MODEL:+--model "$MODEL"}
         whole_way

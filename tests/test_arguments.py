@@ -123,6 +123,20 @@ def test_a_front_end_looks_for_its_files_before_it_quantizes(missing, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name, said", [("SAMPLE", " is a folder; name a picture"), ("APP", " has no main/app_main.c;")]
+)
+def test_a_front_end_refuses_wrong_folders_before_it_quantizes(name, said, tmp_path):
+    given = {one: str(tmp_path / one) for one in ("MODEL", "CALIB", "SPEC", "SAMPLE")}
+    for one in given:
+        (tmp_path / one).write_text("")
+    given.update({name: str(tmp_path), "OUT": str(tmp_path / "out")})
+    command = [str(REPO / "scripts/frontend.sh"), "frontend"]
+    done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {name}={tmp_path}{said}"), done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     "old, new, said",
     [
         ("width: 96", "widht: 96", "widht: is not known here; did you mean width?"),

@@ -299,6 +299,7 @@ def test_values_that_no_board_has(project, variables, error):
             "FORM=librari",
             "FORM=librari: give component (for ESP-IDF) or library (PlatformIO, Arduino, CMake); did you m",
         ),
+        ("DOCKER=yes", "DOCKER=yes: 1 does it in the image of make image, 0 does not"),
         ("EMULATOR=qemu", "EMULATOR=qemu: give esp-idf or qemu-riscv"),
         ("RUN_OPTIONS=--x '", "RUN_OPTIONS=--x ': No closing quotation"),
         ("CC=no-such-compiler", "CC=no-such-compiler is no program on PATH"),
@@ -376,6 +377,8 @@ def test_failed_step_is_not_taken_for_done(project):
         (["export", *ALL, "TARGET=esp8266"], "TARGET=esp8266 is not a chip"),
         (["export", *ALL, "EXPORT_OPTIONS=--x '"], "EXPORT_OPTIONS=--x '"),
         (["preprocess", "MODEL=a.onnx", "OUT=calib.npy"], "OUT=calib.npy is a file"),
+        (["quantize", "MODEL=tools", "CALIB=calib.npy"], "MODEL=tools is a folder, and no SavedModel"),
+        (["report", *ALL, "LOG=tools"], "LOG=tools is a folder; save what the serial monitor shows in a file"),
         (["preprocess", "MODEL=a.onnx", "OUT=/proc/nothing"], "OUT=/proc/nothing cannot be made"),
     ],
 )

@@ -65,6 +65,8 @@ class Settings:
         self.asked = asked
         self.variables = {name: value for name, value in variables.items() if value}
         self.model = self.path("MODEL")
+        if os.path.isdir(self.model) and not is_converted(self.model):
+            fail(f"MODEL={self.model} is a folder, and no SavedModel (no saved_model.pb in it); name the model's file")
         self.identity = os.path.realpath(self.model)
         self.out = Path(self.variables["OUT"]) if "OUT" in self.variables else default_out(self.model)
         self.records = Records(self.out)
@@ -217,7 +219,8 @@ class Settings:
         """LOG, which must be there; `-` is standard input."""
         log = self.variables.get("LOG", "")
         if log not in ("", "-") and not os.path.isfile(log):
-            fail(f"LOG={log} does not exist; save what the serial monitor shows in a file")
+            what = "is a folder" if os.path.isdir(log) else "does not exist"
+            fail(f"LOG={log} {what}; save what the serial monitor shows in a file")
         return log
 
     def base(self) -> str:

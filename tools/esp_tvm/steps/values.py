@@ -21,6 +21,7 @@ _WORDS = {
     "CORES": (("1", "2"), "a model runs on 1 or 2"),
     "PROFILE": (("0", "1"), "1 makes the program print the time of every step, 0 does not"),
     "FORM": (("component", "library"), "give component (for ESP-IDF) or library (PlatformIO, Arduino, CMake)"),
+    "DOCKER": (("0", "1"), "1 does it in the image of make image, 0 does not"),
     "EMULATOR": (("esp-idf", "qemu-riscv"), "give esp-idf or qemu-riscv"),
 }
 
