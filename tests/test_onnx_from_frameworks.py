@@ -51,6 +51,8 @@ keras.Model({"image": image, "more": more}, outputs).save(path + "/two.keras")
 a = keras.Input((5, 6), name="a")
 x = L.Bidirectional(L.LSTM(4))(L.GRU(7, return_sequences=True)(L.GRU(5, reset_after=False, return_sequences=True)(a)))
 keras.Model(a, L.Dense(2)(x)).save(path + "/recurrent.keras")
+x = L.SimpleRNN(4, go_backwards=True)(L.SimpleRNN(7, activation="relu", return_sequences=True)(a))
+keras.Model(a, L.Dense(2)(x)).save(path + "/simple.keras")
 m = keras.Sequential([L.Input((8, 3)), L.Conv1D(4, 3), L.ReLU(), L.Flatten(), L.Dense(5, name="last")])
 m.save(path + "/m.keras"); m.save(path + "/m.h5")
 keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x * 2)]).save(path + "/lambda.keras")
@@ -168,6 +170,9 @@ def test_keras_3(tmp_path):
     kinds = [node.op_type for node in recurrent.graph.node if node.op_type in ("GRU", "LSTM", "Loop", "Sigmoid")]
     assert sorted(kinds) == ["GRU", "GRU", "LSTM", "LSTM"]
     assert "Lambda" in complaint(convert, tmp_path / "lambda.keras", tmp_path / "o.onnx")
+    simple = converted(tmp_path / "simple.keras")
+    kinds = [node.op_type for node in simple.graph.node if node.op_type in ("RNN", "Loop", "Tanh", "Relu")]
+    assert kinds == ["RNN", "RNN"]
     # Constants that are no weights of the model were inputs of the result.
     assert len(inputs_of(converted(tmp_path / "normal.keras"))) == 1
 

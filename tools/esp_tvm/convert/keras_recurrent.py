@@ -1,4 +1,4 @@
-"""LSTM and GRU of Keras 3 as one ONNX operator each; runs beside framework.py, in the environment that has Keras 3.
+"""LSTM, GRU and SimpleRNN of Keras 3 as one ONNX operator each; runs beside framework.py, where Keras 3 is.
 
 Keras 3 writes them as loops, which tf2onnx cannot tell from others. While its model is traced, each layer of a plain
 form is a single call that tf2onnx hands to `to_onnx`; layers of other forms stay loops.
@@ -9,17 +9,18 @@ import contextlib
 import numpy as np
 
 # ONNX's order of the gates in Keras's: LSTM i f c o -> i o f c; GRU z r h.
-_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (0, 1, 2)}
+_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (0, 1, 2), "SimpleRNN": (0,)}
+_OPERATORS = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN"}
 
 
 @contextlib.contextmanager
 def single_calls(tf, keras):
-    """Within this context LSTM and GRU are single calls.
+    """Within this context the layers are single calls.
 
     Yields {token of the call: (layer, its weights for ONNX, shape of its output)}, filled while tracing.
     """
     found = {}
-    kinds = [keras.layers.LSTM, keras.layers.GRU]
+    kinds = [getattr(keras.layers, name) for name in _ORDER]
     originals = [kind.call for kind in kinds]
 
     def patched(original):
@@ -45,9 +46,12 @@ def single_calls(tf, keras):
 
 def is_plain(layer):
     """Whether the ONNX operator computes the same: usual functions, no state but its own, no reversed sequence."""
-    functions = (layer.activation.__name__, layer.recurrent_activation.__name__)
+    if hasattr(layer, "recurrent_activation"):
+        usual = (layer.activation.__name__, layer.recurrent_activation.__name__) == ("tanh", "sigmoid")
+    else:
+        usual = layer.activation.__name__ in ("tanh", "relu")
     odd = layer.stateful or layer.return_state or (layer.go_backwards and layer.return_sequences)
-    return functions == ("tanh", "sigmoid") and not odd and layer.compute_dtype == "float32"
+    return usual and not odd and layer.compute_dtype == "float32"
 
 
 def weights(layer):
@@ -71,7 +75,7 @@ def to_onnx(found):
 
     def handler(ctx, node, name, args):
         layer, arrays, shape = found[node.get_attr_value("token")]
-        kind, x, output = type(layer).__name__, node.input[0], node.output[0]
+        kind, x, output = _OPERATORS[type(layer).__name__], node.input[0], node.output[0]
         dtype = ctx.get_dtype(output)
         ctx.remove_node(node.name)
         steps_first = ctx.make_node("Transpose", [x], attr={"perm": [1, 0, 2]}, name=f"{name}_steps").output[0]
@@ -79,7 +83,9 @@ def to_onnx(found):
         attr = {"hidden_size": layer.units, "direction": "reverse" if layer.go_backwards else "forward"}
         if kind == "GRU":
             attr["linear_before_reset"] = int(layer.reset_after)
-        outputs = 2 if kind == "GRU" else 3
+        if kind == "RNN":
+            attr["activations"] = [layer.activation.__name__.capitalize()]
+        outputs = 3 if kind == "LSTM" else 2
         made = ctx.make_node(kind, [steps_first, *constants], attr=attr, output_count=outputs, name=f"{name}_{kind}")
         last = {"outputs": [output], "shapes": [shape], "dtypes": [dtype]}
         axis = ctx.make_const(f"{name}_axis", np.array([1 if layer.return_sequences else 0], np.int64)).output[0]
