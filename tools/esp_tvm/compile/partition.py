@@ -92,16 +92,17 @@ _MINOR = ("qnn.quantize", "qnn.dequantize", "nn.relu", "clip", "add", "nn.bias_a
 def _main_node(root: Node) -> int:
     """The main ONNX node of a match: the first operator in it that is neither a quantization nor fused into another;
     -1 where another kernel has it."""
-    nodes = [root]
-    while nodes:
-        node = nodes.pop(0)
+    nodes, before = [root], []
+    while nodes or before:
+        # What is quantized before comes last: it belongs to other matches.
+        node = (nodes or before).pop(0)
         if not isinstance(node.expr, relay.Call):
             continue
         if node.taken:
             return -1
         if node.op not in _MINOR or not any(isinstance(part.expr, relay.Call) for part in node.parts):
             return next(iter(node_indices(node.expr)), -1)
-        nodes.extend(node.parts)
+        (before if node.op == "qnn.dequantize" else nodes).extend(node.parts)
     return next(iter(node_indices(root.expr)), -1)
 
 

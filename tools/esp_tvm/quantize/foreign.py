@@ -215,10 +215,12 @@ def _taken(model: onnx.ModelProto, qdq: Qdq, samples: Optional[Dict], passes: Pa
     notes: List[Part] = ["all scales are powers of two: exponents and weights are taken as they are"]
     bring_into_form(qdq)
     open_ends = _open_ends(qdq)
-    if open_ends and samples is None:
-        listed = ", ".join(f"'{shown(name, 40)}'" for name in open_ends[:5]) + (", ..." if len(open_ends) > 5 else "")
+    # What a convolution only adds to another tensor needs none: both are one kernel's.
+    told = [name for name in open_ends if not _is_added(qdq, name)]
+    if told and samples is None:
+        listed = ", ".join(f"'{shown(name, 40)}'" for name in told[:5]) + (", ..." if len(told) > 5 else "")
         notes.append(
-            f"no scale for {len(open_ends)} tensor(s) ({listed}): what reads or makes them stays float; "
+            f"no scale for {len(told)} tensor(s) ({listed}): what reads or makes them stays float; "
             "give --calibrate_dataset to have them completed"
         )
     if open_ends and samples is not None:
@@ -275,6 +277,15 @@ def _open_ends(qdq: Qdq) -> List[str]:
             continue
         note(end)
     return [name for name in found if name not in inner]
+
+
+def _is_added(qdq: Qdq, name: str) -> bool:
+    """Whether a tensor is the result of a Conv that is only added to a quantized one."""
+    made, readers = qdq.producer(name), qdq.consumers(name)
+    if made is None or made.op_type != "Conv" or [reader.op_type for reader in readers] != ["Add"]:
+        return False
+    others = [other for other in readers[0].input if other != name]
+    return len(others) == 1 and quantized_exponent(qdq, others[0]) is not None
 
 
 def _end(qdq: Qdq, node: onnx.NodeProto) -> str:

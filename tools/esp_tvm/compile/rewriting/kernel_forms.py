@@ -40,7 +40,7 @@ def before_layout(mod: tvm.IRModule) -> tvm.IRModule:
 
 def after_layout(mod: tvm.IRModule) -> tvm.IRModule:
     """Rewrites on the final layouts, before transposes have their final place."""
-    for mutator in (_SoftmaxOverLastAxis, _SinkReshapes):
+    for mutator in (_SoftmaxOverLastAxis, _SinkReshapes, _AddendsOfConvolutions):
         mod = rewrite_main(mod, mutator())
     return mod
 
@@ -255,6 +255,47 @@ class _SoftmaxOverLastAxis(Mutator):
                     y = with_args(call, [y])
                 return with_span(relay.transpose(y, back), call.span)
         return super().visit_call(call)
+
+
+class _AddendsOfConvolutions(CallRewriter):
+    """What is added to the result of a convolution, before that is quantized, lies as it does: a transpose between them
+    moves behind the sum and its activation, and the other tensor is transposed as int8."""
+
+    def __init__(self):
+        super().__init__()
+        # Transposes that are moving: (what they transpose, their axes). Types of new calls are not known.
+        self._held: Dict[relay.Expr, Tuple[relay.Expr, Tuple[int, ...]]] = {}
+
+    def rewrite(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        axes = permutation(call)
+        if axes is not None:
+            return self._hold(args[0], axes, call.span) if _is_convolution(args[0]) else None
+        if is_call(call, "nn.relu", "clip") and args[0] in self._held:
+            inner, axes = self._held[args[0]]
+            return self._hold(with_args(call, [inner]), axes, call.span)
+        return self._sum(call, args) if is_call(call, "add") else None
+
+    def _hold(self, inner: relay.Expr, axes: Sequence[int], span) -> relay.Expr:
+        made = with_span(relay.transpose(inner, axes), span)
+        self._held[made] = inner, tuple(axes)
+        return made
+
+    def _sum(self, call: relay.Call, args: List[relay.Expr]) -> Optional[relay.Expr]:
+        for place, other in ((0, 1), (1, 0)):
+            x, moving = args[other], self._held.get(args[place])
+            whole = moving is not None and is_call(x, "qnn.dequantize") and has_one_scale(x) and not is_constant(x)
+            if whole and _is_convolution(moving[0]) and shape_of(call.args[other]) == shape_of(call):
+                inner, axes = moving
+                back = [axes.index(axis) for axis in range(len(axes))]
+                moved = with_span(relay.transpose(x.args[0], back), x.span)
+                operands = {place: inner, other: with_args(x, [moved, *x.args[1:]])}
+                return self._hold(with_args(call, [operands[0], operands[1]]), axes, call.span)
+        return None
+
+
+def _is_convolution(x: relay.Expr) -> bool:
+    """Whether it is the result of a convolution, with its bias."""
+    return any(is_call(part, "nn.conv2d") for part in (x.args if is_call(x, "add") else [x]))
 
 
 class _SinkReshapes(CallRewriter):
