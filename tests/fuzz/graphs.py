@@ -216,9 +216,17 @@ def _reduce(b: Builder, x: str, shape: Shape) -> Optional[str]:
 
 def _concat(b: Builder, x: str, shape: Shape) -> Optional[str]:
     axis = _axis(b, shape)
-    return b.node(
-        "Concat", [x, *(_pick(b, *[n for n, s in b.shapes.items() if s == shape]) for _ in range(2))], axis=axis
-    )
+    parts = [x, *(_pick(b, *[n for n, s in b.shapes.items() if s == shape]) for _ in range(2))]
+    if b.random.randint(3) == 0:
+        parts.insert(int(b.random.randint(3)), b.weights(*shape))
+    return b.node("Concat", parts, axis=axis)
+
+
+def _where(b: Builder, x: str, shape: Shape) -> Optional[str]:
+    sizes = [size if b.random.randint(2) else 1 for size in shape][b.random.randint(len(shape)) :]
+    other = _pick(b, *[n for n, s in b.shapes.items() if s == shape], b.constant(np.float32(0.5)), b.weights(*sizes))
+    pair = [x, other] if b.random.randint(2) else [other, x]
+    return b.node("Where", [b.constant(b.random.randint(2, size=sizes) == 1), *pair])
 
 
 def _slice(b: Builder, x: str, shape: Shape) -> Optional[str]:
@@ -367,7 +375,7 @@ def _topk(b: Builder, x: str, shape: Shape) -> Optional[str]:
 MAKERS: Tuple[Maker, ...] = (
     _conv, _conv, _conv_transpose, _pool, _pool, _dense, _dense, _unary, _unary, _clip, _prelu, _binary, _binary,
     _softmax, _reduce, _concat, _slice, _split, _pad, _move, _move, _gather, _resize, _depth, _norm, _recurrent,
-    _block, _topk,
+    _block, _topk, _where, _where,
 )  # fmt: skip
 
 
