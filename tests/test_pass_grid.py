@@ -55,6 +55,24 @@ def test_weights_between_steps_get_a_factor_and_new_samples_gain():
     assert after < before / 4
 
 
+def test_channels_keep_their_steps_where_finer_ones_are_too_dear(monkeypatch):
+    """A channel whose largest weight falls below a power of two has sums twice as large; no lane may hold them."""
+    samples = {"x": random(32, 1, 1, 6, 6, seed=2)}
+    network = between_steps()
+    network = replace(network, wide=frozenset(network.integers))
+    rounded, state, simulator = fitted(network, samples, finer=7)
+    free, _ = refined(rounded, state, simulator, samples)
+    steps = rounded.weights["r"].exponents
+    assert np.any(free.weights["r"].exponents < steps)
+    verdicts = iter([False, True])
+    monkeypatch.setattr(grid.Left, "allows", lambda left, more: next(verdicts))
+    kept, scaled = refined(rounded, state, simulator, samples)
+    assert scaled.network is kept.network is not network
+    np.testing.assert_array_equal(kept.weights["r"].exponents, steps)
+    monkeypatch.setattr(grid.Left, "allows", lambda left, more: False)
+    assert refined(rounded, state, simulator, samples) == (state, simulator)
+
+
 def test_what_gains_nothing_is_left(monkeypatch):
     samples = {"x": random(32, 1, 1, 6, 6, seed=2)}
     rounded, state, simulator = fitted(between_steps(), samples)

@@ -6,13 +6,15 @@ layer. Equalization leaves that factor free. Smaller factors make the steps of t
 counted here, and clip less on samples that are not at hand, which is gained besides.
 
 Every other sample chooses the factors, and one is kept where the rest of the samples, too, have less noise with it.
-Then weights are fitted again, and all of it is taken where the outputs have less noise.
+Then weights are fitted again, and all of it is taken where the outputs have less noise. A channel whose largest weight
+falls below a power of two gets finer steps and larger sums, which may leave the lanes of a fast kernel: where layers
+take more than the budget has left, such channels keep their factors.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from ..terminal import Progress
 from .equalize import PINNED, Channels, own_constants, scale_network
 from .fit import ENOUGH_TO_PART, Moments, linear_system, round_rows, shrunk
 from .graph import Layer, Network
+from .left import Left
 from .parallel import in_order
 from .pass_fit import best_fit
 from .passes import Passes, State, rounded_weights, search_samples
@@ -54,13 +57,40 @@ def refine_factors(
     factors = _chosen(rounded, [few.part(np.arange(len(few.samples))[i::2]) for i in (0, 1)], passes, channels)
     if np.all(factors == 1.0):
         return state, simulator
-    network = scale_centred(rounded.network, channels, factors)
-    scaled = scaled_simulator(simulator, network, channels, factors)
-    weights = rounded_weights(network, rounded.exponents, scaled, passes)
-    refined = State(network, rounded.exponents, weights)
+    refined, scaled = _scaled(rounded, simulator, passes, channels, factors)
+    left = Left(rounded.network, few, passes)
+
+    def affordable() -> bool:
+        return left.allows(left.more(rounded, refined, rounded.weights, scaled.subset(len(few.samples))))
+
+    if not affordable():
+        factors = np.where(_finer(rounded, refined, channels), 1.0, factors)
+        refined, scaled = _scaled(rounded, simulator, passes, channels, factors)
+        if np.all(factors == 1.0) or not affordable():
+            return state, simulator
     refined = best_fit(refined, scaled, passes, samples)
     better = scaled.noise_of(refined) < simulator.noise_of(state) * GAIN
     return (refined, scaled) if better else (state, simulator)
+
+
+def _scaled(
+    rounded: State, simulator: Simulator, passes: Passes, channels: Channels, factors: np.ndarray
+) -> Tuple[State, Simulator]:
+    """`rounded` with scaled channels and their weights rounded, and a simulator of it."""
+    network = scale_centred(rounded.network, channels, factors)
+    scaled = scaled_simulator(simulator, network, channels, factors)
+    return State(network, rounded.exponents, rounded_weights(network, rounded.exponents, scaled, passes)), scaled
+
+
+def _finer(before: State, after: State, channels: Channels) -> np.ndarray:
+    """bool [channels.count]: whose weights have finer steps `after`."""
+    found: Set[int] = set()
+    for layer in before.network.layers:
+        if layer.output in after.weights and layer.output in channels.ids:
+            finer = np.less(after.weights[layer.output].exponents, before.weights[layer.output].exponents)
+            groups = channels.groups_of(layer)[0]
+            found |= {int(group) for group in groups[np.broadcast_to(finer, groups.shape)]}
+    return np.isin(channels.find(np.arange(channels.count)), sorted(found))
 
 
 def _chosen(state: State, halves: List[Simulator], passes: Passes, channels: Channels) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Sequence, Set
 from ..terminal import Progress
 from .calibrate import covering_exponent
 from .graph import Network
+from .left import Left
 from .parallel import in_order
 from .passes import HOPELESS, WORTH, Passes, State, activations, search_samples
 from .simulate import Simulator
@@ -15,7 +16,8 @@ from .weights import Weights
 
 
 def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh, hopeless: Set, sweeps: int) -> State:
-    """Each exponent one finer or coarser where the outputs gain; from the outputs back to the inputs and again.
+    """Each exponent one finer or coarser where the outputs gain and no layer leaves its lanes for more than the budget
+    has left; from the outputs back to the inputs and again.
 
     reweigh: (exponents, outputs of layers) -> their weights; None keeps them (their biases follow the exponents).
     hopeless: what is not worth trying; this search adds to it
@@ -34,12 +36,13 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
             finest = _covering(simulator, groups[root])
             hopeless.update((root, finest - finer) for finer in range(1, 4))
     large = activations(network) > passes.pains.large
+    left = Left(network, simulator, passes)
     trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)), nearby=large)
     with Progress("searching exponents", sweeps * len(groups)) as progress:
         for _sweep in range(sweeps):
             changed = False
             for root, members in groups.items():
-                state = trials.state
+                state, touched = trials.state, set(members)
                 nearby = {step: state.exponents[root] + step for step in (-1, 1)}
                 steps = [s for s, e in nearby.items() if (root, e) not in hopeless and network.allows(root, e)]
 
@@ -52,6 +55,12 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
                     if trial is None:
                         continue
                     if trial.full and trial.noise < trials.noise * WORTH:
+                        behind = [x.output for x in network.layers if not touched.isdisjoint((x.output, *x.inputs))]
+                        more = left.more(state, trial.state, behind)
+                        if not left.allows(more):
+                            hopeless.add((root, state.exponents[root] + step))
+                            continue
+                        left.take(more)
                         trials.take(trial)
                         changed = True
                         break
