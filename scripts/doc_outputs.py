@@ -80,11 +80,11 @@ _FILES = {"report": "report.txt"}
 # A fault in the C of the ESP32-C3's program: (pattern, replacement) in default_lib0.c.
 _FAULTS: Dict[str, Tuple[str, Callable]] = {
     "shift": (
-        r"(esp_main_7_shift\[\d+\][^{]*\{\s*(?:\d+, ){3})(\d+)",
+        r"(esp_main_6_shift\[\d+\][^{]*\{\s*(?:\d+, ){3})(\d+)",
         lambda found: f"{found.group(1)}{int(found.group(2)) + 1}",
     ),
     "weight": (
-        r"(esp_main_10_weights\[\d+\][^{]*\{\s*)(-?\d+)",
+        r"(esp_main_9_weights\[\d+\][^{]*\{\s*)(-?\d+)",
         lambda found: f"{found.group(1)}{(int(found.group(2)) & 0xFF ^ 0x40) - (int(found.group(2)) < 0) * 256}",
     ),
 }

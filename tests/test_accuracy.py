@@ -380,7 +380,7 @@ def test_equalization_loses_next_to_nothing_on_other_data(repo):
 
 # --- the figures of `bench/accuracy.py`: none may drop by half a decibel ---
 
-FIGURES = {"resnet8": 30.8, "kws": 30.2, "digits": 35.5}
+FIGURES = {"resnet8": 34.4, "kws": 30.0, "digits": 36.2}
 
 
 @pytest.mark.slow
