@@ -87,19 +87,22 @@ def separable():
     return model, {"x": random.standard_normal((12, 1, 3, 6, 6)).astype(np.float32)}
 
 
-def test_what_is_free_is_centred_and_what_is_too_dear_is_not(separable):
+def test_what_is_cheap_is_centred_and_what_is_too_dear_is_not(separable):
     def lows(budget):
         result = quantize_model(*separable, Passes(budget=budget, int16_outputs=False, **QUICK))
         network = result.network
-        assert max(network.spent.values()) <= 0.01 * float(budget[len("instructions=") : -1]) + 1e-4
+        # Nothing is spent where nothing is centred.
+        assert max(network.spent.values(), default=0.0) <= 0.01 * float(budget[len("instructions=") : -1]) + 1e-4
         forms = ranges_of(network, result.exponents)
         return [forms[name][0] for name in ("r1", "r2")], network.spent
 
-    (free, dear), spent = lows("instructions=0%")
-    assert free < 0 == dear and max(spent.values()) == pytest.approx(0.0, abs=1e-4)
-    (free, dear), spent = lows("instructions=100%")
+    # By today's table of costs the first takes some 0.06 %; whether it takes nothing at all is the table's to say.
+    assert lows("instructions=0%")[0][1] == 0
+    (cheap, dear), _ = lows("instructions=0.1%")
+    assert cheap < 0 == dear
+    (cheap, dear), spent = lows("instructions=100%")
     # 120 steps may gain as much as all.
-    assert free < 0 and dear <= -120 and spent["riscv"] > 0.01
+    assert cheap < 0 and dear <= -120 and spent["riscv"] > 0.01
     # Where all that helps is too dear, some of it is taken.
     (_, dear), less = lows(f"instructions={spent['riscv'] * 60:.4f}%")
     assert dear < 0 and less["riscv"] < spent["riscv"]

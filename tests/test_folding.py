@@ -119,3 +119,18 @@ def test_a_node_without_inputs_is_no_mean():
     with edited(model) as graph:
         means_as_pooling(graph)
     assert list(model.graph.node) == nodes
+
+
+def test_a_mean_of_the_last_axis_is_a_pool_where_channels_are_last():
+    """Of a sequence it is a mean without a transpose; behind a convolution a pool, as GlobalAveragePool is."""
+
+    def kinds(*before):
+        mean = node("ReduceMean", [before[-1].output[0] if before else "x"], ["y"], axes=[-1], keepdims=0)
+        model = model_of([*before, mean], {"x": [1, 4, 20]}, {"y": [1, 4]}, {"w": random(4, 4, 1)})
+        with edited(model) as graph:
+            means_as_pooling(graph)
+        return [one.op_type for one in model.graph.node[len(before) :]]
+
+    assert kinds() == kinds(node("Softmax", ["x"], ["s"])) == ["ReduceMean"]
+    convolution = node("Conv", ["x", "w"], ["c"])
+    assert kinds(convolution, node("Relu", ["c"], ["r"])) == ["GlobalAveragePool", "Reshape"]

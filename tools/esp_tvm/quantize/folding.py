@@ -6,7 +6,7 @@ weights saves a rounding, and the passes that work on weights see them.
 
 from __future__ import annotations
 
-from typing import Mapping, Optional, Tuple
+from typing import Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -16,6 +16,13 @@ from ..onnx_graph import Graph, attribute
 from .rules import RULES, Facts
 
 _FACTORS = ("Mul", "Div", "Add", "Sub")
+
+# What runs with channels last, and what keeps the layout of its first input.
+_WINDOWS = frozenset("Conv ConvTranspose MaxPool AveragePool BatchNormalization InstanceNormalization".split())
+_ELEMENTWISE = frozenset(
+    "Abs Add Clip Concat Div Elu Erf Exp Gelu HardSigmoid HardSwish Identity LeakyRelu Mul PRelu Pow Relu Selu Sigmoid "
+    "Softplus Sqrt Sub Tanh".split()
+)
 
 
 class _Folder:
@@ -130,7 +137,8 @@ def fold_factors(graph: Graph) -> None:
 def means_as_pooling(graph: Graph) -> None:
     """ReduceMean over all positions of [N, C, ...] as GlobalAveragePool, with a Reshape if it drops their axes.
 
-    Those of a normalization stay, since its pattern needs them.
+    Those of a normalization stay, since its pattern needs them; so does a mean of the last of three axes unless what it
+    reads has channels last on the chip: a pool of channels first is a transpose more.
     """
     squares = {node.output[0] for node in graph.nodes if _is_square(node)}
     subtracted = {tuple(node.input) for node in graph.nodes if node.op_type == "Sub"}
@@ -139,6 +147,8 @@ def means_as_pooling(graph: Graph) -> None:
         if shape is None or len(shape) not in (3, 4) or not _over_all_places(node, graph.constants, len(shape)):
             continue
         if node.input[0] in squares or (node.input[0], node.output[0]) in subtracted:
+            continue
+        if len(shape) == 3 and not _has_channels_last(graph, node.input[0]):
             continue
         if attribute(node, "keepdims", 1):
             graph.replace(node, helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name))
@@ -151,6 +161,24 @@ def means_as_pooling(graph: Graph) -> None:
             helper.make_node("GlobalAveragePool", node.input[:1], [pooled], node.name),
             graph.make("Reshape", [pooled, target], node.output, f"{node.name}_reshape"),
         )
+
+
+def _has_channels_last(graph: Graph, name: str) -> bool:
+    """Whether convolutions or pools make it, as far back as nodes keep their layout: those run with channels last."""
+    for node in _makers(graph, name):
+        if node.op_type in _WINDOWS:
+            return True
+        if node.op_type not in _ELEMENTWISE:
+            return False
+    return False
+
+
+def _makers(graph: Graph, name: str) -> Iterator[onnx.NodeProto]:
+    """What makes it, what makes the first computed input of that, and so on."""
+    node = graph.producer(name)
+    while node is not None:
+        yield node
+        node = next((one for one in map(graph.producer, node.input) if one is not None), None)
 
 
 def _is_square(node: onnx.NodeProto) -> bool:
