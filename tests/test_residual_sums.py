@@ -117,3 +117,36 @@ def test_sums_that_are_coarser_than_what_is_added_are_rounded_before():
     made = quantized(model, equalize=False)
     calls = operators(compile_model(made.model))
     assert calls.count("conv2d") == 2 and calls.count("add") == 1 and "TVM" not in calls
+
+
+def test_a_constant_of_the_shape_of_the_result_is_no_other_tensor():
+    """As a position that an image's patches are given: an error that named nothing."""
+    constants = {"w": random(8, 3, 3, 3, scale=0.3), "places": random(1, 8, 6, 6)}
+    nodes = [node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]), node("Add", ["a", "places"], ["y"])]
+    made = quantized(model_of(nodes, {"x": [1, 3, 6, 6]}, {"y": SHAPE}, constants))
+    calls = operators(compile_model(made.model))
+    assert "conv2d" in calls and "conv2d_add" not in calls and "TVM" not in calls
+
+
+@pytest.mark.parametrize("addend, kernels", [(-4, ["conv2d", "conv2d_add"]), (-16, ["add", "conv2d", "conv2d"])])
+def test_a_file_that_samples_complete_is_rounded_once_where_that_is_possible(addend, kernels):
+    """There was a QuantizeLinear between both, in any case: rounded twice, other than in the given model."""
+    samples = {"x": np.random.RandomState(0).standard_normal((8, *SHAPE)).astype(np.float32)}
+    adopted = adopt(given(addend), samples, Passes())
+    found = [name for name in operators(compile_model(adopted.model)) if name in ("conv2d", "conv2d_add", "add", "TVM")]
+    assert sorted(found) == kernels
+
+
+def test_a_file_without_any_scale_between_is_completed_once():
+    """Of two convolutions added to each other one gets a scale, the other adds it."""
+    b = QdqBuilder(3)
+    x = b.input("x", SHAPE, -4)
+    parts = [b.conv(x, [8, 8, 3, 3], None, e_w=-9, pads=[1, 1, 1, 1]) for _ in range(2)]
+    b.quantize(b.node("Add", parts), -2, "y")
+    b.output("y", SHAPE)
+    model = b.model()
+    model.producer_name = "another tool"
+    samples = {"x": np.random.RandomState(0).standard_normal((8, *SHAPE)).astype(np.float32)}
+    adopted = adopt(model, samples, Passes())
+    calls = operators(compile_model(adopted.model))
+    assert calls.count("conv2d") == 1 and calls.count("conv2d_add") == 1 and "TVM" not in calls

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Container, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Container, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
@@ -216,7 +216,9 @@ def _taken(model: onnx.ModelProto, qdq: Qdq, samples: Optional[Dict], passes: Pa
     bring_into_form(qdq)
     open_ends = _open_ends(qdq)
     # What a convolution only adds to another tensor needs none: both are one kernel's.
-    told = [name for name in open_ends if not _is_added(qdq, name)]
+    facts = _facts(qdq)
+    added = {name: _added_to(qdq, facts, name) for name in open_ends}
+    told = [name for name, other in added.items() if other is None or quantized_exponent(qdq, other) is None]
     if told and samples is None:
         listed = ", ".join(f"'{shown(name, 40)}'" for name in told[:5]) + (", ..." if len(told) > 5 else "")
         notes.append(
@@ -226,10 +228,16 @@ def _taken(model: onnx.ModelProto, qdq: Qdq, samples: Optional[Dict], passes: Pa
     if open_ends and samples is not None:
         _quantize_weights(qdq, passes.per_channel)
         exponents = _calibrated(qdq, open_ends, samples, passes)
-        for name in open_ends:
-            _complete(qdq, name, exponents[name])
-            notes.append(f"completed: tensor '{shown(name, 40)}' at 2^{exponents[name]}")
-        bring_into_form(qdq)
+
+        def complete(names: Iterable[str]) -> None:
+            for name in names:
+                _complete(qdq, name, exponents[name])
+                notes.append(f"completed: tensor '{shown(name, 40)}' at 2^{exponents[name]}")
+            bring_into_form(qdq)
+
+        complete(name for name in open_ends if added[name] is None)
+        # With the exponents of all others it is known which of these sums one kernel can compute.
+        complete([name for name, other in added.items() if other is not None and not _can_add(qdq, name, other)])
     made = qdq.finished()
     made.producer_name = OURS
     ours = judge(model, made, samples) if samples is not None else None
@@ -279,13 +287,44 @@ def _open_ends(qdq: Qdq) -> List[str]:
     return [name for name in found if name not in inner]
 
 
-def _is_added(qdq: Qdq, name: str) -> bool:
-    """Whether a tensor is the result of a Conv that is only added to a quantized one."""
+def _added_to(qdq: Qdq, facts: Facts, name: str) -> Optional[str]:
+    """The tensor of its shape to which the result `name` of a Conv is only added, where one kernel may compute both;
+    of two such results the first one stays a tensor. None where there is none."""
     made, readers = qdq.producer(name), qdq.consumers(name)
-    if made is None or made.op_type != "Conv" or [reader.op_type for reader in readers] != ["Add"]:
-        return False
+    if made is None or not _may_add(facts, made) or [reader.op_type for reader in readers] != ["Add"]:
+        return None
     others = [other for other in readers[0].input if other != name]
-    return len(others) == 1 and quantized_exponent(qdq, others[0]) is not None
+    if name in qdq.outputs or len(others) != 1 or others[0] in facts.constants:
+        return None
+    shape = facts.shapes.get(name)
+    if shape is None or shape != facts.shapes.get(others[0]):
+        return None
+    maker = qdq.producer(others[0])
+    both = maker is not None and _may_add(facts, maker) and qdq.consumers(others[0]) == readers
+    return None if both and qdq.place(maker) > qdq.place(made) else others[0]
+
+
+def _may_add(facts: Facts, node: onnx.NodeProto) -> bool:
+    """Whether kernels of a node can add a tensor to its sums: of a Conv that is not depthwise."""
+    shape = facts.shapes.get(node.input[1]) if node.op_type == "Conv" else None
+    return shape is not None and (shape[1] > 1 or int(attribute(node, "group", 1)) == 1)
+
+
+def _can_add(qdq: Qdq, name: str, other: str) -> bool:
+    """Whether the kernel of the Conv that makes `name` can add `other` to its sums, with their exponents."""
+    made, e_other = qdq.producer(name), quantized_exponent(qdq, other)
+    e_x, source = quantized_exponent(qdq, made.input[0]), qdq.producer(made.input[1])
+    if e_other is None or e_x is None or source is None or source.input[0] not in qdq.constants:
+        return False
+    values, scale = qdq.constants[source.input[0]], qdq.parameters(source)[0]
+    exponents = np.broadcast_to(np.frexp(scale.astype(np.float64))[1].reshape(-1) - 1, len(values))
+    bias = np.zeros(len(values), np.int64)
+    if len(made.input) > 2 and made.input[2]:
+        holder = qdq.producer(made.input[2])
+        if holder is None or holder.input[0] not in qdq.constants:
+            return False
+        bias = qdq.constants[holder.input[0]]
+    return Weights(values, exponents, bias, bias).can_add(e_other - e_x)
 
 
 def _end(qdq: Qdq, node: onnx.NodeProto) -> str:

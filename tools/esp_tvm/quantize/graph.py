@@ -370,7 +370,9 @@ class _Grouper:
 
     def _can_add(self, layer: Layer, node: onnx.NodeProto) -> bool:
         shapes = [self.facts.shapes.get(name) for name in (*node.input, node.output[0])]
-        if layer.kind != "conv" or any(name not in self.floats for name in node.input) or len(set(shapes)) != 1:
+        if layer.kind != "conv" or len(self.activations(node)) != 2 or len(set(shapes)) != 1:
+            return False
+        if any(name not in self.floats for name in node.input):
             return False
         if self.only_user(layer.output) is None or layer.low != -np.inf or layer.high != np.inf:
             return False
