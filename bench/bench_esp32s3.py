@@ -54,6 +54,7 @@ class Row:
     stride: int = 1
     low: int = 0
     one_exponent: bool = False  # as ESP-DL quantizes weights for this chip; else one for each output channel
+    types: Tuple[str, str] = ("int8", "int8")  # of input and output
 
 
 ROWS = (
@@ -84,6 +85,23 @@ ROWS = (
         one_exponent=True,
     ),
     Row("7x7 s2, 3->16, 96x48", None, None, 3, "conv2d", (96, 48), 3, 16, 7, 2, -128),
+)
+
+
+def _wide(name: str, aim: float, x: str, y: str, *sizes) -> Row:
+    operator = "depthwise_conv2d" if name.startswith("depthwise") else "conv2d"
+    return Row(f"{name}, {x} to {y}", None, None, aim, operator, *sizes, types=(x, y))
+
+
+# From or to int16.
+WIDE_ROWS = (
+    _wide("3x3, 16->16, 32x32", 5, "int16", "int16", (32, 32), 16, 16, 3),
+    _wide("3x3, 64->64, 8x8", 6, "int16", "int8", (8, 8), 64, 64, 3),
+    _wide("3x3, 3->16, 32x32", 2, "int16", "int16", (32, 32), 3, 16, 3),
+    _wide("3x3, 16->16, 32x32", 5, "int8", "int16", (32, 32), 16, 16, 3),
+    _wide("1x1, 64->64, 25x5", 4.5, "int16", "int16", (25, 5), 64, 64, 1),
+    _wide("1x1, 64->64, 25x5", 4.5, "int8", "int16", (25, 5), 64, 64, 1),
+    _wide("depthwise 3x3, 32 ch, 48x48", 1.2, "int16", "int16", (48, 48), 32, 32, 3),
 )
 
 
@@ -155,7 +173,7 @@ def quantized(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def call_of(row: Row, random: np.random.RandomState) -> Call:
-    """The call, its outputs spread over int8."""
+    """The call, its outputs spread over their width."""
     depthwise = row.operator == "depthwise_conv2d"
     inner = 1 if depthwise else row.channels
     shape = (row.outputs, row.kernel, row.kernel, inner)
@@ -178,15 +196,20 @@ def call_of(row: Row, random: np.random.RandomState) -> Call:
         attributes["weights"] = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
     else:
         attributes["groups"] = 1
-    x, y = (1, *row.size, row.channels), (1, *size, row.outputs)
-    return Call("", row.operator, [Tensor("x", x, "int8")], [Tensor("y", y, "int8")], attributes)
+    operator, (x, y) = row.operator, row.types
+    if "int16" in row.types:
+        operator += "_s16"
+        attributes["shift"] = np.maximum(shift + 8 * ((x == "int16") - (y == "int16")), 0)
+        attributes.update(clamp=(0, np.iinfo(y).max), output=y)
+    inputs = [Tensor("x", (1, *row.size, row.channels), x)]
+    return Call("", operator, inputs, [Tensor("y", (1, *size, row.outputs), y)], attributes)
 
 
 def measure(rows: Sequence[Row]) -> List[Tuple[Row, str, int, float]]:
     """(row, kernel, MAC, instructions) of all rows."""
     pairs = []
     for row in rows:
-        random = np.random.RandomState(ROWS.index(row))
+        random = np.random.RandomState((*ROWS, *WIDE_ROWS).index(row))
         call = call_of(row, random)
         variant = choose_vector(call, row.low, 127)
         pairs.append(Pair(call, variant, row.low, 127, random))
@@ -196,7 +219,7 @@ def measure(rows: Sequence[Row]) -> List[Tuple[Row, str, int, float]]:
     for row, pair, verdict in zip(rows, pairs, verdicts(output, pairs, REPEATS)):
         if verdict.difference:
             raise SystemExit(f"error: {row.name}: {verdict.difference}")
-        macs = OPERATORS[row.operator].macs(pair.call)
+        macs = OPERATORS[pair.call.operator].macs(pair.call)
         result.append((row, type(pair.variant).__name__, macs, verdict.instructions))
     return result
 
@@ -260,7 +283,7 @@ def measure_values(rows: Sequence[ValueRow]) -> List[Tuple[ValueRow, int, float,
     ]
 
 
-def shape_cells(rows: Sequence[Row] = ROWS) -> Iterator[List[str]]:
+def shape_cells(rows: Sequence[Row] = (*ROWS, *WIDE_ROWS)) -> Iterator[List[str]]:
     """Rows of the table of shapes: multiply-accumulates an instruction, beside others'."""
     for row, kernel, macs, instructions in measure(rows):
         others = ["-" if value is None else f"{value:g}" for value in (row.esp_dl, row.esp_nn)]
@@ -314,7 +337,7 @@ def model_and_sample(words: List[str]) -> Optional[Tuple[str, str]]:
     """The two files on the command line, None where words name rows. Raises UserError for anything between."""
     files = [word for word in words if word.endswith((".onnx", ".npy", ".npz")) or Path(word).exists()]
     if not files:
-        unknown = [word for word in words if not any(word in row.name for row in (*ROWS, *VALUE_ROWS))]
+        unknown = [word for word in words if not any(word in row.name for row in (*ROWS, *WIDE_ROWS, *VALUE_ROWS))]
         if unknown:
             raise UserError(f"{unknown[0]} is neither a file nor part of the name of a row")
         return None
@@ -338,7 +361,8 @@ def bench(words: List[str]) -> None:
         print_model(*files)
         return
     rows, value_rows = (
-        [row for row in rows if not words or any(word in row.name for word in words)] for rows in (ROWS, VALUE_ROWS)
+        [row for row in rows if not words or any(word in row.name for word in words)]
+        for rows in ((*ROWS, *WIDE_ROWS), VALUE_ROWS)
     )
     if rows:
         head = "shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel"

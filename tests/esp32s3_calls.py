@@ -253,28 +253,60 @@ def move(operator: str, random: np.random.RandomState) -> Call:
 
 
 def dense_s16(random: np.random.RandomState) -> Call:
-    """From int8 or int16 to int16, one row or several; outputs that are finer than their products, too."""
+    """From int8 or int16 to int16, or from int16 to int8, one row or several; outputs that are finer than their
+    products, too."""
     outputs, wide = int(random.randint(1, 20)), random.randint(2)
     rows, inputs = (1, int(random.randint(1, 100))) if random.randint(2) else (3, 8 * int(random.randint(1, 10)))
+    rows = int(random.choice([8, 9, 40])) if random.randint(4) == 0 else rows
+    narrow = wide and random.randint(3) == 0
     attributes = {
         "weights": random.randint(-128, 128, (outputs, inputs)).astype(np.int8),
         "bias": random.randint(-300000, 300000, outputs).astype(np.int32),
         "shift": random.randint(*[(0, 9), (-6, 3), (20, 32)][random.randint(3)], outputs),
         "clamp": [(-32768, 32767), (0, 32767), (-3000, 9000)][random.randint(3)],
-        "output": "int16",
+        "output": "int8" if narrow else "int16",
     }
+    if narrow:
+        attributes["clamp"] = CLAMPS[random.randint(len(CLAMPS))]
+        attributes["shift"] = attributes["shift"] + 8 - 8 * (attributes["shift"] > 8)
     x = Tensor("x", (rows, inputs), "int16" if wide else "int8")
-    return Call("", "dense_s16", [x], [Tensor("y", (rows, outputs), "int16")], attributes)
+    return Call("", "dense_s16", [x], [Tensor("y", (rows, outputs), attributes["output"])], attributes)
 
 
 def pointwise_s16(random: np.random.RandomState) -> Call:
     """A convolution of 1x1 from int8 to int16."""
-    call = replace(dense_s16(random), operator="conv2d_s16")
+    call = dense_s16(random)
+    while (call.inputs[0].dtype, call.output.dtype) != ("int8", "int16"):
+        call = dense_s16(random)
+    call = replace(call, operator="conv2d_s16")
     (rows, inputs), outputs = call.inputs[0].shape, call.output.shape[1]
     call.attributes["weights"] = call.attributes["weights"].reshape(outputs, 1, 1, inputs)
     call.attributes.update(strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
     x = Tensor("x", (1, rows, 1, inputs), "int8")
     return replace(call, inputs=[x], outputs=[replace(call.output, shape=(1, rows, 1, outputs))])
+
+
+def wide_convolution(operator: str, random: np.random.RandomState) -> Call:
+    """A convolution or depthwise convolution from or to int16, of any window; channels in eights or not."""
+    call = random_call(operator.replace("_s16", ""), random)
+    if random.randint(2):
+        call = sixteens(operator.replace("_s16", ""), random)
+    x, y = [("int16", "int16"), ("int16", "int8"), ("int8", "int16")][random.randint(3)]
+    low, high = (-32768, 32767) if y == "int16" else (-128, 127)
+    shift = np.asarray(call.attributes["shift"]) + (8 if x == "int16" else 0) - (8 if y == "int16" else 0)
+    if random.randint(3) == 0:
+        shift = shift + random.randint(-4, 5, len(shift))
+    attributes = {**call.attributes, "shift": np.clip(shift, -8, 31), "output": y}
+    attributes["clamp"] = [(low, high), (0, high), (low // 3, high // 2)][random.randint(3)]
+    if x == "int16":
+        attributes.pop("pad_value", None)
+    inputs, outputs = [replace(call.inputs[0], dtype=x)], [replace(call.output, dtype=y)]
+    return replace(call, operator=operator, inputs=inputs, outputs=outputs, attributes=attributes)
+
+
+def conv2d_s16(random: np.random.RandomState) -> Call:
+    """Of 1x1 from int8, or any other."""
+    return wide_convolution("conv2d_s16", random) if random.randint(3) else pointwise_s16(random)
 
 
 def average_s16(random: np.random.RandomState) -> Call:
@@ -313,7 +345,8 @@ def matmul(random: np.random.RandomState) -> Call:
 
 _OWN = {
     "average_pool2d_s16": average_s16,
-    "conv2d_s16": pointwise_s16,
+    "conv2d_s16": conv2d_s16,
+    "depthwise_conv2d_s16": lambda random: wide_convolution("depthwise_conv2d_s16", random),
     "channelwise": scale,
     "dense_s16": dense_s16,
     "dequantize": dequantization,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import List, Sequence
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_same_bytes_in_the_emulator(number, emulator, tmp_path):
 
 def test_shapes_of_the_table_reach_their_aims(emulator):
     """Layers of usual sizes: the plain kernels' bytes, and the instructions that docs/esp32-s3.md promises."""
-    for row, kernel, macs, instructions in bench_esp32s3.measure(list(bench_esp32s3.ROWS)):
+    for row, kernel, macs, instructions in bench_esp32s3.measure([*bench_esp32s3.ROWS, *bench_esp32s3.WIDE_ROWS]):
         assert macs / instructions >= row.aim, f"{row.name} by {kernel}: {macs / instructions:.2f}, aim {row.aim}"
 
 
@@ -87,6 +88,69 @@ def convolution(channels: int, value: int) -> Call:
 )
 def test_lanes_are_taken_only_where_no_sum_can_leave_them(channels, value, low, high, kind):
     assert type(choose_vector(convolution(channels, value), low, high)).__name__ == kind
+
+
+def wide_convolution(shift: Sequence[int], value: int = 127, channels: int = 16, rows: int = 4) -> Call:
+    """1x1 of int16 with rows x 4 pixels and 8 outputs, all weights the same."""
+    call = convolution(channels, value)
+    attributes = {**call.attributes, "weights": call.attributes["weights"][:8, :1, :1], "bias": np.zeros(8, np.int32)}
+    attributes.update(shift=np.array(shift), clamp=(-32768, 32767), padding=(0, 0, 0, 0), output="int16")
+    x, y = (Tensor(name, (1, rows, 4, size), "int16") for name, size in (("x", channels), ("y", 8)))
+    return replace(call, operator="conv2d_s16", inputs=[x], outputs=[y], attributes=attributes)
+
+
+@pytest.mark.parametrize(
+    "call, kind",
+    [
+        (wide_convolution([23, *[15] * 7]), "Conv2dS16"),
+        # 127 << 9 is no int16, 63 << 9 is one.
+        (wide_convolution([24, *[15] * 7]), None),
+        (wide_convolution([24, *[15] * 7], 63), "Conv2dS16"),
+        # A sum of 512 * 127 * 32768 is nearly 2^31, 2^8 of it are nearly 2^39, 2^9 more than 40 bits hold.
+        (wide_convolution([23, *[15] * 7], 127, 512), "Conv2dS16"),
+        (wide_convolution([24, *[15] * 7], 63, 1024), None),
+    ],
+)
+def test_convolutions_of_int16_are_taken_where_16_and_40_bits_hold_all(call, kind):
+    found = choose_vector(call, -128, 127)
+    assert (None if found is None else type(found).__name__) == kind
+
+
+def test_what_pads_an_int16_image_is_0():
+    call = wide_convolution([15] * 8)
+    assert choose_vector(call, -128, 127) is not None
+    call.attributes["pad_value"] = -1
+    assert choose_vector(call, -128, 127) is None
+
+
+def widest_sums() -> List[Pair]:
+    """Sums that fill the lanes of 40 bits almost, to both sides."""
+    pairs = []
+    for value in (127, -127):
+        call = wide_convolution([23, *[15] * 7], value, 512)
+        pair = Pair(call, choose_vector(call, -128, 127), -128, 127, np.random.RandomState(0))
+        pair.inputs = [np.full(call.inputs[0].elements, -32768, np.int16)]
+        pairs.append(pair)
+    return pairs
+
+
+def test_lanes_of_40_bits_hold_the_widest_sums(tmp_path):
+    assert listed(widest_sums(), run_on_host(widest_sums(), tmp_path)) is None
+
+
+def test_lanes_of_40_bits_hold_the_widest_sums_in_the_emulator(emulator, tmp_path):
+    assert listed(widest_sums(), run_in_emulator(widest_sums(), tmp_path)) is None
+
+
+def test_few_pixels_to_int16_read_weights_of_8_bits():
+    """Weights of 16 bits are twice as many bytes to fetch from flash."""
+
+    def from_int8(rows: int) -> Call:
+        call = wide_convolution([15] * 8, rows=rows)
+        return replace(call, inputs=[replace(call.inputs[0], dtype="int8")])
+
+    assert type(choose_vector(from_int8(1), -128, 127)).__name__ == "PointwiseS16"
+    assert type(choose_vector(from_int8(2), -128, 127)).__name__ == "Conv2dS16"
 
 
 @pytest.mark.parametrize("columns, kind", [(4, "Conv2dPairs"), (3, "Conv2dLanes")])

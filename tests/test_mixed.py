@@ -69,9 +69,9 @@ def mixed(names):
     return quantize_model(REAL, SAMPLES, Passes(**PLAIN, int16=names))
 
 
-def differing(model, tmp_path):
-    """What the C computes otherwise than both references, of every layer."""
-    compiled = compile_model(model)
+def differing(model, tmp_path, **options):
+    """What the C computes otherwise than both references, of every layer. options: of `compile_model`"""
+    compiled = compile_model(model, **options)
     assert not compiled.program.fallbacks
     program = Program(write_program(compiled, tmp_path), kernels())
     comparison = compare_with_references(program, compiled, SAMPLES)
@@ -92,6 +92,14 @@ def test_everything_in_int16(tmp_path):
     eight = quantize_model(REAL, SAMPLES, Passes(**PLAIN)).model
     assert judge(REAL, result.model, SAMPLES).decibels > judge(REAL, eight, SAMPLES).decibels + 3
     assert "int16 costs" in result.table()
+
+
+def test_everything_in_int16_for_the_vector_unit(tmp_path):
+    """The C that stands in for the assembly of the ESP32-S3, under sanitizers."""
+    compiled, found = differing(mixed(",".join(widenable(REAL_NETWORK))).model, tmp_path, chip="esp32s3")
+    assert found == []
+    kinds = {type(call.variant).__name__ for call in compiled.program.computations}
+    assert {"Conv2dS16", "DepthwiseS16", "DenseS16Wide"} <= kinds
 
 
 def detector():

@@ -49,6 +49,8 @@ _INT8: Dict[str, Dict[str, Tuple[str, ...]]] = {
 # Instructions of an int16 kernel that the bench has not counted, in those of the plain int8 kernel: a convolution has
 # no form for two pixels at a time, and a value of a window may lie in the padding.
 _CONV_S16 = 2.5
+# The vector unit's own, by kind of layer.
+_CONVOLUTIONS_S16 = {"conv": "Conv2dS16 any", "depthwise": "DepthwiseS16 any"}
 # Of a kind of layer that the bench has not counted, a value of its output.
 _UNKNOWN = 20.0
 # The families with kernels in plain C; the ESP32-S3 with those for its vector unit.
@@ -107,7 +109,10 @@ class Instructions:
         if kind in ("average_pool", "global_pool"):
             vectors = "AverageS16" if kind == "global_pool" and channels % LANES == 0 else ""
             return _s16(family, "average_pool2d_s16", work, vectors)
-        return _count(in_c(family), kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
+        vectors = _CONVOLUTIONS_S16.get(kind)
+        if family == "esp32s3" and vectors is not None and layer.addend is None:
+            return _terms(costs()["families"][family][vectors], work)
+        return _count(in_c(family), kind, work) * (_CONV_S16 if kind in _CONVOLUTIONS_S16 else 1.0)
 
     def _taps(self, layer: Layer, kind: str) -> int:
         """Of a pooling window; 1 of another layer."""
@@ -138,9 +143,9 @@ def in_c(family: str) -> str:
 
 
 def _dense_s16(family: str, work: Work, wide_input: bool, wide_output: bool) -> float:
-    """Instructions of a dense layer with int16; the vector unit takes none from int16 to int8."""
-    if family == "esp32s3" and not wide_input:
-        return _terms(costs()["families"][family]["DenseS16 any"], work)
+    """Instructions of a dense layer with int16."""
+    if family == "esp32s3" and not (wide_input and wide_output):
+        return _terms(costs()["families"][family]["DenseS16Rows any" if wide_input else "DenseS16 any"], work)
     return _s16(family, "dense_s16", work, "DenseS16Wide" if wide_output else "")
 
 

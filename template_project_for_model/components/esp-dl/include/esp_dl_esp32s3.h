@@ -214,6 +214,35 @@ void esp_dl_dense_s16_wide_esp32s3(const int16_t *input, const esp_dl_dense_esp3
 int32_t esp_dl_dense_s16_wide_esp32s3_scratch(const esp_dl_dense_esp32s3_t *p);
 
 /*
+ * Convolution and depthwise convolution with one filter per channel where the input or the output is int16: eight
+ * channels in lanes of 40 bits, which hold all sums. An input of int8 is widened in scratch memory.
+ *
+ * weights, for every eight output channels: 40 bytes: the bias of every channel in 40 bits: bits 0..127 of the lower
+ * four, of the upper four, bits 128..159 of the lower, of the upper; their right shift, 0..31, in a byte, and seven
+ * more bytes; int16 weights [8] for every value of a row of the window, whose number is made a multiple of eight with
+ * zeros (of every tap where dilation_w is more than 1); depthwise: for every tap. Channels that are shifted less, or to
+ * the left, have their bias and weights multiplied by what is missing.
+ */
+typedef struct {
+    esp_dl_shape_t input;
+    esp_dl_shape_t output;
+    esp_dl_window_t window;
+    esp_dl_border_t border; /* of the input's bytes */
+    bool input_s16, output_s16;
+    int8_t pad_value; /* outside of the image; of int16: 0 */
+    const int8_t *weights;
+    int16_t min, max; /* clamp */
+} esp_dl_conv2d_s16_esp32s3_t;
+
+void esp_dl_conv2d_s16_esp32s3(const void *input, const esp_dl_conv2d_s16_esp32s3_t *p, void *scratch, void *output);
+void esp_dl_depthwise_conv2d_s16_esp32s3(const void *input, const esp_dl_conv2d_s16_esp32s3_t *p, void *scratch,
+                                         void *output);
+
+/* Bytes of scratch memory that they need. */
+int32_t esp_dl_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp32s3_t *p);
+int32_t esp_dl_depthwise_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp32s3_t *p);
+
+/*
  * Product of two matrices: as the plain kernel. Sixteen columns at a time, in lanes of 20 bits: the exporter has proved
  * that no sum leaves them, or with `parts`, that none does where first the lower and then the upper four bits of every
  * value of a are multiplied; then shift is 4 or more.

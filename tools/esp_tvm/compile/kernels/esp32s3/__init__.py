@@ -9,7 +9,7 @@ from ....program import Call
 from ..variants import Variant
 from .channel_pieces import Conv2dPieces
 from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
-from .dense import Dense, DenseS16, DenseS16Wide, PointwiseS16
+from .dense import Dense, DenseS16, DenseS16Rows, DenseS16Wide, PointwiseS16
 from .depthwise import DepthwiseLanes, Scale
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
@@ -32,6 +32,7 @@ from .values import (
     TransposeRows,
     TransposeTiles,
 )
+from .wide import Conv2dS16, DepthwiseS16
 
 CHIP = "esp32s3"
 
@@ -60,8 +61,9 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "conv2d_add": _CONVOLUTIONS,
     "depthwise_conv2d": [DepthwiseLanes()],
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
-    "dense_s16": [DenseS16(), DenseS16Wide()],
-    "conv2d_s16": [PointwiseS16()],
+    "dense_s16": [DenseS16Rows(), DenseS16(), DenseS16Wide()],
+    "conv2d_s16": [PointwiseS16(), Conv2dS16()],
+    "depthwise_conv2d_s16": [DepthwiseS16()],
     "average_pool2d_s16": [AverageS16()],
     "matmul": [MatMulLanes()],
     "max_pool2d": [Pool(MaxPool2d())],

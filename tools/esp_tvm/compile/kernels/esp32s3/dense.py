@@ -21,6 +21,10 @@ from .lanes import (
     pack_rows,
     start_of,
 )
+from .wide import Conv2dS16
+
+# From so many rows on the weights in 16 bits, which are twice as many bytes, are read often enough to be worth it.
+_MANY_ROWS = 8
 
 
 class Dense(InAnotherForm):
@@ -88,7 +92,7 @@ class DenseS16Wide(DenseS16):
 
 
 class PointwiseS16(InAnotherForm):
-    """A convolution of 1x1 from int8 to int16: its pixels are the rows of a fully connected layer."""
+    """A convolution of 1x1 from int8 to int16 with few pixels: they are the rows of a fully connected layer."""
 
     operator = "conv2d_s16"
     kernel = DenseS16.kernel
@@ -105,9 +109,36 @@ class PointwiseS16(InAnotherForm):
     def fits_range(self, call, low, high):
         a = call.attributes
         kernel = a["weights"].shape[1:3]
+        if pixels_of(call) >= _MANY_ROWS and Conv2dS16().fits_range(call, low, high):
+            return False
         plain = tuple(a["strides"]) == (1, 1) and not any(a["padding"]) and a["groups"] == 1
         whole = call.inputs[0].shape[:3] == call.output.shape[:3]
         return tuple(kernel) == (1, 1) and plain and whole and super().fits_range(call, low, high)
+
+    def emit(self, call, c, inputs, output):
+        variant, form = self.other(call)
+        variant.emit(form, c, inputs, output)
+
+
+class DenseS16Rows(InAnotherForm):
+    """A fully connected layer with many rows, or from int16 to int8, as a convolution of 1x1."""
+
+    operator = "dense_s16"
+    kernel = Conv2dS16.kernel
+    _convolution = Conv2dS16()
+
+    def has_types(self, call):
+        return self._convolution.has_types(call)
+
+    def other(self, call):
+        pixels = pixels_of(call)
+        # What is widened or made one in scratch memory is a row.
+        width = max(width for width in range(1, LANES + 1) if pixels % width == 0)
+        return self._convolution, replace(dense_as_conv2d(call, 1, pixels // width, width), operator="conv2d_s16")
+
+    def fits_range(self, call, low, high):
+        many = pixels_of(call) >= _MANY_ROWS or call.output.dtype == "int8"
+        return many and super().fits_range(call, low, high)
 
     def emit(self, call, c, inputs, output):
         variant, form = self.other(call)
