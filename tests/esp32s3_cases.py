@@ -156,7 +156,7 @@ class Pair:
             overlap = f"""\
     memset(y, 0x55, {max(out, lead + size) + 16});
     memcpy(y + {lead}, x0_{number}, {size});
-    fast_{number}({", ".join([f"y + {lead}", *names[1:]])}, y{tail});
+    fast_{number}({", ".join([f"(void *)(y + {lead})", *names[1:]])}, (void *)y{tail});
     report_overlap({out});
 """
         body = f"""\
@@ -177,7 +177,7 @@ static void compare_{number}(void)
     def reach(self) -> int:
         """Bytes of memory that hold the output and, behind it, an input that it may overlap."""
         lead = self.variant.overlap_distance(self.call)
-        return max(self.call.output.bytes, (lead or 0) + 16 + self.call.inputs[0].elements)
+        return max(self.call.output.bytes, (lead or 0) + 16 + self.call.inputs[0].bytes)
 
     def describe(self) -> str:
         """For the message of a failed test."""

@@ -10,7 +10,16 @@ import numpy as np
 from ....operators.base import rounding_bias
 from ....operators.conv import pad_field, pad_value, window_fields
 from ....program import Call, Tensor
-from .lanes import LANES, Esp32s3Variant, aligned, border_bytes, border_fields
+from .lanes import (
+    LANES,
+    Esp32s3Variant,
+    aligned,
+    border_bytes,
+    border_fields,
+    copies_rows,
+    distance_of_copies,
+    distance_of_rows,
+)
 
 # Channels in the lanes, of 40 bits.
 EIGHT = LANES // 2
@@ -82,6 +91,12 @@ class Conv2dS16(Esp32s3Variant):
         columns = (call.output.shape[2] - 1) * a["strides"][1] + (kernel[1] - 1) * a["dilation"][1] + 1
         return 2 * aligned(columns * call.inputs[0].shape[3])
 
+    def overlap_distance(self, call):
+        form, kernel = _as_bytes(call), self._kernel(call)
+        # Eight channels of a row are written after the other: later ones still read what all of the row need.
+        distance = distance_of_copies if copies_rows(form, kernel) else distance_of_rows
+        return distance(form, kernel)
+
     def weight_passes(self, call):
         return int(np.prod(call.output.shape[:2]))
 
@@ -136,10 +151,12 @@ class DepthwiseS16(Conv2dS16):
 
 
 def _as_bytes(call: Call) -> Call:
-    """The same with a channel for each byte of the input."""
-    x = call.inputs[0]
-    shape = (*x.shape[:3], x.shape[3] * np.dtype(x.dtype).itemsize)
-    return replace(call, inputs=[Tensor(x.name, shape, "int8")])
+    """The same with a channel for each byte of the input and of the output."""
+    x, y = (
+        Tensor(tensor.name, (*tensor.shape[:3], tensor.shape[3] * np.dtype(tensor.dtype).itemsize), "int8")
+        for tensor in (call.inputs[0], call.output)
+    )
+    return replace(call, inputs=[x], outputs=[y])
 
 
 def _blocks(filters: np.ndarray, bias: np.ndarray, shift: np.ndarray):
