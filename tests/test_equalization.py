@@ -161,6 +161,75 @@ def test_what_no_factor_passes(middle):
     assert scalable_groups(Channels(network), network) == []
 
 
+def parted(nodes, smaller=40, **constants):
+    """Convolutions of 4 and 6 channels, `a` and, `smaller`, `b`, of which `nodes` make a tensor `m`; one reads that."""
+    made = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("Conv", ["x", "v"], ["b"]),
+        *nodes,
+        node("Conv", ["m", "u"], ["y"]),
+    ]
+    constants.update(w=random(4, 3, 1, 1), v=random(6, 3, 1, 1) * np.float32(1 / smaller), u=random(5, 10, 1, 1))
+    constants["u"][:, 4:] *= smaller
+    return model_of(made, {"x": [1, 3, 8, 8]}, {"y": [1, 5, 8, 8]}, constants)
+
+
+_JOINED = node("Concat", ["a", "b"], ["m"], axis=1)
+_MOVED = {
+    "joined": [_JOINED],
+    "joined from the end": [node("Concat", ["a", "b"], ["m"], axis=-3)],
+    "cut and joined": [
+        node("Slice", ["a", "zero", "two", "one"], ["a0"]),
+        node("Slice", ["a", "last", "before", "one", "last"], ["a1"]),
+        node("Concat", ["a0", "b", "a1"], ["c"], axis=1),
+        node("Slice", ["c", "zero", "ten", "one"], ["m"]),
+    ],
+    "resized": [
+        node("Concat", ["a", "b"], ["c"], axis=1),
+        node("AveragePool", ["c"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Resize", ["p", "", "twice"], ["m"], mode="nearest", coordinate_transformation_mode="asymmetric",
+             nearest_mode="floor"),
+    ],
+    "gated": [
+        node("Concat", ["a", "b"], ["c"], axis=1),
+        node("Conv", ["x", "g"], ["h"]),
+        node("GlobalAveragePool", ["h"], ["i"]),
+        node("Sigmoid", ["i"], ["j"]),
+        node("Mul", ["j", "c"], ["m"]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", _MOVED)
+def test_factors_through_what_moves_and_gates_values(how):
+    whole = {"zero": 0, "two": 2, "one": 1, "last": -1, "before": -3, "ten": 10}
+    constants = {name: np.int64([value]) for name, value in whole.items()}
+    constants.update(twice=np.float32([1, 1, 2, 2]), g=random(10, 3, 1, 1))
+    used = {name for one in _MOVED[how] for name in one.input}
+    model = parted(_MOVED[how], **{name: value for name, value in constants.items() if name in used})
+    network = read_network(model)
+    simulator, channels = Simulator(network, SAMPLES), Channels(network)
+    factors = choose_factors(channels, channel_ranges(channels, simulator.reference, 1.0), 1.0)
+    scaled = scale_network(network, channels, factors)
+    same_function(scaled.model, network.model)
+    # What is 40 times smaller has its own range in the joined tensor.
+    ratio = factors[channels.find(channels.ids["b"])].max() / factors[channels.find(channels.ids["a"])].min()
+    assert ratio > 20
+    ours, theirs = simulator.scaled(scaled, channels, factors), Simulator(scaled, SAMPLES)
+    for name, values in theirs.reference.items():
+        np.testing.assert_allclose(ours.reference[name], values, rtol=1e-3, atol=1e-4 * np.abs(values).max())
+
+
+def test_what_a_concat_joins_keeps_its_precision():
+    """Parts of different range had one exponent, where it left more than 20 dB: then they are not kept apart."""
+    model = parted([_JOINED], smaller=8)
+    ours, theirs = (
+        judge(model, quantize_model(model, SAMPLES, Passes(equalize=on, int16_outputs=False)).model, NEW).decibels
+        for on in (True, False)
+    )
+    assert ours > theirs + 5.0
+
+
 def test_factors_through_flatten_and_transpose():
     nodes = [
         node("Conv", ["x", "w"], ["c"]),

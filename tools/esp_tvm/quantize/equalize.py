@@ -1,9 +1,9 @@
 """Cross-layer equalization: every channel of a tensor uses the whole int8 range.
 
 A channel's scale can be chosen freely if the layers before and after the tensor can absorb a factor: weights before it
-are multiplied, weights after it divided, and relu, leaky relu, PRelu, sums, pooling and moves pass it on. The float
-network computes the same as before. With equalization, a power-of-two exponent per tensor loses nothing compared with a
-free scale per channel.
+are multiplied, weights after it divided, and relu, leaky relu, PRelu, sums, pooling, resizing, moves, slices, concat
+and products with a gate pass it on. The float network computes the same as before. With equalization, a power-of-two
+exponent per tensor loses nothing compared with a free scale per channel.
 """
 
 from __future__ import annotations
@@ -148,6 +148,15 @@ class Channels:
             made = ids[0]
         elif layer.kind == "move":
             made = self._moved(layer, ids[0], shape)
+        elif layer.op_type == "Concat" and len(ids) == len(self._node(layer).input):
+            made = self._joined(layer, ids)
+        elif layer.op_type == "Slice" and layer.inputs == list(self._node(layer).input[:1]):
+            made = self._cut(layer, ids[0])
+        elif layer.op_type in ("Resize", "Upsample") and ids[0].ndim > 2 and ids[0].shape[:2] == tuple(shape[:2]):
+            made = _first_places(ids[0])
+            self._union(ids[0], made)
+        elif layer.op_type == "Mul" and len(layer.nodes) == 1 and len(ids) == 2:
+            made = self._gated(layer, ids, shape)
         else:
             for name in layer.inputs:
                 self._pin(name)
@@ -157,8 +166,38 @@ class Channels:
         if layer.low not in (-np.inf, 0.0) or layer.low == -np.inf and layer.high != np.inf:
             self._pin(layer.output)
 
+    def _node(self, layer: Layer):
+        return self.network.model.graph.node[layer.nodes[0]]
+
+    def _joined(self, layer: Layer, ids: List[np.ndarray]) -> np.ndarray:
+        """Those of a Concat, with one place along the axes on which all its inputs have the same."""
+        rank = ids[0].ndim
+        axis = int(attribute(self._node(layer), "axis")) % rank
+        alike = [i != axis and not any(one.strides[i] for one in ids) for i in range(rank)]
+        return np.concatenate([one[tuple(slice(1) if a else slice(None) for a in alike)] for one in ids], axis)
+
+    def _cut(self, layer: Layer, ids: np.ndarray) -> np.ndarray:
+        """Those of a Slice."""
+        starts, ends, *more = (self.network.constants[name].reshape(-1) for name in self._node(layer).input[1:])
+        axes, steps = [*more, None, None][:2]
+        where = [slice(None)] * ids.ndim
+        for i, axis in enumerate(range(len(starts)) if axes is None else axes):
+            start, end, step = int(starts[i]), int(ends[i]), 1 if steps is None else int(steps[i])
+            # Backwards up to the first place: what is before that has no number.
+            where[axis] = slice(start, None if step < 0 and end < -ids.shape[axis] else end, step)
+        return ids[tuple(where)]
+
+    def _gated(self, layer: Layer, ids: List[np.ndarray], shape) -> np.ndarray:
+        """Those of a product of two tensors, which the larger one passes on; the factor of the other one is 1."""
+        larger = int(ids[1].size > ids[0].size)
+        self._pin(layer.inputs[1 - larger])
+        if ids[larger].shape != tuple(shape) or layer.inputs[0] == layer.inputs[1]:
+            self._pin(layer.inputs[larger])
+            return np.zeros((), np.int64)
+        return ids[larger]
+
     def _moved(self, layer: Layer, ids: np.ndarray, shape) -> np.ndarray:
-        node = self.network.model.graph.node[layer.nodes[0]]
+        node = self._node(layer)
         if node.op_type == "Transpose":
             return np.transpose(ids, attribute(node, "perm") or list(reversed(range(ids.ndim))))
         return ids.reshape(shape)
@@ -341,9 +380,14 @@ class Ranges:
 def channel_ranges(channels: Channels, values: Dict[str, np.ndarray], clip: float) -> Ranges:
     """The ranges of channels, `clip` of the largest |x|; values: of tensors over the samples, or their peaks."""
     ranges, active = {}, np.zeros(channels.count)
+    # Their channels are those of what they become a part of: its steps are what counts.
+    parts = {name for layer in channels.network.layers if layer.op_type == "Concat" for name in layer.inputs}
+    pinned = int(channels.find(np.zeros(1, np.int64))[0])
     for name, array in values.items():
         # Only numbers are scaled; a network may also have bool outputs.
         if name not in channels.ids or array.dtype.kind != "f":
+            continue
+        if name in parts and pinned not in channels.groups_in(name):
             continue
         ids = channels.find(channels.ids[name])[tuple(slice(size) for size in array.shape[1:])]
         each = np.maximum(array / 127.5, array / -128.5)
