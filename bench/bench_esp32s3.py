@@ -93,8 +93,10 @@ def _wide(name: str, aim: float, x: str, y: str, *sizes) -> Row:
     return Row(f"{name}, {x} to {y}", None, None, aim, operator, *sizes, types=(x, y))
 
 
-# From or to int16.
-WIDE_ROWS = (
+# Few outputs, and from or to int16: what the ESP32 has no kernels of its own for (bench_esp32.py).
+MORE_ROWS = (
+    Row("5x5, 32->1, 28x28", None, None, 4, "conv2d", (28, 28), 32, 1, 5),
+    Row("1x1, 32->2, 28x28", None, None, 0.9, "conv2d", (28, 28), 32, 2, 1),
     _wide("3x3, 16->16, 32x32", 5, "int16", "int16", (32, 32), 16, 16, 3),
     _wide("3x3, 64->64, 8x8", 6, "int16", "int8", (8, 8), 64, 64, 3),
     _wide("3x3, 3->16, 32x32", 2, "int16", "int16", (32, 32), 3, 16, 3),
@@ -209,7 +211,7 @@ def measure(rows: Sequence[Row]) -> List[Tuple[Row, str, int, float]]:
     """(row, kernel, MAC, instructions) of all rows."""
     pairs = []
     for row in rows:
-        random = np.random.RandomState((*ROWS, *WIDE_ROWS).index(row))
+        random = np.random.RandomState((*ROWS, *MORE_ROWS).index(row))
         call = call_of(row, random)
         variant = choose_vector(call, row.low, 127)
         pairs.append(Pair(call, variant, row.low, 127, random))
@@ -283,7 +285,7 @@ def measure_values(rows: Sequence[ValueRow]) -> List[Tuple[ValueRow, int, float,
     ]
 
 
-def shape_cells(rows: Sequence[Row] = (*ROWS, *WIDE_ROWS)) -> Iterator[List[str]]:
+def shape_cells(rows: Sequence[Row] = (*ROWS, *MORE_ROWS)) -> Iterator[List[str]]:
     """Rows of the table of shapes: multiply-accumulates an instruction, beside others'."""
     for row, kernel, macs, instructions in measure(rows):
         others = ["-" if value is None else f"{value:g}" for value in (row.esp_dl, row.esp_nn)]
@@ -337,7 +339,7 @@ def model_and_sample(words: List[str]) -> Optional[Tuple[str, str]]:
     """The two files on the command line, None where words name rows. Raises UserError for anything between."""
     files = [word for word in words if word.endswith((".onnx", ".npy", ".npz")) or Path(word).exists()]
     if not files:
-        unknown = [word for word in words if not any(word in row.name for row in (*ROWS, *WIDE_ROWS, *VALUE_ROWS))]
+        unknown = [word for word in words if not any(word in row.name for row in (*ROWS, *MORE_ROWS, *VALUE_ROWS))]
         if unknown:
             raise UserError(f"{unknown[0]} is neither a file nor part of the name of a row")
         return None
@@ -362,7 +364,7 @@ def bench(words: List[str]) -> None:
         return
     rows, value_rows = (
         [row for row in rows if not words or any(word in row.name for word in words)]
-        for rows in ((*ROWS, *WIDE_ROWS), VALUE_ROWS)
+        for rows in ((*ROWS, *MORE_ROWS), VALUE_ROWS)
     )
     if rows:
         head = "shape | ESP-DL v3, MAC a cycle | ESP-NN, MAC an instruction | aim | here | instructions | kernel"

@@ -56,6 +56,7 @@ DOCUMENTED = {
     "PointwiseS16 any": ("macs", 0.57),
     "Conv2dS16 any": ("macs", 0.19),
     "DepthwiseS16 any": ("macs", 0.78),
+    "Conv2dFew any": ("macs", 0.35),
     "DequantizeFpu any": ("values", 5.3),
     "MatMulLanes any": ("macs", 0.25),
     "SoftmaxFpu any": ("values", 36.0),

@@ -18,7 +18,7 @@ def sixteens(operator: str, random: np.random.RandomState) -> Call:
     depthwise, large = operator == "depthwise_conv2d", random.randint(6) == 0
     channels, outputs = (
         int(random.choice([1, 3, 4, 8, 16, 24, 32, 40, 48, 56, 64])),
-        int(random.choice([8, 16, 32, 64, 33, 24, 20])),
+        int(random.choice([8, 16, 32, 64, 33, 24, 20, 1, 2, 4])),
     )
     kernel = (int(random.choice([3, 3, 5] if depthwise else [1, 1, 3, 5])),) * 2
     size = random.randint(kernel[0], 24 if large else 8, 2)

@@ -54,7 +54,7 @@ def test_same_bytes_in_the_emulator(number, emulator, tmp_path):
 
 def test_shapes_of_the_table_reach_their_aims(emulator):
     """Layers of usual sizes: the plain kernels' bytes, and the instructions that docs/esp32-s3.md promises."""
-    for row, kernel, macs, instructions in bench_esp32s3.measure([*bench_esp32s3.ROWS, *bench_esp32s3.WIDE_ROWS]):
+    for row, kernel, macs, instructions in bench_esp32s3.measure([*bench_esp32s3.ROWS, *bench_esp32s3.MORE_ROWS]):
         assert macs / instructions >= row.aim, f"{row.name} by {kernel}: {macs / instructions:.2f}, aim {row.aim}"
 
 
@@ -151,6 +151,19 @@ def test_few_pixels_to_int16_read_weights_of_8_bits():
 
     assert type(choose_vector(from_int8(1), -128, 127)).__name__ == "PointwiseS16"
     assert type(choose_vector(from_int8(2), -128, 127)).__name__ == "Conv2dS16"
+
+
+@pytest.mark.parametrize(
+    "outputs, channels, value, kind",
+    [(1, 32, 1, "Conv2dFew"), (2, 32, 1, "Conv2dFew"), (2, 32, 127, "Conv2dFew"), (3, 32, 1, "Conv2dLanes")],
+)
+def test_few_outputs_leave_lanes_empty(outputs, channels, value, kind):
+    """One or two are faster one after the other, whether lanes hold their sums or not."""
+    call = convolution(channels, value)
+    attributes = {name: call.attributes[name][:outputs] for name in ("weights", "bias", "shift")}
+    y = replace(call.output, shape=(1, 4, 4, outputs))
+    call = replace(call, outputs=[y], attributes={**call.attributes, **attributes})
+    assert type(choose_vector(call, -128, 127)).__name__ == kind
 
 
 @pytest.mark.parametrize("columns, kind", [(4, "Conv2dPairs"), (3, "Conv2dLanes")])

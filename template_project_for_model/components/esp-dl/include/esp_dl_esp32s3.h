@@ -127,6 +127,28 @@ void esp_dl_conv2d_s8_esp32s3(const int8_t *input, const esp_dl_conv2d_esp32s3_t
 /* Bytes of scratch memory that it needs. */
 int32_t esp_dl_conv2d_s8_esp32s3_scratch(const esp_dl_conv2d_esp32s3_t *p);
 
+/*
+ * Convolution with few outputs, one after the other of every pixel in the accumulator of 40 bits; input.c is a multiple
+ * of 16. weights: as for esp_dl_dense_s16_esp32s3, a window's are those of a row.
+ */
+typedef struct {
+    esp_dl_shape_t input;
+    esp_dl_shape_t output;
+    esp_dl_window_t window;
+    esp_dl_border_t border;
+    int8_t pad_value; /* outside of the image */
+    const int8_t *weights;
+    int8_t min, max;       /* clamp */
+    int32_t left_channels; /* these as for the convolution */
+    const int8_t *left;
+} esp_dl_conv2d_few_esp32s3_t;
+
+void esp_dl_conv2d_s8_few_esp32s3(const int8_t *input, const esp_dl_conv2d_few_esp32s3_t *p, void *scratch,
+                                  int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_conv2d_s8_few_esp32s3_scratch(const esp_dl_conv2d_few_esp32s3_t *p);
+
 /* How windows of a depthwise convolution are computed. */
 typedef enum {
     ESP_DL_DEPTHWISE_ANY,   /* windows of any size */

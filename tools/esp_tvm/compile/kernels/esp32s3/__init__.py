@@ -11,6 +11,7 @@ from .channel_pieces import Conv2dPieces
 from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
 from .dense import Dense, DenseS16, DenseS16Rows, DenseS16Wide, PointwiseS16
 from .depthwise import DepthwiseLanes, Scale
+from .few_outputs import Conv2dFew
 from .lanes import LANES, Esp32s3Variant
 from .matmul import MatMulLanes
 from .measured import Conv2dMeasured, Conv2dMeasuredWindows
@@ -38,6 +39,7 @@ CHIP = "esp32s3"
 
 # The fastest first.
 _CONVOLUTIONS = [
+    Conv2dFew(always=False),
     Conv2dPairs(),
     Conv2dLanes(),
     # Also values that are spread evenly over the whole range hold less.
@@ -52,6 +54,7 @@ _CONVOLUTIONS = [
     # Beside the slowest there is little to lose; a large window rarely holds so little.
     Conv2dMeasured(usual=1 / 6, kernels=((1, 1),)),
     Conv2dMeasuredWindows(usual=1 / 6),
+    Conv2dFew(always=True),
     Conv2dWide(),
 ]
 
