@@ -57,9 +57,14 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
         if own is not None:
             return _sum(own, terms)
     # What was not counted: a kernel for int16 takes about as many as that for int8, a chip's own no more than plain C,
-    # sums of some rows after the other as many as those of the whole image.
+    # sums of some rows after the other as many as those of the whole image, six pixels apart as many as neighbours.
     plain = call.kernel.replace("_esp32s3", "")
-    others = plain.replace("_s16", "_s8"), re.sub("_s(8|16)_rows$", "_s8_global", plain), plain.replace("_add_s", "_s")
+    others = (
+        plain.replace("_s16", "_s8"),
+        re.sub("_s(8|16)_rows$", "_s8_global", plain),
+        plain.replace("_add_s", "_s"),
+        plain.replace("_apart", ""),
+    )
     for kernel in (call.kernel, plain, *others):
         if kernel in families[family]:
             return _sum(families[family][kernel], terms)

@@ -24,7 +24,10 @@ _MOST_TRIED = 64
 # How often the example application (main/app_main.c) runs the model on its sample.
 EXAMPLE_RUNS = 4
 # Kernels whose weights begin with what they take from every input value (compile/kernels/packing.py).
-_CENTRED = ("esp_dl_conv2d_s8_6x2", "esp_dl_conv2d_add_s8_6x2", "esp_dl_dense_s8_8")
+_CENTRED = (
+    *(f"esp_dl_conv2d_{form}" for form in ("s8_6x2", "s8_6x2_apart", "add_s8_6x2")),
+    "esp_dl_dense_s8_8",
+)
 
 EQUAL, DIFFERS, MISSING, UNKNOWN = "equal", "differs", "missing", "not compared"
 

@@ -40,6 +40,16 @@ int32_t esp_dl_conv2d_s8_6x2_scratch(const esp_dl_conv2d_t *p);
 int32_t esp_dl_conv2d_add_s8_6x2_scratch(const esp_dl_conv2d_add_t *p);
 
 /*
+ * The same, six pixels of a row at a time that lie far apart, so that each input row is laid out for a whole row of
+ * output: faster where windows overlap and outputs are few. output.c even, output.w at least 6, dilation_w 1. Pixels
+ * may be computed twice where output.w is no multiple of 6. weights: the filters are [kernel_w][input.c][kernel_h].
+ */
+void esp_dl_conv2d_s8_6x2_apart(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_conv2d_s8_6x2_apart_scratch(const esp_dl_conv2d_t *p);
+
+/*
  * Convolution of 3x3 windows with stride and dilation 1 (groups = 1), by minimal filtering: a quarter of the
  * multiplications. A sum of products must be in -2^25..2^25 - 1 and input.c at most 2304. weights: a byte (uint8) with
  * the number of input channels whose weights are transformed at a time; then [ceil(output.c / 4)][input.c][4][3][3],

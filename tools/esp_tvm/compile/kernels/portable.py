@@ -67,15 +67,67 @@ class Conv2d6x2(Variant):
         return _distance_by_tiles(call, self.PIXELS, reads_own=False)
 
     def pack(self, call, low, high):
-        weights = call.attributes["weights"]
-        return pack_6x2(weights.reshape(len(weights), -1), low, high, pad_value(call))
+        return pack_6x2(self._filters(call), low, high, pad_value(call))
 
     def pieces(self, call):
+        return count_pieces_6x2(self._filters(call), *call.input_range, pad_value(call))
+
+    @staticmethod
+    def _filters(call: Call) -> np.ndarray:
+        """The weights [O, K] in the order in which values of a window lie."""
         weights = call.attributes["weights"]
-        return count_pieces_6x2(weights.reshape(len(weights), -1), *call.input_range, pad_value(call))
+        return weights.reshape(len(weights), -1)
 
     def fields(self, call):
         return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
+
+
+class Conv2dApart(Conv2d6x2):
+    """The same for six pixels that lie far apart in a row: input rows are laid out once for a whole row of output."""
+
+    kernel = "esp_dl_conv2d_s8_6x2_apart"
+
+    def fits(self, call):
+        a, (_, height, width, outputs) = call.attributes, call.output.shape
+        # Values that several windows have are laid out once.
+        overlap = a["weights"].shape[2] > a["strides"][1] and a["dilation"][1] == 1
+        if call.addend is not None or outputs % 2 or width < self.PIXELS or not overlap:
+            return False
+        return super().fits(call) and self.instructions_in_strips(call, [height]) < super().instructions_in_strips(
+            call, [height]
+        )
+
+    def _tiles(self, call: Call) -> int:
+        """Of a row of output: the last ones compute pixels again where these are no multiple of six."""
+        width = call.output.shape[2]
+        return width - (self.PIXELS - 1) * (width // self.PIXELS)
+
+    def _laid_out(self, call: Call) -> int:
+        """Values of a row of output's windows that are laid out, each of six pixels."""
+        _, height, width, channels = call.attributes["weights"].shape
+        return ((self._tiles(call) - 1) * call.attributes["strides"][1] + width) * height * channels
+
+    def scratch(self, call):
+        return 12 * (self._laid_out(call) + 1)
+
+    def instructions_in_strips(self, call, rows):
+        outputs, taps = call.output.shape[3], call.attributes["weights"][0].size
+        row = self.PIXELS * self._tiles(call) * (1.63 * taps + 19) * outputs + 27 * self._laid_out(call)
+        return call.output.shape[0] * sum(int(one) for one in rows) * row
+
+    def overlap_distance(self, call):
+        width, channels = call.output.shape[2:]
+        # Rows of windows are laid out before a row is written.
+        starts = window_starts(call, call.attributes["weights"].shape[1:3]).reshape(-1, width).min(axis=1)
+        return distance_of(starts, (np.arange(len(starts)) + 1) * width * channels, reads_own=False)
+
+    def weight_passes(self, call):
+        return pixels_of(call) // call.output.shape[2] * self._tiles(call)
+
+    @staticmethod
+    def _filters(call):
+        weights = call.attributes["weights"]
+        return weights.transpose(0, 2, 3, 1).reshape(len(weights), -1)
 
 
 class Conv2d3x4(Variant):
@@ -393,7 +445,7 @@ class QuantizeNhwc(Variant):
         c.call(self.kernel, inputs[0], parameters, output)
 
 
-_CONVOLUTIONS = [*_WINOGRAD, Conv2d6x2(), Conv2d3x4()]
+_CONVOLUTIONS = [*_WINOGRAD, Conv2dApart(), Conv2d6x2(), Conv2d3x4()]
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": _CONVOLUTIONS,

@@ -6,6 +6,10 @@
  * multiplication by a weight then computes the products of two pixels: both sums grow in one register, in lanes of 16
  * bits. Before a lane can overflow, the lanes are separated and added to sums of 32 bits. How often that is needed
  * depends only on the weights, so the exporter has written it between them (see esp_dl_fast.h).
+ *
+ * Six pixels next to each other have windows of their own. Six that lie far apart in one row have windows in six
+ * stretches of it, and the next six have theirs a step further: where there is memory for that, these stretches are
+ * copied once for all pixels of a row of output, column by column, so that the values of a window lie together.
  */
 #include "common/registers.h"
 #include "convolution/conv2d_add.h"
@@ -174,10 +178,12 @@ static void pack_pixels(uint32_t *columns, const int8_t *x, int32_t pixels, int3
         ESP_DL_KEEP(w);                                                                                                \
     } while (0)
 
-/* All output channels of `pairs` pairs of pixels, a constant, 2 or 3; `pixels` of these exist. */
+/* All output channels of `pairs` pairs of pixels, a constant, 2 or 3; `pixels` of these exist.
+ * apart: values from one pixel of the output to the next; other than output.c only for six pixels, an even output.c and
+ * no addend */
 __attribute__((always_inline)) static inline void tile_of(const int pairs, const uint32_t *columns,
                                                           const esp_dl_conv2d_t *p, const esp_dl_addend_t *add,
-                                                          int32_t pixels, int8_t *output)
+                                                          int32_t pixels, int32_t apart, int8_t *output)
 {
     const int8_t *w = p->weights + 1;
     const int32_t channels = p->output.c, last = channels - 1;
@@ -239,7 +245,7 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
             ESP_DL_KEEP(q);
             const int8_t *shift = q->shift + o;
             const int32_t min = q->min, max = q->max, shift0 = shift[0], shift1 = shift[1];
-            int32_t step = channels;
+            int32_t step = apart;
             ESP_DL_KEEP(step);
             int8_t *y = output + o;
             ESP_DL_KEEP(y);
@@ -284,9 +290,10 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
 /* Not inlined: the caller's variables would take registers from the loops. */
 #define TILE(name, pairs)                                                                                              \
     __attribute__((noinline)) static void name(const uint32_t *columns, const esp_dl_conv2d_t *p,                      \
-                                               const esp_dl_addend_t *add, int32_t pixels, int8_t *output)             \
+                                               const esp_dl_addend_t *add, int32_t pixels, int32_t apart,              \
+                                               int8_t *output)                                                         \
     {                                                                                                                  \
-        tile_of(pairs, columns, p, add, pixels, output);                                                               \
+        tile_of(pairs, columns, p, add, pixels, apart, output);                                                        \
     }
 
 TILE(two_pairs, 2)
@@ -309,9 +316,109 @@ static void convolve(const int8_t *input, esp_dl_addend_t add, const esp_dl_conv
             find_origins(origins, &place, p, pixels);
             pack_windows(columns, origins, p, base);
         }
-        (pixels > 4 ? three_pairs : two_pairs)(columns, p, &add, pixels, output);
+        (pixels > 4 ? three_pairs : two_pairs)(columns, p, &add, pixels, p->output.c, output);
         output += pixels * p->output.c;
         add = esp_dl_addend_behind(add, pixels * p->output.c);
+    }
+}
+
+/* Values of an input row, from two pixels on, as words `step` apart. a_step, b_step: 1, or 0 where one value, which
+ * lies outside the image, stands for all. Not inlined: its values stay in registers. */
+__attribute__((noinline)) static uint32_t *pack_apart(uint32_t *words, const int8_t *a, const int8_t *b, int32_t a_step,
+                                                      int32_t b_step, int32_t count, int32_t step, uint32_t base)
+{
+#define NEXT(i) *words = base + (uint32_t)a[i] + ((uint32_t)b[i] << 16), words += step
+    if ((a_step & b_step) != 0) {
+        for (; count >= 4; count -= 4) {
+            NEXT(0);
+            NEXT(1);
+            NEXT(2);
+            NEXT(3);
+            a += 4;
+            b += 4;
+        }
+    }
+    for (; count > 0; count--) {
+        NEXT(0);
+        a += a_step;
+        b += b_step;
+    }
+    return words;
+}
+
+/* How many of `columns` columns from `first` on are all in an image of `width` columns, or all on one side of it. */
+static int32_t alike(int32_t first, int32_t width, int32_t columns)
+{
+    const int32_t left = first < 0 ? -first : first < width ? width - first : columns;
+    return left < columns ? left : columns;
+}
+
+/* How windows of six pixels far apart lie in a row. apart: pixels from one to the next; tiles: first pixels, the others
+ * are the pixels of the row from `apart` on; columns: of the input that the windows of the first pixels cover */
+typedef struct {
+    int32_t apart, tiles, columns;
+} spread_t;
+
+static spread_t spread_of(const esp_dl_conv2d_t *p)
+{
+    const int32_t apart = p->output.w / PIXELS, tiles = p->output.w - (PIXELS - 1) * apart;
+    return (spread_t){apart, tiles, (tiles - 1) * p->window.stride_w + p->window.kernel_w};
+}
+
+/* An input row (NULL: outside the image), as the windows of all pixels of an output row read it. */
+__attribute__((noinline)) static void pack_row(uint32_t *words, const int8_t *row, const spread_t *spread,
+                                               const esp_dl_conv2d_t *p, uint32_t base)
+{
+    const int32_t channels = p->input.c, step = p->window.kernel_h * PAIRS;
+    const int32_t apart = spread->apart * p->window.stride_w, width = row != NULL ? p->input.w : 0;
+    const int8_t outside = (int8_t)p->pad_value;
+    int32_t start = -p->window.pad_left;
+    for (int32_t pair = 0; pair < PAIRS; pair++) {
+        uint32_t *to = words + pair;
+        for (int32_t column = 0, count; column < spread->columns; column += count) {
+            const int32_t a = start + column, b = a + apart;
+            const int in_a = (uint32_t)a < (uint32_t)width, in_b = (uint32_t)b < (uint32_t)width;
+            count = alike(b, width, alike(a, width, spread->columns - column));
+            to = pack_apart(to, in_a ? row + a * channels : &outside, in_b ? row + b * channels : &outside, in_a, in_b,
+                            count * channels, step, base);
+        }
+        start += 2 * apart;
+    }
+}
+
+int32_t esp_dl_conv2d_s8_6x2_apart_scratch(const esp_dl_conv2d_t *p)
+{
+    const int32_t values = p->window.kernel_h * spread_of(p).columns * p->input.c;
+    return PAIRS * (int32_t)sizeof(uint32_t) * (values + 1);
+}
+
+void esp_dl_conv2d_s8_6x2_apart(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output)
+{
+    const uint32_t base = 0 - (uint32_t)p->weights[0] * 0x10001u; /* less the middle of the input's range */
+    const esp_dl_window_t *window = &p->window;
+    const int32_t channels = p->input.c, row = p->input.w * channels, height = window->kernel_h;
+    const esp_dl_addend_t none = {NULL, NULL};
+    const spread_t spread = spread_of(p);
+    uint32_t *words = scratch;
+    /* What the last window reads where the exporter made the number of values even. */
+    for (int32_t pair = 0; pair < PAIRS; pair++) {
+        words[height * spread.columns * channels * PAIRS + pair] = base;
+    }
+    for (int32_t n = 0; n < p->output.n; n++) {
+        for (int32_t i = 0; i < p->output.h; i++) {
+            for (int32_t kh = 0; kh < height; kh++) {
+                const int32_t h = i * window->stride_h - window->pad_top + kh * window->dilation_h;
+                pack_row(words + kh * PAIRS, (uint32_t)h < (uint32_t)p->input.h ? input + h * row : NULL, &spread, p,
+                         base);
+            }
+            const uint32_t *columns = words;
+            for (int32_t j = 0; j < spread.tiles; j++) {
+                three_pairs(columns, p, &none, PIXELS, spread.apart * p->output.c, output + j * p->output.c);
+                columns += window->stride_w * channels * height * PAIRS;
+            }
+            output += p->output.w * p->output.c;
+        }
+        input += p->input.h * row;
     }
 }
 
