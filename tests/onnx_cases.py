@@ -229,8 +229,20 @@ def _reductions() -> List[OnnxCase]:
             pooled = (name, what) == ("ReduceMean", "the plane")
             used = "average_pool2d" if pooled else kernel
             cases.append(OnnxCase(name, what, {0: shape}, constants, attributes, kernel=used))
-    for name in ("ReduceProd", "ReduceLogSum", "ReduceLogSumExp"):
-        cases.append(OnnxCase(name, "", {0: (2, 3, 4)}, {}, {"axes": [1], "keepdims": 0}, low=0.5, high=2))
+    product = ("strided_slice", "strided_slice", "mul", "strided_slice", "mul")
+    shares = ("reduce_max", "sub_broadcast", "lookup", "reduce_sum", "lookup", "add")
+    for name, used in (("ReduceLogSum", ("reduce_sum", "lookup")), ("ReduceLogSumExp", shares)):
+        options = {"axes": [1], "keepdims": 0}
+        cases.append(OnnxCase(name, "", {0: (2, 3, 4)}, {}, options, kernel=used, steps=2, low=0.5, high=2))
+    cases += [
+        OnnxCase("ReduceLogSumExp", "of all", {0: (3, 4)}, {}, {"keepdims": 1}, kernel=shares, steps=2),
+        OnnxCase("ReduceProd", "", {0: (2, 3, 4)}, {}, {"axes": [1]}, kernel=product, steps=4, high=2),
+        OnnxCase("ReduceProd", "of many", {0: (2, 17)}, {}, {"axes": [1]}, low=0.5, high=1.5),
+        OnnxCase("CumSum", "", {0: (2, 3, 8)}, {1: np.int64(2)}, kernel="dense"),
+        OnnxCase("CumSum", "reverse", {0: (2, 6, 4)}, {1: np.int64(-2)}, {"reverse": 1}, kernel="dense"),
+        OnnxCase("CumSum", "exclusive", {0: (7,)}, {1: np.int32(0)}, {"exclusive": 1}, kernel="dense"),
+        OnnxCase("CumSum", "long", {0: (2, 300)}, {1: np.int64(1)}, low=-0.5, high=0.5),
+    ]
     order = np.eye(4, dtype=np.float32)[[2, 0, 3, 1]].reshape(4, 4, 1, 1)
     hard = (("Conv", ("x0", "c1"), "c", {}), ("Hardmax", ("c",), "y0", {"axis": 1}))
     cases += [

@@ -100,7 +100,7 @@ def batches(request) -> Batches:
 
 def _nodes_of(index: int):
     """Whether the name of a node, as reports show it, belongs to case `index`."""
-    return re.compile(rf'"case{index}(_\w+)?"')
+    return re.compile(rf'"case{index}(_[\w/]+)?"')
 
 
 def _outputs(case: OnnxCase, index: int) -> List[str]:

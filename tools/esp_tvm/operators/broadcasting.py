@@ -230,7 +230,7 @@ class AddBroadcast(_Broadcast):
 
     name = "add_broadcast"
     formula = SUM_OF_TWO
-    also = "Add Sum"
+    also = "Add Sum Gemm ReduceLogSumExp"
     relay_op = "add"
 
     def shifts(self, a, b, output):
@@ -244,7 +244,7 @@ class SubBroadcast(AddBroadcast):
     """Both inputs shifted to the finer exponent, subtracted, requantized."""
 
     name = "sub_broadcast"
-    also = "Sub"
+    also = "Sub ReduceLogSumExp"
     relay_op = "subtract"
 
     def value(self, call, a, b):

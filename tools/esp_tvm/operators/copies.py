@@ -64,7 +64,7 @@ class StridedSlice(_Copy):
         Rule("shape", INPUT, constant_parameters, "Slice", CONSTANT),
         Rule("", onnx="Split", limits=CONSTANT),
     )
-    also = "Gather RNN GRU LSTM"
+    also = "Gather RNN GRU LSTM ReduceProd"
     relay_op = "strided_slice"
 
     def attributes(self, root, x, y):
@@ -128,6 +128,7 @@ class Broadcast(_Copy):
 
     name = "broadcast"
     rules = (Rule("shape", INPUT, constant_parameters, "Expand", "shape constant"),)
+    also = "MatMul"
     relay_op = "broadcast_to"
 
     def attributes(self, root, x, y):

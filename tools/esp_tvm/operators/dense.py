@@ -44,8 +44,9 @@ class Dense(Operator):
     order = WEIGHTED
     formula = SUM_OF_PRODUCTS
     rules = (
-        Rule("dense", OWN, _gemm, "Gemm", "constant weights without transA"),
+        Rule("dense", OWN, _gemm, "Gemm", "constant weights"),
         Rule("dense", OWN, _matmul, "MatMul", "constant weights"),
+        Rule("", onnx="CumSum", limits="axis constant, at most 256 values along it: a product with a matrix of ones"),
     )
 
     def patterns(self):

@@ -55,6 +55,7 @@ class Add(_Binary):
         Rule("binary", OWN, check_pair, "Add", LIMITS, constants="int8"),
         Rule("", onnx="Sum", limits=LIMITS),
     )
+    also = "Gemm ReduceLogSumExp"
     MAX_SHIFT = MOST_SHIFT
 
     def shifts(self, a, b, output):
@@ -87,7 +88,10 @@ class Mul(_Binary):
 
     name = "mul"
     formula = PRODUCT_OF_TWO
-    rules = (Rule("binary", OWN, check_pair, "Mul", LIMITS, constants="int8"),)
+    rules = (
+        Rule("binary", OWN, check_pair, "Mul", LIMITS, constants="int8"),
+        Rule("", onnx="ReduceProd", limits="of at most 16 values: products of slices"),
+    )
     relay_op = "multiply"
 
     def shifts(self, a, b, output):

@@ -220,7 +220,7 @@ class Lookup(Operator):
         Rule("", onnx="Gelu", limits=_LIMITS, since=20),
         Rule("", onnx="Swish", limits=_LIMITS, since=24),
     )
-    also = "Add Sum Sub Mul Div Max Min PRelu Cast"
+    also = "Add Sum Sub Mul Div Max Min PRelu Cast Gemm ReduceLogSum ReduceLogSumExp"
     in_place = True
     by_rows = True
 

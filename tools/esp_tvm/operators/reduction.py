@@ -163,7 +163,10 @@ class ReduceSum(_Reduce):
     # After the sums of squares and magnitudes, which contain it.
     order = COMPUTED + 1
     formula = MEAN
-    rules = (Rule("real", OWN, _check, "ReduceSum", _SUMS),)
+    rules = (
+        Rule("real", OWN, _check, "ReduceSum", _SUMS),
+        Rule("", onnx="ReduceLogSum ReduceLogSumExp", limits=_SUMS),
+    )
     relay_op = "sum"
 
 
@@ -270,7 +273,7 @@ class ReduceMax(_Reduce):
     name = "reduce_max"
     formula = CHOSEN
     rules = (Rule("real", INPUT, _check, "ReduceMax", "any constant axes"),)
-    also = "GlobalMaxPool"
+    also = "GlobalMaxPool ReduceLogSumExp"
     relay_op = "max"
     keeps_exponent = True
 

@@ -14,6 +14,7 @@ from ..naming import shown
 from ..onnx_graph import Graph, copied, inferred_values, make_node_names_unique
 from ..states import states_of
 from .clusters import channelwise, normalization
+from .composed import compose
 from .folding import fold_factors, means_as_pooling
 from .normal_form import (
     batch_normalizations,
@@ -191,6 +192,9 @@ def read_network(model: onnx.ModelProto, apart: Container[str] = ()) -> Network:
     make_node_names_unique(copy.graph)
     editor = Graph(copy)
     editor.fold_constant_nodes()
+    editor.write()
+    compose(copy)
+    editor = Graph(copy)
     try:
         shapes = editor.shapes
     except Exception as error:
