@@ -64,6 +64,48 @@ def _masks() -> List[OnnxCase]:
     ]
 
 
+def _fills() -> List[OnnxCase]:
+    """What is left out of a largest or smallest value: the fill of +-1e9 must not widen the range."""
+    rows = [
+        ("ReduceMax", "reduce_max", -1e9, ("c2", "x0"), {"axes": [1], "keepdims": 0}),
+        ("ReduceMin", "reduce_min", 1e9, ("x0", "c2"), {"axes": [1]}),
+        ("ReduceMax", "reduce_max", -np.inf, ("x0", "c2"), {"axes": [2]}),
+    ]
+    hidden = np.array([[True, False, True, False, False, False]] * 2)
+    cases = [
+        OnnxCase(
+            f"Where, {kind}",
+            f"filled with {fill:g}",
+            {0: (2, 6, 4)},
+            {1: (hidden ^ (choices[0] == "x0"))[..., None], 2: np.float32(fill)},
+            kernel=("select", kernel),
+            nodes=(("Where", ("c1", *choices), "filled", {}), (kind, ("filled",), "y0", options)),
+        )
+        for kind, kernel, fill, choices, options in rows[:2]
+    ]
+    kind, kernel, fill, choices, options = rows[2]
+    nodes = (
+        ("Greater", ("x1", "c1"), "seen", {}),
+        ("Not", ("seen",), "unseen", {}),
+        ("Where", ("unseen", "c2", "x0"), "filled", {}),
+        ("Transpose", ("filled",), "turned", {"perm": [0, 2, 1]}),
+        (kind, ("turned",), "y0", options),
+    )
+    # Of every row one value is seen at least.
+    seen = {1: np.array([-9.0, 1, 1, 1, 1, 1], np.float32).reshape(6, 1), 2: np.float32(fill)}
+    return [
+        *cases,
+        OnnxCase(
+            "Not, Where",
+            "left out by data",
+            {0: (2, 6, 4), 1: (2, 6, 1)},
+            seen,
+            kernel=("compare", "select", kernel),
+            nodes=nodes,
+        ),
+    ]
+
+
 def _casts() -> List[OnnxCase]:
     """Comparisons as factors and choices."""
     nodes = [
@@ -92,4 +134,4 @@ def _casts() -> List[OnnxCase]:
     ]
 
 
-EXPORT_CASES: List[OnnxCase] = [*_linear(), *_masks(), *_casts()]
+EXPORT_CASES: List[OnnxCase] = [*_linear(), *_masks(), *_fills(), *_casts()]

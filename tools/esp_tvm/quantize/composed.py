@@ -6,6 +6,7 @@
 - products of stacks of different depth: the smaller stack is expanded
 - CumSum: a product with a triangular matrix of ones
 - ReduceLogSum, ReduceLogSumExp: from reductions and tables; ReduceProd of few values: products of slices
+- Where of a negated condition (PyTorch's masked_fill(~mask)): of the condition itself
 
 Shapes are known; what is not of float32, or too long, is left as it is.
 """
@@ -34,11 +35,13 @@ def compose(model: onnx.ModelProto) -> None:
     floats.update(tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT)
     with edited(model) as graph:
         for node in graph.nodes:
-            form = _FORMS.get(node.op_type) if is_standard(node) and node.input[0] in floats else None
+            real = is_standard(node) and (node.input[0] in floats or node.op_type == "Where")
+            form = _FORMS.get(node.op_type) if real else None
             if form is not None and all(name in graph.shapes for name in (*node.input, *node.output) if name):
                 made = form(graph, node)
                 if made is not None:
                     graph.replace(node, *made)
+        graph.remove_unused()
 
 
 def _is_float(value: onnx.ValueInfoProto) -> bool:
@@ -213,6 +216,16 @@ def _prod(graph: Graph, node: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]:
     return chain.end("Reshape", name, chain.integers(graph.shapes[node.output[0]]))
 
 
+# --- choices ---
+
+
+def _where(graph: Graph, node: onnx.NodeProto) -> Optional[List[onnx.NodeProto]]:
+    negation = graph.producer(node.input[0])
+    if negation is None or not is_standard(negation, "Not"):
+        return None
+    return Chain(graph, node).end("Where", negation.input[0], node.input[2], node.input[1])
+
+
 _Form = Callable[[Graph, onnx.NodeProto], Optional[List[onnx.NodeProto]]]
 _FORMS: Dict[str, _Form] = {
     "CumSum": _cumsum,
@@ -221,4 +234,5 @@ _FORMS: Dict[str, _Form] = {
     "ReduceLogSum": _log_sum,
     "ReduceLogSumExp": _log_sum_exp,
     "ReduceProd": _prod,
+    "Where": _where,
 }

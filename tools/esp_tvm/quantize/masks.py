@@ -3,6 +3,10 @@
 exp(-8) is less than half of 2^-7, the step of a softmax's int8 result: a mask that lowers scores to 8 below the
 smallest score has the same effect and leaves more bits to the scores. A mask that only keeps or removes becomes
 min(scores, bound), whose range is that of the scores plus 8.
+
+Where only the largest of the values counts (masked_fill before amax, argmax, topk), a masked one has to be no larger
+than the smallest: the range stays that of the scores. The same for +1e9 and the smallest of the values. A row in which
+all is masked then gives about the smallest score in place of -1e9.
 """
 
 from __future__ import annotations
@@ -14,11 +18,16 @@ import numpy as np
 import onnx
 
 from ..model import run_session, session
-from ..onnx_graph import Graph, copied, with_outputs
+from ..onnx_graph import Graph, attribute, copied, with_outputs
 
 # Constants at most this large are masks.
 MASKED = -1e4
 _BELOW = 8.0
+# Below the smallest score where only the order counts, as a share of the range: a place of its own for what is masked.
+_BEHIND = 1 / 64
+_LARGEST_COUNTS = ("ReduceMax", "ArgMax", "TopK", "GlobalMaxPool")
+_SMALLEST_COUNTS = ("ReduceMin", "ArgMin", "TopK")
+_MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 _SAMPLES = 64
 
 
@@ -34,6 +43,9 @@ def bound_masks(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.
     ranges = _ranges(model, [mask.scores for mask in masks], samples)
     for mask in masks:
         node, (low, high) = mask.node, ranges[mask.scores]
+        if mask.end:
+            _put_behind(graph, mask, low, high)
+            continue
         masked = mask.values <= MASKED
         # The added value must lower the largest score below the smallest one.
         bound = low - high - _BELOW if node.op_type == "Add" else low - _BELOW
@@ -52,12 +64,16 @@ def bound_masks(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.
 
 @dataclass
 class _Mask:
-    """`node` masks the tensor `scores` for a softmax: its input `position` is the mask, whose values are `values`."""
+    """`node` masks the tensor `scores` for a softmax: its input `position` is the mask, whose values are `values`.
+
+    end: -1 if only the largest values count behind it, 1 if only the smallest do, 0 for a softmax
+    """
 
     node: onnx.NodeProto
     scores: str
     position: int
     values: np.ndarray
+    end: int = 0
 
 
 def _mask(graph: Graph, node: onnx.NodeProto) -> Optional[_Mask]:
@@ -65,7 +81,7 @@ def _mask(graph: Graph, node: onnx.NodeProto) -> Optional[_Mask]:
         return None
     user = graph.only_consumer(node.output[0])
     if user is None or user.op_type != "Softmax":
-        return None
+        return _behind_all(graph, node)
     positions = (0, 1) if node.op_type == "Add" else (1, 2)
     for position, other in (positions, positions[::-1]):
         values, scores = graph.constant(node.input[position]), node.input[other]
@@ -75,6 +91,33 @@ def _mask(graph: Graph, node: onnx.NodeProto) -> Optional[_Mask]:
         if masked.any() and np.isfinite(values[~masked]).all() and (node.op_type == "Add" or masked.all()):
             return _Mask(node, scores, position, values)
     return None
+
+
+def _behind_all(graph: Graph, node: onnx.NodeProto) -> Optional[_Mask]:
+    """A Where that fills with -1e9 where only the largest values count, or with 1e9 where only the smallest do."""
+    user = graph.only_consumer(node.output[0])
+    while user is not None and user.op_type in _MOVES:
+        user = graph.only_consumer(user.output[0])
+    if user is None or node.op_type != "Where":
+        return None
+    ascending = user.op_type == "TopK" and not attribute(user, "largest", 1)
+    for position, other in ((1, 2), (2, 1)):
+        values, scores = graph.constant(node.input[position]), node.input[other]
+        if values is None or scores in graph.constants or values.dtype != np.float32 or not values.size:
+            continue
+        if np.all(values <= MASKED) and user.op_type in _LARGEST_COUNTS and not ascending:
+            return _Mask(node, scores, position, values, -1)
+        if np.all(values >= -MASKED) and user.op_type in _SMALLEST_COUNTS and (ascending or user.op_type != "TopK"):
+            return _Mask(node, scores, position, values, 1)
+    return None
+
+
+def _put_behind(graph: Graph, mask: _Mask, low: float, high: float) -> None:
+    """Fill with a value just outside of the scores' range."""
+    space = max(high - low, abs(high), abs(low)) * _BEHIND
+    bound = low - space if mask.end < 0 else high + space
+    name = graph.add_constant(f"{mask.node.input[mask.position]}_bounded", bound, np.float32)
+    graph.set_input(mask.node, mask.position, name)
 
 
 def _ranges(model: onnx.ModelProto, names: List[str], samples: Dict[str, np.ndarray]) -> Dict[str, Tuple[float, float]]:
