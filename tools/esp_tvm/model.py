@@ -428,11 +428,15 @@ def describe(model: onnx.ModelProto) -> Dict:
     }
 
 
-def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize: bool = False):
-    """A quiet onnxruntime session of `model` on the CPU; `UserError` if it cannot be created."""
+def session(model: onnx.ModelProto, path: str | os.PathLike = "model", optimize: bool = False, threads: int = 0):
+    """A quiet onnxruntime session of `model` on the CPU; `UserError` if it cannot be created.
+
+    threads: that one run of it takes; 0: one for each core
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 4
     # Threads that spin while they wait would take the processor from everything else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -83,7 +83,7 @@ def reader(network: Network, tensors: Sequence[str]) -> Callable[[Dict[str, np.n
             room = _VALUES_AT_ONCE
         parts[-1].append(name)
         room -= size
-    sessions = [session(with_outputs(network.model, part), optimize=True) for part in parts]
+    sessions = [session(with_outputs(network.model, part), optimize=True, threads=1) for part in parts]
 
     def read(sample: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         values = {name: sample[name] for name in tensors if name in given}

@@ -101,7 +101,7 @@ def session_of_nodes(network: Network, layer: Layer, nodes: Sequence[onnx.NodePr
     )
     model = helper.make_model(part, opset_imports=network.model.opset_import)
     model.ir_version = 8
-    return session(model)
+    return session(model, threads=1)  # Those who run it have all cores at work, see `parallel`.
 
 
 def _session_of_floats(
@@ -121,7 +121,7 @@ def _session_of_floats(
     opset = max(o.version for o in network.model.opset_import if o.domain in ("", "ai.onnx"))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     model.ir_version = 8
-    return session(model)
+    return session(model, threads=1)
 
 
 def _copy(network: Network, index: int) -> onnx.NodeProto:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..operators.lookup_wide import MOST_OFF
 from .calibrate import reader, samples_of
 from .graph import Layer, Network
 from .layer_sessions import LayerSessions
-from .parallel import in_order
+from .parallel import in_order, spare_cores, spread
 from .planes import Planes
 from .rules import attribute
 from .weights import Weights
@@ -30,6 +31,8 @@ from .weights import Weights
 BUDGET_BYTES = 192 << 20
 # Values of a layer's input and output that are computed in one run.
 PIECE = 1 << 20
+# From so many on they are worth parts for cores that have nothing else to do.
+SHARED = 1 << 16
 
 
 def choose_samples(network: Network, samples: Dict[str, Sequence[np.ndarray]], limit: int = 256) -> Dict:
@@ -374,22 +377,35 @@ class Simulator:
         larger is new memory each time, whose pages the system fills with zeros first. filling, addend: as of `product`
         """
         shape = self.network.shapes.get(layer.output, ())
-        count = max(PIECE // max(math.prod(x.shape[1:]) + math.prod(shape), 1), 1)
-        result = None
-        for start in range(0, len(x), count):
-            some = x[start : start + count]
+        each = math.prod(x.shape[1:]) + math.prod(shape)
+        count = max(PIECE // max(each, 1), 1)
+        if each * len(x) >= SHARED:
+            count = min(count, -(-len(x) // (1 + spare_cores())))
+
+        def run_some(start: int) -> np.ndarray:
+            some, given = x[start : start + count], feeds
             if layer.padding is not None:
                 some = layer.padding.around(some, filling)
             if addend is not None:
                 other = addend[start : start + count]
-                feeds = {**feeds, "addend": other.reshape(-1, *other.shape[2:])}
-            y = run_session(run, ["y"], {"x": some.reshape(-1, *some.shape[2:]), **feeds})[0]
-            y = y.reshape(len(some), -1, *y.shape[1:])
-            if len(some) == len(x):
-                return y
-            result = np.empty((len(x), *y.shape[1:]), y.dtype) if result is None else result
-            result[start : start + count] = y
-        return result
+                given = {**feeds, "addend": other.reshape(-1, *other.shape[2:])}
+            y = run_session(run, ["y"], {"x": some.reshape(-1, *some.shape[2:]), **given})[0]
+            return y.reshape(len(some), -1, *y.shape[1:])
+
+        if count >= len(x):
+            return run_some(0)
+        whole: List[np.ndarray] = []
+        lock = threading.Lock()
+
+        def keep(start: int) -> None:
+            y = run_some(start)
+            with lock:
+                if not whole:
+                    whole.append(np.empty((len(x), *y.shape[1:]), y.dtype))
+            whole[0][start : start + count] = y
+
+        spread(keep, range(0, len(x), count))
+        return whole[0]
 
     def _pool(self, layer: Layer, x: np.ndarray) -> np.ndarray:
         return self._in_pieces(self._sessions.pooling(self.network, layer, x.ndim - 1), layer, x, {})
