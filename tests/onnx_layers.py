@@ -5,7 +5,7 @@ Part of `onnx_cases.ONNX_CASES`; import that.
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional, Tuple
 
 import numpy as np
 from onnx_cases import OnnxCase
@@ -157,6 +157,26 @@ def _products() -> List[OnnxCase]:
     ]
 
 
+def _standardized(name: str, guard: Tuple, number: float, kernel: Optional[str]) -> OnnxCase:
+    """(x - mean(x)) / std(x) as PyTorch's older exporter writes it, with the unbiased deviation; `guard` keeps the
+    divisor from being 0 by `number`."""
+    nodes = (
+        ("ReduceMean", ("x0",), "mean", {"axes": [-1]}),
+        ("Sub", ("x0", "mean"), "above", {}),
+        ("ReduceMean", ("x0",), "mean_again", {"axes": [-1]}),
+        ("Sub", ("x0", "mean_again"), "distance", {}),
+        ("Mul", ("distance", "distance"), "square", {}),
+        ("ReduceMean", ("square",), "biased", {"axes": [-1]}),
+        ("Mul", ("biased", "c1"), "sum", {}),
+        ("Div", ("sum", "c2"), "variance", {}),
+        ("Sqrt", ("variance",), "deviation", {}),
+        guard,
+        ("Div", ("above", "divisor"), "y0", {}),
+    )
+    constants = {1: np.float32(16), 2: np.float32(15), 3: np.float32(number)}
+    return OnnxCase("Standardization", name, {0: (2, 3, 16)}, constants, kernel=kernel, nodes=nodes)
+
+
 def _normalizations() -> List[OnnxCase]:
     factors = {1: _w(16) + 1.5, 2: _w(16)}
     return [
@@ -207,7 +227,16 @@ def _normalizations() -> List[OnnxCase]:
         OnnxCase("LpNormalization", "L2", {0: ROWS}, {}, {"axis": -1, "p": 2}, kernel="normalize"),
         OnnxCase("LpNormalization", "L2 of channels", {0: X}, {}, {"axis": 1, "p": 2}, kernel="normalize"),
         OnnxCase("LpNormalization", "L1", {0: ROWS}, {}, {"axis": -1, "p": 1}, kernel=None),
+        _standardized("plus little", ("Add", ("deviation", "c3"), "divisor", {}), 1e-5, "normalize"),
+        _standardized("at least", ("Clip", ("deviation", "c3"), "divisor", {}), 1e-3, "normalize"),
     ]
+
+
+# The kernel would divide by other numbers than these: they run in float, though the quantizer takes them for one group.
+GUARDED = [
+    _standardized("plus much", ("Add", ("deviation", "c3"), "divisor", {}), 1.0, None),
+    _standardized("at least much", ("Clip", ("deviation", "c3"), "divisor", {}), 3.0, None),
+]
 
 
 def _recurrent() -> List[OnnxCase]:

@@ -18,11 +18,17 @@ from .tvm_later import relay, tvm
 LARGEST = 16384  # elements that are normalized together
 PLACES = 12  # of the normalized value
 _FACTOR = 2047  # largest |multiplier|
+_ENDLESS = 1e30  # bounds from here on are none
+# What is added to a divisor changes a result of int8 by less than half a step if it is this share of it, or less.
+_NOTHING = 2.0**-9
 
 
 @dataclass
 class Normalization:
-    """x is normalized over `axes`, then multiplied by `factor`, and `offset` is added (None: not at all)."""
+    """x is normalized over `axes`, then multiplied by `factor`, and `offset` is added (None: not at all).
+
+    guard: the least that it is divided by, added: what is added to that, both as shares of the kernel's own divisor
+    """
 
     x: relay.Expr
     axes: Tuple[int, ...]
@@ -30,6 +36,17 @@ class Normalization:
     epsilon: float
     factor: Optional[np.ndarray] = None
     offset: Optional[np.ndarray] = None
+    guard: float = 0.0
+    added: float = 0.0
+
+
+@dataclass
+class _Root:
+    """max(sqrt(square), guard) + added"""
+
+    square: relay.Expr
+    guard: float = 0.0
+    added: float = 0.0
 
 
 # --- recognition ------------------------------------------------------------------------------------------
@@ -80,48 +97,52 @@ def _square_of(expr: relay.Expr) -> Optional[relay.Expr]:
     return None
 
 
-def _without_guard(expr: relay.Expr) -> relay.Expr:
-    """A divisor without the part that keeps it from being 0 (the rule divides by at least 1) and without its
-    broadcasting."""
+def _guarded(expr: relay.Expr) -> Tuple[relay.Expr, float, float]:
+    """(what a divisor is without what keeps it from being 0 and without its broadcasting, the least it may be, what is
+    added to it)."""
+    guard, added = 0.0, 0.0
     while True:
-        if is_call(expr, "broadcast_to") or (is_call(expr, "clip") and 0 <= expr.attrs.a_min < 1e-6):
-            expr = expr.args[0]
-        elif is_call(expr, "maximum") and _scalar(expr.args[1]) is not None and 0 <= _scalar(expr.args[1]) < 1e-6:
-            expr = expr.args[0]
-        else:
-            return expr
+        number = _scalar(expr.args[1]) if is_call(expr, "maximum", "add") else None
+        if is_call(expr, "clip") and expr.attrs.a_min >= 0 and expr.attrs.a_max >= _ENDLESS:
+            number = float(expr.attrs.a_min)
+        if number is not None and number >= 0:
+            if is_call(expr, "add"):
+                added += number
+            else:
+                guard = max(guard, number + added)
+        elif not is_call(expr, "broadcast_to"):
+            return expr, guard, added
+        expr = expr.args[0]
 
 
-def _root_of(expr: relay.Expr) -> Optional[relay.Expr]:
-    expr = _without_guard(expr)
-    if is_call(expr, "sqrt"):
-        return expr.args[0]
-    if is_call(expr, "power") and _scalar(expr.args[1]) == 0.5:
-        return expr.args[0]
+def _root_of(expr: relay.Expr) -> Optional[_Root]:
+    expr, guard, added = _guarded(expr)
+    if is_call(expr, "sqrt") or (is_call(expr, "power") and _scalar(expr.args[1]) == 0.5):
+        return _Root(expr.args[0], guard, added)
     return None
 
 
-def _inverse_root_of(expr: relay.Expr) -> Optional[relay.Expr]:
+def _inverse_root_of(expr: relay.Expr) -> Optional[_Root]:
     if is_call(expr, "rsqrt"):
-        return expr.args[0]
+        return _Root(expr.args[0])
     if is_call(expr, "divide") and _scalar(expr.args[0]) == 1.0:
         return _root_of(expr.args[1])
     if is_call(expr, "power"):
         if _scalar(expr.args[1]) == -0.5:
-            return expr.args[0]
+            return _Root(expr.args[0])
         if _scalar(expr.args[1]) == -1.0:
             return _root_of(expr.args[0])
     return None
 
 
-def _numerator_and_square(expr: relay.Expr) -> List[Tuple[relay.Expr, relay.Expr]]:
-    """(a, v) for every way to read `expr` as a / sqrt(v)."""
+def _numerator_and_root(expr: relay.Expr) -> List[Tuple[relay.Expr, _Root]]:
+    """(a, r) for every way to read `expr` as a / r."""
     found = []
     if is_call(expr, "divide"):
         found.append((expr.args[0], _root_of(expr.args[1])))
     if is_call(expr, "multiply"):
         found += [(a, _inverse_root_of(b)) for a, b in (tuple(expr.args), tuple(expr.args)[::-1])]
-    return [(a, v) for a, v in found if v is not None]
+    return [(a, root) for a, root in found if root is not None]
 
 
 def _split_epsilon(expr: relay.Expr) -> Tuple[relay.Expr, float]:
@@ -136,22 +157,48 @@ def _split_epsilon(expr: relay.Expr) -> Tuple[relay.Expr, float]:
     return expr, 0.0
 
 
+def _split_scale(expr: relay.Expr) -> Tuple[relay.Expr, float]:
+    """(v, c) of c v: the N / (N - 1) of an unbiased variance."""
+    scale = 1.0
+    while is_call(expr, "multiply", "divide"):
+        left, right = expr.args
+        number = _scalar(right)
+        if number is None and is_call(expr, "multiply"):
+            left, number = right, _scalar(left)
+        if number is None or number <= 0:
+            break
+        expr, scale = left, scale * number if is_call(expr, "multiply") else scale / number
+    return expr, scale
+
+
 def _core(expr: relay.Expr) -> Optional[Normalization]:
-    """x / sqrt(...), without factors."""
-    for above, below in _numerator_and_square(expr):
-        spread, epsilon = _split_epsilon(below)
-        variance = _variance(spread)
-        if variance is not None:
-            x, axes = variance
-            if _is_centered(above, x, axes):
-                return Normalization(x, axes, "centered", epsilon)
-        for name, mode in (("mean", "rms"), ("sum", "l2")):
-            reduced = _reduced(spread, name)
-            square = _square_of(reduced[0]) if reduced else None
-            if square is not None and _same(square, above):
-                return Normalization(above, reduced[1], mode, epsilon)
+    """x / sqrt(...), without factors but for that of an unbiased variance."""
+    for above, root in _numerator_and_root(expr):
+        spread, epsilon = _split_epsilon(root.square)
+        spread, scale = _split_scale(spread)
+        found = _normalized(above, spread)
+        if found is not None:
+            found.epsilon = epsilon / scale
+            found.factor = None if scale == 1.0 else np.array(scale**-0.5)
+            found.guard, found.added = root.guard * scale**-0.5, root.added * scale**-0.5
+            return found
     if is_call(expr, "nn.instance_norm"):
         return _instance_norm(expr)
+    return None
+
+
+def _normalized(above: relay.Expr, spread: relay.Expr) -> Optional[Normalization]:
+    """above / sqrt(spread), where that is a normalization."""
+    variance = _variance(spread)
+    if variance is not None:
+        x, axes = variance
+        if _is_centered(above, x, axes):
+            return Normalization(x, axes, "centered", 0.0)
+    for name, mode in (("mean", "rms"), ("sum", "l2")):
+        reduced = _reduced(spread, name)
+        square = _square_of(reduced[0]) if reduced else None
+        if square is not None and _same(square, above):
+            return Normalization(above, reduced[1], mode, 0.0)
     return None
 
 
@@ -251,6 +298,7 @@ class Normalize(Operator):
         length = int(np.prod([x.shape[axis] for axis in found.axes]))
         if length > LARGEST:
             raise Refusal(f"it normalizes {length} elements together; the kernel takes {LARGEST}")
+        _check_guard(found, length, x.exponent)
         epsilon = _epsilon(found, length, x.exponent)
         multiplier, exponents, bias = _parameters(found, x.shape)
         shift = output.exponent - exponents + PLACES
@@ -335,6 +383,18 @@ def _layout(own: Sequence[int], shape: Sequence[int]) -> Tuple[int, int]:
 def _largest(mode: str, length: int) -> int:
     """A bound of |z|: sqrt(N), or 1, and one more for rounding."""
     return (2**PLACES if mode == "l2" else int(np.ceil(np.sqrt(length))) << PLACES) + 1
+
+
+def _check_guard(found: Normalization, length: int, exponent: int) -> None:
+    """The kernel divides by at least 1 in its own unit, and 0 stays 0: a guard that no other values reach is the same.
+
+    The least divisor that is not 0: one value of all is a step away from the others, or from 0.
+    """
+    shares = {"centered": np.sqrt(length - 1) / length, "rms": length**-0.5, "l2": 1.0}
+    least = shares[found.mode] * 2.0**exponent
+    if found.guard > max(least, 1e-6) or found.added > least * _NOTHING:
+        what = f"at least {found.guard:.3g}" if found.guard > max(least, 1e-6) else f"{found.added:.3g} more"
+        raise Refusal(f"it divides by {what}, which changes results where its input is almost the same everywhere")
 
 
 def _epsilon(found: Normalization, length: int, exponent: int) -> int:
