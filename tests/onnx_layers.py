@@ -163,9 +163,7 @@ def _standardized(name: str, guard: Tuple, number: float, kernel: Optional[str])
     nodes = (
         ("ReduceMean", ("x0",), "mean", {"axes": [-1]}),
         ("Sub", ("x0", "mean"), "above", {}),
-        ("ReduceMean", ("x0",), "mean_again", {"axes": [-1]}),
-        ("Sub", ("x0", "mean_again"), "distance", {}),
-        ("Mul", ("distance", "distance"), "square", {}),
+        ("Mul", ("above", "above"), "square", {}),
         ("ReduceMean", ("square",), "biased", {"axes": [-1]}),
         ("Mul", ("biased", "c1"), "sum", {}),
         ("Div", ("sum", "c2"), "variance", {}),
