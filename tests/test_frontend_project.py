@@ -208,6 +208,19 @@ def test_a_detector_goes_from_frames_to_boxes(detector_project, tmp_path, capsys
     assert "#define EMBEDDING_SIZE 8" in header and "#define EMBEDDING(results) ((results).features)" in header
 
 
+@pytest.mark.parametrize(
+    "place, command",
+    [
+        ("my build/board/new_project", r"does not exist; .*make frontend .* SPEC=.*image.yaml .*OUT='.*/my build'"),
+        ("elsewhere/new_project", "esp-tvm frontend export --spec .*image.yaml --model .* --out .*/elsewhere"),
+    ],
+)
+def test_where_no_detector_was_exported_it_says_what_to_type(place, command, repo, tmp_path):
+    spec = load_image_spec(repo / "examples/object_detection/image.yaml")
+    with pytest.raises(UserError, match=command):
+        Detector(tmp_path / place, spec, tmp_path)
+
+
 def with_mapped_weights(project):
     """Options of the compiler with which the application reads its weights from a file, as a board maps a partition."""
     constants = project / "components/tvm_model/model/constants.bin"

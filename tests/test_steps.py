@@ -271,12 +271,13 @@ def free(lock: Path) -> bool:
     return True
 
 
-def start(project: Project) -> subprocess.Popen:
-    """A preprocess that sleeps; waits until it does."""
-    project.write("tools/tvm/preprocess_onnx.py", SLEEPER)
+def start(project: Project, step: str = SLEEPER) -> subprocess.Popen:
+    """A preprocess that sleeps, in a group of processes of its own; waits until it does."""
+    project.write("tools/tvm/preprocess_onnx.py", step)
     environment = {**os.environ, "MODEL": "a.onnx"}
     command = [str(project.folder / "scripts/pipeline.sh"), "preprocess"]
-    running = subprocess.Popen(command, cwd=project.folder, env=environment, stderr=subprocess.PIPE, text=True)
+    options = {"cwd": project.folder, "env": environment, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command, start_new_session=True, **options)
     while not (project.folder / "started").exists():
         assert running.poll() is None
         time.sleep(0.05)
@@ -292,6 +293,27 @@ def test_a_signal_ends_the_step_and_frees_the_folder(project, number):
     assert running.wait(15) == 128 + number
     assert (project.folder / "tidied").exists() and free(lock)
     assert "terminated" not in running.stderr.read(), "that is for the step to say, once"
+
+
+INTERRUPTED = "print('interrupted', file=sys.stderr), sys.exit(130)"
+
+
+@pytest.mark.parametrize("at_an_interrupt", [f"lambda *_: ({INTERRUPTED})", "signal.SIG_DFL"])
+def test_ctrl_c_is_told_once(project, at_an_interrupt):
+    """It reaches the script too, which says so, unless it comes before that has started properly."""
+    running = start(project, f"import signal, sys\nsignal.signal(signal.SIGINT, {at_an_interrupt})\n{SLEEPER}")
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.wait(15) == 130
+    assert running.stderr.read().splitlines().count("interrupted") == 1
+
+
+def test_ctrl_c_in_the_set_up_is_told_once(project):
+    set_up = "#!/bin/bash\ntrap 'echo interrupted >&2; exit 130' INT\ntouch started\nsleep 1\nexit 2\n"
+    project.write("scripts/setup.sh", set_up).chmod(0o755)
+    running = start(project)
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.wait(15) == 130
+    assert running.stderr.read().splitlines() == ["interrupted"]
 
 
 def test_a_folder_is_not_free_while_a_step_works_there(project):

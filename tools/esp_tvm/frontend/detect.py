@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
@@ -60,7 +61,7 @@ class Detector:
         if spec.detection is None:
             raise UserError(f"{spec.label}: detection: is missing; say what the model's outputs mean")
         if not (project / COMPONENT / "src/detection.c").is_file():
-            raise UserError(f"{project}: has no {COMPONENT}/src/detection.c; export it with tools/tvm/frontend.py")
+            raise UserError(_no_detector(project, spec.label))
         self.spec, self.program = spec, HostProgram(project)
         (self._input,) = self.program.inputs
         self._ports = self.program.outputs
@@ -100,6 +101,18 @@ class Detector:
         inputs = self.inputs(pictures)
         places = [geometry(self.spec, pixels.shape[1], pixels.shape[0]) for pixels in pictures]
         return [found_in(place, boxes) for place, boxes in zip(places, self.boxes(self.outputs(inputs)))]
+
+
+def _no_detector(project: Path, spec: str) -> str:
+    """That no detector was exported there, and what to type; make keeps them in OUT/board/new_project."""
+    if project.parts[-2:] == ("board", "new_project"):
+        files = f"SPEC={shlex.quote(spec)} SAMPLE=picture.jpg OUT={shlex.quote(str(project.parents[1]))}"
+        command = f"make frontend MODEL=model.onnx CALIB=calib.npy {files}"
+    else:
+        files = f"--spec {shlex.quote(spec)} --model model_quant.onnx --sample picture.jpg"
+        command = f"esp-tvm frontend export {files} --out {shlex.quote(str(project.parent))}"
+    there = f"has no {COMPONENT}/src/detection.c" if project.is_dir() else "does not exist"
+    return f"{project}: {there}; export the detector first: {command}"
 
 
 def _in_c(row: np.void) -> Tuple[Box, Landmarks]:

@@ -21,10 +21,14 @@ _GRACE = 10.0
 
 def set_up() -> str:
     """Create the environment if it does not exist; returns the folder to put on PYTHONPATH."""
-    done = subprocess.run(["scripts/setup.sh"], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise StepError(status=done.returncode)
-    return done.stdout.strip()
+    with child(["scripts/setup.sh"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            folder = process.communicate()[0]
+        except KeyboardInterrupt:
+            _interrupted(process)
+            raise
+    check(process.returncode)
+    return folder.strip()
 
 
 def environment(python_path: str) -> Dict[str, str]:
@@ -91,8 +95,7 @@ def run(
                 _copy(process.stdout, file, watch, show)
             status = process.wait()
         except KeyboardInterrupt:
-            # The script received Ctrl-C too and cleans up.
-            process.wait()
+            _interrupted(process)
             raise
         finally:
             watch.heard()
@@ -106,9 +109,15 @@ def run_live(command: List[str], python_path: str) -> None:
         try:
             status = process.wait()
         except KeyboardInterrupt:
-            process.wait()
+            _interrupted(process)
             raise
     check(status)
+
+
+def _interrupted(process: subprocess.Popen) -> None:
+    """Ctrl-C reached the script too, which cleans up. Where it says so itself, this process has nothing to say."""
+    if process.wait() == 128 + signal.SIGINT:
+        raise StepError(status=128 + signal.SIGINT)
 
 
 def check(status: int) -> None:
