@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import shutil
 import subprocess
@@ -270,6 +271,24 @@ def test_vector_kernels_in_two_parts_in_the_emulator(make, tmp_path):
     sample, expected = reference_of(compiled)
     outputs, _ = esp32s3.run_model(compiled, sample, COMPONENT, tmp_path)
     assert outputs["y"].tobytes() == expected.tobytes()
+
+
+def test_parts_of_vector_kernels_are_counted_each_by_itself(tmp_path, monkeypatch):
+    """Also of a sum whose output is the memory of what it adds: it cannot be computed twice."""
+    (tmp_path / "probe").mkdir()
+    reason = esp32s3.why_not(tmp_path / "probe")
+    if reason:
+        pytest.skip(reason)
+    monkeypatch.syspath_prepend(str(REPO / "bench"))
+    bench = importlib.import_module("cores")
+    one, two = (compiled_for(residual_network, cores_=number, chip="esp32s3") for number in (1, 2))
+    counts = bench.measure_vectors(one, two, reference_of(two)[0])
+    split = [call.index for call in split_calls(two)]
+    assert "conv2d_add" in {call.operator for call in split_calls(two)}
+    for index, (whole, calling, other) in enumerate(counts):
+        # The counter counts in steps of 25 instructions.
+        assert calling >= 0.4 * whole and (other > 0.25 * whole if index in split else other <= 50)
+        assert whole <= calling + other + 50 <= 1.5 * whole + 1000
 
 
 @pytest.mark.slow
