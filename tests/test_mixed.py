@@ -269,6 +269,35 @@ def test_functions_of_int16(kind, wide, tmp_path):
     assert judge(real, made, SAMPLES).decibels > judge(real, with_function(kind, ())[1], SAMPLES).decibels
 
 
+def places(outlier):
+    """Two heads joined to one output; outlier: by how much one channel is larger than the others."""
+    constants = {name: random(4, 3, 1, 1, seed=number) for number, name in enumerate(("w1", "w2"))}
+    constants["w2"][0] *= outlier
+    nodes = [
+        node("Conv", ["x", "w1"], ["c1"], "near"),
+        node("Conv", ["x", "w2"], ["c2"], "far"),
+        node("Concat", ["c1", "c2"], ["y"], "join", axis=1),
+    ]
+    return model_of(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 8, 8, 8]}, constants)
+
+
+def test_what_a_named_concat_copies_is_int16_too():
+    """One of int8 tensors in int16 has their coarse steps."""
+    real = places(1.0)
+    made = quantize_model(real, SAMPLES, Passes(**PLAIN, int16_outputs=False, int16="join"))
+    assert made.network.wide == {"c1", "c2", "y"}
+    plain = quantize_model(real, SAMPLES, Passes(**PLAIN, int16_outputs=False))
+    assert judge(real, made.model, SAMPLES).decibels > judge(real, plain.model, SAMPLES).decibels + 1
+
+
+@pytest.mark.parametrize("outlier, wide, told", [(300.0, "", True), (300.0, "join", False), (1.0, "", False)])
+def test_steps_that_are_coarse_for_most_values_are_told(outlier, wide, told):
+    made = quantize_model(places(outlier), SAMPLES, Passes(**PLAIN, int16_outputs=False, int16=wide))
+    words = "output 'y': its steps are"
+    assert [words in note for note in made.notes].count(True) == told
+    assert not told or any(words in note and "--int16 makes them finer" in note for note in made.notes)
+
+
 def test_what_lines_cannot_follow_is_refused():
     """The square root rises without end at 0."""
     nodes = [

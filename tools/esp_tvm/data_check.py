@@ -241,7 +241,8 @@ def warnings(
             found += _against(label, one, known[one.name], rounding.get(one.name, 0.0))
     first = next(iter(facts.values()))
     if known is None and first.count < FEW:
-        found.append(f"{what}: only {first.count} samples; give at least {FEW}, better 100, of what the model will see")
+        samples = f"only {first.count} sample{'s' * (first.count > 1)}"
+        found.append(f"{what}: {samples}; give at least {FEW}, better 100, of what the model will see")
     if first.repeated and sum(one.size for one in facts.values()) >= _FEW_VALUES:
         found.append(f"{what}: {first.repeated} of {first.count} samples repeat an earlier one")
     return [f"warning: {line}" for line in found]

@@ -22,7 +22,7 @@ from .auto import optimize
 from .budget import read_budget
 from .calibrate import LOCAL_METHODS, calibrate
 from .copied_outputs import put_back, set_aside
-from .doubts import doubts_of_data, doubts_of_model, refuse_unusable, refuse_vanishing
+from .doubts import doubts_of_data, doubts_of_model, doubts_of_steps, refuse_unusable, refuse_vanishing
 from .equalize import ChannelStatistics
 from .graph import Network, read_network
 from .held_back import hold_back
@@ -187,6 +187,7 @@ def _quantized(
     own = {name: one for name, one in facts.items() if name not in states_of(model)}
     notes = [*describe("calibration", facts), *warnings("calibration", own), *doubts_of_model(model)]
     notes += doubts_of_data(first.network, facts, first.reference)
+    outputs = {name: first.reference[name] for name in first.network.outputs if name in first.reference}
     state, again = first.state, False
     if held is not None and passes.effort != "quick":
         # The figure is known; the model itself need not do without a fifth of the samples.
@@ -202,6 +203,7 @@ def _quantized(
     impossible = impossible_sums(state.network, state.exponents, state.weights)
     if impossible:
         return frozenset(impossible)
+    notes += doubts_of_steps(state.network, state.exponents, outputs)
     quantized = write_qdq(state.network, state.exponents, state.weights)
     put_back(quantized, whole, copies)
     note(quantized, facts)

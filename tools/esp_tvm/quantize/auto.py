@@ -21,7 +21,7 @@ from .calibrate import Histogram
 from .centre import chains
 from .equalize import ChannelStatistics
 from .graph import Network
-from .mixed import choose_wide, far_off, named, widen, widenable
+from .mixed import choose_wide, far_off, named, widen, widenable, with_sources
 from .pass_centre import centre, centre_more
 from .pass_centre_inputs import centre_inputs
 from .pass_equalize import equalize
@@ -121,7 +121,7 @@ def _mix(
         return choose_wide(state, simulator, search_samples(state.network, passes), passes.int16_gain, fit)
     groups = widenable(state.network, tables=True)
     for root in named(state.network, [name.strip() for name in passes.int16.split(",") if name.strip()]):
-        wider = widen(state, simulator, groups[root])
+        wider = widen(state, simulator, with_sources(state.network, groups[root]))
         if wider is None:
             raise UserError(f"--int16: the sums behind '{shown(root, 60)}' do not fit int32 then; leave it out")
         state, simulator = wider

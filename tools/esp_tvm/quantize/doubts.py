@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..naming import shown
 from .calibrate import FINEST_STEP
 from .graph import Network, describe_layer
+from .mixed import widenable
 
 # An output with a lower signal-to-noise ratio than this is useless.
 COLLAPSED_DB = 10.0
@@ -19,6 +20,8 @@ COLLAPSED_DB = 10.0
 LARGEST_WEIGHT = 1e15
 # The ratio of products to bias in a first layer: in trained networks it is far below this.
 _MADE_FOR_SMALLER = 30.0
+# An output is coarse if half of its values are smaller than this many steps.
+_COARSE = 2.0
 # Outputs that vary by less than this share of their size are considered constant.
 _SAME = 1e-3
 _SAMPLES = 16
@@ -85,6 +88,31 @@ def doubts_of_data(network: Network, facts: Dict[str, InputFacts], reference: Di
             "calibration: the outputs are the same for every sample; are these samples what the model was trained on, "
             "in the same scale?"
         )
+    return [f"warning: {line}" for line in found]
+
+
+def doubts_of_steps(network: Network, exponents: Dict[str, int], reference: Dict[str, np.ndarray]) -> List[str]:
+    """Warn about outputs of which few large values made the steps coarse for all others: places of boxes, of which
+    those far outside of the picture are read by nobody.
+
+    exponents: of the quantized tensors; reference: as in `doubts_of_data`. Values of one sign are left out: most of a
+    map of probabilities, or of what a Relu gave, is next to nothing and means just that.
+    """
+    found = []
+    finer = widenable(network)
+    for name in network.outputs:
+        values = reference.get(name)
+        if name not in exponents or values is None or values.dtype.kind != "f" or not values.size:
+            continue
+        low, high = float(values.min()), float(values.max())
+        step, half = 2.0 ** exponents[name], float(np.median(np.abs(values)))
+        if low < 0.0 < high and 0.0 < half < _COARSE * step:
+            wider = network.root(name) in finer and name not in network.wide
+            found.append(
+                f"output '{shown(name, 40)}': its steps are {step:g}, for values from {low:.4g} to {high:.4g}, and "
+                f"half of them are smaller than {half:.3g}: {'--int16 makes them finer, and ' * wider}preprocess "
+                "--limit keeps what makes a difference to its reader"
+            )
     return [f"warning: {line}" for line in found]
 
 

@@ -81,6 +81,13 @@ def output_groups(network: Network, objectives: Sequence[str]) -> Dict[str, List
     return found
 
 
+def with_sources(network: Network, members: List[str]) -> List[str]:
+    """`members`, and what they are copied from as far as that can be int16: a Concat of int8 tensors gains nothing."""
+    together: List[str] = []
+    makers = _makers(network, widenable(network, tables=True), members[0], together)
+    return list(dict.fromkeys(together)) if makers else members
+
+
 def _only_moves(layer: Layer) -> bool:
     return layer.kind == "move" or (layer.kind == "shape" and layer.op_type in _COPIES)
 
