@@ -27,6 +27,8 @@ STRENGTHS = (0.5, 0.75, 1.0)
 STRETCHES = ((2**-0.25, 2**0.25), (2**-0.5, 2**0.5))
 # In large networks not farther where a little made the noise this much larger.
 HARM = 1.02
+# And not to the outputs where the noise right behind is this many times as large.
+NEARBY = 1.25
 
 
 def equalize(
@@ -118,7 +120,7 @@ def _stretch(state: State, few: Simulator, channels: Channels, passes: Passes) -
     helps. few: a simulator of the state's network
     """
     large = activations(state.network) > passes.pains.large
-    trials = Trials(few, state, nearby=large)
+    trials = Trials(few, state, nearby=NEARBY if large else np.inf)
     groups = scalable_groups(channels, state.network)
     roots = channels.find(np.arange(channels.count))
     factors = np.ones(channels.count)

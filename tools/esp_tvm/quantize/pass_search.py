@@ -14,6 +14,10 @@ from .simulate import Simulator
 from .trials import Trial, Trials
 from .weights import Weights
 
+# In large networks a trial ends where the noise right behind it, or that on the first quarter of the few samples, is
+# this many times as large. Finer steps that clip a few large values make both larger, and may still gain decibels.
+NEARBY, QUARTER = 6.0, 1.25
+
 
 def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh, hopeless: Set, sweeps: int) -> State:
     """Each exponent one finer or coarser where the outputs gain and no layer leaves its lanes for more than the budget
@@ -37,7 +41,8 @@ def search_exponents(state: State, simulator: Simulator, passes: Passes, reweigh
             hopeless.update((root, finest - finer) for finer in range(1, 4))
     large = activations(network) > passes.pains.large
     left = Left(network, simulator, passes)
-    trials = Trials(simulator, State(network, dict(state.exponents), dict(state.weights)), nearby=large)
+    first = State(network, dict(state.exponents), dict(state.weights))
+    trials = Trials(simulator, first, NEARBY, QUARTER) if large else Trials(simulator, first)
     with Progress("searching exponents", sweeps * len(groups)) as progress:
         for _sweep in range(sweeps):
             changed = False

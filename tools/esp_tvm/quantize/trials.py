@@ -21,8 +21,6 @@ from .simulate import Simulator
 _ENOUGH, _ENOUGH_VALUES = 8, 2_000
 # Noise on the first quarter above this share of what it was ends a trial.
 _WORSE = 1.002
-# In large networks noise right behind a change that is this much larger ends a trial.
-_WORSE_NEARBY = 1.25
 # By how much the exponents of other tensors are finer, which are int16 while one is judged.
 _FINER = 7
 
@@ -48,12 +46,13 @@ class Trial:
 class Trials:
     """state: the best quantization so far; noise: what it leaves at the outputs.
 
-    nearby: whether a trial ends where the noise right behind its change is much larger: then hardly anything of what
-    follows is computed
+    nearby: a trial ends where the noise right behind its change is this many times as large: then hardly anything of
+    what follows is computed
+    worse: and where the noise that it leaves on the first quarter of the samples is this many times as large
     """
 
-    def __init__(self, simulator: Simulator, state: State, nearby: bool = False):
-        self.nearby = nearby
+    def __init__(self, simulator: Simulator, state: State, nearby: float = np.inf, worse: float = _WORSE):
+        self.nearby, self.worse = nearby, worse
         count = len(simulator.samples)
         each = sum(simulator.reference[name][0].size for name in simulator.objectives())
         first = np.arange(count) % 4 == 2
@@ -107,13 +106,13 @@ class Trials:
                 changed,
                 change,
                 self.state.exponents,
-                _WORSE_NEARBY if self.nearby and not made else np.inf,
+                np.inf if made else self.nearby,
             )
             if isinstance(again, float):
                 return Trial(state, made, whole * again, False)
             made.append(again)
             noise = made[-1].noise
-            if len(parts) > 1 and len(made) == 1 and noise > part.noise * _WORSE:
+            if len(parts) > 1 and len(made) == 1 and noise > part.noise * self.worse:
                 return Trial(state, made, whole * noise / max(part.noise, 1e-300), False)
         return Trial(state, made, sum(part.noise * part.share for part in made), True)
 
