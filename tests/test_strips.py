@@ -146,6 +146,12 @@ def test_pieces_that_grow_call_by_call_need_what_their_loops_do(seed):
     some = Pieces(program, set(), limit)
     assert some.all() == [piece for piece in pieces.all() if not piece.rows or piece.fixed <= limit]
     assert some.complete().all() == pieces.all()
+    # Without a call they are those that would be found without it, also where some were left out.
+    call = pieces.calls[loops[len(loops) // 2].last]
+    assert pieces.without(call).all() == Pieces(program, {call}).all() != pieces.all()
+    fewer = some.without(call)
+    assert fewer.all() == Pieces(program, {call}, limit).all()
+    assert fewer.complete().all() == pieces.without(call).all()
 
 
 @pytest.mark.parametrize("seed", range(8))

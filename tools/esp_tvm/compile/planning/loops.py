@@ -177,17 +177,18 @@ def _loops(
 ) -> Tuple[Pieces, List[Piece], int, Dict[int, Loop]]:
     """(pieces without calls whose kernels cannot compute strips, the best ones, the limit that these keep, their loops
     by their first call)."""
-    if pieces.path(limit, slack) is None:
-        # The least memory may be any.
-        pieces = pieces.complete()
     reached = limit
+
+    def ready(found: Pieces) -> Pieces:
+        # The least memory may be any.
+        return found.complete() if found.path(limit, slack) is None else found
 
     def best(found: Pieces) -> List[Piece]:
         nonlocal reached
         reached, path = _best(found, limit, budget, slack)
         return path
 
-    pieces, path, loops = _loops_of(program, pieces, best, lambda piece: piece.kernels(reached))
+    pieces, path, loops = _loops_of(program, pieces, best, lambda piece: piece.kernels(reached), ready)
     return pieces, path, reached, loops
 
 
@@ -196,16 +197,18 @@ def _loops_of(
     pieces: Pieces,
     best: Callable[[Pieces], List[Piece]],
     kernels: Callable[[Piece], List[Choice]],
+    ready: Callable[[Pieces], Pieces] = lambda found: found,
 ) -> Tuple[Pieces, List[Piece], Dict[int, Loop]]:
-    """The same; best: chooses them; kernels: of a piece's calls."""
+    """The same; best: chooses them; kernels: of a piece's calls; ready: adds pieces where there are too few."""
     before = State(program)
     while True:
+        pieces = ready(pieces)
         path = best(pieces)
         loops = _made_loops(program, pieces.calls, path, kernels)
         if isinstance(loops, dict):
             return pieces, path, loops
         before.restore(program)
-        pieces = Pieces(program, pieces.unsuited | {loops})
+        pieces = pieces.without(loops)
 
 
 def _best(pieces: Pieces, limit: int, budget: float, slack: float) -> Tuple[int, List[Piece]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
@@ -243,7 +244,7 @@ class Pieces:
             if self.suited[number]:
                 batches += self._ending(number)
                 batches += self._starting(number) if program.cores == 1 else []
-        self._table = Table(batches, len(self.calls))
+        self._batches, self._table = batches, Table(batches, len(self.calls))
 
     @staticmethod
     def _is_suited(call: Call) -> bool:
@@ -351,6 +352,15 @@ class Pieces:
     def _roots_of(self, call: Call) -> List[Tensor]:
         """The tensors that own the bytes that a call reads, each once."""
         return list(dict.fromkeys(one.tensor for one in self._reaches.readings(call)))
+
+    def without(self, call: Call) -> Pieces:
+        """These without the loops that a call is in, and without corrections; none is made anew."""
+        found, number = copy(self), self.number[call]
+        found.unsuited, found._corrections = self.unsuited | {call}, []
+        found.suited = [*self.suited[:number], False, *self.suited[number + 1 :]]
+        found._batches = [x for x in self._batches if x.first == x.last or not x.first <= number <= x.last]
+        found._table = Table(found._batches, len(self.calls))
+        return found
 
     def complete(self) -> Pieces:
         """These with the loops that were left out."""
