@@ -19,6 +19,7 @@ from esp_tvm.quantize.centre import chains
 from esp_tvm.quantize.equalize import ChannelStatistics
 from esp_tvm.quantize.graph import read_network
 from esp_tvm.quantize.passes import State, rounded_weights
+from esp_tvm.quantize.planes import Planes
 from esp_tvm.quantize.simulate import Simulator
 from esp_tvm.quantize.trials import Isolation, Trials, isolated_trials
 
@@ -213,3 +214,18 @@ def test_a_bisection_finds_the_pieces_of_sums_that_never_fall():
                 end = int(over.argmax()) if over.any() else len(over)
                 start, count = start + min(end, packing._PIECE_STEPS), count + 1
         assert packing._count_pieces([(growth, most)]) == count
+
+
+def test_values_of_samples_that_nobody_asks_for_are_not_changed():
+    seen = []
+
+    def doubled(_name, values):
+        seen.append(len(values))
+        return values * 2.0
+
+    planes = Planes({"x": np.arange(12.0).reshape(12, 1)}).changed(doubled)
+    quarter = planes.part(np.arange(2, 12, 4)).changed(lambda _name, values: values + 1.0)
+    np.testing.assert_array_equal(quarter["x"], [[5.0], [13.0], [21.0]])
+    np.testing.assert_array_equal(quarter.part(np.array([2]))["x"], [[21.0]])
+    np.testing.assert_array_equal(planes["x"][:, 0], 2.0 * np.arange(12))
+    assert seen == [3, 1, 12]

@@ -142,8 +142,7 @@ class Simulator:
         other = copy.copy(self)
         other.wide, other._means = set(), {}
         other.samples = [self.samples[i] for i in indices]
-        chosen = np.asarray(indices)
-        other.reference = self.reference.changed(lambda _name, values: values[chosen])
+        other.reference = self.reference.part(np.asarray(indices))
         return other
 
     def means(self, layer: Layer) -> np.ndarray:
