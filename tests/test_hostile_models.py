@@ -233,6 +233,20 @@ def test_sizes_out_of_range(tmp_path, name, value):
     refused(model([node], {"x": [1, 1, 4, 4]}, {"y": None}), tmp_path, "'pool' (MaxPool)", f"'{name}'")
 
 
+@pytest.mark.parametrize("operator, missing", [("Loop", "body"), ("Scan", "body"), ("If", "then_branch")])
+def test_control_flow_without_a_body(tmp_path, operator, missing):
+    node = helper.make_node(operator, ["n", "go", "x"][: 1 if operator == "If" else 3], ["y"], "steps")
+    constants = {"n": np.int64(3), "go": np.array(True)}
+    refused(model([node], {"x": [1, 4]}, {"y": [1, 4]}, constants), tmp_path, "'steps'", operator, f"has no {missing}")
+
+
+def test_a_loop_without_its_count(tmp_path):
+    body = helper.make_graph([], "body", [], [])
+    refused(
+        model([helper.make_node("Loop", [], ["y"], "steps", body=body)], {"x": [1]}, {"y": [1]}), tmp_path, "too few"
+    )
+
+
 def test_nan_attribute_and_constant(tmp_path):
     node = helper.make_node("Elu", ["x"], ["y"], "e", alpha=float("nan"))
     refused(model([node], {"x": [1, 4]}, {"y": [1, 4]}), tmp_path, "'e' (Elu)", "alpha", "NaN")

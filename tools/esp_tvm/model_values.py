@@ -35,8 +35,23 @@ def node_label(node: onnx.NodeProto, index: int) -> str:
     return f"node '{shown(node.name)}' ({shown(node.op_type)})" if node.name else f"node {index} ({node.op_type})"
 
 
+# Graphs that a node must have.
+_BODIES = {"If": ("then_branch", "else_branch"), "Loop": ("body",), "Scan": ("body",)}
+
+
+def _check_bodies(model: onnx.ModelProto, path: Path) -> None:
+    """Raise a `UserError` for an If, Loop or Scan without what it shall do: onnx's checker comes later."""
+    for index, node in enumerate(model.graph.node):
+        for name in _BODIES.get(node.op_type, ()) if is_standard(node, node.op_type) else ():
+            if not isinstance(attribute(node, name), onnx.GraphProto):
+                raise UserError(f"{path}: {node_label(node, index)} has no {name}; export the model again")
+        if is_standard(node, *_BODIES) and len(node.input) < (2 if node.op_type == "Loop" else 1):
+            raise UserError(f"{path}: {node_label(node, index)} has too few inputs; export the model again")
+
+
 def check_attributes(model: onnx.ModelProto, path: Path) -> None:
-    """Raise a `UserError` for a size or step that is not positive or beyond 32 bits, and for a NaN."""
+    """Raise a `UserError` for a size or step that is not positive or beyond 32 bits, a NaN, and a missing body."""
+    _check_bodies(model, path)
     for index, node in enumerate(model.graph.node):
         for entry in node.attribute:
             what = f"{path}: {node_label(node, index)}: its attribute '{shown(entry.name)}'"
