@@ -247,6 +247,21 @@ def test_a_loop_without_its_count(tmp_path):
     )
 
 
+def test_an_output_of_another_shape_than_its_node_gives(tmp_path):
+    """Known to onnx's shape inference alone, and only told when the quantizer asks it."""
+    pytest.importorskip("tvm")
+    from esp_tvm.quantize import Passes, quantize_model
+
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("Gemm", ["c", "c"], ["t"], transB=1),
+        helper.make_node("Softmax", ["t"], ["y"], "last", axis=1),
+    ]
+    made = model(nodes, {"x": [1, 4]}, {"y": [1, 5]}, {"c": np.ones((6, 5), np.float32)})
+    with pytest.raises(UserError, match="the shapes of this model's tensors cannot be inferred"):
+        quantize_model(made, {"x": np.ones((4, 1, 4), np.float32)}, Passes(method="minmax"))
+
+
 def test_nan_attribute_and_constant(tmp_path):
     node = helper.make_node("Elu", ["x"], ["y"], "e", alpha=float("nan"))
     refused(model([node], {"x": [1, 4]}, {"y": [1, 4]}), tmp_path, "'e' (Elu)", "alpha", "NaN")

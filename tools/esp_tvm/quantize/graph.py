@@ -193,9 +193,9 @@ def read_network(model: onnx.ModelProto, apart: Container[str] = ()) -> Network:
     editor = Graph(copy)
     editor.fold_constant_nodes()
     editor.write()
-    compose(copy)
-    editor = Graph(copy)
     try:
+        compose(copy)
+        editor = Graph(copy)
         shapes = editor.shapes
     except Exception as error:
         raise UserError(f"the shapes of this model's tensors cannot be inferred: {error}")
