@@ -28,9 +28,9 @@ from bench_esp32s3 import (  # noqa: E402
 from esp32s3_cases import Pair, run_in_emulator, verdicts  # noqa: E402
 from tables import print_table  # noqa: E402
 
+from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile.kernels.mac16 import CHIP, MAC16_VARIANTS, variants_of  # noqa: E402
 from esp_tvm.compile.kernels.variants import Variant  # noqa: E402
-from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.operators import OPERATORS  # noqa: E402
 from esp_tvm.run import esp32s3  # noqa: E402
 
@@ -101,15 +101,9 @@ def bench(words: List[str]) -> None:
         print_table(head, shape_cells(rows))
 
 
-def main() -> int:
-    """What is wrong with the files is one line."""
-    try:
-        bench(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+def main() -> None:
+    bench(sys.argv[1:])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -25,6 +25,7 @@ from esp32s3_cases import REPEATS, Pair, run_in_emulator, verdicts  # noqa: E402
 from kernel_archive import COMPONENT  # noqa: E402
 from tables import print_table  # noqa: E402
 
+from esp_tvm import cli  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP, choose_anywhere, choose_vector  # noqa: E402
 from esp_tvm.data import load_sample  # noqa: E402
@@ -375,15 +376,9 @@ def bench(words: List[str]) -> None:
         print_table("layer | output | instructions | per value | plain C, per value", value_cells(value_rows))
 
 
-def main() -> int:
-    """What is wrong with the files is one line."""
-    try:
-        bench(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+def main() -> None:
+    bench(sys.argv[1:])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -18,6 +18,7 @@ from kernel_archive import COMPONENT, INCLUDES
 from pipeline_harness import compile_once_imported
 from test_memory_plan import residual_network
 
+from esp_tvm import cli
 from esp_tvm.compile.kernels.esp32s3 import choose_vector
 from esp_tvm.compile.kernels.esp32s3 import convolution as s3_convolution
 from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
@@ -374,7 +375,9 @@ def test_a_model_in_the_emulator(chip, emulator, tmp_path):
 )
 def test_bench_says_what_is_wrong_with_its_files_in_one_line(words, wrong, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench_esp32s3.py", *words])
-    assert bench_esp32s3.main() == 2
+    with pytest.raises(SystemExit) as end:
+        cli.run(bench_esp32s3.main)
+    assert end.value.code == 2
     printed = capsys.readouterr()
     assert wrong in printed.err and printed.err.count("\n") == 1 and not printed.out
 
