@@ -90,6 +90,14 @@ class Sequence(tf.Module):
 m = Sequence()
 c = tf.lite.TFLiteConverter.from_concrete_functions([m.__call__.get_concrete_function()], m)
 open(sys.argv[1] + "/sequence.tflite", "wb").write(c.convert())
+L = tf.keras.layers
+m = tf.keras.Sequential([
+    L.Input((9, 6), batch_size=1),
+    L.Bidirectional(L.LSTM(8, return_sequences=True, bias_initializer="ones")),
+    L.LSTM(4), L.Dense(3),
+])
+c = tf.lite.TFLiteConverter.from_keras_model(m)
+open(sys.argv[1] + "/lstm.tflite", "wb").write(c.convert())
 """,
     "torchscript": """
 import sys, torch
@@ -210,6 +218,14 @@ def test_dense_layers_on_sequences_of_a_tflite(tmp_path):
     assert kinds.count("Erf") == kinds.count("Tanh") == kinds.count("Clip") == 1
     (tmp_path / "empty.tflite").write_bytes(b"")
     assert "is empty or no TensorFlow Lite model" in complaint(convert, tmp_path / "empty.tflite", tmp_path / "o.onnx")
+
+
+@pytest.mark.slow
+def test_lstm_of_a_tflite(tmp_path):
+    """tf2onnx does not know it. Its state begins with zeros in every call, though an interpreter goes on with it."""
+    framework_models("tflite", tmp_path)
+    made = converted(tmp_path / "lstm.tflite")
+    assert [node.op_type for node in made.graph.node].count("LSTM") == 3
 
 
 @pytest.mark.slow

@@ -257,7 +257,8 @@ def tflite(path, folder, settings):
     tf = tensorflow()
     import tf2onnx
     import tf2onnx_gaps  # beside this one too
-    import tflite_states  # the file beside this one
+    import tflite_lstm
+    import tflite_states  # the files beside this one
 
     with open(path, "rb") as file:
         if file.read(8)[4:] != b"TFL3":
@@ -265,15 +266,19 @@ def tflite(path, folder, settings):
     tf2onnx_gaps.of_tflite()
     try:
         stateful, (path, states) = path, tflite_states.without_variables(path, folder)
-    except tflite_states.StateError as error:
+        plain, has_lstm = tflite_lstm.with_zero_states(path, folder)
+    except (tflite_states.StateError, tflite_lstm.LstmError) as error:
         raise Complaint(str(error))
+    tflite_lstm.register()
     interpreter = tf.lite.Interpreter(path, num_threads=1)
     interpreter.allocate_tensors()
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     ports = [(i["name"], concrete(i["shape"], f"input '{i['name']}'"), i["dtype"]) for i in inputs]
-    tf2onnx.convert.from_tflite(path, opset=settings["opset"], output_path=str(folder / "raw.onnx"))
+    tf2onnx.convert.from_tflite(plain, opset=settings["opset"], output_path=str(folder / "raw.onnx"))
 
     def run(sample):
+        if has_lstm:
+            interpreter.reset_all_variables()
         return interpreted(interpreter, sample)
 
     # The caller adds quantizers to int8 inputs and outputs: from here on they are floats.
