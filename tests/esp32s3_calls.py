@@ -147,7 +147,7 @@ def prelu(random: np.random.RandomState) -> Call:
     """A slope for every channel, for all or for every value."""
     whole, slope = image_and_row(int(random.choice([8, 16, 24, 32, 33, 64])), random)
     slopes = random.randint(-128, 128, whole if random.randint(6) == 0 else slope)
-    shifts = {"shift": int(random.randint(-6, 8)), "shift_negative": int(random.randint(0, 14))}
+    shifts = {"shift": int(random.choice([0, random.randint(-6, 8)])), "shift_negative": int(random.randint(0, 14))}
     attributes = {"slope": slopes.astype(np.int8), "clamp": (-128, 127), **shifts}
     return Call("", "prelu", [Tensor("x", whole, "int8")], [Tensor("y", whole, "int8")], attributes)
 

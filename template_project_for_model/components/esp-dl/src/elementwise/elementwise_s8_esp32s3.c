@@ -269,5 +269,5 @@ void esp_dl_prelu_s8_esp32s3(const int8_t *x, const int8_t *slope, const esp_dl_
     v.shift_negative = p->shift_negative;
     v.negative_a = p->shift_negative > 0 ? (int8_t)(1 << bits) : 0;
     v.negative_b = p->shift_negative > 0 ? (int8_t)(1 << (p->shift_negative - 1 - bits)) : 0;
-    broadcast(&v, &p->places, scratch, esp_dl_prelu_vectors_esp32s3);
+    broadcast(&v, &p->places, scratch, shift == 0 ? esp_dl_prelu_kept_vectors_esp32s3 : esp_dl_prelu_vectors_esp32s3);
 }

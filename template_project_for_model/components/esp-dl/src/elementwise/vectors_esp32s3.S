@@ -44,12 +44,29 @@
     ee.vst.128.xp q2, a5, a12
     .endm
 
+/* Where the upper bound is 127 nothing is to be cut off above: q7 holds the other factor of the half instead. */
+    .macro if_open place
+    l8ui a7, a2, VECTORS_AT_MAX
+    addi a7, a7, -127
+    bnez a7, 9f
+    ee.vldbc.8 q7, a9
+    j \place
+9:
+    .endm
+
+    .macro finish_open
+    ee.srcmb.s8.qacc q2, a8, 0
+    ee.vmax.s8 q2, q2, q3
+    ee.vst.128.xp q2, a5, a12
+    .endm
+
     function esp_dl_add_vectors_esp32s3
     begin
     fill q4, VECTORS_AT_FACTOR_A
     fill q5, VECTORS_AT_FACTOR_B
     fill q6, VECTORS_AT_HALF_A
     load_first
+    if_open 2f
     loopnez a6, 1f
     fill_half
     ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q0, q4
@@ -57,18 +74,37 @@
     finish
 1:
     return
+2:
+    loopnez a6, 3f
+    ee.zero.qacc
+    ee.vmulas.s8.qacc q6, q7
+    ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q0, q4
+    ee.vmulas.s8.qacc.ld.xp q1, a4, a11, q1, q5
+    finish_open
+3:
+    return
     .size esp_dl_add_vectors_esp32s3, . - esp_dl_add_vectors_esp32s3
 
     function esp_dl_mul_vectors_esp32s3
     begin
     fill q6, VECTORS_AT_HALF_A
     load_first
+    if_open 2f
     loopnez a6, 1f
     fill_half
     ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q0, q1
     ee.vld.128.xp q1, a4, a11
     finish
 1:
+    return
+2:
+    loopnez a6, 3f
+    ee.zero.qacc
+    ee.vmulas.s8.qacc q6, q7
+    ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q0, q1
+    ee.vld.128.xp q1, a4, a11
+    finish_open
+3:
     return
     .size esp_dl_mul_vectors_esp32s3, . - esp_dl_mul_vectors_esp32s3
 
@@ -124,6 +160,28 @@
 1:
     return
     .size esp_dl_prelu_vectors_esp32s3, . - esp_dl_prelu_vectors_esp32s3
+
+/* The same where what is positive stays as it is. q0 x, q1 slope, q2, q3 the parts, q4 zero; the rest as above. */
+    function esp_dl_prelu_kept_vectors_esp32s3
+    begin
+    l32i a9, a2, VECTORS_AT_SHIFT_NEGATIVE
+    fill q6, VECTORS_AT_NEGATIVE_A
+    fill q7, VECTORS_AT_NEGATIVE_B
+    ee.zero.q q4
+    load_first
+    loopnez a6, 1f
+    ee.zero.qacc
+    ee.vmin.s8 q3, q0, q4
+    ee.vmulas.s8.qacc q6, q7
+    ee.vmax.s8 q2, q0, q4
+    ee.vmulas.s8.qacc.ld.xp q0, a3, a10, q3, q1
+    ee.vld.128.xp q1, a4, a11
+    ee.srcmb.s8.qacc q3, a9, 0
+    ee.orq q2, q2, q3
+    ee.vst.128.xp q2, a5, a12
+1:
+    return
+    .size esp_dl_prelu_kept_vectors_esp32s3, . - esp_dl_prelu_kept_vectors_esp32s3
 
 /*
  * A word for every value: sixteen indexed loads, of which only the lowest bytes are kept.

@@ -71,6 +71,11 @@ void esp_dl_prelu_vectors_esp32s3(const esp_dl_vectors_t *p)
     }
 }
 
+void esp_dl_prelu_kept_vectors_esp32s3(const esp_dl_vectors_t *p)
+{
+    esp_dl_prelu_vectors_esp32s3(p);
+}
+
 void esp_dl_lookup_vectors_esp32s3(const int8_t *x, const int32_t table[258], int8_t *y, int32_t vectors)
 {
     for (int32_t i = 0; i < vectors * 16; i++) {

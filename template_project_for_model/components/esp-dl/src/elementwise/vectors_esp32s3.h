@@ -73,6 +73,9 @@ void esp_dl_min_vectors_esp32s3(const esp_dl_vectors_t *p);
  * max are not used. */
 void esp_dl_prelu_vectors_esp32s3(const esp_dl_vectors_t *p);
 
+/* The same where factor_a is 1 and shift 0. */
+void esp_dl_prelu_kept_vectors_esp32s3(const esp_dl_vectors_t *p);
+
 /*
  * table[x], x as an unsigned byte; y may be x. table: 4 and 0, then 256 values as unsigned bytes. By the first two
  * words the assembly sees whether an indexed load begins to count a word too early, as it does in an emulator.
