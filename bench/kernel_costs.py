@@ -5,6 +5,10 @@
 Nothing is run: run `make bench` and `make bench-operators` before, where the emulators are. For each kernel the terms
 of esp_tvm/estimate/work.py that suit it get factors of at least 0 with the least relative error. How well the sum for a
 network is met is told for networks that were left out of the fit.
+
+The quantizer reads the file, so that what is counted depends on it: a kernel keeps the factors that the file has as
+long as they meet what was counted nearly as well as new ones would (KEPT). Else two fits of few calls, which differ in
+what these do not tell, lead to each other's networks by turns.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tools"), str(REPO / "bench")]
@@ -68,6 +73,8 @@ DOCUMENTED = {
     "QuantizeFpu any": ("values", 11.0),
     "QuantizeNhwcFpu any": ("values", 11.0),
 }
+# Factors stay if their mean relative error is at most this much larger than that of new ones.
+KEPT = 0.03
 # The ESP32's MAC16 kernels, which the bench's core does not have: from docs/esp32.md.
 DOCUMENTED_ESP32 = {
     "esp_dl_conv2d_s8_esp32": {"macs": 1.03, "values": 15.0, "windows": 3.0},
@@ -166,8 +173,15 @@ def predicted(cost: Dict[str, float], work: Work) -> float:
     return sum(factor * terms[name] for name, factor in cost.items())
 
 
-def fitted(counts: Sequence[Count], family: str) -> Dict[str, Dict[str, Any]]:
-    """The costs of all kernels that were counted."""
+def relative_error(cost: Dict[str, float], counts: Sequence[Count]) -> float:
+    """The mean of |predicted / counted - 1|."""
+    return float(np.mean([abs(predicted(cost, one.work) / one.instructions - 1.0) for one in counts]))
+
+
+def fitted(
+    counts: Sequence[Count], family: str, before: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> Dict[str, Dict[str, Any]]:
+    """The costs of all kernels that were counted; before: those of the file, which stay where they do (KEPT)."""
     found = {}
     for kernel in sorted({count.kernel for count in counts}):
         own = [count for count in counts if count.kernel == kernel]
@@ -177,10 +191,12 @@ def fitted(counts: Sequence[Count], family: str) -> Dict[str, Dict[str, Any]]:
             # Windows are not known of rows of OPERATORS.md.
             terms = [term for term in terms if term != "pooled"]
         rest = [one._replace(instructions=one.instructions - predicted(known, one.work)) for one in own]
-        cost = {**fit(rest, terms), **known}
-        error = float(np.mean([abs(predicted(cost, one.work) / one.instructions - 1.0) for one in own]))
-        rounded = {name: float(f"{factor:.4g}") for name, factor in cost.items()}
-        found[kernel] = {"terms": rounded, "error": round(error, 3), "calls": len(own)}
+        cost = {name: float(f"{factor:.4g}") for name, factor in {**fit(rest, terms), **known}.items()}
+        kept = before.get(kernel, {}).get("terms", {})
+        of_today = kept.keys() <= {*terms, *known} and all(kept.get(term) == factor for term, factor in known.items())
+        if kept and of_today and relative_error(kept, own) <= relative_error(cost, own) + KEPT:
+            cost = dict(kept)
+        found[kernel] = {"terms": cost, "error": round(relative_error(cost, own), 3), "calls": len(own)}
     return found
 
 
@@ -197,8 +213,8 @@ def left_out(counts: Sequence[Count], family: str, networks: Sequence[str]) -> L
     return ratios
 
 
-def made(results: Dict[str, Any]) -> Dict[str, Any]:
-    """The content of kernel_costs.json."""
+def made(results: Dict[str, Any], before: Dict[str, Any]) -> Dict[str, Any]:
+    """The content of kernel_costs.json, which was `before`."""
     families: Dict[str, Any] = {}
     ratios: Dict[str, Dict[str, float]] = {}
     scale: Dict[str, float] = {"riscv": 1.0}
@@ -206,7 +222,7 @@ def made(results: Dict[str, Any]) -> Dict[str, Any]:
         counts = list(counted(results, family))
         if family == "riscv":
             counts += operators({count.kernel for count in counts})
-        families[family] = fitted(counts, family)
+        families[family] = fitted(counts, family, before["families"].get(family, {}))
         ratios[family] = {name: round(ratio, 2) for name, ratio in left_out(counts, family, list(results["models"]))}
         for network, ratio in ratios[family].items():
             print(f"{family}, {network}: estimated {ratio:.2f} of what was counted")
@@ -224,7 +240,8 @@ def made(results: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def main() -> None:
-    content = json.dumps(made(json.loads(RESULTS.read_text("utf-8"))), indent=1) + "\n"
+    results, before = (json.loads(path.read_text("utf-8")) for path in (RESULTS, FILE))
+    content = json.dumps(made(results, before), indent=1) + "\n"
     with whole_file(FILE) as temporary:
         Path(temporary).write_text(content, encoding="utf-8")
     print(f"written: {FILE.relative_to(REPO)}")
