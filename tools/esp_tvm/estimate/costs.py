@@ -13,7 +13,7 @@ from .work import work_of
 
 FILE = Path(__file__).with_name("kernel_costs.json")
 # Kernels for the vector unit that were not counted yet -> the one that takes about as many instructions.
-_LIKE = {
+LIKE = {
     "Conv2dPairs": "Conv2dLanes",
     "Conv2dMeasured": "Conv2dLanes",
     "Conv2dMeasuredWindows": "Conv2dLanes",
@@ -21,7 +21,11 @@ _LIKE = {
     "AverageGlobal": "Average",
     "DequantizeS16Fpu": "DequantizeFpu",
     "RepeatPixels": "Move",
+    "PReluVectors": "Broadcasting",
+    "Scale": "Broadcasting",
 }
+
+_SUMS = {"conv2d": ("conv2d_add",), "conv2d_add": ("conv2d",)}
 
 
 @functools.lru_cache(maxsize=None)
@@ -49,9 +53,9 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
     families, terms = costs()["families"], work_of(call).terms()
     if vector:
         variant, operator = vector_name(call).split()
-        like = _LIKE.get(variant, variant)
-        # What is added to sums is little beside them.
-        kinds = (operator, "any", call.kind)
+        like = LIKE.get(variant, variant)
+        # What is added to sums is little beside them: where only one of both was counted, it stands for the other.
+        kinds = (operator, "any", call.kind, *_SUMS.get(operator, ()))
         names = [f"{one} {kind}" for one in (variant, like) for kind in kinds]
         own = next((families["esp32s3"][name] for name in names if name in families["esp32s3"]), None)
         if own is not None:
