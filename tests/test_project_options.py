@@ -54,6 +54,7 @@ def small_model(seed: int):
     return b.model()
 
 
+# Models 1 and 3 get the same kernels, so that each program can hold the weights of the other.
 @functools.lru_cache(maxsize=None)
 def compiled_model(seed: int):
     return compile_model(small_model(seed))
@@ -73,7 +74,7 @@ def built(tmp_path_factory):
     """A project for a chip with PSRAM, built once; the tests change options and build again."""
     if not shutil.which("cmake"):
         pytest.skip("cmake is not installed")
-    project = write(0, "esp32", tmp_path_factory.mktemp("s3"))
+    project = write(1, "esp32", tmp_path_factory.mktemp("s3"))
     stand_in = StandIn(project, tmp_path_factory.mktemp("build"), "esp32")
     stand_in.configure([QUICK])
     stand_in.build()
@@ -150,7 +151,7 @@ def test_weights_in_a_partition(built, tmp_path):
 
 def test_weights_of_another_training(built, tmp_path):
     """They fit the same program: refused, unless the option says that they may be."""
-    other = write(1, "esp32", tmp_path)
+    other = write(3, "esp32", tmp_path)
     rebuilt(built, PARTITION)
     hashes = [(path / ".esp_tvm_project").read_text()[:16] for path in (built.project, other)]
     lines = built.run(other / CONSTANTS).splitlines()
@@ -292,7 +293,7 @@ def test_plain_host_build_with_mapped_weights(tmp_path):
 @pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not installed")
 def test_components_in_another_application(tmp_path):
     """Both components copied, called from C++, nothing else of the generated project."""
-    ours = write(0, "esp32c3", tmp_path / "p")
+    ours = write(1, "esp32c3", tmp_path / "p")
     other = tmp_path / "other"
     for name in ("tvm_model", "esp-dl"):
         shutil.copytree(ours / "components" / name, other / "components" / name)
@@ -309,7 +310,7 @@ def test_components_in_another_application(tmp_path):
         "    if (tvm_model_init() == 0 && tvmgen_default_run(&inputs, &outputs) == 0) {\n"
         '        std::printf("computed %g\\n", y[0]);\n    }\n}\n'
     )
-    compiled = compiled_model(0)
+    compiled = compiled_model(1)
     zero = {"image": np.zeros((1, 3, 6, 6), np.float32)}
     wanted = NumpyEvaluator(compiled.imported, compiled.partitioned).run(zero).outputs["y"].ravel()[0]
     stand_in = rebuilt(StandIn(other, tmp_path / "b", "esp32c3"))
@@ -331,13 +332,13 @@ def test_what_export_is_told_is_what_menuconfig_starts_with(tmp_path):
 
 
 def test_constants_file_holds_what_the_program_would():
-    compiled = compiled_model(0)
+    compiled = compiled_model(1)
     blob = compiled.code.constants_bin
     magic, version, layout, size, crc, model = struct.unpack_from("<8sIIII8s", blob)
     assert (magic, version, size, crc) == (b"TVMCONST", 1, len(blob) - 32, zlib.crc32(blob[32:]))
     assert model.hex() == compiled.program.model_hash[:16]
     assert f"LAYOUT {layout:#010x}u" in compiled.code.header
-    again = compiled_model(1)
+    again = compiled_model(3)
     assert again.code.constants_bin[12:16] == blob[12:16] and again.code.constants_bin != blob
     places = dict(
         re.findall(r"#define (\w+) \(\(const \w+ \*\)\(tvmgen_default_constants \+ (\d+)\)\)", compiled.code.lib1)
@@ -379,7 +380,7 @@ def resized(compiled, weights: int):
 
 
 def test_partition_is_as_large_as_the_weights():
-    compiled = compiled_model(0)
+    compiled = compiled_model(1)
     chip = CHIPS["esp32c3"]
     for mib in (1, 3, 7, 14):
         fit = fit_chip(resized(compiled, mib * MIB), chip, "partition")
@@ -398,7 +399,7 @@ def test_partition_is_as_large_as_the_weights():
 
 
 def test_weights_that_do_not_fit_internal_ram():
-    compiled = compiled_model(0)
+    compiled = compiled_model(1)
     with pytest.raises(UserError, match=f"{400 * KIB} bytes of weights do not fit the internal RAM of esp32c3"):
         fit_chip(resized(compiled, 400 * KIB), CHIPS["esp32c3"], "ram")
     fit = fit_chip(resized(compiled, 100 * KIB), CHIPS["esp32c3"], "ram")

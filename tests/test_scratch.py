@@ -101,5 +101,6 @@ def test_every_fast_kernel_is_looked_at():
         *(f"{op}_s8_esp32s3" for op in ("conv2d", "depthwise_conv2d", "matmul", "max_pool2d", "average_pool2d")),
         *(f"{op}_s8_esp32s3" for op in (*BROADCASTING, "prelu", "transpose")),
         "dense_s16_wide_esp32s3",
+        *("conv2d_s16_esp32s3", "depthwise_conv2d_s16_esp32s3", "conv2d_s8_few_esp32s3"),
     )
     assert kernels == {f"esp_dl_{name}" for name in names}
