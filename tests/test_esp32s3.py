@@ -21,7 +21,8 @@ from test_memory_plan import residual_network
 from esp_tvm import cli
 from esp_tvm.compile.kernels.esp32s3 import choose_vector
 from esp_tvm.compile.kernels.esp32s3 import convolution as s3_convolution
-from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
+from esp_tvm.compile.kernels.esp32s3.checked import Conv2dChecked
+from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dLanes, Conv2dWide
 from esp_tvm.compile.kernels.esp32s3.lanes import LANE_MAX
 from esp_tvm.compile.kernels.esp32s3.measured import Conv2dMeasured, largest_norm, zero_of
 from esp_tvm.evaluate import NumpyEvaluator

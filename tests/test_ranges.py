@@ -23,7 +23,8 @@ from test_esp32s3 import convolution  # noqa: E402
 from variant_cases import CLAMPS, RANGES  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
-from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dChecked, Conv2dLanes  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3.checked import Conv2dChecked  # noqa: E402
+from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dLanes  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3.depthwise import DepthwiseLanes  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3.measured import Conv2dMeasured  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3.values import Average  # noqa: E402

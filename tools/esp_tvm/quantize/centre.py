@@ -24,7 +24,8 @@ from ..onnx_graph import Graph, copied, set_attributes
 from ..states import states_of
 from .calibrate import exponent_at_least
 from .equalize import new_constant, own_constants
-from .graph import MOST_STEPS, Layer, Network, Padding, padding_of
+from .graph import MOST_STEPS, Layer, Network
+from .padding import Padding, padding_of
 from .rules import attribute
 
 

@@ -17,7 +17,8 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from .graph import Layer, Network, padding_of
+from .graph import Layer, Network
+from .padding import padding_of
 from .parallel import in_order
 from .rules import attribute
 from .walk import Walk

@@ -18,7 +18,8 @@ from ..operators import OPERATORS
 from ..operators.base import requantize_shift
 from ..program import INT8, Call, Tensor
 from .costs import in_c, memory_by_layer
-from .graph import Layer, Network, padding_of
+from .graph import Layer, Network
+from .padding import padding_of
 from .rules import attribute
 from .simulate import Simulator
 from .weights import Weights

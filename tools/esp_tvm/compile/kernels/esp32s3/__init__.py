@@ -8,7 +8,9 @@ from ....operators.pooling import AveragePool2d, MaxPool2d
 from ....program import Call
 from ..variants import Variant
 from .channel_pieces import Conv2dPieces
-from .convolution import Conv2dChecked, Conv2dLanes, Conv2dWide
+from .checked import Conv2dChecked
+from .convolution import Conv2dLanes, Conv2dWide
+from .convolution_s16 import Conv2dS16, DepthwiseS16
 from .dense import Dense, DenseS16, DenseS16Rows, DenseS16Wide, PointwiseS16
 from .depthwise import DepthwiseLanes, Scale
 from .few_outputs import Conv2dFew
@@ -33,7 +35,6 @@ from .values import (
     TransposeRows,
     TransposeTiles,
 )
-from .wide import Conv2dS16, DepthwiseS16
 
 CHIP = "esp32s3"
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 from weakref import WeakKeyDictionary
 
 from ....program import Call
-from .convolution import Conv2dChecked
+from .checked import Conv2dChecked
 from .lanes import LANES, InAnotherForm
 
 # Of two ways with as many instructions the first is taken: sums that are far from the bound are rarely computed again.

@@ -11,6 +11,7 @@ from ....program import Call
 from ..portable import dense_as_conv2d
 from ..variants import pixels_of
 from .convolution import Conv2dLanes
+from .convolution_s16 import Conv2dS16
 from .lanes import (
     LANES,
     Esp32s3Variant,
@@ -21,7 +22,6 @@ from .lanes import (
     pack_rows,
     start_of,
 )
-from .wide import Conv2dS16
 
 # From so many rows on the weights in 16 bits, which are twice as many bytes, are read often enough to be worth it.
 _MANY_ROWS = 8

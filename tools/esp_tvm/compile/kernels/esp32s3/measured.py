@@ -12,7 +12,8 @@ import numpy as np
 
 from ....program import Call
 from ..variants import distance_of, pixels_of, window_starts
-from .convolution import SLOWEST, Conv2dLanes, Conv2dWide, instructions_in_parts
+from .checked import SLOWEST
+from .convolution import Conv2dLanes, Conv2dWide, instructions_in_parts
 from .lanes import (
     LANE_MAX,
     LANES,
