@@ -147,6 +147,19 @@ def _binary() -> List[OnnxCase]:
                 ("Where", ("less", "x0", "c2"), "y0", {}),
             ),
         ),
+        # Behind a node that TVM folds, a constant is quantized as a tensor is.
+        OnnxCase(
+            "Less, Where, Cast",
+            "between constants",
+            {0: (2, 6), 1: (1, 6)},
+            {2: np.full(1, 2, np.int64), 3: np.float32([-1.5])},
+            kernel=("compare", "select"),
+            nodes=(
+                ("Less", ("x0", "x1"), "less", {}),
+                ("Cast", ("c2",), "two", {"to": 1}),
+                ("Where", ("less", "two", "c3"), "y0", {}),
+            ),
+        ),
         OnnxCase(
             "Where, Sin",
             "a function of one tensor, of one that is filled",

@@ -52,12 +52,12 @@ class Select(Operator):
 
     def patterns(self):
         constant, activation = base.constant_weights, base.dequantized
-        made = []
+        # Most constants first: one that is quantized itself looks like an activation, too.
+        arguments = [(wildcard, constant, constant)]
         for condition in (is_constant, wildcard):
             for a, b in ((activation, constant), (constant, activation), (activation, activation)):
-                made.append(base.quantized(base.activated(is_op("where")(condition(), a(), b()))))
-        made.append(base.quantized(base.activated(is_op("where")(wildcard(), constant(), constant()))))
-        return made
+                arguments.append((condition, a, b))
+        return [base.quantized(base.activated(is_op("where")(condition(), a(), b()))) for condition, a, b in arguments]
 
     def parse(self, root):
         output = base.read_quantize(root)
