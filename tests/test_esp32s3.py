@@ -19,8 +19,8 @@ from pipeline_harness import compile_once_imported
 from test_memory_plan import residual_network
 
 from esp_tvm import cli
+from esp_tvm.compile.kernels.esp32s3 import checked as s3_checked
 from esp_tvm.compile.kernels.esp32s3 import choose_vector
-from esp_tvm.compile.kernels.esp32s3 import convolution as s3_convolution
 from esp_tvm.compile.kernels.esp32s3.checked import Conv2dChecked
 from esp_tvm.compile.kernels.esp32s3.convolution import Conv2dLanes, Conv2dWide
 from esp_tvm.compile.kernels.esp32s3.lanes import LANE_MAX
@@ -211,7 +211,7 @@ class SmallCheckedBlocks(Conv2dChecked):
 @pytest.fixture
 def unusual_sums(monkeypatch):
     """Sums are checked whatever they may be expected to be."""
-    monkeypatch.setattr(s3_convolution, "sums_stay_within", lambda *_: True)
+    monkeypatch.setattr(s3_checked, "sums_stay_within", lambda *_: True)
 
 
 @pytest.mark.parametrize("runs", [run_on_host, run_in_emulator])

@@ -192,7 +192,7 @@ def test_whole_sums_are_proved_once_for_all_pieces(monkeypatch):
             proofs[name] += 1
             return prove(*arguments)
 
-        monkeypatch.setattr(esp32s3.convolution, name, counted)
+        monkeypatch.setattr(esp32s3.checked, name, counted)
     call, search = pieces_case(), channel_pieces.Conv2dPieces()
     assert len(list(search._ways(call))) > 40
     search.fits_range(call, -128, 127)
