@@ -50,6 +50,8 @@ def uniform(random: np.random.RandomState, shape: Sequence[int], dtype: str) -> 
         return np.asarray(random.randint(2, size=shape) == 1)
     if dtype == "int64":
         return random.randint(-40, 160, shape).astype(np.int64)
+    if dtype == "int32":
+        return random.randint(-80, 80, shape).astype(np.int32)
     if dtype == "int16":
         return random.randint(-(2**15), 2**15, shape).astype(np.int16)
     return random.standard_normal(shape).astype(np.float32)
@@ -72,6 +74,8 @@ def extremes(random: np.random.RandomState, shape: Sequence[int], dtype: str) ->
         return np.asarray(random.randint(4, size=shape) == 1)
     if dtype == "int64":
         return random.choice(np.array([-(2**62), -1, 0, 2**33]), shape)
+    if dtype == "int32":
+        return random.choice(np.array([-(2**31), -1, 0, 2**31 - 1], np.int32), shape)
     if dtype == "uint8":
         return random.choice(np.array([0, 127, 128, 255], np.uint8), shape)
     if dtype == "int16":

@@ -350,6 +350,21 @@ def _moves() -> List[OnnxCase]:
         OnnxCase("Gather", "axis and indices from the end", {0: X}, {1: _i(-1, 1, -6)}, {"axis": -2}, kernel="gather"),
         OnnxCase("Gather", "matrix of indices", {0: (5, 3)}, {1: _i(2, 4, 0, 0).reshape(2, 2)}, kernel="gather"),
         OnnxCase("Gather", "one index", {0: (5, 3)}, {1: np.int64(2)}, {"axis": 1}, kernel="strided_slice"),
+        OnnxCase(
+            "ArgMax, Gather",
+            "rows of a table by indices that are computed",
+            {0: (2, 6, 5)},
+            {1: _f(5, 8)},
+            kernel=("argmax", "take"),
+            nodes=(("ArgMax", ("x0",), "i", {"axis": 2, "keepdims": 0}), ("Gather", ("c1", "i"), "y0", {})),
+        ),
+        OnnxCase(
+            "ArgMax, Gather",
+            "columns by indices that are computed",
+            {0: (3, 6), 1: (2, 6)},
+            kernel=("argmax", "take"),
+            nodes=(("ArgMax", ("x0",), "i", {"axis": 1, "keepdims": 0}), ("Gather", ("x1", "i"), "y0", {"axis": 1})),
+        ),
         OnnxCase("GatherND", "", {0: (3, 4, 5)}, {1: _i(0, 1, 2, 3).reshape(2, 2)}, kernel="gather_rows"),
         OnnxCase("ScatterND", "rows", {0: (4, 5), 2: (2, 5)}, {1: _i(2, 0).reshape(2, 1)}, kernel="scatter_rows"),
         OnnxCase(

@@ -218,6 +218,12 @@ def _reductions() -> List[Case]:
         cases.append(Case(f"{dtype}, places outside too", "max_unpool", inputs, {"shape": (2, 3, 4, 5)}))
     places = np.arange(12).reshape(1, 3, 4)[..., ::-1] * 3
     cases.append(Case("constant places", "max_unpool", (((1, 3, 4), "int8"),), {"shape": (1, 3, 12), "places": places}))
+    for dtype, axis, indices in (("int8", 0, "int64"), ("int16", 1, "int32"), ("float32", 2, "int64")):
+        inputs = (((3, 70, 4), dtype), ((2, 5), indices))
+        cases.append(Case(f"{dtype} by {indices}, axis {axis}", "take", inputs, {"axis": axis}))
+    for dtype in ("int8", "float32"):
+        table = uniform(random_of(f"rows of {dtype}"), (90, 7), dtype)
+        cases.append(Case(f"a table of {dtype}", "take", (((40,), "int64"),), {"axis": 0, "table": table}))
     for sizes, one in (((3, 40, 1), 64), ((1, 7, 5), 127), ((4, 1, 3), 1), ((2, 300, 2), 0)):
         cases.append(Case(f"{sizes}, one {one}", "hardmax", ((sizes, "int8"),), {"one": one}))
     return cases

@@ -8,12 +8,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from small_models import model_of, random
 
 pytest.importorskip("tvm")
 
 from pipeline_harness import Kernels, Program, compare_with_references, write_program  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.quantize import quantize_model  # noqa: E402
+from esp_tvm.quantize.auto import Passes  # noqa: E402
 
 X, U = (4, 5), (2, 5)
 TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
@@ -98,6 +101,7 @@ def test_no_index_reaches_outside(dtype, tmp_path):
         else:
             samples[value.name] = random.choice(np.array(WILD[dtype], dtype), shape)
     compiled = compile_model(made)
+    assert "take" in [call.operator for call in compiled.program.calls()]
     program = Program(write_program(compiled, tmp_path), Kernels())
     got = program.run(samples)
     for i in range(60):
@@ -142,3 +146,22 @@ def test_the_case_that_failed(name, shared_cases, tmp_path):
         index = np.full_like(samples["i"], wild)
         got = program.run({"x": samples["x"], "i": index})["y"]
         assert np.array_equal(got[0], samples["x"][0][clamped(index[0, :, 0], 4)])
+
+
+def test_an_embedding_is_a_kernel(tmp_path):
+    """Rows of a table by an input of whole numbers, quantized: int8 rows with an exponent, none in float."""
+    nodes = [
+        helper.make_node("Gather", ["table", "words"], ["rows"], "embedding"),
+        helper.make_node("MatMul", ["rows", "w"], ["product"], "product"),
+        helper.make_node("ReduceMean", ["product"], ["y"], "mean", axes=[1], keepdims=0),
+    ]
+    made = model_of(nodes, {"words": [1, 7]}, {"y": [1, 4]}, {"table": random(20, 8), "w": random(8, 4)}, check=False)
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    words = np.random.RandomState(0).randint(0, 20, (16, 1, 7))
+    compiled = compile_model(quantize_model(made, {"words": words}, Passes(effort="quick")).model)
+    calls = list(compiled.program.calls())
+    taken = next(call for call in calls if call.operator == "take")
+    assert not any(call.is_fallback for call in calls) and taken.output.exponent is not None
+    program = Program(write_program(compiled, tmp_path), Kernels())
+    assert compare_with_references(program, compiled, {"words": words}).equal
+    assert np.array_equal(program.run({"words": words - 20})["y"], program.run({"words": words})["y"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -83,6 +83,15 @@ def pad(x: np.ndarray, before: Sequence[int], after: Sequence[int], mode: str, v
 def gather(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
     """The slices `indices` (constant, any shape) of x along `axis`; negative ones count from the end."""
     return np.take(x, np.where(indices < 0, indices + x.shape[axis], indices), axis=axis)
+
+
+def take(*inputs: np.ndarray, axis: int, table: Optional[np.ndarray] = None) -> np.ndarray:
+    """(x, indices), or (indices) of a constant table: slices along `axis`, any dtype; negative indices count from the
+    end, those outside are taken for the nearest."""
+    x = inputs[0] if table is None else table
+    indices = inputs[-1].astype(np.int64)
+    size = x.shape[axis]
+    return np.take(x, np.clip(np.where(indices < 0, indices + size, indices), 0, size - 1), axis=axis)
 
 
 def gather_rows(x: np.ndarray, rows: np.ndarray, inner: int, shape: Sequence[int]) -> np.ndarray:

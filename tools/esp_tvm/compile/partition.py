@@ -206,6 +206,7 @@ def _essential(indices: List[int], imported: Imported) -> List[int]:
 def _name_tensors(result: Partitioned, imported: Imported) -> None:
     """Give the kernels' tensors their ONNX names and the exponents that moves inherit."""
     known: Dict[object, Tensor] = {}
+    makers: Dict[object, Call] = {}
     ports = {port.c_name: port for port in imported.inputs}
     for param in result.mod["main"].params:
         port = ports[param.name_hint]
@@ -228,4 +229,12 @@ def _name_tensors(result: Partitioned, imported: Imported) -> None:
         place = OPERATORS[call.operator].output_place
         name = imported.tensor_of(call.output_node, place) if call.output_node is not None else ""
         call.outputs = [Tensor(name, output.shape, output.dtype, exponent)]
-        known[expr] = call.output
+        known[expr], makers[expr] = call.output, call
+    # Of what is taken from a table the exponent is that by which it is read; moves hand it on.
+    for expr, call in reversed(list(makers.items())):
+        if call.inputs[0].exponent is None and call.inputs[0].dtype in ("int8", "int16"):
+            call.inputs[0].exponent = call.output.exponent
+        for tensor, index in zip(call.inputs, result.parameters[call.symbol]):
+            maker = makers.get(expr.args[index])
+            if maker is not None and maker.output.exponent is None and maker.output.dtype in ("int8", "int16"):
+                maker.output.exponent = tensor.exponent

@@ -25,6 +25,8 @@ LIKE = {
     "Scale": "Broadcasting",
 }
 
+# Kernels that do about as much as another.
+_AS = {"esp_dl_take": "esp_dl_gather_s8"}
 _SUMS = {"conv2d": ("conv2d_add",), "conv2d_add": ("conv2d",)}
 
 
@@ -68,6 +70,7 @@ def instructions(call: Call, family: str, vector: bool) -> Optional[float]:
         re.sub("_s(8|16)_rows$", "_s8_global", plain),
         plain.replace("_add_s", "_s"),
         plain.replace("_apart", ""),
+        _AS.get(plain, plain),
     )
     for kernel in (call.kernel, plain, *others):
         if kernel in families[family]:

@@ -46,7 +46,9 @@ class Gather(Operator):
     name = "gather"
     order = MOVED
     formula = MOVES
-    rules = (Rule("shape", INPUT, constant_parameters, "Gather", "indices constant; adjacent ones as a slice"),)
+    rules = (
+        Rule("shape", INPUT, constant_parameters, "Gather", "any indices; adjacent constant ones as a slice", whole=1),
+    )
 
     def patterns(self):
         return [is_op("take")(wildcard(), is_constant())]

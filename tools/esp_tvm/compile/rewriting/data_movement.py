@@ -32,11 +32,11 @@ def moved_data(call: relay.Expr) -> Optional[List[relay.Expr]]:
     if name in ("image.resize1d", "image.resize2d", "image.resize3d"):
         inside = str(call.attrs.coordinate_transformation_mode) != "tf_crop_and_resize"
         return [call.args[0]] if str(call.attrs.method) == "nearest_neighbor" and inside else None
-    if name == "take" and isinstance(call.args[0], relay.Constant):
-        # Rows of a table, such as an embedding, for any indices.
+    if name == "take":
+        # For any indices: of a table too, such as an embedding.
         return [call.args[0]]
     # Only with constant indices: computed ones are values of another meaning.
-    if name in ("take", "gather_nd", "gather", "reverse_sequence"):
+    if name in ("gather_nd", "gather", "reverse_sequence"):
         return [call.args[0]] if isinstance(call.args[1], relay.Constant) else None
     if name == "nn.pad":
         return [call.args[0]] if isinstance(call.args[1], relay.Constant) else None

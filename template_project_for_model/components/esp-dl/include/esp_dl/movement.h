@@ -47,6 +47,17 @@ typedef struct {
 
 void esp_dl_gather_s8(const int8_t *input, const esp_dl_gather_t *p, int8_t *output);
 
+/* Slices of the input [outer][size][block] by indices [count] that are known only at run time: [outer][count][block]. A
+ * negative index counts from the end; one outside of the axis becomes the nearest inside. Elements of any type. As
+ * arithmetic.take. */
+typedef struct {
+    int32_t outer, size, count;
+    int32_t block; /* bytes of one slice */
+    bool wide;     /* indices are int64_t, otherwise int32_t */
+} esp_dl_take_t;
+
+void esp_dl_take(const void *input, const void *indices, const esp_dl_take_t *p, void *output);
+
 /* The input with `count` of its rows replaced, in order: the last update of a row counts. In place. Rows are constants
  * that the exporter has checked. As arithmetic.scatter_rows. */
 typedef struct {
