@@ -215,7 +215,7 @@ def test_scales_that_give_no_whole_sizes(tmp_path, size, scales, mode, nearest, 
     same(model, loaded, 1, 3, *size, tolerance=2e-5)
 
 
-@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
 @pytest.mark.parametrize("scales", [(1.5, 1.3), (0.7, 2.0), (0.5, 3.14)])
 def test_scales_of_aligned_corners_become_sizes(tmp_path, mode, scales):
     options = {"mode": mode, "coordinate_transformation_mode": "align_corners"}
@@ -226,11 +226,10 @@ def test_scales_of_aligned_corners_become_sizes(tmp_path, mode, scales):
     same(model, loaded, 1, 3, 9, 7, tolerance=2e-5)
 
 
-def test_whole_scales_and_cubic_ones_stay(tmp_path):
-    for options, scale in (({"mode": "linear"}, 1.5), ({"mode": "cubic"}, 1.3)):
-        nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", **options)]
-        model = model_of(nodes, {"x": [1, 3, 8, 8]}, constants={"s": np.float32([1, 1, scale, scale])})
-        assert kinds(load(model, tmp_path)) == ["Resize"]
+def test_scales_that_give_whole_sizes_stay(tmp_path):
+    nodes = [make("Resize", ["x", "", "s"], ["y"], "resize", mode="linear")]
+    model = model_of(nodes, {"x": [1, 3, 8, 8]}, constants={"s": np.float32([1, 1, 1.5, 1.5])})
+    assert kinds(load(model, tmp_path)) == ["Resize"]
 
 
 # --- sequences ---

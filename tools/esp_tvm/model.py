@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto
 from onnx.shape_inference import InferenceError
 
+from .convert.cubic import cubic_as_products
 from .convert.data import check_data
 from .convert.ends import end_at
 from .convert.floats import to_float32
@@ -121,6 +122,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     _fix_inputs(model, path)
     pads_of_max_pools(model)
     explicit_windows(model, declared, evaluate)
+    cubic_as_products(model)
     whole_scales(model)
     plain_nodes(model)
     outputs_by_nodes(model)

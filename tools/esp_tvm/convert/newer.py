@@ -6,19 +6,19 @@ Each function takes the lowering (lower.py), which knows shapes and constants an
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, List, Tuple
+from typing import TYPE_CHECKING, List
 
 import numpy as np
 import onnx
 
 from ..onnx_graph import Chain, attribute, attributes, string_attribute
+from .resize_weights import POSITIONS, multiplied_along, weights_along
 
 if TYPE_CHECKING:
     from .lower import _Lowering
 
 # A matrix or filter that an operator becomes has so many values at most: no chip has room for more.
 MOST_VALUES = 1 << 24
-_POSITIONS = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 
 
 def dilated_average_pool(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.NodeProto]:
@@ -159,7 +159,7 @@ def antialiased_resize(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.N
     rank = len(shape)
     axes = lowering.axes_of(node, attribute(node, "axes") or range(rank), rank)
     scales, sizes = lowering.constant(node, 2), lowering.constant(node, 3)
-    if not all(shape[axis] for axis in axes) or place not in _POSITIONS or mode not in ("linear", "cubic"):
+    if not all(shape[axis] for axis in axes) or place not in POSITIONS or mode not in ("linear", "cubic"):
         lowering.refuse(node, "with antialias, and a mode or sizes that are not known")
     if sizes is not None and sizes.size:
         outputs = [int(size) for size in sizes.ravel()]
@@ -173,46 +173,10 @@ def antialiased_resize(lowering: _Lowering, node: onnx.NodeProto) -> List[onnx.N
             continue
         _check_size(lowering, node, size, shape[axis])
         options = (mode, place, float(attribute(node, "cubic_coeff_a", -0.75)))
-        matrix = _filter(shape[axis], size, scale, options, bool(attribute(node, "exclude_outside", 0)))
-        order = [other for other in range(rank) if other != axis] + [axis]
-        turned = axis != rank - 1
-        name = chain.add("Transpose", name, perm=order) if turned else name
-        name = chain.add("MatMul", name, chain.constant(matrix))
-        name = chain.add("Transpose", name, perm=np.argsort(order).tolist()) if turned else name
+        excludes = bool(attribute(node, "exclude_outside", 0))
+        matrix = weights_along(shape[axis], size, scale, options, excludes, stretch=min(scale, 1.0))
+        name = multiplied_along(chain, name, axis, rank, matrix)
     return chain.end("Identity", name)
-
-
-def _filter(size: int, count: int, scale: float, options: Tuple[str, str, float], excludes: bool) -> np.ndarray:
-    """[size, count]: the weight of each position in each of the result, as ONNX's reference computes it."""
-    mode, place, slope = options
-    stretch, reach, matrix = min(scale, 1.0), 1 if mode == "linear" else 2, np.zeros((size, count))
-    for number in range(count):
-        at = _position(number, size, count, scale, place)
-        below = int(np.floor(at))
-        taps = np.arange(int(np.floor(-reach / stretch)) + 1, 2 - int(np.floor(-reach / stretch)) - 1)
-        distances = np.abs(taps + below - at) * stretch
-        weights = np.clip(1 - distances, 0, None) if mode == "linear" else _cubic(distances, slope)
-        inside = (taps + below >= 0) & (taps + below < size)
-        weights = np.where(inside, weights, 0.0) if excludes else weights
-        np.add.at(matrix[:, number], np.clip(taps + below, 0, size - 1), weights / weights.sum())
-    return matrix
-
-
-def _position(number: int, size: int, count: int, scale: float, place: str) -> float:
-    """Where in the input a position of the result lies."""
-    if place == "align_corners":
-        return number * (size - 1) / (count - 1) if count > 1 else 0.0
-    if place == "asymmetric":
-        return number / scale
-    if place == "pytorch_half_pixel" and count == 1:
-        return 0.0
-    return (number + 0.5) / scale - 0.5
-
-
-def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
 __all__ = ["antialiased_resize", "column_to_image", "dilated_average_pool", "rotary_embedding", "scattered_extremes"]

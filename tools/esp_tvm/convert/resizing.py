@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 
 from ..onnx_graph import Chain, Graph, attributes, is_standard, string_attribute
+from .resize_weights import multiplied_along
 
 _MODES = ("half_pixel", "pytorch_half_pixel", "asymmetric")
 # At most so many positions are added to an axis, beyond its own size.
@@ -24,7 +25,7 @@ _FEW = 16
 
 
 def whole_scales(model: onnx.ModelProto) -> None:
-    """Rewrite these nodes in place; shapes must be known. Cropping ones stay, and cubic ones of other modes."""
+    """Rewrite these nodes in place; shapes must be known. Cropping ones stay, and cubic ones (cubic.py)."""
     if not any(is_standard(node, "Resize") for node in model.graph.node):
         return
     graph = Graph(model)
@@ -113,12 +114,8 @@ def _interpolated(graph: Graph, node: onnx.NodeProto, axes, scales, shape) -> Li
         name = chain.add("Resize", name, "", "", chain.integers(sizes), **attributes(node))
         return chain.end("Slice", name, *map(chain.integers, ([0] * rank, outputs, list(range(rank)))))
     for axis in axes:
-        matrix = chain.constant(_weights(node, shape[axis], outputs[axis], float(scales[axis])))
-        order = [i for i in range(rank) if i != axis] + [axis]
-        turned = axis != rank - 1
-        name = chain.add("Transpose", name, perm=order) if turned else name
-        name = chain.add("MatMul", name, matrix)
-        name = chain.add("Transpose", name, perm=np.argsort(order).tolist()) if turned else name
+        matrix = _weights(node, shape[axis], outputs[axis], float(scales[axis]))
+        name = multiplied_along(chain, name, axis, rank, matrix)
     return chain.end("Identity", name)
 
 

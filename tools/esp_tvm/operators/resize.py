@@ -81,7 +81,7 @@ def _check(facts: Facts, node: onnx.NodeProto) -> Optional[str]:
     return constant_parameters(facts, node)
 
 
-_LIMITS = "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic: in float"
+_LIMITS = "1-D and 2-D, nearest and linear; scales that give whole sizes; cubic as a convolution or products"
 
 
 class ResizeNearest(Operator):
