@@ -14,6 +14,7 @@ from variant_cases import ALL_VARIANTS, AnyWinograd, Pair, program, random_pairs
 
 from esp_tvm.compile.kernels import packing, portable
 from esp_tvm.estimate.work import work_of
+from esp_tvm.kernel_limits import KERNEL_LIMITS
 from esp_tvm.program import Call, Tensor
 from esp_tvm.run import qemu
 from esp_tvm.run.host import SANITIZE, STRICT
@@ -80,6 +81,35 @@ def test_depthwise_sums_fill_their_lanes(tmp_path):
             pairs.append(pair)
     run_on_host(pairs, tmp_path)
     verdict(tmp_path, pairs)
+
+
+BY_SHIFT = [portable.Conv2d6x2(), portable.Conv2d3x4(), AnyWinograd(8), portable.Depthwise3x3()]
+
+
+@pytest.mark.parametrize("variant", BY_SHIFT, ids=lambda variant: type(variant).__name__)
+def test_least_values_of_the_largest_shift(variant, tmp_path):
+    """Sums are compared with the least value, shifted to the left: with one bit more that would not fit 32 bits."""
+    pairs = [pair for pair in random_pairs(variant, 16, seed=4) if "addend_shift" not in pair.call.attributes]
+    for number, pair in enumerate(pairs):
+        for call in (pair.call, pair.fast):
+            outputs = call.output.shape[-1]
+            bias = np.resize([-(2**31), -(2**30) - 5 * 2**23, 0, 2**30], outputs).astype(np.int32)
+            most = np.full(outputs, KERNEL_LIMITS["COMPARED_SHIFT"], np.int32)
+            clamp = ((-128, 127), (-70, 100))[number % 2]
+            call.attributes.update(bias=bias + np.int32(2**26), shift=most, clamp=clamp)
+    run_on_host(pairs, tmp_path)
+    verdict(tmp_path, pairs)
+    call = random_pairs(variant, 1, seed=0)[0].call
+    for more, expected in ((0, True), (1, False)):
+        shift = np.full(call.output.shape[-1], KERNEL_LIMITS["COMPARED_SHIFT"] + more)
+        assert bool(variant.fits(replace(call, attributes={**call.attributes, "shift": shift}))) is expected
+
+
+def test_depthwise_sums_always_below_the_least_value_share_no_words():
+    """They are compared in 16 bits with what gives the least value: (8 - offset) << 9 is less than 2^16, or not."""
+    weights, shift = np.zeros((3, 3, 2), np.int8), np.array([9, 9])
+    bias = np.array([(8 - 127) << 9, (8 - 128) << 9])
+    assert packing.pack_depthwise_3x3(weights, bias, shift, -128, 127, 8).shift.tolist() == [64, 0]
 
 
 def test_harness_sees_a_wrong_weight(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@
  * They have the parameters of the plain kernel, with weights in their own layout.
  * tools/esp_tvm/compile/kernels/portable.py chooses among them by shape, packs the weights and folds the corrections
  * for a layout into the bias; it also computes how much scratch memory each needs. Their shifts are never negative
- * unless it is said below: otherwise the plain kernel is used.
+ * unless it is said below, and at most ESP_DL_COMPARED_SHIFT: otherwise the plain kernel is used.
  *
  * Unlike with the plain kernels, the output may overlap the input, if it starts enough bytes before the input that
  * nothing is overwritten before it is read; portable.py computes this distance (`overlap_distance`).
@@ -86,7 +86,8 @@ void esp_dl_conv2d_add_s8_3x4(const int8_t *input, const int8_t *addend, const e
  * whole pixels and leaves these rows alone.
  * shift + ESP_DL_3X3_LANES: of a channel with which two sums fit a word. Its bias is then
  * start + offset * 2^shift, stored as start + offset * 2^16 with start in 0..2^16 - 1: the sum of products and start is
- * in that range too, for every input and with any taps outside of the image.
+ * in that range too, for every input and with any taps outside of the image. (min - offset) * 2^shift is less than
+ * 2^16.
  */
 void esp_dl_depthwise_conv2d_s8_3x3(const int8_t *input, const esp_dl_depthwise_conv2d_t *p, int8_t *output);
 

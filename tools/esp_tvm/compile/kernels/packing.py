@@ -163,20 +163,25 @@ def pack_3x4(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
     return Packed(stream.astype(np.uint32).view(np.int32), bias)
 
 
-def pack_depthwise_3x3(weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: int, high: int) -> Packed:
+def pack_depthwise_3x3(
+    weights: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: int, high: int, least: int
+) -> Packed:
     """Weights [3, 3, C] for `esp_dl_depthwise_conv2d_s8_3x3`, and in which form channels have their bias and shift.
 
-    bias: with the half that rounding adds; low, high: range of the input, of what is around it, and 0
+    bias: with the half that rounding adds; low, high: range of the input, of what is around it, and 0; least: value of
+    the output
     """
     rows = weights.reshape(9, -1).T
     wide, shift = rows.astype(np.int64), np.asarray(shift, np.int64)
-    least = np.minimum(wide * low, wide * high).sum(axis=1)
+    lowest = np.minimum(wide * low, wide * high).sum(axis=1)
     span = np.abs(wide).sum(axis=1) * (high - low)
     # A lane starts with what makes it not negative, and with the part of the bias that the shift cuts off.
     right = np.maximum(shift, 0)
-    offset = (bias + least) >> right
+    offset = (bias + lowest) >> right
     start = bias - (offset << right)
-    fits = (shift >= 0) & (shift < 16) & (start + least + span < 2**16) & (offset >= -(2**15)) & (offset < 2**15)
+    fits = (shift >= 0) & (shift < 16) & (start + lowest + span < 2**16) & (offset >= -(2**15)) & (offset < 2**15)
+    # Sums are compared with what gives the least value.
+    fits &= (least - offset) << right < 2**16
     form = start + (offset << 16)
     return Packed(rows, np.where(fits, form - bias, 0), np.where(fits, _3X3_LANES, 0))
 

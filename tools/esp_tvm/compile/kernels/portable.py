@@ -24,9 +24,13 @@ from .packing import (
 )
 from .variants import Variant, distance_of, pixels_of, window_starts
 
+# The least value of the output, shifted to the left by as many bits as sums are to the right, fits 32 bits.
+_MOST_SHIFT = KERNEL_LIMITS["COMPARED_SHIFT"]
+
 
 def _shifts_right(call: Call) -> bool:
-    return bool(np.all(np.asarray(call.attributes["shift"]) >= 0))
+    shift = np.asarray(call.attributes["shift"])
+    return bool(np.all((shift >= 0) & (shift <= _MOST_SHIFT)))
 
 
 def _pixels_in(call: Call, rows: Sequence[int]) -> List[int]:
@@ -285,7 +289,10 @@ class Depthwise3x3(Variant):
 
     @staticmethod
     def _holds_sums(a: Dict[str, Any]) -> bool:
-        """Whether sums that are shifted to the left still fit 32 bits: the kernel shifts weights and bias instead."""
+        """Whether sums that are shifted to the left still fit 32 bits: the kernel shifts weights and bias instead. It
+        shifts to the right by less than 32 bits what it compares sums with."""
+        if np.max(a["shift"]) > _MOST_SHIFT:
+            return False
         left = np.maximum(-np.asarray(a["shift"], np.int64), 0)
         magnitude = 128 * np.abs(a["weights"].astype(np.int64)).sum(axis=(0, 1)) + np.abs(a["bias"].astype(np.int64))
         return bool(np.all(magnitude << left < 2**31))
@@ -309,7 +316,8 @@ class Depthwise3x3(Variant):
     def pack(self, call, low, high):
         a, outside = call.attributes, pad_value(call)
         bias = rounding_bias(a["bias"], a["shift"]).astype(np.int64)
-        return pack_depthwise_3x3(a["weights"], bias, a["shift"], min(low, outside, 0), max(high, outside, 0))
+        low, high = min(low, outside, 0), max(high, outside, 0)
+        return pack_depthwise_3x3(a["weights"], bias, a["shift"], low, high, a["clamp"][0])
 
     def fields(self, call):
         return {**window_fields(call, (3, 3)), **pad_field(call)}

@@ -15,6 +15,10 @@
 /* Two sums in a word (esp_dl_fast.h): the starting value of each, 2^15 - 1, so that it is never negative. */
 #define ESP_DL_HALF_START 32767
 
+/* By so many bits the kernels of esp_dl_fast.h that compare sums with the least value, shifted to the left by as many,
+ * shift them to the right at most. */
+#define ESP_DL_COMPARED_SHIFT 24
+
 /* Pixels that the kernels of these names compute at a time; the limits of 3x4. */
 #define ESP_DL_6X2_PIXELS 6
 #define ESP_DL_3X4_PIXELS 3

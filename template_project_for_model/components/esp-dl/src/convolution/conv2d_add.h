@@ -15,7 +15,7 @@ static void esp_dl_conv2d_finish(const int32_t *sums, int32_t pixels, const esp_
     output += o;
     if (add->values == NULL) {
         for (const int32_t *stop = sums + pixels; sums != stop; sums++) {
-            esp_dl_store(output, *sums >> end.shift, end.min, end.max);
+            esp_dl_store_shifted(output, *sums, end.shift, end.below, end.min, end.max);
             output += step;
         }
         return;

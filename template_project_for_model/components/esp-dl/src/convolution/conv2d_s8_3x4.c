@@ -45,18 +45,20 @@ static void finish(const int32_t *sums, int32_t pixels, const esp_dl_conv2d_t *p
     output += o;
     if (add->values == NULL) {
         const int32_t shift0 = end.shift, shift1 = shifts[1], shift2 = shifts[2], shift3 = shifts[3];
+        const int32_t below0 = end.below, below1 = end.min * (1 << shift1);
+        const int32_t below2 = end.min * (1 << shift2), below3 = end.min * (1 << shift3);
         for (const int32_t *stop = sums + 4 * pixels; sums != stop; sums += 4) {
-            esp_dl_store(output, sums[0] >> shift0, end.min, end.max);
-            esp_dl_store(output + 1, sums[1] >> shift1, end.min, end.max);
-            esp_dl_store(output + 2, sums[2] >> shift2, end.min, end.max);
-            esp_dl_store(output + 3, sums[3] >> shift3, end.min, end.max);
+            esp_dl_store_shifted(output, sums[0], shift0, below0, end.min, end.max);
+            esp_dl_store_shifted(output + 1, sums[1], shift1, below1, end.min, end.max);
+            esp_dl_store_shifted(output + 2, sums[2], shift2, below2, end.min, end.max);
+            esp_dl_store_shifted(output + 3, sums[3], shift3, below3, end.min, end.max);
             output += step;
         }
         return;
     }
     const int8_t *addend = add->values + o;
     for (int32_t channel = 0; channel < 4; channel++) {
-        end.shift = shifts[channel], end.left = add->shift[o + channel];
+        end.shift = shifts[channel], end.left = add->shift[o + channel], end.below = end.min * (1 << end.shift);
         const int8_t *a = addend++;
         int8_t *y = output++;
         for (const int32_t *sum = sums, *stop = sums + 4 * pixels; sum != stop; sum += 4) {

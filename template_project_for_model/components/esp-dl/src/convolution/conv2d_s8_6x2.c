@@ -245,35 +245,36 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
             ESP_DL_KEEP(q);
             const int8_t *shift = q->shift + o;
             const int32_t min = q->min, max = q->max, shift0 = shift[0], shift1 = shift[1];
+            const int32_t below0 = min * (1 << shift0), below1 = min * (1 << shift1);
             int32_t step = apart;
             ESP_DL_KEEP(step);
             int8_t *y = output + o;
             ESP_DL_KEEP(y);
-            esp_dl_store(y, (int32_t)t00 >> shift0, min, max);
-            esp_dl_store(y + 1, (int32_t)t01 >> shift1, min, max);
+            esp_dl_store_shifted(y, (int32_t)t00, shift0, below0, min, max);
+            esp_dl_store_shifted(y + 1, (int32_t)t01, shift1, below1, min, max);
             y += step;
             ESP_DL_KEEP(y);
-            esp_dl_store(y, (int32_t)h00 >> shift0, min, max);
-            esp_dl_store(y + 1, (int32_t)h01 >> shift1, min, max);
+            esp_dl_store_shifted(y, (int32_t)h00, shift0, below0, min, max);
+            esp_dl_store_shifted(y + 1, (int32_t)h01, shift1, below1, min, max);
             y += step;
             ESP_DL_KEEP(y);
-            esp_dl_store(y, (int32_t)t10 >> shift0, min, max);
-            esp_dl_store(y + 1, (int32_t)t11 >> shift1, min, max);
+            esp_dl_store_shifted(y, (int32_t)t10, shift0, below0, min, max);
+            esp_dl_store_shifted(y + 1, (int32_t)t11, shift1, below1, min, max);
             y += step;
             ESP_DL_KEEP(y);
-            esp_dl_store(y, (int32_t)h10 >> shift0, min, max);
-            esp_dl_store(y + 1, (int32_t)h11 >> shift1, min, max);
+            esp_dl_store_shifted(y, (int32_t)h10, shift0, below0, min, max);
+            esp_dl_store_shifted(y + 1, (int32_t)h11, shift1, below1, min, max);
             if (pairs == 2) {
                 continue;
             }
             y += step;
             ESP_DL_KEEP(y);
-            esp_dl_store(y, (int32_t)t20 >> shift0, min, max);
-            esp_dl_store(y + 1, (int32_t)t21 >> shift1, min, max);
+            esp_dl_store_shifted(y, (int32_t)t20, shift0, below0, min, max);
+            esp_dl_store_shifted(y + 1, (int32_t)t21, shift1, below1, min, max);
             y += step;
             ESP_DL_KEEP(y);
-            esp_dl_store(y, (int32_t)h20 >> shift0, min, max);
-            esp_dl_store(y + 1, (int32_t)h21 >> shift1, min, max);
+            esp_dl_store_shifted(y, (int32_t)h20, shift0, below0, min, max);
+            esp_dl_store_shifted(y + 1, (int32_t)h21, shift1, below1, min, max);
             continue;
         }
         const int32_t sums0[PIXELS] = {(int32_t)t00, (int32_t)h00, (int32_t)t10,

@@ -247,7 +247,7 @@ __attribute__((noinline)) static void finish(uint32_t *sums, const esp_dl_conv2d
         for (const uint32_t *product = products; product != products + pixels; product++) {
             const int32_t sum = ((int32_t)(*product * INVERSE_OF_9) >> 6) + bias;
             if (add->values == NULL) {
-                esp_dl_store(y, sum >> end.shift, end.min, end.max);
+                esp_dl_store_shifted(y, sum, end.shift, end.below, end.min, end.max);
             } else {
                 esp_dl_conv2d_store_sum(&end, sum, *a, y);
                 a += channels;

@@ -25,7 +25,7 @@ typedef struct {
 #define ADVANCE x0 += channels, x1 += channels, x2 += channels
 #define LOAD a = *x0, b = *x1, c = *x2
 #define ADD(sum, w0, w1, w2) sum += a * (w0), sum += b * (w1), sum += c * (w2)
-#define STORE(sum) esp_dl_store(y, (sum) >> shift, min, max)
+#define STORE(sum) esp_dl_store_shifted(y, sum, shift, below, min, max)
 
 /* The weights of a channel, 9 in a row. */
 #define READ_WEIGHTS(p, channel)                                                                                       \
@@ -57,6 +57,7 @@ static inline void rows_alone(const row_t *r, const esp_dl_depthwise_conv2d_t *p
     READ_WEIGHTS(p, channel);
     READ_BIAS(p, channel);
     SHIFT_LEFT;
+    const int32_t below = min * (1 << shift);
     if (r->outside_top) {
         bias += r->pad_value * (w00 + w01 + w02);
         w00 = w01 = w02 = 0;
@@ -138,6 +139,7 @@ static inline void row_at_border(const row_t *r, const esp_dl_depthwise_conv2d_t
         w00 *= factor, w01 *= factor, w02 *= factor, w10 *= factor, w11 *= factor, w12 *= factor, bias *= factor;
         shift = 0;
     }
+    const int32_t below = min * (1 << shift);
     int32_t a = *x0, b = *x1, sum = bias + pad_value * (w00 + w10), next = bias;
     sum += a * w01, sum += b * w11, next += a * w00, next += b * w10;
     y += channel;
@@ -174,8 +176,8 @@ static inline void row_at_border(const row_t *r, const esp_dl_depthwise_conv2d_t
     } while (0)
 #define STORE_BOTH                                                                                                     \
     do {                                                                                                               \
-        esp_dl_store(y, sum0 >> shift, min, max);                                                                      \
-        esp_dl_store(y + line, sum1 >> shift, min, max);                                                               \
+        esp_dl_store_shifted(y, sum0, shift, below, min, max);                                                         \
+        esp_dl_store_shifted(y + line, sum1, shift, below, min, max);                                                  \
     } while (0)
 
 /* Pairs of rows of output of one channel, whose windows lie in the image but for a column on both sides, with strides
@@ -189,6 +191,7 @@ static inline void pairs_of_rows(const row_t *r, const esp_dl_depthwise_conv2d_t
     READ_WEIGHTS(p, channel);
     READ_BIAS(p, channel);
     SHIFT_LEFT;
+    const int32_t below = min * (1 << shift);
     const int32_t start = bias + r->pad_value * (w00 + w10 + w20), outside = r->pad_value * (w02 + w12 + w22);
     for (; pairs > 0; pairs--) {
         const int8_t *x = rows;
@@ -223,9 +226,28 @@ static inline void pairs_of_rows(const row_t *r, const esp_dl_depthwise_conv2d_t
 #define ADD_WORDS(sum, w0, w1, w2) sum += ab * (uint32_t)(w0), sum += bc * (uint32_t)(w1), sum += cd * (uint32_t)(w2)
 #define STORE_WORD                                                                                                     \
     do {                                                                                                               \
-        esp_dl_store(y, (int32_t)(sum << 16 >> shift) + offset, min, max);                                             \
-        esp_dl_store(y + line, (int32_t)(sum >> shift) + offset, min, max);                                            \
+        store_lane(y, sum << 16, shift, offset, below, min, max);                                                      \
+        store_lane(y + line, sum, shift, offset, below, min, max);                                                     \
     } while (0)
+
+/* What the upper half of `sum` is: *y = (sum >> shift) + offset within [min, max]; below: (min - offset) << shift. */
+static inline void store_lane(int8_t *y, uint32_t sum, int32_t shift, int32_t offset, uint32_t below, int32_t min,
+                              int32_t max)
+{
+    if (__builtin_expect(sum < below, 0)) {
+        ESP_DL_READ(min);
+        *y = (int8_t)min;
+    } else {
+        ESP_DL_READ(sum);
+        int32_t value = (int32_t)(sum >> shift) + offset;
+        if (value > max) {
+            value = max;
+        }
+        ESP_DL_KEEP(value);
+        *y = (int8_t)value;
+        ESP_DL_APART;
+    }
+}
 
 /* The same where both sums fit the halves of a word; what is left of the bias is added after the shift. */
 static inline void pairs_in_lanes(const row_t *r, const esp_dl_depthwise_conv2d_t *p, int32_t channel,
@@ -235,6 +257,7 @@ static inline void pairs_in_lanes(const row_t *r, const esp_dl_depthwise_conv2d_
     const ptrdiff_t line = r->all;
     READ_WEIGHTS(p, channel);
     const int32_t bias = p->bias[channel], offset = bias >> 16, shift = p->shift[channel] - ESP_DL_3X3_LANES + 16;
+    const uint32_t below = offset < min ? (uint32_t)(min - offset) << shift : 0;
     const uint32_t begin = ((uint32_t)bias & 0xffff) * 0x10001u, pad = (uint32_t)r->pad_value * 0x10001u;
     const uint32_t start = begin + pad * (uint32_t)(w00 + w10 + w20), outside = pad * (uint32_t)(w02 + w12 + w22);
     for (; pairs > 0; pairs--) {
