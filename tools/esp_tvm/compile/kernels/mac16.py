@@ -71,6 +71,9 @@ class _RowsMac16(Variant):
     def scratch(self, call):
         return self._bytes(call, self.rows(call))
 
+    def scratch_in_strips(self, call, rows):
+        return self._bytes(call, min(self.rows(call), max(rows, 1)))
+
     def weight_passes(self, call):
         images, height = call.output.shape[:2]
         return images * -(-height // self.rows(call))

@@ -84,6 +84,10 @@ class Variant:
         """Bytes of scratch memory, aligned to 4."""
         return 0
 
+    def scratch_in_strips(self, call: Call, rows: int) -> int:
+        """The same for a call in strips of at most so many rows of its output."""
+        return self.scratch(call)
+
     def slowest(self, call: Call) -> float:
         """By which factor the data that take longest take longer than those that take least, at most, where it computes
         some values again."""

@@ -10,8 +10,8 @@ import numpy as np
 from ...estimate.costs import costs, instructions
 from ...program import Call, Loop, Program
 from ..kernels.esp32s3 import Esp32s3Variant
-from ..kernels.mac16 import uses_mac16
-from ..kernels.portable import VARIANTS, Conv2dWinograd
+from ..kernels.mac16 import variants_of
+from ..kernels.portable import Conv2dWinograd
 from ..kernels.variants import Variant
 from .blocks import aligned
 from .cores import PLAIN, estimate
@@ -39,9 +39,11 @@ class KernelTimes:
     """Kernels and their instructions on the chip that a program is for; each is computed once."""
 
     def __init__(self, program: Program):
+        self._chip = program.kernels_for
         self._vector = program.kernels_for == "esp32s3"
         self._family = "xtensa" if program.kernels_for in ("esp32", "esp32s3") else "riscv"
         self._whole: Dict[Tuple[Call, Optional[Variant]], float] = {}
+        self._variants: Dict[Call, List[Variant]] = {}
         self._choices: Dict[Tuple[Call, Optional[Variant], bytes], List[Choice]] = {}
         self._in_strips: Dict[Tuple[Call, Optional[Variant], bytes], List[Choice]] = {}
 
@@ -63,20 +65,33 @@ class KernelTimes:
         return self._in_strips[key]
 
     def _find_choices(self, call: Call, rows: Sequence[int]) -> List[Choice]:
-        found = [Choice(call.variant, _scratch(call.variant, call), self.time(call, call.variant, rows))]
-        if call.variant is None or isinstance(call.variant, Esp32s3Variant) or uses_mac16(call):
+        found = [self._choice(call, call.variant, rows)]
+        if call.variant is None or isinstance(call.variant, Esp32s3Variant):
             return found
         others = []
-        for variant in VARIANTS.get(call.operator, ()):
-            winograd = isinstance(variant, Conv2dWinograd)
-            if variant is call.variant:
-                continue
-            if variant.fits_rows(call, rows) if winograd else variant.fits(call):
-                others.append(Choice(variant, _scratch(variant, call), self.time(call, variant, rows)))
+        for variant in self._fitting(call):
+            if variant is not call.variant and (
+                not isinstance(variant, Conv2dWinograd) or variant.fits_rows(call, rows)
+            ):
+                others.append(self._choice(call, variant, rows))
         for one in sorted(others, key=lambda one: (one.scratch, one.time)):
             if one.scratch > found[-1].scratch and one.time < found[-1].time:
                 found.append(one)
         return found
+
+    def _choice(self, call: Call, variant: Optional[Variant], rows: Sequence[int]) -> Choice:
+        scratch = 0 if variant is None else aligned(known.scratch_in_strips(call, variant, max(rows, default=0)))
+        return Choice(variant, scratch, self.time(call, variant, rows))
+
+    def _fitting(self, call: Call) -> List[Variant]:
+        """Kernels that can compute a call; whether those by minimal filtering can depends on the strips."""
+        if call not in self._variants:
+            self._variants[call] = [
+                variant
+                for variant in variants_of(call.operator, self._chip)
+                if isinstance(variant, Conv2dWinograd) or variant.fits(call)
+            ]
+        return self._variants[call]
 
     def is_faster(self, call: Call, variant: Variant) -> bool:
         """Whether a kernel takes less time than the one that a call has; where that was not counted, it should."""
@@ -124,7 +139,3 @@ def rows_of(call: Call) -> List[int]:
     if call.strips is not None:
         return [one.end - one.first for one in call.strips.strips if not one.is_empty]
     return [call.writes[0].shape[1] if len(call.writes[0].shape) > 1 else 1]
-
-
-def _scratch(variant: Optional[Variant], call: Call) -> int:
-    return 0 if variant is None else aligned(known.scratch(call, variant))

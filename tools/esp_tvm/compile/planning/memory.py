@@ -12,7 +12,7 @@ TVM's planner (USMP) keeps the inputs and outputs of an operator apart. Here
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Set, TypeVar
+from typing import TYPE_CHECKING, Callable, Dict, Hashable, Iterable, List, Optional, Set, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -172,6 +172,10 @@ class _Known:
         """Bytes of scratch memory by a kernel that a call may have."""
         return self._once(call, variant, variant.scratch)
 
+    def scratch_in_strips(self, call: Call, variant: Variant, rows: int) -> int:
+        """The same where it computes at most so many rows of a call at a time."""
+        return self._once(call, variant, lambda one: variant.scratch_in_strips(one, rows), ("scratch", rows))
+
     def distance(self, call: Call) -> Optional[int]:
         """None for a call that is computed by two cores or in strips: what one part writes another may have to read."""
         if call.variant is None or call.split is not None or call.strips is not None:
@@ -184,8 +188,8 @@ class _Known:
             return None
         return self._once(call, call.variant, call.variant.overlap_distance_of_pixels)
 
-    def _once(self, call: Call, variant: Variant, compute: Callable[[Call], T]) -> T:
-        known, key = self._known.setdefault(call, {}), (variant, compute.__name__)
+    def _once(self, call: Call, variant: Variant, compute: Callable[[Call], T], what: Hashable = None) -> T:
+        known, key = self._known.setdefault(call, {}), (variant, what or compute.__name__)
         if key not in known:
             known[key] = compute(call)
         return known[key]
