@@ -32,5 +32,4 @@ memory: ## MODEL or OUT: a picture of the exported project's arena over time: OU
 	@scripts/in-env.sh python bench/memory.py
 
 zoo: ## ZOO [FILES] [WORDS]: a table of the models in a folder: size, accuracy, memory, time, exactness, into OUT/zoo.md
-	@scripts/in-env.sh python bench/zoo.py --out "$${OUT:-build/zoo}" $${FILES:+--pictures $$FILES} \
-	    $${WORDS:+--words $$WORDS} -- "$${ZOO:-}"
+	@scripts/zoo.sh

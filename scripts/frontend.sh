@@ -7,6 +7,8 @@
 #   scripts/frontend.sh example-image|example-detection|example-embedding|example-keyword
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+# shellcheck source=scripts/file-variables.sh
+. scripts/file-variables.sh
 
 fail() {
     echo "error: $*" >&2
@@ -92,9 +94,8 @@ case ${1:-} in
         need SPEC "name the YAML that describes the model's input"
         need FILES "name the pictures or sounds, or folders of them"
         need CALIB "name the .npy to write"
-        # FILES are several words on purpose.
-        # shellcheck disable=SC2086
-        python tools/tvm/frontend.py arrays --spec "$SPEC" --out "$CALIB" $FILES
+        split_files
+        python tools/tvm/frontend.py arrays --spec "$SPEC" --out "$CALIB" "${files[@]}"
         ;;
     frontend)
         # An .espdl has its exponents.
@@ -130,9 +131,9 @@ case ${1:-} in
             need_file SECOND_SPEC "name the YAML of the second detector"
             options=(--second_spec "$SECOND_SPEC" --second_project "$SECOND/board/new_project")
         fi
-        # shellcheck disable=SC2086
+        split_files
         python tools/tvm/frontend.py detect --spec "$SPEC" --project "$OUT/board/new_project" --out "$OUT/found" \
-            "${options[@]}" $FILES
+            "${options[@]}" "${files[@]}"
         echo "== report"
         detector_report
         ;;

@@ -109,6 +109,26 @@ def test_numbers_of_layers_and_seeds(words, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: LAYERS and SEED are whole numbers")
 
 
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ("my cats/a b.png", ["my cats/a b.png"]),
+        ("my cats/*.png", ["my cats/a b.png", "my cats/c.png"]),
+        ("my cats", ["my cats"]),
+        ("dogs my* d.png", ["dogs", "my cats", "d.png"]),
+        ("dogs/[1].png", ["dogs/[1].png"]),
+        ("not there/*.png", ["not", "there/*.png"]),
+    ],
+)
+def test_pictures_are_one_name_with_spaces_or_several_words(given, expected, tmp_path):
+    for name in ("my cats/a b.png", "my cats/c.png", "dogs/[1].png", "dogs/1.png", "d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    command = ["bash", "-euc", f'. "{REPO}/scripts/file-variables.sh"; split_files; printf "%s\\n" "${{files[@]}}"']
+    done = subprocess.run(command, env={**os.environ, "FILES": given}, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == expected, done.stderr
+
+
 @pytest.mark.parametrize("missing", ["SPEC", "SAMPLE"])
 def test_a_front_end_looks_for_its_files_before_it_quantizes(missing, tmp_path):
     names = ("MODEL", "CALIB", "SPEC", "SAMPLE")
