@@ -11,7 +11,7 @@ import onnx
 
 from . import base
 from .base import CONSTANT, SEVERAL, STEPS, Operator, Parsed, Refusal
-from .expressions import has_one_scale, is_call
+from .expressions import has_one_scale, is_call, permutation
 from .rule import OWN, Facts, Rule, attribute, constant_parameters
 from .tvm_later import relay, tvm
 
@@ -63,9 +63,11 @@ def _constant(expr: relay.Expr) -> Optional[np.ndarray]:
             along[values.axis] = -1
         return values.values * 2.0 ** values.exponents.reshape(along)
     if is_call(expr, "reshape", "expand_dims", "squeeze", "layout_transform", "transpose"):
-        inner = _constant(expr.args[0])
-        if inner is not None and (inner.size == 1 or not is_call(expr, "layout_transform", "transpose")):
-            return inner.reshape([int(d) for d in expr.checked_type.shape])
+        inner, shape = _constant(expr.args[0]), [int(d) for d in expr.checked_type.shape]
+        if inner is None or inner.size == 1 or not is_call(expr, "layout_transform", "transpose"):
+            return None if inner is None else inner.reshape(shape)
+        axes = permutation(expr)
+        return None if axes is None else np.transpose(inner, axes)
     return None
 
 

@@ -4,6 +4,9 @@ exp(-8) is less than half of 2^-7, the step of a softmax's int8 result: a mask t
 smallest score has the same effect and leaves more bits to the scores. A mask that only keeps or removes becomes
 min(scores, bound), whose range is that of the scores plus 8.
 
+A mask may be computed (a padding mask, from word numbers that are 0, or from an input of ones and zeros): then the
+number in the Where or Mul that makes it is exchanged, one for all softmaxes that the mask reaches.
+
 Where only the largest of the values counts (masked_fill before amax, argmax, topk), a masked one has to be no larger
 than the smallest: the range stays that of the scores. The same for +1e9 and the smallest of the values. A row in which
 all is masked then gives about the smallest score in place of -1e9.
@@ -38,9 +41,13 @@ def bound_masks(model: onnx.ModelProto, samples: Dict[str, np.ndarray]) -> onnx.
     """
     graph = Graph(copied(model))
     masks = [mask for mask in (_mask(graph, node) for node in graph.nodes) if mask is not None]
-    if not masks:
+    computed = [mask for mask in (_computed(graph, node) for node in graph.nodes) if mask is not None]
+    if not masks and not computed:
         return model
-    ranges = _ranges(model, [mask.scores for mask in masks], samples)
+    names = [*(mask.scores for mask in masks), *(name for mask in computed for name in (*mask.scores, *mask.share))]
+    ranges = _ranges(model, names, samples)
+    for one in computed:
+        one.limit(graph, ranges)
     for mask in masks:
         node, (low, high) = mask.node, ranges[mask.scores]
         if mask.end:
@@ -91,6 +98,67 @@ def _mask(graph: Graph, node: onnx.NodeProto) -> Optional[_Mask]:
         if masked.any() and np.isfinite(values[~masked]).all() and (node.op_type == "Add" or masked.all()):
             return _Mask(node, scores, position, values)
     return None
+
+
+@dataclass
+class _Computed:
+    """`node` (a Where of two constants, or a Mul by one) makes a mask that is added to each of `scores` before a
+    softmax; its input `position` is the number that masks.
+
+    share: of a Mul, what is multiplied, which has to be from 0 to 1
+    """
+
+    node: onnx.NodeProto
+    position: int
+    scores: List[str]
+    share: List[str]
+
+    def limit(self, graph: Graph, ranges: Dict[str, Tuple[float, float]]) -> None:
+        """Exchange the number for one that lowers the largest score below the smallest one."""
+        if any(ranges[name][0] < 0.0 or ranges[name][1] > 1.0 for name in self.share):
+            return
+        bound = min(ranges[name][0] - ranges[name][1] for name in self.scores) - _BELOW
+        name = self.node.input[self.position]
+        kept = np.full(graph.constant(name).shape, bound)
+        graph.set_input(self.node, self.position, graph.add_constant(f"{name}_bounded", kept, np.float32))
+
+
+def _computed(graph: Graph, node: onnx.NodeProto) -> Optional[_Computed]:
+    """The mask that a node makes, if it makes one and all that reads it adds it to scores."""
+    if node.op_type not in ("Where", "Mul") or len(node.output) != 1:
+        return None
+    constants = [graph.constant(name) for name in node.input]
+    masks = [c is not None and c.dtype == np.float32 and c.size > 0 and bool(np.all(c <= MASKED)) for c in constants]
+    if node.op_type == "Where":
+        others = [place for place in (1, 2) if not masks[place] and constants[place] is not None]
+        if constants[0] is not None or sum(masks) != 1 or len(others) != 1 or np.any(constants[others[0]]):
+            return None
+        share: List[str] = []
+    else:
+        if sum(masks) != 1 or constants[1 - masks.index(True)] is not None:
+            return None
+        share = [node.input[1 - masks.index(True)]]
+    scores = _added_to(graph, node.output[0])
+    return _Computed(node, masks.index(True), scores, share) if scores else None
+
+
+def _added_to(graph: Graph, mask: str) -> List[str]:
+    """The scores that a mask, moved or not, is added to before a softmax; empty where it is read by anything else."""
+    found: List[str] = []
+    if mask in graph.outputs:
+        return []
+    for user in graph.consumers(mask):
+        softmax = graph.only_consumer(user.output[0])
+        if user.op_type in (*_MOVES, "Expand") and user.input[0] == mask:
+            more = _added_to(graph, user.output[0])
+        elif user.op_type == "Add" and softmax is not None and softmax.op_type == "Softmax":
+            more = [name for name in user.input if name != mask and name not in graph.constants]
+        else:
+            more = []
+        if not more:
+            return []
+        found += more
+    return found
 
 
 def _behind_all(graph: Graph, node: onnx.NodeProto) -> Optional[_Mask]:
