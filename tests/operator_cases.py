@@ -104,6 +104,7 @@ def _moves() -> List[Case]:
         ((2, 1, 3, 2, 2, 4), (5, 0, 3, 1, 4, 2)),
     ):
         cases.append(Case(f"{shape} {axes}", "transpose", ((shape, "int8"),), {"axes": axes}))
+    cases.append(Case("pixels", "transpose", (((1, 5, 7, 3), "uint8"),), {"axes": (0, 3, 1, 2)}))
     cases.append(Case("flatten", "reshape", (((2, 3, 4), "int8"),), {"shape": (2, 12)}))
     return cases
 

@@ -17,7 +17,7 @@ def int8_operand(expr: relay.Expr, dtypes: Sequence[str] = ("int8",)) -> Operand
     """An activation that is only moved, of one of `dtypes`."""
     dtype = expr.checked_type.dtype
     if dtype not in dtypes or isinstance(expr, relay.Constant):
-        raise Refusal(f"it moves {dtype} values; kernels exist for {' and '.join(dtypes)} activations")
+        raise Refusal(f"it moves {dtype} values; kernels exist for {', '.join(dtypes)} activations")
     return Operand(expr, dtype)
 
 
@@ -29,13 +29,13 @@ class _Movement(Operator):
 
 
 class Transpose(_Movement):
-    """Axes permuted."""
+    """Axes permuted, of pixels (uint8) too."""
 
     name = "transpose"
     order = MOVED
     formula = MOVES
     rules = (Rule("move", INPUT, None, "Transpose", "at most 6 axes; pairs around a layout change vanish"),)
-    dtypes = ("int8", "int16")
+    dtypes = ("int8", "int16", "uint8")
     MAX_RANK = KERNEL_LIMITS["MAX_RANK"]
 
     def patterns(self):
