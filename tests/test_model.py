@@ -223,6 +223,14 @@ def array_complaint(path, inputs=INPUT):
     return text
 
 
+def test_pictures_are_no_samples_yet(tmp_path):
+    picture = tmp_path / "cat.png"
+    picture.write_bytes(b"\x89PNG\r\n")
+    for path in (picture, tmp_path):
+        with pytest.raises(UserError, match=r"pictures or sounds: with 'make arrays'"):
+            load_samples(path, INPUT)
+
+
 def npy(tmp_path, array, name="x.npy"):
     np.save(tmp_path / name, array)
     return tmp_path / name

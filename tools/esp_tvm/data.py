@@ -25,6 +25,7 @@ _BYTES = {"uint8": "0 to 255", "int8": "-128 to 127"}
 _BLOCK_BYTES = 16 << 20
 # With larger values, sums of squares times weights exceed float32.
 _LARGEST = 1e15
+_OF_PICTURES = " (of pictures or sounds: with 'make arrays')"
 
 
 class _Indexed:
@@ -205,7 +206,7 @@ def load_file(path: str | os.PathLike):
         if magic[:2] == b"PK":
             return np.load(path, allow_pickle=False)
         if magic != b"\x93NUMPY":
-            raise UserError(f"{path}: is not a .npy or .npz file; write it with numpy.save")
+            raise UserError(f"{path}: is not a .npy or .npz file; write it with numpy.save{_OF_PICTURES}")
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except UserError:
         raise
@@ -232,8 +233,9 @@ def _open_folder(path: Path, names: List[str]) -> List[Tuple[np.ndarray, str]]:
             files = sorted(path.glob("*.npy"))
             file = files[0] if len(files) == 1 else None
         if file is None:
+            hint = "" if any(path.glob("*.npy")) else _OF_PICTURES
             raise UserError(
-                f"{path}: has no file '{file_stem(name, 'input')}.npy' for the model's input '{shown(name)}'"
+                f"{path}: has no file '{file_stem(name, 'input')}.npy' for the model's input '{shown(name)}'{hint}"
             )
         array = load_file(file)
         if not isinstance(array, np.ndarray):

@@ -68,8 +68,8 @@ def check_name(name: str) -> str:
     """`name`, which must be valid in C, in Kconfig and as the label of a partition."""
     if not _NAME.fullmatch(name) or name in _TAKEN:
         raise UserError(
-            f"--name {shown(name)}: give lower-case letters, digits and _, a letter first, at most 15, and none of "
-            f"{', '.join(_TAKEN)}"
+            f"--name (MODEL_NAME) {shown(name)}: give lower-case letters, digits and _, a letter first, at most 15, "
+            f"and none of {', '.join(_TAKEN)}"
         )
     return name
 

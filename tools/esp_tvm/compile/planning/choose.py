@@ -54,9 +54,8 @@ def choose_kernels(
         if call.variant is None:
             call.variant = _leanest(call, chip)
     program = fuse(program)
-    if strips is not None and not fits_arena(program, strips):
-        _run_together(program, strips, slowdown, two_arenas)
-    _take_faster(program, max(arena_bytes(program), strips or 0))
+    if strips is None or fits_arena(program, strips) or not _run_together(program, strips, slowdown, two_arenas):
+        _take_faster(program, max(arena_bytes(program), strips or 0))
     if cores > 1:
         # Two cores are used for speed: splits, and scratch memory of faster kernels, may take all the room there is.
         least = arena_bytes(program)
@@ -68,34 +67,38 @@ def choose_kernels(
     return program
 
 
-def _run_together(program: Program, strips: int, slowdown: Optional[float], two_arenas: bool) -> None:
-    """Let calls run together in strips so that the arena has at most `strips` bytes; see `choose_kernels`."""
-    lean, whole = State(program), 0.0 if slowdown is None else _time_of_fastest(program)
+def _run_together(program: Program, strips: int, slowdown: Optional[float], two_arenas: bool) -> bool:
+    """Let calls run together in strips so that the arena has at most `strips` bytes; see `choose_kernels`. Returns
+    whether the fastest kernels that the arena has room for are taken already."""
+    lean, whole = State(program), 0.0
+    if slowdown is not None:
+        whole = _take_fastest(program)
+        lean.restore(program)
     # First what takes the least memory; what then is left may be used for speed.
     for call in filter(mac16.uses_mac16, program.kernels):
         call.variant = _leanest(call, None)
     if fits_arena(program, strips):
-        return
+        return False
     if slowdown is None:
         run_in_strips(program, strips, beside=two_arenas)
-        return
+        return False
     leanest = State(program)
     # Kernels that were chosen together may not all fit beside each other.
     for part in (1.0, 0.5, 0.25):
         run_in_strips(program, strips, (1 + part * slowdown) * whole, two_arenas)
-        if fits_arena(program, strips) or _time_of_fastest(program) <= (1 + slowdown) * whole:
-            return
+        if fits_arena(program, strips):
+            return False
+        if _take_fastest(program) <= (1 + slowdown) * whole:
+            return True
         leanest.restore(program)
     lean.restore(program)
+    return False
 
 
-def _time_of_fastest(program: Program) -> float:
-    """Estimated instructions of the program by the fastest kernels that its arena has room for."""
-    lean = State(program)
+def _take_fastest(program: Program) -> float:
+    """Take the fastest kernels that the arena has room for; the estimated instructions of the program then."""
     _take_faster(program, arena_bytes(program))
-    time = KernelTimes(program).of_program(program)
-    lean.restore(program)
-    return time
+    return KernelTimes(program).of_program(program)
 
 
 def _often(call: Call, makers: Dict[Tensor, Call]) -> int:
