@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -122,6 +123,24 @@ def test_the_numbers_are_the_model_s(report, exported):
         assert "ms, estimate" in page and "estimate, not measured on a board" in page
     assert conv.estimate > 0 and report.estimate
     assert not report.fallbacks
+
+
+def test_a_softmax_hides_no_noise(report):
+    """Of large logits it makes 0 and 1: what it reads says how good the model is, as quantize prints it."""
+    assert " before its softmax" not in as_text(report)
+    for behind in (False, True):
+        mine = copy.deepcopy(report)
+        last, place = mine.rows[-1], len(mine.rows) - 1
+        last.snr, mine.output_noise = 20.0, [("scores", 57.8)]
+        kinds = ["softmax_s16"] + ["quantize"] * behind
+        for number, kind in enumerate(kinds):
+            mine.rows.append(
+                replace(last, step=last.step + 1 + number, operator=kind, snr=None, reads=[place + number])
+            )
+        for row in mine.rows[place:-1]:
+            row.gives = []
+        text = "signal to noise of the output, 20.0 dB before its softmax"
+        assert f"57.8 dB  {text}" in as_text(mine) and "before its softmax" in as_html(mine)
 
 
 def test_the_arena_holds_every_block(report):

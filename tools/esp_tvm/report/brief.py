@@ -88,7 +88,9 @@ def _accuracy(report: Report) -> List[Tuple[str, str, str]]:
     outputs = [value for _, value in report.output_noise]
     worst = min((noise.snr for noise in report.noise), default=None)
     if outputs:
-        found.append(("", _in_decibels(min(outputs)), "signal to noise of the output"))
+        before = report.before_softmax
+        behind = f", {_in_decibels(before)} before its softmax" if before is not None and before < min(outputs) else ""
+        found.append(("", _in_decibels(min(outputs)), f"signal to noise of the output{behind}"))
     elif worst is not None:
         found.append(("", _in_decibels(worst), "signal to noise of the worst layer"))
     return found

@@ -167,6 +167,19 @@ class Report:
         return sum(port.bytes for port in self.ports)
 
     @property
+    def before_softmax(self) -> Optional[float]:
+        """The worst ratio in dB of what a softmax at an output reads, None without one: that hides noise of large
+        logits."""
+        found = []
+        for row in self.rows:
+            last = row if row.gives else None
+            if last is not None and last.operator == "quantize" and len(last.reads) == 1:
+                last = self.rows[last.reads[0]]
+            if last is not None and last.operator.startswith("softmax"):
+                found += [_ratio_before(self.rows, place) for place in last.reads]
+        return min((ratio for ratio in found if ratio is not None), default=None)
+
+    @property
     def fallbacks(self) -> List[Row]:
         return [row for row in self.rows if row.is_fallback]
 
