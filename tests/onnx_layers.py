@@ -182,6 +182,14 @@ def _normalizations() -> List[OnnxCase]:
         OnnxCase("Softmax", "another axis", {0: ROWS}, {}, {"axis": 1}, kernel="softmax"),
         OnnxCase("LogSoftmax", "last axis", {0: ROWS}, {}, {"axis": -1}, kernel="log_softmax"),
         OnnxCase("LogSoftmax", "another axis", {0: ROWS}, {}, {"axis": 1}, kernel="log_softmax"),
+        OnnxCase(
+            "Softmax, LogSoftmax",
+            "both of one tensor",
+            {0: ROWS},
+            kernel=("softmax", "log_softmax"),
+            outputs=2,
+            nodes=(("Softmax", ("x0",), "y0", {"axis": -1}), ("LogSoftmax", ("x0",), "y1", {"axis": -1})),
+        ),
         OnnxCase("LayerNormalization", "last axis", {0: ROWS}, factors, kernel="normalize", opset=17),
         OnnxCase(
             "LayerNormalization",

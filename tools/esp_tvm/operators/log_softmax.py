@@ -7,7 +7,7 @@ import numpy as np
 from . import base
 from .base import COMPUTED, INT8, STEPS, Operand, Operator, Parsed, Refusal
 from .rule import OWN, Rule
-from .tvm_later import is_op, relay
+from .tvm_later import frontend, is_op, relay
 
 LN2 = 11629080  # ln(2) * 2^24
 
@@ -24,6 +24,16 @@ def logarithm_table() -> np.ndarray:
     return np.floor(np.log1p(np.arange(257) / 256.0) * 2.0**24 + 0.5).astype(np.int32)
 
 
+def _import(inputs, attr, params):
+    """One operator, also where the model has the softmax of the same tensor beside it: TVM writes log(softmax(x)), and
+    of a softmax that others read no kernel can be a part."""
+    rank = len(frontend.infer_shape(inputs[0]))
+    axis = int(attr.get("axis", -1)) % max(rank, 1)
+    if axis == rank - 1:
+        return relay.nn.log_softmax(inputs[0], axis)
+    return relay.log(relay.nn.softmax(inputs[0], axis))
+
+
 class LogSoftmax(Operator):
     """log(softmax(dq(x))), float at the end of the graph, int8 elsewhere."""
 
@@ -32,6 +42,7 @@ class LogSoftmax(Operator):
     order = COMPUTED - 1
     formula = STEPS
     rules = (Rule("real", OWN, None, "LogSoftmax"),)
+    converters = {"LogSoftmax": _import}
 
     def patterns(self):
         spelled = is_op("log")(is_op("nn.softmax")(base.dequantized()))
