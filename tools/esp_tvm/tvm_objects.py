@@ -1,4 +1,4 @@
-"""TVM's objects in Python: their attributes and elements are read in half of the time that TVM's own Python takes.
+"""TVM's objects in Python: attributes, elements, lengths and hashes take half of the time that TVM's own Python takes.
 
 An export reads hundreds of thousands of attributes. For each, TVM without its part in Cython asks of both arguments
 which of twenty kinds they are, and calls its library once more for the class of the result. Besides, an attribute that
@@ -54,6 +54,10 @@ def quicken() -> None:
         Object.__getattr__ = _attribute(_caller(_ffi_node_api.NodeGetAttr, ArgTypeCode.STR), Object.__getattr__)
         element = _caller(tvm.runtime._ffi_api.ArrayGetItem, ArgTypeCode.INT)
         Array.__getitem__, Array.__iter__ = _element(element, Array.__getitem__), _elements(element)
+        Array.__len__ = _length(tvm.runtime._ffi_api.ArraySize)
+        one = convert([])
+        if hash(one) == hash(one.handle.value):  # Asked of TVM's library it is the address, too.
+            Object.__hash__ = _address
 
 
 def _caller(function: Any, code: int) -> Callable[[Object, int], Any]:
@@ -71,6 +75,26 @@ def _caller(function: Any, code: int) -> Callable[[Object, int], Any]:
         return RETURN_SWITCH[kind.value](TVMValue.from_buffer(result))
 
     return called
+
+
+def _length(function: Any) -> Callable[[Array], int]:
+    from tvm._ffi._ctypes.types import ArgTypeCode
+
+    byref, call, handle = ctypes.byref, LIBRARY.TVMFuncCall, function.handle
+    number, integer = ctypes.c_int64, ctypes.c_int
+    code, count = integer(ArgTypeCode.OBJECT_HANDLE), integer(1)
+
+    def length(made: Array) -> int:
+        result, kind = number(), integer()
+        if call(handle, byref(number(made.handle.value)), byref(code), count, byref(result), byref(kind)):
+            raise_last_ffi_error()
+        return result.value
+
+    return length
+
+
+def _address(made: Object) -> int:
+    return made.handle.value
 
 
 def _attribute(of: Callable[[Object, int], Any], by_tvm: Callable[[Object, str], Any]) -> Callable[[Object, str], Any]:
