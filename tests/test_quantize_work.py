@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -18,6 +19,7 @@ from esp_tvm.quantize.calibrate import calibrate, covering_exponent
 from esp_tvm.quantize.centre import chains
 from esp_tvm.quantize.equalize import ChannelStatistics
 from esp_tvm.quantize.graph import read_network
+from esp_tvm.quantize.parallel import Known, in_order
 from esp_tvm.quantize.passes import State, rounded_weights
 from esp_tvm.quantize.planes import Planes
 from esp_tvm.quantize.simulate import Simulator
@@ -125,6 +127,39 @@ def test_networks_that_are_only_tried_get_no_model(row, monkeypatch):
     assert offers and not copies
     work.take(offers[-1])
     assert 1 <= copies["model"] <= 2  # stretched, lowered
+
+
+def test_a_constant_is_tried_once_by_whatever_steps_it_is_taken_away(row, monkeypatch):
+    state, simulator, channels = row
+    work, ways, tried = pass_centre._Centering(state, simulator, Passes(), channels), [], Counter()
+    offer, attempt = pass_centre._Centering._offer, pass_centre._Centering._tried
+
+    def offered(self, trials, way, *rest):
+        ways.append((way.chain.tensors[0], *way.same))
+        return offer(self, trials, way, *rest)
+
+    def counted(trials, step, changed):
+        tried[(step.way.chain.tensors[0], *step.way.same, *sorted(changed.items()))] += 1
+        return attempt(trials, step, changed)
+
+    monkeypatch.setattr(pass_centre._Centering, "_offer", offered)
+    monkeypatch.setattr(pass_centre._Centering, "_tried", staticmethod(counted))
+    assert all(work.offers(one, dict.fromkeys(pass_centre.WITH_FORMS, 1.0)) for one in chains(state.network))
+    # 80 steps are 40 of twice the size.
+    assert len(set(ways)) < len(ways) and set(tried.values()) == {1}
+
+
+def test_what_is_known_is_computed_once_by_all_threads():
+    made, known = [], Known()
+
+    def make():
+        made.append(1)
+        time.sleep(0.05)
+        return 7
+
+    assert list(in_order(lambda key: known.get(key, make), ["a", "a", "a", "b"])) == [7] * 4 and len(made) == 2
+    with pytest.raises(ZeroDivisionError):
+        known.get("c", lambda: 1 // 0)
 
 
 def test_the_groups_of_a_tensor_are_found_once(row, monkeypatch):

@@ -108,8 +108,15 @@ def choose_form(call: Call, family: str, room: int) -> None:
 def _held(simulator: Simulator, name: str, exponents: Mapping[str, int]) -> Tuple[np.ndarray, np.ndarray]:
     """([C] mean, [C] deviation) of the whole numbers of a tensor N, C, [H,] W."""
     values = simulator.quantize(name, exponents)
-    axes = tuple(axis for axis in range(values.ndim) if axis != 2)
-    return values.mean(axis=axes, dtype=np.float64), values.std(axis=axes, dtype=np.float64)
+    samples = values.reshape(-1, values.shape[2], int(np.prod(values.shape[3:])))
+    # Sums of whole numbers are exact.
+    sums, squares = np.zeros((2, samples.shape[1]))
+    for one in samples:
+        sums += one.sum(axis=1, dtype=np.float64)
+        squares += np.einsum("ci,ci->c", one, one, dtype=np.float64)
+    count = samples.shape[0] * samples.shape[2]
+    mean = sums / count
+    return mean, np.sqrt(np.maximum(squares / count - mean * mean, 0.0))
 
 
 class Forms:
@@ -144,6 +151,7 @@ class Forms:
         outputs: Iterable[str],
         wider: Sequence[float] = (0.0,),
         simulator: Optional[Simulator] = None,
+        families: Sequence[str] = WITH_FORMS,
     ) -> List[Dict[str, float]]:
         """{family: instructions of the layers with these outputs}; those that bound no sums, and kernels that nobody
         has counted, count nothing.
@@ -151,16 +159,16 @@ class Forms:
         wider: for the lanes of the ESP32-S3, whose forms are far apart, as if inputs held this part more; for each
         simulator: of the network; what its samples hold says which checked sums do not fit. None: all do
         """
-        totals = {family: np.zeros(len(wider) if family == "esp32s3" else 1) for family in WITH_FORMS}
+        totals = {family: np.zeros(len(wider) if family == "esp32s3" else 1) for family in families}
         for call in self.calls(network, exponents, weights, outputs):
-            low, high = call.input_range
+            (low, high), held = call.input_range, None
             for family, total in totals.items():
                 for index in range(len(total)):
                     more = 1.0 + wider[index] if family == "esp32s3" else 1.0
                     call.input_range = round(low * more), round(high * more)
                     count = self._instructions(call, family)
                     if simulator is not None and isinstance(call.variant, esp32s3.Conv2dChecked):
-                        held = _held(simulator, call.inputs[0].name, exponents)
+                        held = held or _held(simulator, call.inputs[0].name, exponents)
                         count *= call.variant.slowest(call) if call.variant.leaves(call, *held) else 1.0
                     total[index] += count
         return [{family: float(total[i % len(total)]) for family, total in totals.items()} for i in range(len(wider))]

@@ -8,8 +8,8 @@ import itertools
 import os
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Deque, Iterable, Iterator, Sequence, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Callable, Deque, Dict, Hashable, Iterable, Iterator, Sequence, TypeVar
 
 import numpy as np
 
@@ -87,6 +87,26 @@ def spread(function: Callable[[Item], None], items: Sequence[Item]) -> None:
         other.result()
 
 
+class Known:
+    """Results by a key, each computed once, by the thread that asks for it first; others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: Dict[Hashable, Future] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """The result of this key; make: computes it."""
+        with self._lock:
+            first = key not in self._found
+            future = self._found.setdefault(key, Future())
+        if first:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+
 class _Counted:
     """Counts this thread among those that compute, unless it is."""
 
@@ -131,4 +151,4 @@ def _share_memory() -> None:
         mallopt(_ARENA_MAX, 1)
 
 
-__all__ = ["cores", "in_order", "spare_cores", "spread"]
+__all__ = ["Known", "cores", "in_order", "spare_cores", "spread"]

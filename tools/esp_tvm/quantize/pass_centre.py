@@ -20,7 +20,7 @@ from .equalize import PINNED, Channels, scale_network
 from .forms import WITH_FORMS, Forms
 from .graph import MOST_STEPS, Network
 from .mixed import output_groups
-from .parallel import in_order
+from .parallel import Known, in_order
 from .pass_equalize import takes_vectors
 from .passes import (
     WORTH,
@@ -66,12 +66,27 @@ class _Way:
     def constant(self) -> float:
         return self.steps * 2.0**self.exponent
 
+    @property
+    def same(self) -> Tuple[float, ...]:
+        """What all ways with the same effect on one chain have in common."""
+        return (self.constant,) if self.factors is None else (self.steps, self.exponent)
+
     def apply(self, network: Network, channels: Channels, model_too: bool) -> Tuple[Network, Network, Dict[str, float]]:
         """(the network stretched, lowered too, {tensor: by how much}); model_too: see `shift_network`."""
         stretched = network
         if self.factors is not None:
             stretched = scale_network(network, channels, self.factors, model_too)
         return (stretched, *shift_network(stretched, self.chain, self.constant, model_too))
+
+
+@dataclass
+class _Tried:
+    """A `Trial` without its values; parts: the noise of each part of the samples."""
+
+    state: State
+    parts: List[float]
+    noise: float
+    full: bool
 
 
 # A way, and the exponents that change with it.
@@ -97,8 +112,8 @@ class _Centering:
 
     def offers(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
         """What lowers the noise at the outputs, and costs no more than `room`; `Offer.what` is a `_Chosen`."""
-        trials, stretched = self._trials(ways), self._stretched(ways)
-        found = self._attempts(trials, ways, (MOST_STEPS,), stretched)
+        trials, stretched, known = self._trials(ways), self._stretched(ways), Known()
+        found = self._attempts(trials, ways, (MOST_STEPS,), stretched, known)
         if any(_price(offer) > FREE for offer in found):
             # Fewer steps gain less, and a narrower range may keep a faster form.
             most: List[int] = []
@@ -106,16 +121,16 @@ class _Centering:
             def free_steps() -> None:
                 most.append(self._most_steps(ways[0], stretched, {"esp32s3": FREE}))
 
-            found += self._attempts(trials, ways, FEWER_STEPS, stretched, free_steps)
+            found += self._attempts(trials, ways, FEWER_STEPS, stretched, known, free_steps)
             if most[0] not in (0, *FEWER_STEPS):
-                found += self._attempts(trials, ways, most, stretched)
+                found += self._attempts(trials, ways, most, stretched, known)
         return self._affordable(found, room)
 
     def offers_within(self, ways: List[Chain], room: Mapping[str, float]) -> List[Offer]:
         """The most steps that `room` holds, where it does not hold all that gains."""
         stretched = self._stretched(ways)
         steps = self._most_steps(ways[0], stretched, room)
-        found = self._attempts(self._trials(ways), ways, (steps,), stretched) if steps else []
+        found = self._attempts(self._trials(ways), ways, (steps,), stretched, Known()) if steps else []
         return self._affordable(found, room)
 
     def _trials(self, ways: List[Chain]) -> Trials:
@@ -134,13 +149,14 @@ class _Centering:
         ways: List[Chain],
         steps: Sequence[int],
         stretched: set,
+        known: Known,
         beside: Callable[[], None] = lambda: None,
     ) -> List[Offer]:
-        """What ways offer with each of `steps`; beside: what else is done meanwhile."""
+        """What ways offer with each of `steps`; known: what was tried before; beside: what else is done meanwhile."""
         # Fewer steps above what samples hold clip others.
         risk = None if self.daring else Risk(trials.largest, trials.state)
         tried = [way for some in steps for chain in ways for way in self._ways(chain, some, stretched)]
-        works = [beside, *(functools.partial(self._offer, trials, way, risk) for way in tried)]
+        works = [beside, *(functools.partial(self._offer, trials, way, risk, known) for way in tried)]
         return [offer for offer in in_order(lambda work: work(), works) if offer is not None]
 
     @staticmethod
@@ -177,7 +193,7 @@ class _Centering:
             (*_, way) = self._ways(chain, steps, stretched)
             step = _Step(way, self.network, self.channels)
             changed = _exponents_of(step, self.few, self.passes, self.daring)[-1]
-            cost = self._cost(step, changed)
+            cost = self._cost(step, changed, tuple(room))
             return all(cost[family] <= max(share, FREE) for family, share in room.items())
 
         # Eights of steps: the constant is a whole number of coarser ones, too.
@@ -187,43 +203,61 @@ class _Centering:
             low, high = (steps, high) if fits(steps) else (low, steps)
         return low
 
-    def _offer(self, trials: Trials, way: _Way, risk: Optional[Risk]) -> Optional[Offer]:
-        """The best exponents of a way, by `Isolation`; None where it does not help, or by `risk` loses."""
+    def _offer(self, trials: Trials, way: _Way, risk: Optional[Risk], known: Known) -> Optional[Offer]:
+        """The best exponents of a way, by `Isolation`; None where it does not help, or by `risk` loses.
+
+        known: two ways may take the same constant away, by more or by coarser steps
+        """
         plain, limit, best = trials.state, trials.noise * WORTH, None
         step = _Step(way, plain.network, self.channels)
         for changed in _exponents_of(step, trials.largest, self.passes, self.daring):
-            exponents = {**plain.exponents, **changed}
-            weights = {**plain.weights, **exact_weights(step.network, exponents, step.layers)}
-            trial = trials.attempt(State(step.network, exponents, weights), sorted(step.touched), step.change)
-            if trial.full and trial.noise < limit:
-                best, limit = (trial, changed), trial.noise * WORTH
+            key = (id(way.chain), *way.same, tuple(sorted(changed.items())))
+            tried = known.get((*key, "tried"), functools.partial(self._tried, trials, step, changed))
+            if tried.full and tried.noise < limit:
+                best, limit = (tried, changed, key), tried.noise * WORTH
         if best is None:
             return None
-        trial, changed = best
+        tried, changed, key = best
         # It has to gain on both parts of the samples.
-        if any(after.noise >= before.noise for before, after in zip(trials.kept.parts, trial.parts)):
+        if any(after >= before.noise for before, after in zip(trials.kept.parts, tried.parts)):
             return None
-        if risk is not None and not risk.allows(trial.state, step.change):
+        if risk is not None and not risk.allows(tried.state, step.change):
             return None
-        return Offer((way, changed), trials.noise - trial.noise, self._cost(step, changed))
+        cost = known.get((*key, "cost"), functools.partial(self._cost, step, changed))
+        return Offer((way, changed), trials.noise - tried.noise, cost)
 
-    def _cost(self, step: _Step, changed: Dict[str, int]) -> Dict[str, float]:
+    @staticmethod
+    def _tried(trials: Trials, step: _Step, changed: Dict[str, int]) -> _Tried:
+        """A step with these exponents on the samples of the trials."""
+        plain = trials.state
+        exponents = {**plain.exponents, **changed}
+        weights = {**plain.weights, **exact_weights(step.network, exponents, step.layers)}
+        trial = trials.attempt(State(step.network, exponents, weights), sorted(step.touched), step.change)
+        return _Tried(trial.state, [part.noise for part in trial.parts], trial.noise, trial.full)
+
+    def _cost(self, step: _Step, changed: Dict[str, int], families: Sequence[str] = WITH_FORMS) -> Dict[str, float]:
         """{family: share of all instructions that the layers of a step take more}."""
         network = replace(step.network, wide=self.network.wide)
-        more = self._instructions(network, {**self.exponents, **changed}, step.layers, step.change(self.few))
+        exponents, some = {**self.exponents, **changed}, step.change(self.few)
+        more = self._instructions(network, exponents, step.layers, some, families)
         for name in step.layers - self._own.keys():
             self._own[name] = self._instructions(self.network, self.exponents, {name}, self.few)
-        before = [{f: sum(self._own[name][i][f] for name in step.layers) for f in WITH_FORMS} for i in range(len(more))]
-        return {f: max(a[f] - b[f] for a, b in zip(more, before)) / max(self._all[f], 1.0) for f in WITH_FORMS}
+        before = [{f: sum(self._own[name][i][f] for name in step.layers) for f in families} for i in range(len(more))]
+        return {f: max(a[f] - b[f] for a, b in zip(more, before)) / max(self._all[f], 1.0) for f in families}
 
     def _instructions(
-        self, network: Network, exponents: Dict[str, int], layers: Set[str], few: Simulator
+        self,
+        network: Network,
+        exponents: Dict[str, int],
+        layers: Set[str],
+        few: Simulator,
+        families: Sequence[str] = WITH_FORMS,
     ) -> List[Dict[str, float]]:
         """With sums as they are now, and as they may be when weights are fitted; few: a simulator of the network."""
         # What rounding does to the means, which biases make up for, does not matter here.
         plain = replace(self.passes, correct_bias=False)
         weights = rounded_weights(network, exponents, self.few, plain, layers)
-        return self._forms.instructions(network, exponents, weights, layers, (0.0, FITTED), few)
+        return self._forms.instructions(network, exponents, weights, layers, (0.0, FITTED), few, families)
 
     def take(self, offer: Offer) -> None:
         """Do what an offer says."""
