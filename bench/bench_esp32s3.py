@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -56,6 +56,7 @@ class Row:
     low: int = 0
     one_exponent: bool = False  # as ESP-DL quantizes weights for this chip; else one for each output channel
     types: Tuple[str, str] = ("int8", "int8")  # of input and output
+    addend: str = ""  # the type of a tensor that is added to the sums
 
 
 ROWS = (
@@ -105,6 +106,8 @@ MORE_ROWS = (
     _wide("1x1, 64->64, 25x5", 4.5, "int16", "int16", (25, 5), 64, 64, 1),
     _wide("1x1, 64->64, 25x5", 4.5, "int8", "int16", (25, 5), 64, 64, 1),
     _wide("depthwise 3x3, 32 ch, 48x48", 1.2, "int16", "int16", (48, 48), 32, 32, 3),
+    replace(_wide("3x3, 16->16, 32x32, + int16", 5, "int16", "int16", (32, 32), 16, 16, 3), addend="int16"),
+    replace(_wide("3x3, 64->64, 8x8, + int8", 6, "int16", "int8", (8, 8), 64, 64, 3), addend="int8"),
 )
 
 
@@ -117,6 +120,7 @@ class ValueRow:
     inputs: Tuple[Tuple[int, ...], ...]
     output: Tuple[int, ...]
     attributes: dict
+    types: Tuple[str, ...] = ()  # of the inputs and the output, where they are not int8
 
 
 def _pool(name: str, operator: str, size, channels: int, kernel, stride: int = 1, before: int = 0) -> ValueRow:
@@ -140,19 +144,36 @@ _BOTH = {"shift_a": 0, "shift_b": 1, "shift": 2, "clamp": (-128, 127)}
 _WHOLE = {"shift_a": 0, "shift_b": 0, "shift": 0, "clamp": (-128, 127)}
 _PRODUCT = {"transpose_b": False, "shift": 8, "clamp": (-128, 127)}
 _HEADS = ((4, 64, 64), (4, 64, 64))
+_S16, _MIXED = ("int16", "int16", "int16"), ("int16", "int8", "int16")
+
+
+def _s16(row: ValueRow, types: Tuple[str, ...] = ("int16", "int16"), **attributes) -> ValueRow:
+    """A row with these types, and other attributes."""
+    low, high = np.iinfo(types[-1]).min, np.iinfo(types[-1]).max
+    clamp = (0 if row.attributes["clamp"][0] == 0 else low, high)
+    more = {"clamp": clamp, "output": types[-1], **attributes}
+    name = f"{row.name}, {' and '.join(sorted(set(types[:-1])))} to {types[-1]}"
+    return replace(row, name=name, operator=f"{row.operator}_s16", attributes={**row.attributes, **more}, types=types)
+
+
+_SUM = ValueRow("sum", "add", (_IMAGE, _IMAGE), _IMAGE, _BOTH)
+_MUL = ValueRow("product", "mul", (_IMAGE, _IMAGE), _IMAGE, {"shift": 7, "clamp": (-128, 127)})
+_RELU = ValueRow("relu", "requantize", (_IMAGE,), _IMAGE, {"shift": 0, "clamp": (0, 127)})
+_MAX = _pool("max 2x2 s2, 16 ch, 32x32", "max_pool2d", (32, 32), 16, (2, 2), 2)
+_MEAN = _pool("average of all, 64 ch, 25x5", "average_pool2d", (25, 5), 64, (25, 5))
 VALUE_ROWS = (
-    _pool("max 2x2 s2, 16 ch, 32x32", "max_pool2d", (32, 32), 16, (2, 2), 2),
+    _MAX,
     _pool("max 3x3 s2, 64 ch, 24x24", "max_pool2d", (24, 24), 64, (3, 3), 2, 1),
     _pool("max 2x2 s2, 20 ch, 16x16", "max_pool2d", (16, 16), 20, (2, 2), 2),
     _pool("average 2x2 s2, 16 ch, 32x32", "average_pool2d", (32, 32), 16, (2, 2), 2),
     _pool("average 3x3, 32 ch, 16x16", "average_pool2d", (16, 16), 32, (3, 3), 1, 1),
-    _pool("average of all, 64 ch, 25x5", "average_pool2d", (25, 5), 64, (25, 5)),
-    ValueRow("sum", "add", (_IMAGE, _IMAGE), _IMAGE, _BOTH),
-    ValueRow("product", "mul", (_IMAGE, _IMAGE), _IMAGE, {"shift": 7, "clamp": (-128, 127)}),
+    _MEAN,
+    _SUM,
+    _MUL,
     ValueRow("product by channel", "mul_broadcast", (_IMAGE, (1, 1, 1, 32)), _IMAGE, {**_WHOLE, "shift": 7}),
     ValueRow("product by channel, 24 ch", "mul_broadcast", (_ODD, (1, 1, 1, 24)), _ODD, {**_WHOLE, "shift": 7}),
     ValueRow("larger value", "maximum", (_IMAGE, _IMAGE), _IMAGE, _WHOLE),
-    ValueRow("relu", "requantize", (_IMAGE,), _IMAGE, {"shift": 0, "clamp": (0, 127)}),
+    _RELU,
     ValueRow("prelu", "prelu", (_IMAGE,), _IMAGE, _SLOPES),
     ValueRow("100x32 by 32x100, twice", "matmul", ((2, 100, 32), (2, 32, 100)), (2, 100, 100), _PRODUCT),
     ValueRow("64x100 by 100x100, twice", "matmul", ((2, 64, 100), (2, 100, 100)), (2, 64, 100), _PRODUCT),
@@ -164,6 +185,14 @@ VALUE_ROWS = (
     ValueRow("concatenation of 32 and 48 ch", "concat", (_IMAGE, (1, 16, 16, 48)), (1, 16, 16, 80), {"axis": 3}),
     ValueRow("transposed rows and columns", "transpose", (_IMAGE,), _IMAGE, {"axes": [0, 2, 1, 3]}),
     ValueRow("channels moved to the front", "transpose", (_IMAGE,), (1, 32, 16, 16), {"axes": [0, 3, 1, 2]}),
+    _s16(_MAX),
+    _s16(_MEAN),
+    _s16(_SUM, _S16),
+    _s16(_SUM, _MIXED, shift_b=8),
+    _s16(_MUL, _S16, shift=15),
+    _s16(_RELU),
+    _s16(_RELU, ("int8", "int16"), shift=-8),
+    _s16(_RELU, ("int16", "int8"), shift=8),
 )
 
 
@@ -205,6 +234,11 @@ def call_of(row: Row, random: np.random.RandomState) -> Call:
         attributes["shift"] = np.maximum(shift + 8 * ((x == "int16") - (y == "int16")), 0)
         attributes.update(clamp=(0, np.iinfo(y).max), output=y)
     inputs = [Tensor("x", (1, *row.size, row.channels), x)]
+    if row.addend:
+        operator = operator.replace("conv2d", "conv2d_add")
+        inputs.append(Tensor("addend", (1, *size, row.outputs), row.addend))
+        # As fine as the output, or 8 bits coarser.
+        attributes["addend_shift"] = attributes["shift"] + 8 * ((row.addend == "int8") - (y == "int8"))
     return Call("", operator, inputs, [Tensor("y", (1, *size, row.outputs), y)], attributes)
 
 
@@ -267,8 +301,9 @@ def measure_values(rows: Sequence[ValueRow]) -> List[Tuple[ValueRow, int, float,
     pairs = []
     for row in rows:
         dtype = "float32" if row.operator == "quantize" else "int8"
-        inputs = [Tensor(f"x{i}", shape, dtype) for i, shape in enumerate(row.inputs)]
-        output = Tensor("y", row.output, "float32" if row.operator == "dequantize" else "int8")
+        types = row.types or (*[dtype] * len(row.inputs), "float32" if row.operator == "dequantize" else "int8")
+        inputs = [Tensor(f"x{i}", shape, dtype) for i, (shape, dtype) in enumerate(zip(row.inputs, types))]
+        output = Tensor("y", row.output, types[-1])
         call = Call("", row.operator, inputs, [output], row.attributes)
         pairs.append(
             Pair(call, choose_vector(call, -128, 127) or choose_anywhere(call), -128, 127, np.random.RandomState(1))

@@ -24,12 +24,14 @@ from variant_cases import (
 
 from esp_tvm.compile.emitting.functions import static_functions
 from esp_tvm.compile.kernels.esp32s3 import Esp32s3Variant
+from esp_tvm.compile.kernels.esp32s3.convolution_s16 import Conv2dS16
 from esp_tvm.compile.kernels.portable import Conv2dWinograd
 from esp_tvm.compile.planning import cores
 from esp_tvm.program import Call, Tensor
 
 # Kernels that are cut: every faster one, and the plain ones (None) of every operator.
 SPLIT_VARIANTS = [v for v in [*ALL_VARIANTS, *VECTOR_VARIANTS] if v.operator in cores.PLAIN]
+SPLIT_VARIANTS += [v for v in VECTOR_VARIANTS if isinstance(v, Conv2dS16)]
 PLAIN = ["conv2d", "depthwise_conv2d", "dense", "conv2d_s16", "depthwise_conv2d_s16", "dense_s16"]
 
 
@@ -83,7 +85,8 @@ class SplitPair:
         # So much work that it pays to cut it.
         self.two = replace(call, variant=variant, input_range=(low, high), macs=10**9)
         vector = isinstance(variant, Esp32s3Variant)
-        fits = variant is None or (variant.fits_range(call, low, high) if vector else variant.fits(call))
+        fits = variant is None or not vector or (variant.has_types(call) and variant.fits_range(call, low, high))
+        fits = fits and (variant is None or vector or variant.fits(call))
         self.split = cores.split_call(self.two) if fits else "the variant does not take it"
 
     @property
@@ -170,7 +173,9 @@ def random_split_pairs(variant, operator: str, count: int, seed: int) -> List[Sp
     """`count` calls that are cut. variant: None for the plain kernel of `operator`"""
     random = np.random.RandomState(seed)
     pairs: List[SplitPair] = []
-    kind = operator[: -len("_s16")] if operator.endswith("_s16") else operator
+    kind, wide = operator.replace("_s16", "").replace("_add", ""), operator.endswith("_s16")
+    # How often something is added: always where that is all that the kernel computes.
+    one_in = 1 if "_add" in operator else 3
     while len(pairs) < count:
         if kind == "dense" or random.randint(2) or isinstance(variant, Conv2dWinograd):
             call = random_call(kind, random, variant)
@@ -178,9 +183,9 @@ def random_split_pairs(variant, operator: str, count: int, seed: int) -> List[Sp
             call = sixteens(kind, random)
         else:
             call = wide_window(random, kind)
-        if operator != kind:
+        if wide:
             call = _widened(call, random)
-        if kind == "conv2d" and random.randint(3) == 0:
+        if kind == "conv2d" and random.randint(one_in) == 0:
             call = with_addend(call, random)
         pair = SplitPair(len(pairs), call, variant, random)
         if pair.is_split:

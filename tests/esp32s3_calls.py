@@ -74,6 +74,32 @@ def elementwise(operator: str, random: np.random.RandomState) -> Call:
     return Call("", operator, inputs, [Tensor("y", shape, "int8")], attributes)
 
 
+_S16_CLAMPS = ((-32768, 32767), (0, 32767), (-3000, 9000))
+
+
+def wide_elementwise(operator: str, random: np.random.RandomState) -> Call:
+    """The same from or to int16, in place of every input of the output's width."""
+    call = elementwise(operator.replace("_s16", ""), random)
+    count = len(call.inputs)
+    while True:
+        *inputs, output = (str(random.choice(["int8", "int16"])) for _ in range(count + 1))
+        if "int16" in (*inputs, output):
+            break
+    attributes = {**call.attributes, "output": output}
+    if operator == "mul_s16":
+        attributes["shift"] = int(random.randint(-2, 31))
+    else:
+        attributes["shift"] = int(random.choice([0, 8, random.randint(-15, 17)]))
+    for name in ("shift_a", "shift_b"):
+        if name in attributes:
+            attributes[name] = int(random.randint(0, 15))
+    if output == "int16":
+        attributes["clamp"] = _S16_CLAMPS[random.randint(len(_S16_CLAMPS))]
+    tensors = [replace(x, dtype=dtype) for x, dtype in zip(call.inputs, inputs)]
+    outputs = [replace(call.output, dtype=output)]
+    return replace(call, operator=operator, inputs=tensors, outputs=outputs, attributes=attributes)
+
+
 def pooling(operator: str, random: np.random.RandomState) -> Call:
     """Pooling with windows of any size, with and without borders, and of whole planes."""
     images, size = int(random.randint(1, 3)), random.randint(1, 14, 2)
@@ -101,6 +127,14 @@ def pooling(operator: str, random: np.random.RandomState) -> Call:
         attributes.update(count_include_pad=bool(random.randint(2)), shift=int(random.randint(-4, 5)))
     x, y = (images, *map(int, size), channels), (images, *map(int, shape), channels)
     return Call("", operator, [Tensor("x", x, "int8")], [Tensor("y", y, "int8")], attributes)
+
+
+def max_pool_s16(random: np.random.RandomState) -> Call:
+    """The same of int16."""
+    call = pooling("max_pool2d", random)
+    attributes = {**call.attributes, "clamp": _S16_CLAMPS[random.randint(len(_S16_CLAMPS))], "output": "int16"}
+    inputs, outputs = ([replace(one, dtype="int16")] for one in (call.inputs[0], call.output))
+    return replace(call, operator="max_pool2d_s16", inputs=inputs, outputs=outputs, attributes=attributes)
 
 
 def resize_nearest(random: np.random.RandomState) -> Call:
@@ -248,8 +282,9 @@ def move(operator: str, random: np.random.RandomState) -> Call:
             axes = [[0, 1, 3, 2], [0, 3, 1, 2], [0, 2, 3, 1], [2, 3, 0, 1]][random.randint(4)]
             inputs = [x]
         y, attributes = tuple(x[axis] for axis in axes), {"axes": axes}
-    tensors = [Tensor(f"x{i}", shape, "int8") for i, shape in enumerate(inputs)]
-    return Call("", operator, tensors, [Tensor("y", y, "int8")], attributes)
+    dtype = "int16" if operator != "pad" and random.randint(3) == 0 else "int8"
+    tensors = [Tensor(f"x{i}", shape, dtype) for i, shape in enumerate(inputs)]
+    return Call("", operator, tensors, [Tensor("y", y, dtype)], attributes)
 
 
 def dense_s16(random: np.random.RandomState) -> Call:
@@ -263,7 +298,7 @@ def dense_s16(random: np.random.RandomState) -> Call:
         "weights": random.randint(-128, 128, (outputs, inputs)).astype(np.int8),
         "bias": random.randint(-300000, 300000, outputs).astype(np.int32),
         "shift": random.randint(*[(0, 9), (-6, 3), (20, 32)][random.randint(3)], outputs),
-        "clamp": [(-32768, 32767), (0, 32767), (-3000, 9000)][random.randint(3)],
+        "clamp": _S16_CLAMPS[random.randint(3)],
         "output": "int8" if narrow else "int16",
     }
     if narrow:
@@ -309,15 +344,35 @@ def conv2d_s16(random: np.random.RandomState) -> Call:
     return wide_convolution("conv2d_s16", random) if random.randint(3) else pointwise_s16(random)
 
 
+def conv2d_add_s16(random: np.random.RandomState) -> Call:
+    """Of eights of channels, with an addend of either width, as large as the sums or not."""
+    while True:
+        call = wide_convolution("conv2d_s16", random)
+        if call.inputs[0].shape[3] % 8 == 0 and call.output.shape[3] % 8 == 0:
+            break
+    if random.randint(3) == 0:
+        x, y = ([replace(one, dtype="int8")] for one in (call.inputs[0], call.output))
+        call = replace(call, inputs=x, outputs=y)
+        call.attributes.update(output="int8", clamp=CLAMPS[random.randint(len(CLAMPS))])
+    wide = "int16" not in (call.inputs[0].dtype, call.output.dtype) or random.randint(2)
+    most, shift = 13 if wide else 21, np.asarray(call.attributes["shift"])
+    left = shift + random.randint(-3, 2) if random.randint(2) else random.randint(0, most + 1, len(shift))
+    addend = replace(call.output, name="addend", dtype="int16" if wide else "int8")
+    attributes = {**call.attributes, "addend_shift": np.clip(left, 0, most).astype(np.int32)}
+    return replace(call, operator="conv2d_add_s16", inputs=[call.inputs[0], addend], attributes=attributes)
+
+
 def average_s16(random: np.random.RandomState) -> Call:
-    """The average of whole images, to int16."""
+    """The average of whole images, from or to int16."""
     images, (h, w) = int(random.randint(1, 3)), (int(v) for v in random.choice([1, 2, 3, 4, 7, 8, 25], 2))
-    channels = int(random.choice([16, 32, 48]))
+    channels = int(random.choice([8, 16, 32, 48]))
+    x, y = [("int8", "int16"), ("int16", "int16"), ("int16", "int8")][random.randint(3)]
     attributes = {"kernel": (h, w), "strides": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
-    attributes.update(clamp=[(-32768, 32767), (0, 32767), (-3000, 9000)][random.randint(3)], output="int16")
-    attributes.update(count_include_pad=False, shift=int(random.randint(-10, 1)))
-    x, y = Tensor("x", (images, h, w, channels), "int8"), Tensor("y", (images, 1, 1, channels), "int16")
-    return Call("", "average_pool2d_s16", [x], [y], attributes)
+    attributes.update(clamp=(CLAMPS if y == "int8" else _S16_CLAMPS)[random.randint(3)], output=y)
+    shift = random.randint(-10, 1) if x == "int8" else random.randint(-8, 12)
+    attributes.update(count_include_pad=False, shift=int(shift))
+    inputs, outputs = Tensor("x", (images, h, w, channels), x), Tensor("y", (images, 1, 1, channels), y)
+    return Call("", "average_pool2d_s16", [inputs], [outputs], attributes)
 
 
 def softmax(random: np.random.RandomState) -> Call:
@@ -345,6 +400,7 @@ def matmul(random: np.random.RandomState) -> Call:
 
 _OWN = {
     "average_pool2d_s16": average_s16,
+    "conv2d_add_s16": conv2d_add_s16,
     "conv2d_s16": conv2d_s16,
     "depthwise_conv2d_s16": lambda random: wide_convolution("depthwise_conv2d_s16", random),
     "channelwise": scale,
@@ -353,6 +409,7 @@ _OWN = {
     "dequantize_s16": lambda random: dequantization(random, wide=True),
     "lookup": lookup,
     "matmul": matmul,
+    "max_pool2d_s16": max_pool_s16,
     "prelu": prelu,
     "quantize": quantization,
     "resize_nearest": resize_nearest,
@@ -368,6 +425,8 @@ def random_vector_call(operator: str, random: np.random.RandomState) -> Call:
         return move(operator, random)
     if operator in ("add", "sub", "mul", "requantize"):
         return elementwise(operator, random)
+    if operator in ("add_s16", "mul_s16", "requantize_s16"):
+        return wide_elementwise(operator, random)
     if operator in ("max_pool2d", "average_pool2d"):
         return pooling(operator, random)
     if operator in ("conv2d", "depthwise_conv2d") and random.randint(3):

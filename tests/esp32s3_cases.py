@@ -91,6 +91,12 @@ static inline void report_overlap(int size)
 """
 
 
+def _wide_values(count: int, random: np.random.RandomState) -> np.ndarray:
+    """int16, some of them, or all, at the ends of their range."""
+    ends, values = random.choice([-32768, 32767], count), random.randint(-32768, 32768, count)
+    return np.where(random.rand(count) < random.choice([0.0, 0.3, 1.0]), ends, values).astype(np.int16)
+
+
 class Pair:
     """A call by the plain kernel and by a variant, and the input to compare them with."""
 
@@ -104,12 +110,10 @@ class Pair:
         self.inputs = [
             self._values(tensor.elements, *ends, random) for tensor, ends in zip(call.inputs, [*ranges, (low, high)])
         ]
-        if call.inputs[0].dtype == "int16":
-            ends = random.choice([-32768, 32767], call.inputs[0].elements)
-            values = random.randint(-32768, 32768, call.inputs[0].elements)
-            self.inputs = [
-                np.where(random.rand(len(ends)) < random.choice([0.0, 0.3, 1.0]), ends, values).astype(np.int16)
-            ]
+        self.inputs = [
+            _wide_values(tensor.elements, random) if tensor.dtype == "int16" else values
+            for tensor, values in zip(call.inputs, self.inputs)
+        ]
         if call.operator == "quantize":
             steps = (call.attributes[name] for name in ("exponent", "zero_point"))
             self.inputs = [floats(call.inputs[0].elements, *steps, random)]
@@ -135,20 +139,20 @@ class Pair:
             text = _array("int8_t", f"x{i}_{number}", values).replace("const ", "", 1)
             parts.append(text.replace("static ", "static _Alignas(4) ", 1))
         size, out = call.inputs[0].bytes, call.output.bytes
-        arguments = ", ".join(f"(void *){name}" for name in names)
+        arguments = _pointers(names)
         tail = ", scratch" if self.variant.scratch(call) else ""
         lead = self.variant.overlap_distance(call)
         overlap = ""
-        if OPERATORS[call.operator].in_place:
+        if OPERATORS[call.operator].in_place and size == out:
             overlap = f"""\
     memcpy(y, x0_{number}, {size});
-    fast_{number}({", ".join(["y", *names[1:]])}, y{tail});
+    fast_{number}({_pointers(["y", *names[1:], "y"])}{tail});
     report_overlap({out});
 """
-        if call.addend is not None and not self.variant.keeps_addend(self.fast):
+        if call.addend is not None and call.addend.bytes == out and not self.variant.keeps_addend(self.fast):
             overlap = f"""\
     memcpy(y, x1_{number}, {out});
-    fast_{number}(x, y, y{tail});
+    fast_{number}({_pointers(["x", "y", "y"])}{tail});
     report_overlap({out});
 """
         elif lead is not None:
@@ -156,7 +160,7 @@ class Pair:
             overlap = f"""\
     memset(y, 0x55, {max(out, lead + size) + 16});
     memcpy(y + {lead}, x0_{number}, {size});
-    fast_{number}({", ".join([f"(void *)(y + {lead})", *names[1:]])}, (void *)y{tail});
+    fast_{number}({_pointers([f"(y + {lead})", *names[1:], "y"])}{tail});
     report_overlap({out});
 """
         body = f"""\
@@ -187,6 +191,11 @@ static void compare_{number}(void)
         kind = type(self.variant).__name__
         shifts = sorted(set(np.asarray(self.call.attributes.get("shift", 0)).reshape(-1).tolist()))
         return f"{kind} {shapes} {a} shifts {shifts} input {self.low}..{self.high}"
+
+
+def _pointers(names: Sequence[str]) -> str:
+    """Arguments, whatever they point to."""
+    return ", ".join(f"(void *){name}" for name in names)
 
 
 def _array(c_type: str, name: str, array: np.ndarray) -> str:

@@ -43,8 +43,9 @@ _PERCENT = re.compile(r"[0-9]+(\.[0-9]*)?%")
 NOTHING = 1e-9
 # A tensor must gain this much, in dB.
 LEAST_GAIN = 0.03
-# Some kernels of int16 are plain C on the ESP32-S3, where those of int8 use the vector unit: what an output may take
-# there unasked, and another tensor; and the instructions that never matter, a twelfth of a millisecond.
+# The ESP32-S3's vector unit takes half as many values of int16 at a time, and some kernels of int16 are plain C there:
+# what an output may take on it unasked, and another tensor; and the instructions that never matter, a twelfth of a
+# millisecond.
 VECTOR_OUTPUT, VECTOR_INNER, VECTOR_FREE = 0.1, 0.03, 20_000.0
 
 

@@ -50,7 +50,16 @@ _INT8: Dict[str, Dict[str, Tuple[str, ...]]] = {
 # no form for two pixels at a time, and a value of a window may lie in the padding.
 _CONV_S16 = 2.5
 # The vector unit's own, by kind of layer.
-_CONVOLUTIONS_S16 = {"conv": "Conv2dS16 any", "depthwise": "DepthwiseS16 any"}
+_VECTORS_S16 = {
+    "conv": "Conv2dS16 any",
+    "depthwise": "DepthwiseS16 any",
+    "max_pool": "PoolS16 any",
+    "binary": "ElementwiseS16 any",
+    "clamp": "ElementwiseS16 any",
+    "output": "DequantizeS16Fpu dequantize_s16",
+}
+# Values of int16 in a vector: channels are multiples of it where a convolution adds a tensor, and of an average.
+_EIGHT = LANES // 2
 # Of a kind of layer that the bench has not counted, a value of its output.
 _UNKNOWN = 20.0
 # The families with kernels in plain C; the ESP32-S3 with those for its vector unit.
@@ -89,6 +98,8 @@ class Instructions:
 
     def _port(self, family: str, kind: str, name: str, s16: bool) -> float:
         work = Work(int(np.prod(self.network.shapes.get(name, ()))), 1, 0, 1)
+        if s16 and family == "esp32s3" and kind in _VECTORS_S16:
+            return _terms(costs()["families"][family][_VECTORS_S16[kind]], work)
         return _count(in_c(family) if s16 else family, kind, work)
 
     def _layer(self, family: str, layer: Layer, wide: FrozenSet[str]) -> float:
@@ -106,13 +117,14 @@ class Instructions:
             return _count(family, kind, work) + (_count(family, "binary", work) if layer.addend is not None else 0.0)
         if kind == "dense":
             return _dense_s16(family, work, layer.inputs[0] in wide, layer.output in wide)
-        if kind in ("average_pool", "global_pool"):
-            vectors = "AverageS16" if kind == "global_pool" and channels % LANES == 0 else ""
-            return _s16(family, "average_pool2d_s16", work, vectors)
-        vectors = _CONVOLUTIONS_S16.get(kind)
-        if family == "esp32s3" and vectors is not None and layer.addend is None:
+        vectors = _vectors_s16(kind, work, layer.addend is not None, layer.inputs[0] in wide)
+        if family == "esp32s3" and vectors:
             return _terms(costs()["families"][family][vectors], work)
-        return _count(in_c(family), kind, work) * (_CONV_S16 if kind in _CONVOLUTIONS_S16 else 1.0)
+        if kind in ("average_pool", "global_pool"):
+            return _s16(family, "average_pool2d_s16", work, "")
+        if family == "esp32s3" and kind == "other":
+            return 2.0 * _count(family, kind, work)  # Copies, of twice the bytes.
+        return _count(in_c(family), kind, work) * (_CONV_S16 if kind in ("conv", "depthwise") else 1.0)
 
     def _taps(self, layer: Layer, kind: str) -> int:
         """Of a pooling window; 1 of another layer."""
@@ -140,6 +152,21 @@ class Instructions:
 def in_c(family: str) -> str:
     """The family whose counts are those of a family's kernels in C."""
     return "xtensa" if family == "esp32s3" else family
+
+
+def _vectors_s16(kind: str, work: Work, added: bool, wide_input: bool) -> str:
+    """What the bench calls the vector kernel of a layer from or to int16; "" where plain C computes it.
+
+    added: whether a tensor is added to its sums
+    """
+    if added:
+        in_eights = work.channels % _EIGHT == work.in_channels % _EIGHT == 0
+        return "Conv2dAddS16 any" if kind == "conv" and in_eights else ""
+    if kind == "global_pool":
+        if wide_input:
+            return "AverageWide any" if work.channels % _EIGHT == 0 else ""
+        return "AverageS16 average_pool2d_s16" if work.channels % LANES == 0 else ""
+    return _VECTORS_S16.get(kind, "")
 
 
 def _dense_s16(family: str, work: Work, wide_input: bool, wide_output: bool) -> float:

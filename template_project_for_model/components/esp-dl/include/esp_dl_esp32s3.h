@@ -265,6 +265,22 @@ int32_t esp_dl_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp32s3_t *p);
 int32_t esp_dl_depthwise_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp32s3_t *p);
 
 /*
+ * The same with an addend, as esp_dl_conv2d_add_s16: input.c and output.c are multiples of 8. The output may be the
+ * addend. Behind the 48 bytes of a head there are eight int16 factors of it; the second of the head's seven bytes is 1
+ * where they are those of 256 times an int8 addend.
+ */
+typedef struct {
+    esp_dl_conv2d_s16_esp32s3_t conv2d;
+    bool addend_s16;
+} esp_dl_conv2d_add_s16_esp32s3_t;
+
+void esp_dl_conv2d_add_s16_esp32s3(const void *input, const void *addend, const esp_dl_conv2d_add_s16_esp32s3_t *p,
+                                   void *scratch, void *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_conv2d_add_s16_esp32s3_scratch(const esp_dl_conv2d_add_s16_esp32s3_t *p);
+
+/*
  * Product of two matrices: as the plain kernel. Sixteen columns at a time, in lanes of 20 bits: the exporter has proved
  * that no sum leaves them, or with `parts`, that none does where first the lower and then the upper four bits of every
  * value of a are multiplied; then shift is 4 or more.
@@ -288,12 +304,14 @@ int32_t esp_dl_matmul_s8_esp32s3_scratch(const esp_dl_matmul_esp32s3_t *p);
  */
 typedef struct {
     esp_dl_pool2d_t pool;
-    esp_dl_border_t border;
-    int32_t
-        square; /* maximum: 2 or 3: windows of 2x2 or 3x3, channels a multiple of 16: by code of their own; else 0 */
+    esp_dl_border_t border; /* of the input's bytes */
+    /* maximum: 2 or 3: windows of 2x2 or 3x3, pixels a multiple of 16 bytes: by code of their own; else 0 */
+    int32_t square;
 } esp_dl_pool2d_esp32s3_t;
 
 void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch, int8_t *output);
+void esp_dl_max_pool2d_s16_esp32s3(const int16_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
+                                   int16_t *output);
 void esp_dl_average_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
                                       int8_t *output);
 
@@ -316,6 +334,9 @@ int32_t esp_dl_transpose_s8_esp32s3_scratch(const esp_dl_transpose_esp32s3_t *p)
 void esp_dl_average_pool2d_s16_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, int16_t *output);
 void esp_dl_average_pool2d_s8_global_esp32s3(const int8_t *input, const esp_dl_pool2d_t *p, int8_t *output);
 
+/* The same from int16 to either, of any size: channels a multiple of 8. */
+void esp_dl_average_pool2d_s16_wide_esp32s3(const int16_t *input, const esp_dl_pool2d_t *p, void *output);
+
 /* As esp_dl_average_pool2d_s8_rows, channels a multiple of 16. scratch: what stays from one call to the next. */
 void esp_dl_average_pool2d_s8_rows_esp32s3(const int8_t *input, const esp_dl_average_rows_t *p, void *scratch,
                                            int8_t *output);
@@ -323,6 +344,7 @@ void esp_dl_average_pool2d_s8_rows_esp32s3(const int8_t *input, const esp_dl_ave
 /* Bytes of scratch memory that they need. */
 int32_t esp_dl_average_pool2d_s8_rows_esp32s3_scratch(const esp_dl_average_rows_t *p);
 int32_t esp_dl_max_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p);
+int32_t esp_dl_max_pool2d_s16_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p);
 int32_t esp_dl_average_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p);
 
 /*
@@ -335,9 +357,18 @@ void esp_dl_mul_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_binary
 void esp_dl_requantize_s8_esp32s3(const int8_t *x, int32_t count, const esp_dl_requantize_t *p, int8_t *output);
 
 /*
- * The same of tensors whose shapes broadcast, the larger or smaller of two values (all shifts 0), and PRelu (shift: -6
- * to 7, shift_negative: 0 to 13). The shape has one axis (a step of 0: a single value), or two, and one of the tensors
- * has no rows.
+ * The same where tensors are int16, as the plain kernels: in place of an input of the output's width. Shifts are never
+ * negative but that of requantize, at least -14, or -6 to int8. Sums and requantize: shift at most 15; shift_a and
+ * shift_b at most 14, to int8 where shift is below 8 at most 6 + shift. Products: shift at most 29, to int8 at least 8.
+ */
+void esp_dl_add_s16_esp32s3(const void *a, const void *b, const esp_dl_binary_t *p, void *output);
+void esp_dl_mul_s16_esp32s3(const void *a, const void *b, const esp_dl_binary_t *p, void *output);
+void esp_dl_requantize_s16_esp32s3(const void *x, int32_t count, const esp_dl_requantize_t *p, void *output);
+
+/*
+ * The same of int8 tensors whose shapes broadcast, the larger or smaller of two values (all shifts 0), and PRelu
+ * (shift: -6 to 7, shift_negative: 0 to 13). The shape has one axis (a step of 0: a single value), or two, and one of
+ * the tensors has no rows.
  */
 void esp_dl_add_broadcast_s8_esp32s3(const int8_t *a, const int8_t *b, const esp_dl_broadcast_t *p, void *scratch,
                                      int8_t *output);

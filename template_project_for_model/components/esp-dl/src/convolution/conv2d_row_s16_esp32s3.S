@@ -1,18 +1,19 @@
 /*
  * Rows of convolutions of 16-bit values for the vector unit of the ESP32-S3: eight channels of all pixels, in lanes of 40
  * bits, then the next. What they compute, and the data they read, is said in esp_dl_esp32s3.h; conv2d_row_s16_esp32s3.c
- * is the same in C.
+ * is the same in C. With ESP_DL_ADDED what is added to the sums comes along (conv2d_row_add_s16_esp32s3.S).
  */
 #include "common/lanes_esp32s3.inc"
 #include "convolution/conv2d_row_s16_esp32s3.h"
 
 #define STACK_OUTPUT 16  /* of the eight channels */
 #define STACK_CHANNEL 20 /* bytes before their input, depthwise */
+#define STACK_ADDEND 24  /* of the eight channels */
 
 /*
  * a2 row, a3 offset of the window, a4 weights, a5 output, a6 head, a7 next segment, a8 input, a9 vectors or taps of a
  * segment, a10 bytes to the next tap, a11 to the next window, a12 shift, a13 blocks left, a14 segments left, a15 pixels
- * left; q0, q1 weights, q3 input, q6 min, q7 max.
+ * left; q0, q1 weights, q3 input, q6 min, q7 max. With an addend, a10 is its place.
  */
     .macro begin_row
     l32i a6, a2, ROW_S16_AT_WEIGHTS
@@ -98,11 +99,43 @@
     ee.vsmulas.s16.qacc.ld.incp q1, a4, q1, q3, 7
     .endm
 
-    .macro any_row aligned, narrow
+#ifdef ESP_DL_ADDED
+/* Eight values at a10 times their factors at a4. */
+    .macro add_eight wide
+    ee.vld.128.ip q3, a4, 16
+    l32i a14, a2, ROW_S16_AT_ADDEND_STEP
+    .if \wide
+    ee.vld.128.xp q5, a10, a14
+    .else
+    ee.vld.l.64.xp q4, a10, a14
+    l8ui a14, a6, ROW_S16_HEAD_UPPER
+    ee.zero.q q5
+    beqz a14, 8f
+    ee.vzip.8 q5, q4
+    j 9f
+8:
+    ee.vcmp.lt.s8 q5, q4, q5
+    ee.vzip.8 q4, q5
+    ee.orq q5, q4, q4
+9:
+    .endif
+    ee.vmulas.s16.qacc q3, q5
+    .endm
+#endif
+
+/* added: 0 nothing, 1 int8, 2 int16 */
+    .macro any_row aligned, narrow, added=0
 1:  /* eight channels */
     begin_block
+    .if \added
+    l32i a10, a1, STACK_ADDEND
+    .endif
 2:  /* a pixel */
     begin_pixel
+    .if \added
+    add_eight \added - 1
+    l32i a14, a2, ROW_S16_AT_SEGMENTS
+    .endif
     ee.vld.128.ip q0, a4, 16
     ee.vld.128.ip q1, a4, 16
 3:  /* a segment */
@@ -121,10 +154,35 @@
     bnez a14, 3b
     end_sums \narrow, 2b
     addi a4, a4, -32
+    .if \added
+    l32i a10, a1, STACK_ADDEND
+    addi a10, a10, 8 * \added
+    s32i a10, a1, STACK_ADDEND
+    .endif
     end_block \narrow, 0, 1b
     return
     .endm
 
+#ifdef ESP_DL_ADDED
+    function esp_dl_conv2d_row_add_s16_esp32s3
+    begin_row
+    l32i a10, a2, ROW_S16_AT_ADDEND
+    l32i a14, a2, ROW_S16_AT_NARROW
+    l32i a15, a2, ROW_S16_AT_ADDEND_S16
+    s32i a10, a1, STACK_ADDEND
+    bnez a14, .Lnarrow_added
+    bnez a15, .Ladded_s16
+    any_row 1, 0, 1
+.Ladded_s16:
+    any_row 1, 0, 2
+.Lnarrow_added:
+    bnez a15, .Lnarrow_added_s16
+    any_row 1, 1, 1
+.Lnarrow_added_s16:
+    any_row 1, 1, 2
+    .size esp_dl_conv2d_row_add_s16_esp32s3, . - esp_dl_conv2d_row_add_s16_esp32s3
+
+#else
     function esp_dl_conv2d_row_s16_esp32s3
     begin_row
     l32i a14, a2, ROW_S16_AT_NARROW
@@ -197,3 +255,4 @@
 1:
     return
     .size esp_dl_widen_esp32s3, . - esp_dl_widen_esp32s3
+#endif

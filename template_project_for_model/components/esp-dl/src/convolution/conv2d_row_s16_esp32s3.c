@@ -2,6 +2,7 @@
 #include "convolution/conv2d_row_s16_esp32s3.h"
 #include "common/requantize.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #ifndef ESP_DL_ESP32S3
@@ -74,6 +75,19 @@ static void store(const esp_dl_row_s16_t *row, const int64_t sums[EIGHT], int32_
     }
 }
 
+/* Eight values of the addend times their factors; returns the end of these. */
+static const int8_t *add_addend(const esp_dl_row_s16_t *row, int32_t pixel, int32_t block, bool upper,
+                                const int8_t *factors, int64_t sums[EIGHT])
+{
+    const int32_t size = row->addend_s16 ? 2 : 1;
+    const int8_t *x = row->addend + pixel * row->addend_step + block * EIGHT * size;
+    for (int32_t lane = 0; lane < EIGHT; lane++, factors += 2) {
+        const int32_t value = row->addend_s16 ? value_at(x + 2 * lane) : x[lane] * (upper ? 256 : 1);
+        sums[lane] += (int64_t)value * value_at(factors);
+    }
+    return factors;
+}
+
 /* channel_step: bytes from the input of eight channels to that of the next */
 static void compute(const esp_dl_row_s16_t *row, int32_t channel_step, add_segment_t *add_segment)
 {
@@ -85,6 +99,9 @@ static void compute(const esp_dl_row_s16_t *row, int32_t channel_step, add_segme
             int64_t sums[EIGHT];
             load_sums(data, sums);
             end = data + HEAD;
+            if (row->addend != NULL) {
+                end = add_addend(row, pixel, block, data[ROW_S16_HEAD_UPPER] != 0, end, sums);
+            }
             for (int32_t i = 0; i < row->segments; i++) {
                 end = add_segment(row, row->rows[i] + pixel * row->step + block * channel_step, end, sums);
             }
@@ -95,6 +112,11 @@ static void compute(const esp_dl_row_s16_t *row, int32_t channel_step, add_segme
 }
 
 void esp_dl_conv2d_row_s16_esp32s3(const esp_dl_row_s16_t *row)
+{
+    compute(row, 0, add_values);
+}
+
+void esp_dl_conv2d_row_add_s16_esp32s3(const esp_dl_row_s16_t *row)
 {
     compute(row, 0, add_values);
 }

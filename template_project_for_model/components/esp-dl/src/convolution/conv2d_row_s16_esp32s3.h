@@ -16,9 +16,13 @@
 #define ROW_S16_AT_ALIGNED 40
 #define ROW_S16_AT_NARROW 44
 #define ROW_S16_AT_CLAMP 48
+#define ROW_S16_AT_ADDEND 52
+#define ROW_S16_AT_ADDEND_STEP 56
+#define ROW_S16_AT_ADDEND_S16 60
 
-/* In the data of eight channels, the byte with their shift. */
+/* In the data of eight channels, the bytes with their shift, and with what ROW_S16_AT_ADDEND_S16 is about. */
 #define ROW_S16_HEAD_SHIFT 40
+#define ROW_S16_HEAD_UPPER 41
 
 #ifndef __ASSEMBLER__
 
@@ -41,6 +45,10 @@ typedef struct {
     int32_t aligned; /* 1: segments, windows and taps begin at multiples of 16 bytes */
     int32_t narrow;  /* 1: the output is int8 */
     int16_t min, max;
+    /* What is added to the sums, times factors; NULL without */
+    const int8_t *addend;
+    int32_t addend_step; /* bytes from a pixel to the next */
+    int32_t addend_s16;  /* 0: it is int8, for blocks with a 1 in their head an upper byte: 256 times as much */
 } esp_dl_row_s16_t;
 
 ESP_DL_FIELD(esp_dl_row_s16_t, rows, ROW_S16_AT_ROWS);
@@ -56,8 +64,14 @@ ESP_DL_FIELD(esp_dl_row_s16_t, blocks, ROW_S16_AT_BLOCKS);
 ESP_DL_FIELD(esp_dl_row_s16_t, aligned, ROW_S16_AT_ALIGNED);
 ESP_DL_FIELD(esp_dl_row_s16_t, narrow, ROW_S16_AT_NARROW);
 ESP_DL_FIELD(esp_dl_row_s16_t, min, ROW_S16_AT_CLAMP);
+ESP_DL_FIELD(esp_dl_row_s16_t, addend, ROW_S16_AT_ADDEND);
+ESP_DL_FIELD(esp_dl_row_s16_t, addend_step, ROW_S16_AT_ADDEND_STEP);
+ESP_DL_FIELD(esp_dl_row_s16_t, addend_s16, ROW_S16_AT_ADDEND_S16);
 
 void esp_dl_conv2d_row_s16_esp32s3(const esp_dl_row_s16_t *row);
+
+/* The same with an addend, where rows are `aligned`: it lies like the output, and may be it. */
+void esp_dl_conv2d_row_add_s16_esp32s3(const esp_dl_row_s16_t *row);
 
 /* One filter for each channel: channel c of the output reads channel c of the input. */
 void esp_dl_depthwise_conv2d_row_s16_esp32s3(const esp_dl_row_s16_t *row);

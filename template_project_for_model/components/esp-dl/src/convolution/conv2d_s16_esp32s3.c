@@ -85,8 +85,9 @@ static void pack_pixels(const int8_t *line, int32_t step, int32_t bytes, int32_t
     }
 }
 
-static void convolve(const int8_t *input, const esp_dl_conv2d_s16_esp32s3_t *p, bool depthwise, compute_row_t *compute,
-                     int8_t *scratch, int8_t *output)
+/* addend: NULL without */
+static void convolve(const int8_t *input, const int8_t *addend, bool addend_s16, const esp_dl_conv2d_s16_esp32s3_t *p,
+                     bool depthwise, compute_row_t *compute, int8_t *scratch, int8_t *output)
 {
     const esp_dl_window_t *w = &p->window;
     const int32_t size = p->input_s16 ? 2 : 1, vectors = wide_vectors(p), taps = per_row(p, depthwise);
@@ -112,6 +113,9 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_s16_esp32s3_t *p, 
         .narrow = !p->output_s16,
         .min = p->min,
         .max = p->max,
+        .addend = addend,
+        .addend_step = p->output.c * (addend_s16 ? 2 : 1),
+        .addend_s16 = addend_s16,
     };
     for (int32_t n = 0; n < p->output.n; n++) {
         esp_dl_next_image(&borders, w);
@@ -132,6 +136,7 @@ static void convolve(const int8_t *input, const esp_dl_conv2d_s16_esp32s3_t *p, 
             if (line_step(p) > 0) {
                 pack_pixels(line, line_step(p), pixel_bytes, p->output.w, output);
             }
+            row.addend += addend == NULL ? 0 : p->output.w * row.addend_step;
         }
         input += image.h * image.w * image.c;
     }
@@ -146,7 +151,18 @@ int32_t esp_dl_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp32s3_t *p)
 
 void esp_dl_conv2d_s16_esp32s3(const void *input, const esp_dl_conv2d_s16_esp32s3_t *p, void *scratch, void *output)
 {
-    convolve(input, p, false, esp_dl_conv2d_row_s16_esp32s3, scratch, output);
+    convolve(input, NULL, false, p, false, esp_dl_conv2d_row_s16_esp32s3, scratch, output);
+}
+
+int32_t esp_dl_conv2d_add_s16_esp32s3_scratch(const esp_dl_conv2d_add_s16_esp32s3_t *p)
+{
+    return scratch_bytes(&p->conv2d, false);
+}
+
+void esp_dl_conv2d_add_s16_esp32s3(const void *input, const void *addend, const esp_dl_conv2d_add_s16_esp32s3_t *p,
+                                   void *scratch, void *output)
+{
+    convolve(input, addend, p->addend_s16, &p->conv2d, false, esp_dl_conv2d_row_add_s16_esp32s3, scratch, output);
 }
 
 int32_t esp_dl_depthwise_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp32s3_t *p)
@@ -157,5 +173,5 @@ int32_t esp_dl_depthwise_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp3
 void esp_dl_depthwise_conv2d_s16_esp32s3(const void *input, const esp_dl_conv2d_s16_esp32s3_t *p, void *scratch,
                                          void *output)
 {
-    convolve(input, p, true, esp_dl_depthwise_conv2d_row_s16_esp32s3, scratch, output);
+    convolve(input, NULL, false, p, true, esp_dl_depthwise_conv2d_row_s16_esp32s3, scratch, output);
 }

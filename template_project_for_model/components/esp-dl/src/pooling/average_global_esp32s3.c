@@ -1,6 +1,7 @@
-/* The average of whole images from int8, to int16 or to int8, for the vector unit of the ESP32-S3. */
+/* The average of whole images, from and to int16 or int8, for the vector unit of the ESP32-S3. */
 #include "esp_dl_esp32s3.h"
 #include "pooling/pool2d_row_esp32s3.h"
+#include "pooling/wide_average.h"
 
 /* How sums of an image become averages. */
 static esp_dl_average_s16_t average_of(const esp_dl_pool2d_t *p)
@@ -55,6 +56,21 @@ void esp_dl_average_pool2d_s8_global_esp32s3(const int8_t *input, const esp_dl_p
             average_sixteen(input + c, p, &average, averages);
             for (int32_t i = 0; i < 16; i++) {
                 output[i] = (int8_t)averages[i];
+            }
+        }
+    }
+}
+
+void esp_dl_average_pool2d_s16_wide_esp32s3(const int16_t *input, const esp_dl_pool2d_t *p, void *output)
+{
+    const int32_t channels = p->input.c, pixels = p->input.h * p->input.w;
+    ptrdiff_t done = 0;
+    for (int32_t n = 0; n < p->output.n; n++, input += pixels * channels) {
+        for (int32_t c = 0; c < channels; c += 8) {
+            _Alignas(16) int32_t sums[12];
+            esp_dl_average_pool2d_sums_s16_esp32s3(input + c, pixels, 2 * channels, sums);
+            for (int32_t i = 0; i < 8; i++) {
+                esp_dl_store(output, done++, esp_dl_wide_average(sums[i], pixels, p), p->output_s16);
             }
         }
     }

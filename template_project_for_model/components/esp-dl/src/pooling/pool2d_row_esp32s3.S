@@ -8,13 +8,13 @@
 #define STACK_PIXELS 16
 
 /*
- * Windows of any size. whole: channels are in sixteens.
+ * Windows of any size. whole: channels are in sixteens; bits: of a value, with 16 of them channels are halves of those.
  *
  * a2 row, a3 offset of the window, a4 reciprocal or 0, a5 output, a6 start of the sums, a7 row of the window, a8 input,
  * a9 taps, a10 bytes to the next tap, a11 channels left, a14 rows left; a12, a13, a15 free.
  * q0, q1 input, q2 result, q3 factor, q6 least, q7 greatest value.
  */
-    .macro windows whole, average
+    .macro windows whole, average, bits=8
 1:  /* sixteen channels */
     l32i a14, a2, POOL2D_AT_CHANNELS
     l32i a5, a2, POOL2D_AT_OUTPUT
@@ -60,7 +60,7 @@
     .if \average
     ee.vmulas.s8.qacc q0, q3
     .else
-    ee.vmax.s8 q2, q2, q0
+    ee.vmax.s\bits q2, q2, q0
     .endif
 4:
     .endif
@@ -75,7 +75,7 @@
 6:
     ee.vmax.s8 q2, q2, q6
     .endif
-    end_pixel \whole, POOL2D_AT_CHANNELS, POOL2D_AT_STEP
+    end_pixel \whole, POOL2D_AT_CHANNELS, POOL2D_AT_STEP, \bits
     l32i a15, a1, STACK_PIXELS
     addi a15, a15, -1
     bnez a15, 2b
@@ -159,6 +159,15 @@
     addi a10, a10, -16
     windows 0, 0
     .size esp_dl_max_pool2d_row_esp32s3, . - esp_dl_max_pool2d_row_esp32s3
+
+    function esp_dl_max_pool2d_s16_row_esp32s3
+    begin_windows
+    bnez a7, .Lmax_some_s16
+    windows 1, 0, 16
+.Lmax_some_s16:
+    addi a10, a10, -16
+    windows 0, 0, 16
+    .size esp_dl_max_pool2d_s16_row_esp32s3, . - esp_dl_max_pool2d_s16_row_esp32s3
 
     function esp_dl_average_pool2d_row_esp32s3
     begin_windows
@@ -262,13 +271,52 @@
     return
     .size esp_dl_average_s16_esp32s3, . - esp_dl_average_s16_esp32s3
 
+/* Four sums of 40 bits, their lower 32 bits at \place in place of them; the upper bits of all lie at \high. */
+    .macro four_sums place, high
+    l32i a9, a5, \place + 4
+    l32i a10, a5, \place + 8
+    l32i a11, a5, \place + 12
+    l32i a12, a5, \high
+    ssai 8
+    src a9, a10, a9
+    s32i a9, a5, \place + 4
+    ssai 16
+    src a10, a11, a10
+    s32i a10, a5, \place + 8
+    ssai 24
+    src a11, a12, a11
+    s32i a11, a5, \place + 12
+    .endm
+
+/* a2 input, a3 pixels, a4 bytes from one to the next, a5 sums */
+    function esp_dl_average_pool2d_sums_s16_esp32s3
+    movi a6, 1
+    s32i a6, a5, 0
+    ee.vldbc.16 q1, a5
+    addi a3, a3, -1
+    ee.zero.qacc
+    ee.vld.128.xp q0, a2, a4
+    loopnez a3, 1f
+    ee.vmulas.s16.qacc.ld.xp q0, a2, a4, q0, q1
+1:
+    ee.vmulas.s16.qacc q0, q1
+    mov a8, a5
+    ee.st.qacc_l.l.128.ip a8, 16
+    ee.st.qacc_h.l.128.ip a8, 16
+    ee.st.qacc_l.h.32.ip a8, 4
+    ee.st.qacc_h.h.32.ip a8, -36
+    four_sums 0, 32
+    four_sums 16, 36
+    return
+    .size esp_dl_average_pool2d_sums_s16_esp32s3, . - esp_dl_average_pool2d_sums_s16_esp32s3
+
 /*
  * Windows of 2x2 or 3x3: the pointers walk through the rows.
  *
  * a2 row, a3 bytes to the next tap, a5 output, a7 bytes from the last tap to the next window's first, a8..a10 rows,
  * a11 pixels, a12 channels, a13 and a14 to the next channels, a15 the end of the first pixel's channels.
  */
-    .macro small_windows size
+    .macro small_windows size, bits=8
     l32i a4, a2, POOL2D_AT_ROWS
     l32i a8, a2, POOL2D_AT_CLAMP
     l32i a3, a2, POOL2D_AT_TAP_STEP
@@ -292,31 +340,31 @@
     .if \size == 2
     ee.vld.128.xp q1, a8, a7
     ee.vld.128.xp q2, a9, a3
-    ee.vmax.s8 q0, q0, q1
+    ee.vmax.s\bits q0, q0, q1
     ee.vld.128.xp q3, a9, a7
-    ee.vmax.s8 q0, q0, q2
-    ee.vmax.s8 q3, q3, q6
-    ee.vmax.s8 q0, q0, q3
+    ee.vmax.s\bits q0, q0, q2
+    ee.vmax.s\bits q3, q3, q6
+    ee.vmax.s\bits q0, q0, q3
     .else
     ee.vld.128.xp q1, a8, a3
     ee.vld.128.xp q2, a8, a7
-    ee.vmax.s8 q0, q0, q1
+    ee.vmax.s\bits q0, q0, q1
     ee.vld.128.xp q3, a9, a3
-    ee.vmax.s8 q0, q0, q2
+    ee.vmax.s\bits q0, q0, q2
     ee.vld.128.xp q1, a9, a3
-    ee.vmax.s8 q0, q0, q3
+    ee.vmax.s\bits q0, q0, q3
     ee.vld.128.xp q2, a9, a7
-    ee.vmax.s8 q0, q0, q1
+    ee.vmax.s\bits q0, q0, q1
     ee.vld.128.xp q3, a10, a3
-    ee.vmax.s8 q0, q0, q2
+    ee.vmax.s\bits q0, q0, q2
     ee.vld.128.xp q1, a10, a3
-    ee.vmax.s8 q0, q0, q3
+    ee.vmax.s\bits q0, q0, q3
     ee.vld.128.xp q2, a10, a7
-    ee.vmax.s8 q0, q0, q1
-    ee.vmax.s8 q2, q2, q6
-    ee.vmax.s8 q0, q0, q2
+    ee.vmax.s\bits q0, q0, q1
+    ee.vmax.s\bits q2, q2, q6
+    ee.vmax.s\bits q0, q0, q2
     .endif
-    ee.vmin.s8 q0, q0, q7
+    ee.vmin.s\bits q0, q0, q7
     ee.vst.128.xp q0, a5, a12
 2:
     add a8, a8, a13
@@ -336,3 +384,11 @@
     function esp_dl_max_pool2d_row_3x3_esp32s3
     small_windows 3
     .size esp_dl_max_pool2d_row_3x3_esp32s3, . - esp_dl_max_pool2d_row_3x3_esp32s3
+
+    function esp_dl_max_pool2d_s16_row_2x2_esp32s3
+    small_windows 2, 16
+    .size esp_dl_max_pool2d_s16_row_2x2_esp32s3, . - esp_dl_max_pool2d_s16_row_2x2_esp32s3
+
+    function esp_dl_max_pool2d_s16_row_3x3_esp32s3
+    small_windows 3, 16
+    .size esp_dl_max_pool2d_s16_row_3x3_esp32s3, . - esp_dl_max_pool2d_s16_row_3x3_esp32s3

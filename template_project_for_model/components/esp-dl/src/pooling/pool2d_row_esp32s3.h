@@ -50,7 +50,7 @@ typedef struct {
     int8_t *output;
     int32_t pixels;
     int32_t channels;
-    const int8_t *clamp; /* sixteen times the least, sixteen times the greatest value; at a multiple of 16 */
+    const int8_t *clamp; /* 16 bytes of the least, 16 bytes of the greatest value; at a multiple of 16 */
     int32_t factor;      /* average: of every value, 1..64 */
     /*
      * average: sums are shifted right by `shift`; or, with a reciprocal, are never negative, and the upper half of
@@ -109,9 +109,18 @@ ESP_DL_FIELD(esp_dl_average_s16_t, max, AVERAGE_AT_MAX);
 /* Of sixteen channels, from sums as `esp_dl_average_pool2d_sums_esp32s3` leaves them. */
 void esp_dl_average_s16_esp32s3(const uint32_t sums[12], const esp_dl_average_s16_t *p, int16_t *output);
 
+/* The sums of eight channels of int16, of pixels `step` bytes apart, in the first eight of `sums`, at a multiple of 16;
+ * another pixel is read behind the last. */
+void esp_dl_average_pool2d_sums_s16_esp32s3(const int16_t *x, int32_t pixels, int32_t step, int32_t sums[12]);
+
 /* Windows of 2x2 or 3x3, channels in sixteens, all pixels of a row. */
 void esp_dl_max_pool2d_row_2x2_esp32s3(const esp_dl_pool2d_row_t *row);
 void esp_dl_max_pool2d_row_3x3_esp32s3(const esp_dl_pool2d_row_t *row);
+
+/* The same of int16: channels are bytes, two of a value. */
+void esp_dl_max_pool2d_s16_row_esp32s3(const esp_dl_pool2d_row_t *row);
+void esp_dl_max_pool2d_s16_row_2x2_esp32s3(const esp_dl_pool2d_row_t *row);
+void esp_dl_max_pool2d_s16_row_3x3_esp32s3(const esp_dl_pool2d_row_t *row);
 
 #endif /* __ASSEMBLER__ */
 

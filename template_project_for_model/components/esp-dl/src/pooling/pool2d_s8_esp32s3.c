@@ -47,20 +47,32 @@ int32_t esp_dl_average_pool2d_s8_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *
     return esp_dl_max_pool2d_s8_esp32s3_scratch(p) + SUM_BYTES;
 }
 
-void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *all, void *scratch,
-                                  int8_t *output)
+/* How the maxima of a row of pixels are computed. any, two, three: windows of any size, of 2x2, of 3x3 */
+typedef struct {
+    void (*any)(const esp_dl_pool2d_row_t *);
+    void (*two)(const esp_dl_pool2d_row_t *);
+    void (*three)(const esp_dl_pool2d_row_t *);
+} maxima_t;
+
+/* p: the layer with a channel for every byte; outside: the vector that lies outside of the image, NULL: of INT8_MIN */
+static void max_pool(const int8_t *input, const esp_dl_pool2d_esp32s3_t *all, const esp_dl_pool2d_t *p,
+                     const maxima_t *maxima, const uint32_t clamp[8], const void *outside, void *scratch,
+                     int8_t *output)
 {
-    const esp_dl_pool2d_t *p = &all->pool;
     const esp_dl_window_t *w = &p->window;
     const int8_t **rows = scratch;
-    _Alignas(16) uint32_t clamp[8];
-    esp_dl_clamp_vectors(p->min, p->max, clamp);
-    esp_dl_borders_t borders =
-        esp_dl_borders(&p->input, &all->border, w, INT8_MIN, (int8_t *)scratch + rows_bytes(all));
+    int8_t *const borders_at = (int8_t *)scratch + rows_bytes(all);
+    esp_dl_borders_t borders = esp_dl_borders(&p->input, &all->border, w, INT8_MIN, borders_at);
+    if (outside != NULL) {
+        const int32_t bytes = esp_dl_border_bytes(&all->border, w);
+        for (int32_t i = 0; i < bytes; i += 16) {
+            memcpy(borders_at + i, outside, 16);
+        }
+    }
     esp_dl_pool2d_row_t row = row_of(p, clamp, scratch, output);
-    void (*compute)(const esp_dl_pool2d_row_t *) = esp_dl_max_pool2d_row_esp32s3;
+    void (*compute)(const esp_dl_pool2d_row_t *) = maxima->any;
     if (all->square != 0) {
-        compute = all->square == 2 ? esp_dl_max_pool2d_row_2x2_esp32s3 : esp_dl_max_pool2d_row_3x3_esp32s3;
+        compute = all->square == 2 ? maxima->two : maxima->three;
     }
     for (int32_t n = 0; n < p->output.n; n++) {
         esp_dl_next_image(&borders, w);
@@ -71,6 +83,37 @@ void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32
         }
         input += p->input.h * p->input.w * p->input.c;
     }
+}
+
+void esp_dl_max_pool2d_s8_esp32s3(const int8_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch, int8_t *output)
+{
+    static const maxima_t maxima = {esp_dl_max_pool2d_row_esp32s3, esp_dl_max_pool2d_row_2x2_esp32s3,
+                                    esp_dl_max_pool2d_row_3x3_esp32s3};
+    _Alignas(16) uint32_t clamp[8];
+    esp_dl_clamp_vectors((int8_t)p->pool.min, (int8_t)p->pool.max, clamp);
+    max_pool(input, p, &p->pool, &maxima, clamp, NULL, scratch, output);
+}
+
+int32_t esp_dl_max_pool2d_s16_esp32s3_scratch(const esp_dl_pool2d_esp32s3_t *p)
+{
+    return esp_dl_max_pool2d_s8_esp32s3_scratch(p);
+}
+
+void esp_dl_max_pool2d_s16_esp32s3(const int16_t *input, const esp_dl_pool2d_esp32s3_t *p, void *scratch,
+                                   int16_t *output)
+{
+    static const maxima_t maxima = {esp_dl_max_pool2d_s16_row_esp32s3, esp_dl_max_pool2d_s16_row_2x2_esp32s3,
+                                    esp_dl_max_pool2d_s16_row_3x3_esp32s3};
+    _Alignas(16) uint32_t clamp[8];
+    for (int i = 0; i < 4; i++) {
+        clamp[i] = (uint16_t)p->pool.min * 0x00010001u;
+        clamp[4 + i] = (uint16_t)p->pool.max * 0x00010001u;
+    }
+    esp_dl_pool2d_t bytes = p->pool;
+    bytes.input.c *= 2;
+    bytes.output.c *= 2;
+    /* Maxima begin with the lower bound. */
+    max_pool((const int8_t *)input, p, &bytes, &maxima, clamp, clamp, scratch, (int8_t *)output);
 }
 
 /* Of sixteen channels between strips. */

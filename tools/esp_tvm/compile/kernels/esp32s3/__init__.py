@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Dict, List, Optional
 
 from ....operators.pooling import AveragePool2d, MaxPool2d
+from ....operators.wide import MaxPool2dS16
 from ....program import Call
 from ..variants import Variant
 from .channel_pieces import Conv2dPieces
 from .checked import Conv2dChecked
 from .convolution import Conv2dLanes, Conv2dWide
-from .convolution_s16 import Conv2dS16, DepthwiseS16
+from .convolution_s16 import Conv2dAddS16, Conv2dS16, DepthwiseS16
 from .dense import Dense, DenseS16, DenseS16Rows, DenseS16Wide, PointwiseS16
 from .depthwise import DepthwiseLanes, Scale
 from .few_outputs import Conv2dFew
@@ -25,11 +26,14 @@ from .values import (
     Average,
     AverageGlobal,
     AverageS16,
+    AverageWide,
     Broadcasting,
     Elementwise,
+    ElementwiseS16,
     LookupTable,
     Move,
     Pool,
+    PoolS16,
     PReluVectors,
     RepeatPixels,
     TransposeRows,
@@ -67,14 +71,17 @@ VECTOR_VARIANTS: Dict[str, List[Esp32s3Variant]] = {
     "dense": [Dense(Conv2dLanes()), Dense(Conv2dWide())],
     "dense_s16": [DenseS16Rows(), DenseS16(), DenseS16Wide()],
     "conv2d_s16": [PointwiseS16(), Conv2dS16()],
+    "conv2d_add_s16": [Conv2dAddS16()],
     "depthwise_conv2d_s16": [DepthwiseS16()],
-    "average_pool2d_s16": [AverageS16()],
+    "average_pool2d_s16": [AverageS16(), AverageWide()],
     "matmul": [MatMulLanes()],
     "max_pool2d": [Pool(MaxPool2d())],
+    "max_pool2d_s16": [PoolS16(MaxPool2dS16())],
     "average_pool2d": [Average(AveragePool2d()), AverageGlobal()],
     "lookup": [LookupTable()],
     "channelwise": [Scale()],
     **{operator: [Elementwise(operator)] for operator in ("add", "sub", "mul", "requantize")},
+    **{operator: [ElementwiseS16(operator)] for operator in ("add_s16", "mul_s16", "requantize_s16")},
     "prelu": [PReluVectors()],
     **{operator: [Broadcasting(operator)] for operator in BROADCASTING},
     **{operator: [Move(operator)] for operator in MOVES},

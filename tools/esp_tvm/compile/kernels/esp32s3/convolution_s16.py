@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
 from ....operators.base import rounding_bias
 from ....operators.conv import pad_field, pad_value, window_fields
-from ....program import Call, Tensor
+from ....program import Call
 from .lanes import (
     LANES,
     Esp32s3Variant,
     aligned,
+    as_bytes,
     border_bytes,
     border_fields,
     copies_rows,
@@ -45,8 +45,7 @@ class Conv2dS16(Esp32s3Variant):
     parameters = "esp_dl_conv2d_s16_esp32s3_t"
 
     def has_types(self, call):
-        types = {call.inputs[0].dtype, call.output.dtype}
-        return call.addend is None and "int16" in types and types <= {"int8", "int16"}
+        return call.addend is None and {call.inputs[0].dtype, call.output.dtype} <= {"int8", "int16"}
 
     def fits_range(self, call, low, high):
         a = call.attributes
@@ -81,7 +80,7 @@ class Conv2dS16(Esp32s3Variant):
         places = aligned(8 * kernel[0] * (1 + self._segments(call)))
         size = np.dtype(call.output.dtype).itemsize
         line = aligned(-(-outputs // EIGHT) * EIGHT * size) * width if outputs % EIGHT else 0
-        return places + border_bytes(_as_bytes(call), kernel) + self._wide_bytes(call) * kernel[0] + line
+        return places + border_bytes(as_bytes(call), kernel) + self._wide_bytes(call) * kernel[0] + line
 
     def _wide_bytes(self, call: Call) -> int:
         """Of a row of the input that is widened."""
@@ -92,7 +91,7 @@ class Conv2dS16(Esp32s3Variant):
         return 2 * aligned(columns * call.inputs[0].shape[3])
 
     def overlap_distance(self, call):
-        form, kernel = _as_bytes(call), self._kernel(call)
+        form, kernel = as_bytes(call), self._kernel(call)
         # Eight channels of a row are written after the other: later ones still read what all of the row need.
         distance = distance_of_copies if copies_rows(form, kernel) else distance_of_rows
         return distance(form, kernel)
@@ -103,19 +102,19 @@ class Conv2dS16(Esp32s3Variant):
     def emit(self, call, c, inputs, output):
         a, kernel = call.attributes, self._kernel(call)
         parts = []
-        for filters, bias, shift in zip(*_blocks(self._filters(call), a["bias"], a["shift"])):
+        for block, (filters, bias, shift) in enumerate(zip(*_blocks(self._filters(call), a["bias"], a["shift"]))):
             most, left = _lefts(shift)
             head = np.zeros(LANES - EIGHT, np.int8)
             head[0] = most
+            factors, head[1] = self._factors(call, EIGHT * block, left)
             start = rounding_bias(bias, shift).astype(np.int64) << left
             weights = filters.astype(np.int64) << left[:, None, None]
             packed = self._pack(weights).astype(np.int16)
-            parts += [pack_40_bits(start), head, np.ascontiguousarray(packed).reshape(-1).view(np.int8)]
+            parts += [pack_40_bits(start), head, factors, np.ascontiguousarray(packed).reshape(-1).view(np.int8)]
         data = np.concatenate([*parts, _READ_AHEAD])
-        parameters = c.struct(
-            self.parameters,
+        fields = dict(
             **window_fields(call, kernel),
-            border=border_fields(_as_bytes(call), kernel),
+            border=border_fields(as_bytes(call), kernel),
             input_s16=call.inputs[0].dtype == "int16",
             output_s16=call.output.dtype == "int16",
             weights=c.constant("weights", data, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
@@ -123,7 +122,48 @@ class Conv2dS16(Esp32s3Variant):
             max=a["clamp"][1],
             **pad_field(call),
         )
-        c.call(self.kernel, inputs[0], parameters, "scratch", output)
+        c.call(self.kernel, *inputs, self._parameters(call, c, fields), "scratch", output)
+
+    def _parameters(self, call: Call, c, fields: Dict) -> str:
+        return c.struct(self.parameters, **fields)
+
+    def _factors(self, call: Call, first: int, left: np.ndarray) -> Tuple[np.ndarray, bool]:
+        """(bytes of the factors of what is added to the sums of eight channels from `first` on, whether they are those
+        of 256 times as much); none where nothing is added. left: by how much each sum is shifted to the left"""
+        return np.zeros(0, np.int8), False
+
+
+class Conv2dAddS16(Conv2dS16):
+    """A convolution to whose sums a tensor of either width is added, times a power of two for each channel."""
+
+    operator = "conv2d_add_s16"
+    kernel = "esp_dl_conv2d_add_s16_esp32s3"
+
+    def has_types(self, call):
+        return call.addend is not None and {one.dtype for one in (*call.inputs, call.output)} <= {"int8", "int16"}
+
+    def name(self, call):
+        return self.kernel
+
+    def fits_range(self, call, low, high):
+        if call.inputs[0].shape[3] % EIGHT or call.output.shape[3] % EIGHT or not super().fits_range(call, low, high):
+            return False
+        lefts = [_lefts(call.attributes["shift"][o : o + EIGHT])[1] for o in range(0, call.output.shape[3], EIGHT)]
+        return all(self._factor_bits(call, EIGHT * i, left)[0].max() < LANES - 1 for i, left in enumerate(lefts))
+
+    @staticmethod
+    def _factor_bits(call: Call, first: int, left: np.ndarray) -> Tuple[np.ndarray, bool]:
+        """As `_factors`, their logarithms."""
+        bits = np.asarray(call.attributes["addend_shift"][first : first + EIGHT], np.int64) + left
+        upper = call.addend.dtype == "int8" and bits.min() >= 8
+        return bits - 8 * upper, bool(upper)
+
+    def _factors(self, call, first, left):
+        bits, upper = self._factor_bits(call, first, left)
+        return (1 << bits).astype(np.int16).view(np.int8), upper
+
+    def _parameters(self, call, c, fields):
+        return c.struct(f"{self.kernel}_t", conv2d=fields, addend_s16=call.addend.dtype == "int16")
 
 
 class DepthwiseS16(Conv2dS16):
@@ -148,15 +188,6 @@ class DepthwiseS16(Conv2dS16):
 
     def _segments(self, call):
         return 1
-
-
-def _as_bytes(call: Call) -> Call:
-    """The same with a channel for each byte of the input and of the output."""
-    x, y = (
-        Tensor(tensor.name, (*tensor.shape[:3], tensor.shape[3] * np.dtype(tensor.dtype).itemsize), "int8")
-        for tensor in (call.inputs[0], call.output)
-    )
-    return replace(call, inputs=[x], outputs=[y])
 
 
 def _blocks(filters: np.ndarray, bias: np.ndarray, shift: np.ndarray):

@@ -6,6 +6,7 @@ bias and range of the input are known here: it is proved channel by channel.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from ....kernel_limits import KERNEL_LIMITS
 from ....operators.base import rounding_bias
 from ....operators.conv import pad_value
-from ....program import Call
+from ....program import Call, Tensor
 from ..variants import Variant, distance_of, window_starts
 
 LANES = KERNEL_LIMITS["LANES"]
@@ -209,6 +210,15 @@ def side_by_side(blocks: Sequence[np.ndarray]) -> Tuple[np.ndarray, int]:
     """(blocks of weights one behind the other, how many bytes from one to the next)."""
     size = aligned(max(len(block) for block in blocks))
     return np.concatenate([np.pad(block, (0, size - len(block))) for block in blocks]), size
+
+
+def as_bytes(call: Call) -> Call:
+    """The same with a channel for each byte of the input and of the output."""
+    x, y = (
+        Tensor(tensor.name, (*tensor.shape[:3], tensor.shape[3] * np.dtype(tensor.dtype).itemsize), "int8")
+        for tensor in (call.inputs[0], call.output)
+    )
+    return replace(call, inputs=[x], outputs=[y])
 
 
 # --- borders, which src/common/borders_esp32s3.h lays out --------------------------------------------------

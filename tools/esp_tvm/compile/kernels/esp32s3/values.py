@@ -17,6 +17,7 @@ from .lanes import (
     LANES,
     Esp32s3Variant,
     aligned,
+    as_bytes,
     border_bytes,
     border_fields,
     copies_rows,
@@ -25,6 +26,8 @@ from .lanes import (
 )
 
 MOVES = ("strided_slice", "tile", "broadcast", "depth_to_space", "space_to_depth", "concat", "pad")
+# Those that copy int8 alone.
+_INT8_MOVES = ("pad", "resize_nearest")
 BROADCASTING = ("add_broadcast", "sub_broadcast", "mul_broadcast", "maximum", "minimum")
 
 
@@ -38,24 +41,40 @@ class Pool(Esp32s3Variant):
         self.plain = operator
         self.operator, self.kernel = operator.name, f"esp_dl_{operator.name}_s8_esp32s3"
 
+    @staticmethod
+    def form(call: Call) -> Call:
+        """The call with a channel for each byte."""
+        return call
+
     def fits_range(self, call, low, high):
         return True
 
     def scratch(self, call):
         kernel = call.attributes["kernel"]
-        return aligned(kernel[0] * 8) + self.sums + border_bytes(call, kernel)
+        return aligned(kernel[0] * 8) + self.sums + border_bytes(self.form(call), kernel)
 
     def overlap_distance(self, call):
-        kernel = call.attributes["kernel"]
-        return distance_of_copies(call, kernel) if copies_rows(call, kernel) else distance_of_rows(call, kernel)
+        form, kernel = self.form(call), call.attributes["kernel"]
+        return distance_of_copies(form, kernel) if copies_rows(form, kernel) else distance_of_rows(form, kernel)
 
     def emit(self, call, c, inputs, output):
-        kernel = call.attributes["kernel"]
-        square = kernel[0] if kernel[0] == kernel[1] in (2, 3) and call.inputs[0].shape[3] % LANES == 0 else 0
-        border = border_fields(call, kernel)
+        form, kernel = self.form(call), call.attributes["kernel"]
+        square = kernel[0] if kernel[0] == kernel[1] in (2, 3) and form.inputs[0].shape[3] % LANES == 0 else 0
+        border = border_fields(form, kernel)
         fields = {"pool": self.plain.fields(call, c), "border": border, "square": square}
         parameters = c.struct("esp_dl_pool2d_esp32s3_t", **fields)
         c.call(self.kernel, inputs[0], parameters, "scratch", output)
+
+
+class PoolS16(Pool):
+    """Eight channels of int16 at a time."""
+
+    input_type = output_type = "int16"
+    form = staticmethod(as_bytes)
+
+    def __init__(self, operator: Operator):
+        super().__init__(operator)
+        self.kernel = f"esp_dl_{operator.name}_esp32s3"
 
 
 class Average(Pool):
@@ -114,6 +133,20 @@ class AverageS16(AverageGlobal):
     output_type = "int16"
 
 
+class AverageWide(AverageS16):
+    """The same from int16 to int16 or int8, eight channels in lanes of 40 bits."""
+
+    kernel = "esp_dl_average_pool2d_s16_wide_esp32s3"
+    input_type = "int16"
+
+    def has_types(self, call):
+        return call.inputs[0].dtype == self.input_type
+
+    def fits_range(self, call, low, high):
+        is_whole = "row_sums" not in call.attributes and OPERATORS["average_pool2d"].is_global(call)
+        return is_whole and call.output.shape[3] % (LANES // 2) == 0
+
+
 def small_shifts(call: Call) -> bool:
     """Whether lanes hold the sums, and products of bytes the half that is added to them."""
     a = call.attributes
@@ -131,6 +164,30 @@ class Elementwise(Esp32s3Variant):
     def fits_range(self, call, low, high):
         # A shift to the left is a factor.
         return small_shifts(call) or (self.operator == "requantize" and -6 <= call.attributes["shift"] < 0)
+
+
+class ElementwiseS16(Esp32s3Variant):
+    """From or to int16: the same in lanes of 40 bits. An int8 result is the upper byte of one that has 16 bits."""
+
+    plain_parameters = True
+    # Bits of a factor, and of the half that rounding adds to a sum.
+    FACTOR_BITS = 14
+
+    def __init__(self, operator: str):
+        self.operator, self.replaces = operator, f"esp_dl_{operator}"
+        self.kernel = f"esp_dl_{operator}_esp32s3"
+
+    def has_types(self, call):
+        return call.output.dtype in ("int8", "int16")
+
+    def fits_range(self, call, low, high):
+        a, narrow = call.attributes, call.output.dtype == "int8"
+        if self.operator == "mul_s16":
+            return (8 if narrow else 0) <= a["shift"] <= 2 * self.FACTOR_BITS + 1
+        left = max(a.get("shift_a", 0), a.get("shift_b", 0), -a["shift"])
+        left += max(8 - max(a["shift"], 0), 0) if narrow else 0
+        least = -self.FACTOR_BITS if self.operator == "requantize_s16" else 0
+        return least <= a["shift"] <= self.FACTOR_BITS + 1 and left <= self.FACTOR_BITS
 
 
 class Broadcasting(Esp32s3Variant):
@@ -221,6 +278,10 @@ class Move(Esp32s3Variant):
 
     def __init__(self, operator: str):
         self.operator = operator
+
+    def has_types(self, call):
+        types = {tensor.dtype for tensor in (*call.inputs, call.output)}
+        return types == {"int8"} or (types == {"int16"} and self.operator not in _INT8_MOVES)
 
     def copies(self, call: Call) -> List[dict]:
         """The parameters of the copies that the call consists of; none if it is not only copies."""
