@@ -63,7 +63,7 @@ DOCUMENTED = {
     "PointwiseS16 any": ("macs", 0.57),
     "Conv2dS16 any": ("macs", 0.19),
     "Conv2dAddS16 any": ("macs", 0.19),
-    "DepthwiseS16 any": ("macs", 0.78),
+    "DepthwiseS16 any": ("macs", 0.45),
     "ElementwiseS16 any": ("values", 1.0),
     "PoolS16 any": ("pooled", 0.47),
     "AverageWide any": ("values", 68.0),

@@ -251,6 +251,7 @@ typedef struct {
     esp_dl_window_t window;
     esp_dl_border_t border; /* of the input's bytes */
     bool input_s16, output_s16;
+    bool three;       /* depthwise: windows of 3x3, channels a multiple of 8: by code of their own */
     int8_t pad_value; /* outside of the image; of int16: 0 */
     const int8_t *weights;
     int16_t min, max; /* clamp */

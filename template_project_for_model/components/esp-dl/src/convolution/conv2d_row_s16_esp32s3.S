@@ -241,6 +241,60 @@
     any_depthwise 1, 1
     .size esp_dl_depthwise_conv2d_row_s16_esp32s3, . - esp_dl_depthwise_conv2d_row_s16_esp32s3
 
+/*
+ * Windows of 3x3: the pointers walk through the rows. a6, a15: the weights and pixels of eight channels; a7 bytes from a
+ * tap to the next, a11 from the last tap of a row to the next window's first, a8..a10 rows, a14 to the next pixel.
+ */
+    .macro three narrow
+1:  /* eight channels */
+    begin_block
+    l32i a4, a2, ROW_S16_AT_ROWS
+    l32i a14, a2, ROW_S16_AT_OUTPUT_STEP
+    l32i a8, a4, 0
+    l32i a9, a4, 4
+    l32i a10, a4, 8
+    add a8, a8, a3
+    add a9, a9, a3
+    add a10, a10, a3
+    loop a15, 2f
+    mov a4, a6
+    load_head
+    ee.vld.128.ip q1, a4, 16
+    .irp row, a8, a9, a10
+    ee.vld.128.xp q3, \row, a7
+    ee.vmulas.s16.qacc.ld.ip q1, a4, 16, q3, q1
+    ee.vld.128.xp q3, \row, a7
+    ee.vmulas.s16.qacc.ld.ip q1, a4, 16, q3, q1
+    ee.vld.128.xp q3, \row, a11
+    ee.vmulas.s16.qacc.ld.ip q1, a4, 16, q3, q1
+    .endr
+    ee.srcmb.s16.qacc q2, a12, 0
+    ee.vmax.s16 q2, q2, q6
+    ee.vmin.s16 q2, q2, q7
+    .if \narrow
+    ee.vunzip.8 q2, q4
+    ee.vst.l.64.xp q2, a5, a14
+    .else
+    ee.vst.128.xp q2, a5, a14
+    .endif
+2:
+    addi a4, a4, -16
+    end_block \narrow, 1, 1b
+    return
+    .endm
+
+    function esp_dl_depthwise_conv2d_row_3x3_s16_esp32s3
+    begin_row
+    mov a7, a10
+    sub a11, a11, a10
+    sub a11, a11, a10
+    l32i a14, a2, ROW_S16_AT_NARROW
+    bnez a14, .Lthree_narrow
+    three 0
+.Lthree_narrow:
+    three 1
+    .size esp_dl_depthwise_conv2d_row_3x3_s16_esp32s3, . - esp_dl_depthwise_conv2d_row_3x3_s16_esp32s3
+
 /* esp_dl_widen_esp32s3(const int8_t *from, int32_t vectors, int16_t *to) */
     function esp_dl_widen_esp32s3
     ee.zero.q q3

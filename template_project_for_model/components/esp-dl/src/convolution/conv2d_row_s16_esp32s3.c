@@ -126,6 +126,11 @@ void esp_dl_depthwise_conv2d_row_s16_esp32s3(const esp_dl_row_s16_t *row)
     compute(row, 2 * EIGHT, add_taps);
 }
 
+void esp_dl_depthwise_conv2d_row_3x3_s16_esp32s3(const esp_dl_row_s16_t *row)
+{
+    compute(row, 2 * EIGHT, add_taps);
+}
+
 #else
 typedef int esp_dl_conv2d_row_s16_is_assembly;
 #endif

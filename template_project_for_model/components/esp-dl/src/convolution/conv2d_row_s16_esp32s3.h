@@ -76,6 +76,9 @@ void esp_dl_conv2d_row_add_s16_esp32s3(const esp_dl_row_s16_t *row);
 /* One filter for each channel: channel c of the output reads channel c of the input. */
 void esp_dl_depthwise_conv2d_row_s16_esp32s3(const esp_dl_row_s16_t *row);
 
+/* The same of windows of 3x3, where rows are `aligned`. */
+void esp_dl_depthwise_conv2d_row_3x3_s16_esp32s3(const esp_dl_row_s16_t *row);
+
 /* `vectors` times sixteen bytes from any address become values of 16 bits at a multiple of 16. */
 void esp_dl_widen_esp32s3(const int8_t *from, int32_t vectors, int16_t *to);
 

@@ -173,5 +173,7 @@ int32_t esp_dl_depthwise_conv2d_s16_esp32s3_scratch(const esp_dl_conv2d_s16_esp3
 void esp_dl_depthwise_conv2d_s16_esp32s3(const void *input, const esp_dl_conv2d_s16_esp32s3_t *p, void *scratch,
                                          void *output)
 {
-    convolve(input, NULL, false, p, true, esp_dl_depthwise_conv2d_row_s16_esp32s3, scratch, output);
+    compute_row_t *const compute =
+        p->three ? esp_dl_depthwise_conv2d_row_3x3_s16_esp32s3 : esp_dl_depthwise_conv2d_row_s16_esp32s3;
+    convolve(input, NULL, false, p, true, compute, scratch, output);
 }

@@ -71,6 +71,10 @@ class Conv2dS16(Esp32s3Variant):
         filled = np.pad(filters, ((0, 0), (0, 0), (0, -filters.shape[2] % EIGHT)))
         return filled.transpose(1, 2, 0)
 
+    def _is_three(self, call: Call) -> bool:
+        """Whether windows have code of their own."""
+        return False
+
     def _segments(self, call: Call) -> int:
         """Of a window's row, as they are listed."""
         return 1 if call.attributes["dilation"][1] == 1 else self._kernel(call)[1]
@@ -117,6 +121,7 @@ class Conv2dS16(Esp32s3Variant):
             border=border_fields(as_bytes(call), kernel),
             input_s16=call.inputs[0].dtype == "int16",
             output_s16=call.output.dtype == "int16",
+            three=self._is_three(call),
             weights=c.constant("weights", data, f"{list(a['weights'].shape)}, laid out for {self.kernel}"),
             min=a["clamp"][0],
             max=a["clamp"][1],
@@ -185,6 +190,9 @@ class DepthwiseS16(Conv2dS16):
 
     def _pack(self, filters):
         return filters.transpose(1, 2, 0)
+
+    def _is_three(self, call):
+        return self._kernel(call) == [3, 3] and call.output.shape[3] % EIGHT == 0
 
     def _segments(self, call):
         return 1
