@@ -102,5 +102,6 @@ def test_every_fast_kernel_is_looked_at():
         *(f"{op}_s8_esp32s3" for op in (*BROADCASTING, "prelu", "transpose")),
         "dense_s16_wide_esp32s3",
         *("conv2d_s16_esp32s3", "depthwise_conv2d_s16_esp32s3", "conv2d_s8_few_esp32s3"),
+        *("conv2d_add_s16_esp32s3", "max_pool2d_s16_esp32s3"),
     )
     assert kernels == {f"esp_dl_{name}" for name in names}
