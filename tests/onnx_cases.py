@@ -464,6 +464,18 @@ def _pools() -> List[OnnxCase]:
             "MaxPool, MaxUnpool", "to a given shape", {0: (1, 3, 7, 8)}, {1: _i(1, 3, 7, 8)}, kernel=three, nodes=cut
         ),
         OnnxCase("MaxPool", "places in 3-D", {0: (2, 2, 4, 5, 4)}, kernel="max_pool_indices", nodes=places_in_3d),
+        *(
+            OnnxCase(
+                operator,
+                f"{k}x{k}, {way}",
+                {0: (1, 3, 7, 8)},
+                {},
+                {"kernel_shape": [k, k], "strides": [2, 2], "auto_pad": way},
+                kernel=kernel,
+            )
+            for operator, kernel in (("MaxPool", "max_pool2d"), ("AveragePool", "average_pool2d"))
+            for k, way in ((3, "SAME_UPPER"), (2, "SAME_LOWER"))
+        ),
         # 1/27 in C must have all its digits.
         OnnxCase("AveragePool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [3, 3, 3]}, kernel=None),
         OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=None),

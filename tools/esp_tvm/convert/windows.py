@@ -1,7 +1,7 @@
 """Makes the pads of windows explicit where tools interpret them differently.
 
 - auto_pad SAME with dilations: ONNX Runtime 1.14 refuses it in Conv, and counts the pads of pools without dilation.
-- auto_pad SAME of 1-D pools: TVM pads by an operator of its own, which then runs in float.
+- auto_pad SAME of MaxPool and of 1-D pools: TVM pads by an operator of its own, which then runs in float.
 - auto_pad SAME with strides longer than the window: by ONNX's formula the pads are negative, and ONNX Runtime leaves
   out the first rows and columns; TVM does not.
 - AveragePool with ceil_mode: ONNX Runtime 1.14 divides by positions beyond the padded input, and has windows entirely
@@ -146,9 +146,9 @@ def _has_odd_same(node: onnx.NodeProto) -> bool:
     if not string_attribute(node, "auto_pad").startswith("SAME"):
         return False
     kernel, strides = attribute(node, "kernel_shape", ()), attribute(node, "strides", ())
-    one_axis = len(kernel) == 1 and node.op_type != "Conv"
+    by_an_operator = node.op_type == "MaxPool" or (len(kernel) == 1 and node.op_type != "Conv")
     longer = not kernel or any(stride > window for stride, window in zip(strides, kernel))
-    return one_axis or longer or any(size != 1 for size in attribute(node, "dilations", ()))
+    return by_an_operator or longer or any(size != 1 for size in attribute(node, "dilations", ()))
 
 
 def _has_ceiling(node: onnx.NodeProto) -> bool:
