@@ -109,10 +109,15 @@ def test_the_vector_units_figures_have_a_section():
     text = results.markdown(with_vectors())
     # 204800 MAC in 422 microseconds of 240 cycles.
     assert "| 1x1 | 204,800 | 20,480 | 10.00 | 0.53 | 422 | 2.02 | Lanes |" in text
-    assert "| resnet8 | 1,000 | 200 | 5.00 | 12.5 times | 80 | 90 |" in text
+    assert "| resnet8 | 1,000 | 200 | 5.00 | 5.00 | 12.5 times | 80 | 90 |" in text
     assert "| resnet8 | conv2d | Lanes | 1 | 190 | 95.0 % | 5.26 |" in text
     assert "convention windowed.\n" in text and "an earlier run" not in text
     assert "Skipped: never counted." in results.markdown(found())
+    # What an int8 input saves is the change from float.
+    counted = with_vectors()
+    quantize = {**VECTOR_STEP, "operator": "quantize", "kernel": "QuantizeFpu", "macs": 0, "instructions": 10}
+    counted["models"]["resnet8"]["esp32s3"]["steps"].append(quantize)
+    assert "| resnet8 | 1,000 | 200 | 5.00 | 5.26 |" in results.markdown(counted)
 
 
 def test_comparison_with_and_without_the_vector_unit():
