@@ -274,8 +274,8 @@ def _check_inputs(model: onnx.ModelProto, path: Path) -> None:
     for value in model.graph.input:
         if not _has_shape(value):
             raise UserError(
-                f"{path}: input '{shown(value.name)}' has no shape; give it to preprocess_onnx.py "
-                f"(--shape '{shown(value.name)}=1,SIZE'), or export the model with a fixed one"
+                f"{path}: input '{shown(value.name)}' has no shape; give it to preprocess_onnx.py, or in "
+                f"PREPROCESS_OPTIONS to make (--shape '{shown(value.name)}=1,SIZE'), or export the model with one"
             )
 
 
@@ -352,7 +352,8 @@ def _fix_inputs(model: onnx.ModelProto, path: str | os.PathLike) -> None:
                 name = f" ('{shown(symbol)}')" if symbol else ""
                 raise UserError(
                     f"{path}: input '{shown(value.name)}': axis {axis}{name} has no fixed size; "
-                    "only a free batch axis becomes 1 by itself: give preprocess_onnx.py all sizes "
+                    "only a free batch axis becomes 1 by itself: give all sizes to preprocess_onnx.py, or in "
+                    "PREPROCESS_OPTIONS to make "
                     f"(--shape '{shown(value.name)}={_sizes_to_give(tensor)}'), or export the model with fixed shapes"
                 )
             if symbol:
