@@ -2,6 +2,7 @@
 """Accuracy after quantization, computed with the exact integer reference, beside what peers reach on the same data.
 
 make bench-accuracy, or: scripts/in-env.sh python bench/accuracy.py [resnet8|kws|digits|conformer ...] [--json FILE]
+make bench-accuracy WORDS="--shifted kws": what equalization gains and loses on data of other brightness and contrast
 """
 
 import argparse
@@ -40,19 +41,25 @@ CASES = {
 }
 # Networks with weights from a fixed seed: (model, calibration, evaluation) and the aim in dB; no peers.
 MADE = {"vision transformer": (vision_transformer, 25.0), "conformer": (conformer, 25.0)}
+# Evaluation data as others may have it: (what, share of the range that is added, factor of the distance from the mean),
+# within the range of the calibration data.
+SHIFTED = (
+    ("as it is", 0.0, 1.0),
+    ("brighter by 1/8", 0.125, 1.0),
+    ("brighter by 1/4", 0.25, 1.0),
+    ("darker by 1/8", -0.125, 1.0),
+    ("darker by 1/4", -0.25, 1.0),
+    ("contrast x 0.6", 0.0, 0.6),
+    ("contrast x 1.5", 0.0, 1.5),
+)
 HEADER = ("network", "ours dB", "aim", "top-1 as float", "seconds", "ESP old", "ppq", "ppq best", "ORT", "ORT ch.")
 
 
 def measure(name: str, options: dict) -> dict:
     """Preprocess, quantize with `options`, and judge one network."""
+    aim, peers = (MADE[name][1], ()) if name in MADE else CASES[name][3:]
     with tempfile.TemporaryDirectory() as temporary:
-        if name in MADE:
-            make, aim = MADE[name]
-            peers = ()
-            path, calibration, evaluation = _written(Path(temporary), *make())
-        else:
-            folder, calibration, evaluation, aim, peers = CASES[name]
-            path, calibration, evaluation = folder / "model.onnx", folder / calibration, folder / evaluation
+        path, calibration, evaluation = _files(name, Path(temporary))
         opt, quant = Path(temporary, "opt.onnx"), Path(temporary, "quant.onnx")
         with contextlib.redirect_stdout(None):
             preprocess_onnx(path, opt)
@@ -73,6 +80,43 @@ def measure(name: str, options: dict) -> dict:
     }
 
 
+def measure_shifted(name: str) -> list:
+    """[(what was done to the evaluation data, dB with equalization, dB without)] of one network."""
+    with tempfile.TemporaryDirectory() as temporary:
+        path, calibration, evaluation = _files(name, Path(temporary))
+        opt = Path(temporary, "opt.onnx")
+        with contextlib.redirect_stdout(None):
+            preprocess_onnx(path, opt)
+        real = load_model(opt)
+        known, samples = (load_samples(file, inputs_of(real)) for file in (calibration, evaluation))
+        quantized = []
+        for equalize in (True, False):
+            quant = Path(temporary, "quant.onnx")
+            quantize_onnx(opt, quant, calibration, equalize=equalize)
+            quantized.append(load_model(quant))
+    found = []
+    for what, shift, factor in SHIFTED:
+        moved = {key: _moved(known[key], array, shift, factor) for key, array in samples.items()}
+        found.append((what, *(judge(real, one, moved).decibels for one in quantized)))
+    return found
+
+
+def _moved(known, array, shift: float, factor: float) -> np.ndarray:
+    """Evaluation data of one input, moved within the range of the calibration data `known`; both [N, *shape]."""
+    known, array = (np.stack([np.asarray(x) for x in values]) for values in (known, array))
+    low, high, mean = float(known.min()), float(known.max()), float(known.mean())
+    moved = (array - mean) * factor + mean + shift * (high - low)
+    return np.clip(moved, low, high).astype(array.dtype) if (shift, factor) != (0.0, 1.0) else array
+
+
+def _files(name: str, temporary: Path) -> tuple:
+    """The paths of a network, its calibration and its evaluation data."""
+    if name in MADE:
+        return _written(temporary, *MADE[name][0]())
+    folder, calibration, evaluation = CASES[name][:3]
+    return folder / "model.onnx", folder / calibration, folder / evaluation
+
+
 def _written(folder: Path, model, calibration: dict, evaluation: dict) -> tuple:
     """The paths of a model and its samples, written to `folder`."""
     paths = folder / "model.onnx", folder / "calibration.npz", folder / "evaluation.npz"
@@ -88,12 +132,18 @@ def main():
     parser.add_argument("--per_channel", choices=("true", "false"), default="true")
     parser.add_argument("--method", default="auto")
     parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--shifted", action="store_true", help="on data of other brightness and contrast")
     args = parser.parse_args()
+    names = args.networks or [*CASES, *MADE]
+    for name in [one for one in names if one in CASES and not (CASES[one][0] / "model.onnx").exists()]:
+        print(f"{name}: not here, left out", file=sys.stderr)
+        names.remove(name)
+    if args.shifted:
+        rows = [(name, what, f"{a:.1f}", f"{b:.1f}") for name in names for what, a, b in measure_shifted(name)]
+        show(Table(("network", "evaluation data", "equalized dB", "not dB"), rows, "llrr"))
+        return 0
     rows, figures, missed = [], {}, []
-    for name in args.networks or [*CASES, *MADE]:
-        if name in CASES and not (CASES[name][0] / "model.onnx").exists():
-            print(f"{name}: not here, left out", file=sys.stderr)
-            continue
+    for name in names:
         got = figures[name] = measure(name, {"per_channel": args.per_channel == "true", "method": args.method})
         if got["decibels"] < got["aim"]:
             missed.append(name)

@@ -20,9 +20,9 @@ bench-docs: ## the tables of docs/both-cores.md, docs/esp32.md and docs/esp32-s3
 bench-compare: ## BASE: the differences of bench/results.json from this file
 	@scripts/in-env.sh python bench/bench.py --compare "$${BASE:-}"
 
-bench-accuracy: ## signal-to-noise ratio of int8 networks by the exact reference, compared with other tools
+bench-accuracy: ## [WORDS] signal-to-noise ratio of int8 networks by the exact reference, compared with other tools
 	@scripts/setup.sh --dev >/dev/null
-	@scripts/in-env.sh python bench/accuracy.py
+	@scripts/in-env.sh python bench/accuracy.py $${WORDS:-}
 
 calibration-memory: ## check that quantizing with 10 000 samples of 96x96x3 stays below 1.5 GB of memory
 	@scripts/setup.sh --dev >/dev/null
