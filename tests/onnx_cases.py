@@ -476,9 +476,10 @@ def _pools() -> List[OnnxCase]:
             for operator, kernel in (("MaxPool", "max_pool2d"), ("AveragePool", "average_pool2d"))
             for k, way in ((3, "SAME_UPPER"), (2, "SAME_LOWER"))
         ),
-        # 1/27 in C must have all its digits.
-        OnnxCase("AveragePool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [3, 3, 3]}, kernel=None),
-        OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=None),
+        OnnxCase(
+            "AveragePool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [3, 3, 3]}, kernel=("average_pool2d",) * 2
+        ),
+        OnnxCase("MaxPool", "3-D", {0: (1, 2, 4, 4, 4)}, {}, {"kernel_shape": [2, 2, 2]}, kernel=("max_pool2d",) * 2),
         OnnxCase("GlobalMaxPool", "2-D", {0: X}, kernel="max_pool2d"),
         OnnxCase("GlobalMaxPool", "1-D", {0: line}, kernel="max_pool2d"),
         OnnxCase("GlobalAveragePool", "2-D", {0: X}, kernel="average_pool2d"),

@@ -68,7 +68,16 @@ def _convolutions() -> List[OnnxCase]:
             {"group": 4, "dilations": [2]},
             kernel="depthwise_conv2d",
         ),
-        OnnxCase("Conv", "3-D", {0: (1, 2, 4, 4, 4)}, {1: _w(2, 2, 2, 2, 2)}, kernel=None),
+        OnnxCase(
+            "Volume",
+            "3-D Conv",
+            {0: (1, 2, 3, 4, 4)},
+            {1: _w(2, 2, 2, 2, 2)},
+            kernel=("strided_slice", "conv2d", "strided_slice", "conv2d", "concat"),
+            nodes=(("Conv", ("x0", "c1"), "y0", {}),),
+        ),
+        # 1/27 and the like in C must have all their digits.
+        OnnxCase("Conv", "groups of 3-D", {0: (1, 2, 4, 4, 4)}, {1: _w(2, 1, 2, 2, 2)}, {"group": 2}, kernel=None),
         OnnxCase(
             "ConvTranspose",
             "2-D",

@@ -31,6 +31,7 @@ from .convert.qoperator import to_qdq
 from .convert.quantizers import check_quantizers
 from .convert.resizing import whole_scales
 from .convert.sizes import set_sizes, symbol_of
+from .convert.volumes import volumes_as_images
 from .convert.windows import Evaluate, declared_sizes, explicit_windows, pads_of_max_pools
 from .errors import UserError
 from .first_reading import first_reading, try_inference
@@ -122,6 +123,7 @@ def _loaded(path: Path, sizes: Optional[Dict[str, List[int]]], ends: Sequence[st
     _fix_inputs(model, path)
     pads_of_max_pools(model)
     explicit_windows(model, declared, evaluate)
+    volumes_as_images(model)
     cubic_as_products(model)
     whole_scales(model)
     plain_nodes(model)

@@ -297,7 +297,7 @@ class Conv2d(_Convolution):
     name = "conv2d"
     order = WEIGHTED
     formula = PADDED_SUM
-    rules = (Rule("conv", OWN, _check, "Conv", "1-D and 2-D, weights constant; 3-D: in float"),)
+    rules = (Rule("conv", OWN, _check, "Conv", "1- to 3-D, weights constant; groups of 3-D: in float"),)
 
     def reference(self, call, x):
         return self._reference(call, x, call.attributes["weights"], call.attributes["groups"])

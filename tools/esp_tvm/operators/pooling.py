@@ -106,7 +106,7 @@ class MaxPool2d(_Pool2d):
     name = "max_pool2d"
     formula = CHOSEN
     rules = (
-        Rule("max_pool", INPUT, _check, "MaxPool", "1-D and 2-D; 3-D: in float; indices of all"),
+        Rule("max_pool", INPUT, _check, "MaxPool", "1- to 3-D; indices of all"),
         Rule("max_pool", INPUT, _check, "GlobalMaxPool"),
     )
     relay_ops = ("nn.max_pool2d", "nn.global_max_pool2d")
@@ -167,7 +167,7 @@ class AveragePool2d(_Pool2d):
     name = "average_pool2d"
     formula = MEAN
     rules = (
-        Rule("average_pool", OWN, _check, "AveragePool", "1-D and 2-D; 3-D: in float"),
+        Rule("average_pool", OWN, _check, "AveragePool", "1- to 3-D"),
         Rule("average_pool", OWN, _check, "GlobalAveragePool"),
     )
     also = "ReduceMean"
