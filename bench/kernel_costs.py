@@ -40,6 +40,7 @@ TERMS: Sequence[Tuple[str, Sequence[str]]] = (
     ("Average", ("groups", "calls")),
     ("pool2d", ("pooled", "values", "calls")),
     ("6x2", ("macs6", "values", "windows6", "calls")),
+    ("8x2", ("values", "alone", "calls")),
     ("3x4", ("macs3", "values", "calls")),
     ("3x3", ("values", "alone", "lines", "strided", "calls")),
     ("", ("macs", "values", "windows", "calls")),

@@ -51,7 +51,7 @@ def test_no_scratch_where_it_would_enlarge_the_arena():
     b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
     b.output("y", [1, 4, 1, 1])
     compiled = compile_model(b.model())
-    assert kernels(compiled)[1:4] == ["conv2d_add_s8_3x4", "conv2d_s8_6x2", "conv2d_s8_6x2"]
+    assert kernels(compiled)[1:4] == ["conv2d_add_s8_3x4", "conv2d_s8_6x2", "conv2d_s8_8x2"]
 
 
 def test_minimal_filtering_where_the_arena_has_room():
@@ -63,7 +63,7 @@ def test_minimal_filtering_where_the_arena_has_room():
     b.quantize(b.node("GlobalAveragePool", [x]), -3, "y")
     b.output("y", [1, 8, 1, 1])
     found = [name for name in kernels(compile_model(b.model())) if "conv" in name]
-    assert found == ["conv2d_s8_6x2", "conv2d_s8_winograd", "conv2d_s8_winograd"]
+    assert found == ["conv2d_s8_8x2", "conv2d_s8_winograd", "conv2d_s8_winograd"]
 
 
 def test_a_larger_arena_is_used_for_speed():

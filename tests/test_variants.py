@@ -83,7 +83,7 @@ def test_depthwise_sums_fill_their_lanes(tmp_path):
     verdict(tmp_path, pairs)
 
 
-BY_SHIFT = [portable.Conv2d6x2(), portable.Conv2d3x4(), AnyWinograd(8), portable.Depthwise3x3()]
+BY_SHIFT = [portable.Conv2d6x2(), portable.Conv2d8x2(), portable.Conv2d3x4(), AnyWinograd(8), portable.Depthwise3x3()]
 
 
 @pytest.mark.parametrize("variant", BY_SHIFT, ids=lambda variant: type(variant).__name__)

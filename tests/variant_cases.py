@@ -11,7 +11,7 @@ from kernel_case import filled
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.mac16 import MAC16_VARIANTS
-from esp_tvm.compile.kernels.portable import VARIANTS, Conv2dWinograd, Depthwise3x3
+from esp_tvm.compile.kernels.portable import VARIANTS, Conv2d8x2, Conv2dWinograd, Depthwise3x3
 from esp_tvm.compile.kernels.variants import Variant
 from esp_tvm.operators.base import requantize_shift
 from esp_tvm.program import Call, Constant, Tensor
@@ -82,6 +82,8 @@ def random_call(operator: str, random: np.random.RandomState, variant: Optional[
             kernel, dilation, strides, padding = (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)
         channels = random.choice([1, 2, 3, 4, 5, 8, 16, 20])
         outputs = channels if depthwise else random.choice([1, 2, 3, 4, 8, 12])
+        if isinstance(variant, Conv2d8x2):
+            kernel, strides, padding, channels = (1, 1), (1, 1), (0, 0, 0, 0), variant.INPUTS
         shape = _window(random, size, kernel, dilation, strides, padding)
         if shape is not None:
             break

@@ -26,7 +26,7 @@ LIKE = {
 }
 
 # Kernels that do about as much as another.
-_AS = {"esp_dl_take": "esp_dl_gather_s8"}
+_AS = {"esp_dl_conv2d_s8_8x2": "esp_dl_conv2d_s8_6x2", "esp_dl_take": "esp_dl_gather_s8"}
 _SUMS = {"conv2d": ("conv2d_add",), "conv2d_add": ("conv2d",)}
 
 

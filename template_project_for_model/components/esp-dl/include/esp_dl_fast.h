@@ -50,6 +50,19 @@ void esp_dl_conv2d_s8_6x2_apart(const int8_t *input, const esp_dl_conv2d_t *p, v
 int32_t esp_dl_conv2d_s8_6x2_apart_scratch(const esp_dl_conv2d_t *p);
 
 /*
+ * Convolution of windows of one pixel with stride 1 (groups = 1, no padding), of ESP_DL_8X2_INPUTS input channels, to
+ * an even number of output channels. weights: 32-bit words, aligned to 4, ten for every two output channels. Where the
+ * shift of the first has ESP_DL_8X2_LANES added: the starting values of the sums of the first and of the last four
+ * products, and for every input channel the weights; each word is of both channels, the second multiplied by 2^16, and
+ * with them no sum leaves 0..2^16 - 1. Elsewhere: the int8 weights [2][8], and zeros. bias: less the starting values.
+ * scratch: aligned to 4.
+ */
+void esp_dl_conv2d_s8_8x2(const int8_t *input, const esp_dl_conv2d_t *p, void *scratch, int8_t *output);
+
+/* Bytes of scratch memory that it needs. */
+int32_t esp_dl_conv2d_s8_8x2_scratch(const esp_dl_conv2d_t *p);
+
+/*
  * Convolution of 3x3 windows with stride and dilation 1 (groups = 1), by minimal filtering: a quarter of the
  * multiplications. A sum of products must be in -2^25..2^25 - 1 and input.c at most 2304. weights: a byte (uint8) with
  * the number of input channels whose weights are transformed at a time; then [ceil(output.c / 4)][input.c][4][3][3],

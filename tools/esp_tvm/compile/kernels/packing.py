@@ -20,7 +20,7 @@ _LANE_MAX, _LANE_MIN = 2**16 - 1 - LANE_START, -LANE_START
 _PIECE_STEPS = 255
 # More than any sum of products is.
 _LIFT = 2**40
-_3X3_LANES = KERNEL_LIMITS["3X3_LANES"]
+_3X3_LANES, _8X2_LANES = KERNEL_LIMITS["3X3_LANES"], KERNEL_LIMITS["8X2_LANES"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,28 @@ def pack_6x2(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:
         stream.append(np.zeros(1, np.int8))
         bias[o : o + 2] -= LANE_START * len(cuts)
     return Packed(np.concatenate(stream), bias[:outputs])
+
+
+def lanes_8x2(weights: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Whether the sums of four products of both channels fit their lanes ([O / 2] bool); weights: [O, 8]."""
+    halves = np.abs(weights.astype(np.int64)).reshape(-1, 2, 2, weights.shape[1] // 2).sum(axis=3)
+    return (halves * (high - low)).max(axis=(1, 2)) < 2**16
+
+
+def pack_8x2(weights: np.ndarray, low: int, high: int) -> Packed:
+    """Weights [O, 8] for `esp_dl_conv2d_s8_8x2` (O even); low, high: range of the input."""
+    outputs, inputs = weights.shape
+    wide, lanes = weights.astype(np.int64).reshape(-1, 2, inputs), lanes_8x2(weights, low, high)
+    # [O / 2, 2 channels, 2 halves]: with them no sum is negative.
+    starts = -np.minimum(wide * low, wide * high).reshape(-1, 2, 2, inputs // 2).sum(axis=3)
+    words = np.concatenate([starts[:, 0] + (starts[:, 1] << 16), wide[:, 0] + (wide[:, 1] << 16)], axis=1)
+    words = (words & 0xFFFFFFFF).astype(np.uint32)
+    alone = np.zeros_like(words).view(np.int8).reshape(len(words), -1)
+    alone[:, : 2 * inputs] = weights.reshape(-1, 2 * inputs)
+    words = np.where(lanes[:, None], words, alone.view(np.uint32).reshape(words.shape))
+    bias = np.where(lanes[:, None], -starts.sum(axis=2), 0).reshape(-1)
+    shift = np.stack([lanes * _8X2_LANES, np.zeros_like(lanes, np.int64)], axis=1).reshape(-1)
+    return Packed(words.view(np.int32), bias, shift)
 
 
 def pack_3x4(weights: np.ndarray, low: int, high: int, outside: int) -> Packed:

@@ -16,9 +16,11 @@ from .packing import (
     Packed,
     count_pieces_3x4,
     count_pieces_6x2,
+    lanes_8x2,
     pack_3x4,
     pack_6x2,
     pack_8,
+    pack_8x2,
     pack_depthwise_3x3,
     pack_winograd,
 )
@@ -132,6 +134,47 @@ class Conv2dApart(Conv2d6x2):
     def _filters(call):
         weights = call.attributes["weights"]
         return weights.transpose(0, 2, 3, 1).reshape(len(weights), -1)
+
+
+class Conv2d8x2(Variant):
+    """Single pixels of eight input channels by two output channels, whose weights stay in registers."""
+
+    operator = "conv2d"
+    kernel = "esp_dl_conv2d_s8_8x2"
+    INPUTS, PIXELS = KERNEL_LIMITS["8X2_INPUTS"], KERNEL_LIMITS["8X2_PIXELS"]
+
+    def fits(self, call):
+        a = call.attributes
+        if a["groups"] != 1 or a["weights"].shape[1:] != (1, 1, self.INPUTS) or not _shifts_right(call):
+            return False
+        if call.addend is not None or tuple(a["strides"]) != (1, 1) or any(a["padding"]) or call.output.shape[3] % 2:
+            return False
+        return self.instructions_in_strips(call, [call.output.shape[1]]) < Conv2d6x2().instructions_in_strips(
+            call, [call.output.shape[1]]
+        )
+
+    def scratch(self, call):
+        return self.PIXELS * self.INPUTS
+
+    def instructions_in_strips(self, call, rows):
+        outputs, pixels = call.output.shape[3], sum(_pixels_in(call, rows))
+        passes = -(-pixels // self.PIXELS)
+        return pixels * (22 * outputs + 9 * self.channels_alone(call)) + 25 * outputs * passes
+
+    def overlap_distance(self, call):
+        return _distance_by_tiles(call, self.PIXELS, reads_own=False)
+
+    def _filters(self, call: Call) -> np.ndarray:
+        return call.attributes["weights"].reshape(-1, self.INPUTS)
+
+    def channels_alone(self, call):
+        return int(2 * np.count_nonzero(~lanes_8x2(self._filters(call), *call.input_range)))
+
+    def pack(self, call, low, high):
+        return pack_8x2(self._filters(call), low, high)
+
+    def fields(self, call):
+        return {**window_fields(call, (1, 1)), "groups": 1, **pad_field(call)}
 
 
 class Conv2d3x4(Variant):
@@ -453,7 +496,7 @@ class QuantizeNhwc(Variant):
         c.call(self.kernel, inputs[0], parameters, output)
 
 
-_CONVOLUTIONS = [*_WINOGRAD, Conv2dApart(), Conv2d6x2(), Conv2d3x4()]
+_CONVOLUTIONS = [*_WINOGRAD, Conv2dApart(), Conv2d8x2(), Conv2d6x2(), Conv2d3x4()]
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": _CONVOLUTIONS,

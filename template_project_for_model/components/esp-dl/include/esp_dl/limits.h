@@ -25,6 +25,12 @@
 #define ESP_DL_3X4_MAX_TAPS 25
 #define ESP_DL_3X4_MAX_CHANNELS 64
 
+/* 8x2: its input channels, the pixels that it copies at a time, and what is added to the shift of the first of two
+ * channels whose sums fit the halves of a word. */
+#define ESP_DL_8X2_INPUTS 8
+#define ESP_DL_8X2_PIXELS 32
+#define ESP_DL_8X2_LANES 64
+
 /* Depthwise 3x3: what is added to the shift of a channel whose sums fit the halves of a word. */
 #define ESP_DL_3X3_LANES 64
 

@@ -188,7 +188,7 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
     const int8_t *w = p->weights + 1;
     const int32_t channels = p->output.c, last = channels - 1;
     /* Before this channel, all results of two channels are stored at once. */
-    const int32_t whole = add->values == NULL && pixels == 2 * pairs ? last : 0;
+    const int32_t whole = pairs == PAIRS && add->values == NULL && pixels == PIXELS ? last : 0;
     for (int32_t o = 0; o < channels; o += 2) {
         const int32_t *bias = p->bias + o;
         const uint32_t *x = columns;
@@ -238,7 +238,7 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
         /* The low lanes contain the rest of the sum, modulo 2^32. */
         t00 -= h00 << 16, t10 -= h10 << 16, t20 -= h20 << 16;
         t01 -= h01 << 16, t11 -= h11 << 16, t21 -= h21 << 16;
-        if (o < whole) {
+        if (__builtin_expect(o < whole, 1)) {
             /* Read only now: there are no registers left to hold them during the loops. Written out pixel by pixel: in
              * a loop the twelve sums would go through memory. */
             const esp_dl_conv2d_t *q = p;
@@ -264,9 +264,6 @@ __attribute__((always_inline)) static inline void tile_of(const int pairs, const
             ESP_DL_KEEP(y);
             esp_dl_store_shifted(y, (int32_t)h10, shift0, below0, min, max);
             esp_dl_store_shifted(y + 1, (int32_t)h11, shift1, below1, min, max);
-            if (pairs == 2) {
-                continue;
-            }
             y += step;
             ESP_DL_KEEP(y);
             esp_dl_store_shifted(y, (int32_t)t20, shift0, below0, min, max);
