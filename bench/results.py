@@ -116,8 +116,8 @@ without start-up code and `printf`. Weights are weights, biases and shifts as th
 which is taken where the scratch memory of `6x2` would make the arena grow, weights take twice their size. Kernels named
 `winograd` (minimal filtering, [memory.md](../docs/memory.md#scratch-memory-for-speed)) are taken where the arena has
 even more memory free: layers behind a pool have it. `6x2_apart` is `6x2` with each input row laid out once for a row of
-output; it is taken for first layers. *Against plain C*: how much faster the model runs on the host than
-with the plain kernels.
+output; it is taken for first layers. `8x2` keeps the weights of two outputs in registers: layers of single pixels with
+eight inputs. *Against plain C*: how much faster the model runs on the host than with the plain kernels.
 
 *Xtensa (lx106)*: the same program for the ESP8266's core, the only Xtensa that Debian has a compiler for:
 xtensa-lx106-elf-gcc `-O2`, `qemu-system-xtensa -M sim -cpu lx106 -icount shift=7`, instructions from the cycle counter,

@@ -95,6 +95,7 @@ def test_every_fast_kernel_is_looked_at():
     names = (
         "conv2d_s8_6x2",
         "conv2d_s8_6x2_apart",
+        "conv2d_s8_8x2",
         "conv2d_s8_winograd",
         "conv2d_s8_esp32",
         "depthwise_conv2d_s8_esp32",
