@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 from qdq import QdqBuilder
 
 pytest.importorskip("tvm")
@@ -196,6 +197,23 @@ def test_rows_of_a_dense_layer_are_fetched_as_those_of_the_convolution_that_it_i
     # More than the cache holds, once for every sixteen outputs.
     assert type(call.variant).__name__ == "Dense" and x.bytes > CLOCKS["esp32s3"].cache
     assert {tensor.name: often for tensor, often in fetches(call, CLOCKS["esp32s3"])}["x"] == outputs // 16
+
+
+@pytest.mark.parametrize("chip", ["esp32c3", "esp32s3"])
+def test_of_a_table_only_the_rows_that_are_taken_are_fetched(chip):
+    """A larger vocabulary takes no longer; a small table stays in the cache."""
+    waits = []
+    for rows in (10, 1000, 20000):
+        b = QdqBuilder()
+        table = np.random.RandomState(0).standard_normal((rows, 64)).astype(np.float32)
+        ids = b.input("ids", [1, 12], dtype=TensorProto.INT64)
+        b.quantize(b.node("Gather", [b.initializer(table), ids], axis=0), -5, "y")
+        b.output("y", [1, 12, 64])
+        program = compile_model(b.model(), target_chip=chip).program
+        estimated(program)
+        (taken,) = (call for call in program.calls() if call.operator == "take")
+        waits.append(taken.estimate.weights)
+    assert waits[0] < waits[1] == waits[2]
 
 
 def test_every_strip_of_a_loop_fetches_weights_that_do_not_stay_together():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import List, Tuple
+
+import numpy as np
 
 from ..boards import Board, known_to_read_constants_from_psram
 from ..chips import CHIPS
@@ -89,12 +92,23 @@ def _time(call: Call, clock: Clock, board: Board, vector: bool, least: int, line
 
 def _weights(call: Call, clock: Clock, least: int, lines: Lines) -> float:
     """Microseconds that a call waits for its constants."""
-    size = sum(constant.array.nbytes for constant in call.constants)
+    size = min(sum(constant.array.nbytes for constant in call.constants), _taken(call, clock.line))
     often = least
     if size > clock.cache * SHARE and call.kind in ("conv2d", "dense"):
         pixels = call.output.elements // call.output.shape[-1]
         often = max(call.variant.weight_passes(call) if call.variant is not None else pixels, least)
     return often * lines.nanoseconds(size, clock.line) / 1000
+
+
+def _taken(call: Call, line: int) -> float:
+    """Bytes of a table that are fetched at most, where only some of its slices are taken."""
+    if call.kind != "take" or "table" not in call.attributes:
+        return math.inf
+    table, axis = call.attributes["table"], call.attributes["axis"]
+    slices = int(np.prod(table.shape[:axis], dtype=np.int64)) * call.inputs[-1].elements
+    block = int(np.prod(table.shape[axis + 1 :], dtype=np.int64)) * table.itemsize
+    # A slice that begins within a line of the cache may reach into one more.
+    return slices * (-(-block // line) + (block % line != 0)) * line
 
 
 def _activations(call: Call, clock: Clock, board: Board) -> float:
