@@ -169,7 +169,8 @@ def _say_exponents(program: Program) -> None:
     for port in program.inputs:
         same = {port}  # and tensors that are only moved from it
         for call in program.kernels:
-            if not same.intersection(x.root for x in call.inputs):
+            # Indices and conditions have no exponent, and what they choose is not moved from them.
+            if not same.intersection(x.root for x in call.inputs if x.dtype not in ("int32", "int64", "bool")):
                 continue
             read = call.inputs[0] if call.kind != "quantize" else call.output
             if read.exponent is not None:
