@@ -15,6 +15,7 @@ pytest.importorskip("tvm")
 from pipeline_harness import Kernels, Program, compare_with_references, write_program  # noqa: E402
 
 from esp_tvm.compile import compile_model  # noqa: E402
+from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.quantize import quantize_model  # noqa: E402
 from esp_tvm.quantize.auto import Passes  # noqa: E402
 
@@ -165,3 +166,17 @@ def test_an_embedding_is_a_kernel(tmp_path):
     program = Program(write_program(compiled, tmp_path), Kernels())
     assert compare_with_references(program, compiled, {"words": words}).equal
     assert np.array_equal(program.run({"words": words - 20})["y"], program.run({"words": words})["y"])
+
+
+@pytest.mark.parametrize("index", [20, -21])
+def test_a_sample_with_an_index_outside_is_named(index):
+    """By its input, the index, and the node that takes it; ONNX Runtime names no input."""
+    nodes = [helper.make_node("Gather", ["table", "words"], ["rows"], "embedding")]
+    made = model_of(nodes, {"words": [1, 7]}, {"rows": [1, 7, 8]}, {"table": random(20, 8)}, check=False)
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    words = np.random.RandomState(0).randint(0, 20, (16, 1, 7))
+    words[5, 0, 3] = index
+    with pytest.raises(
+        UserError, match=rf"^input 'words': a sample holds {index}, .* 'embedding' \(Gather\) .*\[-20,19\].*CALIB"
+    ):
+        quantize_model(made, {"words": words}, Passes(effort="quick"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -463,7 +464,28 @@ def run_session(run, names: Sequence[str], feeds: Dict[str, np.ndarray], path: s
         # A sample of an input without axes is a NumPy scalar, which is no array.
         return run.run(list(names), {name: np.asarray(value) for name, value in feeds.items()})
     except Exception as error:
-        raise UserError(f"{path}: ONNX Runtime fails to run this model: {_first_line(error)}")
+        raise UserError(_wrong_index(str(error), feeds) or f"{path}: {_FAILS}: {_first_line(error)}")
+
+
+_FAILS = "ONNX Runtime fails to run this model"
+_INDEX = re.compile(
+    r"running (\w+) node\. Name:'([^']*)'.*out of data bounds, idx=(-?\d+).*range (\[-?\d+,-?\d+\])", re.S
+)
+
+
+def _wrong_index(error: str, feeds: Dict[str, np.ndarray]) -> str:
+    """What is wrong with samples that hold an index outside of what a node takes from; empty for other errors of ONNX
+    Runtime."""
+    found = _INDEX.search(error)
+    arrays = {name: np.asarray(value) for name, value in feeds.items()}
+    holding = [shown(name) for name, x in arrays.items() if found and np.any(np.trunc(x) == float(found[3]))]
+    if not holding:
+        return ""
+    operator, node, index, within = found.groups()
+    return (
+        f"input '{holding[0]}': a sample holds {index}, but node '{shown(node)}' ({operator}) takes indices in "
+        f"{within}: correct the samples (CALIB, INPUT)"
+    )
 
 
 def save_model(model: onnx.ModelProto, path: str | os.PathLike) -> None:
