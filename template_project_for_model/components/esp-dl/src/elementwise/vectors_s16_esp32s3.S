@@ -87,8 +87,9 @@
     ee.vst.128.ip q3, a5, 16
     .endm
 
-/* Of two operands; b is wide only if a is. */
-    .macro pairs product, wide_a, wide_b, wide_y
+/* A function of two operands; b is wide only if a is. */
+    .macro pairs name, product, wide_a, wide_b, wide_y
+    function \name
     begin \product, \wide_y
     .if \wide_a
     ee.vld.128.ip q0, a3, 16
@@ -134,47 +135,19 @@
     .endif
 1:
     return
+    .size \name, . - \name
     .endm
 
-    function esp_dl_add_16_16_to_16_esp32s3
-    pairs 0, 1, 1, 1
-    .size esp_dl_add_16_16_to_16_esp32s3, . - esp_dl_add_16_16_to_16_esp32s3
-
-    function esp_dl_add_16_8_to_16_esp32s3
-    pairs 0, 1, 0, 1
-    .size esp_dl_add_16_8_to_16_esp32s3, . - esp_dl_add_16_8_to_16_esp32s3
-
-    function esp_dl_add_8_8_to_16_esp32s3
-    pairs 0, 0, 0, 1
-    .size esp_dl_add_8_8_to_16_esp32s3, . - esp_dl_add_8_8_to_16_esp32s3
-
-    function esp_dl_add_16_16_to_8_esp32s3
-    pairs 0, 1, 1, 0
-    .size esp_dl_add_16_16_to_8_esp32s3, . - esp_dl_add_16_16_to_8_esp32s3
-
-    function esp_dl_add_16_8_to_8_esp32s3
-    pairs 0, 1, 0, 0
-    .size esp_dl_add_16_8_to_8_esp32s3, . - esp_dl_add_16_8_to_8_esp32s3
-
-    function esp_dl_mul_16_16_to_16_esp32s3
-    pairs 1, 1, 1, 1
-    .size esp_dl_mul_16_16_to_16_esp32s3, . - esp_dl_mul_16_16_to_16_esp32s3
-
-    function esp_dl_mul_16_8_to_16_esp32s3
-    pairs 1, 1, 0, 1
-    .size esp_dl_mul_16_8_to_16_esp32s3, . - esp_dl_mul_16_8_to_16_esp32s3
-
-    function esp_dl_mul_8_8_to_16_esp32s3
-    pairs 1, 0, 0, 1
-    .size esp_dl_mul_8_8_to_16_esp32s3, . - esp_dl_mul_8_8_to_16_esp32s3
-
-    function esp_dl_mul_16_16_to_8_esp32s3
-    pairs 1, 1, 1, 0
-    .size esp_dl_mul_16_16_to_8_esp32s3, . - esp_dl_mul_16_16_to_8_esp32s3
-
-    function esp_dl_mul_16_8_to_8_esp32s3
-    pairs 1, 1, 0, 0
-    .size esp_dl_mul_16_8_to_8_esp32s3, . - esp_dl_mul_16_8_to_8_esp32s3
+    pairs esp_dl_add_16_16_to_16_esp32s3, 0, 1, 1, 1
+    pairs esp_dl_add_16_8_to_16_esp32s3, 0, 1, 0, 1
+    pairs esp_dl_add_8_8_to_16_esp32s3, 0, 0, 0, 1
+    pairs esp_dl_add_16_16_to_8_esp32s3, 0, 1, 1, 0
+    pairs esp_dl_add_16_8_to_8_esp32s3, 0, 1, 0, 0
+    pairs esp_dl_mul_16_16_to_16_esp32s3, 1, 1, 1, 1
+    pairs esp_dl_mul_16_8_to_16_esp32s3, 1, 1, 0, 1
+    pairs esp_dl_mul_8_8_to_16_esp32s3, 1, 0, 0, 1
+    pairs esp_dl_mul_16_16_to_8_esp32s3, 1, 1, 1, 0
+    pairs esp_dl_mul_16_8_to_8_esp32s3, 1, 1, 0, 0
 
 /* Eight results of one operand in \y; wide: it is in q0, where the next eight are loaded, else in \y. */
     .macro eight_alone wide, y
