@@ -32,7 +32,7 @@ from esp_tvm.boards import DEFAULT_SLOWDOWN, choose_board  # noqa: E402
 from esp_tvm.chips import check_chip  # noqa: E402
 from esp_tvm.compile import CompiledModel, compile_imported, import_model  # noqa: E402
 from esp_tvm.compile.kernels.esp32s3 import CHIP  # noqa: E402
-from esp_tvm.compile.kernels.portable import Conv2dWinograd  # noqa: E402
+from esp_tvm.compile.kernels.winograd import Conv2dWinograd  # noqa: E402
 from esp_tvm.convert.convert import convert  # noqa: E402
 from esp_tvm.errors import UserError  # noqa: E402
 from esp_tvm.estimate import sum_of  # noqa: E402

@@ -25,7 +25,7 @@ from variant_cases import (
 from esp_tvm.compile.emitting.functions import static_functions
 from esp_tvm.compile.kernels.esp32s3 import Esp32s3Variant
 from esp_tvm.compile.kernels.esp32s3.convolution_s16 import Conv2dS16
-from esp_tvm.compile.kernels.portable import Conv2dWinograd
+from esp_tvm.compile.kernels.winograd import Conv2dWinograd
 from esp_tvm.compile.planning import cores
 from esp_tvm.program import Call, Tensor
 

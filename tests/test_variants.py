@@ -13,6 +13,7 @@ from kernel_case import filled
 from variant_cases import ALL_VARIANTS, AnyWinograd, Pair, program, random_pairs, verdict
 
 from esp_tvm.compile.kernels import packing, portable
+from esp_tvm.compile.kernels.winograd import Conv2dWinograd
 from esp_tvm.estimate.work import work_of
 from esp_tvm.kernel_limits import KERNEL_LIMITS
 from esp_tvm.program import Call, Tensor
@@ -53,7 +54,7 @@ def test_minimal_filtering_refuses_sums_that_it_cannot_divide():
     for channels, expected in ((227, True), (228, False)):
         weights = np.full((2, 3, 3, channels), -128, np.int8)
         changed = replace(call, attributes={**call.attributes, "weights": weights})
-        assert portable.Conv2dWinograd(8).computes(changed) is expected
+        assert Conv2dWinograd(8).computes(changed) is expected
 
 
 def test_depthwise_sums_fill_their_lanes(tmp_path):

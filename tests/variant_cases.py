@@ -11,8 +11,9 @@ from kernel_case import filled
 
 from esp_tvm.compile.emitting.functions import static_array, static_functions
 from esp_tvm.compile.kernels.mac16 import MAC16_VARIANTS
-from esp_tvm.compile.kernels.portable import VARIANTS, Conv2d8x2, Conv2dWinograd, Depthwise3x3
+from esp_tvm.compile.kernels.portable import VARIANTS, Conv2d8x2, Depthwise3x3
 from esp_tvm.compile.kernels.variants import Variant
+from esp_tvm.compile.kernels.winograd import Conv2dWinograd
 from esp_tvm.operators.base import requantize_shift
 from esp_tvm.program import Call, Constant, Tensor
 

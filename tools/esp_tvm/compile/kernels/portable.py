@@ -22,17 +22,9 @@ from .packing import (
     pack_8,
     pack_8x2,
     pack_depthwise_3x3,
-    pack_winograd,
 )
-from .variants import Variant, distance_of, pixels_of, window_starts
-
-# The least value of the output, shifted to the left by as many bits as sums are to the right, fits 32 bits.
-_MOST_SHIFT = KERNEL_LIMITS["COMPARED_SHIFT"]
-
-
-def _shifts_right(call: Call) -> bool:
-    shift = np.asarray(call.attributes["shift"])
-    return bool(np.all((shift >= 0) & (shift <= _MOST_SHIFT)))
+from .variants import MOST_SHIFT, Variant, distance_of, pixels_of, shifts_right, window_starts
+from .winograd import WINOGRAD
 
 
 def _pixels_in(call: Call, rows: Sequence[int]) -> List[int]:
@@ -59,7 +51,7 @@ class Conv2d6x2(Variant):
 
     def fits(self, call):
         pixels = call.output.elements // call.output.shape[3]
-        return call.attributes["groups"] == 1 and _shifts_right(call) and pixels >= 2
+        return call.attributes["groups"] == 1 and shifts_right(call) and pixels >= 2
 
     def scratch(self, call):
         return 12 * (int(np.prod(call.attributes["weights"].shape[1:])) + 1)
@@ -145,7 +137,7 @@ class Conv2d8x2(Variant):
 
     def fits(self, call):
         a = call.attributes
-        if a["groups"] != 1 or a["weights"].shape[1:] != (1, 1, self.INPUTS) or not _shifts_right(call):
+        if a["groups"] != 1 or a["weights"].shape[1:] != (1, 1, self.INPUTS) or not shifts_right(call):
             return False
         if call.addend is not None or tuple(a["strides"]) != (1, 1) or any(a["padding"]) or call.output.shape[3] % 2:
             return False
@@ -188,7 +180,7 @@ class Conv2d3x4(Variant):
 
     def fits(self, call):
         outputs, height, width, channels = call.attributes["weights"].shape
-        if call.attributes["groups"] != 1 or not _shifts_right(call) or outputs % 4 or channels % 4:
+        if call.attributes["groups"] != 1 or not shifts_right(call) or outputs % 4 or channels % 4:
             return False
         if call.output.elements == outputs:  # one pixel: three times the work, twice the weights
             return False
@@ -220,97 +212,6 @@ class Conv2d3x4(Variant):
         return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
 
 
-class Conv2dWinograd(Variant):
-    """3x3 windows by minimal filtering, four tiles of 4x4 pixels by four output channels.
-
-    block: of so many input channels the weights are transformed at a time: more take fewer instructions
-    """
-
-    operator = "conv2d"
-    kernel = "esp_dl_conv2d_s8_winograd"
-    for_spare_memory = True
-    TILES, OUTPUTS, MAX_CHANNELS = (KERNEL_LIMITS[f"WINOGRAD_{name}"] for name in ("TILES", "OUTPUTS", "MAX_CHANNELS"))
-    POINTS = 36
-    # Sums of products, which the kernel divides, have so many bits.
-    SUM_BITS = 26
-    # It is taken where it saves this part of the instructions.
-    WORTH = 0.1
-
-    def __init__(self, block: int):
-        self.block = block
-
-    def computes(self, call: Call) -> bool:
-        """Whether it gives the bytes of the plain kernel."""
-        a = call.attributes
-        if a["groups"] != 1 or a["weights"].shape[1:3] != (3, 3) or not _shifts_right(call):
-            return False
-        if tuple(a["strides"]) != (1, 1) or tuple(a["dilation"]) != (1, 1):
-            return False
-        if a["weights"].shape[3] > self.MAX_CHANNELS:
-            return False
-        largest = 128 * int(np.abs(a["weights"].astype(np.int64)).sum(axis=(1, 2, 3)).max())
-        return largest < 2 ** (self.SUM_BITS - 1)
-
-    def fits(self, call):
-        return self.fits_rows(call, [call.output.shape[1]])
-
-    def fits_rows(self, call: Call, rows: Sequence[int]) -> bool:
-        """The same where a call is computed in strips of so many rows, one after the other."""
-        # Not the same as with a smaller block.
-        if self.block > max(call.attributes["weights"].shape[-1], _SMALLEST_BLOCK) or not self.computes(call):
-            return False
-        return self.instructions_in_strips(call, rows) < (1 - self.WORTH) * self._instructions_6x2(call)
-
-    def fits_strips(self, call, parts, rows):
-        return all(map(self.computes, parts)) and self.fits_rows(call, rows)
-
-    def instructions_in_strips(self, call, rows):
-        outputs, channels = call.output.shape[3], call.inputs[0].shape[3]
-        in_strips = [self._tiles(call, one) for one in rows]
-        tiles, passes = sum(in_strips), sum(-(-one // self.TILES) for one in in_strips) * -(-outputs // self.OUTPUTS)
-        products = 43 * self.POINTS * channels + 47 * self.POINTS * -(-channels // self.block)
-        transforms = passes * 137 * self.OUTPUTS * channels + tiles * (390 * channels + 560 * outputs + 2000)
-        return passes * products + transforms
-
-    @staticmethod
-    def _instructions_6x2(call: Call) -> float:
-        pixels, channels = pixels_of(call), call.output.shape[3]
-        return pixels * (9 * call.inputs[0].shape[3] * (1.63 * channels + 6) + 19 * channels)
-
-    @staticmethod
-    def _tiles(call: Call, rows: int) -> int:
-        images, _, width, _ = call.output.shape
-        return images * -(-rows // 4) * -(-width // 4)
-
-    def weight_passes(self, call):
-        return -(-self._tiles(call, call.output.shape[1]) // self.TILES)
-
-    def scratch(self, call):
-        numbers = self.TILES * call.inputs[0].shape[3] + self.OUTPUTS * self.block
-        return self.POINTS * (4 * self.TILES * self.OUTPUTS + 2 * numbers)
-
-    def overlap_distance(self, call):
-        images, height, width, channels = call.output.shape
-        starts = window_starts(call, (3, 3)).reshape(images, height, width)[:, ::4, ::4].reshape(-1)
-        rows = np.minimum(np.arange(4, height + 4, 4), height) - 1
-        columns = np.minimum(np.arange(4, width + 4, 4), width)
-        ends = (np.arange(images)[:, None, None] * height + rows[:, None]) * width + columns
-        # Where four tiles begin: they are read before any of them is written.
-        groups = np.arange(0, len(starts), self.TILES)
-        written = np.maximum.accumulate(np.maximum.reduceat(ends.reshape(-1) * channels, groups))
-        return distance_of(np.minimum.reduceat(starts, groups), written, reads_own=False)
-
-    def pack(self, call, low, high):
-        return pack_winograd(call.attributes["weights"], self.block)
-
-    def fields(self, call):
-        return {**window_fields(call, call.attributes["weights"].shape[1:3]), "groups": 1, **pad_field(call)}
-
-
-_SMALLEST_BLOCK = 8
-_WINOGRAD = [Conv2dWinograd(block) for block in (32, 16, 12, _SMALLEST_BLOCK)]
-
-
 class Depthwise3x3(Variant):
     """3x3 windows, one filter per channel, row by row."""
 
@@ -334,7 +235,7 @@ class Depthwise3x3(Variant):
     def _holds_sums(a: Dict[str, Any]) -> bool:
         """Whether sums that are shifted to the left still fit 32 bits: the kernel shifts weights and bias instead. It
         shifts to the right by less than 32 bits what it compares sums with."""
-        if np.max(a["shift"]) > _MOST_SHIFT:
+        if np.max(a["shift"]) > MOST_SHIFT:
             return False
         left = np.maximum(-np.asarray(a["shift"], np.int64), 0)
         magnitude = 128 * np.abs(a["weights"].astype(np.int64)).sum(axis=(0, 1)) + np.abs(a["bias"].astype(np.int64))
@@ -373,7 +274,7 @@ class Depthwise1x4(Variant):
     kernel = "esp_dl_depthwise_conv2d_s8_1x4"
 
     def fits(self, call):
-        return call.inputs[0].shape[3] == call.output.shape[3] and _shifts_right(call)
+        return call.inputs[0].shape[3] == call.output.shape[3] and shifts_right(call)
 
     def overlap_distance(self, call):
         starts = window_starts(call, call.attributes["weights"].shape[:2])
@@ -496,7 +397,7 @@ class QuantizeNhwc(Variant):
         c.call(self.kernel, inputs[0], parameters, output)
 
 
-_CONVOLUTIONS = [*_WINOGRAD, Conv2dApart(), Conv2d8x2(), Conv2d6x2(), Conv2d3x4()]
+_CONVOLUTIONS = [*WINOGRAD, Conv2dApart(), Conv2d8x2(), Conv2d6x2(), Conv2d3x4()]
 # By operator, the fastest first.
 VARIANTS: Dict[str, List[Variant]] = {
     "conv2d": _CONVOLUTIONS,

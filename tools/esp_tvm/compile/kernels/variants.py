@@ -2,7 +2,7 @@
 
 The faster kernels give the same bytes. Here is what they need from the exporter: weights in their order, what their
 arithmetic adds to the bias, scratch memory, and how far the output may lie before the input. Those in C for every chip
-are in portable.py, those for units of a chip in mac16.py and esp32s3/.
+are in portable.py and winograd.py, those for units of a chip in mac16.py and esp32s3/.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ...kernel_limits import KERNEL_LIMITS
 from ...operators.base import rounding_bias
 from ...operators.conv import addend_field
 from ...program import Call
@@ -45,6 +46,18 @@ def distance_of(starts: np.ndarray, written: np.ndarray, reads_own: bool) -> int
 def pixels_of(call: Call) -> int:
     """Pixels of the output, or rows of a dense layer's."""
     return call.output.elements // call.output.shape[-1]
+
+
+# --- what faster kernels can compute ---------------------------------------------------------------------------
+
+# The least value of the output, shifted to the left by as many bits as sums are to the right, fits 32 bits.
+MOST_SHIFT = KERNEL_LIMITS["COMPARED_SHIFT"]
+
+
+def shifts_right(call: Call) -> bool:
+    """Whether kernels that compare sums before they shift them can compute a call."""
+    shift = np.asarray(call.attributes["shift"])
+    return bool(np.all((shift >= 0) & (shift <= MOST_SHIFT)))
 
 
 # --- a kernel ------------------------------------------------------------------------------------------------

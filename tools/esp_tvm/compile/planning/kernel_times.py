@@ -11,8 +11,8 @@ from ...estimate.costs import costs, instructions
 from ...program import Call, Loop, Program
 from ..kernels.esp32s3 import Esp32s3Variant
 from ..kernels.mac16 import variants_of
-from ..kernels.portable import Conv2dWinograd
 from ..kernels.variants import Variant
+from ..kernels.winograd import Conv2dWinograd
 from .blocks import aligned
 from .cores import PLAIN, estimate
 from .memory import known
